@@ -1,0 +1,105 @@
+r"""How much memory does a recurrent model really have, and when can k steps replace it?
+
+Everything is a station on one line:
+
+    parameters -> map -> contraction -> bound (eps <-> k) -> k-step counterpart -> measured gap
+    -> verdict -> report
+
+Symbols used throughout (the only table of them):
+
+    h, g      states, (n,)                      lam     contraction factor, 0 <= lam < 1
+    x, y      inputs, (m,)                      drive   C, bound of |step(0, x)|
+    W, U, b   recurrent, input weights, bias    gain    L_x, Lipschitz constant in the input
+    t, T      time, number of inputs            k       inputs that the truncated model sees
+    h^k       state of the k-step counterpart   eps     allowed error of the output
+    v, P      weights of a norm                 lipschitz   L_f, of the output
+
+Importing this package loads neither numba, cvxpy, sympy nor hypothesis.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from theory.activations import Activation, activation, leaky_relu
+from theory.certificates import Contraction, Evidence
+from theory.certify import contraction, contractions
+from theory.errors import DivergedError, MissingExtraError
+from theory.maps import CallableMap, LinearMap, Map, VanillaRNN
+from theory.measure import Experiment, Run, experiment, truncation_gap_table, truncation_gaps
+from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
+from theory.theorem import Kind, Theorem
+from theory.theorems import (
+    THEOREMS,
+    context_length,
+    contractive_of_composition,
+    contractive_of_matrix_norm,
+    contractive_of_perron_weights,
+    drive,
+    hidden_state,
+    initial_state,
+    input_sequence,
+    norm_change,
+    output_gap,
+    state_gap,
+    state_gap_any_start,
+    state_gap_finite,
+    state_gap_observed,
+    window_error,
+)
+from theory.truncation import LinearHead, TruncatedModel, truncate
+from theory.verdict import Outcome, Verdict, verify
+
+try:
+    __version__ = version("stable-recurrent-models")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0+unknown"
+
+__all__ = [
+    "THEOREMS",
+    "Activation",
+    "CallableMap",
+    "Contraction",
+    "DivergedError",
+    "Evidence",
+    "Experiment",
+    "Kind",
+    "L1",
+    "L2",
+    "LinearHead",
+    "LinearMap",
+    "Linf",
+    "Map",
+    "MissingExtraError",
+    "Norm",
+    "Outcome",
+    "Run",
+    "Theorem",
+    "TruncatedModel",
+    "VanillaRNN",
+    "Verdict",
+    "WeightedL2",
+    "WeightedLinf",
+    "activation",
+    "context_length",
+    "contraction",
+    "contractions",
+    "contractive_of_composition",
+    "contractive_of_matrix_norm",
+    "contractive_of_perron_weights",
+    "drive",
+    "experiment",
+    "hidden_state",
+    "initial_state",
+    "input_sequence",
+    "leaky_relu",
+    "norm_change",
+    "output_gap",
+    "state_gap",
+    "state_gap_any_start",
+    "state_gap_finite",
+    "state_gap_observed",
+    "truncate",
+    "truncation_gap_table",
+    "truncation_gaps",
+    "verify",
+    "window_error",
+]

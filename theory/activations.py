@@ -1,0 +1,176 @@
+r"""Elementwise activations as values with their facts.
+
+Main names: `Activation`, `IDENTITY`, `TANH`, `RELU`, `leaky_relu`, `SIGMOID`, `SOFTPLUS`,
+`HARD_TANH`, `SIN`, `activation`.
+
+Each fact (slope interval, curvature, value at 0, range) is proved in `proofs.activations` from the
+activation's definition; the numbers here are those of the proofs, rounded outward.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from theory.errors import as_array
+from theory.typing import Array
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Activation:
+    r"""An elementwise function rho with what the theorems need to know of it."""
+
+    name: str  # as written in `activation("name")`
+    code: int  # which branch of the kernels computes it
+    slope: tuple[float, float]  # [alpha, beta], holds every difference quotient of rho
+    curvature: float  # sup |rho''|, inf where rho is not differentiable
+    at_zero: float  # rho(0), rounded to nearest
+    range: tuple[float, float]  # closed interval that holds every value of rho
+    function: Callable[[Array], Array]  # rho, elementwise
+    derivative: Callable[[Array], Array]  # rho', elementwise; the right derivative at a kink
+
+    @property
+    def lipschitz(self) -> float:
+        """Return L, the largest absolute slope."""
+        return max(abs(self.slope[0]), abs(self.slope[1]))
+
+    @property
+    def leak(self) -> float:
+        """Return the slope of the negative half line (used by the kernel of leaky relu)."""
+        return self.slope[0] if self.slope[0] != 1.0 else self.slope[1]
+
+    def __call__(self, a: Array) -> Array:
+        """Return rho(a), elementwise."""
+        return self.function(a)
+
+    def in_place(self, a: Array) -> Array:
+        """Overwrite `a` with rho(a) and return it."""
+        ufunc = _IN_PLACE.get(self.name)
+        if ufunc is not None:
+            ufunc(a)
+        elif self.name != "identity":
+            a[...] = self.function(a)
+        return a
+
+
+def _sigmoid(a: Array) -> Array:
+    z = np.exp(-np.abs(a))
+    return np.where(a >= 0, 1.0, z) / (1.0 + z)
+
+
+def _sigmoid_derivative(a: Array) -> Array:
+    z = np.exp(-np.abs(a))
+    return z / np.square(1.0 + z)
+
+
+def _softplus(a: Array) -> Array:
+    return np.maximum(a, 0.0) + np.log1p(np.exp(-np.abs(a)))
+
+
+def _tanh_derivative(a: Array) -> Array:
+    z = np.exp(-2.0 * np.abs(a))
+    return 4.0 * z / np.square(1.0 + z)
+
+
+def _copy(a: Array) -> Array:
+    return as_array("a", a).copy()
+
+
+IDENTITY = Activation(
+    name="identity", code=0, slope=(1.0, 1.0), curvature=0.0, at_zero=0.0,
+    range=(-math.inf, math.inf), function=_copy, derivative=np.ones_like,
+)  # fmt: skip
+TANH = Activation(
+    name="tanh", code=1, slope=(0.0, 1.0), curvature=0.7698003589195011, at_zero=0.0,
+    range=(-1.0, 1.0), function=np.tanh, derivative=_tanh_derivative,
+)  # fmt: skip
+RELU = Activation(
+    name="relu", code=2, slope=(0.0, 1.0), curvature=math.inf, at_zero=0.0,
+    range=(0.0, math.inf), function=lambda a: np.maximum(a, 0.0),
+    derivative=lambda a: (a >= 0).astype(np.float64),
+)  # fmt: skip
+SIGMOID = Activation(
+    name="sigmoid", code=4, slope=(0.0, 0.25), curvature=0.09622504486493765, at_zero=0.5,
+    range=(0.0, 1.0), function=_sigmoid, derivative=_sigmoid_derivative,
+)  # fmt: skip
+SOFTPLUS = Activation(
+    name="softplus", code=5, slope=(0.0, 1.0), curvature=0.25, at_zero=math.log(2.0),
+    range=(0.0, math.inf), function=_softplus, derivative=_sigmoid,
+)  # fmt: skip
+HARD_TANH = Activation(
+    name="hard_tanh", code=6, slope=(0.0, 1.0), curvature=math.inf, at_zero=0.0,
+    range=(-1.0, 1.0), function=lambda a: np.clip(a, -1.0, 1.0),
+    derivative=lambda a: ((a >= -1) & (a < 1)).astype(np.float64),
+)  # fmt: skip
+SIN = Activation(
+    name="sin", code=7, slope=(-1.0, 1.0), curvature=1.0, at_zero=0.0,
+    range=(-1.0, 1.0), function=np.sin, derivative=np.cos,
+)  # fmt: skip
+
+
+def leaky_relu(leak: float = 0.01) -> Activation:
+    """Return rho(a) = a for a >= 0 and leak * a below; any finite `leak`, negative ones included.
+
+    Raises
+    ------
+    ValueError
+        If `leak` is not a finite number.
+    """
+    m = float(as_array("leak", leak, ndim=0))
+    return Activation(
+        name=f"leaky_relu({m!r})",
+        code=3,
+        slope=(min(m, 1.0), max(m, 1.0)),
+        curvature=0.0 if m == 1.0 else math.inf,
+        at_zero=0.0,
+        range=(0.0 if m <= 0 else -math.inf, math.inf),
+        function=lambda a: np.where(a >= 0, a, m * a),
+        derivative=lambda a: np.where(a >= 0, 1.0, m),
+    )
+
+
+#: Those that NumPy computes without a temporary array.
+_IN_PLACE: dict[str, Callable[[Array], object]] = {
+    "tanh": lambda a: np.tanh(a, out=a),
+    "relu": lambda a: np.maximum(a, 0.0, out=a),
+    "hard_tanh": lambda a: np.clip(a, -1.0, 1.0, out=a),
+    "sin": lambda a: np.sin(a, out=a),
+}
+
+#: The activations without a parameter, by name.
+ACTIVATIONS = {rho.name: rho for rho in (IDENTITY, TANH, RELU, SIGMOID, SOFTPLUS, HARD_TANH, SIN)}
+
+
+def activation(name: str | Activation) -> Activation:
+    """Look an activation up by name; ``leaky_relu`` alone means a leak of 0.01.
+
+    Raises
+    ------
+    ValueError
+        If the name is not known; the message lists those that are.
+
+    Examples
+    --------
+    >>> activation("sigmoid").slope
+    (0.0, 0.25)
+    >>> activation("leaky_relu(0.2)").slope
+    (0.2, 1.0)
+    """
+    if isinstance(name, Activation):
+        return name
+    if name in ACTIVATIONS:
+        return ACTIVATIONS[name]
+    if name == "leaky_relu":
+        return leaky_relu()
+    if isinstance(name, str) and name.startswith("leaky_relu(") and name.endswith(")"):
+        try:
+            return leaky_relu(float(name[len("leaky_relu(") : -1]))
+        except ValueError:
+            pass
+    known = ", ".join([*ACTIVATIONS, "leaky_relu", "leaky_relu(0.2)"])
+    raise ValueError(f"activation {name!r} is not known, needed one of: {known}")

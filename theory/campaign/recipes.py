@@ -1,0 +1,427 @@
+r"""Recipes: from a generator of random numbers to an experiment.
+
+Main names: `RECIPES`, `build`, `on_sequence`.
+
+A recipe *builds* an instance that satisfies what it promises; nothing is filtered.  Some are random,
+some are the sharp witnesses of the theorems, some search for the worst inputs, and some break one
+assumption on purpose, for the near misses that drop it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from theory.activations import (
+    ACTIVATIONS,
+    HARD_TANH,
+    IDENTITY,
+    RELU,
+    SIGMOID,
+    TANH,
+    Activation,
+    leaky_relu,
+)
+from theory.certificates import Contraction
+from theory.certify import contraction
+from theory.maps import LinearMap, Map, VanillaRNN
+from theory.measure import Experiment, Run, experiment
+from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
+from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
+from theory.theorems.contractive_of_perron_weights import contractive_of_perron_weights
+from theory.truncation import LinearHead
+from theory.typing import Array
+
+#: Contraction factors at which instances are built; 0 and the neighbourhood of 1 are included.
+FACTORS = (0.0, 1e-3, 0.5, 0.9, 0.99, 0.9999)
+DIMENSIONS = (1, 2, 3, 5, 8, 16, 33, 64)
+
+Recipe = Callable[[np.random.Generator], Experiment]
+
+
+def _norm(rng: np.random.Generator, n: int) -> Norm:
+    kinds: tuple[Norm, ...] = (L2(), L2(), Linf(), L1(), WeightedLinf(rng.uniform(0.2, 5.0, n)))
+    return kinds[rng.integers(len(kinds))]
+
+
+def scaled_to(W: Array, size: float, norm: Norm) -> Array:
+    """Return a multiple of W whose norm is at most `size` and equal to it but for rounding."""
+    bound = norm.matrix_upper(W)
+    return W * (size / bound) * (1 - 2.0**-50) if bound > 0 else W
+
+
+def _matrix(rng: np.random.Generator, n: int) -> Array:
+    """Return a recurrent matrix of one of several characters, not yet scaled."""
+    kind = rng.integers(6)
+    G = rng.standard_normal((n, n))
+    if kind == 0:
+        return np.asarray(np.linalg.qr(G)[0])
+    if kind == 1:
+        return np.abs(G)
+    if kind == 2:
+        return np.triu(G, 1) if n > 1 else G
+    if kind == 3:
+        scale = np.exp(rng.uniform(-3, 3, n))
+        return G * scale[:, None] / scale[None, :]
+    if kind == 4:
+        return np.outer(G[0], G[:, 0])
+    return G
+
+
+def _activation(rng: np.random.Generator) -> Activation:
+    choices = (*ACTIVATIONS.values(), leaky_relu(0.1), leaky_relu(-0.5), leaky_relu(-1.5))
+    return choices[rng.integers(len(choices))]
+
+
+def _inputs(rng: np.random.Generator, T: int, m: int) -> Array:
+    """Return one of several kinds of input sequence, of size about 1."""
+    kind = rng.integers(6)
+    if kind == 0:
+        return rng.standard_normal((T, m))
+    if kind == 1:
+        return rng.choice([-1.0, 1.0], size=(T, m))
+    if kind == 2:
+        return np.broadcast_to(rng.choice([-1.0, 1.0], size=m), (T, m)).copy()
+    if kind == 3:
+        return (rng.random((T, m)) < 0.1).astype(np.float64)
+    if kind == 4:
+        return np.zeros((T, m))
+    return np.asarray(np.sin(np.arange(T)[:, None] * rng.uniform(0.01, 3.0, m)))
+
+
+def _map(
+    rng: np.random.Generator, n: int, m: int, lam: float, norm: Norm
+) -> VanillaRNN | LinearMap:
+    """Return a map that contracts by at most lam in the norm, and by hardly less."""
+    rho = _activation(rng)
+    W = scaled_to(_matrix(rng, n), lam / rho.lipschitz, norm)
+    U = rng.standard_normal((n, m)) / np.sqrt(m)
+    b = rng.standard_normal(n) * rng.choice([0.0, 0.3, 2.0])
+    return LinearMap(W, U, b) if rho is IDENTITY else VanillaRNN(W, U, b, rho)
+
+
+def certified(recurrent: Map, norm: Norm) -> Contraction:
+    """Return the contraction of a map that was built to have one."""
+    found = contraction(recurrent, norm=norm)
+    if found is None:
+        raise ValueError(f"{recurrent!r} was built to contract in {norm}, but has no certificate")
+    return found
+
+
+def random_map(rng: np.random.Generator, *, any_start: bool = False) -> Experiment:
+    """Build a random map of random dimension at a chosen factor, under random inputs."""
+    n, m = int(rng.choice(DIMENSIONS)), int(rng.integers(1, 6))
+    T = int(rng.integers(1, 90))
+    norm = _norm(rng, n)
+    recurrent = _map(rng, n, m, float(rng.choice(FACTORS)), norm)
+    other = _norm(rng, n)
+    partner = _map(rng, n, m, float(rng.choice(FACTORS)), other)
+    state = rng.standard_normal((3, n)) * 3.0
+    return experiment(
+        recurrent,
+        _inputs(rng, T, m),
+        contraction=certified(recurrent, norm),
+        k_max=min(T + 2, 24),
+        start=state[0] if any_start else None,
+        restart=state[1] if any_start else None,
+        other_start=state[2],
+        other_inputs=_inputs(rng, T, m),
+        head=LinearHead(
+            rng.standard_normal((2, n)) * rng.choice([0.1, 3.0]), rng.standard_normal(2)
+        ),
+        other_norm=other,
+        partner=partner,
+        partner_contraction=certified(partner, other),
+    )
+
+
+def random_start(rng: np.random.Generator) -> Experiment:
+    """Build a random map that starts and restarts anywhere."""
+    return random_map(rng, any_start=True)
+
+
+def _scalar(rng: np.random.Generator, *, any_start: bool) -> Experiment:
+    lam = float(rng.choice(FACTORS))
+    gain, bound, bias = (float(x) for x in rng.choice([0.5, 1.0, 2.0], size=3))
+    # long enough for lam**T to vanish where that is affordable
+    T = {0.99: 1500, 0.9999: 400}.get(lam, 400)
+    recurrent = LinearMap([[lam]], [[gain]], [bias])
+    x = np.full((T, 1), bound)
+    return experiment(
+        recurrent,
+        x,
+        contraction=certified(recurrent, L2()),
+        k_max=30,
+        start=[4.0] if any_start else None,
+        restart=[-3.0] if any_start else None,
+        other_start=[5.0],
+        head=LinearHead([[float(rng.choice([0.25, 3.0]))]], [1.0]),
+        other_norm=Linf(),
+    )
+
+
+def scalar(rng: np.random.Generator) -> Experiment:
+    """Build h <- lam h + gain x + bias under constant inputs, where the bounds are reached."""
+    return _scalar(rng, any_start=False)
+
+
+def scalar_start(rng: np.random.Generator) -> Experiment:
+    """Build the same with a positive start and a negative restart."""
+    return _scalar(rng, any_start=True)
+
+
+def scalar_window(rng: np.random.Generator) -> Experiment:
+    """Build the family of the converse: no bias, random tails."""
+    lam = float(rng.choice(FACTORS))
+    T = int(rng.integers(2, 60))
+    recurrent = LinearMap([[lam]], [[float(rng.choice([0.5, 1.0, 2.0]))]])
+    x = rng.uniform(-1, 1, (T, 1))
+    return experiment(
+        recurrent,
+        x,
+        contraction=certified(recurrent, Linf()),
+        k_max=min(T, 20),
+        head=LinearHead([[float(rng.choice([0.5, 3.0]))]]),
+        other_norm=Linf(),
+    )
+
+
+def rotation(rng: np.random.Generator) -> Experiment:
+    """Build h <- lam Q h + x with Q orthogonal and x_t = Q**t v, aligned with the state."""
+    n = int(rng.choice([2, 3, 8, 32]))
+    lam = float(rng.choice(FACTORS))
+    Q = np.linalg.qr(rng.standard_normal((n, n)))[0]
+    recurrent = LinearMap(scaled_to(Q, lam, L2()), np.eye(n))
+    x = np.empty((120, n))
+    v = rng.standard_normal(n)
+    for t in range(len(x)):
+        v = Q @ v
+        x[t] = v
+    # the tight head for the last state's direction comes from its whole space: the identity
+    return experiment(recurrent, x, contraction=certified(recurrent, L2()), k_max=20)
+
+
+def perron(rng: np.random.Generator) -> Experiment:
+    """Build a positive matrix in its Perron weights, driven along its Perron vector."""
+    n = int(rng.choice([2, 3, 8, 20]))
+    lam = float(rng.choice([0.5, 0.9, 0.99]))
+    scale = np.exp(rng.uniform(-2, 2, n))
+    W = rng.uniform(0.1, 1.0, (n, n)) * scale[:, None] / scale[None, :]
+    radius = float(np.max(np.abs(np.linalg.eigvals(W))))
+    W = W * (lam / radius) * (1 - 2.0**-45)
+    rho = (RELU, IDENTITY)[rng.integers(2)]
+    found = contractive_of_perron_weights(W, rho)
+    if found is None or not isinstance(found.norm, WeightedLinf):
+        raise ValueError("a positive matrix of spectral radius below 1 has Perron weights")
+    U = found.norm.v[:, None].copy()
+    recurrent = VanillaRNN(W, U, activation=rho)
+    return experiment(recurrent, np.ones((200, 1)), contraction=found, k_max=20, other_norm=L2())
+
+
+def signed_perron(rng: np.random.Generator) -> Experiment:
+    """Build a matrix of mixed signs in the Perron weights of its absolute values."""
+    n = int(rng.choice([2, 3, 8, 20]))
+    W = rng.standard_normal((n, n))
+    rho = leaky_relu(-1.5) if rng.random() < 0.5 else TANH
+    radius = float(np.max(np.abs(np.linalg.eigvals(np.abs(W)))))
+    W = W * (0.9 / radius / rho.lipschitz)
+    found = contractive_of_perron_weights(W, rho)
+    if found is None:
+        raise ValueError("a matrix with spectral radius of |W| below 1 / slope has Perron weights")
+    recurrent = VanillaRNN(W, rng.standard_normal((n, 2)), activation=rho)
+    return experiment(recurrent, _inputs(rng, 40, 2), contraction=found, k_max=16, other_norm=L2())
+
+
+def norm_witness(rng: np.random.Generator) -> Experiment:
+    """Build a rank-one map that attains both constants between the sum and the maximum norm."""
+    n = int(rng.choice([2, 4, 9]))
+    lam = float(rng.choice([0.5, 0.9]))
+    one, first = np.ones((n, 1)), np.eye(n)[:, :1]
+    if rng.random() < 0.5:
+        W, U, norm, other = lam * one @ first.T, first, Linf(), L1()
+    else:
+        W, U, norm, other = lam * first @ one.T, one, L1(), Linf()
+    recurrent = LinearMap(W, U)
+    x = np.zeros((12, 1))
+    x[0] = 1.0
+    assert isinstance(norm, Norm)
+    return experiment(
+        recurrent, x, contraction=certified(recurrent, norm), k_max=6, other_norm=other
+    )
+
+
+def composition_witness(rng: np.random.Generator) -> Experiment:
+    """Build two maps, in the maximum and the sum norm, that attain a constant between them."""
+    n = int(rng.choice([2, 4, 9]))
+    lam = (0.75, 0.5)
+    one, first = np.ones((n, 1)), np.eye(n)[:, :1]
+    U = rng.standard_normal((n, 1))
+    there = rng.random() < 0.5
+    norms: tuple[Norm, Norm] = (Linf(), L1()) if there else (L1(), Linf())
+    second = LinearMap(lam[1] * (first @ one.T if there else one @ first.T), U)
+    recurrent = LinearMap(lam[0] * np.eye(n), U)
+    return experiment(
+        recurrent,
+        rng.standard_normal((8, 1)),
+        contraction=certified(recurrent, norms[0]),
+        partner=second,
+        partner_contraction=certified(second, norms[1]),
+    )
+
+
+def logistic(rng: np.random.Generator) -> Experiment:
+    """Build a logistic network at rest: its offset is all of its drive."""
+    n = int(rng.choice([1, 3, 10]))
+    W = scaled_to(np.abs(_matrix(rng, n)) + np.eye(n), float(rng.choice([1.0, 3.5])), L2())
+    recurrent = VanillaRNN(W, np.zeros((n, 1)), activation=SIGMOID)
+    return experiment(
+        recurrent, np.zeros((40, 1)), contraction=certified(recurrent, L2()), k_max=12
+    )
+
+
+def steep(rng: np.random.Generator) -> Experiment:
+    """Build a leaky network whose slope exceeds 1 where it is driven."""
+    n = int(rng.choice([1, 2, 6]))
+    rho = leaky_relu(-1.5)
+    W = scaled_to(np.abs(_matrix(rng, n)), 0.9 / rho.lipschitz, L2())
+    recurrent = VanillaRNN(W, np.ones((n, 1)), activation=rho)
+    return experiment(
+        recurrent, np.full((40, 1), -20.0), contraction=certified(recurrent, L2()), k_max=12
+    )
+
+
+def climb(rng: np.random.Generator) -> Experiment:
+    """Build a small random map and search for the inputs that bring the gap nearest its bound.
+
+    Coordinate ascent over inputs in the box |x| <= 1, by sign flips and moves to a corner: gaps are
+    largest at the corners, since the drive is what the bound is made of.
+    """
+    from theory.theorems.state_gap_finite import STATE_GAP_FINITE
+    from theory.theorems.state_gap_observed import STATE_GAP_OBSERVED
+    from theory.verdict import verify
+
+    n, m, T = int(rng.choice([1, 2, 3, 5])), int(rng.integers(1, 3)), int(rng.integers(3, 14))
+    norm = _norm(rng, n)
+    recurrent = _map(rng, n, m, float(rng.choice([0.5, 0.9, 0.99])), norm)
+    certificate = certified(recurrent, norm)
+    target = (STATE_GAP_FINITE, STATE_GAP_OBSERVED)[rng.integers(2)]
+
+    def at(x: Array) -> Experiment:
+        return experiment(recurrent, x, contraction=certificate, k_max=min(T, 8), other_norm=L1())
+
+    def height(x: Array) -> float:
+        value = verify(target, at(x)).ratio
+        return value if np.isfinite(value) else -1.0
+
+    best = rng.uniform(-1, 1, (T, m))
+    top = height(best)
+    for _ in range(60):
+        x = best.copy()
+        t, i = rng.integers(T), rng.integers(m)
+        x[t, i] = rng.choice([-x[t, i], -1.0, 1.0])
+        value = height(x)
+        if value > top:
+            best, top = x, value
+    return at(best)
+
+
+def false_factor(rng: np.random.Generator) -> Experiment:
+    """Build a map that contracts by 0.9 but claims 0.5: for theorems without contraction."""
+    n = int(rng.choice([1, 2, 5]))
+    W = scaled_to(np.linalg.qr(rng.standard_normal((n, n)))[0], 0.9, L2())
+    recurrent = LinearMap(W, rng.standard_normal((n, 1)))
+    return experiment(
+        recurrent,
+        np.ones((40, 1)),
+        contraction=Contraction.assumed(0.5),
+        k_max=16,
+        other_norm=L2(),
+    )
+
+
+def oblique(rng: np.random.Generator) -> Experiment:
+    """Build a relu network in a Euclidean norm of a full P, which is not monotone."""
+    c = float(rng.uniform(0.8, 0.95))
+    P = np.array([[1.0, c], [c, 1.0]])
+    norm = WeightedL2(P)
+    rho = (RELU, HARD_TANH)[rng.integers(2)]
+    recurrent = VanillaRNN(0.5 * np.eye(2), np.eye(2), activation=rho)
+    return experiment(
+        recurrent,
+        rng.standard_normal((20, 2)),
+        contraction=Contraction.assumed(norm.matrix_upper(recurrent.W), norm),
+        k_max=8,
+    )
+
+
+#: All recipes, with the share of a campaign's instances each one gets.
+RECIPES: dict[str, tuple[Recipe, int]] = {
+    "random": (random_map, 8),
+    "random_start": (random_start, 4),
+    "scalar": (scalar, 2),
+    "scalar_start": (scalar_start, 1),
+    "scalar_window": (scalar_window, 2),
+    "rotation": (rotation, 1),
+    "perron": (perron, 1),
+    "signed_perron": (signed_perron, 2),
+    "norm_witness": (norm_witness, 1),
+    "composition_witness": (composition_witness, 1),
+    "logistic": (logistic, 1),
+    "steep": (steep, 1),
+    "climb": (climb, 2),
+    "false_factor": (false_factor, 1),
+    "oblique": (oblique, 1),
+}
+
+#: One period of the schedule: instance i of a campaign uses recipe i modulo its length.  Recipes are
+#: interleaved, every one of them once in the first len(RECIPES) instances.
+SCHEDULE: tuple[str, ...] = tuple(
+    name
+    for round_ in range(max(share for _, share in RECIPES.values()))
+    for name, (_, share) in RECIPES.items()
+    if share > round_
+)
+
+
+def build(recipe: str, seed: int, index: int) -> Experiment:
+    """Build one instance; the same arguments always give the same one."""
+    rng = np.random.default_rng([seed, index, *recipe.encode()])
+    made = RECIPES[recipe][0](rng)
+    return _labelled(made, f"{recipe} #{index} (seed {seed})")
+
+
+def _labelled(made: Experiment, label: str) -> Experiment:
+    from dataclasses import replace
+
+    return replace(made, label=label)
+
+
+def on_sequence(x: Array, seed: int, index: int, name: str) -> Experiment:
+    """Build a random stable map that is driven by a given input sequence (T, m)."""
+    rng = np.random.default_rng([seed, index, 1])
+    n = int(rng.choice([4, 16, 48]))
+    m = x.shape[1]
+    norm = (L2(), Linf(), L2())[rng.integers(3)]
+    lam = float(rng.choice([0.5, 0.9, 0.99]))
+    rho = (TANH, TANH, RELU, SIGMOID)[rng.integers(4)]
+    W = scaled_to(rng.standard_normal((n, n)), lam / rho.lipschitz, norm)
+    recurrent = VanillaRNN(
+        W, rng.standard_normal((n, m)) / np.sqrt(m), rng.standard_normal(n) * 0.1, rho
+    )
+    made = experiment(
+        recurrent,
+        x,
+        contraction=certified(recurrent, norm),
+        k_max=min(len(x), 48),
+        other_start=rng.standard_normal(n),
+        other_inputs=x[::-1],
+        head=LinearHead(rng.standard_normal((3, n)) / np.sqrt(n)),
+        other_norm=Linf(),
+    )
+    return _labelled(made, f"{name}, map {index} (seed {seed})")
+
+
+def run_of(made: Experiment) -> Run:
+    """Return a fresh run of an experiment."""
+    return Run(made)

@@ -1,0 +1,93 @@
+r"""Contraction and its evidence: a value, nothing more.
+
+Main names: `Contraction`, `Evidence`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, final
+
+from theory.errors import check_count, check_rate
+from theory.norms import L2, Norm
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """How a contraction factor is known."""
+
+    kind: str  # "certified" (accepted by theory.rigor) or "assumed" (typed by hand)
+    method: str  # the criterion's name, or "by hand"
+    detail: str = ""  # one sentence for the report
+
+    def __post_init__(self) -> None:
+        if self.kind not in {"certified", "assumed"}:
+            raise ValueError(f"evidence kind {self.kind!r}, needed 'certified' or 'assumed'")
+
+    def __str__(self) -> str:
+        return f"{self.kind} ({self.method})"
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Contraction:
+    r"""The statement ||step^r(h) - step^r(g)|| <= lam ||h - g||, same inputs on both sides.
+
+    It cannot exist with lam >= 1, so whatever asks for this type need not check again.
+
+    Examples
+    --------
+    >>> Contraction.assumed(0.9)
+    Contraction(lam=0.9, norm=L2, iterate=1, evidence=assumed (by hand))
+    """
+
+    lam: float  # lambda, 0 <= lam < 1
+    norm: Norm  # the norm in which it holds
+    iterate: int = 1  # r, the number of steps after which it holds
+    evidence: Evidence = field(default_factory=lambda: Evidence(kind="assumed", method="by hand"))
+
+    def __post_init__(self) -> None:
+        check_rate(self.lam)
+        check_count(at_least=1, iterate=self.iterate)
+        if not isinstance(self.norm, Norm):
+            raise ValueError(f"norm={self.norm!r}, needed a norm such as theory.L2()")
+        object.__setattr__(self, "lam", float(self.lam))
+
+    @classmethod
+    def assumed(cls, lam: float, norm: Norm | None = None, *, iterate: int = 1) -> Contraction:
+        """Return a contraction that nobody has proved; every report repeats the word assumed."""
+        return cls(lam=lam, norm=L2() if norm is None else norm, iterate=iterate)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready description; the factor as a hexadecimal float, hence exact."""
+        return {
+            "lam": self.lam.hex(),
+            "norm": self.norm.to_dict(),
+            "iterate": self.iterate,
+            "evidence": {
+                "kind": self.evidence.kind,
+                "method": self.evidence.method,
+                "detail": self.evidence.detail,
+            },
+        }
+
+    def __repr__(self) -> str:
+        return (
+            f"Contraction(lam={self.lam!r}, norm={self.norm}, iterate={self.iterate}, "
+            f"evidence={self.evidence})"
+        )
+
+
+def check_one_step(c: Contraction) -> None:
+    """Raise unless the contraction is one of a single step."""
+    if not isinstance(c, Contraction):
+        raise ValueError(
+            f"received {c!r}, needed a Contraction; theory.contraction(map) looks for one and "
+            "answers None when it finds none"
+        )
+    if c.iterate != 1:
+        raise ValueError(
+            f"the contraction is one of {c.iterate} steps together, this bound needs a contraction "
+            "of every single step"
+        )

@@ -1,0 +1,182 @@
+"""Argument checks; each message says what was received, what was needed and what to try.
+
+Main names: `as_array`, `as_matrix`, `as_vector`, `as_sequences`, `check_count`, `check_positive`,
+`check_nonnegative`, `check_rate`, `MissingExtraError`.
+
+A malformed question raises `ValueError`; a well-formed question with an unwelcome answer (not
+contractive, bound exceeded) is answered with a value, never with an exception.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any, SupportsIndex
+
+import numpy as np
+
+from theory.typing import Array
+
+
+class MissingExtraError(ImportError):
+    """An optional package is needed for this call; the message names the extra to install."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed; "
+            f"try: pip install 'stable-recurrent-models[{extra}]'"
+        )
+
+
+def as_array(name: str, value: Any, *, ndim: int | tuple[int, ...] | None = None) -> Array:
+    """Convert to a C-contiguous float64 array of finite numbers.
+
+    Integers, booleans and short floats are converted (exactly); everything else is refused.
+
+    Raises
+    ------
+    ValueError
+        If the value is complex, of object or text type, longer than double precision, of the
+        wrong number of dimensions, or holds a NaN or an infinity.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        msg = f"{name} is not rectangular ({error}); needed an array of real numbers"
+        raise ValueError(msg) from None
+    if array.dtype.kind not in "biuf":
+        hint = {
+            "c": "pass real and imaginary parts as separate state components",
+            "O": "the rows may have different lengths, or hold something that is not a number",
+        }.get(array.dtype.kind, "convert it with numpy.asarray(..., dtype=float)")
+        raise ValueError(f"{name} has dtype {array.dtype}, needed real numbers; {hint}")
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        raise ValueError(
+            f"{name} has dtype {array.dtype}, needed at most double precision; "
+            "round it yourself with .astype(numpy.float64), so that the rounding is yours"
+        )
+    wanted = (ndim,) if isinstance(ndim, int) else ndim
+    if wanted is not None and array.ndim not in wanted:
+        shapes = " or ".join(f"{d}" for d in wanted)
+        raise ValueError(f"{name} has shape {array.shape}, needed {shapes} dimension(s)")
+    result = np.ascontiguousarray(array, dtype=np.float64)
+    if array.ndim == 0:
+        result = result.reshape(())
+    if not np.isfinite(result).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(result))[0])
+        raise ValueError(
+            f"{name} holds {result[where]} at index {where}, needed finite numbers; "
+            "look for a division by zero or an overflow where it was computed"
+        )
+    return result
+
+
+def _frozen(array: Array) -> Array:
+    copy = array.copy()
+    copy.flags.writeable = False
+    return copy
+
+
+def as_matrix(
+    name: str, value: Any, *, rows: int | None = None, columns: int | None = None
+) -> Array:
+    """Return a read-only finite float64 copy of shape (rows, columns); both at least 1."""
+    array = as_array(name, value, ndim=2)
+    needed = f"({rows or 'n'}, {columns or 'm'})"
+    if (
+        min(array.shape) == 0
+        or (rows is not None and array.shape[0] != rows)
+        or (columns is not None and array.shape[1] != columns)
+    ):
+        raise ValueError(f"{name} has shape {array.shape}, needed {needed} with no empty side")
+    return _frozen(array)
+
+
+def as_square(name: str, value: Any) -> Array:
+    """Return a read-only finite float64 copy of shape (n, n), n at least 1."""
+    array = as_matrix(name, value)
+    if array.shape[0] != array.shape[1]:
+        raise ValueError(
+            f"{name} has shape {array.shape}, needed a square matrix (n, n): it maps states to "
+            "states; if this is the input matrix, it goes into the other argument"
+        )
+    return array
+
+
+def as_vector(name: str, value: Any, *, size: int | None = None) -> Array:
+    """Return a read-only finite float64 copy of shape (size,)."""
+    array = as_array(name, value, ndim=1)
+    if size is not None and array.shape[0] != size:
+        raise ValueError(f"{name} has shape {array.shape}, needed ({size},)")
+    return _frozen(array)
+
+
+def as_sequences(name: str, value: Any, *, width: int) -> Array:
+    """Return inputs of shape (T, width) or (batch, T, width); T = 0 and batch = 0 are legal."""
+    array = as_array(name, value, ndim=(2, 3))
+    if array.shape[-1] != width:
+        raise ValueError(
+            f"{name} has shape {array.shape}, needed (T, {width}) or (batch, T, {width}): "
+            f"the last axis is the input of the map, of dimension {width}"
+        )
+    return array
+
+
+def as_states(name: str, value: Any, *, size: int, batch: tuple[int, ...]) -> Array:
+    """Return a state of shape (*batch, size), broadcasting a single (size,) over the batch."""
+    array = as_array(name, value, ndim=(1, 1 + len(batch)))
+    if array.shape not in {(size,), (*batch, size)}:
+        options = " or ".join(str(s) for s in dict.fromkeys([(size,), (*batch, size)]))
+        raise ValueError(f"{name} has shape {array.shape}, needed {options}")
+    return np.ascontiguousarray(np.broadcast_to(array, (*batch, size)))
+
+
+def check_count(*, at_least: int = 0, **counts: SupportsIndex) -> None:
+    """Check that each named value is an integer, at least `at_least`."""
+    for name, value in counts.items():
+        try:
+            number = operator.index(value)
+        except TypeError:
+            raise ValueError(
+                f"{name}={value!r} is not an integer; it counts steps, needed "
+                f"{name} in {at_least}, {at_least + 1}, ..."
+            ) from None
+        if isinstance(value, (bool, np.bool_)) or number < at_least:
+            raise ValueError(f"{name}={value!r}, needed an integer {name} >= {at_least}")
+
+
+def _check_real(name: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}={value!r} is not a real number") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{name}={value!r}, needed a finite number")
+    return number
+
+
+def check_nonnegative(**values: float) -> None:
+    """Check that each named value is a finite number >= 0."""
+    for name, value in values.items():
+        if _check_real(name, value) < 0:
+            raise ValueError(f"{name}={value!r} is negative, needed {name} >= 0")
+
+
+def check_positive(**values: float) -> None:
+    """Check that each named value is a finite number > 0."""
+    for name, value in values.items():
+        if _check_real(name, value) <= 0:
+            raise ValueError(f"{name}={value!r}, needed {name} > 0")
+
+
+def check_rate(lam: float) -> None:
+    """Check that `lam` is a contraction factor, 0 <= lam < 1."""
+    if not 0.0 <= _check_real("lam", lam) < 1.0:
+        raise ValueError(
+            f"lam={lam!r} is not a contraction (needs 0 <= lam < 1); "
+            "scale the recurrent weights down, or ask for another norm"
+        )
+
+
+class DivergedError(ArithmeticError):
+    """A trajectory left the range of double precision; the message says when and in which run."""

@@ -1,0 +1,307 @@
+r"""What is studied: a state map h <- step(h, x), as an abstract class.
+
+Main names: `Map`, `AffineMap`, `Affine`, `simulate_by_steps`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, final
+
+import numpy as np
+
+from theory.activations import Activation
+from theory.errors import DivergedError, as_array, as_sequences, as_states
+from theory.norms import L2, Norm, over
+from theory.rounding import (
+    ELEMENTARY_UNITS,
+    TINY,
+    UNIT,
+    inner_product_error,
+    product_up,
+    up,
+)
+from theory.typing import Array
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Affine:
+    """The form h <- rho(W h + U x + b) that criteria and kernels recognise."""
+
+    W: Array  # W, (n, n), recurrent weights
+    U: Array  # U, (n, m), input weights
+    b: Array  # b, (n,), bias
+    rho: Activation  # rho, elementwise
+
+
+class Map(ABC):
+    """A recurrent state map.
+
+    `step` in plain NumPy is the definition; `simulate` and the kernels behind it are accelerations
+    that agree with it within `step_error`.
+    """
+
+    @property
+    @abstractmethod
+    def state_dim(self) -> int:
+        """Return n, the dimension of the state."""
+
+    @property
+    @abstractmethod
+    def input_dim(self) -> int:
+        """Return m, the dimension of an input."""
+
+    @property
+    @abstractmethod
+    def parameters(self) -> Mapping[str, Array]:
+        """Return the parameters by name, as read-only arrays."""
+
+    @abstractmethod
+    def step(self, h: Array, x: Array) -> Array:
+        """Return the next state; h is (..., n), x is (..., m), with leading axes broadcast."""
+
+    @abstractmethod
+    def jacobian_state(self, h: Array, x: Array) -> Array:
+        """Return d step / d h, of shape (..., n, n)."""
+
+    @abstractmethod
+    def jacobian_input(self, h: Array, x: Array) -> Array:
+        """Return d step / d x, of shape (..., n, m)."""
+
+    @abstractmethod
+    def affine(self) -> Affine | None:
+        """Return the map in the form rho(W h + U x + b), or None if it has not that form."""
+
+    @abstractmethod
+    def input_terms(self, X: Array) -> Array:
+        """Return what a step needs of the inputs, computed once for all times: (..., p)."""
+
+    @abstractmethod
+    def advance(self, h: Array, terms: Array, out: Array | None = None) -> Array:
+        """Return ``step(h, x)`` from ``terms = input_terms(x)``; writes to `out` if given."""
+
+    @abstractmethod
+    def step_error(self, h_size: Array, x_size: Array) -> Array:
+        """Bound the rounding error of one step, entrywise, over |h| <= h_size, |x| <= x_size."""
+
+    @abstractmethod
+    def input_lipschitz(self, norm: Norm) -> float | None:
+        """Return an upper bound of L_x, from ``norm.companion`` to `norm`; None if unknown."""
+
+    @abstractmethod
+    def _run(self, X: Array, h0: Array) -> Array:
+        """Return the states (batch, T, n) of inputs (batch, T, m) from h0 (batch, n)."""
+
+    @final
+    def simulate(self, X: Any, h0: Any = None) -> Array:
+        """Run the recurrent model.
+
+        Parameters
+        ----------
+        X : (T, m) or (batch, T, m) array
+            Inputs; T = 0 is legal and gives no states.
+        h0 : (n,) or (batch, n) array, optional
+            The state before the first input, zero by default.
+
+        Returns
+        -------
+        H : (T, n) or (batch, T, n) array
+            ``H[t]`` is the state after input ``X[t]``; `h0` is not included.
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit or a number is not finite.
+        DivergedError
+            If the state leaves the range of double precision; the message says when.
+        """
+        inputs = as_sequences("X", X, width=self.input_dim)
+        batch = inputs.shape[:-2]
+        start = as_states(
+            "h0", np.zeros(self.state_dim) if h0 is None else h0, size=self.state_dim, batch=batch
+        )
+        flat = inputs.reshape(-1, *inputs.shape[-2:]) if batch else inputs[None]
+        with np.errstate(over="ignore", invalid="ignore"):
+            states = self._run(flat, start.reshape(-1, self.state_dim))
+        check_finite_states(states)
+        return states if batch else states[0]
+
+    @final
+    def offset(self) -> Array:
+        """Return phi(0, 0), the state after one step from rest without input: (n,)."""
+        return self.step(np.zeros(self.state_dim), np.zeros(self.input_dim))
+
+    @final
+    def drive(self, norm: Norm, *, inputs: Any = None, input_bound: float | None = None) -> float:
+        r"""Return an upper bound of the drive, C >= ||phi(0, x)||, rounded outward.
+
+        Parameters
+        ----------
+        norm
+            The norm of the state.
+        inputs : (..., m) array, optional
+            The inputs in question; the bound then holds for each of them.
+        input_bound : float, optional
+            A bound of ||x|| in ``norm.companion``; then C = L_x input_bound + ||phi(0, 0)||.
+
+        Raises
+        ------
+        ValueError
+            If not exactly one of the two is given, or L_x is needed and unknown.
+        """
+        from theory.errors import check_nonnegative
+        from theory.theorems.drive import formula
+
+        if (inputs is None) == (input_bound is None):
+            raise ValueError("needed exactly one of inputs= and input_bound=")
+        rest = np.zeros(self.state_dim)
+        if inputs is not None:
+            X = as_array("inputs", inputs)
+            if X.ndim == 0 or X.shape[-1] != self.input_dim:
+                raise ValueError(f"inputs has shape {X.shape}, needed (..., {self.input_dim})")
+            flat = X.reshape(-1, self.input_dim)
+            if flat.shape[0] == 0:
+                return 0.0
+            values = self.advance(np.zeros((len(flat), self.state_dim)), self.input_terms(flat))
+            error = self.step_error(rest, np.max(np.abs(flat), axis=0))
+            return up(float(np.max(norm.vector_upper(values))) + norm.majorant(error))
+        assert input_bound is not None
+        check_nonnegative(input_bound=input_bound)
+        gain = self.input_lipschitz(norm)
+        if gain is None:
+            raise ValueError(
+                "the Lipschitz constant of this map in x is unknown; pass inputs= instead of "
+                "input_bound=, or input_lipschitz= when the map is made"
+            )
+        error = self.step_error(rest, np.zeros(self.input_dim))
+        start = up(float(norm.vector_upper(self.offset())) + norm.majorant(error))
+        from theory.rounding import evaluate
+
+        return evaluate(formula, gain=gain, input_bound=float(input_bound), offset=start)
+
+
+class AffineMap(Map):
+    """A map of the form h <- rho(W h + U x + b); a subclass names the parameters."""
+
+    @abstractmethod
+    def affine(self) -> Affine:
+        """Return the form."""
+
+    @property
+    @final
+    def state_dim(self) -> int:
+        """Return n."""
+        return int(self.affine().W.shape[0])
+
+    @property
+    @final
+    def input_dim(self) -> int:
+        """Return m."""
+        return int(self.affine().U.shape[1])
+
+    @final
+    def step(self, h: Array, x: Array) -> Array:
+        """Return rho(W h + U x + b)."""
+        return self.affine().rho(self._preactivation(h, x))
+
+    def _preactivation(self, h: Array, x: Array) -> Array:
+        form = self.affine()
+        result: Array = h @ form.W.T + x @ form.U.T + form.b
+        return result
+
+    @final
+    def jacobian_state(self, h: Array, x: Array) -> Array:
+        """Return diag(rho'(a)) W."""
+        form = self.affine()
+        return form.rho.derivative(self._preactivation(h, x))[..., None] * form.W
+
+    @final
+    def jacobian_input(self, h: Array, x: Array) -> Array:
+        """Return diag(rho'(a)) U."""
+        form = self.affine()
+        return form.rho.derivative(self._preactivation(h, x))[..., None] * form.U
+
+    @final
+    def input_terms(self, X: Array) -> Array:
+        """Return U x + b for every input."""
+        form = self.affine()
+        terms: Array = X @ form.U.T
+        terms += form.b
+        return terms
+
+    @final
+    def advance(self, h: Array, terms: Array, out: Array | None = None) -> Array:
+        """Return rho(W h + terms)."""
+        form = self.affine()
+        result: Array = np.matmul(h, form.W.T, out=out)
+        result += terms
+        return form.rho.in_place(result)
+
+    @final
+    def step_error(self, h_size: Array, x_size: Array) -> Array:
+        r"""Bound the rounding error of rho(W h + U x + b), entrywise.
+
+        The pre-activation a is a sum of n + m + 1 products, so its error e obeys
+        `inner_product_error`; then |rho(a + e) - rho(a)| <= L e, and rho itself is computed to
+        ELEMENTARY_UNITS u relative to its value, |rho| <= min(range, |rho(0)| + L |a|).
+        """
+        form = self.affine()
+        rho = form.rho
+        magnitude = np.abs(form.W) @ h_size + np.abs(form.U) @ x_size + np.abs(form.b)
+        error = inner_product_error(magnitude, form.W.shape[1] + form.U.shape[1] + 1)
+        largest = max(abs(rho.range[0]), abs(rho.range[1]))
+        values = np.minimum(largest, up(abs(rho.at_zero)) + rho.lipschitz * (magnitude + error))
+        total: Array = rho.lipschitz * error + ELEMENTARY_UNITS * UNIT * values + 4 * TINY
+        return total * (1 + 64 * UNIT)
+
+    @final
+    def input_lipschitz(self, norm: Norm) -> float:
+        r"""Return L_x = L ||U||.
+
+        |rho(a) - rho(a')| <= L |a - a'| entrywise and the norm is monotone.  If it is not, the
+        bound is taken in L2 and converted by a constant.
+        """
+        form = self.affine()
+        L = form.rho.lipschitz
+        if norm.monotone:
+            return product_up(L, norm.matrix_upper(form.U, norm.companion))
+        plain = product_up(L, L2().matrix_upper(form.U))
+        return product_up(over(norm, L2(), form.U.shape[0]), plain)
+
+    @final
+    def _run(self, X: Array, h0: Array) -> Array:
+        from theory.kernels.affine import run
+
+        return run(self.affine(), self.input_terms(X), h0)
+
+
+def check_finite_states(states: Array) -> None:
+    """Raise `DivergedError` at the first state that is not finite; states is (batch, T, n)."""
+    if not np.isfinite(states).all():
+        bad = ~np.isfinite(states).all(axis=-1)
+        sequence, t = (int(i) for i in np.argwhere(bad)[0])
+        raise DivergedError(
+            f"the state left the range of double precision at step {t + 1} of sequence {sequence}; "
+            "the map is unstable on these inputs: scale the recurrent weights down"
+        )
+
+
+def simulate_by_steps(recurrent: Map, X: Array, h0: Array) -> Array:
+    """Run a map by its own steps, one time at a time over the whole batch; the definition."""
+    batch, steps, _ = X.shape
+    terms = recurrent.input_terms(X)
+    states = np.empty((batch, steps, recurrent.state_dim))
+    h = h0
+    for t in range(steps):
+        h = recurrent.advance(h, terms[:, t])
+        states[:, t] = h
+    return states
+
+
+def read_only(**arrays: Array) -> Mapping[str, Array]:
+    """Return the arrays as an immutable mapping."""
+    return MappingProxyType(dict(arrays))

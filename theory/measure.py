@@ -1,0 +1,456 @@
+r"""Measured gaps: the left-hand sides of the bounds, with their rounding budgets.
+
+Main names: `truncation_gaps`, `truncation_gap_table`, `Experiment`, `experiment`, `Run`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, final
+
+import numpy as np
+
+from theory.certificates import Contraction
+from theory.errors import as_sequences, as_states, as_vector, check_count
+from theory.maps.base import Map, check_finite_states
+from theory.norms import L2, Linf, Norm, WeightedL2, WeightedLinf, over
+from theory.rounding import UNIT, drift
+from theory.theorem import Observation, Observe
+from theory.truncation import LinearHead
+from theory.typing import Array
+
+Progress = Callable[[int, int], None]
+
+
+def truncation_gap_table(
+    recurrent: Map,
+    X: Any,
+    k_max: int,
+    norm: Norm | None = None,
+    *,
+    h0: Any = None,
+    restart: Any = None,
+    progress: Progress | None = None,
+) -> Array:
+    r"""Return ||h_t - h_t^k|| for every k <= k_max and every time.
+
+    Parameters
+    ----------
+    recurrent : Map
+    X : (T, m) or (batch, T, m) array
+        Inputs.
+    k_max : int
+        Largest truncation length; may exceed T.
+    norm : Norm, optional
+        `L2` by default.
+    h0, restart : arrays, optional
+        Start of the recurrent model and of the truncated one k steps back; zero by default.
+    progress : callable, optional
+        Called with (k done, k_max) now and then; may raise to interrupt.
+
+    Returns
+    -------
+    (k_max + 1, T) or (batch, k_max + 1, T) array
+        Entry [k, t] belongs to the state after t + 1 inputs.  Exactly 0 where t + 1 <= k: both
+        models are then the same.
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit, a number is not finite, or k_max is not a count.
+    DivergedError
+        If the recurrent model leaves the range of double precision.
+    """
+    from theory.kernels.gaps import sweep
+
+    check_count(k_max=k_max)
+    measure = L2() if norm is None else norm
+    n = recurrent.state_dim
+    measure.check_dim(n)
+    inputs = as_sequences("X", X, width=recurrent.input_dim)
+    batch, T = inputs.shape[:-2], inputs.shape[-2]
+    start = as_states("h0", np.zeros(n) if h0 is None else h0, size=n, batch=batch)
+    again = as_vector("restart", np.zeros(n) if restart is None else restart, size=n)
+    table = np.zeros((*batch, k_max + 1, T))
+    if T == 0:
+        return table
+    states = recurrent.simulate(inputs, start)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not batch:
+            sweep(recurrent, inputs, states, again, table, measure, progress)
+        for i in range(batch[0] if batch else 0):
+            sweep(recurrent, inputs[i], states[i], again, table[i], measure)
+            if progress is not None:
+                progress(i + 1, batch[0])
+    check_finite_states(table.reshape(-1, *table.shape[-2:]))
+    return table
+
+
+def truncation_gaps(
+    recurrent: Map,
+    X: Any,
+    k_max: int,
+    norm: Norm | None = None,
+    *,
+    h0: Any = None,
+    restart: Any = None,
+    progress: Progress | None = None,
+) -> Array:
+    r"""Return the truncation curve: sup over t (and over the batch) of ||h_t - h_t^k||, per k.
+
+    The parameters are those of `truncation_gap_table`.
+
+    Returns
+    -------
+    (k_max + 1,) array
+        Zero for an empty sequence and for k >= T.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from theory import LinearMap
+    >>> truncation_gaps(LinearMap([[0.5]], [[1.0]]), np.ones((3, 1)), k_max=3).tolist()
+    [1.75, 0.75, 0.25, 0.0]
+    """
+    table = truncation_gap_table(
+        recurrent, X, k_max, norm, h0=h0, restart=restart, progress=progress
+    )
+    curve: Array = np.max(table, axis=-1, initial=0.0)
+    if curve.ndim == 2:
+        curve = np.max(curve, axis=0, initial=0.0)
+    return curve
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Experiment:
+    """One instance on which theorems are tested: a map, its contraction, and what drives it."""
+
+    map: Map
+    contraction: Contraction
+    inputs: Array  # x, (T, m)
+    k_max: int  # largest truncation length measured
+    start: Array  # h_0, (n,)
+    restart: Array  # the truncated model's start, (n,)
+    other_inputs: Array  # a second input sequence, (T, m)
+    other_start: Array  # a second start, (n,)
+    head: LinearHead  # the output
+    other_norm: Norm  # a norm to convert to
+    partner: Map | None = None  # a second map, for the composition
+    partner_contraction: Contraction | None = None
+    label: str = ""  # where it comes from
+
+
+def experiment(
+    recurrent: Map,
+    inputs: Any,
+    *,
+    contraction: Contraction,
+    k_max: int | None = None,
+    start: Any = None,
+    restart: Any = None,
+    other_inputs: Any = None,
+    other_start: Any = None,
+    head: LinearHead | None = None,
+    other_norm: Norm | None = None,
+    partner: Map | None = None,
+    partner_contraction: Contraction | None = None,
+    label: str = "",
+) -> Experiment:
+    """Return an experiment with checked shapes and the usual defaults.
+
+    Unless given: starts are zero, the second start is all ones, the second inputs are the negated
+    ones, the output is the state itself, the second norm is L2, and k_max is min(T, 64).
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit or a number is not finite.
+    """
+    n = recurrent.state_dim
+    x = as_sequences("inputs", inputs, width=recurrent.input_dim)
+    if x.ndim != 2:
+        raise ValueError(f"inputs has shape {x.shape}, needed one sequence (T, m)")
+    again = (
+        -x if other_inputs is None else as_sequences("other_inputs", other_inputs, width=x.shape[1])
+    )
+    if again.shape != x.shape:
+        raise ValueError(f"other_inputs has shape {again.shape}, needed {x.shape} as inputs has")
+    zero = np.zeros(n)
+    k = min(len(x), 64) if k_max is None else k_max
+    check_count(k_max=k)
+    contraction.norm.check_dim(n)
+    return Experiment(
+        map=recurrent,
+        contraction=contraction,
+        inputs=x,
+        k_max=int(k),
+        start=as_vector("start", zero if start is None else start, size=n),
+        restart=as_vector("restart", zero if restart is None else restart, size=n),
+        other_inputs=again,
+        other_start=as_vector(
+            "other_start", zero + 1 if other_start is None else other_start, size=n
+        ),
+        head=LinearHead(np.eye(n)) if head is None else head,
+        other_norm=L2() if other_norm is None else other_norm,
+        partner=partner,
+        partner_contraction=partner_contraction,
+        label=label,
+    )
+
+
+@final
+class Run:
+    """The measurements of an experiment, each made once and only when asked for.
+
+    Every measured value comes with a budget: the derived bound of its rounding error.
+    """
+
+    def __init__(self, of: Experiment) -> None:
+        self.of = of
+        self.map = of.map
+        self.lam = of.contraction.lam
+        self.norm = of.contraction.norm
+        self._observations: dict[Observe, Observation] = {}
+
+    def observation(self, observe: Observe) -> Observation:
+        """Return ``observe(run)``, made once however many near misses share it."""
+        if observe not in self._observations:
+            self._observations[observe] = observe(self)
+        return self._observations[observe]
+
+    @cached_property
+    def states(self) -> Array:
+        """Return h_0 .. h_T, (T + 1, n)."""
+        return np.vstack([self.of.start, self.map.simulate(self.of.inputs, self.of.start)])
+
+    @cached_property
+    def other_states(self) -> Array:
+        """Return the states from `other_start` under the same inputs, (T + 1, n)."""
+        return np.vstack(
+            [self.of.other_start, self.map.simulate(self.of.inputs, self.of.other_start)]
+        )
+
+    @cached_property
+    def other_driven_states(self) -> Array:
+        """Return the states from the same start under `other_inputs`, (T + 1, n)."""
+        return np.vstack([self.of.start, self.map.simulate(self.of.other_inputs, self.of.start)])
+
+    @cached_property
+    def times(self) -> Array:
+        """Return 0 .. T as floats."""
+        return np.arange(len(self.states), dtype=np.float64)
+
+    @cached_property
+    def gap_table(self) -> Array:
+        """Return ||h_t - h_t^k||, (k_max + 1, T), in the norm of the contraction."""
+        return self.gap_table_in(self.norm)
+
+    def gap_table_in(self, norm: Norm) -> Array:
+        """Return the gap table in another norm."""
+        return truncation_gap_table(
+            self.map, self.of.inputs, self.of.k_max, norm, h0=self.of.start, restart=self.of.restart
+        )
+
+    @cached_property
+    def gap_index(self) -> tuple[Array, Array]:
+        """Return (k, t) of the table's entries with t >= k, flat: t counts inputs, from 1."""
+        k, t = np.nonzero(
+            np.arange(1, self.gap_table.shape[1] + 1) >= np.arange(self.of.k_max + 1)[:, None]
+        )
+        return k.astype(np.float64), t + 1.0
+
+    def pick(self, table: Array) -> Array:
+        """Return a table's entries at `gap_index`, flat."""
+        k, t = self.gap_index
+        return table[k.astype(int), t.astype(int) - 1]
+
+    @cached_property
+    def drive(self) -> float:
+        """Return an upper bound of ||step(0, x_t)|| over the inputs."""
+        return self.map.drive(self.norm, inputs=self.of.inputs)
+
+    @cached_property
+    def input_gain(self) -> float:
+        """Return an upper bound of L_x, nan if it is unknown."""
+        gain = self.map.input_lipschitz(self.norm)
+        return math.nan if gain is None else gain
+
+    @cached_property
+    def input_bound(self) -> float:
+        """Return an upper bound of ||x_t|| in the companion norm."""
+        return float(np.max(self.norm.companion.vector_upper(self.of.inputs), initial=0.0))
+
+    @cached_property
+    def offset(self) -> float:
+        """Return an upper bound of ||step(0, 0)||."""
+        return (
+            self.map.drive(self.norm, input_bound=0.0)
+            if not math.isnan(self.input_gain)
+            else (self.map.drive(self.norm, inputs=np.zeros((1, self.map.input_dim))))
+        )
+
+    @cached_property
+    def output_lipschitz(self) -> float:
+        """Return an upper bound of the head's Lipschitz constant."""
+        return self.of.head.lipschitz(self.norm)
+
+    @cached_property
+    def sizes(self) -> tuple[Array, Array]:
+        """Return entrywise bounds of all states and all inputs met: (n,), (m,)."""
+        reach = float(np.max(self.gap_table, initial=0.0))
+        spread = over(Linf(), self.norm, self.map.state_dim) * reach
+        h = np.max(
+            np.abs(np.vstack([self.states, self.other_states, self.other_driven_states])), axis=0
+        )
+        x = np.max(np.abs(np.vstack([self.of.inputs, self.of.other_inputs])), axis=0, initial=0.0)
+        return np.maximum(h + spread, np.abs(self.of.restart)), x
+
+    @cached_property
+    def local_error(self) -> float:
+        """Return a bound of the rounding error of one step, in the norm of the contraction."""
+        return self.norm.majorant(self.map.step_error(*self.sizes))
+
+    def drift(self, steps: Array | float) -> Array:
+        """Bound the drift of a computed trajectory after so many steps (theory.rounding.drift)."""
+        limit = drift(self.local_error, self.lam)
+        return np.minimum(np.asarray(steps, dtype=np.float64) * self.local_error, limit)
+
+    def budget(self, measured: Array, *steps: Array | float) -> Array:
+        """Return the budget of a measured distance between trajectories of so many steps each."""
+        drifts = sum((self.drift(s) for s in steps), np.zeros(1))
+        return np.asarray(drifts + self.norm.vector_rounding(self.map.state_dim) * measured)
+
+    @cached_property
+    def step_ratios(self) -> tuple[Array, Array]:
+        """Return ||step(g, x) - step(h, x)|| / ||g - h|| on adversarial pairs, and the budgets."""
+        form = self.map.affine()
+        matrix = (
+            self.map.jacobian_state(self.of.start, self._some_input) if form is None else form.W
+        )
+        return step_ratios(
+            self.norm,
+            norm_attaining(self.norm, matrix),
+            self.states,
+            self.of.inputs,
+            self.map.step,
+            lambda h, x: self.norm.majorant(self.map.step_error(h, x)),
+        )
+
+    @property
+    def _some_input(self) -> Array:
+        return self.of.inputs[0] if len(self.of.inputs) else np.zeros(self.map.input_dim)
+
+    @cached_property
+    def composed_step_ratios(self) -> tuple[Array, Array]:
+        """Return the stretch of pairs by this map and then the partner, and the budgets."""
+        first, second, certificate = self.map, self.of.partner, self.of.partner_contraction
+        if second is None or certificate is None:
+            raise ValueError("this experiment has no partner map to compose with")
+        n = first.state_dim
+        matrix = np.eye(n)
+        for form in (first.affine(), second.affine()):
+            matrix = matrix if form is None else form.W @ matrix
+        weight = over(self.norm, certificate.norm, n) * over(certificate.norm, self.norm, n)
+
+        def step(h: Array, x: Array) -> Array:
+            return second.step(first.step(h, x), x)
+
+        def local(h: Array, x: Array) -> float:
+            # the first map's error passes through the second, which contracts in its own norm;
+            # the second meets states no larger than the first's image of the box |h| <= h
+            error = self.norm.majorant(first.step_error(h, x))
+            reach = over(Linf(), self.norm, n) * (
+                self.lam * self.norm.majorant(h)
+                + float(
+                    np.max(
+                        self.norm.vector_upper(first.step(np.zeros((1, n)), x[None])), initial=0.0
+                    )
+                )
+                + self.offset
+                + 2 * first_gain * float(np.max(x, initial=0.0))
+            )
+            return certificate.lam * weight * error + self.norm.majorant(
+                second.step_error(np.full(n, reach), x)
+            )
+
+        gain = first.input_lipschitz(self.norm)
+        first_gain = first.input_dim * (1.0 if gain is None else gain)
+        directions = np.vstack(
+            [norm_attaining(self.norm, matrix), norm_attaining(self.norm, np.eye(n))]
+        )
+        return step_ratios(self.norm, directions, self.states, self.of.inputs, step, local)
+
+    @cached_property
+    def contradicted(self) -> bool:
+        """Return whether the run itself refutes its contraction factor, beyond rounding."""
+        ratios, budgets = self.step_ratios
+        table = self.gap_table
+        before, after = table[:-1, :-1], table[1:, 1:]
+        budget = 2 * self.local_error + self.norm.vector_rounding(self.map.state_dim) * before
+        return bool(
+            (ratios - budgets > self.lam).any() or (after > self.lam * before + budget).any()
+        )
+
+
+def step_ratios(
+    norm: Norm,
+    directions: Array,
+    states: Array,
+    inputs: Array,
+    step: Callable[[Array, Array], Array],
+    local: Callable[[Array, Array], float],
+) -> tuple[Array, Array]:
+    """Return the ratios by which one step stretches chosen pairs of states, with budgets.
+
+    The pairs are neighbours and opposites along the given directions, around some of the given
+    states and around zero; `local` bounds the rounding of one step from sizes of h and x.
+    """
+    n = states.shape[1]
+    chosen = states[np.linspace(0, len(states) - 1, min(len(states), 12)).astype(int)]
+    bases = np.vstack([np.zeros((1, n)), chosen])
+    drives = np.vstack([np.zeros((1, inputs.shape[1])), inputs[: min(len(inputs), 4)]])
+    size = 1.0 + float(np.max(np.abs(bases)))
+    scales = np.array([size * 2.0**-10, -size])
+    shifts = (scales[:, None, None] * directions).reshape(-1, n)
+    h = np.repeat(bases, len(shifts) * len(drives), axis=0)
+    g = h + np.tile(np.repeat(shifts, len(drives), axis=0), (len(bases), 1))
+    x = np.tile(drives, (len(bases) * len(shifts), 1))
+    before = norm.vector(g - h)
+    after = norm.vector(step(g, x) - step(h, x))
+    reach = np.max(np.abs(np.vstack([g, h])), axis=0)
+    error = local(reach, np.max(np.abs(x), axis=0))
+    keep = before > 0
+    ratios = after[keep] / before[keep]
+    # both steps err, and so do the differences (by u times a size) and the norms (relatively)
+    relative = 4 * norm.vector_rounding(n) + 8 * UNIT
+    entry = norm.majorant(4 * UNIT * reach)
+    return ratios, (2 * error + entry * (1 + ratios)) / before[keep] + relative * ratios
+
+
+def norm_attaining(norm: Norm, A: Array) -> Array:
+    """Return directions, (p, n), that nearly maximise ||A d|| / ||d||, each with largest entry 1."""
+    n = A.shape[1]
+    candidates = [np.ones(n)]
+    if np.any(A):
+        scaled = A / np.max(np.abs(A))
+        candidates.append(np.linalg.svd(scaled)[2][0])
+        if isinstance(norm, WeightedLinf):
+            row = np.argmax((np.abs(scaled) @ norm.v) / norm.v)
+            candidates.append(np.where(scaled[row] < 0, -1.0, 1.0) * norm.v)
+        else:
+            row = np.argmax(np.sum(np.abs(scaled), axis=1))
+            candidates.append(np.where(scaled[row] < 0, -1.0, 1.0))
+        candidates.append(np.eye(n)[np.argmax(np.sum(np.abs(scaled), axis=0))])
+        if isinstance(norm, WeightedL2):
+            # differences that an activation turns out of the thin direction of the unit ball
+            candidates.extend(np.linalg.eigh(norm.P)[1].T[[0, -1]])
+            L = np.linalg.cholesky(norm.P)
+            candidates.append(
+                np.linalg.solve(L.T, np.linalg.svd(np.linalg.solve(L, (L.T @ scaled).T).T)[2][0])
+            )
+    directions = np.array(candidates)
+    return directions / np.max(np.abs(directions), axis=1, keepdims=True)

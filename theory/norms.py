@@ -1,0 +1,464 @@
+r"""Norms: a vector norm and the matrix norm it induces, as one object.
+
+Main names: `L1`, `L2`, `Linf`, `WeightedL2`, `WeightedLinf`, all of them a `Norm`.
+
+An upper value is rounded outward by `theory.rigor` and may be used to certify; a lower value may be
+used to refute, never to certify.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import numpy as np
+
+from theory import rigor
+from theory.errors import as_square, as_vector
+from theory.rounding import UNIT, down, gamma, product_up, sqrt_up, up
+from theory.typing import Array
+
+
+class Norm(ABC):
+    """A norm on R^n with the matrix norm it induces."""
+
+    #: Whether |a| <= |b| entrywise implies ||a|| <= ||b||.  Only then does an elementwise
+    #: L-Lipschitz activation multiply the norm of a difference by at most L.
+    monotone: bool
+
+    @property
+    @abstractmethod
+    def dim(self) -> int | None:
+        """Return the dimension it is defined on, or None for every dimension."""
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """Return a short name for tables, such as ``L2``."""
+
+    @property
+    @abstractmethod
+    def companion(self) -> Norm:
+        """Return the unweighted norm of the same family, used for inputs and outputs."""
+
+    @abstractmethod
+    def vector(self, h: Array) -> Any:
+        """Return the norm along the last axis, rounded to nearest at each operation."""
+
+    @abstractmethod
+    def matrix_upper(self, A: Array, source: Norm | None = None) -> float:
+        """Return an outward-rounded upper bound of max ||A x||_self / ||x||_source.
+
+        `source` is this norm by default.  Where no exact formula connects the two families, the
+        bound goes through the source's own family and a constant between the norms.
+        """
+
+    @abstractmethod
+    def matrix_lower(self, A: Array) -> float:
+        """Return a lower bound of the induced norm, attained by an explicit vector."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready description that `norm_from_dict` reads back exactly."""
+
+    def vector_upper(self, h: Array) -> Any:
+        """Return an upper bound of the exact norm along the last axis."""
+        n = h.shape[-1]
+        # at most n products, n sums, a root or a quotient: relative error below gamma(2 n + 6)
+        value = self.vector(h) * (1.0 + self._condition * 2.0 * gamma(2 * n + 6))
+        return np.where(value > 0, np.nextafter(value, math.inf), value)[()]
+
+    def vector_rounding(self, n: int) -> float:
+        """Return the relative error of `vector` in dimension n."""
+        return 2.0 * self._condition * gamma(2 * n + 6)
+
+    @property
+    def _condition(self) -> float:
+        """Return the factor by which `vector` can amplify rounding (1 but for a full P)."""
+        return 1.0
+
+    def majorant(self, e: Array) -> float:
+        """Return an upper bound of ||d|| over all d with |d| <= e entrywise, e >= 0."""
+        if self.monotone:
+            return float(self.vector_upper(e))
+        return product_up(over(self, L2(), e.shape[-1]), float(L2().vector_upper(e)))
+
+    def check_dim(self, n: int) -> None:
+        """Raise `ValueError` unless the norm is defined on R^n."""
+        if self.dim is not None and self.dim != n:
+            raise ValueError(f"{self.label} is a norm on R^{self.dim}, needed one on R^{n}")
+
+    def __repr__(self) -> str:
+        return self.label
+
+
+def _best_unit_image(norm: Norm, A: Array, candidates: Array) -> float:
+    """Return a lower bound of the induced norm from candidate vectors (columns)."""
+    norms = norm.vector(candidates.T)
+    keep = norms > 0
+    if not keep.any():
+        return 0.0
+    size = math.frexp(float(np.max(np.abs(A))))[1]
+    B = np.ldexp(np.ldexp(A, -(size // 2)), size // 2 - size)
+    columns = candidates[:, keep]
+    error = 2 * gamma(A.shape[1] + 2) * (np.abs(B) @ np.abs(columns))
+    # ||A x|| >= ||fl(A x)|| - ||error||, all rounded down by the relative error of `vector`
+    slack = norm.vector_rounding(max(A.shape))
+    images = norm.vector((B @ columns).T) * (1 - slack)
+    errors = np.array([norm.majorant(column) for column in error.T])
+    ratios = (images - errors) / (norms[keep] * (1 + slack)) * (1 - 8 * UNIT)
+    return max(0.0, down(math.ldexp(float(np.max(ratios)), size)))
+
+
+def _power_iteration(A: Array, steps: int = 60) -> Array:
+    """Return columns that nearly maximise ||A x||_2 / ||x||_2; a heuristic."""
+    scale = float(np.max(np.abs(A)))
+    B = A / scale
+    x = (
+        np.asarray(np.linalg.svd(B)[2][:1].T)
+        if max(B.shape) <= 512
+        else B.T @ B.sum(axis=1)[:, None]
+    )
+    for _ in range(steps if max(B.shape) > 512 else 0):
+        x = B.T @ (B @ x)
+        length = np.linalg.norm(x)
+        if length == 0:
+            break
+        x /= length
+    return x
+
+
+def _scaled_length(h: Array) -> Array:
+    """Return Euclidean lengths along the last axis without overflow or underflow."""
+    largest = np.max(np.abs(h), axis=-1, initial=0.0)
+    exponent = np.frexp(largest)[1]
+    half = exponent // 2
+    scaled = np.ldexp(np.ldexp(h, -half[..., None]), (half - exponent)[..., None])
+    return np.ldexp(np.sqrt(np.einsum("...i,...i->...", scaled, scaled)), exponent)
+
+
+@final
+class L2(Norm):
+    """The Euclidean norm; induces the spectral norm, the largest singular value."""
+
+    monotone = True
+    dim = None
+    label = "L2"
+
+    @property
+    def companion(self) -> Norm:
+        """Return itself."""
+        return self
+
+    def vector(self, h: Array) -> Any:
+        """Return the root of the sum of squares along the last axis."""
+        square = np.asarray(np.einsum("...i,...i->...", h, h))
+        # a square in this range has lost no digit to underflow that its relative error would show
+        unsafe = ~((square > 2.0**-900) & (square < 2.0**900))
+        if unsafe.any():
+            return np.where(unsafe, _scaled_length(h), np.sqrt(square))[()]
+        return np.sqrt(square)
+
+    def matrix_upper(self, A: Array, source: Norm | None = None) -> float:
+        """Return a rigorous upper bound of the largest singular value."""
+        if source is None or isinstance(source, L2):
+            return rigor.spectral_norm_upper(A)
+        if isinstance(source, WeightedL2):
+            return rigor.operator_norm_upper(A, None, source.P)
+        return product_up(rigor.spectral_norm_upper(A), over(self, source, A.shape[1]))
+
+    def matrix_lower(self, A: Array) -> float:
+        """Return ||A x||_2 for the computed leading singular vector, rounded down."""
+        if not np.any(A):
+            return 0.0
+        return _best_unit_image(self, A, _power_iteration(A))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``{"name": "L2"}``."""
+        return {"name": "L2"}
+
+
+@final
+class L1(Norm):
+    """The sum norm; induces the largest column sum."""
+
+    monotone = True
+    dim = None
+    label = "L1"
+
+    @property
+    def companion(self) -> Norm:
+        """Return itself."""
+        return self
+
+    def vector(self, h: Array) -> Any:
+        """Return the sum of magnitudes along the last axis."""
+        return np.sum(np.abs(h), axis=-1)
+
+    def matrix_upper(self, A: Array, source: Norm | None = None) -> float:
+        """Return the largest column sum, correctly rounded up."""
+        exact = rigor.column_sum_upper(A)
+        if source is None or isinstance(source, L1):
+            return exact
+        return product_up(exact, over(self, source, A.shape[1]))
+
+    def matrix_lower(self, A: Array) -> float:
+        """Return the largest column sum, rounded down."""
+        return down(rigor.column_sum_upper(A)) if np.any(A) else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``{"name": "L1"}``."""
+        return {"name": "L1"}
+
+
+@final
+class Linf(Norm):
+    """The maximum norm; induces the largest row sum."""
+
+    monotone = True
+    dim = None
+    label = "Linf"
+
+    @property
+    def companion(self) -> Norm:
+        """Return itself."""
+        return self
+
+    def vector(self, h: Array) -> Any:
+        """Return the largest magnitude along the last axis (exact)."""
+        return np.max(np.abs(h), axis=-1, initial=0.0)
+
+    def matrix_upper(self, A: Array, source: Norm | None = None) -> float:
+        """Return the largest row sum, correctly rounded up."""
+        if source is None or isinstance(source, Linf):
+            return rigor.row_sum_upper(A)
+        if isinstance(source, WeightedLinf):
+            return rigor.weighted_row_sum_upper(A, np.ones(A.shape[0]), source.v)
+        return product_up(rigor.row_sum_upper(A), over(self, source, A.shape[1]))
+
+    def matrix_lower(self, A: Array) -> float:
+        """Return the largest row sum, rounded down."""
+        return down(rigor.row_sum_upper(A)) if np.any(A) else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``{"name": "Linf"}``."""
+        return {"name": "Linf"}
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class WeightedLinf(Norm):
+    """The weighted maximum norm ||h|| = max_i |h_i| / v_i.
+
+    Parameters
+    ----------
+    v : (n,) array of positive weights; the unit ball is the box |h_i| <= v_i
+
+    Raises
+    ------
+    ValueError
+        If a weight is not positive.
+    """
+
+    v: Array  # v, (n,)
+
+    monotone = True
+
+    def __post_init__(self) -> None:
+        v = as_vector("v", self.v)
+        if v.size == 0 or float(np.min(v)) <= 0:
+            raise ValueError(f"v has least entry {np.min(v, initial=0.0)}, needed positive weights")
+        object.__setattr__(self, "v", v)
+
+    @property
+    def dim(self) -> int:
+        """Return the number of weights."""
+        return int(self.v.shape[0])
+
+    @property
+    def label(self) -> str:
+        """Return ``Linf,v``."""
+        return "Linf,v"
+
+    @property
+    def companion(self) -> Norm:
+        """Return `Linf`."""
+        return Linf()
+
+    def vector(self, h: Array) -> Any:
+        """Return max |h_i| / v_i along the last axis."""
+        return np.max(np.abs(h) / self.v, axis=-1, initial=0.0)
+
+    def matrix_upper(self, A: Array, source: Norm | None = None) -> float:
+        """Return max_i (|A| w)_i / v_i rounded up, w the weights of the source."""
+        if source is None:
+            return rigor.weighted_row_sum_upper(A, self.v)
+        if isinstance(source, WeightedLinf):
+            return rigor.weighted_row_sum_upper(A, self.v, source.v)
+        plain = rigor.weighted_row_sum_upper(A, self.v, np.ones(A.shape[1]))
+        if isinstance(source, Linf):
+            return plain
+        return product_up(plain, over(Linf(), source, A.shape[1]))
+
+    def matrix_lower(self, A: Array) -> float:
+        """Return max_i (|A| v)_i / v_i, rounded down."""
+        # each of the n products and the quotient was rounded up by at most 2 u
+        return max(0.0, rigor.weighted_row_sum_upper(A, self.v) * (1 - 8 * UNIT) - 2.0**-1060)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the name and the weights as hexadecimal floats."""
+        return {"name": "WeightedLinf", "v": [x.hex() for x in self.v.tolist()]}
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class WeightedL2(Norm):
+    """The norm ||h|| = sqrt(h^T P h) of a positive definite P.
+
+    Parameters
+    ----------
+    P : (n, n) array, symmetric and positive definite (proved on construction)
+
+    Raises
+    ------
+    ValueError
+        If P is not symmetric, or cannot be proved positive definite in double precision.
+    """
+
+    P: Array  # P, (n, n)
+    _inverse_root: float = field(init=False)  # upper bound of 1 / sqrt(lambda_min(P))
+    _root: float = field(init=False)  # upper bound of sqrt(lambda_max(P))
+    _factor: Array = field(init=False)  # a computed L with L L^T near P
+
+    def __post_init__(self) -> None:
+        P = as_square("P", self.P)
+        if not np.array_equal(P, P.T):
+            worst = float(np.max(np.abs(P - P.T)))
+            raise ValueError(
+                f"P is not symmetric (largest |P - P^T| is {worst:.3g}); pass (P + P.T) / 2"
+            )
+        object.__setattr__(self, "P", P)
+        object.__setattr__(
+            self, "_inverse_root", rigor.operator_norm_upper(np.eye(len(P)), None, P)
+        )
+        if not math.isfinite(self._inverse_root):
+            least = float(np.linalg.eigvalsh(P)[0])
+            raise ValueError(
+                f"P is not provably positive definite (least eigenvalue about {least:.3g}); "
+                "add a multiple of the identity"
+            )
+        object.__setattr__(self, "_root", rigor.operator_norm_upper(np.eye(len(P)), P, None))
+        object.__setattr__(self, "_factor", np.linalg.cholesky(P))
+
+    @property
+    def monotone(self) -> bool:  # type: ignore[override]  # a class constant in the other norms
+        """Return whether P is diagonal: only then is the norm monotone."""
+        return bool(np.count_nonzero(self.P) == np.count_nonzero(np.diag(self.P)))
+
+    @property
+    def dim(self) -> int:
+        """Return the order of P."""
+        return int(self.P.shape[0])
+
+    @property
+    def label(self) -> str:
+        """Return ``L2,P``."""
+        return "L2,P"
+
+    @property
+    def companion(self) -> Norm:
+        """Return `L2`."""
+        return L2()
+
+    @property
+    def condition_upper(self) -> float:
+        """Return an upper bound of sqrt(cond(P)), the price of converting to L2 and back."""
+        return product_up(self._root, self._inverse_root)
+
+    @property
+    def _condition(self) -> float:
+        # ||L^T h||_2 with fl(L): the factor and the product err by gamma(n) || |L^T| |h| ||, at most
+        # n sqrt(cond P) times the norm itself
+        return 2.0 + self.dim * self.condition_upper
+
+    def vector(self, h: Array) -> Any:
+        """Return ||L^T h||_2 along the last axis, P = L L^T."""
+        return L2().vector(h @ self._factor)
+
+    def matrix_upper(self, A: Array, source: Norm | None = None) -> float:
+        """Return a rigorous upper bound, accepted by the shifted Cholesky test."""
+        if source is None:
+            return rigor.operator_norm_upper(A, self.P, self.P)
+        if isinstance(source, WeightedL2):
+            return rigor.operator_norm_upper(A, self.P, source.P)
+        plain = rigor.operator_norm_upper(A, self.P, None)
+        if isinstance(source, L2):
+            return plain
+        return product_up(plain, over(L2(), source, A.shape[1]))
+
+    def matrix_lower(self, A: Array) -> float:
+        """Return ||A x||_P / ||x||_P for the computed maximiser, rounded down."""
+        if not np.any(A):
+            return 0.0
+        L = self._factor
+        B = np.linalg.solve(L, (L.T @ A).T).T
+        return _best_unit_image(self, A, np.linalg.solve(L.T, _power_iteration(B)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the name and P as hexadecimal floats."""
+        return {"name": "WeightedL2", "P": [[x.hex() for x in row] for row in self.P.tolist()]}
+
+
+def over(norm: Norm, other: Norm, n: int) -> float:
+    """Return an upper bound c with ||h||_norm <= c ||h||_other on R^n.
+
+    Exact (up to rounding) between members of {L1, L2, Linf}, between the weighted maximum norms and
+    Linf, and between the weighted Euclidean norms and L2; otherwise through the unweighted norm.
+
+    Examples
+    --------
+    >>> over(L1(), Linf(), 5)
+    5.0
+    """
+    norm.check_dim(n)
+    other.check_dim(n)
+    if norm is other or type(norm) is type(other) and norm.dim is None:
+        return 1.0
+    plain = {(L1, L2): sqrt_up(float(n)), (L1, Linf): float(n), (L2, Linf): sqrt_up(float(n))}
+    if norm.dim is None and other.dim is None:
+        return plain.get((type(norm), type(other)), 1.0)
+    if isinstance(norm, WeightedLinf):
+        if isinstance(other, WeightedLinf):
+            return up(float(np.max(np.nextafter(other.v / norm.v, math.inf))))
+        lead = up(float(np.max(1.0 / norm.v)))
+        return product_up(lead, over(Linf(), other, n))
+    if isinstance(norm, WeightedL2):
+        if isinstance(other, WeightedL2):
+            return rigor.operator_norm_upper(np.eye(n), norm.P, other.P)
+        return product_up(norm._root, over(L2(), other, n))
+    if isinstance(other, WeightedLinf):
+        return product_up(over(norm, Linf(), n), float(np.max(other.v)))
+    if isinstance(other, WeightedL2):
+        return product_up(over(norm, L2(), n), other._inverse_root)
+    raise ValueError(f"no constant is known between {norm.label} and {other.label}")
+
+
+def norm_from_dict(data: dict[str, Any]) -> Norm:
+    """Read back what `Norm.to_dict` wrote.
+
+    Raises
+    ------
+    ValueError
+        If the description is not one of a known norm.
+    """
+    name = data.get("name")
+    simple: dict[str, Norm] = {"L1": L1(), "L2": L2(), "Linf": Linf()}
+    if name in simple:
+        return simple[name]
+    if name == "WeightedLinf":
+        return WeightedLinf(np.array([float.fromhex(x) for x in data["v"]]))
+    if name == "WeightedL2":
+        return WeightedL2(np.array([[float.fromhex(x) for x in row] for row in data["P"]]))
+    raise ValueError(f"unknown norm {name!r}, needed L1, L2, Linf, WeightedL2 or WeightedLinf")

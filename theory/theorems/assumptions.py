@@ -1,0 +1,85 @@
+"""The named hypotheses that theorems share, each with the check that establishes it for a run."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from theory.norms import WeightedLinf
+from theory.theorem import Assumption
+
+CONTRACTIVE = Assumption(
+    name="contractive",
+    statement="|step(h, x) - step(g, x)| <= lam * |h - g| for all states h, g and all inputs x",
+    holds=lambda run: run.of.contraction.iterate == 1 and not run.contradicted,
+)
+ZERO_START = Assumption(
+    name="zero_start",
+    statement="h_0 = 0 and the truncated model restarts from 0",
+    holds=lambda run: not np.any(run.of.start) and not np.any(run.of.restart),
+)
+ZERO_RESTART = Assumption(
+    name="zero_restart",
+    statement="the truncated model restarts from 0",
+    holds=lambda run: not np.any(run.of.restart),
+)
+SAME_INPUTS = Assumption(
+    name="same_inputs",
+    statement="both trajectories receive the same inputs",
+    holds=lambda run: True,  # noqa: ARG005  (a run is simulated that way)
+)
+DRIVE_BOUNDED = Assumption(
+    name="drive_bounded",
+    statement="|step(0, x_t)| <= drive for all t",
+    holds=lambda run: math.isfinite(run.drive),
+)
+INPUT_LIPSCHITZ = Assumption(
+    name="input_lipschitz",
+    statement="|step(h, x) - step(h, y)| <= gain * |x - y| for all states h and all inputs x, y",
+    holds=lambda run: math.isfinite(run.input_gain),
+)
+OUTPUT_LIPSCHITZ = Assumption(
+    name="output_lipschitz",
+    statement="|f(h) - f(g)| <= lipschitz * |h - g|",
+    holds=lambda run: math.isfinite(run.output_lipschitz),
+)
+AFFINE_FORM = Assumption(
+    name="affine_form",
+    statement="step(h, x) = rho(W h + U x + b) with rho elementwise and slope-Lipschitz",
+    holds=lambda run: run.map.affine() is not None,
+)
+MONOTONE_NORM = Assumption(
+    name="monotone_norm",
+    statement="|a_i| <= |b_i| for all i implies |a| <= |b|",
+    holds=lambda run: run.norm.monotone,
+)
+WEIGHTED_MAXIMUM = Assumption(
+    name="weighted_maximum",
+    statement="the norm is max_i |h_i| / v_i with v positive",
+    holds=lambda run: isinstance(run.norm, WeightedLinf),
+)
+TWO_CONTRACTIONS = Assumption(
+    name="two_contractions",
+    statement="first contracts by lam_first in one norm, second by lam_second in another",
+    holds=lambda run: (
+        run.of.partner is not None
+        and run.of.partner_contraction is not None
+        and run.of.partner_contraction.iterate == 1
+        and run.of.contraction.iterate == 1
+        and not run.contradicted
+    ),
+)
+SCALAR_LINEAR = Assumption(
+    name="scalar_linear",
+    statement="the family h <- lam * h + gain * x, y = lipschitz * h, |x| <= input_bound",
+    holds=lambda run: (
+        run.map.state_dim == 1
+        and run.map.input_dim == 1
+        and (form := run.map.affine()) is not None
+        and form.rho.name == "identity"
+        and form.W[0, 0] == run.lam
+        and form.b[0] == 0
+        and run.of.head.C.shape == (1, 1)
+    ),
+)

@@ -1,0 +1,257 @@
+r"""Required context: how many inputs suffice for an output error of eps.
+
+Statement   |y_t - y_t^k| <= eps
+Assumes     contractive; |step(0, x_t)| <= drive for all t; h_0 = 0, restart from 0; f is
+            lipschitz-Lipschitz; k >= context_length(eps), for all t or for t <= horizon
+Kind        sharp: one input fewer breaks the bound, and by `window_error` no model of fewer inputs
+            does better on the scalar linear family
+Source      Miller and Hardt (ICLR 2019), Proposition 3; the horizon form is this project's
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from theory.certificates import Contraction, check_one_step
+from theory.errors import check_count, check_nonnegative, check_positive
+from theory.theorem import Kind, NearMiss, Observation, Theorem
+from theory.theorems.assumptions import CONTRACTIVE, DRIVE_BOUNDED, OUTPUT_LIPSCHITZ, ZERO_START
+from theory.theorems.output_gap import measured_output_gaps
+from theory.typing import Scalar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from theory.measure import Run
+
+
+def formula(eps: Scalar) -> Scalar:
+    """Return the right-hand side."""
+    return eps
+
+
+def gap_at(lam: Scalar, k: Scalar, drive: Scalar, lipschitz: Scalar, past: Scalar) -> Scalar:
+    """Return the bound that k must bring below eps; past = lam**horizon, or 0 for every horizon."""
+    return lipschitz * drive * (lam**k - past) / (1 - lam)
+
+
+#: Up to this many bits a power of lam is formed exactly, as a fraction.
+_EXACT_BITS = 2**22
+
+
+def _suffices(
+    lam: float, k: int, drive: float, lipschitz: float, eps: float, t: int | None
+) -> bool:
+    """Decide gap_at(k) <= eps without rounding."""
+    if t is not None and k >= t:
+        return True
+    q = Fraction(lam)
+    longest = k if t is None else t
+    if q.denominator.bit_length() * longest <= _EXACT_BITS:
+        past = Fraction(0) if t is None else q**t
+        return bool(gap_at(q, k, Fraction(drive), Fraction(lipschitz), past) <= Fraction(eps))
+    return _suffices_by_intervals(lam, k, drive, lipschitz, eps, t)
+
+
+def _suffices_by_intervals(
+    lam: float, k: int, drive: float, lipschitz: float, eps: float, t: int | None
+) -> bool:
+    """Decide as `_suffices`, in intervals of growing precision; equality is impossible here.
+
+    lam = p / 2**q with odd p: an equation lam**k drive lipschitz = eps (1 - lam) would make p**k a
+    divisor of a product of three doubles' numerators, below 2**159, so k log2(p) < 159 or p = 1;
+    and powers of 1/2 have few bits, so they are decided exactly above.  With a horizon the same
+    holds for lam**k (1 - lam**(t-k)), since 1 - lam**(t-k) is prime to p.
+    """
+    from mpmath import iv
+
+    saved = iv.prec
+    try:
+        for bits in (200, 800, 3200, 12800):
+            iv.prec = bits
+            x = iv.mpf(lam)
+            past = iv.mpf(0) if t is None else x**t
+            gap = gap_at(x, k, iv.mpf(drive), iv.mpf(lipschitz), past)
+            if gap.b <= iv.mpf(eps).a:
+                return True
+            if gap.a > iv.mpf(eps).b:
+                return False
+    finally:
+        iv.prec = saved
+    return False  # undecided at 12800 bits: more context is always safe
+
+
+def context_length(
+    c: Contraction,
+    *,
+    eps: float,
+    drive: float,
+    lipschitz: float = 1.0,
+    horizon: int | None = None,
+) -> int:
+    r"""Return the smallest k whose bound on the output gap is at most eps.
+
+    Parameters
+    ----------
+    c : Contraction
+    eps : float
+        The error allowed, in the norm of the outputs.
+    drive : float
+        Bound of |step(0, x_t)| in the norm of `c`, see `Map.drive`.
+    lipschitz : float
+        L_f; 1 for the state itself.
+    horizon : int, optional
+        Longest sequence; k is then at most the horizon.  By default every length is covered.
+
+    Returns
+    -------
+    int
+        The smallest such k, exactly: the comparison is made in rational arithmetic.
+
+    Raises
+    ------
+    ValueError
+        If `c` is not a one-step contraction, eps is not positive, a size is negative, or the
+        horizon is not a count.
+
+    Examples
+    --------
+    >>> context_length(Contraction.assumed(0.9), eps=1e-3, drive=1.0)
+    88
+    >>> context_length(Contraction.assumed(0.9), eps=1e-3, drive=1.0, horizon=50)
+    50
+    """
+    check_one_step(c)
+    check_positive(eps=eps)
+    check_nonnegative(drive=drive, lipschitz=lipschitz)
+    if horizon is not None:
+        check_count(horizon=horizon)
+        horizon = int(horizon)
+    lam, eps, drive, lipschitz = c.lam, float(eps), float(drive), float(lipschitz)
+
+    def enough(k: int) -> bool:
+        return _suffices(lam, k, drive, lipschitz, eps, horizon)
+
+    return _smallest(enough, _guess(lam, eps, drive, lipschitz, horizon))
+
+
+def _guess(lam: float, eps: float, drive: float, lipschitz: float, horizon: int | None) -> int:
+    """Return about the answer, by logarithms; a guess only.
+
+    The bound is at most eps iff lam**k <= lam**horizon + r, r = eps (1 - lam) / (lipschitz drive).
+    """
+    if lam == 0 or drive == 0 or lipschitz == 0:
+        return 0
+    log_r = math.log(eps) + math.log1p(-lam) - math.log(drive) - math.log(lipschitz)
+    if horizon is not None:
+        log_past = horizon * math.log(lam)
+        low, high = sorted((log_r, log_past))
+        log_r = high + math.log1p(math.exp(low - high))
+    k = max(0, math.ceil(log_r / math.log(lam)))
+    return k if horizon is None else min(k, horizon)
+
+
+def _smallest(enough: Callable[[int], bool], guess: int) -> int:
+    """Return the smallest k with enough(k), a monotone predicate, from a near guess."""
+    step = 1
+    if enough(guess):
+        low, high = guess - 1, guess
+        while low >= 0 and enough(low):
+            low, high, step = low - step, low, 2 * step
+        low = max(low, -1)
+    else:
+        low, high = guess, guess + 1
+        while not enough(high):
+            low, high, step = high, high + step, 2 * step
+    # enough(high), and not enough(low) or low = -1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def _observe(run: Run, choose: Callable[[float, Run], int]) -> Observation:
+    import numpy as np
+
+    lengths, budgets, targets = [], [], []
+    longest = float(np.max(run.gap_table[0], initial=0.0)) * run.output_lipschitz
+    for share in (0.5, 0.1, 1e-2, 1e-4):
+        eps = share * longest
+        if not eps > 0:
+            continue
+        k = choose(eps, run)
+        if k < len(run.of.inputs):
+            measured, budget = measured_output_gaps(run, k)
+            worst = int(np.argmax(measured - budget))
+            lengths.append(measured[worst])
+            budgets.append(budget[worst])
+            targets.append(eps)
+    return Observation(
+        measured=np.array(lengths), budget=np.array(budgets), arguments={"eps": np.array(targets)}
+    )
+
+
+def _right(eps: float, run: Run) -> int:
+    return context_length(
+        run.of.contraction,
+        eps=eps,
+        drive=run.drive,
+        lipschitz=run.output_lipschitz,
+        horizon=len(run.of.inputs),
+    )
+
+
+def observe(run: Run) -> Observation:
+    """Measure the worst output gap at the required context of a few tolerances."""
+    return _observe(run, _right)
+
+
+def observe_one_fewer(run: Run) -> Observation:
+    """Use one input fewer than required."""
+    return _observe(run, lambda eps, r: max(0, _right(eps, r) - 1))
+
+
+def observe_without_geometric_factor(run: Run) -> Observation:
+    """Solve lipschitz * drive * lam**k <= eps instead."""
+
+    def choose(eps: float, r: Run) -> int:
+        tolerance = eps / (1 - r.lam)
+        return context_length(
+            r.of.contraction, eps=tolerance, drive=r.drive, lipschitz=r.output_lipschitz
+        )
+
+    return _observe(run, choose)
+
+
+def observe_published_drive(run: Run) -> Observation:
+    """Use L_x B_x alone as the drive, as if step(0, 0) were 0."""
+
+    def choose(eps: float, r: Run) -> int:
+        published = r.input_gain * r.input_bound
+        return context_length(
+            r.of.contraction, eps=eps, drive=published, lipschitz=r.output_lipschitz
+        )
+
+    return _observe(run, choose)
+
+
+CONTEXT_LENGTH = Theorem(
+    name="context_length",
+    title="required context k(eps)",
+    quantity=r"\|y_t - y_t^{k(\varepsilon)}\|",
+    formula=formula,
+    kind=Kind.SHARP,
+    assumes=(CONTRACTIVE, DRIVE_BOUNDED, ZERO_START, OUTPUT_LIPSCHITZ),
+    source="Miller and Hardt (ICLR 2019), Proposition 3; with horizon: this project",
+    observe=observe,
+    near_misses=(
+        NearMiss(name="one input fewer", observe=observe_one_fewer),
+        NearMiss(
+            name="geometric factor 1/(1 - lam) dropped", observe=observe_without_geometric_factor
+        ),
+        NearMiss(name="offset step(0, 0) left out of the drive", observe=observe_published_drive),
+        NearMiss(name="any start", drops=ZERO_START),
+    ),
+)

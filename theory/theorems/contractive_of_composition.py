@@ -1,0 +1,118 @@
+r"""Composition of two contractions in different norms.
+
+Statement   |second(first(h)) - second(first(g))| <= lam_first * lam_second * there * back * |h - g|
+Assumes     first contracts by lam_first in |.|, second by lam_second in |.|'; |h| <= back * |h|' and
+            |h|' <= there * |h| for all h
+Kind        sharp, attained where both constants and both factors are attained in a row
+Source      this project (composition of Lipschitz maps)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from theory.certificates import Contraction, Evidence, check_one_step
+from theory.errors import check_count
+from theory.norms import over
+from theory.rounding import evaluate
+from theory.theorem import Kind, NearMiss, Observation, Theorem
+from theory.theorems.assumptions import TWO_CONTRACTIONS
+from theory.typing import Scalar
+
+if TYPE_CHECKING:
+    from theory.measure import Run
+
+
+def formula(lam_first: Scalar, lam_second: Scalar, there: Scalar, back: Scalar) -> Scalar:
+    """Return the right-hand side."""
+    return lam_first * lam_second * there * back
+
+
+def contractive_of_composition(
+    first: Contraction, second: Contraction, *, dim: int
+) -> Contraction | None:
+    """Return the contraction of h -> second(first(h)) in the norm of the first.
+
+    Parameters
+    ----------
+    first, second : Contraction
+        The map applied first, and the one applied to its result.
+    dim : int
+        Dimension of the state.
+
+    Returns
+    -------
+    Contraction or None
+        None if the product of the factors and of the constants between the norms is not below 1.
+
+    Raises
+    ------
+    ValueError
+        If one of them is not a one-step contraction, or a norm is not one on R^dim.
+
+    Examples
+    --------
+    >>> from theory import L1, Linf
+    >>> a, b = Contraction.assumed(0.5, L1()), Contraction.assumed(0.25, Linf())
+    >>> contractive_of_composition(a, b, dim=2).lam
+    0.25
+    """
+    check_one_step(first)
+    check_one_step(second)
+    check_count(at_least=1, dim=dim)
+    there, back = over(second.norm, first.norm, dim), over(first.norm, second.norm, dim)
+    lam = evaluate(formula, lam_first=first.lam, lam_second=second.lam, there=there, back=back)
+    if not lam < 1:
+        return None
+    kinds = {first.evidence.kind, second.evidence.kind}
+    evidence = Evidence(
+        kind="certified" if kinds == {"certified"} else "assumed",
+        method="composition",
+        detail=f"{first.evidence} then {second.evidence}",
+    )
+    return Contraction(lam=lam, norm=first.norm, evidence=evidence)
+
+
+def observe(run: Run) -> Observation:
+    """Measure the stretch of pairs of states under both maps in turn."""
+    second = run.of.partner_contraction
+    assert second is not None
+    n = run.map.state_dim
+    ratios, budgets = run.composed_step_ratios
+    return Observation(
+        measured=ratios,
+        budget=budgets,
+        arguments={
+            "lam_first": run.lam,
+            "lam_second": second.lam,
+            "there": over(second.norm, run.norm, n),
+            "back": over(run.norm, second.norm, n),
+        },
+    )
+
+
+CONTRACTIVE_OF_COMPOSITION = Theorem(
+    name="contractive_of_composition",
+    title="composition of two contractions",
+    quantity=r"\frac{\|\phi_2(\phi_1(h)) - \phi_2(\phi_1(g))\|}{\|h - g\|}",
+    formula=formula,
+    kind=Kind.SHARP,
+    assumes=(TWO_CONTRACTIONS,),
+    source="this project",
+    observe=observe,
+    near_misses=(
+        NearMiss(
+            name="norms taken as equal",
+            formula=lambda lam_first, lam_second, there, back: lam_first * lam_second,  # noqa: ARG005
+        ),
+        NearMiss(
+            name="way back not paid",
+            formula=lambda lam_first, lam_second, there, back: lam_first * lam_second * there,  # noqa: ARG005
+        ),
+        NearMiss(
+            name="way there not paid",
+            formula=lambda lam_first, lam_second, there, back: lam_first * lam_second * back,  # noqa: ARG005
+        ),
+    ),
+    criterion=True,
+)

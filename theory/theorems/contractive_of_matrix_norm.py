@@ -1,0 +1,120 @@
+r"""A small recurrent matrix makes an elementwise recurrent map contractive.
+
+Statement   |step(h, x) - step(g, x)| <= slope * norm * |h - g|
+Assumes     step(h, x) = rho(W h + U x + b), |rho'| <= slope; the norm is monotone; |W v| <= norm * |v|
+Kind        sharp, attained by linear maps
+Source      Miller and Hardt (ICLR 2019), section 2, there for the spectral norm
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from theory.activations import Activation
+from theory.activations import activation as look_up
+from theory.certificates import Contraction, Evidence
+from theory.errors import as_square
+from theory.norms import L2, Norm
+from theory.rounding import evaluate
+from theory.theorem import Kind, NearMiss, Observation, Theorem
+from theory.theorems.assumptions import AFFINE_FORM, MONOTONE_NORM
+from theory.typing import Scalar
+
+if TYPE_CHECKING:
+    from theory.measure import Run
+
+
+def formula(slope: Scalar, norm: Scalar) -> Scalar:
+    """Return the right-hand side."""
+    return slope * norm
+
+
+def contractive_of_matrix_norm(
+    W: Any, activation: str | Activation = "tanh", norm: Norm | None = None
+) -> Contraction | None:
+    """Return the contraction of h -> rho(W h + U x + b) by the norm of W.
+
+    Parameters
+    ----------
+    W : (n, n) array
+    activation : str or Activation
+    norm : Norm, optional
+        `L2` by default, which makes this the published spectral-norm condition.
+
+    Returns
+    -------
+    Contraction or None
+        None if slope * norm, rounded outward, is not below 1, or the norm is not monotone and the
+        activation not linear.
+
+    Raises
+    ------
+    ValueError
+        If W is not square or not finite, or the activation is unknown.
+
+    Examples
+    --------
+    >>> from theory import Linf
+    >>> contractive_of_matrix_norm([[0.25, 0.5], [0.0, 0.5]], norm=Linf()).lam
+    0.75
+    """
+    matrix = as_square("W", W)
+    rho = look_up(activation)
+    measure = L2() if norm is None else norm
+    measure.check_dim(len(matrix))
+    # a linear activation scales every norm, monotone or not
+    if not measure.monotone and rho.slope[0] != rho.slope[1]:
+        return None
+    lam = evaluate(formula, slope=rho.lipschitz, norm=measure.matrix_upper(matrix))
+    if not lam < 1:
+        return None
+    names = {"L2": "spectral norm", "Linf": "row sums", "L1": "column sums"}
+    evidence = Evidence(
+        kind="certified",
+        method=names.get(measure.label, f"matrix norm in {measure.label}"),
+        detail=f"slope {rho.lipschitz!r} times |W| <= {lam / rho.lipschitz if rho.lipschitz else 0:.17g}",
+    )
+    return Contraction(lam=lam, norm=measure, evidence=evidence)
+
+
+def observe(run: Run) -> Observation:
+    """Measure the stretch of adversarial pairs of states under one step."""
+    form = run.map.affine()
+    assert form is not None
+    ratios, budgets = run.step_ratios
+    return Observation(
+        measured=ratios,
+        budget=budgets,
+        arguments={"slope": form.rho.lipschitz, "norm": run.norm.matrix_upper(form.W)},
+    )
+
+
+def observe_spectral_radius(run: Run) -> Observation:
+    """Use the spectral radius in place of the norm."""
+    import numpy as np
+
+    seen = observe(run)
+    form = run.map.affine()
+    assert form is not None
+    radius = float(np.max(np.abs(np.linalg.eigvals(form.W))))
+    return Observation(
+        measured=seen.measured, budget=seen.budget, arguments={**seen.arguments, "norm": radius}
+    )
+
+
+CONTRACTIVE_OF_MATRIX_NORM = Theorem(
+    name="contractive_of_matrix_norm",
+    title="contraction by a matrix norm",
+    quantity=r"\frac{\|\phi(h, x) - \phi(g, x)\|}{\|h - g\|}",
+    formula=formula,
+    kind=Kind.SHARP,
+    assumes=(AFFINE_FORM, MONOTONE_NORM),
+    source="Miller and Hardt (ICLR 2019), section 2 (there for the spectral norm)",
+    observe=observe,
+    near_misses=(
+        NearMiss(name="slope left out", formula=lambda slope, norm: norm),  # noqa: ARG005
+        NearMiss(name="spectral radius in place of the norm", observe=observe_spectral_radius),
+        NearMiss(name="any norm", drops=MONOTONE_NORM),
+    ),
+    criterion=True,
+)

@@ -1,0 +1,166 @@
+r"""The best weights of the maximum norm: the rate falls to the Perron root of |W|.
+
+Statement   |step(h, x) - step(g, x)| <= slope * row / weight * |h - g|
+Assumes     step(h, x) = rho(W h + U x + b), |rho'| <= slope; |h| = max_i |h_i| / v_i, v positive;
+            (|W| v)_i / v_i <= row / weight for all i
+Kind        sharp, attained by linear maps; the Perron vector of |W| makes row / weight least, the
+            spectral radius of |W|
+Source      this project; Collatz-Wielandt (Horn and Johnson, Matrix Analysis, section 8.1)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from theory.activations import Activation
+from theory.activations import activation as look_up
+from theory.certificates import Contraction, Evidence
+from theory.errors import as_square
+from theory.norms import WeightedLinf
+from theory.rounding import evaluate
+from theory.theorem import Kind, NearMiss, Observation, Theorem
+from theory.theorems.assumptions import AFFINE_FORM, WEIGHTED_MAXIMUM
+from theory.typing import Array, Scalar
+
+if TYPE_CHECKING:
+    from theory.measure import Run
+
+
+def formula(slope: Scalar, row: Scalar, weight: Scalar) -> Scalar:
+    """Return the right-hand side."""
+    return slope * row / weight
+
+
+#: Weights may differ by at most this factor: the price of converting the norm enters every bound in
+#: another norm, and a reducible |W| has no best positive weights, only a sequence of ever more
+#: unequal ones.  The square root of the inverse unit roundoff keeps half of the digits.
+LARGEST_RATIO = 2.0**26
+
+
+def perron_weights(W: Array) -> Array:
+    """Return positive weights that nearly minimise max_i (|W| v)_i / v_i; largest weight 1.
+
+    An eigenvector of |W| plus a small constant, which makes the matrix irreducible.  Candidates
+    only: any positive vector certifies some rate.
+    """
+    import numpy as np
+
+    size = np.abs(W)
+    top = float(np.max(size, initial=0.0))
+    n = len(size)
+    if top == 0:
+        return np.ones(n)
+    size = size / top
+    best, best_rate = np.ones(n), float(np.max(np.sum(size, axis=1)))
+    shift = 1.0
+    while shift > 2.0**-40:
+        shift *= 2.0**-5
+        values, vectors = np.linalg.eig(size + shift / n)
+        v = np.abs(np.real(vectors[:, int(np.argmax(np.real(values)))]))
+        v = np.maximum(v / np.max(v), 1.0 / LARGEST_RATIO)
+        rate = float(np.max((size @ v) / v))
+        if rate < best_rate:
+            best, best_rate = v, rate
+    return best
+
+
+def contractive_of_perron_weights(
+    W: Any, activation: str | Activation = "tanh"
+) -> Contraction | None:
+    """Return the contraction of h -> rho(W h + U x + b) in the best weighted maximum norm.
+
+    Parameters
+    ----------
+    W : (n, n) array
+    activation : str or Activation
+
+    Returns
+    -------
+    Contraction or None
+        In `WeightedLinf(v)`, with a rate just above slope times the spectral radius of |W|; None if
+        that is not below 1.  For a reducible |W| the infimum may not be attained; the weights then
+        differ by at most `LARGEST_RATIO`.
+
+    Raises
+    ------
+    ValueError
+        If W is not square or not finite, or the activation is unknown.
+
+    Examples
+    --------
+    >>> c = contractive_of_perron_weights([[0.5, 4.0], [0.01, 0.5]])
+    >>> round(c.lam, 9), (c.norm.v / c.norm.v.min()).round(6).tolist()
+    (0.7, [20.0, 1.0])
+    """
+    matrix = as_square("W", W)
+    rho = look_up(activation)
+    norm = WeightedLinf(perron_weights(matrix))
+    lam = evaluate(formula, slope=rho.lipschitz, row=norm.matrix_upper(matrix), weight=1.0)
+    if not lam < 1:
+        return None
+    ratio = float(norm.v.max() / norm.v.min())
+    evidence = Evidence(
+        kind="certified", method="Perron weights", detail=f"weights within a factor {ratio:.6g}"
+    )
+    return Contraction(lam=lam, norm=norm, evidence=evidence)
+
+
+def _observe(run: Run, rows: Array) -> Observation:
+    import numpy as np
+
+    form = run.map.affine()
+    assert form is not None
+    assert isinstance(run.norm, WeightedLinf)
+    v = run.norm.v
+    i = int(np.argmax(rows / v))
+    ratios, budgets = run.step_ratios
+    # the row sum is a floating-point value: widen the budget by its relative error
+    return Observation(
+        measured=ratios,
+        budget=budgets + run.norm.vector_rounding(len(v)) * ratios,
+        arguments={"slope": form.rho.lipschitz, "row": float(rows[i]), "weight": float(v[i])},
+    )
+
+
+def observe(run: Run) -> Observation:
+    """Measure the stretch of adversarial pairs of states under one step."""
+    import numpy as np
+
+    form = run.map.affine()
+    assert form is not None
+    assert isinstance(run.norm, WeightedLinf)
+    return _observe(run, np.abs(form.W) @ run.norm.v)
+
+
+def observe_signed(run: Run) -> Observation:
+    """Use W in place of |W|, so that entries of opposite sign cancel."""
+    import numpy as np
+
+    form = run.map.affine()
+    assert form is not None
+    assert isinstance(run.norm, WeightedLinf)
+    return _observe(run, np.abs(form.W @ run.norm.v))
+
+
+CONTRACTIVE_OF_PERRON_WEIGHTS = Theorem(
+    name="contractive_of_perron_weights",
+    title="contraction by Perron weights",
+    quantity=r"\frac{\|\phi(h, x) - \phi(g, x)\|_{\infty,v}}{\|h - g\|_{\infty,v}}",
+    formula=formula,
+    kind=Kind.SHARP,
+    assumes=(AFFINE_FORM, WEIGHTED_MAXIMUM),
+    source="this project; Collatz-Wielandt (Horn and Johnson, Matrix Analysis, section 8.1)",
+    observe=observe,
+    near_misses=(
+        NearMiss(name="signs cancel: W in place of |W|", observe=observe_signed),
+        NearMiss(
+            name="weights multiply instead of divide",
+            formula=lambda slope, row, weight: slope * row * weight,
+        ),
+        NearMiss(
+            name="slope left out",
+            formula=lambda slope, row, weight: row / weight,  # noqa: ARG005
+        ),
+    ),
+    criterion=True,
+)

@@ -1,0 +1,96 @@
+r"""The drive of a zero-start model: its offset may not be forgotten.
+
+Statement   |step(0, x)| <= gain * input_bound + offset
+Assumes     step is gain-Lipschitz in x; |x| <= input_bound; |step(0, 0)| <= offset
+Kind        sharp, attained by h -> lam*h + gain*x + offset
+Source      this project; repairs Miller and Hardt (ICLR 2019), section 3, as reconstructed, where
+            step(0, 0) = 0 is assumed
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from theory.errors import check_nonnegative
+from theory.rounding import evaluate
+from theory.theorem import Kind, NearMiss, Observation, Theorem
+from theory.theorems.assumptions import INPUT_LIPSCHITZ
+from theory.typing import Scalar
+
+if TYPE_CHECKING:
+    from theory.measure import Run
+
+
+def formula(gain: Scalar, input_bound: Scalar, offset: Scalar) -> Scalar:
+    """Return the right-hand side."""
+    return gain * input_bound + offset
+
+
+def drive(*, gain: float, input_bound: float, offset: float) -> float:
+    """Bound |step(0, x)| over |x| <= input_bound.
+
+    Parameters
+    ----------
+    gain : float
+        L_x, see `Map.input_lipschitz`.
+    input_bound : float
+        B_x, in the companion norm.
+    offset : float
+        Bound of |step(0, 0)|; non-zero with a bias or an activation such as the logistic function.
+
+    Returns
+    -------
+    float
+        An upper bound, rounded outward.
+
+    Raises
+    ------
+    ValueError
+        If a size is negative.
+
+    Examples
+    --------
+    >>> drive(gain=2.0, input_bound=3.0, offset=0.5)
+    6.5
+    """
+    check_nonnegative(gain=gain, input_bound=input_bound, offset=offset)
+    return evaluate(formula, gain=gain, input_bound=input_bound, offset=offset)
+
+
+def observe(run: Run) -> Observation:
+    """Measure |step(0, x_t)| at each input."""
+    import numpy as np
+
+    rest = np.zeros((len(run.of.inputs), run.map.state_dim))
+    measured = run.norm.vector(run.map.step(rest, run.of.inputs))
+    return Observation(
+        measured=measured,
+        budget=run.budget(measured, 1.0),
+        arguments={
+            "gain": run.input_gain,
+            "input_bound": run.norm.companion.vector_upper(run.of.inputs),
+            "offset": run.offset,
+        },
+    )
+
+
+DRIVE = Theorem(
+    name="drive",
+    title="drive of a zero-start model",
+    quantity=r"\|\phi(0, x)\|",
+    formula=formula,
+    kind=Kind.SHARP,
+    assumes=(INPUT_LIPSCHITZ,),
+    source="this project (the published statement assumes offset 0, as reconstructed)",
+    observe=observe,
+    near_misses=(
+        NearMiss(
+            name="offset left out",
+            formula=lambda gain, input_bound, offset: gain * input_bound,  # noqa: ARG005
+        ),
+        NearMiss(
+            name="gain left out",
+            formula=lambda gain, input_bound, offset: input_bound + offset,  # noqa: ARG005
+        ),
+    ),
+)

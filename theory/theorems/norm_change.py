@@ -1,0 +1,117 @@
+r"""State gap in another norm than that of the contraction.
+
+Statement   |h_t - h_t^k|' <= outer * inner * lam**k * past
+Assumes     contractive in |.|; restart from 0; |h_{t-k}|' <= past; |h|' <= outer * |h| and
+            |h| <= inner * |h|' for all h
+Kind        sharp: attained where a nilpotent map carries the vector on which one constant is
+            attained to the vector on which the other is
+Source      this project; outer * inner = sqrt(cond(P)) for a weighted Euclidean norm
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from theory.certificates import Contraction, check_one_step
+from theory.errors import check_count, check_nonnegative
+from theory.rounding import evaluate
+from theory.theorem import Kind, NearMiss, Observation, Theorem
+from theory.norms import Norm, over
+from theory.theorems.assumptions import CONTRACTIVE, ZERO_RESTART
+from theory.typing import Scalar
+
+if TYPE_CHECKING:
+    from theory.measure import Run
+
+
+def formula(lam: Scalar, k: Scalar, past: Scalar, outer: Scalar, inner: Scalar) -> Scalar:
+    """Return the right-hand side."""
+    return outer * inner * lam**k * past
+
+
+def norm_change(c: Contraction, *, k: int, past: float, norm: Norm, dim: int) -> float:
+    """Bound the gap in `norm`, given a contraction in another one.
+
+    Parameters
+    ----------
+    c : Contraction
+    k : int
+        Number of inputs that the counterpart sees.
+    past : float
+        Size of h_{t-k}, in `norm`.
+    norm : Norm
+        The norm in which the gap is wanted.
+    dim : int
+        Dimension of the state.
+
+    Returns
+    -------
+    float
+        An upper bound, rounded outward.
+
+    Raises
+    ------
+    ValueError
+        If `c` is not a one-step contraction, a count is not one, or a size is negative.
+
+    Examples
+    --------
+    >>> from theory import Linf, L1
+    >>> norm_change(Contraction.assumed(0.5, Linf()), k=1, past=1.0, norm=L1(), dim=4)
+    2.0
+    """
+    check_one_step(c)
+    check_count(k=k)
+    check_count(at_least=1, dim=dim)
+    check_nonnegative(past=past)
+    outer, inner = over(norm, c.norm, dim), over(c.norm, norm, dim)
+    return evaluate(formula, lam=c.lam, k=int(k), past=past, outer=outer, inner=inner)
+
+
+def _observe(run: Run, outer: float, inner: float) -> Observation:
+    k, t = run.gap_index
+    norm = run.of.other_norm
+    measured = run.pick(run.gap_table_in(norm))
+    past = norm.vector_upper(run.states)[(t - k).astype(int)]
+    drifts = run.drift(t) + run.drift(k) + run.drift(t - k)
+    rounding = norm.vector_rounding(run.map.state_dim) * measured
+    # a drift measured in the contraction's norm weighs at most `outer` in the other
+    weight = over(norm, run.norm, run.map.state_dim)
+    return Observation(
+        measured=measured,
+        budget=weight * drifts + rounding,
+        arguments={"lam": run.lam, "k": k, "past": past, "outer": outer, "inner": inner},
+    )
+
+
+def observe(run: Run) -> Observation:
+    """Measure the gap in the other norm for all k and all t >= k."""
+    n = run.map.state_dim
+    return _observe(run, over(run.of.other_norm, run.norm, n), over(run.norm, run.of.other_norm, n))
+
+
+NORM_CHANGE = Theorem(
+    name="norm_change",
+    title="state gap in another norm",
+    quantity=r"\|h_t - h_t^k\|'",
+    formula=formula,
+    kind=Kind.SHARP,
+    assumes=(CONTRACTIVE, ZERO_RESTART),
+    source="this project",
+    observe=observe,
+    near_misses=(
+        NearMiss(
+            name="no constants: the rate is taken over to the other norm",
+            formula=lambda lam, k, past, outer, inner: lam**k * past,  # noqa: ARG005
+        ),
+        NearMiss(
+            name="only the way out is paid",
+            formula=lambda lam, k, past, outer, inner: outer * lam**k * past,  # noqa: ARG005
+        ),
+        NearMiss(
+            name="only the way in is paid",
+            formula=lambda lam, k, past, outer, inner: inner * lam**k * past,  # noqa: ARG005
+        ),
+        NearMiss(name="without contraction", drops=CONTRACTIVE),
+    ),
+)

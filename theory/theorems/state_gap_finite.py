@@ -1,0 +1,97 @@
+r"""State gap of the k-step counterpart after t inputs.
+
+Statement   |h_t - h_t^k| <= drive * (lam**k - lam**t) / (1 - lam)
+Assumes     contractive; |step(0, x_t)| <= drive for all t; h_0 = 0, restart from 0; t >= k
+Kind        sharp, attained at every t and k by h -> lam*h + drive
+Source      this project; the finite-history form of Miller and Hardt (ICLR 2019), section 3
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from theory.certificates import Contraction, check_one_step
+from theory.errors import check_count, check_nonnegative
+from theory.rounding import evaluate
+from theory.theorem import Kind, NearMiss, Observation, Theorem
+from theory.theorems.assumptions import CONTRACTIVE, DRIVE_BOUNDED, ZERO_START
+from theory.typing import Scalar
+
+if TYPE_CHECKING:
+    from theory.measure import Run
+
+
+def formula(lam: Scalar, k: Scalar, t: Scalar, drive: Scalar) -> Scalar:
+    """Return the right-hand side."""
+    return drive * (lam**k - lam**t) / (1 - lam)
+
+
+def state_gap_finite(c: Contraction, *, k: int, t: int, drive: float) -> float:
+    """Bound the gap after exactly t inputs; 0 for t <= k, where both models are the same.
+
+    Parameters
+    ----------
+    c : Contraction
+    k : int
+        Number of inputs that the counterpart sees.
+    t : int
+        Number of inputs that the recurrent model has received.
+    drive : float
+        Bound of |step(0, x_t)| in the norm of `c`, see `Map.drive`.
+
+    Returns
+    -------
+    float
+        An upper bound, rounded outward.
+
+    Raises
+    ------
+    ValueError
+        If `c` is not a one-step contraction, a count is not one, or the drive is negative.
+
+    Examples
+    --------
+    >>> state_gap_finite(Contraction.assumed(0.5), k=1, t=2, drive=1.0)
+    0.5
+    """
+    check_one_step(c)
+    check_count(k=k, t=t)
+    check_nonnegative(drive=drive)
+    if t <= k:
+        return 0.0
+    return evaluate(formula, lam=c.lam, k=int(k), t=int(t), drive=drive)
+
+
+def observe(run: Run) -> Observation:
+    """Measure the gap for all k and all t >= k."""
+    k, t = run.gap_index
+    measured = run.pick(run.gap_table)
+    return Observation(
+        measured=measured,
+        budget=run.budget(measured, t, k),
+        arguments={"lam": run.lam, "k": k, "t": t, "drive": run.drive},
+    )
+
+
+STATE_GAP_FINITE = Theorem(
+    name="state_gap_finite",
+    title="state gap after t inputs",
+    quantity=r"\|h_t - h_t^k\|",
+    formula=formula,
+    kind=Kind.SHARP,
+    assumes=(CONTRACTIVE, DRIVE_BOUNDED, ZERO_START),
+    source="this project (finite-history form of Miller and Hardt, ICLR 2019, section 3)",
+    observe=observe,
+    near_misses=(
+        NearMiss(
+            name="one power of lam too many",
+            formula=lambda lam, k, t, drive: drive * lam * (lam**k - lam**t) / (1 - lam),
+        ),
+        NearMiss(
+            name="geometric factor 1/(1 - lam) dropped",
+            formula=lambda lam, k, t, drive: drive * (lam**k - lam**t),
+        ),
+        NearMiss(name="without contraction", drops=CONTRACTIVE),
+        NearMiss(name="any start", drops=ZERO_START),
+    ),
+)

@@ -1,0 +1,121 @@
+r"""A map and k -> its k-step feed-forward counterpart.
+
+Main names: `truncate`, `TruncatedModel`, `LinearHead`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from theory.errors import as_matrix, as_sequences, as_states, as_vector, check_count
+from theory.maps.base import Map
+from theory.norms import Norm
+from theory.typing import Array
+
+
+@final
+class LinearHead:
+    """The output y = C h + d.
+
+    Parameters
+    ----------
+    C : (p, n) array
+    d : (p,) array, optional
+        Zero by default.
+    """
+
+    def __init__(self, C: Any, d: Any = None) -> None:
+        self.C = as_matrix("C", C)
+        self.d = as_vector("d", np.zeros(len(self.C)) if d is None else d, size=len(self.C))
+
+    def __call__(self, H: Array) -> Array:
+        """Return the outputs of states (..., n)."""
+        result: Array = H @ self.C.T + self.d
+        return result
+
+    def lipschitz(self, norm: Norm) -> float:
+        """Return an upper bound of L_f from `norm` to its companion on the outputs."""
+        return norm.companion.matrix_upper(self.C, norm)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TruncatedModel:
+    """The feed-forward model that starts from `restart` k steps back; made by `truncate`."""
+
+    map: Map  # the recurrent map
+    k: int  # k, the number of inputs it sees
+    restart: Array  # the state it starts from, (n,)
+    head: LinearHead | None = None  # outputs are states without a head
+
+    def states(self, X: Any, h0: Any = None) -> Array:
+        """Return all T states h^k_t, each computed from the last k inputs only.
+
+        Parameters
+        ----------
+        X : (T, m) or (batch, T, m) array
+        h0 : (n,) or (batch, n) array, optional
+            The recurrent model's start, zero by default.  For t <= k both models coincide, so the
+            first k states start from it.
+
+        Returns
+        -------
+        (T, n) or (batch, T, n) array
+            Computed in parallel over time: k matrix products of up to T rows.
+        """
+        n = self.map.state_dim
+        inputs = as_sequences("X", X, width=self.map.input_dim)
+        batch, T = inputs.shape[:-2], inputs.shape[-2]
+        start = as_states("h0", np.zeros(n) if h0 is None else h0, size=n, batch=batch)
+        terms = self.map.input_terms(inputs)
+        # row t holds the state after input t; rows with more than k inputs behind them restart
+        G = np.broadcast_to(self.restart, (*batch, T, n)).copy()
+        G[..., : min(self.k, T), :] = start[..., None, :]
+        # stage j takes the input j steps before the last one; rows t < j have no such input
+        for j in range(min(self.k, T) - 1, -1, -1):
+            G[..., j:, :] = self.map.advance(G[..., j:, :], terms[..., : T - j, :])
+        return G
+
+    def __call__(self, X: Any, h0: Any = None) -> Array:
+        """Return all T outputs: ``head(states)``, or the states when there is no head."""
+        states = self.states(X, h0)
+        return states if self.head is None else self.head(states)
+
+
+def truncate(
+    recurrent: Map, k: int, *, restart: Any = None, head: LinearHead | None = None
+) -> TruncatedModel:
+    r"""Return the k-step feed-forward counterpart of a recurrent map.
+
+    Parameters
+    ----------
+    recurrent : Map
+        The map h <- step(h, x).
+    k : int
+        How many inputs the model sees; k = 0 gives the constant `restart`, k >= T the recurrent
+        model itself.
+    restart : (n,) array, optional
+        The state k steps back, zero by default (the paper's choice).
+    head : LinearHead, optional
+        Applied to the states.
+
+    Raises
+    ------
+    ValueError
+        If k is negative or not an integer, or a shape does not fit.
+
+    Examples
+    --------
+    >>> from theory import LinearMap
+    >>> truncate(LinearMap([[0.5]], [[1.0]]), k=2)([[1.0], [1.0], [1.0]]).ravel().tolist()
+    [1.0, 1.5, 1.5]
+    """
+    check_count(k=k)
+    n = recurrent.state_dim
+    start = as_vector("restart", np.zeros(n) if restart is None else restart, size=n)
+    if head is not None and head.C.shape[1] != n:
+        raise ValueError(f"head has C of shape {head.C.shape}, needed (p, {n})")
+    return TruncatedModel(map=recurrent, k=int(k), restart=start, head=head)
