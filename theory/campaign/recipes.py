@@ -2,9 +2,9 @@ r"""Recipes: from a generator of random numbers to an experiment.
 
 Main names: `RECIPES`, `build`, `on_sequence`.
 
-A recipe *builds* an instance that satisfies what it promises; nothing is filtered.  Some are random,
-some are the sharp witnesses of the theorems, some search for the worst inputs, and some break one
-assumption on purpose, for the near misses that drop it.
+A recipe *builds* an instance that satisfies what it promises; nothing is filtered.  Some are
+random, some are the sharp witnesses of the theorems, some search for the worst inputs, and some
+break one assumption on purpose, for the near misses that drop it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from theory.certify import contraction
 from theory.maps import LinearMap, Map, VanillaRNN
 from theory.measure import Experiment, Run, experiment
 from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
-from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
 from theory.theorems.contractive_of_perron_weights import contractive_of_perron_weights
 from theory.truncation import LinearHead
 from theory.typing import Array
@@ -238,6 +237,8 @@ def norm_witness(rng: np.random.Generator) -> Experiment:
     n = int(rng.choice([2, 4, 9]))
     lam = float(rng.choice([0.5, 0.9]))
     one, first = np.ones((n, 1)), np.eye(n)[:, :1]
+    norm: Norm
+    other: Norm
     if rng.random() < 0.5:
         W, U, norm, other = lam * one @ first.T, first, Linf(), L1()
     else:
@@ -245,7 +246,6 @@ def norm_witness(rng: np.random.Generator) -> Experiment:
     recurrent = LinearMap(W, U)
     x = np.zeros((12, 1))
     x[0] = 1.0
-    assert isinstance(norm, Norm)
     return experiment(
         recurrent, x, contraction=certified(recurrent, norm), k_max=6, other_norm=other
     )
@@ -374,8 +374,8 @@ RECIPES: dict[str, tuple[Recipe, int]] = {
     "oblique": (oblique, 1),
 }
 
-#: One period of the schedule: instance i of a campaign uses recipe i modulo its length.  Recipes are
-#: interleaved, every one of them once in the first len(RECIPES) instances.
+#: One period of the schedule: instance i of a campaign uses recipe i modulo its length.  Recipes
+#: are interleaved, every one of them once in the first len(RECIPES) instances.
 SCHEDULE: tuple[str, ...] = tuple(
     name
     for round_ in range(max(share for _, share in RECIPES.values()))
