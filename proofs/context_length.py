@@ -51,7 +51,9 @@ def prove(formula: Formula = CONTEXT_LENGTH.formula) -> Proof:
         lipschitz * drive * (past + r - lam**k),
     )
     proof.check_equal(
-        "equality at k = log(past + r) / log(lam)", lam ** (sp.log(past + r) / sp.log(lam)), past + r
+        "equality at k = log(past + r) / log(lam)",
+        lam ** (sp.log(past + r) / sp.log(lam)),
+        past + r,
     )
     proof.check_equal(
         "one input fewer costs", bound(k, past) - bound(k + 1, past), lipschitz * drive * lam**k

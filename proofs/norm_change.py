@@ -40,5 +40,7 @@ def prove(formula: Formula = NORM_CHANGE.formula) -> Proof:
         start=past / c,
         step=lambda h: lam * h,
     )
-    proof.attained("h -> lam*h_1*(1, .., 1), maximum to sum", c * n * entry, outer=c * n, inner=1 / c)
+    proof.attained(
+        "h -> lam*h_1*(1, .., 1), maximum to sum", c * n * entry, outer=c * n, inner=1 / c
+    )
     return proof

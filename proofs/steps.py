@@ -105,7 +105,9 @@ def _symbol(name: str) -> Expr:
         return LAM
     if name in _COUNTS:
         return sp.Symbol(name, integer=True, nonnegative=True)
-    return sp.Symbol(name, positive=True) if name in _POSITIVE else sp.Symbol(name, nonnegative=True)
+    return (
+        sp.Symbol(name, positive=True) if name in _POSITIVE else sp.Symbol(name, nonnegative=True)
+    )
 
 
 def check_equal(label: str, left: Expr, right: Expr) -> Step:
@@ -148,9 +150,7 @@ def cite(fact: str, reference: str, relation: Relation | None = None) -> Step:
 
 def _checked(label: str, ok: bool, relation: Relation | None, uses: tuple[int, ...] = ()) -> Step:
     note = "" if ok else "sympy did not decide this"
-    return Step(
-        kind=StepKind.CHECKED, label=label, ok=ok, relation=relation, uses=uses, note=note
-    )
+    return Step(kind=StepKind.CHECKED, label=label, ok=ok, relation=relation, uses=uses, note=note)
 
 
 @final
@@ -180,15 +180,21 @@ class Proof:
 
     # letters -------------------------------------------------------------------------------------
 
-    def letter(self, name: str, meaning: str) -> Expr:
-        """Introduce a nonnegative quantity."""
-        self.letters.append((name, meaning))
-        return sp.Symbol(name, nonnegative=True)
+    def letter(self, name: str, meaning: str, *, positive: bool = False) -> Expr:
+        """Introduce a quantity that is nonnegative, or positive."""
+        self._introduce(name, meaning)
+        return sp.Symbol(name, positive=True) if positive else sp.Symbol(name, nonnegative=True)
 
     def sequence(self, name: str, meaning: str) -> Expr:
         """Introduce a sequence of nonnegative quantities; `name` is written as in ``e(t)``."""
-        self.letters.append((name, meaning))
+        self._introduce(name, meaning)
         return sp.Function(name.partition("(")[0], nonnegative=True)
+
+    def _introduce(self, name: str, meaning: str) -> None:
+        # one letter with two meanings would make two quantities equal
+        if name in self.arguments or name in dict(self.letters):
+            raise ValueError(f"the letter {name} is taken")
+        self.letters.append((name, meaning))
 
     def bound(self, **changes: Expr) -> Expr:
         """Return the formula, called on the letters with some of them changed."""
@@ -324,9 +330,7 @@ class Proof:
         """Check an inequality that holds for all values of its letters."""
         return self._add(check_at_most(label, small, large, because=because))
 
-    def check_limit(
-        self, label: str, expr: Expr, variable: Expr, point: Expr, value: Expr
-    ) -> Fact:
+    def check_limit(self, label: str, expr: Expr, variable: Expr, point: Expr, value: Expr) -> Fact:
         """Check a limit."""
         return self._add(check_limit(label, expr, variable, point, value))
 
@@ -364,7 +368,7 @@ class Proof:
         made = {step.name for step in self.steps if step.kind is StepKind.ASSUMED}
         missing = [a.name for a in theorem.assumes if a.name not in made and a not in reasons]
         ok = lemma.ok and lemma.formula is theorem.formula and theorem.kind is not Kind.LOWER
-        ok = ok and not missing and all(is_nonnegative(value) for value in arguments.values())
+        ok = ok and not missing and all(map(_is_admissible, arguments, arguments.values()))
         label = f"by {theorem.name}"
         for assumption, reason in reasons.items():
             label += f"; {assumption.name}: {reason}"
@@ -474,6 +478,15 @@ class Proof:
         self.steps.append(step)
         relation = step.relation or equals(0, 0)
         return self._keep(Fact(relation=relation, step=len(self.steps), rests_on=rests_on))
+
+
+def _is_admissible(name: str, value: Expr) -> bool:
+    """Return whether a theorem holds for this value of an argument of its formula."""
+    if name == "lam":
+        return bool(value == LAM)
+    if name in _COUNTS:
+        return bool(value.is_integer and value.is_nonnegative)
+    return is_nonnegative(value)
 
 
 def begin(theorem: Theorem, formula: Formula, **changes: Expr) -> Proof:

@@ -13,9 +13,7 @@ from theory.theorems.window_error import WINDOW_ERROR
 
 def prove(formula: Formula = WINDOW_ERROR.formula) -> Proof:
     """Return the proof, of another formula if one is given."""
-    lam, k, j, i, gain, input_bound, lipschitz = symbols(
-        "lam k j i gain input_bound lipschitz"
-    )
+    lam, k, j, i, gain, input_bound, lipschitz = symbols("lam k j i gain input_bound lipschitz")
     proof = begin(WINDOW_ERROR, formula, t=k + j)
     worst = proof.letter("w", "sup |y_t - g(last k inputs)| over |x| <= input_bound, t = k + j")
     high = proof.letter("p", "|y - g| for the history +input_bound, j times, then the common tail")
@@ -43,7 +41,7 @@ def prove(formula: Formula = WINDOW_ERROR.formula) -> Proof:
     history = 2 * gain * input_bound * (1 - lam**i) / (1 - lam)
     opened = proof.induct(
         "the histories part", equals(before(i), history), over=i,
-        base={start: -1}, step=lambda hypothesis: {apart: 1, hypothesis: lam},
+        base={start: 1}, step=lambda hypothesis: {apart: 1, hypothesis: lam},
     )  # fmt: skip
     closed = proof.induct(
         "the tails close the distance", equals(after(i), lam**i * before(j)), over=i,

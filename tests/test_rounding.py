@@ -42,12 +42,11 @@ rates = st.one_of(
 
 def smallest_above(value: float, exact: Fraction, ulps: int = 1) -> bool:
     """Whether `value` is an upper bound of `exact`, fewer than so many doubles above it."""
-    if math.isinf(value):
-        return exact > Fraction(LARGEST)
     below = value
     for _ in range(ulps):
         below = down(below)
-    return Fraction(value) >= exact and (value == 0 or Fraction(below) < exact)
+    above = math.isinf(value) or Fraction(value) >= exact
+    return above and (value == 0 or Fraction(below) < exact)
 
 
 def largest_below(value: float, exact: Fraction, ulps: int = 1) -> bool:

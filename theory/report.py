@@ -72,15 +72,15 @@ def _plot(row: Row) -> str:
     figure = Figure(figsize=(4.6, 3.6), dpi=100, layout="constrained")
     axes = figure.add_subplot()
     groups: dict[str, list[tuple[float, float]]] = {}
-    tiny = 1e-18
     for measured, bound, source in row.points:
         group = (
             "your sequences"
             if source == "sequence"
             else ("random" if source.startswith("random") else "witnesses and search")
         )
-        if math.isfinite(bound) and math.isfinite(measured):
-            groups.setdefault(group, []).append((max(bound, tiny), max(measured, tiny)))
+        # logarithmic axes have no place for zero (a map at rest)
+        if 0 < bound < math.inf and 0 < measured < math.inf:
+            groups.setdefault(group, []).append((bound, measured))
     for name, marker in (("random", "o"), ("witnesses and search", "x"), ("your sequences", "+")):
         if name in groups:
             xs, ys = zip(*groups[name], strict=True)

@@ -161,6 +161,8 @@ def operator_norm_upper(
     The candidates are an eigenvalue routine's estimate and small multiples of it; the first that is
     proved is returned.  If none is (a source Gram matrix singular to rounding), the answer is inf.
     """
+    if not np.any(A):
+        return 0.0
     B, scale = _scaled(A)
     P, p_scale = (None, 0) if target is None else _scaled(target)
     Q, q_scale = (None, 0) if source is None else _scaled(source)

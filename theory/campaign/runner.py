@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -129,19 +130,32 @@ def run_of(task: Task, sequences: Sequences | None) -> Run:
 def execute(task: Task, theorems: Sequence[Theorem], sequences: Sequences | None) -> Result:
     """Test all theorems and all their near misses on one instance."""
     result = Result(task=asdict(task))
-    started = time.perf_counter()
-    run = run_of(task, sequences)
-    building = (time.perf_counter() - started) / max(len(theorems), 1)
-    for theorem in theorems:
+    with _one_thread():
         started = time.perf_counter()
-        result.verdicts.append(verify(theorem, run).to_dict())
-        for near_miss in theorem.near_misses:
-            verdict = verify(theorem, run, near_miss=near_miss)
-            if verdict.outcome is Outcome.REFUTED:
-                entry = {"theorem": theorem.name, "name": near_miss.name}
-                result.near_misses.append({**entry, "verdict": verdict.to_dict()})
-        result.seconds[theorem.name] = building + time.perf_counter() - started
+        run = run_of(task, sequences)
+        building = (time.perf_counter() - started) / max(len(theorems), 1)
+        for theorem in theorems:
+            started = time.perf_counter()
+            result.verdicts.append(verify(theorem, run).to_dict())
+            for near_miss in theorem.near_misses:
+                verdict = verify(theorem, run, near_miss=near_miss)
+                if verdict.outcome is Outcome.REFUTED:
+                    entry = {"theorem": theorem.name, "name": near_miss.name}
+                    result.near_misses.append({**entry, "verdict": verdict.to_dict()})
+            result.seconds[theorem.name] = building + time.perf_counter() - started
     return result
+
+
+def _one_thread() -> AbstractContextManager[object]:
+    """Keep BLAS to one thread.
+
+    The processes share the cores already and the matrices are small, so further threads only wait
+    for each other; and a sum split over threads is rounded differently, which a replay would see.
+    """
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[object] = threadpool_limits(1)
+    return limits
 
 
 _sequences: Sequences | None = None
@@ -443,8 +457,9 @@ def replay(
         name, _, rest = then.theorem.partition(" [")
         theorem = next(t for t in THEOREMS if t.name == name)
         near_miss = next((nm for nm in theorem.near_misses if nm.name == rest[:-1]), None)
-        run = run_of(Task(**task), campaign.sequences)
-        answers.append(Replayed(then=then, now=verify(theorem, run, near_miss=near_miss)))
+        with _one_thread():
+            run = run_of(Task(**task), campaign.sequences)
+            answers.append(Replayed(then=then, now=verify(theorem, run, near_miss=near_miss)))
         if progress is not None:
             progress(done + 1, len(wanted))
     return answers
