@@ -149,6 +149,21 @@ _IN_PLACE: dict[str, Callable[[Array], object]] = {
 ACTIVATIONS = {rho.name: rho for rho in (IDENTITY, TANH, RELU, SIGMOID, SOFTPLUS, HARD_TANH, SIN)}
 
 
+def _canonical(given: Activation) -> Activation:
+    """Return the activation of that name, if the facts are those that were proved for it."""
+    known = activation(given.name)
+    facts = ("code", "slope", "curvature", "at_zero", "range")
+    wrong = [fact for fact in facts if getattr(given, fact) != getattr(known, fact)]
+    if given.name in ACTIVATIONS and given.function is not known.function:
+        wrong.append("function")
+    if wrong:
+        raise ValueError(
+            f"activation {given.name!r} has another {wrong[0]} than the one that was proved; "
+            "your own function goes into a CallableMap"
+        )
+    return known
+
+
 def activation(name: str | Activation) -> Activation:
     """Look an activation up by name; ``leaky_relu`` alone means a leak of 0.01.
 
@@ -165,7 +180,12 @@ def activation(name: str | Activation) -> Activation:
     (0.2, 1.0)
     """
     if isinstance(name, Activation):
-        return name
+        return _canonical(name)
+    if not isinstance(name, str):
+        raise ValueError(
+            f"activation {name!r} is not known, needed a name or one of theory.activations; "
+            "your own function goes into a CallableMap"
+        )
     if name in ACTIVATIONS:
         return ACTIVATIONS[name]
     if name == "leaky_relu":

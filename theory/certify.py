@@ -87,7 +87,11 @@ def contraction(
     >>> contraction(VanillaRNN([[2.0]], [[1.0]])) is None
     True
     """
+    if not isinstance(recurrent, Map):
+        raise ValueError(f"received {recurrent!r}, needed a Map such as theory.VanillaRNN(W, U)")
     if norm is not None:
+        if not isinstance(norm, Norm):
+            raise ValueError(f"norm={norm!r}, needed a norm such as theory.L2()")
         norm.check_dim(recurrent.state_dim)
         return _by_norm(norm)(recurrent)
     if method == "auto":

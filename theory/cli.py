@@ -15,7 +15,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from theory.campaign.runner import Campaign, Config, replay, summarize, write_atomically
+from theory.campaign.runner import (
+    Campaign,
+    Config,
+    check_writable,
+    replay,
+    summarize,
+    write_atomically,
+)
 from theory.errors import MissingExtraError
 from theory.report import html_report, number, statement, table
 from theory.theorems import THEOREMS
@@ -76,6 +83,9 @@ def verify(
         raise ValueError("--resume needs --json FILE, the file of the campaign to continue")
     if report is not None:
         _need_report_packages()
+    for target in (json, report):
+        if target is not None:
+            check_writable(target)
     config = Config(
         instances=instances,
         seed=seed,
@@ -162,7 +172,7 @@ def replay_command(
         )
     _out.print(made)
     same = sum(answer.same for answer in answers)
-    agree = all(answer.now.outcome == answer.then.outcome for answer in answers)
+    agree = all(answer.agrees for answer in answers)
     _out.print(f"{same} of {len(answers)} verdicts are equal to the last bit")
     failed = any(a.now.outcome is Outcome.REFUTED and "[" not in a.now.theorem for a in answers)
     if not agree or failed:
@@ -173,7 +183,8 @@ def replay_command(
 def theorems() -> None:
     """List the statements that this package implements, proves and tests."""
     made = Table(title="Theorems", title_justify="left", show_lines=True)
-    for name in ("name", "statement", "kind", "assumes", "source"):
+    made.add_column("name", no_wrap=True)
+    for name in ("statement", "kind", "assumes", "source"):
         made.add_column(name)
     for t in THEOREMS:
         assumed = ", ".join(a.name for a in t.assumes)

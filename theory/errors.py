@@ -39,6 +39,8 @@ def as_array(name: str, value: Any, *, ndim: int | tuple[int, ...] | None = None
         If the value is complex, of object or text type, longer than double precision, of the
         wrong number of dimensions, or holds a NaN or an infinity.
     """
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError(f"{name} has masked entries, needed all of them; fill or drop them first")
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -60,6 +62,10 @@ def as_array(name: str, value: Any, *, ndim: int | tuple[int, ...] | None = None
         shapes = " or ".join(f"{d}" for d in wanted)
         raise ValueError(f"{name} has shape {array.shape}, needed {shapes} dimension(s)")
     result = np.ascontiguousarray(array, dtype=np.float64)
+    if array.dtype.kind in "iu" and array.dtype.itemsize == 8 and np.any(result != array):
+        raise ValueError(
+            f"{name} holds integers beyond 2**53, which doubles cannot hold; round them yourself"
+        )
     if array.ndim == 0:
         result = result.reshape(())
     if not np.isfinite(result).all():
@@ -147,6 +153,8 @@ def check_count(*, at_least: int = 0, **counts: SupportsIndex) -> None:
 
 def _check_real(name: str, value: Any) -> float:
     try:
+        if isinstance(value, (str, bytes)):
+            raise TypeError
         number = float(value)
     except (TypeError, ValueError):
         raise ValueError(f"{name}={value!r} is not a real number") from None

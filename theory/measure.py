@@ -14,8 +14,8 @@ from typing import Any, final
 import numpy as np
 
 from theory.certificates import Contraction
-from theory.errors import as_sequences, as_states, as_vector, check_count
-from theory.maps.base import Map, check_finite_states
+from theory.errors import DivergedError, as_sequences, as_states, as_vector, check_count
+from theory.maps.base import Map
 from theory.norms import L2, Linf, Norm, WeightedL2, WeightedLinf, over
 from theory.rounding import UNIT, drift
 from theory.theorem import Observation, Observe
@@ -49,7 +49,8 @@ def truncation_gap_table(
     h0, restart : arrays, optional
         Start of the recurrent model and of the truncated one k steps back; zero by default.
     progress : callable, optional
-        Called with (k done, k_max) now and then; may raise to interrupt.
+        Called with (steps done, steps in all) after every truncation length of every sequence; may
+        raise to interrupt.
 
     Returns
     -------
@@ -64,29 +65,87 @@ def truncation_gap_table(
     DivergedError
         If the recurrent model leaves the range of double precision.
     """
+    inputs = as_sequences("X", X, width=_checked_map(recurrent).input_dim)
+    check_count(k_max=k_max)
+    table = np.zeros((*inputs.shape[:-2], int(k_max) + 1, inputs.shape[-2]))
+    tables = table if inputs.ndim == 3 else table[None]
+
+    def keep(sequence: int, k: int, row: Array) -> None:
+        tables[sequence, k] = row
+
+    _sweep_all(recurrent, inputs, k_max, norm, h0, restart, progress, keep)
+    _check_finite_gaps(tables)
+    return table
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) >= 0
+
+
+def _checked_map(recurrent: Any) -> Map:
+    """Raise `ValueError` for anything but a map."""
+    if not isinstance(recurrent, Map):
+        raise ValueError(
+            f"received {recurrent!r}, needed a Map; wrap your own function: "
+            "theory.CallableMap(step, state_dim=n, input_dim=m)"
+        )
+    return recurrent
+
+
+def _checked_norm(name: str, norm: Any) -> Norm:
+    """Raise `ValueError` for anything but a norm."""
+    if not isinstance(norm, Norm):
+        raise ValueError(f"{name}={norm!r}, needed a norm such as theory.L2()")
+    return norm
+
+
+def _sweep_all(
+    recurrent: Map,
+    X: Any,
+    k_max: Any,
+    norm: Norm | None,
+    h0: Any,
+    restart: Any,
+    progress: Progress | None,
+    keep: Callable[[int, int, Array], None],
+) -> None:
+    """Call keep(sequence, k, gaps at all times) for every sequence and every k that has one."""
     from theory.kernels.gaps import sweep
 
+    _checked_map(recurrent)
     check_count(k_max=k_max)
-    measure = L2() if norm is None else norm
+    measure = L2() if norm is None else _checked_norm("norm", norm)
     n = recurrent.state_dim
     measure.check_dim(n)
     inputs = as_sequences("X", X, width=recurrent.input_dim)
     batch, T = inputs.shape[:-2], inputs.shape[-2]
     start = as_states("h0", np.zeros(n) if h0 is None else h0, size=n, batch=batch)
     again = as_vector("restart", np.zeros(n) if restart is None else restart, size=n)
-    table = np.zeros((*batch, k_max + 1, T))
     if T == 0:
-        return table
-    states = recurrent.simulate(inputs, start)
+        return
+    sequences = inputs if batch else inputs[None]
+    begun = start if batch else start[None]
+    # both models are the same for k >= T
+    longest = min(int(k_max), T - 1)
+    total = len(sequences) * (longest + 1)
     with np.errstate(over="ignore", invalid="ignore"):
-        if not batch:
-            sweep(recurrent, inputs, states, again, table, measure, progress)
-        for i in range(batch[0] if batch else 0):
-            sweep(recurrent, inputs[i], states[i], again, table[i], measure)
-            if progress is not None:
-                progress(i + 1, batch[0])
-    check_finite_states(table.reshape(-1, *table.shape[-2:]))
-    return table
+        for i, (x, first) in enumerate(zip(sequences, begun, strict=True)):
+            states = recurrent.simulate(x, first)
+            for k, row in enumerate(sweep(recurrent, x, states, again, longest, measure)):
+                keep(i, k, row)
+                if progress is not None:
+                    progress(i * (longest + 1) + k + 1, total)
+
+
+def _check_finite_gaps(tables: Array) -> None:
+    """Raise `DivergedError` at the first gap that is not finite; tables is (batch, k, T)."""
+    bad = ~np.isfinite(tables)
+    if bad.any():
+        sequence, k, t = (int(i) for i in np.argwhere(bad)[0])
+        raise DivergedError(
+            f"the distance of the recurrent state from the {k}-step one left the range of double "
+            f"precision at step {t + 1} of sequence {sequence}; start both models nearer to rest"
+        )
 
 
 def truncation_gaps(
@@ -115,12 +174,18 @@ def truncation_gaps(
     >>> truncation_gaps(LinearMap([[0.5]], [[1.0]]), np.ones((3, 1)), k_max=3).tolist()
     [1.75, 0.75, 0.25, 0.0]
     """
-    table = truncation_gap_table(
-        recurrent, X, k_max, norm, h0=h0, restart=restart, progress=progress
-    )
-    curve: Array = np.max(table, axis=-1, initial=0.0)
-    if curve.ndim == 2:
-        curve = np.max(curve, axis=0, initial=0.0)
+    curve = np.zeros(int(k_max) + 1 if _is_count(k_max) else 1)
+
+    def keep(_: int, k: int, row: Array) -> None:
+        curve[k] = np.maximum(curve[k], np.max(row, initial=0.0))
+
+    _sweep_all(recurrent, X, k_max, norm, h0, restart, progress, keep)
+    if not np.isfinite(curve).all():
+        k = int(np.argmin(np.isfinite(curve)))
+        raise DivergedError(
+            f"the distance of the recurrent state from the {k}-step one left the range of double "
+            "precision; start both models nearer to rest"
+        )
     return curve
 
 
@@ -170,7 +235,12 @@ def experiment(
     ValueError
         If a shape does not fit or a number is not finite.
     """
-    n = recurrent.state_dim
+    n = _checked_map(recurrent).state_dim
+    if not isinstance(contraction, Contraction):
+        raise ValueError(
+            f"contraction={contraction!r}, needed a Contraction; theory.contraction(map) looks for "
+            "one and answers None when it finds none"
+        )
     x = as_sequences("inputs", inputs, width=recurrent.input_dim)
     if x.ndim != 2:
         raise ValueError(f"inputs has shape {x.shape}, needed one sequence (T, m)")
@@ -183,6 +253,15 @@ def experiment(
     k = min(len(x), 64) if k_max is None else k_max
     check_count(k_max=k)
     contraction.norm.check_dim(n)
+    other = L2() if other_norm is None else _checked_norm("other_norm", other_norm)
+    other.check_dim(n)
+    if head is not None and head.C.shape[1] != n:
+        raise ValueError(f"head has C of shape {head.C.shape}, needed (p, {n})")
+    if partner is not None and (partner.state_dim, partner.input_dim) != (n, x.shape[1]):
+        raise ValueError(
+            f"partner maps R^{partner.state_dim} x R^{partner.input_dim}, needed R^{n} x "
+            f"R^{x.shape[1]} like the map itself"
+        )
     return Experiment(
         map=recurrent,
         contraction=contraction,
@@ -195,7 +274,7 @@ def experiment(
             "other_start", zero + 1 if other_start is None else other_start, size=n
         ),
         head=LinearHead(np.eye(n)) if head is None else head,
-        other_norm=L2() if other_norm is None else other_norm,
+        other_norm=other,
         partner=partner,
         partner_contraction=partner_contraction,
         label=label,
@@ -394,12 +473,36 @@ class Run:
     def contradicted(self) -> bool:
         """Return whether the run itself refutes its contraction factor, beyond rounding."""
         ratios, budgets = self.step_ratios
+        if (ratios - budgets > self.lam).any():
+            return True
         table = self.gap_table
-        before, after = table[:-1, :-1], table[1:, 1:]
-        budget = 2 * self.local_error + self.norm.vector_rounding(self.map.state_dim) * before
-        return bool(
-            (ratios - budgets > self.lam).any() or (after > self.lam * before + budget).any()
+        pairs = [(table[:-1, :-1], table[1:, 1:])]
+        apart = self.norm.vector(self.states - self.other_states)
+        pairs.append((apart[:-1], apart[1:]))
+        rounding = self.norm.vector_rounding(self.map.state_dim)
+        return any(
+            bool((after > self.lam * before + 2 * self.local_error + rounding * before).any())
+            for before, after in pairs
         )
+
+    @cached_property
+    def partner_contradicted(self) -> bool:
+        """Return whether the partner's contraction factor is refuted, beyond rounding."""
+        second, certificate = self.of.partner, self.of.partner_contraction
+        if second is None or certificate is None:
+            return False
+        norm = certificate.norm
+        form = second.affine()
+        matrix = second.jacobian_state(self.of.start, self._some_input) if form is None else form.W
+        ratios, budgets = step_ratios(
+            norm,
+            norm_attaining(norm, matrix),
+            self.states,
+            self.of.inputs,
+            second.step,
+            lambda h, x: norm.majorant(second.step_error(h, x)),
+        )
+        return bool((ratios - budgets > certificate.lam).any())
 
 
 def step_ratios(
@@ -426,8 +529,10 @@ def step_ratios(
     g = h + np.tile(np.repeat(shifts, len(drives), axis=0), (len(bases), 1))
     x = np.tile(drives, (len(bases) * len(shifts), 1))
     before = norm.vector(g - h)
-    after = norm.vector(step(g, x) - step(h, x))
-    reach = np.max(np.abs(np.vstack([g, h])), axis=0)
+    images = step(g, x), step(h, x)
+    after = norm.vector(images[0] - images[1])
+    # the images too: the step of a user's own function errs relative to what it returns
+    reach = np.max(np.abs(np.vstack([g, h, *images])), axis=0)
     error = local(reach, np.max(np.abs(x), axis=0))
     keep = before > 0
     ratios = after[keep] / before[keep]

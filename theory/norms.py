@@ -17,7 +17,7 @@ import numpy as np
 
 from theory import rigor
 from theory.errors import as_square, as_vector
-from theory.rounding import UNIT, down, gamma, product_up, sqrt_up, up
+from theory.rounding import TINY, UNIT, down, gamma, product_up, sqrt_up, up
 from theory.typing import Array
 
 
@@ -67,8 +67,8 @@ class Norm(ABC):
         """Return an upper bound of the exact norm along the last axis."""
         n = h.shape[-1]
         # at most n products, n sums, a root or a quotient: relative error below gamma(2 n + 6)
-        value = self.vector(h) * (1.0 + self._condition * 2.0 * gamma(2 * n + 6))
-        return np.where(value > 0, np.nextafter(value, math.inf), value)[()]
+        value = self.vector(h) * (1.0 + self._condition * 2.0 * gamma(2 * n + 6)) + self._underflow
+        return np.where(np.any(h != 0, axis=-1), np.nextafter(value, math.inf), 0.0)[()]
 
     def vector_rounding(self, n: int) -> float:
         """Return the relative error of `vector` in dimension n."""
@@ -78,6 +78,11 @@ class Norm(ABC):
     def _condition(self) -> float:
         """Return the factor by which `vector` can amplify rounding (1 but for a full P)."""
         return 1.0
+
+    @property
+    def _underflow(self) -> float:
+        """Return an absolute error of `vector` (0 but for a full P)."""
+        return 0.0
 
     def majorant(self, e: Array) -> float:
         """Return an upper bound of ||d|| over all d with |d| <= e entrywise, e >= 0."""
@@ -109,7 +114,10 @@ def _best_unit_image(norm: Norm, A: Array, candidates: Array) -> float:
     images = norm.vector((B @ columns).T) * (1 - slack)
     errors = np.array([norm.majorant(column) for column in error.T])
     ratios = (images - errors) / (norms[keep] * (1 + slack)) * (1 - 8 * UNIT)
-    return max(0.0, down(math.ldexp(float(np.max(ratios)), size)))
+    try:
+        return max(0.0, down(math.ldexp(float(np.max(ratios)), size)))
+    except OverflowError:  # the largest double is a lower bound all the same
+        return math.nextafter(math.inf, 0.0)
 
 
 def _power_iteration(A: Array, steps: int = 60) -> Array:
@@ -350,6 +358,12 @@ class WeightedL2(Norm):
                 f"P is not provably positive definite (least eigenvalue about {least:.3g}); "
                 "add a multiple of the identity"
             )
+        digits = len(P) * self._inverse_root**2 * float(np.max(np.sum(np.abs(P), axis=1)))
+        if digits * gamma(len(P) + 1) > 0.5:
+            raise ValueError(
+                f"P has a condition number of about {digits / len(P):.1e}, beyond which the norm "
+                "of a vector has no correct digit left; add a multiple of the identity"
+            )
         object.__setattr__(self, "_root", rigor.operator_norm_upper(np.eye(len(P)), P, None))
         object.__setattr__(self, "_factor", np.linalg.cholesky(P))
 
@@ -380,9 +394,15 @@ class WeightedL2(Norm):
 
     @property
     def _condition(self) -> float:
-        # ||L^T h||_2 with fl(L): the factor and the product err by gamma(n) || |L^T| |h| ||, which
-        # is at most n sqrt(cond P) times the norm itself
-        return 2.0 + self.dim * self.condition_upper
+        # P = L L^T + E with |E| <= gamma(n + 1) |L| |L|^T (Higham, theorem 10.3), so that
+        # |h^T E h| <= gamma(n + 1) n ||P|| |h|^2 <= gamma(n + 1) n cond(P) h^T P h; and the product
+        # L^T h errs by gamma(n) n sqrt(cond P), which is less
+        return 2.0 + self.dim * self.condition_upper**2
+
+    @property
+    def _underflow(self) -> float:
+        # each of the n**2 products of L^T h loses at most eta / 2
+        return self.dim**2 * TINY
 
     def vector(self, h: Array) -> Any:
         """Return ||L^T h||_2 along the last axis, P = L L^T."""

@@ -125,9 +125,13 @@ def evaluate(formula: Callable[..., Scalar], *, upward: bool = True, **arguments
             if not (libmp.mpf_eq(low, libmp.finf) or libmp.mpf_eq(low, libmp.fninf)) and not (
                 libmp.mpf_eq(high, libmp.finf)
             ):
-                return float(
-                    libmp.to_float(high, rnd="c") if upward else libmp.to_float(low, rnd="f")
-                )
+                # to_float rounds to nearest among subnormal numbers, and to inf beyond the largest
+                nearest = libmp.to_float(high if upward else low)
+                if upward:
+                    short = libmp.mpf_lt(libmp.from_float(nearest), high)
+                    return up(nearest) if short else float(nearest)
+                over = libmp.mpf_gt(libmp.from_float(nearest), low)
+                return down(nearest) if over else float(nearest)
             bits *= 2
             if bits > 8000:
                 raise ZeroDivisionError(f"formula is not finite at {arguments}")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+import numpy as np
 from numpy.lib import format as npy
 
 from theory.errors import as_array
@@ -38,7 +39,7 @@ class Sequences:
 
     names: tuple[str, ...]  # file name, member and index
     arrays: tuple[Array, ...]  # each (T, m), float64
-    digest: str  # SHA-256 over names, shapes and values
+    digest: str  # SHA-256 over shapes and values; file names may change
 
     def __len__(self) -> int:
         return len(self.arrays)
@@ -89,13 +90,13 @@ def load_sequences(path: str | Path, *, limit: int = DEFAULT_LIMIT) -> Sequences
             arrays += found
     if not arrays:
         raise SequenceFileError(f"{root} holds no sequence; needed arrays of shape (T, m)")
-    return Sequences(names=tuple(names), arrays=tuple(arrays), digest=_digest(names, arrays))
+    return Sequences(names=tuple(names), arrays=tuple(arrays), digest=_digest(arrays))
 
 
-def _digest(names: list[str], arrays: list[Array]) -> str:
+def _digest(arrays: list[Array]) -> str:
     sha = hashlib.sha256()
-    for name, array in zip(names, arrays, strict=True):
-        sha.update(f"{name}{array.shape}".encode())
+    for array in arrays:
+        sha.update(f"{array.shape}".encode())
         sha.update(array.astype("<f8").tobytes())
     return sha.hexdigest()
 
@@ -162,16 +163,20 @@ def _parse(name: str, data: bytes, left: int) -> Array:
             f"{name} holds Python objects, which are never unpickled; save it as a plain float "
             "array, one per sequence if the lengths differ"
         )
-    declared = math.prod(shape) * dtype.itemsize
-    if declared > min(left, len(data)):
+    if len(shape) not in {2, 3} or min(shape) < 0 or shape[-1] == 0:
         raise SequenceFileError(
-            f"{name} declares {declared} bytes in its header, {len(data)} are there"
+            f"{name} has shape {shape}, needed (T, m) or (batch, T, m) with m >= 1; a single "
+            "channel is x.reshape(-1, 1)"
         )
-    if len(shape) not in {2, 3}:
+    if math.prod(shape) * dtype.itemsize > len(data):
         raise SequenceFileError(
-            f"{name} has shape {shape}, needed (T, m) or (batch, T, m); a single channel is "
-            "x.reshape(-1, 1)"
+            f"{name} declares {math.prod(shape) * dtype.itemsize} bytes in its header, "
+            f"{len(data)} are there"
         )
+    # short numbers grow when they become doubles
+    doubles = math.prod(shape) * np.dtype(np.float64).itemsize
+    if doubles > left:
+        raise SequenceFileError(_too_large(name, doubles, left))
     stream.seek(0)
     try:
         return as_array(name, npy.read_array(stream, allow_pickle=False))

@@ -110,6 +110,10 @@ def judge(
     with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
         bound = np.broadcast_to(np.asarray(formula(**arguments), dtype=np.float64), measured.shape)
     budget = np.broadcast_to(np.asarray(seen.budget, dtype=np.float64), measured.shape)
+    if np.isnan(measured).any() or np.isnan(budget).any() or np.isnan(bound).any():
+        # a comparison with a NaN is neither true nor false, and would hide a refutation
+        reason = "a measured value, its budget or its bound is not a number"
+        return _not_applicable(name, reason, evidence, label)
     lam = float(np.max(arguments["lam"])) if "lam" in arguments else 0.0
     total = budget + formula_slack(lam) * np.abs(bound)
     excess = (bound - measured) if lower else (measured - bound)
@@ -166,6 +170,11 @@ def _not_applicable(name: str, reason: str, evidence: str, label: str) -> Verdic
     )
 
 
+def _check_theorem(theorem: object) -> None:
+    if not isinstance(theorem, Theorem):
+        raise ValueError(f"theorem={theorem!r}, needed a Theorem; theory.THEOREMS holds them all")
+
+
 def verify(theorem: Theorem, on: Experiment | Run, *, near_miss: NearMiss | None = None) -> Verdict:
     r"""Test a theorem, or one of its near misses, on an experiment.
 
@@ -195,6 +204,7 @@ def verify(theorem: Theorem, on: Experiment | Run, *, near_miss: NearMiss | None
     >>> verify(STATE_GAP, one).outcome.value
     'holds'
     """
+    _check_theorem(theorem)
     run = on if isinstance(on, Run) else Run(on)
     evidence, label = str(run.of.contraction.evidence), run.of.label
     dropped: Assumption | None = None if near_miss is None else near_miss.drops

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, final
@@ -22,11 +22,14 @@ from theory.campaign.recipes import RECIPES, SCHEDULE, build, on_sequence
 from theory.errors import check_count
 from theory.measure import Run
 from theory.sequences import Sequences, load_sequences
-from theory.theorem import Theorem
+from theory.theorem import NearMiss, Theorem
 from theory.theorems import THEOREMS
 from theory.verdict import Outcome, Verdict, verify
 
 FORMAT = "stable-recurrent-models campaign 1"
+
+#: More than a campaign can do in a year; a larger number in a file is damage.
+_MOST_INSTANCES = 10**8
 
 #: Seconds between two writes of the finished verdicts.
 _SAVE_EVERY = 2.0
@@ -70,6 +73,8 @@ class Config:
                 f"instances={self.instances!r}, needed at least {least}: one of each recipe, "
                 "since every near miss needs its witness"
             )
+        if self.instances > _MOST_INSTANCES:
+            raise ValueError(f"instances={self.instances}, needed at most {_MOST_INSTANCES}")
         known = [t.name for t in THEOREMS]
         for name in self.only:
             if name not in known:
@@ -186,8 +191,8 @@ class Campaign:
     Raises
     ------
     ValueError
-        If the file belongs to another campaign, cannot be read, or exists although the campaign
-        does not resume it.
+        If the campaign resumes a file that belongs to another one, or cannot be read.  Without
+        `resume`, a file that is there is replaced.
     """
 
     def __init__(
@@ -208,18 +213,17 @@ class Campaign:
             self._take_over(self.path, digest)
 
     def _take_over(self, path: Path, digest: str) -> None:
-        data = read_campaign(path)
-        mine = {**asdict(self.config), "digest": digest}
-        theirs = data["config"]
+        theirs, results = read_campaign(path)
+        mine = self._description(digest)
         # more instances of the same campaign are a continuation of it
-        for name in ("seed", "only", "digest"):
-            if list_or_value(mine[name]) != list_or_value(theirs.get(name)):
+        for name in ("seed", "only", "digest", "version"):
+            if mine[name] != theirs[name]:
                 raise ValueError(
-                    f"{path.name} holds a campaign with {name}={theirs.get(name)!r}, this one has "
+                    f"{path.name} holds a campaign with {name}={theirs[name]!r}, this one has "
                     f"{mine[name]!r}; choose another file, or drop --resume to start anew"
                 )
         keys = {task.key for task in self.tasks}
-        self.results = {k: Result(**r) for k, r in data["results"].items() if k in keys}
+        self.results = {k: r for k, r in results.items() if k in keys}
 
     def run(self, *, jobs: int = 1) -> Iterator[Result]:
         """Yield each result as it is finished; those of a resumed campaign are not run again.
@@ -263,6 +267,13 @@ class Campaign:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
+    def _description(self, digest: str) -> dict[str, Any]:
+        """Return what the file says of the campaign; as JSON has it, with lists for tuples."""
+        from theory import __version__
+
+        said = {**asdict(self.config), "digest": digest, "version": __version__}
+        return {**said, "only": list(self.config.only)}
+
     def save(self) -> None:
         """Write the results to the campaign's file, atomically."""
         if self.path is None:
@@ -270,7 +281,7 @@ class Campaign:
         digest = "" if self.sequences is None else self.sequences.digest
         data = {
             "format": FORMAT,
-            "config": {**asdict(self.config), "digest": digest},
+            "config": self._description(digest),
             "results": {
                 task.key: asdict(self.results[task.key])
                 for task in self.tasks
@@ -278,11 +289,6 @@ class Campaign:
             },
         }
         write_atomically(self.path, json.dumps(data, allow_nan=False))
-
-
-def list_or_value(value: Any) -> Any:
-    """Return tuples as lists, as JSON has them."""
-    return list(value) if isinstance(value, tuple) else value
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -295,31 +301,81 @@ def write_atomically(path: Path, text: str) -> None:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
+            os.chmod(stream.name, 0o644)
+            os.replace(stream.name, path)
         except BaseException:
             os.unlink(stream.name)
             raise
-    os.chmod(stream.name, 0o644)
-    os.replace(stream.name, path)
 
 
-def read_campaign(path: str | Path) -> dict[str, Any]:
-    """Return the content of a campaign file.
+def check_writable(path: Path) -> None:
+    """Raise before the work rather than after it, if a file cannot be written there.
 
     Raises
     ------
     ValueError
-        If it cannot be read or is something else.
+        If the path is a folder, or its own folder cannot be made or written to.
+    """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, needed the path of a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written: {error}") from None
+
+
+def read_campaign(path: str | Path) -> tuple[dict[str, Any], dict[str, Result]]:
+    """Return the description and the results in a campaign file, checked.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read, is something else, or is damaged.
     """
     file = Path(path)
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{file} cannot be read as a campaign: {error}") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ValueError(
             f"{file} is not a campaign file of format {FORMAT!r}; `theory verify --json` writes one"
         )
-    return data
+    try:
+        described = dict(data["config"])
+        _config_of(described)
+        results = {key: _result_of(entry) for key, entry in data["results"].items()}
+        str(described["version"])
+        return described, results
+    except (KeyError, TypeError, AttributeError, StopIteration) as error:
+        raise ValueError(f"{file} is damaged: {error!r}; run the campaign again") from None
+
+
+def _config_of(described: dict[str, Any]) -> Config:
+    fields = {name: described[name] for name in Config.__dataclass_fields__}
+    return Config(**{**fields, "only": tuple(fields["only"])})
+
+
+def _result_of(entry: dict[str, Any]) -> Result:
+    """Return a result whose verdicts and names are all what they should be."""
+    result = Result(**entry)
+    Task(**result.task)
+    for data in result.verdicts:
+        float(result.seconds[_theorem(Verdict.from_dict(data).theorem).name])
+    for data in result.near_misses:
+        Verdict.from_dict(data["verdict"])
+        _near_miss(_theorem(data["theorem"]), data["name"])
+    return result
+
+
+def _theorem(name: str) -> Theorem:
+    return next(t for t in THEOREMS if t.name == name)
+
+
+def _near_miss(theorem: Theorem, name: str) -> NearMiss:
+    return next(nm for nm in theorem.near_misses if nm.name == name)
 
 
 @final
@@ -392,6 +448,17 @@ class Replayed:
         """Return whether both are equal to the last bit."""
         return self.then.to_dict() == self.now.to_dict()
 
+    @property
+    def agrees(self) -> bool:
+        """Return whether they say the same, up to the rounding of another machine's libraries."""
+        if self.then.outcome != self.now.outcome or self.then.theorem != self.now.theorem:
+            return False
+        if self.then.outcome is Outcome.NOT_APPLICABLE:
+            return self.then.reason == self.now.reason
+        allowed = self.then.budget + self.now.budget
+        # an infinite ratio of equal values is a difference that is not a number
+        return self.same or abs(self.then.measured - self.now.measured) <= allowed
+
 
 def replay(
     path: str | Path,
@@ -419,16 +486,12 @@ def replay(
     ValueError
         If the file or its sequences cannot be read, or a name is unknown.
     """
-    data = read_campaign(path)
-    try:
-        saved = dict(data["config"])
-        saved["only"] = tuple(saved["only"])
-        if sequences is not None:
-            saved["sequences"] = sequences
-        campaign = Campaign(Config(**saved))
-        results = [Result(**r) for r in data["results"].values()]
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged: {error!r}") from None
+    described, found = read_campaign(path)
+    config = _config_of(described)
+    if sequences is not None:
+        config = replace(config, sequences=sequences)
+    campaign = Campaign(config)
+    results = list(found.values())
     theorems = [t for t in campaign.config.theorems if only is None or t.name == only]
     if not theorems:
         raise ValueError(f"{path} holds no theorem {only!r}")
@@ -455,8 +518,8 @@ def replay(
     answers = []
     for done, (task, then) in enumerate(wanted):
         name, _, rest = then.theorem.partition(" [")
-        theorem = next(t for t in THEOREMS if t.name == name)
-        near_miss = next((nm for nm in theorem.near_misses if nm.name == rest[:-1]), None)
+        theorem = _theorem(name)
+        near_miss = _near_miss(theorem, rest[:-1]) if rest else None
         with _one_thread():
             run = run_of(Task(**task), campaign.sequences)
             answers.append(Replayed(then=then, now=verify(theorem, run, near_miss=near_miss)))

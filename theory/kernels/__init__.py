@@ -1,1 +1,1 @@
-"""All of Numba: arrays in, arrays out; `jit` holds the compile options, `affine` the loops."""
+"""All of Numba: compile options in `jit`, kernels in `loops`, their callers in `affine`, `gaps`."""

@@ -167,7 +167,9 @@ class Map(ABC):
             if flat.shape[0] == 0:
                 return 0.0
             values = self.advance(np.zeros((len(flat), self.state_dim)), self.input_terms(flat))
-            error = self.step_error(rest, np.max(np.abs(flat), axis=0))
+            # sizes that cover the result too: a user's own step errs relative to what it returns
+            sizes = np.max(np.abs(values), axis=0)
+            error = self.step_error(sizes, np.max(np.abs(flat), axis=0))
             return up(float(np.max(norm.vector_upper(values))) + norm.majorant(error))
         assert input_bound is not None
         check_nonnegative(input_bound=input_bound)
@@ -210,6 +212,11 @@ class AffineMap(Map):
 
     def _preactivation(self, h: Array, x: Array) -> Array:
         form = self.affine()
+        if np.shape(h)[-1:] != (self.state_dim,) or np.shape(x)[-1:] != (self.input_dim,):
+            raise ValueError(
+                f"h has shape {np.shape(h)} and x has shape {np.shape(x)}, needed "
+                f"(..., {self.state_dim}) and (..., {self.input_dim})"
+            )
         result: Array = h @ form.W.T + x @ form.U.T + form.b
         return result
 
@@ -231,6 +238,10 @@ class AffineMap(Map):
         form = self.affine()
         terms: Array = X @ form.U.T
         terms += form.b
+        if not np.isfinite(terms).all():
+            raise DivergedError(
+                "U x + b left the range of double precision; scale the inputs or U down"
+            )
         return terms
 
     @final

@@ -12,8 +12,8 @@ import numpy as np
 
 from theory.errors import as_array, check_count, check_nonnegative
 from theory.maps.base import Affine, Map, read_only, simulate_by_steps
-from theory.norms import Norm
-from theory.rounding import UNIT
+from theory.norms import L2, Norm, over
+from theory.rounding import UNIT, product_up
 from theory.typing import Array
 
 
@@ -24,14 +24,17 @@ class CallableMap(Map):
     Parameters
     ----------
     step : callable
-        Takes h of shape (n,) and x of shape (m,), returns the next state, (n,).  If it also accepts
+        Takes h of shape (n,) and x of shape (m,), returns the next state, (n,), as a new array:
+        what it receives is read-only or shared.  If it also accepts
         h of shape (batch, n) and x of shape (batch, m), pass ``vectorized=True``.
     state_dim, input_dim : int
         n and m.
     vectorized : bool
         Whether `step` accepts leading axes; runs are then advanced together.
     input_lipschitz : float, optional
-        A bound of L_x from the companion norm to the norm in use, if it is known.
+        A bound of L_x, if one is known, from the companion of `lipschitz_norm` to it.
+    lipschitz_norm : Norm, optional
+        The norm of that bound, `L2` by default; for other norms it is converted.
     rounding_units : float, optional
         The *assumed* accuracy of one step in units of u = 2**-53, relative to the largest of
         |h|, |x| and |step(h, x)|.  By default 4 (n + m + 16), what an affine step followed by an
@@ -60,6 +63,7 @@ class CallableMap(Map):
         *,
         vectorized: bool = False,
         input_lipschitz: float | None = None,
+        lipschitz_norm: Norm | None = None,
         rounding_units: float | None = None,
     ) -> None:
         if not callable(step):
@@ -74,6 +78,8 @@ class CallableMap(Map):
         self._m = int(input_dim)
         self._vectorized = vectorized
         self._input_lipschitz = input_lipschitz
+        self._lipschitz_norm = L2() if lipschitz_norm is None else lipschitz_norm
+        self._lipschitz_norm.check_dim(int(state_dim))
         self._units = 4.0 * (self._n + self._m + 16) if rounding_units is None else rounding_units
 
     @property
@@ -155,9 +161,13 @@ class CallableMap(Map):
         largest = max(float(np.max(h_size)), float(np.max(x_size)), 1.0)
         return np.full(self._n, self._units * UNIT * largest)
 
-    def input_lipschitz(self, norm: Norm) -> float | None:  # noqa: ARG002
-        """Return what was given when the map was made."""
-        return self._input_lipschitz
+    def input_lipschitz(self, norm: Norm) -> float | None:
+        """Return what was given when the map was made, converted to the norm in question."""
+        given, known = self._input_lipschitz, self._lipschitz_norm
+        if given is None:
+            return None
+        outward = product_up(over(norm, known, self._n), given)
+        return product_up(outward, over(known.companion, norm.companion, self._m))
 
     def _run(self, X: Array, h0: Array) -> Array:
         return simulate_by_steps(self, X, h0)

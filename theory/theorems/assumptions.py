@@ -51,8 +51,11 @@ AFFINE_FORM = Assumption(
 )
 MONOTONE_NORM = Assumption(
     name="monotone_norm",
-    statement="|a_i| <= |b_i| for all i implies |a| <= |b|",
-    holds=lambda run: run.norm.monotone,
+    statement="|a_i| <= |b_i| for all i implies |a| <= |b|, or rho is linear",
+    holds=lambda run: (
+        run.norm.monotone
+        or ((form := run.map.affine()) is not None and form.rho.slope[0] == form.rho.slope[1])
+    ),
 )
 WEIGHTED_MAXIMUM = Assumption(
     name="weighted_maximum",
@@ -68,6 +71,7 @@ TWO_CONTRACTIONS = Assumption(
         and run.of.partner_contraction.iterate == 1
         and run.of.contraction.iterate == 1
         and not run.contradicted
+        and not run.partner_contradicted
     ),
 )
 SCALAR_LINEAR = Assumption(

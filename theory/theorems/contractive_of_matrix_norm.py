@@ -67,6 +67,8 @@ def contractive_of_matrix_norm(
     if not measure.monotone and rho.slope[0] != rho.slope[1]:
         return None
     size = measure.matrix_upper(matrix)
+    if size == float("inf"):  # the norm exceeds the largest double, or could not be bounded
+        return None
     lam = evaluate(formula, slope=rho.lipschitz, norm=size)
     if not lam < 1:
         return None

@@ -52,9 +52,8 @@ def perron_weights(W: Array) -> Array:
         return np.ones(n)
     size = size / top
     best, best_rate = np.ones(n), float(np.max(np.sum(size, axis=1)))
-    shift = 1.0
-    while shift > 2.0**-40:
-        shift *= 2.0**-5
+    # from well irreducible to not shifted at all, which is best where |W| itself is irreducible
+    for shift in (*(2.0 ** -np.arange(5, 45, 5)), 0.0):
         values, vectors = np.linalg.eig(size + shift / n)
         v = np.abs(np.real(vectors[:, int(np.argmax(np.real(values)))]))
         v = np.maximum(v / np.max(v), 1.0 / LARGEST_RATIO)
@@ -95,7 +94,10 @@ def contractive_of_perron_weights(
     matrix = as_square("W", W)
     rho = look_up(activation)
     norm = WeightedLinf(perron_weights(matrix))
-    lam = evaluate(formula, slope=rho.lipschitz, row=norm.matrix_upper(matrix), weight=1.0)
+    row = norm.matrix_upper(matrix)
+    if row == float("inf"):  # the row sum exceeds the largest double
+        return None
+    lam = evaluate(formula, slope=rho.lipschitz, row=row, weight=1.0)
     if not lam < 1:
         return None
     ratio = float(norm.v.max() / norm.v.min())

@@ -89,24 +89,35 @@ def observe(run: Run) -> Observation:
     """
     import numpy as np
 
+    from theory.rounding import UNIT, inner_product_error
+
     t = len(run.of.inputs)
-    bound = float(np.max(np.abs(run.of.inputs), initial=0.0))
+    if t == 0:
+        return Observation(measured=np.zeros(0), budget=0.0, arguments={})
+    bound = float(np.max(np.abs(run.of.inputs)))
     lengths = np.arange(min(run.of.k_max, t) + 1)
     # |c|, |u| and |a| of the scalar family are read from the map; signs do not matter
-    form = run.map.affine()
+    form, head = run.map.affine(), run.of.head
     assert form is not None
     tails = np.broadcast_to(run.of.inputs, (len(lengths), t, 1)).copy()
     before = np.arange(t) < (t - lengths)[:, None]
     high, low = tails.copy(), tails.copy()
     high[before], low[before] = bound, -bound
-    ends = [run.of.head(run.map.simulate(x)[:, -1]) for x in (high, low)]
+    states = [run.map.simulate(x) for x in (high, low)]
+    ends = [head(h[:, -1]) for h in states]
     measured = np.abs(ends[0] - ends[1])[:, 0] / 2
-    lipschitz, gain = abs(float(run.of.head.C[0, 0])), abs(float(form.U[0, 0]))
-    scale = lipschitz * gain * bound / (1 - run.lam)
-    error = lipschitz * run.drift(float(t)) + scale * run.norm.vector_rounding(4)
+    lipschitz, gain = abs(float(head.C[0, 0])), abs(float(form.U[0, 0]))
+    # the family contracts by lam in |.| itself, so no norm enters: a step errs by `local` at most,
+    # two trajectories drift by local / (1 - lam) each, and both outputs are rounded
+    largest = np.array([float(np.max(np.abs(states)))])
+    local = float(run.map.step_error(largest, np.array([bound]))[0])
+    drifted = min(float(t), 1 / (1 - run.lam)) * local
+    size = lipschitz * largest + abs(float(head.d[0]))
+    output = float(inner_product_error(size, 2)[0])
+    error = (lipschitz * drifted + output) * (1 + 64 * UNIT) + 2 * UNIT * measured
     return Observation(
         measured=measured,
-        budget=error + np.zeros(len(lengths)),
+        budget=error,
         arguments={
             "lam": run.lam,
             "k": lengths.astype(np.float64),
