@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from theory import L1, L2, CallableMap, LinearMap, Linf, Map, VanillaRNN, WeightedL2, WeightedLinf
-from theory.kernels import affine, gaps
-from theory.kernels.affine import run_kernel
+from theory.kernels import affine, gaps, loops
 from theory.kernels.gaps import gap_kernel
+from theory.kernels.loops import run_kernel
 from theory.measure import truncation_gap_table, truncation_gaps
 from theory.norms import over
 from theory.rigor import row_sum_upper
@@ -206,7 +206,7 @@ def test_run_takes_every_path(monkeypatch):
 
 def test_compile_options():
     """Fast mathematics would let a kernel assume that NaN does not exist."""
-    for compiled in (run_kernel, gap_kernel, affine.activate):
+    for compiled in (run_kernel, gap_kernel, loops.activate):
         options = getattr(compiled, "targetoptions", None)  # plain functions without compilation
         if options is not None:
             assert not options.get("fastmath", False)

@@ -171,6 +171,15 @@ def test_weighted_norms_at_extreme_scales(norm, h):
     assert is_above(float(norm.vector_upper(np.array(h))), exact_power(norm, np.array(h)))
 
 
+@pytest.mark.parametrize("lanes", [1, 2, 4, 8, 16, 32])
+@pytest.mark.parametrize("length", [128, 4000])
+def test_long_sums_that_lose_their_small_terms(lanes, length):
+    """A sum in so many lanes starts each with a 1, to which half a unit is added in vain."""
+    for norm, small in ((L1(), 2.0**-54), (L2(), 2.0**-27), (WeightedL2(np.eye(128)), 2.0**-27)):
+        h = np.where(np.arange(length) < lanes, 1.0, small)[: norm.dim]
+        assert is_above(float(norm.vector_upper(h)), exact_power(norm, h))
+
+
 def test_mixed_scales_in_one_vector():
     h = np.array([1e200, 1e-200, 1.0])
     for norm in (L1(), L2(), Linf()):

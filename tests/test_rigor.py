@@ -403,6 +403,18 @@ def test_quadratic_bounds_that_are_accepted_are_true(A, mu, ulps):
             assert quadratic_bound_is_true(A, None, None, Fraction(candidate))
 
 
+def test_the_error_made_in_forming_the_gram_matrix_is_paid_for():
+    """Thousands of squares below half a unit are lost, however the sum is split into lanes."""
+    A = np.concatenate([np.ones(32), np.full(4000, 2.0**-27)])[:, None] / 2
+    exact = sum((Fraction(a) ** 2 for a in A[:, 0].tolist()), Fraction(0))
+    assert Fraction(float((A.T @ A)[0, 0])) < exact
+    mu, false = math.sqrt(8.0), 0
+    while Fraction(mu) ** 2 < exact:
+        assert not rigor.quadratic_bound_holds(A, None, None, mu)
+        mu, false = math.nextafter(mu, math.inf), false + 1
+    assert false > 10
+
+
 def test_quadratic_bound_refuses_what_is_no_number():
     A = np.eye(2)
     for mu in (-1.0, math.nan, math.inf, -math.inf):

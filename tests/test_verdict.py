@@ -366,9 +366,9 @@ CASES: dict[str, tuple[object, Callable[[], object], str]] = {
     "norm": (
         CONTRACTIVE_OF_MATRIX_NORM,
         lambda: experiment(
-            LinearMap(0.5 * np.eye(2), np.ones((2, 1))),
+            VanillaRNN(0.5 * np.eye(2), np.ones((2, 1))),
             X,
-            contraction=Contraction.assumed(0.5, WeightedL2([[1.0, 0.5], [0.5, 1.0]])),
+            contraction=Contraction.assumed(0.7, WeightedL2([[1.0, 0.5], [0.5, 1.0]])),
         ),
         "monotone_norm",
     ),

@@ -156,6 +156,9 @@ def _canonical(given: Activation) -> Activation:
     wrong = [fact for fact in facts if getattr(given, fact) != getattr(known, fact)]
     if given.name in ACTIVATIONS and given.function is not known.function:
         wrong.append("function")
+    # a leaky relu is made anew for each leak: its function is the one that goes with its name
+    if given.name not in ACTIVATIONS and not wrong and given.code == known.code:
+        return given if given.function.__code__ is known.function.__code__ else known
     if wrong:
         raise ValueError(
             f"activation {given.name!r} has another {wrong[0]} than the one that was proved; "
@@ -181,19 +184,18 @@ def activation(name: str | Activation) -> Activation:
     """
     if isinstance(name, Activation):
         return _canonical(name)
-    if not isinstance(name, str):
-        raise ValueError(
-            f"activation {name!r} is not known, needed a name or one of theory.activations; "
-            "your own function goes into a CallableMap"
-        )
-    if name in ACTIVATIONS:
-        return ACTIVATIONS[name]
-    if name == "leaky_relu":
+    text = str(name)
+    if text in ACTIVATIONS:
+        return ACTIVATIONS[text]
+    if text == "leaky_relu":
         return leaky_relu()
-    if name.startswith("leaky_relu(") and name.endswith(")"):
+    if text.startswith("leaky_relu(") and text.endswith(")"):
         try:
-            return leaky_relu(float(name[len("leaky_relu(") : -1]))
+            return leaky_relu(float(text[len("leaky_relu(") : -1]))
         except ValueError:
             pass
     known = ", ".join([*ACTIVATIONS, "leaky_relu", "leaky_relu(0.2)"])
-    raise ValueError(f"activation {name!r} is not known, needed one of: {known}")
+    raise ValueError(
+        f"activation {name!r} is not known, needed one of: {known}; your own function goes into "
+        "a CallableMap"
+    )

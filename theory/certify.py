@@ -89,6 +89,9 @@ def contraction(
     """
     if not isinstance(recurrent, Map):
         raise ValueError(f"received {recurrent!r}, needed a Map such as theory.VanillaRNN(W, U)")
+    if method != "auto" and method not in METHODS:
+        known = ", ".join(["auto", *METHODS])
+        raise ValueError(f"method {method!r} is not known, needed one of: {known}")
     if norm is not None:
         if not isinstance(norm, Norm):
             raise ValueError(f"norm={norm!r}, needed a norm such as theory.L2()")
@@ -97,7 +100,4 @@ def contraction(
     if method == "auto":
         # of equal factors the first is kept, and unweighted norms come first
         return min(contractions(recurrent).values(), key=lambda c: c.lam, default=None)
-    if method not in METHODS:
-        known = ", ".join(["auto", *METHODS])
-        raise ValueError(f"method {method!r} is not known, needed one of: {known}")
     return METHODS[method](recurrent)

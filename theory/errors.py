@@ -59,13 +59,11 @@ def as_array(name: str, value: Any, *, ndim: int | tuple[int, ...] | None = None
         )
     wanted = (ndim,) if isinstance(ndim, int) else ndim
     if wanted is not None and array.ndim not in wanted:
-        shapes = " or ".join(f"{d}" for d in wanted)
+        shapes = " or ".join(f"{d}" for d in dict.fromkeys(wanted))
         raise ValueError(f"{name} has shape {array.shape}, needed {shapes} dimension(s)")
     result = np.ascontiguousarray(array, dtype=np.float64)
-    if array.dtype.kind in "iu" and array.dtype.itemsize == 8 and np.any(result != array):
-        raise ValueError(
-            f"{name} holds integers beyond 2**53, which doubles cannot hold; round them yourself"
-        )
+    if array.dtype.kind in "iu" and np.any(np.abs(result) >= 2.0**53):
+        _check_exact(name, array, result)
     if array.ndim == 0:
         result = result.reshape(())
     if not np.isfinite(result).all():
@@ -75,6 +73,16 @@ def as_array(name: str, value: Any, *, ndim: int | tuple[int, ...] | None = None
             "look for a division by zero or an overflow where it was computed"
         )
     return result
+
+
+def _check_exact(name: str, integers: Any, doubles: Array) -> None:
+    """Raise if the conversion changed an integer; they are compared as Python's exact ones."""
+    for where, a in np.ndenumerate(integers):
+        if int(doubles[where]) != int(a):
+            raise ValueError(
+                f"{name} holds {int(a)} at index {where}, which no double is equal to (integers "
+                "are exact up to 2**53); round it yourself"
+            )
 
 
 def _frozen(array: Array) -> Array:

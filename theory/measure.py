@@ -6,6 +6,7 @@ Main names: `truncation_gaps`, `truncation_gap_table`, `Experiment`, `experiment
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -67,7 +68,7 @@ def truncation_gap_table(
     """
     inputs = as_sequences("X", X, width=_checked_map(recurrent).input_dim)
     check_count(k_max=k_max)
-    table = np.zeros((*inputs.shape[:-2], int(k_max) + 1, inputs.shape[-2]))
+    table = np.zeros((*inputs.shape[:-2], operator.index(k_max) + 1, inputs.shape[-2]))
     tables = table if inputs.ndim == 3 else table[None]
 
     def keep(sequence: int, k: int, row: Array) -> None:
@@ -76,10 +77,6 @@ def truncation_gap_table(
     _sweep_all(recurrent, inputs, k_max, norm, h0, restart, progress, keep)
     _check_finite_gaps(tables)
     return table
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) >= 0
 
 
 def _checked_map(recurrent: Any) -> Map:
@@ -174,7 +171,8 @@ def truncation_gaps(
     >>> truncation_gaps(LinearMap([[0.5]], [[1.0]]), np.ones((3, 1)), k_max=3).tolist()
     [1.75, 0.75, 0.25, 0.0]
     """
-    curve = np.zeros(int(k_max) + 1 if _is_count(k_max) else 1)
+    check_count(k_max=k_max)
+    curve = np.zeros(operator.index(k_max) + 1)
 
     def keep(_: int, k: int, row: Array) -> None:
         curve[k] = np.maximum(curve[k], np.max(row, initial=0.0))
@@ -227,8 +225,33 @@ def experiment(
 ) -> Experiment:
     """Return an experiment with checked shapes and the usual defaults.
 
-    Unless given: starts are zero, the second start is all ones, the second inputs are the negated
-    ones, the output is the state itself, the second norm is L2, and k_max is min(T, 64).
+    Parameters
+    ----------
+    recurrent : Map
+    inputs : (T, m) array
+        One sequence.
+    contraction : Contraction
+        Certified, or assumed on your word.
+    k_max : int, optional
+        Largest truncation length measured, min(T, 64) by default.
+    start, restart : (n,) arrays, optional
+        Where the recurrent model and the truncated one start; zero by default.
+    other_inputs : (T, m) array, optional
+        A second sequence, for the dependence on the inputs; the negated one by default.
+    other_start : (n,) array, optional
+        A second start, for the dependence on it; all ones by default.
+    head : LinearHead, optional
+        The output; the state itself by default.
+    other_norm : Norm, optional
+        A norm to convert to; `L2` by default.
+    partner, partner_contraction : Map and Contraction, optional
+        A second map, to compose with the first.
+    label : str
+        Where the experiment comes from, for reports.
+
+    Returns
+    -------
+    Experiment
 
     Raises
     ------
@@ -259,8 +282,8 @@ def experiment(
         raise ValueError(f"head has C of shape {head.C.shape}, needed (p, {n})")
     if partner is not None and (partner.state_dim, partner.input_dim) != (n, x.shape[1]):
         raise ValueError(
-            f"partner maps R^{partner.state_dim} x R^{partner.input_dim}, needed R^{n} x "
-            f"R^{x.shape[1]} like the map itself"
+            f"partner has a state of dimension {partner.state_dim} and inputs of dimension "
+            f"{partner.input_dim}, needed {n} and {x.shape[1]} like the map itself"
         )
     return Experiment(
         map=recurrent,

@@ -314,7 +314,8 @@ class WeightedLinf(Norm):
     def matrix_lower(self, A: Array) -> float:
         """Return max_i (|A| v)_i / v_i, rounded down."""
         # each of the n products and the quotient was rounded up by at most 2 u
-        return max(0.0, rigor.weighted_row_sum_upper(A, self.v) * (1 - 8 * UNIT) - 2.0**-1060)
+        above = min(rigor.weighted_row_sum_upper(A, self.v), math.nextafter(math.inf, 0.0))
+        return max(0.0, above * (1 - 8 * UNIT) - 2.0**-1060)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the name and the weights as hexadecimal floats."""
@@ -358,7 +359,9 @@ class WeightedL2(Norm):
                 f"P is not provably positive definite (least eigenvalue about {least:.3g}); "
                 "add a multiple of the identity"
             )
-        digits = len(P) * self._inverse_root**2 * float(np.max(np.sum(np.abs(P), axis=1)))
+        top = float(np.max(np.abs(np.linalg.eigvalsh(P / np.max(np.abs(P))))))
+        root = self._inverse_root * math.sqrt(float(np.max(np.abs(P))))
+        digits = len(P) * top * root * root
         if digits * gamma(len(P) + 1) > 0.5:
             raise ValueError(
                 f"P has a condition number of about {digits / len(P):.1e}, beyond which the norm "
@@ -423,8 +426,8 @@ class WeightedL2(Norm):
         """Return ||A x||_P / ||x||_P for the computed maximiser, rounded down."""
         if not np.any(A):
             return 0.0
-        L = self._factor
-        B = np.asarray(np.linalg.solve(L, (L.T @ A).T).T, dtype=np.float64)
+        L = self._factor / np.max(np.abs(self._factor))
+        B = np.asarray(np.linalg.solve(L, (L.T @ (A / np.max(np.abs(A)))).T).T, dtype=np.float64)
         x = np.asarray(np.linalg.solve(L.T, _power_iteration(B)), dtype=np.float64)
         return _best_unit_image(self, A, x)
 
@@ -453,8 +456,10 @@ def over(norm: Norm, other: Norm, n: int) -> float:
         return plain.get((type(norm), type(other)), 1.0)
     if isinstance(norm, WeightedLinf):
         if isinstance(other, WeightedLinf):
-            return up(float(np.max(np.nextafter(other.v / norm.v, math.inf))))
-        lead = up(float(np.max(1.0 / norm.v)))
+            with np.errstate(over="ignore", under="ignore"):
+                return up(float(np.max(np.nextafter(other.v / norm.v, math.inf))))
+        with np.errstate(over="ignore"):
+            lead = up(float(np.max(1.0 / norm.v)))
         return product_up(lead, over(Linf(), other, n))
     if isinstance(norm, WeightedL2):
         if isinstance(other, WeightedL2):
@@ -477,10 +482,13 @@ def norm_from_dict(data: dict[str, Any]) -> Norm:
     """
     name = data.get("name")
     simple: dict[str, Norm] = {"L1": L1(), "L2": L2(), "Linf": Linf()}
-    if name in simple:
+    if isinstance(name, str) and name in simple:
         return simple[name]
-    if name == "WeightedLinf":
-        return WeightedLinf(np.array([float.fromhex(x) for x in data["v"]]))
-    if name == "WeightedL2":
-        return WeightedL2(np.array([[float.fromhex(x) for x in row] for row in data["P"]]))
+    try:
+        if name == "WeightedLinf":
+            return WeightedLinf(np.array([float.fromhex(x) for x in data["v"]]))
+        if name == "WeightedL2":
+            return WeightedL2(np.array([[float.fromhex(x) for x in row] for row in data["P"]]))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"the description of a {name} is damaged: {error!r}") from None
     raise ValueError(f"unknown norm {name!r}, needed L1, L2, Linf, WeightedL2 or WeightedLinf")

@@ -13,6 +13,7 @@ the Cholesky factorisation whose output it uses: the factor enters only through 
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 
@@ -41,19 +42,40 @@ def weighted_row_sum_upper(A: Array, v: Array, w: Array | None = None) -> float:
     This is the norm of A from max |x_j| / w_j to max |x_i| / v_i; with w = v every positive vector
     gives an upper bound of the spectral radius of |A| (Collatz-Wielandt).
     """
-    weights = (v if w is None else w).tolist()
+    weights = v if w is None else w
+    if not (_moderate(A) and _moderate(v) and _moderate(weights)):
+        return _weighted_row_sum_exact(A, v, weights)
     best = 0.0
     for row, scale in zip(np.abs(A).tolist(), v.tolist(), strict=True):
-        total = sum_up(product_up(a, b) for a, b in zip(row, weights, strict=True))
+        total = sum_up(product_up(a, b) for a, b in zip(row, weights.tolist(), strict=True))
         quotient = total / scale
         # fl(total / scale) * scale is exact in the test, so an exact quotient stays itself
         best = max(best, quotient if _covers(quotient, scale, total) else up(quotient))
     return best
 
 
-def _covers(quotient: float, scale: float, total: float) -> bool:
-    from fractions import Fraction
+def _moderate(A: Array) -> bool:
+    """Return whether products of three such numbers neither overflow nor underflow."""
+    size = np.abs(A[A != 0])
+    return size.size == 0 or bool(size.min() > 2.0**-300 and size.max() < 2.0**300)
 
+
+def _weighted_row_sum_exact(A: Array, v: Array, w: Array) -> float:
+    """Return `weighted_row_sum_upper` from exact fractions: slow, but for numbers of any size."""
+    weights = [Fraction(x) for x in w.tolist()]
+    rows = [[Fraction(a) for a in row] for row in np.abs(A).tolist()]
+    best = max(
+        sum((a * b for a, b in zip(row, weights, strict=True) if a), Fraction(0)) / Fraction(scale)
+        for row, scale in zip(rows, v.tolist(), strict=True)
+    )
+    try:
+        nearest = float(best)
+    except OverflowError:
+        return math.inf
+    return up(nearest) if Fraction(nearest) < best else nearest
+
+
+def _covers(quotient: float, scale: float, total: float) -> bool:
     if not (math.isfinite(quotient) and math.isfinite(total)):
         return True
     return Fraction(quotient) * Fraction(scale) >= Fraction(total)

@@ -64,6 +64,8 @@ def sum_up(values: Iterable[float]) -> float:
     result, it gives the exact sign of what was lost, so a sum that is a double stays itself.
     """
     terms = list(values)
+    if math.inf in terms:
+        return math.inf
     try:
         total = math.fsum(terms)
         return up(total) if math.fsum([*terms, -total]) > 0 else total
@@ -109,7 +111,7 @@ def evaluate(formula: Callable[..., Scalar], *, upward: bool = True, **arguments
     ZeroDivisionError
         If a divisor cannot be told from zero at 8000 bits: it is zero.
     """
-    from mpmath import iv, libmp
+    from mpmath import iv
 
     bits = _INTERVAL_BITS
     saved = iv.prec
@@ -117,26 +119,33 @@ def evaluate(formula: Callable[..., Scalar], *, upward: bool = True, **arguments
         while True:
             iv.prec = bits
             exact = {
-                name: value if isinstance(value, (int, np.integer)) else iv.mpf(float(value))
+                name: int(value) if isinstance(value, (int, np.integer)) else iv.mpf(float(value))
                 for name, value in arguments.items()
             }
             result = iv.convert(formula(**exact))
-            low, high = result._mpi_
-            if not (libmp.mpf_eq(low, libmp.finf) or libmp.mpf_eq(low, libmp.fninf)) and not (
-                libmp.mpf_eq(high, libmp.finf)
-            ):
-                # to_float rounds to nearest among subnormal numbers, and to inf beyond the largest
-                nearest = libmp.to_float(high if upward else low)
-                if upward:
-                    short = libmp.mpf_lt(libmp.from_float(nearest), high)
-                    return up(nearest) if short else float(nearest)
-                over = libmp.mpf_gt(libmp.from_float(nearest), low)
-                return down(nearest) if over else float(nearest)
+            low, high = (
+                _outward(result._mpi_[0], upward=False),
+                _outward(result._mpi_[1], upward=True),
+            )
+            # as tight as a double can be, or cancelling to nothing at whatever precision
+            if high <= math.nextafter(low, math.inf) or (bits > 8000 and math.isfinite(low)):
+                return high if upward else low
             bits *= 2
-            if bits > 8000:
+            if bits > 16000:
                 raise ZeroDivisionError(f"formula is not finite at {arguments}")
     finally:
         iv.prec = saved
+
+
+def _outward(end: Any, *, upward: bool) -> float:
+    """Round an end of an interval outward to a double; an infinite one stays so."""
+    from mpmath import libmp
+
+    # to_float rounds to nearest among subnormal numbers, and to inf beyond the largest
+    nearest = float(libmp.to_float(end))
+    if upward:
+        return up(nearest) if libmp.mpf_lt(libmp.from_float(nearest), end) else nearest
+    return down(nearest) if libmp.mpf_gt(libmp.from_float(nearest), end) else nearest
 
 
 def formula_slack(lam: float) -> float:

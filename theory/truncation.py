@@ -11,7 +11,7 @@ from typing import Any, final
 import numpy as np
 
 from theory.errors import as_matrix, as_sequences, as_states, as_vector, check_count
-from theory.maps.base import Map
+from theory.maps.base import Map, check_finite_states
 from theory.norms import Norm
 from theory.typing import Array
 
@@ -68,6 +68,13 @@ class TruncatedModel:
         -------
         (T, n) or (batch, T, n) array
             Computed in parallel over time: k matrix products of up to T rows.
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit or a number is not finite.
+        DivergedError
+            If a state leaves the range of double precision.
         """
         n = self.map.state_dim
         inputs = as_sequences("X", X, width=self.map.input_dim)
@@ -78,8 +85,10 @@ class TruncatedModel:
         G = np.broadcast_to(self.restart, (*batch, T, n)).copy()
         G[..., : min(self.k, T), :] = start[..., None, :]
         # stage j takes the input j steps before the last one; rows t < j have no such input
-        for j in range(min(self.k, T) - 1, -1, -1):
-            G[..., j:, :] = self.map.advance(G[..., j:, :], terms[..., : T - j, :])
+        with np.errstate(over="ignore", invalid="ignore"):
+            for j in range(min(self.k, T) - 1, -1, -1):
+                G[..., j:, :] = self.map.advance(G[..., j:, :], terms[..., : T - j, :])
+        check_finite_states(G if batch else G[None])
         return G
 
     def __call__(self, X: Any, h0: Any = None) -> Array:

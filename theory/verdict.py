@@ -65,6 +65,10 @@ class Verdict:
                 fields[name] = float(fields[name])
             fields["outcome"] = Outcome(fields["outcome"])
             fields["arguments"] = {k: float(v) for k, v in fields["arguments"].items()}
+            fields["observations"] = int(fields["observations"])
+            for name in ("theorem", "evidence", "reason", "label"):
+                if not isinstance(fields[name], str):
+                    raise TypeError(f"{name}={fields[name]!r}")
             return cls(**fields)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a verdict: {error!r}") from None
@@ -110,8 +114,17 @@ def judge(
     with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
         bound = np.broadcast_to(np.asarray(formula(**arguments), dtype=np.float64), measured.shape)
     budget = np.broadcast_to(np.asarray(seen.budget, dtype=np.float64), measured.shape)
-    if np.isnan(measured).any() or np.isnan(budget).any() or np.isnan(bound).any():
-        # a comparison with a NaN is neither true nor false, and would hide a refutation
+    unknown = np.isnan(measured) | np.isnan(budget) | np.isnan(bound)
+    if unknown.any():
+        # a comparison with a NaN is neither true nor false; it must not hide another's refutation
+        known = Observation(
+            measured=measured[~unknown],
+            budget=budget[~unknown],
+            arguments={key: value[~unknown] for key, value in arguments.items()},
+        )
+        verdict = judge(name, formula, kind, known, evidence=evidence, label=label)
+        if verdict.outcome is Outcome.REFUTED:
+            return verdict
         reason = "a measured value, its budget or its bound is not a number"
         return _not_applicable(name, reason, evidence, label)
     lam = float(np.max(arguments["lam"])) if "lam" in arguments else 0.0

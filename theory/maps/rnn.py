@@ -40,7 +40,7 @@ class VanillaRNN(AffineMap):
     --------
     >>> cell = VanillaRNN(W=[[0.5]], U=[[1.0]])
     >>> cell.simulate([[1.0], [0.0]]).round(4).tolist()
-    [[0.7616], [0.3633]]
+    [[0.7616], [0.3634]]
     """
 
     def __init__(
