@@ -20,6 +20,7 @@ class Evidence:
     kind: str  # "certified" (accepted by theory.rigor) or "assumed" (typed by hand)
     method: str  # the criterion's name, or "by hand"
     detail: str = ""  # one sentence for the report
+    multipliers: tuple[float, ...] = ()  # q of an incremental matrix inequality, else empty
 
     def __post_init__(self) -> None:
         if self.kind not in {"certified", "assumed"}:
@@ -69,6 +70,7 @@ class Contraction:
                 "kind": self.evidence.kind,
                 "method": self.evidence.method,
                 "detail": self.evidence.detail,
+                "multipliers": [q.hex() for q in self.evidence.multipliers],
             },
         }
 
