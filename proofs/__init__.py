@@ -1,0 +1,38 @@
+r"""The proofs of the theorems, one file each with the theorem's own stem.
+
+Main names: `prove`, `PROOFS`, `FACTS`.
+
+    python -m proofs               check all
+    python -m proofs state_gap     print one
+    python -m proofs --latex DIR   render all
+    python -m proofs --index       print the table of the README
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from theory.theorem import Formula
+from theory.theorems import THEOREMS
+
+if TYPE_CHECKING:
+    from proofs.steps import Proof
+
+#: The stems, in reading order.
+PROOFS: tuple[str, ...] = tuple(theorem.name for theorem in THEOREMS)
+
+
+def prove(name: str, formula: Formula | None = None) -> Proof:
+    """Return the proof of a theorem by its stem, of another formula if one is given.
+
+    Raises
+    ------
+    ValueError
+        If there is no such theorem.
+    """
+    if name not in PROOFS:
+        raise ValueError(f"theorem {name!r} is not known, needed one of: {', '.join(PROOFS)}")
+    module = import_module(f"proofs.{name}")
+    proof: Proof = module.prove() if formula is None else module.prove(formula)
+    return proof

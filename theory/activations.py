@@ -167,7 +167,7 @@ def activation(name: str | Activation) -> Activation:
         return ACTIVATIONS[name]
     if name == "leaky_relu":
         return leaky_relu()
-    if isinstance(name, str) and name.startswith("leaky_relu(") and name.endswith(")"):
+    if name.startswith("leaky_relu(") and name.endswith(")"):
         try:
             return leaky_relu(float(name[len("leaky_relu(") : -1]))
         except ValueError:

@@ -209,6 +209,11 @@ class Run:
     Every measured value comes with a budget: the derived bound of its rounding error.
     """
 
+    of: Experiment
+    map: Map
+    lam: float
+    norm: Norm
+
     def __init__(self, of: Experiment) -> None:
         self.of = of
         self.map = of.map
@@ -261,12 +266,13 @@ class Run:
         k, t = np.nonzero(
             np.arange(1, self.gap_table.shape[1] + 1) >= np.arange(self.of.k_max + 1)[:, None]
         )
-        return k.astype(np.float64), t + 1.0
+        return k.astype(np.float64), t.astype(np.float64) + 1.0
 
     def pick(self, table: Array) -> Array:
         """Return a table's entries at `gap_index`, flat."""
         k, t = self.gap_index
-        return table[k.astype(int), t.astype(int) - 1]
+        picked: Array = table[k.astype(int), t.astype(int) - 1]
+        return picked
 
     @cached_property
     def drive(self) -> float:
@@ -432,7 +438,7 @@ def step_ratios(
 
 
 def norm_attaining(norm: Norm, A: Array) -> Array:
-    """Return directions, (p, n), that nearly maximise ||A d|| / ||d||, each with largest entry 1."""
+    """Return directions, (p, n), that nearly maximise ||A d|| / ||d||; largest entry 1."""
     n = A.shape[1]
     candidates = [np.ones(n)]
     if np.any(A):
@@ -452,5 +458,6 @@ def norm_attaining(norm: Norm, A: Array) -> Array:
             candidates.append(
                 np.linalg.solve(L.T, np.linalg.svd(np.linalg.solve(L, (L.T @ scaled).T).T)[2][0])
             )
-    directions = np.array(candidates)
-    return directions / np.max(np.abs(directions), axis=1, keepdims=True)
+    directions = np.array(candidates, dtype=np.float64)
+    scaled_down: Array = directions / np.max(np.abs(directions), axis=1, keepdims=True)
+    return scaled_down

@@ -136,7 +136,8 @@ def _scaled_length(h: Array) -> Array:
     exponent = np.frexp(largest)[1]
     half = exponent // 2
     scaled = np.ldexp(np.ldexp(h, -half[..., None]), (half - exponent)[..., None])
-    return np.ldexp(np.sqrt(np.einsum("...i,...i->...", scaled, scaled)), exponent)
+    lengths: Array = np.ldexp(np.sqrt(np.einsum("...i,...i->...", scaled, scaled)), exponent)
+    return lengths
 
 
 @final
@@ -379,8 +380,8 @@ class WeightedL2(Norm):
 
     @property
     def _condition(self) -> float:
-        # ||L^T h||_2 with fl(L): the factor and the product err by gamma(n) || |L^T| |h| ||, at most
-        # n sqrt(cond P) times the norm itself
+        # ||L^T h||_2 with fl(L): the factor and the product err by gamma(n) || |L^T| |h| ||, which
+        # is at most n sqrt(cond P) times the norm itself
         return 2.0 + self.dim * self.condition_upper
 
     def vector(self, h: Array) -> Any:
@@ -403,8 +404,9 @@ class WeightedL2(Norm):
         if not np.any(A):
             return 0.0
         L = self._factor
-        B = np.linalg.solve(L, (L.T @ A).T).T
-        return _best_unit_image(self, A, np.linalg.solve(L.T, _power_iteration(B)))
+        B = np.asarray(np.linalg.solve(L, (L.T @ A).T).T, dtype=np.float64)
+        x = np.asarray(np.linalg.solve(L.T, _power_iteration(B)), dtype=np.float64)
+        return _best_unit_image(self, A, x)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the name and P as hexadecimal floats."""
@@ -424,7 +426,7 @@ def over(norm: Norm, other: Norm, n: int) -> float:
     """
     norm.check_dim(n)
     other.check_dim(n)
-    if norm is other or type(norm) is type(other) and norm.dim is None:
+    if norm is other or (type(norm) is type(other) and norm.dim is None):
         return 1.0
     plain = {(L1, L2): sqrt_up(float(n)), (L1, Linf): float(n), (L2, Linf): sqrt_up(float(n))}
     if norm.dim is None and other.dim is None:

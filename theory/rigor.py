@@ -7,7 +7,7 @@ Nothing here optimises or iterates towards an answer.  Candidates come from else
 routines, solvers, power iterations); this module only decides whether a stated inequality between
 matrices of doubles is true, and errs on the side of saying no.  It trusts IEEE arithmetic and the
 entrywise error bound of matrix products in `theory.rounding`, and nothing else: in particular not
-the Cholesky factorisation whose output it uses, because the factor enters only through its residual.
+the Cholesky factorisation whose output it uses: the factor enters only through its residual.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from theory.rounding import TINY, UNIT, gamma, product_up, sqrt_up, sum_up, up
 from theory.typing import Array
 
 #: All matrices below are first scaled to largest entry about 1 by a power of two.  An entry that
-#: underflows in the scaling and every underflow in the O(n**3) later operations costs at most eta/2;
-#: with n <= 2**20 their sum, even multiplied by n, stays far below this.
+#: underflows in the scaling and every underflow in the O(n**3) later operations costs at most
+#: eta/2; with n <= 2**20 their sum, even multiplied by n, stays far below this.
 _UNDERFLOW = 2.0**-950
 
 
@@ -106,7 +106,7 @@ def eigenvalues_at_least(S: Array, margin: float) -> bool:
     shifted = S.copy()
     np.einsum("ii->i", shifted)[:] -= c
     try:
-        L = np.linalg.cholesky(shifted)
+        L = np.asarray(np.linalg.cholesky(shifted), dtype=np.float64)
     except np.linalg.LinAlgError:
         return False
     residual = _frobenius_upper(shifted - L @ L.T)
@@ -213,6 +213,8 @@ def operator_norm_upper(
     The candidates are an eigenvalue routine's estimate and small multiples of it; the first that is
     proved is returned.  If none is (a source Gram matrix singular to rounding), the answer is inf.
     """
+    if not np.any(A):
+        return 0.0
     B, scale = _scaled(A)
     P, p_scale = (None, 0) if target is None else _scaled(target)
     Q, q_scale = (None, 0) if source is None else _scaled(source)
@@ -268,8 +270,8 @@ def spectral_norm_upper(A: Array) -> float:
     Returns
     -------
     float
-        Above the true norm by a relative 1e-10 or less up to n = 256, 1e-9 at n = 1024; inf only if the
-        norm itself exceeds the largest double.
+        Above the true norm by a relative 1e-10 or less up to n = 256, 1e-9 at n = 1024; inf only
+        if the norm itself exceeds the largest double.
     """
     if not np.any(A):
         return 0.0

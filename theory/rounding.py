@@ -125,7 +125,9 @@ def evaluate(formula: Callable[..., Scalar], *, upward: bool = True, **arguments
             if not (libmp.mpf_eq(low, libmp.finf) or libmp.mpf_eq(low, libmp.fninf)) and not (
                 libmp.mpf_eq(high, libmp.finf)
             ):
-                return libmp.to_float(high, rnd="c") if upward else libmp.to_float(low, rnd="f")
+                return float(
+                    libmp.to_float(high, rnd="c") if upward else libmp.to_float(low, rnd="f")
+                )
             bits *= 2
             if bits > 8000:
                 raise ZeroDivisionError(f"formula is not finite at {arguments}")

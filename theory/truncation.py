@@ -27,6 +27,9 @@ class LinearHead:
         Zero by default.
     """
 
+    C: Array
+    d: Array
+
     def __init__(self, C: Any, d: Any = None) -> None:
         self.C = as_matrix("C", C)
         self.d = as_vector("d", np.zeros(len(self.C)) if d is None else d, size=len(self.C))

@@ -1,1 +1,1 @@
-"""The attempt to refute every theorem, and to refute every near miss; see `runner` and `recipes`."""
+"""The attempt to refute every theorem and every near miss; see `runner` and `recipes`."""

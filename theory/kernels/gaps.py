@@ -41,7 +41,7 @@ def gap_kernel(
     scale: Array,
     table: Array,
 ) -> None:
-    """Overwrite table[k, t], (k_max + 1, T), with the gap at time t; kind is 1, 2 or 0 (maximum)."""
+    """Overwrite table[k, t], (k_max + 1, T), with the gap at time t; kind 0 is the maximum."""
     T, n = H.shape
     G = np.empty((T, n))
     a = np.empty(n)

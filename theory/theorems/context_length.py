@@ -40,6 +40,11 @@ def gap_at(lam: Scalar, k: Scalar, drive: Scalar, lipschitz: Scalar, past: Scala
 #: Up to this many bits a power of lam is formed exactly, as a fraction.
 _EXACT_BITS = 2**22
 
+#: Precisions, in bits, at which the comparison is tried in intervals: first before the exact one,
+#: because it is cheap and nearly always decides, then beyond the reach of the exact one.
+_FIRST_BITS = 160
+_MORE_BITS = (800, 3200, 12800)
+
 
 def _suffices(
     lam: float, k: int, drive: float, lipschitz: float, eps: float, t: int | None
@@ -47,40 +52,43 @@ def _suffices(
     """Decide gap_at(k) <= eps without rounding."""
     if t is not None and k >= t:
         return True
+    decided = _in_intervals(_FIRST_BITS, lam, k, drive, lipschitz, eps, t)
+    if decided is not None:
+        return decided
     q = Fraction(lam)
-    longest = k if t is None else t
-    if q.denominator.bit_length() * longest <= _EXACT_BITS:
+    if q.denominator.bit_length() * (k if t is None else t) <= _EXACT_BITS:
         past = Fraction(0) if t is None else q**t
-        return bool(gap_at(q, k, Fraction(drive), Fraction(lipschitz), past) <= Fraction(eps))
-    return _suffices_by_intervals(lam, k, drive, lipschitz, eps, t)
+        exact = gap_at(q, k, Fraction(drive), Fraction(lipschitz), past)
+        return bool(exact <= Fraction(eps))
+    # Equality is impossible here: lam = p / 2**q with odd p, and lam**k drive lipschitz =
+    # eps (1 - lam) makes p**k a divisor of a product of three numerators of doubles, below 2**159,
+    # so k log2(p) < 159 or p = 1; and powers of 1/2 have few bits.  With a horizon the same holds
+    # for lam**k (1 - lam**(t-k)), since the second factor is prime to p.
+    for bits in _MORE_BITS:
+        decided = _in_intervals(bits, lam, k, drive, lipschitz, eps, t)
+        if decided is not None:
+            return decided
+    return False  # undecided: more context is always safe
 
 
-def _suffices_by_intervals(
-    lam: float, k: int, drive: float, lipschitz: float, eps: float, t: int | None
-) -> bool:
-    """Decide as `_suffices`, in intervals of growing precision; equality is impossible here.
-
-    lam = p / 2**q with odd p: an equation lam**k drive lipschitz = eps (1 - lam) would make p**k a
-    divisor of a product of three doubles' numerators, below 2**159, so k log2(p) < 159 or p = 1;
-    and powers of 1/2 have few bits, so they are decided exactly above.  With a horizon the same
-    holds for lam**k (1 - lam**(t-k)), since 1 - lam**(t-k) is prime to p.
-    """
+def _in_intervals(
+    bits: int, lam: float, k: int, drive: float, lipschitz: float, eps: float, t: int | None
+) -> bool | None:
+    """Decide as `_suffices` in intervals of a given precision, or answer None."""
     from mpmath import iv
 
     saved = iv.prec
     try:
-        for bits in (200, 800, 3200, 12800):
-            iv.prec = bits
-            x = iv.mpf(lam)
-            past = iv.mpf(0) if t is None else x**t
-            gap = gap_at(x, k, iv.mpf(drive), iv.mpf(lipschitz), past)
-            if gap.b <= iv.mpf(eps).a:
-                return True
-            if gap.a > iv.mpf(eps).b:
-                return False
+        iv.prec = bits
+        x = iv.mpf(lam)
+        past = iv.mpf(0) if t is None else x**t
+        gap = gap_at(x, k, iv.mpf(drive), iv.mpf(lipschitz), past)
+        allowed = iv.mpf(eps)
+        if gap.b <= allowed.a:
+            return True
+        return False if gap.a > allowed.b else None
     finally:
         iv.prec = saved
-    return False  # undecided at 12800 bits: more context is always safe
 
 
 def context_length(

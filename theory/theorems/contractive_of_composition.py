@@ -1,8 +1,8 @@
 r"""Composition of two contractions in different norms.
 
 Statement   |second(first(h)) - second(first(g))| <= lam_first * lam_second * there * back * |h - g|
-Assumes     first contracts by lam_first in |.|, second by lam_second in |.|'; |h| <= back * |h|' and
-            |h|' <= there * |h| for all h
+Assumes     first contracts by lam_first in |.|, second by lam_second in |.|'; |h|' <= there * |h|
+            and |h| <= back * |h|' for all h
 Kind        sharp, attained where both constants and both factors are attained in a row
 Source      this project (composition of Lipschitz maps)
 """

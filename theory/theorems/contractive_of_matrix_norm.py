@@ -1,7 +1,8 @@
 r"""A small recurrent matrix makes an elementwise recurrent map contractive.
 
 Statement   |step(h, x) - step(g, x)| <= slope * norm * |h - g|
-Assumes     step(h, x) = rho(W h + U x + b), |rho'| <= slope; the norm is monotone; |W v| <= norm * |v|
+Assumes     step(h, x) = rho(W h + U x + b), |rho'| <= slope; the norm is monotone;
+            |W v| <= norm * |v| for all v
 Kind        sharp, attained by linear maps
 Source      Miller and Hardt (ICLR 2019), section 2, there for the spectral norm
 """
@@ -65,14 +66,15 @@ def contractive_of_matrix_norm(
     # a linear activation scales every norm, monotone or not
     if not measure.monotone and rho.slope[0] != rho.slope[1]:
         return None
-    lam = evaluate(formula, slope=rho.lipschitz, norm=measure.matrix_upper(matrix))
+    size = measure.matrix_upper(matrix)
+    lam = evaluate(formula, slope=rho.lipschitz, norm=size)
     if not lam < 1:
         return None
     names = {"L2": "spectral norm", "Linf": "row sums", "L1": "column sums"}
     evidence = Evidence(
         kind="certified",
         method=names.get(measure.label, f"matrix norm in {measure.label}"),
-        detail=f"slope {rho.lipschitz!r} times |W| <= {lam / rho.lipschitz if rho.lipschitz else 0:.17g}",
+        detail=f"slope {rho.lipschitz!r} times |W| <= {size!r}",
     )
     return Contraction(lam=lam, norm=measure, evidence=evidence)
 

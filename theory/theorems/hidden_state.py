@@ -97,7 +97,7 @@ HIDDEN_STATE = Theorem(
         ),
         NearMiss(
             name="drive counted once instead of summed",
-            formula=lambda lam, t, drive, start: lam**t * start + drive,  # noqa: ARG005
+            formula=lambda lam, t, drive, start: lam**t * start + drive,
         ),
         NearMiss(name="offset step(0, 0) left out of the drive", observe=observe_published_drive),
         NearMiss(name="without contraction", drops=CONTRACTIVE),

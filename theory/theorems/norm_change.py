@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from theory.certificates import Contraction, check_one_step
 from theory.errors import check_count, check_nonnegative
+from theory.norms import Norm, over
 from theory.rounding import evaluate
 from theory.theorem import Kind, NearMiss, Observation, Theorem
-from theory.norms import Norm, over
 from theory.theorems.assumptions import CONTRACTIVE, ZERO_RESTART
 from theory.typing import Scalar
 

@@ -1,7 +1,9 @@
 r"""State gap for any start and any restart.
 
-Statement   |h_t - h_t^k| <= lam**k * (lam**(t - k) * start + drive * (1 - lam**(t - k)) / (1 - lam) + restart)
-Assumes     contractive; |step(0, x_t)| <= drive for all t; |h_0| <= start; |restart state| <= restart
+Statement   |h_t - h_t^k| <= lam**k
+            * (lam**(t - k) * start + drive * (1 - lam**(t - k)) / (1 - lam) + restart)
+Assumes     contractive; |step(0, x_t)| <= drive for all t; |h_0| <= start; the truncated model
+            starts from a state of size at most restart
 Kind        sharp, attained by h -> lam*h + drive with a negative restart
 Source      this project; repairs Miller and Hardt (ICLR 2019), section 3, as reconstructed, for
             h_0 != 0

@@ -1,6 +1,7 @@
 r"""The converse: what every model of the last k inputs must err.
 
-Statement   max |y_t - g(last k inputs)| >= lipschitz * gain * input_bound * lam**k * (1 - lam**(t - k)) / (1 - lam)
+Statement   max |y_t - g(last k inputs)| >= lipschitz * gain * input_bound * lam**k
+            * (1 - lam**(t - k)) / (1 - lam)
 Assumes     the family h <- lam*h + gain*x, y = lipschitz*h, |x| <= input_bound; any function g
 Kind        lower; equal to the upper bound of the k-step counterpart, so restarting from zero is
             minimax optimal and the required context of `context_length` is necessary

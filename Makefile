@@ -1,0 +1,72 @@
+# Every target sets itself up: all that it needs is Python 3.11 or newer, and make.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+BUILD  := build
+JOBS   ?= 2
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+
+.PHONY: verify test slow lint types proofs examples bench bench-torch nojit boundscheck clean
+
+## verify: try to refute every theorem, on random instances and on Bach chorales; writes a report
+verify: $(VENV)/.examples $(BUILD)/chorales.npz
+	$(BIN)/theory verify --instances 1000 --jobs $(JOBS) --sequences $(BUILD)/chorales.npz \
+	  --json $(BUILD)/verdicts.json --report $(BUILD)/report.html
+
+$(BUILD)/chorales.npz: examples/chorales.py | $(VENV)/.examples
+	$(BIN)/python examples/chorales.py --out $@ --count 40
+
+## test: the test suite (everything but the lanes marked slow)
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not benchmark"
+
+## slow: the tests that take minutes
+slow: $(VENV)/.test
+	$(BIN)/python -m pytest -n $(JOBS) -m slow
+
+## nojit: the kernels as plain Python, so that coverage sees their lines
+nojit: $(VENV)/.test
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n $(JOBS) $(KERNEL_TESTS) \
+	  --cov=theory.kernels --cov-report=term-missing --cov-fail-under=100
+
+## boundscheck: the kernels with every index checked
+boundscheck: $(VENV)/.test
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(BUILD)/boundscheck \
+	  $(BIN)/python -m pytest -n $(JOBS) $(KERNEL_TESTS)
+
+KERNEL_TESTS := tests/test_kernels.py tests/maps tests/test_measure.py tests/test_truncation.py
+
+## lint, types, proofs: style, strict types, and the algebra of every theorem
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+proofs: $(VENV)/.dev
+	$(BIN)/python -m proofs
+
+## examples: every example at small size
+examples: $(VENV)/.examples
+	$(BIN)/python examples/chorales.py --count 3 --out $(BUILD)/examples/chorales.npz
+	$(BIN)/python examples/fig_truncation_gap.py --size small --out $(BUILD)/examples
+
+## bench: speed and memory; prints ratios, never fails
+bench: $(VENV)/.dev
+	$(BIN)/python tests/benchmarks/bench_simulation.py
+	$(BIN)/python tests/benchmarks/bench_gaps.py
+
+## bench-torch: the same with PyTorch as the competitor
+bench-torch: $(VENV)/.torch bench
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[$*]'
+	@touch $@
+
+clean:
+	rm -rf $(BUILD) $(VENV)

@@ -1,0 +1,185 @@
+r"""Proofs for the eye: on a terminal, in LaTeX, and as the table of the README.
+
+Main names: `as_text`, `as_latex`, `index_latex`, `as_markdown`, `latex_statement`.
+
+A statement is rendered as quantity, relation, formula; the formula is called on letters and printed
+by sympy, never written by hand.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import sympy as sp
+
+from proofs import statements
+from proofs.activations import FactProof
+from proofs.decide import Expr
+from proofs.steps import Proof, Step, StepKind, begin
+from theory.theorem import Theorem
+
+#: The letters that the table of symbols in `theory` gives to names; other words are set upright.
+_LETTERS = {
+    "lam": r"\lambda",
+    "lam_first": r"\lambda_1",
+    "lam_second": r"\lambda_2",
+    "eps": r"\varepsilon",
+    "drive": "C",
+    "gain": "L_x",
+    "input_bound": "B_x",
+    "lipschitz": "L_f",
+}
+
+_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    **{c: rf"\{c}" for c in "#$%&_{}"},
+}
+
+
+def counts(proof: Proof | FactProof) -> str:
+    """Return the numbers of checked, assumed and cited steps, as in ``3/4/1``."""
+    return "/".join(str(proof.count(kind)) for kind in StepKind)
+
+
+# terminal -------------------------------------------------------------------------------------------
+
+
+def as_text(proof: Proof | FactProof) -> str:
+    """Return a proof as lines for a terminal."""
+    lines = list(_head(proof))
+    lines.append("")
+    for number, step in enumerate(proof.steps, 1):
+        lines += _step_lines(number, step)
+    lines.append("")
+    checked, assumed, cited = (proof.count(kind) for kind in StepKind)
+    verdict = "proved" if proof.ok else "NOT proved"
+    lines.append(f"{verdict}: {checked} checked, {assumed} assumed, {cited} cited")
+    lines += [f"  {problem}" for problem in proof.problems]
+    return "\n".join(lines)
+
+
+def _head(proof: Proof | FactProof) -> Iterable[str]:
+    if isinstance(proof, FactProof):
+        rho = proof.activation
+        yield f"{rho.name}: rho(a) = {proof.definition}"
+        yield (
+            f"  slope in {list(rho.slope)}, sup|rho''| = {rho.curvature}, "
+            f"rho(0) = {rho.at_zero}, range in {list(rho.range)}"
+        )
+        return
+    theorem, statement = proof.theorem, statements.read(proof.theorem)
+    yield f"{theorem.name}: {theorem.title} ({theorem.kind.value})"
+    yield f"  {statement.left} {statement.relation} {statement.right}"
+    yield f"  {theorem.source}"
+    yield ""
+    yield from (f"  let {name} = {meaning}" for name, meaning in proof.letters)
+
+
+def _step_lines(number: int, step: Step) -> Iterable[str]:
+    failed = "" if step.ok else "  FAILED"
+    name = f"{step.name}: " if step.name else ""
+    source = f"  [{step.note}]" if step.note and step.ok else ""
+    after = f"  (from {', '.join(map(str, step.uses))})" if step.uses else ""
+    yield f"{number:3d}. {step.kind.value:8s} {name}{step.label}{after}{source}{failed}"
+    if step.relation is not None:
+        yield f"{'':14s}{step.relation}"
+
+
+# LaTeX ----------------------------------------------------------------------------------------------
+
+
+def latex_statement(theorem: Theorem) -> str:
+    """Return quantity, relation and formula in LaTeX, without delimiters."""
+    relation = {"<=": r"\le", ">=": r"\ge"}[theorem.relation]
+    return f"{theorem.quantity} {relation} {_math(begin(theorem, theorem.formula).bound())}"
+
+
+def as_latex(proof: Proof) -> str:
+    """Return a section with the statement, the assumptions and the steps."""
+    theorem = proof.theorem
+    lines = [
+        rf"\section{{{_prose(theorem.title)}}}\label{{{theorem.name}}}",
+        rf"\[ {latex_statement(theorem)} \]",
+        rf"\noindent {theorem.kind.value.capitalize()}. {_prose(theorem.source)}.",
+        r"\begin{description}",
+        *(rf"\item[{_prose(a.name)}] \texttt{{{_prose(a.statement)}}}" for a in theorem.assumes),
+        r"\end{description}",
+        r"\noindent\emph{Letters.}",
+        r"\begin{itemize}",
+        *(rf"\item \texttt{{{_prose(n)}}}: \texttt{{{_prose(m)}}}" for n, m in proof.letters),
+        r"\end{itemize}",
+        r"\noindent\emph{Proof.}",
+        r"\begin{enumerate}",
+        *(_latex_step(step) for step in proof.steps),
+        r"\end{enumerate}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def index_latex(proofs: Iterable[Proof]) -> str:
+    """Return a document that inputs the section of each proof."""
+    inputs = [rf"\input{{{proof.theorem.name}}}" for proof in proofs]
+    lines = [
+        r"\documentclass{article}",
+        r"\usepackage{amsmath}",
+        r"\usepackage[T1]{fontenc}",
+        r"\begin{document}",
+        *inputs,
+        r"\end{document}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _latex_step(step: Step) -> str:
+    name = rf"\texttt{{{_prose(step.name)}}}: " if step.name else ""
+    after = f" (from {', '.join(map(str, step.uses))})" if step.uses else ""
+    note = f" [{_prose(step.note)}]" if step.note else ""
+    words = rf"\item \textbf{{{step.kind.value}}} {name}{_prose(step.label)}{after}{note}"
+    if step.relation is None:
+        return words
+    sign = "=" if step.relation.equation else r"\le"
+    left, right = _math(step.relation.left), _math(step.relation.right)
+    return f"{words}\n" + rf"\[ {left} {sign} {right} \]"
+
+
+def _math(expr: Expr) -> str:
+    expr = sp.sympify(expr)
+    names = {s: _LETTERS.get(str(s), _upright(str(s))) for s in expr.free_symbols}
+    return str(sp.latex(expr, symbol_names=names))
+
+
+def _upright(name: str) -> str:
+    if len(name) == 1 or re.fullmatch(r"[a-z]_\w", name):
+        return name
+    return rf"\mathrm{{{_prose(name)}}}"
+
+
+def _prose(text: str) -> str:
+    return "".join(_ESCAPES.get(character, character) for character in text)
+
+
+# README ---------------------------------------------------------------------------------------------
+
+
+def as_markdown(proofs: Iterable[Proof]) -> str:
+    """Return the table of results for the README."""
+    lines = [
+        "| result | statement | kind | checked/assumed/cited | proof | test |",
+        "|---|---|---|---|---|---|",
+    ]
+    for proof in proofs:
+        theorem, stem = proof.theorem, proof.theorem.name
+        # a bar would end the cell
+        statement = latex_statement(theorem).replace(r"\|", r"\Vert ").replace("|", r"\vert ")
+        lines.append(
+            f"| {theorem.title} | ${statement}$ | {theorem.kind.value} | {counts(proof)} "
+            f"| [`proofs/{stem}.py`](proofs/{stem}.py) "
+            f"| [`tests/theorems/test_{stem}.py`](tests/theorems/test_{stem}.py) |"
+        )
+    return "\n".join(lines)

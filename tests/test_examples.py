@@ -1,0 +1,82 @@
+"""Every example runs at small size, and its numbers show what its docstring claims."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from theory.rounding import drift, gamma
+
+FOLDER = Path(__file__).parents[1] / "examples"
+FILES = sorted(FOLDER.glob("*.py"))
+
+
+def load(name: str):
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_examples_have_the_common_shape(path):
+    module = load(path.stem)
+    assert callable(module.data)
+    assert callable(module.main)
+    assert "Run   python examples/" in module.__doc__
+    assert path.name in (FOLDER / "README.md").read_text()
+
+
+def test_fig_truncation_gap(tmp_path):
+    module = load("fig_truncation_gap")
+    assert module.main(["--out", str(tmp_path)]) == 0
+    assert (tmp_path / "fig_truncation_gap.png").stat().st_size > 10_000
+    with (tmp_path / "fig_truncation_gap.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 82
+    # two runs of 16 entries, each step an inner product of at most 32 terms, of sum below 10
+    slack = 2 * drift(16 * gamma(32) * 10, 0.9)
+    for row in rows:
+        measured = float(row["measured"])
+        bounds = [float(row[name]) for name in module.COLUMNS[3:]]
+        assert all(measured <= bound + slack for bound in bounds)
+        assert bounds == sorted(bounds)
+        if row["system"] == "scalar linear":
+            assert math.isclose(measured, bounds[1], rel_tol=1e-9)
+
+
+def test_chorales(tmp_path):
+    pytest.importorskip("music21", reason="music21 is not installed (extra: examples)")
+    module = load("chorales")
+    assert module.main(["--count", "2", "--out", str(tmp_path / "c.npz")]) == 0
+    with np.load(tmp_path / "c.npz", allow_pickle=False) as archive:
+        rolls = [archive[name] for name in archive.files]
+    assert len(rolls) == 2
+    for roll in rolls:
+        assert roll.shape[1] == 88
+        assert set(np.unique(roll)) == {0.0, 1.0}
+        # four voices: between one and four keys in nearly every frame
+        voices = roll.sum(axis=1)
+        assert voices.max() <= 4
+        assert (voices >= 1).mean() > 0.9
+
+
+def test_piano_roll_samples_the_grid():
+    music21 = pytest.importorskip("music21", reason="music21 is not installed (extra: examples)")
+    module = load("chorales")
+    part = music21.stream.Stream()
+    part.insert(0.0, music21.note.Note("A0", quarterLength=1.5))
+    part.insert(1.5, music21.note.Note("C8", quarterLength=0.5))
+    part.insert(2.0, music21.chord.Chord(["C4", "E4"], quarterLength=1.0))
+    roll = module.piano_roll(part)
+    assert roll.shape == (3, 88)
+    assert np.flatnonzero(roll[0]).tolist() == [0]
+    assert np.flatnonzero(roll[1]).tolist() == [0]
+    assert np.flatnonzero(roll[2]).tolist() == [39, 43]
+    finer = module.piano_roll(part, step=0.5)
+    assert np.flatnonzero(finer[3]).tolist() == [87]

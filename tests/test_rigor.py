@@ -1,0 +1,578 @@
+"""theory.rigor against exact rational arithmetic: what it accepts must be true."""
+
+import math
+from fractions import Fraction
+
+import flint
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from theory import rigor
+from theory.rounding import TINY, UNIT, gamma
+from theory.typing import Array
+
+# ------------------------------------------------------------------------ exact linear algebra
+
+
+def rational(A: Array) -> flint.fmpq_mat:
+    """Return a matrix of doubles as the rationals they are."""
+    rows = [[flint.fmpq(*x.as_integer_ratio()) for x in row] for row in A.tolist()]
+    return flint.fmpq_mat(rows)
+
+
+def positive_semidefinite(S: flint.fmpq_mat) -> bool:
+    """Decide S >= 0 by symmetric elimination without rounding."""
+    n = S.nrows()
+    a = [[S[i, j] for j in range(n)] for i in range(n)]
+    for k in range(n):
+        pivot = a[k][k]
+        if pivot < 0 or (pivot == 0 and any(a[i][k] != 0 for i in range(k + 1, n))):
+            return False
+        if pivot != 0:
+            for i in range(k + 1, n):
+                factor = a[i][k] / pivot
+                for j in range(k + 1, i + 1):
+                    a[i][j] -= factor * a[j][k]
+                    a[j][i] = a[i][j]
+    return True
+
+
+def identity(n: int) -> flint.fmpq_mat:
+    return flint.fmpq_mat(n, n, [int(i == j) for i in range(n) for j in range(n)])
+
+
+def quadratic_bound_is_true(A, P, Q, mu: Fraction) -> bool:
+    """Decide A^T P A <= mu^2 Q in rationals (P, Q = I by default)."""
+    a = rational(A)
+    p = identity(a.nrows()) if P is None else rational(P)
+    q = identity(a.ncols()) if Q is None else rational(Q)
+    square = flint.fmpq(mu.numerator, mu.denominator) ** 2
+    return positive_semidefinite(square * q - a.transpose() * p * a)
+
+
+def spectral_norm_at_most(A: Array, mu: float) -> bool:
+    # through the smaller of the two Gram matrices, which have the same norm
+    B = A if A.shape[0] >= A.shape[1] else A.T
+    return mu == math.inf or quadratic_bound_is_true(B, None, None, Fraction(mu))
+
+
+def lower_by_rayleigh(A: Array) -> Fraction:
+    """Return ||A x||^2 / ||x||^2 for the computed leading vector, without rounding."""
+    scaled = A / np.max(np.abs(A))
+    x = [Fraction(value) for value in np.linalg.svd(scaled)[2][0].tolist()]
+    images = (
+        sum((Fraction(a) * y for a, y in zip(row, x, strict=True)), Fraction(0))
+        for row in A.tolist()
+    )
+    return sum((y * y for y in images), Fraction(0)) / sum(y * y for y in x)
+
+
+def test_the_elimination_used_here_decides_rightly():
+    for S, answer in [
+        ([[0, 0], [0, 0]], True),
+        ([[1, 1], [1, 1]], True),
+        ([[1, 1], [1, 1 - 2.0**-53]], False),
+        ([[0, 1], [1, 5]], False),
+        ([[-1e-300, 0], [0, 1]], False),
+        ([[2, -1, 0], [-1, 2, -1], [0, -1, 2.0 / 3]], False),  # fl(2/3) < 2/3
+        ([[2, -1, 0], [-1, 2, -1], [0, -1, np.nextafter(2 / 3, 1)]], True),
+    ]:
+        assert positive_semidefinite(rational(np.array(S, dtype=float))) is answer
+
+
+# ---------------------------------------------------------------------------- adversarial inputs
+
+HADAMARD = np.array([[1.0, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]])
+
+
+def clustered(n: int, gap: float, seed: int = 0) -> Array:
+    """Return a matrix with half of the singular values at 1 and half at 1 - gap."""
+    rng = np.random.default_rng(seed)
+    left, right = (np.linalg.qr(rng.standard_normal((n, n)))[0] for _ in range(2))
+    return (left * np.where(np.arange(n) < n // 2, 1 - gap, 1.0)) @ right
+
+
+def adversarial() -> dict[str, Array]:
+    rng = np.random.default_rng(7)
+    column = rng.standard_normal((6, 1))
+    cases = {
+        "1 x 1": np.array([[0.3]]),
+        "1 x 1 tiny": np.array([[TINY]]),
+        "1 x n": rng.standard_normal((1, 7)),
+        "n x 1": rng.standard_normal((7, 1)),
+        "1 x n mixed": np.array([[1e300, 1.0, 1e-300]]),
+        "n x 1 of subnormals": np.full((5, 1), 3 * TINY),
+        "tall": rng.standard_normal((9, 3)),
+        "wide": rng.standard_normal((3, 9)),
+        "square": rng.standard_normal((8, 8)),
+        "clustered": clustered(8, 1e-15),
+        "clustered wider": clustered(9, 1e-9),
+        "orthogonal up to rounding": np.linalg.qr(rng.standard_normal((10, 10)))[0],
+        "hadamard / 2": HADAMARD / 2,
+        "hadamard / 2 and a perturbation": HADAMARD / 2 + 2.0**-52 * np.eye(4),
+        "hadamard / sqrt(2)": HADAMARD / math.sqrt(2),
+        "rank one": column @ column.T,
+        "rank one of ones": np.ones((7, 7)),
+        "rank deficient": rng.standard_normal((8, 2)) @ rng.standard_normal((2, 8)),
+        "nilpotent": np.diag(np.full(5, 3.0), 1),
+        "nilpotent triangle": np.triu(rng.standard_normal((7, 7)), 1),
+        "jordan block": 0.9 * np.eye(6) + np.diag(np.full(5, 1e8), 1),
+        "mixed scales": np.diag([1e300, 1.0, 1e-300]) + 1e-150,
+        "mixed scales below 1": np.diag([1.0, 1e-160, TINY]) + TINY,
+        "graded": 10.0 ** -np.arange(49.0).reshape(7, 7),
+        "subnormal": TINY * np.arange(1.0, 10.0).reshape(3, 3),
+        "smallest": np.full((4, 4), TINY),
+        "around the smallest normal": rng.standard_normal((5, 5)) * 2.0**-1022,
+        "largest that fit": np.full((3, 3), 2.0**1021),
+        "integers": rng.integers(-3, 4, (8, 8)).astype(float),
+        "nearly cancelling": np.array([[1.0, 1.0], [1.0, 1.0 + 2.0**-52]]),
+        "zero row and column": np.pad(rng.standard_normal((4, 4)), ((0, 2), (2, 0))),
+    }
+    return {
+        **cases,
+        **{f"{name} * 1e-300": A * 1e-300 for name, A in cases.items() if np.max(np.abs(A)) < 1e9},
+        **{f"{name} * 1e300": A * 1e300 for name, A in cases.items() if np.max(np.abs(A)) < 1e7},
+    }
+
+
+ADVERSARIAL = adversarial()
+by_name = pytest.mark.parametrize("A", ADVERSARIAL.values(), ids=ADVERSARIAL)
+
+entries = st.one_of(
+    st.floats(-2.0, 2.0),
+    st.sampled_from([0.0, 1.0, -1.0, 0.5, 1 + 2.0**-52, TINY, -TINY, 2.0**-537, 1e-160, 1e-8]),
+)
+matrices = hnp.array_shapes(min_dims=2, max_dims=2, max_side=5).flatmap(
+    lambda shape: hnp.arrays(np.float64, shape, elements=entries)
+)
+
+
+# ----------------------------------------------------------------------------------- row sums
+
+
+@given(matrices)
+def test_row_and_column_sums_are_the_smallest_doubles_above(A):
+    exact = max(sum((Fraction(abs(a)) for a in row), Fraction(0)) for row in A.tolist())
+    upper = rigor.row_sum_upper(A)
+    assert Fraction(upper) >= exact
+    assert upper == 0 or Fraction(math.nextafter(upper, -math.inf)) < exact
+    assert rigor.column_sum_upper(A.T) == upper
+
+
+def test_sums_of_nothing_and_beyond_the_range():
+    assert rigor.row_sum_upper(np.zeros((0, 3))) == rigor.row_sum_upper(np.zeros((3, 0))) == 0.0
+    assert rigor.row_sum_upper(np.full((1, 2), 1.7e308)) == math.inf
+    assert rigor.column_sum_upper(np.full((2, 1), 1.7e308)) == math.inf
+    assert rigor.row_sum_upper(np.array([[1.0, UNIT / 2]])) == 1.0 + 2 * UNIT
+
+
+weights = st.one_of(
+    st.floats(0.1, 10.0), st.sampled_from([1e-200, 1e-300, 1e200, 1e300, TINY, 2.0**-1022, 1.0])
+)
+
+
+def exact_weighted_row_sum(A: Array, v: Array, w: Array) -> Fraction:
+    return max(
+        sum((Fraction(abs(a)) * Fraction(y) for a, y in zip(row, w.tolist(), strict=True)), Fraction(0))
+        / Fraction(x)
+        for row, x in zip(A.tolist(), v.tolist(), strict=True)
+    )  # fmt: skip
+
+
+@given(matrices, st.data())
+def test_weighted_row_sums_are_above(A, data):
+    v = data.draw(hnp.arrays(np.float64, A.shape[0], elements=weights))
+    w = data.draw(hnp.arrays(np.float64, A.shape[1], elements=weights))
+    upper = rigor.weighted_row_sum_upper(A, v, w)
+    assert upper == math.inf or Fraction(upper) >= exact_weighted_row_sum(A, v, w)
+
+
+@given(
+    hnp.arrays(np.float64, (3, 3), elements=st.floats(0.125, 2.0)),
+    hnp.arrays(np.float64, 3, elements=st.floats(0.1, 10.0)),
+)
+def test_weighted_row_sums_are_tight_at_usual_scales(A, v):
+    exact = exact_weighted_row_sum(A, v, v)
+    # a product (u, then one double, 2 u), the sum (2 u), the quotient (u and 2 u): 8 u, and O(u^2)
+    assert Fraction(rigor.weighted_row_sum_upper(A, v)) <= exact * (1 + 9 * Fraction(UNIT))
+
+
+def test_weighted_row_sums_that_are_exact():
+    A = np.array([[0.5, 4.0], [0.01, 0.5]])
+    assert rigor.weighted_row_sum_upper(A, np.ones(2)) == rigor.row_sum_upper(A) == 4.5
+    assert rigor.weighted_row_sum_upper(A, np.array([4.0, 1.0]), np.ones(2)) == 1.125
+    assert rigor.weighted_row_sum_upper(np.zeros((2, 2)), np.array([1.0, 3.0])) == 0.0
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e308, 1e-200, 2.0**-1070])
+def test_weighted_row_sums_of_extreme_weights(scale):
+    """The weights cancel, though their products with entries leave the range."""
+    A = np.array([[scale]])
+    assert Fraction(rigor.weighted_row_sum_upper(A, np.array([scale]))) >= Fraction(scale)
+
+
+# ------------------------------------------------------------------------------- spectral norm
+
+
+@by_name
+def test_spectral_norm_is_never_too_small(A):
+    assert spectral_norm_at_most(A, rigor.spectral_norm_upper(A))
+
+
+@given(matrices, st.sampled_from([0, -1060, -500, 500, 1000]))
+@example(np.array([[TINY]]), 0)
+@example(np.full((2, 2), TINY), 0)
+def test_spectral_norm_is_never_too_small_at_random(A, exponent):
+    B = np.ldexp(A, exponent)
+    assert spectral_norm_at_most(B, rigor.spectral_norm_upper(B))
+
+
+def tightness(n: int) -> float:
+    r"""Return the relative excess that `spectral_norm_upper` may have at dimension n.
+
+    The margins that `quadratic_bound_holds` and `eigenvalues_at_least` demand, relative to mu^2,
+    with || |A|^T |A| || <= ||A||_F^2 <= n mu^2 and trace <= n mu^2, are 2 gamma(n + 4) n for forming,
+    4 u (1 + sqrt(n)) for subtracting, 6 gamma(n + 2) n for the shift, and as much again for what
+    the residual may use of it: below 20 n (n + 4) u together.  A relative excess s of mu gives
+    2 s, and s is doubled from 2**-46 on; LAPACK's error is below n u.
+    """
+    return max(2.0**-45, 20 * n * (n + 4) * UNIT) + n * UNIT
+
+
+@by_name
+def test_spectral_norm_is_tight(A):
+    upper = rigor.spectral_norm_upper(A)
+    if upper == math.inf:
+        assert lower_by_rayleigh(A) >= Fraction(2**1023) ** 2
+        return
+    # in the subnormal range the answer is a multiple of the smallest double
+    most = Fraction(upper) / (1 + Fraction(tightness(max(A.shape)))) - 3 * Fraction(TINY)
+    assert most <= 0 or not quadratic_bound_is_true(
+        A if A.shape[0] >= A.shape[1] else A.T, None, None, most
+    )
+
+
+@pytest.mark.parametrize("n", [16, 64])
+def test_spectral_norm_of_larger_matrices(n):
+    rng = np.random.default_rng(n)
+    for A in (rng.standard_normal((n, n)), clustered(n, 1e-12), np.tril(rng.random((n, n)))):
+        upper = rigor.spectral_norm_upper(A)
+        lower = lower_by_rayleigh(A)
+        assert lower <= Fraction(upper) ** 2 <= lower * Fraction(1 + 1e-10) ** 2
+        assert tightness(n) < 1e-10
+
+
+def test_spectral_norm_at_256():
+    n = 256
+    rng = np.random.default_rng(n)
+    signs = rng.choice([-1.0, 1.0], n)
+    Q = np.kron(np.kron(HADAMARD / 2, HADAMARD / 2), np.kron(HADAMARD / 2, HADAMARD / 2)) * signs
+    # exactly orthogonal: every entry is +-1/16, so the norm of Q D is the largest of D
+    D = np.linspace(0.5, 1.0, n)
+    assert 1.0 <= rigor.spectral_norm_upper(Q * D) <= 1.0 + 1e-10
+    assert 1.0 <= rigor.spectral_norm_upper(Q) <= 1.0 + 1e-10
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 12, 40])
+def test_signed_permutations_and_diagonals_have_their_exact_norm(n):
+    rng = np.random.default_rng(n)
+    P = np.eye(n)[rng.permutation(n)] * rng.choice([-1.0, 1.0], n)
+    assert rigor.spectral_norm_upper(P) == 1.0
+    assert rigor.spectral_norm_upper(P * 0.7) == 0.7
+    assert rigor.spectral_norm_upper(np.diag(np.arange(1.0, n + 1))) == n
+    assert TINY <= rigor.spectral_norm_upper(P * TINY) <= 2 * TINY
+    assert rigor.spectral_norm_upper(P * 1.7e308) == 1.7e308
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 3), (1, 4), (4, 1), (2, 5)])
+def test_zero_matrices_have_norm_zero(shape):
+    assert rigor.spectral_norm_upper(np.zeros(shape)) == 0.0
+
+
+def test_a_norm_beyond_the_range_is_infinite():
+    assert rigor.spectral_norm_upper(np.full((4, 4), 1.7e308)) == math.inf
+    assert rigor.spectral_norm_upper(np.full((1, 4), 1.7e308)) == math.inf
+
+
+@given(
+    hnp.arrays(np.float64, (4, 3), elements=st.floats(-2.0, 2.0).filter(lambda x: abs(x) > 1e-9)),
+    st.integers(-900, 900),
+)
+def test_spectral_norm_scales_exactly_by_powers_of_two(A, exponent):
+    for B in (A, A[:3], A[:1], A[:, :1]):
+        scaled = rigor.spectral_norm_upper(np.ldexp(B, exponent))
+        assert scaled == math.ldexp(rigor.spectral_norm_upper(B), exponent)
+        assert rigor.operator_norm_upper(np.ldexp(B, exponent)) == math.ldexp(
+            rigor.operator_norm_upper(B), exponent
+        )
+
+
+@by_name
+def test_spectral_norm_of_the_transpose(A):
+    here, there = rigor.spectral_norm_upper(A), rigor.spectral_norm_upper(A.T)
+    if A.shape[0] != A.shape[1]:
+        # the smaller Gram matrix is used either way
+        assert here == pytest.approx(there, rel=4 * gamma(A.size), abs=TINY)
+    else:
+        assert here == pytest.approx(there, rel=2 * tightness(len(A)), abs=4 * TINY)
+
+
+def test_scaling_that_loses_digits_is_noticed():
+    A = np.array([[2.0**1000, TINY], [0.0, 2.0**1000]])
+    B, e = rigor._scaled(A)
+    assert rigor._lossy(A, B, e)
+    assert spectral_norm_at_most(A, rigor.spectral_norm_upper(A))
+    A[0, 1] = 0.0
+    assert not rigor._lossy(A, *rigor._scaled(A))
+    # exact, so that the lost entry alone makes the difference
+    assert rigor.spectral_norm_upper(A) == 2.0**1000
+    one_row = np.array([[2.0**1023, 3 * TINY]])
+    assert spectral_norm_at_most(one_row, rigor.spectral_norm_upper(one_row))
+
+
+@by_name
+def test_scaled_puts_the_largest_entry_below_one(A):
+    B, e = rigor._scaled(A)
+    if not np.any(A):
+        assert not np.any(B)
+        return
+    assert 0.5 <= np.max(np.abs(B)) < 1.0
+    assert math.ldexp(float(np.max(np.abs(B))), e) == np.max(np.abs(A))
+
+
+# ------------------------------------------------------------------ operator norms of two Grams
+
+
+def gram(rng: np.random.Generator, n: int, condition: float) -> Array:
+    """Return a symmetric matrix with eigenvalues between 1/condition and 1."""
+    Q = np.linalg.qr(rng.standard_normal((n, n)))[0]
+    P = (Q * np.geomspace(1 / condition, 1.0, n)) @ Q.T
+    return (P + P.T) / 2
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 5),
+    st.integers(1, 5),
+    st.sampled_from([1.0, 1e2, 1e6, 1e10]),
+    st.sampled_from([0, 1, -401, 300]),
+    st.sampled_from([0, -1, 333]),
+)
+def test_operator_norms_between_weighted_norms(seed, m, n, condition, p, q):
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((m, n))
+    P, Q = np.ldexp(gram(rng, m, condition), p), np.ldexp(gram(rng, n, condition), q)
+    for target, source in ((P, Q), (P, None), (None, Q), (None, None)):
+        mu = rigor.operator_norm_upper(A, target, source)
+        assert mu < math.inf
+        assert quadratic_bound_is_true(A, target, source, Fraction(mu))
+        if condition <= 1e2:
+            # the margins of `tightness` count relative to mu^2 lambda_min(Q), that is times
+            # cond(Q) and, as || |A|^T |P| |A| || may exceed || A^T P A ||, times cond(P)
+            slack = Fraction(1 + tightness(2 * max(m, n)) * condition**2)
+            assert not quadratic_bound_is_true(A, target, source, Fraction(mu) / slack)
+
+
+def test_operator_norm_of_the_zero_matrix_is_zero():
+    P = np.array([[2.0, 1.0], [1.0, 2.0]])
+    for target, source in ((None, None), (P, None), (None, P), (P, P)):
+        assert rigor.operator_norm_upper(np.zeros((2, 2)), target, source) == 0.0
+
+
+def test_a_singular_source_has_no_finite_norm():
+    assert rigor.operator_norm_upper(np.eye(2), None, np.ones((2, 2))) == math.inf
+    assert rigor.operator_norm_upper(np.eye(2), None, np.diag([1.0, -1.0])) == math.inf
+    assert rigor.operator_norm_upper(np.eye(2), None, np.diag([1.0, 0.0])) == math.inf
+
+
+@given(
+    hnp.arrays(np.float64, (3, 3), elements=st.floats(-1.0, 1.0)),
+    st.floats(0.0, 4.0),
+    st.integers(-8, 8),
+)
+def test_quadratic_bounds_that_are_accepted_are_true(A, mu, ulps):
+    guess = rigor._operator_norm_guess(A, None, None)
+    for candidate in (mu, guess * (1 + ulps * UNIT), guess * (1 + 2.0**ulps * 2.0**-46)):
+        if rigor.quadratic_bound_holds(A, None, None, candidate):
+            assert quadratic_bound_is_true(A, None, None, Fraction(candidate))
+
+
+def test_quadratic_bound_refuses_what_is_no_number():
+    A = np.eye(2)
+    for mu in (-1.0, math.nan, math.inf, -math.inf):
+        assert not rigor.quadratic_bound_holds(A, None, None, mu)
+    assert rigor.quadratic_bound_holds(A, None, None, 1.01)
+    assert not rigor.quadratic_bound_holds(A, None, None, 0.99)
+    assert not rigor.quadratic_bound_holds(A * math.nan, None, None, 1.0)
+
+
+def test_only_lower_triangles_of_the_grams_are_read():
+    P, Q = np.array([[1.0, 9.0], [0.25, 1.0]]), np.array([[1.0, -7.0], [0.5, 1.0]])
+    A = np.array([[0.25, 0.5], [0.0, 0.25]])
+    both = [rigor._symmetric(P), rigor._symmetric(Q)]
+    for mu in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0):
+        assert rigor.quadratic_bound_holds(A, P, Q, mu) == rigor.quadratic_bound_holds(A, *both, mu)
+
+
+# ------------------------------------------------------------------- eigenvalues_at_least itself
+
+
+def with_spectrum(*values: float) -> Array:
+    """Return H diag(values) H, H = Hadamard / 2 orthogonal, all without rounding."""
+    H = rational(HADAMARD / 2)
+    D = rational(np.diag(values))
+    S = H * D * H
+    result = np.array([[float(Fraction(int(S[i, j].p), int(S[i, j].q))) for j in range(4)] for i in range(4)])  # fmt: skip
+    assert rational(result) == S
+    return result
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.25, 2.0**-20, 2.0**-45])
+@pytest.mark.parametrize("below", [2.0**-51, 2.0**-50, 2.0**-48, 2.0**-44])
+def test_a_least_eigenvalue_just_below_the_margin_is_refused(margin, below):
+    # the others are dyadic with few digits, so that the entries are exact
+    S = with_spectrum(margin - below, 1.0, 0.5, 0.75)
+    assert not rigor.eigenvalues_at_least(S, margin)
+    assert not rigor.eigenvalues_at_least(S[::-1, ::-1].copy(), margin)
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.25, 2.0**-20])
+def test_a_least_eigenvalue_well_above_the_margin_is_accepted(margin):
+    # the shift is 6 gamma(n + 2) trace, the residual below 2 gamma(n + 2) trace, the products and
+    # the shifting take at most 4 gamma(n + 2) trace; the trace is 2.5
+    room = 2.0**-45
+    assert 12 * gamma(6) * 2.5 < room
+    assert rigor.eigenvalues_at_least(with_spectrum(margin + room, 1.0, 0.5, 0.75), margin)
+
+
+@given(
+    hnp.arrays(np.int64, (4, 4), elements=st.integers(-9, 9)),
+    st.integers(-6, 6),
+    st.sampled_from([0.0, 1e-17, 1e-16, 1e-14, 1e-12]),
+)
+def test_what_eigenvalues_at_least_accepts_is_true(B, ulps, shift):
+    """Margins within a few roundings of the computed least eigenvalue of a Gram matrix."""
+    S = (B.T @ B).astype(np.float64) / 1024.0
+    least = float(np.linalg.eigvalsh(S)[0])
+    for margin in (least * (1 + ulps * UNIT) - shift, least * (1 + 2.0**ulps * UNIT), 0.0):
+        if margin >= 0 and rigor.eigenvalues_at_least(S, margin):
+            shifted = rational(S) - rational(np.diag(np.full(4, margin)))
+            assert positive_semidefinite(shifted)
+
+
+@pytest.mark.parametrize("n", [1, 2, 6, 12])
+def test_near_singular_second_differences_are_decided_rightly(n):
+    """tridiag(-1, 2, -1) / 4 has least eigenvalue sin^2(pi / (2 (n + 1))), known to many digits."""
+    S = (2 * np.eye(n) - np.eye(n, k=1) - np.eye(n, k=-1)) / 4
+    least = math.sin(math.pi / (2 * (n + 1))) ** 2
+    # 14 gamma(n + 2) trace covers what the test needs, see above
+    room = 20 * gamma(n + 2) * n
+    assert rigor.eigenvalues_at_least(S, least - room)
+    assert not rigor.eigenvalues_at_least(S, least + 8 * UNIT)
+
+
+def test_matrices_of_other_kinds_are_refused():
+    assert not rigor.eigenvalues_at_least(np.diag([1.0, -TINY]), 0.0)
+    assert not rigor.eigenvalues_at_least(np.array([[math.nan]]), 0.0)
+    assert not rigor.eigenvalues_at_least(np.array([[1.0, math.nan], [math.nan, 1.0]]), 0.0)
+    assert not rigor.eigenvalues_at_least(np.eye(2), math.inf)
+    assert not rigor.eigenvalues_at_least(np.eye(2), math.nan)
+
+
+# ------------------------------------------------------------------- nothing unproved is trusted
+
+
+def _garbage(kind: str):
+    true = np.linalg.cholesky
+
+    def cholesky(S: Array) -> Array:
+        n = len(S)
+        rng = np.random.default_rng(n)
+        return {
+            "zero": lambda: np.zeros((n, n)),
+            "identity": lambda: np.eye(n),
+            "random": lambda: np.tril(rng.standard_normal((n, n))),
+            # a factor of the nearest definite matrix: as a failed factorisation would be continued
+            "of a shifted matrix": lambda: true(
+                S + (1e-12 - min(0.0, float(np.linalg.eigvalsh(S)[0]))) * np.eye(n)
+            ),
+            "nan": lambda: np.full((n, n), math.nan),
+            "infinite": lambda: np.full((n, n), math.inf),
+            "huge": lambda: np.full((n, n), 1e160),
+            "full, not triangular": lambda: rng.standard_normal((n, n)),
+        }[kind]()
+
+    return cholesky
+
+
+GARBAGE = ["zero", "identity", "random", "of a shifted matrix", "nan", "infinite", "huge", "full, not triangular"]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", GARBAGE)
+def test_the_cholesky_factor_is_not_trusted(monkeypatch, kind):
+    rng = np.random.default_rng(3)
+    false = [
+        (np.diag([1.0, -1e-9]), 0.0),
+        (with_spectrum(0.25 - 2.0**-50, 1.0, 0.5, 0.75), 0.25),
+        (with_spectrum(-(2.0**-50), 1.0, 0.5, 0.75), 0.0),
+        (np.eye(3) * 0.5, 0.5 + 1e-12),
+        (np.ones((5, 5)), 1e-12),
+    ]
+    A = rng.standard_normal((5, 5))
+    norm = np.linalg.norm(A, 2)
+    monkeypatch.setattr(rigor.np.linalg, "cholesky", _garbage(kind))
+    with np.errstate(all="ignore"):
+        for S, margin in false:
+            assert not rigor.eigenvalues_at_least(S, margin)
+        assert not rigor.quadratic_bound_holds(A, None, None, norm * (1 - 1e-13))
+        assert spectral_norm_at_most(A, rigor.spectral_norm_upper(A))
+        for shape in ((4, 4), (6, 2)):
+            B = rng.standard_normal(shape)
+            mu = rigor.operator_norm_upper(B)
+            assert mu == math.inf or quadratic_bound_is_true(B, None, None, Fraction(mu))
+
+
+@pytest.mark.parametrize(("size", "accepted"), [(1e-16, True), (1e-15, True), (1e-13, False)])
+def test_a_wrong_factor_is_paid_for_by_its_residual(monkeypatch, size, accepted):
+    true = np.linalg.cholesky
+    S = with_spectrum(0.25, 1.0, 0.5, 0.75)
+    noise = np.tril(np.random.default_rng(0).standard_normal((4, 4)))
+    monkeypatch.setattr(rigor.np.linalg, "cholesky", lambda M: true(M) + size * noise)
+    # the residual is L N^T + N L^T, of norm about 5 size, against a shift of 6 gamma(6) trace: 1e-14
+    assert rigor.eigenvalues_at_least(S, 0.25 - 1e-3) is accepted
+    for ulps in range(-60, 60, 7):
+        margin = 0.25 + ulps * UNIT
+        assert margin <= 0.25 or not rigor.eigenvalues_at_least(S, margin)
+
+
+@pytest.mark.parametrize("guess", [0.0, TINY, 0.5, 0.9, 1 - 1e-12, 1.0, 3.0, math.nan, math.inf])
+def test_the_guess_is_not_trusted(monkeypatch, guess):
+    """Whatever the eigenvalue routine says, what is returned is an upper bound."""
+    Q = np.linalg.qr(np.random.default_rng(1).standard_normal((6, 6)))[0]
+    A = Q * np.linspace(0.1, 1.0, 6)
+    truth = float(np.linalg.norm(A, 2))
+    # the guess is made for the matrix that is scaled to largest entry in [1/2, 1)
+    scale = 2.0 ** rigor._scaled(A)[1]
+    monkeypatch.setattr(rigor, "_operator_norm_guess", lambda *_: guess * truth / scale)
+    mu = rigor.operator_norm_upper(A)
+    assert mu == math.inf or quadratic_bound_is_true(A, None, None, Fraction(mu))
+    assert spectral_norm_at_most(A, rigor.spectral_norm_upper(A))
+    if guess >= 0.9:
+        assert mu < math.inf or not math.isfinite(guess)
+
+
+def test_failing_routines_give_infinity_not_an_error(monkeypatch):
+    def fails(_: Array) -> Array:
+        raise np.linalg.LinAlgError
+
+    monkeypatch.setattr(rigor.np.linalg, "cholesky", fails)
+    A = np.random.default_rng(0).standard_normal((4, 4))
+    assert rigor.operator_norm_upper(A) == math.inf
+    assert not rigor.eigenvalues_at_least(np.eye(2), 0.5)
+    # the simple bound remains: the root of the row sum times the column sum
+    upper = rigor.spectral_norm_upper(A)
+    assert spectral_norm_at_most(A, upper)
+    assert upper**2 == pytest.approx(np.linalg.norm(A, 1) * np.linalg.norm(A, np.inf))

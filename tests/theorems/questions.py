@@ -1,0 +1,314 @@
+"""The four questions that every theorem is asked; each test file brings its own numbers.
+
+1. `holds`, `holds_at_extremes`         does it hold, and when pushed towards its bound?
+2. `is_sharp`                           is the bound reached by a witness?
+3. `every_assumption_is_needed`         does the conclusion break when one assumption is dropped?
+4. `every_near_miss_is_noticed`         would a wrong theorem be refuted?
+
+and of its typed function: `agrees_with_formula`, `refuses_malformed`, `example_is_true`.
+"""
+
+import doctest
+import inspect
+import math
+import re
+import sys
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from hypothesis import target
+
+from theory import (
+    L1,
+    L2,
+    Contraction,
+    Experiment,
+    Kind,
+    LinearHead,
+    LinearMap,
+    Linf,
+    Outcome,
+    Run,
+    VanillaRNN,
+    WeightedL2,
+    WeightedLinf,
+    contraction,
+    experiment,
+    leaky_relu,
+    verify,
+)
+from theory.activations import ACTIVATIONS, IDENTITY
+from theory.campaign.recipes import scaled_to
+from theory.strategies import factors
+from theory.theorem import NearMiss
+
+#: Outcomes of a theorem that was not refuted.
+STANDS = (Outcome.HOLDS, Outcome.HOLDS_WITHIN_ROUNDING)
+
+#: Factors at the ends of [0, 1) and in between.
+LAMS = (0.0, 1e-3, 0.5, 0.99, 0.9999)
+
+#: The relative slack of a bound whose drive or start was rounded outward: the norm of a measured
+#: vector by 2 gamma(2 n + 6), and the rounding of a step by 2 gamma(n + m + 3) and 8 u for rho; with
+#: n, m <= 4 that is below 28 + 22 + 8 < 64 units, u = 2**-53, and one rounding to spare.
+OUTWARD = 2.0**-46
+
+
+def scalar(
+    lam, *, gain=1.0, bias=0.0, x=1.0, T=20, claim=None, head=1.0, norm=None, other=None, **more
+):
+    """Return h <- lam h + gain x + bias, y = head h, under constant inputs, claiming `claim`."""
+    inputs = np.full((T, 1), x) if np.isscalar(x) else np.reshape(np.asarray(x, float), (-1, 1))
+    return experiment(
+        LinearMap([[lam]], [[gain]], [bias]),
+        inputs,
+        contraction=Contraction.assumed(lam if claim is None else claim, norm or Linf()),
+        head=LinearHead([[head]]),
+        other_norm=other or Linf(),
+        **more,
+    )
+
+
+def logistic(T=40):
+    """Return h <- sigma(h) at rest: its offset 1/2 is all of its drive (THEORY, A.12 a)."""
+    return experiment(
+        VanillaRNN([[1.0]], [[0.0]], activation="sigmoid"),
+        np.zeros((T, 1)),
+        contraction=Contraction.assumed(0.25),
+    )
+
+
+# ------------------------------------------------------------------------------------------
+# 1. does it hold?
+
+
+def holds(theorem, made):
+    """Verify a theorem on a drawn experiment, and steer the next draws towards its bound."""
+    verdict = verify(theorem, made)
+    if verdict.outcome is Outcome.NOT_APPLICABLE:
+        # nothing to compare: no inputs, or none that leaves a gap; never a missing assumption
+        assert verdict.reason == "nothing was measured", verdict
+        return
+    assert verdict.outcome in STANDS, verdict
+    if math.isfinite(verdict.ratio):
+        target(min(verdict.ratio, 1.0), label=theorem.name)
+
+
+@lru_cache
+def extreme_runs():
+    """Return runs at the ends of every range, each measured once for all theorems.
+
+    Every factor with every norm and every activation; without inputs beside a bias, and with; the
+    truncation lengths are 0 .. T + 5.
+    """
+    W, U, b = [[1.0, -2.0], [3.0, 1.0]], [[1.0], [-0.5]], [0.25, -1.0]
+    full = np.array([[2.0, 1.0], [1.0, 2.0]])
+    norms = (L2(), Linf(), L1(), WeightedLinf([0.5, 2.0]), WeightedL2(np.diag([4.0, 1.0])))
+    cells = (*ACTIVATIONS.values(), leaky_relu(0.1), leaky_relu(-1.5))
+    pairs = [(norm, rho) for norm in norms for rho in cells] + [(WeightedL2(full), IDENTITY)]
+    made = []
+    for lam in LAMS:
+        for index, (norm, rho) in enumerate(pairs):
+            A = scaled_to(np.array(W), lam / rho.lipschitz, norm) if lam else np.zeros((2, 2))
+            cell = VanillaRNN(A, U, b, rho)
+            T = (1, 6)[index % 2]
+            made.append(
+                experiment(
+                    cell,
+                    np.zeros((T, 1)) if index % 3 == 0 else np.ones((T, 1)),
+                    contraction=contraction(cell, norm=norm),
+                    k_max=T + 5,
+                    partner=LinearMap(lam * np.eye(2), U),
+                    partner_contraction=Contraction.assumed(lam, Linf()),
+                    other_norm=norms[index % len(norms)],
+                )
+            )
+        made.append(scalar(lam, x=1.0, T=6, k_max=11, head=2.0))
+        made.append(scalar(lam, x=1.0, T=0, k_max=5))
+        # from far out, restarted from the other side
+        made.append(scalar(lam, x=0.0, bias=1.0, T=6, k_max=11, start=[8.0], restart=[-8.0]))
+        made.append(scalar(lam, x=0.0, bias=1.0, T=6, k_max=11, start=[8.0]))
+    return tuple(Run(one) for one in made)
+
+
+def holds_at_extremes(theorem):
+    """Verify a theorem at the ends of every range; some must apply, none be refuted."""
+    verdicts = [verify(theorem, run) for run in extreme_runs()]
+    applied = [v for v in verdicts if v.outcome is not Outcome.NOT_APPLICABLE]
+    assert len(applied) >= len(LAMS)
+    for verdict in applied:
+        assert verdict.outcome in STANDS, verdict
+
+
+# ------------------------------------------------------------------------------------------
+# 2. is it sharp?
+
+
+def is_sharp(theorem, made, *, slack=OUTWARD):
+    """Check that a witness reaches the bound, up to a derived relative slack."""
+    verdict = verify(theorem, made)
+    assert verdict.outcome in STANDS, verdict
+    assert verdict.ratio >= 1 - slack, verdict
+    return verdict
+
+
+# ------------------------------------------------------------------------------------------
+# 3. is each assumption needed?
+
+
+def every_assumption_is_needed(theorem, broken):
+    """Check a counterexample for each assumption.
+
+    An experiment must miss that assumption and no other, and refute the theorem without it.  Where
+    an assumption is met by every experiment there is a pair (measured, bound) that breaks the
+    conclusion instead.
+    """
+    assert set(broken) == {a.name for a in theorem.assumes}
+    for assumption in theorem.assumes:
+        case = broken[assumption.name]
+        if isinstance(case, Experiment):
+            run = Run(case)
+            assert [a.name for a in theorem.missing(run)] == [assumption.name]
+            verdict = verify(theorem, run)
+            assert verdict.outcome is Outcome.NOT_APPLICABLE
+            assert assumption.statement in verdict.reason
+            without = verify(theorem, run, near_miss=NearMiss(name="without", drops=assumption))
+            assert without.outcome is Outcome.REFUTED, (assumption.name, without)
+        else:
+            measured, bound = case
+            assert (measured < bound) if theorem.kind is Kind.LOWER else (measured > bound)
+
+
+# ------------------------------------------------------------------------------------------
+# 4. would we notice?
+
+
+def every_near_miss_is_noticed(theorem, witnesses):
+    """Check that each near miss is refuted by its witness, on which the theorem itself holds."""
+    assert set(witnesses) == {miss.name for miss in theorem.near_misses}
+    for miss in theorem.near_misses:
+        run = Run(witnesses[miss.name])
+        verdict = verify(theorem, run, near_miss=miss)
+        assert verdict.outcome is Outcome.REFUTED, (miss.name, verdict)
+        if miss.drops is None:
+            assert verify(theorem, run).outcome in STANDS, miss.name
+
+
+# ------------------------------------------------------------------------------------------
+# the typed function
+
+
+@dataclass(frozen=True, kw_only=True)
+class Typed:
+    """A typed function and how it depends on its arguments."""
+
+    function: object
+    formula: object
+    counts: tuple[str, ...] = ()
+    sizes: tuple[str, ...] = ()
+    rising: tuple[str, ...] = ()  # arguments in which it does not fall
+    falling: tuple[str, ...] = ()  # arguments in which it does not rise
+    upward: bool = True  # the direction in which it is rounded
+    from_k: bool = False  # whether it is 0 for t <= k
+
+    def __call__(self, lam, **arguments):
+        """Return the value of the typed function."""
+        return self.function(Contraction.assumed(lam), **arguments)
+
+
+def agrees_with_formula(typed, data):
+    """Compare with the formula in rationals, and a larger argument with a smaller one."""
+    lam = data.draw(factors(), label="lam")
+    arguments = {name: data.draw(st.integers(0, 40), label=name) for name in typed.counts}
+    sizes = st.sampled_from((0.0, 1.0, 0.1, 3.0)) | st.floats(0.0, 1e6, allow_subnormal=False)
+    arguments |= {name: data.draw(sizes, label=name) for name in typed.sizes}
+    value = typed(lam, **arguments)
+    if typed.from_k and arguments["t"] <= arguments["k"]:
+        assert value == 0.0
+    else:
+        rounded_outward(typed.formula, value, upward=typed.upward, lam=lam, **arguments)
+    moved = data.draw(st.sampled_from((*typed.rising, *typed.falling)), label="moved")
+    larger = {"lam": lam, **arguments}
+    if moved == "lam":
+        larger["lam"] = data.draw(st.floats(lam, 1.0, exclude_max=True), label="larger lam")
+    else:
+        larger[moved] += data.draw(st.integers(0, 40), label="by how much")
+    after = typed(larger.pop("lam"), **larger)
+    low, high = (value, after) if moved in typed.rising else (after, value)
+    # each is off by at most one unit in the last place, outward
+    slack = math.inf if typed.upward else -math.inf
+    if typed.upward:
+        assert low <= math.nextafter(high, slack)
+    else:
+        assert math.nextafter(low, slack) <= high
+
+
+def rounded_outward(formula, value, *, upward=True, **arguments):
+    """Check that a value is the formula's exact one, rounded outward by at most two units.
+
+    `theory.rounding.evaluate` promises the nearest double on the safe side, up to one unit.
+    """
+    exact = formula(
+        **{k: v if isinstance(v, int) else Fraction(float(v)) for k, v in arguments.items()}
+    )
+    outward, inward = (math.inf, -math.inf) if upward else (-math.inf, math.inf)
+    within = Fraction(math.nextafter(math.nextafter(value, inward), inward))
+    if upward:
+        assert within < exact <= Fraction(value) or exact == Fraction(value), (value, outward)
+    else:
+        assert Fraction(value) <= exact < within or exact == Fraction(value), (value, outward)
+
+
+def refuses_malformed(function, *, counts=(), sizes=(), **good):
+    """Check that malformed arguments raise, with a message that names them."""
+    if "c" in inspect.signature(function).parameters:
+        for bad in (None, 0.9, "0.9"):
+            with pytest.raises(ValueError, match="needed a Contraction"):
+                function(bad, **good)
+        with pytest.raises(ValueError, match="one of 2 steps together"):
+            function(Contraction.assumed(0.5, iterate=2), **good)
+
+        def call(**arguments):
+            return function(Contraction.assumed(0.5), **arguments)
+    else:
+        call = function
+    for name in counts:
+        for bad in (-1, 1.5, 2.0, True, "3", None, math.nan):
+            if name == "horizon" and bad is None:
+                continue
+            with pytest.raises(ValueError, match=rf"{name}="):
+                call(**{**good, name: bad})
+        call(**{**good, name: np.int64(2)})
+    for name in sizes:
+        for bad in (-1.0, -5e-324, math.nan, math.inf, "one", None, 1j):
+            with pytest.raises(ValueError, match=rf"{name}="):
+                call(**{**good, name: bad})
+        call(**{**good, name: np.float64(2)})
+
+
+def example_is_true(function):
+    """Run the example in a docstring."""
+    module = sys.modules[function.__module__]
+    (found,) = doctest.DocTestFinder().find(function, globs={**vars(module)})
+    assert found.examples
+    assert doctest.DocTestRunner().run(found).failed == 0
+
+
+def statement_is_the_formula(theorem, seed=0):
+    """Read the Statement line of the module back and compare it with `formula` at rationals."""
+    module = sys.modules[theorem.formula.__module__]
+    line = re.search(r"^Statement +(.*)$", module.__doc__, re.MULTILINE)[1]
+    right = line.rpartition(f" {theorem.relation} ")[2].removesuffix(" * |h - g|")
+    rng = np.random.default_rng(seed)
+    for _ in range(5):
+        arguments = {
+            name: int(rng.integers(1, 4)) + (4 if name == "t" else 0)
+            if name in {"k", "t"}
+            else Fraction(int(rng.integers(1, 99)), 100)
+            for name in theorem.symbols
+        }
+        assert theorem.formula(**arguments) == eval(right, {"__builtins__": {}}, arguments)

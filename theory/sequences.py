@@ -1,0 +1,179 @@
+r"""Input sequences from files, read without trusting them.
+
+Main names: `load_sequences`, `Sequences`, `SequenceFileError`.
+
+Nothing is unpickled, and nothing is read before its declared size is known to be within a limit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from numpy.lib import format as npy
+
+from theory.errors import as_array
+from theory.typing import Array
+
+#: Largest total size, in bytes once unpacked, that is read unless another limit is given: 1 GiB.
+DEFAULT_LIMIT = 2**30
+
+#: An .npy header is a short text; NumPy's own limit.
+_MAX_HEADER = 10_000
+
+
+class SequenceFileError(ValueError):
+    """A sequence file that cannot be read, or is refused; the message says why."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sequences:
+    """Named input sequences and the fingerprint of their values."""
+
+    names: tuple[str, ...]  # file name, member and index
+    arrays: tuple[Array, ...]  # each (T, m), float64
+    digest: str  # SHA-256 over names, shapes and values
+
+    def __len__(self) -> int:
+        return len(self.arrays)
+
+
+def load_sequences(path: str | Path, *, limit: int = DEFAULT_LIMIT) -> Sequences:
+    """Read the input sequences of a file or of a folder of files.
+
+    Parameters
+    ----------
+    path : path
+        An ``.npy`` or ``.npz`` file, or a folder that holds some.  Every array is one sequence
+        (T, m), or a batch of them (batch, T, m).
+    limit : int
+        Largest total number of bytes, unpacked.
+
+    Returns
+    -------
+    Sequences
+        In the order of file names and members.
+
+    Raises
+    ------
+    SequenceFileError
+        If nothing is found, a file is damaged, holds Python objects (they are never unpickled) or
+        numbers that are not real and finite, or unpacks to more than the limit.
+    """
+    root = Path(path)
+    if root.is_dir():
+        files = sorted(f for f in root.iterdir() if f.suffix in {".npy", ".npz"} and f.is_file())
+        if not files:
+            raise SequenceFileError(
+                f"{root} holds no .npy or .npz file; save your sequences with numpy.save or "
+                "numpy.savez, each of shape (T, m)"
+            )
+    elif root.is_file():
+        files = [root]
+    else:
+        raise SequenceFileError(f"{root} does not exist; needed an .npy or .npz file or a folder")
+    names: list[str] = []
+    arrays: list[Array] = []
+    left = limit
+    for file in files:
+        for name, array in _read(file, left):
+            left -= array.nbytes
+            found = [array] if array.ndim == 2 else list(array)
+            names += [name if array.ndim == 2 else f"{name}[{i}]" for i in range(len(found))]
+            arrays += found
+    if not arrays:
+        raise SequenceFileError(f"{root} holds no sequence; needed arrays of shape (T, m)")
+    return Sequences(names=tuple(names), arrays=tuple(arrays), digest=_digest(names, arrays))
+
+
+def _digest(names: list[str], arrays: list[Array]) -> str:
+    sha = hashlib.sha256()
+    for name, array in zip(names, arrays, strict=True):
+        sha.update(f"{name}{array.shape}".encode())
+        sha.update(array.astype("<f8").tobytes())
+    return sha.hexdigest()
+
+
+def _read(file: Path, left: int) -> list[tuple[str, Array]]:
+    try:
+        if file.suffix == ".npz":
+            return _read_archive(file, left)
+        if file.suffix == ".npy":
+            size = file.stat().st_size
+            if size > left:
+                raise SequenceFileError(_too_large(file.name, size, left))
+            return [(file.name, _parse(file.name, file.read_bytes(), left))]
+    except SequenceFileError:
+        raise
+    except (OSError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        raise SequenceFileError(f"{file.name} cannot be read: {error}") from None
+    raise SequenceFileError(f"{file.name} is not an .npy or .npz file")
+
+
+def _too_large(name: str, size: int, left: int) -> str:
+    return (
+        f"{name} unpacks to {size} bytes, {left} are left of the limit; "
+        "split the file, or raise the limit if you trust it"
+    )
+
+
+def _read_archive(file: Path, left: int) -> list[tuple[str, Array]]:
+    found = []
+    with zipfile.ZipFile(file) as archive:
+        members = [i for i in archive.infolist() if i.filename.endswith(".npy")]
+        # the archive's own directory may lie, so what is read is counted as well
+        declared = sum(i.file_size for i in members)
+        if declared > left:
+            raise SequenceFileError(_too_large(file.name, declared, left))
+        for member in members:
+            name = f"{file.name}:{member.filename.removesuffix('.npy')}"
+            with archive.open(member) as stream:
+                data = stream.read(left + 1)
+            if len(data) > left:
+                raise SequenceFileError(_too_large(name, len(data), left))
+            found.append((name, _parse(name, data, left)))
+            left -= len(data)
+    return found
+
+
+def _parse(name: str, data: bytes, left: int) -> Array:
+    stream = io.BytesIO(data)
+    try:
+        version = npy.read_magic(stream)
+        read_header = {
+            (1, 0): npy.read_array_header_1_0,
+            (2, 0): npy.read_array_header_2_0,
+        }.get(version)
+        if read_header is None:
+            raise SequenceFileError(f"{name} has .npy version {version}, needed 1.0 or 2.0")
+        shape, _, dtype = read_header(stream, max_header_size=_MAX_HEADER)
+    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+        if isinstance(error, SequenceFileError):
+            raise
+        raise SequenceFileError(f"{name} is not a readable .npy array: {error}") from None
+    if dtype.hasobject:
+        raise SequenceFileError(
+            f"{name} holds Python objects, which are never unpickled; save it as a plain float "
+            "array, one per sequence if the lengths differ"
+        )
+    declared = math.prod(shape) * dtype.itemsize
+    if declared > min(left, len(data)):
+        raise SequenceFileError(
+            f"{name} declares {declared} bytes in its header, {len(data)} are there"
+        )
+    if len(shape) not in {2, 3}:
+        raise SequenceFileError(
+            f"{name} has shape {shape}, needed (T, m) or (batch, T, m); a single channel is "
+            "x.reshape(-1, 1)"
+        )
+    stream.seek(0)
+    try:
+        return as_array(name, npy.read_array(stream, allow_pickle=False))
+    except ValueError as error:
+        raise SequenceFileError(str(error)) from None

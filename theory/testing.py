@@ -1,0 +1,660 @@
+r"""Checks for the suites of users, of their own maps: a search for what would refute a claim.
+
+Main names: `check_contraction`, `check_truncation`.
+
+Both raise `AssertionError` with everything needed to reproduce the failure, and return what was
+compared when nothing was refuted.  That is evidence, not a proof: a search that finds nothing may
+have looked in the wrong place.  No tolerance is involved, only the rounding budgets of the map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any, NoReturn, final
+
+import numpy as np
+
+from theory.certificates import Contraction, check_one_step
+from theory.certify import contraction as look_for_contraction
+from theory.errors import (
+    as_array,
+    as_sequences,
+    as_vector,
+    check_count,
+    check_nonnegative,
+    check_positive,
+)
+from theory.maps import Map
+from theory.measure import Experiment, Run, experiment, norm_attaining
+from theory.norms import Norm
+from theory.rounding import UNIT, drift
+from theory.theorem import Kind, Observation
+from theory.theorems import THEOREMS
+from theory.truncation import LinearHead, truncate
+from theory.typing import Array, Scalar
+from theory.verdict import Outcome, Verdict, judge, verify
+
+#: Distances of the pairs that are tried, relative to the size of the states: near enough for the
+#: derivative to show, yet far above the rounding of a step, and as far as the states reach.
+_NEAR, _FAR = 2.0**-14, 1.0
+
+#: How many pairs are improved side by side.
+_CLIMBERS = 6
+
+
+def check_contraction(
+    recurrent: Map,
+    contraction: Contraction | None = None,
+    *,
+    inputs: Any = None,
+    radius: float | None = None,
+    trials: int = 200,
+    seed: int = 0,
+) -> Verdict:
+    r"""Search for two states that one step brings closer by less than is claimed.
+
+    Tried are near and far pairs around rest, around a trajectory and at random, apart in directions
+    that nearly attain the norm of the Jacobian; the best are improved by climbing.
+
+    Parameters
+    ----------
+    recurrent : Map
+        For instance a `theory.CallableMap` of your own function.
+    contraction : Contraction, optional
+        The claim, such as ``Contraction.assumed(0.9, Linf())``; by default what
+        `theory.contraction` certifies.
+    inputs : (T, m) or (batch, T, m) array, optional
+        The inputs to search among; random ones of sizes up to 10 by default.
+    radius : float, optional
+        Search among states of at most this size, in the norm of the contraction; for a claim that
+        holds only there, as those of gated cells do.  By default ten times the states that are met.
+    trials : int
+        Number of random pairs, and of attempts to improve the best ones.
+    seed : int
+        The same seed searches the same pairs.
+
+    Returns
+    -------
+    Verdict
+        Its ratio says how near to the claimed factor the search came: 1 is sharp.
+
+    Raises
+    ------
+    AssertionError
+        If the claim is refuted beyond the rounding of a step, or the map is not a function of
+        (h, x), or returns something that is not finite.
+    ValueError
+        If the question is malformed, or no contraction is given and none is certified.
+
+    Examples
+    --------
+    >>> from theory import CallableMap, Contraction
+    >>> leaky = CallableMap(lambda h, x: 0.5 * h + np.tanh(x), state_dim=1, input_dim=1)
+    >>> round(check_contraction(leaky, Contraction.assumed(0.5)).ratio, 6)
+    1.0
+    """
+    certificate = _contraction_of(recurrent, contraction)
+    check_count(trials=trials, seed=seed)
+    if radius is not None:
+        check_positive(radius=radius)
+    search = _Search(recurrent, certificate.norm, inputs, radius, np.random.default_rng(seed))
+    search.check_function()
+    pairs = search.run(trials)
+    ratios, budgets = search.measure(pairs)
+    verdict = judge(
+        "contractive",
+        _claimed,
+        Kind.UPPER,
+        Observation(measured=ratios, budget=budgets, arguments={"factor": certificate.lam}),
+        evidence=str(certificate.evidence),
+    )
+    if verdict.outcome is Outcome.REFUTED:
+        worst = pairs.at(int(np.argmax(ratios - budgets)))
+        _refute(
+            f"{recurrent!r} does not contract by lam={certificate.lam!r} in {certificate.norm}: "
+            f"one step multiplies the distance of two states by {verdict.measured!r}",
+            verdict,
+            {"h": worst.h, "g": worst.g, "x": worst.x},
+            f"a factor of at least {verdict.measured:.6g} if it is below 1, another norm, or "
+            "radius= and inputs= if the claim is one for some states and inputs only; "
+            "theory.contraction(map) looks for a factor that is certified",
+        )
+    return verdict
+
+
+def check_truncation(
+    recurrent: Map,
+    inputs: Any,
+    contraction: Contraction | None = None,
+    *,
+    k_max: int | None = None,
+    drive: float | None = None,
+    start: Any = None,
+    restart: Any = None,
+    head: LinearHead | None = None,
+    norm: Norm | None = None,
+    counterpart: Callable[[Array, int], Any] | None = None,
+    radius: float | None = None,
+    trials: int = 200,
+    seed: int = 0,
+) -> list[Verdict]:
+    r"""Check a map, its contraction and its truncation on the user's inputs, by every bound.
+
+    In this order: the contraction is searched for a counterexample (`check_contraction`), the fast
+    run of the map is compared with its own steps, the user's k-step model with `theory.truncate`,
+    the claimed drive with the inputs, and every theorem with the measured trajectories.
+
+    Parameters
+    ----------
+    recurrent : Map
+    inputs : (T, m) or (batch, T, m) array
+    contraction : Contraction, optional
+        By default what `theory.contraction` certifies.
+    k_max : int, optional
+        Largest truncation length, min(T, 64) by default.
+    drive : float, optional
+        A claimed bound of |step(0, x_t)| over the inputs, in the norm of the contraction.
+    start, restart : (n,) arrays, optional
+        Where the recurrent model starts, and the truncated one.  By default zero, and also states
+        far out in opposite directions.
+    head : LinearHead, optional
+        The output, the state itself by default.
+    norm : Norm, optional
+        Another norm in which the gap is measured too, `L2` by default.
+    counterpart : callable, optional
+        The user's own k-step model, from inputs (T, m) and k to states (T, n); from rest, and equal
+        to the recurrent model for t <= k.
+    radius, trials, seed
+        See `check_contraction`; starts that are not given stay within the radius.
+
+    Returns
+    -------
+    list of Verdict
+        All that applied, none of them refuted.
+
+    Raises
+    ------
+    AssertionError
+        If one of the comparisons fails by more than its rounding budget.
+    ValueError
+        If the question is malformed, or no contraction is given and none is certified.
+
+    Examples
+    --------
+    >>> from theory import VanillaRNN
+    >>> verdicts = check_truncation(VanillaRNN([[0.5]], [[1.0]]), np.ones((20, 1)))
+    >>> max(v.ratio for v in verdicts if v.theorem == "state_gap_observed") <= 1
+    True
+    """
+    certificate = _contraction_of(recurrent, contraction)
+    x = as_sequences("inputs", inputs, width=recurrent.input_dim)
+    if drive is not None:
+        check_nonnegative(drive=drive)
+    n = recurrent.state_dim
+    given = {
+        name: None if state is None else as_vector(name, state, size=n)
+        for name, state in (("start", start), ("restart", restart))
+    }
+    verdicts = [
+        check_contraction(
+            recurrent,
+            certificate,
+            inputs=x if x.size else None,
+            radius=radius,
+            trials=trials,
+            seed=seed,
+        )
+    ]
+    for index, sequence in enumerate(x if x.ndim == 3 else x[None]):
+        label = f"sequence {index}"
+        base = experiment(
+            recurrent,
+            sequence,
+            contraction=certificate,
+            k_max=k_max,
+            head=head,
+            other_norm=norm,
+            label=label,
+        )
+        _check_simulation(base)
+        if counterpart is not None:
+            _check_counterpart(base, counterpart)
+        if drive is not None:
+            verdicts += _check_drive(base, float(drive))
+        for made in _started(base, given["start"], given["restart"], radius):
+            verdicts += _check_theorems(made)
+    return verdicts
+
+
+def _contraction_of(recurrent: Map, given: Contraction | None) -> Contraction:
+    """Return the contraction that was given, or else the one that is certified."""
+    if not isinstance(recurrent, Map):
+        raise ValueError(
+            f"received {recurrent!r}, needed a Map; wrap your own function: "
+            "theory.CallableMap(step, state_dim=n, input_dim=m)"
+        )
+    certificate = look_for_contraction(recurrent) if given is None else given
+    if certificate is None:
+        why = (
+            "nothing is known of its function"
+            if recurrent.affine() is None
+            else "no criterion gives a factor below 1"
+        )
+        raise ValueError(
+            f"no contraction is certified for {recurrent!r}: {why}; pass the one you derived, "
+            "Contraction.assumed(lam, norm), or scale the recurrent weights down"
+        )
+    check_one_step(certificate)
+    certificate.norm.check_dim(recurrent.state_dim)
+    return certificate
+
+
+def _claimed(factor: Scalar) -> Scalar:
+    return factor
+
+
+# ------------------------------------------------------------------------------------------
+# the search for a pair that contradicts a contraction
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Pairs:
+    """Pairs of states, each with an input."""
+
+    h: Array  # h, (N, n)
+    g: Array  # g, (N, n)
+    x: Array  # x, (N, m)
+
+    def at(self, index: Any) -> _Pairs:
+        return _Pairs(h=self.h[index], g=self.g[index], x=self.x[index])
+
+    def and_(self, other: _Pairs) -> _Pairs:
+        return _Pairs(
+            h=np.vstack([self.h, other.h]),
+            g=np.vstack([self.g, other.g]),
+            x=np.vstack([self.x, other.x]),
+        )
+
+
+@final
+class _Search:
+    """The pairs that are tried for one map in one norm."""
+
+    def __init__(
+        self,
+        recurrent: Map,
+        norm: Norm,
+        inputs: Any,
+        radius: float | None,
+        rng: np.random.Generator,
+    ) -> None:
+        self.map, self.norm, self.rng = recurrent, norm, rng
+        n, m = recurrent.state_dim, recurrent.input_dim
+        self.free_inputs = inputs is None
+        if inputs is None:
+            sizes = np.array([0.0, 0.1, 1.0, 10.0])
+            rows = rng.standard_normal((4, len(sizes), m)) * sizes[:, None]
+            self.inputs: Array = rows.reshape(-1, m)
+        else:
+            self.inputs = as_sequences("inputs", inputs, width=m).reshape(-1, m)
+        if len(self.inputs) == 0:
+            self.inputs = np.zeros((1, m))
+        met = [np.zeros(n)]
+        for x in self.inputs[:64]:
+            met.append(self.step(met[-1], x))
+            if np.max(np.abs(met[-1])) > 2.0**100:  # unstable: the pairs at rest will show it
+                met = met[:1]
+                break
+        self.met = np.array(met)
+        reach = 1.0 + float(np.max(norm.vector(self.met)))
+        self.radius = 10.0 * reach if radius is None else float(radius)
+
+    def step(self, h: Array, x: Array) -> Array:
+        """Return the next states, which must be finite."""
+        result = self.map.step(h, x)
+        if not np.isfinite(result).all():
+            bad = np.argwhere(~np.isfinite(np.atleast_2d(result)).all(axis=-1))[0, 0]
+            states = {"h": np.atleast_2d(h)[bad], "x": np.atleast_2d(x)[bad]}
+            raise AssertionError(
+                f"{self.map!r} returned a state that is not finite\n{_lines(states)}\n"
+                "  try       radius= and inputs=, if the map is meant for some states and inputs"
+            )
+        return result
+
+    def check_function(self) -> None:
+        """Check that a step depends on (h, x) alone: repeated, alone and beside others."""
+        count = min(len(self.met), len(self.inputs), 8)
+        h, x = self.met[:count], self.inputs[:count]
+        first = np.array([self.step(a, b) for a, b in zip(h, x, strict=True)])
+        again = np.array([self.step(a, b) for a, b in zip(h[::-1], x[::-1], strict=True)])[::-1]
+        together = self.step(h, x)
+        for how, other in (("again", again), ("in a batch", together)):
+            for i in range(count):
+                size = np.maximum(np.abs(h[i]), np.maximum(np.abs(first[i]), np.abs(other[i])))
+                budget = 2.0 * self.map.step_error(size, np.abs(x[i]))
+                if (np.abs(first[i] - other[i]) > budget).any():
+                    arrays = {"h": h[i], "x": x[i], "once": first[i], how: other[i]}
+                    _fail(
+                        f"{self.map!r} is not a function of (h, x): the same step, computed {how}, "
+                        "gives another state",
+                        float(np.max(np.abs(first[i] - other[i]))),
+                        float(np.max(budget)),
+                        arrays,
+                        "passing every hidden variable as part of h, fixing random numbers "
+                        "(dropout off), and vectorized=False if it takes one state at a time",
+                    )
+
+    def measure(self, pairs: _Pairs) -> tuple[Array, Array]:
+        r"""Return the ratios by which one step stretches the pairs, and their budgets.
+
+        Both steps err by at most `local` in the norm; a difference of doubles errs by u relatively,
+        and the norm above and below the line by `vector_rounding` (which covers that u too):
+
+            |ratio - exact| <= 2 local / |g - h| + 4 vector_rounding ratio
+        """
+        before = self.norm.vector(pairs.g - pairs.h)
+        images = self.step(pairs.h, pairs.x), self.step(pairs.g, pairs.x)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = np.where(before > 0, self.norm.vector(images[1] - images[0]) / before, 0.0)
+        # the assumed accuracy of a user's function is relative to its value too
+        sizes = np.max(np.abs([pairs.h, pairs.g, *images]), axis=0)
+        local = np.array(
+            [
+                self.norm.majorant(self.map.step_error(size, x))
+                for size, x in zip(sizes, np.abs(pairs.x), strict=True)
+            ]
+        )
+        relative = 4 * self.norm.vector_rounding(self.map.state_dim) + 4 * UNIT
+        with np.errstate(divide="ignore", invalid="ignore"):
+            absolute = np.where(before > 0, 2 * local / before, 0.0)
+        return ratios, absolute * (1 + relative) + relative * ratios
+
+    def run(self, trials: int) -> _Pairs:
+        """Return the pairs to be judged: structured ones, random ones, and the climbed."""
+        pairs = self.structured().and_(self.random(trials))
+        ratios, budgets = self.measure(pairs)
+        best = pairs.at(np.argsort(budgets - ratios, kind="stable")[:_CLIMBERS])
+        return pairs.and_(self.climb(best, trials))
+
+    def inside(self, h: Array) -> Array:
+        """Return the states, scaled back to the radius where they exceed it."""
+        sizes = self.norm.vector_upper(h)
+        with np.errstate(divide="ignore"):
+            back = np.minimum(1.0, self.radius / sizes * (1 - 2.0**-40))
+        return np.asarray(h * np.where(sizes > self.radius, back, 1.0)[..., None])
+
+    def directions(self, h: Array, x: Array) -> Array:
+        """Return directions in which the Jacobian nearly attains its norm, largest entry 1."""
+        J = self.map.jacobian_state(h, x)
+        return norm_attaining(self.norm, J if np.isfinite(J).all() else np.eye(len(h)))
+
+    def structured(self) -> _Pairs:
+        """Return near and far pairs around rest and a trajectory, in attaining directions."""
+        chosen = np.unique(np.linspace(0, len(self.met) - 1, 6).astype(int))
+        found = []
+        for h, x in product(self.inside(self.met[chosen]), self.inputs[:4]):
+            for d in self.directions(h, x):
+                size = float(np.max(np.abs(h))) + 1.0
+                for s in (_NEAR * size, -_NEAR * size, _FAR * size, -_FAR * size):
+                    found.append((h, h + s * d, x))
+        return self._pairs(found)
+
+    def random(self, count: int) -> _Pairs:
+        """Return random pairs of random sizes and distances."""
+        n, rng = self.map.state_dim, self.rng
+        found = []
+        for _ in range(count):
+            h = rng.standard_normal(n) * self.radius * rng.choice([0.01, 0.1, 0.5])
+            d = (
+                rng.choice([-1.0, 0.0, 1.0], size=n)
+                if rng.random() < 0.5
+                else rng.standard_normal(n)
+            )
+            if not d.any():
+                d[rng.integers(n)] = 1.0
+            g = h + d * rng.choice([_NEAR, 0.01, _FAR]) * (1.0 + np.max(np.abs(h)))
+            found.append((h, g, self.inputs[rng.integers(len(self.inputs))]))
+        return self._pairs(found)
+
+    def _pairs(self, found: list[tuple[Array, Array, Array]]) -> _Pairs:
+        n, m = self.map.state_dim, self.map.input_dim
+        h = np.array([pair[0] for pair in found]).reshape(-1, n)
+        g = np.array([pair[1] for pair in found]).reshape(-1, n)
+        x = np.array([pair[2] for pair in found]).reshape(-1, m)
+        return _Pairs(h=self.inside(h), g=self.inside(g), x=x)
+
+    def climb(self, pairs: _Pairs, steps: int) -> _Pairs:
+        """Return pairs improved by moving them, turning them, and changing their distance."""
+        rng, n = self.rng, self.map.state_dim
+        values = np.subtract(*self.measure(pairs))
+        stride = np.full(len(values), 0.5)
+        h, g, x = pairs.h.copy(), pairs.g.copy(), pairs.x.copy()
+        for step in range(steps if len(values) else 0):
+            new_h, new_g, new_x = h.copy(), g.copy(), x.copy()
+            for i in range(len(values)):
+                move, size = step % 4, 1.0 + np.max(np.abs(h[i]))
+                if move == 0:  # move both
+                    new_h[i] += (shift := stride[i] * size * rng.standard_normal(n))
+                    new_g[i] += shift
+                elif move == 1:  # turn the difference to where the Jacobian stretches most
+                    found = self.directions(h[i], x[i])
+                    d = found[rng.integers(len(found))] * rng.choice([-1.0, 1.0])
+                    new_g[i] = h[i] + d * np.max(np.abs(g[i] - h[i]))
+                elif move == 2:  # change the distance, and a single entry of it now and then
+                    d = (g[i] - h[i]) * rng.choice([0.5, 2.0])
+                    if rng.random() < 0.5:
+                        d[rng.integers(n)] *= -1.0
+                    new_g[i] = h[i] + d
+                elif self.free_inputs:
+                    new_x[i] += (
+                        stride[i] * (1.0 + np.max(np.abs(x[i]))) * rng.standard_normal(x.shape[1])
+                    )
+                else:
+                    new_x[i] = self.inputs[rng.integers(len(self.inputs))]
+            tried = _Pairs(h=self.inside(new_h), g=self.inside(new_g), x=new_x)
+            reached = np.subtract(*self.measure(tried))
+            better = reached > values
+            h[better], g[better], x[better] = tried.h[better], tried.g[better], tried.x[better]
+            values = np.where(better, reached, values)
+            stride = np.where(better, stride * 1.5, np.maximum(stride * 0.9, 2.0**-20))
+        return _Pairs(h=h, g=g, x=x)
+
+
+# ------------------------------------------------------------------------------------------
+# the checks of a truncation
+
+
+def _check_simulation(made: Experiment) -> None:
+    """Check the fast run against the definition, one step at a time.
+
+    Every state of the run is compared with the step from the state before it, so errors do not add
+    up: each of the two values errs by at most `step_error`.
+    """
+    recurrent, x = made.map, made.inputs
+    states = recurrent.simulate(x)
+    before = np.vstack([np.zeros((1, recurrent.state_dim)), states])[:-1]
+    if len(x) == 0:
+        return
+    stepped = recurrent.step(before, x)
+    advanced = recurrent.advance(before, recurrent.input_terms(x))
+    for how, other in (("simulate(X)", states), ("advance(h, input_terms(x))", advanced)):
+        for t in range(len(x)):
+            size = np.max(np.abs([before[t], stepped[t], other[t]]), axis=0)
+            budget = 2.0 * recurrent.step_error(size, np.abs(x[t]))
+            if (np.abs(stepped[t] - other[t]) > budget).any():
+                arrays = {"h": before[t], "x": x[t], "step(h, x)": stepped[t], how: other[t]}
+                _fail(
+                    f"{how} of {recurrent!r} does not do what its step does at input {t} of "
+                    f"{made.label}",
+                    float(np.max(np.abs(stepped[t] - other[t]))),
+                    float(np.max(budget)),
+                    arrays,
+                    "simulate_by_steps as the run, and looking for an input that is used one time "
+                    "too early or too late",
+                )
+
+
+def _check_counterpart(made: Experiment, counterpart: Callable[[Array, int], Any]) -> None:
+    """Compare the user's k-step model with `theory.truncate`, at every k up to k_max.
+
+    Both run the same steps, each of which errs by at most `local`: their distance is at most twice
+    the drift of k steps.
+    """
+    recurrent, norm, lam = made.map, made.contraction.norm, made.contraction.lam
+    x = made.inputs
+    local = Run(made).local_error
+    for k in range(made.k_max + 1):
+        ours = truncate(recurrent, k).states(x)
+        theirs = as_array(f"the answer of counterpart(inputs, {k})", counterpart(x.copy(), k))
+        if theirs.shape != ours.shape:
+            raise ValueError(
+                f"counterpart(inputs, {k}) returned shape {theirs.shape}, needed {ours.shape}: "
+                "the states at all times"
+            )
+        budget = 2.0 * drift(local, lam, max(k, 1)) if len(x) else 0.0
+        gaps = norm.vector(theirs - ours)
+        if (gaps > budget + norm.vector_rounding(recurrent.state_dim) * gaps).any():
+            t = int(np.argmax(gaps))
+            _fail(
+                f"the counterpart is not the {k}-step model of {recurrent!r}: it differs from "
+                f"theory.truncate after {t + 1} inputs of {made.label}",
+                float(gaps[t]),
+                budget,
+                {"inputs": x[max(0, t - k) : t + 1], "theirs": theirs[t], "ours": ours[t]},
+                "whether it restarts from zero exactly k inputs back, and sees the present input "
+                "as its last",
+            )
+
+
+def _check_drive(made: Experiment, drive: float) -> list[Verdict]:
+    """Compare a claimed drive with |step(0, x_t)| at every input."""
+    run = Run(made)
+    if len(made.inputs) == 0:
+        return []
+    measured = run.norm.vector(
+        made.map.step(np.zeros((len(made.inputs), made.map.state_dim)), made.inputs)
+    )
+    verdict = judge(
+        "drive [claimed]",
+        _claimed,
+        Kind.UPPER,
+        Observation(
+            measured=measured, budget=run.budget(measured, 1.0), arguments={"factor": drive}
+        ),
+        label=made.label,
+    )
+    if verdict.outcome is Outcome.REFUTED:
+        t = int(np.argmax(measured))
+        _refute(
+            f"the claimed drive is exceeded at input {t} of {made.label}",
+            verdict,
+            {"x": made.inputs[t]},
+            "map.drive(norm, inputs=...), which bounds |step(0, x_t)| outward, and whether "
+            "step(0, 0) was left out",
+        )
+    return [verdict]
+
+
+def _started(
+    base: Experiment, start: Array | None, restart: Array | None, radius: float | None
+) -> Iterator[Experiment]:
+    """Yield the experiment from rest and from far out, or from where the user says."""
+    recurrent, norm = base.map, base.contraction.norm
+    zero = np.zeros(recurrent.state_dim)
+    x = base.inputs[0] if len(base.inputs) else np.zeros(recurrent.input_dim)
+    J = recurrent.jacobian_state(zero, x)
+    direction = norm_attaining(norm, J if np.isfinite(J).all() else np.eye(len(zero)))[-1]
+    # as large as the states that the drive alone can reach, and so that both starts matter
+    size = 1.0 + float(np.max(norm.vector(recurrent.simulate(base.inputs)), initial=0.0))
+    size = size if radius is None else min(size, radius)
+    far = direction * (size / float(norm.vector_upper(direction)))
+    starts = (zero, far) if start is None else (start,)
+    restarts = (zero, -far) if restart is None else (restart,)
+    for h, again in product(starts, restarts):
+        yield replace(base, start=h, restart=again, other_start=-far)
+
+
+def _check_theorems(made: Experiment) -> list[Verdict]:
+    """Verify every bound that applies."""
+    run = Run(made)
+    arrays = {"start": made.start, "restart": made.restart, "inputs": made.inputs}
+    if run.contradicted:
+        _fail_trajectories(run, arrays)
+    verdicts = []
+    for theorem in THEOREMS:
+        if theorem.criterion:
+            continue
+        verdict = verify(theorem, run)
+        if verdict.outcome is Outcome.REFUTED:
+            at = ", ".join(f"{name}={value!r}" for name, value in verdict.arguments.items())
+            _refute(
+                f"{theorem.name} is refuted for {made.map!r} on {made.label}, at {at}",
+                verdict,
+                arrays,
+                "check_contraction with more trials; the bound fails only with one of: "
+                + "; ".join(assumption.statement for assumption in theorem.assumes),
+            )
+        if verdict.outcome is not Outcome.NOT_APPLICABLE:
+            verdicts.append(verdict)
+    return verdicts
+
+
+def _fail_trajectories(run: Run, arrays: Mapping[str, Array]) -> NoReturn:
+    """Report the step along which two trajectories come closer by less than is claimed."""
+    ratios, budgets = run.step_ratios
+    i = int(np.argmax(ratios - budgets))
+    seen = [(float(ratios[i]), float(budgets[i]), "two states near the trajectory")]
+    table = run.gap_table
+    before, after = table[:-1, :-1], table[1:, 1:]
+    if before.size:
+        excess = after - run.lam * before
+        k, t = (int(j) for j in np.unravel_index(int(np.argmax(excess)), excess.shape))
+        if before[k, t] > 0:
+            budget = 2 * run.local_error / before[k, t]
+            where = f"the recurrent state and its {k}-step counterpart, at input {t + 1}"
+            seen.append((float(after[k, t] / before[k, t]), float(budget), where))
+    measured, budget, where = max(seen, key=lambda item: item[0] - item[1])
+    verdict = judge(
+        "contractive",
+        _claimed,
+        Kind.UPPER,
+        Observation(measured=np.array([measured]), budget=budget, arguments={"factor": run.lam}),
+        label=run.of.label,
+    )
+    _refute(
+        f"the runs contradict lam={run.lam!r} in {run.norm}: one step multiplies the distance of "
+        f"{where} of {run.of.label} by {measured!r}",
+        verdict,
+        arrays,
+        "check_contraction with more trials, a larger factor, or another norm",
+    )
+
+
+def _refute(headline: str, verdict: Verdict, arrays: Mapping[str, Array], advice: str) -> NoReturn:
+    _fail(headline, verdict.measured, verdict.budget, arrays, advice, bound=verdict.bound)
+
+
+def _fail(
+    headline: str,
+    measured: float,
+    budget: float,
+    arrays: Mapping[str, Array],
+    advice: str,
+    *,
+    bound: float = 0.0,
+) -> NoReturn:
+    """Raise with what was compared, what reproduces it, and what to try."""
+    raise AssertionError(
+        f"{headline}\n  measured  {measured!r}\n  bound     {bound!r}\n"
+        f"  budget    {budget!r}  (derived rounding)\n{_lines(arrays)}\n  try       {advice}"
+    )
+
+
+def _lines(arrays: Mapping[str, Array]) -> str:
+    """Return one line an array, exact to the last digit, long ones shortened in the middle."""
+    with np.printoptions(precision=17, floatmode="unique", threshold=24, edgeitems=3, linewidth=88):
+        lines = [f"{name} = {value!r}" for name, value in arrays.items()]
+    return "\n".join("  " + line.replace("\n", "\n  ") for line in lines)
