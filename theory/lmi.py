@@ -101,6 +101,8 @@ def factors(problem: Problem, B: Array, r: float) -> Factors | None:
     the A_j tend to zero quadratically.
     """
     n = len(B)
+    if not (1e-150 < r < 1e150 and np.isfinite(B).all()):
+        return None
     A = (2.0 / r) * problem.center[:, None] * B
     H = 2.0 * np.eye(n)
     if np.any(problem.product):
@@ -129,7 +131,7 @@ def factors(problem: Problem, B: Array, r: float) -> Factors | None:
     return Factors(H=H, A=A, Z=0.5 * (Z + Z.T), Y=0.5 * (Y + Y.T))
 
 
-def _sum_of_powers(T: Array, V: Array) -> Array:
+def sum_of_powers(T: Array, V: Array) -> Array:
     """Return V + T V T^T + T^2 V T^2T + ... by doubling."""
     total, power = V, T
     for _ in range(60):
@@ -164,14 +166,14 @@ def _barrier(problem: Problem, x: Array, s: float) -> tuple[float, Array, float]
     if L is None:
         return None
     T = cho_solve((L, True), found.A, check_finite=False)
-    N = _sum_of_powers(T, cho_solve((L, True), np.eye(len(B)), check_finite=False))
+    N = sum_of_powers(T, cho_solve((L, True), np.eye(len(B)), check_finite=False))
     half = _cholesky(N)
     if half is None:
         return None
     V = cho_solve((half, True), np.eye(len(B)), check_finite=False)
     value = 2.0 * float(np.sum(np.log(np.diag(half))))
     if np.any(T):
-        K, J = _sum_of_powers(T, N), _sum_of_powers(T.T, V)
+        K, J = sum_of_powers(T, N), sum_of_powers(T.T, V)
         R = K + N @ (J - V) @ N
         S = K @ T.T + N @ T.T @ J @ N
     else:
@@ -193,11 +195,14 @@ def _barrier(problem: Problem, x: Array, s: float) -> tuple[float, Array, float]
 Smooth = Callable[[Array], tuple[float, Array] | None]
 
 
-def minimise(function: Smooth, start: Array, *, steps: int, gradient: float, memory: int = 30) -> Array:
+def minimise(
+    function: Smooth, start: Array, *, steps: int, gradient: float, gain: float, memory: int = 30
+) -> Array:
     """Return a point of smaller value, by limited-memory BFGS with a weak Wolfe line search.
 
     The function may be undefined (None) outside an open set; the search shortens its step there.
-    It stops when the gradient has a smaller norm than `gradient`.
+    It stops when the gradient has a smaller norm than `gradient`, or the last ten steps together
+    gained less than `gain`.
     """
     x = start
     here = function(x)
@@ -205,8 +210,11 @@ def minimise(function: Smooth, start: Array, *, steps: int, gradient: float, mem
         return x
     f, g = here
     pairs: list[tuple[Array, Array, float]] = []
+    values = [f]
     for _ in range(steps):
-        if not float(np.linalg.norm(g)) > gradient:
+        if not float(np.linalg.norm(g)) > gradient or (
+            len(values) > 10 and values[-11] - values[-1] < gain
+        ):
             break
         p = -g
         alphas = []
@@ -226,7 +234,7 @@ def minimise(function: Smooth, start: Array, *, steps: int, gradient: float, mem
             pairs, p, slope = [], -g, -float(g @ g)
         low, high, t = 0.0, math.inf, 1.0
         accepted = None
-        for _ in range(40):
+        for _ in range(24):
             trial = function(x + t * p)
             if trial is None or not trial[0] <= f + 1e-4 * t * slope:
                 high = t
@@ -241,6 +249,7 @@ def minimise(function: Smooth, start: Array, *, steps: int, gradient: float, mem
         t, (f_new, g_new) = accepted
         ds, dg = t * p, g_new - g
         x, f, g = x + ds, f_new, g_new
+        values.append(f)
         curvature = float(ds @ dg)
         if curvature > 1e-12 * float(np.linalg.norm(ds) * np.linalg.norm(dg)):
             pairs = [*pairs[-(memory - 1) :], (ds, dg, 1.0 / curvature)]
@@ -275,7 +284,7 @@ def best_weights(
     point = np.append(start, math.log(level))
     t = 4.0 * n
     while True:
-        point = minimise(objective(t), point, steps=steps, gradient=0.05 * n / t)
+        point = minimise(objective(t), point, steps=steps, gradient=0.05 * n / t, gain=0.02 / SHARPNESS)
         if t >= sharpness * n:
             break
         t = min(8.0 * t, sharpness * n)
@@ -485,7 +494,7 @@ def cheaper(problem: Problem, start: Candidate, *, steps: int = 150) -> Candidat
     point = np.concatenate([(start.P * scale)[lower], np.log(start.q * scale), [math.log(kappa)]])
     t = float(n)
     while t <= 300.0 * n:
-        point = minimise(objective(t), point, steps=steps, gradient=0.02 * n / t, memory=40)
+        point = minimise(objective(t), point, steps=steps, gradient=0.02 * n / t, gain=1e-4, memory=40)
         t *= 6.0
     P, q, _ = unpack(point)
     return Candidate(P=P, q=q, r=r)
