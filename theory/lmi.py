@@ -1,7 +1,7 @@
 r"""Candidates for the incremental matrix inequality: weights D, a level r and a Gram matrix P.
 
-Main names: `Problem`, `Candidate`, `candidate`, `best_weights`, `numerical_radius`, `least_level`,
-`gram_at`, `cheaper`.
+Main names: `Problem`, `Candidate`, `best_weights`, `least_level`, `gram_at`,
+`cheaper`.
 
 Nothing here is trusted: `theory.rigor.lmi_holds` decides.  With slopes in [alpha_i, beta_i],
 
@@ -292,103 +292,38 @@ def best_weights(
     return x, math.exp(float(point[n]))
 
 
-def numerical_radius(A: Array, *, angles: int = 24) -> float:
-    r"""Return max over unit vectors of |v* A v|, from below, to about half the digits.
+def radius_below(problem: Problem, B: Array) -> float:
+    """Return a number below the least level for slopes in [0, beta], usually within a few percent.
 
-    The largest eigenvalue of H(t) = (e^it A + e^-it A^T) / 2 has several local maxima in t; those of
-    a grid on [0, pi] (A is real, so the rest is symmetric) are climbed by t <- -arg(v* A v), which
-    never descends: |v* A v| is the value at the new angle of the old vector.
+    The numerical radius of M = 2 C B is at least the norms of its symmetric and its skew part.
     """
-    n = len(A)
-    scale = float(np.max(np.abs(A), initial=0.0))
-    if scale == 0.0:
-        return 0.0
-    A = A / scale
-    top = _top_by_lanczos if n > 160 else _top_by_eigh
-    grid = np.linspace(0.0, math.pi, angles)
-    start: Array | None = None
-    found = []
-    for t in grid:
-        value, v = top(A, float(t), start)
-        start = v
-        found.append((value, v))
-    values = np.array([value for value, _ in found])
-    padded = np.concatenate([[-math.inf], values, [-math.inf]])
-    peaks = np.flatnonzero((padded[1:-1] >= padded[:-2]) & (padded[1:-1] >= padded[2:]))
-    best = float(np.max(values))
-    for i in peaks[np.argsort(-values[peaks])][:4]:
-        value, v = found[i]
-        for _ in range(60):
-            z = complex(np.vdot(v, A @ v))
-            if z == 0:
-                break
-            higher, v = top(A, -float(np.angle(z)), v)
-            gain, value = higher - value, max(higher, value)
-            if gain <= 1e-9 * abs(value):
-                break
-        best = max(best, value)
-    return best * scale
+    M = 2.0 * problem.center[:, None] * B
+    symmetric = np.linalg.eigvalsh(0.5 * (M + M.T))
+    skew = np.linalg.eigvalsh(0.5j * (M - M.T))
+    return float(max(abs(symmetric[0]), abs(symmetric[-1]), abs(skew[-1])))
 
 
-def _top_by_eigh(A: Array, t: float, start: Array | None) -> tuple[float, Array]:  # noqa: ARG001
-    """Return the largest eigenvalue of H(t) and its vector."""
-    turn = complex(math.cos(t), math.sin(t))
-    half = 0.5 * turn * A
-    values, vectors = np.linalg.eigh(half + half.conj().T)
-    return float(values[-1]), vectors[:, -1]
-
-
-def _top_by_lanczos(A: Array, t: float, start: Array | None) -> tuple[float, Array]:
-    """Return the same for large A, by products with A only."""
-    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
-
-    n = len(A)
-    turn = complex(math.cos(t), math.sin(t))
-    T = np.ascontiguousarray(A.T)
-
-    def product(v: Array) -> Array:
-        pair = np.ascontiguousarray(np.stack([v.real.ravel(), v.imag.ravel()], axis=1))
-        forward, backward = A @ pair, T @ pair
-        result: Array = 0.5 * (
-            turn * (forward[:, 0] + 1j * forward[:, 1])
-            + turn.conjugate() * (backward[:, 0] + 1j * backward[:, 1])
-        )
-        return result
-
-    operator = LinearOperator((n, n), matvec=product, dtype=np.complex128)
-    first = np.ones(n, dtype=np.complex128) if start is None else start
-    try:
-        values, vectors = eigsh(operator, k=1, which="LA", v0=first, tol=1e-7, ncv=min(n, 40))
-    except ArpackNoConvergence:
-        return _top_by_eigh(A, t, None)
-    return float(values[-1]), vectors[:, -1]
-
-
-def least_level(problem: Problem, x: Array, high: float, *, tol: float = 1e-6) -> float | None:
+def least_level(problem: Problem, x: Array, guess: float, *, tol: float = 1e-6) -> float | None:
     """Return a level that D = diag(exp(x)) reaches, within about `tol` of the least; None if none.
 
-    `high` is where the search begins; it need not suffice.
+    `guess` is where the search begins; cyclic reduction decides on which side the least level lies.
     """
     B = problem.scaled(x)
-    if not np.any(problem.product):
-        r = numerical_radius(2.0 * problem.center[:, None] * B)
-        slack = tol / 4
-        while slack < 1.0:
-            if factors(problem, B, r * (1.0 + slack)) is not None:
-                return r * (1.0 + slack)
-            slack *= 4.0
+    low, high, step = 0.0, guess, 1e-3
+    if not (np.isfinite(B).all() and guess > 0):
+        return None
     while factors(problem, B, high) is None:
-        high *= 1.25
-        if not high < 1e300:
+        low, high, step = high, high * (1.0 + step), 2.0 * step
+        if not high < 1e150:
             return None
-    low, step = high, 1e-3
-    while True:
-        low = high * (1.0 - step)
-        if factors(problem, B, low) is None:
-            break
-        high, step = low, min(2.0 * step, 0.5)
-        if high < 1e-300:
-            return None
+    while low == 0.0:
+        trial, step = high * (1.0 - step), min(2.0 * step, 0.5)
+        if trial < 1e-150:
+            return high
+        if factors(problem, B, trial) is None:
+            low = trial
+        else:
+            high = trial
     while high - low > tol * high:
         middle = 0.5 * (low + high)
         low, high = (low, middle) if factors(problem, B, middle) is not None else (middle, high)

@@ -91,6 +91,11 @@ def _norm_level(problem: lmi.Problem, x: Array) -> float:
     return slope * float(np.linalg.norm(problem.scaled(x), 2)) * 1.001
 
 
+def _tolerance(n: int) -> float:
+    """Return how near the least level is sought: each halving is a cyclic reduction more."""
+    return 1e-6 if n <= 256 else 2e-5
+
+
 def by_numerical_radius(form: Affine) -> Contraction | None:
     """Return the contraction for Q = I; for slopes in [0, 1] the rate is the numerical radius."""
     prepared = _prepared(form)
@@ -98,7 +103,10 @@ def by_numerical_radius(form: Affine) -> Contraction | None:
         return None
     problem, size = prepared
     x = np.zeros(problem.size)
-    level = lmi.least_level(problem, x, _norm_level(problem, x))
+    guess = _norm_level(problem, x)
+    if not np.any(problem.product):
+        guess = max(lmi.radius_below(problem, problem.W), 2.0**-30 * guess)
+    level = lmi.least_level(problem, x, guess, tol=_tolerance(problem.size))
     return None if level is None else _certify_at(form, problem, size, x, level)
 
 
@@ -131,7 +139,7 @@ def by_incremental_lmi(form: Affine) -> Contraction | None:
     if found is None:
         return None
     x, level = found
-    best = lmi.least_level(problem, x, level)
+    best = lmi.least_level(problem, x, level, tol=_tolerance(problem.size))
     certificate = None if best is None else _certify_at(form, problem, size, x, best)
     if certificate is None:
         # weights too unequal for double precision: pull them together
