@@ -1,7 +1,6 @@
 r"""Candidates for the incremental matrix inequality: weights D, a level r and a Gram matrix P.
 
-Main names: `Problem`, `Candidate`, `best_weights`, `least_level`, `gram_at`,
-`cheaper`.
+Main names: `Problem`, `Candidate`, `best_weights`, `least_level`, `gram_at`, `cheaper`.
 
 Nothing here is trusted: `theory.rigor.lmi_holds` decides.  With slopes in [alpha_i, beta_i],
 
@@ -11,19 +10,21 @@ the inequality has a solution P, Q = D**2 at the level r iff
 
     M(z) = 2 I + (2 / r^2) B^T G B - z A - A^T / z >= 0  for all |z| = 1,   A = (2 / r) C B
 
-(the operator Fejer-Riesz theorem; for slopes in [0, 1] it is Ando's theorem, and the least such r is
-the numerical radius of B).  At a level where M > 0 there is a factorisation
+(the operator Fejer-Riesz theorem; for slopes in [0, 1] it is Ando's theorem, and the least such r
+is the numerical radius of B).  At a level where M > 0 there is a factorisation
 
     M(z) = (I - A^T Z^-1 / z) Z (I - z Z^-1 A),   Z + A^T Z^-1 A = 2 I + (2 / r^2) B^T G B =: H,
 
 whose largest Z is found by cyclic reduction (B. Meini, *Efficient computation of the extreme
 solutions of X + A* X^-1 A = Q*, Mathematics of Computation 71, 2002), and 2 I - Z is the smallest
-solution X = D^-1 P D^-1.  The least level over D is found by following, for growing t, the minimum of
+solution X = D^-1 P D^-1.  The least level over D is found by following, for growing t, the minimum
+of
 
     t log r + log det N,   N = mean over |z| = 1 of M(z)^-1,
 
-which is smooth, tends to infinity where M touches singularity at any angle, sees all angles at once and costs a few dozen real matrix products.  The sets
-{log D : level r suffices} are convex (three lines theorem), so there are no other local minima.
+which is smooth, tends to infinity where M touches singularity at any angle, and costs a few dozen
+real matrix products.  The sets {log D : level r suffices} are convex (three lines theorem), so
+there are no other local minima.
 """
 
 from __future__ import annotations
@@ -284,7 +285,9 @@ def best_weights(
     point = np.append(start, math.log(level))
     t = 4.0 * n
     while True:
-        point = minimise(objective(t), point, steps=steps, gradient=0.05 * n / t, gain=0.02 / SHARPNESS)
+        point = minimise(
+            objective(t), point, steps=steps, gradient=0.05 * n / t, gain=0.02 / SHARPNESS
+        )
         if t >= sharpness * n:
             break
         t = min(8.0 * t, sharpness * n)
@@ -412,12 +415,12 @@ def cheaper(problem: Problem, start: Candidate, *, steps: int = 150) -> Candidat
                     return None
                 total -= 2.0 * float(np.sum(np.log(np.diag(L))))
                 inverses.append(cho_solve((L, True), np.eye(len(L)), check_finite=False))
-            I, low, high = inverses
-            gP = -(r * r * I[:n, :n] - I[n:, n:] + low - high)
+            block, low, high = inverses
+            gP = -(r * r * block[:n, :n] - block[n:, n:] + low - high)
             gq = -(
-                2.0 * G * np.einsum("ij,jk,ik->i", W, I[:n, :n], W, optimize=True)
-                - 2.0 * S * np.einsum("ij,ji->i", W, I[:n, n:])
-                + 2.0 * np.diag(I[n:, n:])
+                2.0 * G * np.einsum("ij,jk,ik->i", W, block[:n, :n], W, optimize=True)
+                - 2.0 * S * np.einsum("ij,ji->i", W, block[:n, n:])
+                + 2.0 * np.diag(block[n:, n:])
             )
             gk = t - k * float(np.trace(high))
             gP = gP + np.tril(gP, -1)  # an entry off the diagonal stands for two
@@ -429,7 +432,9 @@ def cheaper(problem: Problem, start: Candidate, *, steps: int = 150) -> Candidat
     point = np.concatenate([(start.P * scale)[lower], np.log(start.q * scale), [math.log(kappa)]])
     t = float(n)
     while t <= 300.0 * n:
-        point = minimise(objective(t), point, steps=steps, gradient=0.02 * n / t, gain=1e-4, memory=40)
+        point = minimise(
+            objective(t), point, steps=steps, gradient=0.02 * n / t, gain=1e-4, memory=40
+        )
         t *= 6.0
     P, q, _ = unpack(point)
     return Candidate(P=P, q=q, r=r)

@@ -145,7 +145,9 @@ def by_incremental_lmi(form: Affine) -> Contraction | None:
         # weights too unequal for double precision: pull them together
         for share in (0.75, 0.5, 0.25):
             best = lmi.least_level(problem, share * x, _norm_level(problem, share * x))
-            certificate = None if best is None else _certify_at(form, problem, size, share * x, best)
+            certificate = (
+                None if best is None else _certify_at(form, problem, size, share * x, best)
+            )
             if certificate is not None:
                 break
     return certificate
@@ -183,7 +185,7 @@ def by_diagonal(form: Affine) -> Contraction | None:
 
 
 def _stein(A: Array, r: float) -> Array | None:
-    """Return P = sum of (A^T / r)^j (A / r)^j, so that A^T P A = r^2 (P - I); None if it diverges."""
+    """Return P = sum of (A^T / r)^j (A / r)^j, with A^T P A = r^2 (P - I); None if it diverges."""
     with np.errstate(over="ignore", invalid="ignore"):
         P = lmi.sum_of_powers((A / r).T, np.eye(len(A)))
     return 0.5 * (P + P.T) if np.isfinite(P).all() else None
@@ -232,7 +234,9 @@ def by_lyapunov(form: Affine) -> Contraction | None:
     return best
 
 
-def trade_offs(form: Affine, sharpest: Contraction | None, *, count: int = 6) -> Iterator[Contraction]:
+def trade_offs(
+    form: Affine, sharpest: Contraction | None, *, count: int = 6
+) -> Iterator[Contraction]:
     r"""Yield contractions of larger rate and smaller condition number.
 
     Between the rate of `sharpest` and the smaller of 1 and |W|_2 slope, on a geometric grid, with
