@@ -76,7 +76,7 @@ def _floor(form: Affine) -> float:
     return form.rho.lipschitz * max(radius, corner)
 
 
-def _tried(recurrent: Map, effort: int) -> dict[str, Contraction]:
+def tried(recurrent: Map, effort: int) -> dict[str, Contraction]:
     """Return what the methods of an effort certify, without those that cannot matter."""
     found: dict[str, Contraction] = {}
     form, n = recurrent.affine(), recurrent.state_dim
@@ -161,7 +161,7 @@ def contraction(
         return _by_norm(norm)(recurrent)
     if method == "auto":
         # of equal factors the first is kept, and unweighted norms come first
-        return min(_tried(recurrent, effort).values(), key=lambda c: c.lam, default=None)
+        return min(tried(recurrent, effort).values(), key=lambda c: c.lam, default=None)
     if method not in METHODS:
         known = ", ".join(["auto", *METHODS])
         raise ValueError(f"method {method!r} is not known, needed one of: {known}")

@@ -377,7 +377,7 @@ def starting_weights(W: Array) -> Array:
     return np.asarray(x - np.mean(x))
 
 
-def cheaper(problem: Problem, start: Candidate, *, steps: int = 150) -> Candidate:
+def cheaper(problem: Problem, start: Candidate, *, steps: int = 80) -> Candidate:
     r"""Return a candidate at the same level whose P has a smaller condition number.
 
     For growing t, minimises  t log kappa - log det(P - I) - log det(kappa I - P) - log det(block)
@@ -430,11 +430,13 @@ def cheaper(problem: Problem, start: Candidate, *, steps: int = 150) -> Candidat
         return function
 
     point = np.concatenate([(start.P * scale)[lower], np.log(start.q * scale), [math.log(kappa)]])
-    t = float(n)
-    while t <= 300.0 * n:
+    # enlarging P, q and kappa together by a factor s changes the four terms by t log s - 4 n log s,
+    # so that t must exceed 4 n
+    t = 16.0 * n
+    while t <= 500.0 * n:
         point = minimise(
-            objective(t), point, steps=steps, gradient=0.02 * n / t, gain=1e-4, memory=40
+            objective(t), point, steps=steps, gradient=0.02 * n / t, gain=1e-3, memory=40
         )
-        t *= 6.0
+        t *= 5.0
     P, q, _ = unpack(point)
     return Candidate(P=P, q=q, r=r)

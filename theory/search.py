@@ -27,6 +27,9 @@ from theory.typing import Array
 #: Margins above the least level, tried in turn until the trusted check accepts.
 MARGINS = tuple(2.0**-e for e in range(21, 1, -2))
 
+#: Up to this dimension a Gram matrix of least condition number is searched for, n^2 / 2 unknowns.
+DENSE = 32
+
 #: A Gram matrix with a larger condition number is of no use: its root enters every bound.
 LARGEST_CONDITION = 2.0**44
 
@@ -235,12 +238,12 @@ def by_lyapunov(form: Affine) -> Contraction | None:
 
 
 def trade_offs(
-    form: Affine, sharpest: Contraction | None, *, count: int = 6
+    form: Affine, sharpest: Contraction | None, *, count: int = 4
 ) -> Iterator[Contraction]:
     r"""Yield contractions of larger rate and smaller condition number.
 
-    Between the rate of `sharpest` and the smaller of 1 and |W|_2 slope, on a geometric grid, with
-    weights pulled towards equality as far as each rate allows.
+    Between the rate of `sharpest` and the smaller of 1 and |W|_2 slope, on a grid that is denser near
+    the former (the best choice for small errors), with weights pulled towards equality as far as each rate allows.
     """
     n = len(form.W)
     zero = np.zeros(n)
@@ -250,7 +253,7 @@ def trade_offs(
             return
         end = min(_norm_level(problem_of(form), zero), 1.0)
         for j in range(1, count + 1):
-            found = lyapunov_at(form, start.lam * (end / start.lam) ** (j / (count + 1)))
+            found = lyapunov_at(form, start.lam * (end / start.lam) ** ((j / (count + 1)) ** 2))
             if found is not None:
                 yield found
         return
@@ -264,7 +267,7 @@ def trade_offs(
     x = 0.5 * np.log(q / float(np.exp(np.mean(np.log(q)))))
     end = min(_norm_level(problem, zero) * size, 1.0 - 1e-9)
     for j in range(1, count + 1):
-        r = sharpest.lam * (end / sharpest.lam) ** (j / (count + 1)) / size
+        r = sharpest.lam * (end / sharpest.lam) ** ((j / (count + 1)) ** 2) / size
         # log level is convex along the path s x, so the shares that reach r are an interval up to 1
         low, high = 0.0, 1.0
         for _ in range(12):
@@ -274,11 +277,8 @@ def trade_offs(
         candidate = lmi.gram_at(problem, high * x, r)
         if candidate is None:
             continue
-        plain = _accepted(form, lmi.Candidate(P=candidate.P, q=candidate.q, r=r * size))
-        if plain is not None:
-            yield plain
-        if n <= 64:
-            better = lmi.cheaper(problem, candidate)
-            found = _accepted(form, lmi.Candidate(P=better.P, q=better.q, r=r * size))
-            if found is not None:
-                yield found
+        if n <= DENSE:
+            candidate = lmi.cheaper(problem, candidate)
+        found = _accepted(form, lmi.Candidate(P=candidate.P, q=candidate.q, r=r * size))
+        if found is not None:
+            yield found
