@@ -54,16 +54,16 @@ def _report(theorems: list[Proof], facts: list[FactProof]) -> int:
     table = Table(title="Proofs")
     table.add_column("name", no_wrap=True)
     table.add_column("kind")
-    for kind in StepKind:
-        table.add_column(kind.value, justify="right")
+    for column in StepKind:
+        table.add_column(column.value, justify="right")
     table.add_column("ok")
     everything: list[Proof | FactProof] = [*theorems, *facts]
     for proof in everything:
         named = proof.theorem if isinstance(proof, Proof) else proof.activation
         kind = proof.theorem.kind.value if isinstance(proof, Proof) else "facts"
-        numbers = [str(proof.count(step_kind)) for step_kind in StepKind]
+        numbers = [str(proof.count(column)) for column in StepKind]
         table.add_row(named.name, kind, *numbers, "yes" if proof.ok else "NO")
-    totals = [str(sum(proof.count(kind) for proof in everything)) for kind in StepKind]
+    totals = [str(sum(proof.count(column) for proof in everything)) for column in StepKind]
     table.add_section()
     table.add_row("all", "", *totals, "yes" if _status(everything) == 0 else "NO")
     Console().print(table)

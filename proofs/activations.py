@@ -14,9 +14,9 @@ pieces, and a secant slope is a mean of the slopes of the pieces, weighted by le
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from typing import final
 
 import sympy as sp
@@ -88,7 +88,7 @@ def prove(rho: Activation) -> FactProof:
     )
 
 
-# what all have in common ---------------------------------------------------------------------------
+# what all have in common --------------------------------------------------------------------------
 
 
 def _common(rho: Activation, definition: Expr) -> Iterator[Step]:
@@ -121,7 +121,7 @@ def _stored_outward(label: str, stored: float, exact: Expr) -> Step:
     return check(f"{label}: {exact} is stored as {stored!r}, rounded outward", decided)
 
 
-# smooth: quotients of polynomials in s --------------------------------------------------------------
+# smooth: quotients of polynomials in s ------------------------------------------------------------
 
 
 @final
@@ -242,7 +242,7 @@ class _Pieces:
     @property
     def definition(self) -> Expr:
         return sp.Piecewise(
-            *((m * _A + c, _A < x) for (m, c), x in zip(self.lines, self.knots, strict=False)),
+            *((m * _A + c, x > _A) for (m, c), x in zip(self.lines, self.knots, strict=False)),
             (self.lines[-1][0] * _A + self.lines[-1][1], True),
         )
 
@@ -288,7 +288,7 @@ def _piecewise(rho: Activation, what: _Pieces) -> Iterator[Step]:
     yield check_at_most("largest secant slope, times length", rise, high * run)
     yield check_equal("largest slope, attained on a piece", sp.Max(*slopes), high)
 
-    bends = any(m != n for m, n in zip(slopes, slopes[1:], strict=False))
+    bends = any(m != n for m, n in pairwise(slopes))
     curvature = sp.oo if bends else sp.Integer(0)
     words = "one-sided derivatives differ at a knot" if bends else "linear"
     yield _stored_outward(f"curvature ({words})", rho.curvature, curvature)

@@ -17,7 +17,7 @@ def prove(formula: Formula = CONTEXT_LENGTH.formula) -> Proof:
     proof = begin(CONTEXT_LENGTH, formula)
     lam, k, j, i, m, drive, lipschitz, eps = symbols("lam k j i m drive lipschitz eps")
     n, t = k + m, k + m + j
-    outputs = proof.letter("y", "|y_t - y_t^n| with n = k + m inputs seen and t = n + j")
+    outputs = proof.letter("y", "|y_t - y_t^n|, n = k + m inputs seen, t = n + j; 0 for shorter t")
     gap = proof.letter("e", "|h_t - h_t^n|")
 
     def bound(count: Expr, past: Expr) -> Expr:

@@ -47,10 +47,12 @@ def _is_opaque(e: Expr) -> bool:
 
 def is_zero(expr: Expr) -> bool:
     """Decide whether `expr` is identically zero."""
-    numerator, _ = sp.fraction(sp.together(_rational(expr)))
-    if sp.expand(numerator) == 0:
-        return True
-    return bool(sp.simplify(expr) == 0)
+    return _vanishes(_rational(expr)) or bool(sp.simplify(expr) == 0)
+
+
+def _vanishes(quotient: Expr) -> bool:
+    numerator, _ = sp.fraction(sp.together(quotient))
+    return bool(sp.expand(numerator) == 0)
 
 
 def is_nonnegative(expr: Expr) -> bool:
@@ -59,10 +61,10 @@ def is_nonnegative(expr: Expr) -> bool:
     Factors numerator and denominator.  A factor is settled when it occurs an even number of times,
     or when, with intervals put into letters without upper end, all its coefficients have one sign.
     """
-    expr = sp.sympify(expr)
-    if is_zero(expr):
+    quotient = _rational(expr)
+    if _vanishes(quotient):
         return True
-    reduced = sp.cancel(sp.together(_rational(expr).subs(UNIT_INTERVAL)))
+    reduced = sp.cancel(sp.together(quotient.subs(UNIT_INTERVAL)))
     numerator, denominator = sp.fraction(reduced)
     above, below = _sign(numerator), _sign(denominator)
     return above * below == 1 and _has_no_zero(denominator)
@@ -100,12 +102,15 @@ def _sign_by_coefficients(factor: Expr) -> int:
 
 
 def _has_no_zero(polynomial: Expr) -> bool:
-    """Decide whether a polynomial has no zero: each factor has one sign and a term that is not 0."""
+    """Decide whether a polynomial has no zero: factors of one sign, each with a positive term."""
     for factor, _ in sp.factor_list(polynomial)[1]:
         letters = sorted(factor.free_symbols, key=str)
         terms = sp.Poly(factor, *letters).terms()
         stays = any(
-            all(power == 0 or letter.is_positive for letter, power in zip(letters, powers))
+            all(
+                power == 0 or letter.is_positive
+                for letter, power in zip(letters, powers, strict=True)
+            )
             for powers, _ in terms
         )
         if _sign_by_coefficients(factor) == 0 or not stays:

@@ -47,7 +47,7 @@ def counts(proof: Proof | FactProof) -> str:
     return "/".join(str(proof.count(kind)) for kind in StepKind)
 
 
-# terminal -------------------------------------------------------------------------------------------
+# terminal -----------------------------------------------------------------------------------------
 
 
 def as_text(proof: Proof | FactProof) -> str:
@@ -91,7 +91,7 @@ def _step_lines(number: int, step: Step) -> Iterable[str]:
         yield f"{'':14s}{step.relation}"
 
 
-# LaTeX ----------------------------------------------------------------------------------------------
+# LaTeX --------------------------------------------------------------------------------------------
 
 
 def latex_statement(theorem: Theorem) -> str:
@@ -151,7 +151,7 @@ def _latex_step(step: Step) -> str:
 def _math(expr: Expr) -> str:
     expr = sp.sympify(expr)
     names = {s: _LETTERS.get(str(s), _upright(str(s))) for s in expr.free_symbols}
-    return str(sp.latex(expr, symbol_names=names))
+    return str(sp.latex(expr, symbol_names=names, mul_symbol=r" \, "))
 
 
 def _upright(name: str) -> str:
@@ -164,7 +164,7 @@ def _prose(text: str) -> str:
     return "".join(_ESCAPES.get(character, character) for character in text)
 
 
-# README ---------------------------------------------------------------------------------------------
+# README -------------------------------------------------------------------------------------------
 
 
 def as_markdown(proofs: Iterable[Proof]) -> str:

@@ -47,7 +47,15 @@ class Relation:
     equation: bool = False
 
     def __str__(self) -> str:
-        return f"{self.left} {'==' if self.equation else '<='} {self.right}"
+        sign = "==" if self.equation else "<="
+        return f"{_plain(self.left)} {sign} {_plain(self.right)}"
+
+
+def _plain(expr: Expr) -> str:
+    if isinstance(expr, sp.Limit):
+        inside, variable, point, _ = expr.args
+        return f"limit of {inside} as {variable} -> {point}"
+    return str(expr)
 
 
 def at_most(left: Expr, right: Expr) -> Relation:
@@ -178,7 +186,7 @@ class Proof:
                 f"needed {self.theorem.symbols}"
             )
 
-    # letters -------------------------------------------------------------------------------------
+    # letters --------------------------------------------------------------------------------------
 
     def letter(self, name: str, meaning: str, *, positive: bool = False) -> Expr:
         """Introduce a quantity that is nonnegative, or positive."""
@@ -200,7 +208,7 @@ class Proof:
         """Return the formula, called on the letters with some of them changed."""
         return sp.sympify(self.formula(**{**self.arguments, **changes}))
 
-    # assumed and cited ---------------------------------------------------------------------------
+    # assumed and cited ----------------------------------------------------------------------------
 
     def assume(
         self,
@@ -244,7 +252,7 @@ class Proof:
         """Use a classical fact."""
         return self._add(cite(fact, reference, relation))
 
-    # checked -------------------------------------------------------------------------------------
+    # checked --------------------------------------------------------------------------------------
 
     def at(self, fact: Fact, **times: Expr) -> Fact:
         """Read a relation, which holds at all times, at the given ones.
@@ -279,7 +287,7 @@ class Proof:
         base: Using,
         step: Callable[[Fact], Using],
     ) -> Fact:
-        """Prove a relation for all times: at 0, and at t + 1 from the hypothesis that it holds at t.
+        """Prove a relation for all times: at 0, and at t + 1 from the hypothesis at t.
 
         Parameters
         ----------
@@ -376,7 +384,7 @@ class Proof:
         inherited = own & {a.name for a in theorem.assumes}
         return self._add(_checked(label, ok, relation), frozenset(inherited))
 
-    # conclusion ----------------------------------------------------------------------------------
+    # conclusion -----------------------------------------------------------------------------------
 
     def conclude(self, quantity: Expr, using: Using, *, times: Expr = 1) -> None:
         """Reach the theorem: times * formula bounds `quantity`, from above or from below."""
@@ -392,7 +400,13 @@ class Proof:
         self._conclusion = self.induct(label, relation, over=over, base=base, step=step)
 
     def _statement(self, quantity: Expr, times: Expr) -> Relation:
-        bound = sp.sympify(times) * self.bound()
+        # of a constant, or 0 times the formula, nothing would be said
+        introduced = {name.partition("(")[0] for name, _ in self.letters}
+        for said in (quantity,) if times == 1 else (quantity, times):
+            name = str(said).partition("(")[0]
+            if name not in introduced or not (said.is_Symbol or said.is_Function):
+                raise ValueError(f"the theorem is about a quantity, not about {said}")
+        bound = times * self.bound()
         if self.theorem.kind is Kind.LOWER:
             return at_most(bound, quantity)
         return at_most(quantity, bound)
@@ -410,7 +424,7 @@ class Proof:
         bound = self.bound(**arguments)
         return self.check_limit(f"approached by {witness}", value, variable, point, bound)
 
-    # verdict -------------------------------------------------------------------------------------
+    # verdict --------------------------------------------------------------------------------------
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -440,13 +454,13 @@ class Proof:
                 yield f"the conclusion does not rest on the assumption {assumption.name}"
         goal = self._conclusion.relation
         for step in self.steps:
-            if step.kind is not StepKind.CHECKED and step.relation is not None:
-                if step.relation.left == goal.left and step.relation.right == goal.right:
-                    yield f"the conclusion is a premise: {step.label}"
+            premise = step.relation if step.kind is not StepKind.CHECKED else None
+            if premise and premise.left == goal.left and premise.right == goal.right:
+                yield f"the conclusion is a premise: {step.label}"
         if self.theorem.kind is Kind.SHARP and not self._attained:
             yield "called sharp, but no witness attains the formula"
 
-    # the only rule -------------------------------------------------------------------------------
+    # the only rule --------------------------------------------------------------------------------
 
     def _combine(
         self, relation: Relation, using: Using, hypothesis: Fact | None = None
@@ -462,8 +476,9 @@ class Proof:
             # an inequality makes no equation
             ok = ok and (fact.relation.equation or not relation.equation)
         ok = ok and (is_zero(rest) if relation.equation else is_nonnegative(rest))
-        uses = tuple(sorted({fact.step for fact in using if fact.step}))
-        rests_on = frozenset[str]().union(*(fact.rests_on for fact in using))
+        used = [fact for fact, multiplier in using.items() if multiplier != 0]
+        uses = tuple(sorted({fact.step for fact in used if fact.step}))
+        rests_on = frozenset[str]().union(*(fact.rests_on for fact in used))
         return ok, uses, rests_on
 
     def _own(self, fact: Fact) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from proofs.steps import Proof, at_most, begin, equals, symbols
+from proofs.steps import NORM, Proof, at_most, begin, equals, symbols
 from theory.theorem import Formula
 from theory.theorems.assumptions import SCALAR_LINEAR
 from theory.theorems.state_gap_finite import STATE_GAP_FINITE
@@ -34,7 +34,7 @@ def prove(formula: Formula = WINDOW_ERROR.formula) -> Proof:
     above = proof.cite("a supremum bounds each", "definition of a supremum", at_most(high, worst))
     below = proof.cite("a supremum bounds each", "definition of a supremum", at_most(low, worst))
     triangle = proof.cite(
-        "triangle inequality, g being the same for both", "|a - b| <= |a - g| + |b - g|",
+        "triangle inequality, g being the same for both", NORM,
         at_most(outputs, high + low),
     )  # fmt: skip
 

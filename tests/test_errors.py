@@ -137,8 +137,6 @@ def test_matrices_that_are_not_numbers(call, name, value, message):
     ],
 )
 def test_vectors_that_do_not_fit(call, name, value, message):
-    if name == "h0" and "(2,)" in message.replace("\\", ""):
-        message = r"has shape \((3|0),\), needed \(2,\)"
     with pytest.raises(ValueError, match=rf"^{name} {message}"):
         call(value)
 

@@ -73,7 +73,8 @@ def _softplus(a: Array) -> Array:
 
 
 def _tanh_derivative(a: Array) -> Array:
-    z = np.exp(-2.0 * np.abs(a))
+    # e**-800 is 0 in doubles: the cut keeps 2 |a| from overflowing and changes nothing
+    z = np.exp(-2.0 * np.minimum(np.abs(a), 400.0))
     return 4.0 * z / np.square(1.0 + z)
 
 
@@ -129,7 +130,8 @@ def leaky_relu(leak: float = 0.01) -> Activation:
         curvature=0.0 if m == 1.0 else math.inf,
         at_zero=0.0,
         range=(0.0 if m <= 0 else -math.inf, math.inf),
-        function=lambda a: np.where(a >= 0, a, m * a),
+        # both branches are computed: the minimum keeps m * a from overflowing where it is not taken
+        function=lambda a: np.where(a >= 0, a, m * np.minimum(a, 0.0)),
         derivative=lambda a: np.where(a >= 0, 1.0, m),
     )
 

@@ -30,8 +30,8 @@ UNIT = 2.0**-53
 TINY = 2.0**-1074
 
 #: Assumed accuracy, in units of u, of the elementary functions of NumPy, Numba and libm (tanh, exp,
-#: log1p, sin, pow).  It is an assumption on libraries, not a theorem: a test measures at most 2.5 u
-#: against 80-digit arithmetic, and the factor covers other platforms.
+#: log1p, sin, pow) and of the kernels' own.  It is an assumption on libraries, not a theorem: tests
+#: measure at most 3.5 u against 80-digit arithmetic, and the rest covers other platforms.
 ELEMENTARY_UNITS = 8
 
 #: Smallest precision, in bits, at which `evaluate` works; it doubles until the answer is decided.

@@ -29,6 +29,7 @@ A test of the user's own function on every certified map:
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -63,6 +64,14 @@ _EMPTY_RANGE = "min_length={} exceeds max_length={}, needed min_length <= max_le
 _SHAPES = ("identity", "dense", "ones", "shift", "orthogonal", "rank one", "badly scaled")
 
 
+# strategies are values: those that are drawn from again and again are made once
+_DRAWN_FACTORS = st.sampled_from(_FACTORS) | st.floats(0.0, 1.0, exclude_max=True)
+_LEAKS = st.sampled_from((0.5, 0.125, -0.5, -1.5, 2.0)) | st.floats(-2.0, 2.0)
+_ACTIVATIONS = st.sampled_from(
+    (IDENTITY, *(rho for rho in ACTIVATIONS.values() if rho is not IDENTITY))
+) | _LEAKS.map(leaky_relu)
+
+
 def factors() -> st.SearchStrategy[float]:
     """Draw a contraction factor, 0 <= lam < 1; 0, 0.9999 and 1 - 2**-20 are frequent.
 
@@ -72,7 +81,7 @@ def factors() -> st.SearchStrategy[float]:
     >>> find(factors(), lambda lam: lam > 0.95)
     0.99
     """
-    return st.sampled_from(_FACTORS) | st.floats(0.0, 1.0, exclude_max=True)
+    return _DRAWN_FACTORS
 
 
 def activations() -> st.SearchStrategy[Activation]:
@@ -84,9 +93,7 @@ def activations() -> st.SearchStrategy[Activation]:
     >>> find(activations(), lambda rho: rho.lipschitz > 1).name
     'leaky_relu(-1.5)'
     """
-    leaks = st.sampled_from((0.5, 0.125, -0.5, -1.5, 2.0)) | st.floats(-2.0, 2.0)
-    first = (IDENTITY, *(rho for rho in ACTIVATIONS.values() if rho is not IDENTITY))
-    return st.sampled_from(first) | leaks.map(leaky_relu)
+    return _ACTIVATIONS
 
 
 def norms(dim: int, *, monotone: bool = False) -> st.SearchStrategy[Norm]:
@@ -111,6 +118,11 @@ def norms(dim: int, *, monotone: bool = False) -> st.SearchStrategy[Norm]:
     [[1.0, 1.0], [1.0, 2.0]]
     """
     check_count(at_least=1, dim=dim)
+    return _norms(int(dim), monotone)
+
+
+@cache
+def _norms(dim: int, monotone: bool) -> st.SearchStrategy[Norm]:
     weights = arrays(np.float64, dim, elements=st.sampled_from(_WEIGHTS))
     plain: tuple[Norm, ...] = (L2(), Linf(), L1())
     drawn: list[st.SearchStrategy[Norm]] = [
@@ -135,6 +147,7 @@ def _oblique_norms(draw: st.DrawFn, dim: int) -> Norm:
     return WeightedL2(L @ L.T)
 
 
+@cache
 def _entries(bound: float = 1.0) -> st.SearchStrategy[float]:
     """Draw a number of magnitude at most `bound`; zero and the simple ones are frequent."""
     # single-precision draws have no entries so small that scaling to a norm would overflow
@@ -142,8 +155,9 @@ def _entries(bound: float = 1.0) -> st.SearchStrategy[float]:
     return drawn if bound == 1.0 else drawn.map(lambda x: x * bound)
 
 
+@cache
 def _arrays(shape: int | tuple[int, ...], bound: float = 1.0) -> st.SearchStrategy[Array]:
-    return arrays(np.float64, shape, elements=_entries(bound))
+    return arrays(np.float64, shape, elements=_entries(bound), fill=st.just(0.0))
 
 
 def states(n: int, bound: float = 1.0) -> st.SearchStrategy[Array]:

@@ -9,6 +9,7 @@ import numpy as np
 from paired import paired
 
 from theory import VanillaRNN
+from theory.kernels import affine
 
 
 def main() -> None:
@@ -34,6 +35,25 @@ def main() -> None:
         print(
             f"  n = {n:3d}: {a * 1e3:8.2f} ms, loop {b * 1e3:8.2f} ms, ratio {ratio:6.2f}{target}"
         )
+    print("batches: time of the kernel, one sequence after another / time of a product a step")
+    chosen = affine.LARGE_STEP
+    for n in (8, 32, 64, 128, 256, 512):
+        recurrent = VanillaRNN(
+            rng.standard_normal((n, n)) * 0.9 / np.sqrt(n), rng.standard_normal((n, 8))
+        )
+        line = []
+        for batch in (1, 2, 4, 8, 16, 64):
+            X = rng.standard_normal((batch, 200, 8))
+
+            def run(least: int, recurrent=recurrent, X=X) -> None:
+                affine.LARGE_STEP = least
+                recurrent.simulate(X)
+
+            ratio = paired(lambda run=run: run(1), lambda run=run: run(10**9), 5)[2]
+            line.append(f"{batch}: {ratio:5.2f}{'*' if batch * n >= chosen else ' '}")
+        print(f"  n = {n:3d}  " + "  ".join(line))
+    affine.LARGE_STEP = chosen
+    print("  (* where the library chooses the product)")
 
 
 if __name__ == "__main__":

@@ -53,8 +53,8 @@ STANDS = (Outcome.HOLDS, Outcome.HOLDS_WITHIN_ROUNDING)
 LAMS = (0.0, 1e-3, 0.5, 0.99, 0.9999)
 
 #: The relative slack of a bound whose drive or start was rounded outward: the norm of a measured
-#: vector by 2 gamma(2 n + 6), and the rounding of a step by 2 gamma(n + m + 3) and 8 u for rho; with
-#: n, m <= 4 that is below 28 + 22 + 8 < 64 units, u = 2**-53, and one rounding to spare.
+#: vector by 2 gamma(2 n + 6), and the rounding of a step by 2 gamma(n + m + 3) and 8 u for rho;
+#: with n, m <= 4 that is below 28 + 22 + 8 < 64 units, u = 2**-53, and one rounding to spare.
 OUTWARD = 2.0**-46
 
 
@@ -301,8 +301,9 @@ def example_is_true(function):
 def statement_is_the_formula(theorem, seed=0):
     """Read the Statement line of the module back and compare it with `formula` at rationals."""
     module = sys.modules[theorem.formula.__module__]
-    line = re.search(r"^Statement +(.*)$", module.__doc__, re.MULTILINE)[1]
-    right = line.rpartition(f" {theorem.relation} ")[2].removesuffix(" * |h - g|")
+    field = re.search(r"^Statement +(.*?)^\S", module.__doc__, re.MULTILINE | re.DOTALL)[1]
+    right = " ".join(field.split()).rpartition(f" {theorem.relation} ")[2]
+    right = right.removesuffix(" * |h - g|")
     rng = np.random.default_rng(seed)
     for _ in range(5):
         arguments = {

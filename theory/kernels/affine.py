@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import numpy as np
 
+from theory.kernels.elementary import logistic_in_place, tanh_in_place
 from theory.kernels.jit import kernel
 from theory.maps.base import Affine
 from theory.typing import Array
 
-#: Below this state dimension a column-by-column product beats a BLAS call (measured crossover:
-#: about equal from 32 to 64, see tests/benchmarks).
-SMALL_DIM = 48
+#: Up to this state dimension a column-by-column product is as fast as a BLAS call or faster.
+SMALL_DIM = 64
 
-#: From this state dimension on, or from this many sequences on when the state is not small, NumPy's
-#: matrix products and vectorised activations beat the scalar loops of the kernel.
-LARGE_DIM = 128
-LARGE_BATCH = 8
+#: From this many state entries a step on (batch times n), one matrix product a step for the whole
+#: batch beats running the sequences one after another.  Measured: the ratio of the two crosses 1
+#: between 512 and 2048 for n from 32 to 512; tests/benchmarks/bench_simulation.py prints it.
+LARGE_STEP = 1024
 
 
 @kernel
@@ -26,8 +26,7 @@ def activate(code: int, leak: float, a: Array) -> None:
     """Overwrite `a`, (n,), with rho(a)."""
     n = a.shape[0]
     if code == 1:
-        for i in range(n):
-            a[i] = np.tanh(a[i])
+        tanh_in_place(a)
     elif code == 2:
         for i in range(n):
             a[i] = max(a[i], 0.0)
@@ -35,9 +34,7 @@ def activate(code: int, leak: float, a: Array) -> None:
         for i in range(n):
             a[i] = a[i] if a[i] >= 0.0 else leak * a[i]
     elif code == 4:
-        for i in range(n):
-            z = np.exp(-abs(a[i]))
-            a[i] = (1.0 if a[i] >= 0.0 else z) / (1.0 + z)
+        logistic_in_place(a)
     elif code == 5:
         for i in range(n):
             a[i] = max(a[i], 0.0) + np.log1p(np.exp(-abs(a[i])))
@@ -79,7 +76,7 @@ def run(form: Affine, terms: Array, h0: Array) -> Array:
     """Return the states (batch, T, n) from input terms (batch, T, n); overwrites `terms`."""
     batch, steps, n = terms.shape
     H = np.ascontiguousarray(terms)
-    if n >= LARGE_DIM or (n >= SMALL_DIM and batch >= LARGE_BATCH):
+    if batch * n >= LARGE_STEP:
         h, a = h0, np.empty((batch, n))
         for t in range(steps):
             np.matmul(h, form.W.T, out=a)
@@ -90,5 +87,5 @@ def run(form: Affine, terms: Array, h0: Array) -> Array:
     # C order for the column loop; the transposed view of it is what a BLAS matrix-vector call reads
     WT = np.ascontiguousarray(form.W.T)
     for i in range(batch):
-        run_kernel(WT, H[i], h0[i], form.rho.code, form.rho.leak, n < SMALL_DIM)
+        run_kernel(WT, H[i], h0[i], form.rho.code, form.rho.leak, n <= SMALL_DIM)
     return H

@@ -19,9 +19,10 @@ from theory.maps.base import Affine, Map
 from theory.norms import L1, L2, Linf, Norm, WeightedLinf
 from theory.typing import Array
 
-#: Up to this many multiplications a step (T n**2) the fused kernel, which pays no call overhead,
-#: beats matrix products, whose activations vectorise (measured crossover, see tests/benchmarks).
-FUSED_WORK = 20_000
+#: Up to this state dimension the fused kernel is about as fast as matrix products or faster, and
+#: for short sequences much faster: it pays no call overhead.  tests/benchmarks/bench_gaps.py prints
+#: the ratios.
+FUSED_DIM = 32
 
 #: Rows measured together: few enough that a block of differences stays in the cache.
 BLOCK_ROWS = 256
@@ -78,10 +79,10 @@ def gap_kernel(
             table[k, t] = 0.0
 
 
-def _fused_form(recurrent: Map, norm: Norm, T: int) -> tuple[Affine, int, Array] | None:
+def _fused_form(recurrent: Map, norm: Norm) -> tuple[Affine, int, Array] | None:
     """Return what `gap_kernel` needs, or None if it does not apply or would be slower."""
     form = recurrent.affine()
-    if form is None or T * form.W.shape[0] ** 2 > FUSED_WORK:
+    if form is None or form.W.shape[0] > FUSED_DIM:
         return None
     ones = np.ones(form.W.shape[0])
     if isinstance(norm, WeightedLinf):
@@ -107,7 +108,7 @@ def sweep(
     T, n = H.shape
     k_max = table.shape[0] - 1
     terms = recurrent.input_terms(X)
-    fused = _fused_form(recurrent, norm, T)
+    fused = _fused_form(recurrent, norm)
     if fused is not None:
         form, kind, scale = fused
         WT = np.ascontiguousarray(form.W.T)

@@ -3,8 +3,8 @@ r"""State gap in another norm than that of the contraction.
 Statement   |h_t - h_t^k|' <= outer * inner * lam**k * past
 Assumes     contractive in |.|; restart from 0; |h_{t-k}|' <= past; |h|' <= outer * |h| and
             |h| <= inner * |h|' for all h
-Kind        sharp: attained where a nilpotent map carries the vector on which one constant is
-            attained to the vector on which the other is
+Kind        sharp, attained by rank-one maps such as h -> lam*h_1*(1, ..., 1), from the maximum norm
+            to the sum norm
 Source      this project; outer * inner = sqrt(cond(P)) for a weighted Euclidean norm
 """
 

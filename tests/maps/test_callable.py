@@ -1,0 +1,117 @@
+"""What is peculiar to a map given as a function: how it is called, and what it may return."""
+
+import functools
+import math
+
+import numpy as np
+import pytest
+
+from theory import CallableMap, DivergedError, L2, truncate, truncation_gaps
+from theory.typing import Array
+
+
+def half(h: Array, x: Array) -> Array:
+    return 0.5 * h + x
+
+
+def test_the_function_is_called_with_one_state_and_one_input_at_a_time():
+    seen = []
+
+    def step(h: Array, x: Array) -> Array:
+        seen.append((h.shape, x.shape))
+        return 0.5 * h + x.sum()
+
+    model = CallableMap(step, state_dim=2, input_dim=3)
+    model.step(np.zeros((4, 5, 2)), np.zeros(3))
+    model.simulate(np.ones((2, 6, 3)))
+    truncation_gaps(model, np.ones((4, 3)), 2)
+    truncate(model, 2)(np.ones((4, 3)))
+    assert set(seen) == {((2,), (3,))}
+
+
+def test_a_vectorized_function_is_called_with_the_whole_batch():
+    seen = []
+
+    def step(h: Array, x: Array) -> Array:
+        seen.append((h.shape, x.shape))
+        return 0.5 * h + x
+
+    model = CallableMap(step, state_dim=2, input_dim=2, vectorized=True)
+    model.simulate(np.ones((7, 3, 2)))
+    assert seen == [((7, 2), (7, 2))] * 3
+
+
+def test_both_ways_agree_bitwise_for_an_elementwise_function():
+    X = np.random.default_rng(0).standard_normal((3, 9, 2))
+    one, many = (CallableMap(half, 2, 2, vectorized=v) for v in (False, True))
+    np.testing.assert_array_equal(one.simulate(X), many.simulate(X))
+    np.testing.assert_array_equal(truncation_gaps(one, X, 5), truncation_gaps(many, X, 5))
+    np.testing.assert_array_equal(truncate(one, 3)(X), truncate(many, 3)(X))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([1.0, 2.0, 3.0], r"step returned shape \(3,\), needed \(2,\); h has shape \(n,\)"),
+        (1.0, r"step returned shape \(\), needed \(2,\)"),
+        ([[1.0, 2.0]], r"step returned shape \(1, 2\), needed \(2,\)"),
+        ([1.0, math.nan], r"the state returned by step holds nan at index \(1,\)"),
+        ([math.inf, 1.0], r"the state returned by step holds inf at index \(0,\)"),
+        ([1j, 0], r"the state returned by step has dtype complex128"),
+        (None, r"the state returned by step has dtype object"),
+        (["a", "b"], r"the state returned by step has dtype <U1"),
+    ],
+)
+def test_what_is_not_a_state_is_refused(value, message):
+    model = CallableMap(lambda h, x: value, state_dim=2, input_dim=1)  # noqa: ARG005
+    with pytest.raises(ValueError, match=message):
+        model.step(np.zeros(2), np.zeros(1))
+    with pytest.raises(ValueError, match=message):
+        model.simulate(np.zeros((1, 1)))
+
+
+def test_a_vectorized_function_must_keep_the_batch():
+    model = CallableMap(lambda h, x: (h + x)[0], 2, 2, vectorized=True)
+    with pytest.raises(ValueError, match=r"step returned shape \(2,\), needed \(4, 2\)$"):
+        model.step(np.zeros((4, 2)), np.zeros((4, 2)))
+
+
+def test_lists_and_integers_may_be_returned():
+    model = CallableMap(lambda h, x: [int(x[0]), 1], 2, 1)  # noqa: ARG005
+    assert model.simulate([[3.0]]).tolist() == [[3.0, 1.0]]
+
+
+def test_errors_of_the_function_pass_through():
+    def step(h: Array, x: Array) -> Array:  # noqa: ARG001
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        CallableMap(step, 1, 1).simulate(np.zeros((2, 1)))
+
+
+def test_a_function_that_grows_beyond_the_range_is_refused_where_it_does():
+    model = CallableMap(lambda h, x: 1e200 * (h + x), 1, 1)
+    with pytest.raises((ValueError, DivergedError), match="holds inf|step 2"), np.errstate(over="ignore"):  # fmt: skip
+        model.simulate(np.ones((3, 1)))
+
+
+def test_the_description_names_the_function():
+    assert repr(CallableMap(half, 1, 1)) == "CallableMap(half, state_dim=1, input_dim=1)"
+    partial = CallableMap(functools.partial(half), 2, 3)
+    assert repr(partial) == "CallableMap(partial, state_dim=2, input_dim=3)"
+
+
+def test_nothing_is_known_unless_it_is_given():
+    model = CallableMap(half, 1, 1)
+    assert model.affine() is None
+    assert dict(model.parameters) == {}
+    with pytest.raises(ValueError, match=r"unknown; pass inputs= instead of input_bound="):
+        model.drive(L2(), input_bound=1.0)
+    known = CallableMap(half, 1, 1, input_lipschitz=1.0)
+    assert 2.0 <= known.drive(L2(), input_bound=2.0) <= 2.0 + 1e-12
+
+
+def test_no_states_without_inputs():
+    model = CallableMap(half, 2, 2)
+    assert model.simulate(np.zeros((0, 2))).shape == (0, 2)
+    assert model.step(np.zeros((0, 2)), np.zeros((0, 2))).shape == (0, 2)

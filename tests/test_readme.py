@@ -1,0 +1,59 @@
+"""What README.md says is what happens."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_index_is_the_one_that_the_proofs_print():
+    done = subprocess.run(
+        [sys.executable, "-m", "proofs", "--index"], capture_output=True, text=True, check=True
+    )
+    found = re.search(r"<!-- index: begin[^\n]*-->\n(.*?)<!-- index: end -->", README, re.DOTALL)
+    assert found is not None
+    assert found.group(1).strip() == done.stdout.strip()
+
+
+def test_first_program_runs_and_its_comments_are_true(capsys):
+    program = re.search(r"## Bounds for your own weights\n\n```python\n(.*?)```", README, re.DOTALL)
+    assert program is not None
+    names: dict[str, object] = {}
+    exec(program.group(1), names)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("Contraction(lam=0.90000")
+    assert printed[0].endswith("evidence=certified (spectral norm))")
+    assert float(printed[1]) < 1e-3
+    assert isinstance(names["k"], int)
+
+
+def test_own_map_program_runs():
+    import numpy as np
+
+    program = re.search(r"in your own test suite\n\n```python\n(.*?)```", README, re.DOTALL)
+    assert program is not None
+    W = np.diag(np.full(8, 0.75))
+    U = np.eye(8, 3)
+    names: dict[str, object] = {
+        "my_step": lambda h, x: np.tanh(W @ h + U @ x),
+        "my_inputs": np.random.default_rng(0).uniform(-1, 1, (30, 3)),
+    }
+    exec(program.group(1), names)
+    names["test_my_cell"]()
+
+
+def test_commands_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"make ([a-z]+)  ", README)) <= targets
+    for command in re.findall(r"^theory (\w+)", README, re.MULTILINE):
+        done = subprocess.run(
+            [sys.executable, "-m", "theory", command, "--help"], capture_output=True, check=False
+        )
+        assert done.returncode == 0, command
+    for name in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (ROOT / name).exists(), name
