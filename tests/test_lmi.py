@@ -191,7 +191,10 @@ def oracle(W, alpha, beta):
     square, Q = cp.Parameter(nonneg=True), cp.diag(q)
     K = cp.bmat(
         [
-            [square * P + 2 * W.T @ Q @ np.diag(alpha * beta) @ W, -W.T @ Q @ np.diag(alpha + beta)],
+            [
+                square * P + 2 * W.T @ Q @ np.diag(alpha * beta) @ W,
+                -W.T @ Q @ np.diag(alpha + beta),
+            ],
             [-np.diag(alpha + beta) @ Q @ W, 2 * Q - P],
         ]
     )

@@ -64,9 +64,7 @@ class _Priced:
         )
         if self.reach < math.inf:
             # the history of at most horizon steps is only accounted for by the drive
-            k = min(
-                k, context_length(self.c, eps=eps, drive=self.reach, lipschitz=self.lipschitz)
-            )
+            k = min(k, context_length(self.c, eps=eps, drive=self.reach, lipschitz=self.lipschitz))
         return k if horizon is None else min(k, horizon)
 
 
@@ -230,5 +228,3 @@ def smallest_error(
         lipschitz=best.lipschitz,
         considered=tuple((name, lam, error) for error, lam, name, _ in answers),
     )
-
-

@@ -69,7 +69,7 @@ def spectral_radius_lower(A: Array, error: Array | None = None) -> float:
             if least > 0 and math.isfinite(least):
                 best = max(best, _root_down(down(least), k, shift))
             size = float(np.max(np.abs(C)))
-            if not (0 < size < math.inf and 10 * F <= size):
+            if not (0 < size < math.inf and size >= 10 * F):
                 break
             e = math.frexp(size)[1]
             C, F, shift = np.ldexp(C, -e), math.ldexp(F, -e) + n * TINY, shift + e

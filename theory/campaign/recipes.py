@@ -381,6 +381,17 @@ def oblique(rng: np.random.Generator) -> Experiment:
     )
 
 
+def incremental(rng: np.random.Generator) -> Experiment:
+    """Build a relu network with one active unit, where the incremental inequality is sharp."""
+    s, c = float(rng.uniform(0.6, 0.9)), float(rng.uniform(0.3, 0.6))
+    W = np.array([[s, -1.0], [c, -s]])
+    recurrent = VanillaRNN(W, np.eye(2), [-60.0, 60.0], RELU)
+    found = contraction(recurrent, method="lmi")
+    if found is None:
+        raise ValueError("a matrix ((s, -1), (c, -s)) with s < 1 and c < 1 has a certificate")
+    return experiment(recurrent, np.zeros((6, 2)), contraction=found, k_max=4)
+
+
 #: All recipes, with the share of a campaign's instances each one gets.
 RECIPES: dict[str, tuple[Recipe, int]] = {
     "random": (random_map, 8),
@@ -400,6 +411,7 @@ RECIPES: dict[str, tuple[Recipe, int]] = {
     "climb": (climb, 2),
     "false_factor": (false_factor, 1),
     "oblique": (oblique, 1),
+    "incremental": (incremental, 1),
 }
 
 #: One period of the schedule: instance i of a campaign uses recipe i modulo its length.  Recipes
