@@ -100,7 +100,7 @@ def test_a_lower_rate_is_rejected(method):
 
 
 def test_every_parameter_is_bound():
-    one, data = stored("lmi")
+    _, data = stored("lmi")
     for other in (
         VanillaRNN(np.nextafter(MONE, 1), np.eye(2), [0.1, 0.2]),
         VanillaRNN(MONE, 2 * np.eye(2), [0.1, 0.2]),

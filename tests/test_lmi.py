@@ -1,4 +1,4 @@
-"""The incremental matrix inequality: trusted check against rationals, candidates against oracles."""
+"""The matrix inequality: the trusted check against rationals, the candidates against oracles."""
 
 import math
 from fractions import Fraction

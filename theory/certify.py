@@ -76,8 +76,15 @@ def _floor(form: Affine) -> float:
     return form.rho.lipschitz * max(radius, corner)
 
 
+def _check_effort(effort: int) -> None:
+    check_count(effort=effort)
+    if effort >= len(EFFORTS):
+        raise ValueError(f"effort={effort!r}, needed one of {list(range(len(EFFORTS)))}")
+
+
 def tried(recurrent: Map, effort: int) -> dict[str, Contraction]:
     """Return what the methods of an effort certify, without those that cannot matter."""
+    _check_effort(effort)
     found: dict[str, Contraction] = {}
     form, n = recurrent.affine(), recurrent.state_dim
     floor: float | None = None
@@ -87,11 +94,7 @@ def tried(recurrent: Map, effort: int) -> dict[str, Contraction]:
         if name in EFFORTS[0] and form is not None:
             floor = _floor(form) if floor is None else floor
             best = min((c.lam for c in found.values()), default=1.0)
-            # with slopes in [alpha, beta] the inequality is never worse than the other two
-            linear = form.rho.slope[0] == form.rho.slope[1]
-            if best <= floor * (1 + _NEAR) or floor >= 1 or (linear and name != "lyapunov"):
-                continue
-            if name != "lmi" and n <= EFFORTS[effort].get("lmi", float("inf")) and not linear:
+            if best <= floor * (1 + _NEAR) or floor >= 1:
                 continue
         c = method(recurrent)
         if c is not None:
@@ -153,9 +156,7 @@ def contraction(
     >>> contraction(VanillaRNN([[2.0]], [[1.0]])) is None
     True
     """
-    check_count(effort=effort)
-    if effort >= len(EFFORTS):
-        raise ValueError(f"effort={effort!r}, needed one of {list(range(len(EFFORTS)))}")
+    _check_effort(effort)
     if norm is not None:
         norm.check_dim(recurrent.state_dim)
         return _by_norm(norm)(recurrent)

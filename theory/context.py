@@ -1,10 +1,10 @@
 r"""Choose the certificate for the question: the least context for eps, or the least error for k.
 
-Main names: `required_context`, `smallest_error`, `Choice`.
+Main names: `required_context`, `smallest_error`, `Choice`, `error_curve`.
 
-A smaller rate may come with a norm that is dearer to convert: with lam the rate and K the constant of
-the norm, the error after k steps is about K lam**k.  Every certificate at hand is tried, among them
-some with a larger rate and a smaller constant, and the one that answers the question best is kept.
+A smaller rate may come with a norm that is dearer to convert: with lam the rate and K the constant
+of the norm, the error after k steps is about K lam**k.  Every certificate at hand is tried, among
+them some with a larger rate and a smaller constant, and the one that answers best is kept.
 """
 
 from __future__ import annotations
@@ -121,6 +121,15 @@ def _priced(
         (name, _price(recurrent, c, float(input_bound), head, target))
         for name, c in _certificates(recurrent, effort)
     ]
+
+
+def error_curve(
+    recurrent: Map, c: Contraction, input_bound: float, *, count: int = 100
+) -> tuple[list[int], list[float]]:
+    """Return context lengths and the bounds of the Euclidean state error that `c` gives there."""
+    priced = _price(recurrent, c, input_bound, None, L2())
+    lengths = list(range(count + 1))
+    return lengths, [priced.error(k) for k in lengths]
 
 
 def required_context(

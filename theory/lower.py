@@ -32,8 +32,8 @@ def spectral_radius_lower(A: Array, error: Array | None = None) -> float:
     r"""Return a lower bound of the spectral radius, of every matrix within `error` of A entrywise.
 
     The trace of A^k is a sum of n k-th powers of eigenvalues, so rho(A) >= (|tr A^k| / n)^(1/k).
-    For k = 2^j and 3 * 2^j the power is formed by squaring, together with a bound E of the distance in
-    the Frobenius norm from the exact power:
+    For k = 2^j and 3 * 2^j the power is formed by squaring, together with a bound E of the distance
+    in the Frobenius norm from the exact power:
 
         (B + E)^2 - fl(B^2):   E' = 2 |B| E + E^2 + gamma(n) |B|^2.
 
@@ -109,7 +109,7 @@ def _growth(W: Array, slopes: Array) -> float:
     product = np.eye(len(W))
     for s in slopes:
         product = (s[:, None] * W) @ product
-    return float(np.max(np.abs(np.linalg.eigvals(product)))) ** (1 / len(slopes))
+    return math.pow(float(np.max(np.abs(np.linalg.eigvals(product)))), 1 / len(slopes))
 
 
 def _ascend(W: Array, low: Array, high: Array, slopes: Array) -> tuple[float, Array]:

@@ -242,8 +242,9 @@ def trade_offs(
 ) -> Iterator[Contraction]:
     r"""Yield contractions of larger rate and smaller condition number.
 
-    Between the rate of `sharpest` and the smaller of 1 and |W|_2 slope, on a grid that is denser near
-    the former (the best choice for small errors), with weights pulled towards equality as far as each rate allows.
+    Between the rate of `sharpest` and the smaller of 1 and |W|_2 slope, on a grid that is denser
+    near the former (the best choice for small errors), with weights pulled towards equality as far
+    as each rate allows.
     """
     n = len(form.W)
     zero = np.zeros(n)

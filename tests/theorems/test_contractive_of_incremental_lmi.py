@@ -125,7 +125,7 @@ def test_malformed_arguments():
     good = {"P": P, "q": Q, "rate": 0.92}
     for bad, message in (
         ({"P": -P}, "positive definite"),
-        ({"P": P + [[0, 1], [0, 0]]}, "not symmetric"),
+        ({"P": P + np.array([[0, 1], [0, 0]])}, "not symmetric"),
         ({"P": np.eye(3)}, "R\\^3"),
         ({"q": [1.0]}, "q has shape"),
         ({"q": [1.0, np.nan]}, "q holds nan"),
