@@ -58,6 +58,8 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
 __all__ = [
+    "L1",
+    "L2",
     "THEOREMS",
     "Activation",
     "CallableMap",
@@ -66,8 +68,6 @@ __all__ = [
     "Evidence",
     "Experiment",
     "Kind",
-    "L1",
-    "L2",
     "LinearHead",
     "LinearMap",
     "Linf",
