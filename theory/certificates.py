@@ -62,6 +62,7 @@ class Contraction:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready description; the factor as a hexadecimal float, hence exact."""
+        multipliers = self.evidence.multipliers
         return {
             "lam": self.lam.hex(),
             "norm": self.norm.to_dict(),
@@ -70,7 +71,7 @@ class Contraction:
                 "kind": self.evidence.kind,
                 "method": self.evidence.method,
                 "detail": self.evidence.detail,
-                "multipliers": [q.hex() for q in self.evidence.multipliers],
+                **({"multipliers": [q.hex() for q in multipliers]} if multipliers else {}),
             },
         }
 

@@ -157,13 +157,13 @@ def contraction(
     True
     """
     _check_effort(effort)
+    if method != "auto" and method not in METHODS:
+        known = ", ".join(["auto", *METHODS])
+        raise ValueError(f"method {method!r} is not known, needed one of: {known}")
     if norm is not None:
         norm.check_dim(recurrent.state_dim)
         return _by_norm(norm)(recurrent)
     if method == "auto":
         # of equal factors the first is kept, and unweighted norms come first
         return min(tried(recurrent, effort).values(), key=lambda c: c.lam, default=None)
-    if method not in METHODS:
-        known = ", ".join(["auto", *METHODS])
-        raise ValueError(f"method {method!r} is not known, needed one of: {known}")
     return METHODS[method](recurrent)
