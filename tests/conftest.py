@@ -5,7 +5,6 @@ every run, ``ci`` the same ones, ``thorough`` many.
 """
 
 import os
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from hypothesis import settings
 
 from theory import Linf, VanillaRNN, WeightedLinf, truncation_gaps
 
-# no deadline anywhere: the first call of a kernel compiles it, and shared machines are slow at times
+# no deadline anywhere: the first call of a kernel compiles it, and machines are slow at times
 settings.register_profile("default", deadline=None, max_examples=60, print_blob=True)
 settings.register_profile(
     "ci", deadline=None, max_examples=100, print_blob=True, derandomize=True, database=None
@@ -23,9 +22,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _warm_kernels() -> Iterator[None]:
+def _warm_kernels() -> None:
     """Compile what the tests call, so that no single test is charged for it."""
     cell = VanillaRNN([[0.5]], [[1.0]])
     truncation_gaps(cell, np.zeros((2, 1)), 1, Linf())
     truncation_gaps(cell, np.zeros((2, 1)), 1, WeightedLinf([1.0]))
-    yield

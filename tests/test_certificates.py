@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theory import Contraction, Evidence, L1, L2, Linf, WeightedL2, WeightedLinf, contraction, LinearMap  # fmt: skip  # isort: skip
+from theory import (
+    L1,
+    L2,
+    Contraction,
+    Evidence,
+    LinearMap,
+    Linf,
+    WeightedL2,
+    WeightedLinf,
+    contraction,
+)
 from theory.certificates import check_one_step
 from theory.norms import norm_from_dict
 
@@ -26,7 +36,7 @@ def test_it_keeps_what_it_is_given(lam, norm, iterate):
 
 @pytest.mark.parametrize("lam", [1.0, 1.5, -1e-300, np.nextafter(1.0, 2.0), float("nan"), "half"])
 def test_it_cannot_exist_without_contraction(lam):
-    with pytest.raises(ValueError, match="^lam="):
+    with pytest.raises(ValueError, match=r"^lam="):
         Contraction(lam=lam, norm=L2())
 
 

@@ -26,11 +26,21 @@ from theory.rounding import UNIT
 from theory.theorems.contractive_of_perron_weights import LARGEST_RATIO
 from theory.typing import Array
 
-#: The published negative example of Yildiz, Jaeger and Kiebel (2012): spectral radius 0.977, and yet
-#: two attractors besides 0.
+#: The published negative example of Yildiz, Jaeger and Kiebel (2012): spectral radius 0.977, and
+#: yet two attractors besides 0.
 YILDIZ = np.array([[0.0, 10.0], [-0.012, 1.1]])
 SKEW = np.array([[0.5, 4.0], [0.01, 0.5]])
-RHO = ["identity", "tanh", "relu", "leaky_relu(0.2)", "leaky_relu(-2.0)", "sigmoid", "softplus", "hard_tanh", "sin"]  # fmt: skip
+RHO = [
+    "identity",
+    "tanh",
+    "relu",
+    "leaky_relu(0.2)",
+    "leaky_relu(-2.0)",
+    "sigmoid",
+    "softplus",
+    "hard_tanh",
+    "sin",
+]
 
 weights = hnp.array_shapes(min_dims=1, max_dims=1, max_side=4).flatmap(
     lambda s: hnp.arrays(
@@ -61,7 +71,10 @@ def test_the_perron_certificate_of_a_badly_scaled_matrix():
     # the certificate is a vector: its check is one exact product
     v = [Fraction(x) for x in c.norm.v.tolist()]
     for row, weight in zip(SKEW.tolist(), v, strict=True):
-        assert sum(Fraction(abs(a)) * y for a, y in zip(row, v, strict=True)) <= Fraction(c.lam) * weight  # fmt: skip
+        assert (
+            sum(Fraction(abs(a)) * y for a, y in zip(row, v, strict=True))
+            <= Fraction(c.lam) * weight
+        )
 
 
 def test_a_small_spectral_radius_is_no_certificate():
@@ -116,7 +129,10 @@ def test_the_edge_of_one():
     assert contraction(LinearMap([[-1.0]], [[1.0]])) is None
     assert contraction(LinearMap([[np.nextafter(1.0, 2.0)]], [[1.0]])) is None
     # row sums 1 + 2**-60: no double, and not below 1
-    assert contraction(LinearMap([[1.0 - UNIT, UNIT * 1.01], [0.0, 0.0]], np.eye(2)), norm=Linf()) is None  # fmt: skip
+    assert (
+        contraction(LinearMap([[1.0 - UNIT, UNIT * 1.01], [0.0, 0.0]], np.eye(2)), norm=Linf())
+        is None
+    )
 
 
 # -------------------------------------------------------------------------------------- choosing

@@ -1,4 +1,4 @@
-"""Malformed questions: every one is refused by a message that names what came and what was needed."""
+"""Malformed questions: each is refused by a message that names what came and what was needed."""
 
 import math
 
@@ -218,7 +218,9 @@ def test_shapes_that_do_not_fit(call, message):
 
 @given(
     hnp.arrays(
-        st.sampled_from(["?", "i1", "i4", "u2", "u4", "f2", "f4", "f8", ">f8", "<f4"]).map(np.dtype),
+        st.sampled_from(["?", "i1", "i4", "u2", "u4", "f2", "f4", "f8", ">f8", "<f4"]).map(
+            np.dtype
+        ),
         (2, 3),
         elements={"allow_nan": False, "allow_infinity": False},
     )
@@ -312,9 +314,9 @@ def test_dimensions_are_positive_integers(dim):
         dims = {"state_dim": 1, "input_dim": 1, name: dim}
         with pytest.raises(ValueError, match=rf"^{name}="):
             CallableMap(lambda h, x: h, **dims)  # noqa: ARG005
-    with pytest.raises(ValueError, match="^dim="):
+    with pytest.raises(ValueError, match=r"^dim="):
         contractive_of_composition(C, C, dim=dim)
-    with pytest.raises(ValueError, match="^iterate="):
+    with pytest.raises(ValueError, match=r"^iterate="):
         Contraction.assumed(0.5, iterate=dim)
 
 
@@ -345,7 +347,9 @@ SIZES = {
 
 
 @pytest.mark.parametrize(("name", "call"), SIZES.items(), ids=SIZES)
-@pytest.mark.parametrize("value", [-1.0, -5e-324, math.nan, math.inf, 1j, "1", [1.0], None], ids=repr)  # fmt: skip
+@pytest.mark.parametrize(
+    "value", [-1.0, -5e-324, math.nan, math.inf, 1j, "1", [1.0], None], ids=repr
+)
 def test_sizes_that_are_none(name, call, value):
     if value is None and name in {"input_lipschitz", "rounding_units"}:
         return  # not given
@@ -358,15 +362,15 @@ def test_sizes_that_are_none(name, call, value):
 
 @pytest.mark.parametrize("eps", [0.0, -0.0, -1e-3, math.nan, math.inf, "0.1", 1j])
 def test_tolerances_are_positive(eps):
-    with pytest.raises(ValueError, match="^eps="):
+    with pytest.raises(ValueError, match=r"^eps="):
         context_length(C, eps=eps, drive=1.0)
 
 
 @pytest.mark.parametrize("lam", [1.0, 1.003, -1e-9, 2, math.nan, math.inf, "0.5", 1j, None, [0.5]])
 def test_rates_are_below_one(lam):
-    with pytest.raises(ValueError, match="^lam="):
+    with pytest.raises(ValueError, match=r"^lam="):
         check_rate(lam)
-    with pytest.raises(ValueError, match="^lam="):
+    with pytest.raises(ValueError, match=r"^lam="):
         Contraction.assumed(lam)
 
 
@@ -389,11 +393,13 @@ def test_positive_and_nonnegative_name_their_argument():
         check_nonnegative(a=1.0, b=-2)
 
 
-# ------------------------------------------------------------------------------ wrong kinds of thing
+# ----------------------------------------------------------------------------- wrong kinds of thing
 
 
 def test_a_bound_asks_for_a_contraction_of_one_step():
-    with pytest.raises(ValueError, match=r"received None, needed a Contraction; theory.contraction"):
+    with pytest.raises(
+        ValueError, match=r"received None, needed a Contraction; theory.contraction"
+    ):
         state_gap(None, k=1, drive=1.0)
     with pytest.raises(ValueError, match=r"received 0.5, needed a Contraction"):
         hidden_state(0.5, t=1, drive=1.0)
@@ -404,7 +410,9 @@ def test_a_bound_asks_for_a_contraction_of_one_step():
 def test_other_wrong_kinds():
     with pytest.raises(ValueError, match=r"norm='L2', needed a norm such as theory.L2\(\)"):
         Contraction(lam=0.5, norm="L2")
-    with pytest.raises(ValueError, match=r"evidence kind 'guessed', needed 'certified' or 'assumed'"):
+    with pytest.raises(
+        ValueError, match=r"evidence kind 'guessed', needed 'certified' or 'assumed'"
+    ):
         Evidence(kind="guessed", method="by eye")
     with pytest.raises(ValueError, match=r"step=3 is not callable"):
         CallableMap(3, 1, 1)

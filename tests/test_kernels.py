@@ -15,7 +15,17 @@ from theory.rigor import row_sum_upper
 from theory.rounding import UNIT, drift
 from theory.typing import Array
 
-RHO = ["identity", "tanh", "relu", "leaky_relu(0.2)", "leaky_relu(-0.5)", "sigmoid", "softplus", "hard_tanh", "sin"]  # fmt: skip
+RHO = [
+    "identity",
+    "tanh",
+    "relu",
+    "leaky_relu(0.2)",
+    "leaky_relu(-0.5)",
+    "sigmoid",
+    "softplus",
+    "hard_tanh",
+    "sin",
+]
 LAM = 0.9
 
 
@@ -49,14 +59,14 @@ def tolerance(model: Map, X: Array, *states: Array) -> float:
     return 4 * drift(local, LAM)
 
 
-BOTH = pytest.mark.parametrize("work", [0, 10**9], ids=["products", "fused"])
+BOTH = pytest.mark.parametrize("fused", [0, 10**9], ids=["products", "fused"])
 
 
 @BOTH
 @pytest.mark.parametrize("name", RHO)
 @pytest.mark.parametrize("norm", [L1(), L2(), Linf(), WeightedLinf([0.5, 3.0, 1.0])], ids=str)
-def test_both_sweeps_are_the_definition(monkeypatch, work, name, norm):
-    monkeypatch.setattr(gaps, "FUSED_WORK", work)
+def test_both_sweeps_are_the_definition(monkeypatch, fused, name, norm):
+    monkeypatch.setattr(gaps, "FUSED_DIM", fused)
     model = cell(1, 3, 2, name)
     rng = np.random.default_rng(2)
     X, h0, restart = rng.standard_normal((12, 2)), rng.standard_normal(3), rng.standard_normal(3)
@@ -86,8 +96,8 @@ def test_sweeps_agree_with_each_other_and_the_definition(seed, n, T, k_max, name
     X, h0, restart = rng.standard_normal((T, 1)), rng.standard_normal(n), rng.standard_normal(n)
     tables = []
     with pytest.MonkeyPatch.context() as patch:
-        for work in (0, 10**9):
-            patch.setattr(gaps, "FUSED_WORK", work)
+        for fused in (0, 10**9):
+            patch.setattr(gaps, "FUSED_DIM", fused)
             tables.append(truncation_gap_table(model, X, k_max, norm, h0=h0, restart=restart))
     assert tables[0].shape == (k_max + 1, T)
     expected = norm.vector(by_windows(model, X, k_max, h0, restart))
@@ -100,9 +110,9 @@ def test_sweeps_agree_with_each_other_and_the_definition(seed, n, T, k_max, name
 
 @BOTH
 @pytest.mark.parametrize("norm", [L1(), L2(), Linf(), WeightedLinf([1.0])], ids=str)
-def test_tiny_gaps_keep_all_their_digits(monkeypatch, work, norm):
+def test_tiny_gaps_keep_all_their_digits(monkeypatch, fused, norm):
     """Squares of gaps below 2**-537 underflow; the gaps themselves do not."""
-    monkeypatch.setattr(gaps, "FUSED_WORK", work)
+    monkeypatch.setattr(gaps, "FUSED_DIM", fused)
     a = 2.0**-60
     X = np.zeros((16, 1))
     X[0] = 3.0
@@ -115,8 +125,8 @@ def test_tiny_gaps_keep_all_their_digits(monkeypatch, work, norm):
 
 
 @BOTH
-def test_tiny_gaps_of_several_entries(monkeypatch, work):
-    monkeypatch.setattr(gaps, "FUSED_WORK", work)
+def test_tiny_gaps_of_several_entries(monkeypatch, fused):
+    monkeypatch.setattr(gaps, "FUSED_DIM", fused)
     X = np.zeros((4, 2))
     X[0] = [3.0, 4.0]
     model = LinearMap(2.0**-200 * np.eye(2), np.eye(2))
@@ -124,8 +134,8 @@ def test_tiny_gaps_of_several_entries(monkeypatch, work):
 
 
 @BOTH
-def test_k_max_beyond_the_length(monkeypatch, work):
-    monkeypatch.setattr(gaps, "FUSED_WORK", work)
+def test_k_max_beyond_the_length(monkeypatch, fused):
+    monkeypatch.setattr(gaps, "FUSED_DIM", fused)
     model = LinearMap([[0.5]], [[1.0]])
     assert truncation_gaps(model, np.ones((2, 1)), 6).tolist() == [1.5, 0.5, 0, 0, 0, 0, 0]
     assert truncation_gaps(model, np.zeros((0, 1)), 3).tolist() == [0.0] * 4
@@ -137,7 +147,7 @@ def test_k_max_beyond_the_length(monkeypatch, work):
 
 @pytest.mark.parametrize("rows", [1, 3, 7, 256])
 def test_blocks_of_rows_make_no_difference(monkeypatch, rows):
-    monkeypatch.setattr(gaps, "FUSED_WORK", 0)
+    monkeypatch.setattr(gaps, "FUSED_DIM", 0)
     model = cell(3, 2, 1, "tanh")
     X = np.random.default_rng(0).standard_normal((20, 1))
     expected = truncation_gap_table(model, X, 6)
@@ -156,12 +166,12 @@ def test_sequences_longer_than_a_block():
 
 
 def test_which_sweep_is_taken():
-    small, large = cell(0, 2, 1, "tanh"), cell(0, 40, 1, "tanh")
-    assert gaps._fused_form(small, L2(), 10) is not None
-    assert gaps._fused_form(small, WeightedLinf([1.0, 2.0]), 10) is not None
-    assert gaps._fused_form(small, WeightedL2(np.eye(2)), 10) is None
-    assert gaps._fused_form(large, L2(), gaps.FUSED_WORK // 1600 + 1) is None
-    assert gaps._fused_form(CallableMap(lambda h, x: h + x, 2, 2), L2(), 10) is None
+    small, large = (cell(0, n, 1, "tanh") for n in (gaps.FUSED_DIM, gaps.FUSED_DIM + 1))
+    assert gaps._fused_form(small, L2()) is not None
+    assert gaps._fused_form(small, WeightedLinf(np.ones(gaps.FUSED_DIM))) is not None
+    assert gaps._fused_form(small, WeightedL2(np.eye(gaps.FUSED_DIM))) is None
+    assert gaps._fused_form(large, L2()) is None
+    assert gaps._fused_form(CallableMap(lambda h, x: h + x, 2, 2), L2()) is None
 
 
 @pytest.mark.parametrize("name", RHO)
@@ -188,10 +198,9 @@ def test_run_takes_every_path(monkeypatch):
     X = np.random.default_rng(1).standard_normal((9, 7, 1))
     expected = model.simulate(X)
     bound = tolerance(model, X.reshape(-1, 1), expected.reshape(-1, 4))
-    for small, large, batch in ((0, 1000, 1000), (0, 1000, 9), (0, 4, 1000), (1000, 1000, 1)):
+    for small, large in ((0, 10**9), (10**9, 10**9), (0, 36), (0, 37)):
         monkeypatch.setattr(affine, "SMALL_DIM", small)
-        monkeypatch.setattr(affine, "LARGE_DIM", large)
-        monkeypatch.setattr(affine, "LARGE_BATCH", batch)
+        monkeypatch.setattr(affine, "LARGE_STEP", large)
         assert np.max(np.abs(model.simulate(X) - expected)) <= bound
 
 

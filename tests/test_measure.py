@@ -71,8 +71,10 @@ def exact_trajectory(model: Map, X: Array, h0: Array) -> list[list[Fraction]]:
 
 @pytest.mark.parametrize("norm", [L1(), Linf()], ids=str)
 @given(
-    seed=st.integers(0, 2**32 - 1), n=st.integers(1, 3), lam=st.sampled_from([0.3, 0.9, 1 - 2.0**-20])
-)  # fmt: skip
+    seed=st.integers(0, 2**32 - 1),
+    n=st.integers(1, 3),
+    lam=st.sampled_from([0.3, 0.9, 1 - 2.0**-20]),
+)
 def test_measured_gaps_are_within_their_budget_of_the_exact_ones(norm, seed, n, lam):
     model = contractive(seed, n, lam)
     model = LinearMap(model.W.T if norm.label == "L1" else model.W, model.U, model.b)
@@ -149,7 +151,10 @@ def test_known_curve():
 @pytest.mark.parametrize("norm", [None, L1(), Linf(), WeightedLinf([1.0]), WeightedL2([[4.0]])])
 def test_the_norm_of_the_gaps(norm):
     weight = 2.0 if isinstance(norm, WeightedL2) else 1.0
-    assert truncation_gaps(HALF, np.ones((3, 1)), 1, norm).tolist() == [1.75 * weight, 0.75 * weight]
+    assert truncation_gaps(HALF, np.ones((3, 1)), 1, norm).tolist() == [
+        1.75 * weight,
+        0.75 * weight,
+    ]
 
 
 # ---------------------------------------------------------------------------------------- progress
@@ -254,7 +259,15 @@ def test_a_run_measures_each_thing_once_and_only_when_asked():
     model, calls = counted()
     run = Run(experiment(model, np.ones((6, 1)), contraction=C))
     assert not calls
-    for name in ("states", "other_states", "other_driven_states", "gap_table", "drive", "sizes", "step_ratios"):  # fmt: skip
+    for name in (
+        "states",
+        "other_states",
+        "other_driven_states",
+        "gap_table",
+        "drive",
+        "sizes",
+        "step_ratios",
+    ):
         first = getattr(run, name)
         after = len(calls)
         assert getattr(run, name) is first
@@ -304,7 +317,9 @@ def test_what_a_run_measures():
 
 
 def test_what_is_unknown_of_a_callable_map():
-    run = Run(experiment(CallableMap(lambda h, x: 0.5 * h + x, 1, 1), np.ones((3, 1)), contraction=C))
+    run = Run(
+        experiment(CallableMap(lambda h, x: 0.5 * h + x, 1, 1), np.ones((3, 1)), contraction=C)
+    )
     assert math.isnan(run.input_gain)
     assert 0.0 <= run.offset < 1e-13
     assert 1.0 <= run.drive < 1.0 + 1e-13
@@ -384,7 +399,9 @@ def test_step_ratios_of_a_linear_map_reach_its_norm_and_no_more(norm, seed):
     A *= 0.9 / norm.matrix_upper(A)
     model = LinearMap(A, rng.standard_normal((3, 2)))
     factor = norm.matrix_upper(A)
-    run = Run(experiment(model, rng.standard_normal((9, 2)), contraction=Contraction.assumed(0.95, norm)))
+    run = Run(
+        experiment(model, rng.standard_normal((9, 2)), contraction=Contraction.assumed(0.95, norm))
+    )
     ratios, budgets = run.step_ratios
     assert (ratios - budgets <= factor).all()
     assert np.max(ratios) >= factor * (1 - 1e-6)

@@ -1,4 +1,4 @@
-"""Norms: axioms, upper and lower values against exact arithmetic, and the constants between them."""
+"""Norms: axioms, upper and lower values against exact arithmetic, constants between norms."""
 
 import json
 import math
@@ -64,7 +64,7 @@ def exact_power(norm: Norm, h: Array) -> tuple[Fraction, int]:
     return sum(
         (a * p * b for a, row in zip(q, rows, strict=True) for p, b in zip(row, q, strict=True)),
         Fraction(0),
-    ), 2  # fmt: skip
+    ), 2
 
 
 def is_above(bound: float, power: tuple[Fraction, int]) -> bool:
@@ -135,10 +135,14 @@ def test_vector_is_within_its_rounding(norm, h):
     # relative rounding (and that of `approximately`); n products may underflow, each by TINY, and
     # the factor of P may have to carry that through
     assert error <= (norm.vector_rounding(N) + 4 * UNIT) * exact + 4 * N * N * TINY
-    assert float(norm.vector_upper(h)) <= exact * (1 + 3 * norm.vector_rounding(N)) + 8 * N * N * TINY
+    assert (
+        float(norm.vector_upper(h)) <= exact * (1 + 3 * norm.vector_rounding(N)) + 8 * N * N * TINY
+    )
 
 
-@pytest.mark.parametrize("exponent", [-1074, -1060, -1022, -600, -540, -500, 0, 500, 511, 600, 1020])
+@pytest.mark.parametrize(
+    "exponent", [-1074, -1060, -1022, -600, -540, -500, 0, 500, 511, 600, 1020]
+)
 @pytest.mark.parametrize("name", ["L1", "L2", "Linf"])
 def test_unweighted_norms_at_extreme_scales(name, exponent):
     norm = NORMS[name]
@@ -226,7 +230,10 @@ def test_matrix_upper_is_above_every_quotient(norm, A, x):
     exact_x = exact_power(norm, x)
     assume(exact_x[0] > 0)
     upper = norm.matrix_upper(A)
-    q = [sum((Fraction(a) * Fraction(y) for a, y in zip(row, x.tolist(), strict=True)), Fraction(0)) for row in A.tolist()]  # fmt: skip
+    q = [
+        sum((Fraction(a) * Fraction(y) for a, y in zip(row, x.tolist(), strict=True)), Fraction(0))
+        for row in A.tolist()
+    ]
     image = exact_image(norm, q)
     assert image <= Fraction(upper) ** exact_x[1] * exact_x[0]
     target(float(image / exact_x[0]) - upper ** exact_x[1], label="quotient less bound")
@@ -342,7 +349,10 @@ def test_matrix_upper_from_another_norm(norm, other, data):
     A = data.draw(hnp.arrays(np.float64, (rows, columns), elements=st.floats(-4.0, 4.0)))
     x = data.draw(vectors(st.floats(-4.0, 4.0), columns))
     size, p = exact_power(other, x)
-    q = [sum((Fraction(a) * Fraction(y) for a, y in zip(row, x.tolist(), strict=True)), Fraction(0)) for row in A.tolist()]  # fmt: skip
+    q = [
+        sum((Fraction(a) * Fraction(y) for a, y in zip(row, x.tolist(), strict=True)), Fraction(0))
+        for row in A.tolist()
+    ]
     image = exact_image(norm, q)
     r = exact_power(norm, np.ones(rows))[1]
     upper = Fraction(norm.matrix_upper(A, other))
@@ -473,11 +483,20 @@ def test_weights_are_read_back_bitwise(v):
 
 @pytest.mark.parametrize(
     "data",
-    [{}, {"name": "L3"}, {"name": None}, {"name": ["L2"]}, {"name": "WeightedLinf"}, {"name": "WeightedL2"},
-     {"name": "WeightedLinf", "v": ["not hex"]}, {"name": "WeightedLinf", "v": [1.0]},
-     {"name": "WeightedLinf", "v": ["-0x1p+0"]}, {"name": "WeightedL2", "P": [["0x1p+0", "0x1p+0"]]}],
+    [
+        {},
+        {"name": "L3"},
+        {"name": None},
+        {"name": ["L2"]},
+        {"name": "WeightedLinf"},
+        {"name": "WeightedL2"},
+        {"name": "WeightedLinf", "v": ["not hex"]},
+        {"name": "WeightedLinf", "v": [1.0]},
+        {"name": "WeightedLinf", "v": ["-0x1p+0"]},
+        {"name": "WeightedL2", "P": [["0x1p+0", "0x1p+0"]]},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_descriptions_of_nothing_are_refused(data):
     with pytest.raises(ValueError):
         norm_from_dict(data)

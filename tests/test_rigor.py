@@ -176,10 +176,13 @@ weights = st.one_of(
 
 def exact_weighted_row_sum(A: Array, v: Array, w: Array) -> Fraction:
     return max(
-        sum((Fraction(abs(a)) * Fraction(y) for a, y in zip(row, w.tolist(), strict=True)), Fraction(0))
+        sum(
+            (Fraction(abs(a)) * Fraction(y) for a, y in zip(row, w.tolist(), strict=True)),
+            Fraction(0),
+        )
         / Fraction(x)
         for row, x in zip(A.tolist(), v.tolist(), strict=True)
-    )  # fmt: skip
+    )
 
 
 @given(matrices, st.data())
@@ -234,10 +237,10 @@ def tightness(n: int) -> float:
     r"""Return the relative excess that `spectral_norm_upper` may have at dimension n.
 
     The margins that `quadratic_bound_holds` and `eigenvalues_at_least` demand, relative to mu^2,
-    with || |A|^T |A| || <= ||A||_F^2 <= n mu^2 and trace <= n mu^2, are 2 gamma(n + 4) n for forming,
-    4 u (1 + sqrt(n)) for subtracting, 6 gamma(n + 2) n for the shift, and as much again for what
-    the residual may use of it: below 20 n (n + 4) u together.  A relative excess s of mu gives
-    2 s, and s is doubled from 2**-46 on; LAPACK's error is below n u.
+    with || |A|^T |A| || <= ||A||_F^2 <= n mu^2 and trace <= n mu^2, are 2 gamma(n + 4) n for
+    forming, 4 u (1 + sqrt(n)) for subtracting, 6 gamma(n + 2) n for the shift, and as much again
+    for what the residual may use of it: below 20 n (n + 4) u together.  A relative excess s of mu
+    gives 2 s, and s is doubled from 2**-46 on; the error of LAPACK's estimate is below n u.
     """
     return max(2.0**-45, 20 * n * (n + 4) * UNIT) + n * UNIT
 
@@ -425,7 +428,9 @@ def with_spectrum(*values: float) -> Array:
     H = rational(HADAMARD / 2)
     D = rational(np.diag(values))
     S = H * D * H
-    result = np.array([[float(Fraction(int(S[i, j].p), int(S[i, j].q))) for j in range(4)] for i in range(4)])  # fmt: skip
+    result = np.array(
+        [[float(Fraction(int(S[i, j].p), int(S[i, j].q))) for j in range(4)] for i in range(4)]
+    )
     assert rational(result) == S
     return result
 
@@ -508,7 +513,16 @@ def _garbage(kind: str):
     return cholesky
 
 
-GARBAGE = ["zero", "identity", "random", "of a shifted matrix", "nan", "infinite", "huge", "full, not triangular"]  # fmt: skip
+GARBAGE = [
+    "zero",
+    "identity",
+    "random",
+    "of a shifted matrix",
+    "nan",
+    "infinite",
+    "huge",
+    "full, not triangular",
+]
 
 
 @pytest.mark.parametrize("kind", GARBAGE)
@@ -541,7 +555,7 @@ def test_a_wrong_factor_is_paid_for_by_its_residual(monkeypatch, size, accepted)
     S = with_spectrum(0.25, 1.0, 0.5, 0.75)
     noise = np.tril(np.random.default_rng(0).standard_normal((4, 4)))
     monkeypatch.setattr(rigor.np.linalg, "cholesky", lambda M: true(M) + size * noise)
-    # the residual is L N^T + N L^T, of norm about 5 size, against a shift of 6 gamma(6) trace: 1e-14
+    # the residual is L N^T + N L^T, of norm about 5 size; the shift is 6 gamma(6) trace, 1e-14
     assert rigor.eigenvalues_at_least(S, 0.25 - 1e-3) is accepted
     for ulps in range(-60, 60, 7):
         margin = 0.25 + ulps * UNIT

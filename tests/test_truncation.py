@@ -5,7 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theory import CallableMap, L1, L2, LinearHead, LinearMap, Linf, TruncatedModel, VanillaRNN, WeightedL2, WeightedLinf, truncate  # fmt: skip  # isort: skip
+from theory import (
+    L1,
+    L2,
+    CallableMap,
+    LinearHead,
+    LinearMap,
+    Linf,
+    TruncatedModel,
+    VanillaRNN,
+    WeightedL2,
+    WeightedLinf,
+    truncate,
+)
 from theory.rounding import UNIT, drift
 from theory.typing import Array
 
@@ -98,7 +110,9 @@ def test_batches_are_sequences_side_by_side(model):
         assert np.max(np.abs(short.states(X[i], h0[i]) - H[i])) <= bound
         assert np.max(np.abs(short(X[i], h0[i]) - Y[i])) <= 6 * bound + 100 * UNIT
     one = short.states(X, h0[0])
-    assert np.max(np.abs(one[2] - short.states(X[2], h0[0]))) <= tolerance(model, X[2], one[2], h0[0])  # fmt: skip
+    assert np.max(np.abs(one[2] - short.states(X[2], h0[0]))) <= tolerance(
+        model, X[2], one[2], h0[0]
+    )
 
 
 @every
@@ -156,9 +170,15 @@ def test_a_head_is_affine_in_the_state():
 
 @pytest.mark.parametrize(
     "norm",
-    [L1(), L2(), Linf(), WeightedLinf([1.0, 0.1, 3.0]), WeightedL2([[2.0, 1, 0], [1, 2, 0], [0, 0, 1]])],
+    [
+        L1(),
+        L2(),
+        Linf(),
+        WeightedLinf([1.0, 0.1, 3.0]),
+        WeightedL2([[2.0, 1, 0], [1, 2, 0], [0, 0, 1]]),
+    ],
     ids=str,
-)  # fmt: skip
+)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_the_constant_of_a_head_is_above_every_quotient(norm, seed):
     rng = np.random.default_rng(seed)
@@ -166,7 +186,7 @@ def test_the_constant_of_a_head_is_above_every_quotient(norm, seed):
     h = rng.standard_normal((20, 3)) * rng.choice([1.0, 100.0])
     image = norm.companion.vector(h @ head.C.T)
     slack = 1 + 2 * norm.vector_rounding(3) + 2 * norm.companion.vector_rounding(2)
-    # the products err by gamma(3) |C| |h|, of which the norm is at most a few times the image's bound
+    # the products err by gamma(3) |C| |h|, entry by entry
     error = 8 * UNIT * norm.companion.vector(np.abs(h) @ np.abs(head.C).T)
     assert (image <= head.lipschitz(norm) * norm.vector(h) * slack + error).all()
 

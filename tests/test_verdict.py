@@ -193,7 +193,12 @@ def test_arguments_and_budgets_are_broadcast():
     verdict = judge("t", power, Kind.SHARP, seen([1.0, 0.5, 0.25], np.full(3, 1e-16), lam=0.5, k=k))
     assert verdict.outcome is Outcome.HOLDS
     assert verdict.observations == 3
-    scalar = judge("t", same, Kind.UPPER, Observation(measured=np.array(1.0), budget=0.0, arguments={"bound": 2}))  # fmt: skip
+    scalar = judge(
+        "t",
+        same,
+        Kind.UPPER,
+        Observation(measured=np.array(1.0), budget=0.0, arguments={"bound": 2}),
+    )
     assert (scalar.observations, scalar.ratio) == (1, 0.5)
 
 
@@ -215,7 +220,7 @@ def test_judge_agrees_with_the_comparison_value_by_value(rows, kind):
         assert outcome is expected
 
 
-# ------------------------------------------------------------------------------- written and read back
+# ---------------------------------------------------------------------------- written and read back
 
 awkward = st.floats() | st.sampled_from([math.nan, math.inf, -math.inf, 5e-324, 0.1, -0.0])
 
@@ -290,7 +295,10 @@ def scalar(lam: float = 0.5, *, claimed: float | None = None, **options):
 
 
 def test_every_theorem_holds_on_the_scalar_family():
-    options = {"partner": LinearMap([[0.25]], [[1.0]]), "partner_contraction": Contraction.assumed(0.25)}  # fmt: skip
+    options = {
+        "partner": LinearMap([[0.25]], [[1.0]]),
+        "partner_contraction": Contraction.assumed(0.25),
+    }
     one = experiment(
         LinearMap([[0.5]], [[1.0]]),
         X,
@@ -323,7 +331,9 @@ def test_evidence_is_repeated():
 CASES: dict[str, tuple[object, Callable[[], object], str]] = {
     "iterate": (
         STATE_GAP,
-        lambda: experiment(LinearMap([[0.5]], [[1.0]]), X, contraction=Contraction.assumed(0.5, iterate=2)),
+        lambda: experiment(
+            LinearMap([[0.5]], [[1.0]]), X, contraction=Contraction.assumed(0.5, iterate=2)
+        ),
         "contractive",
     ),
     "false factor": (STATE_GAP, lambda: scalar(0.9, claimed=0.5), "contractive"),
@@ -334,17 +344,23 @@ CASES: dict[str, tuple[object, Callable[[], object], str]] = {
     "start, context": (CONTEXT_LENGTH, lambda: scalar(start=[1.0]), "zero_start"),
     "gain": (
         INPUT_SEQUENCE,
-        lambda: experiment(CallableMap(lambda h, x: 0.5 * h + x, 1, 1), X, contraction=Contraction.assumed(0.5)),
+        lambda: experiment(
+            CallableMap(lambda h, x: 0.5 * h + x, 1, 1), X, contraction=Contraction.assumed(0.5)
+        ),
         "input_lipschitz",
     ),
     "gain, drive": (
         DRIVE,
-        lambda: experiment(CallableMap(lambda h, x: 0.5 * h + x, 1, 1), X, contraction=Contraction.assumed(0.5)),
+        lambda: experiment(
+            CallableMap(lambda h, x: 0.5 * h + x, 1, 1), X, contraction=Contraction.assumed(0.5)
+        ),
         "input_lipschitz",
     ),
     "form": (
         CONTRACTIVE_OF_MATRIX_NORM,
-        lambda: experiment(CallableMap(lambda h, x: 0.5 * h + x, 1, 1), X, contraction=Contraction.assumed(0.5)),
+        lambda: experiment(
+            CallableMap(lambda h, x: 0.5 * h + x, 1, 1), X, contraction=Contraction.assumed(0.5)
+        ),
         "affine_form",
     ),
     "norm": (
@@ -360,7 +376,9 @@ CASES: dict[str, tuple[object, Callable[[], object], str]] = {
     "partner": (CONTRACTIVE_OF_COMPOSITION, scalar, "two_contractions"),
     "family, bias": (
         WINDOW_ERROR,
-        lambda: experiment(LinearMap([[0.5]], [[1.0]], [1.0]), X, contraction=Contraction.assumed(0.5)),
+        lambda: experiment(
+            LinearMap([[0.5]], [[1.0]], [1.0]), X, contraction=Contraction.assumed(0.5)
+        ),
         "scalar_linear",
     ),
     "family, rate": (WINDOW_ERROR, lambda: scalar(0.5, claimed=0.75), "scalar_linear"),
@@ -369,8 +387,12 @@ CASES: dict[str, tuple[object, Callable[[], object], str]] = {
         lambda: experiment(VanillaRNN([[0.5]], [[1.0]]), X, contraction=Contraction.assumed(0.5)),
         "scalar_linear",
     ),
-    "family, head": (WINDOW_ERROR, lambda: scalar(head=LinearHead([[1.0], [1.0]])), "scalar_linear"),
-}  # fmt: skip
+    "family, head": (
+        WINDOW_ERROR,
+        lambda: scalar(head=LinearHead([[1.0], [1.0]])),
+        "scalar_linear",
+    ),
+}
 
 
 @pytest.mark.parametrize(("theorem", "make", "name"), CASES.values(), ids=CASES)
@@ -397,7 +419,9 @@ def test_empty_sequences_are_not_applicable():
 
 
 def test_a_near_miss_is_named_and_refuted():
-    wrong = NearMiss(name="half of it", formula=lambda lam, k, drive: drive * lam**k / (1 - lam) / 2)
+    wrong = NearMiss(
+        name="half of it", formula=lambda lam, k, drive: drive * lam**k / (1 - lam) / 2
+    )
     verdict = verify(STATE_GAP, scalar(), near_miss=wrong)
     assert verdict.theorem == "state_gap [half of it]"
     assert verdict.outcome is Outcome.REFUTED

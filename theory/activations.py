@@ -65,7 +65,8 @@ def _sigmoid(a: Array) -> Array:
 
 def _sigmoid_derivative(a: Array) -> Array:
     z = np.exp(-np.abs(a))
-    return z / np.square(1.0 + z)
+    # the slope is at most 1/4, which rounding may step over
+    return np.minimum(z / np.square(1.0 + z), 0.25)
 
 
 def _softplus(a: Array) -> Array:
@@ -75,7 +76,7 @@ def _softplus(a: Array) -> Array:
 def _tanh_derivative(a: Array) -> Array:
     # e**-800 is 0 in doubles: the cut keeps 2 |a| from overflowing and changes nothing
     z = np.exp(-2.0 * np.minimum(np.abs(a), 400.0))
-    return 4.0 * z / np.square(1.0 + z)
+    return np.minimum(4.0 * z / np.square(1.0 + z), 1.0)
 
 
 def _copy(a: Array) -> Array:

@@ -171,8 +171,8 @@ def states(n: int, bound: float = 1.0) -> st.SearchStrategy[Array]:
     Examples
     --------
     >>> from hypothesis import find
-    >>> find(states(2, bound=4.0), lambda h: h.any()).tolist()
-    [0.0, 4.0]
+    >>> find(states(1, bound=4.0), lambda h: h.any()).tolist()
+    [4.0]
     """
     check_count(at_least=1, n=n)
     check_nonnegative(bound=bound)

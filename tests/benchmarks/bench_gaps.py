@@ -64,8 +64,8 @@ def main() -> None:
     every = sum(k * (T - k) for k in range(1, K + 1))
     a, b, ratio = paired(ours, windows, 5)
     print(
-        f"  sweep {a:.3f} s; window by window {b * every / steps:.1f} s (from {steps} of {every} steps), "
-        f"ratio {ratio * every / steps:.0f}   (wanted 40)"
+        f"  sweep {a:.3f} s; window by window {b * every / steps:.1f} s "
+        f"(from {steps} of {every} steps), ratio {ratio * every / steps:.0f}   (wanted 40)"
     )
 
     def by_length():

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from theory import CallableMap, DivergedError, L2, truncate, truncation_gaps
+from theory import L2, CallableMap, DivergedError, truncate, truncation_gaps
 from theory.typing import Array
 
 
@@ -91,7 +91,10 @@ def test_errors_of_the_function_pass_through():
 
 def test_a_function_that_grows_beyond_the_range_is_refused_where_it_does():
     model = CallableMap(lambda h, x: 1e200 * (h + x), 1, 1)
-    with pytest.raises((ValueError, DivergedError), match="holds inf|step 2"), np.errstate(over="ignore"):  # fmt: skip
+    with (
+        pytest.raises((ValueError, DivergedError), match=r"holds inf|step 2"),
+        np.errstate(over="ignore"),
+    ):
         model.simulate(np.ones((3, 1)))
 
 

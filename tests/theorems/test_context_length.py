@@ -206,6 +206,13 @@ def test_undecided_asks_for_more_context(monkeypatch):
     assert at(0.1, 0.1**5 / (1 - 0.1)) >= by_counting(0.1, 0.1**5 / (1 - 0.1), 1.0, 1.0, None)
 
 
+@pytest.mark.parametrize("answer", [-3, -1, 0, 1, 2, 7, 40])
+def test_a_poor_guess_costs_time_only(answer):
+    # also where fewer than no inputs would be enough
+    for guess in range(60):
+        assert MODULE._smallest(lambda k: k >= answer, guess) == max(answer, 0)
+
+
 def test_nothing_to_forget():
     assert at(0.0, eps=0.5) == 1
     assert at(0.0, eps=1.0) == 0

@@ -124,9 +124,9 @@ class Map(ABC):
         start = as_states(
             "h0", np.zeros(self.state_dim) if h0 is None else h0, size=self.state_dim, batch=batch
         )
-        flat = inputs.reshape(-1, *inputs.shape[-2:]) if batch else inputs[None]
+        flat = inputs if batch else inputs[None]
         with np.errstate(over="ignore", invalid="ignore"):
-            states = self._run(flat, start.reshape(-1, self.state_dim))
+            states = self._run(flat, start if batch else start[None])
         check_finite_states(states)
         return states if batch else states[0]
 

@@ -1,0 +1,327 @@
+"""What belongs together is there: stems, near misses, import directions, docstrings, examples."""
+
+import ast
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import theory
+from theory import THEOREMS
+from theory.theorem import Kind
+
+ROOT = Path(__file__).resolve().parents[1]
+STEMS = [theorem.name for theorem in THEOREMS]
+
+#: Files in these folders that are no theorem's.
+SHARED = {
+    "theory/theorems": {"__init__", "assumptions"},
+    "tests/theorems": {"__init__", "conftest", "questions"},
+}
+by_theorem = pytest.mark.parametrize("theorem", THEOREMS, ids=STEMS)
+
+
+def modules(package: str) -> list[str]:
+    """Return the names of all modules of a package, by their files."""
+    folder = ROOT / package
+    names = []
+    for path in sorted(folder.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        names.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
+    return names
+
+
+def imported_at_module_level(path: Path) -> set[str]:
+    """Return the modules that a file imports when it is imported, but for type checking."""
+    found: set[str] = set()
+
+    def visit(body: list[ast.stmt]) -> None:
+        for node in body:
+            if isinstance(node, ast.Import):
+                found.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{path} has a relative import"
+                found.add(node.module or "")
+                # `from theory import norms` imports a module too
+                found.update(
+                    f"{node.module}.{alias.name}"
+                    for alias in node.names
+                    if f"{node.module}.{alias.name}" in ALL
+                )
+            elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+                visit(node.orelse)
+            elif isinstance(node, (ast.If, ast.Try, ast.With, ast.ClassDef)):
+                for part in ("body", "orelse", "finalbody"):
+                    visit(getattr(node, part, []))
+                for handler in getattr(node, "handlers", []):
+                    visit(handler.body)
+
+    visit(ast.parse(path.read_text(encoding="utf-8")).body)
+    return found
+
+
+def imported_anywhere(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return found
+
+
+def path_of(module: str) -> Path:
+    path = ROOT / Path(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+THEORY, PROOFS = modules("theory"), modules("proofs")
+ALL = {*THEORY, *PROOFS}
+
+# -------------------------------------------------------------------------------------- three files
+
+
+@by_theorem
+@pytest.mark.parametrize(
+    "place", ["theory/theorems/{}.py", "proofs/{}.py", "tests/theorems/test_{}.py"]
+)
+def test_every_theorem_has_its_three_files(theorem, place):
+    path = ROOT / place.format(theorem.name)
+    assert path.is_file(), f"missing: {path.relative_to(ROOT)}"
+
+
+@pytest.mark.parametrize(
+    ("folder", "prefix"), [("theory/theorems", ""), ("tests/theorems", "test_")]
+)
+def test_no_file_is_without_a_theorem(folder, prefix):
+    stems = {path.stem for path in (ROOT / folder).glob("*.py")} - SHARED[folder]
+    extra = {stem for stem in stems if stem.removeprefix(prefix) not in STEMS}
+    assert not extra, f"in {folder} but not in THEOREMS: {sorted(extra)}"
+
+
+def test_names_are_unique_and_lead_to_the_theorem():
+    assert len(set(STEMS)) == len(STEMS)
+    for theorem in THEOREMS:
+        module = importlib.import_module(f"theory.theorems.{theorem.name}")
+        assert getattr(module, theorem.name.upper()) is theorem
+        assert module.formula is theorem.formula
+        assert module.observe is theorem.observe
+        # the typed function has the stem's name and is public
+        assert getattr(theory, theorem.name) is getattr(module, theorem.name)
+
+
+@by_theorem
+def test_every_theorem_says_what_it_needs_to(theorem):
+    assert theorem.source.strip()
+    assert theorem.title.strip()
+    assert theorem.quantity.strip()
+    assert theorem.assumes
+    assert isinstance(theorem.kind, Kind)
+    assert theorem.criterion == theorem.name.startswith("contractive_of_")
+    doc = inspect.getdoc(importlib.import_module(f"theory.theorems.{theorem.name}"))
+    order = [doc.index(f"\n{word} ") for word in ("Statement", "Assumes", "Kind", "Source")]
+    assert order == sorted(order)
+
+
+@by_theorem
+def test_every_theorem_has_near_misses_of_one_kind_each(theorem):
+    assert len(theorem.near_misses) >= 2
+    names = [miss.name for miss in theorem.near_misses]
+    assert len(set(names)) == len(names)
+    for miss in theorem.near_misses:
+        wrong = [x for x in (miss.formula, miss.observe, miss.drops) if x is not None]
+        assert len(wrong) == 1, f"{theorem.name} [{miss.name}]"
+        if miss.drops is not None:
+            assert miss.drops in theorem.assumes
+        if miss.formula is not None:
+            assert tuple(inspect.signature(miss.formula).parameters) == theorem.symbols
+            assert miss.formula is not theorem.formula
+        if miss.observe is not None:
+            assert miss.observe is not theorem.observe
+
+
+def test_assumptions_of_one_name_are_one():
+    seen = {}
+    for assumption in (a for theorem in THEOREMS for a in theorem.assumes):
+        assert seen.setdefault(assumption.name, assumption) is assumption
+
+
+@by_theorem
+def test_formulas_use_arithmetic_only(theorem):
+    """So that one function serves floats, arrays, fractions, intervals and symbols."""
+    tree = ast.parse(inspect.getsource(theorem.formula).strip())
+    allowed = (
+        ast.Module,
+        ast.FunctionDef,
+        ast.arguments,
+        ast.arg,
+        ast.Return,
+        ast.Expr,
+        ast.Constant,
+        ast.BinOp,
+        ast.UnaryOp,
+        ast.USub,
+        ast.Add,
+        ast.Sub,
+        ast.Mult,
+        ast.Div,
+        ast.Pow,
+        ast.Name,
+        ast.Load,
+    )
+    for node in ast.walk(tree):
+        assert isinstance(node, allowed), f"{theorem.name}: {type(node).__name__}"
+
+
+# ------------------------------------------------------------------------------------------ imports
+
+HEAVY = ["numba", "cvxpy", "sympy", "hypothesis", "matplotlib", "rich", "typer"]
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = f"import sys, theory; print([m for m in {HEAVY} if m in sys.modules])"
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "[]"
+
+
+def test_computing_a_bound_loads_nothing_heavy():
+    code = (
+        "import sys, theory\n"
+        "c = theory.Contraction.assumed(0.9)\n"
+        "theory.state_gap(c, k=3, drive=1.0); theory.context_length(c, eps=1e-3, drive=1.0)\n"
+        "theory.contraction(theory.VanillaRNN([[0.5]], [[1.0]]))\n"
+        f"print([m for m in {HEAVY} if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+    )
+    assert result.stdout.strip() == "[]"
+
+
+#: What a theorem's file may import, besides the standard library.
+BELOW_THEOREMS = {"theorem", "certificates", "errors", "rounding", "norms", "activations", "typing"}
+in_theorems = [name for name in THEORY if name.startswith("theory.theorems.")]
+
+
+@pytest.mark.parametrize("module", in_theorems)
+def test_theorems_import_only_what_is_to_their_left(module):
+    for name in imported_at_module_level(path_of(module)):
+        top, *rest = name.split(".")
+        if top == "theory":
+            assert rest, f"{module} imports the whole package"
+            assert rest[0] in BELOW_THEOREMS | {"theorems"}, f"{module} imports {name}"
+        else:
+            # NumPy comes with the norms anyway
+            assert top in sys.stdlib_module_names | {"numpy"}, f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", THEORY)
+def test_the_library_imports_neither_proofs_nor_tests(module):
+    tops = {name.split(".")[0] for name in imported_anywhere(path_of(module))}
+    if module not in {"theory.cli", "theory.__main__"}:
+        assert not tops & {"proofs"}, f"{module} imports proofs"
+    assert not tops & {"tests", "pytest", "conftest", "examples"}
+
+
+def test_numba_is_imported_in_one_place():
+    places = [
+        m for m in THEORY if any(n.split(".")[0] == "numba" for n in imported_anywhere(path_of(m)))
+    ]
+    assert places == ["theory.kernels.jit"]
+
+
+def test_the_trusted_module_trusts_little():
+    names = imported_anywhere(path_of("theory.rigor"))
+    assert {n for n in names if n.startswith("theory")} == {"theory.rounding", "theory.typing"}
+    assert {n.split(".")[0] for n in names} <= {"theory", "numpy", *sys.stdlib_module_names}
+
+
+@pytest.mark.parametrize("module", [m for m in PROOFS if m.split(".")[-1] in STEMS])
+def test_proofs_import_their_theorem(module):
+    assert f"theory.theorems.{module.split('.')[-1]}" in imported_anywhere(path_of(module))
+
+
+# ------------------------------------------------------------------------------------ documentation
+
+
+def test_public_names_exist_and_are_documented():
+    assert sorted(theory.__all__) == sorted(set(theory.__all__))
+    for name in theory.__all__:
+        thing = getattr(theory, name)
+        if name != "THEOREMS":
+            assert (inspect.getdoc(thing) or "").strip(), name
+    assert [t.name for t in theory.THEOREMS] == STEMS
+
+
+@pytest.mark.parametrize("module", [*THEORY, *PROOFS])
+def test_modules_say_what_they_are(module):
+    doc = ast.get_docstring(ast.parse(path_of(module).read_text(encoding="utf-8")))
+    assert doc
+    assert doc.strip().splitlines()[0].endswith((".", ",", "?")) or len(doc.splitlines()) > 1
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in theory.__all__ if callable(getattr(theory, n)) and n[0].islower()]
+)
+def test_public_functions_describe_every_parameter(name):
+    function = getattr(theory, name)
+    doc = inspect.getdoc(function)
+    elsewhere = re.search(r"The\s+parameters are those of `(\w+)`", doc)
+    if elsewhere:
+        doc = inspect.getdoc(getattr(theory, elsewhere[1]))
+    parameters = inspect.signature(function).parameters
+    # a numpydoc section lists the names, several to a line where they belong together
+    section = re.search(r"\nParameters\n-+\n(.*?)(\n\n\w+\n-+\n|$)", doc, re.DOTALL)
+    listed = re.findall(r"^(\w[\w, ]*?)(?: :.*)?$", section[1], re.MULTILINE) if section else []
+    named = {part.strip() for line in listed for part in line.split(",")}
+    if len(parameters) == 1 and not section:
+        named = {p for p in parameters if re.search(rf"\b{p}\b", doc)}
+    assert named == set(parameters), f"{name} describes {sorted(named)}"
+
+
+@pytest.mark.parametrize("module", [m for m in [*THEORY, *PROOFS] if not m.endswith("__main__")])
+def test_examples_in_docstrings_are_true(module):
+    failed, _ = doctest.testmod(importlib.import_module(module), optionflags=doctest.ELLIPSIS)
+    assert failed == 0
+
+
+def test_every_bound_shows_an_example():
+    for theorem in THEOREMS:
+        assert ">>>" in inspect.getdoc(getattr(theory, theorem.name)), theorem.name
+
+
+# ------------------------------------------------------------------------------------------ project
+
+
+def test_versions_agree():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert theory.__version__ == project["version"]
+
+
+def test_every_module_is_found_by_the_packaging():
+    """A folder without `__init__.py` would be left out of the wheel."""
+    for package in ("theory", "proofs"):
+        found = {package}
+        for info in pkgutil.walk_packages([str(ROOT / package)], prefix=f"{package}."):
+            found.add(info.name)
+        assert found == set(modules(package))
+    assert (ROOT / "theory" / "py.typed").is_file()
