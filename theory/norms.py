@@ -399,6 +399,12 @@ class WeightedL2(Norm):
             return plain
         return product_up(plain, over(L2(), source, A.shape[1]))
 
+    def incremental_lmi_holds(
+        self, W: Array, slopes: tuple[Array, Array], q: Array, rate: float
+    ) -> bool:
+        """Decide the matrix inequality of `theory.rigor.lmi_holds` for this P; True is a proof."""
+        return rigor.lmi_holds(W, *slopes, self.P, q, rate)
+
     def matrix_lower(self, A: Array) -> float:
         """Return ||A x||_P / ||x||_P for the computed maximiser, rounded down."""
         if not np.any(A):

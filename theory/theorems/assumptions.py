@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from theory import rigor
 from theory.norms import WeightedL2, WeightedLinf
 from theory.theorem import Assumption
 
@@ -20,7 +19,7 @@ def _incremental_lmi_holds(run: Run) -> bool:
     if form is None or len(q) != len(form.W) or not isinstance(run.norm, WeightedL2):
         return False
     low, high = (np.full(len(q), slope) for slope in form.rho.slope)
-    return rigor.lmi_holds(form.W, low, high, run.norm.P, np.array(q), run.lam)
+    return run.norm.incremental_lmi_holds(form.W, (low, high), np.array(q), run.lam)
 
 
 CONTRACTIVE = Assumption(

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from theory import rigor
 from theory.activations import Activation
 from theory.activations import activation as look_up
 from theory.certificates import Contraction, Evidence
@@ -88,8 +87,8 @@ def contractive_of_incremental_lmi(
     check_nonnegative(rate=rate)
     norm = WeightedL2(as_square("P", P))
     norm.check_dim(n)
-    if not rate < 1 or not rigor.lmi_holds(
-        matrix, *slope_intervals(rho, n), norm.P, weights, float(rate)
+    if not rate < 1 or not norm.incremental_lmi_holds(
+        matrix, slope_intervals(rho, n), weights, float(rate)
     ):
         return None
     evidence = Evidence(
