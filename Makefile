@@ -7,6 +7,9 @@ BUILD  := build
 JOBS   ?= 2
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
+# The test processes share the cores already; BLAS threads on top of them only wait for each other.
+ONE    := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+
 .PHONY: verify test slow lint types proofs examples bench bench-torch nojit boundscheck clean
 
 ## verify: try to refute every theorem, on random instances and on Bach chorales; writes a report
@@ -19,20 +22,20 @@ $(BUILD)/chorales.npz: examples/chorales.py | $(VENV)/.examples
 
 ## test: the test suite (everything but the lanes marked slow)
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not benchmark"
+	$(ONE) $(BIN)/python -m pytest -n $(JOBS) -m "not slow and not benchmark"
 
 ## slow: the tests that take minutes
 slow: $(VENV)/.test
-	$(BIN)/python -m pytest -n $(JOBS) -m slow
+	$(ONE) $(BIN)/python -m pytest -n $(JOBS) -m slow
 
 ## nojit: the kernels as plain Python, so that coverage sees their lines
 nojit: $(VENV)/.test
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n $(JOBS) $(KERNEL_TESTS) \
+	$(ONE) NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n $(JOBS) $(KERNEL_TESTS) \
 	  --cov=theory.kernels --cov-report=term-missing --cov-fail-under=100
 
 ## boundscheck: the kernels with every index checked
 boundscheck: $(VENV)/.test
-	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(BUILD)/boundscheck \
+	$(ONE) NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(BUILD)/boundscheck \
 	  $(BIN)/python -m pytest -n $(JOBS) $(KERNEL_TESTS)
 
 KERNEL_TESTS := tests/test_kernels.py tests/maps tests/test_measure.py tests/test_truncation.py

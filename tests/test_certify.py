@@ -62,7 +62,7 @@ def rnn(W: Array, name: str = "tanh") -> VanillaRNN:
 
 def test_the_perron_certificate_of_a_badly_scaled_matrix():
     found = contractions(rnn(SKEW))
-    assert set(found) == {"perron"}
+    assert set(found) == {"perron", "diagonal", "lmi"}
     c = found["perron"]
     assert 0.7 <= c.lam <= 0.7 + 1e-9
     assert (c.norm.v / c.norm.v.min()).round(6).tolist() == [20.0, 1.0]
@@ -87,7 +87,10 @@ def test_a_small_spectral_radius_is_no_certificate():
         h = np.tanh(YILDIZ @ h)
     np.testing.assert_allclose(h, [0.99969, 0.43837], atol=1e-5)
     # with a slope of 1/4 it is a contraction
-    assert contraction(rnn(YILDIZ, "sigmoid")).lam == pytest.approx(1.2 / 4, rel=1e-6)
+    one = rnn(YILDIZ, "sigmoid")
+    assert contraction(one, method="perron").lam == pytest.approx(1.2 / 4, rel=1e-6)
+    # monotone: slopes of one sign only, so less than for slopes in [-1/4, 1/4]
+    assert 1.1 / 4 < contraction(one).lam < 1.1 / 4 * (1 + 1e-5)
 
 
 @pytest.mark.parametrize(
@@ -110,9 +113,13 @@ def test_the_slope_of_the_activation_counts(name):
     slope = activation(name).lipschitz
     W = np.diag([0.5, 0.25])
     for method, c in contractions(rnn(W / slope, name)).items():
-        assert c.lam == pytest.approx(0.5), method
+        # a search stops within 2e-6 of its infimum
+        assert 0.5 <= c.lam <= 0.5 * (1 + 1e-5), method
     assert contraction(rnn(np.eye(2) / slope, name)) is None
-    assert len(contractions(rnn(W / slope, name))) == len(METHODS)
+    linear = {"lyapunov"} if name == "identity" else {"lmi", "numerical_radius"}
+    always = {"row_sums", "column_sums", "spectral", "perron", "diagonal"}
+    # with slopes in [-1.5, 1] and the like Q = I alone may be too coarse
+    assert always | linear - {"numerical_radius"} <= set(contractions(rnn(W / slope, name)))
 
 
 def test_the_edge_of_one():
@@ -138,7 +145,10 @@ def test_auto_is_the_smallest(W, name):
     if not found:
         assert best is None
         return
-    assert best.lam == min(c.lam for c in found.values())
+    # "auto" stops as soon as no norm can do better by more than a relative 2**-30; beside a
+    # defective W that is an eigenvalue routine's opinion
+    least = min(c.lam for c in found.values())
+    assert least <= best.lam <= least * (1 + 1e-6) + 1e-12
     # of equal ones the first, that is the one in an unweighted norm
     first = next(c for c in found.values() if c.lam == best.lam)
     assert best.norm.label == first.norm.label
@@ -172,7 +182,7 @@ def test_a_norm_that_is_not_monotone_certifies_linear_maps_only():
     assert contraction(rnn(0.1 * W, "leaky_relu(1.0)"), norm=norm) is not None
 
 
-@pytest.mark.parametrize("method", ["", "Spectral", "lmi", None])
+@pytest.mark.parametrize("method", ["", "Spectral", "LMI", None])
 def test_unknown_methods_are_answered_with_the_known_ones(method):
     message = r"is not known, needed one of: auto, row_sums, column_sums, spectral, perron"
     with pytest.raises(ValueError, match=message):

@@ -307,6 +307,10 @@ def test_every_theorem_holds_on_the_scalar_family():
     )
     for theorem in THEOREMS:
         verdict = verify(theorem, one)
+        if theorem.name == "contractive_of_incremental_lmi":
+            # an assumed factor brings no solution of the matrix inequality with it
+            assert verdict.outcome is Outcome.NOT_APPLICABLE
+            continue
         assert verdict.outcome in {Outcome.HOLDS, Outcome.HOLDS_WITHIN_ROUNDING}, theorem.name
         assert verdict.theorem == theorem.name
         assert verdict.evidence == "assumed (by hand)"

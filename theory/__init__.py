@@ -20,9 +20,12 @@ Importing this package loads neither numba, cvxpy, sympy nor hypothesis.
 from importlib.metadata import PackageNotFoundError, version
 
 from theory.activations import Activation, activation, leaky_relu
+from theory.certificate_file import load_certificate, recheck, save_certificate
 from theory.certificates import Contraction, Evidence
 from theory.certify import contraction, contractions
+from theory.context import required_context, smallest_error
 from theory.errors import DivergedError, MissingExtraError
+from theory.lower import judge_contraction, rate_lower, refute
 from theory.maps import CallableMap, LinearMap, Map, VanillaRNN
 from theory.measure import Experiment, Run, experiment, truncation_gap_table, truncation_gaps
 from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
@@ -31,6 +34,7 @@ from theory.theorems import (
     THEOREMS,
     context_length,
     contractive_of_composition,
+    contractive_of_incremental_lmi,
     contractive_of_matrix_norm,
     contractive_of_perron_weights,
     drive,
@@ -83,6 +87,7 @@ __all__ = [
     "contraction",
     "contractions",
     "contractive_of_composition",
+    "contractive_of_incremental_lmi",
     "contractive_of_matrix_norm",
     "contractive_of_perron_weights",
     "drive",
@@ -90,9 +95,17 @@ __all__ = [
     "hidden_state",
     "initial_state",
     "input_sequence",
+    "judge_contraction",
     "leaky_relu",
+    "load_certificate",
     "norm_change",
     "output_gap",
+    "rate_lower",
+    "recheck",
+    "refute",
+    "required_context",
+    "save_certificate",
+    "smallest_error",
     "state_gap",
     "state_gap_any_start",
     "state_gap_finite",

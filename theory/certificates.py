@@ -20,6 +20,7 @@ class Evidence:
     kind: str  # "certified" (accepted by theory.rigor) or "assumed" (typed by hand)
     method: str  # the criterion's name, or "by hand"
     detail: str = ""  # one sentence for the report
+    multipliers: tuple[float, ...] = ()  # q of an incremental matrix inequality, else empty
 
     def __post_init__(self) -> None:
         if self.kind not in {"certified", "assumed"}:
@@ -61,6 +62,7 @@ class Contraction:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready description; the factor as a hexadecimal float, hence exact."""
+        multipliers = self.evidence.multipliers
         return {
             "lam": self.lam.hex(),
             "norm": self.norm.to_dict(),
@@ -69,6 +71,7 @@ class Contraction:
                 "kind": self.evidence.kind,
                 "method": self.evidence.method,
                 "detail": self.evidence.detail,
+                **({"multipliers": [q.hex() for q in multipliers]} if multipliers else {}),
             },
         }
 

@@ -1,6 +1,6 @@
 r"""A map -> its contraction or None, by trying the criteria that fit.
 
-Main names: `contraction`, `contractions`, `METHODS`.
+Main names: `contraction`, `contractions`, `METHODS`, `EFFORTS`.
 """
 
 from __future__ import annotations
@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from theory.certificates import Contraction
-from theory.maps.base import Map
+from theory.errors import check_count
+from theory.maps.base import Affine, Map
 from theory.norms import L1, L2, Linf, Norm
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
 from theory.theorems.contractive_of_perron_weights import contractive_of_perron_weights
+from theory.threads import few_threads
 
 #: A method takes a map and answers with a contraction, or None if it does not fit or finds none.
 Method = Callable[[Map], Contraction | None]
@@ -30,13 +32,78 @@ def _by_perron_weights(recurrent: Map) -> Contraction | None:
     return None if form is None else contractive_of_perron_weights(form.W, form.rho)
 
 
+def _by_search(name: str) -> Method:
+    def method(recurrent: Map) -> Contraction | None:
+        # scipy is loaded only when a search is asked for
+        from theory import search
+
+        form = recurrent.affine()
+        if form is None:
+            return None
+        with few_threads(len(form.W)):
+            found: Contraction | None = getattr(search, name)(form)
+        return found
+
+    return method
+
+
 #: The methods by name, cheapest first.  A stronger criterion is one more line here.
 METHODS: dict[str, Method] = {
     "row_sums": _by_norm(Linf()),
     "column_sums": _by_norm(L1()),
     "spectral": _by_norm(L2()),
     "perron": _by_perron_weights,
+    "lyapunov": _by_search("by_lyapunov"),
+    "numerical_radius": _by_search("by_numerical_radius"),
+    "diagonal": _by_search("by_diagonal"),
+    "lmi": _by_search("by_incremental_lmi"),
 }
+
+#: Up to which dimension a method is part of an effort: 0 takes milliseconds at any size, 1 (the
+#: default) about two seconds, 2 about a minute at n = 256; methods not listed are always part.
+EFFORTS: tuple[dict[str, float], ...] = (
+    {"lyapunov": 0, "numerical_radius": 0, "diagonal": 0, "lmi": 0},
+    {"lyapunov": 256, "numerical_radius": 256, "diagonal": 64, "lmi": 64},
+    {},
+)
+
+#: A certified rate this near to a lower bound, relatively, ends the search of ``"auto"``.
+_NEAR = 2.0**-30
+
+
+def _floor(form: Affine) -> float:
+    """Return about the largest spectral radius of constant slopes, for stopping early only."""
+    import numpy as np
+
+    radius = float(np.max(np.abs(np.linalg.eigvals(form.W))))
+    corner = float(np.max(np.abs(np.diag(form.W)))) if form.rho.slope[0] <= 0 else 0.0
+    return form.rho.lipschitz * max(radius, corner)
+
+
+def _check_effort(effort: int) -> None:
+    check_count(effort=effort)
+    if effort >= len(EFFORTS):
+        raise ValueError(f"effort={effort!r}, needed one of {list(range(len(EFFORTS)))}")
+
+
+def tried(recurrent: Map, effort: int) -> dict[str, Contraction]:
+    """Return what the methods of an effort certify, without those that cannot matter."""
+    _check_effort(effort)
+    found: dict[str, Contraction] = {}
+    form, n = recurrent.affine(), recurrent.state_dim
+    floor: float | None = None
+    for name, method in METHODS.items():
+        if n > EFFORTS[effort].get(name, float("inf")):
+            continue
+        if name in EFFORTS[0] and form is not None:
+            floor = _floor(form) if floor is None else floor
+            best = min((c.lam for c in found.values()), default=1.0)
+            if best <= floor * (1 + _NEAR) or floor >= 1:
+                continue
+        c = method(recurrent)
+        if c is not None:
+            found[name] = c
+    return found
 
 
 def contractions(recurrent: Map) -> dict[str, Contraction]:
@@ -56,7 +123,7 @@ def contractions(recurrent: Map) -> dict[str, Contraction]:
 
 
 def contraction(
-    recurrent: Map, *, method: str = "auto", norm: Norm | None = None
+    recurrent: Map, *, method: str = "auto", norm: Norm | None = None, effort: int = 1
 ) -> Contraction | None:
     r"""Look for a proof that a map is contractive.
 
@@ -64,10 +131,16 @@ def contraction(
     ----------
     recurrent : Map
     method : str
-        ``"auto"`` tries all and returns the smallest certified factor (of equal ones, the one in
-        an unweighted norm); or one of ``row_sums``, ``column_sums``, ``spectral``, ``perron``.
+        ``"auto"`` returns the smallest certified factor that the effort finds (of equal ones, the
+        one in an unweighted norm); or one of ``row_sums``, ``column_sums``, ``spectral``,
+        ``perron``, ``diagonal`` (Euclidean norm with diagonal weights), ``numerical_radius`` and
+        ``lmi`` (incremental matrix inequality, without and with weights), ``lyapunov`` (linear maps
+        only, near the spectral radius).
     norm : Norm, optional
         Ask for a contraction in exactly this norm instead.
+    effort : int
+        How much ``"auto"`` tries, see `EFFORTS`: 0 matrix norms and Perron weights only; 1 also the
+        matrix inequality up to n = 64 and the numerical radius up to n = 256; 2 everything.
 
     Returns
     -------
@@ -77,7 +150,7 @@ def contraction(
     Raises
     ------
     ValueError
-        If the method is unknown, or the norm is not one on the map's states.
+        If the method or the effort is unknown, or the norm is not one on the map's states.
 
     Examples
     --------
@@ -89,6 +162,7 @@ def contraction(
     """
     if not isinstance(recurrent, Map):
         raise ValueError(f"received {recurrent!r}, needed a Map such as theory.VanillaRNN(W, U)")
+    _check_effort(effort)
     if method != "auto" and method not in METHODS:
         known = ", ".join(["auto", *METHODS])
         raise ValueError(f"method {method!r} is not known, needed one of: {known}")
@@ -99,5 +173,5 @@ def contraction(
         return _by_norm(norm)(recurrent)
     if method == "auto":
         # of equal factors the first is kept, and unweighted norms come first
-        return min(contractions(recurrent).values(), key=lambda c: c.lam, default=None)
+        return min(tried(recurrent, effort).values(), key=lambda c: c.lam, default=None)
     return METHODS[method](recurrent)

@@ -23,6 +23,7 @@ from theory.campaign.runner import (
     summarize,
     write_atomically,
 )
+from theory.cli_certify import certify, check
 from theory.errors import MissingExtraError
 from theory.report import html_report, number, statement, table
 from theory.theorems import THEOREMS
@@ -192,10 +193,14 @@ def theorems() -> None:
     _out.print(made)
 
 
+app.command()(certify)
+app.command()(check)
+
+
 def main() -> None:
     """Run the command line; a malformed question ends with a message and status 2."""
     try:
         app()
     except (ValueError, MissingExtraError, ArithmeticError, OSError) as error:
-        _err.print(f"error: {error}", style="bold red", markup=False)
+        _err.print(f"error: {error}", style="bold red", markup=False, soft_wrap=True)
         sys.exit(BAD_INPUT)

@@ -203,8 +203,9 @@ class L1(Norm):
         return self
 
     def vector(self, h: Array) -> Any:
-        """Return the sum of magnitudes along the last axis."""
-        return np.sum(np.abs(h), axis=-1)
+        """Return the sum of magnitudes along the last axis; inf beyond the largest double."""
+        with np.errstate(over="ignore"):
+            return np.sum(np.abs(h), axis=-1)
 
     def matrix_upper(self, A: Array, source: Norm | None = None) -> float:
         """Return the largest column sum, correctly rounded up."""
@@ -340,6 +341,7 @@ class WeightedL2(Norm):
     P: Array  # P, (n, n)
     _inverse_root: float = field(init=False)  # upper bound of 1 / sqrt(lambda_min(P))
     _root: float = field(init=False)  # upper bound of sqrt(lambda_max(P))
+    _scaled_root: float = field(init=False)  # the same of D P^-1 D, D = sqrt(diag(P))
     _factor: Array = field(init=False)  # a computed L with L L^T near P
 
     def __post_init__(self) -> None:
@@ -359,13 +361,16 @@ class WeightedL2(Norm):
                 f"P is not provably positive definite (least eigenvalue about {least:.3g}); "
                 "add a multiple of the identity"
             )
-        top = float(np.max(np.abs(np.linalg.eigvalsh(P / np.max(np.abs(P))))))
-        root = self._inverse_root * math.sqrt(float(np.max(np.abs(P))))
-        digits = len(P) * top * root * root
-        if digits * gamma(len(P) + 1) > 0.5:
+        # in units of powers of two, in which the diagonal is about 1: exact, fair to bad scaling
+        half = -(np.frexp(np.diag(P))[1] // 2)
+        scaled = np.ldexp(P, half[:, None] + half[None, :])
+        scaled_root = rigor.operator_norm_upper(np.diag(np.sqrt(np.diag(scaled))), None, scaled)
+        object.__setattr__(self, "_scaled_root", scaled_root)
+        if not len(P) * scaled_root**2 * gamma(len(P) + 1) < 0.5:
             raise ValueError(
-                f"P has a condition number of about {digits / len(P):.1e}, beyond which the norm "
-                "of a vector has no correct digit left; add a multiple of the identity"
+                f"P has a condition number of about {scaled_root**2:.1e} even when its diagonal is "
+                "scaled to 1, beyond which the norm of a vector has no correct digit left; add a "
+                "multiple of the identity"
             )
         object.__setattr__(self, "_root", rigor.operator_norm_upper(np.eye(len(P)), P, None))
         object.__setattr__(self, "_factor", np.linalg.cholesky(P))
@@ -397,10 +402,10 @@ class WeightedL2(Norm):
 
     @property
     def _condition(self) -> float:
-        # P = L L^T + E with |E| <= gamma(n + 1) |L| |L|^T (Higham, theorem 10.3), so that
-        # |h^T E h| <= gamma(n + 1) n ||P|| |h|^2 <= gamma(n + 1) n cond(P) h^T P h; and the product
-        # L^T h errs by gamma(n) n sqrt(cond P), which is less
-        return 2.0 + self.dim * self.condition_upper**2
+        # P = L L^T + E with |E| <= gamma(n + 1) |L| |L|^T (Higham, theorem 10.3), where
+        # (|L| |L|^T)_ij <= d_i d_j, d_i = sqrt(P_ii).  So |h^T E h| <= gamma(n + 1) n |D h|^2, and
+        # |D h| <= s |h|_P with s the largest |D x| / |x|_P; the product L^T h errs by less.
+        return 2.0 + self.dim * self._scaled_root**2
 
     @property
     def _underflow(self) -> float:
@@ -421,6 +426,12 @@ class WeightedL2(Norm):
         if isinstance(source, L2):
             return plain
         return product_up(plain, over(L2(), source, A.shape[1]))
+
+    def incremental_lmi_holds(
+        self, W: Array, slopes: tuple[Array, Array], q: Array, rate: float
+    ) -> bool:
+        """Decide the matrix inequality of `theory.rigor.lmi_holds` for this P; True is a proof."""
+        return rigor.lmi_holds(W, *slopes, self.P, q, rate)
 
     def matrix_lower(self, A: Array) -> float:
         """Return ||A x||_P / ||x||_P for the computed maximiser, rounded down."""

@@ -1,7 +1,7 @@
 r"""The small trusted module: everything that is called certified is accepted here.
 
 Main names: `row_sum_upper`, `column_sum_upper`, `weighted_row_sum_upper`, `spectral_norm_upper`,
-`quadratic_bound_holds`, `eigenvalues_at_least`.
+`quadratic_bound_holds`, `lmi_holds`, `eigenvalues_at_least`.
 
 Nothing here optimises or iterates towards an answer.  Candidates come from elsewhere (eigenvalue
 routines, solvers, power iterations); this module only decides whether a stated inequality between
@@ -173,6 +173,58 @@ def quadratic_bound_holds(A: Array, target: Array | None, source: Array | None, 
     subtracting = 4 * UNIT * float(np.max(np.sum(square * np.abs(Q) + np.abs(G), axis=1)))
     margin = up((forming + subtracting * (1 + 2 * gamma(n + 2)) + _UNDERFLOW) * (1 + 8 * UNIT))
     return eigenvalues_at_least(K, margin)
+
+
+def lmi_holds(W: Array, alpha: Array, beta: Array, P: Array, q: Array, r: float) -> bool:
+    r"""Decide the incremental matrix inequality for slopes in [alpha_i, beta_i]; True is a proof.
+
+    With Q = diag(q), G = diag(alpha beta) and S = diag(alpha + beta) it reads
+
+        [ r^2 P + 2 W^T Q G W    -W^T Q S ]
+        [     -Q S W              2 Q - P ]  >= 0,     P > 0,     q > 0.
+
+    For d = h - g, a = W d and any s_i with (s_i - alpha_i a_i)(beta_i a_i - s_i) >= 0 its quadratic
+    form at (d, s) is r^2 d^T P d - s^T P s - 2 sum q_i (s_i - alpha_i a_i)(beta_i a_i - s_i), so
+    |rho(W h + c) - rho(W g + c)|_P <= r |h - g|_P.
+
+    A similarity by powers of two, W <- E^-1 W E, P <- E P E, q <- E^2 q, and W, r <- W / 2**e,
+    r / 2**e change nothing and are exact (checked); they make q about 1 and r about 1.  Then every
+    entry of the block is formed with an error below gamma(n + 10) times the same entry of
+
+        N = [ r^2 |P| + 2 |W|^T Q |G| |W|,  |W|^T Q |S| ;  Q |S| |W|,  2 Q + |P| ]
+
+    (an inner product of n terms of at most 4 factors, a sum, a sum of two slopes), so the error has
+    norm at most gamma(n + 10) times the largest row sum of N.
+    """
+    n = len(W)
+    if not (math.isfinite(r) and r > 0 and np.all(q > 0) and np.all(alpha <= beta)):
+        return False
+    e = math.frexp(r)[1]
+    half = -(np.frexp(q)[1] // 2)  # exponents of E
+    shift = half[None, :] - half[:, None] - e
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        A, r = np.ldexp(W, shift), math.ldexp(r, -e)
+        X, y = _symmetric(np.ldexp(P, half[:, None] + half[None, :])), np.ldexp(q, 2 * half)
+        exact = np.array_equal(np.ldexp(A, -shift), W) and np.array_equal(np.ldexp(y, -2 * half), q)
+        if not (exact and np.array_equal(np.ldexp(np.tril(X), -half[:, None] - half), np.tril(P))):
+            return False
+        product, total = alpha * beta, alpha + beta
+        K = np.empty((2 * n, 2 * n))
+        K[:n, :n] = r * r * X + 2.0 * (A.T @ ((y * product)[:, None] * A))
+        K[n:, :n] = -(y * total)[:, None] * A
+        K[n:, n:] = np.diag(2.0 * y) - X
+        K = _symmetric(K)
+        size, one = np.abs(A), np.ones(n)
+        rows = np.abs(X) @ one
+        top = r * r * rows + 2.0 * (size.T @ (y * np.abs(product) * (size @ one)))
+        top += size.T @ (y * np.abs(total))
+        rows += 2.0 * y + y * np.abs(total) * (size @ one)
+        worst = float(np.max(np.maximum(top, rows)))
+    # entries of A up to 2**64 multiply an underflow to nothing near _UNDERFLOW
+    if not (np.isfinite(K).all() and math.isfinite(worst) and float(np.max(size)) <= 2.0**64):
+        return False
+    margin = up(2.0 * gamma(n + 10) * worst * (1 + 8 * gamma(n + 4)) + _UNDERFLOW)
+    return eigenvalues_at_least(K, margin) and eigenvalues_at_least(X, _UNDERFLOW)
 
 
 def operator_norm_upper(

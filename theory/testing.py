@@ -382,7 +382,7 @@ class _Search:
     def inside(self, h: Array) -> Array:
         """Return the states, scaled back to the radius where they exceed it."""
         sizes = self.norm.vector_upper(h)
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore"), np.errstate(over="ignore", divide="ignore"):
             back = np.minimum(1.0, self.radius / sizes * (1 - 2.0**-40))
         return np.asarray(h * np.where(sizes > self.radius, back, 1.0)[..., None])
 

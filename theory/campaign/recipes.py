@@ -28,6 +28,7 @@ from theory.certify import contraction
 from theory.maps import LinearMap, Map, VanillaRNN
 from theory.measure import Experiment, experiment
 from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
+from theory.theorems.contractive_of_incremental_lmi import contractive_of_incremental_lmi
 from theory.theorems.contractive_of_perron_weights import contractive_of_perron_weights
 from theory.truncation import LinearHead
 from theory.typing import Array
@@ -413,6 +414,30 @@ def oblique(rng: np.random.Generator) -> Experiment:
     )
 
 
+def incremental(rng: np.random.Generator) -> Experiment:
+    """Build a relu network with one active unit, of larger slope than the spectral radius."""
+    s, c = float(rng.uniform(0.6, 0.9)), float(rng.uniform(0.3, 0.6))
+    W = np.array([[s, -1.0], [c, -s]])
+    recurrent = VanillaRNN(W, np.eye(2), [-60.0, 60.0], RELU)
+    found = contraction(recurrent, method="lmi")
+    if found is None:
+        raise ValueError("a matrix ((s, -1), (c, -s)) with s < 1 and c < 1 has a certificate")
+    return experiment(recurrent, np.zeros((6, 2)), contraction=found, k_max=4)
+
+
+def incremental_sharp(rng: np.random.Generator) -> Experiment:
+    """Build an active relu network that multiplies by its rate, in the norm of P = I."""
+    n, s = int(rng.choice([1, 2, 5])), float(rng.uniform(0.3, 0.9))
+    recurrent = VanillaRNN(s * np.eye(n), np.eye(n), np.full(n, 60.0), RELU)
+    # the block is singular at the rate s itself
+    found = contractive_of_incremental_lmi(
+        recurrent.W, RELU, P=np.eye(n), q=np.ones(n), rate=s * (1 + 2.0**-36)
+    )
+    if found is None:
+        raise ValueError("s I with s < 1 satisfies the inequality with P = Q = I just above s")
+    return experiment(recurrent, np.zeros((6, n)), contraction=found, k_max=4)
+
+
 #: All recipes, with the share of a campaign's instances each one gets.
 RECIPES: dict[str, tuple[Recipe, int]] = {
     "random": (random_map, 8),
@@ -432,6 +457,8 @@ RECIPES: dict[str, tuple[Recipe, int]] = {
     "climb": (climb, 2),
     "false_factor": (false_factor, 1),
     "oblique": (oblique, 1),
+    "incremental": (incremental, 1),
+    "incremental_sharp": (incremental_sharp, 1),
 }
 
 #: One period of the schedule: instance i of a campaign uses recipe i modulo its length.  Recipes

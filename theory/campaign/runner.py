@@ -12,7 +12,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,6 +23,7 @@ from theory.measure import Run
 from theory.sequences import Sequences, load_sequences
 from theory.theorem import NearMiss, Theorem
 from theory.theorems import THEOREMS
+from theory.threads import few_threads
 from theory.verdict import Outcome, Verdict, verify
 
 FORMAT = "stable-recurrent-models campaign 1"
@@ -135,7 +135,7 @@ def run_of(task: Task, sequences: Sequences | None) -> Run:
 def execute(task: Task, theorems: Sequence[Theorem], sequences: Sequences | None) -> Result:
     """Test all theorems and all their near misses on one instance."""
     result = Result(task=asdict(task))
-    with _one_thread():
+    with few_threads():
         started = time.perf_counter()
         run = run_of(task, sequences)
         building = (time.perf_counter() - started) / max(len(theorems), 1)
@@ -149,18 +149,6 @@ def execute(task: Task, theorems: Sequence[Theorem], sequences: Sequences | None
                     result.near_misses.append({**entry, "verdict": verdict.to_dict()})
             result.seconds[theorem.name] = building + time.perf_counter() - started
     return result
-
-
-def _one_thread() -> AbstractContextManager[object]:
-    """Keep BLAS to one thread.
-
-    The processes share the cores already and the matrices are small, so further threads only wait
-    for each other; and a sum split over threads is rounded differently, which a replay would see.
-    """
-    from threadpoolctl import threadpool_limits
-
-    limits: AbstractContextManager[object] = threadpool_limits(1)
-    return limits
 
 
 _sequences: Sequences | None = None
@@ -520,7 +508,7 @@ def replay(
         name, _, rest = then.theorem.partition(" [")
         theorem = _theorem(name)
         near_miss = _near_miss(theorem, rest[:-1]) if rest else None
-        with _one_thread():
+        with few_threads():
             run = run_of(Task(**task), campaign.sequences)
             answers.append(Replayed(then=then, now=verify(theorem, run, near_miss=near_miss)))
         if progress is not None:

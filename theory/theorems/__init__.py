@@ -6,6 +6,10 @@ from theory.theorems.contractive_of_composition import (
     CONTRACTIVE_OF_COMPOSITION,
     contractive_of_composition,
 )
+from theory.theorems.contractive_of_incremental_lmi import (
+    CONTRACTIVE_OF_INCREMENTAL_LMI,
+    contractive_of_incremental_lmi,
+)
 from theory.theorems.contractive_of_matrix_norm import (
     CONTRACTIVE_OF_MATRIX_NORM,
     contractive_of_matrix_norm,
@@ -30,6 +34,7 @@ from theory.theorems.window_error import WINDOW_ERROR, window_error
 THEOREMS: tuple[Theorem, ...] = (
     CONTRACTIVE_OF_MATRIX_NORM,
     CONTRACTIVE_OF_PERRON_WEIGHTS,
+    CONTRACTIVE_OF_INCREMENTAL_LMI,
     CONTRACTIVE_OF_COMPOSITION,
     DRIVE,
     HIDDEN_STATE,
@@ -49,6 +54,7 @@ __all__ = [
     "THEOREMS",
     "context_length",
     "contractive_of_composition",
+    "contractive_of_incremental_lmi",
     "contractive_of_matrix_norm",
     "contractive_of_perron_weights",
     "drive",

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from theory.norms import WeightedLinf
+from theory.norms import WeightedL2, WeightedLinf
 from theory.theorem import Assumption
+
+if TYPE_CHECKING:
+    from theory.measure import Run
+
+
+def _incremental_lmi_holds(run: Run) -> bool:
+    form, q = run.map.affine(), run.of.contraction.evidence.multipliers
+    if form is None or len(q) != len(form.W) or not isinstance(run.norm, WeightedL2):
+        return False
+    low, high = (np.full(len(q), slope) for slope in form.rho.slope)
+    return run.norm.incremental_lmi_holds(form.W, (low, high), np.array(q), run.lam)
+
 
 CONTRACTIVE = Assumption(
     name="contractive",
@@ -61,6 +74,11 @@ WEIGHTED_MAXIMUM = Assumption(
     name="weighted_maximum",
     statement="the norm is max_i |h_i| / v_i with v positive",
     holds=lambda run: isinstance(run.norm, WeightedLinf),
+)
+INCREMENTAL_LMI = Assumption(
+    name="incremental_lmi",
+    statement="the block matrix of the slopes, W, P and a diagonal Q is positive semidefinite",
+    holds=lambda run: _incremental_lmi_holds(run),
 )
 TWO_CONTRACTIONS = Assumption(
     name="two_contractions",

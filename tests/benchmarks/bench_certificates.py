@@ -1,0 +1,141 @@
+r"""Rates, times, condition numbers and gaps on Gaussian matrices of spectral norm 1.2.
+
+Run ``python tests/benchmarks/bench_certificates.py --help``; nothing here passes or fails.  Set
+OPENBLAS_NUM_THREADS=1 on a machine that is shared: the small factorisations of the search otherwise
+spend their time waiting for each other.
+"""
+
+import argparse
+import math
+import time
+
+import numpy as np
+
+from theory import VanillaRNN, contraction, lmi
+from theory.certificate_file import certificate_from_dict, certificate_to_dict, recheck
+from theory.lower import rate_lower
+from theory.norms import L2, over
+from theory.search import trade_offs
+
+
+def gaussian(n, seed):
+    W = np.random.default_rng(seed).standard_normal((n, n))
+    return VanillaRNN(W * (1.2 / np.linalg.norm(W, 2)), np.eye(n))
+
+
+def timed(function):
+    began = time.perf_counter()
+    value = function()
+    return value, time.perf_counter() - began
+
+
+def table(sizes, seed):
+    print(f"{'n':>5} {'method':>17} {'rate':>10} {'lower':>10} {'gap':>7} {'K':>7} "
+          f"{'search':>8} {'recheck':>8}")  # fmt: skip
+    for n in sizes:
+        one = gaussian(n, seed)
+        lower = rate_lower(one, length=1 if n > 128 else 3, starts=3 if n > 128 else 12)
+        for method in ("numerical_radius", "lmi") if n <= 256 else ("numerical_radius",):
+            c, seconds = timed(lambda one=one, method=method: contraction(one, method=method))
+            stored = certificate_from_dict(certificate_to_dict(one, c))
+            answer, again = timed(lambda stored=stored, one=one: recheck(stored, one))
+            assert answer, answer
+            price = over(L2(), c.norm, n) * over(c.norm, L2(), n)
+            print(f"{n:5d} {method:>17} {c.lam:10.6f} {lower.rate:10.6f} "
+                  f"{c.lam / lower.rate:7.4f} {price:7.3f} {seconds:7.2f}s "
+                  f"{again:7.3f}s")  # fmt: skip
+
+
+def solver_rate(W, low, high, solver, accuracy, settings):
+    """Return the least rate of the matrix inequality by bisection with a conic solver."""
+    import cvxpy as cp
+
+    n = len(W)
+    P, q, slack = cp.Variable((n, n), symmetric=True), cp.Variable(n), cp.Variable()
+    square, Q = cp.Parameter(nonneg=True), cp.diag(q)
+    total = np.diag(low + high)
+    K = cp.bmat([[square * P + 2 * W.T @ Q @ np.diag(low * high) @ W, -W.T @ Q @ total],
+                 [-total @ Q @ W, 2 * Q - P]])  # fmt: skip
+    task = cp.Problem(cp.Maximize(slack), [0.5 * (K + K.T) >> slack * np.eye(2 * n),
+                                           P >> slack * np.eye(n), cp.trace(P) == n])  # fmt: skip
+    below, above = 0.0, 1.01 * float(np.linalg.norm(W, 2))
+    while above - below > accuracy * above:
+        middle = 0.5 * (below + above)
+        square.value = middle**2
+        task.solve(solver=solver, **settings)
+        below, above = (below, middle) if slack.value > 1e-8 else (middle, above)
+    return above
+
+
+def structured(rng, n):
+    """Return one of several kinds of matrix of spectral norm 0.6."""
+    kind = rng.integers(5)
+    G = rng.standard_normal((n, n))
+    if kind == 1:
+        G = np.triu(G)
+    if kind == 2:
+        G = G * np.exp(rng.uniform(-2, 2, (n, 1)))
+    if kind == 3:
+        G = G - 2 * np.eye(n)
+    if kind == 4:
+        G = np.outer(G[0], G[:, 0]) + 0.1 * G
+    return G * (0.6 / np.linalg.norm(G, 2))
+
+
+def sharpness(count, largest, seed):
+    rng = np.random.default_rng(seed)
+    excess = []
+    for _ in range(count):
+        n = int(rng.integers(2, largest + 1))
+        W = structured(rng, n)
+        best = solver_rate(W, np.zeros(n), np.ones(n), "CLARABEL", 1e-5, {})
+        c = contraction(VanillaRNN(W, np.eye(n)), method="lmi")
+        excess.append(math.nan if c is None else c.lam / best - 1)
+    ratios = np.array(excess)
+    print(f"sharpness on {count} matrices, n <= {largest}: rate / solver - 1 in "
+          f"[{np.nanmin(ratios):.2e}, {np.nanmax(ratios):.2e}], median "
+          f"{np.nanmedian(ratios):.2e}, within 2e-3: {np.mean(ratios <= 2e-3):.1%}, "
+          f"none found: {np.isnan(ratios).sum()}")  # fmt: skip
+
+
+def against_first_order_solver(n, seed):
+    one = gaussian(n, seed)
+    c, ours = timed(lambda: contraction(one, method="lmi"))
+    rate, theirs = timed(
+        lambda: solver_rate(one.W, np.zeros(n), np.ones(n), "SCS", 1e-3, {"eps": 1e-5})
+    )
+    print(f"n = {n}: ours {c.lam:.6f} in {ours:.2f} s, SCS bisection {rate:.6f} in {theirs:.1f} s, "
+          f"ratio of times {theirs / ours:.0f}")  # fmt: skip
+
+
+def unrolled(n, seed):
+    one = gaussian(n, seed)
+    sharpest = contraction(one, method="lmi")
+    found = [sharpest, *trade_offs(one.affine(), sharpest)]
+    priced = [(over(L2(), c.norm, n) * over(c.norm, L2(), n), c.lam) for c in found]
+    for k in (1, 2, 3, 5, 10):
+        ours, rate = min((price * lam**k, lam) for price, lam in priced)
+        print(f"n = {n}, k = {k}: ours {ours:.4f} (rate {rate:.4f}), layerwise {1.2**k:.4f}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="*", default=[8, 16, 32, 64, 256, 1024])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sharpness", type=int, default=0, help="how many matrices to compare")
+    parser.add_argument("--largest", type=int, default=16)
+    parser.add_argument("--scs", type=int, default=0, help="compare with SCS at this dimension")
+    parser.add_argument("--unrolled", type=int, default=64)
+    chosen = parser.parse_args()
+    contraction(gaussian(4, 0), method="lmi")  # load everything once
+    table(chosen.sizes, chosen.seed)
+    unrolled(chosen.unrolled, chosen.seed)
+    if chosen.sharpness:
+        sharpness(chosen.sharpness, chosen.largest, chosen.seed)
+    if chosen.scs:
+        against_first_order_solver(chosen.scs, chosen.seed)
+    print(f"smoothing ends at n * {lmi.SHARPNESS:g}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""`theory certify` and `theory check` from the outside."""
+
+import json
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from theory.cli_certify import certify, check, read_map
+
+MONE = np.array([[0.9, -1.0], [0.5, -0.9]])
+app = typer.Typer()
+app.command()(certify)
+app.command()(check)
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture
+def weights(tmp_path):
+    path = tmp_path / "w.npz"
+    np.savez(path, W=MONE, U=np.eye(2), b=np.zeros(2))
+    return path
+
+
+def test_certify_writes_what_check_accepts(weights, tmp_path):
+    file, picture = tmp_path / "c.json", tmp_path / "c.png"
+    done = run("certify", weights, "--json", file, "--plot", picture, "--epsilon", "0.01")
+    assert done.exit_code == 0, done.output
+    for word in ("lmi", "0.9000", "required context", "no norm can certify less"):
+        assert word in done.output
+    assert picture.stat().st_size > 1000
+    assert run("check", file, weights).exit_code == 0
+    data = json.loads(file.read_text())
+    data["rate"] = (0.89).hex()
+    file.write_text(json.dumps(data))
+    bad = run("check", file, weights)
+    assert bad.exit_code == 1
+    assert "rejected: inequality" in bad.output
+    np.savez(weights, W=2 * MONE, U=np.eye(2), b=np.zeros(2))
+    assert "rejected: parameters" in run("check", file, weights).output
+
+
+def test_refuted_and_unknown(tmp_path):
+    path = tmp_path / "w.npy"
+    np.save(path, np.array([[0.0, 10.0], [-0.012, 1.1]]))
+    done = run("certify", path)
+    assert done.exit_code == 1
+    assert "refuted (orbits)" in done.output
+    np.save(path, np.array([[1.0]]))
+    done = run("certify", path)
+    assert done.exit_code == 1
+    assert "unknown" in done.output
+
+
+def test_linear_and_single_method(tmp_path):
+    path = tmp_path / "w.npz"
+    np.savez(path, A=[[0.9, 5.0], [0.0, 0.9]], B=np.eye(2))
+    done = run("certify", path, "--activation", "identity", "--method", "lyapunov")
+    assert done.exit_code == 0
+    assert "lyapunov" in done.output
+
+
+def test_names_of_other_programs(tmp_path):
+    path = tmp_path / "w.npz"
+    np.savez(
+        path,
+        weight_hh_l0=MONE.astype(np.float32),
+        weight_ih_l0=np.ones((2, 3), np.float32),
+        bias_hh_l0=np.ones(2, np.float32),
+        bias_ih_l0=np.ones(2, np.float32),
+    )
+    one = read_map(path, "tanh")
+    assert one.input_dim == 3
+    assert one.parameters["b"].tolist() == [2.0, 2.0]
+
+
+def test_bad_input(weights, tmp_path):
+    for arguments, message in (
+        (("certify", tmp_path / "none.npz"), "cannot be read"),
+        (("certify", weights, "--epsilon", "0"), "epsilon"),
+        (("certify", weights, "--method", "magic"), "magic"),
+        (("certify", weights, "--activation", "tan"), "tan"),
+        (("certify", weights, "--effort", "7"), "effort"),
+        (("check", weights, weights), "error"),
+    ):
+        done = run(*arguments)
+        assert done.exit_code == 2, arguments
+        assert message in done.output + done.stderr
+    np.savez(weights, U=np.eye(2))
+    assert run("certify", weights).exit_code == 2
+    np.savez(weights, W=np.ones((2, 3)))
+    assert run("certify", weights).exit_code == 2

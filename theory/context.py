@@ -1,0 +1,245 @@
+r"""Choose the certificate for the question: the least context for eps, or the least error for k.
+
+Main names: `required_context`, `smallest_error`, `Choice`, `error_curve`.
+
+A smaller rate may come with a norm that is dearer to convert: with lam the rate and K the constant
+of the norm, the error after k steps is about K lam**k.  Every certificate at hand is tried, among
+them some with a larger rate and a smaller constant, and the one that answers best is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import final
+
+from theory.certificates import Contraction
+from theory.certify import tried
+from theory.errors import check_count, check_nonnegative, check_positive
+from theory.maps.base import Map
+from theory.norms import L2, Norm, over
+from theory.rounding import evaluate, product_up, up
+from theory.theorems.context_length import context_length
+from theory.theorems.output_gap import formula as output_gap
+from theory.truncation import LinearHead
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Choice:
+    """The certificate that answers best, with what it was asked with."""
+
+    k: int  # k, the context
+    error: float  # bound of the error at k, rounded outward
+    contraction: Contraction  # the certificate behind it
+    drive: float  # bound of |step(0, x)| in its norm, or (1 - lam) times a bound of |h|
+    lipschitz: float  # from its norm to that of the error
+    considered: tuple[tuple[str, float, float], ...]  # method, rate and answer of every certificate
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Priced:
+    """A certificate with its constants."""
+
+    c: Contraction
+    drive: float
+    reach: float  # (1 - lam) times a bound of |h| from the range of the activation, or inf
+    lipschitz: float
+
+    @property
+    def best(self) -> float:
+        """Return the smaller of the two, both of which make drive lam**k / (1 - lam) a bound."""
+        return min(self.drive, self.reach)
+
+    def error(self, k: int) -> float:
+        """Return the bound of the error at k, for every length of history."""
+        return evaluate(output_gap, lam=self.c.lam, k=k, drive=self.best, lipschitz=self.lipschitz)
+
+    def context(self, eps: float, horizon: int | None) -> int:
+        """Return the least k for which the bound is at most eps."""
+        k = context_length(
+            self.c, eps=eps, drive=self.drive, lipschitz=self.lipschitz, horizon=horizon
+        )
+        if self.reach < math.inf:
+            # the history of at most horizon steps is only accounted for by the drive
+            k = min(k, context_length(self.c, eps=eps, drive=self.reach, lipschitz=self.lipschitz))
+        return k if horizon is None else min(k, horizon)
+
+
+def _price(
+    recurrent: Map, c: Contraction, input_bound: float, head: LinearHead | None, norm: Norm
+) -> _Priced:
+    n, m = recurrent.state_dim, recurrent.input_dim
+    bound = product_up(over(c.norm.companion, L2(), m), input_bound)
+    lipschitz = over(norm, c.norm, n) if head is None else norm.matrix_upper(head.C, c.norm)
+    reach = math.inf
+    form = recurrent.affine()
+    if form is not None:
+        import numpy as np
+
+        # |h_t| <= range of rho entrywise, for t >= 1 and for h_0 = 0; the gap is at most
+        # lam**k |h_{t-k}|, which is drive lam**k / (1 - lam) for drive = (1 - lam) |h_{t-k}|
+        largest = max(abs(form.rho.range[0]), abs(form.rho.range[1]))
+        if math.isfinite(largest):
+            reach = product_up(up(1.0 - c.lam), c.norm.majorant(np.full(n, largest)))
+    return _Priced(
+        c=c,
+        drive=recurrent.drive(c.norm, input_bound=bound),
+        reach=reach,
+        lipschitz=lipschitz,
+    )
+
+
+def _certificates(recurrent: Map, effort: int) -> Iterator[tuple[str, Contraction]]:
+    found = tried(recurrent, effort)
+    yield from found.items()
+    form = recurrent.affine()
+    if form is None or effort == 0 or recurrent.state_dim > 256:
+        return
+    from theory.search import trade_offs
+
+    for name in ("lmi", "numerical_radius", "lyapunov"):
+        if name in found:
+            for c in trade_offs(form, found[name]):
+                yield f"{name}, cheaper norm", c
+            return
+
+
+def _priced(
+    recurrent: Map,
+    input_bound: float,
+    head: LinearHead | None,
+    norm: Norm | None,
+    effort: int,
+) -> list[tuple[str, _Priced]]:
+    check_nonnegative(input_bound=input_bound)
+    target = L2() if norm is None else norm
+    target.check_dim(recurrent.state_dim if head is None else len(head.C))
+    return [
+        (name, _price(recurrent, c, float(input_bound), head, target))
+        for name, c in _certificates(recurrent, effort)
+    ]
+
+
+def error_curve(
+    recurrent: Map, c: Contraction, input_bound: float, *, count: int = 100
+) -> tuple[list[int], list[float]]:
+    """Return context lengths and the bounds of the Euclidean state error that `c` gives there."""
+    priced = _price(recurrent, c, input_bound, None, L2())
+    lengths = list(range(count + 1))
+    return lengths, [priced.error(k) for k in lengths]
+
+
+def required_context(
+    recurrent: Map,
+    eps: float,
+    input_bound: float,
+    *,
+    head: LinearHead | None = None,
+    norm: Norm | None = None,
+    horizon: int | None = None,
+    effort: int = 1,
+) -> Choice | None:
+    r"""Return the least context that some certificate proves sufficient for an error of eps.
+
+    Parameters
+    ----------
+    recurrent : Map
+        Started, and restarted k steps back, from zero.
+    eps : float
+        Allowed error of the state, or of the output of `head`, in `norm`.
+    input_bound : float
+        Bound of |x_t| in the Euclidean norm.
+    head : LinearHead, optional
+    norm : Norm, optional
+        The norm of the error, `L2` by default.
+    horizon : int, optional
+        Longest sequence; every length by default.
+    effort : int
+        As for `theory.contraction`.
+
+    Returns
+    -------
+    Choice or None
+        None if no certificate was found.
+
+    Raises
+    ------
+    ValueError
+        If eps is not positive, a bound is negative, or a norm or count does not fit.
+
+    Examples
+    --------
+    >>> from theory import VanillaRNN
+    >>> mone = VanillaRNN([[0.9, -1.0], [0.5, -0.9]], [[1.0], [1.0]])
+    >>> choice = required_context(mone, eps=1e-3, input_bound=1.0)
+    >>> choice.contraction.evidence.method, choice.error <= 1e-3
+    ('incremental LMI', True)
+    """
+    check_positive(eps=eps)
+    if horizon is not None:
+        check_count(horizon=horizon)
+    answers = [
+        (one.context(float(eps), horizon), one.c.lam, name, one)
+        for name, one in _priced(recurrent, input_bound, head, norm, effort)
+    ]
+    if not answers:
+        return None
+    k, _, _, best = min(answers, key=lambda answer: answer[:2])
+    return Choice(
+        k=k,
+        error=best.error(k),
+        contraction=best.c,
+        drive=best.best,
+        lipschitz=best.lipschitz,
+        considered=tuple((name, lam, float(k)) for k, lam, name, _ in answers),
+    )
+
+
+def smallest_error(
+    recurrent: Map,
+    k: int,
+    input_bound: float,
+    *,
+    head: LinearHead | None = None,
+    norm: Norm | None = None,
+    effort: int = 1,
+) -> Choice | None:
+    r"""Return the least error that some certificate proves for a context of k steps.
+
+    Parameters
+    ----------
+    recurrent : Map
+    k : int
+        Number of inputs that the truncated model sees.
+    input_bound, head, norm, effort
+        As in `required_context`.
+
+    Returns
+    -------
+    Choice or None
+        None if no certificate was found.
+
+    Raises
+    ------
+    ValueError
+        If k is not a count, a bound is negative, or a norm does not fit.
+    """
+    check_count(k=k)
+    answers = [
+        (one.error(int(k)), one.c.lam, name, one)
+        for name, one in _priced(recurrent, input_bound, head, norm, effort)
+    ]
+    if not answers:
+        return None
+    error, _, _, best = min(answers, key=lambda answer: answer[:2])
+    return Choice(
+        k=int(k),
+        error=error,
+        contraction=best.c,
+        drive=best.best,
+        lipschitz=best.lipschitz,
+        considered=tuple((name, lam, error) for error, lam, name, _ in answers),
+    )

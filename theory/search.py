@@ -1,0 +1,285 @@
+r"""Search for contractions: from a map in affine form to certificates accepted by `theory.rigor`.
+
+Main names: `by_incremental_lmi`, `by_numerical_radius`, `by_diagonal`, `by_lyapunov`, `trade_offs`.
+
+The searches use `theory.lmi`, which is not trusted; what they return has passed a criterion.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from theory import lmi
+from theory.certificates import Contraction, Evidence
+from theory.maps.base import Affine
+from theory.norms import WeightedL2
+from theory.theorems.contractive_of_incremental_lmi import (
+    contractive_of_incremental_lmi,
+    slope_intervals,
+)
+from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
+from theory.theorems.contractive_of_perron_weights import perron_weights
+from theory.typing import Array
+
+#: Margins above the least level, tried in turn until the trusted check accepts.
+MARGINS = tuple(2.0**-e for e in range(21, 1, -2))
+
+#: Up to this dimension a Gram matrix of least condition number is searched for, n^2 / 2 unknowns.
+DENSE = 32
+
+#: A Gram matrix with a larger condition number is of no use: its root enters every bound.
+LARGEST_CONDITION = 2.0**44
+
+
+def problem_of(form: Affine) -> lmi.Problem:
+    """Return weights, scaled to largest entry about 1 by a power of two, and slopes."""
+    low, high = slope_intervals(form.rho, len(form.W))
+    return lmi.Problem(W=form.W, alpha=low, beta=high)
+
+
+def _prepared(form: Affine) -> tuple[lmi.Problem, float] | None:
+    """Return the problem of W / size, and size; None for W = 0 and for linear maps."""
+    largest = float(np.max(np.abs(form.W), initial=0.0))
+    slope = form.rho.lipschitz
+    if largest == 0.0 or slope == 0.0 or form.rho.slope[0] == form.rho.slope[1]:
+        return None
+    size = 2.0 ** math.frexp(largest)[1]
+    if not math.isfinite(size) or size < 1e-290:
+        return None
+    problem = problem_of(form)
+    return lmi.Problem(W=form.W / size, alpha=problem.alpha, beta=problem.beta), size
+
+
+def _accepted(form: Affine, candidate: lmi.Candidate | None) -> Contraction | None:
+    """Return the contraction of a candidate if the criterion accepts it."""
+    if candidate is None or not 0 <= candidate.r < 1:
+        return None
+    P, q = candidate.P, candidate.q
+    if not (np.isfinite(P).all() and np.isfinite(q).all() and float(np.min(q)) > 0):
+        return None
+    scale = 2.0 ** -math.frexp(float(np.max(np.abs(P))))[1]
+    values = np.linalg.eigvalsh(P * scale)
+    if not values[0] * LARGEST_CONDITION > values[-1]:
+        return None
+    try:
+        return contractive_of_incremental_lmi(
+            form.W, form.rho, P=P * scale, q=q * scale, rate=candidate.r
+        )
+    except ValueError:  # P is not provably positive definite
+        return None
+
+
+def _certify_at(
+    form: Affine, problem: lmi.Problem, size: float, x: Array, level: float
+) -> Contraction | None:
+    """Return the contraction at the smallest margin above the level that is accepted."""
+    for margin in MARGINS:
+        r = level * (1.0 + margin)
+        if r * size >= 1.0:
+            return None
+        candidate = lmi.gram_at(problem, x, r)
+        if candidate is None:
+            continue
+        found = _accepted(form, lmi.Candidate(P=candidate.P, q=candidate.q, r=r * size))
+        if found is not None:
+            return found
+    return None
+
+
+def _norm_level(problem: lmi.Problem, x: Array) -> float:
+    slope = float(max(np.max(np.abs(problem.alpha)), np.max(np.abs(problem.beta))))
+    return slope * float(np.linalg.norm(problem.scaled(x), 2)) * 1.001
+
+
+def _tolerance(n: int) -> float:
+    """Return how near the least level is sought: each halving is a cyclic reduction more."""
+    return 1e-6 if n <= 256 else 2e-5
+
+
+def by_numerical_radius(form: Affine) -> Contraction | None:
+    """Return the contraction for Q = I; for slopes in [0, 1] the rate is the numerical radius."""
+    prepared = _prepared(form)
+    if prepared is None:
+        return None
+    problem, size = prepared
+    x = np.zeros(problem.size)
+    guess = _norm_level(problem, x)
+    if not np.any(problem.product):
+        guess = max(lmi.radius_below(problem, problem.W), 2.0**-30 * guess)
+    level = lmi.least_level(problem, x, guess, tol=_tolerance(problem.size))
+    return None if level is None else _certify_at(form, problem, size, x, level)
+
+
+def _weights(problem: lmi.Problem, sharpness: float | None = None) -> tuple[Array, float] | None:
+    """Return log weights that nearly minimise the level, and the level they reach."""
+    # equal weights; balanced rows and columns; the weights of the best maximum norm, the only ones
+    # of the three that are good for a reducible W
+    perron = -np.log(perron_weights(problem.W))
+    starts = [np.zeros(problem.size), lmi.starting_weights(problem.W), perron - np.mean(perron)]
+    levels = [_norm_level(problem, x) for x in starts]
+    i = int(np.argmin(np.array(levels) * [1.0, 1.02, 1.02]))
+    if not np.isfinite(levels[i]):
+        return None
+    x, level = lmi.best_weights(
+        problem,
+        starts[i],
+        levels[i],
+        sharpness=lmi.SHARPNESS if sharpness is None else sharpness,
+    )
+    return x, level
+
+
+def by_incremental_lmi(form: Affine) -> Contraction | None:
+    """Return the contraction of the incremental matrix inequality with the best weights found."""
+    prepared = _prepared(form)
+    if prepared is None:
+        return None
+    problem, size = prepared
+    found = _weights(problem)
+    if found is None:
+        return None
+    x, level = found
+    best = lmi.least_level(problem, x, level, tol=_tolerance(problem.size))
+    certificate = None if best is None else _certify_at(form, problem, size, x, best)
+    if certificate is None:
+        # weights too unequal for double precision: pull them together
+        for share in (0.75, 0.5, 0.25):
+            best = lmi.least_level(problem, share * x, _norm_level(problem, share * x))
+            certificate = (
+                None if best is None else _certify_at(form, problem, size, share * x, best)
+            )
+            if certificate is not None:
+                break
+    return certificate
+
+
+def by_diagonal(form: Affine) -> Contraction | None:
+    """Return the contraction in the best weighted Euclidean norm with diagonal P."""
+    largest = float(np.max(np.abs(form.W), initial=0.0))
+    if largest == 0.0:
+        return None
+    n = len(form.W)
+    plain = lmi.Problem(W=form.W / largest, alpha=np.full(n, -1.0), beta=np.ones(n))
+    found = _weights(plain)
+    if found is None:
+        return None
+    for share in (1.0, 0.75, 0.5, 0.25):
+        d = np.exp(share * found[0])
+        try:
+            norm = WeightedL2(np.diag(np.square(d / np.max(d))))
+        except ValueError:  # too unequal to be proved positive definite
+            continue
+        certificate = contractive_of_matrix_norm(form.W, form.rho, norm)
+        if certificate is not None:
+            return Contraction(
+                lam=certificate.lam,
+                norm=norm,
+                evidence=Evidence(
+                    kind="certified",
+                    method="diagonal weights",
+                    detail=f"{certificate.evidence.detail}; weights within a factor "
+                    f"{float(np.max(d) / np.min(d)):.6g}",
+                ),
+            )
+    return None
+
+
+def _stein(A: Array, r: float) -> Array | None:
+    """Return P = sum of (A^T / r)^j (A / r)^j, with A^T P A = r^2 (P - I); None if it diverges."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        P = lmi.sum_of_powers((A / r).T, np.eye(len(A)))
+    return 0.5 * (P + P.T) if np.isfinite(P).all() else None
+
+
+def lyapunov_at(form: Affine, r: float) -> Contraction | None:
+    """Return the contraction of a linear map in the Lyapunov norm of level r / slope."""
+    slope = form.rho.lipschitz
+    P = None if not r > 0 else _stein(form.W * slope, r)
+    if P is None:
+        return None
+    values = np.linalg.eigvalsh(P)
+    if not 0 < values[-1] < LARGEST_CONDITION * values[0]:
+        return None
+    try:
+        norm = WeightedL2(P * 2.0 ** -math.frexp(float(np.max(np.abs(P))))[1])
+    except ValueError:
+        return None
+    found = contractive_of_matrix_norm(form.W, form.rho, norm)
+    if found is None:
+        return None
+    evidence = Evidence(
+        kind="certified",
+        method="Lyapunov",
+        detail=f"sqrt(cond(P)) <= {norm.condition_upper:.6g}",
+    )
+    return Contraction(lam=found.lam, norm=norm, evidence=evidence)
+
+
+def by_lyapunov(form: Affine) -> Contraction | None:
+    """Return the contraction of a linear map at a rate as near its spectral radius as P allows."""
+    if form.rho.slope[0] != form.rho.slope[1] or not np.any(form.W):
+        return None
+    A = form.W * form.rho.lipschitz
+    radius = float(np.max(np.abs(np.linalg.eigvals(A))))
+    top = float(np.linalg.norm(A, 2))
+    best: Contraction | None = None
+    floor = max(radius, top * 2.0**-20)
+    for margin in (*MARGINS, 0.5, 1.0, 3.0, 15.0):
+        r = floor * (1.0 + margin)
+        found = lyapunov_at(form, r)
+        if found is not None and (best is None or found.lam < best.lam):
+            best = found
+        elif best is not None:
+            break
+    return best
+
+
+def trade_offs(
+    form: Affine, sharpest: Contraction | None, *, count: int = 4
+) -> Iterator[Contraction]:
+    r"""Yield contractions of larger rate and smaller condition number.
+
+    Between the rate of `sharpest` and the smaller of 1 and |W|_2 slope, on a grid that is denser
+    near the former (the best choice for small errors), with weights pulled towards equality as far
+    as each rate allows.
+    """
+    n = len(form.W)
+    zero = np.zeros(n)
+    if form.rho.slope[0] == form.rho.slope[1]:
+        start = by_lyapunov(form) if sharpest is None else sharpest
+        if start is None or start.lam <= 0:
+            return
+        end = min(_norm_level(problem_of(form), zero), 1.0)
+        for j in range(1, count + 1):
+            found = lyapunov_at(form, start.lam * (end / start.lam) ** ((j / (count + 1)) ** 2))
+            if found is not None:
+                yield found
+        return
+    prepared = _prepared(form)
+    if prepared is None or sharpest is None:
+        return
+    problem, size = prepared
+    q = np.array(sharpest.evidence.multipliers)
+    if len(q) != n:
+        return
+    x = 0.5 * np.log(q / float(np.exp(np.mean(np.log(q)))))
+    end = min(_norm_level(problem, zero) * size, 1.0 - 1e-9)
+    for j in range(1, count + 1):
+        r = sharpest.lam * (end / sharpest.lam) ** ((j / (count + 1)) ** 2) / size
+        # log level is convex along the path s x, so the shares that reach r are an interval up to 1
+        low, high = 0.0, 1.0
+        for _ in range(12):
+            middle = 0.5 * (low + high)
+            reached = lmi.factors(problem, problem.scaled(middle * x), r * (1 - 1e-3)) is not None
+            low, high = (low, middle) if reached else (middle, high)
+        candidate = lmi.gram_at(problem, high * x, r)
+        if candidate is None:
+            continue
+        if n <= DENSE:
+            candidate = lmi.cheaper(problem, candidate)
+        found = _accepted(form, lmi.Candidate(P=candidate.P, q=candidate.q, r=r * size))
+        if found is not None:
+            yield found
