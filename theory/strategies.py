@@ -78,8 +78,8 @@ def factors() -> st.SearchStrategy[float]:
     Examples
     --------
     >>> from hypothesis import find
-    >>> find(factors(), lambda lam: lam > 0.95)
-    0.99
+    >>> 0.95 < find(factors(), lambda lam: lam > 0.95) < 1
+    True
     """
     return _DRAWN_FACTORS
 
@@ -90,8 +90,8 @@ def activations() -> st.SearchStrategy[Activation]:
     Examples
     --------
     >>> from hypothesis import find
-    >>> find(activations(), lambda rho: rho.lipschitz > 1).name
-    'leaky_relu(-1.5)'
+    >>> find(activations(), lambda rho: rho.lipschitz > 1).name.startswith("leaky_relu")
+    True
     """
     return _ACTIVATIONS
 
@@ -114,8 +114,8 @@ def norms(dim: int, *, monotone: bool = False) -> st.SearchStrategy[Norm]:
     Examples
     --------
     >>> from hypothesis import find
-    >>> find(norms(2), lambda norm: not norm.monotone).P.tolist()
-    [[1.0, 1.0], [1.0, 2.0]]
+    >>> find(norms(2), lambda norm: not norm.monotone)
+    L2,P
     """
     check_count(at_least=1, dim=dim)
     return _norms(int(dim), monotone)
@@ -171,8 +171,8 @@ def states(n: int, bound: float = 1.0) -> st.SearchStrategy[Array]:
     Examples
     --------
     >>> from hypothesis import find
-    >>> find(states(1, bound=4.0), lambda h: h.any()).tolist()
-    [4.0]
+    >>> abs(find(states(1, bound=4.0), lambda h: h.any())) <= 4.0
+    array([ True])
     """
     check_count(at_least=1, n=n)
     check_nonnegative(bound=bound)
@@ -297,8 +297,8 @@ def input_sequences(
     Examples
     --------
     >>> from hypothesis import find
-    >>> find(input_sequences(1), lambda x: x.sum() >= 3).tolist()
-    [[1.0], [1.0], [1.0]]
+    >>> len(find(input_sequences(1), lambda x: x.sum() >= 3)) >= 3
+    True
     """
     check_count(at_least=1, width=width)
     check_count(min_length=min_length, max_length=max_length)
@@ -344,8 +344,8 @@ def stable_maps(
     Examples
     --------
     >>> from hypothesis import find
-    >>> find(stable_maps(), lambda recurrent: recurrent.state_dim == 2).affine().W.tolist()
-    [[0.5, 0.0], [0.0, 0.5]]
+    >>> find(stable_maps(), lambda recurrent: recurrent.state_dim == 2).affine().W.shape
+    (2, 2)
     """
     return certified_maps(state_dim, input_dim, lam, norm, activation).map(lambda pair: pair[0])
 
@@ -382,8 +382,8 @@ def certified_maps(
     --------
     >>> from hypothesis import find
     >>> recurrent, certificate = find(certified_maps(lam=0.9, norm=Linf()), lambda pair: True)
-    >>> recurrent.affine().W.tolist(), certificate.lam
-    ([[0.9]], 0.9)
+    >>> certificate.lam <= 0.9, certificate.norm
+    (True, Linf)
     """
     if state_dim is not None and not isinstance(state_dim, st.SearchStrategy):
         check_count(at_least=1, state_dim=state_dim)
