@@ -74,7 +74,7 @@ def scalar(
 
 
 def logistic(T=40):
-    """Return h <- sigma(h) at rest: its offset 1/2 is all of its drive (THEORY, A.12 a)."""
+    """Return h <- sigma(h) at rest: its offset 1/2 is all of its drive."""
     return experiment(
         VanillaRNN([[1.0]], [[0.0]], activation="sigmoid"),
         np.zeros((T, 1)),
