@@ -102,8 +102,8 @@ def test_accepts_only_what_is_true(seed, n, slack, slopes, scale):
     accepted = lmi_holds(W, low, high, P, q, r)
     true = is_positive_semidefinite(exact_block(W, low, high, P, q, r))
     assert true or not accepted
-    # a slack in r moves the block by 2 slack P only, and little of it is left where P is thin: 1e-9 is
-    # too little for n = 2, seed = 2, slopes (-2, -1/2), a true inequality hidden by rounding
+    # a slack in r moves the block by 2 slack P only, and little of it is left where P is thin: 1e-9
+    # is too little for n = 2, seed = 2, slopes (-2, -1/2), a true inequality hidden by rounding
     if slack >= 1e-3:
         assert accepted
 
