@@ -435,17 +435,20 @@ class Run:
     @cached_property
     def step_ratios(self) -> tuple[Array, Array]:
         """Return ||step(g, x) - step(h, x)|| / ||g - h|| on adversarial pairs, and the budgets."""
-        form = self.map.affine()
+        return self._step_ratios_of(self.map, self.norm)
+
+    def _step_ratios_of(self, recurrent: Map, norm: Norm) -> tuple[Array, Array]:
+        form = recurrent.affine()
         matrix = (
-            self.map.jacobian_state(self.of.start, self._some_input) if form is None else form.W
+            recurrent.jacobian_state(self.of.start, self._some_input) if form is None else form.W
         )
         return step_ratios(
-            self.norm,
-            norm_attaining(self.norm, matrix),
+            norm,
+            norm_attaining(norm, matrix),
             self.states,
             self.of.inputs,
-            self.map.step,
-            lambda h, x: self.norm.majorant(self.map.step_error(h, x)),
+            recurrent.step,
+            lambda h, x: norm.majorant(recurrent.step_error(h, x)),
         )
 
     @property
@@ -514,17 +517,7 @@ class Run:
         second, certificate = self.of.partner, self.of.partner_contraction
         if second is None or certificate is None:
             return False
-        norm = certificate.norm
-        form = second.affine()
-        matrix = second.jacobian_state(self.of.start, self._some_input) if form is None else form.W
-        ratios, budgets = step_ratios(
-            norm,
-            norm_attaining(norm, matrix),
-            self.states,
-            self.of.inputs,
-            second.step,
-            lambda h, x: norm.majorant(second.step_error(h, x)),
-        )
+        ratios, budgets = self._step_ratios_of(second, certificate.norm)
         return bool((ratios - budgets > certificate.lam).any())
 
 
