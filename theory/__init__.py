@@ -28,6 +28,7 @@ from theory.errors import DivergedError, MissingExtraError
 from theory.lower import judge_contraction, rate_lower, refute
 from theory.maps import CallableMap, LinearMap, Map, VanillaRNN
 from theory.measure import Experiment, Run, experiment, truncation_gap_table, truncation_gaps
+from theory.memory import EffectiveMemory, effective_memory
 from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
 from theory.theorem import Kind, Theorem
 from theory.theorems import (
@@ -65,6 +66,7 @@ __all__ = [
     "CallableMap",
     "Contraction",
     "DivergedError",
+    "EffectiveMemory",
     "Evidence",
     "Experiment",
     "Kind",
@@ -91,6 +93,7 @@ __all__ = [
     "contractive_of_matrix_norm",
     "contractive_of_perron_weights",
     "drive",
+    "effective_memory",
     "experiment",
     "hidden_state",
     "initial_state",
