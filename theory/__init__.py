@@ -26,7 +26,20 @@ from theory.certify import contraction, contractions
 from theory.context import required_context, smallest_error
 from theory.errors import DivergedError, MissingExtraError
 from theory.lower import judge_contraction, rate_lower, refute
-from theory.maps import CallableMap, LinearMap, Map, VanillaRNN
+from theory.maps import (
+    GRU,
+    LSTM,
+    RGLRU,
+    CallableMap,
+    Cascade,
+    DiagonalSSM,
+    EchoStateNetwork,
+    LinearMap,
+    Map,
+    MinGRU,
+    SelectiveSSM,
+    VanillaRNN,
+)
 from theory.measure import Experiment, Run, experiment, truncation_gap_table, truncation_gaps
 from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
 from theory.theorem import Kind, Theorem
@@ -58,13 +71,19 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
 __all__ = [
+    "GRU",
     "L1",
     "L2",
+    "LSTM",
+    "RGLRU",
     "THEOREMS",
     "Activation",
     "CallableMap",
+    "Cascade",
     "Contraction",
+    "DiagonalSSM",
     "DivergedError",
+    "EchoStateNetwork",
     "Evidence",
     "Experiment",
     "Kind",
@@ -72,10 +91,12 @@ __all__ = [
     "LinearMap",
     "Linf",
     "Map",
+    "MinGRU",
     "MissingExtraError",
     "Norm",
     "Outcome",
     "Run",
+    "SelectiveSSM",
     "Theorem",
     "TruncatedModel",
     "VanillaRNN",
