@@ -26,8 +26,22 @@ from theory.certify import contraction, contractions
 from theory.context import required_context, smallest_error
 from theory.errors import DivergedError, MissingExtraError
 from theory.lower import judge_contraction, rate_lower, refute
-from theory.maps import CallableMap, LinearMap, Map, VanillaRNN
+from theory.maps import (
+    GRU,
+    LSTM,
+    RGLRU,
+    CallableMap,
+    Cascade,
+    DiagonalSSM,
+    EchoStateNetwork,
+    LinearMap,
+    Map,
+    MinGRU,
+    SelectiveSSM,
+    VanillaRNN,
+)
 from theory.measure import Experiment, Run, experiment, truncation_gap_table, truncation_gaps
+from theory.measured_rates import MeasuredRates, local_rates
 from theory.memory import EffectiveMemory, effective_memory
 from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
 from theory.theorem import Kind, Theorem
@@ -59,13 +73,19 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
 __all__ = [
+    "GRU",
     "L1",
     "L2",
+    "LSTM",
+    "RGLRU",
     "THEOREMS",
     "Activation",
     "CallableMap",
+    "Cascade",
     "Contraction",
+    "DiagonalSSM",
     "DivergedError",
+    "EchoStateNetwork",
     "EffectiveMemory",
     "Evidence",
     "Experiment",
@@ -74,10 +94,13 @@ __all__ = [
     "LinearMap",
     "Linf",
     "Map",
+    "MeasuredRates",
+    "MinGRU",
     "MissingExtraError",
     "Norm",
     "Outcome",
     "Run",
+    "SelectiveSSM",
     "Theorem",
     "TruncatedModel",
     "VanillaRNN",
@@ -101,6 +124,7 @@ __all__ = [
     "judge_contraction",
     "leaky_relu",
     "load_certificate",
+    "local_rates",
     "norm_change",
     "output_gap",
     "rate_lower",

@@ -41,12 +41,12 @@ import numpy as np
 import numpy.typing as npt
 
 from theory.certificates import Contraction, check_one_step
-from theory.errors import as_sequences, check_count, check_positive
+from theory.errors import check_count, check_positive
 from theory.maps.base import Map
 from theory.measure import Progress, check_map, sweep_all
 from theory.norms import L2, Norm
 from theory.rounding import evaluate
-from theory.sequences import Sequences
+from theory.sequences import as_list
 from theory.theorems.output_gap import formula as output_gap
 from theory.truncation import LinearHead
 from theory.typing import Array
@@ -297,7 +297,7 @@ def effective_memory(
     check_positive(eps=eps)
     if when not in EVENTS:
         raise ValueError(f"when={when!r}, needed one of {[*EVENTS]}")
-    given = _as_list(sequences, recurrent.input_dim)
+    given = as_list(sequences, recurrent.input_dim)
     needed = sequences_needed(probability, confidence)
     if len(given) < needed:
         raise ValueError(
@@ -352,32 +352,10 @@ def _check_level(name: str, value: float) -> None:
         raise ValueError(f"{name}={value!r}, needed 0 < {name} < 1")
 
 
-def _as_list(sequences: Any, width: int) -> list[Array]:
-    """Return checked sequences (T, width), T >= 1, each by itself."""
-    if isinstance(sequences, Sequences):
-        named = list(zip(sequences.names, sequences.arrays, strict=True))
-    elif isinstance(sequences, (list, tuple)):
-        named = [(f"sequences[{i}]", x) for i, x in enumerate(sequences)]
-    else:
-        array = as_sequences("sequences", sequences, width=width)
-        if array.ndim == 2:
-            array = array[None]
-        named = [(f"sequences[{i}]", x) for i, x in enumerate(array)]
-    checked = []
-    for name, x in named:
-        one = as_sequences(name, x, width=width)
-        if one.ndim != 2 or len(one) == 0:
-            raise ValueError(
-                f"{name} has shape {one.shape}, needed one sequence (T, {width}) with T >= 1"
-            )
-        checked.append(one)
-    return checked
-
-
 def _output(recurrent: Map, head: LinearHead | None, norm: Norm | None) -> tuple[Array, Norm]:
     """Return the matrix of the output and the norm of its error."""
     n = recurrent.state_dim
-    C = np.eye(n) if head is None else head.C
+    C = recurrent.output_map if head is None else head.C
     if C.shape[1] != n:
         raise ValueError(f"head has C of shape {C.shape}, needed (p, {n})")
     measure = L2() if norm is None else norm
@@ -413,17 +391,17 @@ def certified_errors(
     r"""Return the proved bound of the output's error for k = 0 .. k_max, rounded upward.
 
     It holds for every input sequence, of any length, whose inputs are not larger, in the companion
-    of the certificate's norm, than the largest of those given; for a map whose Lipschitz constant
-    in the input is unknown, for every sequence made of the given inputs.
+    of the certificate's norm, than the largest of those given; for a map of which nothing bounds
+    step(0, x) beyond them, for every sequence made of the given inputs.
     """
     check_one_step(c)
     c.norm.check_dim(recurrent.state_dim)
     X = np.concatenate(list(sequences))
-    if recurrent.input_lipschitz(c.norm) is None:
-        drive = recurrent.drive(c.norm, inputs=X)
-    else:
-        bound = float(np.max(c.norm.companion.vector_upper(X)))
+    bound = float(np.max(c.norm.companion.vector_upper(X)))
+    try:
         drive = recurrent.drive(c.norm, input_bound=bound)
+    except ValueError:
+        drive = recurrent.drive(c.norm, inputs=X)
     lipschitz = norm.matrix_upper(C, c.norm)
     if not math.isfinite(drive * lipschitz):
         return np.full(k_max + 1, math.inf)

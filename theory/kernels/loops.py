@@ -307,10 +307,10 @@ def product_norm_kernel(
             push_jacobian(form, W, J, S, t + j, x, y)
             largest = 0.0
             for i in range(n):
-                largest = max(largest, abs(y[i]))
+                d = abs(y[i])
+                largest = largest if d <= largest else d  # keeps a NaN
             if not 0.0 < largest < np.inf:
                 zero = largest == 0.0
-                exponent = 0 if zero else 1
                 break
             e = min(max(math.frexp(largest)[1], -1000), 1000)
             scale[j] = math.ldexp(1.0, -e)

@@ -23,15 +23,17 @@ from typing import final
 
 import numpy as np
 
+from theory.activations import SIGMOID, TANH
+from theory.errors import DivergedError
 from theory.kernels.loops import product_norm_kernel
-from theory.maps.base import Map
+from theory.maps import GRU, LSTM, EchoStateNetwork, Map
 from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
 from theory.rounding import UNIT
 from theory.typing import Array
 
 #: Up to this state dimension forming the products is as fast as applying them, or faster;
 #: tests/benchmarks/bench_rates.py prints the ratios.
-DENSE_DIM = 24
+DENSE_DIM = 32
 
 #: The relative residual at which Lanczos stops.  A Ritz value with residual e is within e of a
 #: singular value, and below the largest by about e**2 / gap, which is u / gap here: as good as
@@ -57,14 +59,53 @@ def factors(recurrent: Map, H: Array, X: Array) -> Factors | None:
     form = recurrent.affine()
     if form is not None:
         slopes = form.rho.derivative(H @ form.W.T + X @ form.U.T + form.b)
-        S = np.stack([np.zeros_like(slopes), slopes], axis=1)
-        return Factors(form=1, W=np.ascontiguousarray(form.W), S=S)
-    return None
+        return _gated(form.W, np.zeros_like(slopes), slopes)
+    if isinstance(recurrent, EchoStateNetwork):
+        slopes = recurrent.activation.derivative(H @ recurrent.W.T + recurrent.input_terms(X))
+        return _gated(recurrent.W, 1.0 - recurrent.leak + 0.0 * H, recurrent.leak * slopes)
+    if isinstance(recurrent, GRU) and recurrent.variant == "reset_after":
+        return _of_gru(recurrent, H, X)
+    return _of_lstm(recurrent, H, X) if isinstance(recurrent, LSTM) else None
 
 
-def log_product_norms(
-    recurrent: Map, H: Array, X: Array, r: int, stride: int, norm: Norm
-) -> Array:
+def _gated(W: Array, *slopes: Array, form: int = 1) -> Factors:
+    # a copy of its own: Numba would compile once more for a read-only array
+    return Factors(form=form, W=np.array(W), S=np.stack(slopes, axis=1))
+
+
+def _of_gru(cell: GRU, H: Array, X: Array) -> Factors:
+    a, terms = H @ cell.W.T, cell.input_terms(X)
+    r, z = np.split((a + terms)[:, : 2 * cell.units], 2, axis=1)
+    # v goes through the reset gate: h+ = (1 - z) n + z h, n = tanh(u + r v)
+    v = a[:, 2 * cell.units :] + cell.b_candidate
+    u = terms[:, 2 * cell.units :] + SIGMOID(r) * v
+    inner = (1.0 - SIGMOID(z)) * TANH.derivative(u)
+    return _gated(
+        cell.W,
+        SIGMOID(z),
+        inner * SIGMOID.derivative(r) * v,
+        (H - TANH(u)) * SIGMOID.derivative(z),
+        inner * SIGMOID(r),
+    )
+
+
+def _of_lstm(cell: LSTM, H: Array, X: Array) -> Factors:
+    c, h = np.split(H, 2, axis=1)
+    i, f, g, o = np.split(h @ cell.W.T + cell.input_terms(X), 4, axis=1)
+    new = SIGMOID(f) * c + SIGMOID(i) * TANH(g)
+    return _gated(
+        cell.W,
+        SIGMOID(f),
+        SIGMOID.derivative(i) * TANH(g),
+        SIGMOID.derivative(f) * c,
+        SIGMOID(i) * TANH.derivative(g),
+        SIGMOID.derivative(o) * TANH(new),
+        SIGMOID(o) * TANH.derivative(new),
+        form=2,
+    )
+
+
+def log_product_norms(recurrent: Map, H: Array, X: Array, r: int, stride: int, norm: Norm) -> Array:
     """Return ln of the norms of J_{t+r-1} .. J_t for t = 0, stride, ...; -inf where it is zero.
 
     H, (T, n), are the states *before* the inputs X, (T, m).
@@ -76,7 +117,10 @@ def log_product_norms(
         return np.empty(0)
     if not euclidean or n <= DENSE_DIM:
         return _by_products(recurrent, H, X, r, stride, norm, count)
-    return _by_vectors(recurrent, H, X, r, stride, norm, count)[0]
+    logs, _ = _by_vectors(recurrent, H, X, r, stride, norm, count)
+    if np.isnan(logs).any():
+        raise DivergedError("a Jacobian left the range of double precision; scale the weights down")
+    return logs
 
 
 def _blocks(count: int, r: int, stride: int, n: int) -> list[tuple[int, int]]:
@@ -111,7 +155,7 @@ def _by_vectors(
     steps = 0
     for lo, hi in _blocks(count, r, stride, n):
         at = slice(lo * stride, (hi - 1) * stride + r)
-        J = np.ascontiguousarray(recurrent.jacobian_state(H[at], X[at]))
+        J = _jacobians(recurrent, H[at], X[at])
         steps += product_norm_kernel(
             0, np.empty((0, 1)), J, np.empty((0, 0, 0)), r, stride,
             left, right, weighted, start, RESIDUAL, logs[lo:hi],
@@ -120,7 +164,7 @@ def _by_vectors(
 
 
 def _scaled(P: Array, exponent: Array) -> tuple[Array, Array]:
-    """Return matrices of size about 1 and the exponents of the powers of two taken out."""
+    """Return matrices of size about 1 and the exponents, as doubles, of the powers taken out."""
     largest = np.max(np.abs(P), axis=(-2, -1))
     e = np.where(largest > 0, np.frexp(largest)[1], 0)
     return np.ldexp(P, -e[:, None, None]), exponent + e
@@ -128,7 +172,7 @@ def _scaled(P: Array, exponent: Array) -> tuple[Array, Array]:
 
 def _products(J: Array, r: int, stride: int, count: int) -> tuple[Array, Array]:
     """Return scaled products of r factors from times 0, stride, ..., and their exponents."""
-    zero = np.zeros(len(J), dtype=np.int64)
+    zero = np.zeros(len(J))
     if stride > 1:
         times = np.arange(count) * stride
         P, e = _scaled(J[times], zero[:count])
@@ -137,30 +181,47 @@ def _products(J: Array, r: int, stride: int, count: int) -> tuple[Array, Array]:
         return P, e
     # doubling: the products of 1, 2, 4, .. factors, and those that the binary digits of r ask for
     D, d = _scaled(J, zero)
-    P, e, length, m = None, None, 0, 1
+    P, e, length, m = D[:0], d[:0], 0, 1
     while True:
         if r & m:
-            if P is None or e is None:
+            if length == 0:
                 P, e = D[:count], d[:count]
             else:
                 P, e = _scaled(D[length : length + count] @ P, e + d[length : length + count])
             length += m
         if 2 * m > r:
-            assert P is not None
-            assert e is not None
             return P, e
         D, d = _scaled(D[m:] @ D[:-m], d[m:] + d[:-m])
         m *= 2
 
 
+def _largest_singular_values(P: Array) -> Array:
+    """Return those of stacked matrices, by LAPACK."""
+    return np.asarray(np.linalg.svd(P, compute_uv=False)[:, 0], dtype=np.float64)
+
+
+def _jacobians(recurrent: Map, H: Array, X: Array) -> Array:
+    """Return the Jacobians, (T, n, n).
+
+    Raises
+    ------
+    DivergedError
+        If one is not finite.
+    """
+    J = np.ascontiguousarray(recurrent.jacobian_state(H, X))
+    if not np.isfinite(J).all():
+        raise DivergedError("a Jacobian left the range of double precision; scale the weights down")
+    return J
+
+
 def _matrix_norm(norm: Norm) -> Callable[[Array], Array]:
     """Return the induced norm of stacked matrices, rounded to nearest."""
     if isinstance(norm, L2):
-        return lambda P: np.linalg.svd(P, compute_uv=False)[:, 0]
+        return _largest_singular_values
     if isinstance(norm, WeightedL2):
         L = np.linalg.cholesky(norm.P)
         right = np.linalg.inv(L).T
-        return lambda P: np.linalg.svd(L.T @ P @ right, compute_uv=False)[:, 0]
+        return lambda P: _largest_singular_values(L.T @ P @ right)
     if isinstance(norm, L1):
         return lambda P: np.max(np.sum(np.abs(P), axis=1), axis=-1)
     if isinstance(norm, Linf):
@@ -181,7 +242,7 @@ def _by_products(
     logs = np.empty(count)
     for lo, hi in _blocks(count, r, stride, recurrent.state_dim):
         at = slice(lo * stride, (hi - 1) * stride + r)
-        P, e = _products(recurrent.jacobian_state(H[at], X[at]), r, stride, hi - lo)
+        P, e = _products(_jacobians(recurrent, H[at], X[at]), r, stride, hi - lo)
         with np.errstate(divide="ignore"):
             logs[lo:hi] = np.log(measure(P)) + e * math.log(2.0)
     return logs
