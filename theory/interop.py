@@ -24,7 +24,7 @@ import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 
@@ -401,11 +401,10 @@ def _dense(name: str, value: Any) -> Array:
 def _load(path: str | Path) -> Any:
     """Return an array, or a dict of them; nothing is unpickled."""
     try:
-        loaded: Any = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            return dict(loaded)
+        # opened here: NumPy leaves a damaged archive open
+        with Path(path).open("rb") as stream:
+            loaded: Any = np.load(stream, allow_pickle=False)
+            return loaded if isinstance(loaded, np.ndarray) else dict(loaded)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
 
@@ -423,12 +422,19 @@ _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "?"}
 _DTYPES |= {f"{k}{8 * size}": f"<{k.lower()}{size}" for k in "IU" for size in (1, 2, 4, 8)}
 
 
+@final
+class _Unread:
+    """A tensor of a type that NumPy has not; refused by name if it turns out to be needed."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+
 def _from_bytes(tensor: Mapping[str, Any]) -> Any:
     """Return a tensor of a safetensors file as an array."""
     kind = tensor["dtype"]
     if kind not in _DTYPES:
-        # of no type that NumPy has: refused by its name if it turns out to be needed
-        return np.zeros(tensor["shape"], dtype="V1")
+        return _Unread(kind)
     array = np.frombuffer(tensor["data"], dtype=_DTYPES[kind])
     if kind == "BF16":
         array = (array.astype("<u4") << 16).view("<f4")
@@ -437,6 +443,10 @@ def _from_bytes(tensor: Mapping[str, Any]) -> Any:
 
 def _array(name: str, value: Any) -> Array:
     """Return a tensor or an array in double precision."""
+    if isinstance(value, _Unread):
+        raise ValueError(
+            f"{name} is stored as {value.kind}, needed one of {', '.join(_DTYPES)}; convert it first"
+        )
     if hasattr(value, "detach"):
         try:
             value = value.detach().cpu().to_dense().double().numpy()
