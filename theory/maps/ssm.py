@@ -15,7 +15,7 @@ import numpy as np
 from theory.activations import IDENTITY, SIGMOID, SOFTPLUS, Activation
 from theory.activations import activation as look_up
 from theory.errors import as_matrix, as_vector, check_positive
-from theory.maps.base import Affine, InputReach, Map, read_only, simulate_by_steps
+from theory.maps.base import Affine, InputReach, Map, read_only
 from theory.maps.gates import GatedMap, finite_terms, gate_rows, largest, stacked
 from theory.norms import Norm
 from theory.rounding import UNIT, Rounded
@@ -158,7 +158,9 @@ class DiagonalSSM(Map):
         return norm.matrix_upper(self._form.U, norm.companion)
 
     def _run(self, X: Array, h0: Array) -> Array:
-        return simulate_by_steps(self, X, h0)
+        from theory.kernels.gated import run_complex
+
+        return run_complex(self._real, self._imag, self.input_terms(X), h0)
 
     def __repr__(self) -> str:
         return f"DiagonalSSM(n={self._real.size}, m={self.input_dim})"
@@ -221,7 +223,9 @@ class LinearRecurrence(GatedMap):
 
     @final
     def _run(self, X: Array, h0: Array) -> Array:
-        return simulate_by_steps(self, X, h0)
+        from theory.kernels.gated import run_entrywise
+
+        return run_entrywise(self.input_terms, X, h0)
 
 
 @final
