@@ -445,7 +445,7 @@ def _array(name: str, value: Any) -> Array:
     """Return a tensor or an array in double precision."""
     if isinstance(value, _Unread):
         raise ValueError(
-            f"{name} is stored as {value.kind}, needed one of {', '.join(_DTYPES)}; convert it first"
+            f"{name} is stored as {value.kind}, needed {', '.join(_DTYPES)}; convert it"
         )
     if hasattr(value, "detach"):
         try:
