@@ -25,7 +25,9 @@ from theory.certificate_file import load_certificate, recheck, save_certificate
 from theory.certificates import Contraction, Evidence
 from theory.certify import contraction, contractions
 from theory.context import required_context, smallest_error
+from theory.domain import Domain
 from theory.errors import DivergedError, MissingExtraError
+from theory.invariance import invariant_domain
 from theory.lower import judge_contraction, rate_lower, refute
 from theory.maps import (
     GRU,
@@ -86,6 +88,7 @@ __all__ = [
     "Contraction",
     "DiagonalSSM",
     "DivergedError",
+    "Domain",
     "EchoStateNetwork",
     "EffectiveMemory",
     "Evidence",
@@ -123,6 +126,7 @@ __all__ = [
     "initial_state",
     "input_sequence",
     "interop",
+    "invariant_domain",
     "judge_contraction",
     "leaky_relu",
     "load_certificate",

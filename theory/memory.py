@@ -45,7 +45,7 @@ from theory.errors import check_count, check_positive
 from theory.maps.base import Map
 from theory.measure import Progress, check_map, sweep_all
 from theory.norms import L2, Norm
-from theory.rounding import evaluate
+from theory.rounding import evaluate, product_up, up
 from theory.sequences import as_list
 from theory.theorems.output_gap import formula as output_gap
 from theory.truncation import LinearHead
@@ -390,9 +390,10 @@ def certified_errors(
 ) -> Array:
     r"""Return the proved bound of the output's error for k = 0 .. k_max, rounded upward.
 
-    It holds for every input sequence, of any length, whose inputs are not larger, in the companion
-    of the certificate's norm, than the largest of those given; for a map of which nothing bounds
-    step(0, x) beyond them, for every sequence made of the given inputs.
+    It holds for every input sequence, of any length, whose inputs lie in the certificate's domain
+    and are not larger, in the companion of its norm, than the largest of those given; for a map of
+    which nothing bounds step(0, x) beyond them, for every sequence made of the given inputs.  It is
+    infinite if a given input lies outside the domain.
     """
     check_one_step(c)
     c.norm.check_dim(recurrent.state_dim)
@@ -402,6 +403,11 @@ def certified_errors(
         drive = recurrent.drive(c.norm, input_bound=bound)
     except ValueError:
         drive = recurrent.drive(c.norm, inputs=X)
+    if c.domain is not None:
+        if not c.domain.contains_inputs(X):
+            return np.full(k_max + 1, math.inf)
+        # |h| <= reach, so the error is at most lam**k ||reach||: as if the drive were this
+        drive = min(drive, product_up(up(1.0 - c.lam), c.norm.majorant(c.domain.reach)))
     lipschitz = norm.matrix_upper(C, c.norm)
     if not math.isfinite(drive * lipschitz):
         return np.full(k_max + 1, math.inf)
