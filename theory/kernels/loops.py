@@ -441,9 +441,8 @@ def pull_jacobian(form: int, W: Array, J: Array, S: Array, t: int, u: Array, out
 @kernel
 def _orthogonal_to(Q: Array, k: int, w: Array) -> float:
     """Subtract from w its part along the first k rows of Q, in place, and return its length."""
-    if k > 0:
-        along = np.dot(Q[:k], w)
-        w -= np.dot(Q[:k].T, along)
+    along = np.dot(Q[:k], w)
+    w -= np.dot(Q[:k].T, along)
     return float(np.sqrt(np.dot(w, w)))
 
 
