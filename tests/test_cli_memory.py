@@ -116,6 +116,7 @@ def test_bad_input(files):
         (("memory", files / "no.npz", "--sequences", files / "x.npz", *USUAL), "cannot be read"),
         (("memory", files / "w.npz", "--sequences", files / "wide.npz", *USUAL), "wide.npz:x"),
         (("memory", files / "two.npz", "--sequences", files / "x.npz", *USUAL), "enc (torch), dec"),
+        ((*usual, *USUAL, "--json", files), "is a folder"),
         (("memory", files / "w.pt", "--sequences", files / "x.npz", *USUAL), "pickle"),
     ):
         done = run(*arguments)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from theory.campaign.runner import check_writable
 from theory.certificates import Contraction
 from theory.cli_certify import (
     BAD_INPUT,
@@ -80,6 +82,12 @@ def memory(
     out, err = Console(), Console(stderr=True)
     measured: MeasuredRates | None = None
     try:
+        # fail before the work rather than after it
+        for target in (json_file, plot):
+            if target is not None:
+                check_writable(target)
+        if plot is not None and find_spec("matplotlib") is None:
+            raise MissingExtraError("matplotlib", "report", "a picture")
         if norm not in _NORMS:
             raise ValueError(f"norm {norm!r} is not known, needed one of: {', '.join(_NORMS)}")
         recurrent = read_map(weights, activation, prefix)
@@ -199,17 +207,9 @@ def _table(answer: EffectiveMemory) -> Table:
 
 
 def draw(path: Path, answer: EffectiveMemory) -> None:
-    """Draw the quantiles of the error against k, with the certified bound where there is one.
+    """Draw the quantiles of the error against k, with the certified bound where there is one."""
+    from matplotlib.figure import Figure
 
-    Raises
-    ------
-    MissingExtraError
-        If matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("matplotlib", "report", "a picture") from None
     figure = Figure(figsize=(6.0, 4.0), layout="constrained")
     axes = figure.add_subplot()
     last = min(answer.k_max, answer.lengths[1])
