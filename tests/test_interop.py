@@ -235,6 +235,8 @@ def test_modules_that_are_no_such_map_are_refused_with_the_reason():
         from_torch(np.eye(2))
     with pytest.raises(ValueError, match=r"weight_\w+ is a tensor that holds no plain numbers"):
         from_torch(nn.RNN(2, 2, device="meta"))
+    with pytest.raises(ValueError, match="holds no plain numbers: they are complex"):
+        from_torch({k: v.to(torch.cfloat) for k, v in nn.RNN(2, 2).state_dict().items()})
     module = nn.LSTM(2, 2)
     with torch.no_grad():
         module.weight_hh_l0[3, 1] = torch.nan
@@ -324,10 +326,10 @@ def test_pickles_are_never_read(name, tmp_path):
             read(str(tmp_path / name))
     path = tmp_path / "p.npz"
     np.savez(path, W=np.array([object()], dtype=object))
-    with pytest.raises(ValueError, match="cannot be read: Object arrays"):
+    with pytest.raises(ValueError, match=r"cannot be read: .*, which are never unpickled"):
         from_npz(path)
     np.save(tmp_path / "p.npy", np.array([object()], dtype=object))
-    with pytest.raises(ValueError, match="cannot be read: Object arrays"):
+    with pytest.raises(ValueError, match=r"cannot be read: .*, which are never unpickled"):
         read_weights(tmp_path / "p.npy")
 
 
@@ -590,6 +592,17 @@ def test_damaged_files(content, name, tmp_path):
     path.unlink()
     with pytest.raises(ValueError, match=rf"{name} cannot be read: "):
         read_weights(path)
+
+
+def test_an_archive_that_unpacks_to_more_than_the_limit(tmp_path):
+    """Its header declares 8 TB; nothing is allocated for them."""
+    path = tmp_path / "x.npz"
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000, 1000000), }"
+    header += b" " * (117 - len(header)) + b"\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("W.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) + header)
+    with pytest.raises(ValueError, match=r"x.npz cannot be read: .* declares 8000000000000 bytes"):
+        from_npz(path)
 
 
 def test_a_truncated_archive(tmp_path):

@@ -21,13 +21,13 @@ LSTM.
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
+from theory.array_files import ArrayFileError, read_arrays
 from theory.errors import MissingExtraError, as_array
 from theory.maps import GRU, LSTM, Cascade, EchoStateNetwork, LinearMap, Map, VanillaRNN
 from theory.typing import Array
@@ -401,12 +401,10 @@ def _dense(name: str, value: Any) -> Array:
 def _load(path: str | Path) -> Any:
     """Return an array, or a dict of them; nothing is unpickled."""
     try:
-        # opened here: NumPy leaves a damaged archive open
-        with Path(path).open("rb") as stream:
-            loaded: Any = np.load(stream, allow_pickle=False)
-            return loaded if isinstance(loaded, np.ndarray) else dict(loaded)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        found = read_arrays(Path(path))
+    except ArrayFileError as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
+    return found[0][1] if found and found[0][0] == "" else dict(found)
 
 
 def _named(path: str | Path, build: Callable[[], Map]) -> Map:
@@ -449,6 +447,8 @@ def _array(name: str, value: Any) -> Array:
         )
     if hasattr(value, "detach"):
         try:
+            if value.is_complex():
+                raise TypeError("they are complex")
             value = value.detach().cpu().to_dense().double().numpy()
         except (RuntimeError, TypeError, NotImplementedError) as error:
             raise ValueError(f"{name} is a tensor that holds no plain numbers: {error}") from None
