@@ -304,7 +304,7 @@ def test_ends_of_the_maps():
 
 
 def test_every_class_of_map():
-    seen = drawn(any_maps(), 200)
+    seen = drawn(any_maps(), 400)
     assert {type(recurrent) for recurrent in seen} == {
         *(LinearMap, VanillaRNN, EchoStateNetwork, LSTM, GRU),
         *(DiagonalSSM, SelectiveSSM, MinGRU, RGLRU, Cascade),
