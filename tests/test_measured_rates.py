@@ -16,12 +16,14 @@ from theory import (
     CallableMap,
     Cascade,
     Contraction,
+    DiagonalSSM,
     DivergedError,
     EchoStateNetwork,
     LinearMap,
     Linf,
     Map,
     MeasuredRates,
+    MinGRU,
     Norm,
     VanillaRNN,
     WeightedL2,
@@ -56,6 +58,8 @@ def make(seed: int = 0, n: int = N, m: int = M, scale: float = 1.0) -> dict[str,
         "cascade": Cascade(
             [LSTM(of(4 * n, n), of(4 * n, m), of(4 * n)), VanillaRNN(of(n, n), of(n, n))]
         ),
+        "diagonal": DiagonalSSM(of(n) / 3 + 0.5j * of(n), of(n, m)),
+        "minimal gru": MinGRU(of(2 * n, m), of(2 * n)),
         "callable": CallableMap(lambda h, x: np.tanh(W @ h) + x[0], n, m),
     }
 
