@@ -56,6 +56,7 @@ proofs: $(VENV)/.dev
 examples: $(VENV)/.examples
 	$(BIN)/python examples/chorales.py --count 3 --out $(BUILD)/examples/chorales.npz
 	$(BIN)/python examples/fig_truncation_gap.py --size small --out $(BUILD)/examples
+	$(BIN)/python examples/fig_trained_memory.py --size small --out $(BUILD)/examples
 
 ## bench: speed and memory; prints ratios, never fails
 bench: $(VENV)/.dev
