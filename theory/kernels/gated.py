@@ -1,6 +1,7 @@
 r"""Recurrent simulation of gated maps, leaky cells and entrywise linear recurrences.
 
-Main names: `run_lstm`, `run_gru`, `run_leaky`, `run_entrywise`, `run_complex`.
+Main names: `run_lstm`, `run_gru`, `run_leaky`, `run_entrywise`, `run_complex`, `advance_lstm`,
+`advance_gru`.
 """
 
 from __future__ import annotations
@@ -16,10 +17,14 @@ from theory.kernels.loops import (
     gru_batch_kernel,
     gru_kernel,
     leaky_kernel,
+    logistic_in_place,
     lstm_batch_kernel,
     lstm_kernel,
+    lstm_rows,
+    tanh_in_place,
 )
 from theory.maps.base import Affine
+from theory.maps.gates import row_blocks
 from theory.typing import Array
 
 #: Input terms that are computed at a time for a whole batch: they stay in the cache.
@@ -110,3 +115,47 @@ def run_complex(real: Array, imag: Array, terms: Array, h0: Array) -> Array:
     for i in range(len(H)):
         complex_kernel(real, imag, h0[i], H[i])
     return H
+
+
+def advance_lstm(W: Array, h: Array, terms: Array, out: Array | None) -> Array:
+    """Return the states (c, h), (..., 2 n), one step on from `h` with input terms (..., 4 n)."""
+    n = W.shape[1]
+    result, blocks, rows = row_blocks(h, terms, out)
+    gates, cells, outputs = np.empty((rows, 4 * n)), np.empty((rows, n)), np.empty((rows, n))
+    for old, own, new in blocks:
+        a, c, y = gates[: len(old)], cells[: len(old)], outputs[: len(old)]
+        np.matmul(old[:, n:], W.T, out=a)
+        a += own
+        c[...] = old[:, :n]
+        lstm_rows(a, c, y)
+        new[:, :n] = c
+        new[:, n:] = y
+    return result
+
+
+def advance_gru(
+    W: Array, bias: Array, h: Array, terms: Array, out: Array | None, *, reset_after: bool
+) -> Array:
+    """Return the states (..., n) one step on from `h` with input terms (..., 3 n)."""
+    n = W.shape[1]
+    result, blocks, rows = row_blocks(h, terms, out)
+    gates, inner, candidates = np.empty((rows, 2 * n)), np.empty((rows, n)), np.empty((rows, n))
+    for old, own, new in blocks:
+        a, v, candidate = gates[: len(old)], inner[: len(old)], candidates[: len(old)]
+        np.matmul(old, W[: 2 * n].T, out=a)
+        a += own[:, : 2 * n]
+        logistic_in_place(a.ravel())
+        r, z = a[:, :n], a[:, n:]
+        if reset_after:
+            np.matmul(old, W[2 * n :].T, out=candidate)
+            candidate += bias
+            candidate *= r
+        else:
+            np.multiply(r, old, out=v)
+            np.matmul(v, W[2 * n :].T, out=candidate)
+        candidate += own[:, 2 * n :]
+        tanh_in_place(candidate.ravel())
+        candidate *= np.subtract(1.0, z, out=v)
+        np.multiply(z, old, out=new)
+        new += candidate
+    return result
