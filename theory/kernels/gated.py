@@ -25,6 +25,7 @@ from theory.kernels.loops import (
 )
 from theory.maps.base import Affine
 from theory.maps.gates import row_blocks
+from theory.threads import few_threads
 from theory.typing import Array
 
 #: Input terms that are computed at a time for a whole batch: they stay in the cache.
@@ -51,8 +52,9 @@ def run_lstm(W: Array, terms: Terms, X: Array, s0: Array) -> Array:
     S = np.empty((batch, T, 2 * n))
     if batch * n >= LARGE_STEP and batch > 1:
         c, h = np.ascontiguousarray(s0[:, :n]), np.ascontiguousarray(s0[:, n:])
-        for first, block in _blocks(X, terms, 4 * n):
-            lstm_batch_kernel(WT, block, c, h, S, first)
+        with few_threads(n):
+            for first, block in _blocks(X, terms, 4 * n):
+                lstm_batch_kernel(WT, block, c, h, S, first)
         return S
     for i in range(batch):
         lstm_kernel(WT, terms(X[i]), s0[i], S[i], n <= SMALL_DIM)
@@ -72,8 +74,9 @@ def run_gru(
     H = np.empty((batch, T, n))
     if batch * n >= LARGE_STEP and batch > 1:
         h = h0.copy()
-        for first, block in _blocks(X, terms, 3 * n):
-            gru_batch_kernel(GT, NT, bias, block, h, H, reset_after, first)
+        with few_threads(n):
+            for first, block in _blocks(X, terms, 3 * n):
+                gru_batch_kernel(GT, NT, bias, block, h, H, reset_after, first)
         return H
     for i in range(batch):
         gru_kernel(GT, NT, bias, terms(X[i]), h0[i], H[i], reset_after, n <= SMALL_DIM)
@@ -86,14 +89,15 @@ def run_leaky(form: Affine, share: Array, terms: Array, h0: Array) -> Array:
     H = np.ascontiguousarray(terms)
     if batch * n >= LARGE_STEP and batch > 1:
         h, a = h0.copy(), np.empty((batch, n))
-        for t in range(T):
-            np.matmul(h, form.W.T, out=a)
-            a += H[:, t]
-            form.rho.in_place(a)
-            a *= share
-            h *= 1.0 - share
-            h += a
-            H[:, t] = h
+        with few_threads(n):
+            for t in range(T):
+                np.matmul(h, form.W.T, out=a)
+                a += H[:, t]
+                form.rho.in_place(a)
+                a *= share
+                h *= 1.0 - share
+                h += a
+                H[:, t] = h
         return H
     WT = np.ascontiguousarray(form.W.T)
     for i in range(batch):
