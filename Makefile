@@ -63,6 +63,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/bench_simulation.py
 	$(BIN)/python tests/benchmarks/bench_gaps.py
 	$(BIN)/python tests/benchmarks/bench_rates.py
+	$(BIN)/python tests/benchmarks/bench_gated.py
 
 ## bench-torch: the same with PyTorch as the competitor
 bench-torch: $(VENV)/.torch bench
