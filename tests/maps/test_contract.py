@@ -827,14 +827,6 @@ def test_the_drive_of_bounded_inputs_is_above_every_such_input(model, data, seed
     [
         # i = sigma(1 + 1), g = tanh(1)
         (LSTM(np.zeros((4, 1)), [[1.0], [0.0], [1.0], [0.0]], [1, 0, 0, 0]), 0.670810, 0.670810),
-        # o = sigma(1 + 1) and h = o tanh(c), c = sigma(20) tanh(20 + 1) = 1
-        (
-            LSTM(np.zeros((4, 1)), [[0.0], [0.0], [1.0], [1.0]], [20, 0, 20, 1]).with_parameters(
-                U=[[0.0], [0.0], [1.0], [1.0]]
-            ),
-            1.0,
-            1.0,
-        ),
         # 1 - z = sigma(1 + 1), n = tanh(1 + sigma(0) 2)
         (
             GRU(np.zeros((3, 1)), [[0.0], [-1.0], [1.0]], [0, -1, 0], b_candidate=[2.0]),

@@ -393,6 +393,14 @@ def test_how_far_linear_maps_reach_in_a_box():
     assert (weighted.of(U) >= np.abs(U) @ [1.0, 2.0, 3.0]).all()
 
 
+def test_how_far_a_memory_cell_gets_from_rest():
+    """i = sigma(20), g = tanh(1 + 20), o = sigma(1 + 1): c is 1 and h is o tanh(1)."""
+    cell = LSTM(np.zeros((4, 1)), [[0.0], [0.0], [1.0], [1.0]], [20.0, 0.0, 20.0, 1.0])
+    bound = cell.rest_reach(InputReach.box(np.ones(1)))
+    assert bound == pytest.approx([1.0, 0.670810], abs=1e-6)
+    assert (cell.step(np.zeros(2), np.ones(1)) <= bound).all()
+
+
 # ------------------------------------------------------------------------------ equality with torch
 
 
