@@ -15,11 +15,8 @@ import numpy as np
 from theory import lmi
 from theory.certificates import Contraction, Evidence
 from theory.maps.base import Affine
-from theory.norms import WeightedL2
-from theory.theorems.contractive_of_incremental_lmi import (
-    contractive_of_incremental_lmi,
-    slope_intervals,
-)
+from theory.norms import Norm, WeightedL2
+from theory.theorems.contractive_of_incremental_lmi import contractive_of_incremental_lmi
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
 from theory.theorems.contractive_of_perron_weights import perron_weights
 from theory.typing import Array
@@ -36,15 +33,14 @@ LARGEST_CONDITION = 2.0**44
 
 def problem_of(form: Affine) -> lmi.Problem:
     """Return weights, scaled to largest entry about 1 by a power of two, and slopes."""
-    low, high = slope_intervals(form.rho, len(form.W))
+    low, high = form.slopes
     return lmi.Problem(W=form.W, alpha=low, beta=high)
 
 
 def _prepared(form: Affine) -> tuple[lmi.Problem, float] | None:
     """Return the problem of W / size, and size; None for W = 0 and for linear maps."""
     largest = float(np.max(np.abs(form.W), initial=0.0))
-    slope = form.rho.lipschitz
-    if largest == 0.0 or slope == 0.0 or form.rho.slope[0] == form.rho.slope[1]:
+    if largest == 0.0 or form.lipschitz == 0.0 or form.linear:
         return None
     size = 2.0 ** math.frexp(largest)[1]
     if not math.isfinite(size) or size < 1e-290:
@@ -66,7 +62,13 @@ def _accepted(form: Affine, candidate: lmi.Candidate | None) -> Contraction | No
         return None
     try:
         return contractive_of_incremental_lmi(
-            form.W, form.rho, P=P * scale, q=q * scale, rate=candidate.r
+            form.W,
+            form.rho,
+            P=P * scale,
+            q=q * scale,
+            rate=candidate.r,
+            slopes=form.slopes,
+            domain=form.domain,
         )
     except ValueError:  # P is not provably positive definite
         return None
@@ -156,13 +158,21 @@ def by_incremental_lmi(form: Affine) -> Contraction | None:
     return certificate
 
 
+def by_matrix_norm(form: Affine, norm: Norm) -> Contraction | None:
+    """Return the contraction in a given norm, by the norm of W."""
+    return contractive_of_matrix_norm(
+        form.W, form.rho, norm, slopes=form.slopes, domain=form.domain
+    )
+
+
 def by_diagonal(form: Affine) -> Contraction | None:
     """Return the contraction in the best weighted Euclidean norm with diagonal P."""
-    largest = float(np.max(np.abs(form.W), initial=0.0))
+    steep = form.steepest[:, None] * form.W
+    largest = float(np.max(np.abs(steep), initial=0.0))
     if largest == 0.0:
         return None
     n = len(form.W)
-    plain = lmi.Problem(W=form.W / largest, alpha=np.full(n, -1.0), beta=np.ones(n))
+    plain = lmi.Problem(W=steep / largest, alpha=np.full(n, -1.0), beta=np.ones(n))
     found = _weights(plain)
     if found is None:
         return None
@@ -172,11 +182,12 @@ def by_diagonal(form: Affine) -> Contraction | None:
             norm = WeightedL2(np.diag(np.square(d / np.max(d))))
         except ValueError:  # too unequal to be proved positive definite
             continue
-        certificate = contractive_of_matrix_norm(form.W, form.rho, norm)
+        certificate = by_matrix_norm(form, norm)
         if certificate is not None:
             return Contraction(
                 lam=certificate.lam,
                 norm=norm,
+                domain=form.domain,
                 evidence=Evidence(
                     kind="certified",
                     method="diagonal weights",
@@ -196,7 +207,7 @@ def _stein(A: Array, r: float) -> Array | None:
 
 def lyapunov_at(form: Affine, r: float) -> Contraction | None:
     """Return the contraction of a linear map in the Lyapunov norm of level r / slope."""
-    slope = form.rho.lipschitz
+    slope = form.lipschitz
     P = None if not r > 0 else _stein(form.W * slope, r)
     if P is None:
         return None
@@ -207,7 +218,7 @@ def lyapunov_at(form: Affine, r: float) -> Contraction | None:
         norm = WeightedL2(P * 2.0 ** -math.frexp(float(np.max(np.abs(P))))[1])
     except ValueError:
         return None
-    found = contractive_of_matrix_norm(form.W, form.rho, norm)
+    found = by_matrix_norm(form, norm)
     if found is None:
         return None
     evidence = Evidence(
@@ -215,14 +226,14 @@ def lyapunov_at(form: Affine, r: float) -> Contraction | None:
         method="Lyapunov",
         detail=f"sqrt(cond(P)) <= {norm.condition_upper:.6g}",
     )
-    return Contraction(lam=found.lam, norm=norm, evidence=evidence)
+    return Contraction(lam=found.lam, norm=norm, evidence=evidence, domain=form.domain)
 
 
 def by_lyapunov(form: Affine) -> Contraction | None:
     """Return the contraction of a linear map at a rate as near its spectral radius as P allows."""
-    if form.rho.slope[0] != form.rho.slope[1] or not np.any(form.W):
+    if not form.linear or not np.any(form.W) or form.lipschitz == 0.0:
         return None
-    A = form.W * form.rho.lipschitz
+    A = form.W * form.lipschitz
     radius = float(np.max(np.abs(np.linalg.eigvals(A))))
     top = float(np.linalg.norm(A, 2))
     best: Contraction | None = None
@@ -248,7 +259,7 @@ def trade_offs(
     """
     n = len(form.W)
     zero = np.zeros(n)
-    if form.rho.slope[0] == form.rho.slope[1]:
+    if form.linear:
         start = by_lyapunov(form) if sharpest is None else sharpest
         if start is None or start.lam <= 0:
             return
