@@ -62,7 +62,8 @@ def rnn(W: Array, name: str = "tanh") -> VanillaRNN:
 
 def test_the_perron_certificate_of_a_badly_scaled_matrix():
     found = contractions(rnn(SKEW))
-    assert set(found) == {"perron", "diagonal", "lmi"}
+    assert set(found) == {"perron", "diagonal", "lmi", "iterate"}
+    assert found["iterate"].iterate > 1
     c = found["perron"]
     assert 0.7 <= c.lam <= 0.7 + 1e-9
     assert (c.norm.v / c.norm.v.min()).round(6).tolist() == [20.0, 1.0]

@@ -160,9 +160,11 @@ def slope_intervals(
     low, high = np.full(n, rho.slope[0]), np.full(n, rho.slope[1])
     if slopes is None:
         return low, high
-    ends = tuple(as_vector(name, end, size=n) for name, end in zip(("low", "high"), slopes))
-    if len(ends) != 2 or not bool(np.all(ends[0] <= ends[1])):
-        raise ValueError(f"slopes={slopes!r}, needed two vectors with low <= high")
+    if len(slopes) != 2:
+        raise ValueError(f"slopes={slopes!r}, needed two vectors (low, high)")
+    ends = as_vector("low slopes", slopes[0], size=n), as_vector("high slopes", slopes[1], size=n)
+    if not bool(np.all(ends[0] <= ends[1])):
+        raise ValueError(f"slopes={slopes!r}, needed low <= high for every unit")
     low, high = np.maximum(low, ends[0]), np.minimum(high, ends[1])
     if not bool(np.all(low <= high)):
         raise ValueError(f"slopes={slopes!r}, needed some within {list(rho.slope)} for every unit")

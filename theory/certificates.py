@@ -62,6 +62,8 @@ class Contraction:
         if self.domain is not None:
             if not isinstance(self.domain, Domain):
                 raise ValueError(f"domain={self.domain!r}, needed a theory.Domain or None")
+            if not self.domain.start:
+                raise ValueError("the domain is a box on the way, needed one to start in")
             self.norm.check_dim(self.domain.state_dim)
         object.__setattr__(self, "lam", float(self.lam))
 

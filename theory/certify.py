@@ -6,7 +6,6 @@ Main names: `contraction`, `contractions`, `METHODS`, `EFFORTS`, `tried`, `domai
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
@@ -102,6 +101,9 @@ EFFORTS: tuple[dict[str, float], ...] = (
     {},
 )
 
+#: Slopes on a box that are narrower than everywhere by less than this part are not worth the box.
+_NARROWER = 2.0**-7
+
 #: A certified rate this near to a lower bound, relatively, ends the search of ``"auto"``.
 _NEAR = 2.0**-30
 
@@ -155,7 +157,7 @@ def domain_of(
 ) -> Domain | None:
     """Return the domain that is meant: a given one, checked, or the box under bounded inputs.
 
-    None, everywhere, if there is no bounded box or it makes no slope any narrower.
+    None, everywhere, if there is no bounded box or it makes no slope interval notably narrower.
 
     Raises
     ------
@@ -184,11 +186,10 @@ def domain_of(
         return None
     box = invariant_domain(recurrent, input_bound=input_bound)
     form = recurrent.affine_on(box)
-    if form is not None and all(
-        np.array_equal(here, there)
-        for here, there in zip(form.slopes, replace(form, restricted=None).slopes, strict=True)
-    ):
-        return None
+    if form is not None:
+        (low, high), (alpha, beta) = form.slopes, form.rho.slope
+        if not bool(np.any(high - low < (beta - alpha) * (1 - _NARROWER))):
+            return None
     return box
 
 
@@ -235,11 +236,11 @@ def contraction(
     method : str
         ``"auto"`` returns the smallest certified factor of one step that the effort finds (of equal
         ones, the one in an unweighted norm), and one of several steps together only if there is
-        none of a single step: most bounds need the latter; or one of ``row_sums``, ``column_sums``, ``spectral``,
-        ``perron``, ``diagonal`` (Euclidean norm with diagonal weights), ``numerical_radius`` and
-        ``lmi`` (incremental matrix inequality, without and with weights), ``lyapunov`` (linear maps
-        only, near the spectral radius), ``iterate`` (the least number of steps that contract
-        together in the Euclidean norm).
+        none of a single step: most bounds need the latter; or one of ``row_sums``,
+        ``column_sums``, ``spectral``, ``perron``, ``diagonal`` (Euclidean norm with diagonal
+        weights), ``numerical_radius`` and ``lmi`` (incremental matrix inequality, without and with
+        weights), ``lyapunov`` (linear maps only, near the spectral radius), ``iterate`` (the least
+        number of steps that contract together in the Euclidean norm).
     norm : Norm, optional
         Ask for a contraction in exactly this norm instead; of a single step, but with ``iterate``.
     effort : int

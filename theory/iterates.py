@@ -17,7 +17,7 @@ from theory.certificates import Contraction, Evidence, check_contraction_given, 
 from theory.errors import check_count, check_nonnegative, check_positive
 from theory.maps.base import Affine
 from theory.norms import L2, Norm, over
-from theory.products import UnsettledError, lipschitz_of_steps
+from theory.products import UnsettledError, lipschitz_of_steps, vertices
 from theory.rounding import evaluate, product_up
 from theory.theorems.context_length import context_length
 from theory.theorems.contractive_of_iterate import contractive_of_iterate
@@ -74,6 +74,12 @@ def _proved(form: Affine, norm: Norm, r: int) -> bool:
 
 
 def _least_product(form: Affine, norm: Norm) -> int | None:
+    factors = vertices(form.W, *form.slopes)
+    if factors is None or not np.isfinite(factors).all():
+        return None
+    # slopes that are constant in time grow at the spectral radius; computed, so with room
+    if float(np.max(np.abs(np.linalg.eigvals(factors)))) > 1.0 + 1e-6:
+        return None
     bounds: tuple[float, ...] = (1.0,)
     for r in range(1, MOST_STEPS + 1):
         try:
@@ -154,7 +160,9 @@ def context_length_iterate(
     spread: float | None = None,
     lipschitz: float = 1.0,
 ) -> int:
-    r"""Return the least k whose bound on the output gap, `state_gap_blocks` times L_f, is within eps.
+    r"""Return the least k whose bound on the output gap is at most eps.
+
+    The bound is `state_gap_blocks`, times L_f.
 
     Parameters
     ----------

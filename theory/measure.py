@@ -238,9 +238,10 @@ def experiment(
     start, restart : (n,) arrays, optional
         Where the recurrent model and the truncated one start; zero by default.
     other_inputs : (T, m) array, optional
-        A second sequence, for the dependence on the inputs; the negated one by default.
+        A second sequence, for the dependence on the inputs; the negated one by default, moved into
+        the domain of the contraction if it has one.
     other_start : (n,) array, optional
-        A second start, for the dependence on it; all ones by default.
+        A second start, for the dependence on it; all ones by default, moved likewise.
     head : LinearHead, optional
         The output; the state itself by default.
     other_norm : Norm, optional
@@ -268,12 +269,15 @@ def experiment(
     x = as_sequences("inputs", inputs, width=recurrent.input_dim)
     if x.ndim != 2:
         raise ValueError(f"inputs has shape {x.shape}, needed one sequence (T, m)")
-    again = (
-        -x if other_inputs is None else as_sequences("other_inputs", other_inputs, width=x.shape[1])
-    )
+    domain = contraction.domain
+    if other_inputs is None:
+        again = -x if domain is None else np.clip(-x, domain.input_low, domain.input_high)
+    else:
+        again = as_sequences("other_inputs", other_inputs, width=x.shape[1])
     if again.shape != x.shape:
         raise ValueError(f"other_inputs has shape {again.shape}, needed {x.shape} as inputs has")
     zero = np.zeros(n)
+    one = zero + 1 if domain is None else np.clip(zero + 1, domain.low, domain.high)
     k = min(len(x), 64) if k_max is None else k_max
     check_count(k_max=k)
     contraction.norm.check_dim(n)
@@ -294,9 +298,7 @@ def experiment(
         start=as_vector("start", zero if start is None else start, size=n),
         restart=as_vector("restart", zero if restart is None else restart, size=n),
         other_inputs=again,
-        other_start=as_vector(
-            "other_start", zero + 1 if other_start is None else other_start, size=n
-        ),
+        other_start=as_vector("other_start", one if other_start is None else other_start, size=n),
         head=LinearHead(np.eye(n)) if head is None else head,
         other_norm=other,
         partner=partner,
@@ -431,7 +433,7 @@ class Run:
 
     @cached_property
     def spread(self) -> float:
-        """Return a bound of the sum of the Lipschitz constants of less than r steps; 1 for r = 1."""
+        """Return a bound of the sum of the Lipschitz constants of 0, .., r - 1 steps."""
         from theory.products import growths
 
         certificate = self.of.contraction

@@ -1,6 +1,6 @@
 r"""How far r steps together can stretch distances: norms of all r-fold products of diag(s) W.
 
-Main names: `lipschitz_of_steps`, `product_upper`, `growths`, `power`, `UnsettledError`.
+Main names: `lipschitz_of_steps`, `product_upper`, `growths`, `power`, `vertices`, `UnsettledError`.
 
 With slopes s_i in [alpha_i, beta_i] the difference of two trajectories after r steps is
 
@@ -161,8 +161,8 @@ def _largest_norm(norm: Norm, products: Array, error: float, floor: float = 0.0)
         for P in products:
             best = max(best, _norm_upper(norm, P, error))
         return best
-    constant = product_up(over(norm, L2(), products.shape[-1]), over(L2(), norm, products.shape[-1]))
-    extra = product_up(constant, error)
+    n = products.shape[-1]
+    extra = product_up(product_up(over(norm, L2(), n), over(L2(), norm, n)), error)
     for i in np.argsort(-quick):
         if up(float(quick[i]) + extra) <= best:
             break
@@ -170,7 +170,7 @@ def _largest_norm(norm: Norm, products: Array, error: float, floor: float = 0.0)
     return best
 
 
-def _vertices(W: Array, low: Array, high: Array) -> Array | None:
+def vertices(W: Array, low: Array, high: Array) -> Array | None:
     """Return diag(s) W for all vertices s, (N, n, n), or None if they are too many."""
     free = np.flatnonzero((low < high) & np.any(W != 0, axis=1))
     if len(free) > LARGEST_VERTICES:
@@ -216,7 +216,7 @@ def lipschitz_of_steps(
             scale = up(s**j * (1 + 2 * gamma(j + 8))) if s not in (0.0, 1.0) else s
             bounds.append(product_up(scale, _norm_upper(norm, P, error)))
         return tuple(bounds)
-    factors = _vertices(W, low, high)
+    factors = vertices(W, low, high)
     if factors is None:
         raise UnsettledError(f"more than {LARGEST_VERTICES} units have two slopes")
     exact = bool(np.all(np.isin(low, (-1.0, 0.0, 1.0)) & np.isin(high, (-1.0, 0.0, 1.0))))
@@ -283,8 +283,9 @@ def _of_products(
             constant = product_up(over(norm, L2(), n), over(L2(), norm, n))
             reach = (quick + constant * error) * bounds[r - depth] * (1 + 8 * UNIT)
             partial = partial[~(reach <= target)]
-            if len(partial) * len(onward) > LARGEST_FRONTIER:
-                raise UnsettledError(f"{len(partial) * len(onward)} products of {depth + 1} steps matter")
+            count = len(partial) * len(onward)
+            if count > LARGEST_FRONTIER:
+                raise UnsettledError(f"{count} products of {depth + 1} steps matter")
             error = product_error(size, frobenius_upper(partial), forming, error, n)
             partial = (onward[:, None] @ partial[None]).reshape(-1, n, n)
     return _largest_norm(norm, partial, error, target)

@@ -45,6 +45,7 @@ from theory.activations import ACTIVATIONS, IDENTITY
 from theory.campaign.recipes import scaled_to
 from theory.strategies import factors
 from theory.theorem import NearMiss
+from theory.verdict import COUNTS
 
 #: Outcomes of a theorem that was not refuted.
 STANDS = (Outcome.HOLDS, Outcome.HOLDS_WITHIN_ROUNDING)
@@ -308,7 +309,7 @@ def statement_is_the_formula(theorem, seed=0):
     for _ in range(5):
         arguments = {
             name: int(rng.integers(1, 4)) + (4 if name == "t" else 0)
-            if name in {"k", "t"}
+            if name in COUNTS
             else Fraction(int(rng.integers(1, 99)), 100)
             for name in theorem.symbols
         }
