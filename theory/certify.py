@@ -5,7 +5,7 @@ Main names: `contraction`, `contractions`, `METHODS`, `EFFORTS`, `tried`, `domai
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -58,11 +58,15 @@ def _by_search(name: str) -> Method:
 
 
 def _by_iterate(
-    recurrent: Map, domain: Domain | None = None, norm: Norm | None = None
+    recurrent: Map,
+    domain: Domain | None = None,
+    norm: Norm | None = None,
+    known: Mapping[str, Contraction] | None = None,
 ) -> Contraction | None:
-    """Return the contraction of several steps in the Euclidean norm, by products or by conversion.
+    """Return the contraction of several steps in the Euclidean norm.
 
-    The fewer steps of the two.
+    By products or, where they are too many, from the contraction of one step, looked for if it is
+    not among the known ones, that needs the fewest steps.
     """
     from theory.iterates import iterate_in_norm, least_iterate
 
@@ -72,8 +76,8 @@ def _by_iterate(
         found = None if form is None else least_iterate(form, measure)
     if found is not None or n > EFFORTS[1]["lmi"]:
         return found
-    single = tried(recurrent, 1, domain, iterates=False).values()
-    converted = (iterate_in_norm(c, measure, dim=n) for c in single)
+    single = tried(recurrent, 1, domain, iterates=False) if known is None else known
+    converted = (iterate_in_norm(c, measure, dim=n) for c in single.values() if c.iterate == 1)
     return min((c for c in converted if c is not None), key=lambda c: c.iterate, default=None)
 
 
@@ -146,7 +150,10 @@ def tried(
             best = min((c.lam for c in found.values()), default=1.0)
             if best <= floor * (1 + _NEAR) or floor >= 1:
                 continue
-        c = method(recurrent, domain)
+        if name in ITERATED:
+            c = _by_iterate(recurrent, domain, known=found)
+        else:
+            c = method(recurrent, domain)
         if c is not None:
             found[name] = c
     return found
@@ -215,8 +222,15 @@ def contractions(
         As in `theory.contraction`.
     """
     where = domain_of(recurrent, domain, input_bound)
-    found = {name: method(recurrent, where) for name, method in METHODS.items()}
-    return {name: c for name, c in found.items() if c is not None}
+    found: dict[str, Contraction] = {}
+    for name, method in METHODS.items():
+        if name in ITERATED:
+            c = _by_iterate(recurrent, where, known=found)
+        else:
+            c = method(recurrent, where)
+        if c is not None:
+            found[name] = c
+    return found
 
 
 def contraction(

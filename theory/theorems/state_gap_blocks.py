@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from theory.certificates import Contraction, check_contraction_given
 from theory.errors import check_count, check_nonnegative
-from theory.rounding import evaluate, sum_up, up
+from theory.rounding import evaluate
 from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import (
     DRIVE_BOUNDED,
@@ -37,10 +37,14 @@ def formula(
 
 def spread_upper(growth: float, r: int) -> float:
     """Return an upper bound of 1 + growth + .. + growth**(r-1)."""
-    powers = [1.0]
-    for _ in range(r - 1):
-        powers.append(up(powers[-1] * growth) if growth not in (0.0, 1.0) else growth)
-    return sum_up(powers)
+
+    def total(growth: Scalar) -> Scalar:
+        result = 1
+        for _ in range(r - 1):  # by Horner's rule
+            result = 1 + growth * result
+        return result
+
+    return 1.0 if r == 1 else evaluate(total, growth=growth)
 
 
 def state_gap_blocks(
