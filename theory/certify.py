@@ -201,15 +201,21 @@ def domain_of(
 
 
 def contractions(
-    recurrent: Map, *, domain: Domain | None = None, input_bound: float | None = None
+    recurrent: Map,
+    *,
+    domain: Domain | None = None,
+    input_bound: float | None = None,
+    iterates: bool = False,
 ) -> dict[str, Contraction]:
-    """Return every contraction that some method certifies, by the method's name.
+    """Return every contraction of a single step that some method certifies, by the method's name.
 
     Parameters
     ----------
     recurrent : Map
     domain, input_bound
         As in `theory.contraction`.
+    iterates : bool
+        Whether contractions of several steps together are wanted too.
 
     Returns
     -------
@@ -224,6 +230,8 @@ def contractions(
     where = domain_of(recurrent, domain, input_bound)
     found: dict[str, Contraction] = {}
     for name, method in METHODS.items():
+        if name in ITERATED and not iterates:
+            continue
         if name in ITERATED:
             c = _by_iterate(recurrent, where, known=found)
         else:

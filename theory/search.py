@@ -92,8 +92,33 @@ def _certify_at(
 
 
 def _norm_level(problem: lmi.Problem, x: Array) -> float:
-    slope = float(max(np.max(np.abs(problem.alpha)), np.max(np.abs(problem.beta))))
-    return slope * float(np.linalg.norm(problem.scaled(x), 2)) * 1.001
+    """Return a level that the weights D = diag(exp(x + `_shift`)) reach: |D diag(L) W D^-1|."""
+    scaled = _steepest(problem)[:, None] * problem.scaled(x)
+    return float(np.linalg.norm(scaled, 2)) * 1.001
+
+
+def _steepest(problem: lmi.Problem) -> Array:
+    largest: Array = np.maximum(np.abs(problem.alpha), np.abs(problem.beta))
+    return largest
+
+
+def _shift(problem: lmi.Problem) -> Array:
+    r"""Return what turns log weights of a norm into those of the matrix inequality.
+
+    With L the largest slope and tau = 2 L / (beta - alpha), in every unit,
+
+        L^2 v^2 - s^2 = tau (s - alpha v)(beta v - s) + (tau - 1)(beta v - s)^2   if L = beta,
+
+    and alike if L = -alpha: where P = D^2 proves a level for |s| <= L |v|, so it does, with
+    Q = tau D^2, for the slopes in [alpha, beta].  Zero if all intervals are alike.
+    """
+    steep, width = _steepest(problem), problem.beta - problem.alpha
+    # a unit without uncertainty would have weight infinity
+    logs = 0.5 * np.log(
+        np.maximum(steep, 2.0**-60) / np.maximum(width, 2.0**-12 * steep + 2.0**-60)
+    )
+    shift: Array = logs - np.mean(logs)
+    return np.where(np.abs(shift) < 2.0**-40, 0.0, shift)
 
 
 def _tolerance(n: int) -> float:
@@ -102,13 +127,16 @@ def _tolerance(n: int) -> float:
 
 
 def by_numerical_radius(form: Affine) -> Contraction | None:
-    """Return the contraction for Q = I; for slopes in [0, 1] the rate is the numerical radius."""
+    """Return the contraction for Q = I, or for Q as unequal slopes ask for it.
+
+    For slopes in [0, 1] the rate is the numerical radius.
+    """
     prepared = _prepared(form)
     if prepared is None:
         return None
     problem, size = prepared
-    x = np.zeros(problem.size)
-    guess = _norm_level(problem, x)
+    x = _shift(problem)
+    guess = _norm_level(problem, np.zeros(problem.size))
     if not np.any(problem.product):
         guess = max(lmi.radius_below(problem, problem.W), 2.0**-30 * guess)
     level = lmi.least_level(problem, x, guess, tol=_tolerance(problem.size))
@@ -119,15 +147,16 @@ def _weights(problem: lmi.Problem, sharpness: float | None = None) -> tuple[Arra
     """Return log weights that nearly minimise the level, and the level they reach."""
     # equal weights; balanced rows and columns; the weights of the best maximum norm, the only ones
     # of the three that are good for a reducible W
-    perron = -np.log(perron_weights(problem.W))
-    starts = [np.zeros(problem.size), lmi.starting_weights(problem.W), perron - np.mean(perron)]
+    steep = _steepest(problem)[:, None] * problem.W
+    perron = -np.log(perron_weights(steep))
+    starts = [np.zeros(problem.size), lmi.starting_weights(steep), perron - np.mean(perron)]
     levels = [_norm_level(problem, x) for x in starts]
     i = int(np.argmin(np.array(levels) * [1.0, 1.02, 1.02]))
     if not np.isfinite(levels[i]):
         return None
     x, level = lmi.best_weights(
         problem,
-        starts[i],
+        starts[i] + _shift(problem),
         levels[i],
         sharpness=lmi.SHARPNESS if sharpness is None else sharpness,
     )
