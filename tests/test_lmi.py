@@ -252,6 +252,17 @@ def test_slopes_away_from_0_on_a_box(seed):
     assert c.lam <= oracle(W, np.zeros(3), high) * (1 + 1e-4)
 
 
+def test_the_least_slopes_count():
+    # the published example: 0.9 for slopes in [0, 1], less for [0.3, 1] and [0.6, 1]
+    rates = [
+        contraction(recurrent(MONE, leaky_relu(low)), method="lmi").lam for low in (0.0, 0.3, 0.6)
+    ]
+    np.testing.assert_allclose(rates, [0.9, 0.7534, 0.6473], atol=5e-5)
+    # and on the box that inputs of at most 0.01 leave tanh in
+    cell = VanillaRNN(MONE, np.eye(2))
+    assert contraction(cell, input_bound=0.01).lam == pytest.approx(0.8336, abs=1e-4)
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_numerical_radius_and_matrix_inequality_are_the_same(seed):
     """Ando (1973): with Q = I the least rate of the inequality is the numerical radius."""

@@ -56,7 +56,7 @@ class StoredCertificate:
     multipliers: tuple[float, ...]  # q of the matrix inequality, else empty
     source: dict[str, Any] | None  # the claim of one step that it was converted from, if any
     domain: dict[str, Any] | None  # as written by `Domain.to_dict`; None: everywhere
-    kind: str  # of the map: the name of its class
+    kind: str | None  # of the map: the name of its class; None in files of the first version
     parameters: dict[str, str]  # SHA-256 of each parameter
     activation: str  # its name, empty for a map that is not in affine form
     versions: dict[str, str]  # of the programs that wrote it
@@ -226,7 +226,7 @@ def certificate_from_dict(data: Any) -> StoredCertificate:
         return StoredCertificate(
             **_read_claim(data, old=old),
             domain=None if old or data["domain"] is None else dict(data["domain"]),
-            kind="" if old else str(data["map"]["kind"]),
+            kind=None if old else str(data["map"]["kind"]),
             parameters={str(k): str(v) for k, v in data["map"]["sha256"].items()},
             activation=str(data["map"]["activation"]),
             versions={str(k): str(v) for k, v in data["versions"].items()},
@@ -289,9 +289,9 @@ def recheck(stored: StoredCertificate, recurrent: Map) -> Recheck:
 
 def _check_map(stored: StoredCertificate, recurrent: Map) -> None:
     form, kind = recurrent.affine(), type(recurrent).__name__
-    if stored.kind not in ("", kind):
+    if stored.kind not in (None, kind):
         raise _RejectedError("map", f"made for a {stored.kind}, the map is {recurrent!r}")
-    if form is None and stored.kind == "":
+    if form is None and stored.kind is None:
         raise _RejectedError("map", f"{recurrent!r} has no affine form")
     activation = "" if form is None else form.rho.name
     if stored.activation != activation:
