@@ -30,6 +30,7 @@ from theory import (
 )
 from theory.activations import TANH, slope_intervals
 from theory.certify import domain_of
+from theory.context import error_curve
 from theory.norms import scaled_matrix_upper
 from theory.rounding import UNIT
 from theory.theorems import THEOREMS
@@ -236,6 +237,14 @@ def test_context_under_bounded_inputs_uses_the_box():
     # a box of states also bounds the past where the activation does not
     linear = LinearMap([[0.9]], [[1.0]])
     assert required_context(linear, 1e-3, 1.0).k == 88
+
+
+def test_bounds_for_inputs_outside_the_box_are_refused():
+    cell = biased()
+    c = contraction(cell, input_bound=0.1)
+    assert error_curve(cell, c, 0.1, count=3)[1][3] < 1
+    with pytest.raises(ValueError, match=r"input_bound=0\.2, but the contraction holds on"):
+        error_curve(cell, c, 0.2)
 
 
 def test_malformed_domains():

@@ -74,7 +74,7 @@ def _by_iterate(
     form = recurrent.affine_on(domain)
     with few_threads(n):
         found = None if form is None else least_iterate(form, measure)
-    if found is not None or n > EFFORTS[1]["lmi"]:
+    if found is not None:
         return found
     single = tried(recurrent, 1, domain, iterates=False) if known is None else known
     converted = (iterate_in_norm(c, measure, dim=n) for c in single.values() if c.iterate == 1)

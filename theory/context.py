@@ -103,6 +103,13 @@ def _price(
     box: Domain | None = None,
 ) -> _Priced:
     """Return a certificate with its constants; the states are those of `box`, if there is one."""
+    if c.domain is not None:
+        ends = np.full((2, recurrent.input_dim), float(input_bound)) * [[1.0], [-1.0]]
+        if not c.domain.contains_inputs(ends):
+            raise ValueError(
+                f"input_bound={input_bound!r}, but the contraction holds on {c.domain} only; look "
+                "for one with theory.contraction(map, input_bound=...)"
+            )
     n, m = recurrent.state_dim, recurrent.input_dim
     bound = product_up(over(c.norm.companion, L2(), m), input_bound)
     lipschitz = over(norm, c.norm, n) if head is None else norm.matrix_upper(head.C, c.norm)
