@@ -28,6 +28,7 @@ from theory.context import required_context, smallest_error
 from theory.domain import Domain
 from theory.errors import DivergedError, MissingExtraError
 from theory.invariance import invariant_domain
+from theory.iterates import context_length_iterate, iterate_in_norm
 from theory.lower import judge_contraction, rate_lower, refute
 from theory.maps import (
     GRU,
@@ -47,12 +48,14 @@ from theory.measure import Experiment, Run, experiment, truncation_gap_table, tr
 from theory.measured_rates import MeasuredRates, local_rates
 from theory.memory import EffectiveMemory, effective_memory
 from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
+from theory.reach import ReachTube, reach_tube
 from theory.theorem import Kind, Theorem
 from theory.theorems import (
     THEOREMS,
     context_length,
     contractive_of_composition,
     contractive_of_incremental_lmi,
+    contractive_of_iterate,
     contractive_of_matrix_norm,
     contractive_of_perron_weights,
     drive,
@@ -63,7 +66,9 @@ from theory.theorems import (
     output_gap,
     state_gap,
     state_gap_any_start,
+    state_gap_blocks,
     state_gap_finite,
+    state_gap_iterate,
     state_gap_observed,
     window_error,
 )
@@ -103,6 +108,7 @@ __all__ = [
     "MissingExtraError",
     "Norm",
     "Outcome",
+    "ReachTube",
     "Run",
     "SelectiveSSM",
     "Theorem",
@@ -113,10 +119,12 @@ __all__ = [
     "WeightedLinf",
     "activation",
     "context_length",
+    "context_length_iterate",
     "contraction",
     "contractions",
     "contractive_of_composition",
     "contractive_of_incremental_lmi",
+    "contractive_of_iterate",
     "contractive_of_matrix_norm",
     "contractive_of_perron_weights",
     "drive",
@@ -127,6 +135,7 @@ __all__ = [
     "input_sequence",
     "interop",
     "invariant_domain",
+    "iterate_in_norm",
     "judge_contraction",
     "leaky_relu",
     "load_certificate",
@@ -134,6 +143,7 @@ __all__ = [
     "norm_change",
     "output_gap",
     "rate_lower",
+    "reach_tube",
     "recheck",
     "refute",
     "required_context",
@@ -141,7 +151,9 @@ __all__ = [
     "smallest_error",
     "state_gap",
     "state_gap_any_start",
+    "state_gap_blocks",
     "state_gap_finite",
+    "state_gap_iterate",
     "state_gap_observed",
     "truncate",
     "truncation_gap_table",
