@@ -51,7 +51,7 @@ def _up(x: Array) -> Array:
 
 def product_matrix_up(A: Array, B: Array) -> Array:
     """Return A B for non-negative matrices, rounded upward; exact zeros stay zero."""
-    with np.errstate(over="ignore", under="ignore"):
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         C = A @ B
         C = _up(C + inner_product_error(C, A.shape[-1]))
     touched = (A > 0).astype(np.float64) @ (B > 0).astype(np.float64)
@@ -72,12 +72,15 @@ def affine_image(W: Array, low: Array, high: Array, b: Array | None = None) -> I
         lower = plus @ l + minus @ h + shift - error
         upper = plus @ h + minus @ l + shift + error
     lower, upper = _outward(lower, upper)
-    # a weight that is not zero carries an infinite end on; overflow is no bound either
+    # overflow is no bound
+    lower = np.where(np.isfinite(lower), lower, -math.inf)
+    upper = np.where(np.isfinite(upper), upper, math.inf)
+    if bounded_low.all() and bounded_high.all():
+        return lower, upper
+    # a weight that is not zero carries an infinite end on
     goes_down = (plus > 0) @ ~bounded_low | (minus < 0) @ ~bounded_high
     goes_up = (plus > 0) @ ~bounded_high | (minus < 0) @ ~bounded_low
-    lower = np.where(goes_down | ~np.isfinite(lower), -math.inf, lower)
-    upper = np.where(goes_up | ~np.isfinite(upper), math.inf, upper)
-    return lower, upper
+    return np.where(goes_down, -math.inf, lower), np.where(goes_up, math.inf, upper)
 
 
 def sum_of(*intervals: Interval) -> Interval:
