@@ -65,12 +65,17 @@ def affine_image(W: Array, low: Array, high: Array, b: Array | None = None) -> I
     shift = np.zeros(W.shape[0]) if b is None else b
     bounded_low, bounded_high = np.isfinite(low), np.isfinite(high)
     l, h = np.where(bounded_low, low, 0.0), np.where(bounded_high, high, 0.0)  # noqa: E741
-    plus, minus = np.maximum(W, 0.0), np.minimum(W, 0.0)
+    # around the middle: |W h - W middle| <= |W| radius
+    size = np.abs(W)
     with np.errstate(over="ignore", invalid="ignore"):
-        magnitude = np.abs(W) @ np.maximum(np.abs(l), np.abs(h)) + np.abs(shift)
-        error = inner_product_error(magnitude, 2 * n + 1)
-        lower = plus @ l + minus @ h + shift - error
-        upper = plus @ h + minus @ l + shift + error
+        middle = l / 2 + h / 2
+        radius = np.nextafter(np.maximum(h - middle, middle - l), math.inf)
+        radius = np.where(l == h, 0.0, radius)
+        middle = np.where(l == h, l, middle)
+        spread, magnitude = (size @ np.stack([radius, np.abs(middle) + radius], axis=1)).T
+        error = inner_product_error(magnitude + np.abs(shift), 2 * n + 4)
+        centre = W @ middle + shift
+        lower, upper = centre - spread - error, centre + spread + error
     lower, upper = _outward(lower, upper)
     # overflow is no bound
     lower = np.where(np.isfinite(lower), lower, -math.inf)
@@ -78,8 +83,8 @@ def affine_image(W: Array, low: Array, high: Array, b: Array | None = None) -> I
     if bounded_low.all() and bounded_high.all():
         return lower, upper
     # a weight that is not zero carries an infinite end on
-    goes_down = (plus > 0) @ ~bounded_low | (minus < 0) @ ~bounded_high
-    goes_up = (plus > 0) @ ~bounded_high | (minus < 0) @ ~bounded_low
+    goes_down = (W > 0) @ ~bounded_low | (W < 0) @ ~bounded_high
+    goes_up = (W > 0) @ ~bounded_high | (W < 0) @ ~bounded_low
     return np.where(goes_down, -math.inf, lower), np.where(goes_up, math.inf, upper)
 
 
