@@ -23,6 +23,7 @@ from theory.activations import Activation, activation, leaky_relu
 from theory.certificate_file import load_certificate, recheck, save_certificate
 from theory.certificates import Contraction, Evidence
 from theory.certify import contraction, contractions
+from theory.comparison import componentwise_gap, layer_gaps
 from theory.context import required_context, smallest_error
 from theory.domain import Domain
 from theory.errors import DivergedError, MissingExtraError
@@ -44,9 +45,11 @@ from theory.maps import (
 )
 from theory.measure import Experiment, Run, experiment, truncation_gap_table, truncation_gaps
 from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
+from theory.tails import kernel_tail, window_decay
 from theory.theorem import Kind, Theorem
 from theory.theorems import (
     THEOREMS,
+    cascade_gap,
     context_length,
     contractive_of_comparison,
     contractive_of_composition,
@@ -110,6 +113,8 @@ __all__ = [
     "WeightedL2",
     "WeightedLinf",
     "activation",
+    "cascade_gap",
+    "componentwise_gap",
     "context_length",
     "contraction",
     "contractions",
@@ -127,6 +132,8 @@ __all__ = [
     "input_sequence",
     "invariant_domain",
     "judge_contraction",
+    "kernel_tail",
+    "layer_gaps",
     "leaky_relu",
     "load_certificate",
     "norm_change",
@@ -145,5 +152,6 @@ __all__ = [
     "truncation_gap_table",
     "truncation_gaps",
     "verify",
+    "window_decay",
     "window_error",
 ]

@@ -243,8 +243,8 @@ def contraction(
     >>> from theory import GRU
     >>> cell = GRU([[0.1], [0.1], [0.5]], [[0.1], [0.1], [0.5]])
     >>> found = contraction(cell, input_bound=1.0)
-    >>> found.evidence.method, round(found.lam, 2), round(found.domain.high[0], 2)
-    ('comparison matrix', 0.68, 0.4)
+    >>> found.evidence.method, round(found.lam, 2), found.domain.high.round(2).tolist()
+    ('comparison matrix', 0.7, [0.58])
     """
     if not isinstance(recurrent, Map):
         raise ValueError(f"received {recurrent!r}, needed a Map such as theory.VanillaRNN(W, U)")

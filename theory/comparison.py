@@ -1,7 +1,7 @@
 r"""Comparison systems: certificates of gated and leaky maps, and gaps entry by entry.
 
 Main names: `by_comparison`, `by_delta_iss`, `by_gate_norms`, `gate_bound_matrix`,
-`delta_iss_holds`, `componentwise_gap`, `componentwise_context`.
+`delta_iss_holds`, `componentwise_gap`, `componentwise_context`, `layer_rates`, `layer_gaps`.
 
 Matrices M that majorise one step (`Map.comparison`) bound the distance of two trajectories of the
 same inputs entry by entry: |h_t - g_t| <= max_M M |h_{t-1} - g_{t-1}|.  A weighted maximum norm in
@@ -11,7 +11,8 @@ output needs no conversion of norms.
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
@@ -19,17 +20,22 @@ from theory.activations import SIGMOID, TANH
 from theory.certificates import Contraction
 from theory.domain import Domain
 from theory.errors import as_vector, check_count, check_nonnegative, check_positive
+from theory.intervals import product_matrix_up
 from theory.maps.base import Map
+from theory.maps.cascade import Cascade
 from theory.maps.gates import largest
 from theory.maps.gru import GRU
 from theory.maps.lstm import LSTM
 from theory.norms import L2, Linf, Norm, WeightedLinf
-from theory.rounding import down, inner_product_error, product_up, up
+from theory.rounding import UNIT, down, inner_product_error, product_up, up
 from theory.theorems.contractive_of_comparison import contractive_of_comparison
 from theory.theorems.contractive_of_gate_norms import contractive_of_gate_norms
 from theory.theorems.contractive_of_gru_norms import contractive_of_gru_norms
-from theory.truncation import LinearHead
+from theory.truncation import LinearHead, truncate
 from theory.typing import Array
+
+if TYPE_CHECKING:
+    from theory.measure import Run
 
 # ------------------------------------------------------------------------------------- certificates
 
@@ -100,8 +106,6 @@ def by_delta_iss(recurrent: Map, domain: Domain | None = None) -> Contraction | 
         return None
     n, m = recurrent.units, recurrent.input_dim
     high, inputs = np.append(np.full(n, cell), np.ones(n)), np.full(m, bound)
-    from dataclasses import replace
-
     lifted = Contraction(
         lam=pair.lam,
         norm=WeightedLinf(np.repeat(pair.norm.v, n)),
@@ -177,7 +181,7 @@ def _matrices(recurrent: Map, domain: Domain | None) -> tuple[Array, ...]:
     return found
 
 
-def _advance(matrices: tuple[Array, ...], gap: Array) -> Array:
+def advanced(matrices: tuple[Array, ...], gap: Array) -> Array:
     """Return an upper bound of max_M M gap, entry by entry."""
     images = []
     for M in matrices:
@@ -231,7 +235,7 @@ def componentwise_gap(
     gap = _past(recurrent, domain, past)
     matrices = _matrices(recurrent, domain)
     for _ in range(int(k)):
-        gap = _advance(matrices, gap)
+        gap = advanced(matrices, gap)
     return gap
 
 
@@ -296,8 +300,155 @@ def componentwise_context(
     C = None if head is None else (np.abs(head.C),)
     last = min(LONGEST_CONTEXT, int(_WORK / (len(matrices) * recurrent.state_dim**2)))
     for k in range(last + 1):
-        seen = gap if C is None else _advance(C, gap)
+        seen = gap if C is None else advanced(C, gap)
         if measure.majorant(seen) <= eps:
             return k
-        gap = _advance(matrices, gap)
+        gap = advanced(matrices, gap)
     return None
+
+
+# ------------------------------------------------------------------------------------------- layers
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LayerRates:
+    """The layers of a cascade as one number each."""
+
+    rates: Array  # lambda_l, the contraction of layer l in its norm, (L,)
+    gains: Array  # L_l, of layer l in the state of the layer below, between their norms; L_0 = 0
+    norms: tuple[Norm, ...]  # the layers' norms
+    slices: tuple[slice, ...]  # where each layer's state is
+
+    @property
+    def matrix(self) -> Array:
+        r"""Return (I - N)^-1 diag(rates), (L, L), rounded upward; N holds the gains, one below.
+
+        The new differences obey e_l+ <= rate_l e_l + gain_l e_{l-1}+: entry (l, j) is
+        rate_j gain_{j+1} ... gain_l.
+        """
+        count = len(self.rates)
+        M = np.zeros((count, count))
+        for j in range(count):
+            M[j, j] = self.rates[j]
+            for row in range(j + 1, count):
+                M[row, j] = product_up(M[row - 1, j], float(self.gains[row]))
+        return M
+
+
+def layer_rates(recurrent: Map, domain: Domain | None = None) -> LayerRates | None:
+    """Return the rates and gains of the layers of a cascade, each in the best of its norms.
+
+    None if it is no cascade, or a layer has no certificate in a monotone norm or no known gain.
+    """
+    from theory.certify import tried
+
+    if not isinstance(recurrent, Cascade):
+        return None
+    parts: tuple[Domain | None, ...] | None = (None,) * len(recurrent.layers)
+    if domain is not None:
+        parts = recurrent.layer_domains(domain)
+    if parts is None:
+        return None
+    rates: list[float] = []
+    gains: list[float] = []
+    norms: list[Norm] = []
+    for number, (layer, part) in enumerate(zip(recurrent.layers, parts, strict=True)):
+        found = [c for c in tried(layer, 0, part).values() if c.norm.monotone and c.iterate == 1]
+        seen = layer.input_comparison(part)
+        if not found or seen is None:
+            return None
+        best = min(found, key=lambda c: c.lam)
+        gain = 0.0
+        if number:
+            through = product_matrix_up(seen, np.abs(recurrent.readouts[number - 1].C))
+            gain = best.norm.matrix_upper(through, norms[-1])
+        rates.append(best.lam)
+        gains.append(gain)
+        norms.append(best.norm)
+    return LayerRates(
+        rates=np.array(rates),
+        gains=np.array(gains),
+        norms=tuple(norms),
+        slices=recurrent.slices,
+    )
+
+
+def layer_gaps(
+    recurrent: Map, domain: Domain | None = None, *, k: int, past: Any = None
+) -> Array | None:
+    r"""Bound the gap of every layer of a cascade, in the layer's norm, from rates and gains.
+
+    Parameters
+    ----------
+    recurrent : Map
+        A `Cascade`, restarted from 0 k steps back.
+    domain : Domain, optional
+        Where the states are, a box that the map never leaves; everywhere by default.
+    k : int
+        Number of inputs that the truncated model sees.
+    past : (n,) array, optional
+        |h_{t-k}|, the sizes of one stored state; by default what the domain allows.
+
+    Returns
+    -------
+    (L,) array or None
+        M^k times the layers' sizes, with M of `LayerRates`: of order k^l max(lambda)^k in layer l.
+        None if a layer has no rate or gain.
+
+    Raises
+    ------
+    ValueError
+        If k is not a count, a size is negative, or neither a domain nor a state is given.
+
+    Examples
+    --------
+    >>> from theory import Cascade, LinearMap
+    >>> stack = Cascade([LinearMap([[0.9]], [[1.0]]), LinearMap([[0.9]], [[0.5]])])
+    >>> layer_gaps(stack, k=12, past=[10.0, 50.0]).round(6).tolist()
+    [2.824295, 31.067249]
+    """
+    check_count(k=k)
+    sizes = _past(recurrent, domain, past)
+    found = layer_rates(recurrent, domain)
+    if found is None:
+        return None
+    gap = np.array(
+        [norm.majorant(sizes[rows]) for norm, rows in zip(found.norms, found.slices, strict=True)]
+    )
+    M = (found.matrix,)
+    for _ in range(int(k)):
+        gap = advanced(M, gap)
+    return gap
+
+
+def layer_gap_tables(
+    run: Run, found: LayerRates
+) -> tuple[Array, Array, tuple[Array, ...], Array, Array]:
+    """Measure the top layer's gap: values, budgets, sizes of all layers' states, k and t.
+
+    The budget follows the rounding errors up the layers: with local errors d_l the drifts obey
+    e_l <= rate_l e_l + d_l + gain_l e_{l-1}.
+    """
+    k, t = run.gap_index
+    keep = k < t
+    k, t = k[keep], t[keep]
+    top, norm = found.slices[-1], found.norms[-1]
+    table = np.zeros((run.of.k_max + 1, len(run.of.inputs)))
+    for length in range(run.of.k_max + 1):
+        counterpart = truncate(run.map, length, restart=run.of.restart)
+        apart = run.states[1:] - counterpart.states(run.of.inputs, run.of.start)
+        table[length] = norm.vector(apart[:, top])
+    measured = table[k.astype(int), t.astype(int) - 1]
+    sizes = tuple(
+        one.vector_upper(run.states[:, rows])
+        for one, rows in zip(found.norms, found.slices, strict=True)
+    )
+    local, drifts = run.map.step_error(*run.sizes), 0.0
+    for one, rows, rate, gain in zip(
+        found.norms, found.slices, found.rates, found.gains, strict=True
+    ):
+        drifts = (one.majorant(local[rows]) + gain * drifts) / (1 - rate)
+    # two runs, and the stored state that enters the bound
+    budget = 3 * drifts * (1 + 64 * UNIT) + norm.vector_rounding(run.map.state_dim) * measured
+    return measured, budget, sizes, k, t

@@ -50,8 +50,7 @@ def _may_be_largest(totals: Array, length: int) -> np.ndarray[tuple[int, ...], n
     """
     largest = float(np.max(totals, initial=0.0))
     slack = 4 * gamma(length + 4)
-    near: np.ndarray[tuple[int, ...], np.dtype[np.bool]] = ~(totals < largest * (1 - slack) - 2.0**-900)
-    return near
+    return np.logical_not(totals < largest * (1 - slack) - 2.0**-900)
 
 
 def column_sum_upper(A: Array) -> float:

@@ -263,7 +263,7 @@ class LinearRecurrence(GatedMap):
         return a * h + u
 
     @abstractmethod
-    def _decay_range(self, inputs: Interval) -> Interval:
+    def decay_range(self, inputs: Interval) -> Interval:
         """Enclose a(x) over a box of inputs, (n,)."""
 
     @abstractmethod
@@ -287,7 +287,7 @@ class LinearRecurrence(GatedMap):
     def comparison(self, domain: Domain | None = None) -> tuple[Array, ...]:
         """Return diag(max a): the inputs alone decide how fast a difference shrinks."""
         box = self._ends(domain)
-        return (np.diag(self._decay_range((box.input_low, box.input_high))[1]),)
+        return (np.diag(self.decay_range((box.input_low, box.input_high))[1]),)
 
     @final
     def input_comparison(self, domain: Domain | None = None) -> Array | None:
@@ -506,7 +506,8 @@ class SelectiveSSM(LinearRecurrence):
         inverse = (np.nextafter(1.0 / rates, 0.0), np.nextafter(1.0 / rates, np.inf))
         return products(inverse, self._driven_range(inputs)[1])
 
-    def _decay_range(self, inputs: Interval) -> Interval:
+    def decay_range(self, inputs: Interval) -> Interval:
+        """Enclose exp(-a Delta) over a box of inputs."""
         return boxes.fading(self._step_range(inputs)[2])
 
     def _image(self, box: boxes.Ends) -> Interval:
@@ -672,7 +673,8 @@ class MinGRU(LinearRecurrence):
         z, n = zip(np.split(at[0], 2), np.split(at[1], 2), strict=True)
         return z, n
 
-    def _decay_range(self, inputs: Interval) -> Interval:
+    def decay_range(self, inputs: Interval) -> Interval:
+        """Enclose 1 - z over a box of inputs."""
         z, _ = self._ranges(inputs)
         return activation_image(SIGMOID, -z[1], -z[0])
 
@@ -856,7 +858,8 @@ class RGLRU(LinearRecurrence):
         low, high = products((np.maximum(rate[0], 0.0), rate[1]), activation_image(SIGMOID, *r))
         return r, i, (np.maximum(low, 0.0), high)
 
-    def _decay_range(self, inputs: Interval) -> Interval:
+    def decay_range(self, inputs: Interval) -> Interval:
+        """Enclose a over a box of inputs."""
         return boxes.fading(self._ranges(inputs)[2])
 
     def _image(self, box: boxes.Ends) -> Interval:

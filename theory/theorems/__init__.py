@@ -1,6 +1,7 @@
 """The theorems, in reading order; each file holds one, with its formula and its typed function."""
 
 from theory.theorem import Theorem
+from theory.theorems.cascade_gap import CASCADE_GAP, cascade_gap
 from theory.theorems.context_length import CONTEXT_LENGTH, context_length
 from theory.theorems.contractive_of_comparison import (
     CONTRACTIVE_OF_COMPARISON,
@@ -60,6 +61,7 @@ THEOREMS: tuple[Theorem, ...] = (
     STATE_GAP_FINITE,
     STATE_GAP_ANY_START,
     OUTPUT_GAP,
+    CASCADE_GAP,
     CONTEXT_LENGTH,
     WINDOW_ERROR,
     NORM_CHANGE,
@@ -67,6 +69,7 @@ THEOREMS: tuple[Theorem, ...] = (
 
 __all__ = [
     "THEOREMS",
+    "cascade_gap",
     "context_length",
     "contractive_of_comparison",
     "contractive_of_composition",

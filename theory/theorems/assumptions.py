@@ -22,6 +22,13 @@ def _incremental_lmi_holds(run: Run) -> bool:
     return run.norm.incremental_lmi_holds(form.W, (low, high), np.array(q), run.lam)
 
 
+def _two_layers(run: Run) -> bool:
+    from theory.comparison import layer_rates
+
+    rates = layer_rates(run.map, run.of.contraction.domain)
+    return rates is not None and len(rates.rates) == 2
+
+
 CONTRACTIVE = Assumption(
     name="contractive",
     statement="|step(h, x) - step(g, x)| <= lam * |h - g| for all states h, g and all inputs x",
@@ -101,6 +108,11 @@ MAXIMUM_NORM = Assumption(
     name="maximum_norm",
     statement="the norm is max_i |h_i|",
     holds=lambda run: isinstance(run.norm, Linf),
+)
+TWO_LAYERS = Assumption(
+    name="two_layers",
+    statement="two layers contract by first and second, the upper sees the lower one's new state",
+    holds=lambda run: run.within_domain and _two_layers(run),
 )
 INCREMENTAL_LMI = Assumption(
     name="incremental_lmi",

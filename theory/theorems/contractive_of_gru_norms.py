@@ -144,7 +144,7 @@ def contractive_of_gru_norms(
     --------
     >>> c = contractive_of_gru_norms([[0.1]] * 3, [[0.0]] * 3, input_bound=1.0)
     >>> round(c.lam, 3)
-    0.578
+    0.577
     """
     norms = gru_norms(W, U, b, b_candidate, variant=variant, input_bound=input_bound)
     # with a factor above 1 the smallest update gate would be the worst, and that is not bounded
