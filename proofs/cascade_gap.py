@@ -1,4 +1,4 @@
-"""Proof of `theory.theorems.cascade_gap`: induction over the window, and the limit of equal rates."""
+"""Proof of `theory.theorems.cascade_gap`: induction over the window; the limit of equal rates."""
 
 from __future__ import annotations
 
@@ -47,9 +47,7 @@ def prove(formula: Formula = CASCADE_GAP.formula) -> Proof:
         base={start_high: 1, seen_high: 1},
         step=lambda hypothesis: {follows: 1, hypothesis: second, lower_next: gain},
     )
-    value = (
-        second**k * above + gain * first * (first**k - second**k) / (first - second) * below
-    )
+    value = second**k * above + gain * first * (first**k - second**k) / (first - second) * below
     proof.check_orbit(
         "upper state of h -> first*h and g -> second*g + gain*h from below and above",
         value,
@@ -63,7 +61,7 @@ def prove(formula: Formula = CASCADE_GAP.formula) -> Proof:
     for count in (1, 2, 3):
         proof.check_limit(
             f"equal rates, k = {count}",
-            proof.bound(second=lam, k=sp.Integer(count)),
+            CASCADE_GAP.formula(first, lam, gain, sp.Integer(count), below, above),
             first,
             lam,
             equal_rates(lam=lam, gain=gain, k=count, below=below, above=above),

@@ -15,10 +15,10 @@ def prove(formula: Formula = CONTRACTIVE_OF_GATE_NORMS.formula) -> Proof:
     proof = begin(CONTRACTIVE_OF_GATE_NORMS, formula, forget=LAM)
     W_i, W_f, W_z, W_o = symbols("W_i W_f W_z W_o")
     forget = LAM
-    apart = proof.letter("d", "|s - r|, the larger of |c - c'| and |h - h'|")
+    apart = proof.letter("d", "|h - g|, the larger of |c - c'| and |y - y'|")
     cells = proof.letter("a", "|c - c'|")
-    hidden = proof.letter("b", "|h - h'|")
-    moved = proof.letter("e", "|step(s, x) - step(r, x)|")
+    hidden = proof.letter("b", "|y - y'|")
+    moved = proof.letter("e", "|step(h, x) - step(g, x)|")
     new = proof.letter("p", "|c+ - c'+|")
     i, f, z, o = (proof.letter(f"D{g}", f"|{g} - {g}'|") for g in "ifzo")
 
@@ -28,7 +28,7 @@ def prove(formula: Formula = CONTRACTIVE_OF_GATE_NORMS.formula) -> Proof:
     larger = proof.assume(
         LSTM_CELL,
         at_most(moved, new + o),
-        "|h+ - h'+| <= o |c+ - c'+| + |tanh c'+| |o - o'|, with o and |tanh| at most 1; the larger "
+        "|y+ - y'+| <= o |c+ - c'+| + |tanh c'+| |o - o'|, with o and |tanh| at most 1; the larger "
         "of it and |c+ - c'+|",
     )
     cell = proof.assume(
@@ -66,11 +66,14 @@ def prove(formula: Formula = CONTRACTIVE_OF_GATE_NORMS.formula) -> Proof:
         },
         times=apart,
     )
+    proof.attained("c -> f*c, without recurrent weights", forget, W_i=0, W_f=0, W_z=0, W_o=0)
     t_i, t_z, t_f, t_o = symbols("t_i t_z t_f t_o")
     rest = 1 - forget
     proof.check_equal(
         "in slacks: the mean of the four decides",
-        proof.bound(W_i=t_i * rest, W_z=t_z * rest / 4, W_f=t_f * rest**2, W_o=t_o * rest),
+        CONTRACTIVE_OF_GATE_NORMS.formula(
+            forget=forget, W_i=t_i * rest, W_f=t_f * rest**2, W_z=t_z * rest / 4, W_o=t_o * rest
+        ),
         forget + rest * (t_i + t_z + t_f + t_o) / 4,
     )
     return proof

@@ -32,9 +32,7 @@ def prove(formula: Formula = CONTRACTIVE_OF_GRU_NORMS.formula) -> Proof:
     )
     whole = proof.assume(GRU_CELL, equals(share + rest, 1), "z and 1 - z")
     update_gate = proof.given("update", at_most(share, update), "update gates are below update")
-    inner_part = proof.given(
-        "inner", at_most(new, inner * apart), "tanh has slopes of at most 1"
-    )
+    inner_part = proof.given("inner", at_most(new, inner * apart), "tanh has slopes of at most 1")
     moves = proof.given(
         "W_z", at_most(gate, W_z * apart / 4), "row sums W_z, and a slope of at most 1/4"
     )
@@ -49,9 +47,10 @@ def prove(formula: Formula = CONTRACTIVE_OF_GRU_NORMS.formula) -> Proof:
         },
         times=apart,
     )
+    proof.attained("h -> z*h, without recurrent weights", update, inner=0, W_z=0)
     proof.check_equal(
         "below 1 exactly under the published condition on inner",
-        1 - proof.bound(),
+        1 - CONTRACTIVE_OF_GRU_NORMS.formula(update, inner, candidate, W_z),
         (1 - update) * (1 - (1 + candidate) * W_z / (4 * (1 - update)) - inner),
     )
     return proof

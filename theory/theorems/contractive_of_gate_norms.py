@@ -1,11 +1,12 @@
 r"""Contraction of an LSTM in the maximum norm, from the row sums of its gates.
 
-Statement   |step(s, x) - step(r, x)| <= (forget + (W_i + W_o) / 4 + W_z + W_f / (4 * (1 - forget)))
-                                         * |s - r|
-Assumes     an LSTM, s = (c, h), whose forget gates stay below forget < 1 and whose gates have row
-            sums W_i, W_f, W_z (the candidate), W_o; |h| = max_i |h_i|; all states in the domain
-            |h| <= 1, |c| <= 1 / (1 - forget)
-Kind        upper; with t_i = W_i / (1 - forget), t_o = W_o / (1 - forget),
+Statement   |step(h, x) - step(g, x)| <= (forget + (W_i + W_o) / 4 + W_z + W_f / (4 * (1 - forget)))
+                                         * |h - g|
+Assumes     an LSTM, with states h = (c, y), whose forget gates stay below forget < 1 and whose
+            gates have row sums W_i, W_f, W_z (the candidate), W_o; |h| = max_i |h_i|; all states in
+            the domain |y| <= 1, |c| <= 1 / (1 - forget)
+Kind        sharp, attained without recurrent weights, and approached with input gates that open and
+            weights of the candidate only; with t_i = W_i / (1 - forget), t_o = W_o / (1 - forget),
             t_z = 4 W_z / (1 - forget), t_f = W_f / (1 - forget)**2 the factor is
             forget + (1 - forget) (t_i + t_z + t_f + t_o) / 4: the mean of the four slacks decides
 Source      Miller and Hardt (ICLR 2019), proposition 2, as reconstructed: its condition is that all
@@ -190,9 +191,9 @@ def observe_at_rest(run: Run) -> Observation:
 CONTRACTIVE_OF_GATE_NORMS = Theorem(
     name="contractive_of_gate_norms",
     title="contraction of an LSTM by row sums of its gates",
-    quantity=r"\frac{\|\phi(s, x) - \phi(r, x)\|_\infty}{\|s - r\|_\infty}",
+    quantity=r"\frac{\|\phi(h, x) - \phi(g, x)\|_\infty}{\|h - g\|_\infty}",
     formula=formula,
-    kind=Kind.UPPER,
+    kind=Kind.SHARP,
     assumes=(LSTM_CELL, IN_DOMAIN, MAXIMUM_NORM),
     source="Miller and Hardt (ICLR 2019), proposition 2, as reconstructed; this project",
     observe=observe,

@@ -5,8 +5,9 @@ Statement   |step(h, x) - step(g, x)| <= (update + (1 - update) * inner + (1 + c
 Assumes     a GRU whose update gates stay below update and whose candidates within candidate, W_z
             the row sum of the update gate and inner <= 1 the factor of the candidate's
             pre-activation; |h| = max_i |h_i|; all states in the domain |h| <= 1
-Kind        upper; below 1 exactly if inner < 1 - (1 + candidate) W_z / (4 (1 - update)), the
-            published condition of incremental stability
+Kind        sharp, attained without recurrent weights; below 1 exactly if
+            inner < 1 - (1 + candidate) W_z / (4 (1 - update)), the published condition of
+            incremental stability
 Source      Bonassi, Farina and Scattolini (arXiv 2011.06806), as reconstructed, for the reset gate
             before the weights; the other form is this project's
 """
@@ -204,7 +205,7 @@ CONTRACTIVE_OF_GRU_NORMS = Theorem(
     title="contraction of a GRU by row sums of its gates",
     quantity=r"\frac{\|\phi(h, x) - \phi(g, x)\|_\infty}{\|h - g\|_\infty}",
     formula=formula,
-    kind=Kind.UPPER,
+    kind=Kind.SHARP,
     assumes=(GRU_CELL, IN_DOMAIN, MAXIMUM_NORM),
     source="Bonassi, Farina and Scattolini (arXiv 2011.06806), as reconstructed; this project",
     observe=observe,
