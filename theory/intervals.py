@@ -89,11 +89,13 @@ def affine_image(W: Array, low: Array, high: Array, b: Array | None = None) -> I
 
 
 def sum_of(*intervals: Interval) -> Interval:
-    """Enclose the sum of independent intervals."""
+    """Enclose the sum of independent intervals; a zero adds nothing, exactly."""
     low, high = intervals[0]
     for other_low, other_high in intervals[1:]:
         with np.errstate(over="ignore"):
-            low, high = _outward(low + other_low, high + other_high)
+            ends = _outward(low + other_low, high + other_high)
+        low = np.where((low == 0) | (other_low == 0), low + other_low, ends[0])
+        high = np.where((high == 0) | (other_high == 0), high + other_high, ends[1])
     return low, high
 
 

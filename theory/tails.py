@@ -128,8 +128,8 @@ def kernel_tail(
         rest = _per_output(_modes(np.abs(start), steps, size, reach), m)
         if bool(np.all(rest <= _REST * lower)) or steps >= _LONGEST + k or not np.any(rest):
             break
-    # the sums have fewer than 2**24 terms each, all of one sign
-    slack = 2 * gamma(2**24)
+    # sums of terms of one sign: of a block, over the inputs, over the blocks
+    slack = 2 * gamma(_BLOCK + m + 8 + (steps - int(k)) // _BLOCK)
     bound = float(input_bound)
     lam = up(float(np.max(size)))
     plain = product_up(

@@ -456,11 +456,10 @@ def _within(rng: np.random.Generator, domain: Domain | None, n: int) -> Array:
         return rng.standard_normal(n)
     place = rng.random(n)
     place = np.where(rng.random(n) < 0.5, np.round(place), place)
-    inside: Array = np.asarray(domain.low + (domain.high - domain.low) * place)
-    return inside
+    return np.clip(domain.low + (domain.high - domain.low) * place, domain.low, domain.high)
 
 
-def _gated(rng: np.random.Generator, n: int, m: int, scale: float) -> Map:
+def _gated(rng: np.random.Generator, n: int, m: int, scale: float, kind: int) -> Map:
     """Return a gated, leaky or stacked map whose recurrent weights have a given size."""
 
     def weights(rows: int, columns: int) -> Array:
@@ -470,7 +469,6 @@ def _gated(rng: np.random.Generator, n: int, m: int, scale: float) -> Map:
         return rng.standard_normal((rows, m))
 
     bias = float(rng.choice([0.0, 1.0]))
-    kind = rng.integers(7)
     if kind == 0:
         return LSTM(weights(4 * n, n), driven(4 * n), bias * rng.standard_normal(4 * n))
     if kind == 1:
@@ -494,12 +492,21 @@ def _gated(rng: np.random.Generator, n: int, m: int, scale: float) -> Map:
 
 def gated(rng: np.random.Generator) -> Experiment:
     """Build a random gated map on the box that it never leaves, from anywhere in it."""
+    return _on_its_domain(rng, int(rng.integers(6)))
+
+
+def gated_stack(rng: np.random.Generator) -> Experiment:
+    """Build a random GRU on top of a random LSTM."""
+    return _on_its_domain(rng, 6)
+
+
+def _on_its_domain(rng: np.random.Generator, kind: int) -> Experiment:
     n, m, T = int(rng.choice([1, 2, 5, 12])), int(rng.integers(1, 4)), int(rng.integers(1, 40))
     state = rng.bit_generator.state
     for halvings in range(40):
         # the same draws, with recurrent weights half the size: small ones have a certificate
         rng.bit_generator.state = state
-        recurrent = _gated(rng, n, m, 2.0 ** (1 - halvings))
+        recurrent = _gated(rng, n, m, 2.0 ** (1 - halvings), kind)
         found = contraction(recurrent, method="comparison", input_bound=1.0)
         if found is not None:
             break
@@ -684,6 +691,7 @@ RECIPES: dict[str, tuple[Recipe, int]] = {
     "incremental": (incremental, 1),
     "incremental_sharp": (incremental_sharp, 1),
     "gated": (gated, 4),
+    "gated_stack": (gated_stack, 1),
     "lstm_row_sums": (lstm_row_sums, 1),
     "gru_row_sums": (gru_row_sums, 1),
     "saturated": (saturated, 1),

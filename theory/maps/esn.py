@@ -215,7 +215,8 @@ class EchoStateNetwork(Map):
         n = self.state_dim
         if np.isfinite([low, high]).all():
             return np.full(n, min(low, 0.0)), np.full(n, max(high, 0.0))
-        M = np.maximum.reduce(self.comparison() or (np.full((n, n), np.inf),))
+        steep = self._leak * self.activation.lipschitz
+        M = np.diag(1.0 - self._leak) + steep[:, None] * np.abs(self.W)
         rest = boxes.Ends(np.zeros(n), np.zeros(n), input_low, input_high)
         start = boxes.magnitude(boxes.leaky_image(self._weights, self._leak, self.activation, rest))
         return fixed_box(M, start)

@@ -87,9 +87,10 @@ def comparison_weights(matrices: Sequence[Array], start: Array | None = None) ->
 
 def _largest(matrices: Sequence[Array], v: Array) -> Array:
     """Return max_M M v, entrywise."""
-    image = matrices[0] @ v
-    for M in matrices[1:]:
-        image = np.maximum(image, M @ v)
+    with np.errstate(over="ignore"):
+        image = matrices[0] @ v
+        for M in matrices[1:]:
+            image = np.maximum(image, M @ v)
     return image
 
 
