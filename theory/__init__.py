@@ -19,6 +19,7 @@ Importing this package loads neither numba, cvxpy, sympy nor hypothesis.
 
 from importlib.metadata import PackageNotFoundError, version
 
+from theory import interop
 from theory.activations import Activation, activation, leaky_relu
 from theory.certificate_file import load_certificate, recheck, save_certificate
 from theory.certificates import Contraction, Evidence
@@ -44,6 +45,8 @@ from theory.maps import (
     VanillaRNN,
 )
 from theory.measure import Experiment, Run, experiment, truncation_gap_table, truncation_gaps
+from theory.measured_rates import MeasuredRates, local_rates
+from theory.memory import EffectiveMemory, effective_memory
 from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
 from theory.tails import kernel_tail, window_decay
 from theory.theorem import Kind, Theorem
@@ -93,6 +96,7 @@ __all__ = [
     "DivergedError",
     "Domain",
     "EchoStateNetwork",
+    "EffectiveMemory",
     "Evidence",
     "Experiment",
     "Kind",
@@ -100,6 +104,7 @@ __all__ = [
     "LinearMap",
     "Linf",
     "Map",
+    "MeasuredRates",
     "MinGRU",
     "MissingExtraError",
     "Norm",
@@ -126,16 +131,19 @@ __all__ = [
     "contractive_of_matrix_norm",
     "contractive_of_perron_weights",
     "drive",
+    "effective_memory",
     "experiment",
     "hidden_state",
     "initial_state",
     "input_sequence",
+    "interop",
     "invariant_domain",
     "judge_contraction",
     "kernel_tail",
     "layer_gaps",
     "leaky_relu",
     "load_certificate",
+    "local_rates",
     "norm_change",
     "output_gap",
     "rate_lower",
