@@ -24,6 +24,7 @@ from theory.activations import Activation, activation, leaky_relu
 from theory.certificate_file import load_certificate, recheck, save_certificate
 from theory.certificates import Contraction, Evidence
 from theory.certify import contraction, contractions
+from theory.comparison import componentwise_gap, layer_gaps
 from theory.context import required_context, smallest_error
 from theory.domain import Domain
 from theory.errors import DivergedError, MissingExtraError
@@ -49,11 +50,16 @@ from theory.measured_rates import MeasuredRates, local_rates
 from theory.memory import EffectiveMemory, effective_memory
 from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
 from theory.reach import ReachTube, reach_tube
+from theory.tails import kernel_tail, window_decay
 from theory.theorem import Kind, Theorem
 from theory.theorems import (
     THEOREMS,
+    cascade_gap,
     context_length,
+    contractive_of_comparison,
     contractive_of_composition,
+    contractive_of_gate_norms,
+    contractive_of_gru_norms,
     contractive_of_incremental_lmi,
     contractive_of_iterate,
     contractive_of_matrix_norm,
@@ -118,11 +124,16 @@ __all__ = [
     "WeightedL2",
     "WeightedLinf",
     "activation",
+    "cascade_gap",
+    "componentwise_gap",
     "context_length",
     "context_length_iterate",
     "contraction",
     "contractions",
+    "contractive_of_comparison",
     "contractive_of_composition",
+    "contractive_of_gate_norms",
+    "contractive_of_gru_norms",
     "contractive_of_incremental_lmi",
     "contractive_of_iterate",
     "contractive_of_matrix_norm",
@@ -137,6 +148,8 @@ __all__ = [
     "invariant_domain",
     "iterate_in_norm",
     "judge_contraction",
+    "kernel_tail",
+    "layer_gaps",
     "leaky_relu",
     "load_certificate",
     "local_rates",
@@ -159,5 +172,6 @@ __all__ = [
     "truncation_gap_table",
     "truncation_gaps",
     "verify",
+    "window_decay",
     "window_error",
 ]

@@ -81,6 +81,20 @@ def _by_iterate(
     return min((c for c in converted if c is not None), key=lambda c: c.iterate, default=None)
 
 
+def _by_criterion(name: str) -> Method:
+    def method(recurrent: Map, domain: Domain | None = None) -> Contraction | None:
+        # the criteria of gated maps are loaded only when one is met
+        if recurrent.affine() is not None:
+            return None
+        from theory import comparison
+
+        with few_threads(recurrent.state_dim):
+            found: Contraction | None = getattr(comparison, name)(recurrent, domain)
+        return found
+
+    return method
+
+
 #: The methods by name, cheapest first.  A stronger criterion is one more line here.
 METHODS: dict[str, Method] = {
     "row_sums": _by_norm(Linf()),
@@ -91,6 +105,9 @@ METHODS: dict[str, Method] = {
     "numerical_radius": _by_search("by_numerical_radius"),
     "diagonal": _by_search("by_diagonal"),
     "lmi": _by_search("by_incremental_lmi"),
+    "gate_norms": _by_criterion("by_gate_norms"),
+    "delta_iss": _by_criterion("by_delta_iss"),
+    "comparison": _by_criterion("by_comparison"),
     "iterate": _by_iterate,
 }
 
@@ -262,7 +279,9 @@ def contraction(
         ``column_sums``, ``spectral``, ``perron``, ``diagonal`` (Euclidean norm with diagonal
         weights), ``numerical_radius`` and ``lmi`` (incremental matrix inequality, without and with
         weights), ``lyapunov`` (linear maps only, near the spectral radius), ``iterate`` (the least
-        number of steps that contract together in the Euclidean norm).
+        number of steps that contract together in the Euclidean norm); of gated and leaky maps
+        ``comparison`` (matrices of the bounds of every unit), ``delta_iss`` (one row for all units,
+        as published for LSTM and GRU) and ``gate_norms`` (row sums of an LSTM's gates).
     norm : Norm, optional
         Ask for a contraction in exactly this norm instead; of a single step, but with ``iterate``.
     effort : int
@@ -273,7 +292,8 @@ def contraction(
         those of the pre-activations met there.
     input_bound : float, optional
         Inputs are |x_i| <= input_bound: the box is found by `theory.invariant_domain`.  The answer
-        holds everywhere (its domain is None) where that gives nothing narrower.
+        holds everywhere (its domain is None) where that gives nothing narrower.  Gated maps
+        contract only under bounded inputs, but for special weights.
 
     Returns
     -------
@@ -296,6 +316,11 @@ def contraction(
     >>> driven = VanillaRNN([[1.1]], [[1.0]], [2.0])  # slopes are small where a is near 2
     >>> round(contraction(driven, input_bound=0.1).lam, 3)
     0.094
+    >>> from theory import GRU
+    >>> cell = GRU([[0.1], [0.1], [0.5]], [[0.1], [0.1], [0.5]])
+    >>> found = contraction(cell, input_bound=1.0)
+    >>> found.evidence.method, round(found.lam, 2), found.domain.high.round(2).tolist()
+    ('comparison matrix', 0.7, [0.58])
     """
     if not isinstance(recurrent, Map):
         raise ValueError(f"received {recurrent!r}, needed a Map such as theory.VanillaRNN(W, U)")
