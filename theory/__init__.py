@@ -25,6 +25,7 @@ from theory.certificates import Contraction, Evidence
 from theory.certify import contraction, contractions
 from theory.context import required_context, smallest_error
 from theory.errors import DivergedError, MissingExtraError
+from theory.jsr import JointSpectralRadius, joint_spectral_radius
 from theory.lower import judge_contraction, rate_lower, refute
 from theory.maps import CallableMap, LinearMap, Map, VanillaRNN
 from theory.measure import Experiment, Run, experiment, truncation_gap_table, truncation_gaps
@@ -67,6 +68,7 @@ __all__ = [
     "DivergedError",
     "Evidence",
     "Experiment",
+    "JointSpectralRadius",
     "Kind",
     "LinearHead",
     "LinearMap",
@@ -95,6 +97,7 @@ __all__ = [
     "hidden_state",
     "initial_state",
     "input_sequence",
+    "joint_spectral_radius",
     "judge_contraction",
     "leaky_relu",
     "load_certificate",

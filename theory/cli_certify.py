@@ -18,7 +18,8 @@ from theory.certificate_file import load_certificate, recheck, save_certificate
 from theory.certificates import Contraction
 from theory.certify import METHODS, tried
 from theory.context import required_context
-from theory.lower import rate_lower, refute
+from theory.jsr import LARGEST, JointSpectralRadius, joint_spectral_radius
+from theory.lower import LowerBound, rate_lower, refute
 from theory.maps import LinearMap, Map, VanillaRNN
 from theory.norms import L2, over
 
@@ -78,6 +79,29 @@ def _condition(c: Contraction, n: int) -> float:
     return over(L2(), c.norm, n) * over(c.norm, L2(), n)
 
 
+def _radius(recurrent: Map, found: dict[str, Contraction]) -> JointSpectralRadius | None:
+    """Enclose the joint spectral radius of a small map in the norm that is best so far."""
+    if recurrent.state_dim > LARGEST:
+        return None
+    best = min(found.values(), key=lambda c: c.lam, default=None)
+    return joint_spectral_radius(recurrent, norm=None if best is None else best.norm)
+
+
+def _tell_gap(
+    out: Console, rate: float, lower: LowerBound | None, radius: JointSpectralRadius | None
+) -> None:
+    """Print what could still be gained."""
+    if lower is None:
+        return
+    gap = f", upper/lower = {rate / lower.rate:.6g}" if lower.rate > 0 else ""
+    out.print(f"no norm can certify less than {lower.rate:.12g}{gap}")
+    if radius is not None and radius.upper < rate:
+        out.print(
+            f"some norm certifies every rate above {radius.upper:.12g} "
+            f"({radius.products} products of at most {radius.longest} steps)"
+        )
+
+
 def certify(
     weights: Annotated[Path, typer.Argument(help="An .npz file with W, U, b, or an .npy with W.")],
     activation: Annotated[str, typer.Option(help="Elementwise activation.")] = "tanh",
@@ -107,7 +131,8 @@ def certify(
             one = METHODS[method](recurrent)
             found = {} if one is None else {method: one}
         seconds = time.perf_counter() - began
-        lower = rate_lower(recurrent)
+        radius = _radius(recurrent, found)
+        lower = rate_lower(recurrent) if radius is None else radius.lower
         if not found:
             refutation = refute(recurrent)
             if refutation is None:
@@ -128,8 +153,7 @@ def certify(
         table.add_row(name, f"{c.lam:.9f}", str(c.norm), f"{_condition(c, n):.4g}")
     out.print(table)
     out.print(f"certified: rate {best.lam:.12g} ({best.evidence.method}), {seconds:.2f} s")
-    if lower is not None:
-        out.print(f"no norm can certify less than {lower.rate:.12g}")
+    _tell_gap(out, best.lam, lower, radius)
     if choice is not None:
         out.print(
             f"required context: k = {choice.k} for an error of {epsilon:g} "

@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg import lapack
 
 from theory.typing import Array
 
@@ -88,10 +88,24 @@ class Factors:
 
 
 def _cholesky(S: Array) -> Array | None:
-    try:
-        return np.asarray(cholesky(S, lower=True, check_finite=False))
-    except np.linalg.LinAlgError:
-        return None
+    """Return the lower Cholesky factor of a symmetric matrix, None if it is not positive definite.
+
+    LAPACK is called directly, here and below: for small matrices the checks that come before it in
+    `scipy.linalg` take several times as long as the factorisation.
+    """
+    # the transpose of a C-ordered symmetric matrix is itself, in the order that LAPACK wants
+    L, info = lapack.dpotrf(S.T, lower=1, clean=1)
+    return np.asarray(L) if info == 0 else None
+
+
+def _solve_lower(L: Array, B: Array) -> Array:
+    """Return L^-1 B."""
+    return np.asarray(lapack.dtrtrs(L, B, lower=1)[0])
+
+
+def _solve(L: Array, B: Array) -> Array:
+    """Return (L L^T)^-1 B."""
+    return np.asarray(lapack.dpotrs(L, B, lower=1)[0])
 
 
 def factors(problem: Problem, B: Array, r: float) -> Factors | None:
@@ -115,13 +129,12 @@ def factors(problem: Problem, B: Array, r: float) -> Factors | None:
         L = _cholesky(K)
         if L is None:
             return None
-        left = solve_triangular(L, F, lower=True, check_finite=False)  # L^-1 A_j
-        right = solve_triangular(L, F.T, lower=True, check_finite=False)  # L^-1 A_j^T
+        left, right = _solve_lower(L, F), _solve_lower(L, F.T)  # L^-1 A_j and L^-1 A_j^T
         down, up = left.T @ left, right.T @ right
         Z -= down
         Y -= up
         K = K - down - up
-        size = float(np.max(np.abs(down))) + float(np.max(np.abs(up)))
+        size = float(np.abs(down).max()) + float(np.abs(up).max())
         if not math.isfinite(size):
             return None
         if size <= 1e-15:
@@ -132,15 +145,23 @@ def factors(problem: Problem, B: Array, r: float) -> Factors | None:
     return Factors(H=H, A=A, Z=0.5 * (Z + Z.T), Y=0.5 * (Y + Y.T))
 
 
-def sum_of_powers(T: Array, V: Array) -> Array:
-    """Return V + T V T^T + T^2 V T^2T + ... by doubling."""
-    total, power = V, T
-    for _ in range(60):
+def sum_of_powers(
+    T: Array, V: Array, *, powers: list[Array] | None = None, transposed: bool = False
+) -> Array:
+    """Return V + T V T^T + T^2 V T^2T + ... by doubling; with T^T in place of T if `transposed`.
+
+    `powers` holds T, T^2, T^4, ... as far as they are known; it is extended in place.
+    """
+    known = [T] if powers is None else powers
+    total = V
+    for j in range(60):
+        if j == len(known):
+            known.append(known[-1] @ known[-1])
+        power = known[j].T if transposed else known[j]
         step = power @ total @ power.T
         total = total + step
-        if not float(np.max(np.abs(step))) > 1e-14 * float(np.max(np.abs(total))):
+        if not float(np.abs(step).max()) > 1e-14 * float(np.abs(total).max()):
             break
-        power = power @ power
     return total
 
 
@@ -166,15 +187,17 @@ def _barrier(problem: Problem, x: Array, s: float) -> tuple[float, Array, float]
     L = _cholesky(found.Z)
     if L is None:
         return None
-    T = cho_solve((L, True), found.A, check_finite=False)
-    N = sum_of_powers(T, cho_solve((L, True), np.eye(len(B)), check_finite=False))
+    T = _solve(L, found.A)
+    powers = [T]
+    N = sum_of_powers(T, _solve(L, np.eye(len(B))), powers=powers)
     half = _cholesky(N)
     if half is None:
         return None
-    V = cho_solve((half, True), np.eye(len(B)), check_finite=False)
+    V = _solve(half, np.eye(len(B)))
     value = 2.0 * float(np.sum(np.log(np.diag(half))))
     if np.any(T):
-        K, J = sum_of_powers(T, N), sum_of_powers(T.T, V)
+        K = sum_of_powers(T, N, powers=powers)
+        J = sum_of_powers(T, V, powers=powers, transposed=True)
         R = K + N @ (J - V) @ N
         S = K @ T.T + N @ T.T @ J @ N
     else:
@@ -414,7 +437,7 @@ def cheaper(problem: Problem, start: Candidate, *, steps: int = 80) -> Candidate
                 if L is None:
                     return None
                 total -= 2.0 * float(np.sum(np.log(np.diag(L))))
-                inverses.append(cho_solve((L, True), np.eye(len(L)), check_finite=False))
+                inverses.append(_solve(L, np.eye(len(L))))
             block, low, high = inverses
             gP = -(r * r * block[:n, :n] - block[n:, n:] + low - high)
             gq = -(

@@ -1,7 +1,7 @@
 r"""What no certificate can beat, and proofs that a map is not contractive at all.
 
 Main names: `rate_lower`, `LowerBound`, `refute`, `Refutation`, `judge_contraction`, `Judgement`,
-`spectral_radius_lower`.
+`spectral_radius_lower`; `theory.jsr` bounds the same rate from above too.
 
 If ||step(h, x) - step(g, x)|| <= r ||h - g|| in some norm for every choice of slopes s_i in
 [alpha_i, beta_i], then every product of p matrices diag(s) W has norm at most r**p, so its
@@ -17,7 +17,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 
@@ -26,6 +26,13 @@ from theory.errors import check_count
 from theory.maps.base import Affine, Map
 from theory.rounding import ELEMENTARY_UNITS, TINY, UNIT, down, gamma, up
 from theory.typing import Array
+
+if TYPE_CHECKING:
+    from theory.jsr import JointSpectralRadius
+
+
+#: Up to this dimension `rate_lower` also searches by branch and bound over the 2**n vertices.
+SMALL = 6
 
 
 def spectral_radius_lower(A: Array, error: Array | None = None) -> float:
@@ -148,7 +155,12 @@ def _ascend(W: Array, low: Array, high: Array, slopes: Array) -> tuple[float, Ar
 
 
 def rate_lower(
-    recurrent: Map, *, rng: np.random.Generator | None = None, length: int = 3, starts: int = 12
+    recurrent: Map,
+    *,
+    rng: np.random.Generator | None = None,
+    length: int = 3,
+    starts: int = 12,
+    products: int = 2000,
 ) -> LowerBound | None:
     r"""Return a rate below which no norm certifies all slope sequences of a map.
 
@@ -159,9 +171,12 @@ def rate_lower(
     rng : numpy.random.Generator, optional
         For the starting points of the search; a fixed seed by default.
     length : int
-        Longest product tried.
+        Longest product that the randomised search tries.
     starts : int
-        Starting points for each length; all vertices are tried for length 1 and n <= 8.
+        Its starting points for each length; all vertices are tried for length 1 and n <= 8.
+    products : int
+        How many products branch and bound may form besides, for n <= `SMALL`; see
+        `theory.joint_spectral_radius`, which also gives an upper bound.
 
     Returns
     -------
@@ -171,7 +186,7 @@ def rate_lower(
     Raises
     ------
     ValueError
-        If a count is not a positive integer.
+        If a count is not an integer, or too small.
 
     Examples
     --------
@@ -181,20 +196,32 @@ def rate_lower(
     0.9
     """
     check_count(at_least=1, length=length, starts=starts)
+    check_count(products=products)
     form = recurrent.affine()
     if form is None:
         return None
+    best = _searched(form, np.random.default_rng(0) if rng is None else rng, length, starts)
+    linear = form.rho.slope[0] == form.rho.slope[1]
+    if linear or len(form.W) > SMALL or products == 0 or not np.any(form.W):
+        return best
+    from theory.jsr import enclose
+
+    return enclose(recurrent, best, norm=None, products=products, tol=1e-6).lower
+
+
+def _searched(form: Affine, random: np.random.Generator, length: int, starts: int) -> LowerBound:
+    """Return the best of all vertices, if they are few, and of ascents from random products."""
     W, n = form.W, len(form.W)
     low, high = np.full(n, form.rho.slope[0]), np.full(n, form.rho.slope[1])
-    random = np.random.default_rng(0) if rng is None else rng
+    candidates: list[tuple[float, Array]] = []
     if low[0] == high[0]:
         candidates = [(_growth(W, high[None]), high[None])]
     else:
-        candidates = []
         if n <= 8:
-            for mask in itertools.product((False, True), repeat=n):
-                slopes = np.where(mask, high, low)[None]
-                candidates.append((_growth(W, slopes), slopes))
+            vertices = np.array(list(itertools.product((low[0], high[0]), repeat=n)))
+            radii = np.max(np.abs(np.linalg.eigvals(vertices[:, :, None] * W)), axis=-1)
+            for i in np.argsort(-radii, kind="stable")[:3]:
+                candidates.append((float(radii[i]), vertices[i][None]))
         for p in range(1, length + 1):
             ends = [np.tile(high, (p, 1)), np.tile(np.where(high > -low, high, low), (p, 1))]
             for j in range(starts if n <= 64 else min(starts, 3)):
@@ -203,13 +230,13 @@ def rate_lower(
     candidates.sort(key=lambda item: -item[0])
     best = LowerBound(rate=0.0, slopes=candidates[0][1])
     for _, slopes in candidates[:3]:
-        rate = _product_radius_lower(W, slopes)
+        rate = product_radius_lower(W, slopes)
         if rate > best.rate:
             best = LowerBound(rate=rate, slopes=slopes)
     return best
 
 
-def _product_radius_lower(W: Array, slopes: Array) -> float:
+def product_radius_lower(W: Array, slopes: Array) -> float:
     """Return a lower bound of rho(product)^(1/p)."""
     n = len(W)
     product = slopes[0][:, None] * W
@@ -465,19 +492,25 @@ class Judgement:
     contraction: Contraction | None = None  # the proof of contraction
     refutation: Refutation | None = None  # the proof of the contrary
     lower: LowerBound | None = None  # what no certificate can beat
+    radius: JointSpectralRadius | None = None  # what the best of all norms could certify, if small
 
     @property
     def gap(self) -> float:
         """Return the certified rate over the lower bound: 1 means that nothing can be gained."""
         if self.contraction is None or self.lower is None or not self.lower.rate > 0:
             return math.inf
-        return up(self.contraction.lam / self.lower.rate)
+        rate = self.contraction.lam
+        if self.contraction.iterate > 1:  # the rate of one step
+            rate = rate ** (1 / self.contraction.iterate) * (1 + 4 * ELEMENTARY_UNITS * UNIT)
+        return up(rate / self.lower.rate)
 
 
 def judge_contraction(
     recurrent: Map, *, effort: int = 1, rng: np.random.Generator | None = None
 ) -> Judgement:
     """Decide whether a map is contractive: certified, refuted, or unknown.
+
+    Up to n = 10 the joint spectral radius is enclosed too, which says how much could be gained.
 
     Parameters
     ----------
@@ -494,11 +527,18 @@ def judge_contraction(
     'refuted'
     """
     from theory.certify import contraction
+    from theory.jsr import LARGEST, joint_spectral_radius
 
     found = contraction(recurrent, effort=effort)
-    lower = rate_lower(recurrent, rng=rng)
+    radius = None
+    if recurrent.state_dim <= LARGEST:
+        # the norm of a contraction found is where few products are needed
+        radius = joint_spectral_radius(
+            recurrent, norm=None if found is None else found.norm, rng=rng
+        )
+    lower = rate_lower(recurrent, rng=rng) if radius is None else radius.lower
     if found is not None:
-        return Judgement(answer="certified", contraction=found, lower=lower)
+        return Judgement(answer="certified", contraction=found, lower=lower, radius=radius)
     refutation = refute(recurrent, rng=rng)
     answer = "unknown" if refutation is None else "refuted"
-    return Judgement(answer=answer, refutation=refutation, lower=lower)
+    return Judgement(answer=answer, refutation=refutation, lower=lower, radius=radius)

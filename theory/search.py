@@ -132,6 +132,16 @@ def _weights(problem: lmi.Problem, sharpness: float | None = None) -> tuple[Arra
     return x, level
 
 
+def rough_gram(form: Affine) -> Array | None:
+    """Return a Gram matrix in whose norm all slopes let states grow by little, unverified."""
+    prepared = _prepared(form)
+    found = None if prepared is None else _weights(prepared[0], sharpness=32.0)
+    if prepared is None or found is None:
+        return None
+    candidate = lmi.gram_at(prepared[0], found[0], found[1] * (1.0 + 2.0**-10))
+    return None if candidate is None else candidate.P
+
+
 def by_incremental_lmi(form: Affine) -> Contraction | None:
     """Return the contraction of the incremental matrix inequality with the best weights found."""
     prepared = _prepared(form)
