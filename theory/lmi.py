@@ -39,8 +39,9 @@ from scipy.linalg import lapack
 
 from theory.typing import Array
 
-#: log D is kept within +-this, so that weights differ by at most a factor 2**26 and P by 2**52.
-LARGEST_LOG = 13.0 * math.log(2.0)
+#: log D is kept within about +-this, so that weights differ by at most a factor 2**20 and P by
+#: 2**40, times the condition number of X: with more, P cannot be proved positive definite.
+LARGEST_LOG = 10.0 * math.log(2.0)
 
 #: The smoothing t ends at n times this: the level is then within about 1 / this of its infimum.
 SHARPNESS = 500.0
@@ -115,9 +116,15 @@ def factors(problem: Problem, B: Array, r: float) -> Factors | None:
     H_{j+1} = H_j - A_j^T H_j^-1 A_j - A_j H_j^-1 A_j^T; all H_j > 0 iff M > 0 on the circle, and
     the A_j tend to zero quadratically.
     """
-    n = len(B)
     if not (1e-150 < r < 1e150 and np.isfinite(B).all()):
         return None
+    # far below the least level numbers overflow before a pivot becomes negative
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _cyclic_reduction(problem, B, r)
+
+
+def _cyclic_reduction(problem: Problem, B: Array, r: float) -> Factors | None:
+    n = len(B)
     A = (2.0 / r) * problem.center[:, None] * B
     H = 2.0 * np.eye(n)
     if np.any(problem.product):
@@ -300,8 +307,11 @@ def best_weights(
                 return None
             value, by_x, by_s = found
             scale = weight * t / n
-            f = (value + t * s + 0.5 * scale * float(x @ x)) / t
-            return f, np.append((by_x + scale * x) / t, (by_s + t) / t)
+            # where the infimum is not attained, log D goes to infinity: a quadratic wall
+            beyond = x - np.clip(x, -LARGEST_LOG, LARGEST_LOG)
+            pull = scale * x + t * beyond
+            f = (value + t * s + 0.5 * (scale * float(x @ x) + t * float(beyond @ beyond))) / t
+            return f, np.append((by_x + pull) / t, (by_s + t) / t)
 
         return function
 

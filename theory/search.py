@@ -155,12 +155,11 @@ def by_incremental_lmi(form: Affine) -> Contraction | None:
     best = lmi.least_level(problem, x, level, tol=_tolerance(problem.size))
     certificate = None if best is None else _certify_at(form, problem, size, x, best)
     if certificate is None:
-        # weights too unequal for double precision: pull them together
-        for share in (0.75, 0.5, 0.25):
+        # weights too unequal for double precision: pull them together, as little as need be
+        for share in (0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.55, 0.4, 0.2):
             best = lmi.least_level(problem, share * x, _norm_level(problem, share * x))
-            certificate = (
-                None if best is None else _certify_at(form, problem, size, share * x, best)
-            )
+            if best is not None:
+                certificate = _certify_at(form, problem, size, share * x, best)
             if certificate is not None:
                 break
     return certificate
