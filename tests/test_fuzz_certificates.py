@@ -1,4 +1,4 @@
-"""100,000 random small maps: no certificate is contradicted by a lower bound or by two trajectories.
+"""100,000 random small maps: no lower bound and no two trajectories contradict a certificate.
 
 The lane is marked slow; a sample of it runs always.  With THEORY_FUZZ_LOG=FILE every finished block
 adds a line to the file, and blocks that are in it are skipped with that reason, so that an
@@ -58,7 +58,9 @@ def weights(rng):
     elif kind == 3:
         W = np.triu(W, 1)  # nilpotent
     elif kind == 4:
-        W = np.diag(rng.choice([-1.0, 1.0], n)) + np.triu(W, 1) * rng.choice([0.1, 10.0])  # defective
+        W = np.diag(rng.choice([-1.0, 1.0], n)) + np.triu(W, 1) * rng.choice(
+            [0.1, 10.0]
+        )  # defective
     elif kind == 5:
         W = np.eye(n)[rng.permutation(n)] * np.exp(rng.uniform(-4, 4, n))[:, None]
     elif kind == 6:
@@ -89,7 +91,9 @@ def a_map(rng):
     with np.errstate(under="ignore"):
         W = W / (rho.lipschitz if rng.random() < 0.7 else 1.0)
     n = len(W)
-    return LinearMap(W, np.eye(n)) if rho.name == "identity" else VanillaRNN(W, np.eye(n), None, rho)
+    return (
+        LinearMap(W, np.eye(n)) if rho.name == "identity" else VanillaRNN(W, np.eye(n), None, rho)
+    )
 
 
 def coordinates(norm, n):
@@ -102,7 +106,7 @@ def coordinates(norm, n):
 
 
 def worst_pair(form, norm, vertices):
-    """Return the vertex at which a step stretches most in a norm, and the direction, as computed."""
+    """Return the vertex at which a step stretches most in a norm, and the direction."""
     n = len(form.W)
     T, order = coordinates(norm, n)
     B = T @ (vertices[:, :, None] * form.W) @ np.linalg.inv(T)

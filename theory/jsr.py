@@ -3,7 +3,7 @@ r"""The joint spectral radius of a map's slope vertices, enclosed from both side
 Main names: `joint_spectral_radius`, `JointSpectralRadius`, `products_upper`.
 
 With slopes in [alpha_i, beta_i] one step moves the difference of two states by diag(s) W, and
-products are affine in every slope, so their norms are largest at vertices, s_i in {alpha_i, beta_i}.
+products are affine in every slope, so norms are largest at vertices, s_i in {alpha_i, beta_i}.
 The joint spectral radius is the growth rate of the largest product of k such factors:
 
     max rho(product of k)**(1/k)  <=  jsr  <=  max |product of k|**(1/k)     for every k, any norm,
@@ -22,7 +22,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
@@ -122,9 +122,10 @@ def _norms_upper(C: Array, f: Array, kind: float) -> Array:
     scaled = X * s[..., None, :]
     residual = _frobenius(C - scaled @ Y)
     residual = residual + 2 * gamma(n + 4) * _frobenius(scaled) * _frobenius(Y)
-    largest = np.max(s, axis=-1)
+    largest: Array = np.max(s, axis=-1)
     whole: Array = (length(X) * largest * length(Y) + residual + f) * (1 + 16 * UNIT)
-    return whole + n * n * TINY
+    whole += n * n * TINY
+    return whole
 
 
 def _roots_up(x: Array, k: Array | int) -> Array:
@@ -164,16 +165,17 @@ def _factors(W: Array, vertices: Array, T: Array) -> tuple[Array, Array] | None:
     """
     n = len(W)
     try:
-        S = np.linalg.inv(T)
+        S = np.asarray(np.linalg.inv(T), dtype=np.float64)
     except np.linalg.LinAlgError:
         return None
-    zero = np.zeros(())
+    zero: Array = np.zeros(())
     left, wrong = _multiply(T, zero, S, zero)
     eps = float(_frobenius(left - np.eye(n)) + wrong) * (1 + 8 * UNIT)
     if not eps < 0.25:
         return None
     A = vertices[:, :, None] * W
-    rounding = 2 * UNIT * _frobenius(A) + n * n * TINY
+    # of s_i W_ij, and of entries of W that vanished when W was scaled
+    rounding: Array = 2 * UNIT * _frobenius(A) + n * n * TINY * (1 + float(np.max(abs(vertices))))
     C, F = _multiply(*_multiply(T, zero, A, rounding), S, zero)
     F = (F + _frobenius(C) * eps) / (1 - eps) * (1 + 8 * UNIT)
     return (C, F) if np.isfinite(C).all() and np.isfinite(F).all() else None
@@ -336,7 +338,7 @@ class _Leaves:
     path: Array  # indices of vertices, -1 beyond the product's length, (N, _LONGEST)
     length: Array  # (N,)
 
-    def take(self, where: Array) -> _Leaves:
+    def take(self, where: Any) -> _Leaves:
         """Return some of the rows."""
         return _Leaves(
             C=self.C[where],

@@ -2,7 +2,8 @@ r"""Candidates for the incremental matrix inequality: weights D, a level r and a
 
 Main names: `Problem`, `Candidate`, `best_weights`, `least_level`, `gram_at`, `cheaper`.
 
-Nothing here is trusted: `theory.rigor.lmi_holds` decides.  With slopes in [alpha_i, beta_i],
+Nothing here is trusted: `theory.rigor.lmi_holds` decides.  Far below the least level numbers
+overflow; what comes of it is not finite, and is refused.  With slopes in [alpha_i, beta_i],
 
     C = diag(alpha + beta) / 2,   G = diag(alpha beta),   B = D W D^-1 (D diagonal, positive),
 
@@ -109,6 +110,7 @@ def _solve(L: Array, B: Array) -> Array:
     return np.asarray(lapack.dpotrs(L, B, lower=1)[0])
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def factors(problem: Problem, B: Array, r: float) -> Factors | None:
     """Return the factorisations at level r, or None if M is not positive definite there.
 
@@ -118,12 +120,6 @@ def factors(problem: Problem, B: Array, r: float) -> Factors | None:
     """
     if not (1e-150 < r < 1e150 and np.isfinite(B).all()):
         return None
-    # far below the least level numbers overflow before a pivot becomes negative
-    with np.errstate(over="ignore", invalid="ignore"):
-        return _cyclic_reduction(problem, B, r)
-
-
-def _cyclic_reduction(problem: Problem, B: Array, r: float) -> Factors | None:
     n = len(B)
     A = (2.0 / r) * problem.center[:, None] * B
     H = 2.0 * np.eye(n)
@@ -172,6 +168,7 @@ def sum_of_powers(
     return total
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _barrier(problem: Problem, x: Array, s: float) -> tuple[float, Array, float] | None:
     r"""Return log det N at D = diag(exp(x)), r = exp(s), and its derivatives in x and s.
 
@@ -317,10 +314,10 @@ def best_weights(
 
     point = np.append(start, math.log(level))
     t = 4.0 * n
+    # small problems are cheap enough to go on while little is gained
+    gain = (0.001 if n <= 32 else 0.02) / SHARPNESS
     while True:
-        point = minimise(
-            objective(t), point, steps=steps, gradient=0.05 * n / t, gain=0.02 / SHARPNESS
-        )
+        point = minimise(objective(t), point, steps=steps, gradient=0.05 * n / t, gain=gain)
         if t >= sharpness * n:
             break
         t = min(8.0 * t, sharpness * n)
@@ -376,6 +373,7 @@ class Candidate:
     r: float  # the level
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def gram_at(problem: Problem, x: Array, r: float) -> Candidate | None:
     """Return P midway between the smallest and the largest solution for D = diag(exp(x))."""
     found = factors(problem, problem.scaled(x), r)
@@ -410,6 +408,7 @@ def starting_weights(W: Array) -> Array:
     return np.asarray(x - np.mean(x))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def cheaper(problem: Problem, start: Candidate, *, steps: int = 80) -> Candidate:
     r"""Return a candidate at the same level whose P has a smaller condition number.
 
