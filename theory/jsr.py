@@ -27,7 +27,7 @@ from typing import Any, final
 import numpy as np
 
 from theory.errors import check_count, check_positive
-from theory.lower import LowerBound, product_radius_lower
+from theory.lower import LowerBound, product_radius_lower, scaled_weights
 from theory.maps.base import Affine, Map
 from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
 from theory.rounding import ELEMENTARY_UNITS, TINY, UNIT, gamma, up
@@ -98,6 +98,15 @@ def _multiply(B: Array, e: Array, C: Array, f: Array) -> tuple[Array, Array]:
     b, c = _frobenius(B), _frobenius(C)
     error = (b * f + e * c + e * f + gamma(n + 2) * b * c) * (1 + 16 * UNIT) + n * n * TINY
     return B @ C, error
+
+
+def _power(C: Array, f: Array, k: int) -> tuple[Array, Array]:
+    """Return the pair of a k-th power, by squaring: errors grow with the powers' own norms."""
+    if k == 1:
+        return C, f
+    root = _power(C, f, k // 2)
+    square = _multiply(*root, *root)
+    return _multiply(*square, C, f) if k % 2 else square
 
 
 def _norms_upper(C: Array, f: Array, kind: float) -> Array:
@@ -192,12 +201,6 @@ def _good_norm(form: Affine) -> Norm:
         return L2()
 
 
-def _scaled_weights(W: Array) -> tuple[Array, int]:
-    """Return W / 2**e, with largest entry about 1, and e."""
-    e = math.frexp(float(np.max(np.abs(W), initial=0.0)))[1]
-    return np.ldexp(np.ldexp(W, -(e // 2)), e // 2 - e), e
-
-
 def _unscaled(x: float, e: int) -> float:
     """Return x 2**e rounded upward."""
     try:
@@ -252,7 +255,7 @@ def products_upper(recurrent: Map, length: int, *, norm: Norm | None = None) -> 
             "try joint_spectral_radius, which leaves most of them out"
         )
     vertices = slope_vertices(form)
-    W, e = _scaled_weights(form.W)
+    W, e = scaled_weights(form.W)
     T, kind = _coordinates(L2() if norm is None else norm, n)
     pairs = _factors(W, vertices, T)
     if pairs is None:
@@ -269,7 +272,11 @@ def products_upper(recurrent: Map, length: int, *, norm: Norm | None = None) -> 
             best = max(best, largest(D.reshape(-1, n, n), d.ravel(), rest - 1))
         return best
 
-    top = largest(B, F, length - 1)
+    if len(B) == 1:
+        C, f = _power(B[0], F[0], length)
+        top = float(_norms_upper(C, f, kind))
+    else:
+        top = largest(B, F, length - 1)
     return _unscaled(float(_roots_up(np.array(top), length)), e)
 
 
@@ -361,7 +368,7 @@ def enclose(
     assert form is not None
     n = len(form.W)
     vertices = slope_vertices(form)
-    W, e = _scaled_weights(form.W)
+    W, e = scaled_weights(form.W)
     measure = _good_norm(form) if norm is None else norm
     T, kind = _coordinates(measure, n)
     pairs = _factors(W, vertices, T)

@@ -134,6 +134,11 @@ def _weights(problem: lmi.Problem, sharpness: float | None = None) -> tuple[Arra
 
 def rough_gram(form: Affine) -> Array | None:
     """Return a Gram matrix in whose norm all slopes let states grow by little, unverified."""
+    if form.rho.slope[0] == form.rho.slope[1]:
+        A = form.W * form.rho.lipschitz
+        radius = float(np.max(np.abs(np.linalg.eigvals(A))))
+        r = 1.001 * max(radius, 2.0**-20 * float(np.linalg.norm(A, 2)))
+        return _stein(A, r) if 1e-150 < r < 1e150 else None
     prepared = _prepared(form)
     found = None if prepared is None else _weights(prepared[0], sharpness=32.0)
     if prepared is None or found is None:
