@@ -1,6 +1,7 @@
 r"""Candidates for the incremental matrix inequality: weights D, a level r and a Gram matrix P.
 
-Main names: `Problem`, `Candidate`, `best_weights`, `least_level`, `gram_at`, `cheaper`.
+Main names: `Problem`, `Candidate`, `best_weights`, `least_level`, `gram_at`, `cheaper`,
+`cheaper_lyapunov`.
 
 Nothing here is trusted: `theory.rigor.lmi_holds` decides.  Far below the least level numbers
 overflow; what comes of it is not finite, and is refused.  With slopes in [alpha_i, beta_i],
@@ -408,67 +409,102 @@ def starting_weights(W: Array) -> Array:
     return np.asarray(x - np.mean(x))
 
 
+#: A block of a matrix inequality at P and q, and the gradient of log det from its inverse: with
+#: respect to P as a symmetric matrix, and to q.
+Block = Callable[[Array, Array], Array]
+BlockGradient = Callable[[Array, Array], tuple[Array, Array]]
+
+
 @np.errstate(over="ignore", invalid="ignore")
-def cheaper(problem: Problem, start: Candidate, *, steps: int = 80) -> Candidate:
-    r"""Return a candidate at the same level whose P has a smaller condition number.
+def _least_condition(
+    P: Array, q: Array, block: Block, gradient: BlockGradient, *, steps: int
+) -> tuple[Array, Array]:
+    r"""Return P and q with block(P, q) > 0 and nearly least cond(P), from a strict solution.
 
     For growing t, minimises  t log kappa - log det(P - I) - log det(kappa I - P) - log det(block)
-    over P, log q and log kappa, from a strict solution.
+    over P, log q and log kappa; at the end log kappa is within about 4 n / t of its least value.
     """
-    n, r = problem.size, start.r
+    n = len(P)
     lower = np.tril_indices(n)
-    values = np.linalg.eigvalsh(start.P)
+    count = len(lower[0])
+    values = np.linalg.eigvalsh(P)
     if not values[0] > 0:
-        return start
+        return P, q
     scale = 1.2 / float(values[0])
     kappa = 1.5 * float(values[-1]) * scale
-    W, G, S = problem.W, problem.product, problem.alpha + problem.beta
 
     def unpack(point: Array) -> tuple[Array, Array, float]:
-        P = np.zeros((n, n))
-        P[lower] = point[: len(lower[0])]
-        P = P + np.tril(P, -1).T
-        return P, np.exp(point[len(lower[0]) : -1]), math.exp(float(point[-1]))
+        X = np.zeros((n, n))
+        X[lower] = point[:count]
+        X = X + np.tril(X, -1).T
+        return X, np.exp(point[count:-1]), math.exp(float(point[-1]))
 
     def objective(t: float) -> Smooth:
         def function(point: Array) -> tuple[float, Array] | None:
-            if float(np.max(np.abs(point[len(lower[0]) :]))) > 300:
+            if float(np.max(np.abs(point[count:]))) > 300:
                 return None
-            P, q, k = unpack(point)
-            K = np.empty((2 * n, 2 * n))
-            K[:n, :n] = r * r * P + 2.0 * W.T @ ((q * G)[:, None] * W)
-            K[n:, :n] = -(q * S)[:, None] * W
-            K[:n, n:] = K[n:, :n].T
-            K[n:, n:] = np.diag(2.0 * q) - P
+            X, y, k = unpack(point)
             total, inverses = 0.0, []
-            for matrix in (K, P - np.eye(n), k * np.eye(n) - P):
+            for matrix in (block(X, y), X - np.eye(n), k * np.eye(n) - X):
                 L = _cholesky(matrix)
                 if L is None:
                     return None
                 total -= 2.0 * float(np.sum(np.log(np.diag(L))))
                 inverses.append(_solve(L, np.eye(len(L))))
-            block, low, high = inverses
-            gP = -(r * r * block[:n, :n] - block[n:, n:] + low - high)
-            gq = -(
-                2.0 * G * np.einsum("ij,jk,ik->i", W, block[:n, :n], W, optimize=True)
-                - 2.0 * S * np.einsum("ij,ji->i", W, block[:n, n:])
-                + 2.0 * np.diag(block[n:, n:])
-            )
-            gk = t - k * float(np.trace(high))
+            inner, low, high = inverses
+            gP, gq = gradient(inner, y)
+            gP = -gP - low + high
             gP = gP + np.tril(gP, -1)  # an entry off the diagonal stands for two
-            full = np.concatenate([gP[lower], gq * q, [gk]])
+            gk = t - k * float(np.trace(high))
+            full = np.concatenate([gP[lower], -gq * y, [gk]])
             return (total + t * math.log(k)) / t, full / t
 
         return function
 
-    point = np.concatenate([(start.P * scale)[lower], np.log(start.q * scale), [math.log(kappa)]])
+    point = np.concatenate([(P * scale)[lower], np.log(q * scale), [math.log(kappa)]])
     # enlarging P, q and kappa together by a factor s changes the four terms by t log s - 4 n log s,
     # so that t must exceed 4 n
     t = 16.0 * n
-    while t <= 500.0 * n:
+    while t <= (2000.0 if n <= 8 else 500.0) * n:
         point = minimise(
-            objective(t), point, steps=steps, gradient=0.02 * n / t, gain=1e-3, memory=40
+            objective(t), point, steps=steps, gradient=0.02 * n / t, gain=1e-3 * n / t, memory=40
         )
         t *= 5.0
-    P, q, _ = unpack(point)
+    X, y, _ = unpack(point)
+    return X, y
+
+
+def cheaper(problem: Problem, start: Candidate, *, steps: int = 80) -> Candidate:
+    """Return a candidate at the same level whose P has nearly the least condition number."""
+    n, r = problem.size, start.r
+    W, G, S = problem.W, problem.product, problem.alpha + problem.beta
+
+    def block(P: Array, q: Array) -> Array:
+        K = np.empty((2 * n, 2 * n))
+        K[:n, :n] = r * r * P + 2.0 * W.T @ ((q * G)[:, None] * W)
+        K[n:, :n] = -(q * S)[:, None] * W
+        K[:n, n:] = K[n:, :n].T
+        K[n:, n:] = np.diag(2.0 * q) - P
+        return K
+
+    def gradient(inner: Array, q: Array) -> tuple[Array, Array]:  # noqa: ARG001  # linear in q
+        by_q = 2.0 * G * np.einsum("ij,ij->i", W @ inner[:n, :n], W)
+        by_q -= 2.0 * S * np.einsum("ij,ji->i", W, inner[:n, n:])
+        by_q += 2.0 * np.diag(inner[n:, n:])
+        return r * r * inner[:n, :n] - inner[n:, n:], by_q
+
+    P, q = _least_condition(start.P, start.q, block, gradient, steps=steps)
     return Candidate(P=P, q=q, r=r)
+
+
+def cheaper_lyapunov(A: Array, P: Array, r: float, *, steps: int = 80) -> Array:
+    """Return a P with A^T P A < r^2 P of nearly least condition number, from one that has it."""
+
+    def block(X: Array, q: Array) -> Array:  # noqa: ARG001  # there are no multipliers
+        K = r * r * X - A.T @ X @ A
+        return 0.5 * (K + K.T)
+
+    def gradient(inner: Array, q: Array) -> tuple[Array, Array]:
+        return r * r * inner - A @ inner @ A.T, np.zeros_like(q)
+
+    return _least_condition(P, np.ones(1), block, gradient, steps=steps)[0]

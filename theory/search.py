@@ -208,8 +208,11 @@ def _stein(A: Array, r: float) -> Array | None:
     return 0.5 * (P + P.T) if np.isfinite(P).all() else None
 
 
-def lyapunov_at(form: Affine, r: float) -> Contraction | None:
-    """Return the contraction of a linear map in the Lyapunov norm of level r / slope."""
+def lyapunov_at(form: Affine, r: float, *, cheap: bool = False) -> Contraction | None:
+    """Return the contraction of a linear map in the Lyapunov norm of level r / slope.
+
+    With `cheap` and up to n = `DENSE`, in a norm of nearly least condition number at that rate.
+    """
     slope = form.rho.lipschitz
     P = None if not r > 0 else _stein(form.W * slope, r)
     if P is None:
@@ -217,6 +220,8 @@ def lyapunov_at(form: Affine, r: float) -> Contraction | None:
     values = np.linalg.eigvalsh(P)
     if not 0 < values[-1] < LARGEST_CONDITION * values[0]:
         return None
+    if cheap and len(P) <= DENSE:
+        P = lmi.cheaper_lyapunov(form.W * slope, P, r)
     try:
         norm = WeightedL2(P * 2.0 ** -math.frexp(float(np.max(np.abs(P))))[1])
     except ValueError:
@@ -251,49 +256,59 @@ def by_lyapunov(form: Affine) -> Contraction | None:
     return best
 
 
-def trade_offs(
-    form: Affine, sharpest: Contraction | None, *, count: int = 4
-) -> Iterator[Contraction]:
+def cheapest_at(form: Affine, sharpest: Contraction, rate: float) -> Contraction | None:
+    """Return a contraction of about the given rate, in a norm of small condition number.
+
+    The rate should be above that of `sharpest`, a contraction by the matrix inequality, the
+    numerical radius or a Lyapunov norm.  Up to n = `DENSE` the condition number is nearly the least
+    possible at that rate; beyond, weights are pulled towards equality as far as the rate allows.
+    """
+    if form.rho.slope[0] == form.rho.slope[1]:
+        return lyapunov_at(form, rate, cheap=True)
+    n = len(form.W)
+    prepared = _prepared(form)
+    q = np.array(sharpest.evidence.multipliers)
+    if prepared is None or len(q) != n:
+        return None
+    problem, size = prepared
+    r = rate / size
+    x = 0.5 * np.log(q / float(np.exp(np.mean(np.log(q)))))
+    # log level is convex along the path s x, so the shares that reach r are an interval up to 1
+    low, high = 0.0, 1.0
+    for _ in range(12):
+        middle = 0.5 * (low + high)
+        reached = lmi.factors(problem, problem.scaled(middle * x), r * (1 - 1e-3)) is not None
+        low, high = (low, middle) if reached else (middle, high)
+    candidate = lmi.gram_at(problem, high * x, r)
+    if candidate is None:
+        return None
+    if n <= DENSE:
+        better = _accepted(form, _resized(lmi.cheaper(problem, candidate), size))
+        if better is not None:
+            return better
+    return _accepted(form, _resized(candidate, size))
+
+
+def _resized(candidate: lmi.Candidate, size: float) -> lmi.Candidate:
+    return lmi.Candidate(P=candidate.P, q=candidate.q, r=candidate.r * size)
+
+
+def end_of_trade(form: Affine) -> float:
+    """Return the rate beyond which nothing is gained: of the Euclidean norm itself, or nearly 1."""
+    return min(_norm_level(problem_of(form), np.zeros(len(form.W))), 1.0 - 1e-9)
+
+
+def trade_offs(form: Affine, sharpest: Contraction, *, count: int = 4) -> Iterator[Contraction]:
     r"""Yield contractions of larger rate and smaller condition number.
 
-    Between the rate of `sharpest` and the smaller of 1 and |W|_2 slope, on a grid that is denser
-    near the former (the best choice for small errors), with weights pulled towards equality as far
-    as each rate allows.
+    Between the rate of `sharpest` and `end_of_trade`, on a grid that is denser near the former (the
+    best choice for small errors).
     """
-    n = len(form.W)
-    zero = np.zeros(n)
-    if form.rho.slope[0] == form.rho.slope[1]:
-        start = by_lyapunov(form) if sharpest is None else sharpest
-        if start is None or start.lam <= 0:
-            return
-        end = min(_norm_level(problem_of(form), zero), 1.0)
-        for j in range(1, count + 1):
-            found = lyapunov_at(form, start.lam * (end / start.lam) ** ((j / (count + 1)) ** 2))
-            if found is not None:
-                yield found
+    end = end_of_trade(form)
+    if not 0 < sharpest.lam < end:
         return
-    prepared = _prepared(form)
-    if prepared is None or sharpest is None:
-        return
-    problem, size = prepared
-    q = np.array(sharpest.evidence.multipliers)
-    if len(q) != n:
-        return
-    x = 0.5 * np.log(q / float(np.exp(np.mean(np.log(q)))))
-    end = min(_norm_level(problem, zero) * size, 1.0 - 1e-9)
     for j in range(1, count + 1):
-        r = sharpest.lam * (end / sharpest.lam) ** ((j / (count + 1)) ** 2) / size
-        # log level is convex along the path s x, so the shares that reach r are an interval up to 1
-        low, high = 0.0, 1.0
-        for _ in range(12):
-            middle = 0.5 * (low + high)
-            reached = lmi.factors(problem, problem.scaled(middle * x), r * (1 - 1e-3)) is not None
-            low, high = (low, middle) if reached else (middle, high)
-        candidate = lmi.gram_at(problem, high * x, r)
-        if candidate is None:
-            continue
-        if n <= DENSE:
-            candidate = lmi.cheaper(problem, candidate)
-        found = _accepted(form, lmi.Candidate(P=candidate.P, q=candidate.q, r=r * size))
+        share = (j / (count + 1)) ** 2
+        found = cheapest_at(form, sharpest, sharpest.lam * (end / sharpest.lam) ** share)
         if found is not None:
             yield found
