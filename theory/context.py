@@ -3,14 +3,15 @@ r"""Choose the certificate for the question: the least context for eps, or the l
 Main names: `required_context`, `smallest_error`, `Choice`, `error_curve`.
 
 A smaller rate may come with a norm that is dearer to convert: with lam the rate and K the constant
-of the norm, the error after k steps is about K lam**k.  Every certificate at hand is tried, among
-them some with a larger rate and a smaller constant, and the one that answers best is kept.
+of the norm, the error after k steps is about K lam**k.  Every certificate at hand is tried; then,
+between the sharpest rate and that of the Euclidean norm, rates are searched for the one whose
+cheapest norm answers best.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -57,6 +58,14 @@ class _Priced:
         """Return the bound of the error at k, for every length of history."""
         return evaluate(output_gap, lam=self.c.lam, k=k, drive=self.best, lipschitz=self.lipschitz)
 
+    def measure(self, k: int | None, eps: float) -> float:
+        """Return the logarithm of the error at k, or the context for eps as a real number."""
+        if not 0 < self.c.lam < 1 or not 0 < self.best < math.inf or not self.lipschitz > 0:
+            return -math.inf if self.best < math.inf else math.inf
+        start = math.log(self.best) + math.log(self.lipschitz) - math.log1p(-self.c.lam)
+        decay = math.log(self.c.lam)
+        return start + k * decay if k is not None else (math.log(eps) - start) / decay
+
     def context(self, eps: float, horizon: int | None) -> int:
         """Return the least k for which the bound is at most eps."""
         k = context_length(
@@ -92,19 +101,34 @@ def _price(
     )
 
 
-def _certificates(recurrent: Map, effort: int) -> Iterator[tuple[str, Contraction]]:
-    found = tried(recurrent, effort)
-    yield from found.items()
-    form = recurrent.affine()
-    if form is None or effort == 0 or recurrent.state_dim > 256:
-        return
-    from theory.search import trade_offs
+#: For each effort: rates tried between the sharpest and the Euclidean norm's, halvings around the
+#: best of them, and the dimensions up to which norms are chosen by a search, and a dense one.
+_FAMILY = ((0, 0, 0, 0), (3, 2, 256, 32), (8, 6, 256, 64))
 
-    for name in ("lmi", "numerical_radius", "lyapunov"):
-        if name in found:
-            for c in trade_offs(form, found[name]):
-                yield f"{name}, cheaper norm", c
-            return
+
+def _family(
+    recurrent: Map, found: dict[str, Contraction], effort: int
+) -> tuple[str, Callable[[float], Contraction | None]] | None:
+    """Return a name, and the contraction at a share in (0, 1) of the way to the Euclidean norm."""
+    form = recurrent.affine()
+    count, _, largest, dense = _FAMILY[effort]
+    if form is None or count == 0 or recurrent.state_dim > largest:
+        return None
+    from theory.search import cheapest_at, end_of_trade
+
+    names = ("lmi", "numerical_radius", "lyapunov")
+    name = next((one for one in names if one in found and found[one].iterate == 1), None)
+    if name is None:
+        return None
+    sharpest, end = found[name], end_of_trade(form)
+    if not 0 < sharpest.lam < end:
+        return None
+
+    def at(share: float) -> Contraction | None:
+        rate = sharpest.lam * (end / sharpest.lam) ** share
+        return cheapest_at(form, sharpest, rate, dense=dense)
+
+    return f"{name}, cheaper norm", at
 
 
 def _priced(
@@ -113,14 +137,43 @@ def _priced(
     head: LinearHead | None,
     norm: Norm | None,
     effort: int,
+    measure: Callable[[_Priced], float],
 ) -> list[tuple[str, _Priced]]:
+    """Return all certificates with their constants, after a search for a small `measure`."""
     check_nonnegative(input_bound=input_bound)
     target = L2() if norm is None else norm
     target.check_dim(recurrent.state_dim if head is None else len(head.C))
-    return [
-        (name, _price(recurrent, c, float(input_bound), head, target))
-        for name, c in _certificates(recurrent, effort)
+    found = tried(recurrent, effort)
+    prices = [
+        (name, _price(recurrent, c, float(input_bound), head, target)) for name, c in found.items()
     ]
+    family = _family(recurrent, found, effort)
+    if family is None:
+        return prices
+    name, at = family
+    values: dict[float, float] = {0.0: math.inf, 1.0: math.inf}
+
+    def try_share(root: float) -> None:
+        c = at(root**2)
+        values[root] = math.inf
+        if c is not None:
+            one = _price(recurrent, c, float(input_bound), head, target)
+            prices.append((name, one))
+            values[root] = measure(one)
+
+    count, halvings, _, _ = _FAMILY[effort]
+    # the square makes the grid denser near the sharpest rate, the best for small errors
+    for j in range(1, count + 1):
+        try_share(j / (count + 1))
+    for _ in range(halvings):
+        best = min(values, key=lambda root: values[root])
+        if values[best] == math.inf:
+            break
+        before = max(root for root in values if root < best)
+        after = min(root for root in values if root > best)
+        try_share(0.5 * (before + best))
+        try_share(0.5 * (best + after))
+    return prices
 
 
 def error_curve(
@@ -183,7 +236,14 @@ def required_context(
         check_count(horizon=horizon)
     answers = [
         (one.context(float(eps), horizon), one.c.lam, name, one)
-        for name, one in _priced(recurrent, input_bound, head, norm, effort)
+        for name, one in _priced(
+            recurrent,
+            input_bound,
+            head,
+            norm,
+            effort,
+            lambda one: one.measure(None, float(eps)),
+        )
     ]
     if not answers:
         return None
@@ -230,7 +290,9 @@ def smallest_error(
     check_count(k=k)
     answers = [
         (one.error(int(k)), one.c.lam, name, one)
-        for name, one in _priced(recurrent, input_bound, head, norm, effort)
+        for name, one in _priced(
+            recurrent, input_bound, head, norm, effort, lambda one: one.measure(int(k), 1.0)
+        )
     ]
     if not answers:
         return None

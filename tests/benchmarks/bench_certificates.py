@@ -123,7 +123,7 @@ def against_first_order_solver(n, seed):
 def unrolled(n, seed):
     one = gaussian(n, seed)
     sharpest = contraction(one, method="lmi")
-    found = [sharpest, *trade_offs(one.affine(), sharpest)]
+    found = [sharpest, *trade_offs(one.affine(), sharpest, count=8, dense=64)]
     priced = [(over(L2(), c.norm, n) * over(c.norm, L2(), n), c.lam) for c in found]
     for k in (1, 2, 3, 5, 10):
         ours, rate = min((price * lam**k, lam) for price, lam in priced)
