@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from theory import (
@@ -46,6 +46,7 @@ def test_never_worse_than_one_certificate(eps):
 
 
 @given(seed=st.integers(0, 2**32 - 1), eps=st.sampled_from([0.5, 1e-2, 1e-5]))
+@settings(max_examples=12)
 def test_the_error_is_kept(seed, eps):
     one = cell(seed, n=3)
     choice = required_context(one, eps, 1.0)

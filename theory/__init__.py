@@ -26,6 +26,7 @@ from theory.certify import contraction, contractions
 from theory.context import required_context, smallest_error
 from theory.errors import DivergedError, MissingExtraError
 from theory.jsr import JointSpectralRadius, joint_spectral_radius
+from theory.linear_gap import worst_case_error
 from theory.lower import judge_contraction, rate_lower, refute
 from theory.maps import CallableMap, LinearMap, Map, VanillaRNN
 from theory.measure import Experiment, Run, experiment, truncation_gap_table, truncation_gaps
@@ -118,4 +119,5 @@ __all__ = [
     "truncation_gaps",
     "verify",
     "window_error",
+    "worst_case_error",
 ]

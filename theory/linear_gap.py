@@ -62,6 +62,16 @@ def _input_box(low: Any, high: Any, m: int) -> tuple[Array, Array]:
     return sides[0], sides[1]
 
 
+def _well_conditioned(recurrent: Map) -> Contraction | None:
+    """Return a contraction of about half the spectral gap, in whose norm little is lost."""
+    from theory.search import lyapunov_at
+
+    sharpest, form = contraction(recurrent), recurrent.affine()
+    if sharpest is None or form is None:
+        return sharpest
+    return lyapunov_at(form, 0.5 * (1.0 + sharpest.lam)) or sharpest
+
+
 def worst_case_error(
     recurrent: Map,
     k: int,
@@ -125,7 +135,7 @@ def worst_case_error(
     C = np.eye(n) if head is None else head.C
     if C.shape[1] != n:
         raise ValueError(f"head has C of shape {C.shape}, needed (p, {n})")
-    found = contraction(recurrent) if c is None else c
+    found = _well_conditioned(recurrent) if c is None else c
     if found is None:
         return None
     if found.iterate != 1 or found.evidence.kind != "certified":
