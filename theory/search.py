@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -91,7 +92,13 @@ def _certify_at(
 
 
 def _norm_level(problem: lmi.Problem, x: Array) -> float:
-    slope = float(max(np.max(np.abs(problem.alpha)), np.max(np.abs(problem.beta))))
+    """Return a level that the weights reach.
+
+    With C and R the centres and half-widths of the slopes, M > 0 iff |R B (r - z C B)^-1| < 1 for
+    all |z| = 1, for which |R B| + |C B| < r is enough.
+    """
+    half = 0.5 * (problem.beta - problem.alpha)
+    slope = float(np.max(half) + np.max(np.abs(problem.center)))
     return slope * float(np.linalg.norm(problem.scaled(x), 2)) * 1.001
 
 
@@ -148,6 +155,33 @@ def rough_gram(form: Affine) -> Array | None:
     return None if candidate is None else candidate.P
 
 
+def _is_reducible(W: Array) -> bool:
+    """Return whether states fall into groups of which one drives another and is not driven back."""
+    from scipy.sparse.csgraph import connected_components
+
+    count, group = connected_components(W != 0, directed=True, connection="strong")
+    return bool(count > 1 and np.any(W[group[:, None] != group[None, :]]))
+
+
+def _told(c: Contraction | None, form: Affine, x: Array) -> Contraction | None:
+    """Return the contraction; its evidence says where the least rate may not be attained."""
+    if c is None:
+        return None
+    # multiplying the weights of one group by a large factor makes the others' effect on it vanish
+    note = ""
+    if _is_reducible(form.W):
+        note = (
+            "W is reducible: the infimum over all weights is that of its irreducible blocks, and "
+            "need not be attained; this rate is above it"
+        )
+    elif float(np.max(np.abs(x))) >= lmi.LARGEST_LOG:
+        note = "the weights are at their limit: this rate is above the infimum over all weights"
+    if not note:
+        return c
+    evidence = replace(c.evidence, detail=f"{c.evidence.detail}; {note}")
+    return replace(c, evidence=evidence)
+
+
 def by_incremental_lmi(form: Affine) -> Contraction | None:
     """Return the contraction of the incremental matrix inequality with the best weights found."""
     prepared = _prepared(form)
@@ -168,7 +202,7 @@ def by_incremental_lmi(form: Affine) -> Contraction | None:
                 certificate = _certify_at(form, problem, size, share * x, best)
             if certificate is not None:
                 break
-    return certificate
+    return _told(certificate, form, x)
 
 
 def by_diagonal(form: Affine) -> Contraction | None:
@@ -189,16 +223,13 @@ def by_diagonal(form: Affine) -> Contraction | None:
             continue
         certificate = contractive_of_matrix_norm(form.W, form.rho, norm)
         if certificate is not None:
-            return Contraction(
-                lam=certificate.lam,
-                norm=norm,
-                evidence=Evidence(
-                    kind="certified",
-                    method="diagonal weights",
-                    detail=f"{certificate.evidence.detail}; weights within a factor "
-                    f"{float(np.max(d) / np.min(d)):.6g}",
-                ),
+            evidence = Evidence(
+                kind="certified",
+                method="diagonal weights",
+                detail=f"{certificate.evidence.detail}; weights within a factor "
+                f"{float(np.max(d) / np.min(d)):.6g}",
             )
+            return _told(replace(certificate, evidence=evidence), form, found[0])
     return None
 
 
@@ -246,6 +277,8 @@ def by_lyapunov(form: Affine) -> Contraction | None:
     radius = float(np.max(np.abs(np.linalg.eigvals(A))))
     top = float(np.linalg.norm(A, 2))
     best: Contraction | None = None
+    # a defective eigenvalue on the spectral circle is attained by no norm, and eigenvalue routines
+    # are off by the square root of the unit roundoff or more there
     floor = max(radius, top * 2.0**-20)
     for margin in (*MARGINS, 0.5, 1.0, 3.0, 15.0):
         r = floor * (1.0 + margin)
@@ -254,7 +287,12 @@ def by_lyapunov(form: Affine) -> Contraction | None:
             best = found
         elif best is not None:
             break
-    return best
+    if best is None:
+        return None
+    detail = (
+        f"{best.evidence.detail}; spectral radius about {radius:.9g}, which need not be attained"
+    )
+    return replace(best, evidence=replace(best.evidence, detail=detail))
 
 
 def cheapest_at(
