@@ -177,11 +177,11 @@ def _priced(
 
 
 def error_curve(
-    recurrent: Map, c: Contraction, input_bound: float, *, count: int = 100
+    recurrent: Map, c: Contraction, input_bound: float, *, count: int = 100, step: int = 1
 ) -> tuple[list[int], list[float]]:
-    """Return context lengths and the bounds of the Euclidean state error that `c` gives there."""
+    """Return contexts 0, step, ... up to count and the bounds of the state error (Euclidean)."""
     priced = _price(recurrent, c, input_bound, None, L2())
-    lengths = list(range(count + 1))
+    lengths = list(range(0, count + 1, step))
     return lengths, [priced.error(k) for k in lengths]
 
 
