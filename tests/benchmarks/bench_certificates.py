@@ -131,7 +131,7 @@ def against_first_order_solver(n, seed, accuracy):
     )
     print(f"n = {n}: ours {c.lam:.6f} in {ours:.2f} s ({our_cpu:.2f} s of processor time), "
           f"SCS bisection to {accuracy:g} {rate:.6f} in {theirs:.1f} s ({their_cpu:.1f} s), "
-          f"ratios of times {theirs / ours:.0f} and {their_cpu / our_cpu:.0f}", flush=True)  # fmt: skip
+          f"ratios of times {theirs / ours:.0f} and {their_cpu / our_cpu:.0f}")  # fmt: skip
 
 
 def eclipse(W, k):
@@ -162,7 +162,7 @@ def unrolled(n, seed):
         fast = eclipse(one.W, k)
         print(f"n = {n}, seed {seed}, k = {k:2d}: ours {ours:.4g} (rate {rate:.4f}), sharpest "
               f"{priced[0][0] * priced[0][1] ** k:.4g}, layerwise {1.2**k:.4g}, ECLipsE-Fast "
-              f"{'not installed' if fast is None else format(fast, '.4g')}", flush=True)  # fmt: skip
+              f"{'not installed' if fast is None else format(fast, '.4g')}")  # fmt: skip
 
 
 def main():
