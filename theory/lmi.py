@@ -153,7 +153,7 @@ def factors(problem: Problem, B: Array, r: float) -> Factors | None:
         size = float(np.abs(down).max()) + float(np.abs(up).max())
         if not math.isfinite(size):
             return None
-        if size <= 1e-15:
+        if size <= 1e-9:  # what follows is of the order of its square
             break
         F = right.T @ left
     else:
@@ -176,7 +176,8 @@ def sum_of_powers(
         power = known[j].T if transposed else known[j]
         step = power @ total @ power.T
         total = total + step
-        if not float(np.abs(step).max()) > 1e-14 * float(np.abs(total).max()):
+        # what follows is smaller by the square of this
+        if not float(np.abs(step).max()) > 1e-9 * float(np.abs(total).max()):
             break
     return total
 

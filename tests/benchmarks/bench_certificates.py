@@ -127,7 +127,9 @@ def against_first_order_solver(n, seed, accuracy):
     one = gaussian(n, seed)
     c, ours, our_cpu = timed(lambda: contraction(one, method="lmi"))
     rate, theirs, their_cpu = timed(
-        lambda: solver_rate(one.W, np.zeros(n), np.ones(n), "SCS", accuracy, {"eps": 1e-5})
+        lambda: solver_rate(
+            one.W, np.zeros(n), np.ones(n), "SCS", accuracy, {"eps": 0.01 * accuracy}
+        )
     )
     print(f"n = {n}: ours {c.lam:.6f} in {ours:.2f} s ({our_cpu:.2f} s of processor time), "
           f"SCS bisection to {accuracy:g} {rate:.6f} in {theirs:.1f} s ({their_cpu:.1f} s), "
