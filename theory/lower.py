@@ -144,11 +144,20 @@ def _ascend(W: Array, low: Array, high: Array, slopes: Array) -> tuple[float, Ar
             if values[k] == 0 or overlap == 0:
                 break
             slope = np.real(np.conj(values[k]) * u * (inner @ v) / overlap)
-            trial = current.copy()
-            trial[j] = np.where(slope > 0, high, low)
-            value = _growth(W, trial)
-            if value > best * (1 + 1e-12):
-                best, current, improved = value, trial, True
+            wanted = np.where(slope > 0, high, low)
+            promise = slope * (wanted - current[j])
+            order = np.argsort(-promise, kind="stable")
+            count = int(np.count_nonzero(promise > 0))
+            # the derivative is that of one slope at a time: where all changes together overshoot,
+            # try the more promising half of them, and so on
+            while count > 0:
+                trial = current.copy()
+                trial[j, order[:count]] = wanted[order[:count]]
+                value = _growth(W, trial)
+                if value > best * (1 + 1e-12):
+                    best, current, improved = value, trial, True
+                    break
+                count //= 2
         if not improved:
             break
     return best, current
