@@ -17,7 +17,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
@@ -35,38 +35,85 @@ if TYPE_CHECKING:
 SMALL = 6
 
 
+def balanced(A: Array) -> tuple[Any, Array]:
+    """Return exponents e and the similar matrix with entries A_ij 2**(e_j - e_i), formed exactly.
+
+    Rows and columns of it have about equal sizes, so that errors relative to its norm are small;
+    the exponents are zero where the matrix would lose an entry.
+    """
+    from scipy.linalg import matrix_balance
+
+    zero = np.zeros(len(A), dtype=np.int64)
+    with np.errstate(all="ignore"):
+        scale = matrix_balance(A, permute=False, separate=True)[1][0]
+        if not (np.isfinite(scale).all() and np.all(scale > 0)):
+            return zero, A
+        exponents = np.frexp(scale)[1].astype(np.int64) - 1
+        shift = exponents[None, :] - exponents[:, None]
+        B = np.ldexp(A, shift)
+        exact = np.isfinite(B).all() and np.array_equal(np.ldexp(B, -shift), A)
+    return (exponents, B) if exact else (zero, A)
+
+
+def _good_powers(A: Array) -> list[int]:
+    """Return odd numbers m such that the traces of A^(m 2^j) are large for one of them.
+
+    The dominant eigenvalues of a cyclic matrix are the p-th roots of one number, and the trace of a
+    power vanishes unless p divides it.
+    """
+    if len(A) > 256:  # a long cycle among many units is rare, and eigenvalues take seconds
+        return [1, 3]
+    values = np.linalg.eigvals(A)
+    sizes = np.abs(values)
+    top = float(np.max(sizes))
+    if not top > 0:
+        return [1]
+    phases = (values / top)[sizes > 0.9 * top]
+    seen = {m: float(np.abs(np.sum(phases ** (64 * m)))) for m in range(1, 2 * len(A) + 2, 2)}
+    powers = [1, 3]
+    best = max(seen, key=lambda m: (seen[m], -m))
+    if seen[best] > 2 * max(seen[m] for m in powers if m in seen):
+        powers.append(best)
+    return powers
+
+
 def spectral_radius_lower(A: Array, error: Array | None = None) -> float:
     r"""Return a lower bound of the spectral radius, of every matrix within `error` of A entrywise.
 
     The trace of A^k is a sum of n k-th powers of eigenvalues, so rho(A) >= (|tr A^k| / n)^(1/k).
-    For k = 2^j and 3 * 2^j the power is formed by squaring, together with a bound E of the distance
-    in the Frobenius norm from the exact power:
+    For k = m 2^j, with a few odd m, the power is formed by squaring, together with a bound E of the
+    distance in the Frobenius norm from the exact power:
 
         (B + E)^2 - fl(B^2):   E' = 2 |B| E + E^2 + gamma(n) |B|^2.
 
-    Every step is scaled by a power of two, exactly.
+    Every step is scaled by a power of two, exactly, after a similarity by powers of two.
 
     Returns
     -------
     float
         Rounded downward; 0 if nothing can be proved.  Below the radius by about a factor n^(1/k),
-        k up to 3 * 2^18, or as far as rounding lets the powers grow.
+        k at least 2^18, or as far as rounding lets the powers grow.
     """
     n = len(A)
+    exponents, A = balanced(A)
     top = float(np.max(np.abs(A), initial=0.0))
     if top == 0.0:
         return 0.0
     exponent = math.frexp(top)[1]
     B = np.ldexp(A, -exponent)
-    E = float(np.linalg.norm(np.ldexp(error, -exponent))) if error is not None else 0.0
-    # scaling may underflow, by at most eta each; the norm is computed to gamma(n^2)
-    E = up(E * (1 + 2 * gamma(n * n + 2)) + n * TINY)
+    E = 0.0
+    if error is not None:
+        with np.errstate(over="ignore"):
+            E = float(
+                np.linalg.norm(np.ldexp(error, exponents[None, :] - exponents[:, None] - exponent))
+            )
+        if not math.isfinite(E):
+            return 0.0
+    # scaling A and the error may underflow, by at most eta each; the norm errs by gamma(n^2)
+    E = up(E * (1 + 2 * gamma(n * n + 2)) + 2 * n * TINY)
     best = 0.0
-    for power in (1, 3):
-        C, F, shift = B, E, exponent
-        if power == 3:
-            square, f2 = B @ B, _square_error(B, B, E, E)
-            C, F, shift = square @ B, _square_error(square, B, f2, E), 3 * exponent
+    for power in _good_powers(B):
+        C, F, shift = _power(B, E, exponent, power)
         k = power
         for _ in range(19):
             trace = float(np.sum(np.diag(C)))
@@ -78,11 +125,31 @@ def spectral_radius_lower(A: Array, error: Array | None = None) -> float:
             size = float(np.max(np.abs(C)))
             if not (0 < size < math.inf and size >= 10 * F):
                 break
-            e = math.frexp(size)[1]
-            C, F, shift = np.ldexp(C, -e), math.ldexp(F, -e) + n * TINY, shift + e
+            C, F, shift = _rescaled(C, F, shift)
             C, F, shift = C @ C, _square_error(C, C, F, F), 2 * shift
             k *= 2
     return best
+
+
+def _rescaled(C: Array, F: float, shift: int) -> tuple[Array, float, int]:
+    """Return the same matrix C 2**shift, with an error of F, with largest entry about 1."""
+    size = float(np.max(np.abs(C)))
+    if not 0 < size < math.inf:
+        return C, F, shift
+    e = math.frexp(size)[1]
+    return np.ldexp(C, -e), math.ldexp(F, -e) + len(C) * TINY, shift + e
+
+
+def _power(B: Array, E: float, exponent: int, k: int) -> tuple[Array, float, int]:
+    """Return C, its error and a shift: C 2**shift is the k-th power of B 2**exponent."""
+    if k == 1:
+        return B, E, exponent
+    C, F, shift = _rescaled(*_power(B, E, exponent, k // 2))
+    square, f = C @ C, _square_error(C, C, F, F)
+    if k % 2 == 0:
+        return square, f, 2 * shift
+    square, f, shift = _rescaled(square, f, 2 * shift)
+    return square @ B, _square_error(square, B, f, E), shift + exponent
 
 
 def _square_error(B: Array, C: Array, e: float, f: float) -> float:
@@ -221,7 +288,7 @@ def rate_lower(
 def _searched(form: Affine, random: np.random.Generator, length: int, starts: int) -> LowerBound:
     """Return the best of all vertices, if they are few, and of ascents from random products."""
     n = len(form.W)
-    W = scaled_weights(form.W)[0]
+    W = balanced(scaled_weights(form.W)[0])[1]
     low, high = np.full(n, form.rho.slope[0]), np.full(n, form.rho.slope[1])
     candidates: list[tuple[float, Array]] = []
     if low[0] == high[0]:
@@ -259,6 +326,9 @@ def product_radius_lower(W: Array, slopes: Array) -> float:
     """Return a lower bound of rho(product)^(1/p) over the factors diag(s) W, s in `slopes`."""
     n = len(W)
     scaled, e = scaled_weights(W)
+    if np.array_equal(np.ldexp(np.ldexp(scaled, e // 2), e - e // 2), W):
+        # a similarity by a diagonal matrix is one of every factor, and so of the product
+        scaled = balanced(scaled)[1]
     # of s_i W_ij, and of entries of W that vanished when W was scaled
     lost = n * TINY * (1 + float(np.max(np.abs(slopes))))
     product = slopes[0][:, None] * scaled
