@@ -24,19 +24,24 @@ from theory.certificate_file import load_certificate, recheck, save_certificate
 from theory.certificates import Contraction, Evidence
 from theory.certify import contraction, contractions
 from theory.context import required_context, smallest_error
+from theory.domain import Domain
 from theory.errors import DivergedError, MissingExtraError
+from theory.invariance import invariant_domain
+from theory.iterates import context_length_iterate, iterate_in_norm
 from theory.jsr import JointSpectralRadius, joint_spectral_radius
 from theory.linear_gap import worst_case_error
 from theory.lower import judge_contraction, rate_lower, refute
 from theory.maps import CallableMap, LinearMap, Map, VanillaRNN
 from theory.measure import Experiment, Run, experiment, truncation_gap_table, truncation_gaps
 from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
+from theory.reach import ReachTube, reach_tube
 from theory.theorem import Kind, Theorem
 from theory.theorems import (
     THEOREMS,
     context_length,
     contractive_of_composition,
     contractive_of_incremental_lmi,
+    contractive_of_iterate,
     contractive_of_matrix_norm,
     contractive_of_perron_weights,
     drive,
@@ -47,7 +52,9 @@ from theory.theorems import (
     output_gap,
     state_gap,
     state_gap_any_start,
+    state_gap_blocks,
     state_gap_finite,
+    state_gap_iterate,
     state_gap_observed,
     window_error,
 )
@@ -67,6 +74,7 @@ __all__ = [
     "CallableMap",
     "Contraction",
     "DivergedError",
+    "Domain",
     "Evidence",
     "Experiment",
     "JointSpectralRadius",
@@ -78,6 +86,7 @@ __all__ = [
     "MissingExtraError",
     "Norm",
     "Outcome",
+    "ReachTube",
     "Run",
     "Theorem",
     "TruncatedModel",
@@ -87,10 +96,12 @@ __all__ = [
     "WeightedLinf",
     "activation",
     "context_length",
+    "context_length_iterate",
     "contraction",
     "contractions",
     "contractive_of_composition",
     "contractive_of_incremental_lmi",
+    "contractive_of_iterate",
     "contractive_of_matrix_norm",
     "contractive_of_perron_weights",
     "drive",
@@ -98,6 +109,8 @@ __all__ = [
     "hidden_state",
     "initial_state",
     "input_sequence",
+    "invariant_domain",
+    "iterate_in_norm",
     "joint_spectral_radius",
     "judge_contraction",
     "leaky_relu",
@@ -105,6 +118,7 @@ __all__ = [
     "norm_change",
     "output_gap",
     "rate_lower",
+    "reach_tube",
     "recheck",
     "refute",
     "required_context",
@@ -112,7 +126,9 @@ __all__ = [
     "smallest_error",
     "state_gap",
     "state_gap_any_start",
+    "state_gap_blocks",
     "state_gap_finite",
+    "state_gap_iterate",
     "state_gap_observed",
     "truncate",
     "truncation_gap_table",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, final
 
+from theory.domain import Domain
 from theory.errors import check_count, check_rate
 from theory.norms import L2, Norm
 
@@ -21,6 +22,7 @@ class Evidence:
     method: str  # the criterion's name, or "by hand"
     detail: str = ""  # one sentence for the report
     multipliers: tuple[float, ...] = ()  # q of an incremental matrix inequality, else empty
+    source: Contraction | None = None  # the one-step contraction it was converted from, if any
 
     def __post_init__(self) -> None:
         if self.kind not in {"certified", "assumed"}:
@@ -35,6 +37,9 @@ class Evidence:
 class Contraction:
     r"""The statement ||step^r(h) - step^r(g)|| <= lam ||h - g||, same inputs on both sides.
 
+    It is made of all states h, g and all inputs, or of those of a domain whose box of states is
+    forward invariant: bounds that rest on it then hold for starts and inputs in the domain.
+
     It cannot exist with lam >= 1, so whatever asks for this type need not check again.
 
     Examples
@@ -47,50 +52,85 @@ class Contraction:
     norm: Norm  # the norm in which it holds
     iterate: int = 1  # r, the number of steps after which it holds
     evidence: Evidence = field(default_factory=lambda: Evidence(kind="assumed", method="by hand"))
+    domain: Domain | None = None  # where it holds; None: everywhere
 
     def __post_init__(self) -> None:
         check_rate(self.lam)
         check_count(at_least=1, iterate=self.iterate)
         if not isinstance(self.norm, Norm):
             raise ValueError(f"norm={self.norm!r}, needed a norm such as theory.L2()")
+        if self.domain is not None:
+            if not isinstance(self.domain, Domain):
+                raise ValueError(f"domain={self.domain!r}, needed a theory.Domain or None")
+            if not self.domain.start:
+                raise ValueError("the domain is a box on the way, needed one to start in")
+            self.norm.check_dim(self.domain.state_dim)
         object.__setattr__(self, "lam", float(self.lam))
 
     @classmethod
-    def assumed(cls, lam: float, norm: Norm | None = None, *, iterate: int = 1) -> Contraction:
+    def assumed(
+        cls,
+        lam: float,
+        norm: Norm | None = None,
+        *,
+        iterate: int = 1,
+        domain: Domain | None = None,
+    ) -> Contraction:
         """Return a contraction that nobody has proved; every report repeats the word assumed."""
-        return cls(lam=lam, norm=L2() if norm is None else norm, iterate=iterate)
+        return cls(lam=lam, norm=L2() if norm is None else norm, iterate=iterate, domain=domain)
+
+    def holds_for(self, states: Any, inputs: Any) -> bool:
+        """Return whether all these states (..., n) and inputs (..., m) lie where it holds."""
+        return self.domain is None or (
+            self.domain.contains_states(states) and self.domain.contains_inputs(inputs)
+        )
+
+    def shares_domain(self, other: Contraction) -> bool:
+        """Return whether another contraction holds on the same domain."""
+        if self.domain is None:
+            return other.domain is None
+        return self.domain.same_as(other.domain)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready description; the factor as a hexadecimal float, hence exact."""
-        multipliers = self.evidence.multipliers
+        multipliers, source = self.evidence.multipliers, self.evidence.source
         return {
             "lam": self.lam.hex(),
             "norm": self.norm.to_dict(),
             "iterate": self.iterate,
+            **({} if self.domain is None else {"domain": self.domain.to_dict()}),
             "evidence": {
                 "kind": self.evidence.kind,
                 "method": self.evidence.method,
                 "detail": self.evidence.detail,
                 **({"multipliers": [q.hex() for q in multipliers]} if multipliers else {}),
+                **({} if source is None else {"source": source.to_dict()}),
             },
         }
 
     def __repr__(self) -> str:
         return (
             f"Contraction(lam={self.lam!r}, norm={self.norm}, iterate={self.iterate}, "
-            f"evidence={self.evidence})"
+            f"evidence={self.evidence}"
+            + ("" if self.domain is None else f", domain={self.domain}")
+            + ")"
         )
 
 
-def check_one_step(c: Contraction) -> None:
-    """Raise unless the contraction is one of a single step."""
+def check_contraction_given(c: Contraction) -> None:
+    """Raise unless it is a contraction, of one step or several."""
     if not isinstance(c, Contraction):
         raise ValueError(
             f"received {c!r}, needed a Contraction; theory.contraction(map) looks for one and "
             "answers None when it finds none"
         )
+
+
+def check_one_step(c: Contraction) -> None:
+    """Raise unless the contraction is one of a single step."""
+    check_contraction_given(c)
     if c.iterate != 1:
         raise ValueError(
             f"the contraction is one of {c.iterate} steps together, this bound needs a contraction "
-            "of every single step"
+            "of every single step; theory.state_gap_blocks and theory.state_gap_iterate do not"
         )

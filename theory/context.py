@@ -2,6 +2,9 @@ r"""Choose the certificate for the question: the least context for eps, or the l
 
 Main names: `required_context`, `smallest_error`, `Choice`, `error_curve`.
 
+Inputs are bounded, so states stay in a box and slopes may be narrower than everywhere; certificates
+on that box are taken where it helps, and ones of several steps together where there is no other.
+
 A smaller rate may come with a norm that is dearer to convert: with lam the rate and K the constant
 of the norm, the error after k steps is about K lam**k.  Every certificate at hand is tried; then,
 between the sharpest rate and that of the Euclidean norm, rates are searched for the one whose
@@ -12,15 +15,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
+import numpy as np
+
 from theory.certificates import Contraction
-from theory.certify import tried
+from theory.certify import domain_of, tried
+from theory.domain import Domain
 from theory.errors import check_count, check_nonnegative, check_positive
+from theory.invariance import invariant_domain
 from theory.maps.base import Map
 from theory.norms import L2, Norm, over
-from theory.rounding import evaluate, product_up, up
+from theory.products import growths
+from theory.rounding import evaluate, product_up, sum_up, up
 from theory.theorems.context_length import context_length
 from theory.theorems.output_gap import formula as output_gap
 from theory.truncation import LinearHead
@@ -34,7 +42,8 @@ class Choice:
     k: int  # k, the context
     error: float  # bound of the error at k, rounded outward
     contraction: Contraction  # the certificate behind it
-    drive: float  # bound of |step(0, x)| in its norm, or (1 - lam) times a bound of |h|
+    drive: float  # in its norm: bound of what the steps of the certificate make of 0, or (1 - lam)
+    # times a bound of |h|; the error is lipschitz drive lam**(k / iterate) / (1 - lam)
     lipschitz: float  # from its norm to that of the error
     considered: tuple[tuple[str, float, float], ...]  # method, rate and answer of every certificate
 
@@ -45,9 +54,10 @@ class _Priced:
     """A certificate with its constants."""
 
     c: Contraction
-    drive: float
-    reach: float  # (1 - lam) times a bound of |h| from the range of the activation, or inf
+    drive: float  # bound of what at most r steps make of 0
+    reach: float  # (1 - lam) times a bound of |h| from the states that are met, or inf
     lipschitz: float
+    growths: tuple[float, ...]  # Lipschitz constants of 0, 1, .., r - 1 steps
 
     @property
     def best(self) -> float:
@@ -56,49 +66,96 @@ class _Priced:
 
     def error(self, k: int) -> float:
         """Return the bound of the error at k, for every length of history."""
-        return evaluate(output_gap, lam=self.c.lam, k=k, drive=self.best, lipschitz=self.lipschitz)
+        blocks, rest = divmod(k, self.c.iterate)
+        factor = product_up(self.lipschitz, self.growths[rest])
+        return evaluate(output_gap, lam=self.c.lam, k=blocks, drive=self.best, lipschitz=factor)
 
     def measure(self, k: int | None, eps: float) -> float:
         """Return the logarithm of the error at k, or the context for eps as a real number."""
         if not 0 < self.c.lam < 1 or not 0 < self.best < math.inf or not self.lipschitz > 0:
             return -math.inf if self.best < math.inf else math.inf
         start = math.log(self.best) + math.log(self.lipschitz) - math.log1p(-self.c.lam)
-        decay = math.log(self.c.lam)
+        decay = math.log(self.c.lam) / self.c.iterate
         return start + k * decay if k is not None else (math.log(eps) - start) / decay
 
-    def context(self, eps: float, horizon: int | None) -> int:
-        """Return the least k for which the bound is at most eps."""
-        k = context_length(
-            self.c, eps=eps, drive=self.drive, lipschitz=self.lipschitz, horizon=horizon
-        )
-        if self.reach < math.inf:
-            # the history of at most horizon steps is only accounted for by the drive
-            k = min(k, context_length(self.c, eps=eps, drive=self.reach, lipschitz=self.lipschitz))
-        return k if horizon is None else min(k, horizon)
+    def context(self, eps: float, horizon: int | None) -> int | None:
+        """Return the least k for which the bound is at most eps; None if the bound is infinite."""
+        r = self.c.iterate
+        blockwise = Contraction.assumed(self.c.lam, self.c.norm)
+        lengths = []
+        for rest, growth in enumerate(self.growths):
+            factor = product_up(self.lipschitz, growth)
+            if math.isfinite(product_up(self.drive, factor)):
+                # the history of at most horizon steps is only accounted for by the drive
+                blocks = context_length(
+                    blockwise,
+                    eps=eps,
+                    drive=self.drive,
+                    lipschitz=factor,
+                    horizon=horizon if r == 1 else None,
+                )
+                lengths.append(blocks * r + rest)
+            if math.isfinite(product_up(self.reach, factor)):
+                blocks = context_length(blockwise, eps=eps, drive=self.reach, lipschitz=factor)
+                lengths.append(blocks * r + rest)
+        if horizon is not None:
+            lengths.append(horizon)
+        return min(lengths, default=None)
 
 
 def _price(
-    recurrent: Map, c: Contraction, input_bound: float, head: LinearHead | None, norm: Norm
+    recurrent: Map,
+    c: Contraction,
+    input_bound: float,
+    head: LinearHead | None,
+    norm: Norm,
+    box: Domain | None = None,
 ) -> _Priced:
+    """Return a certificate with its constants; the states are those of `box`, if there is one."""
+    if c.domain is not None:
+        ends = np.full((2, recurrent.input_dim), float(input_bound)) * [[1.0], [-1.0]]
+        if not c.domain.contains_inputs(ends):
+            raise ValueError(
+                f"input_bound={input_bound!r}, but the contraction holds on {c.domain} only; look "
+                "for one with theory.contraction(map, input_bound=...)"
+            )
     n, m = recurrent.state_dim, recurrent.input_dim
     bound = product_up(over(c.norm.companion, L2(), m), input_bound)
     lipschitz = over(norm, c.norm, n) if head is None else norm.matrix_upper(head.C, c.norm)
     reach = math.inf
-    form = recurrent.affine()
+    form = recurrent.affine_on(c.domain)
+    # the gap is at most lam**k |h_{t-k}|, which is drive lam**k / (1 - lam) for
+    # drive = (1 - lam) |h_{t-k}|
+    less = up(1.0 - c.lam)
     if form is not None:
-        import numpy as np
-
-        # |h_t| <= range of rho entrywise, for t >= 1 and for h_0 = 0; the gap is at most
-        # lam**k |h_{t-k}|, which is drive lam**k / (1 - lam) for drive = (1 - lam) |h_{t-k}|
+        # |h_t| <= range of rho entrywise, for t >= 1 and for h_0 = 0
         largest = max(abs(form.rho.range[0]), abs(form.rho.range[1]))
         if math.isfinite(largest):
-            reach = product_up(up(1.0 - c.lam), c.norm.majorant(np.full(n, largest)))
-    return _Priced(
-        c=c,
-        drive=recurrent.drive(c.norm, input_bound=bound),
-        reach=reach,
-        lipschitz=lipschitz,
-    )
+            reach = product_up(less, c.norm.majorant(np.full(n, largest)))
+    for states in (box, c.domain):
+        if states is not None:
+            reach = min(reach, product_up(less, c.norm.majorant(states.reach)))
+    drive = _drive(recurrent, c, bound, box if c.domain is None else c.domain)
+    factors: tuple[float, ...] = (1.0,)
+    if c.iterate > 1:
+        growth = recurrent.state_lipschitz(c.norm, c.domain)
+        W, slopes = (None, None) if form is None else (form.W, form.slopes)
+        factors = growths(W, slopes, c.norm, c.iterate, math.inf if growth is None else growth)
+        drive = product_up(drive, sum_up(factors))
+    return _Priced(c=c, drive=drive, reach=reach, lipschitz=lipschitz, growths=factors)
+
+
+def _drive(recurrent: Map, c: Contraction, bound: float, box: Domain | None) -> float:
+    """Return a bound of |step(0, x)| over inputs of size at most `bound`, and in the box."""
+    drives = []
+    if box is not None:
+        zero = np.zeros(recurrent.state_dim)
+        image = recurrent.image(replace(box, low=zero, high=zero))
+        if image is not None and np.isfinite(image).all():
+            drives.append(c.norm.majorant(np.maximum(*(np.abs(end) for end in image))))
+    if not drives or recurrent.input_lipschitz(c.norm) is not None:
+        drives.append(recurrent.drive(c.norm, input_bound=bound))
+    return min(drives)
 
 
 #: For each effort: rates tried between the sharpest and the Euclidean norm's, halvings around the
@@ -107,10 +164,10 @@ _FAMILY = ((0, 0, 0, 0), (3, 2, 256, 32), (8, 6, 256, 64))
 
 
 def _family(
-    recurrent: Map, found: dict[str, Contraction], effort: int
+    recurrent: Map, found: dict[str, Contraction], effort: int, box: Domain | None
 ) -> tuple[str, Callable[[float], Contraction | None]] | None:
     """Return a name, and the contraction at a share in (0, 1) of the way to the Euclidean norm."""
-    form = recurrent.affine()
+    form = recurrent.affine_on(box)
     count, _, largest, dense = _FAMILY[effort]
     if form is None or count == 0 or recurrent.state_dim > largest:
         return None
@@ -143,11 +200,15 @@ def _priced(
     check_nonnegative(input_bound=input_bound)
     target = L2() if norm is None else norm
     target.check_dim(recurrent.state_dim if head is None else len(head.C))
-    found = tried(recurrent, effort)
+    # inputs of Euclidean size at most input_bound lie in the box of that half width
+    where = domain_of(recurrent, input_bound=float(input_bound))
+    states = invariant_domain(recurrent, input_bound=float(input_bound))
+    found = tried(recurrent, effort, where)
     prices = [
-        (name, _price(recurrent, c, float(input_bound), head, target)) for name, c in found.items()
+        (name, _price(recurrent, c, float(input_bound), head, target, states))
+        for name, c in found.items()
     ]
-    family = _family(recurrent, found, effort)
+    family = _family(recurrent, found, effort, where)
     if family is None:
         return prices
     name, at = family
@@ -157,7 +218,7 @@ def _priced(
         c = at(root**2)
         values[root] = math.inf
         if c is not None:
-            one = _price(recurrent, c, float(input_bound), head, target)
+            one = _price(recurrent, c, float(input_bound), head, target, states)
             prices.append((name, one))
             values[root] = measure(one)
 
@@ -180,7 +241,8 @@ def error_curve(
     recurrent: Map, c: Contraction, input_bound: float, *, count: int = 100, step: int = 1
 ) -> tuple[list[int], list[float]]:
     """Return contexts 0, step, ... up to count and the bounds of the state error (Euclidean)."""
-    priced = _price(recurrent, c, input_bound, None, L2())
+    states = invariant_domain(recurrent, input_bound=float(input_bound))
+    priced = _price(recurrent, c, input_bound, None, L2(), states)
     lengths = list(range(0, count + 1, step))
     return lengths, [priced.error(k) for k in lengths]
 
@@ -235,7 +297,7 @@ def required_context(
     if horizon is not None:
         check_count(horizon=horizon)
     answers = [
-        (one.context(float(eps), horizon), one.c.lam, name, one)
+        (k, one.c.lam, name, one)
         for name, one in _priced(
             recurrent,
             input_bound,
@@ -244,6 +306,7 @@ def required_context(
             effort,
             lambda one: one.measure(None, float(eps)),
         )
+        if (k := one.context(float(eps), horizon)) is not None
     ]
     if not answers:
         return None

@@ -16,11 +16,8 @@ import numpy as np
 from theory import lmi
 from theory.certificates import Contraction, Evidence
 from theory.maps.base import Affine
-from theory.norms import WeightedL2
-from theory.theorems.contractive_of_incremental_lmi import (
-    contractive_of_incremental_lmi,
-    slope_intervals,
-)
+from theory.norms import Norm, WeightedL2
+from theory.theorems.contractive_of_incremental_lmi import contractive_of_incremental_lmi
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
 from theory.theorems.contractive_of_perron_weights import perron_weights
 from theory.typing import Array
@@ -38,15 +35,14 @@ LARGEST_CONDITION = 2.0**44
 
 def problem_of(form: Affine) -> lmi.Problem:
     """Return weights, scaled to largest entry about 1 by a power of two, and slopes."""
-    low, high = slope_intervals(form.rho, len(form.W))
+    low, high = form.slopes
     return lmi.Problem(W=form.W, alpha=low, beta=high)
 
 
 def _prepared(form: Affine) -> tuple[lmi.Problem, float] | None:
     """Return the problem of W / size, and size; None for W = 0 and for linear maps."""
     largest = float(np.max(np.abs(form.W), initial=0.0))
-    slope = form.rho.lipschitz
-    if largest == 0.0 or slope == 0.0 or form.rho.slope[0] == form.rho.slope[1]:
+    if largest == 0.0 or form.lipschitz == 0.0 or form.linear:
         return None
     size = 2.0 ** math.frexp(largest)[1]
     if not math.isfinite(size) or size < 1e-290:
@@ -68,7 +64,13 @@ def _accepted(form: Affine, candidate: lmi.Candidate | None) -> Contraction | No
         return None
     try:
         return contractive_of_incremental_lmi(
-            form.W, form.rho, P=P * scale, q=q * scale, rate=candidate.r
+            form.W,
+            form.rho,
+            P=P * scale,
+            q=q * scale,
+            rate=candidate.r,
+            slopes=form.slopes,
+            domain=form.domain,
         )
     except ValueError:  # P is not provably positive definite
         return None
@@ -92,14 +94,33 @@ def _certify_at(
 
 
 def _norm_level(problem: lmi.Problem, x: Array) -> float:
-    """Return a level that the weights reach.
+    """Return a level that the weights D = diag(exp(x + `_shift`)) reach: |D diag(L) W D^-1|."""
+    scaled = _steepest(problem)[:, None] * problem.scaled(x)
+    return float(np.linalg.norm(scaled, 2)) * 1.001
 
-    With C and R the centres and half-widths of the slopes, M > 0 iff |R B (r - z C B)^-1| < 1 for
-    all |z| = 1, for which |R B| + |C B| < r is enough.
+
+def _steepest(problem: lmi.Problem) -> Array:
+    largest: Array = np.maximum(np.abs(problem.alpha), np.abs(problem.beta))
+    return largest
+
+
+def _shift(problem: lmi.Problem) -> Array:
+    r"""Return what turns log weights of a norm into those of the matrix inequality.
+
+    With L the largest slope and tau = 2 L / (beta - alpha), in every unit,
+
+        L^2 v^2 - s^2 = tau (s - alpha v)(beta v - s) + (tau - 1)(beta v - s)^2   if L = beta,
+
+    and alike if L = -alpha: where P = D^2 proves a level for |s| <= L |v|, so it does, with
+    Q = tau D^2, for the slopes in [alpha, beta].  Zero if all intervals are alike.
     """
-    half = 0.5 * (problem.beta - problem.alpha)
-    slope = float(np.max(half) + np.max(np.abs(problem.center)))
-    return slope * float(np.linalg.norm(problem.scaled(x), 2)) * 1.001
+    steep, width = _steepest(problem), problem.beta - problem.alpha
+    # a unit without uncertainty would have weight infinity
+    logs = 0.5 * np.log(
+        np.maximum(steep, 2.0**-60) / np.maximum(width, 2.0**-12 * steep + 2.0**-60)
+    )
+    shift: Array = logs - np.mean(logs)
+    return np.where(np.abs(shift) < 2.0**-40, 0.0, shift)
 
 
 def _tolerance(n: int) -> float:
@@ -108,13 +129,16 @@ def _tolerance(n: int) -> float:
 
 
 def by_numerical_radius(form: Affine) -> Contraction | None:
-    """Return the contraction for Q = I; for slopes in [0, 1] the rate is the numerical radius."""
+    """Return the contraction for Q = I, or for Q as unequal slopes ask for it.
+
+    For slopes in [0, 1] the rate is the numerical radius.
+    """
     prepared = _prepared(form)
     if prepared is None:
         return None
     problem, size = prepared
-    x = np.zeros(problem.size)
-    guess = _norm_level(problem, x)
+    x = _shift(problem)
+    guess = _norm_level(problem, np.zeros(problem.size))
     if not np.any(problem.product):
         guess = max(lmi.radius_below(problem, problem.W), 2.0**-30 * guess)
     level = lmi.least_level(problem, x, guess, tol=_tolerance(problem.size))
@@ -125,15 +149,16 @@ def _weights(problem: lmi.Problem, sharpness: float | None = None) -> tuple[Arra
     """Return log weights that nearly minimise the level, and the level they reach."""
     # equal weights; balanced rows and columns; the weights of the best maximum norm, the only ones
     # of the three that are good for a reducible W
-    perron = -np.log(perron_weights(problem.W))
-    starts = [np.zeros(problem.size), lmi.starting_weights(problem.W), perron - np.mean(perron)]
+    steep = _steepest(problem)[:, None] * problem.W
+    perron = -np.log(perron_weights(steep))
+    starts = [np.zeros(problem.size), lmi.starting_weights(steep), perron - np.mean(perron)]
     levels = [_norm_level(problem, x) for x in starts]
     i = int(np.argmin(np.array(levels) * [1.0, 1.02, 1.02]))
     if not np.isfinite(levels[i]):
         return None
     x, level = lmi.best_weights(
         problem,
-        starts[i],
+        starts[i] + _shift(problem),
         levels[i],
         sharpness=lmi.SHARPNESS if sharpness is None else sharpness,
     )
@@ -142,8 +167,8 @@ def _weights(problem: lmi.Problem, sharpness: float | None = None) -> tuple[Arra
 
 def rough_gram(form: Affine) -> Array | None:
     """Return a Gram matrix in whose norm all slopes let states grow by little, unverified."""
-    if form.rho.slope[0] == form.rho.slope[1]:
-        A = form.W * form.rho.lipschitz
+    if form.linear:
+        A = form.W * form.lipschitz
         radius = float(np.max(np.abs(np.linalg.eigvals(A))))
         r = 1.001 * max(radius, 2.0**-20 * float(np.linalg.norm(A, 2)))
         return _stein(A, r) if 1e-150 < r < 1e150 else None
@@ -205,13 +230,21 @@ def by_incremental_lmi(form: Affine) -> Contraction | None:
     return _told(certificate, form, x)
 
 
+def by_matrix_norm(form: Affine, norm: Norm) -> Contraction | None:
+    """Return the contraction in a given norm, by the norm of W."""
+    return contractive_of_matrix_norm(
+        form.W, form.rho, norm, slopes=form.slopes, domain=form.domain
+    )
+
+
 def by_diagonal(form: Affine) -> Contraction | None:
     """Return the contraction in the best weighted Euclidean norm with diagonal P."""
-    largest = float(np.max(np.abs(form.W), initial=0.0))
+    steep = form.steepest[:, None] * form.W
+    largest = float(np.max(np.abs(steep), initial=0.0))
     if largest == 0.0:
         return None
     n = len(form.W)
-    plain = lmi.Problem(W=form.W / largest, alpha=np.full(n, -1.0), beta=np.ones(n))
+    plain = lmi.Problem(W=steep / largest, alpha=np.full(n, -1.0), beta=np.ones(n))
     found = _weights(plain)
     if found is None:
         return None
@@ -221,7 +254,7 @@ def by_diagonal(form: Affine) -> Contraction | None:
             norm = WeightedL2(np.diag(np.square(d / np.max(d))))
         except ValueError:  # too unequal to be proved positive definite
             continue
-        certificate = contractive_of_matrix_norm(form.W, form.rho, norm)
+        certificate = by_matrix_norm(form, norm)
         if certificate is not None:
             evidence = Evidence(
                 kind="certified",
@@ -245,7 +278,7 @@ def lyapunov_at(form: Affine, r: float, *, dense: int = 0) -> Contraction | None
 
     Up to n = `dense`, in a norm of nearly least condition number at that rate.
     """
-    slope = form.rho.lipschitz
+    slope = form.lipschitz
     P = None if not r > 0 else _stein(form.W * slope, r)
     if P is None:
         return None
@@ -258,7 +291,7 @@ def lyapunov_at(form: Affine, r: float, *, dense: int = 0) -> Contraction | None
         norm = WeightedL2(P * 2.0 ** -math.frexp(float(np.max(np.abs(P))))[1])
     except ValueError:
         return None
-    found = contractive_of_matrix_norm(form.W, form.rho, norm)
+    found = by_matrix_norm(form, norm)
     if found is None:
         return None
     evidence = Evidence(
@@ -266,14 +299,14 @@ def lyapunov_at(form: Affine, r: float, *, dense: int = 0) -> Contraction | None
         method="Lyapunov",
         detail=f"sqrt(cond(P)) <= {norm.condition_upper:.6g}",
     )
-    return Contraction(lam=found.lam, norm=norm, evidence=evidence)
+    return Contraction(lam=found.lam, norm=norm, evidence=evidence, domain=form.domain)
 
 
 def by_lyapunov(form: Affine) -> Contraction | None:
     """Return the contraction of a linear map at a rate as near its spectral radius as P allows."""
-    if form.rho.slope[0] != form.rho.slope[1] or not np.any(form.W):
+    if not form.linear or not np.any(form.W) or form.lipschitz == 0.0:
         return None
-    A = form.W * form.rho.lipschitz
+    A = form.W * form.lipschitz
     radius = float(np.max(np.abs(np.linalg.eigvals(A))))
     top = float(np.linalg.norm(A, 2))
     best: Contraction | None = None
@@ -304,7 +337,7 @@ def cheapest_at(
     numerical radius or a Lyapunov norm.  Up to n = `dense` the condition number is nearly the least
     possible at that rate; beyond, weights are pulled towards equality as far as the rate allows.
     """
-    if form.rho.slope[0] == form.rho.slope[1]:
+    if form.linear:
         return lyapunov_at(form, rate, dense=dense)
     n = len(form.W)
     prepared = _prepared(form)

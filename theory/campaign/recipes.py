@@ -29,6 +29,7 @@ from theory.maps import LinearMap, Map, VanillaRNN
 from theory.measure import Experiment, experiment
 from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
 from theory.theorems.contractive_of_incremental_lmi import contractive_of_incremental_lmi
+from theory.theorems.contractive_of_iterate import contractive_of_iterate
 from theory.theorems.contractive_of_perron_weights import contractive_of_perron_weights
 from theory.truncation import LinearHead
 from theory.typing import Array
@@ -438,6 +439,90 @@ def incremental_sharp(rng: np.random.Generator) -> Experiment:
     return experiment(recurrent, np.zeros((6, n)), contraction=found, k_max=4)
 
 
+def swap(rng: np.random.Generator) -> Experiment:
+    """Build h <- (a h_2, b h_1) + x, which contracts in pairs of steps, under constant inputs."""
+    a, b = float(rng.choice([1.0, 1.5, 4.0])), float(rng.choice([0.05, 0.2]))
+    recurrent = LinearMap([[0.0, a], [b, 0.0]], np.eye(2))
+    return experiment(
+        recurrent,
+        np.full((80, 2), float(rng.choice([0.5, 2.0]))),
+        contraction=in_steps(recurrent, 2, Linf()),
+        k_max=9,
+    )
+
+
+def swap_impulse(rng: np.random.Generator) -> Experiment:
+    """Build the same with one input at the beginning, in the direction that grows."""
+    a, b = float(rng.choice([1.0, 1.5, 4.0])), float(rng.choice([0.05, 0.2]))
+    recurrent = LinearMap([[0.0, a], [b, 0.0]], np.eye(2))
+    x = np.zeros((9, 2))
+    x[0, 1] = float(rng.choice([1.0, -3.0]))
+    return experiment(recurrent, x, contraction=in_steps(recurrent, 2, Linf()), k_max=8)
+
+
+def shear(rng: np.random.Generator) -> Experiment:
+    """Build a linear map that stretches for a while, though its spectral radius is small."""
+    n, s = int(rng.choice([2, 3])), float(rng.uniform(0.1, 0.3))
+    A = s * np.eye(n) + 2.0 * np.eye(n, k=1)
+    found = contraction(recurrent := LinearMap(A, np.eye(n)), method="iterate", norm=Linf())
+    if found is None:
+        raise ValueError("a matrix of spectral radius below 1 has powers of norm below 1")
+    return experiment(recurrent, _inputs(rng, 30, n), contraction=found, k_max=12)
+
+
+def products(rng: np.random.Generator) -> Experiment:
+    """Build a relu network whose products of several matrices are small, not the single ones."""
+    s, c = float(rng.uniform(0.4, 0.85)), float(rng.uniform(0.2, 0.5))
+    recurrent = VanillaRNN(
+        [[s, -1.0], [c, -s]], np.eye(2), rng.standard_normal(2) * 0.3, (RELU, TANH)[rng.integers(2)]
+    )
+    found = contraction(recurrent, method="iterate")
+    if found is None:
+        raise ValueError("a matrix ((s, -1), (c, -s)) with s < 1 and c < 1 has short products")
+    return experiment(recurrent, _inputs(rng, 30, 2), contraction=found, k_max=12)
+
+
+def in_steps(recurrent: Map, r: int, norm: Norm) -> Contraction:
+    """Return the contraction of r steps of a map in affine form, built to have one."""
+    form = recurrent.affine()
+    found = None if form is None else contractive_of_iterate(form.W, form.rho, norm, iterate=r)
+    if found is None:
+        raise ValueError(
+            f"{recurrent!r} was built to contract in {r} steps, but has no certificate"
+        )
+    return found
+
+
+def boxed(rng: np.random.Generator) -> Experiment:
+    """Build a network that contracts on a box only: biases keep its slopes small there."""
+    n, m = int(rng.choice([1, 2, 4, 8])), int(rng.integers(1, 3))
+    G = rng.standard_normal((n, n))
+    W = G * (1.3 / np.linalg.norm(G, 2))
+    # far out on either side, but for one unit
+    b = rng.choice([-1.0, 1.0], n) * rng.uniform(2.5, 3.5, n)
+    b[0] = 0.0 if n > 1 else b[0]
+    recurrent = VanillaRNN(W, rng.standard_normal((n, m)) / m, b, (TANH, SIGMOID)[rng.integers(2)])
+    found = contraction(recurrent, input_bound=0.5, effort=0)
+    if found is None:
+        # slopes of at most 1: shrink until some norm certifies
+        recurrent = VanillaRNN(0.5 * W, recurrent.U, b, recurrent.activation)
+        found = certified(recurrent, L2())
+    T = int(rng.integers(2, 40))
+    domain = found.domain
+    ends = (np.zeros(n), np.ones(n)) if domain is None else (domain.low, domain.high)
+    starts = rng.uniform(ends[0], ends[1], (3, n))
+    anywhere = bool(rng.integers(2))
+    return experiment(
+        recurrent,
+        0.5 * np.clip(_inputs(rng, T, m), -1, 1),
+        contraction=found,
+        k_max=min(T + 1, 12),
+        start=starts[0] if anywhere else None,
+        restart=starts[1] if anywhere else None,
+        other_start=starts[2],
+    )
+
+
 #: All recipes, with the share of a campaign's instances each one gets.
 RECIPES: dict[str, tuple[Recipe, int]] = {
     "random": (random_map, 8),
@@ -459,6 +544,11 @@ RECIPES: dict[str, tuple[Recipe, int]] = {
     "oblique": (oblique, 1),
     "incremental": (incremental, 1),
     "incremental_sharp": (incremental_sharp, 1),
+    "swap": (swap, 1),
+    "swap_impulse": (swap_impulse, 1),
+    "shear": (shear, 1),
+    "products": (products, 1),
+    "boxed": (boxed, 2),
 }
 
 #: One period of the schedule: instance i of a campaign uses recipe i modulo its length.  Recipes

@@ -10,6 +10,10 @@ from theory.theorems.contractive_of_incremental_lmi import (
     CONTRACTIVE_OF_INCREMENTAL_LMI,
     contractive_of_incremental_lmi,
 )
+from theory.theorems.contractive_of_iterate import (
+    CONTRACTIVE_OF_ITERATE,
+    contractive_of_iterate,
+)
 from theory.theorems.contractive_of_matrix_norm import (
     CONTRACTIVE_OF_MATRIX_NORM,
     contractive_of_matrix_norm,
@@ -26,7 +30,9 @@ from theory.theorems.norm_change import NORM_CHANGE, norm_change
 from theory.theorems.output_gap import OUTPUT_GAP, output_gap
 from theory.theorems.state_gap import STATE_GAP, state_gap
 from theory.theorems.state_gap_any_start import STATE_GAP_ANY_START, state_gap_any_start
+from theory.theorems.state_gap_blocks import STATE_GAP_BLOCKS, state_gap_blocks
 from theory.theorems.state_gap_finite import STATE_GAP_FINITE, state_gap_finite
+from theory.theorems.state_gap_iterate import STATE_GAP_ITERATE, state_gap_iterate
 from theory.theorems.state_gap_observed import STATE_GAP_OBSERVED, state_gap_observed
 from theory.theorems.window_error import WINDOW_ERROR, window_error
 
@@ -36,6 +42,7 @@ THEOREMS: tuple[Theorem, ...] = (
     CONTRACTIVE_OF_PERRON_WEIGHTS,
     CONTRACTIVE_OF_INCREMENTAL_LMI,
     CONTRACTIVE_OF_COMPOSITION,
+    CONTRACTIVE_OF_ITERATE,
     DRIVE,
     HIDDEN_STATE,
     INITIAL_STATE,
@@ -44,6 +51,8 @@ THEOREMS: tuple[Theorem, ...] = (
     STATE_GAP,
     STATE_GAP_FINITE,
     STATE_GAP_ANY_START,
+    STATE_GAP_ITERATE,
+    STATE_GAP_BLOCKS,
     OUTPUT_GAP,
     CONTEXT_LENGTH,
     WINDOW_ERROR,
@@ -55,6 +64,7 @@ __all__ = [
     "context_length",
     "contractive_of_composition",
     "contractive_of_incremental_lmi",
+    "contractive_of_iterate",
     "contractive_of_matrix_norm",
     "contractive_of_perron_weights",
     "drive",
@@ -65,7 +75,9 @@ __all__ = [
     "output_gap",
     "state_gap",
     "state_gap_any_start",
+    "state_gap_blocks",
     "state_gap_finite",
+    "state_gap_iterate",
     "state_gap_observed",
     "window_error",
 ]

@@ -15,17 +15,36 @@ if TYPE_CHECKING:
 
 
 def _incremental_lmi_holds(run: Run) -> bool:
-    form, q = run.map.affine(), run.of.contraction.evidence.multipliers
+    certificate = run.of.contraction
+    form, q = run.map.affine_on(certificate.domain), certificate.evidence.multipliers
     if form is None or len(q) != len(form.W) or not isinstance(run.norm, WeightedL2):
         return False
-    low, high = (np.full(len(q), slope) for slope in form.rho.slope)
-    return run.norm.incremental_lmi_holds(form.W, (low, high), np.array(q), run.lam)
+    if not run.within_domain:
+        return False
+    return run.norm.incremental_lmi_holds(form.W, form.slopes, np.array(q), run.lam)
 
 
 CONTRACTIVE = Assumption(
     name="contractive",
     statement="|step(h, x) - step(g, x)| <= lam * |h - g| for all states h, g and all inputs x",
-    holds=lambda run: run.of.contraction.iterate == 1 and not run.contradicted,
+    holds=lambda run: (
+        run.of.contraction.iterate == 1 and run.within_domain and not run.contradicted
+    ),
+)
+ITERATE_CONTRACTIVE = Assumption(
+    name="iterate_contractive",
+    statement="r steps from h and from g under the same inputs end within lam * |h - g|",
+    holds=lambda run: run.within_domain and not run.contradicted,
+)
+STEP_LIPSCHITZ = Assumption(
+    name="step_lipschitz",
+    statement="|step(h, x) - step(g, x)| <= growth * |h - g| for all states h, g and all inputs x",
+    holds=lambda run: math.isfinite(run.growth),
+)
+PRODUCTS_BOUNDED = Assumption(
+    name="products_bounded",
+    statement="all products of r matrices diag(s) W, slopes s_i of rho, have norm <= product",
+    holds=lambda run: run.within_domain and run.products_bounded,
 )
 ZERO_START = Assumption(
     name="zero_start",
@@ -86,8 +105,10 @@ TWO_CONTRACTIONS = Assumption(
     holds=lambda run: (
         run.of.partner is not None
         and run.of.partner_contraction is not None
+        and run.of.contraction.shares_domain(run.of.partner_contraction)
         and run.of.partner_contraction.iterate == 1
         and run.of.contraction.iterate == 1
+        and run.within_domain
         and not run.contradicted
         and not run.partner_contradicted
     ),
