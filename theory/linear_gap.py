@@ -67,8 +67,8 @@ def _well_conditioned(recurrent: Map) -> Contraction | None:
     from theory.search import lyapunov_at
 
     sharpest, form = contraction(recurrent), recurrent.affine()
-    if sharpest is None or form is None:
-        return sharpest
+    if sharpest is None or sharpest.iterate != 1 or form is None:
+        return None
     return lyapunov_at(form, 0.5 * (1.0 + sharpest.lam)) or sharpest
 
 
