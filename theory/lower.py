@@ -35,17 +35,20 @@ if TYPE_CHECKING:
 SMALL = 6
 
 
-def balanced(A: Array) -> tuple[Any, Array]:
+def balanced(A: Array, error: Array | None = None) -> tuple[Any, Array]:
     """Return exponents e and the similar matrix with entries A_ij 2**(e_j - e_i), formed exactly.
 
-    Rows and columns of it have about equal sizes, so that errors relative to its norm are small;
-    the exponents are zero where the matrix would lose an entry.
+    Rows and columns of it, with its error, have about equal sizes, so that errors relative to its
+    norm are small; the exponents are zero where the matrix would lose an entry.
     """
     from scipy.linalg import matrix_balance
 
     zero = np.zeros(len(A), dtype=np.int64)
     with np.errstate(all="ignore"):
-        scale = matrix_balance(A, permute=False, separate=True)[1][0]
+        size = A if error is None else np.abs(A) + error
+        if not np.isfinite(size).all():
+            return zero, A
+        scale = matrix_balance(size, permute=False, separate=True)[1][0]
         if not (np.isfinite(scale).all() and np.all(scale > 0)):
             return zero, A
         exponents = np.frexp(scale)[1].astype(np.int64) - 1
@@ -95,7 +98,7 @@ def spectral_radius_lower(A: Array, error: Array | None = None) -> float:
         k at least 2^18, or as far as rounding lets the powers grow.
     """
     n = len(A)
-    exponents, A = balanced(A)
+    exponents, A = balanced(A, error)
     top = float(np.max(np.abs(A), initial=0.0))
     if top == 0.0:
         return 0.0
@@ -538,7 +541,8 @@ def refute(
                     )
             found.append((points, radius_or_none))
     steepest = np.full(n, form.rho.slope[0 if -form.rho.slope[0] > form.rho.slope[1] else 1])
-    bound = rate_lower(recurrent, rng=rng, length=1)
+    # one Jacobian has one pattern of slopes
+    bound = rate_lower(recurrent, rng=rng, length=1, products=0)
     patterns = [steepest] if bound is None else [steepest, bound.slopes[0]]
     proofs = (_refute_by_jacobian(form, pattern) for pattern in patterns)
     return next((proof for proof in proofs if proof is not None), None)
