@@ -266,4 +266,5 @@ def check(
         f"accepted: rate {stored.rate:.12g}{steps} in {stored.norm['name']} ({stored.method}), "
         f"{where}",
         markup=False,
+        soft_wrap=True,
     )
