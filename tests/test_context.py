@@ -171,7 +171,7 @@ def test_no_rate_and_norm_answer_better(low, k):
     # with U = I, no bias and an unbounded range the bound is sqrt(cond P) rate^k / (1 - rate)
     one, c = priced(5, 3, low)
     end = end_of_trade(one.affine())
-    rates = c.lam * (1.002 * end / c.lam) ** np.linspace(1e-3, 1, 25)
+    rates = c.lam * (1.002 * end / c.lam) ** np.linspace(1e-3, 1, 16)
     rates = rates[rates < 1]
     costs = [math.sqrt(least_condition(one.affine().W, low, 1.0, r)) for r in rates]
     bounds = np.array(costs) * rates**k / (1 - rates)

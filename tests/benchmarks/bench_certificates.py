@@ -47,6 +47,9 @@ def table(sizes, seed):
         )
         for method in ("numerical_radius", "lmi") if n <= 256 else ("numerical_radius",):
             c, seconds, busy = timed(lambda one=one, method=method: contraction(one, method=method))
+            if c is None:
+                print(f"{n:5d} {method:>17} none below 1, no norm below {lower.rate:.6f}")
+                continue
             stored = certificate_from_dict(certificate_to_dict(one, c))
             again = min(
                 timed(lambda stored=stored, one=one: recheck(stored, one))[1] for _ in range(3)
