@@ -30,6 +30,8 @@ from theory.domain import Domain
 from theory.errors import DivergedError, MissingExtraError
 from theory.invariance import invariant_domain
 from theory.iterates import context_length_iterate, iterate_in_norm
+from theory.jsr import JointSpectralRadius, joint_spectral_radius
+from theory.linear_gap import worst_case_error
 from theory.lower import judge_contraction, rate_lower, refute
 from theory.maps import (
     GRU,
@@ -104,6 +106,7 @@ __all__ = [
     "EffectiveMemory",
     "Evidence",
     "Experiment",
+    "JointSpectralRadius",
     "Kind",
     "LinearHead",
     "LinearMap",
@@ -147,6 +150,7 @@ __all__ = [
     "interop",
     "invariant_domain",
     "iterate_in_norm",
+    "joint_spectral_radius",
     "judge_contraction",
     "kernel_tail",
     "layer_gaps",
@@ -174,4 +178,5 @@ __all__ = [
     "verify",
     "window_decay",
     "window_error",
+    "worst_case_error",
 ]
