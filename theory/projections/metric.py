@@ -46,11 +46,10 @@ _MEMORY = 5
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Term:
-    """A part of H = sum F^T M^-1 F, in which F and M are known without a rounding error."""
+    """A part of H = sum F^T M^-1 F; F and M are those of the set up to 4 u of each entry."""
 
     F: Array  # F, (n, n)
     M: Array  # M, (n, n), positive definite
-    exact: bool = True  # whether the entries of F are the numbers meant, not roundings of them
 
 
 @final
@@ -111,11 +110,11 @@ def incremental_set(
     if s != 0:
         F = np.diag(s * q)
         H += F @ np.linalg.solve(M, F)
-        terms.append(Term(F=F, M=M, exact=s in {1.0, 0.5, 0.25}))
+        terms.append(Term(F=F, M=M))
     H = 0.5 * (H + H.T) - np.diag(2.0 * g * q)
     if g < 0:
         D = np.diag(2.0 * abs(g) * q)
-        terms.append(Term(F=D, M=D, exact=abs(g) in {1.0, 0.5, 0.25}))
+        terms.append(Term(F=D, M=D))
     _eigen(M)
     high, left = _eigen(H)
     low, right = _eigen(P)
