@@ -219,8 +219,8 @@ def sum_excess(a: Array, v: Array, plain: bool, limit: float) -> float:
     """Return a number >= sum v_j a_j - limit, whose sign decides; a, v >= 0; plain means v = 1.
 
     Two-sums: with s = fl(s + x) and its exact error e at every step, the sum is s + sum e, where
-    |e| <= u s, and the n errors are added with an error below n u sum |e| <= n**2 u**2 s.  A product
-    v a is rounded once, which adds u s; a product that underflows adds eta.
+    |e| <= u s, and the n errors are added with an error below n u sum |e| <= n**2 u**2 s.  A
+    product v a is rounded once, which adds u s; a product that underflows adds eta.
     """
     n = a.shape[0]
     s, c = 0.0, 0.0

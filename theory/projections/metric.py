@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import final
 
 import numpy as np
@@ -228,11 +229,11 @@ def metric_ball(
             steps.pop(0)
         Z = Z + step
         if len(steps) > 1:
-            changes = np.stack([b - a for a, b in zip(steps, steps[1:], strict=False)])
+            changes = np.stack([b - a for a, b in pairwise(steps)])
             gram = changes @ changes.T
             gram += 1e-13 * float(np.trace(gram)) * np.eye(len(gram))
             mix = np.linalg.lstsq(gram, changes @ steps[-1], rcond=None)[0]
-            moves = np.stack([b - a for a, b in zip(points, points[1:], strict=False)])
+            moves = np.stack([b - a for a, b in pairwise(points)])
             Z = (points[-1] - mix @ moves).reshape(Z.shape)
         C, A, B = _clip(Z, where.radius)
     point = where.outward(C)
@@ -261,7 +262,7 @@ def _half_space(W: Array, where: MetricSet, A: Array, B: Array, achieved: float)
     With a = L^-1 A and b = R B the normal of the set in W is H a b^T, and H a = sum F^T a_t with
     a_t = M_t^-1 F_t a.  For *any* columns a_t, b, a member W obeys
 
-        sum_t a_t^T F_t W b <= (sum_t a_t^T M_t a_t)^(1/2) (sum_t b^T W^T F_t^T M_t^-1 F_t W b)^(1/2)
+        sum_t a_t^T F_t W b <= (sum_t a_t^T M_t a_t)^(1/2) (b^T W^T H W b)^(1/2)
                             <= r (sum_t a_t^T M_t a_t)^(1/2) (b^T P b)^(1/2),
 
     so that no error in the a_t matters, only that of forming the normal N: the nearest point is at
@@ -279,12 +280,16 @@ def _half_space(W: Array, where: MetricSet, A: Array, B: Array, achieved: float)
         a_t = np.linalg.solve(term.M, term.F @ a)
         N += (term.F.T @ a_t) @ b.T
         size += (np.abs(term.F.T) @ np.abs(a_t)) @ np.abs(b).T
-        magnitude = np.einsum("ik,ij,jk->k", np.abs(a_t), np.abs(term.M), np.abs(a_t), optimize=True)
-        quadratic += np.einsum("ik,ij,jk->k", a_t, term.M, a_t, optimize=True) + slack * magnitude
-    magnitude = np.einsum("ik,ij,jk->k", np.abs(b), np.abs(where.P), np.abs(b), optimize=True)
-    other = np.einsum("ik,ij,jk->k", b, where.P, b, optimize=True) + slack * magnitude
-    support = float(np.sum(np.sqrt(quadratic * other))) * (1 + slack) * where.radius
-    # an inexact F errs by at most 4 u of each entry
+        quadratic += _forms_upper(term.M, a_t, slack)
+    support = float(np.sum(np.sqrt(quadratic * _forms_upper(where.P, b, slack)))) * where.radius
     error = length_upper(slack * size)
-    support = up(support * (1 + slack)) + up(error * up(length_upper(W) + achieved))
+    support = up(support * (1 + 2 * slack)) + up(error * up(length_upper(W) + achieved))
     return half_space_distance(W, N, up(support))
+
+
+def _forms_upper(M: Array, a: Array, slack: float) -> Array:
+    """Return upper bounds of a_k^T M a_k for the columns of a."""
+    value = np.sum(a * (M @ a), axis=0)
+    magnitude = np.sum(np.abs(a) * (np.abs(M) @ np.abs(a)), axis=0)
+    forms: Array = np.maximum(value, 0.0) + slack * magnitude
+    return forms
