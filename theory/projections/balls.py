@@ -240,7 +240,7 @@ def column_sum_ball(W: Any, radius: Any, *, weights: Any = None, out: Any = None
     """
     array = as_weights("W", W)
     result = target("W", array, out)
-    turned = np.ascontiguousarray(array.T)
+    turned = array.T.copy(order="C")
     row_sum_ball(turned, radius, weights=weights, out=turned)
     result[...] = turned.T
     return result

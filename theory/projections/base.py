@@ -100,9 +100,10 @@ def settle(
         proofs.append(found)
         return True
 
-    stored = all(np.array_equal(request.cast(a), a) for a in arrays)
-    if stored and accept(arrays):
-        return arrays, proofs[-1], 0.0
+    stored = tuple(request.cast(a) for a in arrays)
+    same = all(np.array_equal(a, b) for a, b in zip(arrays, stored, strict=True))
+    if accept(stored):
+        return (arrays if same else stored), proofs[-1], 0.0
     found = inside(lambda m: tuple(request.cast(a) for a in point(m)), accept, margin)
     return None if found is None else (found[0], proofs[-1], found[1])
 

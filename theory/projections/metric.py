@@ -147,6 +147,7 @@ class Found:
     residual: float  # relative change in the last step
     #: the normal at X as a product A B^T in the coordinates of the set
     normal: tuple[Array, Array] | None = None
+    scale: float = 1.0  # X0 - X is this times the normal, divided by w entrywise
 
 
 def _clip(Z: Array, radius: float) -> tuple[Array, Array, Array]:
@@ -244,6 +245,7 @@ def metric_ball(
         iterations=count,
         residual=residual,
         normal=(A, B),
+        scale=s,
     )
 
 

@@ -54,13 +54,13 @@ def inside(
     accept
         The rigorous test.
     margin
-        The first one tried.
+        The first one tried; may be 0.
     """
     while margin <= _LARGEST_MARGIN:
         candidate = point(margin)
         if accept(candidate):
             return candidate, margin
-        margin *= 2.0
+        margin = max(2.0 * margin, 2.0**-52)
     return None
 
 
