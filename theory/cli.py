@@ -24,6 +24,7 @@ from theory.campaign.runner import (
     write_atomically,
 )
 from theory.cli_certify import certify, check
+from theory.cli_project import project
 from theory.errors import MissingExtraError
 from theory.report import html_report, number, statement, table
 from theory.theorems import THEOREMS
@@ -195,6 +196,7 @@ def theorems() -> None:
 
 app.command()(certify)
 app.command()(check)
+app.command()(project)
 
 
 def main() -> None:

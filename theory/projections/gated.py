@@ -303,6 +303,49 @@ def published_limits(
     )  # fmt: skip
 
 
+def forget_rows(
+    W_f: Array,
+    U_f: Array,
+    b_f: Array,
+    *,
+    rate: float,
+    forget: float,
+    input_bound: float,
+    single: bool = False,
+) -> tuple[Array, Array, Array]:
+    """Return the forget gates' part of the nearest point of the published set.
+
+    Parameters
+    ----------
+    W_f, U_f, b_f : (n, n), (n, m) and (n,) arrays
+    rate, forget, input_bound : float
+    single : bool
+        Whether the result must be exact, and inside, in single precision.
+    """
+    n, m = len(W_f), U_f.shape[1]
+    whole = published_limits(n, m, rate, forget, input_bound)
+    shrink = 2.0**-22 if single else 8.0 * gamma(n + m + 8)
+    where = RowLimits(
+        starts=np.array([0, n, n + m, n + m + 1]),
+        factors=whole.factors[:, 3:, [1, 4, 5]],
+        v=np.ones((2, n + m + 1)),
+        limits=whole.limits[:, 3:],
+        signed=np.zeros(3),
+    )
+    X = np.hstack([W_f, U_f, b_f[:, None]])
+    Y, tau = nearest_rows(X, where)
+    moved = np.any(tau > 0, axis=1)
+    if np.any(moved):
+        inner = RowLimits(
+            starts=where.starts, factors=where.factors[moved], v=where.v,
+            limits=where.limits[moved] * (1.0 - shrink), signed=where.signed,
+        )  # fmt: skip
+        Y[moved] = nearest_rows(X[moved], inner)[0]
+    if single:
+        Y = Y.astype(np.float32).astype(np.float64)
+    return Y[:, :n], Y[:, n : n + m], Y[:, n + m]
+
+
 def unit_limits(
     n: int, m: int, rate: float, forget: Array, input_bound: float, weights: Array
 ) -> RowLimits:
