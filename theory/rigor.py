@@ -311,11 +311,21 @@ def spectral_norm_upper(A: Array) -> float:
 def spectral_norm_at_most(A: Array, mu: float) -> bool:
     r"""Decide ||A||_2 <= mu for a finite A and mu > 0; True is a proof.
 
-    By one test of `quadratic_bound_holds` at mu, where `spectral_norm_upper` searches for the least
-    bound; both sides are scaled by the same power of two.
+    By ||A||_2 <= sqrt(||A||_1 ||A||_inf) or one test of `quadratic_bound_holds` at mu, where
+    `spectral_norm_upper` searches for the least bound; both sides are scaled by the same power of
+    two.
     """
     if not np.any(A):
         return mu >= 0
+    size = np.abs(A)
+    rows, columns = float(np.max(size.sum(axis=1))), float(np.max(size.sum(axis=0)))
+    # the exact sums are slow: only where they may decide
+    if math.sqrt(rows) * math.sqrt(columns) <= mu * (1 + 2.0**-30):
+        exact_rows, exact_columns = row_sum_upper(A), column_sum_upper(A)
+        if exact_rows <= mu and exact_columns <= mu:
+            return True
+        if sqrt_up(product_up(exact_rows, exact_columns)) <= mu:
+            return True
     B, e = _scaled(A)
     if _lossy(A, B, e):
         return spectral_norm_upper(A) <= mu

@@ -219,18 +219,20 @@ def sum_excess(a: Array, v: Array, plain: bool, limit: float) -> float:
     """Return a number >= sum v_j a_j - limit, whose sign decides; a, v >= 0; plain means v = 1.
 
     Two-sums: with s = fl(s + x) and its exact error e at every step, the sum is s + sum e, where
-    |e| <= u s, and the n errors are added with an error below n u sum |e| <= n**2 u**2 s.  A
-    product v a is rounded once, which adds u s; a product that underflows adds eta.
+    |e| <= u s, and the n errors are added with an error below n u sum |e|, which is nothing where
+    no sum was rounded.  A product v a is rounded once, which adds u s; if it underflows, eta.
     """
     n = a.shape[0]
-    s, c = 0.0, 0.0
+    s, c, size = 0.0, 0.0, 0.0
     for j in range(n):
         x = a[j] if plain else a[j] * v[j]
         t = s + x
         z = t - s
-        c += (s - (t - z)) + (x - z)
+        e = (s - (t - z)) + (x - z)
+        c += e
+        size += abs(e)
         s = t
-    slack = 2.0 * (n + 2.0) * (n + 2.0) * _UNIT * _UNIT * s
+    slack = 2.0 * (n + 2.0) * _UNIT * size
     if not plain:
         slack += 2.0 * _UNIT * s + (n + 1.0) * _TINY
     # s - limit is exact when the two are within a factor 2, and else far larger than c + slack; the
@@ -245,8 +247,8 @@ def row_sum_kernel(W: Array, v: Array, limits: Array, plain: bool, out: Array) -
     Returns how many rows moved.  Rows that are provably inside are copied; the others end provably
     inside, also as single precision numbers.  `out` may be W.  The point is y_j = max(|x_j| - tau
     v_j, 0), and tau is found by Newton steps on the convex function sum v_j y_j(tau) - limit, from
-    the left: each drops the entries that became zero (Michelot 1986; Condat, Mathematical
-    Programming 158, 2016).
+    the left: each drops the entries that became zero (Michelot, Journal of Optimization Theory and
+    Applications 50, 1986).
     """
     m, n = W.shape
     x, a, y = np.empty(n), np.empty(n), np.empty(n)
@@ -263,19 +265,29 @@ def row_sum_kernel(W: Array, v: Array, limits: Array, plain: bool, out: Array) -
                 out[i, j] = W[i, j]
             continue
         moved += 1
+        # y_j = max(d_j + part v_j, 0), d_j = |x_j| - top v_j, part = top - tau: no digits are lost
+        # where the entries are far larger than the limit
+        top = 0.0
+        if plain:
+            for j in range(n):
+                top = max(top, a[j])
+        else:
+            for j in range(n):
+                top = max(top, a[j] / v[j])
         total, weight = 0.0, 0.0
         for j in range(n):
+            a[j] -= top * v[j]
             kept[j], scale[j] = a[j], v[j]
             total += v[j] * a[j]
             weight += v[j] * v[j]
         count = n
-        tau = max((total - limit) / weight, 0.0)
+        part = (limit - total) / weight
         while True:
-            # entries above tau move to the front, without a branch
+            # entries that stay positive move to the front, without a branch
             total, weight, after = 0.0, 0.0, 0
             for j in range(count):
                 b, w = kept[j], scale[j]
-                above = b > tau * w
+                above = b + part * w > 0.0
                 kept[after], scale[after] = b, w
                 after += above
                 total += w * b if above else 0.0
@@ -283,28 +295,29 @@ def row_sum_kernel(W: Array, v: Array, limits: Array, plain: bool, out: Array) -
             if after == 0 or after == count:
                 break
             count = after
-            tau = max(tau, (total - limit) / weight)
-        # the sum of what is stored decides; a correction both ways, then only inwards
+            part = min(part, (limit - total) / weight)
         nudge, over = 0.0, 1.0
+        # the sum of what is stored decides; corrections both ways, then only inwards
         for attempt in range(60):
             weight = 0.0
             for j in range(n):
-                t = max(a[j] - tau * v[j], 0.0)
+                t = max(a[j] + part * v[j], 0.0)
                 out[i, j] = t
                 y[j] = out[i, j]
                 weight += v[j] * v[j] if t > 0.0 else 0.0
             if out.itemsize < 8:
                 for j in range(n):
-                    if y[j] > max(a[j] - tau * v[j], 0.0):  # single precision: towards zero
+                    if y[j] > max(a[j] + part * v[j], 0.0):  # single precision: towards zero
                         y[j] = np.nextafter(out[i, j], np.float32(0.0))
             over = sum_excess(y, v, plain, limit)
             if over <= 0.0 and (weight == 0.0 or attempt > 0 or over >= -32.0 * unit * limit):
                 break
             if attempt == 0 and weight > 0.0:
-                tau = max(tau + over / weight, 0.0)
+                part -= over / weight
+                part -= 4.0 * _UNIT * abs(part)
             else:
-                nudge = max(2.0 * nudge, 2.0 * _UNIT * tau, _TINY)
-                tau += nudge + (max(over / weight, 0.0) if weight > 0.0 else 0.0)
+                nudge = max(2.0 * nudge, 2.0 * _UNIT * abs(part), _TINY)
+                part -= nudge + (max(over / weight, 0.0) if weight > 0.0 else 0.0)
         for j in range(n):
             out[i, j] = np.copysign(y[j], x[j]) if over <= 0.0 else 0.0
     return moved
