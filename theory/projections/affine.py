@@ -432,10 +432,10 @@ def _never_nearer(W: Array, problem: search.Problem, level: float) -> float:
 
     Constant slopes s_i of [alpha_i, beta_i] give a linear map, so that a member has
     rho(diag(s) W) <= level in whatever metric.  If all slopes may be 0, those that vanish but on
-    two units show that every 2 x 2 principal submatrix is Schur stable at level / beta; disjoint
-    pairs of units have disjoint entries, and their squared distances add up.
+    one or two units show that every principal submatrix of these orders is Schur stable at level /
+    beta.
     """
-    from theory.projections.schur import pairs_lower, trace_lower
+    from theory.projections.schur import principal_lower, trace_lower
 
     beta = float(np.max(problem.beta))
     largest = max(beta, float(np.max(-problem.alpha)))
@@ -443,5 +443,5 @@ def _never_nearer(W: Array, problem: search.Problem, level: float) -> float:
         return 0.0
     bound = trace_lower(W, up(level / largest))
     if bool(np.all(problem.alpha <= 0)) and beta == largest:
-        bound = max(bound, pairs_lower(W, up(level / beta)))
+        bound = max(bound, principal_lower(W, up(level / beta)))
     return bound

@@ -1,7 +1,7 @@
 r"""Nearest Schur-stable matrices: all eigenvalues in the disk |z| <= r.
 
 Main names: `nearest_stable`, `provably_stable`, `stable_pairs`, `schur`, `schur_lower`,
-`trace_lower`, `pairs_lower`.
+`trace_lower`, `principal_lower`.
 
 The set is closed but not convex, and has no smooth boundary.  Every real matrix is Q T Q^T with T
 block upper triangular (real Schur form), so the nearest stable matrix is found from
@@ -243,31 +243,33 @@ def trace_lower(A: Array, radius: float) -> float:
     return max(0.0, down(excess / up(math.sqrt(n)))) if excess > 0 else 0.0
 
 
-def pairs_lower(A: Array, radius: float) -> float:
-    r"""Return a lower bound of the distance from matrices with stable principal 2 x 2 submatrices.
+def principal_lower(A: Array, radius: float) -> float:
+    r"""Return a lower bound of the distance from matrices with stable principal submatrices.
 
-    Disjoint pairs of indices have disjoint entries, so squared distances add up; pairs are taken
-    greedily.  A distance is computed from its closed form to a relative 2^-40 of the block's size:
-    80 bisections and some ten operations, each well-conditioned relative to that size.
+    Those of orders 1 and 2: |x_ii| <= r, and the closed form for a pair.  Disjoint pairs of indices
+    have disjoint entries, so squared distances add up; pairs are taken greedily.  The distance of a
+    pair is computed to a relative 2^-40 of the block's size: 80 bisections and some ten operations,
+    each well-conditioned relative to that size.
     """
     n = len(A)
+    alone = np.maximum(np.abs(np.diag(A)) - radius, 0.0) * (1 - 2.0**-50)
     if n < 2:
-        return max(0.0, down(abs(float(A[0, 0])) - radius))
+        return float(alone[0])
     i, j = np.triu_indices(n, 1)
     blocks = np.stack([A[i, i], A[i, j], A[j, i], A[j, j]], axis=-1).reshape(-1, 2, 2)
     moved = np.sqrt(np.sum(np.square(blocks - stable_pairs(blocks, radius)), axis=(1, 2)))
     sizes = np.sqrt(np.sum(np.square(blocks), axis=(1, 2))) + radius
-    distances = np.maximum(moved - 2.0**-40 * sizes, 0.0)
+    gains = np.square(np.maximum(moved - 2.0**-40 * sizes, 0.0))
+    # what a pair adds to its two entries on the diagonal
+    gains -= np.square(alone[i]) + np.square(alone[j])
     free = np.ones(n, dtype=bool)
-    total = 0.0
-    for k in np.argsort(-distances, kind="stable"):
-        if distances[k] <= 0:
+    total = float(np.sum(np.square(alone)))
+    for k in np.argsort(-gains, kind="stable"):
+        if gains[k] <= 0:
             break
         if free[i[k]] and free[j[k]]:
             free[i[k]] = free[j[k]] = False
-            total += float(distances[k]) ** 2
-    alone = np.maximum(np.abs(np.diag(A)[free]) - radius, 0.0) * (1 - 2.0**-50)
-    total += float(np.sum(np.square(alone)))
+            total += float(gains[k])
     return max(0.0, math.sqrt(total) * (1 - 4 * gamma(n + 8)))
 
 
