@@ -61,7 +61,7 @@ def layers(module: Any) -> tuple[str, list[str]]:
             "pass the recurrent layer itself, such as model.rnn"
         )
     if getattr(module, "proj_size", 0):
-        raise ValueError(f"proj_size={module.proj_size}, needed an LSTM without it")
+        raise ValueError(f"proj_size={module.proj_size}, needed a torch.nn.LSTM without it")
     ends = ["", "_reverse"] if module.bidirectional else [""]
     suffixes = [f"_l{k}{end}" for k in range(module.num_layers) for end in ends]
     return ("rnn" if isinstance(module, nn.RNN) else "lstm"), suffixes
@@ -298,8 +298,9 @@ def _margin(n: int) -> float:
 class SpectralBall(_Module):  # type: ignore[misc]  # Any where PyTorch is not installed
     r"""Keep ||W||_2 < rate by construction: W = rate L^-1 X with L L^T = I + X X^T.
 
-    W W^T = rate^2 (I - (L L^T)^-1) < rate^2 I, and every W with ||W||_2 < rate is reached: with
-    M = W / rate, L is the Cholesky factor of (I - M M^T)^-1 and X = L M.  It is smooth in X.
+    W W^T = rate^2 L^-1 (L L^T - I) L^-T = rate^2 (I - L^-1 L^-T) < rate^2 I, and every W with
+    ||W||_2 < rate is reached: with M = W / rate, L^-1 is the Cholesky factor of I - M M^T and
+    X = L M.  It is smooth in X.
 
     Parameters
     ----------
@@ -326,8 +327,8 @@ class SpectralBall(_Module):  # type: ignore[misc]  # Any where PyTorch is not i
         inner = spectral_ball(np.asarray(_host(W), np.float64), top * (1.0 - 2.0**-10))
         M = torch.from_numpy(inner / top).to(W.device)
         eye = torch.eye(n, dtype=M.dtype, device=M.device)
-        L = torch.linalg.cholesky(torch.linalg.inv(eye - M @ M.mT))
-        return (L @ M).to(W.dtype)
+        K = torch.linalg.cholesky(eye - M @ M.mT)
+        return torch.linalg.solve_triangular(K, M, upper=False).to(W.dtype)
 
 
 class MetricBall(_Module):  # type: ignore[misc]  # Any where PyTorch is not installed
