@@ -44,6 +44,7 @@ from theory.maps import (
 )
 from theory.measure import Experiment, Run, experiment, truncation_gap_table, truncation_gaps
 from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
+from theory.projections import Projection, project
 from theory.theorem import Kind, Theorem
 from theory.theorems import (
     THEOREMS,
@@ -56,6 +57,8 @@ from theory.theorems import (
     hidden_state,
     initial_state,
     input_sequence,
+    nearest_point_distance,
+    nearest_point_gap,
     norm_change,
     output_gap,
     state_gap,
@@ -98,6 +101,7 @@ __all__ = [
     "MissingExtraError",
     "Norm",
     "Outcome",
+    "Projection",
     "Run",
     "SelectiveSSM",
     "Theorem",
@@ -123,8 +127,11 @@ __all__ = [
     "judge_contraction",
     "leaky_relu",
     "load_certificate",
+    "nearest_point_distance",
+    "nearest_point_gap",
     "norm_change",
     "output_gap",
+    "project",
     "rate_lower",
     "recheck",
     "refute",
