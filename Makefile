@@ -38,7 +38,8 @@ boundscheck: $(VENV)/.test
 	$(ONE) NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(BUILD)/boundscheck \
 	  $(BIN)/python -m pytest -n $(JOBS) $(KERNEL_TESTS)
 
-KERNEL_TESTS := tests/test_kernels.py tests/maps tests/test_measure.py tests/test_truncation.py
+KERNEL_TESTS := tests/test_kernels.py tests/maps tests/test_measure.py tests/test_truncation.py \
+  tests/projections/test_balls.py tests/projections/test_gated.py tests/projections/test_schur.py
 
 ## lint, types, proofs: style, strict types, and the algebra of every theorem
 lint: $(VENV)/.dev
@@ -60,6 +61,7 @@ examples: $(VENV)/.examples
 bench: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/bench_simulation.py
 	$(BIN)/python tests/benchmarks/bench_gaps.py
+	$(BIN)/python tests/benchmarks/bench_projections.py
 
 ## bench-torch: the same with PyTorch as the competitor
 bench-torch: $(VENV)/.torch bench

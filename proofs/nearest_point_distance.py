@@ -23,4 +23,8 @@ def prove(formula: Formula = NEAREST_POINT_DISTANCE.formula) -> Proof:
         "<normal, w - v> <= |normal| |w - v|", "Cauchy and Schwarz", at_most(inner - s, length * e)
     )
     proof.conclude(e, {product: 1 / length, member: 1 / length})
+
+    # the half line length * v <= support, and its end as seen from w outside
+    (w,) = symbols("w")
+    proof.attained("the end of a half line", w - support / length, inner=length * w)
     return proof

@@ -95,7 +95,8 @@ def gated_map(arrays: Mapping[str, Any], kind: str) -> Map:
         return LSTM(W, U, first)
     if _both_biases(names) and first is not None and second is not None:
         n = W.shape[1]
-        return GRU(W, U, np.append(first[: 2 * n] + second[: 2 * n], first[2 * n :]), second[2 * n :])
+        both = first[: 2 * n] + second[: 2 * n]
+        return GRU(W, U, np.append(both, first[2 * n :]), second[2 * n :])
     return GRU(W, U, first, second)
 
 
@@ -263,9 +264,7 @@ def _report(
     table = Table(title=f"distance {found.distance:.9g}, by {found.method}", title_justify="left")
     for heading in ("", "rate", "norm", f"context for {epsilon:g}"):
         table.add_column(heading)
-    for name, c, k in zip(
-        ("before", "after"), (before, found.certificate), contexts, strict=True
-    ):
+    for name, c, k in zip(("before", "after"), (before, found.certificate), contexts, strict=True):
         rate = "not certified" if c is None else f"{c.lam:.12g}"
         table.add_row(name, rate, "" if c is None else str(c.norm), k)
     console.print(table)

@@ -23,16 +23,18 @@ from theory.projections.interface import check_asked_rate
 from theory.projections.metric import MetricSet, incremental_set
 from theory.typing import Array
 
+torch: Any
+nn: Any
+parametrize: Any
+_Module: Any
 try:
-    import torch
-    from torch import nn
-    from torch.nn.utils import parametrize
+    from importlib import import_module
 
-    _Module: Any = nn.Module
+    torch = import_module("torch")
+    nn, parametrize = torch.nn, import_module("torch.nn.utils.parametrize")
+    _Module = nn.Module
 except ImportError:  # the extra is not installed
-    torch = None
-    nn = None
-    parametrize = None
+    torch = nn = parametrize = None
     _Module = object
 
 #: Sets of plain cells, by name.
@@ -196,7 +198,8 @@ class StableProjection:
         n = start.state_dim
         from theory.theorems.contractive_of_incremental_lmi import contractive_of_incremental_lmi
 
-        plain = contractive_of_incremental_lmi(np.zeros((n, n)), P=np.eye(n), q=np.ones(n), rate=0.5)
+        zero = np.zeros((n, n))
+        plain = contractive_of_incremental_lmi(zero, P=np.eye(n), q=np.ones(n), rate=0.5)
         assert plain is not None
         return plain
 
@@ -401,7 +404,8 @@ class RowSums(_Module):  # type: ignore[misc]  # Any where PyTorch is not instal
         free = torch.isinf(self.limits)
         room = torch.where(free, torch.ones_like(sums), self.limits)
         # sums of 0 need no scale
-        scale = torch.where(free | (sums <= room), torch.ones_like(sums), room / sums.clamp_min(1e-300))
+        large = ~free & (sums > room)
+        scale = torch.where(large, room / sums.clamp_min(1e-300), torch.ones_like(sums))
         return (wide * (scale if wide.ndim == 1 else scale[:, None])).to(X.dtype)
 
     def right_inverse(self, W: Any) -> Any:
@@ -471,6 +475,4 @@ def _parametrize_lstm(module: Any, suffix: str, guide: StableProjection) -> None
     register(module, f"weight_ih{suffix}", RowSums(np.concatenate([free, limit, free, free])))
     for part in biases:
         limit = np.full(n, 0.25 * odds / len(biases))
-        register(
-            module, f"bias_{part}{suffix}", RowSums(np.concatenate([free, limit, free, free]))
-        )
+        register(module, f"bias_{part}{suffix}", RowSums(np.concatenate([free, limit, free, free])))

@@ -49,7 +49,9 @@ def limits(seed, n, m, kind):
 
 
 def rows(seed, n, m, kind, size=1.0):
-    return _gru_rows(gru(seed, n, m, size)) if kind == "gru" else _lstm_rows(lstm(seed, n, m, size))[0]
+    if kind == "gru":
+        return _gru_rows(gru(seed, n, m, size))
+    return _lstm_rows(lstm(seed, n, m, size))[0]
 
 
 def sums(Y, where):

@@ -84,15 +84,15 @@ def test_clipping_is_not_the_nearest_point():
     where = gram_set(np.diag([4.0, 1.0]), 0.5)
     W = np.array([[0.0, 3.0], [0.0, 0.0]])
     # only w_12 moves: the norm of its scaled entry is 2 |w_12|
-    assert metric_ball(W, where).W == pytest.approx(np.array([[0.0, 0.25], [0.0, 0.0]]))
+    assert pytest.approx(np.array([[0.0, 0.25], [0.0, 0.0]])) == metric_ball(W, where).W
     W = np.array([[1.0, 3.0], [1.0, 1.0]])
     near = np.linalg.norm(metric_ball(W, where).W - W)
     assert np.linalg.norm(clip_in_metric(W, where) - W) > near * 1.001
 
 
 FAMILIES = {
-    "gram": lambda P, q: GramFamily(root=np.linalg.cholesky(P).T, radius=0.8),
-    "diagonal": lambda P, q: DiagonalFamily(log=np.log(q), radius=0.8),
+    "gram": lambda P, _: GramFamily(root=np.linalg.cholesky(P).T, radius=0.8),
+    "diagonal": lambda _, q: DiagonalFamily(log=np.log(q), radius=0.8),
     **{
         f"slopes {low}": lambda P, q, low=low: IncrementalFamily(
             root=np.linalg.cholesky(P).T, q=q, slopes=(low, 1.0), radius=0.8

@@ -30,9 +30,7 @@ def made(norm=None, n=3):
     W = 0.5 * np.eye(n)
     W[0, -1] = 0.25
     cell = LinearMap(W, np.ones((n, 1)))
-    return experiment(
-        cell, np.zeros((1, 1)), contraction=Contraction.assumed(0.9, norm or Linf())
-    )
+    return experiment(cell, np.zeros((1, 1)), contraction=Contraction.assumed(0.9, norm or Linf()))
 
 
 @given(experiments(min_length=1))

@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from theory.kernels.jit import kernel
 from theory.typing import Array
@@ -237,7 +238,8 @@ def sum_excess(a: Array, v: Array, plain: bool, limit: float) -> float:
         slack += 2.0 * _UNIT * s + (n + 1.0) * _TINY
     # s - limit is exact when the two are within a factor 2, and else far larger than c + slack; the
     # last sum has the sign of the exact one
-    return (s - limit) + (c + slack)
+    excess: float = (s - limit) + (c + slack)
+    return excess
 
 
 @kernel
@@ -404,8 +406,14 @@ def stable_pair_kernel(M: Array, radius: float, out: Array) -> None:
 
 @kernel
 def _joint_step(
-    x: Array, starts: Array, factors: Array, v: Array, limits: Array, signed: Array,
-    tau: Array, t: Array,
+    x: Array,
+    starts: npt.NDArray[np.int64],
+    factors: Array,
+    v: Array,
+    limits: Array,
+    signed: Array,
+    tau: Array,
+    t: Array,
 ) -> None:
     """Add a Newton step of the positive multipliers together to tau and t, if it keeps them so.
 
@@ -427,21 +435,21 @@ def _joint_step(
                 if y > 0.0 or signed[i] != 0.0:
                     a = f * v[k, j]
                     g[k] += a * y
-                    for l in range(count):
-                        if tau[l] > 0.0:
-                            J[k, l] += a * factors[l, i] * v[l, j]
+                    for r in range(count):
+                        if tau[r] > 0.0:
+                            J[k, r] += a * factors[r, i] * v[r, j]
     # Gaussian elimination; J is positive semidefinite
     for k in range(count):
         if not J[k, k] > 0.0:
             return
         for i in range(k + 1, count):
             part = J[i, k] / J[k, k]
-            for l in range(k, count):
-                J[i, l] -= part * J[k, l]
+            for r in range(k, count):
+                J[i, r] -= part * J[k, r]
             g[i] -= part * g[k]
     for k in range(count - 1, -1, -1):
-        for l in range(k + 1, count):
-            g[k] -= J[k, l] * g[l]
+        for r in range(k + 1, count):
+            g[k] -= J[k, r] * g[r]
         g[k] /= J[k, k]
         if not tau[k] + g[k] >= 0.0:
             return
@@ -459,8 +467,14 @@ def _joint_step(
 
 @kernel
 def _row_limits(
-    x: Array, starts: Array, factors: Array, v: Array, limits: Array, signed: Array,
-    tau: Array, t: Array,
+    x: Array,
+    starts: npt.NDArray[np.int64],
+    factors: Array,
+    v: Array,
+    limits: Array,
+    signed: Array,
+    tau: Array,
+    t: Array,
 ) -> int:
     """Overwrite tau, (K,), with the multipliers of one row, and t, (n,), with sum_k tau_k a_kj.
 
@@ -526,8 +540,14 @@ def _row_limits(
 
 @kernel
 def row_limits_kernel(
-    X: Array, starts: Array, factors: Array, v: Array, limits: Array, signed: Array,
-    out: Array, multipliers: Array,
+    X: Array,
+    starts: npt.NDArray[np.int64],
+    factors: Array,
+    v: Array,
+    limits: Array,
+    signed: Array,
+    out: Array,
+    multipliers: Array,
 ) -> int:
     """Overwrite out, (m, n), with the nearest rows under several weighted sums each.
 

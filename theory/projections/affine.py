@@ -219,7 +219,6 @@ def l1(recurrent: Map, request: Request) -> Projection:
 
 
 def _nearest_in_metric(
-    recurrent: Map,
     request: Request,
     W: Array,
     where: MetricSet,
@@ -264,7 +263,7 @@ def _given_metric(
     where: MetricSet,
     certify: Certify,
 ) -> Projection:
-    done = _nearest_in_metric(recurrent, request, form.W, where, certify)
+    done = _nearest_in_metric(request, form.W, where, certify)
     if done is None:
         raise ArithmeticError(
             f"no member could be proved to contract at {request.rate!r} in this metric; its Gram "
@@ -343,12 +342,10 @@ def lmi(recurrent: Map, request: Request) -> Projection:
                 continue
             size = 2.0 ** -math.frexp(float(np.max(np.abs(at.P))))[1]
             try:
-                root = np.linalg.cholesky(at.P * size).T
+                root = np.asarray(np.linalg.cholesky(at.P * size).T, dtype=np.float64)
             except np.linalg.LinAlgError:
                 continue
-            families.append(
-                IncrementalFamily(root=root, q=at.q * size, slopes=slopes, radius=rate)
-            )
+            families.append(IncrementalFamily(root=root, q=at.q * size, slopes=slopes, radius=rate))
 
     def proof(family: Family) -> tuple[MetricSet, Certify]:
         assert isinstance(family, IncrementalFamily)
@@ -405,7 +402,7 @@ def _in_some_metric(
     best = best_metric(W, families, rounds=rounds)
     if best is not None:
         where, certify = proof(best.family)
-        done = _nearest_in_metric(recurrent, request, W, where, certify, best.found.W)
+        done = _nearest_in_metric(request, W, where, certify, best.found.W)
     lower = _never_nearer(W, problem, level)
     plain = spectral(recurrent, replace(request, method="auto"))
     if best is None or done is None or float(np.linalg.norm(done[0] - W)) >= plain.distance:

@@ -188,8 +188,8 @@ def row_sum_ball(W: Any, radius: Any, *, weights: Any = None, out: Any = None) -
 
     Examples
     --------
-    >>> row_sum_ball([[2.0, -1.0], [0.25, 0.5]], 1.0).tolist()
-    [[1.0, 0.0], [0.25, 0.5]]
+    >>> row_sum_ball([[2.0, -1.5], [0.25, 0.5]], 1.0).tolist()
+    [[0.75, -0.25], [0.25, 0.5]]
     """
     from theory.kernels.loops import row_sum_kernel
 

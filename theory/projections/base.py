@@ -122,9 +122,7 @@ def answer(
     """Return the projection with these new parameters; the others stay as they are."""
     given = recurrent.parameters
     new = {name: a for name, a in changed.items() if not np.array_equal(a, given[name])}
-    moved = {
-        name: length_upper(new[name] - given[name]) if name in new else 0.0 for name in given
-    }
+    moved = {name: length_upper(new[name] - given[name]) if name in new else 0.0 for name in given}
     distance = length_upper(*(new[name] - given[name] for name in new)) if new else 0.0
     # differences of stored numbers are rounded once
     return Projection(

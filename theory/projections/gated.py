@@ -14,8 +14,8 @@ most
     c:   f + (w_i / 4 + w_g + w_f / (4 (1 - f))) / v_c,
     h:   (f v_c + w_i / 4 + w_g + w_f / (4 (1 - f)) + w_o / 4) / v_h,
 
-and f is a bound of the forget gate if |W_f| 1 + B |U_f| 1 + b_f <= log(f / (1 - f)).  With v = 1 the
-second line is the larger one.  The published set bounds the four sums one by one, with one f:
+and f is a bound of the forget gate if |W_f| 1 + B |U_f| 1 + b_f <= log(f / (1 - f)).  With v = 1
+the second line is the larger one.  The published set bounds the four sums one by one, with one f:
 w_i, w_o <= rate - f, w_g <= (rate - f) / 4, w_f <= (rate - f) (1 - f), and takes |b_f| for b_f.
 """
 
@@ -25,10 +25,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
+import numpy.typing as npt
 
+from theory.activations import SIGMOID, TANH
 from theory.certificates import Contraction, Evidence
 from theory.domain import Domain
 from theory.intervals import activation_image
@@ -36,9 +38,11 @@ from theory.maps.base import Map
 from theory.norms import Linf, WeightedLinf
 from theory.projections.base import Projection, Request, answer, settle
 from theory.projections.repair import half_space_distance, length_upper
-from theory.activations import SIGMOID, TANH
-from theory.rounding import down, gamma, up
+from theory.rounding import gamma, up
 from theory.typing import Array
+
+if TYPE_CHECKING:
+    from theory.projections.oracle import Solved
 
 #: Grid of forget bounds, as fractions of the rate, before the search refines the best.
 _GRID = (0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.88, 0.94, 0.98)
@@ -52,6 +56,9 @@ _ROUNDS = 6
 #: Cells of forget bounds that a lower bound of the distance may look at.
 _CELLS = 40
 
+#: An array of integers.
+Integers = npt.NDArray[np.int64]
+
 _GOLDEN = 0.5 * (math.sqrt(5.0) - 1.0)
 
 
@@ -60,7 +67,7 @@ _GOLDEN = 0.5 * (math.sqrt(5.0) - 1.0)
 class RowLimits:
     """Inequalities sum_j factors[i, k, g(j)] v[k, j] |y_ij| <= limits[i, k] on the rows i."""
 
-    starts: Array  # first column of each group, and the number of columns, (G + 1,), integers
+    starts: Integers  # first column of each group, and the number of columns, (G + 1,)
     factors: Array  # (m, K, G)
     v: Array  # (K, n)
     limits: Array  # (m, K); inf for none
@@ -154,9 +161,7 @@ def _sigmoid_up(a: Array) -> Array:
     return np.minimum(activation_image(SIGMOID, a, a)[1], 1.0)
 
 
-def certify(
-    recurrent: Map, input_bound: float, weights: Array | None = None
-) -> Contraction | None:
+def certify(recurrent: Map, input_bound: float, weights: Array | None = None) -> Contraction | None:
     """Return the contraction of an LSTM or GRU in a maximum norm, by its gates' bounds.
 
     Parameters
@@ -252,7 +257,7 @@ def _log_odds(f: Array | float) -> Array:
     return np.asarray(value - 2.0**-46 * (1.0 + np.abs(value)))
 
 
-def _lstm_rows(cell: object) -> tuple[Array, Array]:
+def _lstm_rows(cell: object) -> tuple[Array, Integers]:
     """Return the rows [W_i, W_f, W_g, W_o, U_f, b_f] of the units, and where the groups start."""
     from theory.maps.lstm import LSTM
 
@@ -355,7 +360,8 @@ def unit_limits(
     factors = np.zeros((n, 3, 6))
     share = 0.25 / (1.0 - forget)
     for k, scale in ((0, v_c), (1, v_h)):
-        factors[:, k, 0], factors[:, k, 1], factors[:, k, 2] = 0.25 / scale, share / scale, 1 / scale
+        for g, a in ((0, 0.25), (1, share), (2, 1.0)):
+            factors[:, k, g] = a / scale
     factors[:, 1, 3] = 0.25 / v_h
     factors[:, 2, 1], factors[:, 2, 4], factors[:, 2, 5] = 1.0, input_bound, 1.0
     v = np.ones((3, 4 * n + m + 1))
@@ -507,7 +513,7 @@ def _published(cell: Map, request: Request) -> Projection:
     )
 
 
-def _solve_rows(X: Array, where: RowLimits) -> oracle.Solved:  # type: ignore[name-defined]  # noqa: F821
+def _solve_rows(X: Array, where: RowLimits) -> Solved:
     from theory.projections import oracle
 
     groups = np.repeat(np.arange(len(where.signed)), np.diff(where.starts))
@@ -580,7 +586,7 @@ def _per_unit(cell: Map, request: Request) -> Projection:
             return answer(cell, {}, certificate=member, lower=0.0, method="member")
     best: tuple[float, Array, Array, Array] | None = None  # distance, rows, forget, weights
     rounds = 0
-    candidates = [weights, np.append(np.full(n, 0.8), np.ones(n)), np.append(np.full(n, 0.6), np.ones(n))]
+    candidates = [np.append(np.full(n, a), np.ones(n)) for a in (1.0, 0.8, 0.6)]
     if original is not None:
         candidates.append(original)
     for v in candidates:
@@ -629,7 +635,8 @@ def _per_unit(cell: Map, request: Request) -> Projection:
         raise _failed(request)
     (W, U, b), certificate, margin = done
     # whatever the weights, the radius of the comparison matrix is at least every forget bound
-    cap = unit_limits(n, m, rate, np.full(n, min(rate * (1 + 2.0**-40), 1 - 2.0**-50)), bound, weights)
+    largest = np.full(n, min(rate * (1 + 2.0**-40), 1 - 2.0**-50))
+    cap = unit_limits(n, m, rate, largest, bound, weights)
     limits = cap.limits.copy()
     limits[:, :2] = np.inf
     limits[:, 2] += 2.0**-40
@@ -805,8 +812,8 @@ def gru(recurrent: Map, request: Request) -> Projection:
         ),
         key=value,
     )
-    options = {"xatol": 1e-3, "fatol": 1e-5, "maxfev": 160}
-    found = minimize(value, start, method="Nelder-Mead", options=options)
+    options: Any = {"xatol": 1e-3, "fatol": 1e-5, "maxfev": 160}
+    found = minimize(value, np.asarray(start), method="Nelder-Mead", options=options)
     chosen = bounds(np.asarray(found.x if found.fun <= value(start) else start))
     method, note, solved = "soft thresholds of rows", "", None
     if request.method == "cvxpy":
@@ -828,7 +835,8 @@ def gru(recurrent: Map, request: Request) -> Projection:
         raise _failed(request)
     arrays, certificate, margin = done
     # z <= rate is needed whatever the other bounds
-    cap = gru_limits(recurrent, rate, bound, min(rate * (1 + 2.0**-40), 1 - 2.0**-50), 0.5, 1.0, 0.5)
+    largest = min(rate * (1 + 2.0**-40), 1 - 2.0**-50)
+    cap = gru_limits(recurrent, rate, bound, largest, 0.5, 1.0, 0.5)
     limits = np.full_like(cap.limits, np.inf)
     limits[:, 1] = cap.limits[:, 1] + 2.0**-40
     cap = RowLimits(
@@ -844,8 +852,11 @@ def gru(recurrent: Map, request: Request) -> Projection:
         method=f"cvxpy ({solved.solver})" if solved is not None else method,
         iterations=int(found.nfev),
         residuals={
-            "margin": margin, "update": z, "reset": r, "reset weights": reset,
+            "margin": margin,
+            "update": z,
+            "reset": r,
+            "reset weights": reset,
             "candidate": candidate,
-        },  # fmt: skip
+        },
         note=note or "the set is not convex: a nearer member may exist",
     )

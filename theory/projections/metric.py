@@ -91,9 +91,7 @@ def gram_set(P: Array, radius: float) -> MetricSet:
     )  # fmt: skip
 
 
-def incremental_set(
-    P: Array, q: Array, slopes: tuple[float, float], radius: float
-) -> MetricSet:
+def incremental_set(P: Array, q: Array, slopes: tuple[float, float], radius: float) -> MetricSet:
     """Return the matrices that satisfy the incremental matrix inequality for P, q at a rate.
 
     Raises
@@ -276,10 +274,10 @@ def _half_space(W: Array, where: MetricSet, A: Array, B: Array, achieved: float)
     a = where.left @ (A / where.high[:, None])
     b = where.right @ (B / where.low[:, None])
     N, size = np.zeros_like(W), np.zeros_like(W)
-    quadratic = np.zeros(a.shape[1])
+    quadratic: Array = np.zeros(a.shape[1])
     slack = gamma(6 * n + 16)
     for term in where.terms:
-        a_t = np.linalg.solve(term.M, term.F @ a)
+        a_t = np.asarray(np.linalg.solve(term.M, term.F @ a), dtype=np.float64)
         N += (term.F.T @ a_t) @ b.T
         size += (np.abs(term.F.T) @ np.abs(a_t)) @ np.abs(b).T
         quadratic += _forms_upper(term.M, a_t, slack)

@@ -111,9 +111,7 @@ def metric(W: Array, where: MetricSet) -> Solved:
     return solve((W,), lambda cp, x: [cp.sigma_max(L @ x[0] @ R) <= where.radius])
 
 
-def rows(
-    X: Array, factors: Array, groups: Array, v: Array, limits: Array, signed: Array
-) -> Solved:
+def rows(X: Array, factors: Array, groups: Any, v: Array, limits: Array, signed: Any) -> Solved:
     """Return the nearest rows with sum_j factors[i, k, groups_j] v_kj |y_ij| <= limits[i, k].
 
     Entries of columns marked in `signed` enter without their modulus.

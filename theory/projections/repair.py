@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from theory.rounding import UNIT, down, gamma, up
 from theory.typing import Array
+
+T = TypeVar("T")
 
 #: Unit roundoff of single precision.
 SINGLE_UNIT = 2.0**-24
@@ -43,8 +45,8 @@ def least_margin(n: int, unit: float) -> float:
 
 
 def inside(
-    point: Callable[[float], Array], accept: Callable[[Array], bool], margin: float
-) -> tuple[Array, float] | None:
+    point: Callable[[float], T], accept: Callable[[T], bool], margin: float
+) -> tuple[T, float] | None:
     """Return the first accepted point and its margin; None if none is, up to a half.
 
     Parameters
