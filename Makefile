@@ -39,7 +39,8 @@ boundscheck: $(VENV)/.test
 	  $(BIN)/python -m pytest -n $(JOBS) $(KERNEL_TESTS)
 
 KERNEL_TESTS := tests/test_kernels.py tests/maps tests/test_measure.py tests/test_truncation.py \
-  tests/projections/test_balls.py tests/projections/test_gated.py tests/projections/test_schur.py
+  tests/projections/test_balls.py tests/projections/test_gated.py tests/projections/test_schur.py \
+  tests/test_measured_rates.py
 
 ## lint, types, proofs: style, strict types, and the algebra of every theorem
 lint: $(VENV)/.dev
@@ -56,12 +57,15 @@ proofs: $(VENV)/.dev
 examples: $(VENV)/.examples
 	$(BIN)/python examples/chorales.py --count 3 --out $(BUILD)/examples/chorales.npz
 	$(BIN)/python examples/fig_truncation_gap.py --size small --out $(BUILD)/examples
+	$(BIN)/python examples/fig_trained_memory.py --size small --out $(BUILD)/examples
 
 ## bench: speed and memory; prints ratios, never fails
 bench: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/bench_simulation.py
 	$(BIN)/python tests/benchmarks/bench_gaps.py
 	$(BIN)/python tests/benchmarks/bench_projections.py
+	$(BIN)/python tests/benchmarks/bench_rates.py
+	$(BIN)/python tests/benchmarks/bench_gated.py
 
 ## bench-torch: the same with PyTorch as the competitor
 bench-torch: $(VENV)/.torch bench

@@ -32,6 +32,16 @@ def test_first_program_runs_and_its_comments_are_true(capsys):
     assert isinstance(names["k"], int)
 
 
+def test_programs_of_the_first_chapters_run_one_after_the_other(capsys):
+    programs = re.findall(r"```python\n(.*?)```", README.split("## Your own map")[0], re.DOTALL)
+    names: dict[str, object] = {}
+    for program in programs:
+        exec(program, names)
+    printed = capsys.readouterr().out
+    assert "\n(500, 80)\n" in printed
+    assert len(programs) >= 2
+
+
 def test_own_map_program_runs():
     import numpy as np
 
@@ -45,6 +55,22 @@ def test_own_map_program_runs():
     }
     exec(program.group(1), names)
     names["test_my_cell"]()
+
+
+def test_interop_and_memory_programs_run(capsys):
+    names: dict[str, object] = {}
+    for heading in ("Weights from other programs", r"remember on your own sequences\?"):
+        program = re.search(heading + r"\n\n```python\n(.*?)```", README, re.DOTALL)
+        assert program is not None
+        exec(program.group(1), names)
+    cell, answer, rates = capsys.readouterr().out.splitlines()
+    assert cell == "LSTM(units=8, m=3)"
+    assert re.fullmatch(
+        r"k = \d+: the error at some time of a sequence exceeds 0.01 with probability at most 0.01 "
+        r"\(confidence 0.99, 600 sequences, at most 0 exceedances; measured, not certified\)",
+        answer,
+    )
+    assert rates.startswith("measured, not certified: rate of a step over 5 steps")
 
 
 def test_commands_exist():

@@ -19,6 +19,7 @@ Importing this package loads neither numba, cvxpy, sympy nor hypothesis.
 
 from importlib.metadata import PackageNotFoundError, version
 
+from theory import interop
 from theory.activations import Activation, activation, leaky_relu
 from theory.certificate_file import load_certificate, recheck, save_certificate
 from theory.certificates import Contraction, Evidence
@@ -43,6 +44,8 @@ from theory.maps import (
     VanillaRNN,
 )
 from theory.measure import Experiment, Run, experiment, truncation_gap_table, truncation_gaps
+from theory.measured_rates import MeasuredRates, local_rates
+from theory.memory import EffectiveMemory, effective_memory
 from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
 from theory.projections import Projection, project
 from theory.theorem import Kind, Theorem
@@ -90,6 +93,7 @@ __all__ = [
     "DivergedError",
     "Domain",
     "EchoStateNetwork",
+    "EffectiveMemory",
     "Evidence",
     "Experiment",
     "Kind",
@@ -97,6 +101,7 @@ __all__ = [
     "LinearMap",
     "Linf",
     "Map",
+    "MeasuredRates",
     "MinGRU",
     "MissingExtraError",
     "Norm",
@@ -119,14 +124,17 @@ __all__ = [
     "contractive_of_matrix_norm",
     "contractive_of_perron_weights",
     "drive",
+    "effective_memory",
     "experiment",
     "hidden_state",
     "initial_state",
     "input_sequence",
+    "interop",
     "invariant_domain",
     "judge_contraction",
     "leaky_relu",
     "load_certificate",
+    "local_rates",
     "nearest_point_distance",
     "nearest_point_gap",
     "norm_change",

@@ -25,7 +25,13 @@ from theory.intervals import (
     times_up,
 )
 from theory.norms import L1, L2, Linf, Norm, over
-from theory.rounding import TINY, Rounded, gamma, product_up, up
+from theory.rounding import (
+    TINY,
+    Rounded,
+    gamma,
+    product_up,
+    up,
+)
 from theory.typing import Array
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from theory.activations import SIGMOID, TANH
 from theory.errors import as_matrix, as_vector
-from theory.maps.base import InputReach, read_only, simulate_by_steps
+from theory.maps.base import InputReach, read_only
 from theory.maps.gates import GatedMap, finite_terms, gate_rows, largest, stacked
 from theory.rounding import Rounded
 from theory.typing import Array
@@ -145,7 +145,10 @@ class GRU(GatedMap):
     def step(self, h: Array, x: Array) -> Array:
         """Return (1 - z) n + z h."""
         self._check_widths(h, x)
-        return self.advance(h, x @ self._U.T + self._b)
+        _, z, candidate, _ = self._parts(h, x @ self._U.T + self._b)
+        update = SIGMOID(z)
+        result: Array = (1.0 - update) * TANH(candidate) + update * h
+        return result
 
     def input_terms(self, X: Array) -> Array:
         """Return U x + b for every input, (..., 3 n)."""
@@ -165,9 +168,10 @@ class GRU(GatedMap):
 
     def advance(self, h: Array, terms: Array, out: Array | None = None) -> Array:
         """Return ``step(h, x)`` from ``terms = input_terms(x)``."""
-        _, z, candidate, _ = self._parts(h, terms)
-        update = SIGMOID(z)
-        return np.add((1.0 - update) * TANH(candidate), update * h, out=out)
+        from theory.kernels.gated import advance_gru
+
+        after = self._variant == "reset_after"
+        return advance_gru(self._W, self._b_candidate, h, terms, out, reset_after=after)
 
     def jacobian_state(self, h: Array, x: Array) -> Array:
         """Return dh+ / dh, (..., n, n)."""
@@ -221,7 +225,10 @@ class GRU(GatedMap):
         return np.nextafter(rest * largest(TANH, a), np.inf)
 
     def _run(self, X: Array, h0: Array) -> Array:
-        return simulate_by_steps(self, X, h0)
+        from theory.kernels.gated import run_gru
+
+        after = self._variant == "reset_after"
+        return run_gru(self._W, self._b_candidate, self.input_terms, X, h0, reset_after=after)
 
     def __repr__(self) -> str:
         return f"GRU(n={self.units}, m={self.input_dim}, variant={self._variant!r})"

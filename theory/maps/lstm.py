@@ -12,7 +12,7 @@ import numpy as np
 
 from theory.activations import SIGMOID, TANH
 from theory.errors import as_matrix
-from theory.maps.base import InputReach, read_only, simulate_by_steps
+from theory.maps.base import InputReach, read_only
 from theory.maps.gates import GatedMap, finite_terms, gate_rows, largest, stacked
 from theory.rounding import Rounded
 from theory.typing import Array
@@ -164,14 +164,9 @@ class LSTM(GatedMap):
 
     def advance(self, h: Array, terms: Array, out: Array | None = None) -> Array:
         """Return ``step(h, x)`` from ``terms = input_terms(x)``."""
-        n = self.units
-        a = h[..., n:] @ self._W.T + terms
-        i, f, g, o = np.split(a, 4, axis=-1)
-        result = np.empty((*a.shape[:-1], 2 * n)) if out is None else out
-        c = SIGMOID(f) * h[..., :n] + SIGMOID(i) * TANH(g)
-        result[..., :n] = c
-        result[..., n:] = SIGMOID(o) * TANH(c)
-        return result
+        from theory.kernels.gated import advance_lstm
+
+        return advance_lstm(self._W, h, terms, out)
 
     def rounded_step(self, h: Rounded, x: Rounded) -> Rounded:
         """Return size and rounding error of a step, propagated through the gates one by one."""
@@ -193,7 +188,9 @@ class LSTM(GatedMap):
         return np.append(c, np.nextafter(o * largest(TANH, c), np.inf))
 
     def _run(self, X: Array, h0: Array) -> Array:
-        return simulate_by_steps(self, X, h0)
+        from theory.kernels.gated import run_lstm
+
+        return run_lstm(self._W, self.input_terms, X, h0)
 
     def __repr__(self) -> str:
         return f"LSTM(units={self.units}, m={self.input_dim})"
