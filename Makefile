@@ -39,6 +39,7 @@ boundscheck: $(VENV)/.test
 	  $(BIN)/python -m pytest -n $(JOBS) $(KERNEL_TESTS)
 
 KERNEL_TESTS := tests/test_kernels.py tests/maps tests/test_measure.py tests/test_truncation.py \
+  tests/projections/test_balls.py tests/projections/test_gated.py tests/projections/test_schur.py \
   tests/test_measured_rates.py
 
 ## lint, types, proofs: style, strict types, and the algebra of every theorem
@@ -62,6 +63,7 @@ examples: $(VENV)/.examples
 bench: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/bench_simulation.py
 	$(BIN)/python tests/benchmarks/bench_gaps.py
+	$(BIN)/python tests/benchmarks/bench_projections.py
 	$(BIN)/python tests/benchmarks/bench_rates.py
 	$(BIN)/python tests/benchmarks/bench_gated.py
 	$(ONE) $(BIN)/python tests/benchmarks/bench_certificates.py

@@ -51,6 +51,7 @@ from theory.measure import Experiment, Run, experiment, truncation_gap_table, tr
 from theory.measured_rates import MeasuredRates, local_rates
 from theory.memory import EffectiveMemory, effective_memory
 from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
+from theory.projections import Projection, project
 from theory.reach import ReachTube, reach_tube
 from theory.tails import kernel_tail, window_decay
 from theory.theorem import Kind, Theorem
@@ -70,6 +71,8 @@ from theory.theorems import (
     hidden_state,
     initial_state,
     input_sequence,
+    nearest_point_distance,
+    nearest_point_gap,
     norm_change,
     output_gap,
     state_gap,
@@ -117,6 +120,7 @@ __all__ = [
     "MissingExtraError",
     "Norm",
     "Outcome",
+    "Projection",
     "ReachTube",
     "Run",
     "SelectiveSSM",
@@ -157,8 +161,11 @@ __all__ = [
     "leaky_relu",
     "load_certificate",
     "local_rates",
+    "nearest_point_distance",
+    "nearest_point_gap",
     "norm_change",
     "output_gap",
+    "project",
     "rate_lower",
     "reach_tube",
     "recheck",

@@ -39,6 +39,11 @@ from theory.theorems.drive import DRIVE, drive
 from theory.theorems.hidden_state import HIDDEN_STATE, hidden_state
 from theory.theorems.initial_state import INITIAL_STATE, initial_state
 from theory.theorems.input_sequence import INPUT_SEQUENCE, input_sequence
+from theory.theorems.nearest_point_distance import (
+    NEAREST_POINT_DISTANCE,
+    nearest_point_distance,
+)
+from theory.theorems.nearest_point_gap import NEAREST_POINT_GAP, nearest_point_gap
 from theory.theorems.norm_change import NORM_CHANGE, norm_change
 from theory.theorems.output_gap import OUTPUT_GAP, output_gap
 from theory.theorems.state_gap import STATE_GAP, state_gap
@@ -49,7 +54,8 @@ from theory.theorems.state_gap_iterate import STATE_GAP_ITERATE, state_gap_itera
 from theory.theorems.state_gap_observed import STATE_GAP_OBSERVED, state_gap_observed
 from theory.theorems.window_error import WINDOW_ERROR, window_error
 
-#: All theorems, in reading order: criteria, sizes, sensitivities, gaps, context, converse, norms.
+#: All theorems, in reading order: criteria, sizes, sensitivities, gaps, context, converse, norms,
+#: projections.
 THEOREMS: tuple[Theorem, ...] = (
     CONTRACTIVE_OF_MATRIX_NORM,
     CONTRACTIVE_OF_PERRON_WEIGHTS,
@@ -74,6 +80,8 @@ THEOREMS: tuple[Theorem, ...] = (
     CONTEXT_LENGTH,
     WINDOW_ERROR,
     NORM_CHANGE,
+    NEAREST_POINT_GAP,
+    NEAREST_POINT_DISTANCE,
 )
 
 __all__ = [
@@ -92,6 +100,8 @@ __all__ = [
     "hidden_state",
     "initial_state",
     "input_sequence",
+    "nearest_point_distance",
+    "nearest_point_gap",
     "norm_change",
     "output_gap",
     "state_gap",
