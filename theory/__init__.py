@@ -24,7 +24,9 @@ from theory.certificate_file import load_certificate, recheck, save_certificate
 from theory.certificates import Contraction, Evidence
 from theory.certify import contraction, contractions
 from theory.context import required_context, smallest_error
+from theory.domain import Domain
 from theory.errors import DivergedError, MissingExtraError
+from theory.invariance import invariant_domain
 from theory.lower import judge_contraction, rate_lower, refute
 from theory.maps import CallableMap, LinearMap, Map, VanillaRNN
 from theory.measure import Experiment, Run, experiment, truncation_gap_table, truncation_gaps
@@ -65,6 +67,7 @@ __all__ = [
     "CallableMap",
     "Contraction",
     "DivergedError",
+    "Domain",
     "Evidence",
     "Experiment",
     "Kind",
@@ -95,6 +98,7 @@ __all__ = [
     "hidden_state",
     "initial_state",
     "input_sequence",
+    "invariant_domain",
     "judge_contraction",
     "leaky_relu",
     "load_certificate",

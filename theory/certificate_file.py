@@ -100,6 +100,8 @@ def certificate_to_dict(recurrent: Map, c: Contraction) -> dict[str, Any]:
             "looks for one"
         )
     form = recurrent.affine()
+    if c.domain is not None:
+        raise ValueError(f"the contraction holds on {c.domain} only; such a one cannot be stored")
     if form is None or c.iterate != 1:
         raise ValueError(
             f"received a contraction of {c.iterate} step(s) of {recurrent!r}; only one-step "

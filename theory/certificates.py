@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, final
 
+from theory.domain import Domain
 from theory.errors import check_count, check_rate
 from theory.norms import L2, Norm
 
@@ -35,6 +36,9 @@ class Evidence:
 class Contraction:
     r"""The statement ||step^r(h) - step^r(g)|| <= lam ||h - g||, same inputs on both sides.
 
+    It is made of all states h, g and all inputs, or of those of a domain whose box of states is
+    forward invariant: bounds that rest on it then hold for starts and inputs in the domain.
+
     It cannot exist with lam >= 1, so whatever asks for this type need not check again.
 
     Examples
@@ -47,18 +51,42 @@ class Contraction:
     norm: Norm  # the norm in which it holds
     iterate: int = 1  # r, the number of steps after which it holds
     evidence: Evidence = field(default_factory=lambda: Evidence(kind="assumed", method="by hand"))
+    domain: Domain | None = None  # where it holds; None: everywhere
 
     def __post_init__(self) -> None:
         check_rate(self.lam)
         check_count(at_least=1, iterate=self.iterate)
         if not isinstance(self.norm, Norm):
             raise ValueError(f"norm={self.norm!r}, needed a norm such as theory.L2()")
+        if self.domain is not None:
+            if not isinstance(self.domain, Domain):
+                raise ValueError(f"domain={self.domain!r}, needed a theory.Domain or None")
+            self.norm.check_dim(self.domain.state_dim)
         object.__setattr__(self, "lam", float(self.lam))
 
     @classmethod
-    def assumed(cls, lam: float, norm: Norm | None = None, *, iterate: int = 1) -> Contraction:
+    def assumed(
+        cls,
+        lam: float,
+        norm: Norm | None = None,
+        *,
+        iterate: int = 1,
+        domain: Domain | None = None,
+    ) -> Contraction:
         """Return a contraction that nobody has proved; every report repeats the word assumed."""
-        return cls(lam=lam, norm=L2() if norm is None else norm, iterate=iterate)
+        return cls(lam=lam, norm=L2() if norm is None else norm, iterate=iterate, domain=domain)
+
+    def holds_for(self, states: Any, inputs: Any) -> bool:
+        """Return whether all these states (..., n) and inputs (..., m) lie where it holds."""
+        return self.domain is None or (
+            self.domain.contains_states(states) and self.domain.contains_inputs(inputs)
+        )
+
+    def shares_domain(self, other: Contraction) -> bool:
+        """Return whether another contraction holds on the same domain."""
+        if self.domain is None:
+            return other.domain is None
+        return self.domain.same_as(other.domain)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready description; the factor as a hexadecimal float, hence exact."""
@@ -67,6 +95,7 @@ class Contraction:
             "lam": self.lam.hex(),
             "norm": self.norm.to_dict(),
             "iterate": self.iterate,
+            **({} if self.domain is None else {"domain": self.domain.to_dict()}),
             "evidence": {
                 "kind": self.evidence.kind,
                 "method": self.evidence.method,
@@ -78,7 +107,9 @@ class Contraction:
     def __repr__(self) -> str:
         return (
             f"Contraction(lam={self.lam!r}, norm={self.norm}, iterate={self.iterate}, "
-            f"evidence={self.evidence})"
+            f"evidence={self.evidence}"
+            + ("" if self.domain is None else f", domain={self.domain}")
+            + ")"
         )
 
 

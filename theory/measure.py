@@ -15,6 +15,7 @@ from typing import Any, final
 import numpy as np
 
 from theory.certificates import Contraction
+from theory.domain import Domain
 from theory.errors import DivergedError, as_sequences, as_states, as_vector, check_count
 from theory.maps.base import Map
 from theory.norms import L2, Linf, Norm, WeightedL2, WeightedLinf, over
@@ -435,9 +436,11 @@ class Run:
     @cached_property
     def step_ratios(self) -> tuple[Array, Array]:
         """Return ||step(g, x) - step(h, x)|| / ||g - h|| on adversarial pairs, and the budgets."""
-        return self._step_ratios_of(self.map, self.norm)
+        return self._step_ratios_of(self.map, self.norm, self.of.contraction.domain)
 
-    def _step_ratios_of(self, recurrent: Map, norm: Norm) -> tuple[Array, Array]:
+    def _step_ratios_of(
+        self, recurrent: Map, norm: Norm, domain: Domain | None
+    ) -> tuple[Array, Array]:
         form = recurrent.affine()
         matrix = (
             recurrent.jacobian_state(self.of.start, self._some_input) if form is None else form.W
@@ -449,6 +452,7 @@ class Run:
             self.of.inputs,
             recurrent.step,
             lambda h, x: norm.majorant(recurrent.step_error(h, x)),
+            domain,
         )
 
     @property
@@ -496,6 +500,16 @@ class Run:
         return step_ratios(self.norm, directions, self.states, self.of.inputs, step, local)
 
     @cached_property
+    def within_domain(self) -> bool:
+        """Return whether all starts and inputs lie where the contraction holds."""
+        certificate, again = self.of.contraction, self.of.partner_contraction
+        starts = np.vstack([self.of.start, self.of.restart, self.of.other_start])
+        inputs = np.vstack([self.of.inputs, self.of.other_inputs])
+        return certificate.holds_for(starts, inputs) and (
+            again is None or again.domain is None or again.holds_for(starts, inputs)
+        )
+
+    @cached_property
     def contradicted(self) -> bool:
         """Return whether the run itself refutes its contraction factor, beyond rounding."""
         ratios, budgets = self.step_ratios
@@ -517,7 +531,7 @@ class Run:
         second, certificate = self.of.partner, self.of.partner_contraction
         if second is None or certificate is None:
             return False
-        ratios, budgets = self._step_ratios_of(second, certificate.norm)
+        ratios, budgets = self._step_ratios_of(second, certificate.norm, certificate.domain)
         return bool((ratios - budgets > certificate.lam).any())
 
 
@@ -528,11 +542,13 @@ def step_ratios(
     inputs: Array,
     step: Callable[[Array, Array], Array],
     local: Callable[[Array, Array], float],
+    domain: Domain | None = None,
 ) -> tuple[Array, Array]:
     """Return the ratios by which one step stretches chosen pairs of states, with budgets.
 
     The pairs are neighbours and opposites along the given directions, around some of the given
-    states and around zero; `local` bounds the rounding of one step from sizes of h and x.
+    states and around zero, moved into the domain if there is one; `local` bounds the rounding of
+    one step from sizes of h and x.
     """
     n = states.shape[1]
     chosen = states[np.linspace(0, len(states) - 1, min(len(states), 12)).astype(int)]
@@ -544,6 +560,9 @@ def step_ratios(
     h = np.repeat(bases, len(shifts) * len(drives), axis=0)
     g = h + np.tile(np.repeat(shifts, len(drives), axis=0), (len(bases), 1))
     x = np.tile(drives, (len(bases) * len(shifts), 1))
+    if domain is not None:
+        h, g = (np.clip(state, domain.low, domain.high) for state in (h, g))
+        x = np.clip(x, domain.input_low, domain.input_high)
     before = norm.vector(g - h)
     images = step(g, x), step(h, x)
     after = norm.vector(images[0] - images[1])

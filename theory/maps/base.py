@@ -14,7 +14,16 @@ from typing import Any, final
 import numpy as np
 
 from theory.activations import Activation
+from theory.domain import Domain
 from theory.errors import DivergedError, as_array, as_sequences, as_states
+from theory.intervals import (
+    Interval,
+    activation_image,
+    affine_image,
+    slope_range,
+    sum_of,
+    times_up,
+)
 from theory.norms import L2, Norm, over
 from theory.rounding import (
     ELEMENTARY_UNITS,
@@ -95,6 +104,31 @@ class Map(ABC):
     @abstractmethod
     def _run(self, X: Array, h0: Array) -> Array:
         """Return the states (batch, T, n) of inputs (batch, T, m) from h0 (batch, n)."""
+
+    def image(self, domain: Domain) -> Interval | None:
+        """Enclose ``step(h, x)`` over a box, rounded outward: (low, high); None if unknown."""
+        del domain
+        return None
+
+    def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
+        """Return ends of a box that may be invariant under these inputs; nothing is proved."""
+        del input_low, input_high
+        return None
+
+    def comparison(self, domain: Domain | None = None) -> tuple[Array, ...] | None:
+        r"""Return non-negative matrices M, (n, n), rounded upward, that majorise one step.
+
+        For all states h, g of the domain (all states by default) under the same input of it, and
+        every i, |step(h, x) - step(g, x)|_i <= max over the matrices of (M |h - g|)_i.  None if
+        there are none or none are known.
+        """
+        del domain
+        return None
+
+    def input_comparison(self, domain: Domain | None = None) -> Array | None:
+        """Return G, (n, m), with |step(h, x) - step(h, y)| <= G |x - y| entrywise; None if none."""
+        del domain
+        return None
 
     @final
     def simulate(self, X: Any, h0: Any = None) -> Array:
@@ -282,6 +316,65 @@ class AffineMap(Map):
             return product_up(L, norm.matrix_upper(form.U, norm.companion))
         plain = product_up(L, L2().matrix_upper(form.U))
         return product_up(over(norm, L2(), form.U.shape[0]), plain)
+
+    def _preactivation_range(self, domain: Domain) -> Interval:
+        form = self.affine()
+        return sum_of(
+            affine_image(form.W, domain.low, domain.high, form.b),
+            affine_image(form.U, domain.input_low, domain.input_high),
+        )
+
+    @final
+    def slopes(self, domain: Domain | None = None) -> Interval:
+        """Enclose the slopes of each unit's activation on a domain, by default everywhere: (n,)."""
+        rho = self.affine().rho
+        if domain is None:
+            return np.full(self.state_dim, rho.slope[0]), np.full(self.state_dim, rho.slope[1])
+        return slope_range(rho, *self._preactivation_range(domain))
+
+    @final
+    def image(self, domain: Domain) -> Interval:
+        """Enclose rho over the range of the pre-activations."""
+        return activation_image(self.affine().rho, *self._preactivation_range(domain))
+
+    @final
+    def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
+        r"""Return the range of rho or, where that is not bounded, a multiple of a fixed point.
+
+        With s the least upper bound of |step(0, x)| entrywise and M = L |W|, every state obeys
+        |h+| <= s + M |h|, so the box r = (I - M)^-1 s is invariant if the radius of M is below 1.
+        """
+        form = self.affine()
+        if all(np.isfinite(form.rho.range)):
+            n = self.state_dim
+            return np.full(n, form.rho.range[0]), np.full(n, form.rho.range[1])
+        rest = Domain(
+            low=np.zeros(self.state_dim),
+            high=np.zeros(self.state_dim),
+            input_low=input_low,
+            input_high=input_high,
+        )
+        start = np.maximum(*(np.abs(end) for end in self.image(rest)))
+        M = form.rho.lipschitz * np.abs(form.W)
+        if not np.isfinite(start).all() or not np.max(np.abs(np.linalg.eigvals(M))) < 1:
+            return None
+        # widened a little, so that the outward-rounded image fits; a zero stays narrow
+        r = np.asarray(np.linalg.solve(np.eye(len(M)) - M, start * (1 + 2.0**-20) + 2.0**-500))
+        return -r, r
+
+    @final
+    def comparison(self, domain: Domain | None = None) -> tuple[Array, ...]:
+        """Return diag(s) |W|, s the largest slopes."""
+        return (times_up(self._largest_slopes(domain)[:, None], np.abs(self.affine().W)),)
+
+    @final
+    def input_comparison(self, domain: Domain | None = None) -> Array:
+        """Return diag(s) |U|, s the largest slopes."""
+        return times_up(self._largest_slopes(domain)[:, None], np.abs(self.affine().U))
+
+    def _largest_slopes(self, domain: Domain | None) -> Array:
+        largest: Array = np.maximum(*(np.abs(end) for end in self.slopes(domain)))
+        return largest
 
     @final
     def _run(self, X: Array, h0: Array) -> Array:

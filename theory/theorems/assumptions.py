@@ -25,7 +25,9 @@ def _incremental_lmi_holds(run: Run) -> bool:
 CONTRACTIVE = Assumption(
     name="contractive",
     statement="|step(h, x) - step(g, x)| <= lam * |h - g| for all states h, g and all inputs x",
-    holds=lambda run: run.of.contraction.iterate == 1 and not run.contradicted,
+    holds=lambda run: (
+        run.of.contraction.iterate == 1 and run.within_domain and not run.contradicted
+    ),
 )
 ZERO_START = Assumption(
     name="zero_start",
@@ -86,8 +88,10 @@ TWO_CONTRACTIONS = Assumption(
     holds=lambda run: (
         run.of.partner is not None
         and run.of.partner_contraction is not None
+        and run.of.contraction.shares_domain(run.of.partner_contraction)
         and run.of.partner_contraction.iterate == 1
         and run.of.contraction.iterate == 1
+        and run.within_domain
         and not run.contradicted
         and not run.partner_contradicted
     ),

@@ -48,7 +48,8 @@ def contractive_of_composition(
     Raises
     ------
     ValueError
-        If one of them is not a one-step contraction, or a norm is not one on R^dim.
+        If one of them is not a one-step contraction, a norm is not one on R^dim, or they hold on
+        different domains.
 
     Examples
     --------
@@ -60,6 +61,11 @@ def contractive_of_composition(
     check_one_step(first)
     check_one_step(second)
     check_count(at_least=1, dim=dim)
+    if not first.shares_domain(second):
+        raise ValueError(
+            f"the first contraction holds on {first.domain} and the second on {second.domain}, "
+            "needed one domain (None is everywhere): the first map's image must lie in the second's"
+        )
     there, back = over(second.norm, first.norm, dim), over(first.norm, second.norm, dim)
     lam = evaluate(formula, lam_first=first.lam, lam_second=second.lam, there=there, back=back)
     if not lam < 1:
@@ -70,7 +76,7 @@ def contractive_of_composition(
         method="composition",
         detail=f"{first.evidence} then {second.evidence}",
     )
-    return Contraction(lam=lam, norm=first.norm, evidence=evidence)
+    return Contraction(lam=lam, norm=first.norm, evidence=evidence, domain=first.domain)
 
 
 def observe(run: Run) -> Observation:

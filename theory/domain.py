@@ -1,0 +1,137 @@
+r"""Where a statement holds: a box of states under a box of inputs.
+
+Main names: `Domain`, `domain_from_dict`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from theory.errors import as_vector
+from theory.typing import Array
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Domain:
+    r"""The states low <= h <= high under the inputs input_low <= x <= input_high.
+
+    The box of states contains 0, where recurrent and truncated models start.  Whether it is forward
+    invariant is decided by `theory.invariance.is_invariant`; in a `Contraction` it is.
+
+    Parameters
+    ----------
+    low, high : (n,) arrays
+        Ends of the states, finite, with low <= 0 <= high.
+    input_low, input_high : (m,) arrays
+        Ends of the inputs, -inf and inf allowed.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, an end is NaN, ends are in the wrong order, or 0 is outside.
+
+    Examples
+    --------
+    >>> box = Domain(low=[-1.0], high=[1.0], input_low=[0.0], input_high=[2.0])
+    >>> box.contains_states([[0.5], [-1.0]]), box.contains_inputs([[3.0]])
+    (True, False)
+    """
+
+    low: Array  # (n,)
+    high: Array  # (n,)
+    input_low: Array  # (m,)
+    input_high: Array  # (m,)
+
+    def __post_init__(self) -> None:
+        low, high = as_vector("low", self.low), as_vector("high", self.high)
+        if low.shape != high.shape:
+            raise ValueError(f"low has {len(low)} and high {len(high)} entries, needed as many")
+        if bool(np.any(low > 0)) or bool(np.any(high < 0)):
+            i = int(np.argmax((low > 0) | (high < 0)))
+            raise ValueError(
+                f"the interval of state {i} is [{low[i]:.17g}, {high[i]:.17g}], needed one that "
+                "holds 0, where the truncated model starts"
+            )
+        ends = []
+        for name in ("input_low", "input_high"):
+            end = np.array(getattr(self, name), dtype=np.float64)
+            if end.ndim != 1 or bool(np.isnan(end).any()):
+                raise ValueError(f"{name}={getattr(self, name)!r}, needed a vector without NaN")
+            end.flags.writeable = False
+            ends.append(end)
+        if ends[0].shape != ends[1].shape or not bool(np.all(ends[0] <= ends[1])):
+            raise ValueError(
+                f"input_low={ends[0]!r} and input_high={ends[1]!r}, needed ends of one length in "
+                "order"
+            )
+        for name, value in zip(
+            ("low", "high", "input_low", "input_high"), (low, high, *ends), strict=True
+        ):
+            object.__setattr__(self, name, value)
+
+    @property
+    def state_dim(self) -> int:
+        """Return n."""
+        return int(self.low.shape[0])
+
+    @property
+    def input_dim(self) -> int:
+        """Return m."""
+        return int(self.input_low.shape[0])
+
+    @property
+    def reach(self) -> Array:
+        """Return the largest magnitude of each state, (n,)."""
+        largest: Array = np.maximum(-self.low, self.high)
+        return largest
+
+    def contains_states(self, H: Any) -> bool:
+        """Return whether all states (..., n) lie in the box."""
+        states = np.asarray(H, dtype=np.float64)
+        return bool(np.all((self.low <= states) & (states <= self.high)))
+
+    def contains_inputs(self, X: Any) -> bool:
+        """Return whether all inputs (..., m) lie in their box."""
+        inputs = np.asarray(X, dtype=np.float64)
+        return bool(np.all((self.input_low <= inputs) & (inputs <= self.input_high)))
+
+    def same_as(self, other: Domain | None) -> bool:
+        """Return whether the other is the same pair of boxes."""
+        return other is not None and self.to_dict() == other.to_dict()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready description with hexadecimal floats, hence exact."""
+        return {
+            name: [float(x).hex() for x in getattr(self, name)]
+            for name in ("low", "high", "input_low", "input_high")
+        }
+
+    def __str__(self) -> str:
+        largest = float(np.max(self.reach, initial=0.0))
+        inputs = np.maximum(np.abs(self.input_low), np.abs(self.input_high))
+        bound = float(np.max(inputs, initial=0.0))
+        of_inputs = "all inputs" if math.isinf(bound) else f"|x| <= {bound:.4g}"
+        return f"|h| <= {largest:.4g}, {of_inputs}"
+
+
+def domain_from_dict(data: dict[str, Any]) -> Domain:
+    """Read back what `Domain.to_dict` returned.
+
+    Raises
+    ------
+    ValueError
+        If a field is missing or not of its kind.
+    """
+    try:
+        ends = {
+            name: [float.fromhex(x) for x in data[name]]
+            for name in ("low", "high", "input_low", "input_high")
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"not a domain: {type(error).__name__} at {error}") from None
+    return Domain(**{name: np.array(end) for name, end in ends.items()})

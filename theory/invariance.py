@@ -1,0 +1,112 @@
+r"""Boxes of states that a map never leaves.
+
+Main names: `invariant_domain`, `is_invariant`.
+
+A box B is forward invariant under the inputs in question if the enclosure of step(B, inputs) lies
+in B.  Then so is the hull of 0 and that enclosure: it lies in B, so its image lies in the image of
+B.  Shrinking by this rule never loses invariance, but the enclosure of a smaller box may round to a
+larger end, so each box is checked again and the last one that passes is returned.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory.domain import Domain
+from theory.maps.base import Map
+from theory.typing import Array
+
+#: Shrinking ends when no width has lost this part of itself in one step.
+_SETTLED = 2.0**-10
+
+#: Steps of shrinking at the most; each costs about one step of the map on 2 n states.
+_STEPS = 50
+
+
+def is_invariant(recurrent: Map, domain: Domain) -> bool:
+    """Return whether it is proved that the map leaves no state of the domain's box.
+
+    The proof is an outward-rounded enclosure of the image; False is not a proof of the contrary.
+    """
+    image = recurrent.image(domain)
+    if image is None:
+        return False
+    low, high = image
+    return bool(np.all(domain.low <= low) and np.all(high <= domain.high))
+
+
+def invariant_domain(
+    recurrent: Map, *, input_bound: float | None = None, inputs: Any = None
+) -> Domain | None:
+    r"""Return a box of states that contains 0 and that the map never leaves.
+
+    Parameters
+    ----------
+    recurrent : Map
+    input_bound : float, optional
+        The inputs are |x_i| <= input_bound for every i (which a bound of any of the norms implies);
+        all inputs if neither is given.
+    inputs : (..., m) array, optional
+        The inputs are those of the smallest box that holds these.
+
+    Returns
+    -------
+    Domain or None
+        Proved invariant; None if no bounded box is found or the map has no enclosure.
+
+    Raises
+    ------
+    ValueError
+        If both are given, the bound is negative, or the inputs have another width.
+
+    Examples
+    --------
+    >>> from theory import VanillaRNN
+    >>> box = invariant_domain(VanillaRNN([[0.5]], [[1.0]]), input_bound=0.1)
+    >>> bool(0.16 < box.high[0] < 0.2)
+    True
+    """
+    low, high = _input_box(recurrent.input_dim, input_bound, inputs)
+    first = recurrent.candidate_box(low, high)
+    if first is None or not all(np.isfinite(end).all() for end in first):
+        return None
+    domain = _box(first, low, high)
+    if not is_invariant(recurrent, domain):
+        return None
+    for _ in range(_STEPS):
+        image = recurrent.image(domain)
+        assert image is not None
+        smaller = _box(image, low, high)
+        before, after = domain.high - domain.low, smaller.high - smaller.low
+        if bool(np.all(after >= before * (1 - _SETTLED))) or not is_invariant(recurrent, smaller):
+            break
+        domain = smaller
+    return domain
+
+
+def _box(ends: tuple[Array, Array], low: Array, high: Array) -> Domain:
+    return Domain(
+        low=np.minimum(ends[0], 0.0),
+        high=np.maximum(ends[1], 0.0),
+        input_low=low,
+        input_high=high,
+    )
+
+
+def _input_box(m: int, input_bound: float | None, inputs: Any) -> tuple[Array, Array]:
+    from theory.errors import as_array, check_nonnegative
+
+    if input_bound is not None and inputs is not None:
+        raise ValueError("received both input_bound= and inputs=, needed at most one of them")
+    if inputs is not None:
+        X = as_array("inputs", inputs)
+        if X.ndim == 0 or X.shape[-1] != m or X.size == 0:
+            raise ValueError(f"inputs has shape {X.shape}, needed (..., {m}) and at least one")
+        flat = X.reshape(-1, m)
+        return np.min(flat, axis=0), np.max(flat, axis=0)
+    if input_bound is None:
+        return np.full(m, -np.inf), np.full(m, np.inf)
+    check_nonnegative(input_bound=input_bound)
+    return np.full(m, -float(input_bound)), np.full(m, float(input_bound))
