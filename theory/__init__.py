@@ -13,6 +13,9 @@ Symbols used throughout (the only table of them):
     t, T      time, number of inputs            k       inputs that the truncated model sees
     h^k       state of the k-step counterpart   eps     allowed error of the output
     v, P      weights of a norm                 lipschitz   L_f, of the output
+    w, v      parameter vectors                 weight_gain L_w, Lipschitz constant of step in w
+    N         gradient steps                    loss_gain   L_p, Lipschitz constant of the loss
+    alpha_i   step sizes                        beta_hh ..  of the derivatives of step; beta_p, beta
 
 Importing this package loads neither numba, cvxpy, sympy nor hypothesis.
 """
@@ -23,10 +26,21 @@ from theory.activations import Activation, activation, leaky_relu
 from theory.certificate_file import load_certificate, recheck, save_certificate
 from theory.certificates import Contraction, Evidence
 from theory.certify import contraction, contractions
+from theory.constants import MapConstants, constants_lower, map_constants
 from theory.context import required_context, smallest_error
 from theory.domain import Domain
 from theory.errors import DivergedError, MissingExtraError
+from theory.gradients import (
+    Gradient,
+    TrainingData,
+    input_gradients,
+    recurrent_gradient,
+    training_data,
+    truncated_backprop_gradient,
+    truncated_gradient,
+)
 from theory.invariance import invariant_domain
+from theory.learning import Training, training_setup
 from theory.lower import judge_contraction, rate_lower, refute
 from theory.maps import CallableMap, LinearMap, Map, VanillaRNN
 from theory.measure import Experiment, Run, experiment, truncation_gap_table, truncation_gaps
@@ -39,17 +53,37 @@ from theory.theorems import (
     contractive_of_incremental_lmi,
     contractive_of_matrix_norm,
     contractive_of_perron_weights,
+    curvature_growth,
     drive,
+    gradient_gap,
+    gradient_gap_finite,
+    gradient_growth,
     hidden_state,
     initial_state,
     input_sequence,
+    loss_smoothness,
     norm_change,
     output_gap,
+    parameter_gap,
+    prediction_gap,
     state_gap,
     state_gap_any_start,
     state_gap_finite,
     state_gap_observed,
+    training_context,
+    truncated_backprop_bias,
+    vanishing_gradient,
+    weight_gap,
     window_error,
+)
+from theory.training import (
+    Descent,
+    Divergence,
+    Twins,
+    prediction_gaps,
+    projected_gradient_descent,
+    step_sizes,
+    train_twins,
 )
 from theory.truncation import LinearHead, TruncatedModel, truncate
 from theory.verdict import Outcome, Verdict, verify
@@ -66,26 +100,34 @@ __all__ = [
     "Activation",
     "CallableMap",
     "Contraction",
+    "Descent",
     "DivergedError",
+    "Divergence",
     "Domain",
     "Evidence",
     "Experiment",
+    "Gradient",
     "Kind",
     "LinearHead",
     "LinearMap",
     "Linf",
     "Map",
+    "MapConstants",
     "MissingExtraError",
     "Norm",
     "Outcome",
     "Run",
     "Theorem",
+    "Training",
+    "TrainingData",
     "TruncatedModel",
+    "Twins",
     "VanillaRNN",
     "Verdict",
     "WeightedL2",
     "WeightedLinf",
     "activation",
+    "constants_lower",
     "context_length",
     "contraction",
     "contractions",
@@ -93,19 +135,31 @@ __all__ = [
     "contractive_of_incremental_lmi",
     "contractive_of_matrix_norm",
     "contractive_of_perron_weights",
+    "curvature_growth",
     "drive",
     "experiment",
+    "gradient_gap",
+    "gradient_gap_finite",
+    "gradient_growth",
     "hidden_state",
     "initial_state",
+    "input_gradients",
     "input_sequence",
     "invariant_domain",
     "judge_contraction",
     "leaky_relu",
     "load_certificate",
+    "loss_smoothness",
+    "map_constants",
     "norm_change",
     "output_gap",
+    "parameter_gap",
+    "prediction_gap",
+    "prediction_gaps",
+    "projected_gradient_descent",
     "rate_lower",
     "recheck",
+    "recurrent_gradient",
     "refute",
     "required_context",
     "save_certificate",
@@ -114,9 +168,19 @@ __all__ = [
     "state_gap_any_start",
     "state_gap_finite",
     "state_gap_observed",
+    "step_sizes",
+    "train_twins",
+    "training_context",
+    "training_data",
+    "training_setup",
     "truncate",
+    "truncated_backprop_bias",
+    "truncated_backprop_gradient",
+    "truncated_gradient",
     "truncation_gap_table",
     "truncation_gaps",
+    "vanishing_gradient",
     "verify",
+    "weight_gap",
     "window_error",
 ]

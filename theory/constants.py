@@ -5,11 +5,11 @@ Main names: `MapConstants`, `map_constants`, `constants_lower`.
 For all w, w' in the domain of parameters, all states h, h' of length at most `state_bound`, and all
 inputs of length at most `input_bound`, with the Euclidean length of parameters:
 
-    lam          |step_w(h, x) - step_w(h', x)|                <= lam |h - h'|
-    drive        |step_w(0, x)|                                <= drive
-    weight_gain  |step_w(h, x) - step_w'(h, x)|                <= weight_gain |w - w'|
-    beta_hh, beta_hw   |d_h step_w(h, x) - d_h step_w'(h', x)| <= beta_hh |h - h'| + beta_hw |w - w'|
-    beta_wh, beta_ww   |d_w step_w(h, x) - d_w step_w'(h', x)| <= beta_wh |h - h'| + beta_ww |w - w'|
+    |step_w(h, x) - step_w(h', x)|          <=  lam |h - h'|
+    |step_w(0, x)|                          <=  drive
+    |step_w(h, x) - step_w'(h, x)|          <=  weight_gain |w - w'|
+    |d_h step_w(h, x) - d_h step_w'(h', x)| <=  beta_hh |h - h'| + beta_hw |w - w'|
+    |d_w step_w(h, x) - d_w step_w'(h', x)| <=  beta_wh |h - h'| + beta_ww |w - w'|
 
 The domain of parameters is the convex hull of the maps that are given, and a ball around it.  Maps
 of the form rho(W h + U x + b) have closed forms in `L2`; gated cells are bounded in a weighted
@@ -291,7 +291,7 @@ class _Jet:
         )  # fmt: skip
 
     def through(self, value: Array, L: Array, S: float) -> _Jet:
-        """Return rho of this jet, with |rho| <= value, |rho'| <= L and |rho''| <= S on its range."""
+        """Return rho of this jet, with |rho| <= value, |rho'| <= L, |rho''| <= S."""
         return _Jet(
             v=value,
             s=L * self.s,
@@ -318,10 +318,8 @@ def _tanh_upper(a: Array) -> Array:
     return np.minimum(np.tanh(a) * _LOSS, 1.0)
 
 
-def _ball_of(
-    family: tuple[Map, ...], trained: tuple[str, ...], radius: float
-) -> Callable[[str, slice], Array]:
-    """Return a function to entrywise bounds |W_ij| of a block of rows over the hull, unblown."""
+def _entries_of(family: tuple[Map, ...]) -> Callable[[str, slice], Array]:
+    """Return a function to entrywise bounds |W_ij| of a block of rows over the hull."""
 
     def absolute(name: str, rows: slice) -> Array:
         if name not in family[0].parameters:
@@ -349,7 +347,7 @@ def _gated_constants(
     W0 = first.parameters["W"]
     n, m = W0.shape[1], first.input_dim
     gates = W0.shape[0] // n
-    absolute = _ball_of(family, trained, radius)
+    absolute = _entries_of(family)
     slack = {name: radius if name in trained else 0.0 for name in first.parameters}
     safe = 1 + gamma(8 * n + 8 * m + 800)
     v = norm.v if isinstance(norm, WeightedLinf) else np.ones(first.state_dim)
@@ -415,7 +413,7 @@ def _gated_constants(
         fresh = _sigma_upper(ai) * _tanh_upper(ag)
         rest = np.concatenate([fresh / v[:n], _sigma_upper(ao) * _tanh_upper(fresh) / vh])
     else:
-        (r, z, a), R = split(box)
+        (r, z, _), _ = split(box)
         bc = absolute("b_candidate", slice(None))
         hidden = _Jet(v=box, s=vh, w=zero, ss=zero, sw=zero, ww=zero)
         Wn, Un, bn = (absolute(name, blocks[2]) for name in ("W", "U", "b"))
@@ -474,10 +472,12 @@ def _gated_constants(
         ends = [q * vh + (1.0 - q) * (1 + 4 * UNIT) * candidate.s for q in (low, high)]
         rates = [(np.maximum(*ends) + turn) / vh]
         weights = [(high * candidate.w + update.w * (box + candidate.v)) / vh]
-        (rz, zz, az), _ = split(np.zeros(n))
-        rest = _sigma_upper(zz.v) * _tanh_upper(
-            az.v + (bc if getattr(first, "variant", "") == "reset_after" else 0.0)
-        ) / vh
+        (_, zz, az), _ = split(np.zeros(n))
+        rest = (
+            _sigma_upper(zz.v)
+            * _tanh_upper(az.v + (bc if getattr(first, "variant", "") == "reset_after" else 0.0))
+            / vh
+        )
 
     def most(arrays: list[Array]) -> float:
         return up(float(np.max(np.concatenate(arrays))) * safe)
@@ -608,5 +608,8 @@ def constants_lower(
 
 def rebuilt(model: Map, **changed: Array) -> Map:
     """Return a map of the same kind with some parameters replaced."""
-    made: Map = model.with_parameters(**changed)
-    return made
+    if hasattr(model, "with_parameters"):
+        made: Map = model.with_parameters(**changed)
+        return made
+    more = {"activation": model.activation} if hasattr(model, "activation") else {}
+    return type(model)(**{**model.parameters, **changed}, **more)

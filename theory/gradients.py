@@ -179,7 +179,7 @@ def _affine_cell(form: Affine, names: tuple[str, str, str]) -> _Cell:
     def backward(G: Array, tape: Any, rows: _Windows) -> tuple[Array, dict[str, Array]]:
         H, slope = tape
         D = np.empty_like(slope)
-        affine_adjoints(W, G, slope, rows.first, rows.cut, D)
+        affine_adjoints(W, G, slope, rows.cut, D)
         return D, {names[0]: D.reshape(-1, n).T @ H[:-1].reshape(-1, n)}
 
     def from_terms(D: Array, X: Array) -> dict[str, Array]:
@@ -371,9 +371,7 @@ class _Sweep:
                 "the gradient left the range of double precision; the model is unstable on these "
                 "inputs: scale the recurrent weights down, or shorten the sequences"
             )
-        return Gradient(
-            loss=loss, parameters=MappingProxyType(total), head=MappingProxyType(head)
-        )
+        return Gradient(loss=loss, parameters=MappingProxyType(total), head=MappingProxyType(head))
 
     def head_part(self, H: Array, g: Array) -> dict[str, Array]:
         flat, states = g.reshape(-1, g.shape[-1]), H.reshape(-1, H.shape[-1])
@@ -388,9 +386,7 @@ class _Sweep:
             rows = _Windows(
                 first=np.zeros(T, dtype=np.int64),
                 source=np.arange(T, dtype=np.int64) * B,
-                cut=np.zeros(T, dtype=bool)
-                if cut_every is None
-                else np.arange(T) % cut_every == 0,
+                cut=np.zeros(T, dtype=bool) if cut_every is None else np.arange(T) % cut_every == 0,
                 start=self.start[part],
             )
             flat = X.reshape(T * B, -1)
@@ -422,9 +418,7 @@ class _Sweep:
             loss, G, g = self.of_outputs(last, targets[self.begin :], weights[self.begin :])
             found: dict[str, Array] = {}
             if S > 0 and len(ends) > 0:
-                D, found = self.cell.backward(
-                    np.ascontiguousarray(G.reshape(1, -1, n)), tape, rows
-                )
+                D, found = self.cell.backward(np.ascontiguousarray(G.reshape(1, -1, n)), tape, rows)
                 total = np.zeros((T * B, D.shape[-1]))
                 for s in range(S):
                     used = D[s, rows.first[s] :]
@@ -432,9 +426,7 @@ class _Sweep:
                 found |= self.cell.from_terms(total, flat)
             yield loss, found, self.head_part(last, g)
 
-    def _starts(
-        self, X: Array, part: slice, ends: Ints, S: int, k: int, carried: bool
-    ) -> Array:
+    def _starts(self, X: Array, part: slice, ends: Ints, S: int, k: int, carried: bool) -> Array:
         """Return where the windows of these ends start, (ends, B, n)."""
         start = np.asarray(self.start[part])
         if not carried:

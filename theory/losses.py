@@ -135,6 +135,7 @@ class CrossEntropy(Loss):
 
     def gain(self, targets: Array, reach: float) -> float:
         """Return sqrt(2): (1 - s)**2 + the squares of numbers of sum 1 - s."""
+        del targets, reach
         return sqrt_up(2.0)
 
 
@@ -169,6 +170,7 @@ class BernoulliLoss(Loss):
 
     def gain(self, targets: Array, reach: float) -> float:
         """Return the length of max(target, 1 - target), at most sqrt(p)."""
+        del reach
         return _longest(np.maximum(targets, 1.0 - targets) * (1 + 2.0**-52))
 
 
@@ -193,6 +195,7 @@ class LinearLoss(Loss):
 
     def gain(self, targets: Array, reach: float) -> float:
         """Return max |target|."""
+        del reach
         return _longest(targets)
 
 

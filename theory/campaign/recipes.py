@@ -23,6 +23,7 @@ from theory.activations import (
     Activation,
     leaky_relu,
 )
+from theory.campaign.learning_recipes import LEARNING_RECIPES
 from theory.certificates import Contraction
 from theory.certify import contraction
 from theory.maps import LinearMap, Map, VanillaRNN
@@ -459,6 +460,7 @@ RECIPES: dict[str, tuple[Recipe, int]] = {
     "oblique": (oblique, 1),
     "incremental": (incremental, 1),
     "incremental_sharp": (incremental_sharp, 1),
+    **LEARNING_RECIPES,
 }
 
 #: One period of the schedule: instance i of a campaign uses recipe i modulo its length.  Recipes

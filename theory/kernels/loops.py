@@ -209,13 +209,11 @@ def affine_windows(
         for r in range(R - f):
             for i in range(n):
                 a[r, i] += terms[o + r, i]
-        activate_with_slope(
-            code, leak, a.reshape((R - f) * n), slope[s, f:].reshape((R - f) * n)
-        )
+        activate_with_slope(code, leak, a.reshape((R - f) * n), slope[s, f:].reshape((R - f) * n))
 
 
 @kernel
-def affine_adjoints(W: Array, G: Array, slope: Array, first: Any, cut: Any, D: Array) -> None:
+def affine_adjoints(W: Array, G: Array, slope: Array, cut: Any, D: Array) -> None:
     """Overwrite D, (S, R, n), with the derivatives of the loss in the pre-activations.
 
     G is d loss / d H[1:] from the loss itself, (S, R, n), or (1, R, n) for the last step alone.
