@@ -42,7 +42,20 @@ from theory.gradients import (
 from theory.invariance import invariant_domain
 from theory.learning import Training, training_setup
 from theory.lower import judge_contraction, rate_lower, refute
-from theory.maps import CallableMap, LinearMap, Map, VanillaRNN
+from theory.maps import (
+    GRU,
+    LSTM,
+    RGLRU,
+    CallableMap,
+    Cascade,
+    DiagonalSSM,
+    EchoStateNetwork,
+    LinearMap,
+    Map,
+    MinGRU,
+    SelectiveSSM,
+    VanillaRNN,
+)
 from theory.measure import Experiment, Run, experiment, truncation_gap_table, truncation_gaps
 from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
 from theory.theorem import Kind, Theorem
@@ -94,16 +107,22 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
 __all__ = [
+    "GRU",
     "L1",
     "L2",
+    "LSTM",
+    "RGLRU",
     "THEOREMS",
     "Activation",
     "CallableMap",
+    "Cascade",
     "Contraction",
     "Descent",
+    "DiagonalSSM",
     "DivergedError",
     "Divergence",
     "Domain",
+    "EchoStateNetwork",
     "Evidence",
     "Experiment",
     "Gradient",
@@ -113,10 +132,12 @@ __all__ = [
     "Linf",
     "Map",
     "MapConstants",
+    "MinGRU",
     "MissingExtraError",
     "Norm",
     "Outcome",
     "Run",
+    "SelectiveSSM",
     "Theorem",
     "Training",
     "TrainingData",

@@ -545,7 +545,7 @@ def constants_lower(
             piece = dw[at : at + sizes[name]].reshape(values[name].shape)
             changed[name] = values[name] + piece
             at += sizes[name]
-        return rebuilt(model, **changed)
+        return model.with_parameters(**changed)
 
     def box(h: Array) -> Array:
         """Return a state inside the domain."""
@@ -604,12 +604,3 @@ def constants_lower(
             if name not in best or value > best[name]:
                 best[name], at[name] = value, genes
     return best
-
-
-def rebuilt(model: Map, **changed: Array) -> Map:
-    """Return a map of the same kind with some parameters replaced."""
-    if hasattr(model, "with_parameters"):
-        made: Map = model.with_parameters(**changed)
-        return made
-    more = {"activation": model.activation} if hasattr(model, "activation") else {}
-    return type(model)(**{**model.parameters, **changed}, **more)

@@ -308,7 +308,7 @@ class _Sweep:
             raise ValueError(
                 f"the inputs have width {m}, needed {model.input_dim} as the map has them"
             )
-        self.readout = readout_of(model)
+        self.readout = readout_of(model, head)
         if head.C.shape[1] != len(self.readout):
             raise ValueError(
                 f"head has C of shape {head.C.shape}, needed (p, {len(self.readout)}) for this map"
@@ -365,8 +365,8 @@ class _Sweep:
                 total[name] += found[name]
             for name in of_head:
                 head[name] += of_head[name]
-        values = [np.float64(loss), *total.values(), *head.values()]
-        if not all(np.isfinite(v).all() for v in values):
+        derivatives = [*total.values(), *head.values()]
+        if not (np.isfinite(loss) and all(np.isfinite(d).all() for d in derivatives)):
             raise DivergedError(
                 "the gradient left the range of double precision; the model is unstable on these "
                 "inputs: scale the recurrent weights down, or shorten the sequences"
@@ -440,10 +440,12 @@ class _Sweep:
         return picked
 
 
-def readout_of(model: Map) -> Array:
-    """Return the part of the state that a head sees, as a matrix (p, state_dim)."""
-    found = getattr(model, "output_map", None)
-    return np.eye(model.state_dim) if found is None else np.asarray(found)
+def readout_of(model: Map, head: LinearHead) -> Array:
+    """Return the part of the state that a head sees, as a matrix (width, state_dim).
+
+    That is `Map.output_map`; a head as wide as the state sees all of it.
+    """
+    return np.eye(model.state_dim) if head.C.shape[1] == model.state_dim else model.output_map
 
 
 def recurrent_gradient(

@@ -159,7 +159,7 @@ class Learning:
     @cached_property
     def full_C(self) -> Array:
         """Return the outputs' matrix on whole states."""
-        return np.asarray(self.head.C @ readout_of(self.run.map))
+        return np.asarray(self.head.C @ readout_of(self.run.map, self.head))
 
     def loss_constants(self, c: MapConstants, t: int | None = None) -> tuple[float, float]:
         """Return L_p and beta_p, of the loss at time t or of all of them."""
@@ -286,8 +286,6 @@ class Learning:
 
     def maps_met(self, k: int) -> list[Map]:
         """Return the maps that a pair of descents met."""
-        from theory.constants import rebuilt
-
         setup, found = self.setup, []
         for w in np.vstack([self.descent().weights, self.descent(k).weights]):
             changed, at = {}, 0
@@ -295,7 +293,7 @@ class Learning:
                 old = self.run.map.parameters[name]
                 changed[name] = w[at : at + old.size].reshape(old.shape)
                 at += old.size
-            found.append(rebuilt(self.run.map, **changed))
+            found.append(self.run.map.with_parameters(**changed))
         return found
 
     def met(self, k: int) -> MapConstants | None:
@@ -328,8 +326,6 @@ class Learning:
     @cached_property
     def nonexpansive(self) -> bool:
         """Return whether the projection stretches no distance on a few pairs of maps."""
-        from theory.constants import rebuilt
-
         projection = self.setup.projection
         if projection is None:
             return True
@@ -338,14 +334,14 @@ class Learning:
         moved = [base, self.setup.other]
         for scale in (0.5, 1.5, 4.0):
             moved.append(
-                rebuilt(base, **{q: scale * base.parameters[q] for q in self.setup.trained})
+                base.with_parameters(**{q: scale * base.parameters[q] for q in self.setup.trained})
             )
         for name in self.setup.trained:
             value = base.parameters[name]
             for index in list(np.ndindex(value.shape))[:8]:
                 other = 4.0 * value
                 other[index] += 1.0 + abs(other[index])
-                moved.append(rebuilt(base, **{name: other}))
+                moved.append(base.with_parameters(**{name: other}))
         images = [projection(model) for model in moved]
         pairs = [(i, j) for i in range(len(moved)) for j in range(i)]
         return all(

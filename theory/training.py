@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
+import numpy.typing as npt
 
-from theory.constants import rebuilt, trained_names
+from theory.constants import trained_names
 from theory.errors import DivergedError, as_array, check_count, check_positive
 from theory.gradients import (
     Gradient,
@@ -90,7 +91,7 @@ class Twins:
     truncated: Mapping[int, Descent]  # by k
     distances: Mapping[int, Array]  # |w_recurrent - w_truncated| after 0 .. N steps, by k
     gaps: Mapping[int, Array]  # largest |y_t - y_t^k| at `gap_steps`, by k
-    gap_steps: Array  # the steps at which predictions were compared
+    gap_steps: npt.NDArray[np.int64]  # the steps at which predictions were compared
 
 
 def step_sizes(alpha: float, schedule: Schedule, steps: int) -> Array:
@@ -170,7 +171,7 @@ class _State:
         if self.train_head:
             p, n = head.C.shape
             head = LinearHead(w[at : at + p * n].reshape(p, n), w[at + p * n :])
-        return rebuilt(self.model, **changed), head
+        return self.model.with_parameters(**changed), head
 
     def flat(self, gradient: Gradient) -> Array:
         found = gradient.vector(self.trained)
@@ -184,10 +185,10 @@ class _State:
             return model
         made = projection(model)
         shapes = {name: value.shape for name, value in model.parameters.items()}
-        if (
-            not isinstance(made, Map)
-            or {name: value.shape for name, value in made.parameters.items()} != shapes
-        ):
+        found = {}
+        if isinstance(made, Map):
+            found = {name: value.shape for name, value in made.parameters.items()}
+        if found != shapes or type(made) is not type(model):
             raise ValueError(
                 f"the projection does not fit the map: received {made!r}, needed a map with the "
                 f"parameters {shapes}, as {model!r} has"
@@ -546,7 +547,7 @@ def train_twins(
     >>> twins.distances[1].tolist(), twins.gaps[1].tolist()
     ([0.0, 3.0], [2.0, 10.0])
     """
-    lengths = [k] if np.ndim(k) == 0 else list(k)  # type: ignore[arg-type,list-item]
+    lengths = list(k) if isinstance(k, Sequence) else [k]
     check_count(at_least=1, gap_every=gap_every)
     for length in lengths:
         check_count(k=length)
@@ -618,8 +619,8 @@ def prediction_gaps(
     (T,) or (batch, T) array
         In the Euclidean norm.
     """
-    long = head(recurrent.simulate(X) @ readout_of(recurrent).T)
-    short = other_head(truncate(other, k).states(X) @ readout_of(other).T)
+    long = head(recurrent.simulate(X) @ readout_of(recurrent, head).T)
+    short = other_head(truncate(other, k).states(X) @ readout_of(other, other_head).T)
     return np.asarray(L2().vector(long - short))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from theory.activations import IDENTITY, SIGMOID, SIN, SOFTPLUS, TANH
 from theory.certificates import Contraction
 from theory.certify import contraction
-from theory.constants import map_constants, rebuilt
+from theory.constants import map_constants
 from theory.learning import training_setup
 from theory.losses import LOSSES, loss_constants
 from theory.maps import LinearMap, Map, VanillaRNN
@@ -66,8 +66,8 @@ def learning(rng: np.random.Generator) -> Experiment:
         k_max=T,
         head=head,
         training=training_setup(
-            recurrent, targets, loss=loss, other=rebuilt(recurrent, **moved), trained=trained,
-            steps=3, alpha=_gentle(recurrent, x, trained, loss, head, targets),
+            recurrent, targets, loss=loss, other=recurrent.with_parameters(**moved),
+            trained=trained, steps=3, alpha=_gentle(recurrent, x, trained, loss, head, targets),
         ),
     )  # fmt: skip
 
@@ -90,7 +90,7 @@ def _scalar(
 ) -> Experiment:  # fmt: skip
     """Build h <- a h + gain x + bias at x = 1 / gain, y = h, and one parameter that is trained."""
     recurrent = LinearMap([[a]], [[gain]], [0.0])
-    other = rebuilt(recurrent, **{trained: recurrent.parameters[trained] - change})
+    other = recurrent.with_parameters(**{trained: recurrent.parameters[trained] - change})
     return experiment(
         recurrent,
         np.full((T, 1), 1.0 / gain),

@@ -1,7 +1,8 @@
 r"""All compiled loops, in one file.
 
-Main names: `run_kernel`, `gap_kernel`, `affine_windows`, `lstm_windows`, `gru_windows` with their
-`..._adjoints`, `activate`, `tanh_in_place`, `logistic_in_place`.
+Main names: `run_kernel`, `leaky_kernel`, `lstm_kernel`, `gru_kernel`, `entrywise_kernel`,
+`complex_kernel`, `gap_kernel`, `affine_windows`, `lstm_windows`, `gru_windows` with their
+`..._adjoints`, `product`, `activate`, `tanh_in_place`, `logistic_in_place`.
 
 They are together because Numba's cache watches only the file of the kernel that it keeps: a change
 in another file, of a function that the kernel calls, would go unseen.
@@ -121,25 +122,42 @@ def activate(code: int, leak: float, a: Array) -> None:
 
 
 @kernel
+def add_product(WT: Array, h: Array, a: Array) -> None:
+    """Add W h to `a`, (p,); WT is W transposed, (n, p)."""
+    n, p = WT.shape
+    # column by column: the inner loop is elementwise, so it vectorises without reordering sums;
+    # four columns at a time, because loading and storing `a` takes as long as the products
+    for j in range(0, n - 3, 4):
+        h0, h1, h2, h3 = h[j], h[j + 1], h[j + 2], h[j + 3]
+        for i in range(p):
+            a[i] = a[i] + WT[j, i] * h0 + WT[j + 1, i] * h1 + WT[j + 2, i] * h2 + WT[j + 3, i] * h3
+    for j in range(n - n % 4, n):
+        hj = h[j]
+        for i in range(p):
+            a[i] += WT[j, i] * hj
+
+
+@kernel
+def product(WT: Array, h: Array, a: Array, small: bool) -> None:
+    """Overwrite `a`, (p,), with W h; WT is W transposed, (n, p)."""
+    if small:
+        for i in range(a.shape[0]):
+            a[i] = 0.0
+        add_product(WT, h, a)
+    else:
+        np.dot(WT.T, h, a)
+
+
+@kernel
 def run_kernel(WT: Array, H: Array, h0: Array, code: int, leak: float, small: bool) -> None:
     """Overwrite H, holding the input terms (T, n), with the states; WT is W transposed."""
     T, n = H.shape
     h = h0.copy()
     a = np.empty(n)
-    W = WT.T
     for t in range(T):
-        if small:
-            # column by column: the inner loop is elementwise, so it vectorises without reordering
-            for i in range(n):
-                a[i] = H[t, i]
-            for j in range(n):
-                hj = h[j]
-                for i in range(n):
-                    a[i] += WT[j, i] * hj
-        else:
-            np.dot(W, h, a)
-            for i in range(n):
-                a[i] += H[t, i]
+        product(WT, h, a, small)
+        for i in range(n):
+            a[i] += H[t, i]
         activate(code, leak, a)
         for i in range(n):
             h[i] = a[i]
@@ -420,6 +438,171 @@ def gru_adjoints(
 
 
 @kernel
+def leaky_kernel(
+    WT: Array, H: Array, h0: Array, share: Array, code: int, leak: float, small: bool
+) -> None:
+    """Overwrite H, holding the input terms (T, n), with the states of a leaky cell.
+
+    WT is W transposed; share, (n,), is the part of the state that is replaced in a step.
+    """
+    T, n = H.shape
+    h = h0.copy()
+    a = np.empty(n)
+    for t in range(T):
+        product(WT, h, a, small)
+        for i in range(n):
+            a[i] += H[t, i]
+        activate(code, leak, a)
+        for i in range(n):
+            h[i] = (1.0 - share[i]) * h[i] + share[i] * a[i]
+            H[t, i] = h[i]
+
+
+@kernel
+def lstm_gates(a: Array, c: Array, h: Array) -> None:
+    """Overwrite the state c, h, (n,), from `a`, (4 n,), the pre-activations of i, f, g, o."""
+    n = c.shape[0]
+    logistic_in_place(a[: 2 * n])
+    tanh_in_place(a[2 * n : 3 * n])
+    logistic_in_place(a[3 * n :])
+    for i in range(n):
+        c[i] = a[n + i] * c[i] + a[i] * a[2 * n + i]
+        h[i] = c[i]
+    tanh_in_place(h)
+    for i in range(n):
+        h[i] *= a[3 * n + i]
+
+
+@kernel
+def lstm_kernel(WT: Array, terms: Array, s0: Array, S: Array, small: bool) -> None:
+    """Overwrite S, (T, 2 n), with the states (c, h) of a long short-term memory cell.
+
+    WT, (n, 4 n), is W transposed; terms, (T, 4 n), are the input terms; s0 is the start.
+    """
+    T, p = terms.shape
+    n = WT.shape[0]
+    c, h = s0[:n].copy(), s0[n:].copy()
+    a = np.empty(p)
+    for t in range(T):
+        product(WT, h, a, small)
+        for i in range(p):
+            a[i] += terms[t, i]
+        lstm_gates(a, c, h)
+        for i in range(n):
+            S[t, i] = c[i]
+            S[t, n + i] = h[i]
+
+
+@kernel
+def lstm_batch_kernel(WT: Array, terms: Array, c: Array, h: Array, S: Array, first: int) -> None:
+    """Overwrite the states c, h, (batch, n), and S, (batch, T, 2 n), from time `first` on.
+
+    terms, (steps, batch, 4 n), are the input terms of these steps; WT is W transposed.
+    """
+    steps, batch, p = terms.shape
+    n = c.shape[1]
+    a = np.empty((batch, p))
+    for t in range(steps):
+        np.dot(h, WT, a)
+        for b in range(batch):
+            for i in range(p):
+                a[b, i] += terms[t, b, i]
+            lstm_gates(a[b], c[b], h[b])
+            for i in range(n):
+                S[b, first + t, i] = c[b, i]
+                S[b, first + t, n + i] = h[b, i]
+
+
+@kernel
+def gru_kernel(
+    GT: Array, NT: Array, bias: Array, terms: Array, h0: Array, H: Array, after: bool, small: bool
+) -> None:
+    """Overwrite H, (T, n), with the states of a gated recurrent unit.
+
+    GT, (n, 2 n), and NT, (n, n), are the weights of the gates r, z and of the candidate,
+    transposed; terms, (T, 3 n), are the input terms; `after` says where the reset gate acts.
+    """
+    T, n = H.shape
+    h = h0.copy()
+    a, v, candidate = np.empty(2 * n), np.empty(n), np.empty(n)
+    for t in range(T):
+        product(GT, h, a, small)
+        for i in range(2 * n):
+            a[i] += terms[t, i]
+        logistic_in_place(a)
+        for i in range(n):
+            v[i] = h[i] if after else a[i] * h[i]
+        product(NT, v, candidate, small)
+        for i in range(n):
+            reset = a[i] * (candidate[i] + bias[i]) if after else candidate[i]
+            candidate[i] = terms[t, 2 * n + i] + reset
+        tanh_in_place(candidate)
+        for i in range(n):
+            h[i] = (1.0 - a[n + i]) * candidate[i] + a[n + i] * h[i]
+            H[t, i] = h[i]
+
+
+@kernel
+def gru_batch_kernel(
+    GT: Array, NT: Array, bias: Array, terms: Array, h: Array, H: Array, after: bool, first: int
+) -> None:
+    """Overwrite the states h, (batch, n), and H, (batch, T, n), from time `first` on.
+
+    terms, (steps, batch, 3 n), are the input terms of these steps; for the rest see `gru_kernel`.
+    """
+    steps, batch, _ = terms.shape
+    n = h.shape[1]
+    a, v, candidates = np.empty((batch, 2 * n)), np.empty((batch, n)), np.empty((batch, n))
+    for t in range(steps):
+        np.dot(h, GT, a)
+        for b in range(batch):
+            for i in range(2 * n):
+                a[b, i] += terms[t, b, i]
+            logistic_in_place(a[b])
+            for i in range(n):
+                v[b, i] = h[b, i] if after else a[b, i] * h[b, i]
+        np.dot(v, NT, candidates)
+        for b in range(batch):
+            candidate = candidates[b]
+            for i in range(n):
+                reset = a[b, i] * (candidate[i] + bias[i]) if after else candidate[i]
+                candidate[i] = terms[t, b, 2 * n + i] + reset
+            tanh_in_place(candidate)
+            for i in range(n):
+                h[b, i] = (1.0 - a[b, n + i]) * candidate[i] + a[b, n + i] * h[b, i]
+                H[b, first + t, i] = h[b, i]
+
+
+@kernel
+def entrywise_kernel(terms: Array, h0: Array, H: Array) -> None:
+    """Overwrite H, (T, n), with the states of h <- a h + u; terms, (T, 2 n), are (a, u)."""
+    T, n = H.shape
+    h = h0.copy()
+    for t in range(T):
+        for i in range(n):
+            h[i] = terms[t, i] * h[i] + terms[t, n + i]
+            H[t, i] = h[i]
+
+
+@kernel
+def complex_kernel(real: Array, imag: Array, h0: Array, H: Array) -> None:
+    """Overwrite H, holding the input terms (T, 2 n), with the states of s <- lambda s + u.
+
+    Numbers are pairs: H[t] is (Re u, Im u) before and (Re s, Im s) after; lambda is real + i imag.
+    """
+    T = H.shape[0]
+    n = real.shape[0]
+    h = h0.copy()
+    for t in range(T):
+        for i in range(n):
+            x, y = h[i], h[n + i]
+            h[i] = real[i] * x - imag[i] * y + H[t, i]
+            h[n + i] = imag[i] * x + real[i] * y + H[t, n + i]
+            H[t, i] = h[i]
+            H[t, n + i] = h[n + i]
+
+
+@kernel
 def gap_kernel(
     WT: Array,
     terms: Array,
@@ -445,10 +628,7 @@ def gap_kernel(
         if k > 0:
             for i in range(n):
                 a[i] = terms[t, i]
-            for j in range(n):
-                gj = G[t - 1, j]
-                for i in range(n):
-                    a[i] += WT[j, i] * gj
+            add_product(WT, G[t - 1], a)
             activate(code, leak, a)
             for i in range(n):
                 G[t, i] = a[i]

@@ -133,21 +133,21 @@ def observe(run: Run) -> Observation:
             measured = float(L2().vector(whole - learning.gradient(t, k)))
             past = float(run.norm.vector_upper(run.states[t - k])) + learning.state_error(c)
             rows.append((measured, float(k), float(t), past, gain, beta_p))
-    measured, k, t, past, gain, beta_p = np.array(rows).reshape(-1, 6).T
+    table = np.array(rows).reshape(-1, 6).T
     size = sum(run.map.parameters[name].size for name in learning.setup.trained)
     return Observation(
-        measured=measured,
-        budget=2 * learning.gradient_error(c) + L2().vector_rounding(size) * measured,
+        measured=table[0],
+        budget=2 * learning.gradient_error(c) + L2().vector_rounding(size) * table[0],
         arguments={
             "lam": c.lam,
-            "k": k,
-            "t": t,
-            "past": past,
+            "k": table[1],
+            "t": table[2],
+            "past": table[3],
             "weight_gain": c.weight_gain,
-            "loss_gain": gain,
+            "loss_gain": table[4],
             "beta_hh": c.beta_hh,
             "beta_wh": c.beta_wh,
-            "beta_p": beta_p,
+            "beta_p": table[5],
         },
     )
 

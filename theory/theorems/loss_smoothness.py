@@ -13,7 +13,7 @@ Source      Miller and Hardt (ICLR 2019), appendix, as reconstructed; constants:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from theory.certificates import Contraction, check_one_step
 from theory.errors import check_nonnegative
@@ -108,7 +108,8 @@ def loss_smoothness(
         "distance": distance,
     }  # fmt: skip
     check_nonnegative(**sizes)
-    return evaluate(formula, lam=c.lam, **sizes)
+    arguments: dict[str, Any] = {"lam": c.lam, **sizes}
+    return evaluate(formula, **arguments)
 
 
 def observe(run: Run) -> Observation:

@@ -103,7 +103,7 @@ def measured_gap(run: Run, k: int, w: Map, v: Map, c: MapConstants) -> tuple[Arr
     C = learning.full_C
     x = run.of.inputs
     long, short = w.simulate(x), truncate(v, k).states(x)
-    read = readout_of(run.map).T
+    read = readout_of(run.map, learning.head).T
     apart = learning.head(long @ read) - learning.head(short @ read)
     measured = np.asarray(outputs.vector(apart[k:]))
     reach = c.state_bound * getattr(run.norm, "v", np.ones(run.map.state_dim))
@@ -138,13 +138,13 @@ def observe(run: Run) -> Observation:
             (float(np.max(measured)), budget, c.lam, float(k), drive, c.weight_gain,
              learning.distance(w, v))
         )  # fmt: skip
-    measured, budget, lam, k, drive, weight_gain, distance = np.array(rows).reshape(-1, 7).T
+    table = np.array(rows).reshape(-1, 7).T
     return Observation(
-        measured=measured,
-        budget=budget,
+        measured=table[0],
+        budget=table[1],
         arguments={
-            "lam": lam, "k": k, "drive": drive, "weight_gain": weight_gain, "lipschitz": gain,
-            "distance": distance,
+            "lam": table[2], "k": table[3], "drive": table[4], "weight_gain": table[5],
+            "lipschitz": gain, "distance": table[6],
         },
     )  # fmt: skip
 

@@ -340,8 +340,8 @@ def _observe(run: Run, choose: Callable[[int], int]) -> Observation:
         rows.append(
             (float(np.max(measured)), budget + gain * c.weight_gain * trained / (1 - c.lam), eps)
         )
-    measured, budget, eps = np.array(rows).reshape(-1, 3).T
-    return Observation(measured=measured, budget=budget, arguments={"eps": eps})
+    table = np.array(rows).reshape(-1, 3).T
+    return Observation(measured=table[0], budget=table[1], arguments={"eps": table[2]})
 
 
 def observe(run: Run) -> Observation:

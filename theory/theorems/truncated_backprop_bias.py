@@ -83,13 +83,14 @@ def observe(run: Run) -> Observation:
         for k in learning.lengths(t):
             measured = float(L2().vector(whole - learning.cut_gradient(t, k)))
             rows.append((measured, float(k), float(t), gain))
-    measured, k, t, gain = np.array(rows).reshape(-1, 4).T
+    table = np.array(rows).reshape(-1, 4).T
     size = sum(run.map.parameters[name].size for name in learning.setup.trained)
     return Observation(
-        measured=measured,
-        budget=2 * learning.gradient_error(c) + L2().vector_rounding(size) * measured,
+        measured=table[0],
+        budget=2 * learning.gradient_error(c) + L2().vector_rounding(size) * table[0],
         arguments={
-            "lam": c.lam, "k": k, "t": t, "weight_gain": c.weight_gain, "loss_gain": gain,
+            "lam": c.lam, "k": table[1], "t": table[2], "weight_gain": c.weight_gain,
+            "loss_gain": table[3],
         },
     )  # fmt: skip
 
