@@ -76,7 +76,8 @@ def main() -> None:
     data = training_data(rng.standard_normal((200, 8)), rng.standard_normal((200, 4)))
     for k in (1, 5, 20, 50):
         for label, function in (
-            ("k-step model", truncated_gradient), ("truncated backprop", truncated_backprop_gradient),
+            ("k-step model", truncated_gradient),
+            ("truncated backprop", truncated_backprop_gradient),
         ):  # fmt: skip
             a, _, ratio = paired(
                 lambda function=function, k=k: function(model, head, data, k=k),

@@ -65,9 +65,9 @@ def observe(run: Run) -> Observation:
     a = float(run.map.parameters["A"][0, 0])
     h = first = second = 0.0
     found = []
-    for _ in run.of.inputs:
+    for driven in run.map.input_terms(run.of.inputs)[:, 0].tolist():
         # derivatives of a h + 1 in a, from those of h
-        h, first, second = a * h + 1.0, a * first + h, a * second + 2 * first
+        h, first, second = a * h + driven, a * first + h, a * second + 2 * first
         found.append(first * first + (h - 1.0) * second)
     measured = np.array(found[1:])
     return Observation(
