@@ -128,7 +128,7 @@ def map_constants(
     --------
     >>> from theory import LinearMap
     >>> c = map_constants(LinearMap([[0.5]], [[1.0]]), input_bound=1.0, trained=("A",))
-    >>> c.lam, c.state_bound, c.weight_gain, c.beta_hw
+    >>> c.lam, c.state_bound, round(c.weight_gain, 12), c.beta_hw
     (0.5, 2.0, 2.0, 1.0)
     """
     family = (models,) if isinstance(models, Map) else tuple(models)

@@ -366,7 +366,7 @@ def learning_extremes():
                             steps=2,
                             alpha=1e-3,
                         ),
-                    )  # fmt: skip
+                    )
                 )
         made.append(learning(lam, T=5))
         made.append(learning(lam, T=5, loss="squared", trained="A", change=lam / 2, alpha=1e-3))

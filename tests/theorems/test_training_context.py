@@ -3,6 +3,7 @@
 import importlib
 import math
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -150,7 +151,7 @@ def test_grows_with_the_logarithm_of_the_steps():
     arguments = {**BASE, **SMOOTH, "beta": 10.0, "eps": 1e-3}
     found = [training_context(c, **{**arguments, "steps": n}) for n in (10, 100, 1000)]
     # alpha beta = 1: one decade costs log(10) / log(1 / lam) = 21.9 inputs, and the k in front
-    assert [22 <= b - a <= 26 for a, b in zip(found, found[1:], strict=False)] == [True, True]
+    assert [22 <= b - a <= 26 for a, b in pairwise(found)] == [True, True]
 
 
 def test_malformed_questions():

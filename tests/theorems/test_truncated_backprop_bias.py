@@ -1,4 +1,4 @@
-"""The four questions, asked of truncated_backprop_bias: L_p L_w lam**k (1 - lam**(t-k)) / (1 - lam)."""
+"""The four questions, asked of truncated_backprop_bias: what older steps contribute."""
 
 import numpy as np
 import pytest

@@ -211,9 +211,12 @@ def lambert_context(lam: float, bound: float) -> float:
     if bound * rate * math.e >= 1:
         return 0.0
     if bound * rate < 1e-290:
-        # W(-e**-u) = -u - log u - ... : one Newton step is enough for a guess
+        # x = k rate solves x - log x = u, by its contraction x <- u + log x of factor 1 / x < 1/600
         u = -math.log(bound) - math.log(rate)
-        return (u + math.log(u)) / rate
+        x = u
+        for _ in range(8):
+            x = u + math.log(x)
+        return x / rate
     return float(-lambertw(-bound * rate, k=-1).real / rate)
 
 

@@ -16,7 +16,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from theory.errors import check_count, check_nonnegative
-from theory.rounding import product_up, up
+from theory.rounding import product_up, sum_up, up
 from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import (
     CONTRACTIVE_SET,
@@ -90,7 +90,8 @@ def weight_gap(
     for size in sizes:
         # step_sizes rounds alpha / i twice; the exact one is at most two units above
         step = up(up(float(size)))
-        gap = up(up(product_up(up(1.0 + product_up(step, beta)), gap)) + product_up(step, mismatch))
+        grown = product_up(sum_up([1.0, product_up(step, beta)]), gap)
+        gap = sum_up([grown, product_up(step, mismatch)])
         if math.isinf(gap):
             break
     return gap
