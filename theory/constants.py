@@ -78,7 +78,9 @@ def trained_names(model: Map, trained: Sequence[str] | None) -> tuple[str, ...]:
     ValueError
         If one of them is no parameter of the map.
     """
-    known = tuple(model.parameters)
+    # a GRU that resets before the product has no bias behind its reset gate, and keeps a zero
+    absent = {"b_candidate"} if getattr(model, "variant", "") == "reset_before" else set()
+    known = tuple(name for name in model.parameters if name not in absent)
     if trained is None:
         return known
     for name in trained:
@@ -573,7 +575,7 @@ def constants_lower(
         other = moved(d)
         t = small * max(constants.state_bound, 2.0**-20)
         g = box(h + t * u)
-        gap = max(float(norm.vector(g - h)), 1e-300)
+        gap = float(norm.vector(g - h))
         J, K, Q = (
             model.jacobian_state(h, x),
             model.jacobian_state(g, x),
@@ -584,7 +586,8 @@ def constants_lower(
         return {
             "lam": float(norm.vector(J @ e)),
             "weight_gain": float(norm.vector(far - middle)) / reach,
-            "beta_hh": float(norm.vector((K - J) @ e)) / gap,
+            # two states that the box brings together show rounding only
+            "beta_hh": float(norm.vector((K - J) @ e)) / gap if gap > t / 4 else 0.0,
             "beta_hw": float(norm.vector((Q - J) @ e)) / reach,
             "beta_ww": float(norm.vector(far - 2 * middle + back)) / reach**2
             if constants.radius > 0

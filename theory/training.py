@@ -10,6 +10,7 @@ interruption and a resumption.
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import os
 import tempfile
@@ -444,7 +445,7 @@ class _Runner:
         """
         needed = ("fingerprint", "weights", "losses", "gradient_norms", "diverged")
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
                 found = {name: archive[name] for name in needed}
         except (OSError, KeyError, ValueError, EOFError) as error:
             raise ValueError(f"{path} cannot be read as a checkpoint: {error}") from None
