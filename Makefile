@@ -38,7 +38,7 @@ boundscheck: $(VENV)/.test
 	$(ONE) NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(BUILD)/boundscheck \
 	  $(BIN)/python -m pytest -n $(JOBS) $(KERNEL_TESTS)
 
-KERNEL_TESTS := tests/test_kernels.py tests/maps tests/test_measure.py tests/test_truncation.py
+KERNEL_TESTS := tests/test_kernels.py tests/test_gradients.py tests/maps tests/test_measure.py tests/test_truncation.py
 
 ## lint, types, proofs: style, strict types, and the algebra of every theorem
 lint: $(VENV)/.dev
@@ -55,11 +55,16 @@ proofs: $(VENV)/.dev
 examples: $(VENV)/.examples
 	$(BIN)/python examples/chorales.py --count 3 --out $(BUILD)/examples/chorales.npz
 	$(BIN)/python examples/fig_truncation_gap.py --size small --out $(BUILD)/examples
+	$(BIN)/python examples/fig_weight_gap.py --size small --out $(BUILD)/examples
+	$(BIN)/python examples/fig_final_loss.py --size small --out $(BUILD)/examples
+	$(BIN)/python examples/fig_gradient_lag.py --size small --out $(BUILD)/examples
+	$(BIN)/python examples/fig_unstable_descent.py --size small --out $(BUILD)/examples
 
 ## bench: speed and memory; prints ratios, never fails
 bench: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/bench_simulation.py
 	$(BIN)/python tests/benchmarks/bench_gaps.py
+	$(BIN)/python tests/benchmarks/bench_gradients.py
 
 ## bench-torch: the same with PyTorch as the competitor
 bench-torch: $(VENV)/.torch bench

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import sympy as sp
 
 from proofs import gradient_gap_finite, hidden_state
@@ -20,6 +22,7 @@ from theory.theorems.assumptions import (
 from theory.theorems.gradient_gap import GRADIENT_GAP
 
 
+@cache  # it serves as a lemma, again and again
 def prove(formula: Formula = GRADIENT_GAP.formula) -> Proof:
     """Return the proof, of another formula if one is given."""
     lam, m, j, i, drive = symbols("lam m j i drive")

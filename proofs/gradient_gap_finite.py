@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import sympy as sp
 
 from proofs import parameter_gap, state_gap_observed
@@ -26,6 +28,7 @@ INDUCED = "definition of an induced norm"
 CHAIN = "chain rule and triangle inequality"
 
 
+@cache  # it serves as a lemma, again and again
 def prove(formula: Formula = GRADIENT_GAP_FINITE.formula) -> Proof:
     """Return the proof, of another formula if one is given."""
     lam, m, j, i = symbols("lam m j i")

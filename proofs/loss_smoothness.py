@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import sympy as sp
 
 from proofs import parameter_gap
@@ -19,6 +21,7 @@ from theory.theorems.assumptions import (
 from theory.theorems.loss_smoothness import LOSS_SMOOTHNESS
 
 
+@cache  # it serves as a lemma, again and again
 def prove(formula: Formula = LOSS_SMOOTHNESS.formula) -> Proof:
     """Return the proof, of another formula if one is given."""
     lam, t, weight_gain, loss_gain = symbols("lam t weight_gain loss_gain")

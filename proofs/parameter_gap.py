@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from proofs.steps import NORM, Proof, at_most, begin, equals, symbols
 from theory.theorem import Formula
 from theory.theorems.assumptions import CONTRACTIVE_SET, SAME_START, WEIGHT_LIPSCHITZ
 from theory.theorems.parameter_gap import PARAMETER_GAP
 
 
+@cache  # it serves as a lemma, again and again
 def prove(formula: Formula = PARAMETER_GAP.formula) -> Proof:
     """Return the proof, of another formula if one is given."""
     proof = begin(PARAMETER_GAP, formula)

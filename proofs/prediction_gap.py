@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import sympy as sp
 
 from proofs import parameter_gap, state_gap
@@ -19,6 +21,7 @@ from theory.theorems.assumptions import (
 from theory.theorems.prediction_gap import PREDICTION_GAP
 
 
+@cache  # it serves as a lemma, again and again
 def prove(formula: Formula = PREDICTION_GAP.formula) -> Proof:
     """Return the proof, of another formula if one is given."""
     proof = begin(PREDICTION_GAP, formula)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import sympy as sp
 
 from proofs import gradient_gap, prediction_gap, weight_gap
@@ -26,6 +28,7 @@ from theory.theorems.prediction_gap import formula as prediction_of
 from theory.theorems.training_context import TRAINING_CONTEXT, gap_at
 
 
+@cache  # it serves as a lemma, again and again
 def prove(formula: Formula = TRAINING_CONTEXT.formula) -> Proof:
     """Return the proof, of another formula if one is given."""
     proof = begin(TRAINING_CONTEXT, formula)

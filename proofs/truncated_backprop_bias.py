@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import sympy as sp
 
 from proofs import parameter_gap
@@ -17,6 +19,7 @@ from theory.theorems.assumptions import (
 from theory.theorems.truncated_backprop_bias import TRUNCATED_BACKPROP_BIAS
 
 
+@cache  # it serves as a lemma, again and again
 def prove(formula: Formula = TRUNCATED_BACKPROP_BIAS.formula) -> Proof:
     """Return the proof, of another formula if one is given."""
     lam, k, j, i, weight_gain, loss_gain = symbols("lam k j i weight_gain loss_gain")

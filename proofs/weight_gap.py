@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import sympy as sp
 
 from proofs import loss_smoothness
@@ -24,6 +26,7 @@ from theory.theorems.weight_gap import WEIGHT_GAP
 _CONSTANTS = "lam weight_gain loss_gain beta_hh beta_hw beta_wh beta_ww beta_p"
 
 
+@cache  # it serves as a lemma, again and again
 def prove(formula: Formula = WEIGHT_GAP.formula) -> Proof:
     """Return the proof, of another formula if one is given."""
     proof = begin(WEIGHT_GAP, formula)
