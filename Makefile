@@ -38,7 +38,8 @@ boundscheck: $(VENV)/.test
 	$(ONE) NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(BUILD)/boundscheck \
 	  $(BIN)/python -m pytest -n $(JOBS) $(KERNEL_TESTS)
 
-KERNEL_TESTS := tests/test_kernels.py tests/test_gradients.py tests/maps tests/test_measure.py tests/test_truncation.py
+KERNEL_TESTS := tests/test_kernels.py tests/maps tests/test_measure.py tests/test_truncation.py \
+  tests/test_measured_rates.py tests/test_gradients.py
 
 ## lint, types, proofs: style, strict types, and the algebra of every theorem
 lint: $(VENV)/.dev
@@ -59,12 +60,14 @@ examples: $(VENV)/.examples
 	$(BIN)/python examples/fig_final_loss.py --size small --out $(BUILD)/examples
 	$(BIN)/python examples/fig_gradient_lag.py --size small --out $(BUILD)/examples
 	$(BIN)/python examples/fig_unstable_descent.py --size small --out $(BUILD)/examples
+	$(BIN)/python examples/fig_trained_memory.py --size small --out $(BUILD)/examples
 
 ## bench: speed and memory; prints ratios, never fails
 bench: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/bench_simulation.py
 	$(BIN)/python tests/benchmarks/bench_gaps.py
 	$(BIN)/python tests/benchmarks/bench_gradients.py
+	$(BIN)/python tests/benchmarks/bench_rates.py
 
 ## bench-torch: the same with PyTorch as the competitor
 bench-torch: $(VENV)/.torch bench

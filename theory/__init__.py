@@ -22,6 +22,7 @@ Importing this package loads neither numba, cvxpy, sympy nor hypothesis.
 
 from importlib.metadata import PackageNotFoundError, version
 
+from theory import interop
 from theory.activations import Activation, activation, leaky_relu
 from theory.certificate_file import load_certificate, recheck, save_certificate
 from theory.certificates import Contraction, Evidence
@@ -57,6 +58,8 @@ from theory.maps import (
     VanillaRNN,
 )
 from theory.measure import Experiment, Run, experiment, truncation_gap_table, truncation_gaps
+from theory.measured_rates import MeasuredRates, local_rates
+from theory.memory import EffectiveMemory, effective_memory
 from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
 from theory.theorem import Kind, Theorem
 from theory.theorems import (
@@ -123,6 +126,7 @@ __all__ = [
     "Divergence",
     "Domain",
     "EchoStateNetwork",
+    "EffectiveMemory",
     "Evidence",
     "Experiment",
     "Gradient",
@@ -132,6 +136,7 @@ __all__ = [
     "Linf",
     "Map",
     "MapConstants",
+    "MeasuredRates",
     "MinGRU",
     "MissingExtraError",
     "Norm",
@@ -158,6 +163,7 @@ __all__ = [
     "contractive_of_perron_weights",
     "curvature_growth",
     "drive",
+    "effective_memory",
     "experiment",
     "gradient_gap",
     "gradient_gap_finite",
@@ -166,10 +172,12 @@ __all__ = [
     "initial_state",
     "input_gradients",
     "input_sequence",
+    "interop",
     "invariant_domain",
     "judge_contraction",
     "leaky_relu",
     "load_certificate",
+    "local_rates",
     "loss_smoothness",
     "map_constants",
     "norm_change",

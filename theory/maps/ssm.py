@@ -57,6 +57,11 @@ class DiagonalSSM(Map):
         self._B_imag = as_matrix("B (imaginary part)", matrix.imag, rows=n)
 
     @property
+    def units(self) -> int:
+        """Return n, the number of eigenvalues."""
+        return self._real.size
+
+    @property
     def state_dim(self) -> int:
         """Return 2 n: the state is (Re s, Im s)."""
         return 2 * self._real.size
@@ -506,13 +511,17 @@ class MinGRU(LinearRecurrence):
     def _rebuilt(self, parameters: Mapping[str, Any]) -> MinGRU:
         return MinGRU(**parameters, activation=self._activation)
 
+    def _preactivations(self, x: Array) -> tuple[Array, Array]:
+        z, n = np.split(finite_terms(x @ self._U.T + self._b), 2, axis=-1)
+        return z, n
+
     def coefficients(self, x: Array) -> tuple[Array, Array]:
         """Return 1 - z, as the gate of the opposite pre-activation, and z n."""
-        z, n = np.split(x @ self._U.T + self._b, 2, axis=-1)
+        z, n = self._preactivations(x)
         return SIGMOID(-z), SIGMOID(z) * self._activation(n)
 
     def _coefficient_slopes(self, x: Array) -> tuple[Array, Array]:
-        z, n = np.split(x @ self._U.T + self._b, 2, axis=-1)
+        z, n = self._preactivations(x)
         U_z, U_n = np.split(self._U, 2)
         by_z = SIGMOID.derivative(z)[..., None] * U_z
         by_n = self._activation.derivative(n)[..., None] * U_n
