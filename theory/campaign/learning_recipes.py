@@ -17,9 +17,10 @@ from theory.certify import contraction
 from theory.constants import map_constants
 from theory.learning import training_setup
 from theory.losses import LOSSES, loss_constants
-from theory.maps import LinearMap, Map, VanillaRNN
+from theory.maps import GRU, LSTM, LinearMap, Map, VanillaRNN
+from theory.maps.gru import VARIANTS
 from theory.measure import Experiment, experiment
-from theory.norms import L2
+from theory.norms import L2, Linf
 from theory.truncation import LinearHead
 from theory.typing import Array
 
@@ -82,6 +83,40 @@ def _gentle(
     gains = loss_constants(LOSSES[loss], head.C, head.d, targets, L2(), c.state_bound)
     beta = c.smoothness(*gains)
     return 1.0 / beta if 0 < beta < np.inf else 0.1
+
+
+def learning_gated(rng: np.random.Generator) -> Experiment:
+    """Build a small LSTM or GRU that contracts in the maximum norm, by its jets."""
+    n, m, p, T = int(rng.choice([1, 2, 3])), 2, 2, int(rng.integers(2, 10))
+    kind = int(rng.integers(3))
+    rows = 4 if kind == 0 else 3
+    shapes = ((rows * n, n), (rows * n, m), rows * n)
+    x = rng.uniform(-1, 1, (T, m))
+    size = 0.4
+    while True:
+        arrays = [size / np.sqrt(n) * rng.standard_normal(s) for s in shapes]
+        recurrent: Map = LSTM(*arrays) if kind == 0 else GRU(*arrays, variant=VARIANTS[kind - 1])
+        other = recurrent.with_parameters(W=arrays[0] * (1 - 2.0**-8))
+        c = map_constants([recurrent, other], Linf(), inputs=x)
+        if c is not None and c.lam < 0.99:
+            break
+        size *= 0.7  # a cell of vanishing weights contracts by about 1/2
+    loss = ("squared", "bernoulli", "linear")[rng.integers(3)]
+    head = LinearHead(rng.standard_normal((p, recurrent.state_dim)))
+    targets = _targets(rng, loss, T, p)
+    beta = c.smoothness(
+        *loss_constants(LOSSES[loss], head.C, head.d, targets, Linf(), c.state_bound)
+    )
+    return experiment(
+        recurrent,
+        x,
+        contraction=Contraction.assumed(c.lam, Linf()),
+        k_max=T,
+        head=head,
+        training=training_setup(
+            recurrent, targets, loss=loss, other=other, steps=2, alpha=1.0 / beta,
+        ),
+    )  # fmt: skip
 
 
 def _scalar(
@@ -150,6 +185,7 @@ def growth(rng: np.random.Generator) -> Experiment:
 #: The recipes, with the share of a campaign's instances each one gets.
 LEARNING_RECIPES: dict[str, tuple[Callable[[np.random.Generator], Experiment], int]] = {
     "learning": (learning, 4),
+    "learning_gated": (learning_gated, 2),
     "learning_bias": (learning_bias, 1),
     "learning_drift": (learning_drift, 1),
     "learning_weight": (learning_weight, 1),
