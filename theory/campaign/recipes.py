@@ -26,6 +26,7 @@ from theory.activations import (
 from theory.campaign.learning_recipes import LEARNING_RECIPES
 from theory.certificates import Contraction
 from theory.certify import contraction
+from theory.learning import training_setup
 from theory.maps import LinearMap, Map, VanillaRNN
 from theory.measure import Experiment, experiment
 from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
@@ -508,5 +509,12 @@ def on_sequence(x: Array, seed: int, index: int, name: str) -> Experiment:
         other_inputs=x[::-1],
         head=LinearHead(rng.standard_normal((3, n)) / np.sqrt(n)),
         other_norm=Linf(),
+        training=training_setup(
+            recurrent,
+            rng.standard_normal((len(x), 3)),
+            other=recurrent.with_parameters(W=W * (1 - 2.0**-10)),
+            steps=2,
+            alpha=1e-3,
+        ),
     )
     return _labelled(made, f"{name}, map {index} (seed {seed})")
