@@ -68,6 +68,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/bench_gaps.py
 	$(BIN)/python tests/benchmarks/bench_gradients.py
 	$(BIN)/python tests/benchmarks/bench_rates.py
+	$(BIN)/python tests/benchmarks/bench_gated.py
 
 ## bench-torch: the same with PyTorch as the competitor
 bench-torch: $(VENV)/.torch bench

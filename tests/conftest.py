@@ -10,7 +10,17 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from theory import Linf, VanillaRNN, WeightedLinf, truncation_gaps
+from theory import (
+    GRU,
+    LSTM,
+    DiagonalSSM,
+    EchoStateNetwork,
+    Linf,
+    MinGRU,
+    VanillaRNN,
+    WeightedLinf,
+    truncation_gaps,
+)
 
 # no deadline anywhere: the first call of a kernel compiles it, and machines are slow at times
 settings.register_profile("default", deadline=None, max_examples=60, print_blob=True)
@@ -27,3 +37,8 @@ def _warm_kernels() -> None:
     cell = VanillaRNN([[0.5]], [[1.0]])
     truncation_gaps(cell, np.zeros((2, 1)), 1, Linf())
     truncation_gaps(cell, np.zeros((2, 1)), 1, WeightedLinf([1.0]))
+    gated = LSTM(np.zeros((4, 1)), np.zeros((4, 1))), GRU(np.zeros((3, 1)), np.zeros((3, 1)))
+    others = EchoStateNetwork([[0.5]], [[1.0]], leak=0.5), DiagonalSSM([0.5], [[1.0]])
+    for model in (*gated, *others, MinGRU([[1.0], [1.0]])):
+        truncation_gaps(model, np.zeros((2, 1)), 1)
+        model.simulate(np.zeros((1024, 1, 1)))

@@ -32,6 +32,16 @@ def test_first_program_runs_and_its_comments_are_true(capsys):
     assert isinstance(names["k"], int)
 
 
+def test_programs_of_the_first_chapters_run_one_after_the_other(capsys):
+    programs = re.findall(r"```python\n(.*?)```", README.split("## Your own map")[0], re.DOTALL)
+    names: dict[str, object] = {}
+    for program in programs:
+        exec(program, names)
+    printed = capsys.readouterr().out
+    assert "\n(500, 80)\n" in printed
+    assert len(programs) >= 2
+
+
 def test_own_map_program_runs():
     import numpy as np
 

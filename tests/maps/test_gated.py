@@ -24,7 +24,7 @@ from theory import (
     truncate,
 )
 from theory.maps.base import InputReach, Map
-from theory.maps.gates import BLOCK_ROWS, logistic_in_place
+from theory.maps.gates import BLOCK_ROWS
 from theory.norms import L1, L2, Norm, WeightedLinf
 from theory.rounding import UNIT
 
@@ -344,16 +344,10 @@ def test_states_that_leave_the_range_are_refused():
 
 
 def test_saturated_gates_raise_no_warning():
-    a = np.array([-math.inf, -1e308, -800.0, -709.0, 0.0, 709.0, 1e308, math.inf])
-    logistic_in_place(a)
-    assert a.tolist() == pytest.approx([0, 0, 0, 0, 0.5, 1, 1, 1], abs=1e-300)
     cell = LSTM(np.full((4, 1), 1e300), np.full((4, 1), -1e300))
     assert np.isfinite(cell.simulate(np.array([[1.0], [-1.0], [1.0]]))).all()
     terms = cell.input_terms(np.ones((BLOCK_ROWS + 1, 1)))
     assert np.isfinite(cell.advance(np.ones((BLOCK_ROWS + 1, 2)), terms)).all()
-    b = np.array([math.nan, 1.0])
-    logistic_in_place(b)
-    assert math.isnan(b[0])
 
 
 # ------------------------------------------------------------------------------------ input bounds

@@ -1,6 +1,7 @@
 r"""Recurrent simulation of gated maps, leaky cells and entrywise linear recurrences.
 
-Main names: `run_lstm`, `run_gru`, `run_leaky`, `run_entrywise`, `run_complex`.
+Main names: `run_lstm`, `run_gru`, `run_leaky`, `run_entrywise`, `run_complex`, `advance_lstm`,
+`advance_gru`.
 """
 
 from __future__ import annotations
@@ -16,10 +17,15 @@ from theory.kernels.loops import (
     gru_batch_kernel,
     gru_kernel,
     leaky_kernel,
+    logistic_in_place,
     lstm_batch_kernel,
     lstm_kernel,
+    lstm_rows,
+    tanh_in_place,
 )
 from theory.maps.base import Affine
+from theory.maps.gates import row_blocks
+from theory.threads import few_threads
 from theory.typing import Array
 
 #: Input terms that are computed at a time for a whole batch: they stay in the cache.
@@ -46,8 +52,9 @@ def run_lstm(W: Array, terms: Terms, X: Array, s0: Array) -> Array:
     S = np.empty((batch, T, 2 * n))
     if batch * n >= LARGE_STEP and batch > 1:
         c, h = np.ascontiguousarray(s0[:, :n]), np.ascontiguousarray(s0[:, n:])
-        for first, block in _blocks(X, terms, 4 * n):
-            lstm_batch_kernel(WT, block, c, h, S, first)
+        with few_threads(n):
+            for first, block in _blocks(X, terms, 4 * n):
+                lstm_batch_kernel(WT, block, c, h, S, first)
         return S
     for i in range(batch):
         lstm_kernel(WT, terms(X[i]), s0[i], S[i], n <= SMALL_DIM)
@@ -67,8 +74,9 @@ def run_gru(
     H = np.empty((batch, T, n))
     if batch * n >= LARGE_STEP and batch > 1:
         h = h0.copy()
-        for first, block in _blocks(X, terms, 3 * n):
-            gru_batch_kernel(GT, NT, bias, block, h, H, reset_after, first)
+        with few_threads(n):
+            for first, block in _blocks(X, terms, 3 * n):
+                gru_batch_kernel(GT, NT, bias, block, h, H, reset_after, first)
         return H
     for i in range(batch):
         gru_kernel(GT, NT, bias, terms(X[i]), h0[i], H[i], reset_after, n <= SMALL_DIM)
@@ -81,14 +89,15 @@ def run_leaky(form: Affine, share: Array, terms: Array, h0: Array) -> Array:
     H = np.ascontiguousarray(terms)
     if batch * n >= LARGE_STEP and batch > 1:
         h, a = h0.copy(), np.empty((batch, n))
-        for t in range(T):
-            np.matmul(h, form.W.T, out=a)
-            a += H[:, t]
-            form.rho.in_place(a)
-            a *= share
-            h *= 1.0 - share
-            h += a
-            H[:, t] = h
+        with few_threads(n):
+            for t in range(T):
+                np.matmul(h, form.W.T, out=a)
+                a += H[:, t]
+                form.rho.in_place(a)
+                a *= share
+                h *= 1.0 - share
+                h += a
+                H[:, t] = h
         return H
     WT = np.ascontiguousarray(form.W.T)
     for i in range(batch):
@@ -110,3 +119,47 @@ def run_complex(real: Array, imag: Array, terms: Array, h0: Array) -> Array:
     for i in range(len(H)):
         complex_kernel(real, imag, h0[i], H[i])
     return H
+
+
+def advance_lstm(W: Array, h: Array, terms: Array, out: Array | None) -> Array:
+    """Return the states (c, h), (..., 2 n), one step on from `h` with input terms (..., 4 n)."""
+    n = W.shape[1]
+    result, blocks, rows = row_blocks(h, terms, out)
+    gates, cells, outputs = np.empty((rows, 4 * n)), np.empty((rows, n)), np.empty((rows, n))
+    for old, own, new in blocks:
+        a, c, y = gates[: len(old)], cells[: len(old)], outputs[: len(old)]
+        np.matmul(old[:, n:], W.T, out=a)
+        a += own
+        c[...] = old[:, :n]
+        lstm_rows(a, c, y)
+        new[:, :n] = c
+        new[:, n:] = y
+    return result
+
+
+def advance_gru(
+    W: Array, bias: Array, h: Array, terms: Array, out: Array | None, *, reset_after: bool
+) -> Array:
+    """Return the states (..., n) one step on from `h` with input terms (..., 3 n)."""
+    n = W.shape[1]
+    result, blocks, rows = row_blocks(h, terms, out)
+    gates, inner, candidates = np.empty((rows, 2 * n)), np.empty((rows, n)), np.empty((rows, n))
+    for old, own, new in blocks:
+        a, v, candidate = gates[: len(old)], inner[: len(old)], candidates[: len(old)]
+        np.matmul(old, W[: 2 * n].T, out=a)
+        a += own[:, : 2 * n]
+        logistic_in_place(a.ravel())
+        r, z = a[:, :n], a[:, n:]
+        if reset_after:
+            np.matmul(old, W[2 * n :].T, out=candidate)
+            candidate += bias
+            candidate *= r
+        else:
+            np.multiply(r, old, out=v)
+            np.matmul(v, W[2 * n :].T, out=candidate)
+        candidate += own[:, 2 * n :]
+        tanh_in_place(candidate.ravel())
+        candidate *= np.subtract(1.0, z, out=v)
+        np.multiply(z, old, out=new)
+        new += candidate
+    return result

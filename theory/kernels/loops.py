@@ -71,10 +71,11 @@ def tanh_in_place(a: Array) -> None:
 @kernel
 def logistic_in_place(a: Array) -> None:
     """Overwrite `a`, (n,), with 1 / (1 + exp(-a)); NaN stays NaN."""
-    largest = 0.0
+    # counted, because a sum of integers vectorises and a maximum of doubles does not
+    far = 0
     for i in range(a.shape[0]):
-        largest = max(largest, abs(a[i]))
-    if not largest <= _LARGEST:
+        far += not abs(a[i]) <= _LARGEST
+    if far > 0:
         for i in range(a.shape[0]):
             z = np.exp(-abs(a[i]))
             a[i] = (1.0 if a[i] >= 0.0 else z) / (1.0 + z)
@@ -471,6 +472,13 @@ def lstm_gates(a: Array, c: Array, h: Array) -> None:
     tanh_in_place(h)
     for i in range(n):
         h[i] *= a[3 * n + i]
+
+
+@kernel
+def lstm_rows(a: Array, c: Array, h: Array) -> None:
+    """Overwrite the states c, h, (rows, n), from `a`, (rows, 4 n); see `lstm_gates`."""
+    for r in range(a.shape[0]):
+        lstm_gates(a[r], c[r], h[r])
 
 
 @kernel

@@ -14,7 +14,7 @@ from theory.activations import Activation
 from theory.activations import activation as look_up
 from theory.errors import as_array, as_matrix, as_square, as_vector
 from theory.maps.base import Affine, Map, read_only
-from theory.maps.gates import BLOCK_ROWS, blocks, finite_terms
+from theory.maps.gates import finite_terms, row_blocks
 from theory.norms import L2, Norm, over
 from theory.rounding import Rounded, product_up
 from theory.typing import Array
@@ -159,11 +159,9 @@ class EchoStateNetwork(Map):
 
     def advance(self, h: Array, terms: Array, out: Array | None = None) -> Array:
         """Return ``step(h, x)`` from ``terms = input_terms(x)``."""
-        leading = np.broadcast_shapes(h.shape[:-1], terms.shape[:-1])
-        result = np.empty((*leading, self.state_dim)) if out is None else out
-        buffer = np.empty((min((BLOCK_ROWS, *leading[-1:])), self.state_dim))
-        kept = 1.0 - self._leak
-        for old, own, new in blocks(h, terms, result):
+        result, blocks, rows = row_blocks(h, terms, out)
+        buffer, kept = np.empty((rows, self.state_dim)), 1.0 - self._leak
+        for old, own, new in blocks:
             a = np.matmul(old, self.W.T, out=buffer[: len(old)])
             a += own
             self.activation.in_place(a)

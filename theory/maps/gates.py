@@ -6,7 +6,7 @@ Main names: `GatedMap`, `stacked`, `gate_rows`, `largest`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
@@ -74,30 +74,26 @@ def largest(rho: Activation, a: Array) -> Array:
 BLOCK_ROWS = 128
 
 
-def logistic_in_place(a: Array) -> None:
-    """Overwrite `a` with 1 / (1 + exp(-a)), without a temporary array.
+def row_blocks(
+    h: Array, terms: Array, out: Array | None
+) -> tuple[Array, list[tuple[Array, Array, Array]], int]:
+    """Return the array of results, blocks of rows of (h, terms, results), and the largest size.
 
-    Below -700 the gate is under 2**-1000 and taken as that of -700, which cannot overflow.
+    Leading axes of h and terms are broadcast; results are as wide as h and go to `out` if given.
     """
-    np.maximum(a, -700.0, out=a)
-    np.negative(a, out=a)
-    np.exp(a, out=a)
-    a += 1.0
-    np.reciprocal(a, out=a)
-
-
-def blocks(h: Array, terms: Array, out: Array) -> Iterator[tuple[Array, Array, Array]]:
-    """Yield the same few rows, (rows, .), of states, terms and results of the same leading axes."""
-    leading = out.shape[:-1]
-    h = np.broadcast_to(h, (*leading, h.shape[-1]))
-    terms = np.broadcast_to(terms, (*leading, terms.shape[-1]))
+    leading = np.broadcast_shapes(h.shape[:-1], terms.shape[:-1])
+    result = np.empty((*leading, h.shape[-1])) if out is None else out
     if not leading:
-        yield h[None], terms[None], out[None]
-        return
-    for index in np.ndindex(leading[:-1]):
-        for first in range(0, leading[-1], BLOCK_ROWS):
-            rows = (*index, slice(first, first + BLOCK_ROWS))
-            yield h[rows], terms[rows], out[rows]
+        return result, [(h[None], terms[None], result[None])], 1
+    states = np.broadcast_to(h, (*leading, h.shape[-1]))
+    driving = np.broadcast_to(terms, (*leading, terms.shape[-1]))
+    blocks = [
+        (states[rows], driving[rows], result[rows])
+        for index in np.ndindex(leading[:-1])
+        for first in range(0, leading[-1], BLOCK_ROWS)
+        for rows in [(*index, slice(first, first + BLOCK_ROWS))]
+    ]
+    return result, blocks, min(BLOCK_ROWS, leading[-1])
 
 
 class GatedMap(Map):

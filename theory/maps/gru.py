@@ -13,16 +13,7 @@ import numpy as np
 from theory.activations import SIGMOID, TANH
 from theory.errors import as_matrix, as_vector
 from theory.maps.base import InputReach, read_only
-from theory.maps.gates import (
-    BLOCK_ROWS,
-    GatedMap,
-    blocks,
-    finite_terms,
-    gate_rows,
-    largest,
-    logistic_in_place,
-    stacked,
-)
+from theory.maps.gates import GatedMap, finite_terms, gate_rows, largest, stacked
 from theory.rounding import Rounded
 from theory.typing import Array
 
@@ -176,29 +167,11 @@ class GRU(GatedMap):
         return r, z, (SIGMOID(r) * h) @ self._W[2 * n :].T + terms[..., 2 * n :], h
 
     def advance(self, h: Array, terms: Array, out: Array | None = None) -> Array:
-        """Return ``step(h, x)`` from ``terms = input_terms(x)``; rows in blocks, in place."""
-        n = self.units
+        """Return ``step(h, x)`` from ``terms = input_terms(x)``."""
+        from theory.kernels.gated import advance_gru
+
         after = self._variant == "reset_after"
-        leading = np.broadcast_shapes(h.shape[:-1], terms.shape[:-1])
-        result = np.empty((*leading, n)) if out is None else out
-        buffer = np.empty((min((BLOCK_ROWS, *leading[-1:])), 3 * n))
-        for old, own, new in blocks(h, terms, result):
-            a = buffer[: len(old)]
-            r, z, candidate = (a[:, k * n : (k + 1) * n] for k in range(3))
-            gates = np.matmul(old, self._W[: 2 * n].T, out=a[:, : 2 * n])
-            gates += own[:, : 2 * n]
-            logistic_in_place(gates)
-            if after:
-                np.matmul(old, self._W[2 * n :].T, out=candidate)
-                candidate += self._b_candidate
-                candidate *= r
-            else:
-                np.matmul(np.multiply(r, old, out=r), self._W[2 * n :].T, out=candidate)
-            candidate += own[:, 2 * n :]
-            np.tanh(candidate, out=candidate)
-            candidate *= np.subtract(1.0, z, out=r)
-            np.add(candidate, np.multiply(z, old, out=z), out=new)
-        return result
+        return advance_gru(self._W, self._b_candidate, h, terms, out, reset_after=after)
 
     def jacobian_state(self, h: Array, x: Array) -> Array:
         """Return dh+ / dh, (..., n, n)."""

@@ -13,16 +13,7 @@ import numpy as np
 from theory.activations import SIGMOID, TANH
 from theory.errors import as_matrix
 from theory.maps.base import InputReach, read_only
-from theory.maps.gates import (
-    BLOCK_ROWS,
-    GatedMap,
-    blocks,
-    finite_terms,
-    gate_rows,
-    largest,
-    logistic_in_place,
-    stacked,
-)
+from theory.maps.gates import GatedMap, finite_terms, gate_rows, largest, stacked
 from theory.rounding import Rounded
 from theory.typing import Array
 
@@ -172,24 +163,10 @@ class LSTM(GatedMap):
         return finite_terms(terms)
 
     def advance(self, h: Array, terms: Array, out: Array | None = None) -> Array:
-        """Return ``step(h, x)`` from ``terms = input_terms(x)``; rows in blocks, in place."""
-        n = self.units
-        leading = np.broadcast_shapes(h.shape[:-1], terms.shape[:-1])
-        result = np.empty((*leading, 2 * n)) if out is None else out
-        buffer = np.empty((min((BLOCK_ROWS, *leading[-1:])), 4 * n))
-        for old, own, new in blocks(h, terms, result):
-            a = np.matmul(old[:, n:], self._W.T, out=buffer[: len(old)])
-            a += own
-            i, f, g, o = (a[:, k * n : (k + 1) * n] for k in range(4))
-            logistic_in_place(a[:, : 2 * n])
-            np.tanh(g, out=g)
-            logistic_in_place(o)
-            c, y = new[:, :n], new[:, n:]
-            np.multiply(f, old[:, :n], out=c)
-            c += np.multiply(i, g, out=g)
-            np.tanh(c, out=y)
-            y *= o
-        return result
+        """Return ``step(h, x)`` from ``terms = input_terms(x)``."""
+        from theory.kernels.gated import advance_lstm
+
+        return advance_lstm(self._W, h, terms, out)
 
     def rounded_step(self, h: Rounded, x: Rounded) -> Rounded:
         """Return size and rounding error of a step, propagated through the gates one by one."""
