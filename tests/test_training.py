@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -117,6 +121,34 @@ def test_descents_are_deterministic():
         a, b = descend(**changes), descend(**changes)
         np.testing.assert_array_equal(a.weights, b.weights)
         np.testing.assert_array_equal(a.losses, b.losses)
+
+
+def test_the_number_of_threads_does_not_show():
+    """BLAS rounds sums otherwise with more threads; the weights must not see it."""
+    code = (
+        "import numpy as np, theory\n"
+        "rng = np.random.default_rng(0)\n"
+        "normal = rng.standard_normal\n"
+        "cell = theory.VanillaRNN(normal((64, 64)) / 16, normal((64, 8)))\n"
+        "head = theory.LinearHead(rng.standard_normal((4, 64)))\n"
+        "data = theory.training_data(\n"
+        "    rng.standard_normal((8, 60, 8)), rng.standard_normal((8, 60, 4)))\n"
+        "done = theory.projected_gradient_descent(\n"
+        "    cell, head, data, steps=2, alpha=0.01, model='truncated', k=9)\n"
+        "print(done.weights.tobytes().hex()[-4000:], done.losses.tolist())"
+    )
+    answers = set()
+    for threads in ("1", "2"):
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": threads}
+        result = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        answers.add(result.stdout)
+    assert len(answers) == 1
 
 
 def test_step_sizes():

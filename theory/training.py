@@ -35,6 +35,7 @@ from theory.gradients import (
 )
 from theory.maps.base import Map
 from theory.norms import L2
+from theory.threads import few_threads
 from theory.truncation import LinearHead, truncate
 from theory.typing import Array
 
@@ -281,9 +282,25 @@ def projected_gradient_descent(
     >>> done.weights.ravel().tolist(), done.losses.tolist()
     ([0.0, 0.5, 0.625], [0.5, 0.125, 0.0703125])
     """
-    runner = _Runner(
-        recurrent, head, data, steps, alpha, schedule, projection, model, k, trained, train_head
-    )
+    # one thread: sums are then rounded the same way every time
+    with few_threads():
+        return _descend(
+            _Runner(
+                recurrent, head, data, steps, alpha, schedule, projection, model, k, trained,
+                train_head,
+            ),
+            checkpoint, resume, save_every, progress,
+        )  # fmt: skip
+
+
+def _descend(
+    runner: _Runner,
+    checkpoint: str | Path | None,
+    resume: bool,
+    save_every: int,
+    progress: Progress | None,
+) -> Descent:
+    """Make the steps that are left, and save on the way."""
     check_count(at_least=1, save_every=save_every)
     file = None if checkpoint is None else Path(checkpoint)
     if resume:
@@ -296,7 +313,7 @@ def projected_gradient_descent(
             if file is not None and runner.made % save_every == 0:
                 runner.save(file)
             if progress is not None:
-                progress(runner.made, steps)
+                progress(runner.made, len(runner.sizes))
     finally:
         if file is not None:
             runner.save(file)

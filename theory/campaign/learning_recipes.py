@@ -94,9 +94,9 @@ def learning_gated(rng: np.random.Generator) -> Experiment:
     x = rng.uniform(-1, 1, (T, m))
     size = 0.4
     while True:
-        arrays = [size / np.sqrt(n) * rng.standard_normal(s) for s in shapes]
-        recurrent: Map = LSTM(*arrays) if kind == 0 else GRU(*arrays, variant=VARIANTS[kind - 1])
-        other = recurrent.with_parameters(W=arrays[0] * (1 - 2.0**-8))
+        W, U, b = (size / np.sqrt(n) * rng.standard_normal(s) for s in shapes)
+        recurrent: Map = LSTM(W, U, b) if kind == 0 else GRU(W, U, b, variant=VARIANTS[kind - 1])
+        other = recurrent.with_parameters(W=W * (1 - 2.0**-8))
         c = map_constants([recurrent, other], Linf(), inputs=x)
         if c is not None and c.lam < 0.99:
             break
