@@ -24,6 +24,7 @@ import tasks
 
 import theory
 from theory.losses import loss_constants
+from theory.training import progress_bar
 
 COLUMNS = ("task", "system", "k", "step", "distance", "log10_bound", "log10_bound_as_measured")
 SIZES = {
@@ -106,10 +107,11 @@ def data(
         begun, projection = start, tasks.clip(RATE)
         if system == "unstable":
             begun, projection = start.with_parameters(W=start.W * (1.5 / RATE)), None
-        twins = theory.train_twins(
-            begun, head, training, k=lengths, steps=steps, alpha=ALPHA[task],
-            projection=projection, gap_every=steps,
-        )  # fmt: skip
+        with progress_bar(f"{task}, {system}") as shown:
+            twins = theory.train_twins(
+                begun, head, training, k=lengths, steps=steps, alpha=ALPHA[task],
+                projection=projection, gap_every=steps, progress=shown,
+            )  # fmt: skip
         c = None
         if system == "stable":
             c, gain, beta_p, beta = constants(twins, begun, head, training)
