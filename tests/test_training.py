@@ -88,6 +88,7 @@ def test_only_what_is_trained_moves():
     np.testing.assert_array_equal(done.model.W, CELL.W)
     assert not np.array_equal(done.model.U, CELL.U)
     np.testing.assert_array_equal(done.head.C, HEAD.C)
+    np.testing.assert_array_equal(descend(trained="U").weights, done.weights)
     both = descend(train_head=True)
     assert not np.array_equal(both.head.C, HEAD.C)
     assert both.losses[-1] < descend().losses[-1]

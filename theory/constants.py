@@ -83,6 +83,7 @@ def trained_names(model: Map, trained: Sequence[str] | None) -> tuple[str, ...]:
     known = tuple(name for name in model.parameters if name not in absent)
     if trained is None:
         return known
+    trained = (trained,) if isinstance(trained, str) else tuple(trained)
     for name in trained:
         if name not in known:
             raise ValueError(f"trained={name!r} is no parameter, needed some of {', '.join(known)}")
