@@ -26,6 +26,9 @@ _LETTERS = {
     "lam_second": r"\lambda_2",
     "eps": r"\varepsilon",
     "drive": "C",
+    "growth": "L",
+    "blocks": "j",
+    "rest": "i",
     "gain": "L_x",
     "input_bound": "B_x",
     "lipschitz": "L_f",
@@ -36,7 +39,6 @@ _LETTERS = {
     "beta_wh": r"\beta_{wh}",
     "beta_ww": r"\beta_{ww}",
     "beta_p": r"\beta_p",
-    "growth": "G",
     "mismatch": r"\varepsilon_0",
     "factor": "a",
 }

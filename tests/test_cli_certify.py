@@ -44,12 +44,53 @@ def test_certify_writes_what_check_accepts(weights, tmp_path):
     assert "rejected: parameters" in run("check", file, weights).output
 
 
+def test_bounded_inputs_make_local_certificates(tmp_path):
+    path, file, picture = tmp_path / "w.npz", tmp_path / "c.json", tmp_path / "c.png"
+    W = np.array([[1.6, -0.4], [0.3, 1.5]])
+    np.savez(path, W=W, U=np.eye(2), b=[3.0, 3.0])
+    done = run(
+        "certify", path, "--input-bound", "0.1", "--json", file, "--plot", picture, "--effort", "0"
+    )
+    assert done.exit_code == 0, done.output
+    for words in (
+        "refuted", "for bounded inputs there is a certificate", "perron, on the box",
+        "on the box, ", "required context: k = 3 ",
+    ):  # fmt: skip
+        assert words in done.output, done.output
+    assert picture.stat().st_size > 1000
+    done = run("check", file, path)
+    assert done.exit_code == 0, done.output
+    assert "accepted" in done.output
+    assert "for |h| <= 0.9999, |x| <= 0.1\n" in done.output
+    data = json.loads(file.read_text())
+    data["domain"]["input_high"] = [(5.0).hex()] * 2
+    file.write_text(json.dumps(data))
+    done = run("check", file, path)
+    assert done.exit_code == 1
+    assert "rejected: invariance" in done.output
+    # larger inputs: no certificate anywhere
+    assert run("certify", path, "--input-bound", "9").exit_code == 1
+
+
+def test_several_steps_have_a_row_and_a_file(weights, tmp_path):
+    done = run("certify", weights)
+    assert "iterate " in done.output
+    file = tmp_path / "c.json"
+    done = run("certify", weights, "--method", "iterate", "--json", file, "--input-bound", "9")
+    assert done.exit_code == 0, done.output
+    assert "of 6 steps together" in done.output
+    done = run("check", file, weights)
+    assert done.exit_code == 0, done.output
+    assert "of 6 steps together in L2 (products), everywhere" in done.output
+
+
 def test_refuted_and_unknown(tmp_path):
     path = tmp_path / "w.npy"
     np.save(path, np.array([[0.0, 10.0], [-0.012, 1.1]]))
     done = run("certify", path)
     assert done.exit_code == 1
     assert "refuted (orbits)" in done.output
+    assert "for bounded inputs" not in done.output
     np.save(path, np.array([[1.0]]))
     done = run("certify", path)
     assert done.exit_code == 1

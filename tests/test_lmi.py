@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theory import LinearMap, VanillaRNN, WeightedL2, contraction, contractions, leaky_relu, lmi
+from theory import (
+    LinearMap,
+    VanillaRNN,
+    WeightedL2,
+    contraction,
+    contractions,
+    invariant_domain,
+    leaky_relu,
+    lmi,
+)
 from theory.activations import ACTIVATIONS
 from theory.lower import rate_lower
 from theory.rigor import lmi_holds
@@ -224,6 +233,53 @@ def test_within_two_permille_of_the_solver(seed, low):
     assert c.lam <= 1.002 * best
     # the oracle asks for a slack of 1e-8 and stops at 1e-5, so it is high by little more
     assert c.lam >= (1 - 1e-4) * best
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_slopes_away_from_0_on_a_box(seed):
+    rng = np.random.default_rng([seed, 3])
+    W = rng.standard_normal((3, 3))
+    W *= 0.6 / np.linalg.norm(W, 2)
+    cell = VanillaRNN(W, np.eye(3), [0.3, -0.2, 0.1])
+    box = invariant_domain(cell, input_bound=0.2)
+    low, high = cell.slopes(box)
+    assert low.min() > 0.2
+    assert len({*low.tolist(), *high.tolist()}) > 3
+    c = contraction(cell, method="lmi", domain=box)
+    best = oracle(W, low, high)
+    assert (1 - 1e-4) * best <= c.lam <= 1.002 * best
+    # slopes in [0, high] allow more, so less would be certified
+    assert c.lam <= oracle(W, np.zeros(3), high) * (1 + 1e-4)
+
+
+def test_the_least_slopes_count():
+    # the published example: 0.9 for slopes in [0, 1], less for [0.3, 1] and [0.6, 1]
+    rates = [
+        contraction(recurrent(MONE, leaky_relu(low)), method="lmi").lam for low in (0.0, 0.3, 0.6)
+    ]
+    np.testing.assert_allclose(rates, [0.9, 0.7534, 0.6473], atol=5e-5)
+    # and on the box that inputs of at most 0.01 leave tanh in
+    cell = VanillaRNN(MONE, np.eye(2))
+    assert contraction(cell, input_bound=0.01).lam == pytest.approx(0.8336, abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_numerical_radius_and_matrix_inequality_are_the_same(seed):
+    """Ando (1973): with Q = I the least rate of the inequality is the numerical radius."""
+    rng = np.random.default_rng([seed, 11])
+    n = 2 + seed % 4
+    A = rng.standard_normal((n, n))
+    if seed >= 4:
+        A = np.triu(A)
+    # r times the block of B.2a, with Z = r X: linear in (Z, r)
+    Z, r = cp.Variable((n, n), symmetric=True), cp.Variable()
+    K = cp.bmat([[Z, -A.T], [-A, 2 * r * np.eye(n) - Z]])
+    cp.Problem(cp.Minimize(r), [0.5 * (K + K.T) >> 0]).solve(solver="CLARABEL")
+    radius = numerical_radius(A, 4001)
+    assert radius == pytest.approx(float(r.value), rel=2e-6)
+    # and what is certified with these weights is just above it
+    c = contraction(VanillaRNN(A * (0.5 / radius), np.eye(n)), method="numerical_radius")
+    assert 0.5 * (1 - 1e-6) <= c.lam <= 0.5 * (1 + 1e-5)
 
 
 # -------------------------------------------------------------------------------- known and awkward

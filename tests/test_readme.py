@@ -42,6 +42,23 @@ def test_programs_of_the_first_chapters_run_one_after_the_other(capsys):
     assert len(programs) >= 2
 
 
+def test_bounded_inputs_program_runs_and_its_comments_are_true(capsys):
+    import numpy as np
+
+    import theory
+
+    program = re.search(
+        r"although a single one does not:\n\n```python\n(.*?)```", README, re.DOTALL
+    )
+    assert program is not None
+    names: dict[str, object] = {"np": np, "theory": theory}
+    exec(program.group(1), names)
+    assert theory.refute(names["driven"]) is not None
+    printed = capsys.readouterr().out.splitlines()
+    said = re.findall(r"  # (None|True[^\n]*|55)", program.group(1))
+    assert printed == said
+
+
 def test_own_map_program_runs():
     import numpy as np
 

@@ -334,6 +334,33 @@ def test_an_advance_that_is_not_the_step_is_found():
     assert "advance(h, input_terms(x))" in message
 
 
+def test_a_contraction_on_a_box_is_searched_there():
+    W, b = np.array([[1.6, -0.4], [0.3, 1.5]]), [2.0, 2.0]
+    cell = VanillaRNN(W, np.eye(2), b)
+    c = contraction(cell, input_bound=0.1)
+    # the search moves its pairs into the box, and so near its worst corner
+    verdict = check_contraction(cell, c, trials=60)
+    assert 0.5 < verdict.ratio <= 1
+    x = RNG.uniform(-0.1, 0.1, (20, 2))
+    names = {v.theorem for v in check_truncation(cell, x, c, k_max=6, trials=20)}
+    assert {"state_gap", "hidden_state", "state_gap_any_start"} <= names
+    # the same factor is wrong elsewhere, and too small a one is refuted inside
+    assert "does not contract" in refuted(
+        check_contraction, cell, Contraction.assumed(c.lam, c.norm), trials=60
+    )
+    small = Contraction.assumed(0.4 * c.lam, c.norm, domain=c.domain)
+    message = refuted(check_contraction, cell, small, trials=60)
+    assert "does not contract" in message
+    with pytest.raises(ValueError, match="outside the domain"):
+        check_contraction(cell, c, inputs=np.ones((3, 2)))
+
+
+def test_several_steps_are_not_taken_for_one():
+    nilpotent = LinearMap([[0.0, 1e200], [0.0, 0.0]], np.eye(2))
+    with pytest.raises(ValueError, match="only several steps together contract"):
+        check_contraction(nilpotent)
+
+
 @pytest.mark.parametrize("bug", [{"extra": 1}, {"extra": -1}, {"start": 1.0}])
 def test_a_window_off_by_one_is_found(bug):
     cell = VanillaRNN([[0.5, 0.3], [0.1, -0.2]], np.eye(2), [1.0, 0.0])

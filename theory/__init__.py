@@ -27,6 +27,7 @@ from theory.activations import Activation, activation, leaky_relu
 from theory.certificate_file import load_certificate, recheck, save_certificate
 from theory.certificates import Contraction, Evidence
 from theory.certify import contraction, contractions
+from theory.comparison import componentwise_gap, layer_gaps
 from theory.constants import MapConstants, constants_lower, map_constants
 from theory.context import required_context, smallest_error
 from theory.domain import Domain
@@ -41,6 +42,7 @@ from theory.gradients import (
     truncated_gradient,
 )
 from theory.invariance import invariant_domain
+from theory.iterates import context_length_iterate, iterate_in_norm
 from theory.learning import Training, training_setup
 from theory.lower import judge_contraction, rate_lower, refute
 from theory.maps import (
@@ -61,12 +63,19 @@ from theory.measure import Experiment, Run, experiment, truncation_gap_table, tr
 from theory.measured_rates import MeasuredRates, local_rates
 from theory.memory import EffectiveMemory, effective_memory
 from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
+from theory.reach import ReachTube, reach_tube
+from theory.tails import kernel_tail, window_decay
 from theory.theorem import Kind, Theorem
 from theory.theorems import (
     THEOREMS,
+    cascade_gap,
     context_length,
+    contractive_of_comparison,
     contractive_of_composition,
+    contractive_of_gate_norms,
+    contractive_of_gru_norms,
     contractive_of_incremental_lmi,
+    contractive_of_iterate,
     contractive_of_matrix_norm,
     contractive_of_perron_weights,
     curvature_growth,
@@ -84,7 +93,9 @@ from theory.theorems import (
     prediction_gap,
     state_gap,
     state_gap_any_start,
+    state_gap_blocks,
     state_gap_finite,
+    state_gap_iterate,
     state_gap_observed,
     training_context,
     truncated_backprop_bias,
@@ -141,6 +152,7 @@ __all__ = [
     "MissingExtraError",
     "Norm",
     "Outcome",
+    "ReachTube",
     "Run",
     "SelectiveSSM",
     "Theorem",
@@ -153,12 +165,19 @@ __all__ = [
     "WeightedL2",
     "WeightedLinf",
     "activation",
+    "cascade_gap",
+    "componentwise_gap",
     "constants_lower",
     "context_length",
+    "context_length_iterate",
     "contraction",
     "contractions",
+    "contractive_of_comparison",
     "contractive_of_composition",
+    "contractive_of_gate_norms",
+    "contractive_of_gru_norms",
     "contractive_of_incremental_lmi",
+    "contractive_of_iterate",
     "contractive_of_matrix_norm",
     "contractive_of_perron_weights",
     "curvature_growth",
@@ -174,7 +193,10 @@ __all__ = [
     "input_sequence",
     "interop",
     "invariant_domain",
+    "iterate_in_norm",
     "judge_contraction",
+    "kernel_tail",
+    "layer_gaps",
     "leaky_relu",
     "load_certificate",
     "local_rates",
@@ -187,6 +209,7 @@ __all__ = [
     "prediction_gaps",
     "projected_gradient_descent",
     "rate_lower",
+    "reach_tube",
     "recheck",
     "recurrent_gradient",
     "refute",
@@ -195,7 +218,9 @@ __all__ = [
     "smallest_error",
     "state_gap",
     "state_gap_any_start",
+    "state_gap_blocks",
     "state_gap_finite",
+    "state_gap_iterate",
     "state_gap_observed",
     "step_sizes",
     "train_twins",
@@ -211,5 +236,6 @@ __all__ = [
     "vanishing_gradient",
     "verify",
     "weight_gap",
+    "window_decay",
     "window_error",
 ]

@@ -1,7 +1,7 @@
 r"""Elementwise activations as values with their facts.
 
 Main names: `Activation`, `IDENTITY`, `TANH`, `RELU`, `leaky_relu`, `SIGMOID`, `SOFTPLUS`,
-`HARD_TANH`, `SIN`, `activation`.
+`HARD_TANH`, `SIN`, `activation`, `slope_intervals`.
 
 Each fact (slope interval, curvature, value at 0, range) is proved in `proofs.activations` from the
 activation's definition; the numbers here are those of the proofs, rounded outward.
@@ -12,11 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
-from theory.errors import as_array
+from theory.errors import as_array, as_vector
 from theory.typing import Array
 
 
@@ -135,6 +135,45 @@ def leaky_relu(leak: float = 0.01) -> Activation:
         function=lambda a: np.where(a >= 0, a, m * np.minimum(a, 0.0)),
         derivative=lambda a: np.where(a >= 0, 1.0, m),
     )
+
+
+def slope_intervals(
+    rho: Activation, n: int, slopes: Any = None, *, local: bool = False
+) -> tuple[Array, Array]:
+    """Return the slope interval (low, high) of each of n units, (n,) each.
+
+    Parameters
+    ----------
+    rho : Activation
+    n : int
+        Number of units.
+    slopes : pair of (n,) arrays, optional
+        Narrower intervals; those of the activation by default.
+    local : bool
+        Whether narrower intervals are allowed: they hold on a domain only.
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit, the ends are in the wrong order, or narrower ones are not allowed.
+    """
+    low, high = np.full(n, rho.slope[0]), np.full(n, rho.slope[1])
+    if slopes is None:
+        return low, high
+    if len(slopes) != 2:
+        raise ValueError(f"slopes={slopes!r}, needed two vectors (low, high)")
+    ends = as_vector("low slopes", slopes[0], size=n), as_vector("high slopes", slopes[1], size=n)
+    if not bool(np.all(ends[0] <= ends[1])):
+        raise ValueError(f"slopes={slopes!r}, needed low <= high for every unit")
+    low, high = np.maximum(low, ends[0]), np.minimum(high, ends[1])
+    if not bool(np.all(low <= high)):
+        raise ValueError(f"slopes={slopes!r}, needed some within {list(rho.slope)} for every unit")
+    if not local and bool(np.any(low > rho.slope[0]) or np.any(high < rho.slope[1])):
+        raise ValueError(
+            f"slopes={slopes!r} are narrower than {list(rho.slope)}, needed the domain= on which "
+            "they hold; theory.contraction(map, domain=...) finds both"
+        )
+    return low, high
 
 
 #: Those that NumPy computes without a temporary array.

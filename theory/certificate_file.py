@@ -1,4 +1,4 @@
-r"""Certificates as files: written once, checked again by anybody with `theory.rigor` alone.
+r"""Certificates as files: written once, checked again by anybody without a solver or a search.
 
 Main names: `save_certificate`, `load_certificate`, `recheck`, `StoredCertificate`, `Recheck`.
 
@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -20,18 +20,27 @@ import numpy as np
 
 from theory import rigor
 from theory.certificates import Contraction
+from theory.domain import Domain, domain_from_dict
 from theory.errors import as_square, as_vector
-from theory.maps.base import Map
-from theory.norms import Norm, norm_from_dict
-from theory.rounding import product_up, up
-from theory.typing import Array
+from theory.invariance import is_invariant
+from theory.maps.base import Affine, Map
+from theory.norms import Linf, Norm, WeightedLinf, norm_from_dict, over, scaled_matrix_upper
+from theory.products import UnsettledError, product_upper
+from theory.rounding import evaluate, up
+from theory.theorems.norm_change import formula as converted
 
 #: What the first line of a file says; the number grows with every incompatible change.
-FORMAT = "stable-recurrent-models certificate, version 1"
+FORMAT = "stable-recurrent-models certificate, version 2"
+
+#: Files of the version before, which are read too: one step, everywhere, maps in affine form.
+OLD_FORMAT = "stable-recurrent-models certificate, version 1"
+
+#: Products of more matrices than this are not formed for a file.
+MOST_STEPS = 4096
 
 #: A stored rate is larger than the certified one by this, relatively, if that leaves it below 1:
 #: sums taken in another order on another machine differ by far less (n 2**-53), and must not
-#: reject it.
+#: reject it.  The same goes for the ends of a box.
 PORTABLE = 2.0**-40
 
 
@@ -45,8 +54,11 @@ class StoredCertificate:
     iterate: int  # number of steps
     method: str  # which inequality proves it
     multipliers: tuple[float, ...]  # q of the matrix inequality, else empty
+    source: dict[str, Any] | None  # the claim of one step that it was converted from, if any
+    domain: dict[str, Any] | None  # as written by `Domain.to_dict`; None: everywhere
+    kind: str | None  # of the map: the name of its class; None in files of the first version
     parameters: dict[str, str]  # SHA-256 of each parameter
-    activation: str  # its name
+    activation: str  # its name, empty for a map that is not in affine form
     versions: dict[str, str]  # of the programs that wrote it
 
 
@@ -86,30 +98,44 @@ def _versions() -> dict[str, str]:
 
 
 def certificate_to_dict(recurrent: Map, c: Contraction) -> dict[str, Any]:
-    """Return the JSON-ready certificate of a map.
+    """Return the JSON-ready certificate of a map, which `recheck` accepts.
+
+    The rate, and the box of a domain where that leaves it invariant, are stored a little larger
+    than they are known, see `PORTABLE`.
 
     Raises
     ------
     ValueError
-        If the contraction is assumed rather than certified, is one of several steps, or the map is
-        not in affine form.
+        If the contraction is assumed rather than certified, or cannot be verified again.
     """
     if c.evidence.kind != "certified":
         raise ValueError(
             f"the contraction is {c.evidence}, needed a certified one; theory.contraction(map) "
             "looks for one"
         )
-    form = recurrent.affine()
-    if c.domain is not None:
-        raise ValueError(f"the contraction holds on {c.domain} only; such a one cannot be stored")
-    if form is None or c.iterate != 1:
-        raise ValueError(
-            f"received a contraction of {c.iterate} step(s) of {recurrent!r}; only one-step "
-            "certificates of maps rho(W h + U x + b) can be stored"
-        )
-    rate = up(c.lam * (1 + PORTABLE)) if c.lam > 0 else 0.0
+    answer = Recheck(accepted=False)
+    for domain in (None,) if c.domain is None else (_enlarged(c.domain), c.domain):
+        data = {
+            "format": FORMAT,
+            **_claim(c),
+            "domain": None if domain is None else domain.to_dict(),
+            "map": _described(recurrent),
+            "versions": _versions(),
+        }
+        answer = recheck(certificate_from_dict(data), recurrent)
+        if answer:
+            return data
+    raise ValueError(
+        f"received {c!r} of {recurrent!r}, which cannot be verified again: {answer.failed}: "
+        f"{answer.reason}"
+    )
+
+
+def _claim(c: Contraction, slack: float = PORTABLE) -> dict[str, Any]:
+    """Return what is claimed and why: rate, norm, iterate, evidence."""
+    rate = up(c.lam * (1 + slack)) if c.lam > 0 else 0.0
+    source = c.evidence.source
     return {
-        "format": FORMAT,
         "rate": (rate if rate < 1 else c.lam).hex(),
         "rate_decimal": repr(rate if rate < 1 else c.lam),
         "iterate": c.iterate,
@@ -118,14 +144,25 @@ def certificate_to_dict(recurrent: Map, c: Contraction) -> dict[str, Any]:
             "method": c.evidence.method,
             "detail": c.evidence.detail,
             "multipliers": [q.hex() for q in c.evidence.multipliers],
+            # r steps of an enlarged rate must be within the enlarged rate of all together
+            "source": None if source is None else _claim(source, slack / (2 * c.iterate)),
         },
-        "map": {
-            "activation": form.rho.name,
-            "state_dim": recurrent.state_dim,
-            "input_dim": recurrent.input_dim,
-            "sha256": _hashes(recurrent),
-        },
-        "versions": _versions(),
+    }
+
+
+def _enlarged(domain: Domain) -> Domain:
+    low, high = (np.nextafter(x * (1 + PORTABLE), 2 * x) for x in (domain.low, domain.high))
+    return replace(domain, low=low, high=high)
+
+
+def _described(recurrent: Map) -> dict[str, Any]:
+    form = recurrent.affine()
+    return {
+        "kind": type(recurrent).__name__,
+        "activation": "" if form is None else form.rho.name,
+        "state_dim": recurrent.state_dim,
+        "input_dim": recurrent.input_dim,
+        "sha256": _hashes(recurrent),
     }
 
 
@@ -137,12 +174,12 @@ def save_certificate(path: str | Path, recurrent: Map, c: Contraction) -> None:
     path : str or Path
     recurrent : Map
     c : Contraction
-        Certified, of one step.
+        Certified; of one step or several, everywhere or on a domain.
 
     Raises
     ------
     ValueError
-        If the contraction is not of that kind.
+        If the contraction is assumed, or cannot be verified again from the file alone.
     """
     text = json.dumps(certificate_to_dict(recurrent, c), indent=1)
     Path(path).write_text(text + "\n", encoding="utf-8")
@@ -174,23 +211,22 @@ def load_certificate(path: str | Path) -> StoredCertificate:
 
 
 def certificate_from_dict(data: Any) -> StoredCertificate:
-    """Read back what `certificate_to_dict` returned.
+    """Read back what `certificate_to_dict` returned, of this version or the one before.
 
     Raises
     ------
     ValueError
         If a field is missing or not of its kind.
     """
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
+    if not isinstance(data, dict) or data.get("format") not in (FORMAT, OLD_FORMAT):
         found = data.get("format") if isinstance(data, dict) else type(data).__name__
-        raise ValueError(f"the format is {found!r}, needed {FORMAT!r}")
+        raise ValueError(f"the format is {found!r}, needed {FORMAT!r} or {OLD_FORMAT!r}")
+    old = data["format"] == OLD_FORMAT
     try:
         return StoredCertificate(
-            rate=float.fromhex(data["rate"]),
-            norm=dict(data["norm"]),
-            iterate=int(data["iterate"]),
-            method=str(data["evidence"]["method"]),
-            multipliers=tuple(float.fromhex(q) for q in data["evidence"]["multipliers"]),
+            **_read_claim(data, old=old),
+            domain=None if old or data["domain"] is None else dict(data["domain"]),
+            kind=None if old else str(data["map"]["kind"]),
             parameters={str(k): str(v) for k, v in data["map"]["sha256"].items()},
             activation=str(data["map"]["activation"]),
             versions={str(k): str(v) for k, v in data["versions"].items()},
@@ -199,12 +235,35 @@ def certificate_from_dict(data: Any) -> StoredCertificate:
         raise ValueError(f"not a certificate: {type(error).__name__} at {error}") from None
 
 
-def recheck(stored: StoredCertificate, recurrent: Map) -> Recheck:
-    r"""Decide whether a stored certificate is true of a map, with `theory.rigor` alone.
+def _read_claim(data: dict[str, Any], *, old: bool) -> dict[str, Any]:
+    evidence = data["evidence"]
+    source = None if old else evidence["source"]
+    return {
+        "rate": float.fromhex(data["rate"]),
+        "norm": dict(data["norm"]),
+        "iterate": int(data["iterate"]),
+        "method": str(evidence["method"]),
+        "multipliers": tuple(float.fromhex(q) for q in evidence["multipliers"]),
+        "source": None if source is None else dict(source),
+    }
 
-    The conditions, in this order: ``map`` (affine form), ``activation``, ``parameters`` (hashes),
-    ``iterate`` (one step), ``rate`` (0 <= rate < 1), ``norm`` (well formed, on the map's states),
-    ``inequality``.
+
+class _RejectedError(Exception):
+    """The first condition that failed, and what was found."""
+
+
+def recheck(stored: StoredCertificate, recurrent: Map) -> Recheck:
+    r"""Decide whether a stored certificate is true of a map, without a solver or a search.
+
+    The conditions, in this order: ``map`` (its kind), ``activation``, ``parameters`` (hashes),
+    ``iterate`` (a number of steps that can be checked), ``rate`` (0 <= rate < 1), ``domain`` (well
+    formed, of the map's dimensions), ``invariance`` (the map does not leave it), ``norm`` (well
+    formed, on the map's states), ``inequality``.
+
+    The inequality is that of one step with the slopes that the units take on the domain: the
+    incremental matrix inequality if there are multipliers, else the norm of diag(s) W, or of
+    ``Map.comparison`` for a map that is not in affine form.  Of several steps it is that of all
+    products; or that of the one step which the certificate was converted from, and the conversion.
 
     Parameters
     ----------
@@ -214,15 +273,31 @@ def recheck(stored: StoredCertificate, recurrent: Map) -> Recheck:
     Returns
     -------
     Recheck
-        False with the first condition that fails.  ``inequality`` may fail within rounding of the
-        truth; acceptance is a proof.
+        False with the first condition that fails.  ``invariance`` and ``inequality`` may fail
+        within rounding of the truth; acceptance is a proof.
     """
-    form = recurrent.affine()
-    if form is None:
-        return Recheck(accepted=False, failed="map", reason=f"{recurrent!r} has no affine form")
-    if stored.activation != form.rho.name:
-        reason = f"made for {stored.activation!r}, the map has {form.rho.name!r}"
-        return Recheck(accepted=False, failed="activation", reason=reason)
+    try:
+        _check_map(stored, recurrent)
+        _check_numbers(stored)
+        domain = _checked_domain(stored.domain, recurrent)
+        _check_claim(stored, recurrent, domain)
+    except _RejectedError as rejected:
+        failed, reason = rejected.args
+        return Recheck(accepted=False, failed=failed, reason=reason)
+    return Recheck(accepted=True)
+
+
+def _check_map(stored: StoredCertificate, recurrent: Map) -> None:
+    form, kind = recurrent.affine(), type(recurrent).__name__
+    if stored.kind not in (None, kind):
+        raise _RejectedError("map", f"made for a {stored.kind}, the map is {recurrent!r}")
+    if form is None and stored.kind is None:
+        raise _RejectedError("map", f"{recurrent!r} has no affine form")
+    activation = "" if form is None else form.rho.name
+    if stored.activation != activation:
+        raise _RejectedError(
+            "activation", f"made for {stored.activation!r}, the map has {activation!r}"
+        )
     hashes = _hashes(recurrent)
     if stored.parameters != hashes:
         wrong = sorted(
@@ -230,49 +305,121 @@ def recheck(stored: StoredCertificate, recurrent: Map) -> Recheck:
             for name in {*hashes, *stored.parameters}
             if hashes.get(name) != stored.parameters.get(name)
         )
-        reason = f"the SHA-256 of {', '.join(wrong)} is not the stored one"
-        return Recheck(accepted=False, failed="parameters", reason=reason)
-    if stored.iterate != 1:
-        reason = f"{stored.iterate} steps, needed 1"
-        return Recheck(accepted=False, failed="iterate", reason=reason)
+        raise _RejectedError(
+            "parameters", f"the SHA-256 of {', '.join(wrong)} is not the stored one"
+        )
+
+
+def _check_numbers(stored: StoredCertificate) -> None:
+    if stored.iterate < 1 or (stored.source is None and stored.iterate > MOST_STEPS):
+        raise _RejectedError("iterate", f"{stored.iterate} steps, needed 1 .. {MOST_STEPS}")
     if not (math.isfinite(stored.rate) and 0 <= stored.rate < 1):
-        reason = f"rate={stored.rate!r}, needed 0 <= rate < 1"
-        return Recheck(accepted=False, failed="rate", reason=reason)
+        raise _RejectedError("rate", f"rate={stored.rate!r}, needed 0 <= rate < 1")
+
+
+def _checked_domain(data: dict[str, Any] | None, recurrent: Map) -> Domain | None:
+    if data is None:
+        return None
     try:
+        domain = domain_from_dict(data)
+    except ValueError as error:
+        raise _RejectedError("domain", str(error)) from None
+    if (domain.state_dim, domain.input_dim) != (recurrent.state_dim, recurrent.input_dim):
+        reason = f"{domain.state_dim} states and {domain.input_dim} inputs"
+        raise _RejectedError("domain", f"{reason}, the map is {recurrent!r}")
+    if not is_invariant(recurrent, domain):
+        raise _RejectedError("invariance", f"the map is not proved to stay in {domain}")
+    return domain
+
+
+def _check_claim(stored: StoredCertificate, recurrent: Map, domain: Domain | None) -> None:
+    """Check the norm and the inequality."""
+    form = recurrent.affine_on(domain)
+    try:
+        if stored.source is not None:
+            _check_conversion(stored, recurrent, domain)
+            return
         if stored.multipliers:
-            return _matrix_inequality(stored, form.W, form.rho.slope)
-        norm = norm_from_dict(stored.norm)
-        norm.check_dim(len(form.W))
+            if form is None or stored.iterate != 1:
+                raise ValueError("multipliers are for one step of a map in affine form")
+            bound = _by_matrix_inequality(stored, form)
+        else:
+            norm = norm_from_dict(stored.norm)
+            norm.check_dim(recurrent.state_dim)
+            if form is None:
+                bound = _by_comparison(stored, norm, recurrent, domain)
+            elif stored.iterate > 1:
+                bound = product_upper(form.W, form.slopes, norm, stored.iterate)
+            else:
+                bound = _by_norm(norm, form)
+    except UnsettledError as error:
+        raise _RejectedError("inequality", str(error)) from None
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        return Recheck(accepted=False, failed="norm", reason=str(error))
-    return _norm_inequality(stored, norm, form.W, form.rho.slope)
+        raise _RejectedError("norm", str(error)) from None
+    if not bound <= stored.rate:
+        steps = "a step" if stored.iterate == 1 else f"{stored.iterate} steps"
+        reason = f"{steps} proved to contract by {bound!r} only, needed {stored.rate!r}"
+        raise _RejectedError("inequality", reason)
 
 
-def _matrix_inequality(stored: StoredCertificate, W: Array, slope: tuple[float, float]) -> Recheck:
-    """Decide the incremental matrix inequality; P > 0 is part of it."""
-    n = len(W)
+def _by_matrix_inequality(stored: StoredCertificate, form: Affine) -> float:
+    """Return the rate if the incremental matrix inequality holds; P > 0 is part of it."""
+    n = len(form.W)
     if stored.norm.get("name") != "WeightedL2":
         raise ValueError(f"multipliers with the norm {stored.norm.get('name')!r}")
     P = as_square("P", [[float.fromhex(x) for x in row] for row in stored.norm["P"]])
     if len(P) != n or not np.array_equal(P, P.T):
         raise ValueError(f"P of shape {P.shape}, needed a symmetric ({n}, {n})")
     q = as_vector("multipliers", stored.multipliers, size=n)
-    low, high = np.full(n, slope[0]), np.full(n, slope[1])
-    if rigor.lmi_holds(W, low, high, P, q, stored.rate):
-        return Recheck(accepted=True)
-    reason = f"the matrix inequality is not proved at rate {stored.rate!r}"
-    return Recheck(accepted=False, failed="inequality", reason=reason)
+    return stored.rate if rigor.lmi_holds(form.W, *form.slopes, P, q, stored.rate) else math.inf
 
 
-def _norm_inequality(
-    stored: StoredCertificate, norm: Norm, W: Array, slope: tuple[float, float]
-) -> Recheck:
-    """Decide slope |W| <= rate in a monotone norm, or in any norm for a linear map."""
-    if not norm.monotone and slope[0] != slope[1]:
-        reason = f"the norm {norm} is not monotone, which needs multipliers"
-        return Recheck(accepted=False, failed="inequality", reason=reason)
-    bound = product_up(max(abs(slope[0]), abs(slope[1])), norm.matrix_upper(W))
-    if bound <= stored.rate:
-        return Recheck(accepted=True)
-    reason = f"slope times |W| <= {bound!r}, needed at most {stored.rate!r}"
-    return Recheck(accepted=False, failed="inequality", reason=reason)
+def _by_norm(norm: Norm, form: Affine) -> float:
+    """Bound |diag(s) W| in a monotone norm, or in any norm for equal slopes."""
+    if not (norm.monotone or form.linear):
+        raise _RejectedError(
+            "inequality", f"the norm {norm} is not monotone, which needs multipliers"
+        )
+    return scaled_matrix_upper(norm, form.steepest, form.W)
+
+
+def _by_comparison(
+    stored: StoredCertificate, norm: Norm, recurrent: Map, domain: Domain | None
+) -> float:
+    """Bound the comparison matrices in a monotone norm."""
+    if stored.iterate != 1:
+        raise _RejectedError("iterate", f"{stored.iterate} steps of a map without affine form")
+    matrices = recurrent.comparison(domain)
+    if matrices is None or not norm.monotone:
+        raise _RejectedError(
+            "inequality", f"no comparison matrix of {recurrent!r} in {norm} is known"
+        )
+    if isinstance(norm, (Linf, WeightedLinf)):
+        # a maximum over rows is one over the matrices too
+        return max(norm.matrix_upper(M) for M in matrices)
+    return norm.matrix_upper(np.maximum.reduce(matrices))
+
+
+def _check_conversion(stored: StoredCertificate, recurrent: Map, domain: Domain | None) -> None:
+    """Check the contraction of one step in another norm, and K rate**r."""
+    assert stored.source is not None
+    below = replace(stored, **_read_claim(stored.source, old=False))
+    if below.source is not None or below.iterate != 1:
+        raise _RejectedError(
+            "iterate", "converted from a contraction that is not one of a single step"
+        )
+    _check_numbers(below)
+    _check_claim(below, recurrent, domain)
+    norm, other = norm_from_dict(stored.norm), norm_from_dict(below.norm)
+    n = recurrent.state_dim
+    bound = evaluate(
+        converted,
+        lam=below.rate,
+        k=stored.iterate,
+        past=1.0,
+        outer=over(norm, other, n),
+        inner=over(other, norm, n),
+    )
+    if not bound <= stored.rate:
+        reason = f"K rate**{stored.iterate} <= {bound!r}, needed at most {stored.rate!r}"
+        raise _RejectedError("inequality", reason)

@@ -22,6 +22,7 @@ class Evidence:
     method: str  # the criterion's name, or "by hand"
     detail: str = ""  # one sentence for the report
     multipliers: tuple[float, ...] = ()  # q of an incremental matrix inequality, else empty
+    source: Contraction | None = None  # the one-step contraction it was converted from, if any
 
     def __post_init__(self) -> None:
         if self.kind not in {"certified", "assumed"}:
@@ -61,6 +62,8 @@ class Contraction:
         if self.domain is not None:
             if not isinstance(self.domain, Domain):
                 raise ValueError(f"domain={self.domain!r}, needed a theory.Domain or None")
+            if not self.domain.start:
+                raise ValueError("the domain is a box on the way, needed one to start in")
             self.norm.check_dim(self.domain.state_dim)
         object.__setattr__(self, "lam", float(self.lam))
 
@@ -90,7 +93,7 @@ class Contraction:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready description; the factor as a hexadecimal float, hence exact."""
-        multipliers = self.evidence.multipliers
+        multipliers, source = self.evidence.multipliers, self.evidence.source
         return {
             "lam": self.lam.hex(),
             "norm": self.norm.to_dict(),
@@ -101,6 +104,7 @@ class Contraction:
                 "method": self.evidence.method,
                 "detail": self.evidence.detail,
                 **({"multipliers": [q.hex() for q in multipliers]} if multipliers else {}),
+                **({} if source is None else {"source": source.to_dict()}),
             },
         }
 
@@ -113,15 +117,20 @@ class Contraction:
         )
 
 
-def check_one_step(c: Contraction) -> None:
-    """Raise unless the contraction is one of a single step."""
+def check_contraction_given(c: Contraction) -> None:
+    """Raise unless it is a contraction, of one step or several."""
     if not isinstance(c, Contraction):
         raise ValueError(
             f"received {c!r}, needed a Contraction; theory.contraction(map) looks for one and "
             "answers None when it finds none"
         )
+
+
+def check_one_step(c: Contraction) -> None:
+    """Raise unless the contraction is one of a single step."""
+    check_contraction_given(c)
     if c.iterate != 1:
         raise ValueError(
             f"the contraction is one of {c.iterate} steps together, this bound needs a contraction "
-            "of every single step"
+            "of every single step; theory.state_gap_blocks and theory.state_gap_iterate do not"
         )

@@ -15,8 +15,9 @@ from rich.table import Table
 
 from theory.certificate_file import load_certificate, recheck, save_certificate
 from theory.certificates import Contraction
-from theory.certify import METHODS, tried
+from theory.certify import METHODS, domain_of, tried
 from theory.context import required_context
+from theory.domain import Domain, domain_from_dict
 from theory.errors import MissingExtraError
 from theory.interop import read_weights
 from theory.lower import rate_lower, refute
@@ -54,10 +55,22 @@ def _condition(c: Contraction, n: int) -> float:
     return over(L2(), c.norm, n) * over(c.norm, L2(), n)
 
 
+def _found(
+    recurrent: Map, method: str, effort: int, where: Domain | None
+) -> dict[str, Contraction]:
+    """Return what the methods certify everywhere or on a domain, several steps among them."""
+    if method == "auto":
+        return tried(recurrent, effort, where, iterates=True)
+    one = METHODS[method](recurrent, where)
+    return {} if one is None else {method: one}
+
+
 def certify(
     weights: WeightsArgument,
     activation: ActivationOption = "tanh",
-    input_bound: Annotated[float, typer.Option(help="Bound of |x_t|, Euclidean.")] = 1.0,
+    input_bound: Annotated[
+        float, typer.Option(help="Bound of |x_t|, Euclidean; states then stay in a box.")
+    ] = 1.0,
     epsilon: Annotated[float, typer.Option(help="Allowed error of the state.")] = 1e-3,
     method: Annotated[str, typer.Option(help="auto, or one method.")] = "auto",
     effort: Annotated[int, typer.Option(help="How much auto tries: 0, 1 or 2.")] = 1,
@@ -78,11 +91,9 @@ def certify(
             raise ValueError(f"method {method!r} is not known, needed one of: auto, {[*METHODS]}")
         recurrent = read_map(weights, activation, prefix)
         began = time.perf_counter()
-        if method == "auto":
-            found = tried(recurrent, effort)
-        else:
-            one = METHODS[method](recurrent)
-            found = {} if one is None else {method: one}
+        found = _found(recurrent, method, effort, None)
+        where = domain_of(recurrent, input_bound=input_bound)
+        local = {} if where is None else _found(recurrent, method, effort, where)
         seconds = time.perf_counter() - began
         lower = rate_lower(recurrent)
         if not found:
@@ -91,22 +102,33 @@ def certify(
                 out.print("unknown: no certificate found, and no refutation")
             else:
                 out.print(f"refuted ({refutation.kind}): {refutation.detail}")
-            raise typer.Exit(NO)
+            if not local:
+                raise typer.Exit(NO)
+            out.print("that is everywhere; for bounded inputs there is a certificate")
         choice = required_context(recurrent, epsilon, input_bound, effort=effort)
     except (ValueError, MissingExtraError) as error:
         err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(BAD_INPUT) from None
-    best = min(found.values(), key=lambda c: c.lam)
+    shown = {**found, **{f"{name}, on the box": c for name, c in local.items()}}
+    # of one step if there is any such, then of the smallest rate
+    best = min(shown.values(), key=lambda c: (c.iterate > 1, c.lam))
     n = recurrent.state_dim
     table = Table(title=f"n = {n}, {activation}")
-    for heading in ("method", "rate", "norm", "sqrt cond"):
+    for heading in ("method", "rate", "steps", "norm", "sqrt cond"):
         table.add_column(heading)
-    for name, c in found.items():
-        table.add_row(name, f"{c.lam:.9f}", str(c.norm), f"{_condition(c, n):.4g}")
+    for name, c in shown.items():
+        table.add_row(name, f"{c.lam:.9f}", str(c.iterate), str(c.norm), f"{_condition(c, n):.4g}")
     out.print(table)
-    out.print(f"certified: rate {best.lam:.12g} ({best.evidence.method}), {seconds:.2f} s")
+    if local:
+        out.print(f"the box: {where}, never left")
+    steps = "" if best.iterate == 1 else f" of {best.iterate} steps together"
+    out.print(
+        f"certified: rate {best.lam:.12g}{steps} ({best.evidence.method}), "
+        + ("everywhere" if best.domain is None else "on the box")
+        + f", {seconds:.2f} s"
+    )
     if lower is not None:
-        out.print(f"no norm can certify less than {lower.rate:.12g}")
+        out.print(f"no norm can certify less than {lower.rate:.12g} everywhere")
     if choice is not None:
         out.print(
             f"required context: k = {choice.k} for an error of {epsilon:g} "
@@ -116,7 +138,7 @@ def certify(
         save_certificate(json_file, recurrent, best)
         out.print(f"written: {json_file}")
     if plot is not None:
-        _draw(plot, recurrent, found, input_bound)
+        _draw(plot, recurrent, shown, input_bound)
         out.print(f"drawn: {plot}")
 
 
@@ -144,7 +166,7 @@ def check(
     weights: WeightsArgument,
     prefix: PrefixOption = None,
 ) -> None:
-    """Check a certificate against weights, with the small trusted module alone."""
+    """Check a certificate against weights, without a solver or a search."""
     out, err = Console(), Console(stderr=True)
     try:
         stored = load_certificate(certificate)
@@ -155,4 +177,11 @@ def check(
     if not answer:
         out.print(f"rejected: {answer.failed}: {answer.reason}", markup=False)
         raise typer.Exit(NO)
-    out.print(f"accepted: rate {stored.rate:.12g} in {stored.norm['name']} ({stored.method})")
+    steps = "" if stored.iterate == 1 else f" of {stored.iterate} steps together"
+    where = "everywhere" if stored.domain is None else f"for {domain_from_dict(stored.domain)}"
+    out.print(
+        f"accepted: rate {stored.rate:.12g}{steps} in {stored.norm['name']} ({stored.method}), "
+        f"{where}",
+        markup=False,
+        soft_wrap=True,
+    )

@@ -2,6 +2,9 @@ r"""Choose the certificate for the question: the least context for eps, or the l
 
 Main names: `required_context`, `smallest_error`, `Choice`, `error_curve`.
 
+Inputs are bounded, so states stay in a box and slopes may be narrower than everywhere; certificates
+on that box are taken where it helps, and ones of several steps together where there is no other.
+
 A smaller rate may come with a norm that is dearer to convert: with lam the rate and K the constant
 of the norm, the error after k steps is about K lam**k.  Every certificate at hand is tried, among
 them some with a larger rate and a smaller constant, and the one that answers best is kept.
@@ -11,15 +14,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
+import numpy as np
+
 from theory.certificates import Contraction
-from theory.certify import tried
+from theory.certify import domain_of, tried
+from theory.domain import Domain
 from theory.errors import check_count, check_nonnegative, check_positive
+from theory.invariance import invariant_domain
 from theory.maps.base import Map
 from theory.norms import L2, Norm, over
-from theory.rounding import evaluate, product_up, up
+from theory.products import growths
+from theory.rounding import evaluate, product_up, sum_up, up
 from theory.theorems.context_length import context_length
 from theory.theorems.output_gap import formula as output_gap
 from theory.truncation import LinearHead
@@ -33,7 +41,8 @@ class Choice:
     k: int  # k, the context
     error: float  # bound of the error at k, rounded outward
     contraction: Contraction  # the certificate behind it
-    drive: float  # bound of |step(0, x)| in its norm, or (1 - lam) times a bound of |h|
+    drive: float  # in its norm: bound of what the steps of the certificate make of 0, or (1 - lam)
+    # times a bound of |h|; the error is lipschitz drive lam**(k / iterate) / (1 - lam)
     lipschitz: float  # from its norm to that of the error
     considered: tuple[tuple[str, float, float], ...]  # method, rate and answer of every certificate
 
@@ -44,9 +53,10 @@ class _Priced:
     """A certificate with its constants."""
 
     c: Contraction
-    drive: float
-    reach: float  # (1 - lam) times a bound of |h| from the range of the activation, or inf
+    drive: float  # bound of what at most r steps make of 0
+    reach: float  # (1 - lam) times a bound of |h| from the states that are met, or inf
     lipschitz: float
+    growths: tuple[float, ...]  # Lipschitz constants of 0, 1, .., r - 1 steps
 
     @property
     def best(self) -> float:
@@ -55,47 +65,118 @@ class _Priced:
 
     def error(self, k: int) -> float:
         """Return the bound of the error at k, for every length of history."""
-        return evaluate(output_gap, lam=self.c.lam, k=k, drive=self.best, lipschitz=self.lipschitz)
+        blocks, rest = divmod(k, self.c.iterate)
+        factor = product_up(self.lipschitz, self.growths[rest])
+        return evaluate(output_gap, lam=self.c.lam, k=blocks, drive=self.best, lipschitz=factor)
 
-    def context(self, eps: float, horizon: int | None) -> int:
-        """Return the least k for which the bound is at most eps."""
-        k = context_length(
-            self.c, eps=eps, drive=self.drive, lipschitz=self.lipschitz, horizon=horizon
-        )
-        if self.reach < math.inf:
-            # the history of at most horizon steps is only accounted for by the drive
-            k = min(k, context_length(self.c, eps=eps, drive=self.reach, lipschitz=self.lipschitz))
-        return k if horizon is None else min(k, horizon)
+    def context(self, eps: float, horizon: int | None) -> int | None:
+        """Return the least k for which the bound is at most eps; None if the bound is infinite."""
+        r = self.c.iterate
+        blockwise = Contraction.assumed(self.c.lam, self.c.norm)
+        lengths = []
+        for rest, growth in enumerate(self.growths):
+            factor = product_up(self.lipschitz, growth)
+            if math.isfinite(product_up(self.drive, factor)):
+                # the history of at most horizon steps is only accounted for by the drive
+                blocks = context_length(
+                    blockwise,
+                    eps=eps,
+                    drive=self.drive,
+                    lipschitz=factor,
+                    horizon=horizon if r == 1 else None,
+                )
+                lengths.append(blocks * r + rest)
+            if math.isfinite(product_up(self.reach, factor)):
+                blocks = context_length(blockwise, eps=eps, drive=self.reach, lipschitz=factor)
+                lengths.append(blocks * r + rest)
+        if horizon is not None:
+            lengths.append(horizon)
+        return min(lengths, default=None)
 
 
 def _price(
-    recurrent: Map, c: Contraction, input_bound: float, head: LinearHead | None, norm: Norm
+    recurrent: Map,
+    c: Contraction,
+    input_bound: float,
+    head: LinearHead | None,
+    norm: Norm,
+    box: Domain | None = None,
 ) -> _Priced:
+    """Return a certificate with its constants; the states are those of `box`, if there is one."""
+    if c.domain is not None:
+        ends = np.full((2, recurrent.input_dim), float(input_bound)) * [[1.0], [-1.0]]
+        if not c.domain.contains_inputs(ends):
+            raise ValueError(
+                f"input_bound={input_bound!r}, but the contraction holds on {c.domain} only; look "
+                "for one with theory.contraction(map, input_bound=...)"
+            )
     n, m = recurrent.state_dim, recurrent.input_dim
     bound = product_up(over(c.norm.companion, L2(), m), input_bound)
     lipschitz = over(norm, c.norm, n) if head is None else norm.matrix_upper(head.C, c.norm)
     reach = math.inf
-    form = recurrent.affine()
+    form = recurrent.affine_on(c.domain)
+    # the gap is at most lam**k |h_{t-k}|, which is drive lam**k / (1 - lam) for
+    # drive = (1 - lam) |h_{t-k}|
+    less = up(1.0 - c.lam)
     if form is not None:
-        import numpy as np
-
-        # |h_t| <= range of rho entrywise, for t >= 1 and for h_0 = 0; the gap is at most
-        # lam**k |h_{t-k}|, which is drive lam**k / (1 - lam) for drive = (1 - lam) |h_{t-k}|
+        # |h_t| <= range of rho entrywise, for t >= 1 and for h_0 = 0
         largest = max(abs(form.rho.range[0]), abs(form.rho.range[1]))
         if math.isfinite(largest):
-            reach = product_up(up(1.0 - c.lam), c.norm.majorant(np.full(n, largest)))
-    return _Priced(
-        c=c,
-        drive=recurrent.drive(c.norm, input_bound=bound),
-        reach=reach,
-        lipschitz=lipschitz,
-    )
+            reach = product_up(less, c.norm.majorant(np.full(n, largest)))
+    for states in (box, c.domain):
+        if states is not None:
+            reach = min(reach, product_up(less, c.norm.majorant(states.reach)))
+    drive = _drive(recurrent, c, bound, box if c.domain is None else c.domain)
+    factors: tuple[float, ...] = (1.0,)
+    if c.iterate > 1:
+        growth = recurrent.state_lipschitz(c.norm, c.domain)
+        W, slopes = (None, None) if form is None else (form.W, form.slopes)
+        factors = growths(W, slopes, c.norm, c.iterate, math.inf if growth is None else growth)
+        drive = product_up(drive, sum_up(factors))
+    return _Priced(c=c, drive=drive, reach=reach, lipschitz=lipschitz, growths=factors)
 
 
-def _certificates(recurrent: Map, effort: int) -> Iterator[tuple[str, Contraction]]:
-    found = tried(recurrent, effort)
+def _drive(recurrent: Map, c: Contraction, bound: float, box: Domain | None) -> float:
+    """Return a bound of |step(0, x)| over inputs of size at most `bound`, and in the box."""
+    drives = []
+    if box is not None:
+        zero = np.zeros(recurrent.state_dim)
+        image = recurrent.image(replace(box, low=zero, high=zero))
+        if image is not None and np.isfinite(image).all():
+            drives.append(c.norm.majorant(np.maximum(*(np.abs(end) for end in image))))
+    if not drives or recurrent.input_lipschitz(c.norm) is not None:
+        drives.append(recurrent.drive(c.norm, input_bound=bound))
+    return min(drives)
+
+
+def _domain(recurrent: Map, input_bound: float) -> Domain | None:
+    """Return where a map that has no certificate everywhere may have one."""
+    if recurrent.affine() is not None:
+        return None
+    # |x_i| is at most the Euclidean norm
+    return invariant_domain(recurrent, input_bound=input_bound)
+
+
+def _on_state(recurrent: Map, head: LinearHead | None) -> LinearHead | None:
+    """Return a head on the whole state, from one on what the map shows of it."""
+    if head is None or head.C.shape[1] == recurrent.state_dim:
+        return head
+    shown = recurrent.output_map
+    if head.C.shape[1] != len(shown):
+        raise ValueError(
+            f"head has C of shape {head.C.shape}, needed (p, {recurrent.state_dim}) for the state "
+            f"or (p, {len(shown)}) for what output_map shows of it"
+        )
+    # output_map selects entries, so the product is exact
+    return LinearHead(head.C @ shown, head.d)
+
+
+def _certificates(
+    recurrent: Map, effort: int, box: Domain | None
+) -> Iterator[tuple[str, Contraction]]:
+    found = tried(recurrent, effort, box)
     yield from found.items()
-    form = recurrent.affine()
+    form = recurrent.affine_on(box)
     if form is None or effort == 0 or recurrent.state_dim > 256:
         return
     from theory.search import trade_offs
@@ -114,12 +195,14 @@ def _priced(
     norm: Norm | None,
     effort: int,
 ) -> list[tuple[str, _Priced]]:
-    check_nonnegative(input_bound=input_bound)
     target = L2() if norm is None else norm
     target.check_dim(recurrent.state_dim if head is None else len(head.C))
+    # inputs of Euclidean size at most input_bound lie in the box of that half width
+    where = domain_of(recurrent, input_bound=float(input_bound))
+    states = invariant_domain(recurrent, input_bound=float(input_bound))
     return [
-        (name, _price(recurrent, c, float(input_bound), head, target))
-        for name, c in _certificates(recurrent, effort)
+        (name, _price(recurrent, c, float(input_bound), head, target, states))
+        for name, c in _certificates(recurrent, effort, where)
     ]
 
 
@@ -127,9 +210,42 @@ def error_curve(
     recurrent: Map, c: Contraction, input_bound: float, *, count: int = 100
 ) -> tuple[list[int], list[float]]:
     """Return context lengths and the bounds of the Euclidean state error that `c` gives there."""
-    priced = _price(recurrent, c, input_bound, None, L2())
+    states = invariant_domain(recurrent, input_bound=float(input_bound))
+    priced = _price(recurrent, c, input_bound, None, L2(), states)
     lengths = list(range(count + 1))
     return lengths, [priced.error(k) for k in lengths]
+
+
+#: What `Choice.considered` calls the bound by powers of the comparison matrix.
+_ENTRYWISE = "comparison, entry by entry"
+
+
+def _entrywise_error(
+    recurrent: Map, domain: Domain | None, k: int, head: LinearHead | None, norm: Norm | None
+) -> float | None:
+    """Return the error that `componentwise_gap` proves; None where it does not apply."""
+    from theory.comparison import advanced, componentwise_gap
+
+    measure = L2() if norm is None else norm
+    if domain is None or not measure.monotone or recurrent.comparison(domain) is None:
+        return None
+    gap = componentwise_gap(recurrent, domain, k=k)
+    return measure.majorant(gap if head is None else advanced((np.abs(head.C),), gap))
+
+
+def _entrywise(
+    recurrent: Map, domain: Domain | None, eps: float, head: LinearHead | None, norm: Norm | None
+) -> tuple[int, float] | None:
+    """Return the least context by `componentwise_context`, and the error it proves there."""
+    from theory.comparison import componentwise_context
+
+    if domain is None or _entrywise_error(recurrent, domain, 0, head, norm) is None:
+        return None
+    k = componentwise_context(recurrent, domain, eps=eps, head=head, norm=norm)
+    if k is None:
+        return None
+    error = _entrywise_error(recurrent, domain, k, head, norm)
+    return None if error is None else (k, error)
 
 
 def required_context(
@@ -153,6 +269,7 @@ def required_context(
     input_bound : float
         Bound of |x_t| in the Euclidean norm.
     head : LinearHead, optional
+        Of the state, or of what `Map.output_map` shows of it (the h of an LSTM).
     norm : Norm, optional
         The norm of the error, `L2` by default.
     horizon : int, optional
@@ -164,6 +281,12 @@ def required_context(
     -------
     Choice or None
         None if no certificate was found.
+
+    Notes
+    -----
+    A map that has no certificate everywhere, such as an `LSTM`, is looked at on the box that it
+    never leaves under such inputs, and there also entry by entry, by powers of its comparison
+    matrix (`theory.componentwise_gap`), which needs no conversion of norms.
 
     Raises
     ------
@@ -179,22 +302,32 @@ def required_context(
     ('incremental LMI', True)
     """
     check_positive(eps=eps)
+    check_nonnegative(input_bound=input_bound)
+    head, domain = _on_state(recurrent, head), _domain(recurrent, input_bound)
     if horizon is not None:
         check_count(horizon=horizon)
     answers = [
-        (one.context(float(eps), horizon), one.c.lam, name, one)
+        (k, one.c.lam, name, one)
         for name, one in _priced(recurrent, input_bound, head, norm, effort)
+        if (k := one.context(float(eps), horizon)) is not None
     ]
     if not answers:
         return None
     k, _, _, best = min(answers, key=lambda answer: answer[:2])
+    error = best.error(k)
+    considered = tuple((name, lam, float(k)) for k, lam, name, _ in answers)
+    entries = _entrywise(recurrent, domain, float(eps), head, norm)
+    if entries is not None:
+        considered = (*considered, (_ENTRYWISE, best.c.lam, float(entries[0])))
+        if entries[0] < k:
+            k, error = entries
     return Choice(
         k=k,
-        error=best.error(k),
+        error=error,
         contraction=best.c,
         drive=best.best,
         lipschitz=best.lipschitz,
-        considered=tuple((name, lam, float(k)) for k, lam, name, _ in answers),
+        considered=considered,
     )
 
 
@@ -228,6 +361,8 @@ def smallest_error(
         If k is not a count, a bound is negative, or a norm does not fit.
     """
     check_count(k=k)
+    check_nonnegative(input_bound=input_bound)
+    head, domain = _on_state(recurrent, head), _domain(recurrent, input_bound)
     answers = [
         (one.error(int(k)), one.c.lam, name, one)
         for name, one in _priced(recurrent, input_bound, head, norm, effort)
@@ -235,11 +370,16 @@ def smallest_error(
     if not answers:
         return None
     error, _, _, best = min(answers, key=lambda answer: answer[:2])
+    considered = tuple((name, lam, error) for error, lam, name, _ in answers)
+    entries = _entrywise_error(recurrent, domain, int(k), head, norm)
+    if entries is not None:
+        considered = (*considered, (_ENTRYWISE, best.c.lam, entries))
+        error = min(error, entries)
     return Choice(
         k=int(k),
         error=error,
         contraction=best.c,
         drive=best.best,
         lipschitz=best.lipschitz,
-        considered=tuple((name, lam, error) for error, lam, name, _ in answers),
+        considered=considered,
     )

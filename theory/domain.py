@@ -29,11 +29,14 @@ class Domain:
         Ends of the states, finite, with low <= 0 <= high.
     input_low, input_high : (m,) arrays
         Ends of the inputs, -inf and inf allowed.
+    start : bool
+        Whether the box must hold 0.
 
     Raises
     ------
     ValueError
-        If shapes do not fit, an end is NaN, ends are in the wrong order, or 0 is outside.
+        If shapes do not fit, an end is NaN, ends are in the wrong order, or 0 is outside a box that
+        is one to start in.
 
     Examples
     --------
@@ -46,17 +49,20 @@ class Domain:
     high: Array  # (n,)
     input_low: Array  # (m,)
     input_high: Array  # (m,)
+    start: bool = True  # whether it must hold 0; False for a box that states only pass through
 
     def __post_init__(self) -> None:
         low, high = as_vector("low", self.low), as_vector("high", self.high)
         if low.shape != high.shape:
             raise ValueError(f"low has {len(low)} and high {len(high)} entries, needed as many")
-        if bool(np.any(low > 0)) or bool(np.any(high < 0)):
+        if self.start and (bool(np.any(low > 0)) or bool(np.any(high < 0))):
             i = int(np.argmax((low > 0) | (high < 0)))
             raise ValueError(
                 f"the interval of state {i} is [{low[i]:.17g}, {high[i]:.17g}], needed one that "
                 "holds 0, where the truncated model starts"
             )
+        if not bool(np.all(low <= high)):
+            raise ValueError(f"low={low!r} and high={high!r}, needed low <= high")
         ends = []
         for name in ("input_low", "input_high"):
             end = np.array(getattr(self, name), dtype=np.float64)
@@ -134,4 +140,5 @@ def domain_from_dict(data: dict[str, Any]) -> Domain:
         }
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"not a domain: {type(error).__name__} at {error}") from None
-    return Domain(**{name: np.array(end) for name, end in ends.items()})
+    low, high, input_low, input_high = (np.array(end) for end in ends.values())
+    return Domain(low=low, high=high, input_low=input_low, input_high=input_high)

@@ -32,6 +32,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import final
 
 import numpy as np
@@ -70,6 +71,17 @@ class Problem:
         """Return the diagonal of G."""
         return self.alpha * self.beta
 
+    @cached_property
+    def floor(self) -> float:
+        """Return a level that every solution with P > 0 exceeds, 0 if M > 0 says so anyway.
+
+        The inequality implies r^2 P > (C W)^T P C W, as for every constant choice of slopes, and
+        then P > 0 iff rho(C W) < r.  Where alpha beta > 0, M may be positive at lower levels too.
+        """
+        if not np.any(self.product > 0):
+            return 0.0
+        return float(np.max(np.abs(np.linalg.eigvals(self.center[:, None] * self.W))))
+
     def scaled(self, x: Array) -> Array:
         """Return B = D W D^-1 for x = log diag(D)."""
         d = np.exp(x)
@@ -101,9 +113,9 @@ def factors(problem: Problem, B: Array, r: float) -> Factors | None:
     H_{j+1} = H_j - A_j^T H_j^-1 A_j - A_j H_j^-1 A_j^T; all H_j > 0 iff M > 0 on the circle, and
     the A_j tend to zero quadratically.
     """
-    n = len(B)
-    if not (1e-150 < r < 1e150 and np.isfinite(B).all()):
+    if not (max(problem.floor, 1e-150) < r < 1e150 and np.isfinite(B).all()):
         return None
+    n = len(B)
     A = (2.0 / r) * problem.center[:, None] * B
     H = 2.0 * np.eye(n)
     if np.any(problem.product):

@@ -19,7 +19,7 @@ from theory.domain import Domain
 from theory.errors import DivergedError, as_sequences, as_states, as_vector, check_count
 from theory.maps.base import Map
 from theory.norms import L2, Linf, Norm, WeightedL2, WeightedLinf, over
-from theory.rounding import UNIT, drift
+from theory.rounding import UNIT, drift, sum_up
 from theory.theorem import Observation, Observe
 from theory.truncation import LinearHead
 from theory.typing import Array
@@ -247,9 +247,10 @@ def experiment(
     start, restart : (n,) arrays, optional
         Where the recurrent model and the truncated one start; zero by default.
     other_inputs : (T, m) array, optional
-        A second sequence, for the dependence on the inputs; the negated one by default.
+        A second sequence, for the dependence on the inputs; the negated one by default, moved into
+        the domain of the contraction if it has one.
     other_start : (n,) array, optional
-        A second start, for the dependence on it; all ones by default.
+        A second start, for the dependence on it; all ones by default, moved likewise.
     head : LinearHead, optional
         The output; the state itself by default.
     other_norm : Norm, optional
@@ -279,12 +280,15 @@ def experiment(
     x = as_sequences("inputs", inputs, width=recurrent.input_dim)
     if x.ndim != 2:
         raise ValueError(f"inputs has shape {x.shape}, needed one sequence (T, m)")
-    again = (
-        -x if other_inputs is None else as_sequences("other_inputs", other_inputs, width=x.shape[1])
-    )
+    domain = contraction.domain
+    if other_inputs is None:
+        again = -x if domain is None else np.clip(-x, domain.input_low, domain.input_high)
+    else:
+        again = as_sequences("other_inputs", other_inputs, width=x.shape[1])
     if again.shape != x.shape:
         raise ValueError(f"other_inputs has shape {again.shape}, needed {x.shape} as inputs has")
     zero = np.zeros(n)
+    one = zero + 1 if domain is None else np.clip(zero + 1, domain.low, domain.high)
     k = min(len(x), 64) if k_max is None else k_max
     check_count(k_max=k)
     contraction.norm.check_dim(n)
@@ -305,9 +309,7 @@ def experiment(
         start=as_vector("start", zero if start is None else start, size=n),
         restart=as_vector("restart", zero if restart is None else restart, size=n),
         other_inputs=again,
-        other_start=as_vector(
-            "other_start", zero + 1 if other_start is None else other_start, size=n
-        ),
+        other_start=as_vector("other_start", one if other_start is None else other_start, size=n),
         head=LinearHead(np.eye(n)) if head is None else head,
         other_norm=other,
         partner=partner,
@@ -442,8 +444,30 @@ class Run:
         """Return a bound of the rounding error of one step, in the norm of the contraction."""
         return self.norm.majorant(self.map.step_error(*self.sizes))
 
+    @cached_property
+    def growth(self) -> float:
+        """Return an upper bound of the Lipschitz constant of one step, nan if it is unknown."""
+        known = self.map.state_lipschitz(self.norm, self.of.contraction.domain)
+        return math.nan if known is None else known
+
+    @cached_property
+    def spread(self) -> float:
+        """Return a bound of the sum of the Lipschitz constants of 0, .., r - 1 steps."""
+        from theory.products import growths
+
+        certificate = self.of.contraction
+        form = self.map.affine_on(certificate.domain)
+        W, slopes = (None, None) if form is None else (form.W, form.slopes)
+        return sum_up(growths(W, slopes, self.norm, certificate.iterate, self.growth))
+
     def drift(self, steps: Array | float) -> Array:
-        """Bound the drift of a computed trajectory after so many steps (theory.rounding.drift)."""
+        """Bound the drift of a computed trajectory after so many steps (theory.rounding.drift).
+
+        In r steps together errors of size `local_error` grow to `spread` times that at most.
+        """
+        if self.of.contraction.iterate > 1:
+            limit = drift(self.local_error * self.spread, self.lam)
+            return np.where(np.asarray(steps) > 0, limit, 0.0)
         limit = drift(self.local_error, self.lam)
         return np.minimum(np.asarray(steps, dtype=np.float64) * self.local_error, limit)
 
@@ -473,6 +497,67 @@ class Run:
             lambda h, x: norm.majorant(recurrent.step_error(h, x)),
             domain,
         )
+
+    @cached_property
+    def iterate_ratios(self) -> tuple[Array, Array]:
+        """Return the stretch of adversarial pairs under r steps with one input, and the budgets."""
+        r, certificate = self.of.contraction.iterate, self.of.contraction
+        if r == 1:
+            return self.step_ratios
+        form, n = self.map.affine(), self.map.state_dim
+        matrix = (
+            self.map.jacobian_state(self.of.start, self._some_input) if form is None else form.W
+        )
+        scale = float(np.max(np.abs(matrix), initial=0.0))
+        with np.errstate(over="ignore", invalid="ignore"):
+            several = np.linalg.matrix_power(matrix / scale if scale else matrix, r)
+        directions = [norm_attaining(self.norm, matrix)]
+        if np.isfinite(several).all():
+            directions.append(norm_attaining(self.norm, several))
+
+        def steps(h: Array, x: Array) -> Array:
+            for _ in range(r):
+                h = self.map.step(h, x)
+            return h
+
+        def local(h: Array, x: Array) -> float:
+            # |step(h, x)| <= growth |h| + |step(0, x)|, and an error made grows like a difference
+            rest = self.map.step(np.zeros((1, n)), x[None])
+            drive = float(self.norm.vector_upper(rest)[0]) + self.offset
+            drive += 2 * self.input_gain * self.map.input_dim * float(np.max(x, initial=0.0))
+            size, error = self.norm.majorant(h), 0.0
+            for _ in range(r):
+                box = np.full(n, over(Linf(), self.norm, n) * size)
+                error = self.growth * error + self.norm.majorant(self.map.step_error(box, x))
+                size = self.growth * size + drive
+            return error * (1 + 4 * r * UNIT)
+
+        return step_ratios(
+            self.norm,
+            np.vstack(directions),
+            self.states,
+            self.of.inputs,
+            steps,
+            local,
+            certificate.domain,
+        )
+
+    @cached_property
+    def products_bounded(self) -> bool:
+        """Return whether lam is proved to bound all r-fold products of the slopes' vertices."""
+        from theory.products import LARGEST_VERTICES, UnsettledError, product_upper
+
+        certificate = self.of.contraction
+        form = self.map.affine_on(certificate.domain)
+        if form is None or not (
+            form.linear or (self.norm.monotone and len(form.W) <= LARGEST_VERTICES)
+        ):
+            return False
+        try:
+            bound = product_upper(form.W, form.slopes, self.norm, certificate.iterate)
+        except UnsettledError:
+            return False
+        return bound <= self.lam
 
     @property
     def _some_input(self) -> Array:
@@ -531,16 +616,19 @@ class Run:
     @cached_property
     def contradicted(self) -> bool:
         """Return whether the run itself refutes its contraction factor, beyond rounding."""
-        ratios, budgets = self.step_ratios
+        r = self.of.contraction.iterate
+        ratios, budgets = self.iterate_ratios
         if (ratios - budgets > self.lam).any():
             return True
         table = self.gap_table
-        pairs = [(table[:-1, :-1], table[1:, 1:])]
+        pairs = [(table[:-r, :-r], table[r:, r:])]
         apart = self.norm.vector(self.states - self.other_states)
-        pairs.append((apart[:-1], apart[1:]))
+        pairs.append((apart[:-r], apart[r:]))
         rounding = self.norm.vector_rounding(self.map.state_dim)
+        # an error of each of r steps on either side, grown by the steps that follow
+        local = 2 * self.local_error * (1.0 if r == 1 else self.spread)
         return any(
-            bool((after > self.lam * before + 2 * self.local_error + rounding * before).any())
+            bool((after > self.lam * before + local + rounding * before).any())
             for before, after in pairs
         )
 

@@ -1,6 +1,7 @@
 r"""Norms: a vector norm and the matrix norm it induces, as one object.
 
-Main names: `L1`, `L2`, `Linf`, `WeightedL2`, `WeightedLinf`, all of them a `Norm`.
+Main names: `L1`, `L2`, `Linf`, `WeightedL2`, `WeightedLinf`, all of them a `Norm`;
+`scaled_matrix_upper`, `over`.
 
 An upper value is rounded outward by `theory.rigor` and may be used to certify; a lower value may be
 used to refute, never to certify.
@@ -445,6 +446,33 @@ class WeightedL2(Norm):
     def to_dict(self) -> dict[str, Any]:
         """Return the name and P as hexadecimal floats."""
         return {"name": "WeightedL2", "P": [[x.hex() for x in row] for row in self.P.tolist()]}
+
+
+def scaled_matrix_upper(norm: Norm, slopes: Array, A: Array) -> float:
+    r"""Return an upper bound of ||diag(s) A|| for slopes s >= 0, in a monotone norm.
+
+    Rounding cannot enter through the product diag(s) A: the slopes go into the target's weights,
+    diag(s)^T P diag(s) for a diagonal P, or are multiplied by |A|, each rounded upward.  For equal
+    slopes any norm will do.
+
+    Raises
+    ------
+    ValueError
+        If the slopes differ and the norm is not monotone, or a slope is negative.
+    """
+    if slopes.size and bool(np.any(slopes < 0)):
+        raise ValueError(f"slopes have least entry {np.min(slopes)}, needed none below 0")
+    if bool(np.all(slopes == slopes[:1])):
+        return product_up(float(slopes[0]) if slopes.size else 0.0, norm.matrix_upper(A))
+    if not norm.monotone:
+        raise ValueError(f"{norm} is not monotone, needed a monotone norm for unequal slopes")
+    if isinstance(norm, (L2, WeightedL2)):
+        P = np.ones(len(A)) if isinstance(norm, L2) else np.diag(norm.P)
+        target = np.nextafter(np.nextafter(slopes * slopes, math.inf) * P, math.inf)
+        source = None if isinstance(norm, L2) else norm.P
+        return rigor.operator_norm_upper(A, np.diag(target), source)
+    larger = np.nextafter(slopes[:, None] * np.abs(A), math.inf)
+    return norm.matrix_upper(np.where((slopes[:, None] == 0) | (A == 0), 0.0, larger))
 
 
 def over(norm: Norm, other: Norm, n: int) -> float:

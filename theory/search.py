@@ -15,11 +15,8 @@ import numpy as np
 from theory import lmi
 from theory.certificates import Contraction, Evidence
 from theory.maps.base import Affine
-from theory.norms import WeightedL2
-from theory.theorems.contractive_of_incremental_lmi import (
-    contractive_of_incremental_lmi,
-    slope_intervals,
-)
+from theory.norms import Norm, WeightedL2
+from theory.theorems.contractive_of_incremental_lmi import contractive_of_incremental_lmi
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
 from theory.theorems.contractive_of_perron_weights import perron_weights
 from theory.typing import Array
@@ -36,15 +33,14 @@ LARGEST_CONDITION = 2.0**44
 
 def problem_of(form: Affine) -> lmi.Problem:
     """Return weights, scaled to largest entry about 1 by a power of two, and slopes."""
-    low, high = slope_intervals(form.rho, len(form.W))
+    low, high = form.slopes
     return lmi.Problem(W=form.W, alpha=low, beta=high)
 
 
 def _prepared(form: Affine) -> tuple[lmi.Problem, float] | None:
     """Return the problem of W / size, and size; None for W = 0 and for linear maps."""
     largest = float(np.max(np.abs(form.W), initial=0.0))
-    slope = form.rho.lipschitz
-    if largest == 0.0 or slope == 0.0 or form.rho.slope[0] == form.rho.slope[1]:
+    if largest == 0.0 or form.lipschitz == 0.0 or form.linear:
         return None
     size = 2.0 ** math.frexp(largest)[1]
     if not math.isfinite(size) or size < 1e-290:
@@ -66,7 +62,13 @@ def _accepted(form: Affine, candidate: lmi.Candidate | None) -> Contraction | No
         return None
     try:
         return contractive_of_incremental_lmi(
-            form.W, form.rho, P=P * scale, q=q * scale, rate=candidate.r
+            form.W,
+            form.rho,
+            P=P * scale,
+            q=q * scale,
+            rate=candidate.r,
+            slopes=form.slopes,
+            domain=form.domain,
         )
     except ValueError:  # P is not provably positive definite
         return None
@@ -90,8 +92,33 @@ def _certify_at(
 
 
 def _norm_level(problem: lmi.Problem, x: Array) -> float:
-    slope = float(max(np.max(np.abs(problem.alpha)), np.max(np.abs(problem.beta))))
-    return slope * float(np.linalg.norm(problem.scaled(x), 2)) * 1.001
+    """Return a level that the weights D = diag(exp(x + `_shift`)) reach: |D diag(L) W D^-1|."""
+    scaled = _steepest(problem)[:, None] * problem.scaled(x)
+    return float(np.linalg.norm(scaled, 2)) * 1.001
+
+
+def _steepest(problem: lmi.Problem) -> Array:
+    largest: Array = np.maximum(np.abs(problem.alpha), np.abs(problem.beta))
+    return largest
+
+
+def _shift(problem: lmi.Problem) -> Array:
+    r"""Return what turns log weights of a norm into those of the matrix inequality.
+
+    With L the largest slope and tau = 2 L / (beta - alpha), in every unit,
+
+        L^2 v^2 - s^2 = tau (s - alpha v)(beta v - s) + (tau - 1)(beta v - s)^2   if L = beta,
+
+    and alike if L = -alpha: where P = D^2 proves a level for |s| <= L |v|, so it does, with
+    Q = tau D^2, for the slopes in [alpha, beta].  Zero if all intervals are alike.
+    """
+    steep, width = _steepest(problem), problem.beta - problem.alpha
+    # a unit without uncertainty would have weight infinity
+    logs = 0.5 * np.log(
+        np.maximum(steep, 2.0**-60) / np.maximum(width, 2.0**-12 * steep + 2.0**-60)
+    )
+    shift: Array = logs - np.mean(logs)
+    return np.where(np.abs(shift) < 2.0**-40, 0.0, shift)
 
 
 def _tolerance(n: int) -> float:
@@ -100,13 +127,16 @@ def _tolerance(n: int) -> float:
 
 
 def by_numerical_radius(form: Affine) -> Contraction | None:
-    """Return the contraction for Q = I; for slopes in [0, 1] the rate is the numerical radius."""
+    """Return the contraction for Q = I, or for Q as unequal slopes ask for it.
+
+    For slopes in [0, 1] the rate is the numerical radius.
+    """
     prepared = _prepared(form)
     if prepared is None:
         return None
     problem, size = prepared
-    x = np.zeros(problem.size)
-    guess = _norm_level(problem, x)
+    x = _shift(problem)
+    guess = _norm_level(problem, np.zeros(problem.size))
     if not np.any(problem.product):
         guess = max(lmi.radius_below(problem, problem.W), 2.0**-30 * guess)
     level = lmi.least_level(problem, x, guess, tol=_tolerance(problem.size))
@@ -117,15 +147,16 @@ def _weights(problem: lmi.Problem, sharpness: float | None = None) -> tuple[Arra
     """Return log weights that nearly minimise the level, and the level they reach."""
     # equal weights; balanced rows and columns; the weights of the best maximum norm, the only ones
     # of the three that are good for a reducible W
-    perron = -np.log(perron_weights(problem.W))
-    starts = [np.zeros(problem.size), lmi.starting_weights(problem.W), perron - np.mean(perron)]
+    steep = _steepest(problem)[:, None] * problem.W
+    perron = -np.log(perron_weights(steep))
+    starts = [np.zeros(problem.size), lmi.starting_weights(steep), perron - np.mean(perron)]
     levels = [_norm_level(problem, x) for x in starts]
     i = int(np.argmin(np.array(levels) * [1.0, 1.02, 1.02]))
     if not np.isfinite(levels[i]):
         return None
     x, level = lmi.best_weights(
         problem,
-        starts[i],
+        starts[i] + _shift(problem),
         levels[i],
         sharpness=lmi.SHARPNESS if sharpness is None else sharpness,
     )
@@ -156,13 +187,21 @@ def by_incremental_lmi(form: Affine) -> Contraction | None:
     return certificate
 
 
+def by_matrix_norm(form: Affine, norm: Norm) -> Contraction | None:
+    """Return the contraction in a given norm, by the norm of W."""
+    return contractive_of_matrix_norm(
+        form.W, form.rho, norm, slopes=form.slopes, domain=form.domain
+    )
+
+
 def by_diagonal(form: Affine) -> Contraction | None:
     """Return the contraction in the best weighted Euclidean norm with diagonal P."""
-    largest = float(np.max(np.abs(form.W), initial=0.0))
+    steep = form.steepest[:, None] * form.W
+    largest = float(np.max(np.abs(steep), initial=0.0))
     if largest == 0.0:
         return None
     n = len(form.W)
-    plain = lmi.Problem(W=form.W / largest, alpha=np.full(n, -1.0), beta=np.ones(n))
+    plain = lmi.Problem(W=steep / largest, alpha=np.full(n, -1.0), beta=np.ones(n))
     found = _weights(plain)
     if found is None:
         return None
@@ -172,11 +211,12 @@ def by_diagonal(form: Affine) -> Contraction | None:
             norm = WeightedL2(np.diag(np.square(d / np.max(d))))
         except ValueError:  # too unequal to be proved positive definite
             continue
-        certificate = contractive_of_matrix_norm(form.W, form.rho, norm)
+        certificate = by_matrix_norm(form, norm)
         if certificate is not None:
             return Contraction(
                 lam=certificate.lam,
                 norm=norm,
+                domain=form.domain,
                 evidence=Evidence(
                     kind="certified",
                     method="diagonal weights",
@@ -196,7 +236,7 @@ def _stein(A: Array, r: float) -> Array | None:
 
 def lyapunov_at(form: Affine, r: float) -> Contraction | None:
     """Return the contraction of a linear map in the Lyapunov norm of level r / slope."""
-    slope = form.rho.lipschitz
+    slope = form.lipschitz
     P = None if not r > 0 else _stein(form.W * slope, r)
     if P is None:
         return None
@@ -207,7 +247,7 @@ def lyapunov_at(form: Affine, r: float) -> Contraction | None:
         norm = WeightedL2(P * 2.0 ** -math.frexp(float(np.max(np.abs(P))))[1])
     except ValueError:
         return None
-    found = contractive_of_matrix_norm(form.W, form.rho, norm)
+    found = by_matrix_norm(form, norm)
     if found is None:
         return None
     evidence = Evidence(
@@ -215,14 +255,14 @@ def lyapunov_at(form: Affine, r: float) -> Contraction | None:
         method="Lyapunov",
         detail=f"sqrt(cond(P)) <= {norm.condition_upper:.6g}",
     )
-    return Contraction(lam=found.lam, norm=norm, evidence=evidence)
+    return Contraction(lam=found.lam, norm=norm, evidence=evidence, domain=form.domain)
 
 
 def by_lyapunov(form: Affine) -> Contraction | None:
     """Return the contraction of a linear map at a rate as near its spectral radius as P allows."""
-    if form.rho.slope[0] != form.rho.slope[1] or not np.any(form.W):
+    if not form.linear or not np.any(form.W) or form.lipschitz == 0.0:
         return None
-    A = form.W * form.rho.lipschitz
+    A = form.W * form.lipschitz
     radius = float(np.max(np.abs(np.linalg.eigvals(A))))
     top = float(np.linalg.norm(A, 2))
     best: Contraction | None = None
@@ -248,7 +288,7 @@ def trade_offs(
     """
     n = len(form.W)
     zero = np.zeros(n)
-    if form.rho.slope[0] == form.rho.slope[1]:
+    if form.linear:
         start = by_lyapunov(form) if sharpest is None else sharpest
         if start is None or start.lam <= 0:
             return

@@ -70,6 +70,7 @@ def check_contraction(
     radius : float, optional
         Search among states of at most this size, in the norm of the contraction; for a claim that
         holds only there, as those of gated cells do.  By default ten times the states that are met.
+        A contraction with a domain is searched within it in any case.
     trials : int
         Number of random pairs, and of attempts to improve the best ones.
     seed : int
@@ -99,7 +100,7 @@ def check_contraction(
     check_count(trials=trials, seed=seed)
     if radius is not None:
         check_positive(radius=radius)
-    search = _Search(recurrent, certificate.norm, inputs, radius, np.random.default_rng(seed))
+    search = _Search(recurrent, certificate, inputs, radius, np.random.default_rng(seed))
     search.check_function()
     pairs = search.run(trials)
     ratios, budgets = search.measure(pairs)
@@ -236,9 +237,12 @@ def _contraction_of(recurrent: Map, given: Contraction | None) -> Contraction:
             "theory.CallableMap(step, state_dim=n, input_dim=m)"
         )
     certificate = look_for_contraction(recurrent) if given is None else given
-    if certificate is None:
+    several = given is None and certificate is not None and certificate.iterate > 1
+    if certificate is None or several:
         why = (
-            "nothing is known of its function"
+            "only several steps together contract"
+            if several
+            else "nothing is known of its function"
             if recurrent.affine() is None
             else "no criterion gives a factor below 1"
         )
@@ -286,20 +290,26 @@ class _Search:
     def __init__(
         self,
         recurrent: Map,
-        norm: Norm,
+        certificate: Contraction,
         inputs: Any,
         radius: float | None,
         rng: np.random.Generator,
     ) -> None:
+        norm, self.domain = certificate.norm, certificate.domain
         self.map, self.norm, self.rng = recurrent, norm, rng
         n, m = recurrent.state_dim, recurrent.input_dim
         self.free_inputs = inputs is None
         if inputs is None:
             sizes = np.array([0.0, 0.1, 1.0, 10.0])
             rows = rng.standard_normal((4, len(sizes), m)) * sizes[:, None]
-            self.inputs: Array = rows.reshape(-1, m)
+            self.inputs: Array = self.driven(rows.reshape(-1, m))
         else:
             self.inputs = as_sequences("inputs", inputs, width=m).reshape(-1, m)
+            if self.domain is not None and not self.domain.contains_inputs(self.inputs):
+                raise ValueError(
+                    f"some of the inputs are outside the domain {self.domain} of the contraction, "
+                    "needed all inside; theory.invariant_domain(map, inputs=...) finds a larger one"
+                )
         if len(self.inputs) == 0:
             self.inputs = np.zeros((1, m))
         met = [np.zeros(n)]
@@ -380,11 +390,19 @@ class _Search:
         return pairs.and_(self.climb(best, trials))
 
     def inside(self, h: Array) -> Array:
-        """Return the states, scaled back to the radius where they exceed it."""
+        """Return the states, moved back into the radius and the domain where they are outside."""
         sizes = self.norm.vector_upper(h)
         with np.errstate(divide="ignore"), np.errstate(over="ignore", divide="ignore"):
             back = np.minimum(1.0, self.radius / sizes * (1 - 2.0**-40))
-        return np.asarray(h * np.where(sizes > self.radius, back, 1.0)[..., None])
+        scaled = np.asarray(h * np.where(sizes > self.radius, back, 1.0)[..., None])
+        # the box holds 0, so that no entry grows
+        return scaled if self.domain is None else np.clip(scaled, self.domain.low, self.domain.high)
+
+    def driven(self, x: Array) -> Array:
+        """Return the inputs, moved into the domain if there is one."""
+        if self.domain is None:
+            return x
+        return np.clip(x, self.domain.input_low, self.domain.input_high)
 
     def directions(self, h: Array, x: Array) -> Array:
         """Return directions in which the Jacobian nearly attains its norm, largest entry 1."""
@@ -424,7 +442,7 @@ class _Search:
         h = np.array([pair[0] for pair in found]).reshape(-1, n)
         g = np.array([pair[1] for pair in found]).reshape(-1, n)
         x = np.array([pair[2] for pair in found]).reshape(-1, m)
-        return _Pairs(h=self.inside(h), g=self.inside(g), x=x)
+        return _Pairs(h=self.inside(h), g=self.inside(g), x=self.driven(x))
 
     def climb(self, pairs: _Pairs, steps: int) -> _Pairs:
         """Return pairs improved by moving them, turning them, and changing their distance."""
@@ -454,7 +472,7 @@ class _Search:
                     )
                 else:
                     new_x[i] = self.inputs[rng.integers(len(self.inputs))]
-            tried = _Pairs(h=self.inside(new_h), g=self.inside(new_g), x=new_x)
+            tried = _Pairs(h=self.inside(new_h), g=self.inside(new_g), x=self.driven(new_x))
             reached = np.subtract(*self.measure(tried))
             better = reached > values
             h[better], g[better], x[better] = tried.h[better], tried.g[better], tried.x[better]
@@ -571,17 +589,20 @@ def _started(
     size = 1.0 + float(np.max(norm.vector(recurrent.simulate(base.inputs)), initial=0.0))
     size = size if radius is None else min(size, radius)
     far = direction * (size / float(norm.vector_upper(direction)))
+    back, domain = -far, base.contraction.domain
+    if domain is not None:
+        far, back = (np.clip(h, domain.low, domain.high) for h in (far, back))
     starts = (zero, far) if start is None else (start,)
-    restarts = (zero, -far) if restart is None else (restart,)
+    restarts = (zero, back) if restart is None else (restart,)
     for h, again in product(starts, restarts):
-        yield replace(base, start=h, restart=again, other_start=-far)
+        yield replace(base, start=h, restart=again, other_start=back)
 
 
 def _check_theorems(made: Experiment) -> list[Verdict]:
     """Verify every bound that applies."""
     run = Run(made)
     arrays = {"start": made.start, "restart": made.restart, "inputs": made.inputs}
-    if run.contradicted:
+    if run.within_domain and run.contradicted:
         _fail_trajectories(run, arrays)
     verdicts = []
     for theorem in THEOREMS:

@@ -17,6 +17,9 @@ from theory.rounding import evaluate, formula_slack
 from theory.theorem import Assumption, Formula, Kind, NearMiss, Observation, Observe, Theorem
 from theory.typing import Array
 
+#: Arguments of formulas that count steps.
+COUNTS = frozenset({"k", "t", "blocks", "rest"})
+
 
 class Outcome(Enum):
     """What a comparison says; true and false are not enough."""
@@ -160,9 +163,9 @@ def judge(
 
 
 def _with_counts(arguments: dict[str, float]) -> dict[str, float]:
-    """Return the arguments with k and t as integers, for exact powers."""
+    """Return the arguments with counts as integers, for exact powers."""
     return {
-        key: int(value) if key in {"k", "t"} and value.is_integer() else value
+        key: int(value) if key in COUNTS and value.is_integer() else value
         for key, value in arguments.items()
     }
 

@@ -442,6 +442,39 @@ def test_one_step_is_within_its_error(name, data):
     target(worst, label=f"share of the error of {name}")
 
 
+#: Two units or channels whose gates all see p x_1 - q x_2, and nothing else.
+CANCELLING: dict[str, Callable[[Draw], Map]] = {
+    "LSTM": lambda U: LSTM(np.zeros((8, 2)), U(8)),
+    "GRU reset after": lambda U: GRU(np.zeros((6, 2)), U(6), b_candidate=[1.0, 1.0]),
+    "GRU reset before": lambda U: GRU(np.zeros((6, 2)), U(6), variant="reset_before"),
+    "EchoStateNetwork": lambda U: EchoStateNetwork(np.zeros((2, 2)), U(2), leak=0.5),
+    "SelectiveSSM euler": lambda U: SelectiveSSM(np.ones((2, 1)), U(2), [[0.0, 0.0]]),
+    "SelectiveSSM zoh": lambda U: SelectiveSSM(
+        np.ones((2, 1)), U(2), [[0.0, 0.0]], b_B=[1.0], discretization="zoh"
+    ),
+    "MinGRU": lambda U: MinGRU(U(4)),
+    "RGLRU": lambda U: RGLRU(U(4), [0.0, 0.0]),
+    "Cascade": lambda U: Cascade(
+        [VanillaRNN(np.zeros((2, 2)), U(2)), RGLRU(np.eye(4, 2), [0.0, 0.0])]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CANCELLING)
+def test_errors_of_pre_activations_are_passed_on(name):
+    """What is lost where large products cancel is far above a few roundings."""
+    rng = np.random.default_rng(24)
+    worst = np.zeros(1)
+    for _ in range(20):
+        p, q, at = rng.uniform(1e8, 2e8), rng.uniform(1e8, 2e8), rng.uniform(1.0, 2.0)
+        cell = CANCELLING[name](lambda rows, p=p, q=q: np.tile([p, -q], (rows, 1)))
+        h, x = np.full(cell.state_dim, 1e3), np.array([at, p * at / q])
+        apart = np.abs(cell.step(h, x) - step_by_definition(cell, h, x))
+        assert (apart <= cell.step_error(h, x)).all()
+        worst = np.maximum(worst, apart)
+    assert (worst > 2.0**20 * UNIT).all()
+
+
 @every
 @given(seed=st.integers(0, 2**32 - 1))
 def test_the_error_grows_with_the_sizes(model, seed):
@@ -792,18 +825,22 @@ def test_the_drive_of_bounded_inputs_is_above_every_such_input(model, data, seed
 @pytest.mark.parametrize(
     ("model", "C", "reached"),
     [
-        # i = sigma(1), g = tanh(1)
-        (LSTM(np.zeros((4, 1)), [[1.0], [0.0], [1.0], [0.0]]), 0.556770, 0.556770),
-        # 1 - z = sigma(1), n = tanh(1 + sigma(0) 2)
-        (GRU(np.zeros((3, 1)), [[0.0], [-1.0], [1.0]], b_candidate=[2.0]), 0.704761, 0.704761),
-        # softplus(1) (1 + 1)
-        (SelectiveSSM([[1.0]], [[1.0]], [[1.0]], b_B=[1.0]), 2.626523, 2.626523),
+        # i = sigma(1 + 1), g = tanh(1)
+        (LSTM(np.zeros((4, 1)), [[1.0], [0.0], [1.0], [0.0]], [1, 0, 0, 0]), 0.670810, 0.670810),
+        # 1 - z = sigma(1 + 1), n = tanh(1 + sigma(0) 2)
+        (
+            GRU(np.zeros((3, 1)), [[0.0], [-1.0], [1.0]], [0, -1, 0], b_candidate=[2.0]),
+            0.849113,
+            0.849113,
+        ),
+        # softplus(1 + 1) (1 + 1)
+        (SelectiveSSM([[1.0]], [[1.0]], [[1.0]], [1.0], [1.0]), 4.253856, 4.253856),
         # gamma = 1 - exp(-softplus(1)), but at most 1 / decay
         (SelectiveSSM([[1.0]], [[0.0]], [[1.0]], [1.0], [1.0], "zoh"), 2.0, 1.462117),
-        # sigma(1) 1
-        (MinGRU([[1.0], [1.0]]), 0.731059, 0.731059),
-        # sigma(1) 1, of which the factor sqrt(1 - 2**-16) is reached
-        (RGLRU([[0.0], [1.0]], [0.0], scale=16.0), 0.731059, 0.731053),
+        # sigma(1 + 1) (1 + 1)
+        (MinGRU([[1.0], [1.0]], [1.0, 1.0]), 1.761594, 1.761594),
+        # sigma(1 + 1) 1, of which the factor sqrt(1 - 2**-16) is reached
+        (RGLRU([[0.0], [1.0]], [0.0], [0.0, 1.0], scale=16.0), 0.880797, 0.880790),
     ],
     ids=lambda value: type(value).__name__,
 )

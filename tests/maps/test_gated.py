@@ -12,6 +12,7 @@ from theory import (
     RGLRU,
     CallableMap,
     Cascade,
+    Contraction,
     DiagonalSSM,
     DivergedError,
     EchoStateNetwork,
@@ -27,6 +28,7 @@ from theory.maps.base import InputReach, Map
 from theory.maps.gates import BLOCK_ROWS
 from theory.norms import L1, L2, Norm, WeightedLinf
 from theory.rounding import UNIT
+from theory.testing import check_contraction
 
 RNG = np.random.default_rng(0)
 V = RNG.standard_normal
@@ -119,6 +121,24 @@ def test_an_lstm_with_open_gates_counts():
     H = cell.simulate(np.full((5, 1), 0.5))
     assert H[:, 0] == pytest.approx(np.arange(1, 6) * math.tanh(0.5), rel=1e-15)
     assert H[:, 1] == pytest.approx(np.tanh(H[:, 0]), rel=1e-15)
+
+
+def test_the_published_rate_holds_on_its_set_and_not_everywhere():
+    """Largest row sums .36, .128, .09, .36 and f <= .64: lambda = .99889 on |h| <= 1, |c| <= 2.78.
+
+    With W_f not zero no rate holds for all states: c multiplies what h does to the forget gate.
+    """
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((16, 4))
+    A /= np.sum(np.abs(A), axis=1, keepdims=True)
+    A *= np.repeat([0.36, 0.128, 0.09, 0.36], 4)[:, None] * (1 - 8 * UNIT)
+    U, b = rng.uniform(-1, 1, (16, 1)), rng.uniform(-1, 1, 16)
+    U[4:8], b[4:8] = 0.25, 0.25
+    cell, claim = LSTM(A, U, b), Contraction.assumed(0.998888889, Linf())
+    inputs = rng.uniform(-0.75, 0.75, (20, 1))
+    check_contraction(cell, claim, radius=1.0, inputs=inputs)
+    with pytest.raises(AssertionError, match=r"does not contract by lam=0\.998"):
+        check_contraction(cell, claim, inputs=inputs)
 
 
 def test_both_conventions_of_the_reset_gate():
@@ -371,6 +391,14 @@ def test_how_far_linear_maps_reach_in_a_box():
     weighted = InputReach.ball(WeightedLinf([1.0, 2.0, 3.0]), 1.0, 3)
     assert weighted.size.tolist() == [3.0] * 3
     assert (weighted.of(U) >= np.abs(U) @ [1.0, 2.0, 3.0]).all()
+
+
+def test_how_far_a_memory_cell_gets_from_rest():
+    """i = sigma(20), g = tanh(1 + 20), o = sigma(1 + 1): c is 1 and h is o tanh(1)."""
+    cell = LSTM(np.zeros((4, 1)), [[0.0], [0.0], [1.0], [1.0]], [20.0, 0.0, 20.0, 1.0])
+    bound = cell.rest_reach(InputReach.box(np.ones(1)))
+    assert bound == pytest.approx([1.0, 0.670810], abs=1e-6)
+    assert (cell.step(np.zeros(2), np.ones(1)) <= bound).all()
 
 
 # ------------------------------------------------------------------------------ equality with torch

@@ -36,16 +36,20 @@ from theory import (
     VanillaRNN,
     WeightedL2,
     WeightedLinf,
+    activation,
     contraction,
+    contractive_of_iterate,
     experiment,
     leaky_relu,
     training_setup,
     verify,
 )
-from theory.activations import ACTIVATIONS, IDENTITY
+from theory.activations import ACTIVATIONS, IDENTITY, slope_intervals
 from theory.campaign.recipes import scaled_to
-from theory.strategies import factors
+from theory.products import product_upper
+from theory.strategies import factors, norms
 from theory.theorem import NearMiss
+from theory.verdict import COUNTS
 
 #: Outcomes of a theorem that was not refuted.
 STANDS = (Outcome.HOLDS, Outcome.HOLDS_WITHIN_ROUNDING)
@@ -81,6 +85,43 @@ def logistic(T=40):
         np.zeros((T, 1)),
         contraction=Contraction.assumed(0.25),
     )
+
+
+@st.composite
+def several_steps(draw, *, any_start=False):
+    """Draw a map of which up to four steps together contract, whatever a single one does."""
+    n, r = draw(st.integers(1, 3)), draw(st.integers(1, 4))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    rho = draw(st.sampled_from([IDENTITY, *map(activation, ("tanh", "relu", "leaky_relu(-0.5)"))]))
+    norm = draw(norms(n, monotone=rho is not IDENTITY))
+    W = rng.standard_normal((n, n)) * np.exp(rng.uniform(-2, 2, (n, 1)))
+    W = np.triu(W) if draw(st.booleans()) else W
+    # the bound of r-fold products is homogeneous of degree r
+    bound = product_upper(W, slope_intervals(rho, n), norm, r)
+    W *= (draw(st.sampled_from([0.01, 0.5, 0.9])) / bound) ** (1 / r) * (1 - 2.0**-30)
+    cell = VanillaRNN(W, rng.standard_normal((n, 2)), rng.standard_normal(n), rho)
+    found = contractive_of_iterate(W, rho, norm, iterate=r)
+    assert found is not None
+    return experiment(
+        cell,
+        rng.standard_normal((draw(st.integers(1, 14)), 2)),
+        contraction=found,
+        k_max=9,
+        start=3 * rng.standard_normal(n) if any_start else None,
+    )
+
+
+def swap(a=4.0, b=0.125, *, x=1.0, T=60, k_max=7, **more):
+    """Return h <- (a h_2, b h_1) + x: one step stretches by a, two contract by a b."""
+    inputs = np.full((T, 2), x) if np.isscalar(x) else np.asarray(x, float)
+    system = LinearMap([[0.0, a], [b, 0.0]], np.eye(2))
+    claim = contractive_of_iterate(system.A, "identity", Linf(), iterate=2)
+    return experiment(system, inputs, contraction=claim, k_max=k_max, **more)
+
+
+def impulse(**more):
+    """Return the same after one input in the direction that is stretched first."""
+    return swap(x=np.eye(10, 2)[:, ::-1] * [[0.0, 1.0]], **more)
 
 
 # ------------------------------------------------------------------------------------------
@@ -309,7 +350,7 @@ def statement_is_the_formula(theorem, seed=0):
     for _ in range(5):
         arguments = {
             name: int(rng.integers(1, 4)) + (4 if name == "t" else 0)
-            if name in {"k", "t"}
+            if name in COUNTS
             else Fraction(int(rng.integers(1, 99)), 100)
             for name in theorem.symbols
         }

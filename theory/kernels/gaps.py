@@ -29,10 +29,12 @@ BLOCK_ROWS = 256
 
 def _fused_form(recurrent: Map, norm: Norm) -> tuple[Affine, int, Array] | None:
     """Return what `gap_kernel` needs, or None if it does not apply or would be slower."""
-    form = recurrent.affine()
-    if form is None or form.W.shape[0] > FUSED_DIM:
+    n = recurrent.state_dim
+    # in this order: the form of a large diagonal map is a dense matrix, made on demand
+    form = recurrent.affine() if n <= FUSED_DIM else None
+    if form is None:
         return None
-    ones = np.ones(form.W.shape[0])
+    ones = np.ones(n)
     if isinstance(norm, WeightedLinf):
         return form, 0, norm.v
     kinds = {Linf: 0, L1: 1, L2: 2}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, final
 
@@ -24,7 +24,7 @@ from theory.intervals import (
     sum_of,
     times_up,
 )
-from theory.norms import L1, L2, Linf, Norm, over
+from theory.norms import L1, L2, Linf, Norm, over, scaled_matrix_upper
 from theory.rounding import (
     TINY,
     Rounded,
@@ -44,6 +44,33 @@ class Affine:
     U: Array  # U, (n, m), input weights
     b: Array  # b, (n,), bias
     rho: Activation  # rho, elementwise
+    domain: Domain | None = None  # where the slopes below hold; None: everywhere
+    restricted: Interval | None = None  # the units' slopes on the domain, (n,) each
+
+    @property
+    def slopes(self) -> Interval:
+        """Return intervals (low, high) of the slopes of every unit, (n,) each."""
+        if self.restricted is not None:
+            return self.restricted
+        n = len(self.W)
+        return np.full(n, self.rho.slope[0]), np.full(n, self.rho.slope[1])
+
+    @property
+    def steepest(self) -> Array:
+        """Return the largest magnitude of each unit's slopes, (n,)."""
+        largest: Array = np.maximum(*(np.abs(end) for end in self.slopes))
+        return largest
+
+    @property
+    def lipschitz(self) -> float:
+        """Return the largest magnitude of all slopes."""
+        return float(np.max(self.steepest, initial=0.0))
+
+    @property
+    def linear(self) -> bool:
+        """Return whether all slopes are one number: a step is then affine in the state."""
+        low, high = self.slopes
+        return bool(np.all(low == low[:1]) and np.all(high == low[:1]))
 
 
 @final
@@ -116,6 +143,10 @@ class Map(ABC):
     @abstractmethod
     def affine(self) -> Affine | None:
         """Return the map in the form rho(W h + U x + b), or None if it has not that form."""
+
+    def affine_on(self, domain: Domain | None) -> Affine | None:
+        """Return the form with the slopes that its units take on a domain, or None as `affine`."""
+        return self.affine() if domain is None else None
 
     @abstractmethod
     def input_terms(self, X: Array) -> Array:
@@ -238,6 +269,14 @@ class Map(ABC):
         """Return G, (n, m), with |step(h, x) - step(h, y)| <= G |x - y| entrywise; None if none."""
         del domain
         return None
+
+    def state_lipschitz(self, norm: Norm, domain: Domain | None = None) -> float | None:
+        """Return an upper bound of the Lipschitz constant of a step in the state, or None.
+
+        By default from `comparison`, which a monotone norm turns into a number.
+        """
+        matrices = self.comparison(domain) if norm.monotone else None
+        return None if matrices is None else norm.matrix_upper(np.maximum.reduce(matrices))
 
     @final
     def simulate(self, X: Any, h0: Any = None) -> Array:
@@ -447,6 +486,24 @@ class AffineMap(Map):
         return slope_range(rho, *self._preactivation_range(domain))
 
     @final
+    def affine_on(self, domain: Domain | None) -> Affine:
+        """Return the form with the slopes that its units take on a domain."""
+        form = self.affine()
+        if domain is None:
+            return form
+        return replace(form, domain=domain, restricted=self.slopes(domain))
+
+    @final
+    def state_lipschitz(self, norm: Norm, domain: Domain | None = None) -> float:
+        """Return the norm of diag(s) W, s the largest slopes; in L2 if the norm is not monotone."""
+        form = self.affine_on(domain)
+        if norm.monotone or form.linear:
+            return scaled_matrix_upper(norm, form.steepest, form.W)
+        n = len(form.W)
+        constant = product_up(over(norm, L2(), n), over(L2(), norm, n))
+        return product_up(constant, scaled_matrix_upper(L2(), form.steepest, form.W))
+
+    @final
     def image(self, domain: Domain) -> Interval:
         """Enclose rho over the range of the pre-activations."""
         return activation_image(self.affine().rho, *self._preactivation_range(domain))
@@ -469,12 +526,7 @@ class AffineMap(Map):
             input_high=input_high,
         )
         start = np.maximum(*(np.abs(end) for end in self.image(rest)))
-        M = form.rho.lipschitz * np.abs(form.W)
-        if not np.isfinite(start).all() or not np.max(np.abs(np.linalg.eigvals(M))) < 1:
-            return None
-        # widened a little, so that the outward-rounded image fits; a zero stays narrow
-        r = np.asarray(np.linalg.solve(np.eye(len(M)) - M, start * (1 + 2.0**-20) + 2.0**-500))
-        return -r, r
+        return fixed_box(form.rho.lipschitz * np.abs(form.W), start)
 
     @final
     def comparison(self, domain: Domain | None = None) -> tuple[Array, ...]:
@@ -495,6 +547,17 @@ class AffineMap(Map):
         from theory.kernels.affine import run
 
         return run(self.affine(), self.input_terms(X), h0)
+
+
+def fixed_box(M: Array, start: Array) -> Interval | None:
+    """Return -r, r with r = (I - M)^-1 s, a little wider; None if M has not a radius below 1."""
+    if not (np.isfinite(start).all() and np.isfinite(M).all()):
+        return None
+    if not np.max(np.abs(np.linalg.eigvals(M))) < 1:
+        return None
+    # widened a little, so that the outward-rounded image fits; a zero stays narrow
+    r = np.asarray(np.linalg.solve(np.eye(len(M)) - M, start * (1 + 2.0**-20) + 2.0**-500))
+    return -r, r
 
 
 def check_finite_states(states: Array) -> None:

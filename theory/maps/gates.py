@@ -70,8 +70,9 @@ def largest(rho: Activation, a: Array) -> Array:
     return np.minimum(raised, rho.range[1])
 
 
-#: Rows that are advanced together: few enough that their gates stay in the cache.
-BLOCK_ROWS = 128
+#: Rows that are advanced together: few enough that what they need in between is small beside the
+#: states, and enough that a product is worth the threads that BLAS hands it to.
+BLOCK_ROWS = 512
 
 
 def row_blocks(

@@ -1,14 +1,31 @@
 """The theorems, in reading order; each file holds one, with its formula and its typed function."""
 
 from theory.theorem import Theorem
+from theory.theorems.cascade_gap import CASCADE_GAP, cascade_gap
 from theory.theorems.context_length import CONTEXT_LENGTH, context_length
+from theory.theorems.contractive_of_comparison import (
+    CONTRACTIVE_OF_COMPARISON,
+    contractive_of_comparison,
+)
 from theory.theorems.contractive_of_composition import (
     CONTRACTIVE_OF_COMPOSITION,
     contractive_of_composition,
 )
+from theory.theorems.contractive_of_gate_norms import (
+    CONTRACTIVE_OF_GATE_NORMS,
+    contractive_of_gate_norms,
+)
+from theory.theorems.contractive_of_gru_norms import (
+    CONTRACTIVE_OF_GRU_NORMS,
+    contractive_of_gru_norms,
+)
 from theory.theorems.contractive_of_incremental_lmi import (
     CONTRACTIVE_OF_INCREMENTAL_LMI,
     contractive_of_incremental_lmi,
+)
+from theory.theorems.contractive_of_iterate import (
+    CONTRACTIVE_OF_ITERATE,
+    contractive_of_iterate,
 )
 from theory.theorems.contractive_of_matrix_norm import (
     CONTRACTIVE_OF_MATRIX_NORM,
@@ -33,7 +50,9 @@ from theory.theorems.parameter_gap import PARAMETER_GAP, parameter_gap
 from theory.theorems.prediction_gap import PREDICTION_GAP, prediction_gap
 from theory.theorems.state_gap import STATE_GAP, state_gap
 from theory.theorems.state_gap_any_start import STATE_GAP_ANY_START, state_gap_any_start
+from theory.theorems.state_gap_blocks import STATE_GAP_BLOCKS, state_gap_blocks
 from theory.theorems.state_gap_finite import STATE_GAP_FINITE, state_gap_finite
+from theory.theorems.state_gap_iterate import STATE_GAP_ITERATE, state_gap_iterate
 from theory.theorems.state_gap_observed import STATE_GAP_OBSERVED, state_gap_observed
 from theory.theorems.training_context import TRAINING_CONTEXT, training_context
 from theory.theorems.truncated_backprop_bias import TRUNCATED_BACKPROP_BIAS, truncated_backprop_bias
@@ -46,8 +65,12 @@ from theory.theorems.window_error import WINDOW_ERROR, window_error
 THEOREMS: tuple[Theorem, ...] = (
     CONTRACTIVE_OF_MATRIX_NORM,
     CONTRACTIVE_OF_PERRON_WEIGHTS,
+    CONTRACTIVE_OF_COMPARISON,
+    CONTRACTIVE_OF_GATE_NORMS,
+    CONTRACTIVE_OF_GRU_NORMS,
     CONTRACTIVE_OF_INCREMENTAL_LMI,
     CONTRACTIVE_OF_COMPOSITION,
+    CONTRACTIVE_OF_ITERATE,
     DRIVE,
     HIDDEN_STATE,
     INITIAL_STATE,
@@ -56,7 +79,10 @@ THEOREMS: tuple[Theorem, ...] = (
     STATE_GAP,
     STATE_GAP_FINITE,
     STATE_GAP_ANY_START,
+    STATE_GAP_ITERATE,
+    STATE_GAP_BLOCKS,
     OUTPUT_GAP,
+    CASCADE_GAP,
     CONTEXT_LENGTH,
     WINDOW_ERROR,
     NORM_CHANGE,
@@ -75,9 +101,14 @@ THEOREMS: tuple[Theorem, ...] = (
 
 __all__ = [
     "THEOREMS",
+    "cascade_gap",
     "context_length",
+    "contractive_of_comparison",
     "contractive_of_composition",
+    "contractive_of_gate_norms",
+    "contractive_of_gru_norms",
     "contractive_of_incremental_lmi",
+    "contractive_of_iterate",
     "contractive_of_matrix_norm",
     "contractive_of_perron_weights",
     "curvature_growth",
@@ -95,7 +126,9 @@ __all__ = [
     "prediction_gap",
     "state_gap",
     "state_gap_any_start",
+    "state_gap_blocks",
     "state_gap_finite",
+    "state_gap_iterate",
     "state_gap_observed",
     "training_context",
     "truncated_backprop_bias",

@@ -14,14 +14,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from theory.activations import Activation
+from theory.activations import Activation, slope_intervals
 from theory.activations import activation as look_up
 from theory.certificates import Contraction, Evidence
+from theory.domain import Domain
 from theory.errors import as_square, as_vector, check_nonnegative
 from theory.norms import WeightedL2
 from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import AFFINE_FORM, INCREMENTAL_LMI
-from theory.typing import Array, Scalar
+from theory.typing import Scalar
 
 if TYPE_CHECKING:
     from theory.measure import Run
@@ -32,15 +33,15 @@ def formula(rate: Scalar) -> Scalar:
     return rate
 
 
-def slope_intervals(rho: Activation, n: int) -> tuple[Array, Array]:
-    """Return the slope interval of an activation for each of n units."""
-    import numpy as np
-
-    return np.full(n, rho.slope[0]), np.full(n, rho.slope[1])
-
-
 def contractive_of_incremental_lmi(
-    W: Any, activation: str | Activation = "tanh", *, P: Any, q: Any, rate: float
+    W: Any,
+    activation: str | Activation = "tanh",
+    *,
+    P: Any,
+    q: Any,
+    rate: float,
+    slopes: Any = None,
+    domain: Domain | None = None,
 ) -> Contraction | None:
     r"""Return the contraction of h -> rho(W h + U x + b) in the norm of P, if the inequality holds.
 
@@ -56,6 +57,8 @@ def contractive_of_incremental_lmi(
     q : (n,) array
         Positive.
     rate : float
+    slopes, domain
+        As in `theory.contractive_of_matrix_norm`.
 
     Returns
     -------
@@ -67,7 +70,8 @@ def contractive_of_incremental_lmi(
     ------
     ValueError
         If a shape does not fit, a number is not finite, P is not symmetric and positive definite,
-        the rate is negative, or the activation is unknown.
+        the rate is negative, the activation is unknown, or slopes narrower than its own come
+        without a domain.
 
     Examples
     --------
@@ -87,18 +91,17 @@ def contractive_of_incremental_lmi(
     check_nonnegative(rate=rate)
     norm = WeightedL2(as_square("P", P))
     norm.check_dim(n)
-    if not rate < 1 or not norm.incremental_lmi_holds(
-        matrix, slope_intervals(rho, n), weights, float(rate)
-    ):
+    low, high = slope_intervals(rho, n, slopes, local=domain is not None)
+    if not rate < 1 or not norm.incremental_lmi_holds(matrix, (low, high), weights, float(rate)):
         return None
     evidence = Evidence(
         kind="certified",
         method="incremental LMI",
-        detail=f"slopes in [{rho.slope[0]!r}, {rho.slope[1]!r}], "
+        detail=f"slopes in [{float(low.min())!r}, {float(high.max())!r}], "
         f"sqrt(cond(P)) <= {norm.condition_upper:.6g}",
         multipliers=tuple(weights.tolist()),
     )
-    return Contraction(lam=float(rate), norm=norm, evidence=evidence)
+    return Contraction(lam=float(rate), norm=norm, evidence=evidence, domain=domain)
 
 
 def observe(run: Run) -> Observation:

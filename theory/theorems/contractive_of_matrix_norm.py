@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from theory.activations import Activation
+import numpy as np
+
+from theory.activations import Activation, slope_intervals
 from theory.activations import activation as look_up
 from theory.certificates import Contraction, Evidence
+from theory.domain import Domain
 from theory.errors import as_square
-from theory.norms import L2, Norm
+from theory.norms import L2, Norm, scaled_matrix_upper
 from theory.rounding import evaluate
 from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import AFFINE_FORM, MONOTONE_NORM
@@ -31,7 +34,12 @@ def formula(slope: Scalar, norm: Scalar) -> Scalar:
 
 
 def contractive_of_matrix_norm(
-    W: Any, activation: str | Activation = "tanh", norm: Norm | None = None
+    W: Any,
+    activation: str | Activation = "tanh",
+    norm: Norm | None = None,
+    *,
+    slopes: Any = None,
+    domain: Domain | None = None,
 ) -> Contraction | None:
     """Return the contraction of h -> rho(W h + U x + b) by the norm of W.
 
@@ -41,17 +49,21 @@ def contractive_of_matrix_norm(
     activation : str or Activation
     norm : Norm, optional
         `L2` by default, which makes this the published spectral-norm condition.
+    slopes, domain
+        Ends (low, high) of every unit's slopes, (n,) each, and the forward-invariant domain on
+        which they hold, for a contraction there; `theory.contraction` finds and proves both.
 
     Returns
     -------
     Contraction or None
         None if slope * norm, rounded outward, is not below 1, or the norm is not monotone and the
-        activation not linear.
+        activation not linear.  For unequal slopes s this is the norm of diag(s) W.
 
     Raises
     ------
     ValueError
-        If W is not square or not finite, or the activation is unknown.
+        If W is not square or not finite, the activation is unknown, or slopes narrower than its own
+        come without a domain.
 
     Examples
     --------
@@ -63,22 +75,28 @@ def contractive_of_matrix_norm(
     rho = look_up(activation)
     measure = L2() if norm is None else norm
     measure.check_dim(len(matrix))
-    # a linear activation scales every norm, monotone or not
-    if not measure.monotone and rho.slope[0] != rho.slope[1]:
+    low, high = slope_intervals(rho, len(matrix), slopes, local=domain is not None)
+    steepest = np.maximum(np.abs(low), np.abs(high))
+    equal = bool(np.all(steepest == steepest[0]))
+    # one slope scales every norm, monotone or not
+    if not measure.monotone and not bool(np.all(low == low[0]) and np.all(high == low[0])):
         return None
-    size = measure.matrix_upper(matrix)
+    slope = float(steepest[0]) if equal else 1.0
+    size = measure.matrix_upper(matrix) if equal else scaled_matrix_upper(measure, steepest, matrix)
     if size == float("inf"):  # the norm exceeds the largest double, or could not be bounded
         return None
-    lam = evaluate(formula, slope=rho.lipschitz, norm=size)
+    lam = evaluate(formula, slope=slope, norm=size)
     if not lam < 1:
         return None
     names = {"L2": "spectral norm", "Linf": "row sums", "L1": "column sums"}
     evidence = Evidence(
         kind="certified",
         method=names.get(measure.label, f"matrix norm in {measure.label}"),
-        detail=f"slope {rho.lipschitz!r} times |W| <= {size!r}",
+        detail=f"slope {slope!r} times |W| <= {size!r}"
+        if equal
+        else f"|diag(s) W| <= {size!r}, s the largest slopes",
     )
-    return Contraction(lam=lam, norm=measure, evidence=evidence)
+    return Contraction(lam=lam, norm=measure, evidence=evidence, domain=domain)
 
 
 def observe(run: Run) -> Observation:
@@ -95,8 +113,6 @@ def observe(run: Run) -> Observation:
 
 def observe_spectral_radius(run: Run) -> Observation:
     """Use the spectral radius in place of the norm."""
-    import numpy as np
-
     seen = observe(run)
     form = run.map.affine()
     assert form is not None

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from theory.activations import Activation
+from theory.activations import Activation, slope_intervals
 from theory.activations import activation as look_up
 from theory.certificates import Contraction, Evidence
+from theory.domain import Domain
 from theory.errors import as_square
-from theory.norms import WeightedLinf
+from theory.norms import WeightedLinf, scaled_matrix_upper
 from theory.rounding import evaluate
 from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import AFFINE_FORM, WEIGHTED_MAXIMUM
@@ -70,7 +71,11 @@ def perron_weights(W: Array) -> Array:
 
 
 def contractive_of_perron_weights(
-    W: Any, activation: str | Activation = "tanh"
+    W: Any,
+    activation: str | Activation = "tanh",
+    *,
+    slopes: Any = None,
+    domain: Domain | None = None,
 ) -> Contraction | None:
     """Return the contraction of h -> rho(W h + U x + b) in the best weighted maximum norm.
 
@@ -78,6 +83,8 @@ def contractive_of_perron_weights(
     ----------
     W : (n, n) array
     activation : str or Activation
+    slopes, domain
+        As in `theory.contractive_of_matrix_norm`.
 
     Returns
     -------
@@ -89,7 +96,8 @@ def contractive_of_perron_weights(
     Raises
     ------
     ValueError
-        If W is not square or not finite, or the activation is unknown.
+        If W is not square or not finite, the activation is unknown, or slopes narrower than its own
+        come without a domain.
 
     Examples
     --------
@@ -99,18 +107,21 @@ def contractive_of_perron_weights(
     """
     matrix = as_square("W", W)
     rho = look_up(activation)
-    norm = WeightedLinf(perron_weights(matrix))
-    row = norm.matrix_upper(matrix)
+    low, high = slope_intervals(rho, len(matrix), slopes, local=domain is not None)
+    steepest = abs(low).clip(abs(high))
+    equal = bool((steepest == steepest[0]).all())
+    norm = WeightedLinf(perron_weights(matrix if equal else steepest[:, None] * matrix))
+    row = norm.matrix_upper(matrix) if equal else scaled_matrix_upper(norm, steepest, matrix)
     if row == float("inf"):  # the row sum exceeds the largest double
         return None
-    lam = evaluate(formula, slope=rho.lipschitz, row=row, weight=1.0)
+    lam = evaluate(formula, slope=float(steepest[0]) if equal else 1.0, row=row, weight=1.0)
     if not lam < 1:
         return None
     ratio = float(norm.v.max() / norm.v.min())
     evidence = Evidence(
         kind="certified", method="Perron weights", detail=f"weights within a factor {ratio:.6g}"
     )
-    return Contraction(lam=lam, norm=norm, evidence=evidence)
+    return Contraction(lam=lam, norm=norm, evidence=evidence, domain=domain)
 
 
 def _observe(run: Run, rows: Array) -> Observation:

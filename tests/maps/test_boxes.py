@@ -1,0 +1,218 @@
+"""Boxes and comparison matrices of gated maps: they hold what is sampled, and little more."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, target
+from hypothesis import strategies as st
+
+from theory import (
+    GRU,
+    LSTM,
+    RGLRU,
+    Cascade,
+    DiagonalSSM,
+    Domain,
+    EchoStateNetwork,
+    MinGRU,
+    SelectiveSSM,
+    VanillaRNN,
+    invariant_domain,
+)
+from theory.invariance import is_invariant
+
+M = 2
+
+
+def lstm(g, n):
+    return LSTM(g(4 * n, n), g(4 * n, M), g(4 * n))
+
+
+def gru(g, n):
+    return GRU(g(3 * n, n), g(3 * n, M), g(3 * n), g(n))
+
+
+def gru_before(g, n):
+    return GRU(g(3 * n, n), g(3 * n, M), g(3 * n), variant="reset_before")
+
+
+def leaky(rho):
+    def make(g, n):
+        return EchoStateNetwork(g(n, n) / 2, g(n, M), g(n), leak=0.1 + 0.4, activation=rho)
+
+    return make
+
+
+def ssm(g, n):
+    eigenvalues = 0.6 * np.exp(1j * np.linspace(0.0, 0.3, n))
+    return DiagonalSSM(eigenvalues, g(n, M) + 1j * g(n, M))
+
+
+def selective(rule):
+    def make(g, n):
+        return SelectiveSSM(np.exp(g(M, n)), g(M, M), g(n, M), g(M), g(n), discretization=rule)
+
+    return make
+
+
+def min_gru(g, n):
+    return MinGRU(g(2 * n, M), g(2 * n), activation="tanh")
+
+
+def rg_lru(g, n):
+    del n
+    return RGLRU(g(2 * M, M), g(M), g(2 * M), scale=2.0)
+
+
+def gated_stack(g, n):
+    top = EchoStateNetwork(g(n, n), g(n, n), leak=0.5)
+    return Cascade([lstm(g, n), GRU(g(3 * n, n), g(3 * n, n)), top], [None, g(n, n)])
+
+
+def mixed_stack(g, n):
+    return Cascade([rg_lru(g, n), min_gru(g, n), VanillaRNN(g(n, n), g(n, n))])
+
+
+MAKERS = {
+    "lstm": lstm,
+    "gru": gru,
+    "gru_before": gru_before,
+    **{f"leaky {rho}": leaky(rho) for rho in ("tanh", "relu", "sin", "leaky_relu(-1.5)")},
+    "ssm": ssm,
+    "euler": selective("euler"),
+    "zoh": selective("zoh"),
+    "min_gru": min_gru,
+    "rg_lru": rg_lru,
+    "gated_stack": gated_stack,
+    "mixed_stack": mixed_stack,
+}
+
+
+def drawn(name, seed, scale):
+    rng = np.random.default_rng(seed)
+    return MAKERS[name](lambda *shape: scale * rng.standard_normal(shape), 1 + seed % 3), rng
+
+
+def corners(rng, low, high, count):
+    place = rng.random((count, len(low)))
+    place = np.where(rng.random(place.shape) < 0.6, np.round(place), place)
+    return np.clip(low + (high - low) * place, low, high)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@settings(max_examples=25)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    scale=st.sampled_from((0.1, 0.5, 1.0, 2.0)),
+    bound=st.sampled_from((0.0, 0.1, 1.0, 2.0)),
+)
+def test_boxes_hold_what_is_sampled(name, seed, scale, bound):
+    cell, rng = drawn(name, seed, scale)
+    box = invariant_domain(cell, input_bound=bound)
+    if box is None:
+        # a gate may saturate, and weights of a leaky relu may grow: but not at small scales
+        assert scale > 0.1
+        return
+    assert is_invariant(cell, box)
+    h, g = corners(rng, box.low, box.high, 40), corners(rng, box.low, box.high, 40)
+    # neighbours and pairs that differ in few entries stretch most
+    g = np.where(rng.random(g.shape) < 0.5, g, h)
+    g[::2] = h[::2] + 2.0**-20 * (g - h)[::2]
+    x, y = (corners(rng, box.input_low, box.input_high, 40) for _ in "xy")
+    low, high = cell.image(box)
+    new = cell.step(h, x)
+    error = cell.step_error(np.maximum(box.reach, 1.0), np.full(cell.input_dim, bound))
+    assert np.all(low - error <= new)
+    assert np.all(new <= high + error)
+    apart, moved = np.abs(h - g), np.abs(new - cell.step(g, x))
+    bounds = np.max([apart @ A.T for A in cell.comparison(box)], axis=0)
+    assert np.all(moved <= bounds + 3 * error)
+    by_input = np.abs(x - y) @ cell.input_comparison(box).T
+    assert np.all(np.abs(new - cell.step(h, y)) <= by_input + 3 * error)
+    visible = bounds > 2**20 * error
+    if visible.any():
+        target(float(np.max(moved[visible] / bounds[visible])), label=name)
+    # whatever starts inside stays inside, up to the rounding of a step
+    run = cell.simulate(corners(rng, box.input_low, box.input_high, 30), h[0])
+    assert np.all((box.low - error <= run) & (run <= box.high + error))
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_jacobians_are_within_the_comparison(name):
+    worst = 0.0
+    for seed in range(5):
+        cell, rng = drawn(name, seed, 0.25)
+        box = invariant_domain(cell, input_bound=0.5)
+        h = corners(rng, box.low, box.high, 200)
+        x = corners(rng, box.input_low, box.input_high, 200)
+        J = np.abs(cell.jacobian_state(h, x))
+        largest = np.maximum.reduce(cell.comparison(box))
+        assert np.all(largest * (1 + 1e-9) + 1e-12 >= J)
+        worst = max(worst, float(np.max(J.max(axis=0) / np.maximum(largest, 1e-300))))
+    # no matrix is idle: some entry is nearly reached
+    assert worst > 0.7
+
+
+def test_where_there_is_no_matrix_there_is_none():
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal
+    # c multiplies a gate that moves with h and with x: no constant serves all states
+    for cell in (LSTM(w((8, 2)), w((8, 1))), GRU(w((6, 2)), w((6, 1)))):
+        assert cell.comparison() is None
+        assert cell.input_comparison() is None
+        # nor is there a bounded box, or a contraction, without a bound of the inputs
+        assert invariant_domain(LSTM(w((8, 2)), w((8, 1)))) is None
+    # a forget gate that does not move has one
+    still = np.array(w((8, 2)))
+    still[2:4] = 0.0
+    assert LSTM(still, np.where(np.arange(8)[:, None] // 2 == 1, 0.0, w((8, 1)))).comparison()
+    # recurrences without feedback shrink nothing for certain when all inputs are allowed
+    layer = SelectiveSSM([[1.0]], [[1.0]], [[1.0]])
+    assert layer.comparison()[0].tolist() == [[1.0]]
+    assert layer.input_comparison() is None
+
+
+def test_domains_of_another_map_are_refused():
+    box = Domain(low=[-1.0], high=[1.0], input_low=[0.0], input_high=[1.0])
+    cells = (LSTM(np.zeros((4, 1)), np.zeros((4, 1))), DiagonalSSM([0.5], [[1.0]]))
+    for cell in cells:
+        for method in (cell.image, cell.comparison, cell.input_comparison):
+            with pytest.raises(ValueError, match="the domain has 1 states and 1 inputs, needed 2"):
+                method(box)
+
+
+def test_the_invariant_box_of_a_constant_gate_is_exact():
+    # c+ = c / 2 + tanh(3) / 2 x for |x| <= 1 through the candidate: |c| <= tanh(3)
+    cell = LSTM(np.zeros((4, 1)), [[0.0], [0.0], [3.0], [0.0]])
+    box = invariant_domain(cell, input_bound=1.0)
+    assert box.high[0] == pytest.approx(np.tanh(3.0), rel=1e-6)
+    assert box.low[0] == -box.high[0]
+
+
+def test_the_box_of_a_selective_layer_depends_on_its_discretisation():
+    # softplus(-1 + .5) at most; zoh: |h| <= sup |B u| / a, euler: Delta / (1 - exp(-a Delta))
+    def make(rule):
+        return SelectiveSSM([[1.0]], [[0.5]], [[0.0]], [-1.0], [1.0], discretization=rule)
+
+    step = np.log1p(np.exp(-0.5))
+    zoh, euler = (invariant_domain(make(r), input_bound=1.0).high[0] for r in ("zoh", "euler"))
+    assert zoh == pytest.approx(1.0, rel=1e-6)
+    assert euler == pytest.approx(step / -np.expm1(-step), rel=1e-6)
+
+
+def test_a_layer_sees_what_the_one_below_can_give():
+    low = LSTM(np.zeros((4, 1)), [[0.0], [0.0], [0.1], [0.0]])
+    top = GRU([[0.1]] * 3, [[1.0]] * 3)
+    cell = Cascade([low, top])
+    box = invariant_domain(cell, input_bound=1.0)
+    below, above = cell.layer_domains(box)
+    assert below.same_as(invariant_domain(low, input_bound=1.0))
+    # h = o tanh(c) = tanh(tanh(.1)) / 2 of the new state
+    assert above.input_high[0] == pytest.approx(np.tanh(np.tanh(0.1)) / 2, rel=1e-5)
+    assert box.same_as(
+        Domain(
+            low=np.append(below.low, above.low),
+            high=np.append(below.high, above.high),
+            input_low=below.input_low,
+            input_high=below.input_high,
+        )
+    )

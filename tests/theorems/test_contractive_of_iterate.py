@@ -1,0 +1,146 @@
+"""The four questions, asked of contractive_of_iterate: product."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from questions import (
+    every_assumption_is_needed,
+    every_near_miss_is_noticed,
+    example_is_true,
+    holds,
+    is_sharp,
+    scalar,
+    several_steps,
+    statement_is_the_formula,
+    swap,
+)
+
+from theory import (
+    CallableMap,
+    LinearMap,
+    Linf,
+    Outcome,
+    VanillaRNN,
+    WeightedL2,
+    contraction,
+    contractive_of_iterate,
+    contractive_of_matrix_norm,
+    experiment,
+    invariant_domain,
+    state_gap,
+    verify,
+)
+from theory.theorems.contractive_of_iterate import CONTRACTIVE_OF_ITERATE, formula
+
+MONE = np.array([[0.9, -1.0], [0.5, -0.9]])
+
+
+def shear():
+    """Return a linear map of spectral radius 0.3 of which two steps still stretch."""
+    system = LinearMap([[0.3, 2.0], [0.0, 0.3]], np.eye(2))
+    found = contraction(system, method="iterate", norm=Linf())
+    assert found.iterate == 3
+    return experiment(system, np.ones((5, 2)), contraction=found)
+
+
+@given(several_steps(any_start=True))
+def test_holds(made):
+    holds(CONTRACTIVE_OF_ITERATE, made)
+
+
+def test_sharp_for_linear_maps():
+    # the power is formed to 2**-48 of its norm
+    is_sharp(CONTRACTIVE_OF_ITERATE, swap(), slack=2.0**-46)
+    is_sharp(CONTRACTIVE_OF_ITERATE, shear(), slack=2.0**-46)
+
+
+def test_oracles():
+    # B.4: the published example of B.2 and a non-normal linear system
+    assert contractive_of_iterate(MONE, iterate=5) is None
+    c = contractive_of_iterate(MONE, iterate=6)
+    assert c.lam == pytest.approx(0.908787, abs=1e-6)
+    shift = [[0.9, 5.0], [0.0, 0.9]]
+    assert contractive_of_iterate(shift, "identity", iterate=54) is None
+    assert contractive_of_iterate(shift, "identity", iterate=55).lam < 1
+    # a step of the nilpotent matrix of A.12 k stretches by 5, two forget everything
+    assert contractive_of_iterate([[0.0, 5.0], [0.0, 0.0]], iterate=1) is None
+    assert contractive_of_iterate([[0.0, 5.0], [0.0, 0.0]], "identity", iterate=2).lam == 0.0
+
+
+def test_every_assumption_is_needed():
+    gate = CallableMap(lambda h, x: (1.0 + x) * h / 2, state_dim=1, input_dim=1)
+    h, x = np.ones(1), np.array([3.0])
+    stretch = abs(gate.step(gate.step(h, x), x))[0]
+    every_assumption_is_needed(
+        CONTRACTIVE_OF_ITERATE,
+        {
+            "affine_form": (stretch, formula(product=0.25)),
+            "products_bounded": scalar(0.9, claim=0.5, T=3),
+        },
+    )
+
+
+def test_every_near_miss_is_noticed():
+    every_near_miss_is_noticed(
+        CONTRACTIVE_OF_ITERATE,
+        {
+            "r steps contract as 2 r do": swap(),
+            "power of the spectral radius of W": shear(),
+            "any factor": scalar(0.9, claim=0.5, T=3),
+        },
+    )
+
+
+def test_one_step_is_the_matrix_norm():
+    for norm in (Linf(), None, WeightedL2(np.diag([1.0, 3.0]))):
+        one = contractive_of_iterate(0.3 * MONE, norm=norm, iterate=1)
+        known = contractive_of_matrix_norm(0.3 * MONE, norm=norm)
+        assert one.lam == pytest.approx(known.lam, rel=1e-9)
+        assert one.norm is known.norm or norm is None
+
+
+def test_in_a_norm_that_is_not_monotone():
+    # the Gram matrix of the incremental inequality: every vertex of the slopes contracts
+    P = np.array([[1.437, -1.544], [-1.544, 2.563]])
+    c = contractive_of_iterate(MONE, norm=WeightedL2(P), iterate=2)
+    assert c.lam <= 0.92**2
+
+
+def test_on_a_domain():
+    cell = VanillaRNN(1.1 * MONE, np.eye(2), [2.0, 2.0])
+    box = invariant_domain(cell, input_bound=0.1)
+    slopes = cell.slopes(box)
+    c = contractive_of_iterate(cell.W, iterate=2, slopes=slopes, domain=box)
+    assert c.domain is box
+    assert contractive_of_iterate(cell.W, iterate=2) is None
+    made = experiment(cell, 0.1 * np.ones((9, 2)), contraction=c)
+    assert verify(CONTRACTIVE_OF_ITERATE, made).outcome is Outcome.HOLDS
+    outside = experiment(cell, np.ones((9, 2)), contraction=c)
+    assert verify(CONTRACTIVE_OF_ITERATE, outside).outcome is Outcome.NOT_APPLICABLE
+
+
+def test_too_many_products_are_not_formed():
+    W = np.random.default_rng(0).standard_normal((12, 12))
+    assert contractive_of_iterate(W, iterate=2) is None
+
+
+def test_malformed_arguments():
+    for bad in (0, -1, 1.5, True, None):
+        with pytest.raises(ValueError, match="iterate="):
+            contractive_of_iterate(MONE, iterate=bad)
+    with pytest.raises(ValueError, match="square"):
+        contractive_of_iterate(MONE[:1], iterate=2)
+    with pytest.raises(ValueError, match="narrower"):
+        contractive_of_iterate(MONE, iterate=2, slopes=([0.0, 0.0], [0.5, 0.5]))
+
+
+def test_evidence():
+    c = contractive_of_iterate(MONE, iterate=6)
+    assert c.evidence.method == "products"
+    with pytest.raises(ValueError, match="6 steps together"):
+        state_gap(c, k=3, drive=1.0)
+
+
+def test_documentation_is_true():
+    example_is_true(contractive_of_iterate)
+    statement_is_the_formula(CONTRACTIVE_OF_ITERATE)
