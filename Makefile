@@ -40,7 +40,7 @@ boundscheck: $(VENV)/.test
 
 KERNEL_TESTS := tests/test_kernels.py tests/maps tests/test_measure.py tests/test_truncation.py \
   tests/projections/test_balls.py tests/projections/test_gated.py tests/projections/test_schur.py \
-  tests/test_measured_rates.py
+  tests/test_measured_rates.py tests/test_gradients.py
 
 ## lint, types, proofs: style, strict types, and the algebra of every theorem
 lint: $(VENV)/.dev
@@ -57,6 +57,10 @@ proofs: $(VENV)/.dev
 examples: $(VENV)/.examples
 	$(BIN)/python examples/chorales.py --count 3 --out $(BUILD)/examples/chorales.npz
 	$(BIN)/python examples/fig_truncation_gap.py --size small --out $(BUILD)/examples
+	$(BIN)/python examples/fig_weight_gap.py --size small --out $(BUILD)/examples
+	$(BIN)/python examples/fig_final_loss.py --size small --out $(BUILD)/examples
+	$(BIN)/python examples/fig_gradient_lag.py --size small --out $(BUILD)/examples
+	$(BIN)/python examples/fig_unstable_descent.py --size small --out $(BUILD)/examples
 	$(BIN)/python examples/fig_trained_memory.py --size small --out $(BUILD)/examples
 
 ## bench: speed and memory; prints ratios, never fails
@@ -64,6 +68,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/bench_simulation.py
 	$(BIN)/python tests/benchmarks/bench_gaps.py
 	$(BIN)/python tests/benchmarks/bench_projections.py
+	$(BIN)/python tests/benchmarks/bench_gradients.py
 	$(BIN)/python tests/benchmarks/bench_rates.py
 	$(BIN)/python tests/benchmarks/bench_gated.py
 	$(ONE) $(BIN)/python tests/benchmarks/bench_certificates.py

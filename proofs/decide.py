@@ -29,14 +29,32 @@ def _rational(expr: Expr) -> Expr:
     """Return `expr` with everything that is not + - * / of symbols replaced by letters."""
     expr = sp.expand_power_exp(sp.sympify(expr))
     opaque = [e for e in sp.preorder_traversal(expr) if _is_opaque(e)]
-    # the largest first, so that a sequence inside a sum is not replaced before the sum
+    # a**(2*i) is (a**i)**2, so that powers of a**i share one letter
+    cores = {e: _core(e) for e in opaque}
     letters = {
-        e: sp.Dummy(
-            positive=e.is_positive or None, nonnegative=e.is_nonnegative or None, real=e.is_real
+        core: sp.Dummy(
+            positive=core.is_positive or None,
+            nonnegative=core.is_nonnegative or None,
+            real=core.is_real,
         )
-        for e in sorted(set(opaque), key=lambda e: -e.count_ops())
+        for core, _ in cores.values()
     }
-    return expr.xreplace(letters)
+    # the largest first, so that a sequence inside a sum is not replaced before the sum
+    return expr.xreplace(
+        {
+            e: letters[cores[e][0]] ** cores[e][1]
+            for e in sorted(set(opaque), key=lambda e: -e.count_ops())
+        }
+    )
+
+
+def _core(e: Expr) -> tuple[Expr, int]:
+    """Return what a letter stands for, and the power of the letter that `e` is."""
+    if e.is_Pow:
+        times, rest = e.exp.as_coeff_Mul()
+        if times.is_Integer and times != 1:
+            return sp.Pow(e.base, rest), int(times)
+    return e, 1
 
 
 def _is_opaque(e: Expr) -> bool:

@@ -32,6 +32,15 @@ _LETTERS = {
     "gain": "L_x",
     "input_bound": "B_x",
     "lipschitz": "L_f",
+    "weight_gain": "L_w",
+    "loss_gain": "L_p",
+    "beta_hh": r"\beta_{hh}",
+    "beta_hw": r"\beta_{hw}",
+    "beta_wh": r"\beta_{wh}",
+    "beta_ww": r"\beta_{ww}",
+    "beta_p": r"\beta_p",
+    "mismatch": r"\varepsilon_0",
+    "factor": "a",
 }
 
 _ESCAPES = {

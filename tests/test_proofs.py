@@ -138,6 +138,7 @@ k, t, drive = symbols("k t drive")
         LAM - LAM**2,
         LAM**k * drive / (1 - LAM),
         LAM**k - LAM ** (k + 1),
+        LAM ** (2 * k) - 2 * LAM**k + 1,
         x**2,
         (x - y) ** 2,
         x**2 - 2 * x * y + y**2,
@@ -193,6 +194,7 @@ def test_zero_and_limits():
     assert is_zero(LAM ** (k + t) - LAM**k * LAM**t)
     assert not is_zero(LAM ** (k + t) - LAM**k - LAM**t)
     assert is_zero((1 - LAM**2) / (1 - LAM) - 1 - LAM)
+    assert not is_nonnegative(LAM ** (2 * k) - LAM**k)
     assert has_limit(LAM**t, t, sp.oo, 0)
     assert not has_limit(LAM**t, t, sp.oo, 1)
     assert not has_limit(drive * t, t, sp.oo, 0)

@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from theory.rounding import UNIT, drift, sum_up
 from theory.theorem import Observation, Observe
 from theory.truncation import LinearHead
 from theory.typing import Array
+
+if TYPE_CHECKING:
+    from theory.learning import Learning, Training
 
 Progress = Callable[[int, int], None]
 
@@ -209,6 +212,7 @@ class Experiment:
     other_norm: Norm  # a norm to convert to
     partner: Map | None = None  # a second map, for the composition
     partner_contraction: Contraction | None = None
+    training: Training | None = None  # a loss and a second parameter vector, to learn with
     label: str = ""  # where it comes from
 
 
@@ -226,6 +230,7 @@ def experiment(
     other_norm: Norm | None = None,
     partner: Map | None = None,
     partner_contraction: Contraction | None = None,
+    training: Training | None = None,
     label: str = "",
 ) -> Experiment:
     """Return an experiment with checked shapes and the usual defaults.
@@ -252,6 +257,8 @@ def experiment(
         A norm to convert to; `L2` by default.
     partner, partner_contraction : Map and Contraction, optional
         A second map, to compose with the first.
+    training : Training, optional
+        What the theorems about gradients and training need; see `theory.learning`.
     label : str
         Where the experiment comes from, for reports.
 
@@ -307,6 +314,7 @@ def experiment(
         other_norm=other,
         partner=partner,
         partner_contraction=partner_contraction,
+        training=training,
         label=label,
     )
 
@@ -335,6 +343,13 @@ class Run:
         if observe not in self._observations:
             self._observations[observe] = observe(self)
         return self._observations[observe]
+
+    @cached_property
+    def learning(self) -> Learning | None:
+        """Return the measurements of gradients and of training, None without training data."""
+        from theory.learning import Learning
+
+        return None if self.of.training is None else Learning(self)
 
     @cached_property
     def states(self) -> Array:

@@ -1,7 +1,7 @@
 r"""Every tolerance of the project, with its derivation: the only home of such numbers.
 
 Main names: `up`, `down`, `gamma`, `sum_up`, `evaluate`, `formula_slack`, `drift`, `Rounded`,
-`UNIT`.
+`reverse_mode_error`, `UNIT`.
 
 Model of arithmetic: IEEE 754 double precision, rounding to nearest, gradual underflow,
 
@@ -175,6 +175,45 @@ def drift(local: float, lam: float, steps: int | None = None) -> float:
     if steps is not None:
         factor = min(factor, float(steps))
     return 0.0 if local == 0 else up(local * factor)
+
+
+def reverse_mode_error(
+    *,
+    lam: float,
+    state_error: float,
+    seed_error: float,
+    loss_gain: float,
+    weight_gain: float,
+    beta_hh: float,
+    beta_wh: float,
+    majorant: float,
+    size: int,
+    steps: int,
+) -> float:
+    r"""Bound the rounding error of a gradient by reverse mode, lam < 1.
+
+    Let a_j be the derivative of the loss in the state j steps before its end, in the dual norm, and
+    E_j the error of the computed one.  The computed states err by `state_error` and the computed
+    a_0 by `seed_error`.  A step back multiplies by a Jacobian taken at a state that errs, and
+    rounds: slopes to 16 u times their bound, products of length up to `size`; `majorant` bounds the
+    norm of the Jacobian's entrywise bound.  So, with kappa = gamma(4 size + 128) majorant,
+
+        |a_j| <= loss_gain lam**j,
+        E_{j+1} <= lam E_j + (beta_hh state_error + kappa) |a_j|,
+        sum_j E_j <= seed_error / (1 - lam)
+                     + (beta_hh state_error + kappa) loss_gain / (1 - lam)**2.
+
+    The gradient adds up d_w step^T a_j over `steps` rows, each rounded like a product:
+
+        error <= sum_j weight_gain E_j + (beta_wh state_error + kappa') |a_j|,
+
+    kappa' = gamma(4 size + 2 steps + 128) weight_gain.  A tenth more covers products of errors.
+    """
+    total = 1.0 / (1.0 - lam)
+    step = beta_hh * state_error + gamma(4 * size + 128) * majorant
+    last = beta_wh * state_error + gamma(4 * size + 2 * steps + 128) * weight_gain
+    adjoints = seed_error * total + step * loss_gain * total * total
+    return 1.1 * (weight_gain * adjoints + last * loss_gain * total)
 
 
 def inner_product_error(magnitude: Array, length: int) -> Array:

@@ -1,8 +1,8 @@
 r"""Hypothesis strategies for the suites of users; loaded only when asked for.
 
 Main names: `certified_maps`, `stable_maps`, `any_maps`, `lstm_maps`, `gru_maps`, `esn_maps`,
-`diagonal_maps`, `recurrence_maps`, `cascade_maps`, `experiments`, `input_sequences`, `states`,
-`matrices_with_norm`, `norms`, `factors`, `activations`.
+`diagonal_maps`, `recurrence_maps`, `cascade_maps`, `experiments`, `learning_experiments`,
+`input_sequences`, `states`, `matrices_with_norm`, `norms`, `factors`, `activations`.
 
 Instances are *built* to satisfy what is promised, by scaling to the target norm; nothing is
 filtered.  The ends of every range are likely (lam = 0 and lam = 0.9999, one state, no inputs), and
@@ -42,6 +42,8 @@ from theory.activations import activation as look_up
 from theory.certificates import Contraction
 from theory.certify import contraction
 from theory.errors import check_count, check_nonnegative, check_rate
+from theory.learning import training_setup
+from theory.losses import LOSSES
 from theory.maps import (
     GRU,
     LSTM,
@@ -844,6 +846,75 @@ def _experiments(
         partner_contraction=partner_certificate,
         label="drawn by theory.strategies",
     )
+
+
+def learning_experiments(*, max_length: int = 8, steps: int = 2) -> st.SearchStrategy[Experiment]:
+    r"""Draw an `Experiment` on which the theorems about gradients and training can be verified.
+
+    The activation is twice differentiable, the norm is `L2`, and there is a loss, targets, and a
+    second parameter vector between which every map contracts.
+
+    Parameters
+    ----------
+    max_length : int
+        Largest T; at least 2.
+    steps : int
+        Of the descents.
+
+    Raises
+    ------
+    ValueError
+        If a count is too small.
+
+    Examples
+    --------
+    >>> from hypothesis import find
+    >>> find(learning_experiments(), lambda made: made.training.loss.name == "bernoulli").k_max
+    2
+    """
+    check_count(at_least=2, max_length=max_length)
+    check_count(steps=steps)
+    return _learning_experiments(int(max_length), int(steps))
+
+
+#: Twice differentiable, simplest first.
+_SMOOTH = tuple(rho for rho in ACTIVATIONS.values() if np.isfinite(rho.curvature))
+
+
+@st.composite
+def _learning_experiments(draw: st.DrawFn, max_length: int, steps: int) -> Experiment:
+    rho = draw(st.sampled_from(sorted(_SMOOTH, key=lambda r: r is not IDENTITY)))
+    lam = draw(st.sampled_from((0.5, 0.0, 0.9, 1e-3, 0.99)))
+    recurrent, certificate = draw(certified_maps(lam=lam, norm=L2(), activation=rho))
+    n, m = recurrent.state_dim, recurrent.input_dim
+    T = draw(st.integers(2, max_length))
+    names = tuple(recurrent.parameters)
+    trained = draw(st.sampled_from((names, *((name,) for name in names))))
+    # towards smaller parameters, so that every map on the way contracts by no more
+    share = draw(st.sampled_from((0.0, 2.0**-20, 0.25, 1.0)))
+    other = recurrent.with_parameters(
+        **{name: recurrent.parameters[name] * (1.0 - share) for name in trained}
+    )
+    loss = draw(st.sampled_from(tuple(LOSSES)))
+    p = draw(st.integers(1, 3))
+    if loss == "cross_entropy":
+        goal = draw(arrays(np.float64, T, elements=st.integers(0, p - 1).map(float)))
+    elif loss == "bernoulli":
+        goal = draw(arrays(np.float64, (T, p), elements=st.sampled_from((0.0, 1.0, 0.5))))
+    else:
+        goal = draw(_arrays((T, p), 2.0))
+    return experiment(
+        recurrent,
+        draw(input_sequences(m, T, T, bound=2.0)),
+        contraction=certificate,
+        k_max=T,
+        head=LinearHead(draw(_matrices(p, n))),
+        training=training_setup(
+            recurrent, goal, loss=loss, other=other, trained=trained, steps=steps,
+            alpha=draw(st.sampled_from((0.125, 1.0, 2.0**-10))),
+        ),
+        label="drawn by theory.strategies",
+    )  # fmt: skip
 
 
 def _drawn(draw: st.DrawFn, value: Any) -> Any:

@@ -41,6 +41,7 @@ from theory import (
     contractive_of_iterate,
     experiment,
     leaky_relu,
+    training_setup,
     verify,
 )
 from theory.activations import ACTIVATIONS, IDENTITY, slope_intervals
@@ -354,3 +355,69 @@ def statement_is_the_formula(theorem, seed=0):
             for name in theorem.symbols
         }
         assert theorem.formula(**arguments) == eval(right, {"__builtins__": {}}, arguments)
+
+
+# ------------------------------------------------------------------------------------------
+# gradients and training
+
+
+def learning(
+    a=0.5, *, T=150, trained="bias", loss="linear", target=-1.0, change=0.25, steps=2,
+    alpha=2.0**-40, gain=1.0, **more,
+):  # fmt: skip
+    """Return h <- a h + gain x + bias under x = 1 / gain, y = h, with one trained parameter."""
+    recurrent = LinearMap([[a]], [[gain]])
+    other = recurrent.with_parameters(**{trained: recurrent.parameters[trained] - change})
+    return experiment(
+        recurrent,
+        np.full((T, 1), 1.0 / gain),
+        contraction=contraction(recurrent, norm=L2()) or Contraction.assumed(0.5),
+        k_max=8,
+        head=LinearHead([[1.0]]),
+        training=training_setup(
+            recurrent, np.full((T, 1), target), loss=loss, other=other, trained=(trained,),
+            steps=steps, alpha=alpha, **more,
+        ),
+    )  # fmt: skip
+
+
+@lru_cache
+def learning_extremes():
+    """Return runs with gradients at the ends of the ranges, each measured once."""
+    made = []
+    for lam in (0.0, 1e-3, 0.5, 0.99):
+        for name in ("tanh", "sigmoid", "softplus", "sin"):
+            rho = ACTIVATIONS[name]
+            W = np.array([[1.0, -2.0], [3.0, 1.0]])
+            A = scaled_to(W, lam / rho.lipschitz, L2()) if lam else np.zeros((2, 2))
+            cell = VanillaRNN(A, [[1.0], [-0.5]], [0.25, -1.0], rho)
+            for T, loss in ((2, "squared"), (3, "cross_entropy"), (7, "bernoulli")):
+                goal = np.ones(T) if loss == "cross_entropy" else np.ones((T, 2))
+                made.append(
+                    experiment(
+                        cell,
+                        np.ones((T, 1)) if T % 2 else np.zeros((T, 1)),
+                        contraction=contraction(cell, norm=L2()),
+                        k_max=T + 5,
+                        training=training_setup(
+                            cell,
+                            goal,
+                            loss=loss,
+                            other=cell.with_parameters(W=A / 2),
+                            steps=2,
+                            alpha=1e-3,
+                        ),
+                    )
+                )
+        made.append(learning(lam, T=5))
+        made.append(learning(lam, T=5, loss="squared", trained="A", change=lam / 2, alpha=1e-3))
+    return tuple(Run(one) for one in made)
+
+
+def learns_at_extremes(theorem):
+    """Verify a theorem about gradients at the ends of every range."""
+    verdicts = [verify(theorem, run) for run in learning_extremes()]
+    applied = [v for v in verdicts if v.outcome is not Outcome.NOT_APPLICABLE]
+    assert len(applied) >= 16
+    for verdict in applied:
+        assert verdict.outcome in STANDS, verdict

@@ -24,9 +24,11 @@ from theory.activations import (
     Activation,
     leaky_relu,
 )
+from theory.campaign.learning_recipes import LEARNING_RECIPES
 from theory.certificates import Contraction
 from theory.certify import contraction
 from theory.domain import Domain
+from theory.learning import training_setup
 from theory.maps import (
     GRU,
     LSTM,
@@ -775,6 +777,7 @@ RECIPES: dict[str, tuple[Recipe, int]] = {
     "oblique": (oblique, 1),
     "incremental": (incremental, 1),
     "incremental_sharp": (incremental_sharp, 1),
+    **LEARNING_RECIPES,
     "swap": (swap, 1),
     "swap_impulse": (swap_impulse, 1),
     "shear": (shear, 1),
@@ -841,5 +844,12 @@ def on_sequence(x: Array, seed: int, index: int, name: str) -> Experiment:
         other_inputs=x[::-1],
         head=LinearHead(rng.standard_normal((3, n)) / np.sqrt(n)),
         other_norm=Linf(),
+        training=training_setup(
+            recurrent,
+            rng.standard_normal((len(x), 3)),
+            other=recurrent.with_parameters(W=W * (1 - 2.0**-10)),
+            steps=2,
+            alpha=1e-3,
+        ),
     )
     return _labelled(made, f"{name}, map {index} (seed {seed})")

@@ -1,8 +1,9 @@
 r"""All compiled loops, in one file.
 
 Main names: `run_kernel`, `leaky_kernel`, `lstm_kernel`, `gru_kernel`, `entrywise_kernel`,
-`complex_kernel`, `gap_kernel`, `product`, `activate`, `tanh_in_place`, `logistic_in_place`,
-`sum_excess`, `row_sum_kernel`, `row_limits_kernel`, `stable_pair_kernel`.
+`complex_kernel`, `gap_kernel`, `affine_windows`, `lstm_windows`, `gru_windows` with their
+`..._adjoints`, `product`, `activate`, `tanh_in_place`, `logistic_in_place`, `sum_excess`,
+`row_sum_kernel`, `row_limits_kernel`, `stable_pair_kernel`.
 
 They are together because Numba's cache watches only the file of the kernel that it keeps: a change
 in another file, of a function that the kernel calls, would go unseen.
@@ -20,6 +21,7 @@ E = e**(2|x|) - 1.  Measured against 200-bit arithmetic, the error is below 3.1 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -169,6 +171,279 @@ def run_kernel(WT: Array, H: Array, h0: Array, code: int, leak: float, small: bo
         for i in range(n):
             h[i] = a[i]
             H[t, i] = a[i]
+
+
+@kernel
+def activate_with_slope(code: int, leak: float, a: Array, s: Array) -> None:
+    """Overwrite `a`, (n,), with rho(a) and `s`, (n,), with rho'(a), right derivatives at kinks."""
+    n = a.shape[0]
+    if code == 2:
+        for i in range(n):
+            s[i] = 1.0 if a[i] >= 0.0 else 0.0
+    elif code == 3:
+        for i in range(n):
+            s[i] = 1.0 if a[i] >= 0.0 else leak
+    elif code == 5:
+        for i in range(n):
+            s[i] = a[i]
+        logistic_in_place(s)
+    elif code == 6:
+        for i in range(n):
+            s[i] = 1.0 if -1.0 <= a[i] < 1.0 else 0.0
+    elif code == 7:
+        for i in range(n):
+            s[i] = np.cos(a[i])
+    activate(code, leak, a)
+    if code == 0:
+        for i in range(n):
+            s[i] = 1.0
+    elif code == 1:
+        for i in range(n):
+            s[i] = 1.0 - a[i] * a[i]
+    elif code == 4:
+        for i in range(n):
+            s[i] = a[i] * (1.0 - a[i])
+
+
+# The loops of reverse mode work on windows: R runs side by side, S steps each.  At step s the rows
+# before first[s] have not begun and keep their start; row first[s] + i takes the input terms of row
+# source[s] + i.  So the recurrent model is one window a sequence, and the k-step model one window
+# of k steps a time, without a copy of the inputs.
+
+
+@kernel
+def affine_windows(
+    WT: Array,
+    terms: Array,
+    first: Any,
+    source: Any,
+    code: int,
+    leak: float,
+    H: Array,
+    slope: Array,
+) -> None:
+    """Overwrite H[1:], H being (S + 1, R, n), with states from H[0], and slope, (S, R, n)."""
+    S, R, n = slope.shape
+    for s in range(S):
+        f = first[s]
+        for r in range(f):
+            for i in range(n):
+                H[s + 1, r, i] = H[s, r, i]
+                slope[s, r, i] = 0.0
+        a = H[s + 1, f:]
+        np.dot(H[s, f:], WT, a)
+        o = source[s]
+        for r in range(R - f):
+            for i in range(n):
+                a[r, i] += terms[o + r, i]
+        activate_with_slope(code, leak, a.reshape((R - f) * n), slope[s, f:].reshape((R - f) * n))
+
+
+@kernel
+def affine_adjoints(W: Array, G: Array, slope: Array, cut: Any, D: Array) -> None:
+    """Overwrite D, (S, R, n), with the derivatives of the loss in the pre-activations.
+
+    G is d loss / d H[1:] from the loss itself, (S, R, n), or (1, R, n) for the last step alone.
+    After a step s with cut[s] nothing is carried further back.
+    """
+    S, R, n = slope.shape
+    adjoint = np.zeros((R, n))
+    for s in range(S - 1, -1, -1):
+        if G.shape[0] == S or s == S - 1:
+            g = G[s] if G.shape[0] == S else G[0]
+            for r in range(R):
+                for i in range(n):
+                    adjoint[r, i] += g[r, i]
+        d = D[s]
+        for r in range(R):
+            for i in range(n):
+                d[r, i] = adjoint[r, i] * slope[s, r, i]
+        if cut[s]:
+            adjoint[:] = 0.0
+        else:
+            np.dot(d, W, adjoint)
+
+
+@kernel
+def lstm_windows(
+    WT: Array, terms: Array, first: Any, source: Any, H: Array, C: Array, gates: Array, tc: Array
+) -> None:
+    """Overwrite H[1:] and C[1:], both (S + 1, R, n), gates, (S, R, 4 n), and tc = tanh(C[1:])."""
+    S, R, n = tc.shape
+    for s in range(S):
+        f = first[s]
+        for r in range(f):
+            for i in range(n):
+                H[s + 1, r, i] = H[s, r, i]
+                C[s + 1, r, i] = C[s, r, i]
+                tc[s, r, i] = 0.0
+                for q in range(4):
+                    gates[s, r, q * n + i] = 0.0
+        np.dot(H[s, f:], WT, gates[s, f:])
+        o = source[s] - f
+        for r in range(f, R):
+            a = gates[s, r]
+            for i in range(4 * n):
+                a[i] += terms[o + r, i]
+            logistic_in_place(a[: 2 * n])
+            tanh_in_place(a[2 * n : 3 * n])
+            logistic_in_place(a[3 * n :])
+            for i in range(n):
+                c = a[n + i] * C[s, r, i] + a[i] * a[2 * n + i]
+                C[s + 1, r, i] = c
+                tc[s, r, i] = c
+            tanh_in_place(tc[s, r])
+            for i in range(n):
+                H[s + 1, r, i] = a[3 * n + i] * tc[s, r, i]
+
+
+@kernel
+def lstm_adjoints(
+    W: Array, G: Array, C: Array, gates: Array, tc: Array, first: Any, cut: Any, D: Array
+) -> None:
+    """Overwrite D, (S, R, 4 n), as `affine_adjoints` does; G is (S or 1, R, 2 n), [c, h]."""
+    S, R, n = tc.shape
+    dh, dc = np.zeros((R, n)), np.zeros((R, n))
+    for s in range(S - 1, -1, -1):
+        if G.shape[0] == S or s == S - 1:
+            g = G[s] if G.shape[0] == S else G[0]
+            for r in range(R):
+                for i in range(n):
+                    dc[r, i] += g[r, i]
+                    dh[r, i] += g[r, n + i]
+        for r in range(R):
+            d, a = D[s, r], gates[s, r]
+            if r < first[s]:
+                d[:] = 0.0
+                dc[r, :] = 0.0
+                continue
+            for i in range(n):
+                t = tc[s, r, i]
+                e = dc[r, i] + dh[r, i] * a[3 * n + i] * (1.0 - t * t)
+                d[i] = e * a[2 * n + i] * a[i] * (1.0 - a[i])
+                d[n + i] = e * C[s, r, i] * a[n + i] * (1.0 - a[n + i])
+                d[2 * n + i] = e * a[i] * (1.0 - a[2 * n + i] * a[2 * n + i])
+                d[3 * n + i] = dh[r, i] * t * a[3 * n + i] * (1.0 - a[3 * n + i])
+                dc[r, i] = e * a[n + i]
+        if cut[s]:
+            dh[:] = 0.0
+            dc[:] = 0.0
+        else:
+            np.dot(D[s], W, dh)
+
+
+@kernel
+def gru_windows(
+    WT: Array,
+    WnT: Array,
+    bc: Array,
+    after: bool,
+    terms: Array,
+    first: Any,
+    source: Any,
+    H: Array,
+    gates: Array,
+    inner: Array,
+) -> None:
+    """Overwrite H[1:], (S + 1, R, n), gates r, z, n, (S, R, 3 n), and inner, (S, R, n).
+
+    With the reset after the product, inner is W_n h + bc and WT is (n, 3 n); with the reset before
+    it, inner is r h, WT is (n, 2 n) and WnT is (n, n).
+    """
+    S, R, n = inner.shape
+    width = WT.shape[1]
+    product, candidate = np.empty((R, width)), np.empty((R, n))
+    for s in range(S):
+        f = first[s]
+        for r in range(f):
+            for i in range(n):
+                H[s + 1, r, i] = H[s, r, i]
+                inner[s, r, i] = 0.0
+                for q in range(3):
+                    gates[s, r, q * n + i] = 0.0
+        np.dot(H[s, f:], WT, product[f:])
+        o = source[s] - f
+        for r in range(f, R):
+            a = gates[s, r]
+            for i in range(2 * n):
+                a[i] = product[r, i] + terms[o + r, i]
+            logistic_in_place(a[: 2 * n])
+            for i in range(n):
+                if after:
+                    inner[s, r, i] = product[r, 2 * n + i] + bc[i]
+                else:
+                    inner[s, r, i] = a[i] * H[s, r, i]
+        if not after:
+            np.dot(inner[s, f:], WnT, candidate[f:])
+        for r in range(f, R):
+            a = gates[s, r]
+            for i in range(n):
+                u = a[i] * inner[s, r, i] if after else candidate[r, i]
+                a[2 * n + i] = u + terms[o + r, 2 * n + i]
+            tanh_in_place(a[2 * n :])
+            for i in range(n):
+                z = a[n + i]
+                H[s + 1, r, i] = (1.0 - z) * a[2 * n + i] + z * H[s, r, i]
+
+
+@kernel
+def gru_adjoints(
+    W: Array,
+    Wn: Array,
+    after: bool,
+    G: Array,
+    H: Array,
+    gates: Array,
+    inner: Array,
+    first: Any,
+    cut: Any,
+    D: Array,
+    E: Array,
+) -> None:
+    """Overwrite D, (S, R, 3 n), for the input terms and E, the same for the recurrent products.
+
+    They differ in the candidate's third, and only with the reset after the product.
+    """
+    S, R, n = inner.shape
+    dh, back = np.zeros((R, n)), np.empty((R, n))
+    gate, third = np.empty((R, W.shape[0])), np.empty((R, n))
+    for s in range(S - 1, -1, -1):
+        if G.shape[0] == S or s == S - 1:
+            g = G[s] if G.shape[0] == S else G[0]
+            for r in range(R):
+                for i in range(n):
+                    dh[r, i] += g[r, i]
+        for r in range(R):
+            d, a = D[s, r], gates[s, r]
+            if r < first[s]:
+                d[:] = 0.0
+                dh[r, :] = 0.0
+                third[r, :] = 0.0
+                continue
+            for i in range(n):
+                z, c = a[n + i], a[2 * n + i]
+                d[n + i] = dh[r, i] * (H[s, r, i] - c) * z * (1.0 - z)
+                d[2 * n + i] = dh[r, i] * (1.0 - z) * (1.0 - c * c)
+                third[r, i] = d[2 * n + i]
+        if not after:
+            np.dot(third, Wn, back)
+        for r in range(R):
+            d, a, e = D[s, r], gates[s, r], E[s, r]
+            for i in range(n):
+                u = d[2 * n + i] * inner[s, r, i] if after else back[r, i] * H[s, r, i]
+                d[i] = u * a[i] * (1.0 - a[i])
+                e[i], e[n + i] = d[i], d[n + i]
+                e[2 * n + i] = d[2 * n + i] * (a[i] if after else 1.0)
+                dh[r, i] = dh[r, i] * a[n + i] + (0.0 if after else back[r, i] * a[i])
+            for j in range(gate.shape[1]):
+                gate[r, j] = e[j]
+        if cut[s]:
+            dh[:] = 0.0
+        else:
+            np.dot(gate, W, back)
+            for r in range(R):
+                for i in range(n):
+                    dh[r, i] += back[r, i]
 
 
 @kernel

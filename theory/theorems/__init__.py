@@ -35,10 +35,15 @@ from theory.theorems.contractive_of_perron_weights import (
     CONTRACTIVE_OF_PERRON_WEIGHTS,
     contractive_of_perron_weights,
 )
+from theory.theorems.curvature_growth import CURVATURE_GROWTH, curvature_growth
 from theory.theorems.drive import DRIVE, drive
+from theory.theorems.gradient_gap import GRADIENT_GAP, gradient_gap
+from theory.theorems.gradient_gap_finite import GRADIENT_GAP_FINITE, gradient_gap_finite
+from theory.theorems.gradient_growth import GRADIENT_GROWTH, gradient_growth
 from theory.theorems.hidden_state import HIDDEN_STATE, hidden_state
 from theory.theorems.initial_state import INITIAL_STATE, initial_state
 from theory.theorems.input_sequence import INPUT_SEQUENCE, input_sequence
+from theory.theorems.loss_smoothness import LOSS_SMOOTHNESS, loss_smoothness
 from theory.theorems.nearest_point_distance import (
     NEAREST_POINT_DISTANCE,
     nearest_point_distance,
@@ -46,16 +51,22 @@ from theory.theorems.nearest_point_distance import (
 from theory.theorems.nearest_point_gap import NEAREST_POINT_GAP, nearest_point_gap
 from theory.theorems.norm_change import NORM_CHANGE, norm_change
 from theory.theorems.output_gap import OUTPUT_GAP, output_gap
+from theory.theorems.parameter_gap import PARAMETER_GAP, parameter_gap
+from theory.theorems.prediction_gap import PREDICTION_GAP, prediction_gap
 from theory.theorems.state_gap import STATE_GAP, state_gap
 from theory.theorems.state_gap_any_start import STATE_GAP_ANY_START, state_gap_any_start
 from theory.theorems.state_gap_blocks import STATE_GAP_BLOCKS, state_gap_blocks
 from theory.theorems.state_gap_finite import STATE_GAP_FINITE, state_gap_finite
 from theory.theorems.state_gap_iterate import STATE_GAP_ITERATE, state_gap_iterate
 from theory.theorems.state_gap_observed import STATE_GAP_OBSERVED, state_gap_observed
+from theory.theorems.training_context import TRAINING_CONTEXT, training_context
+from theory.theorems.truncated_backprop_bias import TRUNCATED_BACKPROP_BIAS, truncated_backprop_bias
+from theory.theorems.vanishing_gradient import VANISHING_GRADIENT, vanishing_gradient
+from theory.theorems.weight_gap import WEIGHT_GAP, weight_gap
 from theory.theorems.window_error import WINDOW_ERROR, window_error
 
 #: All theorems, in reading order: criteria, sizes, sensitivities, gaps, context, converse, norms,
-#: projections.
+#: projections, then gradients, training, and the unstable regime.
 THEOREMS: tuple[Theorem, ...] = (
     CONTRACTIVE_OF_MATRIX_NORM,
     CONTRACTIVE_OF_PERRON_WEIGHTS,
@@ -82,6 +93,17 @@ THEOREMS: tuple[Theorem, ...] = (
     NORM_CHANGE,
     NEAREST_POINT_GAP,
     NEAREST_POINT_DISTANCE,
+    PARAMETER_GAP,
+    TRUNCATED_BACKPROP_BIAS,
+    VANISHING_GRADIENT,
+    GRADIENT_GAP_FINITE,
+    GRADIENT_GAP,
+    LOSS_SMOOTHNESS,
+    WEIGHT_GAP,
+    PREDICTION_GAP,
+    TRAINING_CONTEXT,
+    GRADIENT_GROWTH,
+    CURVATURE_GROWTH,
 )
 
 __all__ = [
@@ -96,19 +118,30 @@ __all__ = [
     "contractive_of_iterate",
     "contractive_of_matrix_norm",
     "contractive_of_perron_weights",
+    "curvature_growth",
     "drive",
+    "gradient_gap",
+    "gradient_gap_finite",
+    "gradient_growth",
     "hidden_state",
     "initial_state",
     "input_sequence",
+    "loss_smoothness",
     "nearest_point_distance",
     "nearest_point_gap",
     "norm_change",
     "output_gap",
+    "parameter_gap",
+    "prediction_gap",
     "state_gap",
     "state_gap_any_start",
     "state_gap_blocks",
     "state_gap_finite",
     "state_gap_iterate",
     "state_gap_observed",
+    "training_context",
+    "truncated_backprop_bias",
+    "vanishing_gradient",
+    "weight_gap",
     "window_error",
 ]

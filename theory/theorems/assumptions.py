@@ -179,3 +179,90 @@ HALF_SPACE = Assumption(
     statement="<normal, v> <= support for every member v",
     holds=lambda run: run.map.affine() is not None,
 )
+
+
+def _learns(run: Run) -> bool:
+    return run.learning is not None and run.learning.pair is not None
+
+
+def _smooth(run: Run) -> bool:
+    learning = run.learning
+    return learning is not None and learning.pair is not None and learning.pair.smooth
+
+
+def _clips(run: Run) -> bool:
+    """Return whether a projection does not stretch the distances that a run can show."""
+    learning = run.learning
+    return learning is not None and learning.nonexpansive
+
+
+def _is_growing_system(run: Run) -> bool:
+    training, form = run.of.training, run.map.affine()
+    return (
+        training is not None
+        and training.trained == ("A",)
+        and training.loss.name == "squared"
+        and run.map.state_dim == 1
+        and form is not None
+        and form.rho.name == "identity"
+        and bool(form.W[0, 0] >= 1)
+        and not np.any(run.of.start)
+        and len(run.of.inputs) > 1
+        and bool((run.of.inputs @ form.U.T + form.b == 1).all())
+        and run.of.head.C.tolist() == [[1.0]]
+        and run.of.head.d.tolist() == [0.0]
+        and bool((training.targets == 1).all())
+    )
+
+
+CONTRACTIVE_SET = Assumption(
+    name="contractive_set",
+    statement="|step_w(h, x) - step_w(g, x)| <= lam * |h - g| for every w between w and v",
+    holds=_learns,
+)
+WEIGHT_LIPSCHITZ = Assumption(
+    name="weight_lipschitz",
+    statement="|step_w(h, x) - step_v(h, x)| <= weight_gain * |w - v| on the states met",
+    holds=_learns,
+)
+SMOOTH_MAP = Assumption(
+    name="smooth_map",
+    statement="d_h step and d_w step change by at most beta_hh |h - g| + beta_hw |w - v| and "
+    "beta_wh |h - g| + beta_ww |w - v|",
+    holds=_smooth,
+)
+LOSS_LIPSCHITZ = Assumption(
+    name="loss_lipschitz",
+    statement="|grad p(h)|_* <= loss_gain on the states met",
+    holds=_learns,
+)
+LOSS_SMOOTH = Assumption(
+    name="loss_smooth",
+    statement="|grad p(h) - grad p(g)|_* <= beta_p * |h - g|",
+    holds=_learns,
+)
+SAME_START = Assumption(
+    name="same_start",
+    statement="both trajectories start from the same state and receive the same inputs",
+    holds=lambda run: True,  # noqa: ARG005  (they are simulated that way)
+)
+GRADIENT_MISMATCH = Assumption(
+    name="gradient_mismatch",
+    statement="|grad p(w) - grad p^k(w)| <= mismatch on the set of parameters",
+    holds=_learns,
+)
+TWIN_DESCENTS = Assumption(
+    name="twin_descents",
+    statement="w and v start together and take the same step sizes",
+    holds=_learns,
+)
+NONEXPANSIVE = Assumption(
+    name="nonexpansive",
+    statement="|Pi(w) - Pi(v)| <= |w - v|, as for the Euclidean projection onto a convex set",
+    holds=_clips,
+)
+SCALAR_GROWTH = Assumption(
+    name="scalar_growth",
+    statement="h_t = factor * h_(t-1) + 1, h_0 = 0, p_t = (h_t - 1)**2 / 2 in the parameter factor",
+    holds=_is_growing_system,
+)

@@ -1,0 +1,93 @@
+r"""Derivative of the last loss in the input k steps before, against the lag k.
+
+Theorem shown: `vanishing_gradient`, loss_gain * lam**k * gain.
+
+What the eye should see: with |W|_2 = 0.9 the derivatives fall along a straight line (on a
+semilogarithmic axis) below the bound, faster than 0.9**k because tanh saturates; with |W|_2 = 1.5
+there is no bound, and they fall all the same where the inputs are loud, as in unstable models that
+were trained.
+
+Run   python examples/fig_gradient_lag.py --size small --out build/examples
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import tasks
+
+import theory
+from theory.losses import loss_constants
+
+COLUMNS = ("task", "system", "lag", "derivative", "bound")
+SIZES = {"small": (8, 40), "paper": (32, 200)}
+Row = tuple[str, str, int, float, float]
+
+
+def data(
+    size: str = "small", task: str = "teacher", seed: int = 0, folder: Path | None = None
+) -> list[Row]:
+    """Return rows of `COLUMNS`; the bound is nan for the unstable system."""
+    units, T = SIZES[size]
+    start, head, training = tasks.data(task, units, T, seed, folder)
+    last = np.zeros(T)
+    last[-1] = 1.0
+    once = theory.training_data(training.inputs, training.targets, loss=training.loss, weights=last)
+    rows: list[Row] = []
+    for system, rate in (("stable", 0.9), ("unstable", 1.5)):
+        model = start.with_parameters(W=start.W * (rate / 0.9))
+        found = theory.input_gradients(model, head, once)[0]
+        lengths = np.linalg.norm(found, axis=1)[::-1]
+        c = theory.map_constants(model, inputs=training.inputs)
+        assert c is not None
+        gain, _ = loss_constants(
+            once.loss, head.C, head.d, once.targets[:, -1:], theory.L2(), c.state_bound
+        )
+        for lag, value in enumerate(lengths):
+            bound = math.nan
+            if c.lam < 1:
+                bound = theory.vanishing_gradient(
+                    theory.Contraction.assumed(c.lam), k=lag, loss_gain=gain,
+                    gain=model.input_lipschitz(theory.L2()),
+                )  # fmt: skip
+            rows.append((task, system, lag, float(value), bound))
+    return rows
+
+
+def draw(rows: list[Row], path: Path) -> None:
+    """Draw the picture; needs matplotlib."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.5, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    for system, colour in (("stable", "C0"), ("unstable", "C3")):
+        some = np.array([row[2:] for row in rows if row[1] == system], dtype=float)
+        axes.semilogy(some[:, 0], some[:, 1], f"{colour}.", ms=3, label=system)
+        if system == "stable":
+            axes.semilogy(some[:, 0], some[:, 2], f"{colour}:", label="bound")
+    axes.set_title(rows[0][0])
+    axes.set_xlabel("lag k")
+    axes.set_ylabel("derivative of the last loss in the input")
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=120)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the numbers, and the picture if matplotlib is there."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--size", choices=tuple(SIZES), default="small")
+    parser.add_argument("--task", choices=("teacher", "chorales"), default="teacher")
+    parser.add_argument("--data", type=Path, help="folder of the chorales")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("build/examples"))
+    options = parser.parse_args(argv)
+    rows = data(options.size, options.task, options.seed, options.data)
+    return tasks.write(rows, COLUMNS, draw, options.out / f"fig_gradient_lag_{options.task}.csv")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

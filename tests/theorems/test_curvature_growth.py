@@ -1,0 +1,109 @@
+"""The four questions, asked of curvature_growth: at least (t - 1)(2 t - 3) a**(2 t - 4)."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from questions import (
+    STANDS,
+    every_assumption_is_needed,
+    every_near_miss_is_noticed,
+    example_is_true,
+    is_sharp,
+    rounded_outward,
+    statement_is_the_formula,
+)
+
+from theory import (
+    Contraction,
+    Kind,
+    LinearHead,
+    LinearMap,
+    Run,
+    curvature_growth,
+    experiment,
+    recurrent_gradient,
+    training_data,
+    training_setup,
+    verify,
+)
+from theory.theorems.curvature_growth import CURVATURE_GROWTH, formula
+
+
+def growing(a, T, x=1.0):
+    """Return h <- a h + 1 from 0 with the target 1; the contraction plays no part."""
+    model = LinearMap([[a]], [[1.0]])
+    return experiment(
+        model, np.full((T, 1), x), contraction=Contraction.assumed(0.5), head=LinearHead([[1.0]]),
+        training=training_setup(model, np.ones((T, 1)), trained=("A",)),
+    )  # fmt: skip
+
+
+def slope(a, T):
+    """Return d p_T / d a."""
+    data = training_data(np.ones((T, 1)), np.ones((T, 1)), at="last")
+    model = LinearMap([[a]], [[1.0]])
+    return recurrent_gradient(model, LinearHead([[1.0]]), data).parameters["A"][0, 0]
+
+
+@given(st.floats(1.0, 4.0), st.integers(2, 40))
+def test_holds(a, T):
+    verdict = verify(CURVATURE_GROWTH, growing(a, T))
+    assert verdict.outcome in STANDS, verdict
+    assert CURVATURE_GROWTH.kind is Kind.LOWER
+
+
+def test_sharp_at_two_steps():
+    is_sharp(CURVATURE_GROWTH, growing(1.5, 2))
+
+
+def test_reality():
+    # against difference quotients of the gradient by reverse mode
+    for a, T in ((1.1, 10), (1.5, 6), (2.0, 3)):
+        step = 2.0**-20
+        data = training_data(np.ones((T, 1)), np.ones((T, 1)), at="last")
+        ends = [
+            recurrent_gradient(
+                LinearMap([[a + s * step]], [[1.0]]), LinearHead([[1.0]]), data
+            ).parameters["A"][0, 0]
+            for s in (1, -1)
+        ]
+        quotient = (ends[0] - ends[1]) / (2 * step)
+        seen = verify(CURVATURE_GROWTH, growing(a, T))
+        observation = CURVATURE_GROWTH.observe(Run(growing(a, T)))
+        assert observation.measured[-1] == pytest.approx(quotient, rel=1e-8)
+        assert seen.outcome in STANDS
+    # A.10: of order T**2 a**(2 T)
+    measured = CURVATURE_GROWTH.observe(Run(growing(1.1, 200))).measured[-1]
+    assert 0.1 < measured / (200**2 * 1.1**400 * 100) < 10
+
+
+def test_every_assumption_is_needed():
+    # another input, 0.5: the state is half as large
+    every_assumption_is_needed(CURVATURE_GROWTH, {"scalar_growth": growing(1.5, 8, x=0.25)})
+
+
+def test_every_near_miss_is_noticed():
+    every_near_miss_is_noticed(
+        CURVATURE_GROWTH, {m.name: growing(1.5, 8) for m in CURVATURE_GROWTH.near_misses}
+    )
+
+
+@given(st.sampled_from([0.5, 1.1, 2.0]), st.integers(2, 30))
+def test_typed_function(factor, t):
+    value = curvature_growth(factor=factor, t=t)
+    rounded_outward(formula, value, upward=False, factor=factor, t=t)
+
+
+def test_malformed_questions():
+    for bad in (0, 1, -1, 2.5, None):
+        with pytest.raises(ValueError, match="t="):
+            curvature_growth(factor=1.5, t=bad)
+    for bad in (0.0, -1.0, np.nan, np.inf, "1"):
+        with pytest.raises(ValueError, match="factor="):
+            curvature_growth(factor=bad, t=3)
+
+
+def test_documentation_is_true():
+    example_is_true(curvature_growth)
+    statement_is_the_formula(CURVATURE_GROWTH)

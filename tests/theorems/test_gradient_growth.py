@@ -1,0 +1,120 @@
+"""The four questions, asked of gradient_growth: at least (t - 1) a**(2 t - 3)."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from questions import (
+    STANDS,
+    every_assumption_is_needed,
+    every_near_miss_is_noticed,
+    example_is_true,
+    is_sharp,
+    rounded_outward,
+    statement_is_the_formula,
+)
+
+from theory import (
+    Contraction,
+    Kind,
+    LinearHead,
+    LinearMap,
+    experiment,
+    gradient_growth,
+    projected_gradient_descent,
+    recurrent_gradient,
+    training_data,
+    training_setup,
+    verify,
+)
+from theory.theorems.gradient_growth import GRADIENT_GROWTH, formula
+
+
+def growing(a, T, x=1.0):
+    """Return h <- a h + 1 from 0 with the target 1; the contraction plays no part."""
+    model = LinearMap([[a]], [[1.0]])
+    return experiment(
+        model, np.full((T, 1), x), contraction=Contraction.assumed(0.5), head=LinearHead([[1.0]]),
+        training=training_setup(model, np.ones((T, 1)), trained=("A",)),
+    )  # fmt: skip
+
+
+def slope(a, T):
+    """Return d p_T / d a."""
+    data = training_data(np.ones((T, 1)), np.ones((T, 1)), at="last")
+    model = LinearMap([[a]], [[1.0]])
+    return recurrent_gradient(model, LinearHead([[1.0]]), data).parameters["A"][0, 0]
+
+
+@given(st.floats(1.0, 4.0), st.integers(2, 40))
+def test_holds(a, T):
+    verdict = verify(GRADIENT_GROWTH, growing(a, T))
+    assert verdict.outcome in STANDS, verdict
+    assert GRADIENT_GROWTH.kind is Kind.LOWER
+
+
+def test_sharp_at_two_steps():
+    is_sharp(GRADIENT_GROWTH, growing(1.5, 2))
+
+
+def test_reality():
+    # A.10: 1.14e3 at T = 10 and 6.2e20 at T = 200 for a = 1.1; A10.grad_lim = 900 for a = 0.9
+    assert slope(1.1, 10) == pytest.approx(1.14e3, rel=5e-3)
+    assert slope(1.1, 200) == pytest.approx(6.2e20, rel=5e-3)
+    assert slope(0.9, 10) == pytest.approx(145.5, rel=1e-3)
+    assert slope(0.9, 2000) == pytest.approx(900.0, rel=1e-9)
+    # asymptotically (T - 1) (a / (a - 1))**2 a**(2 T - 3)
+    limit = 199 * (1.1 / 0.1) ** 2 * 1.1**397
+    assert slope(1.1, 200) / limit == pytest.approx(1.0, abs=0.06)
+
+
+def test_descent_at_the_published_step_sizes():
+    # A.12 f: T = 2 reaches the optimum in one step; T = 10 from 1.1 diverges at alpha = 1 and not
+    # at 1e-4; and a stable start diverges just as well, unprojected
+    def descend(a, T, alpha, steps):
+        data = training_data(np.ones((T, 1)), np.ones((T, 1)), at="last")
+        return projected_gradient_descent(
+            LinearMap([[a]], [[1.0]]), LinearHead([[1.0]]), data, steps=steps, alpha=alpha,
+            trained=("A",),
+        )  # fmt: skip
+
+    assert descend(1.1, 2, 1.0, 1).weights[-1].tolist() == [0.0]
+    unstable = descend(1.1, 10, 1.0, 30)
+    assert unstable.diverged is not None
+    sizes = np.log(np.abs(unstable.weights[1:, 0]))
+    assert sizes[-1] / sizes[-2] == pytest.approx(17.0, rel=0.1)  # doubly exponential, 2 T - 3
+    assert descend(1.1, 10, 1e-4, 400).diverged is None
+    stable = descend(0.9, 10, 1.0, 30)
+    assert stable.diverged is not None
+    assert stable.weights[1, 0] == pytest.approx(-144.6, rel=1e-3)
+
+
+def test_every_assumption_is_needed():
+    # another input, 0.5: the state is half as large
+    every_assumption_is_needed(GRADIENT_GROWTH, {"scalar_growth": growing(1.5, 8, x=0.25)})
+
+
+def test_every_near_miss_is_noticed():
+    every_near_miss_is_noticed(
+        GRADIENT_GROWTH, {m.name: growing(1.5, 8) for m in GRADIENT_GROWTH.near_misses}
+    )
+
+
+@given(st.sampled_from([0.5, 1.1, 2.0]), st.integers(2, 30))
+def test_typed_function(factor, t):
+    value = gradient_growth(factor=factor, t=t)
+    rounded_outward(formula, value, upward=False, factor=factor, t=t)
+
+
+def test_malformed_questions():
+    for bad in (0, 1, -1, 2.5, None):
+        with pytest.raises(ValueError, match="t="):
+            gradient_growth(factor=1.5, t=bad)
+    for bad in (0.0, -1.0, np.nan, np.inf, "1"):
+        with pytest.raises(ValueError, match="factor="):
+            gradient_growth(factor=bad, t=3)
+
+
+def test_documentation_is_true():
+    example_is_true(gradient_growth)
+    statement_is_the_formula(GRADIENT_GROWTH)

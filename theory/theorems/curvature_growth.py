@@ -1,0 +1,99 @@
+r"""Growth of the curvature in the unstable regime.
+
+Statement   d^2 p_t / d factor^2 >= (t - 1) * (2*t - 3) * factor**(2*t - 4)
+Assumes     h_t = factor * h_(t-1) + 1, h_0 = 0, p_t = (h_t - 1)**2 / 2 as a function of factor > 0;
+            t >= 2
+Kind        lower; exponential for factor > 1, attained at t = 2
+Source      this project; Miller and Hardt (ICLR 2019), Proposition 1, is about this system
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from theory.errors import check_count, check_positive
+from theory.rounding import evaluate
+from theory.theorem import Kind, NearMiss, Observation, Theorem
+from theory.theorems.assumptions import SCALAR_GROWTH
+from theory.typing import Scalar
+
+if TYPE_CHECKING:
+    from theory.measure import Run
+
+
+def formula(factor: Scalar, t: Scalar) -> Scalar:
+    """Return the right-hand side."""
+    return (t - 1) * (2 * t - 3) * factor ** (2 * t - 4)
+
+
+def curvature_growth(*, factor: float, t: int) -> float:
+    """Return a lower bound of the second derivative of the loss of the scalar linear system.
+
+    Parameters
+    ----------
+    factor : float
+        a > 0; the system is unstable for a > 1.
+    t : int
+        Number of inputs, at least 2.
+
+    Returns
+    -------
+    float
+        A lower bound, rounded downward; inf beyond the largest double.
+
+    Raises
+    ------
+    ValueError
+        If the factor is not positive, or t is not a count of at least 2.
+
+    Examples
+    --------
+    >>> curvature_growth(factor=2.0, t=3)
+    24.0
+    """
+    check_positive(factor=factor)
+    check_count(at_least=2, t=t)
+    return evaluate(formula, upward=False, factor=float(factor), t=int(t))
+
+
+def observe(run: Run) -> Observation:
+    """Measure the second derivative by forward recursion, at all times."""
+    import numpy as np
+
+    from theory.rounding import gamma
+
+    a = float(run.map.parameters["A"][0, 0])
+    h = first = second = 0.0
+    found = []
+    for driven in run.map.input_terms(run.of.inputs)[:, 0].tolist():
+        # derivatives of a h + 1 in a, from those of h
+        h, first, second = a * h + driven, a * first + h, a * second + 2 * first
+        found.append(first * first + (h - 1.0) * second)
+    measured = np.array(found[1:])
+    return Observation(
+        measured=measured,
+        budget=4 * gamma(16 * (len(run.of.inputs) + 4)) * measured,
+        arguments={"factor": a, "t": np.arange(2.0, len(found) + 1)},
+    )
+
+
+CURVATURE_GROWTH = Theorem(
+    name="curvature_growth",
+    title="growth of the curvature, unstable system",
+    quantity=r"p_t''(a)",
+    formula=formula,
+    kind=Kind.LOWER,
+    assumes=(SCALAR_GROWTH,),
+    source="this project; Miller and Hardt (ICLR 2019), Proposition 1, is about this system",
+    observe=observe,
+    near_misses=(
+        NearMiss(
+            name="one power too many",
+            formula=lambda factor, t: (t - 1) * (2 * t - 3) * factor ** (2 * t - 3),
+        ),
+        NearMiss(
+            name="both parts counted alike",
+            formula=lambda factor, t: 2 * (t - 1) ** 2 * factor ** (2 * t - 4),
+        ),
+    ),
+)

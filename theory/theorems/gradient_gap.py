@@ -1,0 +1,157 @@
+r"""Gradient gap of the k-step model, for every length of history.
+
+Statement   |grad p_t - grad p_t^k| <= k * lam**(k - 1) * (lam * weight_gain * (loss_gain + beta_p
+            * drive / (1 - lam)) + loss_gain * drive * (beta_wh + beta_hh * weight_gain
+            / (1 - lam))) / (1 - lam)
+Assumes     contractive; weight_gain, beta_hh and beta_wh bound step_w and its derivatives;
+            |grad p|_* <= loss_gain and beta_p-Lipschitz; |step(0, x_t)| <= drive; h_0 = 0, restart
+            from 0; k >= 1
+Kind        sharp, attained at k = 1 in the limit of long histories by h -> w*h + drive, p(h) = h
+Source      Miller and Hardt (ICLR 2019), Proposition 4 as reconstructed: gamma k lam**k; the power
+            k - 1 cannot be replaced by k
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from theory.certificates import Contraction, check_one_step
+from theory.errors import check_count, check_nonnegative
+from theory.rounding import evaluate
+from theory.theorem import Kind, NearMiss, Observation, Theorem
+from theory.theorems.assumptions import (
+    CONTRACTIVE_SET,
+    DRIVE_BOUNDED,
+    LOSS_LIPSCHITZ,
+    LOSS_SMOOTH,
+    SMOOTH_MAP,
+    WEIGHT_LIPSCHITZ,
+    ZERO_START,
+)
+from theory.theorems.gradient_gap_finite import observe as observe_finite
+from theory.typing import Scalar
+
+if TYPE_CHECKING:
+    from theory.measure import Run
+
+
+def formula(
+    lam: Scalar,
+    k: Scalar,
+    drive: Scalar,
+    weight_gain: Scalar,
+    loss_gain: Scalar,
+    beta_hh: Scalar,
+    beta_wh: Scalar,
+    beta_p: Scalar,
+) -> Scalar:
+    """Return the right-hand side."""
+    return (
+        k
+        * lam ** (k - 1)
+        * (
+            lam * weight_gain * (loss_gain + beta_p * drive / (1 - lam))
+            + loss_gain * drive * (beta_wh + beta_hh * weight_gain / (1 - lam))
+        )
+        / (1 - lam)
+    )
+
+
+def gradient_gap(
+    c: Contraction,
+    *,
+    k: int,
+    drive: float,
+    weight_gain: float,
+    loss_gain: float,
+    beta_hh: float = 0.0,
+    beta_wh: float = 0.0,
+    beta_p: float = 0.0,
+) -> float:
+    """Bound the distance of the gradients of the recurrent model and of its k-step counterpart.
+
+    Parameters
+    ----------
+    c : Contraction
+    k : int
+        Number of inputs that the counterpart sees, at least 1.
+    drive : float
+        Bound of |step(0, x_t)|.
+    weight_gain, beta_hh, beta_wh : float
+        L_w and smoothness of the map, see `theory.constants.map_constants`.
+    loss_gain, beta_p : float
+        L_p and smoothness of the loss in the state, see `theory.losses.loss_constants`.
+
+    Returns
+    -------
+    float
+        An upper bound, rounded outward, whatever the length of the history.
+
+    Raises
+    ------
+    ValueError
+        If `c` is not a one-step contraction, k is not a positive count, or a size is negative.
+
+    Examples
+    --------
+    >>> c = Contraction.assumed(0.5)
+    >>> gradient_gap(c, k=1, drive=1.0, weight_gain=2.0, loss_gain=1.0, beta_wh=1.0)
+    4.0
+    """
+    check_one_step(c)
+    check_count(at_least=1, k=k)
+    check_nonnegative(
+        drive=drive, weight_gain=weight_gain, loss_gain=loss_gain, beta_hh=beta_hh,
+        beta_wh=beta_wh, beta_p=beta_p,
+    )  # fmt: skip
+    return evaluate(
+        formula, lam=c.lam, k=int(k), drive=drive, weight_gain=weight_gain, loss_gain=loss_gain,
+        beta_hh=beta_hh, beta_wh=beta_wh, beta_p=beta_p,
+    )  # fmt: skip
+
+
+def observe(run: Run) -> Observation:
+    """Take the gaps of `gradient_gap_finite`, with the drive for the state k steps back."""
+    seen = run.observation(observe_finite)
+    learning = run.learning
+    assert learning is not None
+    c = learning.own
+    assert c is not None
+    arguments = {name: seen.arguments[name] for name in seen.arguments if name not in {"t", "past"}}
+    return Observation(
+        measured=seen.measured, budget=seen.budget, arguments={**arguments, "drive": c.drive}
+    )
+
+
+GRADIENT_GAP = Theorem(
+    name="gradient_gap",
+    title="gradient gap, any history",
+    quantity=r"\|\nabla p_t - \nabla p_t^k\|",
+    formula=formula,
+    kind=Kind.SHARP,
+    assumes=(
+        CONTRACTIVE_SET,
+        WEIGHT_LIPSCHITZ,
+        SMOOTH_MAP,
+        LOSS_LIPSCHITZ,
+        LOSS_SMOOTH,
+        DRIVE_BOUNDED,
+        ZERO_START,
+    ),
+    source="Miller and Hardt (ICLR 2019), Proposition 4, as reconstructed; constants: this project",
+    observe=observe,
+    near_misses=(
+        NearMiss(
+            name="lam**k instead of lam**(k - 1)",
+            formula=lambda lam, k, drive, weight_gain, loss_gain, beta_hh, beta_wh, beta_p: (
+                lam * formula(lam, k, drive, weight_gain, loss_gain, beta_hh, beta_wh, beta_p)
+            ),
+        ),
+        NearMiss(
+            name="change of the derivatives along the way left out",
+            formula=lambda lam, k, drive, weight_gain, loss_gain, beta_hh, beta_wh, beta_p: (  # noqa: ARG005
+                formula(lam, k, drive, weight_gain, loss_gain, 0, 0, beta_p)
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,174 @@
+r"""Weight gap of the twins after N steps of projected gradient descent.
+
+Statement   |w_N - v_N| <= mismatch * (growth - 1) / beta
+Assumes     w and v start together, w descends on p and v on p^k with step sizes alpha_i, projected
+            onto one convex set; |grad p - grad p^k| <= mismatch; grad p is beta-Lipschitz;
+            growth = product of 1 + alpha_i * beta over i = 1 .. N
+Kind        sharp, attained by p(w) = -beta*w**2/2 and p^k(w) = p(w) - mismatch*w
+Source      Miller and Hardt (ICLR 2019), Theorem 1, as reconstructed; the exact growth is
+            this project's: Gamma(N + 1 + a) / (Gamma(1 + a) Gamma(N + 1)) for alpha_i = alpha/i,
+            a = alpha*beta
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from theory.errors import check_count, check_nonnegative
+from theory.rounding import product_up, sum_up, up
+from theory.theorem import Kind, NearMiss, Observation, Theorem
+from theory.theorems.assumptions import (
+    CONTRACTIVE_SET,
+    GRADIENT_MISMATCH,
+    LOSS_LIPSCHITZ,
+    LOSS_SMOOTH,
+    NONEXPANSIVE,
+    SMOOTH_MAP,
+    TWIN_DESCENTS,
+    WEIGHT_LIPSCHITZ,
+)
+from theory.typing import Array, Scalar
+
+if TYPE_CHECKING:
+    from theory.measure import Run
+
+
+def formula(growth: Scalar, mismatch: Scalar, beta: Scalar) -> Scalar:
+    """Return the right-hand side."""
+    return mismatch * (growth - 1) / beta
+
+
+def weight_gap(
+    *,
+    steps: int,
+    alpha: float,
+    beta: float,
+    mismatch: float,
+    schedule: Any = "1/t",
+) -> float:
+    r"""Bound the distance of the weights of the twins after N steps.
+
+    Parameters
+    ----------
+    steps : int
+        N.
+    alpha : float
+        The first step size.
+    beta : float
+        The Lipschitz constant of the gradient, see `loss_smoothness`; may be 0.
+    mismatch : float
+        Bound of the gradient gap on the set, see `gradient_gap`.
+    schedule : str or callable
+        As in `theory.projected_gradient_descent`; ``1/t`` is the theorem's.
+
+    Returns
+    -------
+    float
+        An upper bound, rounded outward; inf where it exceeds the largest double.
+
+    Raises
+    ------
+    ValueError
+        If a count is not one, alpha is not positive, or a size is negative.
+
+    Examples
+    --------
+    With alpha beta = 1 the gap grows linearly, alpha mismatch N:
+
+    >>> round(weight_gap(steps=100, alpha=0.01, beta=100.0, mismatch=1e-3), 12)
+    0.001
+    """
+    from theory.training import step_sizes
+
+    check_count(steps=steps)
+    check_nonnegative(beta=beta, mismatch=mismatch)
+    sizes = step_sizes(alpha, schedule, int(steps))
+    # d_i = (1 + alpha_i beta) d_{i-1} + alpha_i mismatch has positive terms only, so rounding each
+    # one up costs a few units a step, also where growth - 1 would cancel
+    gap = 0.0
+    for size in sizes:
+        # step_sizes rounds alpha / i twice; the exact one is at most two units above
+        step = up(up(float(size)))
+        grown = product_up(sum_up([1.0, product_up(step, beta)]), gap)
+        gap = sum_up([grown, product_up(step, mismatch)])
+        if math.isinf(gap):
+            break
+    return gap
+
+
+def observe(run: Run) -> Observation:
+    """Train twins with a few lengths and measure the distance of their weights at every step."""
+    import numpy as np
+
+    from theory.norms import L2
+    from theory.rounding import UNIT
+
+    learning = run.learning
+    assert learning is not None
+    parts: list[tuple[Array, ...]] = []
+    for k in learning.lengths(learning.T)[:2]:
+        c = learning.met(k)
+        if c is None or learning.setup.steps == 0:
+            continue
+        gain, beta_p = learning.loss_constants(c, learning.T)
+        beta = c.smoothness(gain, beta_p)
+        if not (0 < beta < math.inf):
+            continue
+        mismatch = learning.mismatch(c, k)
+        growth = learning.growth(beta)[1:]
+        w, v = learning.descent().weights, learning.descent(k).weights
+        measured = L2().vector(w - v)[1:]
+        # computed twins are exact ones with gradients that err, and steps that round
+        error = learning.gradient_error(c, gain)
+        steps = np.arange(1.0, len(measured) + 1)
+        largest = float(np.max(np.abs(np.vstack([w, v])))) * math.sqrt(w.shape[1])
+        moved = max(
+            float(np.max(learning.sizes * d.gradient_norms, initial=0.0))
+            for d in (learning.descent(), learning.descent(k))
+        )
+        # overflow to inf or nan makes a bound of no use, which is what it then is
+        with np.errstate(over="ignore", invalid="ignore"):
+            budget = formula(growth, 2.2 * error, beta)
+            budget = budget + growth * steps * 8 * UNIT * (largest + moved)
+            budget = budget + L2().vector_rounding(w.shape[1]) * measured
+        keep = np.isfinite(growth) & np.isfinite(budget)
+        shape = np.ones(int(keep.sum()))
+        parts.append((measured[keep], budget[keep], growth[keep], mismatch * shape, beta * shape))
+    joined = [np.concatenate([p[i] for p in parts]) if parts else np.zeros(0) for i in range(5)]
+    return Observation(
+        measured=joined[0],
+        budget=joined[1],
+        arguments={"growth": joined[2], "mismatch": joined[3], "beta": joined[4]},
+    )
+
+
+WEIGHT_GAP = Theorem(
+    name="weight_gap",
+    title="weight gap of the twins after training",
+    quantity=r"\|w_N - v_N\|",
+    formula=formula,
+    kind=Kind.SHARP,
+    assumes=(
+        CONTRACTIVE_SET,
+        WEIGHT_LIPSCHITZ,
+        SMOOTH_MAP,
+        LOSS_LIPSCHITZ,
+        LOSS_SMOOTH,
+        GRADIENT_MISMATCH,
+        TWIN_DESCENTS,
+        NONEXPANSIVE,
+    ),
+    source="Miller and Hardt (ICLR 2019), Theorem 1, as reconstructed; exact growth: this project",
+    observe=observe,
+    near_misses=(
+        NearMiss(
+            name="gradient gap summed without growth",
+            formula=lambda growth, mismatch, beta: mismatch * (1 - 1 / growth) / beta,
+        ),
+        NearMiss(
+            name="half the growth",
+            formula=lambda growth, mismatch, beta: mismatch * (growth - 1) / (2 * beta),
+        ),
+    ),
+)
