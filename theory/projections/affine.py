@@ -16,6 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from theory import lmi as search
+from theory.activations import slope_intervals
 from theory.certificates import Contraction
 from theory.maps.base import Affine, Map
 from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
@@ -33,10 +34,7 @@ from theory.projections.metric import (
 )
 from theory.projections.repair import half_space_distance, least_margin, unit_of
 from theory.rounding import down, gamma, product_up, up
-from theory.theorems.contractive_of_incremental_lmi import (
-    contractive_of_incremental_lmi,
-    slope_intervals,
-)
+from theory.theorems.contractive_of_incremental_lmi import contractive_of_incremental_lmi
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
 from theory.typing import Array
 
