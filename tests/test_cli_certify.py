@@ -7,6 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from theory import GRU, contraction, save_certificate
 from theory.cli_certify import certify, check, read_map
 
 MONE = np.array([[0.9, -1.0], [0.5, -0.9]])
@@ -133,8 +134,8 @@ def test_bad_input(weights, tmp_path):
         assert done.exit_code == 2, arguments
         assert message in done.output + done.stderr
     for arrays, message in (
-        ({"U": np.eye(2)}, "needed recurrent weights"),
-        ({"W": np.ones((2, 3))}, "square"),
+        ({"U": np.eye(2)}, "no recurrent weights"),
+        ({"W": np.ones((2, 3))}, "needed (n, n)"),
         ({"W": [[0.5, np.nan], [0.0, 0.5]]}, "finite"),
         ({"W": [[0.5, np.inf], [0.0, 0.5]]}, "finite"),
         ({"W": [[0.5, 1j], [0.0, 0.5]]}, "complex"),
@@ -178,3 +179,20 @@ def test_a_picture_of_no_known_kind(weights, tmp_path):
     done = run("certify", weights, "--plot", tmp_path / "p.xyz")
     assert done.exit_code != 0
     assert "cannot be drawn" in str(done.exception)
+
+
+def test_certificates_of_gated_maps_are_checked_from_their_weights(tmp_path):
+    rng = np.random.default_rng(0)
+    cell = GRU(0.1 * rng.standard_normal((12, 4)), 0.3 * rng.standard_normal((12, 3)))
+    path, file = tmp_path / "w.npz", tmp_path / "c.json"
+    np.savez(path, weight_hh_l0=cell.parameters["W"], weight_ih_l0=cell.parameters["U"])
+    for method in ("comparison", "iterate"):
+        c = contraction(cell, input_bound=1.0, method=method)
+        save_certificate(file, cell, c)
+        done = run("check", file, path)
+        assert done.exit_code == 0, done.output
+        assert "|x| <= 1" in done.output
+    data = json.loads(file.read_text())
+    data["domain"]["input_high"] = [(50.0).hex()] * 3
+    file.write_text(json.dumps(data))
+    assert run("check", file, path).exit_code == 1

@@ -19,6 +19,7 @@ from typing import Any, final
 import numpy as np
 
 from theory import rigor
+from theory.activations import Activation
 from theory.certificates import Contraction
 from theory.domain import Domain, domain_from_dict
 from theory.errors import as_square, as_vector
@@ -58,7 +59,7 @@ class StoredCertificate:
     domain: dict[str, Any] | None  # as written by `Domain.to_dict`; None: everywhere
     kind: str | None  # of the map: the name of its class; None in files of the first version
     parameters: dict[str, str]  # SHA-256 of each parameter
-    activation: str  # its name, empty for a map that is not in affine form
+    activation: str  # its name, empty for a map whose activations are not to choose
     versions: dict[str, str]  # of the programs that wrote it
 
 
@@ -155,11 +156,17 @@ def _enlarged(domain: Domain) -> Domain:
     return replace(domain, low=low, high=high)
 
 
-def _described(recurrent: Map) -> dict[str, Any]:
+def _activation_of(recurrent: Map) -> str:
+    """Return the name of the activation, empty for a map whose activations are not to choose."""
     form = recurrent.affine()
+    chosen = getattr(recurrent, "activation", None) if form is None else form.rho
+    return chosen.name if isinstance(chosen, Activation) else ""
+
+
+def _described(recurrent: Map) -> dict[str, Any]:
     return {
         "kind": type(recurrent).__name__,
-        "activation": "" if form is None else form.rho.name,
+        "activation": _activation_of(recurrent),
         "state_dim": recurrent.state_dim,
         "input_dim": recurrent.input_dim,
         "sha256": _hashes(recurrent),
@@ -293,7 +300,7 @@ def _check_map(stored: StoredCertificate, recurrent: Map) -> None:
         raise _RejectedError("map", f"made for a {stored.kind}, the map is {recurrent!r}")
     if form is None and stored.kind is None:
         raise _RejectedError("map", f"{recurrent!r} has no affine form")
-    activation = "" if form is None else form.rho.name
+    activation = _activation_of(recurrent)
     if stored.activation != activation:
         raise _RejectedError(
             "activation", f"made for {stored.activation!r}, the map has {activation!r}"

@@ -230,7 +230,7 @@ def check(
     out, err = Console(), Console(stderr=True)
     try:
         stored = load_certificate(certificate)
-        answer = recheck(stored, read_map(weights, stored.activation, prefix))
+        answer = recheck(stored, read_map(weights, stored.activation or "tanh", prefix))
     except (ValueError, OSError, MissingExtraError) as error:
         err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(BAD_INPUT) from None
