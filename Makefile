@@ -10,7 +10,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c co
 # The test processes share the cores already; BLAS threads on top of them only wait for each other.
 ONE    := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: verify test slow lint types proofs examples bench bench-torch nojit boundscheck clean
+.PHONY: verify test slow lint types proofs examples bench bench-certificates bench-torch nojit boundscheck clean
 
 ## verify: try to refute every theorem, on random instances and on Bach chorales; writes a report
 verify: $(VENV)/.examples $(BUILD)/chorales.npz
@@ -39,6 +39,7 @@ boundscheck: $(VENV)/.test
 	  $(BIN)/python -m pytest -n $(JOBS) $(KERNEL_TESTS)
 
 KERNEL_TESTS := tests/test_kernels.py tests/maps tests/test_measure.py tests/test_truncation.py \
+  tests/projections/test_balls.py tests/projections/test_gated.py tests/projections/test_schur.py \
   tests/test_measured_rates.py tests/test_gradients.py
 
 ## lint, types, proofs: style, strict types, and the algebra of every theorem
@@ -66,9 +67,15 @@ examples: $(VENV)/.examples
 bench: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/bench_simulation.py
 	$(BIN)/python tests/benchmarks/bench_gaps.py
+	$(BIN)/python tests/benchmarks/bench_projections.py
 	$(BIN)/python tests/benchmarks/bench_gradients.py
 	$(BIN)/python tests/benchmarks/bench_rates.py
 	$(BIN)/python tests/benchmarks/bench_gated.py
+	$(ONE) $(BIN)/python tests/benchmarks/bench_certificates.py
+
+## bench-certificates: certificates against a solver and against ECLipsE-Fast; about half an hour
+bench-certificates: $(VENV)/.bench
+	$(ONE) $(BIN)/python tests/benchmarks/bench_certificates.py --sharpness 200 --scs 64
 
 ## bench-torch: the same with PyTorch as the competitor
 bench-torch: $(VENV)/.torch bench

@@ -33,6 +33,7 @@ def test_certify_writes_what_check_accepts(weights, tmp_path):
     for word in ("lmi", "0.9000", "required context", "no norm can certify less"):
         assert word in done.output
     assert picture.stat().st_size > 1000
+    assert "upper/lower = 1.0" in done.output
     assert run("check", file, weights).exit_code == 0
     data = json.loads(file.read_text())
     data["rate"] = (0.89).hex()
@@ -131,7 +132,49 @@ def test_bad_input(weights, tmp_path):
         done = run(*arguments)
         assert done.exit_code == 2, arguments
         assert message in done.output + done.stderr
-    np.savez(weights, U=np.eye(2))
-    assert run("certify", weights).exit_code == 2
-    np.savez(weights, W=np.ones((2, 3)))
-    assert run("certify", weights).exit_code == 2
+    for arrays, message in (
+        ({"U": np.eye(2)}, "needed recurrent weights"),
+        ({"W": np.ones((2, 3))}, "square"),
+        ({"W": [[0.5, np.nan], [0.0, 0.5]]}, "finite"),
+        ({"W": [[0.5, np.inf], [0.0, 0.5]]}, "finite"),
+        ({"W": [[0.5, 1j], [0.0, 0.5]]}, "complex"),
+    ):
+        np.savez(weights, **arrays)
+        done = run("certify", weights)
+        assert done.exit_code == 2
+        assert message in " ".join((done.output + done.stderr).split())
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--epsilon", "-1"), ("--epsilon", "nan"), ("--input-bound", "-1")]
+)
+def test_bad_sizes(weights, arguments):
+    done = run("certify", weights, *arguments)
+    assert done.exit_code == 2
+    assert "error:" in done.output + done.stderr
+
+
+def test_what_could_still_be_gained(tmp_path):
+    # four masks in turn grow faster than any of up to three; the best norm lies between
+    path = tmp_path / "w.npy"
+    W = np.random.default_rng(5).standard_normal((5, 5))
+    np.save(path, W * (0.36 / 2.5354))
+    done = run("certify", path)
+    assert done.exit_code == 0, done.output
+    assert "some norm certifies every rate above" in done.output
+
+
+@pytest.mark.parametrize("ending", ["png", "pdf", "svg"])
+def test_pictures(weights, tmp_path, ending):
+    picture = tmp_path / f"p.{ending}"
+    # the range of k follows the question: thousands of steps are sampled, not drawn one by one
+    np.savez(weights, W=[[0.9999]], U=[[1.0]])
+    done = run("certify", weights, "--activation", "relu", "--plot", picture)
+    assert done.exit_code == 0, done.output
+    assert picture.stat().st_size > 1000
+
+
+def test_a_picture_of_no_known_kind(weights, tmp_path):
+    done = run("certify", weights, "--plot", tmp_path / "p.xyz")
+    assert done.exit_code != 0
+    assert "cannot be drawn" in str(done.exception)

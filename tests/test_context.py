@@ -1,8 +1,11 @@
 """The choice of a certificate: its bound is kept, and no single certificate does better."""
 
+import math
+
+import cvxpy as cp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from theory import (
@@ -12,11 +15,14 @@ from theory import (
     Linf,
     VanillaRNN,
     context_length,
+    contraction,
     contractions,
+    leaky_relu,
     truncation_gaps,
 )
 from theory.context import error_curve, required_context, smallest_error
 from theory.norms import over
+from theory.search import cheapest_at, end_of_trade
 
 MONE = np.array([[0.9, -1.0], [0.5, -0.9]])
 
@@ -46,6 +52,7 @@ def test_never_worse_than_one_certificate(eps):
 
 
 @given(seed=st.integers(0, 2**32 - 1), eps=st.sampled_from([0.5, 1e-2, 1e-5]))
+@settings(max_examples=12)
 def test_the_error_is_kept(seed, eps):
     one = cell(seed, n=3)
     choice = required_context(one, eps, 1.0)
@@ -106,6 +113,89 @@ def test_curve_is_geometric():
     lengths, errors = error_curve(one, c, 1.0, count=5)
     assert lengths == [0, 1, 2, 3, 4, 5]
     assert errors[5] == pytest.approx(errors[0] * c.lam**5, rel=1e-12)
+
+
+def least_condition(W, low, high, rate):
+    """Return min cond(P) at a rate, by an interior-point solver."""
+    n = len(W)
+    P, q, k = cp.Variable((n, n), symmetric=True), cp.Variable(n), cp.Variable()
+    if low == high:
+        block, rules = rate**2 * P - high**2 * W.T @ P @ W, []
+    else:
+        Q, rules = cp.diag(q), [q >= 0]
+        block = cp.bmat(
+            [
+                [rate**2 * P + 2 * low * high * W.T @ Q @ W, -(low + high) * W.T @ Q],
+                [-(low + high) * Q @ W, 2 * Q - P],
+            ]
+        )
+    task = cp.Problem(
+        cp.Minimize(k),
+        [*rules, 0.5 * (block + block.T) >> 0, P >> np.eye(n), k * np.eye(n) >> P],
+    )
+    task.solve(solver="CLARABEL")
+    return float(k.value)
+
+
+def priced(seed, n, low):
+    """Return a map in whose bound the norm costs exactly sqrt(cond P), and its sharpest rate."""
+    W = np.random.default_rng([seed, n]).standard_normal((n, n))
+    W *= 0.8 / max(np.max(np.abs(np.linalg.eigvals(W))), 0.7 * np.linalg.norm(W, 2))
+    one = LinearMap(W, np.eye(n))
+    if low != 1.0:
+        one = VanillaRNN(W, np.eye(n), activation=leaky_relu(low))
+    return one, contraction(one, method="lyapunov" if low == 1.0 else "lmi")
+
+
+@pytest.mark.parametrize("n", [1, 2, 4, 6])
+@pytest.mark.parametrize("low", [0.0, -0.4, 0.3, 1.0])
+def test_least_condition_number_at_a_rate(n, low):
+    one, c = priced(3, n, low)
+    end = end_of_trade(one.affine())
+    for share in (0.1, 0.5):
+        rate = c.lam * (end / c.lam) ** share
+        found = cheapest_at(one.affine(), c, rate)
+        assert found.lam <= rate * (1 + 1e-9)
+        best = least_condition(one.affine().W, low, 1.0, rate)
+        cost = found.norm.condition_upper**2
+        # the barrier stops within 4 n / 400 n of log cond; the solver within its own 1e-6
+        assert best * (1 - 1e-5) <= cost <= best * 1.01
+    # one step below the sharpest rate there is nothing
+    if low != 1.0:
+        assert cheapest_at(one.affine(), c, 0.99 * c.lam) is None
+
+
+@pytest.mark.parametrize("low", [0.0, 1.0])
+@pytest.mark.parametrize("k", [2, 12])
+def test_no_rate_and_norm_answer_better(low, k):
+    # with U = I, no bias and an unbounded range the bound is sqrt(cond P) rate^k / (1 - rate)
+    one, c = priced(5, 3, low)
+    end = end_of_trade(one.affine())
+    rates = c.lam * (1.002 * end / c.lam) ** np.linspace(1e-3, 1, 16)
+    rates = rates[rates < 1]
+    costs = [math.sqrt(least_condition(one.affine().W, low, 1.0, r)) for r in rates]
+    bounds = np.array(costs) * rates**k / (1 - rates)
+    best = float(np.min(bounds))
+    choice = smallest_error(one, k, 1.0)
+    assert choice.error <= 1.01 * best
+    thorough = smallest_error(one, k, 1.0, effort=2)
+    assert thorough.error <= min(choice.error, 1.005 * best)
+    # the same in terms of the context: what suffices for the error found is not longer than k
+    assert required_context(one, choice.error, 1.0).k <= k
+    eps = 3e-4
+    needed = min(
+        math.ceil(math.log(eps * (1 - r) / cost) / math.log(r))
+        for r, cost in zip(rates, costs, strict=True)
+    )
+    assert required_context(one, eps, 1.0).k <= needed + 1
+    assert required_context(one, eps, 1.0, effort=2).k <= needed
+
+
+def test_a_longer_context_wants_a_sharper_rate():
+    one, _ = priced(6, 4, 0.0)
+    rates = [smallest_error(one, k, 1.0).contraction.lam for k in (1, 5, 40)]
+    assert rates[0] >= rates[1] >= rates[2]
+    assert rates[0] > rates[2] * 1.001
 
 
 @pytest.mark.parametrize(

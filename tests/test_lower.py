@@ -52,6 +52,30 @@ def test_radius_of_awkward_matrices():
     assert 0.999 < spectral_radius_lower(R) <= 1 + 2.0**-52
 
 
+@pytest.mark.parametrize("n", [2, 3, 5, 6, 7, 9, 11, 12])
+def test_radius_of_cycles(n):
+    # the traces of powers that no multiple of the cycle's length divides are zero: powers 2^j and
+    # 3 2^j never see a cycle of five
+    sizes = np.exp(np.random.default_rng(n).uniform(-2, 2, n))
+    W = np.roll(np.eye(n), 1, axis=1) * sizes[:, None]
+    radius = math.exp(float(np.mean(np.log(sizes))))
+    assert radius * (1 - 1e-5) <= spectral_radius_lower(W) <= radius * (1 + 1e-14)
+    assert rate_lower(cell(W)).rate == pytest.approx(radius, rel=1e-5)
+
+
+def test_radius_of_badly_scaled_matrices():
+    rng = np.random.default_rng(4)
+    d = np.exp2(rng.integers(-40, 41, 5))
+    A = rng.standard_normal((5, 5))
+    assert spectral_radius_lower(A * d[:, None] / d) == spectral_radius_lower(A)
+    # also with an error in the same units
+    error = np.full((5, 5), 1e-6)
+    there = spectral_radius_lower(A * d[:, None] / d, error * d[:, None] / d)
+    assert there == pytest.approx(spectral_radius_lower(A, error), rel=1e-3)
+    one, other = rate_lower(cell(A)), rate_lower(cell(A * d[:, None] / d))
+    assert other.rate == pytest.approx(one.rate, rel=1e-5)
+
+
 def test_radius_allows_for_an_error():
     A = np.array([[0.5, 0.0], [0.0, 0.25]])
     sharp, wide = spectral_radius_lower(A), spectral_radius_lower(A, np.full((2, 2), 1e-3))

@@ -42,6 +42,23 @@ def test_programs_of_the_first_chapters_run_one_after_the_other(capsys):
     assert len(programs) >= 2
 
 
+def test_second_program_runs_and_its_comments_are_true(capsys):
+    import numpy as np
+
+    import theory
+
+    program = re.search(r"linear map exactly\?\n\n```python\n(.*?)```", README, re.DOTALL)
+    assert program is not None
+    W = np.random.default_rng(0).standard_normal((8, 8))
+    cell = theory.VanillaRNN(0.9 * W / np.linalg.norm(W, 2), np.eye(8))
+    exec(program.group(1), {"theory": theory, "np": np, "cell": cell})
+    gap, ends, errors = capsys.readouterr().out.splitlines()
+    assert 1 <= float(gap) < 1.1
+    assert [round(float(x), 3) for x in ends.split()] == [0.9, 0.9]
+    exact, certified = map(float, errors.split())
+    assert 0 < exact <= certified
+
+
 def test_bounded_inputs_program_runs_and_its_comments_are_true(capsys):
     import numpy as np
 

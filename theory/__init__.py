@@ -43,7 +43,9 @@ from theory.gradients import (
 )
 from theory.invariance import invariant_domain
 from theory.iterates import context_length_iterate, iterate_in_norm
+from theory.jsr import JointSpectralRadius, joint_spectral_radius
 from theory.learning import Training, training_setup
+from theory.linear_gap import worst_case_error
 from theory.lower import judge_contraction, rate_lower, refute
 from theory.maps import (
     GRU,
@@ -63,6 +65,7 @@ from theory.measure import Experiment, Run, experiment, truncation_gap_table, tr
 from theory.measured_rates import MeasuredRates, local_rates
 from theory.memory import EffectiveMemory, effective_memory
 from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
+from theory.projections import Projection, project
 from theory.reach import ReachTube, reach_tube
 from theory.tails import kernel_tail, window_decay
 from theory.theorem import Kind, Theorem
@@ -87,6 +90,8 @@ from theory.theorems import (
     initial_state,
     input_sequence,
     loss_smoothness,
+    nearest_point_distance,
+    nearest_point_gap,
     norm_change,
     output_gap,
     parameter_gap,
@@ -141,6 +146,7 @@ __all__ = [
     "Evidence",
     "Experiment",
     "Gradient",
+    "JointSpectralRadius",
     "Kind",
     "LinearHead",
     "LinearMap",
@@ -152,6 +158,7 @@ __all__ = [
     "MissingExtraError",
     "Norm",
     "Outcome",
+    "Projection",
     "ReachTube",
     "Run",
     "SelectiveSSM",
@@ -194,6 +201,7 @@ __all__ = [
     "interop",
     "invariant_domain",
     "iterate_in_norm",
+    "joint_spectral_radius",
     "judge_contraction",
     "kernel_tail",
     "layer_gaps",
@@ -202,11 +210,14 @@ __all__ = [
     "local_rates",
     "loss_smoothness",
     "map_constants",
+    "nearest_point_distance",
+    "nearest_point_gap",
     "norm_change",
     "output_gap",
     "parameter_gap",
     "prediction_gap",
     "prediction_gaps",
+    "project",
     "projected_gradient_descent",
     "rate_lower",
     "reach_tube",
@@ -238,4 +249,5 @@ __all__ = [
     "weight_gap",
     "window_decay",
     "window_error",
+    "worst_case_error",
 ]

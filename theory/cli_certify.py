@@ -5,6 +5,7 @@ Main names: `certify`, `check`; `theory.cli` registers them.
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Annotated
@@ -16,11 +17,12 @@ from rich.table import Table
 from theory.certificate_file import load_certificate, recheck, save_certificate
 from theory.certificates import Contraction
 from theory.certify import METHODS, domain_of, tried
-from theory.context import required_context
+from theory.context import Choice, required_context
 from theory.domain import Domain, domain_from_dict
 from theory.errors import MissingExtraError
 from theory.interop import read_weights
-from theory.lower import rate_lower, refute
+from theory.jsr import LARGEST, JointSpectralRadius, joint_spectral_radius
+from theory.lower import LowerBound, rate_lower, refute
 from theory.maps import Map
 from theory.norms import L2, over
 
@@ -53,6 +55,34 @@ def read_map(path: Path, activation: str, prefix: str | None = None) -> Map:
 def _condition(c: Contraction, n: int) -> float:
     """Return the price of converting the norm to the Euclidean one and back."""
     return over(L2(), c.norm, n) * over(c.norm, L2(), n)
+
+
+def _radius(recurrent: Map, found: dict[str, Contraction]) -> JointSpectralRadius | None:
+    """Enclose the joint spectral radius of a small map in the norm that is best so far."""
+    if recurrent.state_dim > LARGEST:
+        return None
+    best = min(found.values(), key=lambda c: c.lam, default=None)
+    return joint_spectral_radius(recurrent, norm=None if best is None else best.norm)
+
+
+def _tell_gap(
+    out: Console,
+    found: dict[str, Contraction],
+    lower: LowerBound | None,
+    radius: JointSpectralRadius | None,
+) -> None:
+    """Print what could still be gained everywhere, by contractions of one step."""
+    if lower is None:
+        return
+    rate = min((c.lam for c in found.values() if c.iterate == 1), default=math.inf)
+    known = math.isfinite(rate) and lower.rate > 0
+    gap = f", upper/lower = {rate / lower.rate:.6f}" if known else ""
+    out.print(f"no norm can certify less than {lower.rate:.12g} everywhere{gap}")
+    if radius is not None and radius.upper < min(rate, 1.0):
+        out.print(
+            f"some norm certifies every rate above {radius.upper:.12g} "
+            f"({radius.products} products of at most {radius.longest} steps)"
+        )
 
 
 def _found(
@@ -95,7 +125,8 @@ def certify(
         where = domain_of(recurrent, input_bound=input_bound)
         local = {} if where is None else _found(recurrent, method, effort, where)
         seconds = time.perf_counter() - began
-        lower = rate_lower(recurrent)
+        radius = _radius(recurrent, found)
+        lower = rate_lower(recurrent) if radius is None else radius.lower
         if not found:
             refutation = refute(recurrent)
             if refutation is None:
@@ -127,8 +158,7 @@ def certify(
         + ("everywhere" if best.domain is None else "on the box")
         + f", {seconds:.2f} s"
     )
-    if lower is not None:
-        out.print(f"no norm can certify less than {lower.rate:.12g} everywhere")
+    _tell_gap(out, found, lower, radius)
     if choice is not None:
         out.print(
             f"required context: k = {choice.k} for an error of {epsilon:g} "
@@ -138,27 +168,57 @@ def certify(
         save_certificate(json_file, recurrent, best)
         out.print(f"written: {json_file}")
     if plot is not None:
-        _draw(plot, recurrent, shown, input_bound)
+        _draw(plot, recurrent, shown, input_bound, choice, epsilon)
         out.print(f"drawn: {plot}")
 
 
-def _draw(path: Path, recurrent: Map, found: dict[str, Contraction], input_bound: float) -> None:
-    """Draw the bound of the state error against k, one line for each certificate."""
+def _draw(
+    path: Path,
+    recurrent: Map,
+    found: dict[str, Contraction],
+    input_bound: float,
+    choice: Choice | None,
+    epsilon: float,
+) -> None:
+    """Draw the bound of the state error against k, one line for each certificate.
+
+    The certificate chosen for the allowed error is drawn in black, to the context it needs; the
+    range of k is that of the question.
+    """
     from theory.context import error_curve
 
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingExtraError("matplotlib", "report", "a picture") from None
-    figure = Figure(figsize=(6.0, 4.0), layout="constrained")
+    count = 40 if choice is None else max(10, math.ceil(1.25 * choice.k))
+    step = max(1, count // 100)
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained", dpi=150)
     axes = figure.add_subplot()
-    for name, c in found.items():
-        lengths, errors = error_curve(recurrent, c, input_bound)
-        axes.semilogy(lengths, errors, label=f"{name}: {c.lam:.4g}")
-    axes.set_xlabel("k")
-    axes.set_ylabel("bound of the state error")
-    axes.legend()
-    figure.savefig(path)
+    for name, c in sorted(found.items(), key=lambda item: item[1].lam):
+        lengths, errors = error_curve(recurrent, c, input_bound, count=count, step=step)
+        axes.semilogy(lengths, errors, label=f"{name.replace('_', ' ')}: rate {c.lam:.4f}")
+    if choice is not None:
+        c = choice.contraction
+        lengths, errors = error_curve(recurrent, c, input_bound, count=count, step=step)
+        label = f"chosen: rate {c.lam:.4f}, k = {choice.k}"
+        axes.semilogy(lengths, errors, color="black", linestyle="--", label=label)
+        axes.semilogy([choice.k], [choice.error], color="black", marker="o", markersize=5)
+    axes.axhline(epsilon, color="grey", linewidth=0.8, linestyle=":")
+    axes.annotate(
+        f"allowed error {epsilon:g}", (0.01, epsilon), xycoords=("axes fraction", "data"),
+        xytext=(0, 3), textcoords="offset points", color="grey", fontsize="small",
+    )  # fmt: skip
+    axes.set_xlim(0, count)
+    axes.set_xlabel("context k, in steps")
+    axes.set_ylabel("bound of the Euclidean state error")
+    axes.set_title(f"n = {recurrent.state_dim}, inputs of size at most {input_bound:g}")
+    axes.grid(visible=True, which="major", color="0.92")
+    axes.legend(fontsize="small", framealpha=0.9)
+    try:
+        figure.savefig(path)
+    except ValueError as error:  # an ending that stands for no known format
+        raise ValueError(f"{path} cannot be drawn: {error}") from None
 
 
 def check(

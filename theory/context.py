@@ -6,14 +6,15 @@ Inputs are bounded, so states stay in a box and slopes may be narrower than ever
 on that box are taken where it helps, and ones of several steps together where there is no other.
 
 A smaller rate may come with a norm that is dearer to convert: with lam the rate and K the constant
-of the norm, the error after k steps is about K lam**k.  Every certificate at hand is tried, among
-them some with a larger rate and a smaller constant, and the one that answers best is kept.
+of the norm, the error after k steps is about K lam**k.  Every certificate at hand is tried; then,
+between the sharpest rate and that of the Euclidean norm, rates are searched for the one whose
+cheapest norm answers best.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -68,6 +69,14 @@ class _Priced:
         blocks, rest = divmod(k, self.c.iterate)
         factor = product_up(self.lipschitz, self.growths[rest])
         return evaluate(output_gap, lam=self.c.lam, k=blocks, drive=self.best, lipschitz=factor)
+
+    def measure(self, k: int | None, eps: float) -> float:
+        """Return the logarithm of the error at k, or the context for eps as a real number."""
+        if not 0 < self.c.lam < 1 or not 0 < self.best < math.inf or not self.lipschitz > 0:
+            return -math.inf if self.best < math.inf else math.inf
+        start = math.log(self.best) + math.log(self.lipschitz) - math.log1p(-self.c.lam)
+        decay = math.log(self.c.lam) / self.c.iterate
+        return start + k * decay if k is not None else (math.log(eps) - start) / decay
 
     def context(self, eps: float, horizon: int | None) -> int | None:
         """Return the least k for which the bound is at most eps; None if the bound is infinite."""
@@ -171,21 +180,34 @@ def _on_state(recurrent: Map, head: LinearHead | None) -> LinearHead | None:
     return LinearHead(head.C @ shown, head.d)
 
 
-def _certificates(
-    recurrent: Map, effort: int, box: Domain | None
-) -> Iterator[tuple[str, Contraction]]:
-    found = tried(recurrent, effort, box)
-    yield from found.items()
-    form = recurrent.affine_on(box)
-    if form is None or effort == 0 or recurrent.state_dim > 256:
-        return
-    from theory.search import trade_offs
+#: For each effort: rates tried between the sharpest and the Euclidean norm's, halvings around the
+#: best of them, and the dimensions up to which norms are chosen by a search, and a dense one.
+_FAMILY = ((0, 0, 0, 0), (3, 2, 256, 32), (8, 6, 256, 64))
 
-    for name in ("lmi", "numerical_radius", "lyapunov"):
-        if name in found:
-            for c in trade_offs(form, found[name]):
-                yield f"{name}, cheaper norm", c
-            return
+
+def _family(
+    recurrent: Map, found: dict[str, Contraction], effort: int, box: Domain | None
+) -> tuple[str, Callable[[float], Contraction | None]] | None:
+    """Return a name, and the contraction at a share in (0, 1) of the way to the Euclidean norm."""
+    form = recurrent.affine_on(box)
+    count, _, largest, dense = _FAMILY[effort]
+    if form is None or count == 0 or recurrent.state_dim > largest:
+        return None
+    from theory.search import cheapest_at, end_of_trade
+
+    names = ("lmi", "numerical_radius", "lyapunov")
+    name = next((one for one in names if one in found and found[one].iterate == 1), None)
+    if name is None:
+        return None
+    sharpest, end = found[name], end_of_trade(form)
+    if not 0 < sharpest.lam < end:
+        return None
+
+    def at(share: float) -> Contraction | None:
+        rate = sharpest.lam * (end / sharpest.lam) ** share
+        return cheapest_at(form, sharpest, rate, dense=dense)
+
+    return f"{name}, cheaper norm", at
 
 
 def _priced(
@@ -194,25 +216,55 @@ def _priced(
     head: LinearHead | None,
     norm: Norm | None,
     effort: int,
+    measure: Callable[[_Priced], float],
 ) -> list[tuple[str, _Priced]]:
+    """Return all certificates with their constants, after a search for a small `measure`."""
     target = L2() if norm is None else norm
     target.check_dim(recurrent.state_dim if head is None else len(head.C))
     # inputs of Euclidean size at most input_bound lie in the box of that half width
     where = domain_of(recurrent, input_bound=float(input_bound))
     states = invariant_domain(recurrent, input_bound=float(input_bound))
-    return [
+    found = tried(recurrent, effort, where)
+    prices = [
         (name, _price(recurrent, c, float(input_bound), head, target, states))
-        for name, c in _certificates(recurrent, effort, where)
+        for name, c in found.items()
     ]
+    family = _family(recurrent, found, effort, where)
+    if family is None:
+        return prices
+    name, at = family
+    values: dict[float, float] = {0.0: math.inf, 1.0: math.inf}
+
+    def try_share(root: float) -> None:
+        c = at(root**2)
+        values[root] = math.inf
+        if c is not None:
+            one = _price(recurrent, c, float(input_bound), head, target, states)
+            prices.append((name, one))
+            values[root] = measure(one)
+
+    count, halvings, _, _ = _FAMILY[effort]
+    # the square makes the grid denser near the sharpest rate, the best for small errors
+    for j in range(1, count + 1):
+        try_share(j / (count + 1))
+    for _ in range(halvings):
+        best = min(values, key=lambda root: values[root])
+        if values[best] == math.inf:
+            break
+        before = max(root for root in values if root < best)
+        after = min(root for root in values if root > best)
+        try_share(0.5 * (before + best))
+        try_share(0.5 * (best + after))
+    return prices
 
 
 def error_curve(
-    recurrent: Map, c: Contraction, input_bound: float, *, count: int = 100
+    recurrent: Map, c: Contraction, input_bound: float, *, count: int = 100, step: int = 1
 ) -> tuple[list[int], list[float]]:
-    """Return context lengths and the bounds of the Euclidean state error that `c` gives there."""
+    """Return contexts 0, step, ... up to count and the bounds of the state error (Euclidean)."""
     states = invariant_domain(recurrent, input_bound=float(input_bound))
     priced = _price(recurrent, c, input_bound, None, L2(), states)
-    lengths = list(range(count + 1))
+    lengths = list(range(0, count + 1, step))
     return lengths, [priced.error(k) for k in lengths]
 
 
@@ -308,7 +360,14 @@ def required_context(
         check_count(horizon=horizon)
     answers = [
         (k, one.c.lam, name, one)
-        for name, one in _priced(recurrent, input_bound, head, norm, effort)
+        for name, one in _priced(
+            recurrent,
+            input_bound,
+            head,
+            norm,
+            effort,
+            lambda one: one.measure(None, float(eps)),
+        )
         if (k := one.context(float(eps), horizon)) is not None
     ]
     if not answers:
@@ -365,7 +424,9 @@ def smallest_error(
     head, domain = _on_state(recurrent, head), _domain(recurrent, input_bound)
     answers = [
         (one.error(int(k)), one.c.lam, name, one)
-        for name, one in _priced(recurrent, input_bound, head, norm, effort)
+        for name, one in _priced(
+            recurrent, input_bound, head, norm, effort, lambda one: one.measure(int(k), 1.0)
+        )
     ]
     if not answers:
         return None

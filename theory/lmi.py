@@ -1,8 +1,10 @@
 r"""Candidates for the incremental matrix inequality: weights D, a level r and a Gram matrix P.
 
-Main names: `Problem`, `Candidate`, `best_weights`, `least_level`, `gram_at`, `cheaper`.
+Main names: `Problem`, `Candidate`, `best_weights`, `least_level`, `gram_at`, `cheaper`,
+`cheaper_lyapunov`.
 
-Nothing here is trusted: `theory.rigor.lmi_holds` decides.  With slopes in [alpha_i, beta_i],
+Nothing here is trusted: `theory.rigor.lmi_holds` decides.  Far below the least level numbers
+overflow; what comes of it is not finite, and is refused.  With slopes in [alpha_i, beta_i],
 
     C = diag(alpha + beta) / 2,   G = diag(alpha beta),   B = D W D^-1 (D diagonal, positive),
 
@@ -36,12 +38,13 @@ from functools import cached_property
 from typing import final
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg import lapack
 
 from theory.typing import Array
 
-#: log D is kept within +-this, so that weights differ by at most a factor 2**26 and P by 2**52.
-LARGEST_LOG = 13.0 * math.log(2.0)
+#: log D is kept within about +-this, so that weights differ by at most a factor 2**20 and P by
+#: 2**40, times the condition number of X: with more, P cannot be proved positive definite.
+LARGEST_LOG = 10.0 * math.log(2.0)
 
 #: The smoothing t ends at n times this: the level is then within about 1 / this of its infimum.
 SHARPNESS = 500.0
@@ -100,14 +103,29 @@ class Factors:
 
 
 def _cholesky(S: Array) -> Array | None:
-    try:
-        return np.asarray(cholesky(S, lower=True, check_finite=False))
-    except np.linalg.LinAlgError:
-        return None
+    """Return the lower Cholesky factor of a symmetric matrix, None if it is not positive definite.
+
+    LAPACK is called directly, here and below: for small matrices the checks that come before it in
+    `scipy.linalg` take several times as long as the factorisation.
+    """
+    # the transpose of a C-ordered symmetric matrix is itself, in the order that LAPACK wants
+    L, info = lapack.dpotrf(S.T, lower=1, clean=1)
+    return np.asarray(L) if info == 0 else None
 
 
+def _solve_lower(L: Array, B: Array) -> Array:
+    """Return L^-1 B."""
+    return np.asarray(lapack.dtrtrs(L, B, lower=1)[0])
+
+
+def _solve(L: Array, B: Array) -> Array:
+    """Return (L L^T)^-1 B."""
+    return np.asarray(lapack.dpotrs(L, B, lower=1)[0])
+
+
+@np.errstate(over="ignore", invalid="ignore")
 def factors(problem: Problem, B: Array, r: float) -> Factors | None:
-    """Return the factorisations at level r, or None if M is not positive definite there.
+    """Return the factorisations at level r, or None if M is not positive definite there, or P.
 
     Cyclic reduction: A_0 = A, H_0 = H and A_{j+1} = A_j H_j^-1 A_j,
     H_{j+1} = H_j - A_j^T H_j^-1 A_j - A_j H_j^-1 A_j^T; all H_j > 0 iff M > 0 on the circle, and
@@ -127,16 +145,15 @@ def factors(problem: Problem, B: Array, r: float) -> Factors | None:
         L = _cholesky(K)
         if L is None:
             return None
-        left = solve_triangular(L, F, lower=True, check_finite=False)  # L^-1 A_j
-        right = solve_triangular(L, F.T, lower=True, check_finite=False)  # L^-1 A_j^T
+        left, right = _solve_lower(L, F), _solve_lower(L, F.T)  # L^-1 A_j and L^-1 A_j^T
         down, up = left.T @ left, right.T @ right
         Z -= down
         Y -= up
         K = K - down - up
-        size = float(np.max(np.abs(down))) + float(np.max(np.abs(up)))
+        size = float(np.abs(down).max()) + float(np.abs(up).max())
         if not math.isfinite(size):
             return None
-        if size <= 1e-15:
+        if size <= 1e-9:  # what follows is of the order of its square
             break
         F = right.T @ left
     else:
@@ -144,18 +161,28 @@ def factors(problem: Problem, B: Array, r: float) -> Factors | None:
     return Factors(H=H, A=A, Z=0.5 * (Z + Z.T), Y=0.5 * (Y + Y.T))
 
 
-def sum_of_powers(T: Array, V: Array) -> Array:
-    """Return V + T V T^T + T^2 V T^2T + ... by doubling."""
-    total, power = V, T
-    for _ in range(60):
+def sum_of_powers(
+    T: Array, V: Array, *, powers: list[Array] | None = None, transposed: bool = False
+) -> Array:
+    """Return V + T V T^T + T^2 V T^2T + ... by doubling; with T^T in place of T if `transposed`.
+
+    `powers` holds T, T^2, T^4, ... as far as they are known; it is extended in place.
+    """
+    known = [T] if powers is None else powers
+    total = V
+    for j in range(60):
+        if j == len(known):
+            known.append(known[-1] @ known[-1])
+        power = known[j].T if transposed else known[j]
         step = power @ total @ power.T
         total = total + step
-        if not float(np.max(np.abs(step))) > 1e-14 * float(np.max(np.abs(total))):
+        # what follows is smaller by the square of this
+        if not float(np.abs(step).max()) > 1e-9 * float(np.abs(total).max()):
             break
-        power = power @ power
     return total
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _barrier(problem: Problem, x: Array, s: float) -> tuple[float, Array, float] | None:
     r"""Return log det N at D = diag(exp(x)), r = exp(s), and its derivatives in x and s.
 
@@ -178,15 +205,17 @@ def _barrier(problem: Problem, x: Array, s: float) -> tuple[float, Array, float]
     L = _cholesky(found.Z)
     if L is None:
         return None
-    T = cho_solve((L, True), found.A, check_finite=False)
-    N = sum_of_powers(T, cho_solve((L, True), np.eye(len(B)), check_finite=False))
+    T = _solve(L, found.A)
+    powers = [T]
+    N = sum_of_powers(T, _solve(L, np.eye(len(B))), powers=powers)
     half = _cholesky(N)
     if half is None:
         return None
-    V = cho_solve((half, True), np.eye(len(B)), check_finite=False)
+    V = _solve(half, np.eye(len(B)))
     value = 2.0 * float(np.sum(np.log(np.diag(half))))
     if np.any(T):
-        K, J = sum_of_powers(T, N), sum_of_powers(T.T, V)
+        K = sum_of_powers(T, N, powers=powers)
+        J = sum_of_powers(T, V, powers=powers, transposed=True)
         R = K + N @ (J - V) @ N
         S = K @ T.T + N @ T.T @ J @ N
     else:
@@ -207,44 +236,84 @@ def _barrier(problem: Problem, x: Array, s: float) -> tuple[float, Array, float]
 #: A function and its gradient, or None outside its domain.
 Smooth = Callable[[Array], tuple[float, Array] | None]
 
+#: Up to this many unknowns the inverse Hessian is kept as a matrix, which costs less than going
+#: through the pairs one by one.
+_DENSE_HESSIAN = 300
+
+
+class _InverseHessian:
+    """The BFGS approximation of an inverse Hessian: a matrix, or the last `memory` pairs."""
+
+    def __init__(self, size: int, memory: int) -> None:
+        self._dense = size <= _DENSE_HESSIAN
+        self._memory = memory
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._matrix: Array | None = None
+        self._pairs: list[tuple[Array, Array, float]] = []
+
+    def direction(self, g: Array) -> Array:
+        """Return -H g; a step of length at most 1 along -g while nothing is known."""
+        if self._matrix is not None:
+            return np.asarray(-(self._matrix @ g))
+        if not self._pairs:
+            return -g / max(1.0, float(np.linalg.norm(g)))
+        p, alphas = -g, []
+        for ds, dg, rho in reversed(self._pairs):
+            a = rho * float(ds @ p)
+            alphas.append(a)
+            p = p - a * dg
+        ds, dg, rho = self._pairs[-1]
+        p = p / (rho * float(dg @ dg))
+        for (ds, dg, rho), a in zip(self._pairs, reversed(alphas), strict=True):
+            p = p + (a - rho * float(dg @ p)) * ds
+        return p
+
+    def update(self, ds: Array, dg: Array) -> None:
+        """Take in a step and the change of the gradient along it, if they show convexity."""
+        curvature = float(ds @ dg)
+        if not curvature > 1e-12 * float(np.linalg.norm(ds) * np.linalg.norm(dg)):
+            return
+        rho = 1.0 / curvature
+        if not self._dense:
+            self._pairs = [*self._pairs[-(self._memory - 1) :], (ds, dg, rho)]
+            return
+        if self._matrix is None:
+            self._matrix = curvature / float(dg @ dg) * np.eye(len(ds))
+        # H <- (I - rho s y^T) H (I - rho y s^T) + rho s s^T
+        v = self._matrix @ dg
+        cross = np.outer(rho * ds, v)
+        self._matrix += (rho + rho * rho * float(dg @ v)) * np.outer(ds, ds) - cross - cross.T
+
 
 def minimise(
     function: Smooth, start: Array, *, steps: int, gradient: float, gain: float, memory: int = 30
 ) -> Array:
-    """Return a point of smaller value, by limited-memory BFGS with a weak Wolfe line search.
+    """Return a point of smaller value, by BFGS with a weak Wolfe line search.
 
     The function may be undefined (None) outside an open set; the search shortens its step there.
     It stops when the gradient has a smaller norm than `gradient`, or the last ten steps together
-    gained less than `gain`.
+    gained less than `gain`.  Of many unknowns only the last `memory` steps are remembered.
     """
     x = start
     here = function(x)
     if here is None:
         return x
     f, g = here
-    pairs: list[tuple[Array, Array, float]] = []
+    inverse = _InverseHessian(len(x), memory)
     values = [f]
     for _ in range(steps):
         if not float(np.linalg.norm(g)) > gradient or (
             len(values) > 10 and values[-11] - values[-1] < gain
         ):
             break
-        p = -g
-        alphas = []
-        for ds, dg, rho in reversed(pairs):
-            a = rho * float(ds @ p)
-            alphas.append(a)
-            p = p - a * dg
-        if pairs:
-            ds, dg, rho = pairs[-1]
-            p = p / (rho * float(dg @ dg))
-        else:
-            p = p / max(1.0, float(np.linalg.norm(g)))
-        for (ds, dg, rho), a in zip(pairs, reversed(alphas), strict=True):
-            p = p + (a - rho * float(dg @ p)) * ds
+        p = inverse.direction(g)
         slope = float(g @ p)
         if not slope < 0:
-            pairs, p, slope = [], -g, -float(g @ g)
+            inverse.clear()
+            p, slope = -g, -float(g @ g)
         low, high, t = 0.0, math.inf, 1.0
         accepted = None
         for _ in range(24):
@@ -263,9 +332,7 @@ def minimise(
         ds, dg = t * p, g_new - g
         x, f, g = x + ds, f_new, g_new
         values.append(f)
-        curvature = float(ds @ dg)
-        if curvature > 1e-12 * float(np.linalg.norm(ds) * np.linalg.norm(dg)):
-            pairs = [*pairs[-(memory - 1) :], (ds, dg, 1.0 / curvature)]
+        inverse.update(ds, dg)
     return x
 
 
@@ -289,17 +356,20 @@ def best_weights(
                 return None
             value, by_x, by_s = found
             scale = weight * t / n
-            f = (value + t * s + 0.5 * scale * float(x @ x)) / t
-            return f, np.append((by_x + scale * x) / t, (by_s + t) / t)
+            # where the infimum is not attained, log D goes to infinity: a quadratic wall
+            beyond = x - np.clip(x, -LARGEST_LOG, LARGEST_LOG)
+            pull = scale * x + t * beyond
+            f = (value + t * s + 0.5 * (scale * float(x @ x) + t * float(beyond @ beyond))) / t
+            return f, np.append((by_x + pull) / t, (by_s + t) / t)
 
         return function
 
     point = np.append(start, math.log(level))
     t = 4.0 * n
+    # small problems are cheap enough to go on while little is gained
+    gain = (0.001 if n <= 32 else 0.02) / SHARPNESS
     while True:
-        point = minimise(
-            objective(t), point, steps=steps, gradient=0.05 * n / t, gain=0.02 / SHARPNESS
-        )
+        point = minimise(objective(t), point, steps=steps, gradient=0.05 * n / t, gain=gain)
         if t >= sharpness * n:
             break
         t = min(8.0 * t, sharpness * n)
@@ -355,6 +425,7 @@ class Candidate:
     r: float  # the level
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def gram_at(problem: Problem, x: Array, r: float) -> Candidate | None:
     """Return P midway between the smallest and the largest solution for D = diag(exp(x))."""
     found = factors(problem, problem.scaled(x), r)
@@ -389,66 +460,102 @@ def starting_weights(W: Array) -> Array:
     return np.asarray(x - np.mean(x))
 
 
-def cheaper(problem: Problem, start: Candidate, *, steps: int = 80) -> Candidate:
-    r"""Return a candidate at the same level whose P has a smaller condition number.
+#: A block of a matrix inequality at P and q, and the gradient of log det from its inverse: with
+#: respect to P as a symmetric matrix, and to q.
+Block = Callable[[Array, Array], Array]
+BlockGradient = Callable[[Array, Array], tuple[Array, Array]]
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _least_condition(
+    P: Array, q: Array, block: Block, gradient: BlockGradient, *, steps: int
+) -> tuple[Array, Array]:
+    r"""Return P and q with block(P, q) > 0 and nearly least cond(P), from a strict solution.
 
     For growing t, minimises  t log kappa - log det(P - I) - log det(kappa I - P) - log det(block)
-    over P, log q and log kappa, from a strict solution.
+    over P, log q and log kappa; at the end log kappa is within about 4 n / t of its least value.
     """
-    n, r = problem.size, start.r
+    n = len(P)
     lower = np.tril_indices(n)
-    values = np.linalg.eigvalsh(start.P)
+    count = len(lower[0])
+    values = np.linalg.eigvalsh(P)
     if not values[0] > 0:
-        return start
+        return P, q
     scale = 1.2 / float(values[0])
     kappa = 1.5 * float(values[-1]) * scale
-    W, G, S = problem.W, problem.product, problem.alpha + problem.beta
 
     def unpack(point: Array) -> tuple[Array, Array, float]:
-        P = np.zeros((n, n))
-        P[lower] = point[: len(lower[0])]
-        P = P + np.tril(P, -1).T
-        return P, np.exp(point[len(lower[0]) : -1]), math.exp(float(point[-1]))
+        X = np.zeros((n, n))
+        X[lower] = point[:count]
+        X = X + np.tril(X, -1).T
+        return X, np.exp(point[count:-1]), math.exp(float(point[-1]))
 
     def objective(t: float) -> Smooth:
         def function(point: Array) -> tuple[float, Array] | None:
-            if float(np.max(np.abs(point[len(lower[0]) :]))) > 300:
+            if float(np.max(np.abs(point[count:]))) > 300:
                 return None
-            P, q, k = unpack(point)
-            K = np.empty((2 * n, 2 * n))
-            K[:n, :n] = r * r * P + 2.0 * W.T @ ((q * G)[:, None] * W)
-            K[n:, :n] = -(q * S)[:, None] * W
-            K[:n, n:] = K[n:, :n].T
-            K[n:, n:] = np.diag(2.0 * q) - P
+            X, y, k = unpack(point)
             total, inverses = 0.0, []
-            for matrix in (K, P - np.eye(n), k * np.eye(n) - P):
+            for matrix in (block(X, y), X - np.eye(n), k * np.eye(n) - X):
                 L = _cholesky(matrix)
                 if L is None:
                     return None
                 total -= 2.0 * float(np.sum(np.log(np.diag(L))))
-                inverses.append(cho_solve((L, True), np.eye(len(L)), check_finite=False))
-            block, low, high = inverses
-            gP = -(r * r * block[:n, :n] - block[n:, n:] + low - high)
-            gq = -(
-                2.0 * G * np.einsum("ij,jk,ik->i", W, block[:n, :n], W, optimize=True)
-                - 2.0 * S * np.einsum("ij,ji->i", W, block[:n, n:])
-                + 2.0 * np.diag(block[n:, n:])
-            )
-            gk = t - k * float(np.trace(high))
+                inverses.append(_solve(L, np.eye(len(L))))
+            inner, low, high = inverses
+            gP, gq = gradient(inner, y)
+            gP = -gP - low + high
             gP = gP + np.tril(gP, -1)  # an entry off the diagonal stands for two
-            full = np.concatenate([gP[lower], gq * q, [gk]])
+            gk = t - k * float(np.trace(high))
+            full = np.concatenate([gP[lower], -gq * y, [gk]])
             return (total + t * math.log(k)) / t, full / t
 
         return function
 
-    point = np.concatenate([(start.P * scale)[lower], np.log(start.q * scale), [math.log(kappa)]])
+    point = np.concatenate([(P * scale)[lower], np.log(q * scale), [math.log(kappa)]])
     # enlarging P, q and kappa together by a factor s changes the four terms by t log s - 4 n log s,
     # so that t must exceed 4 n
     t = 16.0 * n
     while t <= 500.0 * n:
         point = minimise(
-            objective(t), point, steps=steps, gradient=0.02 * n / t, gain=1e-3, memory=40
+            objective(t), point, steps=steps, gradient=0.02 * n / t, gain=1e-3 * n / t, memory=40
         )
         t *= 5.0
-    P, q, _ = unpack(point)
+    X, y, _ = unpack(point)
+    return X, y
+
+
+def cheaper(problem: Problem, start: Candidate, *, steps: int = 300) -> Candidate:
+    """Return a candidate at the same level whose P has nearly the least condition number."""
+    n, r = problem.size, start.r
+    W, G, S = problem.W, problem.product, problem.alpha + problem.beta
+
+    def block(P: Array, q: Array) -> Array:
+        K = np.empty((2 * n, 2 * n))
+        K[:n, :n] = r * r * P + 2.0 * W.T @ ((q * G)[:, None] * W)
+        K[n:, :n] = -(q * S)[:, None] * W
+        K[:n, n:] = K[n:, :n].T
+        K[n:, n:] = np.diag(2.0 * q) - P
+        return K
+
+    def gradient(inner: Array, q: Array) -> tuple[Array, Array]:  # noqa: ARG001  # linear in q
+        by_q = 2.0 * G * np.einsum("ij,ij->i", W @ inner[:n, :n], W)
+        by_q -= 2.0 * S * np.einsum("ij,ji->i", W, inner[:n, n:])
+        by_q += 2.0 * np.diag(inner[n:, n:])
+        return r * r * inner[:n, :n] - inner[n:, n:], by_q
+
+    P, q = _least_condition(start.P, start.q, block, gradient, steps=steps)
     return Candidate(P=P, q=q, r=r)
+
+
+def cheaper_lyapunov(A: Array, P: Array, r: float, *, steps: int = 300) -> Array:
+    """Return a P with A^T P A < r^2 P of nearly least condition number, from one that has it."""
+
+    def block(X: Array, q: Array) -> Array:  # noqa: ARG001  # there are no multipliers
+        K = r * r * X - A.T @ X @ A
+        return 0.5 * (K + K.T)
+
+    def gradient(inner: Array, q: Array) -> tuple[Array, Array]:
+        return r * r * inner - A @ inner @ A.T, np.zeros_like(q)
+
+    return _least_condition(P, np.ones(1), block, gradient, steps=steps)[0]

@@ -1,7 +1,7 @@
 r"""What no certificate can beat, and proofs that a map is not contractive at all.
 
 Main names: `rate_lower`, `LowerBound`, `refute`, `Refutation`, `judge_contraction`, `Judgement`,
-`spectral_radius_lower`.
+`spectral_radius_lower`; `theory.jsr` bounds the same rate from above too.
 
 If ||step(h, x) - step(g, x)|| <= r ||h - g|| in some norm for every choice of slopes s_i in
 [alpha_i, beta_i], then every product of p matrices diag(s) W has norm at most r**p, so its
@@ -17,7 +17,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
@@ -27,39 +27,96 @@ from theory.maps.base import Affine, Map
 from theory.rounding import ELEMENTARY_UNITS, TINY, UNIT, down, gamma, up
 from theory.typing import Array
 
+if TYPE_CHECKING:
+    from theory.jsr import JointSpectralRadius
+
+
+#: Up to this dimension `rate_lower` also searches by branch and bound over the 2**n vertices.
+SMALL = 6
+
+
+def balanced(A: Array, error: Array | None = None) -> tuple[Any, Array]:
+    """Return exponents e and the similar matrix with entries A_ij 2**(e_j - e_i), formed exactly.
+
+    Rows and columns of it, with its error, have about equal sizes, so that errors relative to its
+    norm are small; the exponents are zero where the matrix would lose an entry.
+    """
+    from scipy.linalg import matrix_balance
+
+    zero = np.zeros(len(A), dtype=np.int64)
+    with np.errstate(all="ignore"):
+        size = A if error is None else np.abs(A) + error
+        if not np.isfinite(size).all():
+            return zero, A
+        scale = matrix_balance(size, permute=False, separate=True)[1][0]
+        if not (np.isfinite(scale).all() and np.all(scale > 0)):
+            return zero, A
+        exponents = np.frexp(scale)[1].astype(np.int64) - 1
+        shift = exponents[None, :] - exponents[:, None]
+        B = np.ldexp(A, shift)
+        exact = np.isfinite(B).all() and np.array_equal(np.ldexp(B, -shift), A)
+    return (exponents, B) if exact else (zero, A)
+
+
+def _good_powers(A: Array) -> list[int]:
+    """Return odd numbers m such that the traces of A^(m 2^j) are large for one of them.
+
+    The dominant eigenvalues of a cyclic matrix are the p-th roots of one number, and the trace of a
+    power vanishes unless p divides it.
+    """
+    if len(A) > 256:  # a long cycle among many units is rare, and eigenvalues take seconds
+        return [1, 3]
+    values = np.linalg.eigvals(A)
+    sizes = np.abs(values)
+    top = float(np.max(sizes))
+    if not top > 0:
+        return [1]
+    phases = (values / top)[sizes > 0.9 * top]
+    seen = {m: float(np.abs(np.sum(phases ** (64 * m)))) for m in range(1, 2 * len(A) + 2, 2)}
+    powers = [1, 3]
+    best = max(seen, key=lambda m: (seen[m], -m))
+    if seen[best] > 2 * max(seen[m] for m in powers if m in seen):
+        powers.append(best)
+    return powers
+
 
 def spectral_radius_lower(A: Array, error: Array | None = None) -> float:
     r"""Return a lower bound of the spectral radius, of every matrix within `error` of A entrywise.
 
     The trace of A^k is a sum of n k-th powers of eigenvalues, so rho(A) >= (|tr A^k| / n)^(1/k).
-    For k = 2^j and 3 * 2^j the power is formed by squaring, together with a bound E of the distance
-    in the Frobenius norm from the exact power:
+    For k = m 2^j, with a few odd m, the power is formed by squaring, together with a bound E of the
+    distance in the Frobenius norm from the exact power:
 
         (B + E)^2 - fl(B^2):   E' = 2 |B| E + E^2 + gamma(n) |B|^2.
 
-    Every step is scaled by a power of two, exactly.
+    Every step is scaled by a power of two, exactly, after a similarity by powers of two.
 
     Returns
     -------
     float
         Rounded downward; 0 if nothing can be proved.  Below the radius by about a factor n^(1/k),
-        k up to 3 * 2^18, or as far as rounding lets the powers grow.
+        k at least 2^18, or as far as rounding lets the powers grow.
     """
     n = len(A)
+    exponents, A = balanced(A, error)
     top = float(np.max(np.abs(A), initial=0.0))
     if top == 0.0:
         return 0.0
     exponent = math.frexp(top)[1]
     B = np.ldexp(A, -exponent)
-    E = float(np.linalg.norm(np.ldexp(error, -exponent))) if error is not None else 0.0
-    # scaling may underflow, by at most eta each; the norm is computed to gamma(n^2)
-    E = up(E * (1 + 2 * gamma(n * n + 2)) + n * TINY)
+    E = 0.0
+    if error is not None:
+        with np.errstate(over="ignore"):
+            E = float(
+                np.linalg.norm(np.ldexp(error, exponents[None, :] - exponents[:, None] - exponent))
+            )
+        if not math.isfinite(E):
+            return 0.0
+    # scaling A and the error may underflow, by at most eta each; the norm errs by gamma(n^2)
+    E = up(E * (1 + 2 * gamma(n * n + 2)) + 2 * n * TINY)
     best = 0.0
-    for power in (1, 3):
-        C, F, shift = B, E, exponent
-        if power == 3:
-            square, f2 = B @ B, _square_error(B, B, E, E)
-            C, F, shift = square @ B, _square_error(square, B, f2, E), 3 * exponent
+    for power in _good_powers(B):
+        C, F, shift = _power(B, E, exponent, power)
         k = power
         for _ in range(19):
             trace = float(np.sum(np.diag(C)))
@@ -71,11 +128,31 @@ def spectral_radius_lower(A: Array, error: Array | None = None) -> float:
             size = float(np.max(np.abs(C)))
             if not (0 < size < math.inf and size >= 10 * F):
                 break
-            e = math.frexp(size)[1]
-            C, F, shift = np.ldexp(C, -e), math.ldexp(F, -e) + n * TINY, shift + e
+            C, F, shift = _rescaled(C, F, shift)
             C, F, shift = C @ C, _square_error(C, C, F, F), 2 * shift
             k *= 2
     return best
+
+
+def _rescaled(C: Array, F: float, shift: int) -> tuple[Array, float, int]:
+    """Return the same matrix C 2**shift, with an error of F, with largest entry about 1."""
+    size = float(np.max(np.abs(C)))
+    if not 0 < size < math.inf:
+        return C, F, shift
+    e = math.frexp(size)[1]
+    return np.ldexp(C, -e), math.ldexp(F, -e) + len(C) * TINY, shift + e
+
+
+def _power(B: Array, E: float, exponent: int, k: int) -> tuple[Array, float, int]:
+    """Return C, its error and a shift: C 2**shift is the k-th power of B 2**exponent."""
+    if k == 1:
+        return B, E, exponent
+    C, F, shift = _rescaled(*_power(B, E, exponent, k // 2))
+    square, f = C @ C, _square_error(C, C, F, F)
+    if k % 2 == 0:
+        return square, f, 2 * shift
+    square, f, shift = _rescaled(square, f, 2 * shift)
+    return square @ B, _square_error(square, B, f, E), shift + exponent
 
 
 def _square_error(B: Array, C: Array, e: float, f: float) -> float:
@@ -137,18 +214,32 @@ def _ascend(W: Array, low: Array, high: Array, slopes: Array) -> tuple[float, Ar
             if values[k] == 0 or overlap == 0:
                 break
             slope = np.real(np.conj(values[k]) * u * (inner @ v) / overlap)
-            trial = current.copy()
-            trial[j] = np.where(slope > 0, high, low)
-            value = _growth(W, trial)
-            if value > best * (1 + 1e-12):
-                best, current, improved = value, trial, True
+            wanted = np.where(slope > 0, high, low)
+            promise = slope * (wanted - current[j])
+            order = np.argsort(-promise, kind="stable")
+            count = int(np.count_nonzero(promise > 0))
+            # the derivative is that of one slope at a time: where all changes together overshoot,
+            # try the more promising half of them, and so on
+            while count > 0:
+                trial = current.copy()
+                trial[j, order[:count]] = wanted[order[:count]]
+                value = _growth(W, trial)
+                if value > best * (1 + 1e-12):
+                    best, current, improved = value, trial, True
+                    break
+                count //= 2
         if not improved:
             break
     return best, current
 
 
 def rate_lower(
-    recurrent: Map, *, rng: np.random.Generator | None = None, length: int = 3, starts: int = 12
+    recurrent: Map,
+    *,
+    rng: np.random.Generator | None = None,
+    length: int = 3,
+    starts: int = 12,
+    products: int = 2000,
 ) -> LowerBound | None:
     r"""Return a rate below which no norm certifies all slope sequences of a map.
 
@@ -159,9 +250,12 @@ def rate_lower(
     rng : numpy.random.Generator, optional
         For the starting points of the search; a fixed seed by default.
     length : int
-        Longest product tried.
+        Longest product that the randomised search tries.
     starts : int
-        Starting points for each length; all vertices are tried for length 1 and n <= 8.
+        Its starting points for each length; all vertices are tried for length 1 and n <= 8.
+    products : int
+        How many products branch and bound may form besides, for n <= `SMALL`; see
+        `theory.joint_spectral_radius`, which also gives an upper bound.
 
     Returns
     -------
@@ -171,7 +265,7 @@ def rate_lower(
     Raises
     ------
     ValueError
-        If a count is not a positive integer.
+        If a count is not an integer, or too small.
 
     Examples
     --------
@@ -181,46 +275,81 @@ def rate_lower(
     0.9
     """
     check_count(at_least=1, length=length, starts=starts)
+    check_count(products=products)
     form = recurrent.affine()
     if form is None:
         return None
-    W, n = form.W, len(form.W)
+    best = _searched(form, np.random.default_rng(0) if rng is None else rng, length, starts)
+    linear = form.rho.slope[0] == form.rho.slope[1]
+    if linear or len(form.W) > SMALL or products == 0 or not np.any(form.W):
+        return best
+    from theory.jsr import enclose
+
+    return enclose(recurrent, best, norm=None, products=products, tol=1e-6).lower
+
+
+def _searched(form: Affine, random: np.random.Generator, length: int, starts: int) -> LowerBound:
+    """Return the best of all vertices, if they are few, and of ascents from random products."""
+    n = len(form.W)
+    W = balanced(scaled_weights(form.W)[0])[1]
     low, high = np.full(n, form.rho.slope[0]), np.full(n, form.rho.slope[1])
-    random = np.random.default_rng(0) if rng is None else rng
+    candidates: list[tuple[float, Array]] = []
     if low[0] == high[0]:
         candidates = [(_growth(W, high[None]), high[None])]
     else:
-        candidates = []
         if n <= 8:
-            for mask in itertools.product((False, True), repeat=n):
-                slopes = np.where(mask, high, low)[None]
-                candidates.append((_growth(W, slopes), slopes))
+            vertices = np.array(list(itertools.product((low[0], high[0]), repeat=n)))
+            radii = np.max(np.abs(np.linalg.eigvals(vertices[:, :, None] * W)), axis=-1)
+            for i in np.argsort(-radii, kind="stable")[:3]:
+                candidates.append((float(radii[i]), vertices[i][None]))
         for p in range(1, length + 1):
             ends = [np.tile(high, (p, 1)), np.tile(np.where(high > -low, high, low), (p, 1))]
             for j in range(starts if n <= 64 else min(starts, 3)):
                 slopes = ends[j] if j < 2 else np.where(random.random((p, n)) < 0.5, high, low)
                 candidates.append(_ascend(W, low, high, slopes))
-    candidates.sort(key=lambda item: -item[0])
+    # of equal ones, as far as an eigenvalue routine can tell, the shortest first
+    top = max(growth for growth, _ in candidates)
+    candidates.sort(key=lambda one: (one[0] < top * (1 - 1e-9), len(one[1]), -one[0]))
     best = LowerBound(rate=0.0, slopes=candidates[0][1])
     for _, slopes in candidates[:3]:
-        rate = _product_radius_lower(W, slopes)
-        if rate > best.rate:
+        rate = product_radius_lower(form.W, slopes)
+        # the bound of a longer product is a little nearer to its radius: no reason to prefer it
+        if rate > best.rate * (1 + 2e-6):
             best = LowerBound(rate=rate, slopes=slopes)
     return best
 
 
-def _product_radius_lower(W: Array, slopes: Array) -> float:
-    """Return a lower bound of rho(product)^(1/p)."""
+def scaled_weights(W: Array) -> tuple[Array, int]:
+    """Return W / 2**e, with largest entry about 1, and e; entries may vanish, by at most eta."""
+    e = math.frexp(float(np.max(np.abs(W), initial=0.0)))[1]
+    return np.ldexp(np.ldexp(W, -(e // 2)), e // 2 - e), e
+
+
+def product_radius_lower(W: Array, slopes: Array) -> float:
+    """Return a lower bound of rho(product)^(1/p) over the factors diag(s) W, s in `slopes`."""
     n = len(W)
-    product = slopes[0][:, None] * W
-    error = float(np.linalg.norm(product)) * 2 * UNIT + n * TINY
+    scaled, e = scaled_weights(W)
+    if np.array_equal(np.ldexp(np.ldexp(scaled, e // 2), e - e // 2), W):
+        # a similarity by a diagonal matrix is one of every factor, and so of the product
+        scaled = balanced(scaled)[1]
+    # of s_i W_ij, and of entries of W that vanished when W was scaled
+    lost = n * TINY * (1 + float(np.max(np.abs(slopes))))
+    product = slopes[0][:, None] * scaled
+    error = float(np.linalg.norm(product)) * 2 * UNIT + lost
     for s in slopes[1:]:
-        factor = s[:, None] * W
-        wrong = float(np.linalg.norm(factor)) * 2 * UNIT + n * TINY
+        factor = s[:, None] * scaled
+        wrong = float(np.linalg.norm(factor)) * 2 * UNIT + lost
         product, error = factor @ product, _square_error(factor, product, wrong, error)
     # a Frobenius error spread over all entries is at least as large entrywise as needed
     rate = spectral_radius_lower(product, np.full((n, n), error))
-    return _root_down(rate, len(slopes), 0) if rate > 0 else 0.0
+    if not rate > 0:
+        return 0.0
+    try:
+        result = math.ldexp(_root_down(rate, len(slopes), 0), e)
+    except OverflowError:  # the largest double is a lower bound all the same
+        return math.nextafter(math.inf, 0.0)
+    # exact unless it became subnormal
+    return result if result >= 2.0**-1020 else max(0.0, down(result))
 
 
 # ------------------------------------------------------------------------------- refutation
@@ -412,7 +541,8 @@ def refute(
                     )
             found.append((points, radius_or_none))
     steepest = np.full(n, form.rho.slope[0 if -form.rho.slope[0] > form.rho.slope[1] else 1])
-    bound = rate_lower(recurrent, rng=rng, length=1)
+    # one Jacobian has one pattern of slopes
+    bound = rate_lower(recurrent, rng=rng, length=1, products=0)
     patterns = [steepest] if bound is None else [steepest, bound.slopes[0]]
     proofs = (_refute_by_jacobian(form, pattern) for pattern in patterns)
     return next((proof for proof in proofs if proof is not None), None)
@@ -465,19 +595,25 @@ class Judgement:
     contraction: Contraction | None = None  # the proof of contraction
     refutation: Refutation | None = None  # the proof of the contrary
     lower: LowerBound | None = None  # what no certificate can beat
+    radius: JointSpectralRadius | None = None  # what the best of all norms could certify, if small
 
     @property
     def gap(self) -> float:
         """Return the certified rate over the lower bound: 1 means that nothing can be gained."""
         if self.contraction is None or self.lower is None or not self.lower.rate > 0:
             return math.inf
-        return up(self.contraction.lam / self.lower.rate)
+        rate = self.contraction.lam
+        if self.contraction.iterate > 1:  # the rate of one step
+            rate = rate ** (1 / self.contraction.iterate) * (1 + 4 * ELEMENTARY_UNITS * UNIT)
+        return up(rate / self.lower.rate)
 
 
 def judge_contraction(
     recurrent: Map, *, effort: int = 1, rng: np.random.Generator | None = None
 ) -> Judgement:
     """Decide whether a map is contractive: certified, refuted, or unknown.
+
+    Up to n = 10 the joint spectral radius is enclosed too, which says how much could be gained.
 
     Parameters
     ----------
@@ -494,11 +630,18 @@ def judge_contraction(
     'refuted'
     """
     from theory.certify import contraction
+    from theory.jsr import LARGEST, joint_spectral_radius
 
     found = contraction(recurrent, effort=effort)
-    lower = rate_lower(recurrent, rng=rng)
+    radius = None
+    if recurrent.state_dim <= LARGEST:
+        # the norm of a contraction found is where few products are needed
+        radius = joint_spectral_radius(
+            recurrent, norm=None if found is None else found.norm, rng=rng
+        )
+    lower = rate_lower(recurrent, rng=rng) if radius is None else radius.lower
     if found is not None:
-        return Judgement(answer="certified", contraction=found, lower=lower)
+        return Judgement(answer="certified", contraction=found, lower=lower, radius=radius)
     refutation = refute(recurrent, rng=rng)
     answer = "unknown" if refutation is None else "refuted"
-    return Judgement(answer=answer, refutation=refutation, lower=lower)
+    return Judgement(answer=answer, refutation=refutation, lower=lower, radius=radius)

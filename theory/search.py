@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,7 +25,8 @@ from theory.typing import Array
 #: Margins above the least level, tried in turn until the trusted check accepts.
 MARGINS = tuple(2.0**-e for e in range(21, 1, -2))
 
-#: Up to this dimension a Gram matrix of least condition number is searched for, n^2 / 2 unknowns.
+#: Up to this dimension a Gram matrix of least condition number is searched for, n^2 / 2 unknowns;
+#: a third of a second at 32, three seconds at 64.
 DENSE = 32
 
 #: A Gram matrix with a larger condition number is of no use: its root enters every bound.
@@ -163,6 +165,48 @@ def _weights(problem: lmi.Problem, sharpness: float | None = None) -> tuple[Arra
     return x, level
 
 
+def rough_gram(form: Affine) -> Array | None:
+    """Return a Gram matrix in whose norm all slopes let states grow by little, unverified."""
+    if form.linear:
+        A = form.W * form.lipschitz
+        radius = float(np.max(np.abs(np.linalg.eigvals(A))))
+        r = 1.001 * max(radius, 2.0**-20 * float(np.linalg.norm(A, 2)))
+        return _stein(A, r) if 1e-150 < r < 1e150 else None
+    prepared = _prepared(form)
+    found = None if prepared is None else _weights(prepared[0], sharpness=32.0)
+    if prepared is None or found is None:
+        return None
+    candidate = lmi.gram_at(prepared[0], found[0], found[1] * (1.0 + 2.0**-10))
+    return None if candidate is None else candidate.P
+
+
+def _is_reducible(W: Array) -> bool:
+    """Return whether states fall into groups of which one drives another and is not driven back."""
+    from scipy.sparse.csgraph import connected_components
+
+    count, group = connected_components(W != 0, directed=True, connection="strong")
+    return bool(count > 1 and np.any(W[group[:, None] != group[None, :]]))
+
+
+def _told(c: Contraction | None, form: Affine, x: Array) -> Contraction | None:
+    """Return the contraction; its evidence says where the least rate may not be attained."""
+    if c is None:
+        return None
+    # multiplying the weights of one group by a large factor makes the others' effect on it vanish
+    note = ""
+    if _is_reducible(form.W):
+        note = (
+            "W is reducible: the infimum over all weights is that of its irreducible blocks, and "
+            "need not be attained; this rate is above it"
+        )
+    elif float(np.max(np.abs(x))) >= lmi.LARGEST_LOG:
+        note = "the weights are at their limit: this rate is above the infimum over all weights"
+    if not note:
+        return c
+    evidence = replace(c.evidence, detail=f"{c.evidence.detail}; {note}")
+    return replace(c, evidence=evidence)
+
+
 def by_incremental_lmi(form: Affine) -> Contraction | None:
     """Return the contraction of the incremental matrix inequality with the best weights found."""
     prepared = _prepared(form)
@@ -176,15 +220,14 @@ def by_incremental_lmi(form: Affine) -> Contraction | None:
     best = lmi.least_level(problem, x, level, tol=_tolerance(problem.size))
     certificate = None if best is None else _certify_at(form, problem, size, x, best)
     if certificate is None:
-        # weights too unequal for double precision: pull them together
-        for share in (0.75, 0.5, 0.25):
+        # weights too unequal for double precision: pull them together, as little as need be
+        for share in (0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.55, 0.4, 0.2):
             best = lmi.least_level(problem, share * x, _norm_level(problem, share * x))
-            certificate = (
-                None if best is None else _certify_at(form, problem, size, share * x, best)
-            )
+            if best is not None:
+                certificate = _certify_at(form, problem, size, share * x, best)
             if certificate is not None:
                 break
-    return certificate
+    return _told(certificate, form, x)
 
 
 def by_matrix_norm(form: Affine, norm: Norm) -> Contraction | None:
@@ -213,17 +256,13 @@ def by_diagonal(form: Affine) -> Contraction | None:
             continue
         certificate = by_matrix_norm(form, norm)
         if certificate is not None:
-            return Contraction(
-                lam=certificate.lam,
-                norm=norm,
-                domain=form.domain,
-                evidence=Evidence(
-                    kind="certified",
-                    method="diagonal weights",
-                    detail=f"{certificate.evidence.detail}; weights within a factor "
-                    f"{float(np.max(d) / np.min(d)):.6g}",
-                ),
+            evidence = Evidence(
+                kind="certified",
+                method="diagonal weights",
+                detail=f"{certificate.evidence.detail}; weights within a factor "
+                f"{float(np.max(d) / np.min(d)):.6g}",
             )
+            return _told(replace(certificate, evidence=evidence), form, found[0])
     return None
 
 
@@ -234,8 +273,11 @@ def _stein(A: Array, r: float) -> Array | None:
     return 0.5 * (P + P.T) if np.isfinite(P).all() else None
 
 
-def lyapunov_at(form: Affine, r: float) -> Contraction | None:
-    """Return the contraction of a linear map in the Lyapunov norm of level r / slope."""
+def lyapunov_at(form: Affine, r: float, *, dense: int = 0) -> Contraction | None:
+    """Return the contraction of a linear map in the Lyapunov norm of level r / slope.
+
+    Up to n = `dense`, in a norm of nearly least condition number at that rate.
+    """
     slope = form.lipschitz
     P = None if not r > 0 else _stein(form.W * slope, r)
     if P is None:
@@ -243,6 +285,8 @@ def lyapunov_at(form: Affine, r: float) -> Contraction | None:
     values = np.linalg.eigvalsh(P)
     if not 0 < values[-1] < LARGEST_CONDITION * values[0]:
         return None
+    if len(P) <= dense:
+        P = lmi.cheaper_lyapunov(form.W * slope, P, r)
     try:
         norm = WeightedL2(P * 2.0 ** -math.frexp(float(np.max(np.abs(P))))[1])
     except ValueError:
@@ -266,6 +310,8 @@ def by_lyapunov(form: Affine) -> Contraction | None:
     radius = float(np.max(np.abs(np.linalg.eigvals(A))))
     top = float(np.linalg.norm(A, 2))
     best: Contraction | None = None
+    # a defective eigenvalue on the spectral circle is attained by no norm, and eigenvalue routines
+    # are off by the square root of the unit roundoff or more there
     floor = max(radius, top * 2.0**-20)
     for margin in (*MARGINS, 0.5, 1.0, 3.0, 15.0):
         r = floor * (1.0 + margin)
@@ -274,52 +320,73 @@ def by_lyapunov(form: Affine) -> Contraction | None:
             best = found
         elif best is not None:
             break
-    return best
+    if best is None:
+        return None
+    detail = (
+        f"{best.evidence.detail}; spectral radius about {radius:.9g}, which need not be attained"
+    )
+    return replace(best, evidence=replace(best.evidence, detail=detail))
+
+
+def cheapest_at(
+    form: Affine, sharpest: Contraction, rate: float, *, dense: int = DENSE
+) -> Contraction | None:
+    """Return a contraction of about the given rate, in a norm of small condition number.
+
+    The rate should be above that of `sharpest`, a contraction by the matrix inequality, the
+    numerical radius or a Lyapunov norm.  Up to n = `dense` the condition number is nearly the least
+    possible at that rate; beyond, weights are pulled towards equality as far as the rate allows.
+    """
+    if form.linear:
+        return lyapunov_at(form, rate, dense=dense)
+    n = len(form.W)
+    prepared = _prepared(form)
+    q = np.array(sharpest.evidence.multipliers)
+    if prepared is None or len(q) != n:
+        return None
+    problem, size = prepared
+    r = rate / size
+    x = 0.5 * np.log(q / float(np.exp(np.mean(np.log(q)))))
+    # log level is convex along the path s x, so the shares that reach r are an interval up to 1
+    low, high = 0.0, 1.0
+    for _ in range(12):
+        middle = 0.5 * (low + high)
+        reached = lmi.factors(problem, problem.scaled(middle * x), r * (1 - 1e-3)) is not None
+        low, high = (low, middle) if reached else (middle, high)
+    candidate = lmi.gram_at(problem, high * x, r)
+    if candidate is None:
+        return None
+    if n <= dense:
+        better = _accepted(form, _resized(lmi.cheaper(problem, candidate), size))
+        if better is not None:
+            return better
+    return _accepted(form, _resized(candidate, size))
+
+
+def _resized(candidate: lmi.Candidate, size: float) -> lmi.Candidate:
+    return lmi.Candidate(P=candidate.P, q=candidate.q, r=candidate.r * size)
+
+
+def end_of_trade(form: Affine) -> float:
+    """Return the rate beyond which nothing is gained: of the Euclidean norm itself, or nearly 1."""
+    return min(_norm_level(problem_of(form), np.zeros(len(form.W))), 1.0 - 1e-9)
 
 
 def trade_offs(
-    form: Affine, sharpest: Contraction | None, *, count: int = 4
+    form: Affine, sharpest: Contraction, *, count: int = 4, dense: int = DENSE
 ) -> Iterator[Contraction]:
     r"""Yield contractions of larger rate and smaller condition number.
 
-    Between the rate of `sharpest` and the smaller of 1 and |W|_2 slope, on a grid that is denser
-    near the former (the best choice for small errors), with weights pulled towards equality as far
-    as each rate allows.
+    Between the rate of `sharpest` and `end_of_trade`, on a grid that is denser near the former (the
+    best choice for small errors).
     """
-    n = len(form.W)
-    zero = np.zeros(n)
-    if form.linear:
-        start = by_lyapunov(form) if sharpest is None else sharpest
-        if start is None or start.lam <= 0:
-            return
-        end = min(_norm_level(problem_of(form), zero), 1.0)
-        for j in range(1, count + 1):
-            found = lyapunov_at(form, start.lam * (end / start.lam) ** ((j / (count + 1)) ** 2))
-            if found is not None:
-                yield found
+    end = end_of_trade(form)
+    if not 0 < sharpest.lam < end:
         return
-    prepared = _prepared(form)
-    if prepared is None or sharpest is None:
-        return
-    problem, size = prepared
-    q = np.array(sharpest.evidence.multipliers)
-    if len(q) != n:
-        return
-    x = 0.5 * np.log(q / float(np.exp(np.mean(np.log(q)))))
-    end = min(_norm_level(problem, zero) * size, 1.0 - 1e-9)
     for j in range(1, count + 1):
-        r = sharpest.lam * (end / sharpest.lam) ** ((j / (count + 1)) ** 2) / size
-        # log level is convex along the path s x, so the shares that reach r are an interval up to 1
-        low, high = 0.0, 1.0
-        for _ in range(12):
-            middle = 0.5 * (low + high)
-            reached = lmi.factors(problem, problem.scaled(middle * x), r * (1 - 1e-3)) is not None
-            low, high = (low, middle) if reached else (middle, high)
-        candidate = lmi.gram_at(problem, high * x, r)
-        if candidate is None:
-            continue
-        if n <= DENSE:
-            candidate = lmi.cheaper(problem, candidate)
-        found = _accepted(form, lmi.Candidate(P=candidate.P, q=candidate.q, r=r * size))
+        share = (j / (count + 1)) ** 2
+        found = cheapest_at(
+            form, sharpest, sharpest.lam * (end / sharpest.lam) ** share, dense=dense
+        )
         if found is not None:
             yield found

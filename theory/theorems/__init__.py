@@ -44,6 +44,11 @@ from theory.theorems.hidden_state import HIDDEN_STATE, hidden_state
 from theory.theorems.initial_state import INITIAL_STATE, initial_state
 from theory.theorems.input_sequence import INPUT_SEQUENCE, input_sequence
 from theory.theorems.loss_smoothness import LOSS_SMOOTHNESS, loss_smoothness
+from theory.theorems.nearest_point_distance import (
+    NEAREST_POINT_DISTANCE,
+    nearest_point_distance,
+)
+from theory.theorems.nearest_point_gap import NEAREST_POINT_GAP, nearest_point_gap
 from theory.theorems.norm_change import NORM_CHANGE, norm_change
 from theory.theorems.output_gap import OUTPUT_GAP, output_gap
 from theory.theorems.parameter_gap import PARAMETER_GAP, parameter_gap
@@ -61,7 +66,7 @@ from theory.theorems.weight_gap import WEIGHT_GAP, weight_gap
 from theory.theorems.window_error import WINDOW_ERROR, window_error
 
 #: All theorems, in reading order: criteria, sizes, sensitivities, gaps, context, converse, norms,
-#: then gradients, training, and the unstable regime.
+#: projections, then gradients, training, and the unstable regime.
 THEOREMS: tuple[Theorem, ...] = (
     CONTRACTIVE_OF_MATRIX_NORM,
     CONTRACTIVE_OF_PERRON_WEIGHTS,
@@ -86,6 +91,8 @@ THEOREMS: tuple[Theorem, ...] = (
     CONTEXT_LENGTH,
     WINDOW_ERROR,
     NORM_CHANGE,
+    NEAREST_POINT_GAP,
+    NEAREST_POINT_DISTANCE,
     PARAMETER_GAP,
     TRUNCATED_BACKPROP_BIAS,
     VANISHING_GRADIENT,
@@ -120,6 +127,8 @@ __all__ = [
     "initial_state",
     "input_sequence",
     "loss_smoothness",
+    "nearest_point_distance",
+    "nearest_point_gap",
     "norm_change",
     "output_gap",
     "parameter_gap",

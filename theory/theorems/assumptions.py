@@ -163,6 +163,22 @@ SCALAR_LINEAR = Assumption(
         and run.of.head.C.shape == (1, 1)
     ),
 )
+NEAREST_POINT = Assumption(
+    name="nearest_point",
+    statement="P(w) is a point of the set at the least distance from w",
+    holds=lambda run: run.map.affine() is not None,
+)
+CONVEX_SET = Assumption(
+    name="convex_set",
+    statement="with two points the set contains the segment between them",
+    # a run is about a ball of matrices in its norm
+    holds=lambda run: run.map.affine() is not None,
+)
+HALF_SPACE = Assumption(
+    name="half_space",
+    statement="<normal, v> <= support for every member v",
+    holds=lambda run: run.map.affine() is not None,
+)
 
 
 def _learns(run: Run) -> bool:

@@ -118,9 +118,10 @@ def contractive_of_perron_weights(
     if not lam < 1:
         return None
     ratio = float(norm.v.max() / norm.v.min())
-    evidence = Evidence(
-        kind="certified", method="Perron weights", detail=f"weights within a factor {ratio:.6g}"
-    )
+    detail = f"weights within a factor {ratio:.6g}"
+    if ratio >= LARGEST_RATIO * (1 - 2.0**-50):
+        detail += ", their limit: this rate is above the infimum over all weights"
+    evidence = Evidence(kind="certified", method="Perron weights", detail=detail)
     return Contraction(lam=lam, norm=norm, evidence=evidence, domain=domain)
 
 

@@ -1,0 +1,259 @@
+"""Sets of LSTM and GRU cells: cvxpy, certificates, bounds from both sides."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from theory import GRU, LSTM, VanillaRNN
+from theory.projections import oracle, project
+from theory.projections.gated import (
+    _gru_rows,
+    _lstm_parameters,
+    _lstm_rows,
+    _solve_rows,
+    certify,
+    forget_rows,
+    gru_limits,
+    nearest_published,
+    nearest_rows,
+    published_limits,
+    rows_lower,
+    unit_limits,
+)
+
+
+def lstm(seed, n, m=2, size=1.0):
+    rng = np.random.default_rng(seed)
+    return LSTM(*(rng.standard_normal(s) * size for s in ((4 * n, n), (4 * n, m), 4 * n)))
+
+
+def gru(seed, n, m=2, size=1.0, variant="reset_after"):
+    rng = np.random.default_rng(seed)
+    W, U, b, c = (rng.standard_normal(s) * size for s in ((3 * n, n), (3 * n, m), 3 * n, n))
+    return GRU(W, U, b, c if variant == "reset_after" else None, variant)
+
+
+def limits(seed, n, m, kind):
+    rng = np.random.default_rng(seed)
+    if kind == "published":
+        return published_limits(n, m, 0.95, float(rng.uniform(0.52, 0.94)), 1.3)
+    if kind == "per unit":
+        weights = np.append(rng.uniform(0.6, 1.0, n), np.ones(n))
+        return unit_limits(n, m, 0.95, rng.uniform(0.1, 0.85, n), 1.3, weights)
+    r = rng.uniform(0.55, 0.9, 2)
+    cell = gru(seed, n, m)
+    return gru_limits(cell, 0.95, 1.3, float(r[0]), float(r[1]), 0.4, float(rng.uniform(0.3, 1)))
+
+
+def rows(seed, n, m, kind, size=1.0):
+    if kind == "gru":
+        return _gru_rows(gru(seed, n, m, size))
+    return _lstm_rows(lstm(seed, n, m, size))[0]
+
+
+def sums(Y, where):
+    """Return the left-hand sides of the inequalities, (rows, K)."""
+    groups = np.repeat(np.arange(len(where.signed)), np.diff(where.starts))
+    size = np.where(where.signed[groups] != 0, Y, np.abs(Y))
+    a = where.factors[:, :, groups] * where.v[None]
+    return np.einsum("ikj,ij->ik", a, size)
+
+
+KINDS = ("published", "per unit", "gru")
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+@every_kind
+@pytest.mark.parametrize("n", [1, 3, 8])
+def test_cvxpy_agrees(kind, n):
+    X, where = rows(n, n, 2, kind), limits(n + 1, n, 2, kind)
+    Y, tau = nearest_rows(X, where)
+    solved = _solve_rows(X, where)
+    distance = np.linalg.norm(X - Y)
+    assert distance == pytest.approx(solved.value, rel=1e-6, abs=1e-7)
+    assert np.all(sums(Y, where) <= where.limits + 1e-12)
+    assert np.max(np.abs(Y - solved.arrays[0])) < 1e-4
+    # the multipliers give the same distance from below
+    assert distance * (1 - 1e-9) - 1e-9 <= rows_lower(X, Y, where, tau) <= distance * (1 + 1e-14)
+    if kind == "published":
+        assert np.allclose(nearest_published(X, where)[0], Y, atol=1e-12)
+
+
+@every_kind
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 3), size=st.sampled_from([0.01, 1, 1e6]))
+def test_member_idempotent_not_expansive(kind, seed, n, size):
+    where = limits(seed, n, 2, kind)
+    X, V = rows(seed, n, 2, kind, size), rows(seed + 1, n, 2, kind, size)
+    Y, Z = nearest_rows(X, where)[0], nearest_rows(V, where)[0]
+    scale = 1e-12 * (1 + size)
+    assert np.all(sums(Y, where) <= where.limits + scale)
+    assert np.allclose(nearest_rows(Y, where)[0], Y, atol=scale)
+    assert np.linalg.norm(Y - Z) <= np.linalg.norm(X - V) + scale
+    assert np.sum((X - Y) * (Z - Y)) <= scale * (1 + np.linalg.norm(X)) * (1 + np.linalg.norm(Z))
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "gru before"])
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 3))
+def test_certificates_bound_steps(kind, seed, n):
+    rng = np.random.default_rng(seed)
+    size = float(rng.choice([0.1, 0.3]))
+    if kind == "lstm":
+        cell = lstm(seed, n, 2, size)
+    else:
+        cell = gru(seed, n, 2, size, "reset_after" if kind == "gru" else "reset_before")
+    weights = np.append(rng.uniform(0.5, 1, n), np.ones(n)) if kind == "lstm" else None
+    c = certify(cell, 1.0, weights)
+    if c is None:
+        return
+    box = c.domain.reach
+    for _ in range(20):
+        h = rng.uniform(-box, box) * rng.choice([1.0, 0.1])
+        g = np.clip(h + rng.uniform(-1, 1, len(h)) * rng.choice([1e-3, 1.0]), -box, box)
+        x = rng.choice([-1.0, 1.0], 2)
+        moved, before = cell.step(h, x) - cell.step(g, x), c.norm.vector(h - g)
+        assert c.norm.vector(moved) <= c.lam * before * (1 + 1e-12) + 1e-14
+        assert np.all(np.abs(cell.step(h, x)) <= box)
+
+
+def test_the_rate_of_the_published_conditions():
+    """A.5: with sums on the boundary the row sum is the rate itself."""
+    n, f, rate = 4, 0.64, 0.95
+    room = rate - f
+    one = np.full((n, n), 1.0 / n)
+    W = np.vstack([room * one, room * (1 - f) * one, 0.25 * room * one, room * one])
+    odds = math.log(f / (1 - f))
+    b = np.concatenate([np.zeros(n), np.full(n, odds - room * (1 - f)), np.zeros(2 * n)])
+    cell = LSTM(W, np.zeros((4 * n, 1)), b)
+    assert certify(cell, 1.0).lam == pytest.approx(rate, abs=1e-12)
+    found = project(cell, onto="lstm", rate=rate, forget=f)
+    assert found.distance < 1e-9
+
+
+@pytest.mark.parametrize("n", [1, 2, 6])
+def test_lstm_sets(n):
+    cell = lstm(n + 10, n, 3)
+    fixed = project(cell, onto="lstm", rate=0.95, forget=0.7)
+    best = project(cell, onto="lstm", rate=0.95)
+    larger = project(cell, onto="lstm", rate=0.95, per_unit=True)
+    assert larger.distance < best.distance <= fixed.distance * (1 + 1e-3)
+    for found in (fixed, best, larger):
+        assert found.certificate.lam <= 0.95
+        assert found.lower <= found.distance
+        assert certify(found.map, 1.0, getattr(found.certificate.norm, "v", None)).lam <= 0.95
+        # what is not in the bounds stays
+        for gate in ("i", "g", "o"):
+            assert np.array_equal(found.map.gate(gate)[1], cell.gate(gate)[1])
+            assert np.array_equal(found.map.gate(gate)[2], cell.gate(gate)[2])
+    assert fixed.gap < 1e-9
+    assert best.gap < 0.02
+    assert project(best.map, onto="lstm", rate=0.95).map is best.map
+    assert project(fixed.map, onto="lstm", rate=0.95, forget=0.7).distance < 1e-9
+
+
+def test_forget_bound_is_best():
+    cell = lstm(3, 4, 2)
+    best = project(cell, onto="lstm", rate=0.9)
+    for f in np.linspace(0.52, 0.89, 8):
+        other = project(cell, onto="lstm", rate=0.9, forget=float(f))
+        assert best.distance <= other.distance * (1 + 1e-3)
+        assert best.lower <= other.distance
+
+
+def test_single_precision():
+    cell = lstm(5, 6, 2)
+    for options in ({"forget": 0.7}, {}, {"per_unit": True}):
+        found = project(cell, onto="lstm", rate=0.9, dtype="float32", **options)
+        for a in found.map.parameters.values():
+            assert np.array_equal(a, a.astype(np.float32))
+        assert found.certificate.lam <= 0.9
+    found = project(gru(5, 6), onto="gru", rate=0.9, dtype="float32")
+    assert all(np.array_equal(a, a.astype(np.float32)) for a in found.map.parameters.values())
+
+
+def test_cvxpy_through_project():
+    cell = lstm(6, 3, 2)
+    for options in ({"forget": 0.7}, {"per_unit": True}):
+        ours = project(cell, onto="lstm", rate=0.9, **options)
+        theirs = project(cell, onto="lstm", rate=0.9, method="cvxpy", **options)
+        assert theirs.method.startswith("cvxpy")
+        assert theirs.certificate.lam <= 0.9
+        assert theirs.distance == pytest.approx(ours.distance, rel=1e-4)
+
+
+@pytest.mark.parametrize("variant", ["reset_after", "reset_before"])
+@pytest.mark.parametrize("n", [1, 3])
+def test_gru_criterion(variant, n):
+    cell = gru(n, n, 2, variant=variant)
+    found = project(cell, onto="gru", rate=0.9)
+    assert found.certificate.lam <= 0.9
+    assert found.lower <= found.distance
+    assert project(found.map, onto="gru", rate=0.9).map is found.map
+    if variant == "reset_before":
+        assert found.moved["b_candidate"] == 0.0
+
+
+def test_gru_rate_of_the_oracle():
+    """GRU.lam: d = 2, all row sums .3, all bounds at .5."""
+    # row sums of W are .3, and inputs and biases add .2 to every gate
+    W = np.tile([[0.3, 0.0], [0.0, 0.3]], (3, 1))
+    cell = GRU(W, np.full((6, 1), 0.2), np.zeros(6), variant="reset_before")
+    assert certify(cell, 1.0).lam == pytest.approx(0.811113896704792, abs=1e-12)
+
+
+def test_forget_rows_keep_members():
+    rng = np.random.default_rng(9)
+    W, U, b = 1e-3 * rng.standard_normal((3, 3)), 1e-3 * rng.standard_normal((3, 2)), np.zeros(3)
+    kept = forget_rows(W, U, b, rate=0.9, forget=0.7, input_bound=1.0)
+    for a, k in zip((W, U, b), kept, strict=True):
+        assert np.array_equal(a, k)
+
+
+def test_parameters_round_trip():
+    cell = lstm(11, 3, 2)
+    X, _ = _lstm_rows(cell)
+    for a, b in zip(_lstm_parameters(cell, X), (cell.W, cell.U, cell.b), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_bad_input():
+    cell = lstm(0, 2)
+    for options, message in (
+        ({"rate": 0.5}, "at least 1/2"),
+        ({"rate": 0.9, "forget": 0.95}, "forget"),
+        ({"rate": 0.9, "forget": 0.4}, "forget"),
+        ({"rate": 0.9, "forget": 0.7, "per_unit": True}, "per_unit"),
+        ({"rate": 0.9, "input_bound": -1.0}, "input_bound"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            project(cell, onto="lstm", **options)
+    with pytest.raises(ValueError, match="onto='gru'"):
+        project(gru(0, 2), onto="lstm", rate=0.9)
+    with pytest.raises(ValueError, match="onto='lstm'"):
+        project(cell, onto="gru", rate=0.9)
+    with pytest.raises(ValueError, match="LSTM or a GRU"):
+        certify(VanillaRNN([[0.5]], [[1.0]]), 1.0)
+    # at a rate of one half or less there is still the larger set
+    assert project(cell, onto="lstm", rate=0.4, per_unit=True).certificate.lam <= 0.4
+
+
+def test_wild_cells():
+    for size in (0.0, 1e-8, 1e6):
+        cell = lstm(1, 2, 2, size)
+        for per_unit in (False, True):
+            found = project(cell, onto="lstm", rate=0.9, per_unit=per_unit)
+            assert found.certificate.lam <= 0.9
+        assert project(gru(1, 2, 2, size), onto="gru", rate=0.9).certificate.lam <= 0.9
+
+
+def test_solver_failure_is_reported(monkeypatch):
+    def fail(*_):
+        raise ArithmeticError("CLARABEL: user_limit")
+
+    monkeypatch.setattr(oracle, "rows", fail)
+    cell = lstm(2, 2)
+    found = project(cell, onto="lstm", rate=0.9, forget=0.7, method="cvxpy")
+    assert "user_limit" in found.note
+    assert found.distance == project(cell, onto="lstm", rate=0.9, forget=0.7).distance

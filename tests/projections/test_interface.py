@@ -1,0 +1,242 @@
+"""`project` from the outside: what every set promises, bad input, solver failures."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import theory
+from theory import GRU, LSTM, CallableMap, Contraction, LinearMap, VanillaRNN, leaky_relu
+from theory.certificate_file import certificate_from_dict, certificate_to_dict, recheck
+from theory.projections import SETS, Projection, oracle, project
+from theory.projections.repair import half_space_distance, inside, least_margin, length_upper
+
+ROOT = Path(__file__).resolve().parents[2]
+BALLS = ("spectral", "linf", "l1")
+AFFINE = (*BALLS, "diagonal", "lmi")
+
+
+def cell(seed=0, n=4, size=1.5, rho="tanh"):
+    rng = np.random.default_rng(seed)
+    return VanillaRNN(
+        rng.standard_normal((n, n)) * size, rng.standard_normal((n, 2)), rng.standard_normal(n), rho
+    )
+
+
+@pytest.mark.parametrize("onto", AFFINE)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_every_set_of_recurrent_weights(onto, dtype):
+    made = cell()
+    found = project(made, onto=onto, rate=0.9, dtype=dtype)
+    assert isinstance(found, Projection)
+    assert found.certificate.lam <= 0.9
+    assert found.certificate.evidence.kind == "certified"
+    assert 0 <= found.lower <= found.distance
+    assert found.distance == pytest.approx(np.linalg.norm(found.map.W - made.W), rel=1e-12)
+    assert found.moved == {"W": pytest.approx(found.distance), "U": 0.0, "b": 0.0}
+    assert np.array_equal(found.map.U, made.U)
+    # anybody can check it again
+    stored = certificate_from_dict(certificate_to_dict(found.map, found.certificate))
+    assert recheck(stored, found.map)
+    if dtype == "float32":
+        assert np.array_equal(found.map.W, found.map.W.astype(np.float32))
+    if onto in BALLS:
+        assert found.gap < 1e-6
+        assert project(found.map, onto=onto, rate=0.9, dtype=dtype).map is found.map
+
+
+@pytest.mark.parametrize("onto", BALLS)
+@pytest.mark.parametrize("rho", ["sigmoid", leaky_relu(-2.0), "identity", "softplus"])
+def test_slopes_scale_the_radius(onto, rho):
+    made = cell(1, 3, 8.0, rho)
+    found = project(made, onto=onto, rate=0.8)
+    assert 0.8 * (1 - 1e-9) <= found.certificate.lam <= 0.8
+    scale = made.activation.lipschitz
+    plain = project(VanillaRNN(made.W, made.U, activation="tanh"), onto=onto, rate=0.8)
+    assert (found.distance < plain.distance) == (scale < 1) or scale == 1
+
+
+@pytest.mark.parametrize("onto", BALLS)
+def test_cvxpy_is_moved_inside(onto):
+    made = cell(2)
+    ours = project(made, onto=onto, rate=0.9)
+    theirs = project(made, onto=onto, rate=0.9, method="cvxpy")
+    assert theirs.method.startswith("cvxpy")
+    assert theirs.certificate.lam <= 0.9
+    assert theirs.distance == pytest.approx(ours.distance, rel=1e-4)
+    assert theirs.residuals["margin"] >= 0
+
+
+@pytest.mark.parametrize("onto", [*BALLS, "diagonal"])
+def test_a_failing_solver_falls_back_with_a_reason(monkeypatch, onto):
+    def fail(*_args, **_kwargs):
+        raise ArithmeticError("SCS: infeasible_inaccurate")
+
+    for name in ("spectral", "row_sums", "column_sums", "metric"):
+        monkeypatch.setattr(oracle, name, fail)
+    options = {"weights": [1.0, 2.0, 1.0, 0.5]} if onto == "diagonal" else {}
+    found = project(cell(), onto=onto, rate=0.9, method="cvxpy", **options)
+    assert "infeasible_inaccurate" in found.note
+    assert found.certificate.lam <= 0.9
+    assert found.distance == project(cell(), onto=onto, rate=0.9, **options).distance
+
+
+def test_no_solver_at_all():
+    with pytest.raises(ArithmeticError, match="NOT_A_SOLVER"):
+        oracle.solve((np.eye(2),), lambda cp, x: [x[0] <= 1], (("NOT_A_SOLVER", {}),))  # noqa: ARG005
+    with pytest.raises(ArithmeticError, match="infeasible"):
+        oracle.solve((np.eye(2),), lambda cp, x: [cp.abs(x[0]) <= -1])
+
+
+def test_weighted_maximum_norm():
+    v = np.array([1.0, 5.0, 0.2, 1.0])
+    found = project(cell(), onto="linf", rate=0.9, weights=v)
+    assert np.all(np.abs(found.map.W) @ v <= 0.9 * v * (1 + 1e-15))
+    assert found.certificate.norm.label == "Linf,v"
+    assert found.gap < 1e-9
+    assert project(found.map, onto="linf", rate=0.9, weights=v).map is found.map
+
+
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 4), size=st.sampled_from([0, 1e-9, 3, 1e6]))
+def test_extreme_weights(seed, n, size):
+    made = cell(seed, n, size)
+    for onto in BALLS:
+        found = project(made, onto=onto, rate=0.7)
+        assert found.certificate.lam <= 0.7
+        assert found.lower <= found.distance
+        if size <= 1e-9:
+            assert found.map is made
+
+
+@pytest.mark.parametrize("onto", ["diagonal", "lmi"])
+@pytest.mark.parametrize(("n", "size"), [(1, 3), (1, 1e6), (2, 1e-9), (2, 0), (3, 1e6)])
+def test_extreme_weights_in_some_metric(onto, n, size):
+    made = cell(n, n, size)
+    found = project(made, onto=onto, rate=0.7)
+    assert found.certificate.lam <= 0.7
+    assert found.lower <= found.distance
+    if size <= 1e-9:
+        assert found.map is made
+
+
+def test_repeated_and_defective_weights():
+    cases = (
+        np.ones((3, 3)),
+        3 * np.eye(3),
+        np.triu(np.full((3, 3), 2.0)),
+        np.diag([4.0, 0.0, 0.0]),
+        np.array([[0.0, 50.0, 0.0], [0.0, 0.0, 50.0], [0.0, 0.0, 0.0]]),
+    )
+    for W in cases:
+        for onto in AFFINE:
+            found = project(VanillaRNN(W, np.eye(3)), onto=onto, rate=0.9)
+            assert found.certificate.lam <= 0.9
+
+
+# ----------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize("onto", SETS)
+def test_rates_outside_the_open_interval(onto):
+    for bad in (0.0, -0.5, 1.5, np.nan, np.inf, "fast"):
+        with pytest.raises(ValueError, match="rate"):
+            project(cell(), onto=onto, rate=bad)
+    with pytest.raises(ValueError, match="border of stability"):
+        project(cell(), onto=onto, rate=1.0)
+
+
+def test_malformed_questions():
+    made = cell()
+    good = {"onto": "spectral", "rate": 0.9}
+    cases = (
+        ({"onto": "nuclear"}, "not known"),
+        ({"method": "magic"}, "method="),
+        ({"dtype": "float16"}, "dtype="),
+        ({"starts": 0}, "starts="),
+        ({"weights": np.ones(4)}, "weights= is an option of onto='linf'"),
+        ({"forget": 0.7}, "forget= is an option of onto='lstm'"),
+        ({"per_unit": True}, "per_unit="),
+        ({"metric": (np.eye(4), np.ones(4))}, "metric="),
+        ({"onto": "linf", "weights": np.ones(3)}, "weights has shape"),
+        ({"onto": "linf", "weights": [1.0, 1.0, 1.0, 0.0]}, "weights="),
+        ({"onto": "l1", "weights": np.ones(4)}, "no certificate is made"),
+        ({"onto": "lmi", "metric": 3}, "metric="),
+        ({"onto": "lmi", "metric": Contraction.assumed(0.5)}, "matrix inequality"),
+        ({"onto": "lmi", "metric": (np.triu(np.ones((4, 4))), np.ones(4))}, "symmetric"),
+        ({"onto": "lmi", "metric": (np.eye(4), -np.ones(4))}, "q="),
+        ({"onto": "lmi", "metric": (3 * np.eye(4), np.ones(4))}, "positive definite"),
+    )
+    for change, message in cases:
+        with pytest.raises(ValueError, match=message):
+            project(made, **{**good, **change})
+    with pytest.raises(ValueError, match="needed a Map"):
+        project(np.eye(2), **good)
+
+
+def test_sets_that_do_not_apply():
+    n = 2
+    lstm = LSTM(np.zeros((4 * n, n)), np.zeros((4 * n, 1)))
+    gru = GRU(np.zeros((3 * n, n)), np.zeros((3 * n, 1)))
+    own = CallableMap(lambda h, x: 0.5 * h + x, 1, 1)
+    for made in (lstm, gru, own):
+        for onto in (*AFFINE, "schur"):
+            with pytest.raises(ValueError, match="rho"):
+                project(made, onto=onto, rate=0.9)
+    for onto in ("lstm", "gru"):
+        for made in (cell(), LinearMap([[0.5]], [[1.0]])):
+            with pytest.raises(ValueError, match="cells, received"):
+                project(made, onto=onto, rate=0.9)
+
+
+# -------------------------------------------------------------------------------------- repair
+
+
+def test_inside_grows_the_margin_until_accepted():
+    tried = []
+
+    def point(margin):
+        tried.append(margin)
+        return np.array([1.0 - margin])
+
+    found = inside(point, lambda a: a[0] <= 0.9, 0.0)
+    assert found is not None
+    assert tried[0] == 0.0
+    assert found[1] == tried[-1]
+    assert inside(point, lambda _: False, 0.01) is None
+
+
+@given(seed=st.integers(0, 2**32 - 1), exponent=st.integers(-300, 300))
+def test_lengths_and_half_spaces_are_rounded_outward(seed, exponent):
+    from fractions import Fraction
+
+    rng = np.random.default_rng(seed)
+    a = np.ldexp(rng.standard_normal(5), exponent)
+    square = sum(Fraction(x) ** 2 for x in a.tolist())
+    assert Fraction(length_upper(a)) ** 2 >= square
+    assert length_upper(a) <= np.ldexp(np.linalg.norm(np.ldexp(a, -exponent)), exponent) * (
+        1 + 1e-12
+    )
+    # the half space x_1 <= 1
+    normal = np.array([1.0, 0.0])
+    assert half_space_distance(np.array([3.0, 7.0]), normal, 1.0) == pytest.approx(2.0)
+    assert half_space_distance(np.array([3.0, 7.0]), normal, 1.0) <= 2.0
+    assert half_space_distance(np.array([0.5, 7.0]), normal, 1.0) == 0.0
+    assert half_space_distance(np.array([3.0, 7.0]), 0 * normal, 1.0) == 0.0
+    assert 0 < least_margin(4, 2.0**-53) < least_margin(4, 2.0**-24) < 1e-5
+
+
+def test_the_library_loads_no_solver():
+    code = (
+        "import sys, theory, theory.projections as p\n"
+        "p.project(theory.VanillaRNN([[2.0]], [[1.0]]), onto='spectral', rate=0.5)\n"
+        "print([m for m in ('cvxpy', 'torch', 'sympy', 'hypothesis') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert done.stdout.strip() == "[]"
+    assert theory.__name__ == "theory"

@@ -1,0 +1,181 @@
+"""Nearest Schur-stable matrices: two by two exactly, larger ones from both sides."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+
+from theory import LinearMap, VanillaRNN
+from theory.projections import project
+from theory.projections.schur import (
+    nearest_stable,
+    principal_lower,
+    schur_lower,
+    stable_pairs,
+    trace_lower,
+)
+
+
+def radius(X):
+    return float(np.max(np.abs(np.linalg.eigvals(X))))
+
+
+def jury(M):
+    """Return the largest violation of 2 x 2 stability, |tr| <= 1 + det, det <= 1."""
+    det = M[0, 0] * M[1, 1] - M[0, 1] * M[1, 0]
+    return max(det - 1, abs(M[0, 0] + M[1, 1]) - 1 - det)
+
+
+def by_search(M, rng):
+    """Return the distance from stable 2 x 2 matrices by a general solver from many starts."""
+    signs = ((0, -1), (1, 1), (1, -1))
+
+    def constraint(which):
+        kind, sign = signs[which]
+
+        def function(x):
+            det = x[0] * x[3] - x[1] * x[2]
+            return 1 - det if kind == 0 else 1 + det + sign * (x[0] + x[3])
+
+        return {"type": "ineq", "fun": function}
+
+    limits = [constraint(k) for k in range(3)]
+    best = np.inf
+    for _ in range(10):
+        start = M.ravel() * rng.uniform(0, 1) + rng.standard_normal(4) * 0.5
+        found = minimize(
+            lambda x: np.sum((x - M.ravel()) ** 2),
+            start,
+            jac=lambda x: 2 * (x - M.ravel()),
+            constraints=limits,
+            method="SLSQP",
+            options={"maxiter": 300, "ftol": 1e-14},
+        )
+        if min(limit["fun"](found.x) for limit in limits) > -1e-9:
+            best = min(best, np.sqrt(found.fun))
+    return best
+
+
+@pytest.mark.parametrize("kind", range(5))
+def test_two_by_two_against_a_solver(kind):
+    rng = np.random.default_rng(kind)
+    for _ in range(6):
+        M = rng.standard_normal((2, 2)) * rng.choice([0.5, 1, 2, 5])
+        if kind == 1:
+            M = np.diag(rng.standard_normal(2) * 2)
+        if kind == 2:
+            M = np.array([[0, 1], [-1, 0]]) * rng.uniform(0, 5) + 1e-9 * M
+        if kind == 3:
+            M = np.triu(M) + 0.1 * np.eye(2)
+        if kind == 4:
+            M = M + M.T
+        X = stable_pairs(M[None], 1.0)[0]
+        assert jury(X) <= 1e-12
+        assert np.linalg.norm(X - M) == pytest.approx(by_search(M, rng), rel=1e-5, abs=1e-6)
+
+
+@given(seed=st.integers(0, 2**32 - 1), r=st.sampled_from([1e-3, 0.5, 1.0, 40.0]))
+def test_two_by_two_scales_and_stays(seed, r):
+    M = np.random.default_rng(seed).standard_normal((3, 2, 2)) * 3
+    X = stable_pairs(M, 1.0)
+    assert np.allclose(stable_pairs(r * M, r), r * X, atol=1e-10 * r)
+    inner = 0.9 * X
+    assert np.array_equal(stable_pairs(inner, 1.0), inner)
+    assert np.allclose(np.transpose(stable_pairs(np.transpose(M, (0, 2, 1)), 1.0), (0, 2, 1)), X)
+
+
+def test_known_nearest_points():
+    # a small excess of one eigenvalue is cut; of a large one it is nearer to turn the matrix
+    near = stable_pairs(np.array([[[1.1, 0.0], [0.0, 0.2]]]), 1.0)[0]
+    assert np.allclose(near, np.diag([1, 0.2]))
+    far = stable_pairs(np.array([[[3.0, 0.0], [0.0, 0.2]]]), 1.0)[0]
+    assert np.allclose(np.abs(far), [[1.7, 0.7], [0.7, 0.3]])
+    assert far[0, 1] == -far[1, 0]
+    turn = np.array([[0.0, -2.0], [2.0, 0.0]])
+    X = stable_pairs(turn[None], 1.0)[0]
+    assert np.linalg.norm(X - turn) <= np.linalg.norm(turn - turn / 2) + 1e-12
+    # a Jordan block of size 2 at 0 is stable however large
+    J = np.array([[[0.0, 1e6], [0.0, 0.0]]])
+    assert np.array_equal(stable_pairs(J, 1.0), J)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 6, 9])
+def test_bounds_from_both_sides(n):
+    rng = np.random.default_rng(n)
+    A = rng.standard_normal((n, n)) + 1.5 * np.eye(n)
+    found = nearest_stable(A, 0.9, starts=3, rng=rng)
+    X = found.matrix
+    assert np.linalg.norm(X - A) == pytest.approx(found.distance, abs=1e-9)
+    # eigenvalues on the boundary may be multiple, and then computed ones are no measure
+    assert np.linalg.norm(found.Q.T @ found.Q - np.eye(n)) < 1e-10
+    for k in range(0, n - 1, 2):
+        assert jury(found.S[k : k + 2, k : k + 2] / 0.9) < 1e-12
+    assert np.all(np.abs(np.diag(found.S)[n - n % 2 :]) <= 0.9)
+    assert not np.any(np.tril(found.S, -2))
+    s = np.linalg.svd(A)[1]
+    assert schur_lower(A, 0.9) <= found.distance <= np.linalg.norm(np.maximum(s - 0.9, 0)) + 1e-9
+    assert trace_lower(A, 0.9) <= found.distance + 1e-12
+
+
+def test_lower_bounds_are_lower():
+    rng = np.random.default_rng(7)
+    for _ in range(100):
+        n = int(rng.integers(1, 7))
+        X = rng.standard_normal((n, n))
+        X *= 0.9 / max(radius(X), 1e-9)
+        A = X + rng.standard_normal((n, n)) * rng.choice([1e-6, 0.1, 10])
+        assert schur_lower(A, 0.9) <= np.linalg.norm(A - X)
+        # small entries: every principal submatrix is stable
+        X = np.clip(X, -0.9 / n, 0.9 / n)
+        assert principal_lower(A, 0.9) <= np.linalg.norm(A - X)
+    # attained: the trace by multiples of the identity, pairs by diagonal matrices
+    assert trace_lower(3 * np.eye(4), 1.0) == pytest.approx(4.0)
+    assert principal_lower(np.diag([3.0, -2.0, 0.5]), 1.0) == pytest.approx(np.sqrt(5))
+
+
+def system(A):
+    return LinearMap(A, np.eye(len(A)))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_projection_is_proved_and_beats_convex_sets(seed):
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((8, 8)) / np.sqrt(8) * 1.6
+    found = project(system(A), onto="schur", rate=0.95, starts=2)
+    assert found.certificate.lam <= 0.95
+    assert found.certificate.evidence.kind == "certified"
+    assert radius(found.map.A) < 0.95
+    assert found.lower <= found.distance
+    spectral = project(system(A), onto="spectral", rate=0.95)
+    assert found.distance < 0.7 * spectral.distance
+    free = found.residuals["distance of a stable matrix without proof"]
+    assert found.distance <= 1.25 * free
+    assert found.moved["B"] == 0.0
+    again = project(found.map, onto="schur", rate=0.95)
+    assert again.distance <= 1e-3 * found.distance
+
+
+def test_extreme_systems():
+    cases = {
+        "large": 1e6 * np.eye(2),
+        "small": 1e-200 * np.eye(3),
+        "jordan": np.array([[1.2, 1.0], [0.0, 1.2]]),
+        "nilpotent": np.array([[0.0, 1e3], [0.0, 0.0]]),
+        "one": np.array([[-7.0]]),
+        "zero": np.zeros((2, 2)),
+        "companion": np.array([[0.0, 1.0], [-1.4, 2.3]]),
+    }
+    for name, A in cases.items():
+        found = project(system(A), onto="schur", rate=0.9, starts=2)
+        assert found.certificate.lam <= 0.9, name
+        assert found.lower <= found.distance, name
+    assert project(system(cases["nilpotent"]), onto="schur", rate=0.9).distance == 0.0
+    assert project(system(cases["one"]), onto="schur", rate=0.9).distance == pytest.approx(6.1)
+
+
+def test_what_it_does_not_apply_to():
+    with pytest.raises(ValueError, match="nonlinear"):
+        project(VanillaRNN([[2.0]], [[1.0]]), onto="schur", rate=0.5)
+    with pytest.raises(ValueError, match="not a convex problem"):
+        project(system(np.eye(2)), onto="schur", rate=0.5, method="cvxpy")

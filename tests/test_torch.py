@@ -1,0 +1,189 @@
+"""Projections and parametrizations of PyTorch modules; skipped where PyTorch is not installed."""
+
+import numpy as np
+import pytest
+
+from theory import contraction
+from theory.errors import MissingExtraError
+from theory.projections.gated import certify
+from theory.torch import (
+    MetricBall,
+    RowSums,
+    SpectralBall,
+    StableProjection,
+    layer_map,
+    layers,
+    parametrize_stable,
+)
+
+torch = pytest.importorskip("torch", reason="PyTorch, the extra 'torch', is not installed")
+nn = torch.nn
+
+MODULES = {
+    "rnn": lambda: nn.RNN(3, 6, num_layers=2, bidirectional=True),
+    "rnn relu": lambda: nn.RNN(3, 6, nonlinearity="relu"),
+    "rnn cell": lambda: nn.RNNCell(3, 6).double(),
+    "lstm": lambda: nn.LSTM(3, 6, num_layers=2),
+    "lstm without bias": lambda: nn.LSTM(3, 6, bias=False),
+    "lstm cell": lambda: nn.LSTMCell(3, 6),
+}
+
+
+def make(name, size=6.0):
+    torch.manual_seed(0)
+    module = MODULES[name]()
+    with torch.no_grad():
+        for p in module.parameters():
+            p.mul_(size)
+    return module
+
+
+def train(module, steps=3, rate=0.5, attach=None):
+    torch.manual_seed(1)
+    dtype = next(module.parameters()).dtype
+    cell = isinstance(module, nn.RNNCell | nn.LSTMCell)
+    x = torch.randn(*((5, 3) if cell else (7, 5, 3)), dtype=dtype)
+    optimizer = torch.optim.SGD(module.parameters(), lr=rate)
+    handle = None if attach is None else attach.attach(optimizer)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        out = module(x)
+        out = out[0] if isinstance(out, tuple) else out
+        # upwards, but bounded: a relu network would overflow
+        (-torch.tanh(out).square().sum()).backward()
+        optimizer.step()
+    return handle
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_projection_in_a_loop(name):
+    module = make(name)
+    stable = StableProjection(module, rate=0.9, every=2)
+    pointers = [p.data_ptr() for p in module.parameters()]
+    train(module, 4, attach=stable)
+    assert [p.data_ptr() for p in module.parameters()] == pointers
+    found = stable.certificates()
+    assert len(found) == len(layers(module)[1])
+    assert all(c is not None and c.lam <= 0.9 for c in found)
+    before = [p.clone() for p in module.parameters()]
+    stable.project()
+    assert all(torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("onto", ["linf", "l1", "lmi"])
+def test_other_sets(onto):
+    module = make("rnn relu", 2.0)
+    stable = StableProjection(module, rate=0.9, onto=onto)
+    stable.project()
+    (c,) = stable.certificates()
+    assert c is not None
+    assert c.lam <= 0.9
+    train(module, 2)
+    if onto == "lmi":
+        stable.project()
+        assert stable.certificates()[0] is not None
+
+
+def test_every_and_handle():
+    module = make("rnn relu")
+    stable = StableProjection(module, rate=0.9, every=3)
+    assert [stable.step() for _ in range(6)] == [False, False, True, False, False, True]
+    handle = train(module, 3, attach=stable)
+    assert stable.calls == 9
+    handle.remove()
+    train(module, 1)
+    assert stable.calls == 9
+
+
+def test_without_projection_it_leaves_the_set():
+    module = make("rnn relu", 2.0)
+    stable = StableProjection(module, rate=0.9)
+    stable.project()
+    assert stable.certificates() != [None]
+    train(module, 3, rate=0.5)
+    assert stable.certificates() == [None]
+
+
+def test_only_the_forget_gate_moves_input_weights():
+    module = make("lstm cell")
+    before = {name: p.detach().clone() for name, p in module.named_parameters()}
+    StableProjection(module, rate=0.9).project()
+    rows = torch.ones(24, dtype=torch.bool)
+    rows[6:12] = False
+    for name in ("weight_ih", "bias_ih", "bias_hh"):
+        assert torch.equal(before[name][rows], getattr(module, name)[rows])
+
+
+def certified_rate(module, suffix):
+    made = layer_map(module, suffix)
+    if isinstance(module, nn.LSTM | nn.LSTMCell):
+        return certify(made, 1.0).lam
+    return contraction(made, method="spectral").lam
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_parametrization_stays_inside(name):
+    module = make(name, 2.0)
+    parametrize_stable(module, rate=0.9)
+    for _ in range(2):
+        for suffix in layers(module)[1]:
+            assert certified_rate(module, suffix) <= 0.9
+        train(module, 2, rate=5.0)
+
+
+def test_metric_parametrization():
+    module = make("rnn relu", 2.0)
+    parametrize_stable(module, rate=0.9, onto="lmi")
+    metric = module.parametrizations.weight_hh_l0[0]
+    assert isinstance(metric, MetricBall)
+    train(module, 3, rate=2.0)
+    assert contraction(layer_map(module, "_l0"), method="lmi").lam <= 0.9
+
+
+def test_spectral_parametrization_is_onto_and_smooth():
+    ball = SpectralBall(0.9)
+    W = torch.randn(5, 5, dtype=torch.float64)
+    W = 0.5 * W / torch.linalg.matrix_norm(W, 2)
+    assert torch.allclose(ball(ball.right_inverse(W)), W, atol=1e-12)
+    X = torch.randn(4, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(ball, (X,))
+    for size in (1e-3, 1.0, 1e4):
+        wide = ball((size * torch.randn(6, 6)).float())
+        assert np.linalg.norm(wide.double().numpy(), 2) < 0.9
+
+
+def test_row_sums_parametrization():
+    limits = np.array([1.0, np.inf, 0.25])
+    rows = RowSums(limits)
+    X = torch.tensor([[2.0, -2.0], [5.0, 5.0], [0.1, 0.1]])
+    Y = rows(X)
+    assert torch.equal(Y[1:], X[1:])
+    assert float(Y[0].abs().sum()) <= 1.0
+    assert torch.equal(rows(torch.zeros(3, 2)), torch.zeros(3, 2))
+
+
+def test_bad_input():
+    for bad in (nn.Linear(2, 2), nn.GRU(2, 2), nn.LSTM(2, 4, proj_size=2), None):
+        with pytest.raises(ValueError, match="needed a"):
+            StableProjection(bad, rate=0.9)
+    module = make("rnn relu")
+    for options, message in (
+        ({"rate": 1.0}, "border"),
+        ({"rate": 0.9, "every": 0}, "every="),
+        ({"rate": 0.9, "onto": "lstm"}, "onto="),
+        ({"rate": 0.9, "input_bound": 0.0}, "input_bound"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            StableProjection(module, **options)
+    with pytest.raises(ValueError, match="onto="):
+        parametrize_stable(module, rate=0.9, onto="linf")
+    with pytest.raises(ValueError, match="forget"):
+        StableProjection(make("lstm cell"), rate=0.9, forget=0.95)
+
+
+def test_without_pytorch(monkeypatch):
+    import theory.torch
+
+    monkeypatch.setattr(theory.torch, "torch", None)
+    with pytest.raises(MissingExtraError, match=r"stable-recurrent-models\[torch\]"):
+        StableProjection(None, rate=0.9)

@@ -1,0 +1,231 @@
+r"""The exact worst-case truncation error of a linear map, enclosed from both sides.
+
+Main names: `worst_case_error`, `WorstCase`.
+
+For h <- A h + B x + b, y = C h the k-step counterpart forgets
+
+    y_t - y_t^k = sum over m >= k of C A^m (B x_{t-m} + b),
+
+which is linear in the forgotten inputs, so over a box of inputs the extremes of the terms are taken
+one by one: with b = 0 and |x| <= B_x it is the kernel tail B_x sum |C A^m B|, attained by the signs
+of the kernel.  The terms are summed up to some lag; a contraction |A h| <= lam |h| bounds the rest,
+and keeps rounding errors of the rows C A^m from growing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from theory.certificates import Contraction
+from theory.certify import contraction
+from theory.errors import as_vector, check_count, check_positive
+from theory.maps.base import Map
+from theory.norms import L2, over
+from theory.rounding import TINY, UNIT, down, gamma, up
+from theory.truncation import LinearHead
+from theory.typing import Array
+
+#: Lags beyond which the sum is not continued: the enclosure stays wider than was asked for.
+_LARGEST_LAG = 200_000
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WorstCase:
+    """The largest error of every output over all histories of inputs in a box, rounded outward."""
+
+    k: int  # k, the context
+    lower: Array  # reached by some history, (p,)
+    upper: Array  # exceeded by none, (p,)
+    history: Array  # forgotten inputs, oldest first, that reach the largest of `lower`, (s, m)
+
+    @property
+    def error(self) -> float:
+        """Return the largest upper bound: of the maximum norm of the output's error."""
+        return float(np.max(self.upper))
+
+
+def _input_box(low: Any, high: Any, m: int) -> tuple[Array, Array]:
+    sides = []
+    for name, value in (("input_low", low), ("input_high", high)):
+        side = np.asarray(value, dtype=np.float64)
+        sides.append(as_vector(name, np.full(m, side) if side.ndim == 0 else side, size=m))
+    if np.any(sides[0] > sides[1]):
+        i = int(np.argmax(sides[0] > sides[1]))
+        raise ValueError(
+            f"input_low={sides[0][i]} is above input_high={sides[1][i]} at input {i}, needed "
+            "input_low <= input_high; were they exchanged?"
+        )
+    return sides[0], sides[1]
+
+
+def _well_conditioned(recurrent: Map) -> Contraction | None:
+    """Return a contraction of about half the spectral gap, in whose norm little is lost."""
+    from theory.search import lyapunov_at
+
+    sharpest, form = contraction(recurrent), recurrent.affine()
+    if sharpest is None or sharpest.iterate != 1 or form is None:
+        return None
+    return lyapunov_at(form, 0.5 * (1.0 + sharpest.lam)) or sharpest
+
+
+def worst_case_error(
+    recurrent: Map,
+    k: int,
+    *,
+    input_low: Any,
+    input_high: Any,
+    head: LinearHead | None = None,
+    horizon: int | None = None,
+    tol: float = 1e-9,
+    c: Contraction | None = None,
+) -> WorstCase | None:
+    r"""Return the exact worst-case error of the k-step counterpart of a linear map.
+
+    No bound over the same inputs can be smaller.  For a box that is symmetric about 0 and no bias
+    no other function of the last k inputs does better: two opposite histories with a common tail
+    have outputs twice as far apart.
+
+    Parameters
+    ----------
+    recurrent : Map
+        A linear one, such as `LinearMap`; started from 0, and restarted from 0 k steps back.
+    k : int
+        Inputs that the truncated model sees.
+    input_low, input_high : float or (m,) array
+        The box of the inputs.
+    head : LinearHead, optional
+        The outputs; the states by default.
+    horizon : int, optional
+        Longest sequence; every length by default.
+    tol : float
+        The sum ends when the rest is less than this share of it.
+    c : Contraction, optional
+        Of one step; searched for by default.
+
+    Returns
+    -------
+    WorstCase or None
+        None if no contraction is found: the error may then be infinite.
+
+    Raises
+    ------
+    ValueError
+        If the map is not linear, the box is empty, or a shape or count does not fit.
+
+    Examples
+    --------
+    >>> from theory import LinearMap
+    >>> worst = worst_case_error(LinearMap([[0.5]], [[1.0]]), 3, input_low=-1.0, input_high=1.0)
+    >>> worst.lower <= 0.25 <= worst.upper, round(worst.error, 9)
+    (array([ True]), 0.25)
+    """
+    check_count(k=k)
+    check_positive(tol=tol)
+    if horizon is not None:
+        check_count(horizon=horizon)
+    form = recurrent.affine()
+    if form is None or form.rho.slope != (1.0, 1.0):
+        raise ValueError(f"received {recurrent!r}, needed a linear map such as theory.LinearMap")
+    n, m = form.U.shape
+    low, high = _input_box(input_low, input_high, m)
+    C = np.eye(n) if head is None else head.C
+    if C.shape[1] != n:
+        raise ValueError(f"head has C of shape {C.shape}, needed (p, {n})")
+    found = _well_conditioned(recurrent) if c is None else c
+    if found is None:
+        return None
+    if found.iterate != 1 or found.evidence.kind != "certified":
+        raise ValueError(f"received {found!r}, needed a certified contraction of one step")
+    return _enclose(form.W, form.U, form.b, C, (low, high), int(k), found, horizon=horizon, tol=tol)
+
+
+def _enclose(
+    A: Array,
+    B: Array,
+    b: Array,
+    C: Array,
+    box: tuple[Array, Array],
+    k: int,
+    c: Contraction,
+    *,
+    horizon: int | None,
+    tol: float,
+) -> WorstCase:
+    r"""Sum the kernel.
+
+    The computed row v of lag m differs from C A^m by some w with |w h| <= e |h|; then
+
+        v A + w A = C A^(m+1)   =>   e' = lam e + |rounding|_2 sup |h|_2 / |h|,
+
+    and an entry of the kernel, v B_j, errs by e |B_j| and its own rounding.
+    """
+    n, m = B.shape
+    low, high = box
+    to_euclid = over(L2(), c.norm, n)
+    columns, offset = c.norm.vector_upper(B.T), float(c.norm.vector_upper(b))
+    reach = np.maximum(np.abs(low), np.abs(high))
+    drive = (float(columns @ reach) + offset) * (1 + 4 * gamma(m + 4))
+    absolute, size_b = np.abs(A), np.abs(b)
+    unit = 2 * gamma(n + 4)
+
+    V = C.copy()
+    e = np.zeros(len(C))
+
+    def advance(V: Array, e: Array) -> tuple[Array, Array]:
+        rounding = unit * L2().vector_upper(np.abs(V) @ absolute) + n * TINY
+        return V @ A, c.lam * e + to_euclid * rounding
+
+    for _ in range(k):
+        V, e = advance(V, e)
+    longest = _LARGEST_LAG if horizon is None else min(max(horizon - k, 0), _LARGEST_LAG)
+    p = len(C)
+    top, bottom, error = np.zeros(p), np.zeros(p), np.zeros(p)
+    best_low, best_high = np.zeros(p), np.zeros(p)
+    lag_of_best, sign_of_best = np.zeros(p, dtype=int), np.ones(p)
+    kernels: list[Array] = []
+    rest = np.zeros(p)
+    slack = 1.0
+    for s in range(1, longest + 1):
+        K, size = V @ B, np.abs(V)
+        wrong = (e[:, None] * columns + unit * (size @ np.abs(B)) + n * TINY) @ reach
+        shift = V @ b
+        wrong += e * offset + unit * (size @ size_b) + n * TINY
+        ends = K * low, K * high
+        up_to, down_to = np.maximum(*ends).sum(axis=1), np.minimum(*ends).sum(axis=1)
+        top, bottom = top + (up_to + shift), bottom + (down_to + shift)
+        # the sum of 2 m products and the running sums
+        magnitude = np.maximum(np.abs(ends[0]), np.abs(ends[1])).sum(axis=1) + np.abs(shift)
+        error += wrong + 2 * gamma(m + 4) * magnitude
+        error += 2 * UNIT * (np.abs(top) + np.abs(bottom)) + m * TINY
+        kernels.append(K)
+        slack = 1 + 4 * gamma(8 * (s + k + n + m + 16))  # all error terms are sums of positive ones
+        value = np.maximum(top, -bottom)
+        better = value - error * slack > best_low
+        best_low = np.where(better, value - error * slack, best_low)
+        lag_of_best[better] = s
+        sign_of_best = np.where(better, np.where(top >= -bottom, 1.0, -1.0), sign_of_best)
+        best_high = np.maximum(best_high, value + error * slack)
+        V, e = advance(V, e)
+        last = horizon is not None and s == horizon - k
+        # |sum over later lags| <= |C A^(k+s)| drive / (1 - lam)
+        sizes = L2().vector_upper(V) * to_euclid * (1 + 4 * UNIT) + e * slack
+        rest = sizes * (drive / down(1.0 - c.lam)) * (1 + 16 * UNIT)
+        if last:
+            rest = np.zeros(p)
+        if last or np.all(rest <= tol * best_low) or not np.any(rest > 1e-300):
+            break
+    total = np.maximum(best_high, np.maximum(top, -bottom) + error * slack + rest)
+    i = int(np.argmax(best_low))
+    history = np.zeros((int(lag_of_best[i]), m))
+    for j, K in enumerate(kernels[: len(history)]):
+        history[len(history) - 1 - j] = np.where(sign_of_best[i] * K[i] >= 0, high, low)
+    return WorstCase(
+        k=k,
+        lower=np.array([max(0.0, down(x)) for x in best_low]),
+        upper=np.array([up(up(x)) if x > 0 else 0.0 for x in total]),
+        history=history,
+    )

@@ -1,0 +1,442 @@
+r"""Projections of maps rho(W h + U x + b): only the recurrent weights move.
+
+Main names: `spectral`, `linf`, `l1`, `diagonal`, `lmi`.
+
+With slopes of at most L the ball of radius rate / L of a matrix norm makes the map contract at the
+rate.  The sets of `diagonal` and `lmi` without a given metric are unions of convex sets, one for
+each metric; the distance is minimised over the metric too (`theory.projections.families`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from theory import lmi as search
+from theory.activations import slope_intervals
+from theory.certificates import Contraction
+from theory.maps.base import Affine, Map
+from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
+from theory.projections import oracle
+from theory.projections.balls import column_sum_ball, row_sum_ball, spectral_ball
+from theory.projections.base import Projection, Request, answer, settle
+from theory.projections.families import DiagonalFamily, Family, IncrementalFamily, best_metric
+from theory.projections.metric import (
+    Found,
+    MetricSet,
+    clip_in_metric,
+    gram_set,
+    incremental_set,
+    metric_ball,
+)
+from theory.projections.repair import half_space_distance, least_margin, unit_of
+from theory.rounding import down, gamma, product_up, up
+from theory.theorems.contractive_of_incremental_lmi import contractive_of_incremental_lmi
+from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
+from theory.typing import Array
+
+#: Returns a contraction of weights, or None.
+Certify = Callable[[Array], Contraction | None]
+
+#: Up to this dimension the search over metrics runs until it settles; beyond, for one round.
+_WEIGHTED = 64
+
+
+def form_of(recurrent: Map, onto: str) -> Affine:
+    """Return the form rho(W h + U x + b) of a map.
+
+    Raises
+    ------
+    ValueError
+        If it has none.
+    """
+    form = recurrent.affine()
+    if form is None:
+        raise ValueError(
+            f"onto={onto!r} is a set of recurrent matrices of maps rho(W h + U x + b), received "
+            f"{recurrent!r}; for LSTM and GRU cells there are onto='lstm' and onto='gru'"
+        )
+    return form
+
+
+def parameter_of(recurrent: Map, W: Array) -> str:
+    """Return the name of the parameter that is the recurrent matrix."""
+    for name, value in recurrent.parameters.items():
+        if value is W or (value.shape == W.shape and np.array_equal(value, W)):
+            return name
+    raise ValueError(
+        f"no parameter of {recurrent!r} is its recurrent matrix; project a VanillaRNN or LinearMap"
+    )
+
+
+def radius_of(form: Affine, rate: float) -> float:
+    """Return the largest radius r with slope * r <= rate after rounding up.
+
+    Raises
+    ------
+    ValueError
+        If the activation is constant.
+    """
+    slope = form.rho.lipschitz
+    if slope == 0:
+        raise ValueError("the activation is constant, so every matrix is in the set")
+    radius = rate / slope
+    while product_up(slope, radius) > rate:
+        radius = down(radius)
+    return radius
+
+
+def _in_ball(
+    recurrent: Map,
+    request: Request,
+    norm: Norm,
+    nearest: Callable[[float], Array],
+    lower: Callable[[Array], float],
+    solver: Callable[[], oracle.Solved],
+    first: float,
+) -> Projection:
+    """Return the projection onto the ball of a norm, by a closed form or a solver."""
+    form = form_of(recurrent, request.onto)
+    W = form.W
+
+    def certify(arrays: tuple[Array, ...]) -> Contraction | None:
+        return contractive_of_matrix_norm(arrays[0], form.rho, norm)
+
+    method, note, solved = "closed form", "", None
+    point: Callable[[float], tuple[Array, ...]] = lambda m: (nearest(m),)  # noqa: E731
+    if request.method == "cvxpy":
+        solved, note = oracle.attempt(solver)
+        if solved is not None:
+            W_solver = solved.arrays[0]
+            point = lambda m: (W_solver * (1.0 - m),)  # noqa: E731
+            method, first = f"cvxpy ({solved.solver})", 2.0**-50
+    found = settle(request, (W,), point, certify, first)
+    if found is None:
+        raise ArithmeticError(
+            f"no point near the boundary could be proved to contract at {request.rate!r}; the "
+            "weights may be too large for double precision: scale them down first"
+        )
+    (new,), certificate, margin = found
+    return answer(
+        recurrent,
+        {parameter_of(recurrent, W): new},
+        certificate=certificate,
+        lower=0.0 if new is W else lower(new),
+        method=method,
+        iterations=0 if solved is None else solved.iterations,
+        residuals={"margin": margin},
+        note=note,
+    )
+
+
+def spectral(recurrent: Map, request: Request) -> Projection:
+    """Project onto slope * ||W||_2 <= rate."""
+    form = form_of(recurrent, request.onto)
+    radius = radius_of(form, request.rate)
+    n = len(form.W)
+
+    def lower(_: Array) -> float:
+        return metric_ball(form.W, gram_set(np.eye(n), radius)).lower
+
+    return _in_ball(
+        recurrent,
+        request,
+        L2(),
+        lambda m: np.asarray(spectral_ball(form.W, radius * (1 - m)), dtype=np.float64),
+        lower,
+        lambda: oracle.spectral(form.W, radius),
+        least_margin(n, unit_of(np.float32(0)) if request.single else 2.0**-53),
+    )
+
+
+def _support_of_rows(N: Array, radius: Array, v: Array) -> float:
+    """Return an upper bound of the inner product of N with matrices of bounded weighted rows."""
+    # sum_j N_ij y_j <= max_j (|N_ij| / v_j) * radius_i
+    terms = radius * np.max(np.abs(N) / v[None, :], axis=1)
+    return up(float(np.sum(terms)) * (1 + 2 * gamma(len(N) + 4)) + len(N) * 2.0**-1070)
+
+
+def linf(recurrent: Map, request: Request) -> Projection:
+    """Project onto slope * max_i sum_j |W_ij| v_j / v_i <= rate."""
+    form = form_of(recurrent, request.onto)
+    radius, n = radius_of(form, request.rate), len(form.W)
+    plain = request.weights is None
+    v = np.ones(n) if request.weights is None else request.weights
+    limits = radius * v if plain else np.nextafter(radius * v, 0.0)
+    norm = Linf() if plain else WeightedLinf(v)
+
+    def nearest(margin: float) -> Array:
+        weights = None if plain else v
+        return np.asarray(row_sum_ball(form.W, limits * (1 - margin), weights=weights))
+
+    def lower(new: Array) -> float:
+        N = form.W - new
+        return half_space_distance(form.W, N, _support_of_rows(N, np.nextafter(radius * v, 9e9), v))
+
+    return _in_ball(
+        recurrent,
+        request,
+        norm,
+        nearest,
+        lower,
+        lambda: oracle.row_sums(form.W, limits, v),
+        0.0 if not request.single else 2.0**-24,
+    )
+
+
+def l1(recurrent: Map, request: Request) -> Projection:
+    """Project onto slope * max_j sum_i |W_ij| <= rate."""
+    form = form_of(recurrent, request.onto)
+    radius, n = radius_of(form, request.rate), len(form.W)
+    if request.weights is not None:
+        raise ValueError(
+            "weights= with onto='l1': no certificate is made in a weighted sum norm; project with "
+            "theory.projections.column_sum_ball(W, radius, weights=...), or take onto='linf'"
+        )
+    limits = np.full(n, radius)
+
+    def lower(new: Array) -> float:
+        N = (form.W - new).T
+        return half_space_distance(form.W.T, N, _support_of_rows(N, limits, np.ones(n)))
+
+    return _in_ball(
+        recurrent,
+        request,
+        L1(),
+        lambda m: np.asarray(column_sum_ball(form.W, limits * (1 - m))),
+        lower,
+        lambda: oracle.column_sums(form.W, limits),
+        0.0 if not request.single else 2.0**-24,
+    )
+
+
+# ------------------------------------------------------------------------------- sets of a metric
+
+
+def _nearest_in_metric(
+    request: Request,
+    W: Array,
+    where: MetricSet,
+    certify: Certify,
+    start: Array | None = None,
+) -> tuple[Array, Contraction, Found, str, str, float] | None:
+    """Return the nearest accepted matrix of a fixed metric; None if none is accepted."""
+    found: Found | None = None
+    method, note = "splitting", ""
+    if request.method == "closed_form":
+        kept = clip_in_metric(W, where)
+        bound = metric_ball(W, where)
+        found = replace(bound, W=kept, iterations=0, residual=0.0)
+        method = "clipping in the metric (a retraction)"
+    elif request.method == "cvxpy":
+        solved, note = oracle.attempt(lambda: oracle.metric(W, where))
+        if solved is not None:
+            bound = metric_ball(W, where)
+            found = replace(bound, W=solved.arrays[0], iterations=solved.iterations, residual=0.0)
+            method = f"cvxpy ({solved.solver})"
+    if found is None:
+        found = metric_ball(W, where, start=start)
+    unit = 2.0**-24 if request.single else 2.0**-53
+    best = found
+    done = settle(
+        request,
+        (W,),
+        lambda m: (best.W * (1.0 - m),),
+        lambda arrays: certify(arrays[0]),
+        least_margin(2 * len(W), unit),
+    )
+    if done is None:
+        return None
+    (new,), certificate, margin = done
+    return new, certificate, found, method, note, margin
+
+
+def _given_metric(
+    recurrent: Map,
+    request: Request,
+    form: Affine,
+    where: MetricSet,
+    certify: Certify,
+) -> Projection:
+    done = _nearest_in_metric(request, form.W, where, certify)
+    if done is None:
+        raise ArithmeticError(
+            f"no member could be proved to contract at {request.rate!r} in this metric; its Gram "
+            "matrix may be too ill-conditioned: pull it towards the identity"
+        )
+    new, certificate, found, method, note, margin = done
+    return answer(
+        recurrent,
+        {parameter_of(recurrent, form.W): new},
+        certificate=certificate,
+        lower=found.lower,
+        method=method,
+        iterations=found.iterations,
+        residuals={"step": found.residual, "margin": margin},
+        note=note,
+    )
+
+
+def diagonal(recurrent: Map, request: Request) -> Projection:
+    """Project onto slope * ||D W D^-1||_2 <= rate, D = diag(weights) or the best found."""
+    form = form_of(recurrent, request.onto)
+    radius = radius_of(form, request.rate)
+    if request.weights is not None:
+        where, certify = _diagonal_set(form, request.weights, radius)
+        return _given_metric(recurrent, request, form, where, certify)
+    n = len(form.W)
+    if not np.any(form.W):
+        return spectral(recurrent, request)
+    problem = search.Problem(W=form.W, alpha=np.full(n, -1.0), beta=np.ones(n))
+    balanced, best = search.starting_weights(form.W), _weights(problem)
+    logs = [np.zeros(n), balanced, *([] if best is None else [best[0]])]
+    families = [DiagonalFamily(log=x, radius=radius) for x in logs]
+
+    def proof(family: Family) -> tuple[MetricSet, Certify]:
+        assert isinstance(family, DiagonalFamily)
+        return _diagonal_set(form, family.weights(np.zeros(n)), radius)
+
+    return _in_some_metric(recurrent, request, form, families, proof, problem, radius)
+
+
+def _diagonal_set(form: Affine, d: Array, radius: float) -> tuple[MetricSet, Certify]:
+    P = np.diag(np.square(d / float(np.max(d))))
+    norm = WeightedL2(P)
+    return gram_set(P, radius), lambda W: contractive_of_matrix_norm(W, form.rho, norm)
+
+
+def lmi(recurrent: Map, request: Request) -> Projection:
+    """Project onto the weights whose incremental matrix inequality holds at the rate."""
+    form = form_of(recurrent, request.onto)
+    if form.rho.slope[0] == form.rho.slope[1]:
+        raise ValueError(
+            "onto='lmi' is about activations whose slopes fill an interval, received a linear map; "
+            "take onto='schur'"
+        )
+    if request.metric is not None:
+        where, certify = _incremental(form, *request.metric, request.rate)
+        return _given_metric(recurrent, request, form, where, certify)
+    n = len(form.W)
+    if not np.any(form.W):
+        return spectral(recurrent, request)
+    slopes, rate = form.rho.slope, request.rate
+    low, high = slope_intervals(form.rho, n)
+    problem = search.Problem(W=form.W, alpha=low, beta=high)
+    # P = I, q = (1, ..) gives a spectral ball; others from scaled copies of W, which are members
+    families: list[Family] = [
+        IncrementalFamily(root=np.eye(n), q=np.ones(n), slopes=slopes, radius=rate)
+    ]
+    found = _weights(problem)
+    if found is not None:
+        x, reached = found
+        shares = (1.0 - 2.0**-12, 0.97, 0.9, 0.75)
+        for scale in (1.0, *shares) if reached < rate else shares:
+            member = form.W if scale == 1.0 else form.W * (rate / reached * scale)
+            at = search.gram_at(replace(problem, W=member), x, rate)
+            if at is None:
+                continue
+            size = 2.0 ** -math.frexp(float(np.max(np.abs(at.P))))[1]
+            try:
+                root = np.asarray(np.linalg.cholesky(at.P * size).T, dtype=np.float64)
+            except np.linalg.LinAlgError:
+                continue
+            families.append(IncrementalFamily(root=root, q=at.q * size, slopes=slopes, radius=rate))
+
+    def proof(family: Family) -> tuple[MetricSet, Certify]:
+        assert isinstance(family, IncrementalFamily)
+        return _incremental(form, *family.pair(np.zeros(family.size())), rate)
+
+    return _in_some_metric(recurrent, request, form, families, proof, problem, rate)
+
+
+def _incremental(form: Affine, P: Array, q: Array, rate: float) -> tuple[MetricSet, Certify]:
+    def certify(W: Array) -> Contraction | None:
+        return contractive_of_incremental_lmi(W, form.rho, P=P, q=q, rate=rate)
+
+    return incremental_set(P, q, form.rho.slope, rate), certify
+
+
+def _weights(problem: search.Problem) -> tuple[Array, float] | None:
+    """Return log weights of a small level, and the level."""
+    size = 2.0 ** math.frexp(float(np.max(np.abs(problem.W))))[1]
+    problem = replace(problem, W=problem.W / size)
+    x = search.starting_weights(problem.W)
+    slope = float(max(np.max(np.abs(problem.alpha)), np.max(np.abs(problem.beta))))
+    levels = [
+        slope * float(np.linalg.norm(problem.scaled(start), 2)) * 1.001 for start in (x, 0.0 * x)
+    ]
+    x, level = (x, levels[0]) if levels[0] < levels[1] else (0.0 * x, levels[1])
+    if not 0 < level < math.inf:
+        return None
+    if problem.size <= _WEIGHTED:
+        x, level = search.best_weights(problem, x, level)
+    least = search.least_level(problem, x, level, tol=1e-6)
+    return None if least is None else (x, least * size)
+
+
+def _in_some_metric(
+    recurrent: Map,
+    request: Request,
+    form: Affine,
+    families: Sequence[Family],
+    proof: Callable[[Family], tuple[MetricSet, Certify]],
+    problem: search.Problem,
+    level: float,
+) -> Projection:
+    """Return the nearest member in the best metric found, or in the spectral ball."""
+    W, n = form.W, len(form.W)
+    done = None
+    for family in families:  # a member of one of the starting sets stays
+        at = family.at(np.zeros(family.size()))
+        if at is None:
+            continue
+        certificate = proof(family)[1](W)
+        if certificate is not None and np.array_equal(request.cast(W), W):
+            return answer(recurrent, {}, certificate=certificate, lower=0.0, method="member")
+    rounds = 8 if n <= _WEIGHTED else 1
+    best = best_metric(W, families, rounds=rounds)
+    if best is not None:
+        where, certify = proof(best.family)
+        done = _nearest_in_metric(request, W, where, certify, best.found.W)
+    lower = _never_nearer(W, problem, level)
+    plain = spectral(recurrent, replace(request, method="auto"))
+    if best is None or done is None or float(np.linalg.norm(done[0] - W)) >= plain.distance:
+        note = "no metric gave a nearer point than the spectral ball"
+        return replace(plain, lower=min(lower, plain.distance), note=note)
+    new, certificate, nearest, method, note, margin = done
+    return answer(
+        recurrent,
+        {parameter_of(recurrent, W): new},
+        certificate=certificate,
+        lower=lower,
+        method=f"descent over metrics, {method}",
+        iterations=best.evaluations,
+        residuals={
+            "margin": margin,
+            "gap in the last metric": 1.0 - nearest.lower / max(best.distance, 1e-300),
+        },
+        note=note or "the set is not convex: a nearer member may exist",
+    )
+
+
+def _never_nearer(W: Array, problem: search.Problem, level: float) -> float:
+    r"""Return a lower bound of the distance that holds for every metric.
+
+    Constant slopes s_i of [alpha_i, beta_i] give a linear map, so that a member has
+    rho(diag(s) W) <= level in whatever metric.  If all slopes may be 0, those that vanish but on
+    one or two units show that every principal submatrix of these orders is Schur stable at level /
+    beta.
+    """
+    from theory.projections.schur import principal_lower, trace_lower
+
+    beta = float(np.max(problem.beta))
+    largest = max(beta, float(np.max(-problem.alpha)))
+    if not largest > 0:
+        return 0.0
+    bound = trace_lower(W, up(level / largest))
+    if bool(np.all(problem.alpha <= 0)) and beta == largest:
+        bound = max(bound, principal_lower(W, up(level / beta)))
+    return bound
