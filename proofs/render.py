@@ -39,6 +39,7 @@ _LETTERS = {
     "beta_wh": r"\beta_{wh}",
     "beta_ww": r"\beta_{ww}",
     "beta_p": r"\beta_p",
+    "amplification": "G",
     "mismatch": r"\varepsilon_0",
     "factor": "a",
 }

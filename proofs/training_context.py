@@ -39,7 +39,7 @@ def prove(formula: Formula = TRAINING_CONTEXT.formula) -> Proof:
     outputs = proof.letter("y", "|y_t(w_N) - y_t^k(v_N)|, k = m + 1")
     apart = proof.letter("d", "|w_N - v_N|")
     mismatch = proof.letter("e", "|grad p - grad p^k|, its supremum over the set")
-    more = proof.letter("q", "growth - 1")
+    more = proof.letter("q", "amplification - 1")
 
     for assumption in (
         CONTRACTIVE_SET, WEIGHT_LIPSCHITZ, SMOOTH_MAP, LOSS_LIPSCHITZ, LOSS_SMOOTH, DRIVE_BOUNDED,
@@ -50,7 +50,9 @@ def prove(formula: Formula = TRAINING_CONTEXT.formula) -> Proof:
         gradient_gap.prove(), mismatch, lam=lam, k=k, drive=drive, weight_gain=weight_gain,
         loss_gain=loss_gain, beta_hh=beta_hh, beta_wh=beta_wh, beta_p=beta_p,
     )  # fmt: skip
-    weights = proof.apply(weight_gap.prove(), apart, growth=1 + more, mismatch=mismatch, beta=beta)
+    weights = proof.apply(
+        weight_gap.prove(), apart, amplification=1 + more, mismatch=mismatch, beta=beta
+    )
     predictions = proof.apply(
         prediction_gap.prove(), outputs, lam=lam, k=k, drive=drive, weight_gain=weight_gain,
         lipschitz=lipschitz, distance=apart,

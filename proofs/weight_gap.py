@@ -30,7 +30,7 @@ _CONSTANTS = "lam weight_gain loss_gain beta_hh beta_hw beta_wh beta_ww beta_p"
 def prove(formula: Formula = WEIGHT_GAP.formula) -> Proof:
     """Return the proof, of another formula if one is given."""
     proof = begin(WEIGHT_GAP, formula)
-    growth, mismatch, beta, i, n = symbols("growth mismatch beta i n")
+    growth, mismatch, beta, i, n = symbols("amplification mismatch beta i n")
     names = _CONSTANTS.split()
     constants = dict(zip(names, symbols(_CONSTANTS), strict=True))
     apart = proof.sequence("d(i)", "|w_i - v_i|")
@@ -58,11 +58,13 @@ def prove(formula: Formula = WEIGHT_GAP.formula) -> Proof:
         "beta", at_most(smoothness(**constants, distance=sp.Integer(1)), beta),
         "beta is the constant of loss_smoothness",
     )  # fmt: skip
-    empty = proof.given("growth", equals(product(0), 1), "an empty product")
+    empty = proof.given("amplification", equals(product(0), 1), "an empty product")
     longer = proof.given(
-        "growth", equals(product(i + 1), (1 + size(i) * beta) * product(i)), "one factor more"
+        "amplification",
+        equals(product(i + 1), (1 + size(i) * beta) * product(i)),
+        "one factor more",
     )
-    whole = proof.given("growth", equals(growth, product(n)), "the product over all n steps")
+    whole = proof.given("amplification", equals(growth, product(n)), "the product over all n steps")
 
     recursion = proof.derive(
         "one step",
@@ -97,6 +99,6 @@ def prove(formula: Formula = WEIGHT_GAP.formula) -> Proof:
         step=lambda d: (1 + a * beta) * d + a * mismatch,
     )  # fmt: skip
     proof.attained(
-        "p(w) = -beta*w**2/2, p^k(w) = p(w) - mismatch*w", gap, growth=(1 + a * beta) ** n
+        "p(w) = -beta*w**2/2, p^k(w) = p(w) - mismatch*w", gap, amplification=(1 + a * beta) ** n
     )
     return proof

@@ -1,4 +1,4 @@
-"""The four questions, asked of weight_gap: mismatch (growth - 1) / beta."""
+"""The four questions, asked of weight_gap: mismatch (amplification - 1) / beta."""
 
 import math
 from fractions import Fraction
@@ -61,7 +61,7 @@ def test_sharp_for_concave_quadratics(steps, alpha, beta, schedule):
     w = descend(lambda w: -curve * w, sizes, Fraction(1))
     v = descend(lambda v: -curve * v - eps0, sizes, Fraction(1))
     growth = math.prod(1 + s * curve for s in sizes)
-    assert abs(w - v) == formula(growth=growth, mismatch=eps0, beta=curve)
+    assert abs(w - v) == formula(amplification=growth, mismatch=eps0, beta=curve)
     bound = weight_gap(steps=len(sizes), alpha=alpha, beta=beta, mismatch=0.125, schedule=schedule)
     assert abs(w - v) <= Fraction(bound)
     assert bound == pytest.approx(float(abs(w - v)), rel=1e-13)

@@ -1,9 +1,9 @@
 r"""Weight gap of the twins after N steps of projected gradient descent.
 
-Statement   |w_N - v_N| <= mismatch * (growth - 1) / beta
+Statement   |w_N - v_N| <= mismatch * (amplification - 1) / beta
 Assumes     w and v start together, w descends on p and v on p^k with step sizes alpha_i, projected
             onto one convex set; |grad p - grad p^k| <= mismatch; grad p is beta-Lipschitz;
-            growth = product of 1 + alpha_i * beta over i = 1 .. N
+            amplification = product of 1 + alpha_i * beta over i = 1 .. N
 Kind        sharp, attained by p(w) = -beta*w**2/2 and p^k(w) = p(w) - mismatch*w
 Source      Miller and Hardt (ICLR 2019), Theorem 1, as reconstructed; the exact growth is
             this project's: Gamma(N + 1 + a) / (Gamma(1 + a) Gamma(N + 1)) for alpha_i = alpha/i,
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from theory.measure import Run
 
 
-def formula(growth: Scalar, mismatch: Scalar, beta: Scalar) -> Scalar:
+def formula(amplification: Scalar, mismatch: Scalar, beta: Scalar) -> Scalar:
     """Return the right-hand side."""
-    return mismatch * (growth - 1) / beta
+    return mismatch * (amplification - 1) / beta
 
 
 def weight_gap(
@@ -139,7 +139,7 @@ def observe(run: Run) -> Observation:
     return Observation(
         measured=joined[0],
         budget=joined[1],
-        arguments={"growth": joined[2], "mismatch": joined[3], "beta": joined[4]},
+        arguments={"amplification": joined[2], "mismatch": joined[3], "beta": joined[4]},
     )
 
 
@@ -164,11 +164,13 @@ WEIGHT_GAP = Theorem(
     near_misses=(
         NearMiss(
             name="gradient gap summed without growth",
-            formula=lambda growth, mismatch, beta: mismatch * (1 - 1 / growth) / beta,
+            formula=lambda amplification, mismatch, beta: mismatch * (1 - 1 / amplification) / beta,
         ),
         NearMiss(
             name="half the growth",
-            formula=lambda growth, mismatch, beta: mismatch * (growth - 1) / (2 * beta),
+            formula=lambda amplification, mismatch, beta: (
+                mismatch * (amplification - 1) / (2 * beta)
+            ),
         ),
     ),
 )
