@@ -41,8 +41,8 @@ def formula(row: Scalar, weight: Scalar) -> Scalar:
 #: the context that forgets by a factor e it changes a bound by less than 2**-30 / (1 - lam).
 SEARCH_SLACK = 2.0**-30
 
-#: Matrix-vector products that the search may take for each amount of perturbation.
-_STEPS = 200
+#: Multiplications that the search may take, about a second, and steps that it takes in any case.
+_WORK, _STEPS = 2.0**29, 60
 
 #: Perturbations tried, from well irreducible to none, as parts of the largest row sum.
 _SHIFTS = (2.0**-10, 2.0**-20, 2.0**-30, 0.0)
@@ -62,8 +62,12 @@ def comparison_weights(matrices: Sequence[Array], start: Array | None = None) ->
     scale = best_rate if start is None else _rate(_largest(matrices, np.ones(n)), np.ones(n))
     if not (math.isfinite(scale) and scale > 0):
         return best
+    steps = max(_STEPS, min(int(_WORK / (len(matrices) * n * n)), 1000))
     for shift in _SHIFTS:
-        for _ in range(_STEPS):
+        # a perturbed matrix need not be known better than it is near to the other
+        enough = max(SEARCH_SLACK, shift / 4)
+        for _ in range(steps):
+            steps -= 1
             image = _largest(matrices, v)
             # f(v) >= v shows that no weights give a rate below 1
             if float(np.min(image / v)) >= 1:
@@ -71,10 +75,10 @@ def comparison_weights(matrices: Sequence[Array], start: Array | None = None) ->
             if shift:
                 image = image + shift * scale * float(np.mean(v))
             rate, floor = _rate(image, v), float(np.min(image / v))
-            if rate - floor <= SEARCH_SLACK * rate:
+            if rate - floor <= enough * rate:
                 break
-            # half a step keeps periodic matrices from going around in circles
-            v = image / scale + rate / scale * v
+            # a part of v keeps periodic matrices from going around in circles
+            v = image / scale + rate / scale / 4 * v
             v = np.maximum(v / np.max(v), 1.0 / LARGEST_RATIO)
         image = _largest(matrices, v)
         found = _rate(image, v)
