@@ -249,7 +249,7 @@ def main():
     parser.add_argument("--size", type=int, default=512, help="of balls and of the LSTM")
     parser.add_argument("--metric", type=int, default=256)
     parser.add_argument("--schur", type=int, nargs="*", default=[10, 20])
-    parser.add_argument("--starts", type=int, default=4)
+    parser.add_argument("--starts", type=int, default=3)
     parser.add_argument("--sets", type=int, nargs="*", default=[8, 32])
     parser.add_argument("--cvxpy", type=int, default=0, help="compare l1 rows at this size")
     parser.add_argument("--scs", type=int, default=0, help="compare the spectral ball at this size")

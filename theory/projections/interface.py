@@ -102,7 +102,7 @@ def project(
     input_bound: float = 1.0,
     forget: float | None = None,
     per_unit: bool = False,
-    starts: int = 4,
+    starts: int = 3,
     rng: np.random.Generator | None = None,
     dtype: str = "float64",
 ) -> Projection:

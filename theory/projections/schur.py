@@ -35,7 +35,7 @@ from theory.certificates import Contraction
 from theory.maps.base import Affine, Map
 from theory.norms import L2, WeightedL2
 from theory.projections.base import Projection, Request, answer, settle
-from theory.projections.families import Best, GramFamily, best_metric
+from theory.projections.families import Best, Family, GramFamily, best_metric
 from theory.projections.metric import gram_set, metric_ball
 from theory.projections.repair import length_upper
 from theory.rounding import down, gamma, sum_up, up
@@ -53,10 +53,7 @@ _GAIN = 1e-9
 _MEMORY = 40
 
 #: Most steps of the search from one start.
-_STEPS = 3000
-
-#: A start that gains less than this part of the distance is not followed up.
-_WORTH = 1e-3
+_STEPS = 1500
 
 
 def stable_pairs(M: Array, radius: float) -> Array:
@@ -297,20 +294,24 @@ def _lyapunov_root(X: Array, level: float) -> Array | None:
     return root
 
 
-def provably_stable(A: Array, radius: float, near: Array) -> Best:
+def provably_stable(
+    A: Array, radius: float, near: Array, *, rounds: int = 8, start: Family | None = None
+) -> Best:
     """Return a metric in which A has a near contraction by the radius, from a stable matrix `near`.
 
     The search over metrics starts from the best of the identity and of the Lyapunov matrices of A
-    and of `near` at several levels.
+    and of `near` at several levels, or of a metric found before.
     """
-    families = [GramFamily(root=np.eye(len(A)), radius=radius)]
+    families: list[Family] = [GramFamily(root=np.eye(len(A)), radius=radius)]
+    if start is not None:
+        families.append(start)
     for X in (A, near):
         top = max(float(np.max(np.abs(np.linalg.eigvals(X)))), radius * 2.0**-20)
         for margin in (1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0, 3.0):
             root = _lyapunov_root(X, top * (1.0 + margin))
             if root is not None:
                 families.append(GramFamily(root=root, radius=radius))
-    best = best_metric(A, families)
+    best = best_metric(A, families, rounds=rounds)
     assert best is not None  # the identity is a metric
     return best
 
@@ -345,13 +346,12 @@ def schur(recurrent: Map, request: Request) -> Projection:
     B, r = np.ldexp(A, -e), math.ldexp(radius, -e)
     free = nearest_stable(B, r, starts=request.starts, rng=request.rng)
     with np.errstate(over="ignore", invalid="ignore"):
-        provable = provably_stable(B, r, free.matrix)
         # each search may find a local minimum from which the other gets out
-        again = _descend(B, r, np.asarray(real_schur(provable.found.W, output="real")[1]), _STEPS)
-        if again.distance < free.distance * (1.0 - _WORTH):
-            free = again
-            other = provably_stable(B, r, free.matrix)
-            provable = other if other.distance < provable.distance else provable
+        rough = provably_stable(B, r, free.matrix, rounds=2)
+        turned = np.asarray(real_schur(rough.found.W, output="real")[1])
+        again = _descend(B, r, turned, _STEPS)
+        free = again if again.distance < free.distance else free
+        provable = provably_stable(B, r, free.matrix, start=rough.family)
     P = provable.where.P
     norm = WeightedL2(P)
 
