@@ -769,8 +769,8 @@ def any_maps(input_dim: int | None = None, size: float = 1.0) -> st.SearchStrate
     Examples
     --------
     >>> from hypothesis import find
-    >>> find(any_maps(), lambda recurrent: recurrent.affine() is None).state_dim
-    1
+    >>> find(any_maps(input_dim=2), lambda recurrent: recurrent.affine() is None).input_dim
+    2
     """
     check_nonnegative(size=size)
     layers = _layers(input_dim, float(size))
