@@ -295,7 +295,7 @@ def _lyapunov_root(X: Array, level: float) -> Array | None:
 
 
 def provably_stable(
-    A: Array, radius: float, near: Array, *, rounds: int = 8, start: Family | None = None
+    A: Array, radius: float, near: Array, *, rounds: int = 5, start: Family | None = None
 ) -> Best:
     """Return a metric in which A has a near contraction by the radius, from a stable matrix `near`.
 
