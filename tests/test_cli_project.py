@@ -5,7 +5,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from theory.cli_project import gated_map, project, read_arrays
+from theory.cli_project import gated_map, project
+from theory.interop import named_arrays as read_arrays
 from theory.projections.gated import certify
 
 app = typer.Typer()

@@ -22,6 +22,7 @@ from theory.certify import contraction
 from theory.cli_certify import read_map
 from theory.context import required_context
 from theory.errors import check_positive
+from theory.interop import from_arrays, named_arrays
 from theory.maps import GRU, LSTM, LinearMap, Map
 from theory.projections import SETS, Projection
 from theory.projections import project as nearest
@@ -38,24 +39,6 @@ _LAYOUTS = (
     ("weight_hh_l0", "weight_ih_l0", "bias_ih_l0", "bias_hh_l0"),
     ("weight_hh", "weight_ih", "bias_ih", "bias_hh"),
 )
-
-
-def read_arrays(path: Path) -> dict[str, Any]:
-    """Return the arrays of an .npz file by name, or that of an .npy file as W.
-
-    Raises
-    ------
-    ValueError
-        If the file cannot be read.
-    """
-    try:
-        loaded: Any = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from None
-    if isinstance(loaded, np.ndarray):
-        return {"W": loaded}
-    with loaded:
-        return dict(loaded)
 
 
 def _layout(arrays: Mapping[str, Any]) -> tuple[str, str, str, str]:
@@ -78,26 +61,14 @@ def gated_map(arrays: Mapping[str, Any], kind: str) -> Map:
     Raises
     ------
     ValueError
-        If arrays are missing or their shapes do not fit the kind.
+        If arrays are missing, their shapes do not fit, or they are those of another cell.
     """
-    names = _layout(arrays)
-    W, U = arrays[names[0]], arrays.get(names[1])
-    if U is None:
-        raise ValueError(f"the file holds {sorted(arrays)}, needed input weights {names[1]!r}")
-    W, U = np.asarray(W, dtype=np.float64), np.asarray(U, dtype=np.float64)
-    first, second = (
-        None if name not in arrays else np.asarray(arrays[name], dtype=np.float64)
-        for name in names[2:]
-    )
-    if kind == "lstm":
-        if _both_biases(names) and first is not None and second is not None:
-            first = first + second
-        return LSTM(W, U, first)
-    if _both_biases(names) and first is not None and second is not None:
-        n = W.shape[1]
-        both = first[: 2 * n] + second[: 2 * n]
-        return GRU(W, U, np.append(both, first[2 * n :]), second[2 * n :])
-    return GRU(W, U, first, second)
+    found = from_arrays(arrays)
+    if not isinstance(found, LSTM if kind == "lstm" else GRU):
+        raise ValueError(
+            f"the file holds {found!r}, needed the weights of one {kind.upper()} layer"
+        )
+    return found
 
 
 def read(path: Path, onto: str, activation: str) -> Map:
@@ -109,7 +80,7 @@ def read(path: Path, onto: str, activation: str) -> Map:
         If the file does not hold such a map.
     """
     if onto in {"lstm", "gru"}:
-        return gated_map(read_arrays(path), onto)
+        return gated_map(named_arrays(path), onto)
     return read_map(path, "identity" if onto == "schur" else activation)
 
 
@@ -219,7 +190,7 @@ def project(
         if out.suffix != weights.suffix:
             raise ValueError(f"--out {out} and the input {weights} need the same suffix")
         check_writable(out)
-        arrays = read_arrays(weights)
+        arrays = named_arrays(weights)
         before = read(weights, onto, activation)
         single = all(np.asarray(a).dtype == np.float32 for a in arrays.values())
         found = nearest(

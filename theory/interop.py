@@ -190,9 +190,20 @@ def read_weights(path: str | Path, *, prefix: str | None = None, activation: str
             f"{path} looks like a pickle, which is never read: load it yourself with "
             "torch.load(path, weights_only=True) and save the arrays as .npz or .safetensors"
         )
-    loaded = _load(path)
-    arrays = {"W": loaded} if isinstance(loaded, np.ndarray) else loaded
+    arrays = named_arrays(path)
     return _named(path, lambda: from_arrays(arrays, prefix=prefix, activation=activation))
+
+
+def named_arrays(path: str | Path) -> dict[str, Any]:
+    """Return the arrays of an .npz file by name, or that of an .npy file as W.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read.
+    """
+    loaded = _load(path)
+    return {"W": loaded} if isinstance(loaded, np.ndarray) else loaded
 
 
 def from_arrays(
