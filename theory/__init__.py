@@ -28,7 +28,20 @@ from theory.domain import Domain
 from theory.errors import DivergedError, MissingExtraError
 from theory.invariance import invariant_domain
 from theory.lower import judge_contraction, rate_lower, refute
-from theory.maps import CallableMap, LinearMap, Map, VanillaRNN
+from theory.maps import (
+    GRU,
+    LSTM,
+    RGLRU,
+    CallableMap,
+    Cascade,
+    DiagonalSSM,
+    EchoStateNetwork,
+    LinearMap,
+    Map,
+    MinGRU,
+    SelectiveSSM,
+    VanillaRNN,
+)
 from theory.measure import Experiment, Run, experiment, truncation_gap_table, truncation_gaps
 from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
 from theory.theorem import Kind, Theorem
@@ -60,14 +73,20 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
 __all__ = [
+    "GRU",
     "L1",
     "L2",
+    "LSTM",
+    "RGLRU",
     "THEOREMS",
     "Activation",
     "CallableMap",
+    "Cascade",
     "Contraction",
+    "DiagonalSSM",
     "DivergedError",
     "Domain",
+    "EchoStateNetwork",
     "Evidence",
     "Experiment",
     "Kind",
@@ -75,10 +94,12 @@ __all__ = [
     "LinearMap",
     "Linf",
     "Map",
+    "MinGRU",
     "MissingExtraError",
     "Norm",
     "Outcome",
     "Run",
+    "SelectiveSSM",
     "Theorem",
     "TruncatedModel",
     "VanillaRNN",

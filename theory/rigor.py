@@ -1,7 +1,7 @@
 r"""The small trusted module: everything that is called certified is accepted here.
 
 Main names: `row_sum_upper`, `column_sum_upper`, `weighted_row_sum_upper`, `spectral_norm_upper`,
-`quadratic_bound_holds`, `lmi_holds`, `eigenvalues_at_least`.
+`spectral_norm_at_most`, `quadratic_bound_holds`, `lmi_holds`, `eigenvalues_at_least`.
 
 Nothing here optimises or iterates towards an answer.  Candidates come from elsewhere (eigenvalue
 routines, solvers, power iterations); this module only decides whether a stated inequality between
@@ -306,6 +306,23 @@ def spectral_norm_upper(A: Array) -> float:
     if min(A.shape) == 1:
         return min(bound, _ldexp_up(up(_frobenius_upper(B)), e))
     return min(bound, operator_norm_upper(A))
+
+
+def spectral_norm_at_most(A: Array, mu: float) -> bool:
+    r"""Decide ||A||_2 <= mu for a finite A and mu > 0; True is a proof.
+
+    By one test of `quadratic_bound_holds` at mu, where `spectral_norm_upper` searches for the least
+    bound; both sides are scaled by the same power of two.
+    """
+    if not np.any(A):
+        return mu >= 0
+    B, e = _scaled(A)
+    if _lossy(A, B, e):
+        return spectral_norm_upper(A) <= mu
+    if B.shape[0] < B.shape[1]:
+        B = np.ascontiguousarray(B.T)
+    level = math.ldexp(mu, -e) if e > -1000 else math.inf
+    return math.ldexp(level, e) == mu and quadratic_bound_holds(B, None, None, level)
 
 
 def _lossy(A: Array, B: Array, e: int) -> bool:

@@ -1,6 +1,7 @@
 r"""All compiled loops, in one file.
 
-Main names: `run_kernel`, `gap_kernel`, `activate`, `tanh_in_place`, `logistic_in_place`.
+Main names: `run_kernel`, `gap_kernel`, `activate`, `tanh_in_place`, `logistic_in_place`,
+`sum_excess`, `row_sum_kernel`, `row_limits_kernel`, `stable_pair_kernel`.
 
 They are together because Numba's cache watches only the file of the kernel that it keeps: a change
 in another file, of a function that the kernel calls, would go unseen.
@@ -38,6 +39,12 @@ _SATURATED = 20.0
 #: Up to here e**y is formed by an integer shift, k <= 62.
 _LARGEST = 42.0
 
+
+#: u and eta of `theory.rounding`.
+_UNIT, _TINY = 2.0**-53, 2.0**-1074
+
+#: The unit roundoff of single precision.
+_SINGLE = 2.0**-24
 
 #: Between these a sum of squares has lost nothing to underflow or overflow that would show.
 _SMALL_SQUARE, _LARGE_SQUARE = 2.0**-900, 2.0**900
@@ -205,3 +212,178 @@ def gap_kernel(
                 elif largest != largest:
                     gap = largest
         row[t] = gap
+
+
+@kernel
+def sum_excess(a: Array, v: Array, plain: bool, limit: float) -> float:
+    """Return a number >= sum v_j a_j - limit, whose sign decides; a, v >= 0; plain means v = 1.
+
+    Two-sums: with s = fl(s + x) and its exact error e at every step, the sum is s + sum e, where
+    |e| <= u s, and the n errors are added with an error below n u sum |e| <= n**2 u**2 s.  A
+    product v a is rounded once, which adds u s; a product that underflows adds eta.
+    """
+    n = a.shape[0]
+    s, c = 0.0, 0.0
+    for j in range(n):
+        x = a[j] if plain else a[j] * v[j]
+        t = s + x
+        z = t - s
+        c += (s - (t - z)) + (x - z)
+        s = t
+    slack = 2.0 * (n + 2.0) * (n + 2.0) * _UNIT * _UNIT * s
+    if not plain:
+        slack += 2.0 * _UNIT * s + (n + 1.0) * _TINY
+    # s - limit is exact when the two are within a factor 2, and else far larger than c + slack; the
+    # last sum has the sign of the exact one
+    return (s - limit) + (c + slack)
+
+
+@kernel
+def row_sum_kernel(W: Array, v: Array, limits: Array, plain: bool, out: Array) -> int:
+    """Overwrite out, (m, n), with the nearest points of sum_j v_j |y_ij| <= limits_i to rows of W.
+
+    Returns how many rows moved.  Rows that are provably inside are copied; the others end provably
+    inside, also as single precision numbers.  `out` may be W.  The point is y_j = max(|x_j| - tau
+    v_j, 0), and tau is found by Newton steps on the convex function sum v_j y_j(tau) - limit, from
+    the left: each drops the entries that became zero (Michelot 1986; Condat, Mathematical
+    Programming 158, 2016).
+    """
+    m, n = W.shape
+    x, a, y = np.empty(n), np.empty(n), np.empty(n)
+    kept, scale = np.empty(n), np.empty(n)
+    unit = _UNIT if out.itemsize == 8 else _SINGLE
+    moved = 0
+    for i in range(m):
+        limit = limits[i]
+        for j in range(n):
+            x[j] = W[i, j]
+            a[j] = abs(x[j])
+        if sum_excess(a, v, plain, limit) <= 0.0:
+            for j in range(n):
+                out[i, j] = W[i, j]
+            continue
+        moved += 1
+        total, weight = 0.0, 0.0
+        for j in range(n):
+            kept[j], scale[j] = a[j], v[j]
+            total += v[j] * a[j]
+            weight += v[j] * v[j]
+        count = n
+        tau = max((total - limit) / weight, 0.0)
+        while True:
+            # entries above tau move to the front, without a branch
+            total, weight, after = 0.0, 0.0, 0
+            for j in range(count):
+                b, w = kept[j], scale[j]
+                above = b > tau * w
+                kept[after], scale[after] = b, w
+                after += above
+                total += w * b if above else 0.0
+                weight += w * w if above else 0.0
+            if after == 0 or after == count:
+                break
+            count = after
+            tau = max(tau, (total - limit) / weight)
+        # the sum of what is stored decides; a correction both ways, then only inwards
+        nudge, over = 0.0, 1.0
+        for attempt in range(60):
+            weight = 0.0
+            for j in range(n):
+                t = max(a[j] - tau * v[j], 0.0)
+                out[i, j] = t
+                y[j] = out[i, j]
+                weight += v[j] * v[j] if t > 0.0 else 0.0
+            if out.itemsize < 8:
+                for j in range(n):
+                    if y[j] > max(a[j] - tau * v[j], 0.0):  # single precision: towards zero
+                        y[j] = np.nextafter(out[i, j], np.float32(0.0))
+            over = sum_excess(y, v, plain, limit)
+            if over <= 0.0 and (weight == 0.0 or attempt > 0 or over >= -32.0 * unit * limit):
+                break
+            if attempt == 0 and weight > 0.0:
+                tau = max(tau + over / weight, 0.0)
+            else:
+                nudge = max(2.0 * nudge, 2.0 * _UNIT * tau, _TINY)
+                tau += nudge + (max(over / weight, 0.0) if weight > 0.0 else 0.0)
+        for j in range(n):
+            out[i, j] = np.copysign(y[j], x[j]) if over <= 0.0 else 0.0
+    return moved
+
+
+@kernel
+def _hyperbola(a: float, b: float) -> tuple[float, float]:
+    """Return the nearest point (x, y) of x**2 - y**2 = 1, x > 0, to (a, b), a, b >= 0.
+
+    x = a / (1 + m), y = b / (1 - m) with a**2 / (1 + m)**2 - b**2 / (1 - m)**2 - 1 = 0, which
+    falls from inf to -inf in -1 < m < 1; with b = 0 it may stay positive, and then m = 1.
+    """
+    low, high = -1.0, 1.0
+    for _ in range(80):
+        m = 0.5 * (low + high)
+        p, q = a / (1.0 + m), b / (1.0 - m)
+        if p * p - q * q > 1.0:
+            low = m
+        else:
+            high = m
+    x = a / (1.0 + low)
+    # y from the equation: both sides of b / (1 - m) may be tiny
+    return max(x, 1.0), np.sqrt(max(x * x - 1.0, 0.0))
+
+
+@kernel
+def stable_pair_kernel(M: Array, radius: float, out: Array) -> None:
+    r"""Overwrite out, (k, 2, 2), with the nearest matrices of eigenvalues of modulus <= radius.
+
+    In units of the radius and with the coordinates p = (a + d) / 2, q = (c - b) / 2 and
+    s = |((a - d) / 2, (b + c) / 2)| of ((a, b), (c, d)), whose squares add up to half that of the
+    Frobenius norm, the trace is 2 p and the determinant p**2 + q**2 - s**2, so that stability is
+
+        p**2 + q**2 - s**2 <= 1,   s**2 - q**2 <= (1 - |p|)**2,   |p| <= 1.
+
+    Signs of p and q and the direction of s do not matter, so all are taken >= 0.  The nearest point
+    is on the surface of determinant 1, on the cone s**2 = q**2 + (1 - p)**2 of an eigenvalue 1, on
+    their intersection p = 1, s = q (twice the eigenvalue 1) or on that of the cones of 1 and -1,
+    p = 0, s**2 = 1 + q**2.
+    """
+    for k in range(M.shape[0]):
+        p0 = (0.5 * M[k, 0, 0] + 0.5 * M[k, 1, 1]) / radius
+        q0 = (0.5 * M[k, 1, 0] - 0.5 * M[k, 0, 1]) / radius
+        u = (0.5 * M[k, 0, 0] - 0.5 * M[k, 1, 1]) / radius
+        v = (0.5 * M[k, 0, 1] + 0.5 * M[k, 1, 0]) / radius
+        s0 = np.hypot(u, v)
+        p, q, s = abs(p0), abs(q0), s0
+        determinant = p * p + q * q - s * s
+        if p <= 1.0 and determinant <= 1.0 and 2.0 * p <= 1.0 + determinant:
+            for i in range(2):
+                for j in range(2):
+                    out[k, i, j] = M[k, i, j]
+            continue
+        # twice the eigenvalue 1; always a member
+        bp, bq, bs = 1.0, 0.5 * (s + q), 0.5 * (s + q)
+        best = (p - bp) ** 2 + (q - bq) ** 2 + (s - bs) ** 2
+        # eigenvalues 1 and -1
+        y, x = _hyperbola(s, q)
+        distance = p * p + (q - x) ** 2 + (s - y) ** 2
+        if distance < best:
+            bp, bq, bs, best = 0.0, x, y, distance
+        if determinant > 1.0:
+            r = np.hypot(p, q)
+            x, y = _hyperbola(r, s)
+            distance = (r - x) ** 2 + (s - y) ** 2
+            if distance < best and p * x <= r * (1.0 + 1e-13):
+                bp, bq, bs, best = p * x / r, q * x / r, y, distance
+        t = np.hypot(q, 1.0 - p)
+        if s > t and p <= 1.0 and t > 0.0:
+            half = 0.5 * (s + t)
+            distance = 0.5 * (s - t) ** 2
+            top = 1.0 - (1.0 - p) * half / t
+            if distance < best and top >= -1e-13:
+                bp, bq, bs, best = top, q * half / t, half, distance
+        p = np.copysign(bp, p0) * radius
+        q = np.copysign(bq, q0) * radius
+        if s0 > 0.0:
+            u, v = u * (bs / s0) * radius, v * (bs / s0) * radius
+        else:
+            u, v = bs * radius, 0.0
+        out[k, 0, 0], out[k, 1, 1] = p + u, p - u
+        out[k, 0, 1], out[k, 1, 0] = v - q, v + q

@@ -1,8 +1,27 @@
-"""The maps under study: `LinearMap`, `VanillaRNN`, `CallableMap`, all of them a `Map`."""
+"""The maps under study, each a `Map`: linear, vanilla, gated, state-space, and layers of them."""
 
 from theory.maps.base import Affine, Map
 from theory.maps.callable import CallableMap
+from theory.maps.cascade import Cascade
+from theory.maps.esn import EchoStateNetwork
+from theory.maps.gru import GRU
 from theory.maps.linear import LinearMap
+from theory.maps.lstm import LSTM
 from theory.maps.rnn import VanillaRNN
+from theory.maps.ssm import RGLRU, DiagonalSSM, MinGRU, SelectiveSSM
 
-__all__ = ["Affine", "CallableMap", "LinearMap", "Map", "VanillaRNN"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RGLRU",
+    "Affine",
+    "CallableMap",
+    "Cascade",
+    "DiagonalSSM",
+    "EchoStateNetwork",
+    "LinearMap",
+    "Map",
+    "MinGRU",
+    "SelectiveSSM",
+    "VanillaRNN",
+]

@@ -24,15 +24,8 @@ from theory.intervals import (
     sum_of,
     times_up,
 )
-from theory.norms import L2, Norm, over
-from theory.rounding import (
-    ELEMENTARY_UNITS,
-    TINY,
-    UNIT,
-    inner_product_error,
-    product_up,
-    up,
-)
+from theory.norms import L1, L2, Linf, Norm, over
+from theory.rounding import TINY, Rounded, gamma, product_up, up
 from theory.typing import Array
 
 
@@ -45,6 +38,39 @@ class Affine:
     U: Array  # U, (n, m), input weights
     b: Array  # b, (n,), bias
     rho: Activation  # rho, elementwise
+
+
+@final
+class InputReach:
+    """A set of inputs, all with ||x|| <= bound or all in a box, and how far U x reaches on it."""
+
+    size: Array  # entrywise bound of |x|, (m,)
+
+    def __init__(self, size: Array, dual: Norm | None = None) -> None:
+        self.size = size
+        self._dual = dual
+
+    @staticmethod
+    def box(size: Array) -> InputReach:
+        """Return the inputs with |x| <= size, entrywise."""
+        return InputReach(size)
+
+    @staticmethod
+    def ball(norm: Norm, bound: float, width: int) -> InputReach:
+        """Return the inputs of dimension `width` with ||x|| <= bound."""
+        # |x_j| <= ||x|| in L1, L2 and Linf; their unit balls see a row of U in the dual norm
+        dual = {L1: Linf(), L2: L2()}.get(type(norm))
+        return InputReach(np.full(width, product_up(over(Linf(), norm, width), bound)), dual)
+
+    def of(self, U: Array) -> Array:
+        """Return an upper bound of |U x|, entrywise, over the set."""
+        if self._dual is not None:
+            reach: Array = np.nextafter(self._dual.vector_upper(U) * self.size[0], np.inf)
+            return reach
+        reach = np.abs(U) @ self.size
+        reach *= 1 + 2 * gamma(U.shape[1] + 2)
+        reach += 2 * U.shape[1] * TINY
+        return reach
 
 
 class Map(ABC):
@@ -96,6 +122,83 @@ class Map(ABC):
     @abstractmethod
     def step_error(self, h_size: Array, x_size: Array) -> Array:
         """Bound the rounding error of one step, entrywise, over |h| <= h_size, |x| <= x_size."""
+
+    def rounded_step(self, h: Rounded, x: Rounded) -> Rounded:
+        """Return size and rounding error of step(h, x) where h and x are themselves off.
+
+        By default the state after the step is taken to be within the sizes of `h`, as it is when
+        they are those of a whole run, and what is carried on from x is bounded by L_x.
+
+        Raises
+        ------
+        ValueError
+            If x is off and L_x is unknown.
+        """
+        error = self.step_error(h.size, x.size)
+        if np.any(x.error > 0):
+            gain = self.input_lipschitz(Linf())
+            if gain is None:
+                raise ValueError(
+                    f"the rounding error of the inputs of {self!r} is amplified by an unknown "
+                    "factor; pass input_lipschitz= when the map is made"
+                )
+            error = np.nextafter(error + product_up(gain, float(np.max(x.error))), np.inf)
+        return Rounded(h.size, error)
+
+    @property
+    def output_map(self) -> Array:
+        """Return the matrix, (p, n), of what a head sees of the state: the identity by default."""
+        return np.eye(self.state_dim)
+
+    def rest_reach(self, reach: InputReach) -> Array | None:
+        """Return an upper bound of |step(0, x)|, entrywise, over a set of inputs; None if unknown.
+
+        By default from L_x in the maximum norm.  A map that is not globally Lipschitz in x has a
+        bound of its own.
+        """
+        gain = self.input_lipschitz(Linf())
+        if gain is None:
+            return None
+        rest = np.abs(self.offset())
+        rest += self.step_error(np.zeros(self.state_dim), np.zeros(self.input_dim))
+        moved = product_up(gain, float(np.max(reach.size)))
+        return np.nextafter(np.nextafter(rest, np.inf) + moved, np.inf)
+
+    def _rebuilt(self, parameters: Mapping[str, Any]) -> Map:
+        """Return a map of the same class with those parameters."""
+        del parameters
+        raise ValueError(
+            f"{self!r} cannot be made anew from its parameters; give its class a _rebuilt method"
+        )
+
+    @final
+    def with_parameters(self, **changed: Any) -> Map:
+        r"""Return a map of the same class with some of the parameters changed.
+
+        Parameters
+        ----------
+        changed
+            New values of any of `parameters`, by name; the others stay.  Names that are no
+            identifiers, as ``"0.W"`` of a `Cascade`, go in as ``**{"0.W": W}``.
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown or a value does not fit.
+
+        Examples
+        --------
+        >>> from theory import VanillaRNN
+        >>> cell = VanillaRNN([[0.5]], [[1.0]]).with_parameters(W=[[0.25]])
+        >>> cell.W.tolist(), cell.U.tolist()
+        ([[0.25]], [[1.0]])
+        """
+        known = self.parameters
+        unknown = [name for name in changed if name not in known]
+        if unknown:
+            names = ", ".join(known) or "none"
+            raise ValueError(f"{self!r} has no parameter {unknown[0]!r}; it has: {names}")
+        return self._rebuilt({**known, **changed}) if changed else self
 
     @abstractmethod
     def input_lipschitz(self, norm: Norm) -> float | None:
@@ -180,12 +283,13 @@ class Map(ABC):
         inputs : (..., m) array, optional
             The inputs in question; the bound then holds for each of them.
         input_bound : float, optional
-            A bound of ||x|| in ``norm.companion``; then C = L_x input_bound + ||phi(0, 0)||.
+            A bound of ||x|| in ``norm.companion``; then C = L_x input_bound + ||phi(0, 0)||, or
+            what `rest_reach` says where no such L_x exists.
 
         Raises
         ------
         ValueError
-            If not exactly one of the two is given, or L_x is needed and unknown.
+            If not exactly one of the two is given, or nothing bounds phi(0, x).
         """
         from theory.errors import check_nonnegative
         from theory.theorems.drive import formula
@@ -209,6 +313,10 @@ class Map(ABC):
         check_nonnegative(input_bound=input_bound)
         gain = self.input_lipschitz(norm)
         if gain is None:
+            ball = InputReach.ball(norm.companion, float(input_bound), self.input_dim)
+            sizes = self.rest_reach(ball)
+            if sizes is not None:
+                return norm.majorant(sizes)
             raise ValueError(
                 "the Lipschitz constant of this map in x is unknown; pass inputs= instead of "
                 "input_bound=, or input_lipschitz= when the map is made"
@@ -288,7 +396,12 @@ class AffineMap(Map):
 
     @final
     def step_error(self, h_size: Array, x_size: Array) -> Array:
-        r"""Bound the rounding error of rho(W h + U x + b), entrywise.
+        """Bound the rounding error of rho(W h + U x + b), entrywise; see `rounded_step`."""
+        return self.rounded_step(Rounded.exact(h_size), Rounded.exact(x_size)).error
+
+    @final
+    def rounded_step(self, h: Rounded, x: Rounded) -> Rounded:
+        r"""Return size and rounding error of rho(W h + U x + b).
 
         The pre-activation a is a sum of n + m + 1 products, so its error e obeys
         `inner_product_error`; then |rho(a + e) - rho(a)| <= L e, and rho itself is computed to
@@ -296,12 +409,7 @@ class AffineMap(Map):
         """
         form = self.affine()
         rho = form.rho
-        magnitude = np.abs(form.W) @ h_size + np.abs(form.U) @ x_size + np.abs(form.b)
-        error = inner_product_error(magnitude, form.W.shape[1] + form.U.shape[1] + 1)
-        largest = max(abs(rho.range[0]), abs(rho.range[1]))
-        values = np.minimum(largest, up(abs(rho.at_zero)) + rho.lipschitz * (magnitude + error))
-        total: Array = rho.lipschitz * error + ELEMENTARY_UNITS * UNIT * values + 4 * TINY
-        return total * (1 + 64 * UNIT)
+        return h.affine(form.W, form.b, (form.U, x)).through(rho.lipschitz, rho.at_zero, rho.range)
 
     @final
     def input_lipschitz(self, norm: Norm) -> float:

@@ -74,5 +74,8 @@ class LinearMap(AffineMap):
         """Return itself with the identity as activation."""
         return self._form
 
+    def _rebuilt(self, parameters: Mapping[str, Any]) -> LinearMap:
+        return LinearMap(**parameters)
+
     def __repr__(self) -> str:
         return f"LinearMap(n={self.state_dim}, m={self.input_dim})"

@@ -84,6 +84,9 @@ class VanillaRNN(AffineMap):
         """Return itself in the form the criteria know."""
         return self._form
 
+    def _rebuilt(self, parameters: Mapping[str, Any]) -> VanillaRNN:
+        return VanillaRNN(**parameters, activation=self.activation)
+
     def __repr__(self) -> str:
         return (
             f"VanillaRNN(n={self.state_dim}, m={self.input_dim}, "

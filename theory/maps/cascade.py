@@ -1,0 +1,307 @@
+r"""Layers of maps, each driven by the output of the one below.
+
+Main name: `Cascade`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, final
+
+import numpy as np
+
+from theory.errors import as_matrix, as_vector
+from theory.maps.base import Affine, InputReach, Map, read_only
+from theory.norms import L1, L2, Linf, Norm
+from theory.rounding import Rounded, product_up
+from theory.typing import Array
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Readout:
+    """What the next layer sees of a state: C h + d, or a run of entries if `entries` is given."""
+
+    C: Array  # C, (p, n)
+    d: Array  # d, (p,)
+    given: bool  # whether it was given, rather than the layer's own output map
+    entries: slice | None  # the entries that C selects, where it does no more than that
+
+    def __call__(self, h: Array) -> Array:
+        """Return the outputs of states (..., n)."""
+        if self.entries is not None:
+            return h[..., self.entries]
+        result: Array = h @ self.C.T + self.d
+        return result
+
+    def times(self, J: Array) -> Array:
+        """Return C J."""
+        return J[..., self.entries, :] if self.entries is not None else self.C @ J
+
+    def rounded(self, h: Rounded) -> Rounded:
+        """Return size and rounding error of the outputs."""
+        if self.entries is not None:
+            return Rounded(h.size[self.entries], h.error[self.entries])
+        return h.affine(self.C, self.d)
+
+    def size(self, h_size: Array) -> Array:
+        """Return a bound of the outputs over |h| <= h_size, entrywise."""
+        bound = self.rounded(Rounded.exact(h_size))
+        return np.nextafter(bound.size, np.inf) if self.entries is None else bound.size
+
+
+def _readout(layer: Map, given: Any) -> Readout:
+    """Return a layer's readout: a matrix, a `LinearHead`, or by default its own output map."""
+    from theory.truncation import LinearHead
+
+    n = layer.state_dim
+    if isinstance(given, LinearHead):
+        C, d = as_matrix("readout", given.C, columns=n), given.d
+    else:
+        C = as_matrix("readout", layer.output_map if given is None else given, columns=n)
+        d = as_vector("readout bias", np.zeros(len(C)))
+    first = int(np.argmax(C[0] != 0))
+    selects = first + len(C) <= n and not d.any()
+    selects = selects and np.array_equal(C, np.eye(len(C), n, first))
+    entries = slice(first, first + len(C)) if selects else None
+    return Readout(C=C, d=d, given=given is not None, entries=entries)
+
+
+@final
+class Cascade(Map):
+    r"""Layers h^l <- step_l(h^l, y^{l-1}), where y^{l-1} is what is read out of the layer below.
+
+    At every time the layers are computed from the first to the last: a layer sees the new state of
+    the one below.  The state is the concatenation of the layers' states.
+
+    Parameters
+    ----------
+    layers : sequence of Map
+        From the input up; at least one.
+    readouts : sequence, optional
+        One for every layer but the last: a matrix C, a `LinearHead`, or None for the layer's own
+        `output_map` (the identity; the h of an `LSTM`), which is the default for all.
+
+    Raises
+    ------
+    ValueError
+        If there is no layer, a layer is not a map, or the width of a readout is not that of the
+        next layer's inputs.
+
+    Examples
+    --------
+    >>> from theory import LinearMap
+    >>> half = LinearMap([[0.5]], [[1.0]])
+    >>> Cascade([half, half]).simulate([[1.0], [0.0]]).tolist()
+    [[1.0, 1.0], [0.5, 1.0]]
+    """
+
+    def __init__(self, layers: Sequence[Map], readouts: Sequence[Any] | None = None) -> None:
+        self._layers = tuple(layers)
+        if not self._layers or not all(isinstance(layer, Map) for layer in self._layers):
+            raise ValueError(f"layers={layers!r}, needed one Map at least, from the input up")
+        between = [None] * (len(self._layers) - 1) if readouts is None else list(readouts)
+        if len(between) != len(self._layers) - 1:
+            raise ValueError(
+                f"received {len(between)} readouts for {len(self._layers)} layers, needed "
+                f"{len(self._layers) - 1}: one for every layer but the last, None for its own"
+            )
+        # zip stops before the last layer, which has no readout
+        self._readouts = tuple(map(_readout, self._layers, between))
+        for number, readout in enumerate(self._readouts):
+            width = self._layers[number + 1].input_dim
+            if len(readout.C) != width:
+                raise ValueError(
+                    f"layer {number} gives {len(readout.C)} outputs, but layer {number + 1} takes "
+                    f"{width}; give readouts= with a matrix of shape ({width}, "
+                    f"{self._layers[number].state_dim}) in place {number}"
+                )
+        ends = np.cumsum([0, *(layer.state_dim for layer in self._layers)]).tolist()
+        self._slices = tuple(slice(a, b) for a, b in pairwise(ends))
+
+    @property
+    def layers(self) -> tuple[Map, ...]:
+        """Return the layers, from the input up."""
+        return self._layers
+
+    @property
+    def readouts(self) -> tuple[Readout, ...]:
+        """Return what each layer but the last passes on: C h + d."""
+        return self._readouts
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """Return where each layer's state is in the state."""
+        return self._slices
+
+    @property
+    def state_dim(self) -> int:
+        """Return the sum of the layers' state dimensions."""
+        return int(self._slices[-1].stop)
+
+    @property
+    def input_dim(self) -> int:
+        """Return m, that of the first layer."""
+        return self._layers[0].input_dim
+
+    @property
+    def output_map(self) -> Array:
+        """Return the output map of the last layer, with zeros for the others: (p, n)."""
+        top = self._layers[-1].output_map
+        result = np.zeros((len(top), self.state_dim))
+        result[:, self._slices[-1]] = top
+        return result
+
+    @property
+    def parameters(self) -> Mapping[str, Array]:
+        """Return the layers' parameters as ``"0.W"`` and so on; given readouts as ``"0.readout"``.
+
+        The constant of a readout is ``"0.readout_bias"``.
+        """
+        named = {
+            f"{number}.{name}": value
+            for number, layer in enumerate(self._layers)
+            for name, value in layer.parameters.items()
+        }
+        for number, readout in enumerate(self._readouts):
+            if readout.given:
+                named[f"{number}.readout"] = readout.C
+                named[f"{number}.readout_bias"] = readout.d
+        return read_only(**named)
+
+    def _rebuilt(self, parameters: Mapping[str, Any]) -> Cascade:
+        from theory.truncation import LinearHead
+
+        layers = []
+        for number, layer in enumerate(self._layers):
+            own = {name: parameters[f"{number}.{name}"] for name in layer.parameters}
+            layers.append(layer.with_parameters(**own))
+        readouts = [
+            LinearHead(parameters[f"{number}.readout"], parameters[f"{number}.readout_bias"])
+            if readout.given
+            else None
+            for number, readout in enumerate(self._readouts)
+        ]
+        return Cascade(layers, readouts)
+
+    def affine(self) -> Affine | None:
+        """Return the form of the only layer; None if there are more."""
+        return self._layers[0].affine() if len(self._layers) == 1 else None
+
+    def _states(self, h: Array) -> list[Array]:
+        if np.shape(h)[-1:] != (self.state_dim,):
+            raise ValueError(f"h has shape {np.shape(h)}, needed (..., {self.state_dim})")
+        return [h[..., part] for part in self._slices]
+
+    def step(self, h: Array, x: Array) -> Array:
+        """Return the new states of all layers, each from the new state of the one below."""
+        new = [self._layers[0].step(self._states(h)[0], x)]
+        for layer, readout, g in zip(
+            self._layers[1:], self._readouts, self._states(h)[1:], strict=True
+        ):
+            new.append(layer.step(g, readout(new[-1])))
+        return np.concatenate(new, axis=-1)
+
+    def _chain(self, h: Array, x: Array) -> list[tuple[Array, Array]]:
+        """Return each layer's Jacobians by its own state and by what it sees."""
+        chain = []
+        for number, (layer, g) in enumerate(zip(self._layers, self._states(h), strict=True)):
+            chain.append((layer.jacobian_state(g, x), layer.jacobian_input(g, x)))
+            if number < len(self._readouts):
+                x = self._readouts[number](layer.step(g, x))
+        return chain
+
+    def jacobian_state(self, h: Array, x: Array) -> Array:
+        """Return d step / d h, (..., n, n), block lower triangular, by the chain rule."""
+        leading = np.broadcast_shapes(np.shape(h)[:-1], np.shape(x)[:-1])
+        J = np.zeros((*leading, self.state_dim, self.state_dim))
+        for number, (own, seen) in enumerate(self._chain(h, x)):
+            rows = self._slices[number]
+            if number:
+                below = J[..., self._slices[number - 1], :]
+                J[..., rows, :] = seen @ self._readouts[number - 1].times(below)
+            J[..., rows, rows] += own
+        return J
+
+    def jacobian_input(self, h: Array, x: Array) -> Array:
+        """Return d step / d x, (..., n, m), by the chain rule."""
+        leading = np.broadcast_shapes(np.shape(h)[:-1], np.shape(x)[:-1])
+        J = np.zeros((*leading, self.state_dim, self.input_dim))
+        for number, (_, seen) in enumerate(self._chain(h, x)):
+            rows = self._slices[number]
+            below = J[..., self._slices[number - 1], :]
+            J[..., rows, :] = seen @ self._readouts[number - 1].times(below) if number else seen
+        return J
+
+    def input_terms(self, X: Array) -> Array:
+        """Return what the first layer needs of the inputs."""
+        return self._layers[0].input_terms(X)
+
+    def advance(self, h: Array, terms: Array, out: Array | None = None) -> Array:
+        """Return ``step(h, x)`` from ``terms = input_terms(x)``."""
+        leading = np.broadcast_shapes(h.shape[:-1], terms.shape[:-1])
+        result = np.empty((*leading, self.state_dim)) if out is None else out
+        for number, (layer, g) in enumerate(zip(self._layers, self._states(h), strict=True)):
+            if number:
+                below = result[..., self._slices[number - 1]]
+                terms = layer.input_terms(self._readouts[number - 1](below))
+            layer.advance(g, terms, out=result[..., self._slices[number]])
+        return result
+
+    def rounded_step(self, h: Rounded, x: Rounded) -> Rounded:
+        """Return size and rounding error of a step, from layer to layer."""
+        new: list[Rounded] = []
+        for number, (layer, part) in enumerate(zip(self._layers, self._slices, strict=True)):
+            seen = self._readouts[number - 1].rounded(new[-1]) if number else x
+            new.append(layer.rounded_step(Rounded(h.size[part], h.error[part]), seen))
+        return Rounded(
+            np.concatenate([r.size for r in new]), np.concatenate([r.error for r in new])
+        )
+
+    def step_error(self, h_size: Array, x_size: Array) -> Array:
+        """Bound the rounding error of one step, entrywise; derived in `rounded_step`."""
+        return self.rounded_step(Rounded.exact(h_size), Rounded.exact(x_size)).error
+
+    def input_lipschitz(self, norm: Norm) -> float | None:
+        r"""Return L_x in `L1`, `L2` or `Linf`, from the layers'; None if one of them is unknown.
+
+        Layer l moves by at most g_l = L_l ||C_{l-1}|| g_{l-1} per unit of input, and the norm of
+        the whole is that of the vector of the layers' norms.
+        """
+        if not isinstance(norm, (L1, L2, Linf)):
+            return None
+        gains: list[float] = []
+        for number, layer in enumerate(self._layers):
+            gain = layer.input_lipschitz(norm)
+            if gain is None:
+                return None
+            if number:
+                seen = norm.matrix_upper(self._readouts[number - 1].C, norm)
+                gain = product_up(gain, product_up(seen, gains[-1]))
+            gains.append(gain)
+        return float(norm.vector_upper(np.array(gains)))
+
+    def rest_reach(self, reach: InputReach) -> Array | None:
+        """Bound |step(0, x)|, layer by layer; None if one of them has no such bound."""
+        sizes: list[Array] = []
+        for number, layer in enumerate(self._layers):
+            if number:
+                reach = InputReach.box(self._readouts[number - 1].size(sizes[-1]))
+            size = layer.rest_reach(reach)
+            if size is None:
+                return None
+            sizes.append(size)
+        return np.concatenate(sizes)
+
+    def _run(self, X: Array, h0: Array) -> Array:
+        H = np.empty((*X.shape[:2], self.state_dim))
+        for number, (layer, part) in enumerate(zip(self._layers, self._slices, strict=True)):
+            if number:
+                X = self._readouts[number - 1](H[..., self._slices[number - 1]])
+            H[..., part] = layer._run(X, h0[..., part])
+        return H
+
+    def __repr__(self) -> str:
+        return f"Cascade([{', '.join(map(repr, self._layers))}])"

@@ -1,0 +1,193 @@
+r"""The leaky-integrator echo state network h <- (1 - a) h + a rho(W h + U x + b).
+
+Main name: `EchoStateNetwork`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, final
+
+import numpy as np
+
+from theory.activations import Activation
+from theory.activations import activation as look_up
+from theory.errors import as_array, as_matrix, as_square, as_vector
+from theory.maps.base import Affine, Map, read_only, simulate_by_steps
+from theory.maps.gates import finite_terms
+from theory.norms import L2, Norm, over
+from theory.rounding import Rounded, product_up
+from theory.typing import Array
+
+
+@final
+class EchoStateNetwork(Map):
+    r"""The leaky-integrator cell h <- (1 - a) h + a rho(W h + U x + b), of an echo state network.
+
+    Parameters
+    ----------
+    W : (n, n) array
+        Recurrent weights, the reservoir.
+    U : (n, m) array
+        Input weights.
+    b : (n,) array, optional
+        Bias, zero by default.
+    leak : float or (n,) array
+        a, the leaking rate, one for all units or one each, 0 < a <= 1; with 1, the default, it is
+        the map of `VanillaRNN`.
+    activation : str or Activation
+        ``tanh`` by default; see `theory.activations`.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, a number is not finite, a leaking rate is not in (0, 1], or the
+        activation is unknown.
+
+    Examples
+    --------
+    >>> cell = EchoStateNetwork(W=[[0.5]], U=[[1.0]], leak=0.5)
+    >>> cell.simulate([[1.0], [0.0]]).round(4).tolist()
+    [[0.3808], [0.2845]]
+    """
+
+    def __init__(
+        self,
+        W: Any,
+        U: Any,
+        b: Any = None,
+        leak: Any = 1.0,
+        activation: str | Activation = "tanh",
+    ) -> None:
+        weights = as_square("W", W)
+        n = weights.shape[0]
+        rates = as_array("leak", leak, ndim=(0, 1))
+        self._leak = as_vector("leak", np.full(n, rates) if rates.ndim == 0 else rates, size=n)
+        if np.min(self._leak) <= 0 or np.max(self._leak) > 1:
+            raise ValueError(
+                f"leak has entries from {np.min(self._leak)} to {np.max(self._leak)}, needed "
+                "0 < leak <= 1: the share of the state that is replaced in a step"
+            )
+        self._form = Affine(
+            W=weights,
+            U=as_matrix("U", U, rows=n),
+            b=as_vector("b", np.zeros(n) if b is None else b, size=n),
+            rho=look_up(activation),
+        )
+
+    @property
+    def state_dim(self) -> int:
+        """Return n."""
+        return int(self.W.shape[0])
+
+    @property
+    def input_dim(self) -> int:
+        """Return m."""
+        return int(self.U.shape[1])
+
+    @property
+    def activation(self) -> Activation:
+        """Return rho."""
+        return self._form.rho
+
+    @property
+    def W(self) -> Array:
+        """Return the recurrent weights, (n, n), read-only."""
+        return self._form.W
+
+    @property
+    def U(self) -> Array:
+        """Return the input weights, (n, m), read-only."""
+        return self._form.U
+
+    @property
+    def b(self) -> Array:
+        """Return the bias, (n,), read-only."""
+        return self._form.b
+
+    @property
+    def leak(self) -> Array:
+        """Return a, the leaking rates, (n,), read-only."""
+        return self._leak
+
+    @property
+    def parameters(self) -> Mapping[str, Array]:
+        """Return W, U, b and leak."""
+        return read_only(W=self.W, U=self.U, b=self.b, leak=self._leak)
+
+    def _rebuilt(self, parameters: Mapping[str, Any]) -> EchoStateNetwork:
+        return EchoStateNetwork(**parameters, activation=self.activation)
+
+    def affine(self) -> Affine | None:
+        """Return rho(W h + U x + b) if nothing leaks, that is a = 1 for all units, else None."""
+        return self._form if (self._leak == 1.0).all() else None
+
+    def _preactivation(self, h: Array, x: Array) -> Array:
+        if np.shape(h)[-1:] != (self.state_dim,) or np.shape(x)[-1:] != (self.input_dim,):
+            raise ValueError(
+                f"h has shape {np.shape(h)} and x has shape {np.shape(x)}, needed "
+                f"(..., {self.state_dim}) and (..., {self.input_dim})"
+            )
+        result: Array = h @ self.W.T + x @ self.U.T + self.b
+        return result
+
+    def step(self, h: Array, x: Array) -> Array:
+        """Return (1 - a) h + a rho(W h + U x + b)."""
+        result: Array = (1.0 - self._leak) * h + self._leak * self.activation(
+            self._preactivation(h, x)
+        )
+        return result
+
+    def _slopes(self, h: Array, x: Array) -> Array:
+        """Return a rho'(W h + U x + b), (..., n, 1)."""
+        slopes: Array = self._leak * self.activation.derivative(self._preactivation(h, x))
+        return slopes[..., None]
+
+    def jacobian_state(self, h: Array, x: Array) -> Array:
+        """Return diag(1 - a) + diag(a rho') W."""
+        return self._slopes(h, x) * self.W + np.diag(1.0 - self._leak)
+
+    def jacobian_input(self, h: Array, x: Array) -> Array:
+        """Return diag(a rho') U."""
+        return self._slopes(h, x) * self.U
+
+    def input_terms(self, X: Array) -> Array:
+        """Return U x + b for every input."""
+        terms: Array = X @ self.U.T
+        terms += self.b
+        return finite_terms(terms)
+
+    def advance(self, h: Array, terms: Array, out: Array | None = None) -> Array:
+        """Return ``step(h, x)`` from ``terms = input_terms(x)``."""
+        a = h @ self.W.T + terms
+        self.activation.in_place(a)
+        a *= self._leak
+        return np.add((1.0 - self._leak) * h, a, out=out)
+
+    def rounded_step(self, h: Rounded, x: Rounded) -> Rounded:
+        """Return size and rounding error of a step: those of rho, times a, and of (1 - a) h."""
+        rho = self.activation
+        leak = Rounded.exact(self._leak)
+        new = h.affine(self.W, self.b, (self.U, x)).through(rho.lipschitz, rho.at_zero, rho.range)
+        return leak.complement() * h + leak * new
+
+    def step_error(self, h_size: Array, x_size: Array) -> Array:
+        """Bound the rounding error of one step, entrywise; derived in `rounded_step`."""
+        return self.rounded_step(Rounded.exact(h_size), Rounded.exact(x_size)).error
+
+    def input_lipschitz(self, norm: Norm) -> float:
+        r"""Return L_x = max(a) L ||U||; in a norm that is not monotone converted from L2."""
+        slope = product_up(float(np.max(self._leak)), self.activation.lipschitz)
+        if norm.monotone:
+            return product_up(slope, norm.matrix_upper(self.U, norm.companion))
+        plain = product_up(slope, L2().matrix_upper(self.U))
+        return product_up(over(norm, L2(), self.state_dim), plain)
+
+    def _run(self, X: Array, h0: Array) -> Array:
+        return simulate_by_steps(self, X, h0)
+
+    def __repr__(self) -> str:
+        return (
+            f"EchoStateNetwork(n={self.state_dim}, m={self.input_dim}, "
+            f"activation={self.activation.name!r})"
+        )

@@ -1,0 +1,121 @@
+r"""What the gated maps share: stacked weights, and a step that is not Lipschitz in the input.
+
+Main names: `GatedMap`, `stacked`, `gate_rows`, `largest`.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, final
+
+import numpy as np
+
+from theory.activations import Activation
+from theory.errors import DivergedError, as_matrix, as_vector
+from theory.maps.base import Affine, Map
+from theory.norms import Norm
+from theory.rounding import ELEMENTARY_UNITS, TINY, UNIT, Rounded
+from theory.typing import Array
+
+
+def stacked(name: str, value: Any, gates: Sequence[str], units: int, columns: int | None) -> Array:
+    """Return the rows of several gates, `units` each, as a matrix; a vector if columns is 0.
+
+    Raises
+    ------
+    ValueError
+        If the shape is another one; the message names the gate that is short or too long.
+    """
+    array = as_vector(name, value) if columns == 0 else as_matrix(name, value)
+    rows = len(gates) * units
+    if array.shape[0] != rows:
+        full = array.shape[0] // units
+        where = (
+            f"gate {gates[full]} has {array.shape[0] - full * units} of them"
+            if full < len(gates)
+            else f"there are {array.shape[0] - rows} after gate {gates[-1]}"
+        )
+        shape = f"({rows},)" if columns == 0 else f"({rows}, {columns or 'm'})"
+        raise ValueError(
+            f"{name} has shape {array.shape}, needed {shape}: {units} rows for each of the gates "
+            f"{', '.join(gates)}, in this order; {where}"
+        )
+    if columns and array.shape[1] != columns:
+        raise ValueError(
+            f"{name} has shape {array.shape}, needed ({rows}, {columns}): in the rows of each of "
+            f"the gates {', '.join(gates)} one column for each of {columns} units"
+        )
+    return array
+
+
+def gate_rows(gates: Sequence[str], name: str, units: int) -> slice:
+    """Return the rows of one gate.
+
+    Raises
+    ------
+    ValueError
+        If there is no such gate.
+    """
+    if name not in gates:
+        raise ValueError(f"gate {name!r} is not known, needed one of: {', '.join(gates)}")
+    first = list(gates).index(name) * units
+    return slice(first, first + units)
+
+
+def largest(rho: Activation, a: Array) -> Array:
+    """Return an upper bound of a non-decreasing rho over pre-activations up to `a`, entrywise."""
+    value = rho(a)
+    raised = value + np.abs(value) * (2 * ELEMENTARY_UNITS * UNIT) + 4 * TINY
+    return np.minimum(raised, rho.range[1])
+
+
+class GatedMap(Map):
+    """A map whose step multiplies the state by gates, which depend on the input.
+
+    Two steps from the same state differ the more the larger the state is: there is no Lipschitz
+    constant in the input that serves all states.
+    """
+
+    @final
+    def affine(self) -> Affine | None:
+        """Return None: it is not of the form rho(W h + U x + b)."""
+        return None
+
+    @final
+    def input_lipschitz(self, norm: Norm) -> float | None:
+        """Return None: no constant serves states of every size; see `rest_reach`."""
+        del norm
+        return None
+
+    @abstractmethod
+    def rounded_step(self, h: Rounded, x: Rounded) -> Rounded:
+        """Return size and rounding error of a step, from a state and an input that are off."""
+
+    @final
+    def step_error(self, h_size: Array, x_size: Array) -> Array:
+        """Bound the rounding error of one step, entrywise; derived in `rounded_step`."""
+        return self.rounded_step(Rounded.exact(h_size), Rounded.exact(x_size)).error
+
+    @final
+    def _check_widths(self, h: Array, x: Array) -> None:
+        if np.shape(h)[-1:] != (self.state_dim,) or np.shape(x)[-1:] != (self.input_dim,):
+            raise ValueError(
+                f"h has shape {np.shape(h)} and x has shape {np.shape(x)}, needed "
+                f"(..., {self.state_dim}) and (..., {self.input_dim})"
+            )
+
+
+def finite_terms(terms: Array) -> Array:
+    """Return what a step needs of the inputs.
+
+    Raises
+    ------
+    DivergedError
+        If it is not finite.
+    """
+    if not np.isfinite(terms).all():
+        raise DivergedError(
+            "U x + b left the range of double precision; scale the inputs or U down"
+        )
+    return terms

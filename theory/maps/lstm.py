@@ -1,0 +1,206 @@
+r"""The long short-term memory cell.
+
+Main name: `LSTM`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, final
+
+import numpy as np
+
+from theory.activations import SIGMOID, TANH
+from theory.errors import as_matrix
+from theory.maps.base import InputReach, read_only, simulate_by_steps
+from theory.maps.gates import GatedMap, finite_terms, gate_rows, largest, stacked
+from theory.rounding import Rounded
+from theory.typing import Array
+
+#: The gates in the order of their rows: input, forget, candidate, output (PyTorch's order).
+GATES = ("i", "f", "g", "o")
+
+
+@final
+class LSTM(GatedMap):
+    r"""The long short-term memory cell; its state is (c, h), the cell state first.
+
+    .. math::
+        i, f, o = \sigma(W_\bullet h + U_\bullet x + b_\bullet),\quad
+        g = \tanh(W_g h + U_g x + b_g),\quad
+        c^+ = f c + i g,\quad h^+ = o \tanh(c^+)
+
+    Parameters
+    ----------
+    W : (4 n, n) array
+        Recurrent weights, the rows of the gates i, f, g, o one after another (PyTorch's order).
+    U : (4 n, m) array
+        Input weights, likewise.
+    b : (4 n,) array, optional
+        Bias, zero by default.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit (the message names the gate) or a number is not finite.
+
+    Examples
+    --------
+    >>> cell = LSTM(W=np.zeros((4, 1)), U=[[0.0], [0.0], [1.0], [0.0]])
+    >>> cell.simulate([[1.0], [0.0]]).round(4).tolist()
+    [[0.3808, 0.1817], [0.1904, 0.0941]]
+    """
+
+    def __init__(self, W: Any, U: Any, b: Any = None) -> None:
+        n = as_matrix("W", W).shape[1]
+        self._W = stacked("W", W, GATES, n, n)
+        self._U = stacked("U", U, GATES, n, None)
+        self._b = stacked("b", np.zeros(4 * n) if b is None else b, GATES, n, 0)
+
+    @property
+    def units(self) -> int:
+        """Return n, the number of units."""
+        return int(self._W.shape[1])
+
+    @property
+    def state_dim(self) -> int:
+        """Return 2 n: the state is (c, h)."""
+        return 2 * self.units
+
+    @property
+    def input_dim(self) -> int:
+        """Return m."""
+        return int(self._U.shape[1])
+
+    @property
+    def W(self) -> Array:
+        """Return the recurrent weights, (4 n, n), read-only."""
+        return self._W
+
+    @property
+    def U(self) -> Array:
+        """Return the input weights, (4 n, m), read-only."""
+        return self._U
+
+    @property
+    def b(self) -> Array:
+        """Return the bias, (4 n,), read-only."""
+        return self._b
+
+    def gate(self, name: str) -> tuple[Array, Array, Array]:
+        """Return W, U and b of one gate: i, f, g (the candidate) or o.
+
+        Raises
+        ------
+        ValueError
+            If there is no such gate.
+        """
+        rows = gate_rows(GATES, name, self.units)
+        return self._W[rows], self._U[rows], self._b[rows]
+
+    @property
+    def parameters(self) -> Mapping[str, Array]:
+        """Return W, U and b."""
+        return read_only(W=self._W, U=self._U, b=self._b)
+
+    def _rebuilt(self, parameters: Mapping[str, Any]) -> LSTM:
+        return LSTM(**parameters)
+
+    @property
+    def output_map(self) -> Array:
+        """Return [0 I], (n, 2 n): a head sees h only."""
+        return np.eye(self.units, 2 * self.units, self.units)
+
+    def _gates(self, h: Array, x: Array) -> tuple[Array, Array, Array, Array]:
+        """Return the pre-activations of i, f, g, o."""
+        self._check_widths(h, x)
+        a = h[..., self.units :] @ self._W.T + x @ self._U.T + self._b
+        i, f, g, o = np.split(a, 4, axis=-1)
+        return i, f, g, o
+
+    def step(self, h: Array, x: Array) -> Array:
+        """Return (c+, h+) from the state `h`, which is (c, h)."""
+        i, f, g, o = self._gates(h, x)
+        c = SIGMOID(f) * h[..., : self.units] + SIGMOID(i) * TANH(g)
+        return np.concatenate([c, SIGMOID(o) * TANH(c)], axis=-1)
+
+    def _slopes(self, h: Array, x: Array) -> tuple[Array, ...]:
+        """Return f, then dc+ by the pre-activations of i, f, g, then dh+ by that of o and by c+."""
+        i, f, g, o = self._gates(h, x)
+        c = h[..., : self.units]
+        forget = SIGMOID(f)
+        new = forget * c + SIGMOID(i) * TANH(g)
+        return (
+            forget,
+            SIGMOID.derivative(i) * TANH(g),
+            SIGMOID.derivative(f) * c,
+            SIGMOID(i) * TANH.derivative(g),
+            SIGMOID.derivative(o) * TANH(new),
+            SIGMOID(o) * TANH.derivative(new),
+        )
+
+    def jacobian_state(self, h: Array, x: Array) -> Array:
+        """Return d(c+, h+) / d(c, h), (..., 2 n, 2 n)."""
+        forget, *slopes, by_o, by_c = self._slopes(h, x)
+        *inner, W_o = np.split(self._W, 4)
+        by_h = _combined(slopes, inner)
+        dc = np.concatenate([forget[..., None] * np.eye(self.units), by_h], axis=-1)
+        dh = by_c[..., None] * dc
+        dh[..., self.units :] += by_o[..., None] * W_o
+        return np.concatenate([dc, dh], axis=-2)
+
+    def jacobian_input(self, h: Array, x: Array) -> Array:
+        """Return d(c+, h+) / dx, (..., 2 n, m)."""
+        _, *slopes, by_o, by_c = self._slopes(h, x)
+        *inner, U_o = np.split(self._U, 4)
+        dc = _combined(slopes, inner)
+        return np.concatenate([dc, by_c[..., None] * dc + by_o[..., None] * U_o], axis=-2)
+
+    def input_terms(self, X: Array) -> Array:
+        """Return U x + b for every input, (..., 4 n)."""
+        terms: Array = X @ self._U.T
+        terms += self._b
+        return finite_terms(terms)
+
+    def advance(self, h: Array, terms: Array, out: Array | None = None) -> Array:
+        """Return ``step(h, x)`` from ``terms = input_terms(x)``."""
+        n = self.units
+        a = h[..., n:] @ self._W.T + terms
+        i, f, g, o = np.split(a, 4, axis=-1)
+        result = np.empty((*a.shape[:-1], 2 * n)) if out is None else out
+        c = SIGMOID(f) * h[..., :n] + SIGMOID(i) * TANH(g)
+        result[..., :n] = c
+        result[..., n:] = SIGMOID(o) * TANH(c)
+        return result
+
+    def rounded_step(self, h: Rounded, x: Rounded) -> Rounded:
+        """Return size and rounding error of a step, propagated through the gates one by one."""
+        n = self.units
+        cell, hidden = (Rounded(h.size[r], h.error[r]) for r in (slice(n), slice(n, None)))
+        i, f, g, o = (
+            hidden.affine(W, b, (U, x)) for W, U, b in (self.gate(name) for name in GATES)
+        )
+        c = f.logistic() * cell + i.logistic() * g.tanh()
+        y = o.logistic() * c.tanh()
+        return Rounded(np.append(c.size, y.size), np.append(c.error, y.error))
+
+    def rest_reach(self, reach: InputReach) -> Array:
+        """Bound |c| = i |g| and |h| = o tanh |c| after one step from rest, entrywise."""
+        reached = reach.of(self._U)
+        i, _, _, o = np.split(largest(SIGMOID, np.nextafter(reached + self._b, np.inf)), 4)
+        _, _, g, _ = np.split(largest(TANH, np.nextafter(reached + np.abs(self._b), np.inf)), 4)
+        c = np.nextafter(i * g, np.inf)
+        return np.append(c, np.nextafter(o * largest(TANH, c), np.inf))
+
+    def _run(self, X: Array, h0: Array) -> Array:
+        return simulate_by_steps(self, X, h0)
+
+    def __repr__(self) -> str:
+        return f"LSTM(units={self.units}, m={self.input_dim})"
+
+
+def _combined(slopes: list[Array], weights: list[Array]) -> Array:
+    """Return sum_k diag(s_k) V_k, (..., n, m)."""
+    i, f, g = (s[..., None] * V for s, V in zip(slopes, weights, strict=True))
+    result: Array = i + f + g
+    return result

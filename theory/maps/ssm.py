@@ -1,0 +1,682 @@
+r"""State-space layers: maps that are linear in the state, entry by entry.
+
+Main names: `DiagonalSSM`, `SelectiveSSM`, `MinGRU`, `RGLRU`, `LinearRecurrence`.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, final
+
+import numpy as np
+
+from theory.activations import IDENTITY, SIGMOID, SOFTPLUS, Activation
+from theory.activations import activation as look_up
+from theory.errors import as_matrix, as_vector, check_positive
+from theory.maps.base import Affine, InputReach, Map, read_only, simulate_by_steps
+from theory.maps.gates import GatedMap, finite_terms, gate_rows, largest, stacked
+from theory.norms import Norm
+from theory.rounding import UNIT, Rounded
+from theory.typing import Array
+
+
+@final
+class DiagonalSSM(Map):
+    r"""The diagonal linear state-space layer s <- diag(eigenvalues) s + B x, s complex (LRU, S4D).
+
+    The state is real, (Re s, Im s), of dimension 2 n.
+
+    Parameters
+    ----------
+    eigenvalues : (n,) complex array
+    B : (n, m) complex array
+        Input matrix, any normalisation included.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit or a number is not finite.
+
+    Examples
+    --------
+    >>> layer = DiagonalSSM([0.5j], [[1.0]])
+    >>> layer.simulate([[1.0], [0.0], [0.0]]).tolist()
+    [[1.0, 0.0], [0.0, 0.5], [-0.25, 0.0]]
+    """
+
+    def __init__(self, eigenvalues: Any, B: Any) -> None:
+        values, matrix = np.asarray(eigenvalues), np.asarray(B)
+        self._real = as_vector("eigenvalues (real part)", values.real)
+        n = self._real.size
+        self._imag = as_vector("eigenvalues (imaginary part)", values.imag, size=n)
+        if n == 0:
+            raise ValueError("eigenvalues is empty, needed at least one")
+        self._B_real = as_matrix("B (real part)", matrix.real, rows=n)
+        self._B_imag = as_matrix("B (imaginary part)", matrix.imag, rows=n)
+
+    @property
+    def state_dim(self) -> int:
+        """Return 2 n: the state is (Re s, Im s)."""
+        return 2 * self._real.size
+
+    @property
+    def input_dim(self) -> int:
+        """Return m."""
+        return int(self._B_real.shape[1])
+
+    @property
+    def eigenvalues(self) -> np.ndarray[tuple[int, ...], np.dtype[np.complex128]]:
+        """Return the eigenvalues, (n,), complex."""
+        return self._real + 1j * self._imag
+
+    @property
+    def B(self) -> np.ndarray[tuple[int, ...], np.dtype[np.complex128]]:
+        """Return the input matrix, (n, m), complex."""
+        return self._B_real + 1j * self._B_imag
+
+    @property
+    def parameters(self) -> Mapping[str, Array]:
+        """Return real and imaginary parts of the eigenvalues and of B."""
+        return read_only(
+            eigenvalues_real=self._real,
+            eigenvalues_imag=self._imag,
+            B_real=self._B_real,
+            B_imag=self._B_imag,
+        )
+
+    def _rebuilt(self, parameters: Mapping[str, Any]) -> DiagonalSSM:
+        parts = {name: np.asarray(value) for name, value in parameters.items()}
+        return DiagonalSSM(
+            parts["eigenvalues_real"] + 1j * parts["eigenvalues_imag"],
+            parts["B_real"] + 1j * parts["B_imag"],
+        )
+
+    @cached_property
+    def _form(self) -> Affine:
+        real, imag = np.diag(self._real), np.diag(self._imag)
+        form = Affine(
+            W=np.block([[real, -imag], [imag, real]]),
+            U=np.vstack([self._B_real, self._B_imag]),
+            b=np.zeros(self.state_dim),
+            rho=IDENTITY,
+        )
+        for array in (form.W, form.U, form.b):
+            array.flags.writeable = False
+        return form
+
+    def affine(self) -> Affine:
+        """Return it as the real linear system of dimension 2 n that it is."""
+        return self._form
+
+    def step(self, h: Array, x: Array) -> Array:
+        """Return (Re s+, Im s+), s+ = eigenvalues * s + B x."""
+        if np.shape(h)[-1:] != (self.state_dim,) or np.shape(x)[-1:] != (self.input_dim,):
+            raise ValueError(
+                f"h has shape {np.shape(h)} and x has shape {np.shape(x)}, needed "
+                f"(..., {self.state_dim}) and (..., {self.input_dim})"
+            )
+        return self.advance(h, self.input_terms(x))
+
+    def jacobian_state(self, h: Array, x: Array) -> Array:
+        """Return the matrix of the linear system, (2 n, 2 n), for every state."""
+        leading = np.broadcast_shapes(np.shape(h)[:-1], np.shape(x)[:-1])
+        return np.broadcast_to(self._form.W, (*leading, *self._form.W.shape)).copy()
+
+    def jacobian_input(self, h: Array, x: Array) -> Array:
+        """Return (Re B; Im B), (2 n, m), for every input."""
+        leading = np.broadcast_shapes(np.shape(h)[:-1], np.shape(x)[:-1])
+        return np.broadcast_to(self._form.U, (*leading, *self._form.U.shape)).copy()
+
+    def input_terms(self, X: Array) -> Array:
+        """Return (Re B x, Im B x) for every input."""
+        return finite_terms(np.concatenate([X @ self._B_real.T, X @ self._B_imag.T], axis=-1))
+
+    def advance(self, h: Array, terms: Array, out: Array | None = None) -> Array:
+        """Return ``step(h, x)`` from ``terms = input_terms(x)``."""
+        n = self._real.size
+        real, imag = h[..., :n], h[..., n:]
+        leading = np.broadcast_shapes(h.shape[:-1], terms.shape[:-1])
+        result = np.empty((*leading, 2 * n)) if out is None else out
+        result[..., :n] = self._real * real - self._imag * imag + terms[..., :n]
+        result[..., n:] = self._imag * real + self._real * imag + terms[..., n:]
+        return result
+
+    def rounded_step(self, h: Rounded, x: Rounded) -> Rounded:
+        """Return size and rounding error of a step: two products and a sum of m an entry."""
+        real, imag = (Rounded.exact(np.tile(np.abs(part), 2)) for part in (self._real, self._imag))
+        swapped = Rounded(np.roll(h.size, self._real.size), np.roll(h.error, self._real.size))
+        return real * h + imag * swapped + x.affine(self._form.U)
+
+    def step_error(self, h_size: Array, x_size: Array) -> Array:
+        """Bound the rounding error of one step, entrywise; derived in `rounded_step`."""
+        return self.rounded_step(Rounded.exact(h_size), Rounded.exact(x_size)).error
+
+    def input_lipschitz(self, norm: Norm) -> float:
+        """Return ||(Re B; Im B)||, rounded up."""
+        return norm.matrix_upper(self._form.U, norm.companion)
+
+    def _run(self, X: Array, h0: Array) -> Array:
+        return simulate_by_steps(self, X, h0)
+
+    def __repr__(self) -> str:
+        return f"DiagonalSSM(n={self._real.size}, m={self.input_dim})"
+
+
+class LinearRecurrence(GatedMap):
+    """A map h <- a(x) h + u(x), entry by entry; a subclass says what a and u are."""
+
+    @abstractmethod
+    def coefficients(self, x: Array) -> tuple[Array, Array]:
+        """Return a(x) and u(x), each (..., n), of inputs (..., m)."""
+
+    @abstractmethod
+    def _coefficient_slopes(self, x: Array) -> tuple[Array, Array]:
+        """Return da/dx and du/dx, each (..., n, m)."""
+
+    @abstractmethod
+    def _rounded_coefficients(self, x: Rounded) -> tuple[Rounded, Rounded]:
+        """Return size and rounding error of a(x) and u(x)."""
+
+    @final
+    def step(self, h: Array, x: Array) -> Array:
+        """Return a(x) h + u(x)."""
+        self._check_widths(h, x)
+        a, u = self.coefficients(x)
+        return a * h + u
+
+    @final
+    def jacobian_state(self, h: Array, x: Array) -> Array:
+        """Return diag(a(x)), (..., n, n)."""
+        a = np.broadcast_arrays(self.coefficients(x)[0], h)[0]
+        result: Array = a[..., None] * np.eye(self.state_dim)
+        return result
+
+    @final
+    def jacobian_input(self, h: Array, x: Array) -> Array:
+        """Return diag(h) da/dx + du/dx, (..., n, m)."""
+        decay, drive = self._coefficient_slopes(x)
+        result: Array = h[..., None] * decay + drive
+        return result
+
+    @final
+    def input_terms(self, X: Array) -> Array:
+        """Return (a(x), u(x)) for every input, (..., 2 n)."""
+        return finite_terms(np.concatenate(self.coefficients(X), axis=-1))
+
+    @final
+    def advance(self, h: Array, terms: Array, out: Array | None = None) -> Array:
+        """Return a h + u from ``terms = (a, u)``."""
+        n = self.state_dim
+        result: Array = np.multiply(h, terms[..., :n], out=out)
+        result += terms[..., n:]
+        return result
+
+    @final
+    def rounded_step(self, h: Rounded, x: Rounded) -> Rounded:
+        """Return size and rounding error of a h + u from those of a and u."""
+        a, u = self._rounded_coefficients(x)
+        return a * h + u
+
+    @final
+    def _run(self, X: Array, h0: Array) -> Array:
+        return simulate_by_steps(self, X, h0)
+
+
+@final
+class SelectiveSSM(LinearRecurrence):
+    r"""The selective state-space layer (Mamba): a step size that depends on the input.
+
+    Channel d of the input, x_d, drives N states of its own:
+
+    .. math::
+        \Delta_d = \mathrm{softplus}((W_\Delta x + b_\Delta)_d),\qquad
+        h_{ds}^+ = e^{-a_{ds} \Delta_d} h_{ds} + \gamma_{ds} (W_B x + b_B)_s\, x_d,
+
+    with gamma = Delta (``euler``, as Mamba is implemented) or (1 - exp(-a Delta)) / a (``zoh``, the
+    exact response to a held input).
+
+    Parameters
+    ----------
+    decay : (m, N) array of positive numbers
+        a, the rates of the states; Mamba stores log(a).
+    W_step : (m, m) array
+        Weights of the step size; a product of low rank is multiplied out.
+    W_B : (N, m) array
+        Weights of the input gain; zero, with a bias, where the gain is not selective.
+    b_step : (m,) array, optional
+        Zero by default.
+    b_B : (N,) array, optional
+        Zero by default.
+    discretization : str
+        ``euler`` or ``zoh``.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, a number is not finite, a rate is not positive, or the discretisation
+        is unknown.
+
+    Notes
+    -----
+    The state h_{ds} is entry d N + s.
+
+    Examples
+    --------
+    >>> layer = SelectiveSSM([[1.0]], [[0.0]], [[0.0]], b_B=[1.0], discretization="zoh")
+    >>> layer.simulate([[1.0], [0.0]]).round(4).tolist()  # softplus(0) = log 2
+    [[0.5], [0.25]]
+    """
+
+    def __init__(
+        self,
+        decay: Any,
+        W_step: Any,
+        W_B: Any,
+        b_step: Any = None,
+        b_B: Any = None,
+        discretization: str = "euler",
+    ) -> None:
+        self._decay = as_matrix("decay", decay)
+        m, N = self._decay.shape
+        if np.min(self._decay) <= 0:
+            raise ValueError(
+                f"decay has least entry {np.min(self._decay)}, needed positive rates; a model that "
+                "stores A = -exp(A_log) has decay = exp(A_log)"
+            )
+        self._W_step = as_matrix("W_step", W_step, rows=m, columns=m)
+        self._W_B = as_matrix("W_B", W_B, rows=N, columns=m)
+        self._b_step = as_vector("b_step", np.zeros(m) if b_step is None else b_step, size=m)
+        self._b_B = as_vector("b_B", np.zeros(N) if b_B is None else b_B, size=N)
+        if discretization not in {"euler", "zoh"}:
+            raise ValueError(f"discretization={discretization!r}, needed one of: euler, zoh")
+        self._discretization = discretization
+
+    @property
+    def state_dim(self) -> int:
+        """Return m N."""
+        return self._decay.size
+
+    @property
+    def input_dim(self) -> int:
+        """Return m, the number of channels."""
+        return int(self._decay.shape[0])
+
+    @property
+    def discretization(self) -> str:
+        """Return ``euler`` or ``zoh``."""
+        return self._discretization
+
+    @property
+    def decay(self) -> Array:
+        """Return a, the rates, (m, N), read-only."""
+        return self._decay
+
+    @property
+    def W_step(self) -> Array:
+        """Return the weights of the step size, (m, m), read-only."""
+        return self._W_step
+
+    @property
+    def W_B(self) -> Array:
+        """Return the weights of the input gain, (N, m), read-only."""
+        return self._W_B
+
+    @property
+    def b_step(self) -> Array:
+        """Return the bias of the step size, (m,), read-only."""
+        return self._b_step
+
+    @property
+    def b_B(self) -> Array:
+        """Return the bias of the input gain, (N,), read-only."""
+        return self._b_B
+
+    @property
+    def parameters(self) -> Mapping[str, Array]:
+        """Return decay, W_step, W_B, b_step and b_B."""
+        return read_only(
+            decay=self._decay,
+            W_step=self._W_step,
+            W_B=self._W_B,
+            b_step=self._b_step,
+            b_B=self._b_B,
+        )
+
+    def _rebuilt(self, parameters: Mapping[str, Any]) -> SelectiveSSM:
+        return SelectiveSSM(**parameters, discretization=self._discretization)
+
+    def _flat(self, table: Array) -> Array:
+        """Return (..., m, N) as (..., m N)."""
+        return table.reshape(*table.shape[:-2], self.state_dim)
+
+    def _steps(self, x: Array) -> tuple[Array, Array, Array]:
+        """Return a Delta, (..., m, N), gamma, (..., m, N), and the input gain, (..., N)."""
+        step = SOFTPLUS(x @ self._W_step.T + self._b_step)[..., None]
+        faded = self._decay * step
+        if self._discretization == "euler":
+            gamma = np.broadcast_to(step, faded.shape)
+        else:
+            gamma = -np.expm1(-faded) / self._decay
+        return faded, gamma, x @ self._W_B.T + self._b_B
+
+    def coefficients(self, x: Array) -> tuple[Array, Array]:
+        """Return exp(-a Delta) and gamma (W_B x + b_B) x, each (..., m N)."""
+        faded, gamma, gain = self._steps(x)
+        driven = gain[..., None, :] * x[..., :, None]
+        return self._flat(np.exp(-faded)), self._flat(gamma * driven)
+
+    def _coefficient_slopes(self, x: Array) -> tuple[Array, Array]:
+        faded, gamma, gain = self._steps(x)
+        m, N = self._decay.shape
+        step = SOFTPLUS.derivative(x @ self._W_step.T + self._b_step)[..., None] * self._W_step
+        step = step[..., :, None, :]  # dDelta_d / dx_j, (..., m, 1, m)
+        decay = np.exp(-faded)[..., None]
+        driven = (gain[..., None, :] * x[..., :, None])[..., None]
+        # d(B_s x_d) / dx_j = W_sj x_d + B_s [d = j]
+        d_driven = (
+            self._W_B * x[..., :, None, None] + gain[..., None, :, None] * np.eye(m)[:, None, :]
+        )
+        d_gamma = step if self._discretization == "euler" else decay * step
+        slopes = (
+            -self._decay[..., None] * decay * step,
+            d_gamma * driven + gamma[..., None] * d_driven,
+        )
+        leading = x.shape[:-1]
+        first, second = (np.broadcast_to(s, (*leading, m, N, m)) for s in slopes)
+        return first.reshape(*leading, m * N, m), second.reshape(*leading, m * N, m)
+
+    def _rounded_coefficients(self, x: Rounded) -> tuple[Rounded, Rounded]:
+        m, N = self._decay.shape
+
+        def each_state(p: Rounded) -> Rounded:
+            return Rounded(np.repeat(p.size, N), np.repeat(p.error, N))
+
+        slope = (SOFTPLUS.lipschitz, SOFTPLUS.at_zero, SOFTPLUS.range)
+        step = each_state(x.affine(self._W_step, self._b_step).through(*slope))
+        gain = x.affine(self._W_B, self._b_B)
+        driven = Rounded(np.tile(gain.size, m), np.tile(gain.error, m)) * each_state(x)
+        rates = self._decay.ravel()
+        faded = Rounded.exact(rates) * step
+        # exp(-y) and 1 - exp(-y) have slope at most 1 where y >= 0
+        decay = faded.through(1.0, 1.0, (0.0, 1.0))
+        if self._discretization == "euler":
+            return decay, step * driven
+        inverse = Rounded((1 + 2 * UNIT) / rates, 2 * UNIT / rates)
+        return decay, faded.through(1.0, 0.0, (0.0, 1.0)) * inverse * driven
+
+    def rest_reach(self, reach: InputReach) -> Array:
+        """Bound gamma |W_B x + b_B| |x| entrywise; gamma is at most Delta, and 1 / a for zoh."""
+        N = self._decay.shape[1]
+        longest = np.nextafter(reach.of(self._W_step) + self._b_step, np.inf)
+        gamma = np.broadcast_to(largest(SOFTPLUS, longest)[:, None], self._decay.shape)
+        if self._discretization == "zoh":
+            gamma = np.minimum(gamma, np.nextafter(1.0 / self._decay, np.inf))
+        gain = np.nextafter(reach.of(self._W_B) + np.abs(self._b_B), np.inf)
+        driven = np.nextafter(gain * reach.size[:, None], np.inf)
+        assert driven.shape[1] == N
+        return np.nextafter(gamma * driven, np.inf).ravel()
+
+    def __repr__(self) -> str:
+        m, N = self._decay.shape
+        return f"SelectiveSSM(m={m}, N={N}, discretization={self._discretization!r})"
+
+
+@final
+class MinGRU(LinearRecurrence):
+    r"""The minimal gated recurrent unit h <- (1 - z) h + z n, whose gates see the input only.
+
+    .. math:: z = \sigma(U_z x + b_z),\qquad n = \rho(U_n x + b_n)
+
+    Parameters
+    ----------
+    U : (2 n, m) array
+        Input weights, the rows of the gates z and n one after the other.
+    b : (2 n,) array, optional
+        Bias, zero by default.
+    activation : str or Activation
+        rho, of the candidate n; ``identity`` by default, as published.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit (the message names the gate), a number is not finite, or the
+        activation is unknown.
+
+    Examples
+    --------
+    >>> MinGRU([[0.0], [1.0]]).simulate([[1.0], [0.0]]).tolist()
+    [[0.5], [0.25]]
+    """
+
+    GATES = ("z", "n")
+
+    def __init__(self, U: Any, b: Any = None, activation: str | Activation = "identity") -> None:
+        n = max(1, as_matrix("U", U).shape[0] // 2)
+        self._U = stacked("U", U, self.GATES, n, None)
+        self._b = stacked("b", np.zeros(2 * n) if b is None else b, self.GATES, n, 0)
+        self._activation = look_up(activation)
+
+    @property
+    def state_dim(self) -> int:
+        """Return n."""
+        return int(self._U.shape[0]) // 2
+
+    @property
+    def input_dim(self) -> int:
+        """Return m."""
+        return int(self._U.shape[1])
+
+    @property
+    def activation(self) -> Activation:
+        """Return rho, of the candidate."""
+        return self._activation
+
+    @property
+    def U(self) -> Array:
+        """Return the input weights, (2 n, m), read-only."""
+        return self._U
+
+    @property
+    def b(self) -> Array:
+        """Return the bias, (2 n,), read-only."""
+        return self._b
+
+    def gate(self, name: str) -> tuple[Array, Array]:
+        """Return U and b of one gate: z (update) or n (the candidate).
+
+        Raises
+        ------
+        ValueError
+            If there is no such gate.
+        """
+        rows = gate_rows(self.GATES, name, self.state_dim)
+        return self._U[rows], self._b[rows]
+
+    @property
+    def parameters(self) -> Mapping[str, Array]:
+        """Return U and b."""
+        return read_only(U=self._U, b=self._b)
+
+    def _rebuilt(self, parameters: Mapping[str, Any]) -> MinGRU:
+        return MinGRU(**parameters, activation=self._activation)
+
+    def coefficients(self, x: Array) -> tuple[Array, Array]:
+        """Return 1 - z, as the gate of the opposite pre-activation, and z n."""
+        z, n = np.split(x @ self._U.T + self._b, 2, axis=-1)
+        return SIGMOID(-z), SIGMOID(z) * self._activation(n)
+
+    def _coefficient_slopes(self, x: Array) -> tuple[Array, Array]:
+        z, n = np.split(x @ self._U.T + self._b, 2, axis=-1)
+        U_z, U_n = np.split(self._U, 2)
+        by_z = SIGMOID.derivative(z)[..., None] * U_z
+        by_n = self._activation.derivative(n)[..., None] * U_n
+        rho = self._activation(n)[..., None]
+        return -by_z, rho * by_z + SIGMOID(z)[..., None] * by_n
+
+    def _rounded_coefficients(self, x: Rounded) -> tuple[Rounded, Rounded]:
+        z, n = (x.affine(*self.gate(name)) for name in self.GATES)
+        rho = self._activation
+        candidate = n.through(rho.lipschitz, rho.at_zero, rho.range)
+        return z.logistic(), z.logistic() * candidate
+
+    def rest_reach(self, reach: InputReach) -> Array:
+        """Bound z |n|, entrywise."""
+        (U_z, b_z), (U_n, b_n) = (self.gate(name) for name in self.GATES)
+        z = largest(SIGMOID, np.nextafter(reach.of(U_z) + b_z, np.inf))
+        n = Rounded.exact(np.nextafter(reach.of(U_n) + np.abs(b_n), np.inf))
+        rho = self._activation
+        candidate = n.through(rho.lipschitz, rho.at_zero, rho.range).size
+        return np.nextafter(z * candidate, np.inf)
+
+    def __repr__(self) -> str:
+        return (
+            f"MinGRU(n={self.state_dim}, m={self.input_dim}, activation={self._activation.name!r})"
+        )
+
+
+@final
+class RGLRU(LinearRecurrence):
+    r"""The real-gated linear recurrent unit h <- a h + sqrt(1 - a**2) i x (Griffin).
+
+    .. math::
+        r, i = \sigma(U_\bullet x + b_\bullet),\qquad a = \sigma(\Lambda)^{c\, r}
+
+    Parameters
+    ----------
+    U : (2 n, n) array
+        Input weights, the rows of the gates r and i one after the other; the input has as many
+        entries as the state.
+    Lambda : (n,) array
+        The logits of the slowest decay.
+    b : (2 n,) array, optional
+        Bias, zero by default.
+    scale : float
+        c, 8 as published.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit (the message names the gate), a number is not finite, or the scale is
+        not positive.
+
+    Examples
+    --------
+    >>> unit = RGLRU(U=[[0.0], [0.0]], Lambda=[0.0], scale=2.0)  # r = i = 1/2, a = 1/2
+    >>> unit.simulate([[1.0], [0.0]]).round(4).tolist()
+    [[0.433], [0.2165]]
+    """
+
+    GATES = ("r", "i")
+
+    def __init__(self, U: Any, Lambda: Any, b: Any = None, scale: float = 8.0) -> None:
+        self._Lambda = as_vector("Lambda", Lambda)
+        n = self._Lambda.size
+        if n == 0:
+            raise ValueError("Lambda is empty, needed at least one unit")
+        check_positive(scale=scale)
+        self._U = stacked("U", U, self.GATES, n, n)
+        self._b = stacked("b", np.zeros(2 * n) if b is None else b, self.GATES, n, 0)
+        self._scale = float(scale)
+
+    @property
+    def state_dim(self) -> int:
+        """Return n."""
+        return self._Lambda.size
+
+    @property
+    def input_dim(self) -> int:
+        """Return n: every unit has its own input."""
+        return self._Lambda.size
+
+    @property
+    def scale(self) -> float:
+        """Return c."""
+        return self._scale
+
+    @property
+    def U(self) -> Array:
+        """Return the input weights, (2 n, n), read-only."""
+        return self._U
+
+    @property
+    def b(self) -> Array:
+        """Return the bias, (2 n,), read-only."""
+        return self._b
+
+    @property
+    def Lambda(self) -> Array:
+        """Return the logits of the slowest decay, (n,), read-only."""
+        return self._Lambda
+
+    def gate(self, name: str) -> tuple[Array, Array]:
+        """Return U and b of one gate: r (recurrence) or i (input).
+
+        Raises
+        ------
+        ValueError
+            If there is no such gate.
+        """
+        rows = gate_rows(self.GATES, name, self.state_dim)
+        return self._U[rows], self._b[rows]
+
+    @property
+    def parameters(self) -> Mapping[str, Array]:
+        """Return U, Lambda and b."""
+        return read_only(U=self._U, Lambda=self._Lambda, b=self._b)
+
+    def _rebuilt(self, parameters: Mapping[str, Any]) -> RGLRU:
+        return RGLRU(**parameters, scale=self._scale)
+
+    @property
+    def _rate(self) -> Array:
+        """Return q = -c log(sigma(Lambda)) = c softplus(-Lambda), so that a = exp(-q r)."""
+        rate: Array = self._scale * SOFTPLUS(-self._Lambda)
+        return rate
+
+    def coefficients(self, x: Array) -> tuple[Array, Array]:
+        """Return a and sqrt(1 - a**2) i x."""
+        r, i = np.split(SIGMOID(x @ self._U.T + self._b), 2, axis=-1)
+        faded = self._rate * r
+        return np.exp(-faded), np.sqrt(-np.expm1(-2.0 * faded)) * i * x
+
+    def _coefficient_slopes(self, x: Array) -> tuple[Array, Array]:
+        pre_r, pre_i = np.split(x @ self._U.T + self._b, 2, axis=-1)
+        U_r, U_i = np.split(self._U, 2)
+        r, i = SIGMOID(pre_r), SIGMOID(pre_i)
+        a, share = np.exp(-self._rate * r), np.sqrt(-np.expm1(-2.0 * self._rate * r))
+        # d(q r), and d sqrt(1 - a**2) = a**2 d(q r) / sqrt(1 - a**2), which tends to 0 with q r
+        turned = self._rate * SIGMOID.derivative(pre_r)
+        by_share = np.divide(a * a * turned, share, out=np.zeros_like(a), where=share > 0)
+        by_r = (by_share * i * x)[..., None] * U_r
+        by_i = (share * SIGMOID.derivative(pre_i) * x)[..., None] * U_i
+        own = (share * i)[..., None] * np.eye(self.state_dim)
+        return -(a * turned)[..., None] * U_r, by_r + by_i + own
+
+    def _rounded_coefficients(self, x: Rounded) -> tuple[Rounded, Rounded]:
+        r"""Return size and rounding error of a and sqrt(1 - a**2) i x.
+
+        y = q r > 0 is relatively accurate: the gate moves by a factor of at most e**e if its
+        pre-activation is off by e, and softplus, products and the gate round by 18 u in all.  With
+        w = log(y / Y), |w| <= e + 20 u,
+
+            |exp(-y) - exp(-Y)| <= max(y exp(-y)) |w| <= |w| / 2,
+            |log(s / S)| <= |w| / 2  for  s = sqrt(1 - exp(-2 y)),  so  |s - S| <= min(1, |w|).
+
+        Where y itself underflows, s is below 2**-500.
+        """
+        r, i = (x.affine(*self.gate(name)) for name in self.GATES)
+        moved = np.minimum(1.0, r.error + 20 * UNIT)
+        a = Rounded(np.full_like(moved, 1.0), moved / 2 + 16 * UNIT)
+        share = Rounded(np.full_like(moved, 1.0), moved + 16 * UNIT + 2.0**-500)
+        return a, share * i.logistic() * x
+
+    def rest_reach(self, reach: InputReach) -> Array:
+        """Bound sqrt(1 - a**2) i |x|, entrywise, by i |x|."""
+        U_i, b_i = self.gate("i")
+        i = largest(SIGMOID, np.nextafter(reach.of(U_i) + b_i, np.inf))
+        return np.nextafter(i * reach.size, np.inf)
+
+    def __repr__(self) -> str:
+        return f"RGLRU(n={self.state_dim})"

@@ -1,0 +1,246 @@
+r"""Nearest points of matrix norm balls, provably inside, in double or single precision.
+
+Main names: `spectral_ball`, `row_sum_ball`, `column_sum_ball`.
+
+Each returns the nearest matrix in the Frobenius norm up to rounding, in the type of its argument,
+and writes to `out` if given, which may be the argument itself.  A matrix that is provably in the
+ball is returned as it is, bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from theory import rigor
+from theory.errors import as_array, as_vector, check_positive
+from theory.projections.repair import inside, least_margin, unit_of
+from theory.typing import Array
+
+#: Beyond this ratio of norm to radius the squares of singular values would lose digits that matter.
+_LARGE_RATIO = 2.0**10
+
+#: A computed norm this near to the radius, relatively, leaves it to the rigorous test.
+_NEAR = 2.0**-20
+
+
+def as_weights(name: str, value: Any) -> Any:
+    """Return a two-dimensional array of finite numbers; float32 and float64 are not copied.
+
+    Raises
+    ------
+    ValueError
+        If the value is not a matrix of real, finite numbers.
+    """
+    array = np.asarray(value)
+    if array.dtype == np.float32 or array.dtype == np.float64:
+        if array.ndim != 2 or min(array.shape) == 0:
+            raise ValueError(f"{name} has shape {array.shape}, needed (n, m) with no empty side")
+        if not np.isfinite(array).all():
+            as_array(name, array)
+        return array
+    return as_array(name, array, ndim=2)
+
+
+def target(name: str, array: Any, out: Any) -> Any:
+    """Return the array to write to: `out`, checked, or a new one.
+
+    Raises
+    ------
+    ValueError
+        If `out` has another shape or type, or is not contiguous or not writeable.
+    """
+    if out is None:
+        return np.empty(array.shape, dtype=array.dtype)
+    if (
+        not isinstance(out, np.ndarray)
+        or out.shape != array.shape
+        or out.dtype != array.dtype
+        or not (out.flags.c_contiguous and out.flags.writeable)
+    ):
+        raise ValueError(
+            f"out={type(out).__name__} does not fit {name} of shape {array.shape} and type "
+            f"{array.dtype}; needed a writeable C-contiguous array of that shape and type"
+        )
+    return out
+
+
+def clip_singular_values(W: Array, radius: float) -> tuple[Array, Array]:
+    """Return W with singular values above the radius replaced by it, and what was subtracted.
+
+    From the eigenvectors V of W^T W with eigenvalues above radius**2, if they are not much larger:
+    W - W V diag(1 - radius / s) V^T; else from the singular value decomposition.
+    """
+    tall = W.shape[0] >= W.shape[1]
+    B = W if tall else W.T
+    values, vectors = np.linalg.eigh(B.T @ B)
+    top = math.sqrt(max(float(values[-1]), 0.0))
+    if top <= radius * _LARGE_RATIO:
+        s = np.sqrt(np.maximum(values, 0.0))
+        active = s > radius
+        V = vectors[:, active]
+        removed = (B @ V * (1.0 - radius / s[active])) @ V.T
+    else:
+        left, s, right = np.linalg.svd(B, full_matrices=False)
+        active = s > radius
+        removed = (left[:, active] * (s[active] - radius)) @ right[active]
+        if 2 * int(np.sum(active)) > len(s):
+            # what is left is far smaller than what is removed: build it rather than subtract
+            kept = (left * np.minimum(s, radius)) @ right
+            removed = B - kept
+            return (kept, removed) if tall else (kept.T, removed.T)
+    kept = B - removed
+    return (kept, removed) if tall else (kept.T, removed.T)
+
+
+def spectral_ball(W: Any, radius: float, *, out: Any = None) -> Any:
+    r"""Return the nearest matrix with ||Y||_2 <= radius.
+
+    Singular values above the radius are replaced by it.
+
+    Parameters
+    ----------
+    W : (m, n) array
+    radius : float
+    out : (m, n) array, optional
+        Written to and returned; may be W itself.
+
+    Returns
+    -------
+    (m, n) array
+        Of the type of W; its spectral norm is at most the radius, proved by
+        `theory.rigor.spectral_norm_at_most` on the stored numbers.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite, the radius is not positive, or `out` does not fit.
+
+    Examples
+    --------
+    >>> spectral_ball([[2.0, 0.0], [0.0, 0.5]], 1.0).round(6).tolist()
+    [[1.0, 0.0], [0.0, 0.5]]
+    """
+    array = as_weights("W", W)
+    check_positive(radius=radius)
+    result = target("W", array, out)
+    # in units of a power of two near the largest entry, so that no square overflows
+    e = math.frexp(float(np.max(np.abs(array))))[1]
+    B = np.ldexp(np.asarray(array, dtype=np.float64), -e)
+    level = math.ldexp(radius, -e) if e > -900 else math.inf
+    unit = unit_of(array)
+    if _below(B, level) and rigor.spectral_norm_at_most(np.asarray(array, np.float64), radius):
+        result[...] = array
+        return result
+
+    def point(margin: float) -> Array:
+        kept, _ = clip_singular_values(B, level * (1.0 - margin))
+        return np.asarray(np.ldexp(kept, e), dtype=array.dtype)
+
+    def accept(candidate: Array) -> bool:
+        return rigor.spectral_norm_at_most(np.asarray(candidate, np.float64), radius)
+
+    found = inside(point, accept, least_margin(max(array.shape), unit))
+    result[...] = 0.0 if found is None else found[0]
+    return result
+
+
+def _below(B: Array, level: float) -> bool:
+    """Return whether ||B||_2 <= level is possible: a power iteration does not exceed it."""
+    x = B.T @ (B @ np.ones(B.shape[1]))
+    for _ in range(8):
+        length = float(np.linalg.norm(x))
+        if length == 0.0:
+            return True
+        x = B.T @ (B @ (x / length))
+        # |B^T B x| <= |B|^2 for a unit x
+        if float(np.linalg.norm(x)) > (level * (1.0 + _NEAR)) ** 2:
+            return False
+    return True
+
+
+def row_sum_ball(W: Any, radius: Any, *, weights: Any = None, out: Any = None) -> Any:
+    r"""Return the nearest matrix with sum_j v_j |Y_ij| <= radius_i in every row.
+
+    With equal radii this is the ball of the norm induced by the maximum norm; with
+    radius_i = r v_i that of max |h_i| / v_i.
+
+    Parameters
+    ----------
+    W : (m, n) array
+    radius : float or (m,) array
+    weights : (n,) array, optional
+        v, ones by default.
+    out : (m, n) array, optional
+        Written to and returned; may be W itself.
+
+    Returns
+    -------
+    (m, n) array
+        Of the type of W; rows that are inside already stay as they are.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite, a radius or a weight is not positive, or `out` does not fit.
+
+    Examples
+    --------
+    >>> row_sum_ball([[2.0, -1.0], [0.25, 0.5]], 1.0).tolist()
+    [[1.0, 0.0], [0.25, 0.5]]
+    """
+    from theory.kernels.loops import row_sum_kernel
+
+    array = as_weights("W", W)
+    m, n = array.shape
+    plain = weights is None
+    v = np.ones(n) if weights is None else as_vector("weights", weights, size=n)
+    limits = np.full(m, float(radius)) if np.ndim(radius) == 0 else as_vector("radius", radius)
+    if len(limits) != m:
+        raise ValueError(f"radius has {len(limits)} entries, needed one or {m}, one for each row")
+    check_positive(radius=float(np.min(limits)), weights=float(np.min(v)))
+    result = target("W", array, out)
+    # sums and squares of weights stay in range when both sides are about 1
+    largest = float(np.max(np.abs(array)))
+    e = math.frexp(largest)[1] if not 2.0**-400 < largest < 2.0**400 else 0
+    if e:
+        scaled = np.ldexp(np.asarray(array, dtype=np.float64), -e)
+        row_sum_kernel(scaled, v, np.ldexp(limits, -e), plain, scaled)
+        result[...] = np.ldexp(scaled, e)
+        return result
+    row_sum_kernel(np.ascontiguousarray(array), v, limits, plain, result)
+    return result
+
+
+def column_sum_ball(W: Any, radius: Any, *, weights: Any = None, out: Any = None) -> Any:
+    r"""Return the nearest matrix with sum_i v_i |Y_ij| <= radius_j in every column.
+
+    With equal radii this is the ball of the norm induced by the sum norm.
+
+    Parameters
+    ----------
+    W : (m, n) array
+    radius : float or (n,) array
+    weights : (m,) array, optional
+        v, ones by default.
+    out : (m, n) array, optional
+        Written to and returned; may be W itself.
+
+    Returns
+    -------
+    (m, n) array
+        Of the type of W; columns that are inside already stay as they are.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite, a radius or a weight is not positive, or `out` does not fit.
+    """
+    array = as_weights("W", W)
+    result = target("W", array, out)
+    turned = array.T.copy(order="C")
+    row_sum_ball(turned, radius, weights=weights, out=turned)
+    result[...] = turned.T
+    return result

@@ -1,0 +1,147 @@
+r"""What a projection is asked and what it answers.
+
+Main names: `Projection`, `Request`, `settle`, `answer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, final
+
+import numpy as np
+
+from theory.certificates import Contraction
+from theory.maps.base import Map
+from theory.projections.repair import inside, length_upper
+from theory.typing import Array
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Request:
+    """The arguments of `theory.projections.project`, checked."""
+
+    onto: str
+    rate: float  # the asked rate, 0 < rate < 1
+    method: str  # "auto", "closed_form" or "cvxpy"
+    weights: Array | None = None  # of a weighted norm, (n,)
+    metric: tuple[Array, Array] | None = None  # P, (n, n), and q, (n,), of a matrix inequality
+    input_bound: float = 1.0  # bound of |x_i|, for gated cells
+    forget: float | None = None  # fixed bound of the forget gates
+    per_unit: bool = False  # the larger set of gated cells
+    starts: int = 4  # how many starting points, where the set is not convex
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+    single: bool = False  # whether the result must be exact in single precision
+
+    def cast(self, array: Array) -> Array:
+        """Return the array as it will be stored, in double precision again."""
+        if not self.single:
+            return array
+        with np.errstate(over="ignore", under="ignore"):
+            return array.astype(np.float32).astype(np.float64)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Projection:
+    """The nearest map of a set, as far as it was found, with the proof that it is in the set."""
+
+    map: Map
+    distance: float  # from the given parameters, Frobenius norm of all together, rounded up
+    lower: float  # lower bound of the distance of any member of the set asked for, proved
+    certificate: Contraction  # of the new map, at most at the asked rate
+    iterations: int  # steps of the method; 0 for a closed form or a member
+    residuals: Mapping[str, float]  # what the method left over, by name
+    moved: Mapping[str, float]  # by how much each parameter moved, Frobenius norm
+    method: str  # what computed it
+    note: str = ""  # why another method than the one asked for was used, and the like
+
+    @property
+    def gap(self) -> float:
+        """Return by how much the distance may exceed the least one, relatively."""
+        return 0.0 if self.distance == 0 else 1.0 - self.lower / self.distance
+
+    def __repr__(self) -> str:
+        return (
+            f"Projection(distance={self.distance:.6g}, lower={self.lower:.6g}, "
+            f"certificate={self.certificate!r}, method={self.method!r})"
+        )
+
+
+def settle(
+    request: Request,
+    arrays: tuple[Array, ...],
+    point: Callable[[float], tuple[Array, ...]],
+    certify: Callable[[tuple[Array, ...]], Contraction | None],
+    margin: float,
+) -> tuple[tuple[Array, ...], Contraction, float] | None:
+    """Return accepted arrays with their certificate and margin; None if none are accepted.
+
+    Parameters
+    ----------
+    request
+    arrays
+        As given; they are returned themselves if they are accepted.
+    point
+        From a margin to the arrays of the nearest point of the set shrunken by it.
+    certify
+        Returns a contraction, which must be at most at the asked rate, or None.
+    margin
+        The first one tried.
+    """
+    proofs: list[Contraction] = []
+
+    def accept(candidate: tuple[Array, ...]) -> bool:
+        found = certify(candidate)
+        if found is None or not found.lam <= request.rate:
+            return False
+        proofs.append(found)
+        return True
+
+    stored = tuple(request.cast(a) for a in arrays)
+    same = all(np.array_equal(a, b) for a, b in zip(arrays, stored, strict=True))
+    if accept(stored):
+        return (arrays if same else stored), proofs[-1], 0.0
+    found = inside(lambda m: tuple(request.cast(a) for a in point(m)), accept, margin)
+    return None if found is None else (found[0], proofs[-1], found[1])
+
+
+def answer(
+    recurrent: Map,
+    changed: Mapping[str, Array],
+    *,
+    certificate: Contraction,
+    lower: float,
+    method: str,
+    iterations: int = 0,
+    residuals: Mapping[str, float] | None = None,
+    note: str = "",
+) -> Projection:
+    """Return the projection with these new parameters; the others stay as they are."""
+    given = recurrent.parameters
+    new = {name: a for name, a in changed.items() if not np.array_equal(a, given[name])}
+    moved = {
+        name: length_upper(new[name] - given[name]) if name in new else 0.0 for name in given
+    }
+    distance = length_upper(*(new[name] - given[name] for name in new)) if new else 0.0
+    # differences of stored numbers are rounded once
+    return Projection(
+        map=with_parameters(recurrent, new) if new else recurrent,
+        distance=distance * (1 + 2.0**-50),
+        lower=min(lower, distance),
+        certificate=certificate,
+        iterations=iterations,
+        residuals=MappingProxyType(dict(residuals or {})),
+        moved=MappingProxyType(moved),
+        method=method if new else "member",
+        note=note,
+    )
+
+
+def with_parameters(recurrent: Map, changed: Mapping[str, Array]) -> Map:
+    """Return the map of the same class with some parameters changed."""
+    rebuild: Any = recurrent.with_parameters
+    made: Map = rebuild(**changed)
+    return made

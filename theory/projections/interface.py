@@ -1,0 +1,209 @@
+r"""One function for every set: `project`.
+
+Main names: `project`, `SETS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from theory.certificates import Contraction
+from theory.errors import as_square, as_vector, check_count, check_positive
+from theory.maps.base import Map
+from theory.norms import WeightedL2
+from theory.projections.base import Projection, Request
+from theory.threads import few_threads
+
+
+def _by(module: str, name: str) -> Callable[[Map, Request], Projection]:
+    def run(recurrent: Map, request: Request) -> Projection:
+        # scipy, and cvxpy where asked for, are loaded only now
+        from importlib import import_module
+
+        projected: Projection = getattr(import_module(module), name)(recurrent, request)
+        return projected
+
+    return run
+
+
+#: The sets by name.
+SETS: dict[str, Callable[[Map, Request], Projection]] = {
+    "spectral": _by("theory.projections.affine", "spectral"),
+    "linf": _by("theory.projections.affine", "linf"),
+    "l1": _by("theory.projections.affine", "l1"),
+    "diagonal": _by("theory.projections.affine", "diagonal"),
+    "lmi": _by("theory.projections.affine", "lmi"),
+    "schur": _by("theory.projections.schur", "schur"),
+    "lstm": _by("theory.projections.gated", "lstm"),
+    "gru": _by("theory.projections.gated", "gru"),
+}
+
+METHODS = ("auto", "closed_form", "cvxpy")
+
+#: Which sets an option is about.
+_OPTIONS = {
+    "weights": ("linf", "l1", "diagonal"),
+    "metric": ("lmi",),
+    "forget": ("lstm",),
+    "per_unit": ("lstm",),
+}
+
+
+def check_asked_rate(rate: Any) -> float:
+    """Return the rate, 0 < rate < 1.
+
+    Raises
+    ------
+    ValueError
+        If it is not such a number; 1 is named apart.
+    """
+    check_positive(rate=rate)
+    value = float(rate)
+    if value == 1:
+        raise ValueError(
+            "rate=1 asks for the closed set at the border of stability, whose members need not "
+            "contract at all; ask for a margin, such as rate=0.999"
+        )
+    if value > 1:
+        raise ValueError(f"rate={rate!r} is not a contraction, needed 0 < rate < 1")
+    return value
+
+
+def _metric(metric: Any, n: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    if isinstance(metric, Contraction):
+        if not isinstance(metric.norm, WeightedL2) or not metric.evidence.multipliers:
+            raise ValueError(
+                f"metric={metric!r} is not the certificate of a matrix inequality; "
+                "theory.contraction(map, method='lmi') makes one"
+            )
+        return metric.norm.P, np.array(metric.evidence.multipliers)
+    try:
+        P, q = metric
+    except (TypeError, ValueError):
+        raise ValueError("metric= needs a Contraction with multipliers, or a pair P, q") from None
+    P, q = as_square("P", P), as_vector("q", q, size=n)
+    if len(P) != n or not np.array_equal(P, P.T):
+        raise ValueError(f"P has shape {P.shape}, needed a symmetric ({n}, {n})")
+    check_positive(q=float(np.min(q)))
+    return P, q
+
+
+def project(
+    recurrent: Map,
+    *,
+    onto: str,
+    rate: float,
+    method: str = "auto",
+    weights: Any = None,
+    metric: Any = None,
+    input_bound: float = 1.0,
+    forget: float | None = None,
+    per_unit: bool = False,
+    starts: int = 4,
+    rng: np.random.Generator | None = None,
+    dtype: str = "float64",
+) -> Projection:
+    r"""Return the nearest map of a set of contractive maps, with a proof that it is a member.
+
+    Distances are Euclidean over all parameters together.  A map that is provably in the set is
+    returned as it is.
+
+    Parameters
+    ----------
+    recurrent : Map
+    onto : str
+        A set of maps rho(W h + U x + b), in which only W moves: ``spectral``, ``linf``, ``l1``
+        (norm of W), ``diagonal`` (Euclidean norm with diagonal weights), ``lmi`` (incremental
+        matrix inequality); of linear maps: ``schur`` (spectral radius); of gated cells: ``lstm``
+        and ``gru``, in which the biases and input weights that enter the bounds of the gates may
+        move too.
+    rate : float
+        The contraction factor asked for, 0 < rate < 1.
+    method : str
+        ``auto``; ``closed_form`` (for ``lmi`` and ``diagonal`` this clips singular values in the
+        metric, a retraction that is not the nearest point); ``cvxpy`` (a convex program, and what
+        it returns is moved inside; if the solver fails the specialised method is used, and the
+        answer's note says why).
+    weights : (n,) array, optional
+        Positive weights: v of max |h_i| / v_i for ``linf``, D of ||D h||_2 for ``diagonal``; for
+        ``diagonal`` the best ones are searched for by default.
+    metric : Contraction or (P, q), optional
+        For ``lmi``: the metric to stay in; by default it is searched for too.
+    input_bound : float
+        For gated cells: bound of |x_i|.
+    forget : float, optional
+        For ``lstm``: the bound of the forget gates; by default the one of least distance.
+    per_unit : bool
+        For ``lstm``: the larger set with a bound for each unit.
+    starts : int
+        For ``schur``: how many starting points are tried.
+    rng : numpy.random.Generator, optional
+        For ``schur``: draws the starting points.
+    dtype : str
+        ``float32`` makes the result exact in single precision, and so provably a member after the
+        cast.
+
+    Returns
+    -------
+    Projection
+        The map, its distance, a certificate at most at the asked rate, a lower bound of the
+        distance of every member, and by how much each parameter moved.
+
+    Raises
+    ------
+    ValueError
+        If the rate is not in (0, 1), the set is unknown or does not apply to the map, or an option
+        does not fit.
+
+    Examples
+    --------
+    >>> from theory import VanillaRNN
+    >>> found = project(VanillaRNN([[2.0]], [[1.0]]), onto="spectral", rate=0.5)
+    >>> round(found.distance, 6), found.certificate.lam <= 0.5
+    (1.5, True)
+    """
+    if not isinstance(recurrent, Map):
+        raise ValueError(f"received {recurrent!r}, needed a Map such as theory.VanillaRNN(W, U)")
+    if onto not in SETS:
+        raise ValueError(f"onto={onto!r} is not known, needed one of: {', '.join(SETS)}")
+    if method not in METHODS:
+        raise ValueError(f"method={method!r} is not known, needed one of: {', '.join(METHODS)}")
+    if dtype not in {"float32", "float64"}:
+        raise ValueError(f"dtype={dtype!r}, needed 'float32' or 'float64'")
+    asked = check_asked_rate(rate)
+    given = {
+        "weights": weights is not None,
+        "metric": metric is not None,
+        "forget": forget is not None,
+        "per_unit": per_unit,
+    }
+    for name, used in given.items():
+        if used and onto not in _OPTIONS[name]:
+            raise ValueError(
+                f"{name}= is an option of onto={' or '.join(map(repr, _OPTIONS[name]))}, received "
+                f"onto={onto!r}"
+            )
+    check_count(at_least=1, starts=starts)
+    check_positive(input_bound=input_bound)
+    n = recurrent.state_dim
+    scales = None if weights is None else as_vector("weights", weights, size=n)
+    if scales is not None:
+        check_positive(weights=float(np.min(scales)))
+    request = Request(
+        onto=onto,
+        rate=asked,
+        method=method,
+        weights=scales,
+        metric=None if metric is None else _metric(metric, n),
+        input_bound=float(input_bound),
+        forget=None if forget is None else float(forget),
+        per_unit=per_unit,
+        starts=starts,
+        rng=np.random.default_rng(0) if rng is None else rng,
+        single=dtype == "float32",
+    )
+    with few_threads(n):
+        return SETS[onto](recurrent, request)

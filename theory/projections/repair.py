@@ -1,0 +1,107 @@
+r"""Back inside: a point is accepted by a rigorous test, or moved inwards by a growing margin.
+
+Main names: `inside`, `length_upper`, `half_space_distance`, `least_margin`.
+
+A projection ends at the boundary, and so on either side of it in floating-point arithmetic.  Here
+the point of a slightly smaller set is taken instead, the margin being doubled until the test, which
+is a proof, accepts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from theory.rounding import UNIT, down, gamma, up
+from theory.typing import Array
+
+#: Unit roundoff of single precision.
+SINGLE_UNIT = 2.0**-24
+
+#: A margin beyond this is no longer a repair.
+_LARGEST_MARGIN = 0.5
+
+
+def unit_of(array: Any) -> float:
+    """Return the unit roundoff of the type in which an array is stored."""
+    return UNIT if np.asarray(array).dtype.itemsize >= 8 else SINGLE_UNIT
+
+
+def least_margin(n: int, unit: float) -> float:
+    r"""Return the margin, relative to the radius, that is tried first.
+
+    The rigorous test of an n x n matrix against its norm needs about 6 n^2 u (the shift of
+    `theory.rigor.eigenvalues_at_least` relative to the square of the norm), half of that on the
+    norm.  A cast to single precision changes the norm by at most u sqrt(n) of it; rounding errors
+    that are not aligned do by a few u.
+    """
+    margin = 16.0 * (n + 4) ** 2 * UNIT
+    return margin if unit <= UNIT else margin + 8.0 * unit
+
+
+def inside(
+    point: Callable[[float], Array], accept: Callable[[Array], bool], margin: float
+) -> tuple[Array, float] | None:
+    """Return the first accepted point and its margin; None if none is, up to a half.
+
+    Parameters
+    ----------
+    point
+        From a margin to the point of the set shrunken by it, as it will be stored.
+    accept
+        The rigorous test.
+    margin
+        The first one tried; may be 0.
+    """
+    while margin <= _LARGEST_MARGIN:
+        candidate = point(margin)
+        if accept(candidate):
+            return candidate, margin
+        margin = max(2.0 * margin, 2.0**-52)
+    return None
+
+
+def length_upper(*arrays: Array) -> float:
+    """Return an upper bound of the Euclidean length of all entries together."""
+    total = 0.0
+    largest = max((float(np.max(np.abs(a), initial=0.0)) for a in arrays), default=0.0)
+    if largest == 0.0 or not math.isfinite(largest):
+        return largest
+    e = math.frexp(largest)[1]
+    for a in arrays:
+        scaled = np.ldexp(np.asarray(a, dtype=np.float64), -e)
+        # each square and each sum adds at most u, relatively; entries that underflow add eta
+        total = up(total + float(np.sum(np.square(scaled))) * (1 + 2 * gamma(a.size + 2)))
+        total = up(total + a.size * 2.0**-1060)
+    return up(math.ldexp(up(math.sqrt(total)), e))
+
+
+def half_space_distance(point: Array, normal: Array, support: float) -> float:
+    r"""Return a lower bound of the distance of a point from a set, rounded down.
+
+    Every w in the set obeys <normal, w> <= support, so that
+
+        <normal, point> - support <= <normal, point - w> <= |normal| |point - w|.
+
+    Parameters
+    ----------
+    point, normal : arrays of one shape
+    support : float
+        An upper bound of <normal, w> over the set, rounded up.
+
+    Returns
+    -------
+    float
+        Not negative; 0 if the half space does not separate the point from the set.
+    """
+    length = length_upper(normal)
+    if length == 0.0 or not math.isfinite(length):
+        return 0.0
+    terms = np.asarray(normal, dtype=np.float64) * point
+    inner = float(np.sum(terms))
+    error = 2.0 * gamma(terms.size + 2) * float(np.sum(np.abs(terms))) + terms.size * 2.0**-1070
+    excess = down(down(inner - error) - support)
+    return max(0.0, down(excess / length)) if math.isfinite(excess) and excess > 0 else 0.0
