@@ -43,6 +43,8 @@ from theory.maps import (
     VanillaRNN,
 )
 from theory.measure import Experiment, Run, experiment, truncation_gap_table, truncation_gaps
+from theory.measured_rates import MeasuredRates, local_rates
+from theory.memory import EffectiveMemory, effective_memory
 from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
 from theory.theorem import Kind, Theorem
 from theory.theorems import (
@@ -87,6 +89,7 @@ __all__ = [
     "DivergedError",
     "Domain",
     "EchoStateNetwork",
+    "EffectiveMemory",
     "Evidence",
     "Experiment",
     "Kind",
@@ -94,6 +97,7 @@ __all__ = [
     "LinearMap",
     "Linf",
     "Map",
+    "MeasuredRates",
     "MinGRU",
     "MissingExtraError",
     "Norm",
@@ -115,6 +119,7 @@ __all__ = [
     "contractive_of_matrix_norm",
     "contractive_of_perron_weights",
     "drive",
+    "effective_memory",
     "experiment",
     "hidden_state",
     "initial_state",
@@ -123,6 +128,7 @@ __all__ = [
     "judge_contraction",
     "leaky_relu",
     "load_certificate",
+    "local_rates",
     "norm_change",
     "output_gap",
     "rate_lower",

@@ -12,7 +12,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from theory.campaign.runner import (
@@ -24,7 +23,9 @@ from theory.campaign.runner import (
     write_atomically,
 )
 from theory.cli_certify import certify, check
+from theory.cli_memory import memory
 from theory.errors import MissingExtraError
+from theory.progress import progress_bar
 from theory.report import html_report, number, statement, table
 from theory.theorems import THEOREMS
 from theory.verdict import Outcome
@@ -45,17 +46,6 @@ HOLDS, FAILS, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 @app.callback()
 def _root() -> None:
     """Keep the subcommands' names even while there is only one."""
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=_err,
-        transient=True,
-    )
 
 
 @app.command()
@@ -97,7 +87,7 @@ def verify(
     started = time.perf_counter()
     kept = len(campaign.results)
     try:
-        with _progress() as bar:
+        with progress_bar(_err) as bar:
             task = bar.add_task("instances", total=len(campaign.tasks), completed=kept)
             for _ in campaign.run(jobs=jobs):
                 bar.advance(task)
@@ -151,7 +141,7 @@ def replay_command(
     ] = None,
 ) -> None:
     """Build the instances of a campaign again and compare the verdicts, bit for bit."""
-    with _progress() as bar:
+    with progress_bar(_err) as bar:
         task = bar.add_task("verdicts", total=None)
         answers = replay(
             file,
@@ -195,6 +185,7 @@ def theorems() -> None:
 
 app.command()(certify)
 app.command()(check)
+app.command()(memory)
 
 
 def main() -> None:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -18,59 +17,36 @@ from theory.certificate_file import load_certificate, recheck, save_certificate
 from theory.certificates import Contraction
 from theory.certify import METHODS, tried
 from theory.context import required_context
+from theory.errors import MissingExtraError
+from theory.interop import read_weights
 from theory.lower import rate_lower, refute
-from theory.maps import LinearMap, Map, VanillaRNN
+from theory.maps import Map
 from theory.norms import L2, over
 
 #: Exit statuses: certified (accepted), not certified (rejected), a malformed question.
 YES, NO, BAD_INPUT = 0, 1, 2
 
-#: Names under which weights are looked for, in this order.  Layouts that store transposed matrices
-#: (kernels applied from the right) are not among them: transpose and rename those.
-_NAMES = {
-    "W": ("W", "A", "weight_hh_l0", "weight_hh"),
-    "U": ("U", "B", "weight_ih_l0", "weight_ih"),
-    "b": ("b", "bias"),
-}
+
+#: What several commands ask about a file of weights.
+WeightsArgument = Annotated[
+    Path,
+    typer.Argument(help="Weights: .npz (PyTorch's, Keras' or our names), .safetensors, .npy (W)."),
+]
+ActivationOption = Annotated[str, typer.Option(help="Activation of a plain cell.")]
+PrefixOption = Annotated[
+    str | None, typer.Option(help="Where the cell is in the file, as in encoder.rnn.")
+]
 
 
-def read_map(path: Path, activation: str) -> Map:
-    """Read W, U and b from an .npz file, or W alone from an .npy file.
-
-    Without U the inputs are added to the state directly (U = I), without b the bias is zero;
-    PyTorch names are known too, and its two biases are added.
+def read_map(path: Path, activation: str, prefix: str | None = None) -> Map:
+    """Read a map from a file of weights, see `theory.interop.read_weights`.
 
     Raises
     ------
     ValueError
         If the file holds no recurrent weights, or what it holds does not fit.
     """
-    try:
-        loaded: Any = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from None
-    if isinstance(loaded, np.ndarray):
-        arrays: dict[str, Any] = {"W": loaded}
-    else:
-        with loaded:
-            arrays = dict(loaded)
-    found = {
-        name: next((arrays[key] for key in keys if key in arrays), None)
-        for name, keys in _NAMES.items()
-    }
-    if found["W"] is None:
-        raise ValueError(
-            f"{path} holds {sorted(arrays)}, needed recurrent weights under one of {_NAMES['W']}"
-        )
-    W = found["W"]
-    U = np.eye(len(W)) if found["U"] is None else found["U"]
-    b = found["b"]
-    for suffix in ("_l0", ""):
-        if b is None and f"bias_hh{suffix}" in arrays and f"bias_ih{suffix}" in arrays:
-            b = arrays[f"bias_hh{suffix}"] + arrays[f"bias_ih{suffix}"]
-    if activation == "identity":
-        return LinearMap(W, U, b)
-    return VanillaRNN(W, U, b, activation)
+    return read_weights(path, activation=activation, prefix=prefix)
 
 
 def _condition(c: Contraction, n: int) -> float:
@@ -79,8 +55,8 @@ def _condition(c: Contraction, n: int) -> float:
 
 
 def certify(
-    weights: Annotated[Path, typer.Argument(help="An .npz file with W, U, b, or an .npy with W.")],
-    activation: Annotated[str, typer.Option(help="Elementwise activation.")] = "tanh",
+    weights: WeightsArgument,
+    activation: ActivationOption = "tanh",
     input_bound: Annotated[float, typer.Option(help="Bound of |x_t|, Euclidean.")] = 1.0,
     epsilon: Annotated[float, typer.Option(help="Allowed error of the state.")] = 1e-3,
     method: Annotated[str, typer.Option(help="auto, or one method.")] = "auto",
@@ -91,6 +67,7 @@ def certify(
     plot: Annotated[
         Path | None, typer.Option(help="Draw the bound against k for each certificate.")
     ] = None,
+    prefix: PrefixOption = None,
 ) -> None:
     """Look for a proof that a recurrent network forgets, and say how fast."""
     out, err = Console(), Console(stderr=True)
@@ -99,7 +76,7 @@ def certify(
             raise ValueError(f"epsilon={epsilon!r}, needed epsilon > 0")
         if method != "auto" and method not in METHODS:
             raise ValueError(f"method {method!r} is not known, needed one of: auto, {[*METHODS]}")
-        recurrent = read_map(weights, activation)
+        recurrent = read_map(weights, activation, prefix)
         began = time.perf_counter()
         if method == "auto":
             found = tried(recurrent, effort)
@@ -116,7 +93,7 @@ def certify(
                 out.print(f"refuted ({refutation.kind}): {refutation.detail}")
             raise typer.Exit(NO)
         choice = required_context(recurrent, epsilon, input_bound, effort=effort)
-    except ValueError as error:
+    except (ValueError, MissingExtraError) as error:
         err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(BAD_INPUT) from None
     best = min(found.values(), key=lambda c: c.lam)
@@ -146,7 +123,6 @@ def certify(
 def _draw(path: Path, recurrent: Map, found: dict[str, Contraction], input_bound: float) -> None:
     """Draw the bound of the state error against k, one line for each certificate."""
     from theory.context import error_curve
-    from theory.errors import MissingExtraError
 
     try:
         from matplotlib.figure import Figure
@@ -165,14 +141,15 @@ def _draw(path: Path, recurrent: Map, found: dict[str, Contraction], input_bound
 
 def check(
     certificate: Annotated[Path, typer.Argument(help="A certificate file.")],
-    weights: Annotated[Path, typer.Argument(help="The weights it is about.")],
+    weights: WeightsArgument,
+    prefix: PrefixOption = None,
 ) -> None:
     """Check a certificate against weights, with the small trusted module alone."""
     out, err = Console(), Console(stderr=True)
     try:
         stored = load_certificate(certificate)
-        answer = recheck(stored, read_map(weights, stored.activation))
-    except (ValueError, OSError) as error:
+        answer = recheck(stored, read_map(weights, stored.activation, prefix))
+    except (ValueError, OSError, MissingExtraError) as error:
         err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(BAD_INPUT) from None
     if not answer:

@@ -67,7 +67,7 @@ def truncation_gap_table(
     DivergedError
         If the recurrent model leaves the range of double precision.
     """
-    inputs = as_sequences("X", X, width=_checked_map(recurrent).input_dim)
+    inputs = as_sequences("X", X, width=check_map(recurrent).input_dim)
     check_count(k_max=k_max)
     table = np.zeros((*inputs.shape[:-2], operator.index(k_max) + 1, inputs.shape[-2]))
     tables = table if inputs.ndim == 3 else table[None]
@@ -75,12 +75,12 @@ def truncation_gap_table(
     def keep(sequence: int, k: int, row: Array) -> None:
         tables[sequence, k] = row
 
-    _sweep_all(recurrent, inputs, k_max, norm, h0, restart, progress, keep)
+    sweep_all(recurrent, inputs, k_max, norm, h0, restart, progress, keep)
     _check_finite_gaps(tables)
     return table
 
 
-def _checked_map(recurrent: Any) -> Map:
+def check_map(recurrent: Any) -> Map:
     """Raise `ValueError` for anything but a map."""
     if not isinstance(recurrent, Map):
         raise ValueError(
@@ -97,7 +97,7 @@ def _checked_norm(name: str, norm: Any) -> Norm:
     return norm
 
 
-def _sweep_all(
+def sweep_all(
     recurrent: Map,
     X: Any,
     k_max: Any,
@@ -106,15 +106,19 @@ def _sweep_all(
     restart: Any,
     progress: Progress | None,
     keep: Callable[[int, int, Array], None],
+    output: Array | None = None,
 ) -> None:
-    """Call keep(sequence, k, gaps at all times) for every sequence and every k that has one."""
+    """Call keep(sequence, k, gaps at all times) for every sequence and every k that has one.
+
+    With `output`, (p, n), the gaps are those of the outputs, and the norm is one on R^p.
+    """
     from theory.kernels.gaps import sweep
 
-    _checked_map(recurrent)
+    check_map(recurrent)
     check_count(k_max=k_max)
     measure = L2() if norm is None else _checked_norm("norm", norm)
     n = recurrent.state_dim
-    measure.check_dim(n)
+    measure.check_dim(n if output is None else len(output))
     inputs = as_sequences("X", X, width=recurrent.input_dim)
     batch, T = inputs.shape[:-2], inputs.shape[-2]
     start = as_states("h0", np.zeros(n) if h0 is None else h0, size=n, batch=batch)
@@ -129,7 +133,7 @@ def _sweep_all(
     with np.errstate(over="ignore", invalid="ignore"):
         for i, (x, first) in enumerate(zip(sequences, begun, strict=True)):
             states = recurrent.simulate(x, first)
-            for k, row in enumerate(sweep(recurrent, x, states, again, longest, measure)):
+            for k, row in enumerate(sweep(recurrent, x, states, again, longest, measure, output)):
                 keep(i, k, row)
                 if progress is not None:
                     progress(i * (longest + 1) + k + 1, total)
@@ -178,7 +182,7 @@ def truncation_gaps(
     def keep(_: int, k: int, row: Array) -> None:
         curve[k] = np.maximum(curve[k], np.max(row, initial=0.0))
 
-    _sweep_all(recurrent, X, k_max, norm, h0, restart, progress, keep)
+    sweep_all(recurrent, X, k_max, norm, h0, restart, progress, keep)
     if not np.isfinite(curve).all():
         k = int(np.argmin(np.isfinite(curve)))
         raise DivergedError(
@@ -259,7 +263,7 @@ def experiment(
     ValueError
         If a shape does not fit or a number is not finite.
     """
-    n = _checked_map(recurrent).state_dim
+    n = check_map(recurrent).state_dim
     if not isinstance(contraction, Contraction):
         raise ValueError(
             f"contraction={contraction!r}, needed a Contraction; theory.contraction(map) looks for "

@@ -1,6 +1,6 @@
 r"""Input sequences from files, read without trusting them.
 
-Main names: `load_sequences`, `Sequences`, `SequenceFileError`.
+Main names: `load_sequences`, `as_list`, `Sequences`, `SequenceFileError`.
 
 Nothing is unpickled, and nothing is read before its declared size is known to be within a limit.
 """
@@ -13,12 +13,12 @@ import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from numpy.lib import format as npy
 
-from theory.errors import as_array
+from theory.errors import as_array, as_sequences
 from theory.typing import Array
 
 #: Largest total size, in bytes once unpacked, that is read unless another limit is given: 1 GiB.
@@ -182,3 +182,36 @@ def _parse(name: str, data: bytes, left: int) -> Array:
         return as_array(name, npy.read_array(stream, allow_pickle=False))
     except ValueError as error:
         raise SequenceFileError(str(error)) from None
+
+
+def as_list(sequences: Any, width: int) -> list[Array]:
+    """Return sequences (T, width), T >= 1, each by itself, from what a user may pass.
+
+    Parameters
+    ----------
+    sequences : (T, width) or (N, T, width) array, list of arrays (T, width), or Sequences
+    width : int
+
+    Raises
+    ------
+    ValueError
+        If one has another shape, no inputs, or a number that is not finite; the message names it.
+    """
+    if isinstance(sequences, Sequences):
+        named = list(zip(sequences.names, sequences.arrays, strict=True))
+    elif isinstance(sequences, (list, tuple)):
+        named = [(f"sequences[{i}]", x) for i, x in enumerate(sequences)]
+    else:
+        array = as_sequences("sequences", sequences, width=width)
+        if array.ndim == 2:
+            array = array[None]
+        named = [(f"sequences[{i}]", x) for i, x in enumerate(array)]
+    checked = []
+    for name, x in named:
+        one = as_sequences(name, x, width=width)
+        if one.ndim != 2 or len(one) == 0:
+            raise ValueError(
+                f"{name} has shape {one.shape}, needed one sequence (T, {width}) with T >= 1"
+            )
+        checked.append(one)
+    return checked

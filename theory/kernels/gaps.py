@@ -40,11 +40,18 @@ def _fused_form(recurrent: Map, norm: Norm) -> tuple[Affine, int, Array] | None:
 
 
 def sweep(
-    recurrent: Map, X: Array, H: Array, restart: Array, k_max: int, norm: Norm
+    recurrent: Map,
+    X: Array,
+    H: Array,
+    restart: Array,
+    k_max: int,
+    norm: Norm,
+    output: Array | None = None,
 ) -> Iterator[Array]:
     """Yield ||h_t - h_t^k|| at all times, (T,), for k = 0 .. k_max, of one sequence X, (T, m).
 
-    H, (T, n), are the recurrent states.  The row that is yielded is overwritten by the next one.
+    H, (T, n), are the recurrent states; with `output`, (p, n), the gaps are those of the outputs.
+    The row that is yielded is overwritten by the next one.
     Extra memory: input terms, two copies of the truncated states, and a few blocks of rows.
     """
     T, n = H.shape
@@ -52,7 +59,7 @@ def sweep(
     row = np.zeros(T)
     G = np.empty((T, n))
     G[...] = restart
-    fused = _fused_form(recurrent, norm)
+    fused = _fused_form(recurrent, norm) if output is None else None
     if fused is not None:
         form, kind, scale = fused
         WT, rho = np.ascontiguousarray(form.W.T), form.rho
@@ -71,5 +78,5 @@ def sweep(
             hi = min(lo + BLOCK_ROWS, T)
             rows = buffer[: hi - lo]
             np.subtract(G[lo:hi], H[lo:hi], out=rows)
-            row[lo:hi] = norm.vector(rows)
+            row[lo:hi] = norm.vector(rows if output is None else rows @ output.T)
         yield row

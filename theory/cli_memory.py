@@ -1,0 +1,208 @@
+r"""The command `theory memory`: how many inputs a model remembers, on the user's sequences.
+
+Main name: `memory`; `theory.cli` registers it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from theory.certify import contraction
+from theory.cli_certify import (
+    BAD_INPUT,
+    NO,
+    ActivationOption,
+    PrefixOption,
+    WeightsArgument,
+    read_map,
+)
+from theory.errors import DivergedError, MissingExtraError
+from theory.measured_rates import MeasuredRates, local_rates
+from theory.memory import EVENTS, LEVELS, EffectiveMemory, effective_memory
+from theory.norms import L1, L2, Linf
+from theory.progress import progress_bar
+from theory.sequences import load_sequences
+
+_NORMS = {"L1": L1(), "L2": L2(), "Linf": Linf()}
+
+#: Rows of the table on the screen; the JSON file has all of them.
+_ROWS = 24
+
+
+def memory(
+    weights: WeightsArgument,
+    sequences: Annotated[
+        Path, typer.Option(help="An .npy or .npz file, or a folder of them, with inputs (T, m).")
+    ],
+    epsilon: Annotated[float, typer.Option(help="Allowed error of the output.")],
+    probability: Annotated[
+        float, typer.Option(help="Allowed probability that the error exceeds epsilon.")
+    ] = 0.01,
+    confidence: Annotated[float, typer.Option(help="Of the statement.")] = 0.99,
+    when: Annotated[
+        str, typer.Option(help="Where in a sequence the error is taken: anywhere, last, random.")
+    ] = "anywhere",
+    k_max: Annotated[
+        int | None, typer.Option(help="Largest length looked at; fix it beforehand.")
+    ] = None,
+    norm: Annotated[str, typer.Option(help="Norm of the error: L1, L2, Linf.")] = "L2",
+    activation: ActivationOption = "tanh",
+    prefix: PrefixOption = None,
+    seed: Annotated[int, typer.Option(help="Draws the times of --when random.")] = 0,
+    rates: Annotated[
+        int | None,
+        typer.Option(help="Measure the local contraction of this many steps, too."),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the whole table here.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the quantiles of the error against k.")
+    ] = None,
+) -> None:
+    """Measure how many inputs a recurrent model remembers, with a statistical guarantee.
+
+    Every sequence has to be an independent example of what the model will see: pieces of one
+    recording are not.  Exit status 0 if a k was found, 1 if not.
+    """
+    out, err = Console(), Console(stderr=True)
+    measured: MeasuredRates | None = None
+    try:
+        if norm not in _NORMS:
+            raise ValueError(f"norm {norm!r} is not known, needed one of: {', '.join(_NORMS)}")
+        recurrent = read_map(weights, activation, prefix)
+        given = load_sequences(sequences)
+        with progress_bar(err) as bar:
+            task = bar.add_task("sequences", total=len(given))
+            answer = effective_memory(
+                recurrent,
+                given,
+                epsilon,
+                probability,
+                confidence,
+                when=when,
+                norm=_NORMS[norm],
+                k_max=k_max,
+                certificate=contraction(recurrent),
+                rng=np.random.default_rng(seed),
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+            if rates is not None:
+                again = bar.add_task("local rates", total=len(given))
+                measured = local_rates(
+                    recurrent,
+                    given,
+                    rates,
+                    progress=lambda done, total: bar.update(again, completed=done, total=total),
+                )
+    except (ValueError, OSError, DivergedError, MissingExtraError) as error:
+        err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(BAD_INPUT) from None
+    out.print(f"{recurrent}, {answer.sequences} sequences of {_lengths(answer)}", markup=False)
+    out.print(_table(answer))
+    out.print(str(answer), markup=False, soft_wrap=True)
+    _print_certified(out, answer)
+    if measured is not None:
+        out.print(f"local rates: {measured}", markup=False, soft_wrap=True)
+    if json_file is not None:
+        data = answer.to_dict() | ({} if measured is None else {"rates": measured.to_dict()})
+        json_file.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        out.print(f"written: {json_file}", markup=False)
+    if plot is not None:
+        draw(plot, answer)
+        out.print(f"drawn: {plot}", markup=False)
+    if answer.k is None:
+        raise typer.Exit(NO)
+
+
+def _lengths(answer: EffectiveMemory) -> str:
+    low, high = answer.lengths
+    return f"{low} inputs" if low == high else f"{low} to {high} inputs"
+
+
+def _print_certified(out: Console, answer: EffectiveMemory) -> None:
+    """Say what is proved, or that nothing is."""
+    if answer.certificate is None:
+        out.print("certified: nothing (no contraction was found)")
+        return
+    c = answer.certificate
+    proved = (
+        f"no k up to {answer.k_max} is enough"
+        if answer.certified_k is None
+        else f"k = {answer.certified_k} is enough for every sequence of inputs not larger"
+    )
+    out.print(
+        f"{c.evidence.kind}: {proved} (rate {c.lam:.6g} in {c.norm}, {c.evidence.method})",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _table(answer: EffectiveMemory) -> Table:
+    """Return the lengths around the answer: every so many, and each near it."""
+    last = answer.k_max
+    if last > answer.lengths[1]:
+        last = answer.lengths[1]  # from here on there is no error
+    step = max(1, math.ceil((last + 1) / _ROWS))
+    shown = set(range(0, last + 1, step)) | {last}
+    for k in (answer.k, answer.certified_k):
+        if k is not None:
+            shown |= {j for j in (k - 1, k) if 0 <= j <= last}
+    made = Table(title=f"error {EVENTS[answer.when]}, in {answer.norm}", title_justify="left")
+    made.add_column("k", justify="right")
+    for level in LEVELS:
+        made.add_column("largest" if level == 1 else f"{100 * level:g} %", justify="right")
+    made.add_column(f"> {answer.eps:g}", justify="right")
+    made.add_column("upper limit", justify="right")
+    if answer.certified is not None:
+        made.add_column("certified", justify="right")
+    quantiles = answer.quantiles()
+    for k in sorted(shown):
+        row = [str(k), *(f"{q:.3g}" for q in quantiles[k])]
+        row += [str(answer.exceedances[k]), f"{answer.upper[k]:.3g}"]
+        if answer.certified is not None:
+            row.append(f"{answer.certified[k]:.3g}")
+        made.add_row(*row, style="bold green" if k == answer.k else None)
+    return made
+
+
+def draw(path: Path, answer: EffectiveMemory) -> None:
+    """Draw the quantiles of the error against k, with the certified bound where there is one.
+
+    Raises
+    ------
+    MissingExtraError
+        If matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtraError("matplotlib", "report", "a picture") from None
+    figure = Figure(figsize=(6.0, 4.0), layout="constrained")
+    axes = figure.add_subplot()
+    last = min(answer.k_max, answer.lengths[1])
+    lengths = np.arange(last + 1)
+    # a logarithmic axis has no place for zero
+    for level, curve in zip(LEVELS, answer.quantiles()[: last + 1].T, strict=True):
+        label = "largest measured" if level == 1 else f"{100 * level:g} % of the sequences"
+        axes.plot(lengths[curve > 0], curve[curve > 0], label=label)
+    if answer.certified is not None:
+        proved = answer.certified[: last + 1]
+        keep = (proved > 0) & np.isfinite(proved)
+        axes.plot(lengths[keep], proved[keep], "k--", label="certified bound")
+    axes.axhline(answer.eps, color="0.5", lw=0.8)
+    if answer.k is not None:
+        axes.axvline(answer.k, color="0.5", lw=0.8, label=f"effective memory {answer.k}")
+    axes.set_yscale("log")
+    axes.set_xlabel("k")
+    axes.set_ylabel(f"error {EVENTS[answer.when]}")
+    axes.legend(fontsize=8)
+    figure.savefig(path)
