@@ -389,6 +389,7 @@ def stable_pair_kernel(M: Array, radius: float, out: Array) -> None:
         out[k, 0, 1], out[k, 1, 0] = v - q, v + q
 
 
+@kernel
 def push_jacobian(form: int, W: Array, J: Array, S: Array, t: int, v: Array, out: Array) -> None:
     """Overwrite `out`, (n,), with J_t v; the forms are those of `theory.kernels.rates`."""
     if form == 0:
