@@ -12,46 +12,113 @@ import numpy as np
 import torch
 
 import theory
+import theory.interop
+from theory import projections
+from theory.memory import effective_memory as measure_memory
+from theory.memory import sequences_needed
+from theory.rounding import gamma
+
+
+#: Between two full projections the sharp sets are entered in a fixed metric, or bound, and only
+#: after so many steps of the optimizer.
+EVERY = 4
+
+#: After which epochs the metric is chosen anew.
+RENEWED = {*(0, 1, 2, 4, 8), *range(12, 1000, 6)}
 
 
 def constraint(model: Any, setting: Any) -> Callable[..., None]:
-    """Return what moves the recurrent weights back into the set of a variant; in place."""
+    """Return what moves the recurrent weights into the set of a variant, in place.
+
+    It is called after every step of the optimizer, and with ``final=True`` before the first step
+    and at the end of every epoch, when the weights must be inside.
+    """
     if setting.variant == "unstable":
         return lambda final=False: None
-
-    def rnn(final: bool = False) -> None:
-        with torch.no_grad():
-            W = model.cell.weight_hh_l0
-            U, s, V = torch.linalg.svd(W)
-            if s[0] > setting.rate:
-                W.copy_((U * s.clamp(max=setting.rate * (1 - 1e-6))) @ V)
-
-    def lstm(final: bool = False) -> None:
-        pass
-
-    return rnn if model.kind == "rnn" else lstm
+    if model.kind == "rnn" and setting.variant == "stable":
+        return lambda final=False: _clip(model.cell.weight_hh_l0, setting.rate)
+    project = _SharpRNN if model.kind == "rnn" else _Gates
+    return project(model, setting)
 
 
-def arrays(model: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return W, U, b of the cell in double precision; the two biases are added exactly enough."""
-    cell = model.cell
+def _clip(W: torch.nn.Parameter, rate: float) -> None:
+    """Replace singular values above the rate by it: provably inside, in single precision."""
     with torch.no_grad():
-        W, U = (
-            p.detach().cpu().double().numpy() for p in (cell.weight_hh_l0, cell.weight_ih_l0)
-        )
-        b = (cell.bias_ih_l0.double() + cell.bias_hh_l0.double()).cpu().numpy()
-    return W, U, b
+        array = W.cpu().numpy()
+        clipped = projections.spectral_ball(array, rate)
+        if clipped is not array:
+            W.copy_(torch.from_numpy(clipped))
+
+
+class _SharpRNN:
+    """Onto the weights that the incremental matrix inequality certifies at the rate."""
+
+    def __init__(self, model: Any, setting: Any) -> None:
+        self.model, self.rate = model, setting.rate
+        self.calls = self.ends = 0
+        self.metric: theory.Contraction | None = None
+
+    def __call__(self, final: bool = False) -> None:
+        self.calls += 1
+        if not final and self.calls % EVERY:
+            return
+        recurrent = to_map(self.model)
+        renew = self.metric is None or (final and self.ends in RENEWED)
+        self.ends += final
+        # in a given metric clipping is a retraction onto the set, not the nearest point
+        how = {} if renew else {"metric": self.metric, "method": "closed_form"}
+        done = projections.project(recurrent, onto="lmi", rate=self.rate, dtype="float32", **how)
+        if done.certificate.evidence.multipliers:
+            self.metric = done.certificate
+        put(self.model, done.map)
+
+
+class _Gates:
+    """Onto the gate conditions of the paper, or the comparison matrix of the units."""
+
+    def __init__(self, model: Any, setting: Any) -> None:
+        self.model, self.rate = model, setting.rate
+        self.per_unit = setting.variant == "sharp-stable"
+        self.calls = 0
+
+    def __call__(self, final: bool = False) -> None:
+        self.calls += 1
+        if final or self.calls % EVERY == 0:
+            done = projections.project(
+                to_map(self.model), onto="lstm", rate=self.rate, input_bound=1.0,
+                per_unit=self.per_unit, dtype="float32",
+            )  # fmt: skip
+            put(self.model, done.map)
+
+
+def put(model: Any, recurrent: theory.Map) -> None:
+    """Write the parameters of a map into the cell; the second bias becomes zero."""
+    cell, given = model.cell, recurrent.parameters
+    with torch.no_grad():
+        for parameter, value in (
+            (cell.weight_hh_l0, given["W"]),
+            (cell.weight_ih_l0, given["U"]),
+            (cell.bias_ih_l0, given["b"]),
+        ):
+            parameter.copy_(torch.from_numpy(np.array(value)))
+        cell.bias_hh_l0.zero_()
 
 
 def to_map(model: Any) -> theory.Map:
     """Return the recurrent cell as a map, in double precision."""
-    return theory.VanillaRNN(*arrays(model))
+    return theory.interop.from_torch(model.cell)
 
 
 def certificate(t: Any) -> theory.Contraction | None:
     """Return the certificate of the set that a trained network was kept in, or None."""
     method = {"stable": "spectral", "sharp-stable": "lmi"}[t.setting.variant]
     return theory.contraction(to_map(t.model), method=method)
+
+
+def head(t: Any) -> theory.LinearHead:
+    """Return the output of a trained network as a function of the state of its map."""
+    C, d = (p.detach().cpu().double().numpy() for p in (t.model.head.weight, t.model.head.bias))
+    return theory.LinearHead(C @ to_map(t.model).output_map, d)
 
 
 def loss_lipschitz(t: Any, norm: theory.Norm) -> float:
@@ -61,15 +128,23 @@ def loss_lipschitz(t: Any, norm: theory.Norm) -> float:
     most sum_i |C_i d| <= (sum_i |C_i|) |d|.  A cross-entropy changes by at most the spread of the
     changes of the logits, 2 max_i |C_i d|.
     """
-    from theory.rounding import gamma
-
-    C = t.model.head.weight.detach().cpu().double().numpy()
+    C = head(t).C
     if t.corpus.kind == "music":
         column = np.abs(C).sum(0, keepdims=True) * (1 + gamma(len(C)))
         return theory.Linf().matrix_upper(column, norm)
     return 2 * theory.Linf().matrix_upper(C, norm)
 
 
-def effective_memory(t: Any, eps: float) -> int | None:
-    """Return the measured effective memory of a trained network on the test sequences."""
-    return None
+#: The statement of the measured effective memory: on a new piece the logits are off by more than
+#: the tolerance anywhere with at most this probability, with this confidence.
+PROBABILITY, CONFIDENCE = 0.05, 0.9
+
+
+def effective_memory(t: Any, eps: float, sequences: list[np.ndarray], k_max: int) -> int | None:
+    """Return the measured effective memory; None if there are too few independent sequences."""
+    if len(sequences) < sequences_needed(PROBABILITY, CONFIDENCE):
+        return None
+    measured = measure_memory(
+        to_map(t.model), sequences, eps, PROBABILITY, CONFIDENCE, head=head(t), k_max=k_max
+    )
+    return measured.k

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import _stability
 import _training
-import numpy as np
 from _training import VARIANTS
+
+from theory.measured_rates import local_rates
 
 COLUMNS = ("task", "cell", "variant", "seed", "r", "median", "q90", "largest", "below_1", "times")
 STEPS = (1, 2, 5, 10, 20)
@@ -27,38 +28,25 @@ STEPS = (1, 2, 5, 10, 20)
 
 def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
     """Return rows of `COLUMNS`: quantiles of the rate over times spread over the test split."""
-    count, steps = (100, STEPS) if options.size != "smoke" else (6, STEPS[:2])
+    most, stride, steps = (5000, 10, STEPS) if options.size != "smoke" else (100, 5, STEPS[:2])
     rows: list[tuple[object, ...]] = []
     for task in options.task:
         for cell in ("rnn", "lstm"):
             for variant in VARIANTS:
                 for seed in options.seeds:
                     t = _training.study(options, task, cell, variant=variant, seed=seed)
-                    for r, rates in local_rates(t, steps, count).items():
+                    sequences = _training.test_sequences(t, most, 200)
+                    longest = max(len(X) for X in sequences)
+                    for r in (r for r in steps if r <= longest):
+                        found = local_rates(
+                            _stability.to_map(t.model),
+                            [X for X in sequences if len(X) >= r], r, stride=stride,
+                        )  # fmt: skip
                         rows.append((
-                            task, cell, variant, seed, r, float(np.median(rates)),
-                            float(np.quantile(rates, 0.9)), float(rates.max()),
-                            float((rates < 1).mean()), len(rates),
+                            task, cell, variant, seed, r, *map(found.quantile, (0.5, 0.9, 1.0)),
+                            found.fraction_below_one, len(found.rates),
                         ))  # fmt: skip
     return rows
-
-
-def local_rates(t: _training.Trained, steps: tuple[int, ...], count: int) -> dict[int, np.ndarray]:
-    """Return ||J_t ... J_{t-r+1}||_2 ** (1/r) at about `count` times, for every r."""
-    recurrent = _stability.to_map(t.model)
-    found: dict[int, list[float]] = {r: [] for r in steps}
-    sequences = [X for X in _training.test_sequences(t, 5000, 200) if len(X) > max(steps)]
-    each = max(1, -(-count // max(len(sequences), 1)))
-    for X in sequences[: -(-count // each)]:
-        states = np.vstack([np.zeros((1, recurrent.state_dim)), recurrent.simulate(X)])
-        for end in np.linspace(max(steps), len(X), each).astype(int):
-            product = np.eye(recurrent.state_dim)
-            # from the last step back: the product of the last r Jacobians for r = 1, 2, ...
-            for r in range(1, max(steps) + 1):
-                product = product @ recurrent.jacobian_state(states[end - r], X[end - r])
-                if r in found:
-                    found[r].append(float(np.linalg.norm(product, 2)) ** (1 / r))
-    return {r: np.array(rates) for r, rates in found.items() if rates}
 
 
 def draw(rows: list[tuple[object, ...]], path: Path) -> None:

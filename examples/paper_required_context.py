@@ -8,6 +8,10 @@ counterpart at that k, and the least k that the test split itself asks for.  Bes
 essay's open question, how much memory a benchmark needs: the least k from which on the metric is
 within 1 % of full context, for unstable networks too.
 
+The last column is the measured effective memory of `theory memory`: the k from which on the logits
+of a new piece are off by more than the tolerance anywhere with probability at most 5 %, with 90 %
+confidence.
+
 What the eye should see: the loss at the certified k differs by less than the tolerance asked for,
 and tests ask for much less context than certificates, which hold for the worst inputs.
 
@@ -67,7 +71,9 @@ def answers(
     excess = [_training.relative_excess(kind, found[k]["metric"], full["metric"]) for k in lengths]
     enough = first([e <= 0.01 for e in excess])
     c = None if label[2] == "unstable" else _stability.certificate(t)
-    longest = max(len(y) for _, y in t.corpus.splits["test"])
+    pieces = t.corpus.splits["test"]
+    longest = max(len(y) for _, y in pieces)
+    sequences = _training.test_sequences(t, 5000, 200)
     rows: list[tuple[object, ...]] = []
     for tolerance in TOLERANCES:
         measured = first([abs(found[k]["loss"] - full["loss"]) <= tolerance for k in lengths])
@@ -75,10 +81,8 @@ def answers(
         change: object = ""
         holds: object = "" if label[2] == "unstable" else "no certificate"
         if c is not None:
-            drive = max(
-                _stability.to_map(t.model).drive(c.norm, inputs=X)
-                for X in _training.test_sequences(t, 5000, 200)
-            )
+            recurrent = _stability.to_map(t.model)
+            drive = max(recurrent.drive(c.norm, inputs=X) for X in sequences)
             certified = theory.context_length(
                 c, eps=tolerance, drive=drive, lipschitz=_stability.loss_lipschitz(t, c.norm),
                 horizon=longest,
@@ -86,7 +90,11 @@ def answers(
             replaced = _training.by_length(t, [max(certified, 1)], options.runs)
             change = replaced[max(certified, 1)]["loss"] - full["loss"]
             holds = bool(abs(change) <= tolerance)
-        memory = _stability.effective_memory(t, tolerance)
+        # pieces and sentences may count as independent, cuts of one text may not
+        memory = None
+        if len(pieces) > 1:
+            k_max = min(longest, lengths[-1])
+            memory = _stability.effective_memory(t, tolerance, sequences, k_max)
         rows.append((
             *label, full["metric"], enough, tolerance, measured, certified, longest, change, holds,
             "" if memory is None else memory,
