@@ -13,7 +13,7 @@ import math
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as fn
 from torch import Tensor, nn
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM}
@@ -55,11 +55,11 @@ class Recurrent(nn.Module):
         """Return what a step needs of the inputs: U x + b."""
         weights = self.cell
         bias = weights.bias_ih_l0 + weights.bias_hh_l0
-        return F.linear(self.encoder(x), weights.weight_ih_l0, bias)
+        return fn.linear(self.encoder(x), weights.weight_ih_l0, bias)
 
     def step(self, state: tuple[Tensor, ...], terms: Tensor) -> tuple[Tensor, ...]:
         """Return the next state: (h,) of tanh units, (h, c) of LSTM cells."""
-        a = F.linear(state[0], self.cell.weight_hh_l0) + terms
+        a = fn.linear(state[0], self.cell.weight_hh_l0) + terms
         if self.kind == "rnn":
             return (torch.tanh(a),)
         i, f, g, o = a.chunk(4, dim=-1)
@@ -124,7 +124,7 @@ class FeedForward(nn.Module):
 
 def causal(h: Tensor, layer: nn.Conv1d) -> Tensor:
     """Return a convolution over time that sees nothing of the future: (batch, channels, time)."""
-    return layer(F.pad(h, ((layer.kernel_size[0] - 1) * layer.dilation[0], 0)))
+    return layer(fn.pad(h, ((layer.kernel_size[0] - 1) * layer.dilation[0], 0)))
 
 
 class GatedConvolution(FeedForward):
@@ -136,7 +136,7 @@ class GatedConvolution(FeedForward):
 
     def body(self, h: Tensor) -> Tensor:
         """Return h + a * sigmoid(b), (a, b) the two halves of the convolution."""
-        return h + F.glu(causal(h.transpose(1, 2), self.layer), dim=1).transpose(1, 2)
+        return h + fn.glu(causal(h.transpose(1, 2), self.layer), dim=1).transpose(1, 2)
 
 
 class Dilated(FeedForward):
@@ -154,7 +154,7 @@ class Dilated(FeedForward):
         """Return the last layer's features."""
         h = h.transpose(1, 2)
         for layer in self.layers:
-            h = h + F.relu(causal(h, layer))
+            h = h + fn.relu(causal(h, layer))
         return h.transpose(1, 2)
 
 
@@ -183,7 +183,7 @@ class WindowTransformer(FeedForward):
         lag = (time[:, None] - time[None, :]).float()
         slopes = 2.0 ** -torch.arange(0, 2 * self.heads, 2, device=h.device)
         bias = torch.where((lag >= 0) & (lag < self.k), -lag * slopes[:, None, None], -math.inf)
-        mixed = F.scaled_dot_product_attention(q, v, w, attn_mask=bias)
+        mixed = fn.scaled_dot_product_attention(q, v, w, attn_mask=bias)
         h = h + self.mixed(mixed.transpose(1, 2).reshape(B, T, n))
         return h + self.wide(h)
 

@@ -1,6 +1,8 @@
 r"""What the experiments share in writing: CSV files with their origin, pictures, the gallery.
 
 Main names: `write`, `show`, `picture`, `gallery`.
+
+Run   python examples/_results.py build/figures   to write index.html for what is there.
 """
 
 from __future__ import annotations
@@ -113,10 +115,12 @@ def gallery(out: Path) -> Path:
             "<tr>" + "".join(f"<{tag}>{html.escape(v)}</{tag}>" for v in row) + "</tr>"
             for tag, row in zip(["th"] + ["td"] * len(rows), rows, strict=False)
         )
-        parts.append(f"<details><summary>{len(rows) - 1} rows</summary><table>{body}</table></details>")
+        summary = f"<summary>{len(rows) - 1} rows</summary>"
+        parts.append(f"<details>{summary}<table>{body}</table></details>")
     index = out / "index.html"
     index.write_text(
-        "<!doctype html><html lang='en'><meta charset='utf-8'><title>Stable recurrent models</title>"
+        "<!doctype html><html lang='en'><meta charset='utf-8'>"
+        "<title>Stable recurrent models</title>"
         "<style>body{font:16px sans-serif;max-width:70em;margin:2em auto}img{max-width:100%}"
         "td,th{padding:.1em .6em;text-align:right}</style><h1>Tables and figures</h1>"
         + "\n".join(parts)
@@ -124,3 +128,7 @@ def gallery(out: Path) -> Path:
         encoding="utf-8",
     )
     return index
+
+
+if __name__ == "__main__":
+    print(gallery(Path(sys.argv[1])))

@@ -14,14 +14,17 @@ import torch
 import theory
 import theory.interop
 from theory import projections
+from theory.projections import gated
 from theory.memory import effective_memory as measure_memory
 from theory.memory import sequences_needed
 from theory.rounding import gamma
 
-
 #: Between two full projections the sharp sets are entered in a fixed metric, or bound, and only
 #: after so many steps of the optimizer.
 EVERY = 4
+
+#: The bound of the forget gates in the paper's set, as reconstructed.
+FORGET = 0.64
 
 #: After which epochs the metric is chosen anew.
 RENEWED = {*(0, 1, 2, 4, 8), *range(12, 1000, 6)}
@@ -34,9 +37,9 @@ def constraint(model: Any, setting: Any) -> Callable[..., None]:
     and at the end of every epoch, when the weights must be inside.
     """
     if setting.variant == "unstable":
-        return lambda final=False: None
+        return lambda **_: None
     if model.kind == "rnn" and setting.variant == "stable":
-        return lambda final=False: _clip(model.cell.weight_hh_l0, setting.rate)
+        return lambda **_: _clip(model.cell.weight_hh_l0, setting.rate)
     project = _SharpRNN if model.kind == "rnn" else _Gates
     return project(model, setting)
 
@@ -74,21 +77,52 @@ class _SharpRNN:
 
 
 class _Gates:
-    """Onto the gate conditions of the paper, or the comparison matrix of the units."""
+    """Onto the gate conditions of the paper, or the larger set with bounds for every unit."""
 
     def __init__(self, model: Any, setting: Any) -> None:
         self.model, self.rate = model, setting.rate
-        self.per_unit = setting.variant == "sharp-stable"
-        self.calls = 0
+        self.sharp = setting.variant == "sharp-stable"
+        self.calls = self.ends = 0
+        self.limits: gated.RowLimits | None = None
 
     def __call__(self, final: bool = False) -> None:
         self.calls += 1
-        if final or self.calls % EVERY == 0:
+        cell = to_map(self.model)
+        if not self.sharp:
+            how = {"rate": self.rate, "forget": FORGET, "dtype": "float32"}
+            put(self.model, projections.project(cell, onto="lstm", **how).map)
+        elif self.limits is not None and not (final and self.ends in RENEWED):
+            self.within(cell)
+        if self.sharp and final:
             done = projections.project(
-                to_map(self.model), onto="lstm", rate=self.rate, input_bound=1.0,
-                per_unit=self.per_unit, dtype="float32",
-            )  # fmt: skip
+                to_map(self.model), onto="lstm", rate=self.rate, per_unit=True, dtype="float32"
+            )
             put(self.model, done.map)
+            if self.ends in RENEWED:
+                self.renew(done)
+        self.ends += final
+
+    def renew(self, done: projections.Projection) -> None:
+        """Keep the bounds of the gates and the weights of the norm of a full projection."""
+        cell, c = done.map, done.certificate
+        n = cell.units
+        v = c.norm.v if isinstance(c.norm, theory.WeightedLinf) else np.ones(2 * n)
+        # |c_j| <= 1 / (1 - f_j) is the box that the certificate holds on
+        forget = 1.0 - 1.0 / c.domain.high[:n]
+        self.limits = gated.unit_limits(
+            n, cell.input_dim, self.rate * (1.0 - 2.0**-16), forget, 1.0, v
+        )
+
+    def within(self, cell: theory.Map) -> None:
+        """Move the rows of the units into those bounds: nearest in a convex part of the set."""
+        n = cell.units
+        W, U, b = (np.array(cell.parameters[name]) for name in ("W", "U", "b"))
+        # W_i, W_f, W_g, W_o, U_f and b_f of every unit, as `theory.projections.gated` has them
+        rows = np.hstack([*W.reshape(4, n, n), U[n : 2 * n], b[n : 2 * n, None]])
+        moved, _ = gated.nearest_rows(rows, self.limits)
+        W[:] = np.concatenate(np.split(moved[:, : 4 * n], 4, axis=1))
+        U[n : 2 * n], b[n : 2 * n] = moved[:, 4 * n : -1], moved[:, -1]
+        put(self.model, cell.with_parameters(W=W, U=U, b=b))
 
 
 def put(model: Any, recurrent: theory.Map) -> None:
@@ -111,8 +145,14 @@ def to_map(model: Any) -> theory.Map:
 
 def certificate(t: Any) -> theory.Contraction | None:
     """Return the certificate of the set that a trained network was kept in, or None."""
-    method = {"stable": "spectral", "sharp-stable": "lmi"}[t.setting.variant]
-    return theory.contraction(to_map(t.model), method=method)
+    cell, sharp = to_map(t.model), t.setting.variant == "sharp-stable"
+    if t.model.kind == "rnn":
+        return theory.contraction(cell, method="lmi" if sharp else "spectral")
+    member = projections.project(
+        cell, onto="lstm", rate=t.setting.rate, per_unit=sharp, dtype="float32",
+        forget=None if sharp else FORGET,
+    )  # fmt: skip
+    return member.certificate if member.distance == 0 else None
 
 
 def head(t: Any) -> theory.LinearHead:

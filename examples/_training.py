@@ -29,7 +29,7 @@ from corpora import Corpus
 
 try:
     import torch
-    import torch.nn.functional as F
+    import torch.nn.functional as fn
     from torch import Tensor, nn
 except ImportError:
     from theory import MissingExtraError
@@ -145,9 +145,7 @@ def batches(
     for group in groups:
         longest = max(len(pairs[i][1]) for i in group)
         x, y = (
-            torch.from_numpy(
-                np.stack([_padded(pairs[i][j], longest) for i in group])
-            )
+            torch.from_numpy(np.stack([_padded(pairs[i][j], longest) for i in group]))
             for j in (0, 1)
         )
         weight = torch.zeros(len(group), longest)
@@ -163,8 +161,8 @@ def _padded(a: Any, length: int) -> Any:
 def losses(kind: str, logits: Tensor, y: Tensor) -> Tensor:
     """Return the loss of every prediction in nats: (B, T); of music the sum over the keys."""
     if kind == "music":
-        return F.binary_cross_entropy_with_logits(logits, y, reduction="none").sum(-1)
-    return F.cross_entropy(logits.transpose(1, 2), y, reduction="none")
+        return fn.binary_cross_entropy_with_logits(logits, y, reduction="none").sum(-1)
+    return fn.cross_entropy(logits.transpose(1, 2), y, reduction="none")
 
 
 def detached(state: Any) -> Any:
@@ -267,7 +265,7 @@ def trained(
     if stage["epoch"] < setting.epochs:
         constrain(final=True)  # the start is inside too
     shown = sys.stderr.isatty() if progress is None else progress
-    with _bar(setting, shown) as advance:
+    with _Bar(setting, shown) as advance:
         advance(stage["epoch"])
         while stage["epoch"] < setting.epochs and optimizer.param_groups[0]["lr"] > setting.lr / 64:
             began = time.perf_counter()
@@ -340,7 +338,7 @@ def _epoch(
     return total / count
 
 
-class _bar:
+class _Bar:
     """A progress bar over epochs, on a terminal only."""
 
     def __init__(self, setting: Setting, wanted: bool) -> None:
@@ -374,9 +372,7 @@ def by_length(
     """
     target = runs / f"{t.setting.name}-lengths.json"
     known = json.loads(target.read_text()) if target.is_file() else {}
-    part = replace(
-        t.corpus, splits={"test": list(corpora.first(t.corpus.splits["test"], most))}
-    )
+    part = replace(t.corpus, splits={"test": list(corpora.first(t.corpus.splits["test"], most))})
     for k in (None, *lengths):
         if str(k) not in known:
             model = t.model if k is None else _models.Windowed(t.model, k)

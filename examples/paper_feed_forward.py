@@ -63,9 +63,7 @@ def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     for task in options.task:
         for system, cell, k in cases:
-            found = [
-                _training.study(options, task, cell, k=k, seed=seed) for seed in options.seeds
-            ]
+            found = [_training.study(options, task, cell, k=k, seed=seed) for seed in options.seeds]
             optimizer = found[0].setting.optimizer
             values = [t.result["metric"] for t in found]
             run_as = f"{cell}, full context" if k is None else f"{cell}, trained with k"

@@ -2,15 +2,13 @@ r"""How many inputs are enough: certified, measured, and for the benchmark.
 
 Theorem shown: `context_length`, with the Lipschitz constant of the loss in the state.
 
-For every tolerance of the mean test loss, in nats a prediction: the k that the network's certificate
-proves sufficient for *every* sequence up to the longest of the test split, the loss of the k-step
+For every tolerance of the mean test loss, in nats a prediction: the k that the certificate proves
+sufficient for *every* sequence up to the longest of the test split, the loss of the k-step
 counterpart at that k, and the least k that the test split itself asks for.  Beside them the
 essay's open question, how much memory a benchmark needs: the least k from which on the metric is
-within 1 % of full context, for unstable networks too.
-
-The last column is the measured effective memory of `theory memory`: the k from which on the logits
-of a new piece are off by more than the tolerance anywhere with probability at most 5 %, with 90 %
-confidence.
+within 1 % of full context, for unstable networks too.  The last column is the measured effective
+memory of `theory memory`: the k from which on the logits of a new piece are off by more than the
+tolerance anywhere with probability at most 5 %, with 90 % confidence.
 
 What the eye should see: the loss at the certified k differs by less than the tolerance asked for,
 and tests ask for much less context than certificates, which hold for the worst inputs.
@@ -26,8 +24,9 @@ from pathlib import Path
 
 import _stability
 import _training
-import theory
 from _training import VARIANTS
+
+import theory
 
 COLUMNS = (
     "task", "cell", "variant", "seed", "full_metric", "k_within_1_percent", "tolerance",

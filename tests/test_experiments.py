@@ -48,8 +48,9 @@ def training(torch):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(training, tmp_path_factory):
     """One folder of runs for all: what one experiment trained, the next one finds."""
+    del training
     return tmp_path_factory.mktemp("runs")
 
 
@@ -83,7 +84,9 @@ def test_damaged_data_are_refused(corpora, tmp_path):
     path = tmp_path / "tinyshakespeare" / "input.txt"
     path.parent.mkdir()
     path.write_bytes(b"to be or not")
-    with pytest.raises(corpora.DataError, match="damaged.*" + hashlib.sha256(b"to be or not").hexdigest()):
+    with pytest.raises(
+        corpora.DataError, match="damaged.*" + hashlib.sha256(b"to be or not").hexdigest()
+    ):
         corpora.load("shakespeare", tmp_path)
 
 
@@ -172,9 +175,7 @@ def models(torch):
 
 def made(models, torch, name, *, k=None, tokens=True):
     torch.manual_seed(1)
-    return models.build(
-        name, inputs=7, classes=5, tokens=tokens, hidden=12, width=4, k=k
-    ).double()
+    return models.build(name, inputs=7, classes=5, tokens=tokens, hidden=12, width=4, k=k).double()
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm"])
@@ -268,12 +269,12 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(training, torch, 
     assert again.result == resumed.result
 
 
-def test_padding_does_not_count(training, torch):
+def test_padding_does_not_count(training):
     pairs = [(np.arange(n), np.arange(n)) for n in (2, 5, 3)]
     found = list(training.batches(pairs, 2))
     assert [tuple(w.shape) for _, _, w in found] == [(2, 3), (1, 5)]
     assert sum(float(w.sum()) for _, _, w in found) == 10
-    (x, _, w), = training.batches([(np.arange(10), np.arange(10))], 3)
+    ((x, _, w),) = training.batches([(np.arange(10), np.arange(10))], 3)
     assert x.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 0, 0]]
     assert float(w.sum()) == 10
 
@@ -314,7 +315,7 @@ def run(name, runs, out, *more):
     return rows_of(out / f"{name}.csv")
 
 
-def test_table_stable_vs_unstable(training, runs, tmp_path):
+def test_table_stable_vs_unstable(runs, tmp_path):
     rows = run("table_stable_vs_unstable", runs, tmp_path)
     assert len(rows) == 2 * 3 + 2
     assert {row["variant"] for row in rows if row["cell"] == "none"} == {
@@ -328,13 +329,13 @@ def test_table_stable_vs_unstable(training, runs, tmp_path):
     assert module.beside("war-and-peace", "lstm", "sharp-stable", "paper") == ("", "", "")
 
 
-def test_paper_truncation_length(training, runs, tmp_path):
+def test_paper_truncation_length(runs, tmp_path):
     rows = run("paper_truncation_length", runs, tmp_path)
     assert len(rows) == 2 * 3 * 2 * 5
     assert all(float(row["relative_excess"]) == 0 for row in rows if row["k"] == "0")
 
 
-def test_paper_weight_gap(training, runs, tmp_path):
+def test_paper_weight_gap(runs, tmp_path):
     rows = run("paper_weight_gap", runs, tmp_path)
     assert all(math.isfinite(float(row["distance"])) for row in rows)
     # where steps fall and the weights are stable, more context is nearer in the end
@@ -346,7 +347,7 @@ def test_paper_weight_gap(training, runs, tmp_path):
     assert last["2"] < last["1"]
 
 
-def test_paper_gradient_lag(training, runs, tmp_path):
+def test_paper_gradient_lag(runs, tmp_path):
     rows = run("paper_gradient_lag", runs, tmp_path)
     for row in rows:
         if row["lag"] == "0":
@@ -356,12 +357,12 @@ def test_paper_gradient_lag(training, runs, tmp_path):
             assert float(row["relative"]) <= float(row["bound"]) * (1 + 1e-5)
 
 
-def test_paper_rate_tradeoff(training, runs, tmp_path):
+def test_paper_rate_tradeoff(runs, tmp_path):
     rows = run("paper_rate_tradeoff", runs, tmp_path)
     assert {row["rate"] for row in rows} == {"0", "0.1", "0.3"}
 
 
-def test_paper_certified_gap(training, runs, tmp_path):
+def test_paper_certified_gap(runs, tmp_path):
     rows = run("paper_certified_gap", runs, tmp_path)
     assert {row["holds"] for row in rows} == {"True"}
     assert {(row["cell"], row["variant"]) for row in rows} == {
@@ -371,7 +372,7 @@ def test_paper_certified_gap(training, runs, tmp_path):
     assert any(float(row["measured"]) > 0.1 * float(row["observed_bound"]) for row in rows)
 
 
-def test_paper_required_context(training, runs, tmp_path):
+def test_paper_required_context(runs, tmp_path):
     rows = run("paper_required_context", runs, tmp_path)
     assert {row["holds"] for row in rows if row["variant"] != "unstable"} == {"True"}
     for row in rows:
@@ -379,14 +380,14 @@ def test_paper_required_context(training, runs, tmp_path):
             assert int(row["measured_k"]) <= max(int(row["certified_k"]), 1)
 
 
-def test_paper_local_rates(training, runs, tmp_path):
+def test_paper_local_rates(runs, tmp_path):
     rows = run("paper_local_rates", runs, tmp_path)
     for row in rows:
         if row["cell"] == "rnn" and row["variant"] == "stable":
             assert float(row["largest"]) <= 0.9 * (1 + 1e-12)
 
 
-def test_paper_feed_forward(training, runs, tmp_path):
+def test_paper_feed_forward(runs, tmp_path):
     rows = run("paper_feed_forward", runs, tmp_path)
     systems = {row["run_as"] for row in rows}
     assert {"only cited", "tcn, trained with k", "lstm, trained with k"} <= systems
