@@ -4,14 +4,13 @@ Main names: `spectral`, `linf`, `l1`, `diagonal`, `lmi`.
 
 With slopes of at most L the ball of radius rate / L of a matrix norm makes the map contract at the
 rate.  The sets of `diagonal` and `lmi` without a given metric are unions of convex sets, one for
-each metric; the projection alternates between the metric and the weights, and the distance never
-grows: the weights found last are a member of the next set.
+each metric; the distance is minimised over the metric too (`theory.projections.families`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +22,7 @@ from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
 from theory.projections import oracle
 from theory.projections.balls import column_sum_ball, row_sum_ball, spectral_ball
 from theory.projections.base import Projection, Request, answer, settle
+from theory.projections.families import DiagonalFamily, Family, IncrementalFamily, best_metric
 from theory.projections.metric import (
     Found,
     MetricSet,
@@ -40,14 +40,10 @@ from theory.theorems.contractive_of_incremental_lmi import (
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
 from theory.typing import Array
 
-#: Alternation between metric and weights ends when the distance falls by less than this part.
-_SETTLED = 1e-3
+#: Returns a contraction of weights, or None.
+Certify = Callable[[Array], Contraction | None]
 
-#: And at the latest after so many rounds.
-_ROUNDS = 12
-
-#: Up to this dimension diagonal weights are part of the alternation; beyond, it is the Gram matrix
-#: alone.
+#: Up to this dimension the search over metrics runs until it settles; beyond, for one round.
 _WEIGHTED = 64
 
 
@@ -227,7 +223,7 @@ def _nearest_in_metric(
     request: Request,
     W: Array,
     where: MetricSet,
-    certify: Callable[[Array], Contraction | None],
+    certify: Certify,
     start: Array | None = None,
 ) -> tuple[Array, Contraction, Found, str, str, float] | None:
     """Return the nearest accepted matrix of a fixed metric; None if none is accepted."""
@@ -266,7 +262,7 @@ def _given_metric(
     request: Request,
     form: Affine,
     where: MetricSet,
-    certify: Callable[[Array], Contraction | None],
+    certify: Certify,
 ) -> Projection:
     done = _nearest_in_metric(recurrent, request, form.W, where, certify)
     if done is None:
@@ -295,18 +291,21 @@ def diagonal(recurrent: Map, request: Request) -> Projection:
         where, certify = _diagonal_set(form, request.weights, radius)
         return _given_metric(recurrent, request, form, where, certify)
     n = len(form.W)
-    plain = search.Problem(W=form.W, alpha=np.full(n, -1.0), beta=np.ones(n))
+    if not np.any(form.W):
+        return spectral(recurrent, request)
+    problem = search.Problem(W=form.W, alpha=np.full(n, -1.0), beta=np.ones(n))
+    balanced, best = search.starting_weights(form.W), _weights(problem)
+    logs = [np.zeros(n), balanced, *([] if best is None else [best[0]])]
+    families = [DiagonalFamily(log=x, radius=radius) for x in logs]
 
-    def metric(W: Array, x: Array) -> tuple[MetricSet, Callable[[Array], Contraction | None]]:
-        del W
-        return _diagonal_set(form, np.exp(x), radius)
+    def proof(family: Family) -> tuple[MetricSet, Certify]:
+        assert isinstance(family, DiagonalFamily)
+        return _diagonal_set(form, family.weights(np.zeros(n)), radius)
 
-    return _alternate(recurrent, request, form, plain, radius, metric)
+    return _in_some_metric(recurrent, request, form, families, proof, problem, radius)
 
 
-def _diagonal_set(
-    form: Affine, d: Array, radius: float
-) -> tuple[MetricSet, Callable[[Array], Contraction | None]]:
+def _diagonal_set(form: Affine, d: Array, radius: float) -> tuple[MetricSet, Certify]:
     P = np.diag(np.square(d / float(np.max(d))))
     norm = WeightedL2(P)
     return gram_set(P, radius), lambda W: contractive_of_matrix_norm(W, form.rho, norm)
@@ -324,105 +323,107 @@ def lmi(recurrent: Map, request: Request) -> Projection:
         where, certify = _incremental(form, *request.metric, request.rate)
         return _given_metric(recurrent, request, form, where, certify)
     n = len(form.W)
+    if not np.any(form.W):
+        return spectral(recurrent, request)
+    slopes, rate = form.rho.slope, request.rate
     low, high = slope_intervals(form.rho, n)
     problem = search.Problem(W=form.W, alpha=low, beta=high)
+    # P = I, q = (1, ..) gives a spectral ball; others from scaled copies of W, which are members
+    families: list[Family] = [
+        IncrementalFamily(root=np.eye(n), q=np.ones(n), slopes=slopes, radius=rate)
+    ]
+    found = _weights(problem)
+    if found is not None:
+        x, reached = found
+        shares = (1.0 - 2.0**-12, 0.97, 0.9, 0.75)
+        for scale in (1.0, *shares) if reached < rate else shares:
+            member = form.W if scale == 1.0 else form.W * (rate / reached * scale)
+            at = search.gram_at(replace(problem, W=member), x, rate)
+            if at is None:
+                continue
+            size = 2.0 ** -math.frexp(float(np.max(np.abs(at.P))))[1]
+            try:
+                root = np.linalg.cholesky(at.P * size).T
+            except np.linalg.LinAlgError:
+                continue
+            families.append(
+                IncrementalFamily(root=root, q=at.q * size, slopes=slopes, radius=rate)
+            )
 
-    def metric(W: Array, x: Array) -> tuple[MetricSet, Callable[[Array], Contraction | None]]:
-        at = search.gram_at(replace(problem, W=W), x, request.rate)
-        if at is None:
-            raise ValueError("the weights do not reach the level")
-        scale = 2.0 ** -math.frexp(float(np.max(np.abs(at.P))))[1]
-        return _incremental(form, at.P * scale, at.q * scale, request.rate)
+    def proof(family: Family) -> tuple[MetricSet, Certify]:
+        assert isinstance(family, IncrementalFamily)
+        return _incremental(form, *family.pair(np.zeros(family.size())), rate)
 
-    return _alternate(recurrent, request, form, problem, request.rate, metric)
+    return _in_some_metric(recurrent, request, form, families, proof, problem, rate)
 
 
-def _incremental(
-    form: Affine, P: Array, q: Array, rate: float
-) -> tuple[MetricSet, Callable[[Array], Contraction | None]]:
+def _incremental(form: Affine, P: Array, q: Array, rate: float) -> tuple[MetricSet, Certify]:
     def certify(W: Array) -> Contraction | None:
         return contractive_of_incremental_lmi(W, form.rho, P=P, q=q, rate=rate)
 
     return incremental_set(P, q, form.rho.slope, rate), certify
 
 
-def _weights(problem: search.Problem, x: Array, rounds: int) -> tuple[Array, float] | None:
-    """Return better log weights than x, and the level they reach."""
+def _weights(problem: search.Problem) -> tuple[Array, float] | None:
+    """Return log weights of a small level, and the level."""
+    size = 2.0 ** math.frexp(float(np.max(np.abs(problem.W))))[1]
+    problem = replace(problem, W=problem.W / size)
+    x = search.starting_weights(problem.W)
     slope = float(max(np.max(np.abs(problem.alpha)), np.max(np.abs(problem.beta))))
-    level = slope * float(np.linalg.norm(problem.scaled(x), 2)) * 1.001
+    levels = [
+        slope * float(np.linalg.norm(problem.scaled(start), 2)) * 1.001 for start in (x, 0.0 * x)
+    ]
+    x, level = (x, levels[0]) if levels[0] < levels[1] else (0.0 * x, levels[1])
     if not 0 < level < math.inf:
         return None
-    if problem.size <= _WEIGHTED or not np.any(problem.alpha + problem.beta):
-        x, level = search.best_weights(problem, x, level, steps=rounds, sharpness=60.0)
-    least = search.least_level(problem, x, level, tol=1e-4)
-    return None if least is None else (x, least)
+    if problem.size <= _WEIGHTED:
+        x, level = search.best_weights(problem, x, level)
+    least = search.least_level(problem, x, level, tol=1e-6)
+    return None if least is None else (x, least * size)
 
 
-def _alternate(
+def _in_some_metric(
     recurrent: Map,
     request: Request,
     form: Affine,
+    families: Sequence[Family],
+    proof: Callable[[Family], tuple[MetricSet, Certify]],
     problem: search.Problem,
     level: float,
-    metric: Callable[[Array, Array], tuple[MetricSet, Callable[[Array], Contraction | None]]],
 ) -> Projection:
-    """Alternate between the metric and the nearest weights, from a scaled copy of the given ones.
-
-    The level of W is homogeneous, so that W scaled by level / (level of W) is a member.
-    """
-    W = form.W
-    size = 2.0 ** math.frexp(float(np.max(np.abs(W), initial=0.0)))[1]
-    x = search.starting_weights(W) if np.any(W) else np.zeros(len(W))
-    if len(W) > _WEIGHTED:
-        x = np.zeros(len(W))
-    found = None if not np.any(W) else _weights(replace(problem, W=W / size), x, 40)
-    best = None
-    rounds = 0
-    distances: list[float] = []
-    if found is not None:
-        x, least = found
-        reached = least * size
-        inside = W if reached < level else W * (level / reached * (1.0 - 2.0**-12))
-        for rounds in range(1, _ROUNDS + 1):  # noqa: B007
-            try:
-                where, certify = metric(inside, x)
-                done = _nearest_in_metric(recurrent, request, W, where, certify)
-            except ValueError:
-                break
-            if done is None:
-                break
-            distance = float(np.linalg.norm(done[0] - W))
-            if best is None or distance < distances[-1]:
-                best = done
-                distances.append(distance)
-                inside = done[0]
-            else:
-                break
-            if distance == 0.0:
-                break
-            if len(distances) > 1 and distances[-2] - distance < _SETTLED * distances[-2]:
-                break
-            better = _weights(replace(problem, W=inside / size), x, 15)
-            if better is not None and better[1] * size < level:
-                x = better[0]
+    """Return the nearest member in the best metric found, or in the spectral ball."""
+    W, n = form.W, len(form.W)
+    done = None
+    for family in families:  # a member of one of the starting sets stays
+        at = family.at(np.zeros(family.size()))
+        if at is None:
+            continue
+        certificate = proof(family)[1](W)
+        if certificate is not None and np.array_equal(request.cast(W), W):
+            return answer(recurrent, {}, certificate=certificate, lower=0.0, method="member")
+    rounds = 8 if n <= _WEIGHTED else 1
+    best = best_metric(W, families, rounds=rounds)
+    if best is not None:
+        where, certify = proof(best.family)
+        done = _nearest_in_metric(recurrent, request, W, where, certify, best.found.W)
+    lower = _never_nearer(W, problem, level)
     plain = spectral(recurrent, replace(request, method="auto"))
-    if best is None or float(np.linalg.norm(best[0] - W)) >= plain.distance:
-        note = "" if plain.distance == 0 else "no metric gave a nearer point than the spectral ball"
-        return replace(plain, lower=_never_nearer(W, problem, level), note=note)
-    new, certificate, nearest, method, note, margin = best
+    if best is None or done is None or float(np.linalg.norm(done[0] - W)) >= plain.distance:
+        note = "no metric gave a nearer point than the spectral ball"
+        return replace(plain, lower=min(lower, plain.distance), note=note)
+    new, certificate, nearest, method, note, margin = done
     return answer(
         recurrent,
         {parameter_of(recurrent, W): new},
         certificate=certificate,
-        lower=_never_nearer(W, problem, level),
-        method=f"alternation, {method}",
-        iterations=rounds,
+        lower=lower,
+        method=f"descent over metrics, {method}",
+        iterations=best.evaluations,
         residuals={
-            "step": nearest.residual,
             "margin": margin,
-            "in the last metric": 1.0 - nearest.lower / max(distances[-1], 1e-300),
+            "gap in the last metric": 1.0 - nearest.lower / max(best.distance, 1e-300),
         },
-        note=note,
+        note=note or "the set is not convex: a nearer member may exist",
     )
 
 

@@ -32,11 +32,11 @@ from scipy.linalg import schur as real_schur
 from scipy.linalg import solve_discrete_lyapunov
 
 from theory.certificates import Contraction
-from theory.lmi import minimise
 from theory.maps.base import Affine, Map
 from theory.norms import L2, WeightedL2
 from theory.projections.base import Projection, Request, answer, settle
-from theory.projections.metric import Found, gram_set, metric_ball
+from theory.projections.families import Best, GramFamily, best_metric
+from theory.projections.metric import gram_set, metric_ball
 from theory.projections.repair import length_upper
 from theory.rounding import down, gamma, sum_up, up
 from theory.search import lyapunov_at
@@ -271,123 +271,40 @@ def pairs_lower(A: Array, radius: float) -> float:
     return max(0.0, math.sqrt(total) * (1 - 4 * gamma(n + 8)))
 
 
-@final
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Provable:
-    """A metric and the nearest matrix that contracts in it."""
+def _lyapunov_root(X: Array, level: float) -> Array | None:
+    """Return a root of P with X^T P X = level^2 (P - I); None if P is unusable."""
+    import warnings
 
-    P: Array  # P, (n, n)
-    distance: float
-    found: Found
-    evaluations: int
-
-
-def largest_condition(n: int) -> float:
-    """Return the condition number of P up to which a margin of 2^-10 suffices for the proof.
-
-    The test of A^T P A <= r^2 P shifts by about 6 n^2 u of the largest eigenvalue of P, which must
-    be small beside 2 (margin) of the smallest.
-    """
-    return 2.0**-10 / (12.0 * (n + 4) ** 2 * 2.0**-53)
-
-
-def _lyapunov(X: Array, level: float) -> Array | None:
-    """Return P with X^T P X = level^2 (P - I), scaled to largest eigenvalue 1; None if unusable."""
     try:
-        P = np.asarray(solve_discrete_lyapunov((X / level).T, np.eye(len(X))))
+        with warnings.catch_warnings():
+            # eigenvalues whose product is 1 have no solution; what comes out is not trusted
+            warnings.simplefilter("ignore")
+            P = np.asarray(solve_discrete_lyapunov((X / level).T, np.eye(len(X))))
+        if not np.isfinite(P).all():
+            return None
+        P = 0.5 * (P + P.T)
+        root = np.asarray(np.linalg.cholesky(P / float(np.max(np.abs(P)))).T)
     except (np.linalg.LinAlgError, ValueError):
         return None
-    if not np.isfinite(P).all():
-        return None
-    P = 0.5 * (P + P.T)
-    values = np.linalg.eigvalsh(P)
-    if not values[0] * largest_condition(len(X)) > values[-1]:
-        return None
-    scaled: Array = P / values[-1]
-    return scaled
+    return root
 
 
-def _value(
-    A: Array, root: Array, radius: float, start: Array | None
-) -> tuple[float, Array, Found] | None:
-    r"""Return half the squared distance of A from the ball of P = E^T E, and its gradient in E.
-
-    At the nearest point X with multiplier Y >= 0 of X^T P X <= r^2 P, A - X = P X Y, and the value
-    changes with P as <Y, X^T dP X - r^2 dP> / 2.  In the coordinates of the set A - X is s times
-    the normal U diag(k) V^T and X is r U V^T where it is not zero, so Y = R V diag(s k / r) V^T R.
-    """
-    P = root.T @ root
-    size = float(np.linalg.norm(P, 2))
-    try:
-        where = gram_set(P / size, radius)
-    except ValueError:
-        return None
-    if not (where.low[-1] / where.low[0]) ** 2 <= largest_condition(len(A)):
-        return None
-    found = metric_ball(A, where, accuracy=1e-4, start=start)
-    assert found.normal is not None
-    U, V = found.normal
-    V = where.right @ (V / where.low[:, None])
-    Y = (V * (found.scale * np.sqrt(np.sum(np.square(U), axis=0)) / radius)) @ V.T
-    gradient = 0.5 * (found.W @ Y @ found.W.T - radius**2 * Y) / size
-    return 0.5 * float(np.sum(np.square(A - found.W))), 2.0 * root @ gradient, found
-
-
-def provably_stable(A: Array, radius: float, near: Array, *, rounds: int = 8) -> Provable:
+def provably_stable(A: Array, radius: float, near: Array) -> Best:
     """Return a metric in which A has a near contraction by the radius, from a stable matrix `near`.
 
-    The distance from the ball of P is minimised over P by limited-memory BFGS, from the best of the
-    identity and of the Lyapunov matrices of A and of `near` at several levels; every few steps the
-    coordinates are changed to those in which P is the identity.
+    The search over metrics starts from the best of the identity and of the Lyapunov matrices of A
+    and of `near` at several levels.
     """
-    n = len(A)
-    candidates = [np.eye(n)]
+    families = [GramFamily(root=np.eye(len(A)), radius=radius)]
     for X in (A, near):
         top = max(float(np.max(np.abs(np.linalg.eigvals(X)))), radius * 2.0**-20)
         for margin in (1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0, 3.0):
-            P = _lyapunov(X, top * (1.0 + margin))
-            if P is not None:
-                candidates.append(P)
-    best: tuple[float, Array] | None = None
-    evaluations = len(candidates)
-    for P in candidates:
-        root = np.linalg.cholesky(P).T
-        one = _value(A, root, radius, None)
-        if one is not None and (best is None or one[0] < best[0]):
-            best, start = (one[0], root), one[2].W
-    assert best is not None  # the identity is always one
-    value, root = best
-    for _ in range(rounds):
-        base = root
-
-        def function(
-            x: Array, base: Array = base, start: Array = start
-        ) -> tuple[float, Array] | None:
-            nonlocal evaluations
-            evaluations += 1
-            E = x.reshape(n, n)
-            one = _value(A, E @ base, radius, start)
-            return None if one is None else (one[0], (one[1] @ base.T).ravel())
-
-        x = minimise(function, np.eye(n).ravel(), steps=30, gradient=1e-9, gain=1e-5 * value)
-        moved = x.reshape(n, n) @ base
-        moved /= float(np.linalg.norm(moved, 2))
-        one = _value(A, moved, radius, start)
-        if one is None or not one[0] < value:
-            break
-        gained, (value, _, found) = value - one[0], one
-        root, start = moved, found.W
-        if gained < 2e-3 * value:
-            break
-    P = root.T @ root
-    P = 0.5 * (P + P.T) / float(np.linalg.norm(P, 2))
-    found = metric_ball(A, gram_set(P, radius), accuracy=1e-5, start=start)
-    return Provable(
-        P=P,
-        distance=float(np.linalg.norm(found.W - A)),
-        found=found,
-        evaluations=evaluations,
-    )
+            root = _lyapunov_root(X, top * (1.0 + margin))
+            if root is not None:
+                families.append(GramFamily(root=root, radius=radius))
+    best = best_metric(A, families)
+    assert best is not None  # the identity is a metric
+    return best
 
 
 def schur(recurrent: Map, request: Request) -> Projection:
@@ -421,17 +338,18 @@ def schur(recurrent: Map, request: Request) -> Projection:
     free = nearest_stable(B, r, starts=request.starts, rng=request.rng)
     with np.errstate(over="ignore", invalid="ignore"):
         provable = provably_stable(B, r, free.matrix)
-    norm = WeightedL2(provable.P * 2.0**8) if n else L2()
+    P = provable.where.P
+    norm = WeightedL2(P)
 
     def certify(arrays: tuple[Array, ...]) -> Contraction | None:
         return contractive_of_matrix_norm(arrays[0], form.rho, norm)
 
     def point(margin: float) -> tuple[Array, ...]:
-        where = gram_set(provable.P, r * (1.0 - margin))
+        where = gram_set(P, r * (1.0 - margin))
         found = metric_ball(B, where, accuracy=1e-5, start=provable.found.W * (1.0 - margin))
         return (np.ldexp(found.W, e),)
 
-    values = np.linalg.eigvalsh(provable.P)
+    values = np.linalg.eigvalsh(P)
     condition = float(values[-1] / values[0])
     first = 16.0 * (n + 4) ** 2 * 2.0**-53 * condition
     first = max(first, math.sqrt(condition) * 2.0**-22) if request.single else first
