@@ -82,36 +82,30 @@ class _Gates:
     def __init__(self, model: Any, setting: Any) -> None:
         self.model, self.rate = model, setting.rate
         self.sharp = setting.variant == "sharp-stable"
-        self.calls = self.ends = 0
+        self.ends = 0
         self.limits: gated.RowLimits | None = None
 
     def __call__(self, final: bool = False) -> None:
-        self.calls += 1
-        cell = to_map(self.model)
-        if not self.sharp:
-            how = {"rate": self.rate, "forget": FORGET, "dtype": "float32"}
-            put(self.model, projections.project(cell, onto="lstm", **how).map)
-        elif self.limits is not None and not (final and self.ends in RENEWED):
-            self.within(cell)
-        if self.sharp and final:
-            done = projections.project(
-                to_map(self.model), onto="lstm", rate=self.rate, per_unit=True, dtype="float32"
-            )
+        renew = self.limits is None or (final and self.sharp and self.ends in RENEWED)
+        if not renew:
+            self.within(to_map(self.model))
+        if renew or final:
+            done = projections.project(to_map(self.model), **onto_gates(self.rate, self.sharp))
             put(self.model, done.map)
-            if self.ends in RENEWED:
-                self.renew(done)
+            if renew:
+                self.limits = self.renewed(done)
         self.ends += final
 
-    def renew(self, done: projections.Projection) -> None:
-        """Keep the bounds of the gates and the weights of the norm of a full projection."""
-        cell, c = done.map, done.certificate
-        n = cell.units
+    def renewed(self, done: projections.Projection) -> gated.RowLimits:
+        """Return the convex part of the set that a full projection chose, a little shrunken."""
+        n, m, c = done.map.units, done.map.input_dim, done.certificate
+        rate = self.rate * (1.0 - 2.0**-16)
+        if not self.sharp:
+            return gated.published_limits(n, m, rate, FORGET, 1.0)
         v = c.norm.v if isinstance(c.norm, theory.WeightedLinf) else np.ones(2 * n)
         # |c_j| <= 1 / (1 - f_j) is the box that the certificate holds on
         forget = 1.0 - 1.0 / c.domain.high[:n]
-        self.limits = gated.unit_limits(
-            n, cell.input_dim, self.rate * (1.0 - 2.0**-16), forget, 1.0, v
-        )
+        return gated.unit_limits(n, m, rate, forget, 1.0, v)
 
     def within(self, cell: theory.Map) -> None:
         """Move the rows of the units into those bounds: nearest in a convex part of the set."""
@@ -123,6 +117,12 @@ class _Gates:
         W[:] = np.concatenate(np.split(moved[:, : 4 * n], 4, axis=1))
         U[n : 2 * n], b[n : 2 * n] = moved[:, 4 * n : -1], moved[:, -1]
         put(self.model, cell.with_parameters(W=W, U=U, b=b))
+
+
+def onto_gates(rate: float, sharp: bool) -> dict[str, Any]:
+    """Return the arguments of a projection onto the gate conditions, or the larger set."""
+    choice = {"per_unit": True} if sharp else {"forget": FORGET}
+    return {"onto": "lstm", "rate": rate, "input_bound": 1.0, "dtype": "float32", **choice}
 
 
 def put(model: Any, recurrent: theory.Map) -> None:
@@ -148,10 +148,7 @@ def certificate(t: Any) -> theory.Contraction | None:
     cell, sharp = to_map(t.model), t.setting.variant == "sharp-stable"
     if t.model.kind == "rnn":
         return theory.contraction(cell, method="lmi" if sharp else "spectral")
-    member = projections.project(
-        cell, onto="lstm", rate=t.setting.rate, per_unit=sharp, dtype="float32",
-        forget=None if sharp else FORGET,
-    )  # fmt: skip
+    member = projections.project(cell, **onto_gates(t.setting.rate, sharp))
     return member.certificate if member.distance == 0 else None
 
 

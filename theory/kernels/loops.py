@@ -559,3 +559,107 @@ def product_norm_kernel(
             for i in range(n):
                 guess[i] += 3.0 * y[i] / length
     return steps
+
+
+@kernel
+def _row_limits(
+    x: Array,
+    starts: Array,
+    factors: Array,
+    v: Array,
+    limits: Array,
+    signed: Array,
+    tau: Array,
+    t: Array,
+) -> int:
+    """Overwrite tau, (K,), with the multipliers of one row, and t, (n,), with sum_k tau_k a_kj.
+
+    Cyclic ascent of the dual: each multiplier in turn solves its own constraint, by Newton steps on
+    a convex, decreasing, piecewise linear function (from the right a step lands on the left, from
+    where they are monotone).  Returns the number of sweeps.
+    """  # fmt: skip
+    count, groups = limits.shape[0], factors.shape[1]
+    for k in range(count):
+        tau[k] = 0.0
+    for j in range(x.shape[0]):
+        t[j] = 0.0
+    for sweep in range(500):
+        change = 0.0
+        for k in range(count):
+            limit = limits[k]
+            if limit == np.inf:
+                continue
+            before = tau[k]
+            for _ in range(100):
+                total, weight, size = 0.0, 0.0, abs(limit)
+                for g in range(groups):
+                    f = factors[k, g]
+                    if f == 0.0:
+                        continue
+                    if signed[g] != 0.0:
+                        for j in range(starts[g], starts[g + 1]):
+                            a = f * v[k, j]
+                            total += a * (x[j] - t[j])
+                            weight += a * a
+                            size += a * (abs(x[j]) + t[j])
+                    else:
+                        for j in range(starts[g], starts[g + 1]):
+                            a = f * v[k, j]
+                            y = abs(x[j]) - t[j]
+                            total += a * y if y > 0.0 else 0.0
+                            weight += a * a if y > 0.0 else 0.0
+                over = total - limit
+                if over <= 0.0 and tau[k] == 0.0:
+                    break
+                if weight == 0.0:
+                    if over > 0.0:  # no rows obey the inequality
+                        break
+                    new = 0.0  # all entries are zero already: again, from the left
+                else:
+                    new = max(tau[k] + over / weight, 0.0)
+                step = new - tau[k]
+                tau[k] = new
+                for g in range(groups):
+                    f = factors[k, g]
+                    if f != 0.0:
+                        for j in range(starts[g], starts[g + 1]):
+                            t[j] += step * f * v[k, j]
+                if abs(over) <= 8.0 * _UNIT * (size + abs(total)):
+                    break
+            change = max(change, abs(tau[k] - before) - 1e-13 * abs(tau[k]))
+        if change <= 0.0:
+            return sweep + 1
+    return 500
+
+
+@kernel
+def row_limits_kernel(
+    X: Array,
+    starts: Array,
+    factors: Array,
+    v: Array,
+    limits: Array,
+    signed: Array,
+    out: Array,
+    multipliers: Array,
+) -> int:
+    """Overwrite out, (m, n), with the nearest rows under several weighted sums each.
+
+    The columns are in groups, group g from starts[g] to starts[g + 1], and row i is to obey, for
+    all k, sum_j a_kj |y_j| <= limits[i, k] with a_kj = factors[i, k, g] v[k, j]; in groups marked
+    as signed y_j stands for itself.  Overwrites multipliers, (m, K); returns the sweeps of all rows
+    together.  y_j is |x_j| - t_j where positive, else 0 (signed: x_j - t_j), t = sum_k tau_k a_k.
+    """  # fmt: skip
+    m, n = X.shape
+    t = np.empty(n)
+    total = 0
+    for i in range(m):
+        x = X[i]
+        total += _row_limits(x, starts, factors[i], v, limits[i], signed, multipliers[i], t)
+        for g in range(signed.shape[0]):
+            for j in range(starts[g], starts[g + 1]):
+                if signed[g] != 0.0:
+                    out[i, j] = x[j] - t[j]
+                else:
+                    out[i, j] = np.copysign(max(abs(x[j]) - t[j], 0.0), x[j])
+    return total
