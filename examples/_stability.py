@@ -65,12 +65,22 @@ class _SharpRNN:
         self.calls += 1
         if not final and self.calls % EVERY:
             return
-        recurrent = to_map(self.model)
-        renew = self.metric is None or (final and self.ends in RENEWED)
+        if self.metric is None:
+            # what the spectral norm certifies is inside, too
+            _clip(self.model.cell.weight_hh_l0, self.rate)
+        else:
+            # in a given metric clipping is a retraction onto the set, not the nearest point
+            self.enter(metric=self.metric, method="closed_form")
+        if self.metric is None or (final and self.ends in RENEWED):
+            # the weights are inside: this looks for a metric with more room around them
+            self.enter()
         self.ends += final
-        # in a given metric clipping is a retraction onto the set, not the nearest point
-        how = {} if renew else {"metric": self.metric, "method": "closed_form"}
-        done = projections.project(recurrent, onto="lmi", rate=self.rate, dtype="float32", **how)
+
+    def enter(self, **how: Any) -> None:
+        """Project, and remember the metric in which the result is certified."""
+        done = projections.project(
+            to_map(self.model), onto="lmi", rate=self.rate, dtype="float32", **how
+        )
         if done.certificate.evidence.multipliers:
             self.metric = done.certificate
         put(self.model, done.map)
