@@ -24,6 +24,7 @@ from theory.campaign.runner import (
 )
 from theory.cli_certify import certify, check
 from theory.cli_memory import memory
+from theory.cli_project import project
 from theory.errors import MissingExtraError
 from theory.progress import progress_bar
 from theory.report import html_report, number, statement, table
@@ -186,6 +187,7 @@ def theorems() -> None:
 app.command()(certify)
 app.command()(check)
 app.command()(memory)
+app.command()(project)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 r"""All compiled loops, in one file.
 
-Main names: `run_kernel`, `gap_kernel`, `activate`, `tanh_in_place`, `logistic_in_place`,
+Main names: `run_kernel`, `leaky_kernel`, `lstm_kernel`, `gru_kernel`, `entrywise_kernel`,
+`complex_kernel`, `gap_kernel`, `product`, `activate`, `tanh_in_place`, `logistic_in_place`,
 `sum_excess`, `row_sum_kernel`, `row_limits_kernel`, `stable_pair_kernel`.
 
 They are together because Numba's cache watches only the file of the kernel that it keeps: a change
@@ -126,29 +127,211 @@ def activate(code: int, leak: float, a: Array) -> None:
 
 
 @kernel
+def add_product(WT: Array, h: Array, a: Array) -> None:
+    """Add W h to `a`, (p,); WT is W transposed, (n, p)."""
+    n, p = WT.shape
+    # column by column: the inner loop is elementwise, so it vectorises without reordering sums;
+    # four columns at a time, because loading and storing `a` takes as long as the products
+    for j in range(0, n - 3, 4):
+        h0, h1, h2, h3 = h[j], h[j + 1], h[j + 2], h[j + 3]
+        for i in range(p):
+            a[i] = a[i] + WT[j, i] * h0 + WT[j + 1, i] * h1 + WT[j + 2, i] * h2 + WT[j + 3, i] * h3
+    for j in range(n - n % 4, n):
+        hj = h[j]
+        for i in range(p):
+            a[i] += WT[j, i] * hj
+
+
+@kernel
+def product(WT: Array, h: Array, a: Array, small: bool) -> None:
+    """Overwrite `a`, (p,), with W h; WT is W transposed, (n, p)."""
+    if small:
+        for i in range(a.shape[0]):
+            a[i] = 0.0
+        add_product(WT, h, a)
+    else:
+        np.dot(WT.T, h, a)
+
+
+@kernel
 def run_kernel(WT: Array, H: Array, h0: Array, code: int, leak: float, small: bool) -> None:
     """Overwrite H, holding the input terms (T, n), with the states; WT is W transposed."""
     T, n = H.shape
     h = h0.copy()
     a = np.empty(n)
-    W = WT.T
     for t in range(T):
-        if small:
-            # column by column: the inner loop is elementwise, so it vectorises without reordering
-            for i in range(n):
-                a[i] = H[t, i]
-            for j in range(n):
-                hj = h[j]
-                for i in range(n):
-                    a[i] += WT[j, i] * hj
-        else:
-            np.dot(W, h, a)
-            for i in range(n):
-                a[i] += H[t, i]
+        product(WT, h, a, small)
+        for i in range(n):
+            a[i] += H[t, i]
         activate(code, leak, a)
         for i in range(n):
             h[i] = a[i]
             H[t, i] = a[i]
+
+
+@kernel
+def leaky_kernel(
+    WT: Array, H: Array, h0: Array, share: Array, code: int, leak: float, small: bool
+) -> None:
+    """Overwrite H, holding the input terms (T, n), with the states of a leaky cell.
+
+    WT is W transposed; share, (n,), is the part of the state that is replaced in a step.
+    """
+    T, n = H.shape
+    h = h0.copy()
+    a = np.empty(n)
+    for t in range(T):
+        product(WT, h, a, small)
+        for i in range(n):
+            a[i] += H[t, i]
+        activate(code, leak, a)
+        for i in range(n):
+            h[i] = (1.0 - share[i]) * h[i] + share[i] * a[i]
+            H[t, i] = h[i]
+
+
+@kernel
+def lstm_gates(a: Array, c: Array, h: Array) -> None:
+    """Overwrite the state c, h, (n,), from `a`, (4 n,), the pre-activations of i, f, g, o."""
+    n = c.shape[0]
+    logistic_in_place(a[: 2 * n])
+    tanh_in_place(a[2 * n : 3 * n])
+    logistic_in_place(a[3 * n :])
+    for i in range(n):
+        c[i] = a[n + i] * c[i] + a[i] * a[2 * n + i]
+        h[i] = c[i]
+    tanh_in_place(h)
+    for i in range(n):
+        h[i] *= a[3 * n + i]
+
+
+@kernel
+def lstm_kernel(WT: Array, terms: Array, s0: Array, S: Array, small: bool) -> None:
+    """Overwrite S, (T, 2 n), with the states (c, h) of a long short-term memory cell.
+
+    WT, (n, 4 n), is W transposed; terms, (T, 4 n), are the input terms; s0 is the start.
+    """
+    T, p = terms.shape
+    n = WT.shape[0]
+    c, h = s0[:n].copy(), s0[n:].copy()
+    a = np.empty(p)
+    for t in range(T):
+        product(WT, h, a, small)
+        for i in range(p):
+            a[i] += terms[t, i]
+        lstm_gates(a, c, h)
+        for i in range(n):
+            S[t, i] = c[i]
+            S[t, n + i] = h[i]
+
+
+@kernel
+def lstm_batch_kernel(WT: Array, terms: Array, c: Array, h: Array, S: Array, first: int) -> None:
+    """Overwrite the states c, h, (batch, n), and S, (batch, T, 2 n), from time `first` on.
+
+    terms, (steps, batch, 4 n), are the input terms of these steps; WT is W transposed.
+    """
+    steps, batch, p = terms.shape
+    n = c.shape[1]
+    a = np.empty((batch, p))
+    for t in range(steps):
+        np.dot(h, WT, a)
+        for b in range(batch):
+            for i in range(p):
+                a[b, i] += terms[t, b, i]
+            lstm_gates(a[b], c[b], h[b])
+            for i in range(n):
+                S[b, first + t, i] = c[b, i]
+                S[b, first + t, n + i] = h[b, i]
+
+
+@kernel
+def gru_kernel(
+    GT: Array, NT: Array, bias: Array, terms: Array, h0: Array, H: Array, after: bool, small: bool
+) -> None:
+    """Overwrite H, (T, n), with the states of a gated recurrent unit.
+
+    GT, (n, 2 n), and NT, (n, n), are the weights of the gates r, z and of the candidate,
+    transposed; terms, (T, 3 n), are the input terms; `after` says where the reset gate acts.
+    """
+    T, n = H.shape
+    h = h0.copy()
+    a, v, candidate = np.empty(2 * n), np.empty(n), np.empty(n)
+    for t in range(T):
+        product(GT, h, a, small)
+        for i in range(2 * n):
+            a[i] += terms[t, i]
+        logistic_in_place(a)
+        for i in range(n):
+            v[i] = h[i] if after else a[i] * h[i]
+        product(NT, v, candidate, small)
+        for i in range(n):
+            reset = a[i] * (candidate[i] + bias[i]) if after else candidate[i]
+            candidate[i] = terms[t, 2 * n + i] + reset
+        tanh_in_place(candidate)
+        for i in range(n):
+            h[i] = (1.0 - a[n + i]) * candidate[i] + a[n + i] * h[i]
+            H[t, i] = h[i]
+
+
+@kernel
+def gru_batch_kernel(
+    GT: Array, NT: Array, bias: Array, terms: Array, h: Array, H: Array, after: bool, first: int
+) -> None:
+    """Overwrite the states h, (batch, n), and H, (batch, T, n), from time `first` on.
+
+    terms, (steps, batch, 3 n), are the input terms of these steps; for the rest see `gru_kernel`.
+    """
+    steps, batch, _ = terms.shape
+    n = h.shape[1]
+    a, v, candidates = np.empty((batch, 2 * n)), np.empty((batch, n)), np.empty((batch, n))
+    for t in range(steps):
+        np.dot(h, GT, a)
+        for b in range(batch):
+            for i in range(2 * n):
+                a[b, i] += terms[t, b, i]
+            logistic_in_place(a[b])
+            for i in range(n):
+                v[b, i] = h[b, i] if after else a[b, i] * h[b, i]
+        np.dot(v, NT, candidates)
+        for b in range(batch):
+            candidate = candidates[b]
+            for i in range(n):
+                reset = a[b, i] * (candidate[i] + bias[i]) if after else candidate[i]
+                candidate[i] = terms[t, b, 2 * n + i] + reset
+            tanh_in_place(candidate)
+            for i in range(n):
+                h[b, i] = (1.0 - a[b, n + i]) * candidate[i] + a[b, n + i] * h[b, i]
+                H[b, first + t, i] = h[b, i]
+
+
+@kernel
+def entrywise_kernel(terms: Array, h0: Array, H: Array) -> None:
+    """Overwrite H, (T, n), with the states of h <- a h + u; terms, (T, 2 n), are (a, u)."""
+    T, n = H.shape
+    h = h0.copy()
+    for t in range(T):
+        for i in range(n):
+            h[i] = terms[t, i] * h[i] + terms[t, n + i]
+            H[t, i] = h[i]
+
+
+@kernel
+def complex_kernel(real: Array, imag: Array, h0: Array, H: Array) -> None:
+    """Overwrite H, holding the input terms (T, 2 n), with the states of s <- lambda s + u.
+
+    Numbers are pairs: H[t] is (Re u, Im u) before and (Re s, Im s) after; lambda is real + i imag.
+    """
+    T = H.shape[0]
+    n = real.shape[0]
+    h = h0.copy()
+    for t in range(T):
+        for i in range(n):
+            x, y = h[i], h[n + i]
+            h[i] = real[i] * x - imag[i] * y + H[t, i]
+            h[n + i] = imag[i] * x + real[i] * y + H[t, n + i]
+            H[t, i] = h[i]
+            H[t, n + i] = h[n + i]
 
 
 @kernel
@@ -177,10 +360,7 @@ def gap_kernel(
         if k > 0:
             for i in range(n):
                 a[i] = terms[t, i]
-            for j in range(n):
-                gj = G[t - 1, j]
-                for i in range(n):
-                    a[i] += WT[j, i] * gj
+            add_product(WT, G[t - 1], a)
             activate(code, leak, a)
             for i in range(n):
                 G[t, i] = a[i]
@@ -212,6 +392,177 @@ def gap_kernel(
                 elif largest != largest:
                     gap = largest
         row[t] = gap
+
+
+@kernel
+def push_jacobian(form: int, W: Array, J: Array, S: Array, t: int, v: Array, out: Array) -> None:
+    """Overwrite `out`, (n,), with J_t v; the forms are those of `theory.kernels.rates`."""
+    if form == 0:
+        np.dot(J[t], v, out)
+        return
+    q = W.shape[1]
+    gates = W.shape[0] // q
+    if form == 1:
+        a = np.dot(W, v)
+        for i in range(q):
+            out[i] = S[t, 0, i] * v[i]
+        for g in range(gates):
+            for i in range(q):
+                out[i] += S[t, 1 + g, i] * a[g * q + i]
+        return
+    a = np.dot(W, v[q:])
+    for i in range(q):
+        dc = S[t, 0, i] * v[i] + S[t, 1, i] * a[i]
+        dc += S[t, 2, i] * a[q + i] + S[t, 3, i] * a[2 * q + i]
+        out[i] = dc
+        out[q + i] = S[t, 5, i] * dc + S[t, 4, i] * a[3 * q + i]
+
+
+@kernel
+def pull_jacobian(form: int, W: Array, J: Array, S: Array, t: int, u: Array, out: Array) -> None:
+    """Overwrite `out`, (n,), with the transposed J_t times u."""
+    if form == 0:
+        np.dot(J[t].T, u, out)
+        return
+    q = W.shape[1]
+    gates = W.shape[0] // q
+    a = np.empty(gates * q)
+    if form == 1:
+        for g in range(gates):
+            for i in range(q):
+                a[g * q + i] = S[t, 1 + g, i] * u[i]
+        np.dot(W.T, a, out)
+        for i in range(q):
+            out[i] += S[t, 0, i] * u[i]
+        return
+    for i in range(q):
+        dc = u[i] + S[t, 5, i] * u[q + i]
+        out[i] = S[t, 0, i] * dc
+        a[i] = S[t, 1, i] * dc
+        a[q + i] = S[t, 2, i] * dc
+        a[2 * q + i] = S[t, 3, i] * dc
+        a[3 * q + i] = S[t, 4, i] * u[q + i]
+    out[q:] = np.dot(W.T, a)
+
+
+@kernel
+def _orthogonal_to(Q: Array, k: int, w: Array) -> float:
+    """Subtract from w its part along the first k rows of Q, in place, and return its length."""
+    along = np.dot(Q[:k], w)
+    w -= np.dot(Q[:k].T, along)
+    return float(np.sqrt(np.dot(w, w)))
+
+
+@kernel
+def product_norm_kernel(
+    form: int,
+    W: Array,
+    J: Array,
+    S: Array,
+    r: int,
+    stride: int,
+    left: Array,
+    right: Array,
+    weighted: bool,
+    start: Array,
+    tol: float,
+    logs: Array,
+) -> int:
+    """Overwrite `logs` with ln ||left J_{t+r-1} .. J_t right|| for t = 0, stride, ..; count steps.
+
+    Golub-Kahan-Lanczos bidiagonalisation with full reorthogonalisation: every value is a Ritz
+    value, hence a lower one up to rounding, and the search ends when its residual is at most tol
+    times the value.  Every factor is scaled by a power of two, so that products neither overflow
+    nor vanish.
+    """
+    n = start.shape[0]
+    V, P = np.empty((n + 1, n)), np.empty((n, n))
+    scale = np.ones(r)
+    x, y = np.empty(n), np.empty(n)
+    alpha, beta = np.zeros(n), np.zeros(n)
+    guess = start.copy()
+    steps = 0
+    for window in range(logs.shape[0]):
+        t = window * stride
+        # the first product: finds the scales
+        exponent = 0
+        V[0] = guess / np.sqrt(np.dot(guess, guess))
+        x[:] = np.dot(right, V[0]) if weighted else V[0]
+        zero = False
+        for j in range(r):
+            push_jacobian(form, W, J, S, t + j, x, y)
+            largest = 0.0
+            for i in range(n):
+                d = abs(y[i])
+                largest = largest if d <= largest else d  # keeps a NaN
+            if not 0.0 < largest < np.inf:
+                zero = largest == 0.0
+                break
+            e = min(max(math.frexp(largest)[1], -1000), 1000)
+            scale[j] = math.ldexp(1.0, -e)
+            exponent += e
+            for i in range(n):
+                x[i] = y[i] * scale[j]
+        if not 0.0 < largest < np.inf:
+            # a vector with a part in every direction is mapped to nothing: so is every other
+            logs[window] = -np.inf if zero else np.nan
+            guess[:] = start
+            continue
+        P[0] = np.dot(left, x) if weighted else x
+        alpha[0] = np.sqrt(np.dot(P[0], P[0]))
+        P[0] /= alpha[0]
+        sigma, k = alpha[0], 1
+        best = V[0].copy()
+        while True:
+            steps += 1
+            # w = A^T p_k - alpha_k v_k, orthogonal to all earlier v
+            x[:] = np.dot(left.T, P[k - 1]) if weighted else P[k - 1]
+            for j in range(r - 1, -1, -1):
+                pull_jacobian(form, W, J, S, t + j, x, y)
+                for i in range(n):
+                    x[i] = y[i] * scale[j]
+            w = np.dot(right.T, x) if weighted else x.copy()
+            for i in range(n):
+                w[i] -= alpha[k - 1] * V[k - 1, i]
+            rest = _orthogonal_to(V, k, w)
+            if k % 3 == 0 or k == n or rest <= tol * sigma:
+                B = np.zeros((k, k))
+                for i in range(k):
+                    B[i, i] = alpha[i]
+                    if i + 1 < k:
+                        B[i, i + 1] = beta[i]
+                p, s, vt = np.linalg.svd(B)
+                sigma = s[0]
+                # A^T (P p) - sigma (V v) = rest p_k v_{k+1}
+                if k == n or rest * abs(p[k - 1, 0]) <= tol * sigma or rest <= tol * tol * sigma:
+                    best = np.dot(V[:k].T, np.ascontiguousarray(vt[0]))
+                    break
+            beta[k - 1] = rest
+            V[k] = w / rest
+            x[:] = np.dot(right, V[k]) if weighted else V[k]
+            for j in range(r):
+                push_jacobian(form, W, J, S, t + j, x, y)
+                for i in range(n):
+                    x[i] = y[i] * scale[j]
+            z = np.dot(left, x) if weighted else x.copy()
+            for i in range(n):
+                z[i] -= rest * P[k - 1, i]
+            alpha[k] = _orthogonal_to(P, k, z)
+            if alpha[k] > 0.0:
+                P[k] = z / alpha[k]
+            else:
+                P[k] = 0.0
+            k += 1
+        logs[window] = np.log(sigma) + exponent * math.log(2.0)
+        # the next product is mostly the same one step later; the start keeps every direction in
+        x[:] = np.dot(right, best) if weighted else best
+        push_jacobian(form, W, J, S, t, x, y)
+        length = np.sqrt(np.dot(y, y))
+        guess[:] = start
+        if 0.0 < length < np.inf:
+            for i in range(n):
+                guess[i] += 3.0 * y[i] / length
+    return steps
 
 
 @kernel
@@ -390,187 +741,64 @@ def stable_pair_kernel(M: Array, radius: float, out: Array) -> None:
 
 
 @kernel
-def push_jacobian(form: int, W: Array, J: Array, S: Array, t: int, v: Array, out: Array) -> None:
-    """Overwrite `out`, (n,), with J_t v; the forms are those of `theory.kernels.rates`."""
-    if form == 0:
-        np.dot(J[t], v, out)
-        return
-    q = W.shape[1]
-    gates = W.shape[0] // q
-    if form == 1:
-        a = np.dot(W, v)
-        for i in range(q):
-            out[i] = S[t, 0, i] * v[i]
-        for g in range(gates):
-            for i in range(q):
-                out[i] += S[t, 1 + g, i] * a[g * q + i]
-        return
-    a = np.dot(W, v[q:])
-    for i in range(q):
-        dc = S[t, 0, i] * v[i] + S[t, 1, i] * a[i]
-        dc += S[t, 2, i] * a[q + i] + S[t, 3, i] * a[2 * q + i]
-        out[i] = dc
-        out[q + i] = S[t, 5, i] * dc + S[t, 4, i] * a[3 * q + i]
+def _joint_step(
+    x: Array, starts: Array, factors: Array, v: Array, limits: Array, signed: Array,
+    tau: Array, t: Array,
+) -> None:
+    """Add a Newton step of the positive multipliers together to tau and t, if it keeps them so.
 
-
-@kernel
-def pull_jacobian(form: int, W: Array, J: Array, S: Array, t: int, u: Array, out: Array) -> None:
-    """Overwrite `out`, (n,), with the transposed J_t times u."""
-    if form == 0:
-        np.dot(J[t].T, u, out)
-        return
-    q = W.shape[1]
-    gates = W.shape[0] // q
-    a = np.empty(gates * q)
-    if form == 1:
-        for g in range(gates):
-            for i in range(q):
-                a[g * q + i] = S[t, 1 + g, i] * u[i]
-        np.dot(W.T, a, out)
-        for i in range(q):
-            out[i] += S[t, 0, i] * u[i]
-        return
-    for i in range(q):
-        dc = u[i] + S[t, 5, i] * u[q + i]
-        out[i] = S[t, 0, i] * dc
-        a[i] = S[t, 1, i] * dc
-        a[q + i] = S[t, 2, i] * dc
-        a[2 * q + i] = S[t, 3, i] * dc
-        a[3 * q + i] = S[t, 4, i] * u[q + i]
-    out[q:] = np.dot(W.T, a)
-
-
-@kernel
-def _orthogonal_to(Q: Array, k: int, w: Array) -> float:
-    """Subtract from w its part along the first k rows of Q, in place, and return its length."""
-    if k > 0:
-        along = np.dot(Q[:k], w)
-        w -= np.dot(Q[:k].T, along)
-    return float(np.sqrt(np.dot(w, w)))
-
-
-@kernel
-def product_norm_kernel(
-    form: int,
-    W: Array,
-    J: Array,
-    S: Array,
-    r: int,
-    stride: int,
-    left: Array,
-    right: Array,
-    weighted: bool,
-    start: Array,
-    tol: float,
-    logs: Array,
-) -> int:
-    """Overwrite `logs` with ln ||left J_{t+r-1} .. J_t right|| for t = 0, stride, ..; count steps.
-
-    Golub-Kahan-Lanczos bidiagonalisation with full reorthogonalisation: every value is a Ritz
-    value, hence a lower one up to rounding, and the search ends when its residual is at most tol
-    times the value.  Every factor is scaled by a power of two, so that products neither overflow
-    nor vanish.
-    """
-    n = start.shape[0]
-    V, P = np.empty((n + 1, n)), np.empty((n, n))
-    scale = np.ones(r)
-    x, y = np.empty(n), np.empty(n)
-    alpha, beta = np.zeros(n), np.zeros(n)
-    guess = start.copy()
-    steps = 0
-    for window in range(logs.shape[0]):
-        t = window * stride
-        # the first product: finds the scales
-        exponent = 0
-        V[0] = guess / np.sqrt(np.dot(guess, guess))
-        x[:] = np.dot(right, V[0]) if weighted else V[0]
-        zero = False
-        for j in range(r):
-            push_jacobian(form, W, J, S, t + j, x, y)
-            largest = 0.0
-            for i in range(n):
-                d = abs(y[i])
-                largest = largest if d <= largest else d  # keeps a NaN
-            if not 0.0 < largest < np.inf:
-                zero = largest == 0.0
-                break
-            e = min(max(math.frexp(largest)[1], -1000), 1000)
-            scale[j] = math.ldexp(1.0, -e)
-            exponent += e
-            for i in range(n):
-                x[i] = y[i] * scale[j]
-        if not 0.0 < largest < np.inf:
-            # a vector with a part in every direction is mapped to nothing: so is every other
-            logs[window] = -np.inf if zero else np.nan
-            guess[:] = start
+    Where two inequalities share most of their entries, turns of one at a time converge slowly.
+    """  # fmt: skip
+    count, groups = limits.shape[0], factors.shape[1]
+    J, g = np.zeros((count, count)), np.zeros(count)
+    for k in range(count):
+        if not tau[k] > 0.0:
+            J[k, k] = 1.0
             continue
-        P[0] = np.dot(left, x) if weighted else x
-        alpha[0] = np.sqrt(np.dot(P[0], P[0]))
-        P[0] /= alpha[0]
-        sigma, k = alpha[0], 1
-        best = V[0].copy()
-        while True:
-            steps += 1
-            # w = A^T p_k - alpha_k v_k, orthogonal to all earlier v
-            x[:] = np.dot(left.T, P[k - 1]) if weighted else P[k - 1]
-            for j in range(r - 1, -1, -1):
-                pull_jacobian(form, W, J, S, t + j, x, y)
-                for i in range(n):
-                    x[i] = y[i] * scale[j]
-            w = np.dot(right.T, x) if weighted else x.copy()
-            for i in range(n):
-                w[i] -= alpha[k - 1] * V[k - 1, i]
-            rest = _orthogonal_to(V, k, w)
-            if k % 3 == 0 or k == n or rest <= tol * sigma:
-                B = np.zeros((k, k))
-                for i in range(k):
-                    B[i, i] = alpha[i]
-                    if i + 1 < k:
-                        B[i, i + 1] = beta[i]
-                p, s, vt = np.linalg.svd(B)
-                sigma = s[0]
-                # A^T (P p) - sigma (V v) = rest p_k v_{k+1}
-                if k == n or rest * abs(p[k - 1, 0]) <= tol * sigma or rest <= tol * tol * sigma:
-                    best = np.dot(V[:k].T, np.ascontiguousarray(vt[0]))
-                    break
-            beta[k - 1] = rest
-            V[k] = w / rest
-            x[:] = np.dot(right, V[k]) if weighted else V[k]
-            for j in range(r):
-                push_jacobian(form, W, J, S, t + j, x, y)
-                for i in range(n):
-                    x[i] = y[i] * scale[j]
-            z = np.dot(left, x) if weighted else x.copy()
-            for i in range(n):
-                z[i] -= rest * P[k - 1, i]
-            alpha[k] = _orthogonal_to(P, k, z)
-            if alpha[k] > 0.0:
-                P[k] = z / alpha[k]
-            else:
-                P[k] = 0.0
-            k += 1
-        logs[window] = np.log(sigma) + exponent * math.log(2.0)
-        # the next product is mostly the same one step later; the start keeps every direction in
-        x[:] = np.dot(right, best) if weighted else best
-        push_jacobian(form, W, J, S, t, x, y)
-        length = np.sqrt(np.dot(y, y))
-        guess[:] = start
-        if 0.0 < length < np.inf:
-            for i in range(n):
-                guess[i] += 3.0 * y[i] / length
-    return steps
+        g[k] = -limits[k]
+        for i in range(groups):
+            f = factors[k, i]
+            if f == 0.0:
+                continue
+            for j in range(starts[i], starts[i + 1]):
+                y = x[j] - t[j] if signed[i] != 0.0 else abs(x[j]) - t[j]
+                if y > 0.0 or signed[i] != 0.0:
+                    a = f * v[k, j]
+                    g[k] += a * y
+                    for l in range(count):
+                        if tau[l] > 0.0:
+                            J[k, l] += a * factors[l, i] * v[l, j]
+    # Gaussian elimination; J is positive semidefinite
+    for k in range(count):
+        if not J[k, k] > 0.0:
+            return
+        for i in range(k + 1, count):
+            part = J[i, k] / J[k, k]
+            for l in range(k, count):
+                J[i, l] -= part * J[k, l]
+            g[i] -= part * g[k]
+    for k in range(count - 1, -1, -1):
+        for l in range(k + 1, count):
+            g[k] -= J[k, l] * g[l]
+        g[k] /= J[k, k]
+        if not tau[k] + g[k] >= 0.0:
+            return
+    for j in range(x.shape[0]):
+        t[j] = 0.0
+    for k in range(count):
+        tau[k] += g[k]
+        if tau[k] > 0.0:
+            for i in range(groups):
+                f = factors[k, i]
+                if f != 0.0:
+                    for j in range(starts[i], starts[i + 1]):
+                        t[j] += tau[k] * f * v[k, j]
 
 
 @kernel
 def _row_limits(
-    x: Array,
-    starts: Array,
-    factors: Array,
-    v: Array,
-    limits: Array,
-    signed: Array,
-    tau: Array,
-    t: Array,
+    x: Array, starts: Array, factors: Array, v: Array, limits: Array, signed: Array,
+    tau: Array, t: Array,
 ) -> int:
     """Overwrite tau, (K,), with the multipliers of one row, and t, (n,), with sum_k tau_k a_kj.
 
@@ -629,19 +857,15 @@ def _row_limits(
             change = max(change, abs(tau[k] - before) - 1e-13 * abs(tau[k]))
         if change <= 0.0:
             return sweep + 1
+        if 1 <= sweep < 30:
+            _joint_step(x, starts, factors, v, limits, signed, tau, t)
     return 500
 
 
 @kernel
 def row_limits_kernel(
-    X: Array,
-    starts: Array,
-    factors: Array,
-    v: Array,
-    limits: Array,
-    signed: Array,
-    out: Array,
-    multipliers: Array,
+    X: Array, starts: Array, factors: Array, v: Array, limits: Array, signed: Array,
+    out: Array, multipliers: Array,
 ) -> int:
     """Overwrite out, (m, n), with the nearest rows under several weighted sums each.
 

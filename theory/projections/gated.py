@@ -81,6 +81,31 @@ def nearest_rows(X: Array, where: RowLimits) -> tuple[Array, Array]:
     return out, multipliers
 
 
+def nearest_published(X: Array, where: RowLimits) -> tuple[Array, Array]:
+    """Return `nearest_rows` for `published_limits`: all but the forget gates are plain balls."""
+    from theory.kernels.loops import row_sum_kernel
+
+    n, columns = X.shape
+    Y, tau = np.empty_like(X), np.zeros_like(where.limits)
+    ones = np.ones(n)
+    for k, g in ((0, 0), (1, 3), (2, 2)):
+        part = slice(g * n, (g + 1) * n)
+        block = X[:, part].copy()
+        row_sum_kernel(block, ones, np.ascontiguousarray(where.limits[:, k]), True, block)
+        Y[:, part] = block
+        tau[:, k] = np.max(np.abs(X[:, part] - block), axis=1)
+    forget = np.r_[n : 2 * n, 4 * n : columns]
+    gate = RowLimits(
+        starts=np.array([0, n, columns - 3 * n - 1, columns - 3 * n]),
+        factors=where.factors[:, 3:, [1, 4, 5]],
+        v=where.v[3:, forget],
+        limits=where.limits[:, 3:],
+        signed=where.signed[[1, 4, 5]],
+    )
+    Y[:, forget], tau[:, 3:] = nearest_rows(X[:, forget], gate)
+    return Y, tau
+
+
 def rows_lower(X: Array, Y: Array, where: RowLimits, multipliers: Array) -> float:
     r"""Return a proved lower bound of the distance of X from the rows that obey the inequalities.
 
@@ -278,6 +303,49 @@ def published_limits(
     )  # fmt: skip
 
 
+def forget_rows(
+    W_f: Array,
+    U_f: Array,
+    b_f: Array,
+    *,
+    rate: float,
+    forget: float,
+    input_bound: float,
+    single: bool = False,
+) -> tuple[Array, Array, Array]:
+    """Return the forget gates' part of the nearest point of the published set.
+
+    Parameters
+    ----------
+    W_f, U_f, b_f : (n, n), (n, m) and (n,) arrays
+    rate, forget, input_bound : float
+    single : bool
+        Whether the result must be exact, and inside, in single precision.
+    """
+    n, m = len(W_f), U_f.shape[1]
+    whole = published_limits(n, m, rate, forget, input_bound)
+    shrink = 2.0**-22 if single else 8.0 * gamma(n + m + 8)
+    where = RowLimits(
+        starts=np.array([0, n, n + m, n + m + 1]),
+        factors=whole.factors[:, 3:, [1, 4, 5]],
+        v=np.ones((2, n + m + 1)),
+        limits=whole.limits[:, 3:],
+        signed=np.zeros(3),
+    )
+    X = np.hstack([W_f, U_f, b_f[:, None]])
+    Y, tau = nearest_rows(X, where)
+    moved = np.any(tau > 0, axis=1)
+    if np.any(moved):
+        inner = RowLimits(
+            starts=where.starts, factors=where.factors[moved], v=where.v,
+            limits=where.limits[moved] * (1.0 - shrink), signed=where.signed,
+        )  # fmt: skip
+        Y[moved] = nearest_rows(X[moved], inner)[0]
+    if single:
+        Y = Y.astype(np.float32).astype(np.float64)
+    return Y[:, :n], Y[:, n : n + m], Y[:, n + m]
+
+
 def unit_limits(
     n: int, m: int, rate: float, forget: Array, input_bound: float, weights: Array
 ) -> RowLimits:
@@ -327,6 +395,10 @@ def _distance(X: Array, where: RowLimits) -> float:
     return float(np.linalg.norm(X - nearest_rows(X, where)[0]))
 
 
+def _published_distance(X: Array, where: RowLimits) -> float:
+    return float(np.linalg.norm(X - nearest_published(X, where)[0]))
+
+
 def lstm(recurrent: Map, request: Request) -> Projection:
     """Project an LSTM onto the published set, or onto the larger one with a bound per unit."""
     from theory.maps.lstm import LSTM
@@ -352,6 +424,11 @@ def lstm(recurrent: Map, request: Request) -> Projection:
     return _per_unit(recurrent, request) if request.per_unit else _published(recurrent, request)
 
 
+def _stored(cell: Map, request: Request) -> bool:
+    """Return whether all parameters are exact in the type asked for."""
+    return all(np.array_equal(request.cast(a), a) for a in cell.parameters.values())
+
+
 def _finish(
     cell: Map,
     request: Request,
@@ -366,7 +443,9 @@ def _finish(
         changed = cell.with_parameters(**dict(zip(names, arrays, strict=True)))
         return certify(changed, request.input_bound, weights)
 
-    return settle(request, tuple(cell.parameters.values()), point, rates, first)
+    # a cell may contract at the rate without being in the set: what is asked is the set's point
+    start = point(0.0)
+    return settle(request, start, point, rates, first)
 
 
 def _first_margin(request: Request, n: int) -> float:
@@ -388,10 +467,9 @@ def _published(cell: Map, request: Request) -> Projection:
     assert isinstance(cell, LSTM)
     X, _ = _lstm_rows(cell)
     n, m, rate, bound = cell.units, cell.input_dim, request.rate, request.input_bound
-    member = certify(cell, bound)
-    if member is not None and member.lam <= rate:
-        same = all(np.array_equal(request.cast(a), a) for a in cell.parameters.values())
-        if same:
+    if request.forget is None:
+        member = certify(cell, bound)
+        if member is not None and member.lam <= rate and _stored(cell, request):
             return answer(cell, {}, certificate=member, lower=0.0, method="member")
 
     def limits(f: float, shrink: float = 0.0) -> RowLimits:
@@ -399,7 +477,7 @@ def _published(cell: Map, request: Request) -> Projection:
 
     forget = request.forget
     if forget is None:
-        forget = best_number(lambda f: _distance(X, limits(f)), 0.5, rate)
+        forget = best_number(lambda f: _published_distance(X, limits(f)), 0.5, rate)
     chosen = forget
     method, note, solved = "soft thresholds of rows", "", None
     if request.method == "cvxpy":
@@ -410,7 +488,7 @@ def _published(cell: Map, request: Request) -> Projection:
             # the set is star-shaped around 0
             return _lstm_parameters(cell, solved.arrays[0] * (1.0 - margin))
         f = chosen - margin * min(chosen - 0.5, rate - chosen)
-        return _lstm_parameters(cell, nearest_rows(X, limits(f, margin))[0])
+        return _lstm_parameters(cell, nearest_published(X, limits(f, margin))[0])
 
     done = _finish(cell, request, None, point, _first_margin(request, n))
     if done is None:
@@ -460,12 +538,12 @@ def _published_lower(X: Array, cell: object, request: Request, forget: float) ->
             limits=where.limits * slack + 2.0**-40 * np.array([0.0, 0.0, 0.0, 0.0, 1.0]),
             signed=where.signed,
         )  # fmt: skip
-        Y, tau = nearest_rows(X, where)
+        Y, tau = nearest_published(X, where)
         return rows_lower(X, Y, where, tau)
 
     if request.forget is not None:
         return lower(forget, forget)
-    reached = _distance(X, published_limits(n, m, request.rate, forget, bound))
+    reached = _published_distance(X, published_limits(n, m, request.rate, forget, bound))
     last_end = rate * (1.0 - 1e-9)
     ends = [0.5, *(0.5 + (rate - 0.5) * share for share in _GRID), last_end]
     cells = [(lower(a, b), a, b) for a, b in pairwise(ends)]
@@ -495,10 +573,14 @@ def _per_unit(cell: Map, request: Request) -> Projection:
     X, _ = _lstm_rows(cell)
     n, m, rate, bound = cell.units, cell.input_dim, request.rate, request.input_bound
     weights = np.ones(2 * n)
+    original = _perron(cell, bound)
+    for v in (None, original):
+        member = certify(cell, bound, v)
+        if member is not None and member.lam <= rate and _stored(cell, request):
+            return answer(cell, {}, certificate=member, lower=0.0, method="member")
     best: tuple[float, Array, Array, Array] | None = None  # distance, rows, forget, weights
     rounds = 0
     candidates = [weights, np.append(np.full(n, 0.8), np.ones(n)), np.append(np.full(n, 0.6), np.ones(n))]
-    original = _perron(cell, bound)
     if original is not None:
         candidates.append(original)
     for v in candidates:
@@ -701,10 +783,8 @@ def gru(recurrent: Map, request: Request) -> Projection:
     rate, bound, n = request.rate, request.input_bound, recurrent.units
     X = _gru_rows(recurrent)
     member = certify(recurrent, bound)
-    if member is not None and member.lam <= rate:
-        same = all(np.array_equal(request.cast(a), a) for a in recurrent.parameters.values())
-        if same:
-            return answer(recurrent, {}, certificate=member, lower=0.0, method="member")
+    if member is not None and member.lam <= rate and _stored(recurrent, request):
+        return answer(recurrent, {}, certificate=member, lower=0.0, method="member")
 
     def bounds(x: Array) -> tuple[float, float, float, float]:
         part = 1.0 / (1.0 + np.exp(-np.clip(x, -30, 30)))

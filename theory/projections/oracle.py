@@ -114,7 +114,7 @@ def metric(W: Array, where: MetricSet) -> Solved:
 def rows(
     X: Array, factors: Array, groups: Array, v: Array, limits: Array, signed: Array
 ) -> Solved:
-    """Return the nearest rows with sum_j factors[i, k, groups_j] v_j |y_ij| <= limits[i, k].
+    """Return the nearest rows with sum_j factors[i, k, groups_j] v_kj |y_ij| <= limits[i, k].
 
     Entries of columns marked in `signed` enter without their modulus.
     """
@@ -123,7 +123,7 @@ def rows(
     def constraints(cp: Any, x: list[Any]) -> list[Any]:
         sizes = cp.multiply(cp.abs(x[0]), 1.0 - mask[None, :]) + cp.multiply(x[0], mask[None, :])
         return [
-            cp.sum(cp.multiply(sizes, factors[:, k][:, groups] * v[None, :]), axis=1)
+            cp.sum(cp.multiply(sizes, factors[:, k][:, groups] * v[k][None, :]), axis=1)
             <= limits[:, k]
             for k in range(factors.shape[1])
             if np.isfinite(limits[:, k]).all()

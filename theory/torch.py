@@ -1,0 +1,475 @@
+r"""Stable PyTorch modules during training: projections after a step, or parametrizations.
+
+Main names: `StableProjection`, `parametrize_stable`, `SpectralBall`, `MetricBall`, `RowSums`.
+
+Needs PyTorch (the extra ``torch``); importing this module without it works, using it does not.
+Weights of `torch.nn.RNN`, `RNNCell`, `LSTM` and `LSTMCell` are known, all layers and directions.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, final
+
+import numpy as np
+
+from theory.certificates import Contraction
+from theory.errors import MissingExtraError, check_count, check_positive
+from theory.maps import LSTM, Map, VanillaRNN
+from theory.norms import WeightedL2
+from theory.projections import column_sum_ball, project, row_sum_ball, spectral_ball
+from theory.projections.gated import certify, forget_rows
+from theory.projections.interface import check_asked_rate
+from theory.projections.metric import MetricSet, incremental_set
+from theory.typing import Array
+
+try:
+    import torch
+    from torch import nn
+    from torch.nn.utils import parametrize
+
+    _Module: Any = nn.Module
+except ImportError:  # the extra is not installed
+    torch = None
+    nn = None
+    parametrize = None
+    _Module = object
+
+#: Sets of plain cells, by name.
+_BALLS = {"spectral": spectral_ball, "linf": row_sum_ball, "l1": column_sum_ball}
+
+
+def _need_torch() -> None:
+    if torch is None:
+        raise MissingExtraError("torch", "torch", "a projection of PyTorch modules")
+
+
+def layers(module: Any) -> tuple[str, list[str]]:
+    """Return the kind of a module, ``rnn`` or ``lstm``, and the suffixes of its weights' names.
+
+    Raises
+    ------
+    ValueError
+        If the module is of another kind, or its LSTM has a projection of its own (``proj_size``).
+    """
+    _need_torch()
+    if isinstance(module, nn.RNNCell | nn.LSTMCell):
+        return ("rnn" if isinstance(module, nn.RNNCell) else "lstm"), [""]
+    if not isinstance(module, nn.RNN | nn.LSTM):
+        raise ValueError(
+            f"received {type(module).__name__}, needed a torch.nn.RNN, RNNCell, LSTM or LSTMCell; "
+            "pass the recurrent layer itself, such as model.rnn"
+        )
+    if getattr(module, "proj_size", 0):
+        raise ValueError(f"proj_size={module.proj_size}, needed an LSTM without it")
+    ends = ["", "_reverse"] if module.bidirectional else [""]
+    suffixes = [f"_l{k}{end}" for k in range(module.num_layers) for end in ends]
+    return ("rnn" if isinstance(module, nn.RNN) else "lstm"), suffixes
+
+
+def _host(tensor: Any) -> Any:
+    """Return a contiguous NumPy array of a tensor: its own memory if it is on the CPU."""
+    return tensor.detach().cpu().contiguous().numpy()
+
+
+def _store(tensor: Any, array: Any) -> None:
+    """Copy an array back, unless it is the tensor's own memory."""
+    with torch.no_grad():
+        if array.ctypes.data != tensor.data_ptr():
+            tensor.copy_(torch.from_numpy(array))
+
+
+def _get(module: Any, name: str) -> Any:
+    return getattr(module, name, None)
+
+
+def layer_map(module: Any, suffix: str) -> Map:
+    """Return one layer of a module as a map in double precision; the two biases are added."""
+    kind, _ = layers(module)
+    W, U = (
+        np.asarray(_host(_get(module, f"weight_{part}{suffix}")), dtype=np.float64)
+        for part in ("hh", "ih")
+    )
+    b = np.zeros(len(W))
+    for part in ("ih", "hh"):
+        bias = _get(module, f"bias_{part}{suffix}")
+        if bias is not None:
+            b = b + np.asarray(_host(bias), dtype=np.float64)
+    if kind == "lstm":
+        return LSTM(W, U, b)
+    return VanillaRNN(W, U, b, getattr(module, "nonlinearity", "tanh"))
+
+
+@final
+class StableProjection:
+    r"""Move a module's recurrent weights to the nearest stable ones, after optimizer steps.
+
+    The weights are changed in place.  In an RNN only the recurrent weights move; in an LSTM also
+    the input weights and biases of the forget gates, which enter their bound.
+
+    Parameters
+    ----------
+    module : torch.nn.RNN, RNNCell, LSTM or LSTMCell
+    rate : float
+        The contraction factor asked for, 0 < rate < 1.
+    every : int
+        Project after every so many calls of `step`.
+    onto : str, optional
+        ``spectral`` (default), ``linf``, ``l1`` or ``lmi`` for an RNN, ``lstm`` for an LSTM.
+    input_bound : float
+        For an LSTM: bound of |x_i|; layers above the first see |x_i| <= 1.
+    forget : float, optional
+        For an LSTM: the bound of the forget gates; by default the one that is nearest to the
+        weights at the start.  It is fixed, so that the set is convex.
+    metric : Contraction, optional
+        For ``lmi``: the metric, fixed; by default the nearest at the start.
+
+    Raises
+    ------
+    ValueError
+        If an argument does not fit.
+    MissingExtraError
+        If PyTorch is not installed.
+
+    Examples
+    --------
+    In a training loop, either way::
+
+        stable = StableProjection(model.rnn, rate=0.95, every=10)
+        ...
+        optimizer.step()
+        stable.step()
+
+        stable.attach(optimizer)  # once, instead of calling step
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        *,
+        rate: float,
+        every: int = 1,
+        onto: str | None = None,
+        input_bound: float = 1.0,
+        forget: float | None = None,
+        metric: Contraction | None = None,
+    ) -> None:
+        kind, self._suffixes = layers(module)
+        self.module = module
+        self.rate = check_asked_rate(rate)
+        check_count(at_least=1, every=every)
+        check_positive(input_bound=input_bound)
+        known = ("lstm",) if kind == "lstm" else (*_BALLS, "lmi")
+        self.onto = known[0] if onto is None else onto
+        if self.onto not in known:
+            raise ValueError(f"onto={onto!r} for an {kind.upper()}, needed one of: {known}")
+        self.every = every
+        self.input_bound = input_bound
+        self.calls = 0
+        self._forget: dict[str, float] = {}
+        self._metric: dict[str, Contraction] = {}
+        for suffix in self._suffixes:
+            if self.onto == "lstm":
+                self._forget[suffix] = self._choose_forget(suffix, forget)
+            if self.onto == "lmi":
+                self._metric[suffix] = metric or self._choose_metric(suffix)
+
+    def _bound(self, suffix: str) -> float:
+        """Return the bound of a layer's inputs."""
+        return self.input_bound if suffix in {"", "_l0", "_l0_reverse"} else 1.0
+
+    def _choose_forget(self, suffix: str, forget: float | None) -> float:
+        if forget is not None:
+            if not 0.5 < forget < self.rate:
+                raise ValueError(f"forget={forget!r}, needed 1/2 < forget < rate = {self.rate!r}")
+            return float(forget)
+        start = layer_map(self.module, suffix)
+        found = project(start, onto="lstm", rate=self.rate, input_bound=self._bound(suffix))
+        # a member has no bound of its own: the middle of what is possible
+        return float(found.residuals.get("forget", 0.5 * (0.5 + self.rate)))
+
+    def _choose_metric(self, suffix: str) -> Contraction:
+        start = layer_map(self.module, suffix)
+        found = project(start, onto="lmi", rate=self.rate).certificate
+        if isinstance(found.norm, WeightedL2) and found.evidence.multipliers:
+            return found
+        n = start.state_dim
+        from theory.theorems.contractive_of_incremental_lmi import contractive_of_incremental_lmi
+
+        plain = contractive_of_incremental_lmi(np.zeros((n, n)), P=np.eye(n), q=np.ones(n), rate=0.5)
+        assert plain is not None
+        return plain
+
+    def step(self) -> bool:
+        """Count a call; project if it is the turn.  Returns whether it was."""
+        self.calls += 1
+        if self.calls % self.every:
+            return False
+        self.project()
+        return True
+
+    def attach(self, optimizer: Any) -> Any:
+        """Call `step` after every step of an optimizer; returns the handle that removes it."""
+        return optimizer.register_step_post_hook(lambda *_: self.step())
+
+    def project(self) -> None:
+        """Project all layers now."""
+        for suffix in self._suffixes:
+            tensor = _get(self.module, f"weight_hh{suffix}")
+            if self.onto in _BALLS:
+                array = _host(tensor)
+                _BALLS[self.onto](array, self.rate, out=array)
+                _store(tensor, array)
+            elif self.onto == "lmi":
+                self._project_lmi(suffix, tensor)
+            else:
+                self._project_lstm(suffix, tensor)
+
+    def _project_lmi(self, suffix: str, tensor: Any) -> None:
+        single = tensor.dtype == torch.float32
+        found = project(
+            layer_map(self.module, suffix),
+            onto="lmi",
+            rate=self.rate,
+            metric=self._metric[suffix],
+            dtype="float32" if single else "float64",
+        )
+        if found.distance > 0:
+            W = found.map.parameters["W"]
+            _store(tensor, W.astype(np.float32) if single else W.copy())
+
+    def _project_lstm(self, suffix: str, tensor: Any) -> None:
+        W = _host(tensor)
+        inputs = _get(self.module, f"weight_ih{suffix}")
+        U = _host(inputs)
+        biases = [_get(self.module, f"bias_{part}{suffix}") for part in ("ih", "hh")]
+        parts = [_host(bias) for bias in biases if bias is not None]
+        n, f = W.shape[1], self._forget[suffix]
+        room = self.rate - f
+        for k, limit in ((0, room), (2, 0.25 * room), (3, room)):
+            block = W[k * n : (k + 1) * n]
+            row_sum_ball(block, limit * (1.0 - 2.0**-40), out=block)
+        rows = slice(n, 2 * n)
+        given = [np.asarray(p[rows], dtype=np.float64) for p in parts]
+        total = sum(given, np.zeros(n))
+        W_f, U_f, b_f = forget_rows(
+            np.asarray(W[rows], np.float64), np.asarray(U[rows], np.float64), total,
+            rate=self.rate, forget=f, input_bound=self._bound(suffix),
+            single=W.dtype == np.float32,
+        )  # fmt: skip
+        W[rows], U[rows] = W_f, U_f
+        moved = b_f != total
+        for part in parts:  # halves of a rounded number are exact
+            part[rows][moved] = (b_f / len(parts))[moved]
+        _store(tensor, W)
+        _store(inputs, U)
+        for bias, part in zip((b for b in biases if b is not None), parts, strict=True):
+            _store(bias, part)
+
+    def certificates(self) -> list[Contraction | None]:
+        """Return a proof for every layer as it is now, at most at the rate; None where none is."""
+        found: list[Contraction | None] = []
+        for suffix in self._suffixes:
+            layer = layer_map(self.module, suffix)
+            c: Contraction | None
+            if self.onto == "lstm":
+                c = certify(layer, self._bound(suffix))
+            else:
+                onto = self.onto
+                metric = self._metric.get(suffix)
+                answer = project(layer, onto=onto, rate=self.rate, metric=metric)
+                c = answer.certificate if answer.distance == 0 else None
+            found.append(c if c is not None and c.lam <= self.rate else None)
+        return found
+
+
+# --------------------------------------------------------------------------------- parametrizations
+
+
+def _margin(n: int) -> float:
+    r"""Return the margin that covers a cast to single precision and the double-precision forward.
+
+    A cast changes the Euclidean norm by at most 2^-24 of the Frobenius norm, hence sqrt(n) 2^-24 of
+    the Euclidean one; the rest is for the factorisation, whose errors are near 2^-53 n.
+    """
+    return 2.0**-20 + 2.0**-23 * math.sqrt(n)
+
+
+class SpectralBall(_Module):  # type: ignore[misc]  # Any where PyTorch is not installed
+    r"""Keep ||W||_2 < rate by construction: W = rate L^-1 X with L L^T = I + X X^T.
+
+    W W^T = rate^2 (I - (L L^T)^-1) < rate^2 I, and every W with ||W||_2 < rate is reached: with
+    M = W / rate, L is the Cholesky factor of (I - M M^T)^-1 and X = L M.  It is smooth in X.
+
+    Parameters
+    ----------
+    rate : float
+    """
+
+    def __init__(self, rate: float) -> None:
+        _need_torch()
+        super().__init__()
+        self.rate = check_asked_rate(rate)
+
+    def forward(self, X: Any) -> Any:
+        """Return W from the free matrix X."""
+        wide = X.double()
+        n = wide.shape[0]
+        gram = wide @ wide.mT + torch.eye(n, dtype=wide.dtype, device=wide.device)
+        solved = torch.linalg.solve_triangular(torch.linalg.cholesky(gram), wide, upper=False)
+        return (self.rate * (1.0 - _margin(n)) * solved).to(X.dtype)
+
+    def right_inverse(self, W: Any) -> Any:
+        """Return X of a W, moved inside first if it is not."""
+        n = W.shape[0]
+        top = self.rate * (1.0 - _margin(n))
+        inner = spectral_ball(np.asarray(_host(W), np.float64), top * (1.0 - 2.0**-10))
+        M = torch.from_numpy(inner / top).to(W.device)
+        eye = torch.eye(n, dtype=M.dtype, device=M.device)
+        L = torch.linalg.cholesky(torch.linalg.inv(eye - M @ M.mT))
+        return (L @ M).to(W.dtype)
+
+
+class MetricBall(_Module):  # type: ignore[misc]  # Any where PyTorch is not installed
+    r"""Keep the incremental matrix inequality for fixed P, q and rate by construction.
+
+    In coordinates of the metric it is a spectral ball, see `theory.projections.metric`.
+
+    Parameters
+    ----------
+    metric : Contraction
+        The certificate of a matrix inequality.
+    rate : float
+    slopes : (float, float)
+        Least and greatest slope of the activation.
+    """
+
+    def __init__(
+        self, metric: Contraction, rate: float, slopes: tuple[float, float] = (0.0, 1.0)
+    ) -> None:
+        _need_torch()
+        super().__init__()
+        if not isinstance(metric.norm, WeightedL2) or not metric.evidence.multipliers:
+            raise ValueError(f"metric={metric!r}, needed the certificate of a matrix inequality")
+        where = incremental_set(
+            metric.norm.P, np.array(metric.evidence.multipliers), slopes, check_asked_rate(rate)
+        )
+        self._where: MetricSet = where
+        #: A cast moves W by 2^-24 of its length, which the metric may stretch by this.
+        stretch = float(np.max(where.high) * np.max(where.low)) / float(
+            np.min(where.high) * np.min(where.low)
+        )
+        self.ball = SpectralBall(rate * (1.0 - 2.0**-23 * math.sqrt(len(where.low)) * stretch))
+        self.register_buffer("left", torch.from_numpy(where.left.copy()))
+        self.register_buffer("right", torch.from_numpy(where.right.copy()))
+        scale = where.low[None, :] / where.high[:, None]
+        self.register_buffer("scale", torch.from_numpy(np.ascontiguousarray(scale)))
+
+    def forward(self, X: Any) -> Any:
+        """Return W from the free matrix X."""
+        Y = self.ball(X.double())
+        return (self.left @ (Y * self.scale) @ self.right.mT).to(X.dtype)
+
+    def right_inverse(self, W: Any) -> Any:
+        """Return X of a W, moved inside first if it is not."""
+        inward = self._where.inward(np.asarray(_host(W), np.float64))
+        return self.ball.right_inverse(torch.from_numpy(inward).to(W.device)).to(W.dtype)
+
+
+class RowSums(_Module):  # type: ignore[misc]  # Any where PyTorch is not installed
+    r"""Keep sum_j |W_ij| <= limits_i by construction: rows that are too large are scaled down.
+
+    This is a parametrization, not a projection: see `theory.projections.row_sum_ball` for that.
+
+    Parameters
+    ----------
+    limits : (rows,) array
+        Positive, inf where a row is free.
+    """
+
+    def __init__(self, limits: Array) -> None:
+        _need_torch()
+        super().__init__()
+        inner = np.asarray(limits, dtype=np.float64) * (1.0 - 2.0**-20)
+        self.register_buffer("limits", torch.from_numpy(inner))
+
+    def forward(self, X: Any) -> Any:
+        """Return X with rows scaled down to the limits."""
+        wide = X.double()
+        sums = wide.abs() if wide.ndim == 1 else wide.abs().sum(dim=1)
+        free = torch.isinf(self.limits)
+        room = torch.where(free, torch.ones_like(sums), self.limits)
+        # sums of 0 need no scale
+        scale = torch.where(free | (sums <= room), torch.ones_like(sums), room / sums.clamp_min(1e-300))
+        return (wide * (scale if wide.ndim == 1 else scale[:, None])).to(X.dtype)
+
+    def right_inverse(self, W: Any) -> Any:
+        """Return W itself; what is outside is scaled by the forward."""
+        return W
+
+
+def parametrize_stable(
+    module: Any,
+    *,
+    rate: float,
+    onto: str | None = None,
+    input_bound: float = 1.0,
+    forget: float | None = None,
+    metric: Contraction | None = None,
+) -> None:
+    r"""Keep a module's recurrent weights in a stable set by construction.
+
+    Registers parametrizations (`torch.nn.utils.parametrize`), whose parameters are free; weights
+    that are outside are moved inside first.
+
+    Parameters
+    ----------
+    module : torch.nn.RNN, RNNCell, LSTM or LSTMCell
+    rate : float
+        The contraction factor asked for, 0 < rate < 1.
+    onto : str, optional
+        ``spectral`` (default) or ``lmi`` for an RNN, ``lstm`` for an LSTM.
+    input_bound, forget, metric
+        As for `StableProjection`.  In an LSTM the bound of the forget gates is shared out in fixed
+        parts: half to the recurrent weights, a quarter each to the input weights and the biases.
+
+    Raises
+    ------
+    ValueError
+        If an argument does not fit.
+    """
+    kind, suffixes = layers(module)
+    if kind == "rnn" and onto not in {None, "spectral", "lmi"}:
+        raise ValueError(f"onto={onto!r} for an RNN, needed 'spectral' or 'lmi'")
+    guide = StableProjection(
+        module, rate=rate, onto=onto, input_bound=input_bound, forget=forget, metric=metric
+    )
+    for suffix in suffixes:
+        name = f"weight_hh{suffix}"
+        if guide.onto == "spectral":
+            parametrize.register_parametrization(module, name, SpectralBall(rate))
+        elif guide.onto == "lmi":
+            ball = MetricBall(guide._metric[suffix], rate)
+            parametrize.register_parametrization(module, name, ball)
+        else:
+            _parametrize_lstm(module, suffix, guide)
+
+
+def _parametrize_lstm(module: Any, suffix: str, guide: StableProjection) -> None:
+    f, rate, bound = guide._forget[suffix], guide.rate, guide._bound(suffix)
+    n = getattr(module, f"weight_hh{suffix}").shape[1]
+    odds = (math.log(f) - math.log1p(-f)) * (1.0 - 2.0**-30)
+    room = rate - f
+    free = np.full(n, math.inf)
+    biases = [p for p in ("ih", "hh") if _get(module, f"bias_{p}{suffix}") is not None]
+    recurrent = min(room * (1.0 - f), 0.5 * odds)
+    sums = [np.full(n, x) for x in (room, recurrent, 0.25 * room, room)]
+    register = parametrize.register_parametrization
+    register(module, f"weight_hh{suffix}", RowSums(np.concatenate(sums)))
+    limit = np.full(n, 0.25 * odds / bound)
+    register(module, f"weight_ih{suffix}", RowSums(np.concatenate([free, limit, free, free])))
+    for part in biases:
+        limit = np.full(n, 0.25 * odds / len(biases))
+        register(
+            module, f"bias_{part}{suffix}", RowSums(np.concatenate([free, limit, free, free]))
+        )
