@@ -38,7 +38,8 @@ boundscheck: $(VENV)/.test
 	$(ONE) NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(BUILD)/boundscheck \
 	  $(BIN)/python -m pytest -n $(JOBS) $(KERNEL_TESTS)
 
-KERNEL_TESTS := tests/test_kernels.py tests/maps tests/test_measure.py tests/test_truncation.py
+KERNEL_TESTS := tests/test_kernels.py tests/maps tests/test_measure.py tests/test_truncation.py \
+  tests/test_measured_rates.py
 
 ## lint, types, proofs: style, strict types, and the algebra of every theorem
 lint: $(VENV)/.dev
@@ -55,6 +56,7 @@ proofs: $(VENV)/.dev
 examples: $(VENV)/.examples
 	$(BIN)/python examples/chorales.py --count 3 --out $(BUILD)/examples/chorales.npz
 	$(BIN)/python examples/fig_truncation_gap.py --size small --out $(BUILD)/examples
+	$(BIN)/python examples/fig_trained_memory.py --size small --out $(BUILD)/examples
 
 ## figures: the paper's tables and figures at small size, and a gallery of them; needs the data
 ##   sets (make figures STABLE_DATA=DIR), or draws its own: make figures TASKS=synthetic-music
@@ -77,6 +79,7 @@ figures: $(VENV)/.experiments
 bench: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/bench_simulation.py
 	$(BIN)/python tests/benchmarks/bench_gaps.py
+	$(BIN)/python tests/benchmarks/bench_rates.py
 
 ## bench-torch: the same with PyTorch as the competitor
 bench-torch: $(VENV)/.torch bench

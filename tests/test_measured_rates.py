@@ -16,12 +16,15 @@ from theory import (
     CallableMap,
     Cascade,
     Contraction,
+    DiagonalSSM,
     DivergedError,
     EchoStateNetwork,
     LinearMap,
     Linf,
     Map,
     MeasuredRates,
+    MinGRU,
+    Norm,
     VanillaRNN,
     WeightedL2,
     WeightedLinf,
@@ -55,6 +58,8 @@ def make(seed: int = 0, n: int = N, m: int = M, scale: float = 1.0) -> dict[str,
         "cascade": Cascade(
             [LSTM(of(4 * n, n), of(4 * n, m), of(4 * n)), VanillaRNN(of(n, n), of(n, n))]
         ),
+        "diagonal": DiagonalSSM(of(n) / 3 + 0.5j * of(n), of(n, m)),
+        "minimal gru": MinGRU(of(2 * n, m), of(2 * n)),
         "callable": CallableMap(lambda h, x: np.tanh(W @ h) + x[0], n, m),
     }
 
@@ -232,6 +237,28 @@ def test_a_jacobian_that_is_not_finite_is_refused(n):
     object.__setattr__(model, "jacobian_state", lambda h, _: np.full((*h.shape[:-1], n, n), np.inf))
     with pytest.raises(DivergedError, match="Jacobian"):
         local_rates(model, np.zeros((3, 1)))
+
+
+@pytest.mark.parametrize("n", [2, 40])
+def test_huge_factors(n):
+    """Neither squares nor sums of products overflow where the norm itself is a number."""
+    measured = local_rates(LinearMap(1e200 * np.eye(n), np.zeros((n, 1))), np.zeros((4, 1)), 2)
+    np.testing.assert_allclose(measured.rates, 1e200, rtol=1e-12)
+
+
+def test_a_product_beyond_the_largest_number_is_refused():
+    model = LinearMap(np.full((40, 40), 1e308), np.zeros((40, 1)))
+    with pytest.raises(DivergedError, match="Jacobian"):
+        local_rates(model, np.zeros((3, 1)))
+
+
+def test_a_norm_of_the_users_own_is_refused():
+    class Own(Norm):
+        dim, label = None, "own"
+
+    Own.__abstractmethods__ = frozenset()
+    with pytest.raises(ValueError, match="not known for own; needed one of L1"):
+        local_rates(MAPS["rnn"], np.zeros((3, M)), 1, Own())
 
 
 # ------------------------------------------------------------------------- measured, not certified

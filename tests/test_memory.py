@@ -13,6 +13,7 @@ from scipy import stats
 from theory import (
     L1,
     L2,
+    LSTM,
     CallableMap,
     Contraction,
     DivergedError,
@@ -23,6 +24,7 @@ from theory import (
     WeightedLinf,
     contraction,
     effective_memory,
+    invariant_domain,
     truncation_gap_table,
 )
 from theory.memory import (
@@ -241,6 +243,33 @@ def test_a_bound_without_a_lipschitz_constant_uses_the_inputs_themselves():
     assert answer.certified is not None
     assert (answer.errors <= answer.certified[:, None]).all()
     assert abs(answer.certified[0] - 2 * np.abs(X).max()) < 1e-9
+
+
+def test_a_bound_on_a_domain_needs_the_inputs_in_it():
+    model = VanillaRNN([[0.9]], [[1.0]])
+    X = np.random.default_rng(0).uniform(-0.5, 0.5, (30, 40, 1))
+    box = invariant_domain(model, input_bound=0.5)
+    assert box is not None
+    inside = Contraction.assumed(0.9, domain=box)
+    answer = effective_memory(model, X, 0.1, 0.1, 0.9, certificate=inside)
+    assert answer.certified is not None
+    assert (answer.errors <= answer.certified[:, None]).all()
+    # |h| <= reach < 1 is a better bound than drive / (1 - lam) = 5
+    assert answer.certified[0] <= box.reach[0] * (1 + 1e-12)
+    outside = effective_memory(model, 2 * X, 0.1, 0.1, 0.9, certificate=inside)
+    assert outside.certified_k is None
+    table = json.loads(json.dumps(outside.to_dict(), allow_nan=False))["table"]
+    assert table[0]["certified"] is None
+
+
+def test_an_lstm_is_seen_through_its_output():
+    rng = np.random.default_rng(2)
+    model = LSTM(rng.standard_normal((8, 2)), rng.standard_normal((8, 1)))
+    X = rng.standard_normal((30, 6, 1))
+    answer = effective_memory(model, X, 0.1, 0.1, 0.9, k_max=6)
+    # without any input the truncated model is at 0, and h alone is seen
+    H = model.simulate(X)[..., 2:]
+    np.testing.assert_allclose(answer.errors[0], np.linalg.norm(H, axis=2).max(axis=1), rtol=1e-13)
 
 
 def test_progress_may_interrupt():

@@ -47,6 +47,22 @@ def test_own_map_program_runs():
     names["test_my_cell"]()
 
 
+def test_interop_and_memory_programs_run(capsys):
+    names: dict[str, object] = {}
+    for heading in ("Weights from other programs", r"remember on your own sequences\?"):
+        program = re.search(heading + r"\n\n```python\n(.*?)```", README, re.DOTALL)
+        assert program is not None
+        exec(program.group(1), names)
+    cell, answer, rates = capsys.readouterr().out.splitlines()
+    assert cell == "LSTM(units=8, m=3)"
+    assert re.fullmatch(
+        r"k = \d+: the error at some time of a sequence exceeds 0.01 with probability at most 0.01 "
+        r"\(confidence 0.99, 600 sequences, at most 0 exceedances; measured, not certified\)",
+        answer,
+    )
+    assert rates.startswith("measured, not certified: rate of a step over 5 steps")
+
+
 def test_commands_exist():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"make ([a-z]+)  ", README)) <= targets

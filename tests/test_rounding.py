@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from mpmath import iv
 
 from theory import THEOREMS, LinearMap, Linf, VanillaRNN
+from theory.activations import SIGMOID
 from theory.rigor import row_sum_upper
 from theory.rounding import (
     ELEMENTARY_UNITS,
     TINY,
     UNIT,
+    Rounded,
     down,
     drift,
     evaluate,
@@ -387,3 +389,100 @@ def test_drift_is_needed():
 def test_elementary_units_is_generous():
     """The assumption leaves room over what `tests/test_activations.py` measures."""
     assert ELEMENTARY_UNITS >= 2 * 2.5
+
+
+# --------------------------------------------------------------------------------- computed numbers
+
+numbers = st.one_of(
+    st.floats(-4.0, 4.0), st.sampled_from([0.0, 1.0, 1e8, -1e-200, 1e60, TINY, 1 + 2.0**-52])
+)
+
+
+@st.composite
+def off(draw) -> tuple[float, Fraction]:
+    """Draw a computed number and an exact one near it."""
+    p = draw(numbers)
+    moved = draw(st.sampled_from([0.0, 2.0**-60, 1e-9, 0.25])) * draw(st.floats(-1.0, 1.0))
+    return p, Fraction(p) + Fraction(moved)
+
+
+def rounded(*pairs: tuple[float, Fraction]) -> Rounded:
+    """Return the tightest `Rounded` of computed and exact numbers."""
+    size = [max(up(abs(p)), up(float(abs(P)))) if p or P else 0.0 for p, P in pairs]
+    error = [up(float(abs(P - Fraction(p)))) if Fraction(p) != P else 0.0 for p, P in pairs]
+    return Rounded(np.array(size), np.array(error))
+
+
+def within(found: Rounded, computed: float, exact: Fraction | flint.arb, i: int = 0) -> float:
+    """Check both bounds of one entry and return the share of the error that is used."""
+    if isinstance(exact, Fraction):
+        exact = flint.arb(flint.fmpq(exact.numerator, exact.denominator))
+    error = abs(flint.arb(computed) - exact)
+    assert abs(computed) <= found.size[i]
+    assert not abs(exact) > flint.arb(float(found.size[i]))
+    assert not error > flint.arb(float(found.error[i]))
+    return float((error / flint.arb(float(found.error[i]) or 1.0)).mid())
+
+
+@given(off(), off())
+def test_sums_and_products_of_computed_numbers(p, q):
+    saved, flint.ctx.prec = flint.ctx.prec, 2600
+    try:
+        a, b = rounded(p), rounded(q)
+        shares = [
+            within(a + b, p[0] + q[0], p[1] + q[1]),
+            within(a * b, p[0] * q[0], p[1] * q[1]),
+        ]
+        if 0 <= p[0] <= 1 and 0 <= p[1] <= 1:
+            shares.append(within(a.complement(), 1 - p[0], 1 - p[1]))
+    finally:
+        flint.ctx.prec = saved
+    target(max(shares), label="share of the error")
+
+
+@given(st.lists(st.tuples(numbers, off()), min_size=1, max_size=4), off(), numbers)
+def test_inner_products_of_computed_numbers(terms, extra, bias):
+    W = np.array([[w for w, _ in terms]])
+    V = np.array([[0.5, -3.0]])
+    h, x = rounded(*(p for _, p in terms)), rounded(extra, extra)
+    found = h.affine(W, np.array([bias]), (V, x))
+    computed = (W @ [p for _, (p, _) in terms] + V @ [extra[0], extra[0]] + bias).item()
+    exact = (
+        sum((Fraction(w) * P for w, (_, P) in terms), Fraction(bias)) + Fraction(-2.5) * extra[1]
+    )
+    plain = sum((Fraction(w) * P for w, (_, P) in terms), Fraction(0))
+    saved, flint.ctx.prec = flint.ctx.prec, 2600
+    try:
+        within(found, computed, exact)
+        within(h.affine(W), (W @ [p for _, (p, _) in terms]).item(), plain)
+    finally:
+        flint.ctx.prec = saved
+
+
+@given(off())
+def test_functions_of_computed_numbers(p):
+    saved, flint.ctx.prec = flint.ctx.prec, 300
+    try:
+        a = rounded(p)
+        exact = flint.arb(flint.fmpq(p[1].numerator, p[1].denominator))
+        far = abs(exact) > 1000
+        tanh = flint.arb(1 if exact > 0 else -1) if far else exact.tanh()
+        logistic = flint.arb(1 if exact > 0 else 0) if far else 1 / (1 + (-exact).exp())
+        within(a.tanh(), math.tanh(p[0]), tanh)
+        within(a.logistic(), float(SIGMOID(np.array(p[0]))), logistic)
+        # twice the slope, a value at 0, and a range that is never reached
+        within(a.through(2.0, 1.0, (-math.inf, math.inf)), 1 + 2 * p[0], 1 + 2 * exact)
+    finally:
+        flint.ctx.prec = saved
+
+
+def test_bounded_functions_are_never_off_by_more_than_their_range():
+    wild = Rounded(np.array([1e300]), np.array([1e300]))
+    assert wild.tanh().error[0] <= 2 + 32 * UNIT
+    assert wild.logistic().error[0] <= 1 + 32 * UNIT
+    assert Rounded.exact(np.array([2.0])).error.tolist() == [0.0]
+    # an error that is dropped, of the second factor say, would go unnoticed otherwise
+    one, off_by = Rounded.exact(np.array([3.0])), Rounded(np.array([2.0]), np.array([0.5]))
+    assert (one * off_by).error[0] == pytest.approx(1.5)
+    assert (off_by * off_by).error[0] == pytest.approx(2.0)
+    assert off_by.affine(np.array([[-3.0]])).error[0] == pytest.approx(1.5)

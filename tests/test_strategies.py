@@ -9,12 +9,20 @@ from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 
 from theory import (
+    GRU,
     L1,
     L2,
+    LSTM,
+    RGLRU,
+    Cascade,
     Contraction,
+    DiagonalSSM,
+    EchoStateNetwork,
     LinearMap,
     Linf,
+    MinGRU,
     Run,
+    SelectiveSSM,
     VanillaRNN,
     WeightedL2,
     WeightedLinf,
@@ -25,12 +33,19 @@ from theory import (
 from theory.activations import ACTIVATIONS
 from theory.strategies import (
     activations,
+    any_maps,
+    cascade_maps,
     certified_maps,
+    diagonal_maps,
+    esn_maps,
     experiments,
     factors,
+    gru_maps,
     input_sequences,
+    lstm_maps,
     matrices_with_norm,
     norms,
+    recurrence_maps,
     stable_maps,
     states,
 )
@@ -180,6 +195,38 @@ def test_stable_maps_are_stable(recurrent):
     assert gaps[4] == 0
 
 
+@given(st.sampled_from([0.0, 0.25, 3.0]), st.data())
+def test_weights_are_inside_their_bound(size, data):
+    strategy = data.draw(
+        st.sampled_from([lstm_maps(2, 3, size), gru_maps(2, 3, size), esn_maps(2, 3, size)])
+    )
+    cell = data.draw(strategy)
+    assert (cell.input_dim, cell.U.shape[1], cell.W.shape[1]) == (3, 3, 2)
+    for array in (cell.W, cell.U, cell.b):
+        assert np.max(np.abs(array)) <= size
+
+
+@given(st.sampled_from([0.0, 0.5, 1.0]), st.data())
+def test_eigenvalues_are_inside_their_disc(radius, data):
+    layer = data.draw(diagonal_maps(3, 2, radius))
+    assert (layer.units, layer.input_dim) == (3, 2)
+    assert (np.abs(layer.eigenvalues) <= radius).all()
+
+
+@given(any_maps(input_dim=2), st.data())
+def test_any_map_can_be_run(recurrent, data):
+    x = data.draw(input_sequences(2, max_length=4))
+    gaps = truncation_gaps(recurrent, x, 4)
+    assert np.isfinite(gaps).all()
+    assert gaps[4] == 0
+
+
+@given(cascade_maps(2, 1, 0.5))
+def test_cascades_have_their_depth(model):
+    assert len(model.layers) == 2
+    assert model.input_dim == 1
+
+
 @given(experiments(min_length=1, max_length=4, any_start=True))
 def test_experiments_have_everything(made):
     T, n = len(made.inputs), made.map.state_dim
@@ -256,6 +303,40 @@ def test_ends_of_the_maps():
     assert any(recurrent.affine().b.any() for recurrent, _ in seen)
 
 
+def test_every_class_of_map():
+    seen = drawn(any_maps(), 400)
+    assert {type(recurrent) for recurrent in seen} == {
+        *(LinearMap, VanillaRNN, EchoStateNetwork, LSTM, GRU),
+        *(DiagonalSSM, SelectiveSSM, MinGRU, RGLRU, Cascade),
+    }
+    assert {recurrent.input_dim for recurrent in seen} == {1, 2, 3}
+
+
+def test_ends_of_the_gated_maps():
+    cells = drawn(lstm_maps(), 100)
+    assert {cell.units for cell in cells} == {1, 2, 3}
+    for name in "ifgo":
+        assert any(cell.gate(name)[0].any() and cell.gate(name)[2].any() for cell in cells)
+    assert {cell.variant for cell in drawn(gru_maps(), 50)} == {"reset_after", "reset_before"}
+    assert {cell.variant for cell in drawn(gru_maps(variant="reset_after"), 50)} == {"reset_after"}
+    leaks = [cell.leak for cell in drawn(esn_maps(), 60)]
+    assert any((leak == 1).all() for leak in leaks)
+    assert any(leak.min() != leak.max() for leak in leaks)
+    values = [layer.eigenvalues for layer in drawn(diagonal_maps(), 60)]
+    assert any((v.imag != 0).any() for v in values)
+    assert any((v == 0).any() for v in values)
+    selective = [layer for layer in drawn(recurrence_maps(), 60) if isinstance(layer, SelectiveSSM)]
+    assert {layer.discretization for layer in selective} == {"euler", "zoh"}
+    models = drawn(cascade_maps(), 60)
+    assert {len(model.layers) for model in models} == {1, 2, 3}
+    readouts = [readout for model in models for readout in model.readouts]
+    assert {(readout.given, bool(readout.d.any())) for readout in readouts} == {
+        (False, False),
+        (True, False),
+        (True, True),
+    }
+
+
 def test_ends_of_the_experiments():
     seen = drawn(experiments(max_length=3), 200)
     assert {len(made.inputs) for made in seen} == {0, 1, 2, 3}
@@ -315,6 +396,23 @@ def test_plain_maps():
     assert (certificate.lam, certificate.norm.label) == (0.5, "L2")
 
 
+def test_plain_gated_maps():
+    cell = smallest(lstm_maps())
+    assert cell.units == cell.input_dim == 1
+    assert not any(array.any() for array in (cell.W, cell.U, cell.b))
+    cell = smallest(lstm_maps(), lambda cell: cell.gate("f")[0].any())
+    assert cell.W.ravel().tolist() == [0.0, 1.0, 0.0, 0.0]
+    assert not any(array.any() for array in (cell.U, cell.b))
+    cell = smallest(gru_maps(), lambda cell: cell.gate("n")[1].any())
+    assert (cell.variant, cell.U.ravel().tolist()) == ("reset_after", [0.0, 0.0, 1.0])
+    reservoir = smallest(esn_maps())
+    assert (reservoir.leak.tolist(), reservoir.activation.name) == ([1.0], "identity")
+    assert smallest(diagonal_maps()).eigenvalues.tolist() == [pytest.approx(0.45, rel=1e-12)]
+    model = smallest(cascade_maps(), lambda model: len(model.layers) == 2)
+    assert all(isinstance(layer, LinearMap) for layer in model.layers)
+    assert not model.readouts[0].given
+
+
 def test_plain_experiments():
     # the wrong claim "one input is enough" shrinks to two steps of the scalar system
     made = smallest(
@@ -353,6 +451,15 @@ def test_plain_experiments():
         (lambda: certified_maps(3, norm=OBLIQUE), r"norm on R\^2, needed one on R\^3"),
         (lambda: certified_maps(activation="swish"), "activation 'swish' is not known"),
         (lambda: certified_maps(norm=OBLIQUE, activation="tanh"), "not monotone"),
+        (lambda: lstm_maps(0), "units=0"),
+        (lambda: lstm_maps(size=-1.0), "size=-1.0 is negative"),
+        (lambda: gru_maps(input_dim=0), "input_dim=0"),
+        (lambda: gru_maps(variant="v3"), "variant='v3', needed one of: reset_after, reset_before"),
+        (lambda: esn_maps(0), "state_dim=0"),
+        (lambda: diagonal_maps(radius=-0.5), "radius=-0.5 is negative"),
+        (lambda: recurrence_maps(0), "input_dim=0"),
+        (lambda: cascade_maps(0), "depth=0"),
+        (lambda: any_maps(size=np.nan), "size=nan"),
         (lambda: experiments(min_length=3, max_length=2), "min_length=3 exceeds max_length=2"),
         (lambda: experiments(max_length=-1), "max_length=-1"),
     ],

@@ -19,6 +19,7 @@ Importing this package loads neither numba, cvxpy, sympy nor hypothesis.
 
 from importlib.metadata import PackageNotFoundError, version
 
+from theory import interop
 from theory.activations import Activation, activation, leaky_relu
 from theory.certificate_file import load_certificate, recheck, save_certificate
 from theory.certificates import Contraction, Evidence
@@ -124,6 +125,7 @@ __all__ = [
     "hidden_state",
     "initial_state",
     "input_sequence",
+    "interop",
     "invariant_domain",
     "judge_contraction",
     "leaky_relu",

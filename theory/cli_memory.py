@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import json
 import math
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from theory.certify import contraction
+from theory.campaign.runner import check_writable
+from theory.certificates import Contraction
 from theory.cli_certify import (
     BAD_INPUT,
     NO,
@@ -24,12 +27,15 @@ from theory.cli_certify import (
     WeightsArgument,
     read_map,
 )
+from theory.context import required_context
 from theory.errors import DivergedError, MissingExtraError
+from theory.maps import Map
 from theory.measured_rates import MeasuredRates, local_rates
 from theory.memory import EVENTS, LEVELS, EffectiveMemory, effective_memory
-from theory.norms import L1, L2, Linf
+from theory.norms import L1, L2, Linf, Norm
 from theory.progress import progress_bar
-from theory.sequences import load_sequences
+from theory.sequences import Sequences, load_sequences
+from theory.truncation import LinearHead
 
 _NORMS = {"L1": L1(), "L2": L2(), "Linf": Linf()}
 
@@ -76,6 +82,12 @@ def memory(
     out, err = Console(), Console(stderr=True)
     measured: MeasuredRates | None = None
     try:
+        # fail before the work rather than after it
+        for target in (json_file, plot):
+            if target is not None:
+                check_writable(target)
+        if plot is not None and find_spec("matplotlib") is None:
+            raise MissingExtraError("matplotlib", "report", "a picture")
         if norm not in _NORMS:
             raise ValueError(f"norm {norm!r} is not known, needed one of: {', '.join(_NORMS)}")
         recurrent = read_map(weights, activation, prefix)
@@ -91,7 +103,7 @@ def memory(
                 when=when,
                 norm=_NORMS[norm],
                 k_max=k_max,
-                certificate=contraction(recurrent),
+                certificate=_certificate(recurrent, given, epsilon, _NORMS[norm]),
                 rng=np.random.default_rng(seed),
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
             )
@@ -123,6 +135,20 @@ def memory(
         raise typer.Exit(NO)
 
 
+def _certificate(recurrent: Map, given: Sequences, eps: float, norm: Norm) -> Contraction | None:
+    """Return the contraction that proves the least context for inputs not larger than these."""
+    widths = {one.shape[1] for one in given.arrays}
+    if widths != {recurrent.input_dim} or not eps > 0:
+        return None  # the measurement says what is wrong
+    bound = max(float(np.max(L2().vector_upper(one), initial=0.0)) for one in given.arrays)
+    output = recurrent.output_map
+    whole = np.array_equal(output, np.eye(recurrent.state_dim))
+    choice = required_context(
+        recurrent, eps, bound, head=None if whole else LinearHead(output), norm=norm
+    )
+    return None if choice is None else choice.contraction
+
+
 def _lengths(answer: EffectiveMemory) -> str:
     low, high = answer.lengths
     return f"{low} inputs" if low == high else f"{low} to {high} inputs"
@@ -147,7 +173,10 @@ def _print_certified(out: Console, answer: EffectiveMemory) -> None:
 
 
 def _table(answer: EffectiveMemory) -> Table:
-    """Return the lengths around the answer: every so many, and each near it."""
+    """Return the lengths around the answer: every so many, and each near it.
+
+    The column "limit" is the upper confidence limit of the probability of an error above eps.
+    """
     last = answer.k_max
     if last > answer.lengths[1]:
         last = answer.lengths[1]  # from here on there is no error
@@ -156,36 +185,31 @@ def _table(answer: EffectiveMemory) -> Table:
     for k in (answer.k, answer.certified_k):
         if k is not None:
             shown |= {j for j in (k - 1, k) if 0 <= j <= last}
-    made = Table(title=f"error {EVENTS[answer.when]}, in {answer.norm}", title_justify="left")
-    made.add_column("k", justify="right")
-    for level in LEVELS:
-        made.add_column("largest" if level == 1 else f"{100 * level:g} %", justify="right")
-    made.add_column(f"> {answer.eps:g}", justify="right")
-    made.add_column("upper limit", justify="right")
+    made = Table(
+        box=box.SIMPLE_HEAD,
+        title=f"error {EVENTS[answer.when]}, in {answer.norm}",
+        title_justify="left",
+    )
+    headings = ["k", *("largest" if level == 1 else f"{100 * level:g} %" for level in LEVELS)]
+    headings += [f"> {answer.eps:g}", "limit"]
     if answer.certified is not None:
-        made.add_column("certified", justify="right")
+        headings.append("certified")
+    for heading in headings:
+        made.add_column(heading, justify="right", no_wrap=True)
     quantiles = answer.quantiles()
     for k in sorted(shown):
-        row = [str(k), *(f"{q:.3g}" for q in quantiles[k])]
-        row += [str(answer.exceedances[k]), f"{answer.upper[k]:.3g}"]
+        row = [str(k), *(f"{q:.2g}" for q in quantiles[k])]
+        row += [str(answer.exceedances[k]), f"{answer.upper[k]:.2g}"]
         if answer.certified is not None:
-            row.append(f"{answer.certified[k]:.3g}")
+            row.append(f"{answer.certified[k]:.2g}")
         made.add_row(*row, style="bold green" if k == answer.k else None)
     return made
 
 
 def draw(path: Path, answer: EffectiveMemory) -> None:
-    """Draw the quantiles of the error against k, with the certified bound where there is one.
+    """Draw the quantiles of the error against k, with the certified bound where there is one."""
+    from matplotlib.figure import Figure
 
-    Raises
-    ------
-    MissingExtraError
-        If matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("matplotlib", "report", "a picture") from None
     figure = Figure(figsize=(6.0, 4.0), layout="constrained")
     axes = figure.add_subplot()
     last = min(answer.k_max, answer.lengths[1])

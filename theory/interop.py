@@ -21,13 +21,13 @@ LSTM.
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 
+from theory.array_files import ArrayFileError, read_arrays
 from theory.errors import MissingExtraError, as_array
 from theory.maps import GRU, LSTM, Cascade, EchoStateNetwork, LinearMap, Map, VanillaRNN
 from theory.typing import Array
@@ -401,13 +401,10 @@ def _dense(name: str, value: Any) -> Array:
 def _load(path: str | Path) -> Any:
     """Return an array, or a dict of them; nothing is unpickled."""
     try:
-        loaded: Any = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            return dict(loaded)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        found = read_arrays(Path(path))
+    except ArrayFileError as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
+    return found[0][1] if found and found[0][0] == "" else dict(found)
 
 
 def _named(path: str | Path, build: Callable[[], Map]) -> Map:
@@ -423,12 +420,19 @@ _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "?"}
 _DTYPES |= {f"{k}{8 * size}": f"<{k.lower()}{size}" for k in "IU" for size in (1, 2, 4, 8)}
 
 
+@final
+class _Unread:
+    """A tensor of a type that NumPy has not; refused by name if it turns out to be needed."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+
 def _from_bytes(tensor: Mapping[str, Any]) -> Any:
     """Return a tensor of a safetensors file as an array."""
     kind = tensor["dtype"]
     if kind not in _DTYPES:
-        # of no type that NumPy has: refused by its name if it turns out to be needed
-        return np.zeros(tensor["shape"], dtype="V1")
+        return _Unread(kind)
     array = np.frombuffer(tensor["data"], dtype=_DTYPES[kind])
     if kind == "BF16":
         array = (array.astype("<u4") << 16).view("<f4")
@@ -437,8 +441,14 @@ def _from_bytes(tensor: Mapping[str, Any]) -> Any:
 
 def _array(name: str, value: Any) -> Array:
     """Return a tensor or an array in double precision."""
+    if isinstance(value, _Unread):
+        raise ValueError(
+            f"{name} is stored as {value.kind}, needed {', '.join(_DTYPES)}; convert it"
+        )
     if hasattr(value, "detach"):
         try:
+            if value.is_complex():
+                raise TypeError("they are complex")
             value = value.detach().cpu().to_dense().double().numpy()
         except (RuntimeError, TypeError, NotImplementedError) as error:
             raise ValueError(f"{name} is a tensor that holds no plain numbers: {error}") from None

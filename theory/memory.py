@@ -8,21 +8,22 @@ did the error exceed eps?  With independent sequences of one distribution, the n
 did is binomial, and the exact (Clopper-Pearson) upper limit of its probability p_k is the largest p
 with P(Binomial(N, p) <= observed) >= 1 - confidence.
 
-Statement   Let k be the least length such that it and every longer one has an upper limit of at
-            most `probability`.  Then, with probability at least `confidence` over the sequences,
-            a new sequence of the same distribution exceeds eps at k (and at every longer length)
-            with probability at most `probability`.
-Proof       Let k* be the largest length with p_{k*} > `probability`; there is one, or nothing can
-            be wrong, because no error is left once k reaches the length of the sequence.  k* is a
-            number, not a random variable.  The lengths are tested from the longest down, and the
-            first that fails ends the search.  So if some length <= k* was accepted, then k* itself
-            was, whose upper limit is below p_{k*}; this has probability at most 1 - confidence, by
-            the definition of the limit, applied once.  Having looked at many lengths costs nothing
-            (fixed-sequence testing), and the errors need not decrease with k.  ∎
+Statement   Let k be the least length such that it and every longer one up to `k_max` has an upper
+            limit of at most `probability`.  Then, with probability at least `confidence` over the
+            sequences, a new sequence of the same distribution exceeds eps at k with probability at
+            most `probability`; and so it does at every longer length up to `k_max`.
+Proof       Let k* be the largest length, up to `k_max`, with p_{k*} > `probability`; if there is
+            none, nothing can be wrong.  k* is a number, not a random variable.  The lengths are
+            tested from `k_max` down, and the first that fails ends the search.  So if some length
+            <= k* was accepted, then k* itself was, whose upper limit is then below p_{k*}; this has
+            probability at most 1 - confidence, by the definition of the limit, applied once.
+            Having looked at many lengths costs nothing (fixed-sequence testing), and the errors
+            need not decrease with k.
 
-With a largest length `k_max` the search starts there instead; it must then be chosen before the
-sequences are looked at, as eps, `probability` and `confidence` must be.  Sequences not longer than
-`k_max` make no difference: every length from theirs on has error 0 on them.
+`k_max`, eps, `probability` and `confidence` must be chosen before the sequences are looked at.  If
+no sequence is longer than `k_max`, then `k_max` is as good as infinite: there is no error at any
+longer length on any of them, so each would have passed, and p_k <= P(T > k) tends to 0, so that k*
+exists all the same.
 
 This is a statement about sequences *like those given*: of the same distribution (and length), and
 independent of each other.  Pieces of one recording are not.  It is measured, never certified; a
@@ -45,7 +46,7 @@ from theory.errors import check_count, check_positive
 from theory.maps.base import Map
 from theory.measure import Progress, check_map, sweep_all
 from theory.norms import L2, Norm
-from theory.rounding import evaluate
+from theory.rounding import evaluate, product_up, up
 from theory.sequences import as_list
 from theory.theorems.output_gap import formula as output_gap
 from theory.truncation import LinearHead
@@ -153,7 +154,7 @@ class EffectiveMemory:
     exceedances: npt.NDArray[np.int64]  # how many of them exceed eps, (k_max + 1,)
     upper: Array  # upper confidence limit of the probability, each k by itself, (k_max + 1,)
     certificate: Contraction | None = None  # beside it, what is proved
-    certified: Array | None = None  # proved bound of the error, (k_max + 1,)
+    certified: Array | None = None  # proved bound of the error, (k_max + 1,); inf where none
     certified_k: int | None = None  # least k <= k_max with a proved error of at most eps
 
     @property
@@ -183,7 +184,7 @@ class EffectiveMemory:
                 "quantiles": {f"{level:g}": float(q) for level, q in zip(LEVELS, row, strict=True)},
                 "exceedances": int(self.exceedances[k]),
                 "upper_limit": float(self.upper[k]),
-                **({} if self.certified is None else {"certified": float(self.certified[k])}),
+                **({} if self.certified is None else {"certified": _number(self.certified[k])}),
             }
             for k, row in enumerate(self.quantiles())
         ]
@@ -262,7 +263,8 @@ def effective_memory(
         The norm of the error in the output, `L2` by default.
     k_max : int, optional
         The largest length that is looked at, `DEFAULT_K_MAX` by default; fix it, like `eps`,
-        before looking at the sequences.
+        before looking at the sequences.  A sequence of T inputs takes about k_max T steps of the
+        map, and k_max**2 unless `when` is ``"anywhere"``.
     certificate : Contraction, optional
         Of one step; its bound, for all inputs not larger than those given, is put beside.
     rng : numpy.random.Generator, optional
@@ -346,6 +348,11 @@ def effective_memory(
     )
 
 
+def _number(x: Any) -> float | None:
+    """Return a number that JSON has; it has no infinity."""
+    return float(x) if math.isfinite(x) else None
+
+
 def _check_level(name: str, value: float) -> None:
     check_positive(**{name: value})
     if not value < 1:
@@ -390,9 +397,10 @@ def certified_errors(
 ) -> Array:
     r"""Return the proved bound of the output's error for k = 0 .. k_max, rounded upward.
 
-    It holds for every input sequence, of any length, whose inputs are not larger, in the companion
-    of the certificate's norm, than the largest of those given; for a map of which nothing bounds
-    step(0, x) beyond them, for every sequence made of the given inputs.
+    It holds for every input sequence, of any length, whose inputs lie in the certificate's domain
+    and are not larger, in the companion of its norm, than the largest of those given; for a map of
+    which nothing bounds step(0, x) beyond them, for every sequence made of the given inputs.  It is
+    infinite if a given input lies outside the domain.
     """
     check_one_step(c)
     c.norm.check_dim(recurrent.state_dim)
@@ -402,6 +410,11 @@ def certified_errors(
         drive = recurrent.drive(c.norm, input_bound=bound)
     except ValueError:
         drive = recurrent.drive(c.norm, inputs=X)
+    if c.domain is not None:
+        if not c.domain.contains_inputs(X):
+            return np.full(k_max + 1, math.inf)
+        # |h| <= reach, so the error is at most lam**k ||reach||: as if the drive were this
+        drive = min(drive, product_up(up(1.0 - c.lam), c.norm.majorant(c.domain.reach)))
     lipschitz = norm.matrix_upper(C, c.norm)
     if not math.isfinite(drive * lipschitz):
         return np.full(k_max + 1, math.inf)

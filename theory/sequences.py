@@ -8,24 +8,13 @@ Nothing is unpickled, and nothing is read before its declared size is known to b
 from __future__ import annotations
 
 import hashlib
-import io
-import math
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-import numpy as np
-from numpy.lib import format as npy
-
+from theory.array_files import DEFAULT_LIMIT, ArrayFileError, read_arrays
 from theory.errors import as_array, as_sequences
 from theory.typing import Array
-
-#: Largest total size, in bytes once unpacked, that is read unless another limit is given: 1 GiB.
-DEFAULT_LIMIT = 2**30
-
-#: An .npy header is a short text; NumPy's own limit.
-_MAX_HEADER = 10_000
 
 
 class SequenceFileError(ValueError):
@@ -102,86 +91,24 @@ def _digest(arrays: list[Array]) -> str:
 
 
 def _read(file: Path, left: int) -> list[tuple[str, Array]]:
+    """Return the arrays of a file, named by file and member."""
     try:
-        if file.suffix == ".npz":
-            return _read_archive(file, left)
-        if file.suffix == ".npy":
-            size = file.stat().st_size
-            if size > left:
-                raise SequenceFileError(_too_large(file.name, size, left))
-            return [(file.name, _parse(file.name, file.read_bytes(), left))]
-    except SequenceFileError:
-        raise
-    except (OSError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-        raise SequenceFileError(f"{file.name} cannot be read: {error}") from None
-    raise SequenceFileError(f"{file.name} is not an .npy or .npz file")
-
-
-def _too_large(name: str, size: int, left: int) -> str:
-    return (
-        f"{name} unpacks to {size} bytes, {left} are left of the limit; "
-        "split the file, or raise the limit if you trust it"
-    )
-
-
-def _read_archive(file: Path, left: int) -> list[tuple[str, Array]]:
-    found = []
-    with zipfile.ZipFile(file) as archive:
-        members = [i for i in archive.infolist() if i.filename.endswith(".npy")]
-        # the archive's own directory may lie, so what is read is counted as well
-        declared = sum(i.file_size for i in members)
-        if declared > left:
-            raise SequenceFileError(_too_large(file.name, declared, left))
-        for member in members:
-            name = f"{file.name}:{member.filename.removesuffix('.npy')}"
-            with archive.open(member) as stream:
-                data = stream.read(left + 1)
-            if len(data) > left:
-                raise SequenceFileError(_too_large(name, len(data), left))
-            found.append((name, _parse(name, data, left)))
-            left -= len(data)
-    return found
-
-
-def _parse(name: str, data: bytes, left: int) -> Array:
-    stream = io.BytesIO(data)
+        found = read_arrays(file, left, _check_shape)
+    except ArrayFileError as error:
+        raise SequenceFileError(str(error)) from None
+    named = [(f"{file.name}:{name}" if name else file.name, array) for name, array in found]
     try:
-        version = npy.read_magic(stream)
-        read_header = {
-            (1, 0): npy.read_array_header_1_0,
-            (2, 0): npy.read_array_header_2_0,
-        }.get(version)
-        if read_header is None:
-            raise SequenceFileError(f"{name} has .npy version {version}, needed 1.0 or 2.0")
-        shape, _, dtype = read_header(stream, max_header_size=_MAX_HEADER)
-    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
-        if isinstance(error, SequenceFileError):
-            raise
-        raise SequenceFileError(f"{name} is not a readable .npy array: {error}") from None
-    if dtype.hasobject:
-        raise SequenceFileError(
-            f"{name} holds Python objects, which are never unpickled; save it as a plain float "
-            "array, one per sequence if the lengths differ"
-        )
+        return [(name, as_array(name, array)) for name, array in named]
+    except ValueError as error:
+        raise SequenceFileError(str(error)) from None
+
+
+def _check_shape(name: str, shape: tuple[int, ...]) -> None:
     if len(shape) not in {2, 3} or min(shape) < 0 or shape[-1] == 0:
         raise SequenceFileError(
             f"{name} has shape {shape}, needed (T, m) or (batch, T, m) with m >= 1; a single "
             "channel is x.reshape(-1, 1)"
         )
-    if math.prod(shape) * dtype.itemsize > len(data):
-        raise SequenceFileError(
-            f"{name} declares {math.prod(shape) * dtype.itemsize} bytes in its header, "
-            f"{len(data)} are there"
-        )
-    # short numbers grow when they become doubles
-    doubles = math.prod(shape) * np.dtype(np.float64).itemsize
-    if doubles > left:
-        raise SequenceFileError(_too_large(name, doubles, left))
-    stream.seek(0)
-    try:
-        return as_array(name, npy.read_array(stream, allow_pickle=False))
-    except ValueError as error:
-        raise SequenceFileError(str(error)) from None
 
 
 def as_list(sequences: Any, width: int) -> list[Array]:

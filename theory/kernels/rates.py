@@ -117,7 +117,8 @@ def log_product_norms(recurrent: Map, H: Array, X: Array, r: int, stride: int, n
         return np.empty(0)
     if not euclidean or n <= DENSE_DIM:
         return _by_products(recurrent, H, X, r, stride, norm, count)
-    logs, _ = _by_vectors(recurrent, H, X, r, stride, norm, count)
+    with np.errstate(over="ignore", invalid="ignore"):
+        logs, _ = _by_vectors(recurrent, H, X, r, stride, norm, count)
     if np.isnan(logs).any():
         raise DivergedError("a Jacobian left the range of double precision; scale the weights down")
     return logs

@@ -13,8 +13,8 @@ import numpy as np
 from theory.activations import Activation
 from theory.activations import activation as look_up
 from theory.errors import as_array, as_matrix, as_square, as_vector
-from theory.maps.base import Affine, Map, read_only, simulate_by_steps
-from theory.maps.gates import finite_terms
+from theory.maps.base import Affine, Map, read_only
+from theory.maps.gates import BLOCK_ROWS, blocks, finite_terms
 from theory.norms import L2, Norm, over
 from theory.rounding import Rounded, product_up
 from theory.typing import Array
@@ -159,10 +159,18 @@ class EchoStateNetwork(Map):
 
     def advance(self, h: Array, terms: Array, out: Array | None = None) -> Array:
         """Return ``step(h, x)`` from ``terms = input_terms(x)``."""
-        a = h @ self.W.T + terms
-        self.activation.in_place(a)
-        a *= self._leak
-        return np.add((1.0 - self._leak) * h, a, out=out)
+        leading = np.broadcast_shapes(h.shape[:-1], terms.shape[:-1])
+        result = np.empty((*leading, self.state_dim)) if out is None else out
+        buffer = np.empty((min((BLOCK_ROWS, *leading[-1:])), self.state_dim))
+        kept = 1.0 - self._leak
+        for old, own, new in blocks(h, terms, result):
+            a = np.matmul(old, self.W.T, out=buffer[: len(old)])
+            a += own
+            self.activation.in_place(a)
+            a *= self._leak
+            np.multiply(kept, old, out=new)
+            new += a
+        return result
 
     def rounded_step(self, h: Rounded, x: Rounded) -> Rounded:
         """Return size and rounding error of a step: those of rho, times a, and of (1 - a) h."""
@@ -184,7 +192,9 @@ class EchoStateNetwork(Map):
         return product_up(over(norm, L2(), self.state_dim), plain)
 
     def _run(self, X: Array, h0: Array) -> Array:
-        return simulate_by_steps(self, X, h0)
+        from theory.kernels.gated import run_leaky
+
+        return run_leaky(self._form, self._leak, self.input_terms(X), h0)
 
     def __repr__(self) -> str:
         return (

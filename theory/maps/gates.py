@@ -6,7 +6,7 @@ Main names: `GatedMap`, `stacked`, `gate_rows`, `largest`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -68,6 +68,36 @@ def largest(rho: Activation, a: Array) -> Array:
     value = rho(a)
     raised = value + np.abs(value) * (2 * ELEMENTARY_UNITS * UNIT) + 4 * TINY
     return np.minimum(raised, rho.range[1])
+
+
+#: Rows that are advanced together: few enough that their gates stay in the cache.
+BLOCK_ROWS = 128
+
+
+def logistic_in_place(a: Array) -> None:
+    """Overwrite `a` with 1 / (1 + exp(-a)), without a temporary array.
+
+    Below -700 the gate is under 2**-1000 and taken as that of -700, which cannot overflow.
+    """
+    np.maximum(a, -700.0, out=a)
+    np.negative(a, out=a)
+    np.exp(a, out=a)
+    a += 1.0
+    np.reciprocal(a, out=a)
+
+
+def blocks(h: Array, terms: Array, out: Array) -> Iterator[tuple[Array, Array, Array]]:
+    """Yield the same few rows, (rows, .), of states, terms and results of the same leading axes."""
+    leading = out.shape[:-1]
+    h = np.broadcast_to(h, (*leading, h.shape[-1]))
+    terms = np.broadcast_to(terms, (*leading, terms.shape[-1]))
+    if not leading:
+        yield h[None], terms[None], out[None]
+        return
+    for index in np.ndindex(leading[:-1]):
+        for first in range(0, leading[-1], BLOCK_ROWS):
+            rows = (*index, slice(first, first + BLOCK_ROWS))
+            yield h[rows], terms[rows], out[rows]
 
 
 class GatedMap(Map):

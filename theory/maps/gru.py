@@ -12,8 +12,17 @@ import numpy as np
 
 from theory.activations import SIGMOID, TANH
 from theory.errors import as_matrix, as_vector
-from theory.maps.base import InputReach, read_only, simulate_by_steps
-from theory.maps.gates import GatedMap, finite_terms, gate_rows, largest, stacked
+from theory.maps.base import InputReach, read_only
+from theory.maps.gates import (
+    BLOCK_ROWS,
+    GatedMap,
+    blocks,
+    finite_terms,
+    gate_rows,
+    largest,
+    logistic_in_place,
+    stacked,
+)
 from theory.rounding import Rounded
 from theory.typing import Array
 
@@ -145,7 +154,10 @@ class GRU(GatedMap):
     def step(self, h: Array, x: Array) -> Array:
         """Return (1 - z) n + z h."""
         self._check_widths(h, x)
-        return self.advance(h, x @ self._U.T + self._b)
+        _, z, candidate, _ = self._parts(h, x @ self._U.T + self._b)
+        update = SIGMOID(z)
+        result: Array = (1.0 - update) * TANH(candidate) + update * h
+        return result
 
     def input_terms(self, X: Array) -> Array:
         """Return U x + b for every input, (..., 3 n)."""
@@ -164,10 +176,29 @@ class GRU(GatedMap):
         return r, z, (SIGMOID(r) * h) @ self._W[2 * n :].T + terms[..., 2 * n :], h
 
     def advance(self, h: Array, terms: Array, out: Array | None = None) -> Array:
-        """Return ``step(h, x)`` from ``terms = input_terms(x)``."""
-        _, z, candidate, _ = self._parts(h, terms)
-        update = SIGMOID(z)
-        return np.add((1.0 - update) * TANH(candidate), update * h, out=out)
+        """Return ``step(h, x)`` from ``terms = input_terms(x)``; rows in blocks, in place."""
+        n = self.units
+        after = self._variant == "reset_after"
+        leading = np.broadcast_shapes(h.shape[:-1], terms.shape[:-1])
+        result = np.empty((*leading, n)) if out is None else out
+        buffer = np.empty((min((BLOCK_ROWS, *leading[-1:])), 3 * n))
+        for old, own, new in blocks(h, terms, result):
+            a = buffer[: len(old)]
+            r, z, candidate = (a[:, k * n : (k + 1) * n] for k in range(3))
+            gates = np.matmul(old, self._W[: 2 * n].T, out=a[:, : 2 * n])
+            gates += own[:, : 2 * n]
+            logistic_in_place(gates)
+            if after:
+                np.matmul(old, self._W[2 * n :].T, out=candidate)
+                candidate += self._b_candidate
+                candidate *= r
+            else:
+                np.matmul(np.multiply(r, old, out=r), self._W[2 * n :].T, out=candidate)
+            candidate += own[:, 2 * n :]
+            np.tanh(candidate, out=candidate)
+            candidate *= np.subtract(1.0, z, out=r)
+            np.add(candidate, np.multiply(z, old, out=z), out=new)
+        return result
 
     def jacobian_state(self, h: Array, x: Array) -> Array:
         """Return dh+ / dh, (..., n, n)."""
@@ -221,7 +252,10 @@ class GRU(GatedMap):
         return np.nextafter(rest * largest(TANH, a), np.inf)
 
     def _run(self, X: Array, h0: Array) -> Array:
-        return simulate_by_steps(self, X, h0)
+        from theory.kernels.gated import run_gru
+
+        after = self._variant == "reset_after"
+        return run_gru(self._W, self._b_candidate, self.input_terms, X, h0, reset_after=after)
 
     def __repr__(self) -> str:
         return f"GRU(n={self.units}, m={self.input_dim}, variant={self._variant!r})"

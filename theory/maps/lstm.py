@@ -12,8 +12,17 @@ import numpy as np
 
 from theory.activations import SIGMOID, TANH
 from theory.errors import as_matrix
-from theory.maps.base import InputReach, read_only, simulate_by_steps
-from theory.maps.gates import GatedMap, finite_terms, gate_rows, largest, stacked
+from theory.maps.base import InputReach, read_only
+from theory.maps.gates import (
+    BLOCK_ROWS,
+    GatedMap,
+    blocks,
+    finite_terms,
+    gate_rows,
+    largest,
+    logistic_in_place,
+    stacked,
+)
 from theory.rounding import Rounded
 from theory.typing import Array
 
@@ -163,14 +172,23 @@ class LSTM(GatedMap):
         return finite_terms(terms)
 
     def advance(self, h: Array, terms: Array, out: Array | None = None) -> Array:
-        """Return ``step(h, x)`` from ``terms = input_terms(x)``."""
+        """Return ``step(h, x)`` from ``terms = input_terms(x)``; rows in blocks, in place."""
         n = self.units
-        a = h[..., n:] @ self._W.T + terms
-        i, f, g, o = np.split(a, 4, axis=-1)
-        result = np.empty((*a.shape[:-1], 2 * n)) if out is None else out
-        c = SIGMOID(f) * h[..., :n] + SIGMOID(i) * TANH(g)
-        result[..., :n] = c
-        result[..., n:] = SIGMOID(o) * TANH(c)
+        leading = np.broadcast_shapes(h.shape[:-1], terms.shape[:-1])
+        result = np.empty((*leading, 2 * n)) if out is None else out
+        buffer = np.empty((min((BLOCK_ROWS, *leading[-1:])), 4 * n))
+        for old, own, new in blocks(h, terms, result):
+            a = np.matmul(old[:, n:], self._W.T, out=buffer[: len(old)])
+            a += own
+            i, f, g, o = (a[:, k * n : (k + 1) * n] for k in range(4))
+            logistic_in_place(a[:, : 2 * n])
+            np.tanh(g, out=g)
+            logistic_in_place(o)
+            c, y = new[:, :n], new[:, n:]
+            np.multiply(f, old[:, :n], out=c)
+            c += np.multiply(i, g, out=g)
+            np.tanh(c, out=y)
+            y *= o
         return result
 
     def rounded_step(self, h: Rounded, x: Rounded) -> Rounded:
@@ -193,7 +211,9 @@ class LSTM(GatedMap):
         return np.append(c, np.nextafter(o * largest(TANH, c), np.inf))
 
     def _run(self, X: Array, h0: Array) -> Array:
-        return simulate_by_steps(self, X, h0)
+        from theory.kernels.gated import run_lstm
+
+        return run_lstm(self._W, self.input_terms, X, h0)
 
     def __repr__(self) -> str:
         return f"LSTM(units={self.units}, m={self.input_dim})"

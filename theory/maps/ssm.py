@@ -15,7 +15,7 @@ import numpy as np
 from theory.activations import IDENTITY, SIGMOID, SOFTPLUS, Activation
 from theory.activations import activation as look_up
 from theory.errors import as_matrix, as_vector, check_positive
-from theory.maps.base import Affine, InputReach, Map, read_only, simulate_by_steps
+from theory.maps.base import Affine, InputReach, Map, read_only
 from theory.maps.gates import GatedMap, finite_terms, gate_rows, largest, stacked
 from theory.norms import Norm
 from theory.rounding import UNIT, Rounded
@@ -55,6 +55,11 @@ class DiagonalSSM(Map):
             raise ValueError("eigenvalues is empty, needed at least one")
         self._B_real = as_matrix("B (real part)", matrix.real, rows=n)
         self._B_imag = as_matrix("B (imaginary part)", matrix.imag, rows=n)
+
+    @property
+    def units(self) -> int:
+        """Return n, the number of eigenvalues."""
+        return self._real.size
 
     @property
     def state_dim(self) -> int:
@@ -158,7 +163,9 @@ class DiagonalSSM(Map):
         return norm.matrix_upper(self._form.U, norm.companion)
 
     def _run(self, X: Array, h0: Array) -> Array:
-        return simulate_by_steps(self, X, h0)
+        from theory.kernels.gated import run_complex
+
+        return run_complex(self._real, self._imag, self.input_terms(X), h0)
 
     def __repr__(self) -> str:
         return f"DiagonalSSM(n={self._real.size}, m={self.input_dim})"
@@ -221,7 +228,9 @@ class LinearRecurrence(GatedMap):
 
     @final
     def _run(self, X: Array, h0: Array) -> Array:
-        return simulate_by_steps(self, X, h0)
+        from theory.kernels.gated import run_entrywise
+
+        return run_entrywise(self.input_terms, X, h0)
 
 
 @final
@@ -502,13 +511,17 @@ class MinGRU(LinearRecurrence):
     def _rebuilt(self, parameters: Mapping[str, Any]) -> MinGRU:
         return MinGRU(**parameters, activation=self._activation)
 
+    def _preactivations(self, x: Array) -> tuple[Array, Array]:
+        z, n = np.split(finite_terms(x @ self._U.T + self._b), 2, axis=-1)
+        return z, n
+
     def coefficients(self, x: Array) -> tuple[Array, Array]:
         """Return 1 - z, as the gate of the opposite pre-activation, and z n."""
-        z, n = np.split(x @ self._U.T + self._b, 2, axis=-1)
+        z, n = self._preactivations(x)
         return SIGMOID(-z), SIGMOID(z) * self._activation(n)
 
     def _coefficient_slopes(self, x: Array) -> tuple[Array, Array]:
-        z, n = np.split(x @ self._U.T + self._b, 2, axis=-1)
+        z, n = self._preactivations(x)
         U_z, U_n = np.split(self._U, 2)
         by_z = SIGMOID.derivative(z)[..., None] * U_z
         by_n = self._activation.derivative(n)[..., None] * U_n

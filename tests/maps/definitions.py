@@ -1,0 +1,261 @@
+"""The maps once more, in ball arithmetic and one number at a time: what `step` is compared with.
+
+`exact_step(model)` returns a function of lists of balls, (h, x) -> next state.  Nothing here calls
+the maps, except for their parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import flint
+import numpy as np
+
+from theory import (
+    GRU,
+    LSTM,
+    RGLRU,
+    CallableMap,
+    Cascade,
+    DiagonalSSM,
+    EchoStateNetwork,
+    LinearMap,
+    Map,
+    MinGRU,
+    SelectiveSSM,
+    VanillaRNN,
+)
+from theory.typing import Array
+
+Ball = flint.arb
+Vector = list[flint.arb]
+Step = Callable[[Vector, Vector], Vector]
+
+ONE, ZERO = Ball(1), Ball(0)
+
+#: exp(-FAR) is nothing beside any double.
+FAR = 2000
+
+
+@contextmanager
+def bits(precision: int) -> Iterator[None]:
+    saved, flint.ctx.prec = flint.ctx.prec, precision
+    try:
+        yield
+    finally:
+        flint.ctx.prec = saved
+
+
+def balls(values: Array) -> Vector:
+    return [Ball(float(v)) for v in values]
+
+
+def activated(name: str, a: Ball) -> Ball:
+    """Return rho(a), for a ball that is far narrower than a double."""
+    far = abs(a) > FAR
+    if name == "tanh":
+        return (ONE if a > 0 else -ONE) if far else a.tanh()
+    if name == "sigmoid":
+        return (ONE if a > 0 else ZERO) if far else ONE / (ONE + (-a).exp())
+    if name == "softplus":
+        return (a if a > 0 else ZERO) if far else (ONE + a.exp()).log()
+    if name == "sin":
+        return a.sin()
+    if name == "hard_tanh":
+        return -ONE if a < -1 else ONE if a > 1 else a
+    if name == "identity":
+        return a
+    leak = 0.0 if name == "relu" else float(name[len("leaky_relu(") : -1])
+    return a if a >= 0 else Ball(leak) * a
+
+
+def faded(y: Ball) -> Ball:
+    """Return exp(-y) for y >= 0."""
+    return ZERO if y > FAR else (-y).exp()
+
+
+def product(W: Array, v: Vector) -> Vector:
+    return [sum((Ball(float(w)) * y for w, y in zip(row, v, strict=True)), ZERO) for row in W]
+
+
+def plus(*terms: Vector) -> Vector:
+    return [sum(parts, ZERO) for parts in zip(*terms, strict=True)]
+
+
+def affine(W: Array, h: Vector, U: Array, x: Vector, b: Array) -> Vector:
+    return plus(product(W, h), product(U, x), balls(b))
+
+
+def vanilla(W: Array, U: Array, b: Array, rho: str) -> Step:
+    return lambda h, x: [activated(rho, a) for a in affine(W, h, U, x, b)]
+
+
+def lstm(cell: LSTM) -> Step:
+    def step(s: Vector, x: Vector) -> Vector:
+        c, h = s[: cell.units], s[cell.units :]
+        a = affine(cell.W, h, cell.U, x, cell.b)
+        n = cell.units
+        i, f, g, o = a[:n], a[n : 2 * n], a[2 * n : 3 * n], a[3 * n :]
+        new = [
+            activated("sigmoid", f[j]) * c[j] + activated("sigmoid", i[j]) * activated("tanh", g[j])
+            for j in range(n)
+        ]
+        return new + [activated("sigmoid", o[j]) * activated("tanh", new[j]) for j in range(n)]
+
+    return step
+
+
+def gru(cell: GRU) -> Step:
+    n = cell.units
+    (W_r, W_z, W_n), (U_r, U_z, U_n) = np.split(cell.W, 3), np.split(cell.U, 3)
+    b_r, b_z, b_n = np.split(cell.b, 3)
+
+    def step(h: Vector, x: Vector) -> Vector:
+        r = [activated("sigmoid", a) for a in affine(W_r, h, U_r, x, b_r)]
+        z = [activated("sigmoid", a) for a in affine(W_z, h, U_z, x, b_z)]
+        if cell.variant == "reset_after":
+            inner = plus(product(W_n, h), balls(cell.b_candidate))
+            inner = [r[j] * inner[j] for j in range(n)]
+        else:
+            inner = product(W_n, [r[j] * h[j] for j in range(n)])
+        a = plus(inner, product(U_n, x), balls(b_n))
+        return [(ONE - z[j]) * activated("tanh", a[j]) + z[j] * h[j] for j in range(n)]
+
+    return step
+
+
+def leaky(cell: EchoStateNetwork) -> Step:
+    plain = vanilla(cell.W, cell.U, cell.b, cell.activation.name)
+    share = balls(cell.leak)
+
+    def step(h: Vector, x: Vector) -> Vector:
+        new = plain(h, x)
+        return [(ONE - a) * old + a * y for a, old, y in zip(share, h, new, strict=True)]
+
+    return step
+
+
+def diagonal(layer: DiagonalSSM) -> Step:
+    values = [flint.acb(v.real, v.imag) for v in layer.eigenvalues.tolist()]
+    B = layer.B
+
+    def step(h: Vector, x: Vector) -> Vector:
+        n = len(values)
+        driven = zip(product(B.real, x), product(B.imag, x), strict=True)
+        new = [values[j] * flint.acb(h[j], h[n + j]) + flint.acb(*u) for j, u in enumerate(driven)]
+        return [s.real for s in new] + [s.imag for s in new]
+
+    return step
+
+
+def selective(layer: SelectiveSSM) -> Step:
+    m, N = layer.decay.shape
+
+    def step(h: Vector, x: Vector) -> Vector:
+        delta = [
+            activated("softplus", a) for a in plus(product(layer.W_step, x), balls(layer.b_step))
+        ]
+        gain = plus(product(layer.W_B, x), balls(layer.b_B))
+        new = []
+        for d in range(m):
+            for s in range(N):
+                rate = Ball(float(layer.decay[d, s]))
+                kept = faded(rate * delta[d])
+                gamma = delta[d] if layer.discretization == "euler" else (ONE - kept) / rate
+                new.append(kept * h[d * N + s] + gamma * gain[s] * x[d])
+        return new
+
+    return step
+
+
+def min_gru(layer: MinGRU) -> Step:
+    (U_z, U_n), (b_z, b_n) = np.split(layer.U, 2), np.split(layer.b, 2)
+
+    def step(h: Vector, x: Vector) -> Vector:
+        z = [activated("sigmoid", a) for a in plus(product(U_z, x), balls(b_z))]
+        new = plus(product(U_n, x), balls(b_n))
+        new = [activated(layer.activation.name, a) for a in new]
+        return [(ONE - z[j]) * h[j] + z[j] * new[j] for j in range(len(h))]
+
+    return step
+
+
+def rg_lru(unit: RGLRU) -> Step:
+    (U_r, U_i), (b_r, b_i) = np.split(unit.U, 2), np.split(unit.b, 2)
+    slowest = [activated("sigmoid", a) for a in balls(unit.Lambda)]
+
+    def step(h: Vector, x: Vector) -> Vector:
+        r = [activated("sigmoid", a) for a in plus(product(U_r, x), balls(b_r))]
+        i = [activated("sigmoid", a) for a in plus(product(U_i, x), balls(b_i))]
+        a = [s ** (Ball(unit.scale) * p) for s, p in zip(slowest, r, strict=True)]
+        return [a[j] * h[j] + (ONE - a[j] * a[j]).sqrt() * i[j] * x[j] for j in range(len(h))]
+
+    return step
+
+
+def cascade(model: Cascade) -> Step:
+    steps = [exact_step(layer) for layer in model.layers]
+
+    def step(h: Vector, x: Vector) -> Vector:
+        new: Vector = []
+        for number, layer in enumerate(model.layers):
+            at = sum(below.state_dim for below in model.layers[:number])
+            own = steps[number](h[at : at + layer.state_dim], x)
+            new += own
+            if number < len(model.readouts):
+                readout = model.readouts[number]
+                x = plus(product(readout.C, own), balls(readout.d))
+        return new
+
+    return step
+
+
+#: The definition of each class; functions of the user's own are attached to their map.
+OF_CLASS: dict[type[Map], Callable[..., Step]] = {
+    LinearMap: lambda model: vanilla(model.A, model.B, model.bias, "identity"),
+    VanillaRNN: lambda cell: vanilla(cell.W, cell.U, cell.b, cell.activation.name),
+    LSTM: lstm,
+    GRU: gru,
+    EchoStateNetwork: leaky,
+    DiagonalSSM: diagonal,
+    SelectiveSSM: selective,
+    MinGRU: min_gru,
+    RGLRU: rg_lru,
+    Cascade: cascade,
+}
+
+
+def exact_step(model: Map) -> Step:
+    """Return the step of a map in ball arithmetic."""
+    if isinstance(model, CallableMap):
+        return model.exact  # set by the test that made the map
+    return OF_CLASS[type(model)](model)
+
+
+def nearest(values: Vector) -> Array:
+    return np.array([float(v.mid()) for v in values])
+
+
+def step_by_definition(model: Map, h: Array, x: Array) -> Array:
+    """Return the exact next state, rounded to nearest."""
+    with bits(400):
+        return nearest(exact_step(model)(balls(h), balls(x)))
+
+
+def jacobians_by_definition(model: Map, h: Array, x: Array) -> tuple[Array, Array]:
+    """Return d step / dh and d step / dx, by central differences of spacing 2**-300."""
+    n = len(h)
+    columns = []
+    with bits(1200):
+        step = exact_step(model)
+        spacing = Ball(2) ** -300
+        at = balls(np.append(h, x))
+        for j in range(len(at)):
+            ahead, behind = at.copy(), at.copy()
+            ahead[j] += spacing
+            behind[j] -= spacing
+            ends = step(ahead[:n], ahead[n:]), step(behind[:n], behind[n:])
+            columns.append(nearest([(a - b) / (2 * spacing) for a, b in zip(*ends, strict=True)]))
+    J = np.array(columns).T
+    return J[:, :n], J[:, n:]

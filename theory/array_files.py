@@ -1,0 +1,131 @@
+r"""Arrays from .npy and .npz files, read without trusting them.
+
+Main names: `read_arrays`, `ArrayFileError`, `DEFAULT_LIMIT`.
+
+Nothing is unpickled, and nothing is read before its declared size is known to be within a limit.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib import format as npy
+
+#: Largest total size, in bytes once unpacked, that is read unless another limit is given: 1 GiB.
+DEFAULT_LIMIT = 2**30
+
+#: An .npy header is a short text; NumPy's own limit.
+_MAX_HEADER = 10_000
+
+#: Called with the name and the shape that a header declares, before the data are read.
+Check = Callable[[str, tuple[int, ...]], None]
+
+
+@final
+class ArrayFileError(ValueError):
+    """A file of arrays that cannot be read, or is refused; the message says why."""
+
+
+def read_arrays(
+    file: Path, limit: int = DEFAULT_LIMIT, check: Check | None = None
+) -> list[tuple[str, npt.NDArray[Any]]]:
+    """Return the arrays of a file with their names; an .npy file's only one has the empty name.
+
+    Parameters
+    ----------
+    file : path
+        ``.npy`` or ``.npz``.
+    limit : int
+        Largest total number of bytes, unpacked and as doubles.
+    check : callable, optional
+        Raises if a declared shape is not wanted.
+
+    Raises
+    ------
+    ArrayFileError
+        If the file is damaged, holds Python objects or unpacks to more than the limit.
+    """
+    try:
+        if file.suffix == ".npz":
+            return _read_archive(file, limit, check)
+        if file.suffix == ".npy":
+            size = file.stat().st_size
+            if size > limit:
+                raise ArrayFileError(too_large(file.name, size, limit))
+            return [("", _parse(file.name, file.read_bytes(), limit, check))]
+    except (OSError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        raise ArrayFileError(f"{file.name} cannot be read: {error}") from None
+    raise ArrayFileError(f"{file.name} is not an .npy or .npz file")
+
+
+def too_large(name: str, size: int, left: int) -> str:
+    """Return the message for what is beyond a limit."""
+    return (
+        f"{name} unpacks to {size} bytes, {left} are left of the limit; "
+        "split the file, or raise the limit if you trust it"
+    )
+
+
+def _read_archive(file: Path, left: int, check: Check | None) -> list[tuple[str, npt.NDArray[Any]]]:
+    found = []
+    with zipfile.ZipFile(file) as archive:
+        members = [i for i in archive.infolist() if i.filename.endswith(".npy")]
+        # the archive's own directory may lie, so what is read is counted as well
+        declared = sum(i.file_size for i in members)
+        if declared > left:
+            raise ArrayFileError(too_large(file.name, declared, left))
+        for member in members:
+            own = member.filename.removesuffix(".npy")
+            name = f"{file.name}:{own}"
+            with archive.open(member) as stream:
+                data = stream.read(left + 1)
+            if len(data) > left:
+                raise ArrayFileError(too_large(name, len(data), left))
+            found.append((own, _parse(name, data, left, check)))
+            left -= len(data)
+    return found
+
+
+def _parse(name: str, data: bytes, left: int, check: Check | None) -> npt.NDArray[Any]:
+    stream = io.BytesIO(data)
+    try:
+        version = npy.read_magic(stream)
+        read_header = {
+            (1, 0): npy.read_array_header_1_0,
+            (2, 0): npy.read_array_header_2_0,
+        }.get(version)
+        if read_header is None:
+            raise ArrayFileError(f"{name} has .npy version {version}, needed 1.0 or 2.0")
+        shape, _, dtype = read_header(stream, max_header_size=_MAX_HEADER)
+    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+        if isinstance(error, ArrayFileError):
+            raise
+        raise ArrayFileError(f"{name} is not a readable .npy array: {error}") from None
+    if dtype.hasobject:
+        raise ArrayFileError(
+            f"{name} holds Python objects, which are never unpickled; save it as a plain float "
+            "array, one per sequence if the lengths differ"
+        )
+    if check is not None:
+        check(name, shape)
+    if math.prod(shape) * dtype.itemsize > len(data):
+        raise ArrayFileError(
+            f"{name} declares {math.prod(shape) * dtype.itemsize} bytes in its header, "
+            f"{len(data)} are there"
+        )
+    # short numbers grow when they become doubles
+    doubles = math.prod(shape) * np.dtype(np.float64).itemsize
+    if doubles > left:
+        raise ArrayFileError(too_large(name, doubles, left))
+    stream.seek(0)
+    try:
+        return npy.read_array(stream, allow_pickle=False)
+    except ValueError as error:
+        raise ArrayFileError(f"{name} is not a readable .npy array: {error}") from None
