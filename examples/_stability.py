@@ -18,6 +18,7 @@ from theory.projections import gated
 from theory.memory import effective_memory as measure_memory
 from theory.memory import sequences_needed
 from theory.rounding import gamma
+from theory.torch import StableProjection
 
 #: Between two full projections the sharp sets are entered in a fixed metric, or bound, and only
 #: after so many steps of the optimizer.
@@ -38,26 +39,20 @@ def constraint(model: Any, setting: Any) -> Callable[..., None]:
     """
     if setting.variant == "unstable":
         return lambda **_: None
-    if model.kind == "rnn" and setting.variant == "stable":
-        return lambda **_: _clip(model.cell.weight_hh_l0, setting.rate)
-    project = _SharpRNN if model.kind == "rnn" else _Gates
-    return project(model, setting)
-
-
-def _clip(W: torch.nn.Parameter, rate: float) -> None:
-    """Replace singular values above the rate by it: provably inside, in single precision."""
-    with torch.no_grad():
-        array = W.cpu().numpy()
-        clipped = projections.spectral_ball(array, rate)
-        if clipped is not array:
-            W.copy_(torch.from_numpy(clipped))
+    if setting.variant == "sharp-stable":
+        return (_SharpRNN if model.kind == "rnn" else _SharpLSTM)(model, setting.rate)
+    if model.kind == "rnn":
+        inside = StableProjection(model.cell, rate=setting.rate)
+    else:
+        inside = StableProjection(model.cell, rate=setting.rate, forget=FORGET, input_bound=1.0)
+    return lambda **_: inside.project()
 
 
 class _SharpRNN:
     """Onto the weights that the incremental matrix inequality certifies at the rate."""
 
-    def __init__(self, model: Any, setting: Any) -> None:
-        self.model, self.rate = model, setting.rate
+    def __init__(self, model: Any, rate: float) -> None:
+        self.model, self.rate = model, rate
         self.calls = self.ends = 0
         self.metric: theory.Contraction | None = None
 
@@ -67,7 +62,7 @@ class _SharpRNN:
             return
         if self.metric is None:
             # what the spectral norm certifies is inside, too
-            _clip(self.model.cell.weight_hh_l0, self.rate)
+            StableProjection(self.model.cell, rate=self.rate).project()
         else:
             # in a given metric clipping is a retraction onto the set, not the nearest point
             self.enter(metric=self.metric, method="closed_form")
@@ -86,21 +81,25 @@ class _SharpRNN:
         put(self.model, done.map)
 
 
-class _Gates:
-    """Onto the gate conditions of the paper, or the larger set with bounds for every unit."""
+class _SharpLSTM:
+    """Onto the gate conditions with bounds for every unit.
 
-    def __init__(self, model: Any, setting: Any) -> None:
-        self.model, self.rate = model, setting.rate
-        self.sharp = setting.variant == "sharp-stable"
+    A full projection at the end of an epoch chooses the bounds of the gates and the weights of the
+    norm; until the next one the rows of the units move to the nearest point of the convex part of
+    the set that these describe.
+    """
+
+    def __init__(self, model: Any, rate: float) -> None:
+        self.model, self.rate = model, rate
         self.ends = 0
         self.limits: gated.RowLimits | None = None
 
     def __call__(self, final: bool = False) -> None:
-        renew = self.limits is None or (final and self.sharp and self.ends in RENEWED)
+        renew = self.limits is None or (final and self.ends in RENEWED)
         if not renew:
             self.within(to_map(self.model))
         if renew or final:
-            done = projections.project(to_map(self.model), **onto_gates(self.rate, self.sharp))
+            done = projections.project(to_map(self.model), **per_unit(self.rate))
             put(self.model, done.map)
             if renew:
                 self.limits = self.renewed(done)
@@ -109,16 +108,13 @@ class _Gates:
     def renewed(self, done: projections.Projection) -> gated.RowLimits:
         """Return the convex part of the set that a full projection chose, a little shrunken."""
         n, m, c = done.map.units, done.map.input_dim, done.certificate
-        rate = self.rate * (1.0 - 2.0**-16)
-        if not self.sharp:
-            return gated.published_limits(n, m, rate, FORGET, 1.0)
         v = c.norm.v if isinstance(c.norm, theory.WeightedLinf) else np.ones(2 * n)
         # |c_j| <= 1 / (1 - f_j) is the box that the certificate holds on
         forget = 1.0 - 1.0 / c.domain.high[:n]
-        return gated.unit_limits(n, m, rate, forget, 1.0, v)
+        return gated.unit_limits(n, m, self.rate * (1.0 - 2.0**-16), forget, 1.0, v)
 
     def within(self, cell: theory.Map) -> None:
-        """Move the rows of the units into those bounds: nearest in a convex part of the set."""
+        """Move the rows of the units to the nearest point of that part."""
         n = cell.units
         W, U, b = (np.array(cell.parameters[name]) for name in ("W", "U", "b"))
         # W_i, W_f, W_g, W_o, U_f and b_f of every unit, as `theory.projections.gated` has them
@@ -129,10 +125,11 @@ class _Gates:
         put(self.model, cell.with_parameters(W=W, U=U, b=b))
 
 
-def onto_gates(rate: float, sharp: bool) -> dict[str, Any]:
-    """Return the arguments of a projection onto the gate conditions, or the larger set."""
-    choice = {"per_unit": True} if sharp else {"forget": FORGET}
-    return {"onto": "lstm", "rate": rate, "input_bound": 1.0, "dtype": "float32", **choice}
+def per_unit(rate: float) -> dict[str, Any]:
+    """Return the arguments of a projection onto the gate conditions with bounds for every unit."""
+    return {
+        "onto": "lstm", "rate": rate, "input_bound": 1.0, "per_unit": True, "dtype": "float32",
+    }  # fmt: skip
 
 
 def put(model: Any, recurrent: theory.Map) -> None:
@@ -158,7 +155,9 @@ def certificate(t: Any) -> theory.Contraction | None:
     cell, sharp = to_map(t.model), t.setting.variant == "sharp-stable"
     if t.model.kind == "rnn":
         return theory.contraction(cell, method="lmi" if sharp else "spectral")
-    member = projections.project(cell, **onto_gates(t.setting.rate, sharp))
+    if not sharp:
+        return gated.certify(cell, 1.0)
+    member = projections.project(cell, **per_unit(t.setting.rate))
     return member.certificate if member.distance == 0 else None
 
 

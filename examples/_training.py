@@ -100,7 +100,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 LSTM_FACTOR = 4.0
 
 #: Feed-forward networks are trained by Adam, with which they are known to work.
-ADAM = {"optimizer": "adam", "lr": 3e-3}
+ADAM = {"optimizer": "adam", "lr": 3e-3, "epochs": 25}
 
 
 def preset(size: str, task: str, cell: str, **changes: Any) -> Setting:
@@ -109,7 +109,7 @@ def preset(size: str, task: str, cell: str, **changes: Any) -> Setting:
     if cell == "lstm":
         chosen["lr"] = LSTM_FACTOR * chosen.get("lr", Setting.lr)
     if cell not in _models.CELLS:
-        chosen |= ADAM
+        chosen |= ADAM | {"epochs": min(ADAM["epochs"], chosen["epochs"])}
     return Setting(task=task, cell=cell, **(chosen | changes))
 
 
