@@ -14,9 +14,9 @@ import torch
 import theory
 import theory.interop
 from theory import projections
-from theory.projections import gated
 from theory.memory import effective_memory as measure_memory
 from theory.memory import sequences_needed
+from theory.projections import gated
 from theory.rounding import gamma
 from theory.torch import StableProjection
 
