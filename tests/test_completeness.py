@@ -218,7 +218,16 @@ def test_computing_a_bound_loads_nothing_heavy():
 
 
 #: What a theorem's file may import, besides the standard library.
-BELOW_THEOREMS = {"theorem", "certificates", "errors", "rounding", "norms", "activations", "typing"}
+BELOW_THEOREMS = {
+    "theorem",
+    "certificates",
+    "domain",
+    "errors",
+    "rounding",
+    "norms",
+    "activations",
+    "typing",
+}
 in_theorems = [name for name in THEORY if name.startswith("theory.theorems.")]
 
 

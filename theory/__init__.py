@@ -24,6 +24,7 @@ from theory.activations import Activation, activation, leaky_relu
 from theory.certificate_file import load_certificate, recheck, save_certificate
 from theory.certificates import Contraction, Evidence
 from theory.certify import contraction, contractions
+from theory.comparison import componentwise_gap, layer_gaps
 from theory.context import required_context, smallest_error
 from theory.domain import Domain
 from theory.errors import DivergedError, MissingExtraError
@@ -47,11 +48,16 @@ from theory.measure import Experiment, Run, experiment, truncation_gap_table, tr
 from theory.measured_rates import MeasuredRates, local_rates
 from theory.memory import EffectiveMemory, effective_memory
 from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
+from theory.tails import kernel_tail, window_decay
 from theory.theorem import Kind, Theorem
 from theory.theorems import (
     THEOREMS,
+    cascade_gap,
     context_length,
+    contractive_of_comparison,
     contractive_of_composition,
+    contractive_of_gate_norms,
+    contractive_of_gru_norms,
     contractive_of_incremental_lmi,
     contractive_of_matrix_norm,
     contractive_of_perron_weights,
@@ -112,10 +118,15 @@ __all__ = [
     "WeightedL2",
     "WeightedLinf",
     "activation",
+    "cascade_gap",
+    "componentwise_gap",
     "context_length",
     "contraction",
     "contractions",
+    "contractive_of_comparison",
     "contractive_of_composition",
+    "contractive_of_gate_norms",
+    "contractive_of_gru_norms",
     "contractive_of_incremental_lmi",
     "contractive_of_matrix_norm",
     "contractive_of_perron_weights",
@@ -128,6 +139,8 @@ __all__ = [
     "interop",
     "invariant_domain",
     "judge_contraction",
+    "kernel_tail",
+    "layer_gaps",
     "leaky_relu",
     "load_certificate",
     "local_rates",
@@ -147,5 +160,6 @@ __all__ = [
     "truncation_gap_table",
     "truncation_gaps",
     "verify",
+    "window_decay",
     "window_error",
 ]

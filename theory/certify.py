@@ -1,6 +1,6 @@
 r"""A map -> its contraction or None, by trying the criteria that fit.
 
-Main names: `contraction`, `contractions`, `METHODS`, `EFFORTS`.
+Main names: `contraction`, `contractions`, `METHODS`, `EFFORTS`, `tried`, `domain_of`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from theory.certificates import Contraction
+from theory.domain import Domain
 from theory.errors import check_count
 from theory.maps.base import Affine, Map
 from theory.norms import L1, L2, Linf, Norm
@@ -15,25 +16,29 @@ from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_nor
 from theory.theorems.contractive_of_perron_weights import contractive_of_perron_weights
 from theory.threads import few_threads
 
-#: A method takes a map and answers with a contraction, or None if it does not fit or finds none.
-Method = Callable[[Map], Contraction | None]
+#: A method takes a map and where it is asked about, everywhere by default, and answers with a
+#: contraction there, or None if it does not fit or finds none.
+Method = Callable[[Map, Domain | None], Contraction | None]
 
 
 def _by_norm(norm: Norm) -> Method:
-    def method(recurrent: Map) -> Contraction | None:
+    def method(recurrent: Map, domain: Domain | None = None) -> Contraction | None:
+        del domain
         form = recurrent.affine()
         return None if form is None else contractive_of_matrix_norm(form.W, form.rho, norm)
 
     return method
 
 
-def _by_perron_weights(recurrent: Map) -> Contraction | None:
+def _by_perron_weights(recurrent: Map, domain: Domain | None = None) -> Contraction | None:
+    del domain
     form = recurrent.affine()
     return None if form is None else contractive_of_perron_weights(form.W, form.rho)
 
 
 def _by_search(name: str) -> Method:
-    def method(recurrent: Map) -> Contraction | None:
+    def method(recurrent: Map, domain: Domain | None = None) -> Contraction | None:
+        del domain
         # scipy is loaded only when a search is asked for
         from theory import search
 
@@ -42,6 +47,20 @@ def _by_search(name: str) -> Method:
             return None
         with few_threads(len(form.W)):
             found: Contraction | None = getattr(search, name)(form)
+        return found
+
+    return method
+
+
+def _by_criterion(name: str) -> Method:
+    def method(recurrent: Map, domain: Domain | None = None) -> Contraction | None:
+        # the criteria of gated maps are loaded only when one is met
+        if recurrent.affine() is not None:
+            return None
+        from theory import comparison
+
+        with few_threads(recurrent.state_dim):
+            found: Contraction | None = getattr(comparison, name)(recurrent, domain)
         return found
 
     return method
@@ -57,6 +76,9 @@ METHODS: dict[str, Method] = {
     "numerical_radius": _by_search("by_numerical_radius"),
     "diagonal": _by_search("by_diagonal"),
     "lmi": _by_search("by_incremental_lmi"),
+    "gate_norms": _by_criterion("by_gate_norms"),
+    "delta_iss": _by_criterion("by_delta_iss"),
+    "comparison": _by_criterion("by_comparison"),
 }
 
 #: Up to which dimension a method is part of an effort: 0 takes milliseconds at any size, 1 (the
@@ -86,7 +108,7 @@ def _check_effort(effort: int) -> None:
         raise ValueError(f"effort={effort!r}, needed one of {list(range(len(EFFORTS)))}")
 
 
-def tried(recurrent: Map, effort: int) -> dict[str, Contraction]:
+def tried(recurrent: Map, effort: int, domain: Domain | None = None) -> dict[str, Contraction]:
     """Return what the methods of an effort certify, without those that cannot matter."""
     _check_effort(effort)
     found: dict[str, Contraction] = {}
@@ -100,30 +122,81 @@ def tried(recurrent: Map, effort: int) -> dict[str, Contraction]:
             best = min((c.lam for c in found.values()), default=1.0)
             if best <= floor * (1 + _NEAR) or floor >= 1:
                 continue
-        c = method(recurrent)
+        c = method(recurrent, domain)
         if c is not None:
             found[name] = c
     return found
 
 
-def contractions(recurrent: Map) -> dict[str, Contraction]:
+def domain_of(
+    recurrent: Map, domain: Domain | None = None, input_bound: float | None = None
+) -> Domain | None:
+    """Return the domain that is meant: a given one, checked, or the box under bounded inputs.
+
+    None, everywhere, if there is no bounded box or it makes no slope interval notably narrower.
+
+    Raises
+    ------
+    ValueError
+        If both are given, or the domain is not one of this map or is not proved invariant.
+    """
+    from theory.invariance import invariant_domain, is_invariant
+
+    if domain is not None:
+        if input_bound is not None:
+            raise ValueError("received both domain= and input_bound=, needed at most one of them")
+        if not isinstance(domain, Domain):
+            raise ValueError(f"domain={domain!r}, needed a theory.Domain")
+        if (domain.state_dim, domain.input_dim) != (recurrent.state_dim, recurrent.input_dim):
+            raise ValueError(
+                f"the domain has {domain.state_dim} states and {domain.input_dim} inputs, needed "
+                f"{recurrent.state_dim} and {recurrent.input_dim}"
+            )
+        if not is_invariant(recurrent, domain):
+            raise ValueError(
+                f"the box {domain} is not proved forward invariant, needed one that the map never "
+                "leaves; theory.invariant_domain(map, input_bound=...) finds one"
+            )
+        return domain
+    if input_bound is None:
+        return None
+    return invariant_domain(recurrent, input_bound=input_bound)
+
+
+def contractions(
+    recurrent: Map, *, domain: Domain | None = None, input_bound: float | None = None
+) -> dict[str, Contraction]:
     """Return every contraction that some method certifies, by the method's name.
 
     Parameters
     ----------
     recurrent : Map
+    domain, input_bound
+        As in `theory.contraction`.
 
     Returns
     -------
     dict
         Empty if no method does; that is not a proof that the map is not contractive.
+
+    Raises
+    ------
+    ValueError
+        As in `theory.contraction`.
     """
-    found = {name: method(recurrent) for name, method in METHODS.items()}
+    where = domain_of(recurrent, domain, input_bound)
+    found = {name: method(recurrent, where) for name, method in METHODS.items()}
     return {name: c for name, c in found.items() if c is not None}
 
 
 def contraction(
-    recurrent: Map, *, method: str = "auto", norm: Norm | None = None, effort: int = 1
+    recurrent: Map,
+    *,
+    method: str = "auto",
+    norm: Norm | None = None,
+    effort: int = 1,
+    domain: Domain | None = None,
+    input_bound: float | None = None,
 ) -> Contraction | None:
     r"""Look for a proof that a map is contractive.
 
@@ -135,12 +208,19 @@ def contraction(
         one in an unweighted norm); or one of ``row_sums``, ``column_sums``, ``spectral``,
         ``perron``, ``diagonal`` (Euclidean norm with diagonal weights), ``numerical_radius`` and
         ``lmi`` (incremental matrix inequality, without and with weights), ``lyapunov`` (linear maps
-        only, near the spectral radius).
+        only, near the spectral radius); of gated and leaky maps ``comparison`` (matrices of the
+        bounds of every unit), ``delta_iss`` (one row for all units, as published for LSTM and GRU)
+        and ``gate_norms`` (row sums of an LSTM's gates).
     norm : Norm, optional
         Ask for a contraction in exactly this norm instead.
     effort : int
         How much ``"auto"`` tries, see `EFFORTS`: 0 matrix norms and Perron weights only; 1 also the
         matrix inequality up to n = 64 and the numerical radius up to n = 256; 2 everything.
+    domain : Domain, optional
+        Ask for a contraction on this box only, which must be proved invariant.
+    input_bound : float, optional
+        Inputs are |x_i| <= input_bound: the box is found by `theory.invariant_domain`.  Gated maps
+        contract only under bounded inputs, but for special weights.
 
     Returns
     -------
@@ -150,7 +230,8 @@ def contraction(
     Raises
     ------
     ValueError
-        If the method or the effort is unknown, or the norm is not one on the map's states.
+        If the method or the effort is unknown, the norm is not one on the map's states, or the
+        domain is not one of the map's or not proved invariant.
 
     Examples
     --------
@@ -159,6 +240,11 @@ def contraction(
     'Perron weights'
     >>> contraction(VanillaRNN([[2.0]], [[1.0]])) is None
     True
+    >>> from theory import GRU
+    >>> cell = GRU([[0.1], [0.1], [0.5]], [[0.1], [0.1], [0.5]])
+    >>> found = contraction(cell, input_bound=1.0)
+    >>> found.evidence.method, round(found.lam, 2), found.domain.high.round(2).tolist()
+    ('comparison matrix', 0.7, [0.58])
     """
     if not isinstance(recurrent, Map):
         raise ValueError(f"received {recurrent!r}, needed a Map such as theory.VanillaRNN(W, U)")
@@ -170,8 +256,10 @@ def contraction(
         if not isinstance(norm, Norm):
             raise ValueError(f"norm={norm!r}, needed a norm such as theory.L2()")
         norm.check_dim(recurrent.state_dim)
-        return _by_norm(norm)(recurrent)
+    where = domain_of(recurrent, domain, input_bound)
+    if norm is not None:
+        return _by_norm(norm)(recurrent, where)
     if method == "auto":
         # of equal factors the first is kept, and unweighted norms come first
-        return min(tried(recurrent, effort).values(), key=lambda c: c.lam, default=None)
-    return METHODS[method](recurrent)
+        return min(tried(recurrent, effort, where).values(), key=lambda c: c.lam, default=None)
+    return METHODS[method](recurrent, where)

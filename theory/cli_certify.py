@@ -81,7 +81,7 @@ def certify(
         if method == "auto":
             found = tried(recurrent, effort)
         else:
-            one = METHODS[method](recurrent)
+            one = METHODS[method](recurrent, None)
             found = {} if one is None else {method: one}
         seconds = time.perf_counter() - began
         lower = rate_lower(recurrent)

@@ -14,8 +14,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import final
 
+import numpy as np
+
 from theory.certificates import Contraction
 from theory.certify import tried
+from theory.domain import Domain
 from theory.errors import check_count, check_nonnegative, check_positive
 from theory.maps.base import Map
 from theory.norms import L2, Norm, over
@@ -77,13 +80,13 @@ def _price(
     reach = math.inf
     form = recurrent.affine()
     if form is not None:
-        import numpy as np
-
         # |h_t| <= range of rho entrywise, for t >= 1 and for h_0 = 0; the gap is at most
         # lam**k |h_{t-k}|, which is drive lam**k / (1 - lam) for drive = (1 - lam) |h_{t-k}|
         largest = max(abs(form.rho.range[0]), abs(form.rho.range[1]))
         if math.isfinite(largest):
             reach = product_up(up(1.0 - c.lam), c.norm.majorant(np.full(n, largest)))
+    if c.domain is not None:
+        reach = min(reach, product_up(up(1.0 - c.lam), c.norm.majorant(c.domain.reach)))
     return _Priced(
         c=c,
         drive=recurrent.drive(c.norm, input_bound=bound),
@@ -92,8 +95,34 @@ def _price(
     )
 
 
-def _certificates(recurrent: Map, effort: int) -> Iterator[tuple[str, Contraction]]:
-    found = tried(recurrent, effort)
+def _domain(recurrent: Map, input_bound: float) -> Domain | None:
+    """Return where a map that has no certificate everywhere may have one."""
+    if recurrent.affine() is not None:
+        return None
+    from theory.invariance import invariant_domain
+
+    # |x_i| is at most the Euclidean norm
+    return invariant_domain(recurrent, input_bound=input_bound)
+
+
+def _on_state(recurrent: Map, head: LinearHead | None) -> LinearHead | None:
+    """Return a head on the whole state, from one on what the map shows of it."""
+    if head is None or head.C.shape[1] == recurrent.state_dim:
+        return head
+    shown = recurrent.output_map
+    if head.C.shape[1] != len(shown):
+        raise ValueError(
+            f"head has C of shape {head.C.shape}, needed (p, {recurrent.state_dim}) for the state "
+            f"or (p, {len(shown)}) for what output_map shows of it"
+        )
+    # output_map selects entries, so the product is exact
+    return LinearHead(head.C @ shown, head.d)
+
+
+def _certificates(
+    recurrent: Map, effort: int, domain: Domain | None
+) -> Iterator[tuple[str, Contraction]]:
+    found = tried(recurrent, effort, domain)
     yield from found.items()
     form = recurrent.affine()
     if form is None or effort == 0 or recurrent.state_dim > 256:
@@ -113,13 +142,13 @@ def _priced(
     head: LinearHead | None,
     norm: Norm | None,
     effort: int,
+    domain: Domain | None = None,
 ) -> list[tuple[str, _Priced]]:
-    check_nonnegative(input_bound=input_bound)
     target = L2() if norm is None else norm
     target.check_dim(recurrent.state_dim if head is None else len(head.C))
     return [
         (name, _price(recurrent, c, float(input_bound), head, target))
-        for name, c in _certificates(recurrent, effort)
+        for name, c in _certificates(recurrent, effort, domain)
     ]
 
 
@@ -130,6 +159,38 @@ def error_curve(
     priced = _price(recurrent, c, input_bound, None, L2())
     lengths = list(range(count + 1))
     return lengths, [priced.error(k) for k in lengths]
+
+
+#: What `Choice.considered` calls the bound by powers of the comparison matrix.
+_ENTRYWISE = "comparison, entry by entry"
+
+
+def _entrywise_error(
+    recurrent: Map, domain: Domain | None, k: int, head: LinearHead | None, norm: Norm | None
+) -> float | None:
+    """Return the error that `componentwise_gap` proves; None where it does not apply."""
+    from theory.comparison import advanced, componentwise_gap
+
+    measure = L2() if norm is None else norm
+    if domain is None or not measure.monotone or recurrent.comparison(domain) is None:
+        return None
+    gap = componentwise_gap(recurrent, domain, k=k)
+    return measure.majorant(gap if head is None else advanced((np.abs(head.C),), gap))
+
+
+def _entrywise(
+    recurrent: Map, domain: Domain | None, eps: float, head: LinearHead | None, norm: Norm | None
+) -> tuple[int, float] | None:
+    """Return the least context by `componentwise_context`, and the error it proves there."""
+    from theory.comparison import componentwise_context
+
+    if domain is None or _entrywise_error(recurrent, domain, 0, head, norm) is None:
+        return None
+    k = componentwise_context(recurrent, domain, eps=eps, head=head, norm=norm)
+    if k is None:
+        return None
+    error = _entrywise_error(recurrent, domain, k, head, norm)
+    return None if error is None else (k, error)
 
 
 def required_context(
@@ -153,6 +214,7 @@ def required_context(
     input_bound : float
         Bound of |x_t| in the Euclidean norm.
     head : LinearHead, optional
+        Of the state, or of what `Map.output_map` shows of it (the h of an LSTM).
     norm : Norm, optional
         The norm of the error, `L2` by default.
     horizon : int, optional
@@ -164,6 +226,12 @@ def required_context(
     -------
     Choice or None
         None if no certificate was found.
+
+    Notes
+    -----
+    A map that has no certificate everywhere, such as an `LSTM`, is looked at on the box that it
+    never leaves under such inputs, and there also entry by entry, by powers of its comparison
+    matrix (`theory.componentwise_gap`), which needs no conversion of norms.
 
     Raises
     ------
@@ -179,22 +247,31 @@ def required_context(
     ('incremental LMI', True)
     """
     check_positive(eps=eps)
+    check_nonnegative(input_bound=input_bound)
+    head, domain = _on_state(recurrent, head), _domain(recurrent, input_bound)
     if horizon is not None:
         check_count(horizon=horizon)
     answers = [
         (one.context(float(eps), horizon), one.c.lam, name, one)
-        for name, one in _priced(recurrent, input_bound, head, norm, effort)
+        for name, one in _priced(recurrent, input_bound, head, norm, effort, domain)
     ]
     if not answers:
         return None
     k, _, _, best = min(answers, key=lambda answer: answer[:2])
+    error = best.error(k)
+    considered = tuple((name, lam, float(k)) for k, lam, name, _ in answers)
+    entries = _entrywise(recurrent, domain, float(eps), head, norm)
+    if entries is not None:
+        considered = (*considered, (_ENTRYWISE, best.c.lam, float(entries[0])))
+        if entries[0] < k:
+            k, error = entries
     return Choice(
         k=k,
-        error=best.error(k),
+        error=error,
         contraction=best.c,
         drive=best.best,
         lipschitz=best.lipschitz,
-        considered=tuple((name, lam, float(k)) for k, lam, name, _ in answers),
+        considered=considered,
     )
 
 
@@ -228,18 +305,25 @@ def smallest_error(
         If k is not a count, a bound is negative, or a norm does not fit.
     """
     check_count(k=k)
+    check_nonnegative(input_bound=input_bound)
+    head, domain = _on_state(recurrent, head), _domain(recurrent, input_bound)
     answers = [
         (one.error(int(k)), one.c.lam, name, one)
-        for name, one in _priced(recurrent, input_bound, head, norm, effort)
+        for name, one in _priced(recurrent, input_bound, head, norm, effort, domain)
     ]
     if not answers:
         return None
     error, _, _, best = min(answers, key=lambda answer: answer[:2])
+    considered = tuple((name, lam, error) for error, lam, name, _ in answers)
+    entries = _entrywise_error(recurrent, domain, int(k), head, norm)
+    if entries is not None:
+        considered = (*considered, (_ENTRYWISE, best.c.lam, entries))
+        error = min(error, entries)
     return Choice(
         k=int(k),
         error=error,
         contraction=best.c,
         drive=best.best,
         lipschitz=best.lipschitz,
-        considered=tuple((name, lam, error) for error, lam, name, _ in answers),
+        considered=considered,
     )

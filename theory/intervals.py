@@ -51,7 +51,7 @@ def _up(x: Array) -> Array:
 
 def product_matrix_up(A: Array, B: Array) -> Array:
     """Return A B for non-negative matrices, rounded upward; exact zeros stay zero."""
-    with np.errstate(over="ignore", under="ignore"):
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         C = A @ B
         C = _up(C + inner_product_error(C, A.shape[-1]))
     touched = (A > 0).astype(np.float64) @ (B > 0).astype(np.float64)
@@ -65,19 +65,27 @@ def affine_image(W: Array, low: Array, high: Array, b: Array | None = None) -> I
     shift = np.zeros(W.shape[0]) if b is None else b
     bounded_low, bounded_high = np.isfinite(low), np.isfinite(high)
     l, h = np.where(bounded_low, low, 0.0), np.where(bounded_high, high, 0.0)  # noqa: E741
-    plus, minus = np.maximum(W, 0.0), np.minimum(W, 0.0)
+    # around the middle: |W h - W middle| <= |W| radius
+    size = np.abs(W)
     with np.errstate(over="ignore", invalid="ignore"):
-        magnitude = np.abs(W) @ np.maximum(np.abs(l), np.abs(h)) + np.abs(shift)
-        error = inner_product_error(magnitude, 2 * n + 1)
-        lower = plus @ l + minus @ h + shift - error
-        upper = plus @ h + minus @ l + shift + error
+        middle = l / 2 + h / 2
+        radius = np.nextafter(np.maximum(h - middle, middle - l), math.inf)
+        radius = np.where(l == h, 0.0, radius)
+        middle = np.where(l == h, l, middle)
+        spread, magnitude = (size @ np.stack([radius, np.abs(middle) + radius], axis=1)).T
+        error = inner_product_error(magnitude + np.abs(shift), 2 * n + 4)
+        centre = W @ middle + shift
+        lower, upper = centre - spread - error, centre + spread + error
     lower, upper = _outward(lower, upper)
-    # a weight that is not zero carries an infinite end on; overflow is no bound either
-    goes_down = (plus > 0) @ ~bounded_low | (minus < 0) @ ~bounded_high
-    goes_up = (plus > 0) @ ~bounded_high | (minus < 0) @ ~bounded_low
-    lower = np.where(goes_down | ~np.isfinite(lower), -math.inf, lower)
-    upper = np.where(goes_up | ~np.isfinite(upper), math.inf, upper)
-    return lower, upper
+    # overflow is no bound
+    lower = np.where(np.isfinite(lower), lower, -math.inf)
+    upper = np.where(np.isfinite(upper), upper, math.inf)
+    if bounded_low.all() and bounded_high.all():
+        return lower, upper
+    # a weight that is not zero carries an infinite end on
+    goes_down = (W > 0) @ ~bounded_low | (W < 0) @ ~bounded_high
+    goes_up = (W > 0) @ ~bounded_high | (W < 0) @ ~bounded_low
+    return np.where(goes_down, -math.inf, lower), np.where(goes_up, math.inf, upper)
 
 
 def sum_of(*intervals: Interval) -> Interval:

@@ -30,11 +30,16 @@ def is_invariant(recurrent: Map, domain: Domain) -> bool:
 
     The proof is an outward-rounded enclosure of the image; False is not a proof of the contrary.
     """
+    return _kept(recurrent, domain) is not None
+
+
+def _kept(recurrent: Map, domain: Domain) -> tuple[Array, Array] | None:
+    """Return the enclosure of a box's image, None if it is not within the box."""
     image = recurrent.image(domain)
     if image is None:
-        return False
+        return None
     low, high = image
-    return bool(np.all(domain.low <= low) and np.all(high <= domain.high))
+    return image if bool(np.all(domain.low <= low) and np.all(high <= domain.high)) else None
 
 
 def invariant_domain(
@@ -73,14 +78,16 @@ def invariant_domain(
     if first is None or not all(np.isfinite(end).all() for end in first):
         return None
     domain = _box(first, low, high)
-    if not is_invariant(recurrent, domain):
+    image = _kept(recurrent, domain)
+    if image is None:
         return None
     for _ in range(_STEPS):
-        image = recurrent.image(domain)
-        assert image is not None
         smaller = _box(image, low, high)
         before, after = domain.high - domain.low, smaller.high - smaller.low
-        if bool(np.all(after >= before * (1 - _SETTLED))) or not is_invariant(recurrent, smaller):
+        if bool(np.all(after >= before * (1 - _SETTLED))):
+            break
+        image = _kept(recurrent, smaller)
+        if image is None:
             break
         domain = smaller
     return domain

@@ -10,6 +10,7 @@ break one assumption on purpose, for the near misses that drop it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -25,7 +26,18 @@ from theory.activations import (
 )
 from theory.certificates import Contraction
 from theory.certify import contraction
-from theory.maps import LinearMap, Map, VanillaRNN
+from theory.domain import Domain
+from theory.maps import (
+    GRU,
+    LSTM,
+    Cascade,
+    EchoStateNetwork,
+    LinearMap,
+    Map,
+    MinGRU,
+    SelectiveSSM,
+    VanillaRNN,
+)
 from theory.measure import Experiment, experiment
 from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
 from theory.theorems.contractive_of_incremental_lmi import contractive_of_incremental_lmi
@@ -438,6 +450,218 @@ def incremental_sharp(rng: np.random.Generator) -> Experiment:
     return experiment(recurrent, np.zeros((6, n)), contraction=found, k_max=4)
 
 
+def _within(rng: np.random.Generator, domain: Domain | None, n: int) -> Array:
+    """Return a state of a domain, often at a corner."""
+    if domain is None:
+        return rng.standard_normal(n)
+    place = rng.random(n)
+    place = np.where(rng.random(n) < 0.5, np.round(place), place)
+    inside: Array = np.asarray(domain.low + (domain.high - domain.low) * place)
+    return inside
+
+
+def _gated(rng: np.random.Generator, n: int, m: int, scale: float) -> Map:
+    """Return a gated, leaky or stacked map whose recurrent weights have a given size."""
+
+    def weights(rows: int, columns: int) -> Array:
+        return np.asarray(rng.standard_normal((rows, columns)) * (scale / np.sqrt(n)))
+
+    def driven(rows: int) -> Array:
+        return rng.standard_normal((rows, m))
+
+    bias = float(rng.choice([0.0, 1.0]))
+    kind = rng.integers(7)
+    if kind == 0:
+        return LSTM(weights(4 * n, n), driven(4 * n), bias * rng.standard_normal(4 * n))
+    if kind == 1:
+        held = bias * rng.standard_normal(n)
+        return GRU(weights(3 * n, n), driven(3 * n), bias * rng.standard_normal(3 * n), held)
+    if kind == 2:
+        return GRU(weights(3 * n, n), driven(3 * n), variant="reset_before")
+    if kind == 3:
+        rho = ("tanh", "sigmoid", "sin")[rng.integers(3)]
+        leak = rng.uniform(0.1, 1.0, n) * (1 - 2.0**-10)
+        return EchoStateNetwork(weights(n, n), driven(n), leak=leak, activation=rho)
+    if kind == 4:
+        rule = ("euler", "zoh")[rng.integers(2)]
+        decay = rng.uniform(0.2, 2.0, (m, n))
+        return SelectiveSSM(decay, driven(m) / m, driven(n), discretization=rule)
+    if kind == 5:
+        return MinGRU(driven(2 * n), bias * rng.standard_normal(2 * n))
+    top = GRU(weights(3 * n, n), weights(3 * n, n))
+    return Cascade([LSTM(weights(4 * n, n), driven(4 * n)), top])
+
+
+def gated(rng: np.random.Generator) -> Experiment:
+    """Build a random gated map on the box that it never leaves, from anywhere in it."""
+    n, m, T = int(rng.choice([1, 2, 5, 12])), int(rng.integers(1, 4)), int(rng.integers(1, 40))
+    state = rng.bit_generator.state
+    for halvings in range(40):
+        # the same draws, with recurrent weights half the size: small ones have a certificate
+        rng.bit_generator.state = state
+        recurrent = _gated(rng, n, m, 2.0 ** (1 - halvings))
+        found = contraction(recurrent, method="comparison", input_bound=1.0)
+        if found is not None:
+            break
+    else:
+        raise ValueError(f"{recurrent!r} has no certificate for small recurrent weights")
+    size = recurrent.state_dim
+    return experiment(
+        recurrent,
+        np.clip(_inputs(rng, T, m), -1.0, 1.0),
+        contraction=found,
+        k_max=min(T + 2, 12),
+        other_start=_within(rng, found.domain, size),
+        other_inputs=np.clip(_inputs(rng, T, m), -1.0, 1.0),
+        head=LinearHead(rng.standard_normal((2, size))),
+        other_norm=_norm(rng, size),
+    )
+
+
+def _by_row_sums(rng: np.random.Generator, kind: str) -> Experiment:
+    """Build a random LSTM or GRU in the maximum norm, by row sums of its gates."""
+    n, m, T = int(rng.choice([1, 2, 8])), int(rng.integers(1, 3)), int(rng.integers(2, 30))
+    gates = 4 if kind == "lstm" else 3
+    W = rng.standard_normal((gates * n, n)) * 0.1 / n
+    U = rng.standard_normal((gates * n, m)) / m
+    recurrent = LSTM(W, U) if kind == "lstm" else GRU(W, U)
+    method = "gate_norms" if kind == "lstm" else "delta_iss"
+    bound = 1.0
+    while (found := contraction(recurrent, method=method, input_bound=bound)) is None:
+        bound /= 2  # smaller inputs open the gates less
+    return experiment(
+        recurrent,
+        bound * np.clip(_inputs(rng, T, m), -1.0, 1.0),
+        contraction=found,
+        k_max=min(T, 8),
+        start=_within(rng, found.domain, recurrent.state_dim),
+        other_start=_within(rng, found.domain, recurrent.state_dim),
+    )
+
+
+def lstm_row_sums(rng: np.random.Generator) -> Experiment:
+    """Build a random LSTM in the maximum norm."""
+    return _by_row_sums(rng, "lstm")
+
+
+def gru_row_sums(rng: np.random.Generator) -> Experiment:
+    """Build a random GRU in the maximum norm."""
+    return _by_row_sums(rng, "gru")
+
+
+def _one_unit(gates: int, **rows: tuple[float, float, float]) -> tuple[Array, Array, Array]:
+    """Return W, U, b of one unit from (W, U, b) of some of its gates, zero for the others."""
+    names = "ifgo" if gates == 4 else "rzn"
+    table = np.zeros((gates, 3))
+    for name, values in rows.items():
+        table[names.index(name)] = values
+    return table[:, :1], table[:, 1:2], table[:, 2]
+
+
+def _certified_by(
+    recurrent: Map, method: str, inputs: Array, start: Array, other: Array
+) -> Experiment:
+    bound = float(np.max(np.abs(inputs), initial=0.0))
+    found = contraction(recurrent, method=method, input_bound=bound)
+    if found is None:
+        raise ValueError(f"{recurrent!r} was built to have a certificate by {method}")
+    return experiment(recurrent, inputs, contraction=found, k_max=3, start=start, other_start=other)
+
+
+def saturated(rng: np.random.Generator) -> Experiment:
+    """Build a leaky unit that the first input saturates and the others do not."""
+    cell = EchoStateNetwork([[float(rng.uniform(0.6, 0.9))]], [[1.0]], leak=0.5)
+    x = np.array([[4.0], [0.0], [0.0]])
+    return _certified_by(cell, "comparison", x, np.zeros(1), np.full(1, 0.5))
+
+
+def forget_driven(rng: np.random.Generator) -> Experiment:
+    """Build an LSTM unit whose inputs open the forget gate beyond where it is at rest."""
+    cell = LSTM(*_one_unit(4, f=(0.0, float(rng.uniform(2.0, 4.0)), 0.0)))
+    start = np.array([0.5, 0.0])
+    return _certified_by(cell, "gate_norms", np.ones((3, 1)), start, -start)
+
+
+def forget_turning(rng: np.random.Generator) -> Experiment:
+    """Build an LSTM unit with a large cell state, whose forget gate depends on h."""
+    cell = LSTM(*_one_unit(4, f=(float(rng.uniform(0.3, 0.4)), 0.0, 0.0)))
+    start = np.array([1.9, 0.0])
+    made = _certified_by(cell, "gate_norms", np.zeros((3, 1)), np.zeros(2), np.zeros(2))
+    return replace(made, start=start, other_start=start + np.array([0.0, 0.5]))
+
+
+def candidate_steep(rng: np.random.Generator) -> Experiment:
+    """Build an LSTM unit with open input gate, whose candidate depends on h."""
+    w = float(rng.uniform(0.25, 0.4))
+    cell = LSTM(*_one_unit(4, i=(0.0, 0.0, 12.0), g=(w, 0.0, 0.0)))
+    return _certified_by(cell, "gate_norms", np.zeros((3, 1)), np.zeros(2), np.array([0.5, 0.5]))
+
+
+def _far(cell: Map, method: str, states: Array) -> Experiment:
+    """Start outside the domain, where a gate that turns multiplies what is large."""
+    zero = np.zeros(cell.state_dim)
+    made = _certified_by(cell, method, np.zeros((3, 1)), zero, zero)
+    return replace(made, start=states[0], other_start=states[1])
+
+
+def lstm_far(rng: np.random.Generator) -> Experiment:
+    """Build an LSTM unit far outside its domain, in the maximum norm."""
+    cell = LSTM(*_one_unit(4, f=(float(rng.uniform(0.1, 0.3)), 0.0, 0.0)))
+    return _far(cell, "gate_norms", np.array([[1000.0, 0.5], [1000.0, -0.5]]))
+
+
+def lstm_far_weighted(rng: np.random.Generator) -> Experiment:
+    """Build the same in a weighted maximum norm."""
+    cell = LSTM(*_one_unit(4, f=(float(rng.uniform(0.1, 0.3)), 0.0, 0.0)))
+    return _far(cell, "comparison", np.array([[1e9, 0.5], [1e9, -0.5]]))
+
+
+def update_driven(rng: np.random.Generator) -> Experiment:
+    """Build a GRU unit whose inputs open the update gate beyond where it is at rest."""
+    cell = GRU(*_one_unit(3, z=(0.0, float(rng.uniform(2.0, 4.0)), 0.0)))
+    return _certified_by(cell, "delta_iss", np.ones((3, 1)), np.full(1, 0.5), np.full(1, -0.5))
+
+
+def update_turning(rng: np.random.Generator) -> Experiment:
+    """Build a GRU unit whose state is far from its candidate and whose update gate depends on h."""
+    w = float(rng.uniform(0.3, 0.4))
+    cell = GRU(*_one_unit(3, z=(w, 0.0, 0.0), n=(0.0, 0.0, -3.0)))
+    made = _certified_by(cell, "delta_iss", np.zeros((3, 1)), np.zeros(1), np.zeros(1))
+    return replace(made, start=np.full(1, 0.9), other_start=np.full(1, 0.5))
+
+
+def gru_far(rng: np.random.Generator) -> Experiment:
+    """Build a GRU unit far outside its domain."""
+    cell = GRU(*_one_unit(3, z=(float(rng.uniform(0.02, 0.03)), 0.0, 0.0)))
+    return _far(cell, "delta_iss", np.array([[50.0], [49.0]]))
+
+
+def _layers(rng: np.random.Generator, inputs: Array, *, restart: Array | None = None) -> Experiment:
+    first, second, gain = rng.uniform(0.6, 0.9, 3)
+    cell = Cascade([LinearMap([[first]], [[1.0]]), LinearMap([[second]], [[gain]])])
+    found = contraction(cell, method="comparison")
+    if found is None:
+        raise ValueError("two scalar layers with rates below 1 have a certificate")
+    return experiment(cell, inputs, contraction=found, k_max=8, restart=restart)
+
+
+def layers(rng: np.random.Generator) -> Experiment:
+    """Build two positive scalar linear layers, where the bound of the upper one is reached."""
+    return _layers(rng, np.ones((60, 1)))
+
+
+def layers_impulse(rng: np.random.Generator) -> Experiment:
+    """Build the same after an impulse: the stored states are larger than the present ones."""
+    x = np.zeros((30, 1))
+    x[0] = 1.0
+    return _layers(rng, x)
+
+
+def layers_restart(rng: np.random.Generator) -> Experiment:
+    """Build the same at rest, with a truncated model that restarts elsewhere."""
+    return _layers(rng, np.zeros((12, 1)), restart=np.array([3.0, 3.0]))
+
+
 #: All recipes, with the share of a campaign's instances each one gets.
 RECIPES: dict[str, tuple[Recipe, int]] = {
     "random": (random_map, 8),
@@ -459,6 +683,21 @@ RECIPES: dict[str, tuple[Recipe, int]] = {
     "oblique": (oblique, 1),
     "incremental": (incremental, 1),
     "incremental_sharp": (incremental_sharp, 1),
+    "gated": (gated, 4),
+    "lstm_row_sums": (lstm_row_sums, 1),
+    "gru_row_sums": (gru_row_sums, 1),
+    "saturated": (saturated, 1),
+    "forget_driven": (forget_driven, 1),
+    "forget_turning": (forget_turning, 1),
+    "candidate_steep": (candidate_steep, 1),
+    "lstm_far": (lstm_far, 1),
+    "lstm_far_weighted": (lstm_far_weighted, 1),
+    "update_driven": (update_driven, 1),
+    "update_turning": (update_turning, 1),
+    "gru_far": (gru_far, 1),
+    "layers": (layers, 1),
+    "layers_impulse": (layers_impulse, 1),
+    "layers_restart": (layers_restart, 1),
 }
 
 #: One period of the schedule: instance i of a campaign uses recipe i modulo its length.  Recipes
@@ -479,8 +718,6 @@ def build(recipe: str, seed: int, index: int) -> Experiment:
 
 
 def _labelled(made: Experiment, label: str) -> Experiment:
-    from dataclasses import replace
-
     return replace(made, label=label)
 
 

@@ -463,12 +463,7 @@ class AffineMap(Map):
             input_high=input_high,
         )
         start = np.maximum(*(np.abs(end) for end in self.image(rest)))
-        M = form.rho.lipschitz * np.abs(form.W)
-        if not np.isfinite(start).all() or not np.max(np.abs(np.linalg.eigvals(M))) < 1:
-            return None
-        # widened a little, so that the outward-rounded image fits; a zero stays narrow
-        r = np.asarray(np.linalg.solve(np.eye(len(M)) - M, start * (1 + 2.0**-20) + 2.0**-500))
-        return -r, r
+        return fixed_box(form.rho.lipschitz * np.abs(form.W), start)
 
     @final
     def comparison(self, domain: Domain | None = None) -> tuple[Array, ...]:
@@ -489,6 +484,17 @@ class AffineMap(Map):
         from theory.kernels.affine import run
 
         return run(self.affine(), self.input_terms(X), h0)
+
+
+def fixed_box(M: Array, start: Array) -> Interval | None:
+    """Return -r, r with r = (I - M)^-1 s, a little wider; None if M has not a radius below 1."""
+    if not (np.isfinite(start).all() and np.isfinite(M).all()):
+        return None
+    if not np.max(np.abs(np.linalg.eigvals(M))) < 1:
+        return None
+    # widened a little, so that the outward-rounded image fits; a zero stays narrow
+    r = np.asarray(np.linalg.solve(np.eye(len(M)) - M, start * (1 + 2.0**-20) + 2.0**-500))
+    return -r, r
 
 
 def check_finite_states(states: Array) -> None:

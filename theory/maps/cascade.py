@@ -12,7 +12,10 @@ from typing import Any, final
 
 import numpy as np
 
+from theory.domain import Domain
 from theory.errors import as_matrix, as_vector
+from theory.intervals import Interval, affine_image, product_matrix_up
+from theory.maps import boxes
 from theory.maps.base import Affine, InputReach, Map, read_only
 from theory.norms import L1, L2, Linf, Norm
 from theory.rounding import Rounded, product_up
@@ -45,6 +48,12 @@ class Readout:
         if self.entries is not None:
             return Rounded(h.size[self.entries], h.error[self.entries])
         return h.affine(self.C, self.d)
+
+    def image(self, box: Interval) -> Interval:
+        """Enclose the outputs over a box of states."""
+        if self.entries is not None:
+            return box[0][self.entries], box[1][self.entries]
+        return affine_image(self.C, *box, self.d)
 
     def size(self, h_size: Array) -> Array:
         """Return a bound of the outputs over |h| <= h_size, entrywise."""
@@ -294,6 +303,108 @@ class Cascade(Map):
                 return None
             sizes.append(size)
         return np.concatenate(sizes)
+
+    def layer_domains(self, domain: Domain) -> tuple[Domain, ...] | None:
+        """Return each layer's part of a domain; its inputs are what the layer below makes of it.
+
+        None if the image of a layer is unknown.
+        """
+        boxes.ends_of(domain, self.state_dim, self.input_dim)
+        parts: list[Domain] = []
+        inputs: Interval | None = (domain.input_low, domain.input_high)
+        for number, rows in enumerate(self._slices):
+            if number:
+                image = self._layers[number - 1].image(parts[-1])
+                inputs = None if image is None else self._readouts[number - 1].image(image)
+            if inputs is None:
+                return None
+            parts.append(
+                Domain(
+                    low=domain.low[rows],
+                    high=domain.high[rows],
+                    input_low=inputs[0],
+                    input_high=inputs[1],
+                )
+            )
+        return tuple(parts)
+
+    def image(self, domain: Domain) -> Interval | None:
+        """Enclose a step over a box, layer by layer; None if a layer's image is unknown."""
+        parts = self.layer_domains(domain)
+        if parts is None:
+            return None
+        images = [layer.image(part) for layer, part in zip(self._layers, parts, strict=True)]
+        known = [image for image in images if image is not None]
+        if len(known) < len(images):
+            return None
+        low, high = zip(*known, strict=True)
+        return np.concatenate(low), np.concatenate(high)
+
+    def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
+        """Return the layers' own candidates, each for what the one below can give."""
+        inputs: Interval = (input_low, input_high)
+        found: list[Interval] = []
+        for number, layer in enumerate(self._layers):
+            if number:
+                inputs = self._readouts[number - 1].image(found[-1])
+            box = layer.candidate_box(*inputs)
+            if box is None:
+                return None
+            found.append(box)
+        low, high = zip(*found, strict=True)
+        return np.concatenate(low), np.concatenate(high)
+
+    def _gains(self, domain: Domain | None) -> list[tuple[tuple[Array, ...], Array]] | None:
+        """Return every layer's comparison matrices and its gain from the layer below."""
+        parts: tuple[Domain | None, ...] | None = (None,) * len(self._layers)
+        if domain is not None:
+            parts = self.layer_domains(domain)
+        if parts is None:
+            return None
+        gains = []
+        for number, (layer, part) in enumerate(zip(self._layers, parts, strict=True)):
+            own, seen = layer.comparison(part), layer.input_comparison(part)
+            if own is None or seen is None:
+                return None
+            if number:
+                seen = product_matrix_up(seen, np.abs(self._readouts[number - 1].C))
+            gains.append((own, seen))
+        return gains
+
+    def comparison(self, domain: Domain | None = None) -> tuple[Array, ...] | None:
+        r"""Return block lower triangular matrices, from the layers' own and their gains.
+
+        With e_l the differences of layer l, e_l+ <= M_l e_l + G_l |C| e_{l-1}+, and e_{l-1}+ is
+        bounded by the rows above.  Of several matrices of a layer the next one sees the largest
+        entries, which are off the diagonal blocks.
+        """
+        gains = self._gains(domain)
+        if gains is None:
+            return None
+        count = max(len(own) for own, _ in gains)
+        matrices = [np.zeros((self.state_dim, self.state_dim)) for _ in range(count)]
+        above = np.zeros((0, self.state_dim))
+        for number, (rows, (own, seen)) in enumerate(zip(self._slices, gains, strict=True)):
+            through = (
+                product_matrix_up(seen, above) if number else np.zeros((len(own[0]), len(own[0])))
+            )
+            largest = np.zeros((len(own[0]), self.state_dim))
+            for j, M in enumerate(matrices):
+                M[rows, : rows.start] = through[:, : rows.start] if number else 0.0
+                M[rows, rows] = own[min(j, len(own) - 1)]
+                largest = np.maximum(largest, M[rows])
+            above = largest
+        return tuple(matrices)
+
+    def input_comparison(self, domain: Domain | None = None) -> Array | None:
+        """Return the layers' gains, multiplied up from the inputs."""
+        gains = self._gains(domain)
+        if gains is None:
+            return None
+        found: list[Array] = []
+        for number, (_, seen) in enumerate(gains):
+            found.append(product_matrix_up(seen, found[-1]) if number else seen)
+        return np.vstack(found)
 
     def _run(self, X: Array, h0: Array) -> Array:
         H = np.empty((*X.shape[:2], self.state_dim))

@@ -12,8 +12,11 @@ import numpy as np
 
 from theory.activations import Activation
 from theory.activations import activation as look_up
+from theory.domain import Domain
 from theory.errors import as_array, as_matrix, as_square, as_vector
-from theory.maps.base import Affine, Map, read_only
+from theory.intervals import Interval
+from theory.maps import boxes
+from theory.maps.base import Affine, Map, fixed_box, read_only
 from theory.maps.gates import BLOCK_ROWS, blocks, finite_terms
 from theory.norms import L2, Norm, over
 from theory.rounding import Rounded, product_up
@@ -190,6 +193,44 @@ class EchoStateNetwork(Map):
             return product_up(slope, norm.matrix_upper(self.U, norm.companion))
         plain = product_up(slope, L2().matrix_upper(self.U))
         return product_up(over(norm, L2(), self.state_dim), plain)
+
+    def _ends(self, domain: Domain | None) -> boxes.Ends:
+        return boxes.ends_of(domain, self.state_dim, self.input_dim)
+
+    @property
+    def _weights(self) -> boxes.Weights:
+        return boxes.Weights(self.W, self.U, self.b)
+
+    def image(self, domain: Domain) -> Interval:
+        """Enclose (1 - a) h + a rho over a box."""
+        return boxes.leaky_image(self._weights, self._leak, self.activation, self._ends(domain))
+
+    def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
+        """Return the hull of 0 and the range of rho, or a multiple of a fixed point.
+
+        h+ is a mean of h and rho, so a bounded range is never left.  Otherwise |h+| <= s + M |h|
+        with s what the inputs make of rest, as for `AffineMap`.
+        """
+        low, high = self.activation.range
+        n = self.state_dim
+        if np.isfinite([low, high]).all():
+            return np.full(n, min(low, 0.0)), np.full(n, max(high, 0.0))
+        M = np.maximum.reduce(self.comparison() or (np.full((n, n), np.inf),))
+        rest = boxes.Ends(np.zeros(n), np.zeros(n), input_low, input_high)
+        start = boxes.magnitude(boxes.leaky_image(self._weights, self._leak, self.activation, rest))
+        return fixed_box(M, start)
+
+    def comparison(self, domain: Domain | None = None) -> tuple[Array, ...] | None:
+        """Return |(1 - a) I + a s W| at the least and at the largest slopes s."""
+        return boxes.leaky_comparison(
+            self._weights, self._leak, self.activation, self._ends(domain)
+        )
+
+    def input_comparison(self, domain: Domain | None = None) -> Array | None:
+        """Return diag(a s) |U|, s the largest slopes."""
+        return boxes.leaky_input_comparison(
+            self._weights, self._leak, self.activation, self._ends(domain)
+        )
 
     def _run(self, X: Array, h0: Array) -> Array:
         from theory.kernels.gated import run_leaky

@@ -11,7 +11,10 @@ from typing import Any, final
 import numpy as np
 
 from theory.activations import SIGMOID, TANH
+from theory.domain import Domain
 from theory.errors import as_matrix, as_vector
+from theory.intervals import Interval
+from theory.maps import boxes
 from theory.maps.base import InputReach, read_only
 from theory.maps.gates import (
     BLOCK_ROWS,
@@ -250,6 +253,56 @@ class GRU(GatedMap):
             n + np.nextafter(np.abs(b_n) + np.nextafter(reset, np.inf), np.inf), np.inf
         )
         return np.nextafter(rest * largest(TANH, a), np.inf)
+
+    def _ends(self, domain: Domain | None) -> boxes.Ends:
+        return boxes.ends_of(domain, self.state_dim, self.input_dim)
+
+    @property
+    def _gate_weights(self) -> boxes.Weights:
+        return boxes.Weights(self._W, self._U, self._b)
+
+    @property
+    def _reset_after(self) -> bool:
+        return self._variant == "reset_after"
+
+    def image(self, domain: Domain) -> Interval:
+        """Enclose (1 - z) n + z h over a box."""
+        return boxes.gru_image(
+            self._gate_weights,
+            self._b_candidate,
+            self._ends(domain),
+            reset_after=self._reset_after,
+        )
+
+    def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
+        """Return a box that holds 0 and every candidate it gives."""
+        return boxes.gru_box(
+            self._gate_weights,
+            self._b_candidate,
+            (input_low, input_high),
+            reset_after=self._reset_after,
+        )
+
+    def comparison(self, domain: Domain | None = None) -> tuple[Array, ...] | None:
+        """Return two matrices, (n, n): at the least and at the largest update gates of the domain.
+
+        Everywhere there are none unless the update gates do not depend on h.
+        """
+        return boxes.gru_comparison(
+            self._gate_weights,
+            self._b_candidate,
+            self._ends(domain),
+            reset_after=self._reset_after,
+        )
+
+    def input_comparison(self, domain: Domain | None = None) -> Array | None:
+        """Return the matrix, (n, m), of the same bounds for the input."""
+        return boxes.gru_input_comparison(
+            self._gate_weights,
+            self._b_candidate,
+            self._ends(domain),
+            reset_after=self._reset_after,
+        )
 
     def _run(self, X: Array, h0: Array) -> Array:
         from theory.kernels.gated import run_gru

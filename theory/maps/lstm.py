@@ -11,7 +11,10 @@ from typing import Any, final
 import numpy as np
 
 from theory.activations import SIGMOID, TANH
+from theory.domain import Domain
 from theory.errors import as_matrix
+from theory.intervals import Interval
+from theory.maps import boxes
 from theory.maps.base import InputReach, read_only
 from theory.maps.gates import (
     BLOCK_ROWS,
@@ -209,6 +212,32 @@ class LSTM(GatedMap):
         _, _, g, _ = np.split(largest(TANH, np.nextafter(reached + np.abs(self._b), np.inf)), 4)
         c = np.nextafter(i * g, np.inf)
         return np.append(c, np.nextafter(o * largest(TANH, c), np.inf))
+
+    def _ends(self, domain: Domain | None) -> boxes.Ends:
+        return boxes.ends_of(domain, self.state_dim, self.input_dim)
+
+    @property
+    def _gate_weights(self) -> boxes.Weights:
+        return boxes.Weights(self._W, self._U, self._b)
+
+    def image(self, domain: Domain) -> Interval:
+        """Enclose (c+, h+) over a box, gate by gate."""
+        return boxes.lstm_image(self._gate_weights, self._ends(domain))
+
+    def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
+        """Return the box of (c, h) that its own gates keep; None if a forget gate reaches 1."""
+        return boxes.lstm_box(self._gate_weights, (input_low, input_high))
+
+    def comparison(self, domain: Domain | None = None) -> tuple[Array, ...] | None:
+        """Return the matrix, (2 n, 2 n), of the bounds of gates and slopes on the domain.
+
+        Everywhere there is none unless the forget gates do not depend on h.
+        """
+        return boxes.lstm_comparison(self._gate_weights, self._ends(domain))
+
+    def input_comparison(self, domain: Domain | None = None) -> Array | None:
+        """Return the matrix, (2 n, m), of the same bounds for the input."""
+        return boxes.lstm_input_comparison(self._gate_weights, self._ends(domain))
 
     def _run(self, X: Array, h0: Array) -> Array:
         from theory.kernels.gated import run_lstm

@@ -14,11 +14,24 @@ import numpy as np
 
 from theory.activations import IDENTITY, SIGMOID, SOFTPLUS, Activation
 from theory.activations import activation as look_up
+from theory.domain import Domain
 from theory.errors import as_matrix, as_vector, check_positive
-from theory.maps.base import Affine, InputReach, Map, read_only
+from theory.intervals import (
+    Interval,
+    activation_image,
+    affine_image,
+    plus_up,
+    products,
+    slope_range,
+    sum_of,
+    times_up,
+    widened,
+)
+from theory.maps import boxes
+from theory.maps.base import Affine, InputReach, Map, fixed_box, read_only
 from theory.maps.gates import GatedMap, finite_terms, gate_rows, largest, stacked
 from theory.norms import Norm
-from theory.rounding import UNIT, Rounded
+from theory.rounding import ELEMENTARY_UNITS, UNIT, Rounded
 from theory.typing import Array
 
 
@@ -162,6 +175,34 @@ class DiagonalSSM(Map):
         """Return ||(Re B; Im B)||, rounded up."""
         return norm.matrix_upper(self._form.U, norm.companion)
 
+    def image(self, domain: Domain) -> Interval:
+        """Enclose (Re s+, Im s+) over a box."""
+        boxes.ends_of(domain, self.state_dim, self.input_dim)
+        return sum_of(
+            affine_image(self._form.W, domain.low, domain.high),
+            affine_image(self._form.U, domain.input_low, domain.input_high),
+        )
+
+    def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
+        """Return a box that stays; None if |Re| + |Im| of an eigenvalue is not below 1.
+
+        A rotation moves the corners of a box out of it: what always stays if |s_i| < 1 is a disc
+        for each eigenvalue.
+        """
+        at_rest = affine_image(self._form.U, input_low, input_high)
+        return fixed_box(np.abs(self._form.W), boxes.magnitude(at_rest))
+
+    def comparison(self, domain: Domain | None = None) -> tuple[Array, ...]:
+        """Return the entrywise size of the real system's matrix."""
+        boxes.ends_of(domain, self.state_dim, self.input_dim)
+        return (np.abs(self._form.W),)
+
+    def input_comparison(self, domain: Domain | None = None) -> Array:
+        """Return the entrywise size of (Re B; Im B)."""
+        boxes.ends_of(domain, self.state_dim, self.input_dim)
+        size: Array = np.abs(self._form.U)
+        return size
+
     def _run(self, X: Array, h0: Array) -> Array:
         from theory.kernels.gated import run_complex
 
@@ -225,6 +266,39 @@ class LinearRecurrence(GatedMap):
         """Return size and rounding error of a h + u from those of a and u."""
         a, u = self._rounded_coefficients(x)
         return a * h + u
+
+    @abstractmethod
+    def decay_range(self, inputs: Interval) -> Interval:
+        """Enclose a(x) over a box of inputs, (n,)."""
+
+    @abstractmethod
+    def _image(self, box: boxes.Ends) -> Interval:
+        """Enclose a(x) h + u(x) over a box."""
+
+    @abstractmethod
+    def _drive_slopes(self, box: boxes.Ends) -> Array:
+        """Bound |a(x) h + u(x) - a(y) h - u(y)| by G |x - y|, entrywise: (n, m)."""
+
+    @final
+    def _ends(self, domain: Domain | None) -> boxes.Ends:
+        return boxes.ends_of(domain, self.state_dim, self.input_dim)
+
+    @final
+    def image(self, domain: Domain) -> Interval:
+        """Enclose a(x) h + u(x) over a box."""
+        return self._image(self._ends(domain))
+
+    @final
+    def comparison(self, domain: Domain | None = None) -> tuple[Array, ...]:
+        """Return diag(max a): the inputs alone decide how fast a difference shrinks."""
+        box = self._ends(domain)
+        return (np.diag(self.decay_range((box.input_low, box.input_high))[1]),)
+
+    @final
+    def input_comparison(self, domain: Domain | None = None) -> Array | None:
+        """Return the matrix, (n, m), of the slopes of a and u on the domain; None if unbounded."""
+        found = boxes.finite_or_none(self._drive_slopes(self._ends(domain)))
+        return None if found is None else found[0]
 
     @final
     def _run(self, X: Array, h0: Array) -> Array:
@@ -415,6 +489,73 @@ class SelectiveSSM(LinearRecurrence):
         inverse = Rounded((1 + 2 * UNIT) / rates, 2 * UNIT / rates)
         return decay, faded.through(1.0, 0.0, (0.0, 1.0)) * inverse * driven
 
+    def _step_range(self, inputs: Interval) -> tuple[Interval, Interval, Interval]:
+        """Enclose W_Delta x + b_Delta, (m,), and Delta and a Delta, each (m N,)."""
+        N = self._decay.shape[1]
+        at = sum_of(affine_image(self._W_step, *inputs), (self._b_step, self._b_step))
+        low, high = activation_image(SOFTPLUS, *at)
+        step = (np.repeat(np.maximum(low, 0.0), N), np.repeat(high, N))
+        rates = self._decay.ravel()
+        return at, step, products((rates, rates), step)
+
+    def _driven_range(self, inputs: Interval) -> tuple[Interval, Interval]:
+        """Enclose W_B x + b_B, (N,), and its products with every x_d, (m N,)."""
+        m, N = self._decay.shape
+        gain = sum_of(affine_image(self._W_B, *inputs), (self._b_B, self._b_B))
+        seen = (np.repeat(inputs[0], N), np.repeat(inputs[1], N))
+        return gain, products((np.tile(gain[0], m), np.tile(gain[1], m)), seen)
+
+    def _held_range(self, inputs: Interval) -> Interval:
+        """Enclose the fixed points of the `zoh` step, (W_B x + b_B)_s x_d / a."""
+        rates = self._decay.ravel()
+        inverse = (np.nextafter(1.0 / rates, 0.0), np.nextafter(1.0 / rates, np.inf))
+        return products(inverse, self._driven_range(inputs)[1])
+
+    def decay_range(self, inputs: Interval) -> Interval:
+        """Enclose exp(-a Delta) over a box of inputs."""
+        return boxes.fading(self._step_range(inputs)[2])
+
+    def _image(self, box: boxes.Ends) -> Interval:
+        inputs, states = (box.input_low, box.input_high), (box.low, box.high)
+        _, step, y = self._step_range(inputs)
+        if self._discretization == "zoh":
+            return boxes.mixed(boxes.fading(y), states, self._held_range(inputs))
+        return boxes.euler_image(y, step, self._driven_range(inputs)[1], states)
+
+    def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
+        """Return a box that stays: that of the fixed points of single steps."""
+        inputs = (input_low, input_high)
+        if self._discretization == "zoh":
+            return boxes.hull_with_room(self._held_range(inputs))
+        _, step, y = self._step_range(inputs)
+        return boxes.euler_box(y, step, self._driven_range(inputs)[1])
+
+    def _drive_slopes(self, box: boxes.Ends) -> Array:
+        inputs = (box.input_low, box.input_high)
+        m, N = self._decay.shape
+        at, step, y = self._step_range(inputs)
+        gain, driven = self._driven_range(inputs)
+        steep = np.repeat(boxes.steepest(SOFTPLUS, at), N)
+        slowest = boxes.fading(y)[1]
+        # d(a Delta) and d(gamma) by the pre-activation of Delta
+        fade = times_up(times_up(self._decay.ravel(), slowest), steep)
+        stretch = steep if self._discretization == "euler" else times_up(slowest, steep)
+        by_step = plus_up(
+            times_up(fade, boxes.magnitude((box.low, box.high))),
+            times_up(stretch, boxes.magnitude(driven)),
+        )
+        gamma = step[1]
+        if self._discretization == "zoh":
+            shortest = np.nextafter(1.0 / self._decay.ravel(), np.inf)
+            gamma = np.minimum(gamma, times_up(boxes.faded_share(y[1])[1], shortest))
+        own = times_up(gamma, np.tile(boxes.magnitude(gain), m))
+        seen = times_up(gamma, np.repeat(boxes.magnitude(inputs), N))
+        return plus_up(
+            times_up(by_step[:, None], np.abs(np.repeat(self._W_step, N, axis=0))),
+            times_up(own[:, None], np.repeat(np.eye(m), N, axis=0)),
+            times_up(seen[:, None], np.abs(np.tile(self._W_B, (m, 1)))),
+        )
+
     def rest_reach(self, reach: InputReach) -> Array:
         """Bound gamma |W_B x + b_B| |x| entrywise; gamma is at most Delta, and 1 / a for zoh."""
         N = self._decay.shape[1]
@@ -533,6 +674,39 @@ class MinGRU(LinearRecurrence):
         rho = self._activation
         candidate = n.through(rho.lipschitz, rho.at_zero, rho.range)
         return z.logistic(), z.logistic() * candidate
+
+    def _ranges(self, inputs: Interval) -> tuple[Interval, Interval]:
+        """Enclose the pre-activations of z and n."""
+        low, high = affine_image(self._U, *inputs)
+        at = sum_of((low, high), (self._b, self._b))
+        z, n = zip(np.split(at[0], 2), np.split(at[1], 2), strict=True)
+        return z, n
+
+    def decay_range(self, inputs: Interval) -> Interval:
+        """Enclose 1 - z over a box of inputs."""
+        z, _ = self._ranges(inputs)
+        return activation_image(SIGMOID, -z[1], -z[0])
+
+    def _image(self, box: boxes.Ends) -> Interval:
+        z, n = self._ranges((box.input_low, box.input_high))
+        share = activation_image(SIGMOID, *z)
+        return boxes.mixed(share, activation_image(self._activation, *n), (box.low, box.high))
+
+    def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
+        """Return the hull of 0 and the candidates, of which every state is a mean."""
+        _, n = self._ranges((input_low, input_high))
+        return boxes.hull_with_room(activation_image(self._activation, *n))
+
+    def _drive_slopes(self, box: boxes.Ends) -> Array:
+        # (1 - z) h + z n: the difference is (z - z') (n' - h) + z (n - n')
+        z, n = self._ranges((box.input_low, box.input_high))
+        U_z, U_n = np.split(self._U, 2)
+        candidate = activation_image(self._activation, *n)
+        apart = boxes.magnitude(sum_of(candidate, (-box.high, -box.low)))
+        moved = times_up(boxes.steepest(SIGMOID, z), apart)
+        slopes = boxes.magnitude(slope_range(self._activation, *n))
+        new = times_up(activation_image(SIGMOID, *z)[1], slopes)
+        return plus_up(times_up(moved[:, None], np.abs(U_z)), times_up(new[:, None], np.abs(U_n)))
 
     def rest_reach(self, reach: InputReach) -> Array:
         """Bound z |n|, entrywise."""
@@ -684,6 +858,57 @@ class RGLRU(LinearRecurrence):
         a = Rounded(np.full_like(moved, 1.0), moved / 2 + 16 * UNIT)
         share = Rounded(np.full_like(moved, 1.0), moved + 16 * UNIT + 2.0**-500)
         return a, share * i.logistic() * x
+
+    def _ranges(self, inputs: Interval) -> tuple[Interval, Interval, Interval]:
+        """Enclose the pre-activations of r and i, and y = -log(a)."""
+        at = sum_of(affine_image(self._U, *inputs), (self._b, self._b))
+        r, i = zip(np.split(at[0], 2), np.split(at[1], 2), strict=True)
+        rate = widened(self._rate, self._rate, 2 * ELEMENTARY_UNITS)
+        low, high = products((np.maximum(rate[0], 0.0), rate[1]), activation_image(SIGMOID, *r))
+        return r, i, (np.maximum(low, 0.0), high)
+
+    def decay_range(self, inputs: Interval) -> Interval:
+        """Enclose a over a box of inputs."""
+        return boxes.fading(self._ranges(inputs)[2])
+
+    def _image(self, box: boxes.Ends) -> Interval:
+        inputs = (box.input_low, box.input_high)
+        _, i, y = self._ranges(inputs)
+        drive = products(activation_image(SIGMOID, *i), inputs)
+        return boxes.turned_image(y, drive, (box.low, box.high))
+
+    def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
+        """Return a box that stays: i x sqrt((1 + a) / (1 - a)) at the slowest decay."""
+        inputs = (input_low, input_high)
+        _, i, y = self._ranges(inputs)
+        return boxes.turned_box(y, products(activation_image(SIGMOID, *i), inputs))
+
+    def _drive_slopes(self, box: boxes.Ends) -> Array:
+        inputs = (box.input_low, box.input_high)
+        r, i, y = self._ranges(inputs)
+        U_r, U_i = np.split(self._U, 2)
+        turned = times_up(
+            widened(self._rate, self._rate, 2 * ELEMENTARY_UNITS)[1], boxes.steepest(SIGMOID, r)
+        )
+        gate, seen = activation_image(SIGMOID, *i)[1], boxes.magnitude(inputs)
+        slowest = boxes.fading((y[0], y[0]))[1]
+        share = boxes.roots(y[1])[1]
+        with np.errstate(divide="ignore"):
+            # |d sqrt(1 - exp(-2 y)) / dy| = exp(-2 y) / sqrt(1 - exp(-2 y)), which falls with y
+            by_y = np.nextafter(times_up(slowest, slowest) / boxes.roots(y[0])[0], np.inf)
+        by_r = times_up(
+            turned,
+            plus_up(
+                times_up(slowest, boxes.magnitude((box.low, box.high))),
+                times_up(by_y, times_up(gate, seen)),
+            ),
+        )
+        by_i = times_up(times_up(share, seen), boxes.steepest(SIGMOID, i))
+        return plus_up(
+            times_up(by_r[:, None], np.abs(U_r)),
+            times_up(by_i[:, None], np.abs(U_i)),
+            np.diag(times_up(share, gate)),
+        )
 
     def rest_reach(self, reach: InputReach) -> Array:
         """Bound sqrt(1 - a**2) i |x|, entrywise, by i |x|."""

@@ -1,10 +1,23 @@
 """The theorems, in reading order; each file holds one, with its formula and its typed function."""
 
 from theory.theorem import Theorem
+from theory.theorems.cascade_gap import CASCADE_GAP, cascade_gap
 from theory.theorems.context_length import CONTEXT_LENGTH, context_length
+from theory.theorems.contractive_of_comparison import (
+    CONTRACTIVE_OF_COMPARISON,
+    contractive_of_comparison,
+)
 from theory.theorems.contractive_of_composition import (
     CONTRACTIVE_OF_COMPOSITION,
     contractive_of_composition,
+)
+from theory.theorems.contractive_of_gate_norms import (
+    CONTRACTIVE_OF_GATE_NORMS,
+    contractive_of_gate_norms,
+)
+from theory.theorems.contractive_of_gru_norms import (
+    CONTRACTIVE_OF_GRU_NORMS,
+    contractive_of_gru_norms,
 )
 from theory.theorems.contractive_of_incremental_lmi import (
     CONTRACTIVE_OF_INCREMENTAL_LMI,
@@ -34,6 +47,9 @@ from theory.theorems.window_error import WINDOW_ERROR, window_error
 THEOREMS: tuple[Theorem, ...] = (
     CONTRACTIVE_OF_MATRIX_NORM,
     CONTRACTIVE_OF_PERRON_WEIGHTS,
+    CONTRACTIVE_OF_COMPARISON,
+    CONTRACTIVE_OF_GATE_NORMS,
+    CONTRACTIVE_OF_GRU_NORMS,
     CONTRACTIVE_OF_INCREMENTAL_LMI,
     CONTRACTIVE_OF_COMPOSITION,
     DRIVE,
@@ -45,6 +61,7 @@ THEOREMS: tuple[Theorem, ...] = (
     STATE_GAP_FINITE,
     STATE_GAP_ANY_START,
     OUTPUT_GAP,
+    CASCADE_GAP,
     CONTEXT_LENGTH,
     WINDOW_ERROR,
     NORM_CHANGE,
@@ -52,8 +69,12 @@ THEOREMS: tuple[Theorem, ...] = (
 
 __all__ = [
     "THEOREMS",
+    "cascade_gap",
     "context_length",
+    "contractive_of_comparison",
     "contractive_of_composition",
+    "contractive_of_gate_norms",
+    "contractive_of_gru_norms",
     "contractive_of_incremental_lmi",
     "contractive_of_matrix_norm",
     "contractive_of_perron_weights",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from theory.norms import WeightedL2, WeightedLinf
+from theory.norms import Linf, WeightedL2, WeightedLinf
 from theory.theorem import Assumption
 
 if TYPE_CHECKING:
@@ -20,6 +20,13 @@ def _incremental_lmi_holds(run: Run) -> bool:
         return False
     low, high = (np.full(len(q), slope) for slope in form.rho.slope)
     return run.norm.incremental_lmi_holds(form.W, (low, high), np.array(q), run.lam)
+
+
+def _two_layers(run: Run) -> bool:
+    from theory.comparison import layer_rates
+
+    rates = layer_rates(run.map, run.of.contraction.domain)
+    return rates is not None and len(rates.rates) == 2
 
 
 CONTRACTIVE = Assumption(
@@ -76,6 +83,36 @@ WEIGHTED_MAXIMUM = Assumption(
     name="weighted_maximum",
     statement="the norm is max_i |h_i| / v_i with v positive",
     holds=lambda run: isinstance(run.norm, WeightedLinf),
+)
+MAJORISED = Assumption(
+    name="majorised",
+    statement="|step(h, x) - step(g, x)|_i <= max over matrices M >= 0 of (M |h - g|)_i for all i",
+    holds=lambda run: run.map.comparison(run.of.contraction.domain) is not None,
+)
+IN_DOMAIN = Assumption(
+    name="in_domain",
+    statement="all states and inputs lie in a domain that the map never leaves",
+    holds=lambda run: run.within_domain,
+)
+LSTM_CELL = Assumption(
+    name="lstm_cell",
+    statement="c+ = f c + i z, h+ = o tanh(c+), logistic gates i, f, o and z = tanh of (h, x)",
+    holds=lambda run: type(run.map).__name__ == "LSTM",
+)
+GRU_CELL = Assumption(
+    name="gru_cell",
+    statement="h+ = (1 - z) n + z h, logistic z and r, n = tanh with r at h or at W_n h + b_c",
+    holds=lambda run: type(run.map).__name__ == "GRU",
+)
+MAXIMUM_NORM = Assumption(
+    name="maximum_norm",
+    statement="the norm is max_i |h_i|",
+    holds=lambda run: isinstance(run.norm, Linf),
+)
+TWO_LAYERS = Assumption(
+    name="two_layers",
+    statement="two layers contract by first and second, the upper sees the lower one's new state",
+    holds=lambda run: run.within_domain and _two_layers(run),
 )
 INCREMENTAL_LMI = Assumption(
     name="incremental_lmi",

@@ -1,0 +1,212 @@
+r"""Contraction from matrices that majorise a step entry by entry.
+
+Statement   |step(h, x) - step(g, x)| <= row / weight * |h - g|
+Assumes     |step(h, x) - step(g, x)|_i <= max over matrices M >= 0 of (M |h - g|)_i for all i, and
+            all states and inputs lie in a domain that the map never leaves;
+            |h| = max_i |h_i| / v_i, v positive; (M v)_i / v_i <= row / weight for all i and M
+Kind        sharp, attained by linear maps with W >= 0; contractive_of_perron_weights is the case of
+            one matrix slope * |W|
+Source      this project; comparison systems (Bonassi, Farina and Scattolini, arXiv 2011.06806, have
+            that of a GRU with one row); Collatz-Wielandt
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from theory.certificates import Contraction, Evidence
+from theory.domain import Domain
+from theory.errors import as_square, as_vector
+from theory.norms import WeightedLinf
+from theory.rounding import UNIT, evaluate
+from theory.theorem import Kind, NearMiss, Observation, Theorem
+from theory.theorems.assumptions import IN_DOMAIN, MAJORISED, WEIGHTED_MAXIMUM
+from theory.theorems.contractive_of_perron_weights import LARGEST_RATIO
+from theory.typing import Array, Scalar
+
+if TYPE_CHECKING:
+    from theory.measure import Run
+
+
+def formula(row: Scalar, weight: Scalar) -> Scalar:
+    """Return the right-hand side."""
+    return row / weight
+
+
+#: The search for weights ends when its rate is this near to the least possible, relatively: over
+#: the context that forgets by a factor e it changes a bound by less than 2**-30 / (1 - lam).
+SEARCH_SLACK = 2.0**-30
+
+#: Matrix-vector products that the search may take for each amount of perturbation.
+_STEPS = 200
+
+#: Perturbations tried, from well irreducible to none, as parts of the largest row sum.
+_SHIFTS = (2.0**-10, 2.0**-20, 2.0**-30, 0.0)
+
+
+def comparison_weights(matrices: Sequence[Array], start: Array | None = None) -> Array:
+    r"""Return positive weights that nearly minimise max_M max_i (M v)_i / v_i; largest weight 1.
+
+    Power iteration on v -> max_M M v, of which the rate max_i (max_M M v)_i / v_i never grows:
+    M v <= lam v gives M M v <= lam M v.  A small constant added to all entries makes it converge
+    for reducible matrices; the less is added, the more unequal the weights may become, and they are
+    kept within `LARGEST_RATIO`.  Candidates only: any positive vector certifies some rate.
+    """
+    n = len(matrices[0])
+    v = np.ones(n) if start is None else start / np.max(start)
+    best, best_rate = v, _rate(_largest(matrices, v), v)
+    scale = best_rate if start is None else _rate(_largest(matrices, np.ones(n)), np.ones(n))
+    if not (math.isfinite(scale) and scale > 0):
+        return best
+    for shift in _SHIFTS:
+        for _ in range(_STEPS):
+            image = _largest(matrices, v)
+            # f(v) >= v shows that no weights give a rate below 1
+            if float(np.min(image / v)) >= 1:
+                return best
+            if shift:
+                image = image + shift * scale * float(np.mean(v))
+            rate, floor = _rate(image, v), float(np.min(image / v))
+            if rate - floor <= SEARCH_SLACK * rate:
+                break
+            # half a step keeps periodic matrices from going around in circles
+            v = image / scale + rate / scale * v
+            v = np.maximum(v / np.max(v), 1.0 / LARGEST_RATIO)
+        image = _largest(matrices, v)
+        found = _rate(image, v)
+        if found < best_rate * (1 - SEARCH_SLACK):
+            best, best_rate = v, found
+        if found - float(np.min(image / v)) <= SEARCH_SLACK * found:
+            break
+    return best
+
+
+def _largest(matrices: Sequence[Array], v: Array) -> Array:
+    """Return max_M M v, entrywise."""
+    image = matrices[0] @ v
+    for M in matrices[1:]:
+        image = np.maximum(image, M @ v)
+    return image
+
+
+def _rate(image: Array, v: Array) -> float:
+    return float(np.max(image / v))
+
+
+def contractive_of_comparison(
+    matrices: Any, *, weights: Any = None, domain: Domain | None = None
+) -> Contraction | None:
+    r"""Return the contraction, in the best weighted maximum norm, of a map that matrices majorise.
+
+    Parameters
+    ----------
+    matrices : sequence of (n, n) arrays
+        Non-negative, with |step(h, x) - step(g, x)|_i <= max_M (M |h - g|)_i for all states h, g
+        and inputs x of the domain, as `Map.comparison` returns them.
+    weights : (n,) array, optional
+        Where the search for the weights of the norm begins; the rate is never above that of these.
+    domain : Domain, optional
+        Where the matrices hold, a box that the map never leaves (`theory.invariant_domain`);
+        everywhere by default.
+
+    Returns
+    -------
+    Contraction or None
+        In `WeightedLinf(v)`, with a rate just above the joint Perron root; None if that is not
+        below 1.
+
+    Raises
+    ------
+    ValueError
+        If there is no matrix, shapes do not fit, an entry is negative or not finite, or a weight is
+        not positive.
+
+    Examples
+    --------
+    >>> c = contractive_of_comparison([[[0.5, 4.0], [0.01, 0.5]]])
+    >>> round(c.lam, 6), (c.norm.v / c.norm.v.min()).round(3).tolist()
+    (0.7, [20.0, 1.0])
+    """
+    checked = [as_square("matrices", M) for M in matrices]
+    if not checked or any(M.shape != checked[0].shape for M in checked):
+        raise ValueError(
+            f"matrices has shapes {[M.shape for M in checked]}, needed at least one, all of one "
+            "shape"
+        )
+    if any(bool(np.any(M < 0)) for M in checked):
+        raise ValueError(
+            "matrices has a negative entry, needed matrices that bound sizes; of a linear map they "
+            "are |W|"
+        )
+    start = None if weights is None else as_vector("weights", weights, size=len(checked[0]))
+    if start is not None and not bool(np.all(start > 0)):
+        raise ValueError(f"weights has least entry {np.min(start)}, needed positive weights")
+    norm = WeightedLinf(comparison_weights(checked, start))
+    row = max(norm.matrix_upper(M) for M in checked)
+    if math.isinf(row):
+        return None
+    lam = evaluate(formula, row=row, weight=1.0)
+    if not lam < 1:
+        return None
+    ratio = float(norm.v.max() / norm.v.min())
+    evidence = Evidence(
+        kind="certified", method="comparison matrix", detail=f"weights within a factor {ratio:.6g}"
+    )
+    return Contraction(lam=lam, norm=norm, evidence=evidence, domain=domain)
+
+
+def _observe(run: Run, rows: Array) -> Observation:
+    v = run.norm.v  # type: ignore[attr-defined]  # the assumption says that it has weights
+    i = int(np.argmax(rows / v))
+    ratios, budgets = run.step_ratios
+    # two trajectories of the same inputs are pairs as well
+    apart = run.norm.vector(run.states - run.other_states)
+    keep = apart[:-1] > 0
+    along = apart[1:][keep] / apart[:-1][keep]
+    local = 2 * run.local_error / apart[:-1][keep]
+    measured = np.concatenate([ratios, along])
+    # the row sum is a floating-point value: widen the budget by its relative error
+    rounding = (4 * run.norm.vector_rounding(len(v)) + 8 * UNIT) * measured
+    return Observation(
+        measured=measured,
+        budget=np.concatenate([budgets, local]) + rounding,
+        arguments={"row": float(rows[i]), "weight": float(v[i])},
+    )
+
+
+def observe(run: Run) -> Observation:
+    """Measure the stretch of adversarial pairs and of two trajectories under one step."""
+    matrices = run.map.comparison(run.of.contraction.domain)
+    assert matrices is not None
+    return _observe(run, _largest(matrices, run.norm.v))  # type: ignore[attr-defined]
+
+
+def observe_at_rest(run: Run) -> Observation:
+    """Use the slopes at the start and the first input in place of those of the whole domain."""
+    x = run.of.inputs[0] if len(run.of.inputs) else np.zeros(run.map.input_dim)
+    J = np.abs(run.map.jacobian_state(run.of.start, x))
+    return _observe(run, J @ run.norm.v)  # type: ignore[attr-defined]
+
+
+CONTRACTIVE_OF_COMPARISON = Theorem(
+    name="contractive_of_comparison",
+    title="contraction by comparison matrices",
+    quantity=r"\frac{\|\phi(h, x) - \phi(g, x)\|_{\infty,v}}{\|h - g\|_{\infty,v}}",
+    formula=formula,
+    kind=Kind.SHARP,
+    assumes=(MAJORISED, IN_DOMAIN, WEIGHTED_MAXIMUM),
+    source="this project; Collatz-Wielandt (Horn and Johnson, Matrix Analysis, section 8.1)",
+    observe=observe,
+    near_misses=(
+        NearMiss(name="slopes at rest in place of the domain's", observe=observe_at_rest),
+        NearMiss(
+            name="weights multiply instead of divide", formula=lambda row, weight: row * weight
+        ),
+        NearMiss(name="states outside the domain", drops=IN_DOMAIN),
+    ),
+    criterion=True,
+)

@@ -1,0 +1,215 @@
+r"""Contraction of an LSTM in the maximum norm, from the row sums of its gates.
+
+Statement   |step(h, x) - step(g, x)| <= (forget + (W_i + W_o) / 4 + W_z + W_f / (4 * (1 - forget)))
+                                         * |h - g|
+Assumes     an LSTM, with states h = (c, y), whose forget gates stay below forget < 1 and whose
+            gates have row sums W_i, W_f, W_z (the candidate), W_o; |h| = max_i |h_i|; all states in
+            the domain |y| <= 1, |c| <= 1 / (1 - forget)
+Kind        sharp, attained without recurrent weights, and approached with input gates that open and
+            weights of the candidate only; with t_i = W_i / (1 - forget), t_o = W_o / (1 - forget),
+            t_z = 4 W_z / (1 - forget), t_f = W_f / (1 - forget)**2 the factor is
+            forget + (1 - forget) (t_i + t_z + t_f + t_o) / 4: the mean of the four slacks decides
+Source      Miller and Hardt (ICLR 2019), proposition 2, as reconstructed: its condition is that all
+            four slacks are below 1; one step in the maximum norm is this project's
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from theory.activations import SIGMOID
+from theory.certificates import Contraction, Evidence
+from theory.domain import Domain
+from theory.errors import as_matrix, as_vector, check_nonnegative
+from theory.norms import Linf
+from theory.rounding import ELEMENTARY_UNITS, UNIT, down, evaluate, product_up, up
+from theory.theorem import Kind, NearMiss, Observation, Theorem
+from theory.theorems.assumptions import IN_DOMAIN, LSTM_CELL, MAXIMUM_NORM
+from theory.typing import Array, Scalar
+
+if TYPE_CHECKING:
+    from theory.measure import Run
+
+
+def formula(forget: Scalar, W_i: Scalar, W_f: Scalar, W_z: Scalar, W_o: Scalar) -> Scalar:
+    """Return the factor."""
+    return forget + (W_i + W_o) / 4 + W_z + W_f / (4 * (1 - forget))
+
+
+class GateNorms(NamedTuple):
+    """The largest forget gate and the row sums of an LSTM's recurrent weights, rounded upward."""
+
+    forget: float  # bound of all forget gates over |h| <= 1 and the inputs
+    W_i: float
+    W_f: float
+    W_z: float  # of the candidate
+    W_o: float
+
+    @property
+    def slacks(self) -> tuple[float, float, float, float]:
+        """Return t_i, t_z, t_f, t_o: the published condition is that all are below 1.
+
+        (At most 1 for t_z; in doubles, for display.)
+        """
+        rest = 1.0 - self.forget
+        if rest <= 0:
+            return (float("inf"),) * 4
+        return self.W_i / rest, 4 * self.W_z / rest, self.W_f / rest**2, self.W_o / rest
+
+    @property
+    def published(self) -> bool:
+        """Return whether the published condition (as reconstructed) holds."""
+        t_i, t_z, t_f, t_o = self.slacks
+        return t_i < 1 and t_z <= 1 and t_f < 1 and t_o < 1
+
+
+#: By how much the bound of the forget gates is raised, as a part of 1 - forget, so that the box
+#: |c| <= 1 / (1 - forget) is seen to be invariant in spite of rounding.
+_ROOM = 2.0**-24
+
+
+def gate_norms(W: Any, U: Any, b: Any = None, *, input_bound: float) -> GateNorms:
+    r"""Return sigma(|W_f| + input_bound |U_f| + |b_f|) and the row sums of the four gates.
+
+    Parameters
+    ----------
+    W, U, b : (4 n, n), (4 n, m) and (4 n,) arrays
+        Weights and bias, the rows of the gates i, f, g (the candidate), o one after another.
+    input_bound : float
+        Bound of |x_j| for every entry.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit or a number is not finite, or the bound is negative.
+    """
+    check_nonnegative(input_bound=input_bound)
+    recurrent = as_matrix("W", W)
+    n = recurrent.shape[1]
+    recurrent = as_matrix("W", W, rows=4 * n)
+    driven = as_matrix("U", U, rows=4 * n)
+    bias = as_vector("b", np.zeros(4 * n) if b is None else b, size=4 * n)
+    gates = (slice(k * n, (k + 1) * n) for k in range(4))
+    i, f, z, o = (Linf().matrix_upper(recurrent[rows]) for rows in gates)
+    rows = slice(n, 2 * n)
+    drive = product_up(Linf().matrix_upper(driven[rows]), float(input_bound))
+    at = up(up(f + drive) + float(np.max(np.abs(bias[rows]))))
+    gate = float(SIGMOID(np.array(at)))
+    # the gate rounds by ELEMENTARY_UNITS u; a part of 1 - gate on top makes room
+    rest = float(SIGMOID(np.array(-at))) * (1 - _ROOM)
+    return GateNorms(min(1.0, max(gate * (1 + 2 * ELEMENTARY_UNITS * UNIT), 1 - rest)), i, f, z, o)
+
+
+def contractive_of_gate_norms(
+    W: Any, U: Any, b: Any = None, *, input_bound: float
+) -> Contraction | None:
+    r"""Return the contraction of an LSTM in the maximum norm of (c, h), from row sums alone.
+
+    Parameters
+    ----------
+    W, U, b : (4 n, n), (4 n, m) and (4 n,) arrays
+        Weights and bias, the rows of the gates i, f, g (the candidate), o one after another
+        (PyTorch's order).
+    input_bound : float
+        Bound of |x_j| for every entry.
+
+    Returns
+    -------
+    Contraction or None
+        On the domain |h| <= 1, |c| <= 1 / (1 - forget); None if the factor is not below 1.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit or a number is not finite, or the bound is negative.
+
+    Examples
+    --------
+    >>> W = [[0.1], [0.1], [0.1], [0.1]]
+    >>> c = contractive_of_gate_norms(W, [[0.0]] * 4, input_bound=1.0)
+    >>> round(c.lam, 3), c.domain.high.round(3).tolist()
+    (0.728, [2.105, 1.0])
+    """
+    norms = gate_norms(W, U, b, input_bound=input_bound)
+    if not norms.forget < 1:
+        return None
+    lam = evaluate(formula, **norms._asdict())
+    if not lam < 1:
+        return None
+    n, m = np.shape(W)[1], np.shape(U)[1]
+    # at most 1 / (1 - forget), and more than the gates need
+    c = down(down(1.0 / (1.0 - norms.forget)))
+    ends = np.append(np.full(n, c), np.ones(n))
+    inputs = np.full(m, float(input_bound))
+    return Contraction(
+        lam=lam,
+        norm=Linf(),
+        evidence=Evidence(
+            kind="certified",
+            method="gate norms",
+            detail=f"forget gates below {norms.forget:.6g}",
+        ),
+        domain=Domain(low=-ends, high=ends, input_low=-inputs, input_high=inputs),
+    )
+
+
+def _observe(run: Run, forget: float | None = None) -> Observation:
+    parameters = run.map.parameters
+    bound = float(np.max(np.abs(run.of.inputs), initial=0.0))
+    norms = gate_norms(parameters["W"], parameters["U"], parameters["b"], input_bound=bound)
+    ratios, budgets = run.step_ratios
+    apart = run.norm.vector(run.states - run.other_states)
+    keep = apart[:-1] > 0
+    along = apart[1:][keep] / apart[:-1][keep]
+    local = 2 * run.local_error / apart[:-1][keep]
+    measured = np.concatenate([ratios, along])
+    arguments = norms._asdict()
+    if forget is not None:
+        arguments["forget"] = forget
+    return Observation(
+        measured=measured,
+        budget=np.concatenate([budgets, local])
+        + (4 * run.norm.vector_rounding(run.map.state_dim) + 8 * UNIT) * measured,
+        arguments=arguments,
+    )
+
+
+def observe(run: Run) -> Observation:
+    """Measure the stretch of adversarial pairs and of two trajectories under one step."""
+    return _observe(run)
+
+
+def observe_at_rest(run: Run) -> Observation:
+    """Take the forget gates at rest, h = 0 and x = 0, for those of the whole domain."""
+    b: Array = run.map.parameters["b"]
+    n = len(b) // 4
+    return _observe(run, float(np.max(SIGMOID(b[n : 2 * n]))))
+
+
+CONTRACTIVE_OF_GATE_NORMS = Theorem(
+    name="contractive_of_gate_norms",
+    title="contraction of an LSTM by row sums of its gates",
+    quantity=r"\frac{\|\phi(h, x) - \phi(g, x)\|_\infty}{\|h - g\|_\infty}",
+    formula=formula,
+    kind=Kind.SHARP,
+    assumes=(LSTM_CELL, IN_DOMAIN, MAXIMUM_NORM),
+    source="Miller and Hardt (ICLR 2019), proposition 2, as reconstructed; this project",
+    observe=observe,
+    near_misses=(
+        NearMiss(name="forget gates at rest in place of the largest", observe=observe_at_rest),
+        NearMiss(
+            name="the forget gate does not move: W_f left out",
+            formula=lambda forget, W_i, W_f, W_z, W_o: forget + (W_i + W_o) / 4 + W_z,  # noqa: ARG005
+        ),
+        NearMiss(
+            name="slope of the candidate 1/4 instead of 1",
+            formula=lambda forget, W_i, W_f, W_z, W_o: (
+                forget + (W_i + W_o + W_z) / 4 + W_f / (4 * (1 - forget))
+            ),
+        ),
+        NearMiss(name="states outside the domain", drops=IN_DOMAIN),
+    ),
+    criterion=True,
+)

@@ -1,0 +1,227 @@
+r"""Contraction of a gated recurrent unit in the maximum norm, from row sums of its gates.
+
+Statement   |step(h, x) - step(g, x)| <= (update + (1 - update) * inner + (1 + candidate) * W_z / 4)
+                                         * |h - g|
+Assumes     a GRU whose update gates stay below update and whose candidates within candidate, W_z
+            the row sum of the update gate and inner <= 1 the factor of the candidate's
+            pre-activation; |h| = max_i |h_i|; all states in the domain |h| <= 1
+Kind        sharp, attained without recurrent weights; below 1 exactly if
+            inner < 1 - (1 + candidate) W_z / (4 (1 - update)), the published condition of
+            incremental stability
+Source      Bonassi, Farina and Scattolini (arXiv 2011.06806), as reconstructed, for the reset gate
+            before the weights; the other form is this project's
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from theory.activations import SIGMOID, TANH
+from theory.certificates import Contraction, Evidence
+from theory.domain import Domain
+from theory.errors import as_matrix, as_vector, check_nonnegative
+from theory.norms import Linf
+from theory.rounding import ELEMENTARY_UNITS, UNIT, evaluate, product_up, up
+from theory.theorem import Kind, NearMiss, Observation, Theorem
+from theory.theorems.assumptions import GRU_CELL, IN_DOMAIN, MAXIMUM_NORM
+from theory.typing import Scalar
+
+if TYPE_CHECKING:
+    from theory.measure import Run
+
+
+def formula(update: Scalar, inner: Scalar, candidate: Scalar, W_z: Scalar) -> Scalar:
+    """Return the factor."""
+    return update + (1 - update) * inner + (1 + candidate) * W_z / 4
+
+
+class GRUNorms(NamedTuple):
+    """Bounds of the gates of a GRU over |h| <= 1 and the inputs, rounded upward."""
+
+    update: float  # of z
+    inner: float  # kappa, the factor of the candidate's pre-activation
+    candidate: float  # of |n|
+    W_z: float  # row sum
+
+
+def _raised(value: float) -> float:
+    """Return an upper bound of what an elementary function rounded to `value` in [0, 1]."""
+    return min(1.0, up(value * (1 + 2 * ELEMENTARY_UNITS * UNIT)))
+
+
+def gru_norms(
+    W: Any,
+    U: Any,
+    b: Any = None,
+    b_candidate: Any = None,
+    *,
+    variant: str = "reset_after",
+    input_bound: float,
+) -> GRUNorms:
+    r"""Return the bounds of gates from the row sums of |W|, input_bound |U| and |b| together.
+
+    With r the largest reset gate, the factor of the candidate's pre-activation is
+
+        |W_n| (r + |W_r| / 4)                 for W_n (r h) + U_n x + b_n,
+        r |W_n| + (|W_n| + |b_c|) |W_r| / 4   for r (W_n h + b_c) + U_n x + b_n.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit or a number is not finite, the variant is unknown, or the bound is
+        negative.
+    """
+    if variant not in {"reset_after", "reset_before"}:
+        raise ValueError(f"variant={variant!r}, needed reset_after or reset_before")
+    check_nonnegative(input_bound=input_bound)
+    n = as_matrix("W", W).shape[1]
+    recurrent = as_matrix("W", W, rows=3 * n)
+    driven = as_matrix("U", U, rows=3 * n)
+    bias = as_vector("b", np.zeros(3 * n) if b is None else b, size=3 * n)
+    held = as_vector("b_candidate", np.zeros(n) if b_candidate is None else b_candidate, size=n)
+    norm = Linf()
+    parts = [slice(k * n, (k + 1) * n) for k in range(3)]
+    scaled = np.nextafter(np.abs(driven) * input_bound, np.inf)
+    scaled = np.where(driven == 0, 0.0, scaled)
+    W_r, W_z, W_n = (norm.matrix_upper(recurrent[rows]) for rows in parts)
+    at_r, at_z = (
+        norm.matrix_upper(np.hstack([recurrent[rows], scaled[rows], bias[rows, None]]))
+        for rows in parts[:2]
+    )
+    r = _raised(float(SIGMOID(np.array(at_r))))
+    rows = parts[2]
+    if variant == "reset_before":
+        reach = norm.matrix_upper(np.hstack([recurrent[rows], scaled[rows], bias[rows, None]]))
+        inner = product_up(W_n, up(r + W_r / 4))
+    else:
+        inside = norm.matrix_upper(np.hstack([recurrent[rows], held[:, None]]))
+        own = norm.matrix_upper(np.hstack([scaled[rows], bias[rows, None]]))
+        reach = up(own + product_up(r, inside))
+        inner = up(product_up(r, W_n) + product_up(inside, W_r / 4))
+    return GRUNorms(
+        update=_raised(float(SIGMOID(np.array(at_z)))),
+        inner=inner,
+        candidate=_raised(float(TANH(np.array(reach)))),
+        W_z=W_z,
+    )
+
+
+def contractive_of_gru_norms(
+    W: Any,
+    U: Any,
+    b: Any = None,
+    b_candidate: Any = None,
+    *,
+    variant: str = "reset_after",
+    input_bound: float,
+) -> Contraction | None:
+    r"""Return the contraction of a GRU in the maximum norm, from row sums alone.
+
+    Parameters
+    ----------
+    W, U, b : (3 n, n), (3 n, m) and (3 n,) arrays
+        Weights and bias, the rows of the gates r, z, n one after another (PyTorch's order).
+    b_candidate : (n,) array, optional
+        The bias that the reset gate multiplies; zero by default.
+    variant : str
+        ``reset_after`` or ``reset_before``.
+    input_bound : float
+        Bound of |x_j| for every entry.
+
+    Returns
+    -------
+    Contraction or None
+        On the domain |h| <= 1; None if the factor is not below 1.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit or a number is not finite, the variant is unknown, or the bound is
+        negative.
+
+    Examples
+    --------
+    >>> c = contractive_of_gru_norms([[0.1]] * 3, [[0.0]] * 3, input_bound=1.0)
+    >>> round(c.lam, 3)
+    0.577
+    """
+    norms = gru_norms(W, U, b, b_candidate, variant=variant, input_bound=input_bound)
+    # with a factor above 1 the smallest update gate would be the worst, and that is not bounded
+    if not norms.inner <= 1:
+        return None
+    lam = evaluate(formula, **norms._asdict())
+    if not lam < 1:
+        return None
+    ends, inputs = np.ones(np.shape(W)[1]), np.full(np.shape(U)[1], float(input_bound))
+    return Contraction(
+        lam=lam,
+        norm=Linf(),
+        evidence=Evidence(
+            kind="certified",
+            method="GRU gate norms",
+            detail=f"update gates below {norms.update:.6g}",
+        ),
+        domain=Domain(low=-ends, high=ends, input_low=-inputs, input_high=inputs),
+    )
+
+
+def _observe(run: Run, *, at_rest: bool = False) -> Observation:
+    parameters = run.map.parameters
+    bound = float(np.max(np.abs(run.of.inputs), initial=0.0))
+    variant = getattr(run.map, "variant", "reset_after")
+    norms = gru_norms(**parameters, variant=variant, input_bound=bound)
+    ratios, budgets = run.step_ratios
+    apart = run.norm.vector(run.states - run.other_states)
+    keep = apart[:-1] > 0
+    along = apart[1:][keep] / apart[:-1][keep]
+    local = 2 * run.local_error / apart[:-1][keep]
+    measured = np.concatenate([ratios, along])
+    arguments = norms._asdict()
+    if at_rest:
+        n = run.map.state_dim
+        arguments["update"] = float(np.max(SIGMOID(parameters["b"][n : 2 * n])))
+    return Observation(
+        measured=measured,
+        budget=np.concatenate([budgets, local])
+        + (4 * run.norm.vector_rounding(run.map.state_dim) + 8 * UNIT) * measured,
+        arguments=arguments,
+    )
+
+
+def observe(run: Run) -> Observation:
+    """Measure the stretch of adversarial pairs and of two trajectories under one step."""
+    return _observe(run)
+
+
+def observe_at_rest(run: Run) -> Observation:
+    """Take the update gates at rest, h = 0 and x = 0, for those of the whole domain."""
+    return _observe(run, at_rest=True)
+
+
+CONTRACTIVE_OF_GRU_NORMS = Theorem(
+    name="contractive_of_gru_norms",
+    title="contraction of a GRU by row sums of its gates",
+    quantity=r"\frac{\|\phi(h, x) - \phi(g, x)\|_\infty}{\|h - g\|_\infty}",
+    formula=formula,
+    kind=Kind.SHARP,
+    assumes=(GRU_CELL, IN_DOMAIN, MAXIMUM_NORM),
+    source="Bonassi, Farina and Scattolini (arXiv 2011.06806), as reconstructed; this project",
+    observe=observe,
+    near_misses=(
+        NearMiss(name="update gates at rest in place of the largest", observe=observe_at_rest),
+        NearMiss(
+            name="the update gate does not move: W_z left out",
+            formula=lambda update, inner, candidate, W_z: update + (1 - update) * inner,  # noqa: ARG005
+        ),
+        NearMiss(
+            name="gates swapped: update weighs the candidate",
+            formula=lambda update, inner, candidate, W_z: (
+                (1 - update) + update * inner + (1 + candidate) * W_z / 4
+            ),
+        ),
+        NearMiss(name="states outside the domain", drops=IN_DOMAIN),
+    ),
+    criterion=True,
+)
