@@ -150,15 +150,30 @@ def to_map(model: Any) -> theory.Map:
     return theory.interop.from_torch(model.cell)
 
 
-def certificate(t: Any) -> theory.Contraction | None:
-    """Return the certificate of the set that a trained network was kept in, or None."""
-    cell, sharp = to_map(t.model), t.setting.variant == "sharp-stable"
+def certificates(t: Any) -> dict[str, theory.Contraction]:
+    """Return the certificates of a trained network: the paper's criterion, and the sharper one."""
+    cell = to_map(t.model)
     if t.model.kind == "rnn":
-        return theory.contraction(cell, method="lmi" if sharp else "spectral")
-    if not sharp:
-        return gated.certify(cell, 1.0)
-    member = projections.project(cell, **per_unit(t.setting.rate))
-    return member.certificate if member.distance == 0 else None
+        found = {
+            "stable": theory.contraction(cell, method="spectral"),
+            "sharp-stable": theory.contraction(cell, method="lmi"),
+        }
+    else:
+        # the box of the encoded inputs
+        ends = np.array([[t.model.encoder.low], [1.0]]) * np.ones(cell.input_dim)
+        domain = theory.invariant_domain(cell, inputs=ends)
+        found = {
+            "stable": gated.certify(cell, 1.0),
+            "sharp-stable": None
+            if domain is None
+            else theory.contraction(cell, method="comparison", domain=domain),
+        }
+    return {name: c for name, c in found.items() if c is not None}
+
+
+def certificate(t: Any) -> theory.Contraction | None:
+    """Return the certificate that belongs to the set a trained network was kept in, or None."""
+    return certificates(t).get(t.setting.variant)
 
 
 def head(t: Any) -> theory.LinearHead:
