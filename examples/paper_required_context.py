@@ -7,8 +7,8 @@ certificate proves sufficient for *every* sequence up to the longest of the test
 the k-step counterpart at that k, and the least k that the test split itself asks for.  Beside them
 the essay's open question, how much memory a benchmark needs: the least k from which on the metric
 is within 1 % of full context, for unstable networks too.  The last column is the measured effective
-memory of `theory memory`: the k from which on the logits of a new piece are off by more than the
-tolerance anywhere with probability at most 5 %, with 90 % confidence.
+memory of `theory memory`: the k from which on the logits of a new piece are off by more than 0.1
+anywhere with probability at most 5 %, with 90 % confidence.
 
 What the eye should see: the loss at the certified k differs by less than the tolerance asked for,
 and tests ask for much less context than certificates, which hold for the worst inputs.
@@ -35,6 +35,9 @@ COLUMNS = (
     "effective_memory",
 )  # fmt: skip
 TOLERANCES = (1.0, 0.3, 0.1, 0.03, 0.01)
+
+#: The tolerance of the logits at which the effective memory is measured.
+MEASURED_AT = 0.1
 LENGTHS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 75, 100)
 
 
@@ -88,7 +91,7 @@ def answers(
             holds = bool(abs(change) <= tolerance)
         # pieces and sentences may count as independent, cuts of one text may not
         memory = None
-        if len(pieces) > 1:
+        if len(pieces) > 1 and tolerance == MEASURED_AT:
             k_max = min(longest, lengths[-1])
             memory = _stability.effective_memory(t, tolerance, sequences, k_max)
         rows.append((
