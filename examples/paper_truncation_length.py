@@ -19,7 +19,7 @@ import _training
 from _training import VARIANTS
 
 COLUMNS = ("task", "cell", "variant", "seed", "k", "metric", "relative_excess")
-LENGTHS = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 100)
+LENGTHS = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50)
 
 
 def data(options: argparse.Namespace) -> list[tuple[object, ...]]:

@@ -32,7 +32,7 @@ WILD = 2.0
 
 def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
     """Return rows of `COLUMNS`."""
-    steps, lengths = (200, LENGTHS) if options.size != "smoke" else (4, LENGTHS[:2])
+    steps, lengths = (120, LENGTHS) if options.size != "smoke" else (4, LENGTHS[:2])
     return [
         row
         for task in options.task
