@@ -84,7 +84,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "music": {"lr": 0.5, "epochs": 60},
         "slots": {"lr": 1.0, "epochs": 12, "batch": 16, "width": 48},
         "chars": {"lr": 1.0, "epochs": 10, "batch": 8, "limit": 200_000},
-        "words": {"lr": 4.0, "epochs": 10, "batch": 16, "limit": 60_000, "vocabulary": 2000,
+        "words": {"lr": 1.0, "epochs": 10, "batch": 16, "limit": 60_000, "vocabulary": 2000,
                   "width": 64},
     },
     "paper": {  # hours on an accelerator; sizes as in the models of the time

@@ -2,8 +2,8 @@ r"""Size of the gradient of a loss in the state j steps before, in trained netwo
 
 Theorem behind it: in a stable network |d loss_t / d h_{t-j}| <= L_p lam**j.
 
-What the eye should see: gradients vanish with the lag in unstable networks as in stable ones; the
-straight line is lam**j for the stable networks.
+What the eye should see: gradients vanish with the lag in unstable networks as in stable ones, in
+these more slowly; the straight line is lam**j for the stable tanh networks.
 
 Run   python examples/paper_gradient_lag.py --task jsb --size small --data DIR
 """

@@ -4,8 +4,8 @@ The largest singular value of the product of r Jacobians along the network's own
 power 1/r.  This is *measured*, never certified: rates below 1 along one trajectory say nothing
 about a restart from zero (theory: data-dependent stability is local evidence).
 
-What the eye should see: unstable networks expand somewhere in one step, but over several steps they
-contract along most of the data.
+What the eye should see: unstable networks expand in one step nearly everywhere, but over ten or
+twenty steps they contract along most of the data; stable ones contract faster than their rate.
 
 Run   python examples/paper_local_rates.py --task jsb --size small --data DIR
 """

@@ -4,8 +4,9 @@ Theorem behind it: projected gradient descent on the recurrent loss and on that 
 counterpart, from the same start and over the same batches, stays together when the network is
 stable and the step sizes fall like 1/t.
 
-What the eye should see: the distance of the stable pair falls quickly with k and stays small; with
-a constant step size, and without the projection, from unstable weights, it does not.
+What the eye should see: the distance of the stable pairs falls geometrically with k; that of pairs
+which start from unstable weights and are not projected hardly does.  The theorem needs step sizes
+that fall like 1/t; over these few steps constant ones do no harm to the stable pairs.
 
 Run   python examples/paper_weight_gap.py --task jsb --size small --data DIR
 """

@@ -25,7 +25,7 @@ import numpy as np
 from _training import VARIANTS
 
 COLUMNS = (
-    "task", "cell", "variant", "metric", "mean", "spread", "seeds", "against_unstable",
+    "task", "cell", "variant", "metric", "mean", "spread", "seeds", "better_than_unstable",
     "published", "essay", "comparable", "parameters", "seconds",
 )  # fmt: skip
 CELLS = ("rnn", "lstm")
@@ -89,7 +89,7 @@ def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
                 rows.append((
                     task, cell, variant, found[0].corpus.metric, mean,
                     float(values.std(ddof=1)) if len(values) > 1 else 0.0, len(values),
-                    -_training.relative_excess(found[0].corpus.kind, mean, plain),
+                    0.0 - _training.relative_excess(found[0].corpus.kind, mean, plain),
                     *beside(task, cell, variant, options.size),
                     found[0].result["parameters"],
                     float(np.mean([t.result["seconds"] for t in found])),
