@@ -413,6 +413,9 @@ def options(doc: str | None, argv: Sequence[str] | None, **defaults: Any) -> arg
     parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
     parser.add_argument("--task", nargs="+", choices=list(corpora.KINDS), default=["jsb"])
     parser.add_argument("--size", choices=tuple(PRESETS), default="small")
+    parser.add_argument(
+        "--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="of table 1"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--data", type=Path, default=None, help="data folder, or STABLE_DATA")
     parser.add_argument("--runs", type=Path, default=Path("build/runs"))

@@ -22,7 +22,6 @@ import _results
 import _training
 import corpora
 import numpy as np
-from _training import VARIANTS
 
 COLUMNS = (
     "task", "cell", "variant", "metric", "mean", "spread", "seeds", "better_than_unstable",
@@ -70,7 +69,7 @@ def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
         _training.preset(options.size, task, cell, variant=variant, seed=seed)
         for task in options.task
         for cell in CELLS
-        for variant in VARIANTS
+        for variant in options.variants
         for seed in options.seeds
     ]
     _training.train_all(options, settings)
@@ -78,7 +77,7 @@ def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
     for task in options.task:
         for cell in CELLS:
             plain = None
-            for variant in VARIANTS:
+            for variant in options.variants:
                 found = [
                     _training.study(options, task, cell, variant=variant, seed=seed)
                     for seed in options.seeds
