@@ -416,6 +416,10 @@ def options(doc: str | None, argv: Sequence[str] | None, **defaults: Any) -> arg
     parser.add_argument(
         "--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="of table 1"
     )
+    parser.add_argument(
+        "--cells", nargs="+", choices=list(_models.CELLS), default=list(_models.CELLS),
+        help="of table 1",
+    )  # fmt: skip
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--data", type=Path, default=None, help="data folder, or STABLE_DATA")
     parser.add_argument("--runs", type=Path, default=Path("build/runs"))

@@ -27,7 +27,6 @@ COLUMNS = (
     "task", "cell", "variant", "metric", "mean", "spread", "seeds", "better_than_unstable",
     "published", "essay", "comparable", "parameters", "seconds",
 )  # fmt: skip
-CELLS = ("rnn", "lstm")
 
 #: Published values (unstable, stable) as reconstructed, and those of the essay, by task and cell.
 PAPER = {
@@ -68,14 +67,14 @@ def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
     settings = [
         _training.preset(options.size, task, cell, variant=variant, seed=seed)
         for task in options.task
-        for cell in CELLS
+        for cell in options.cells
         for variant in options.variants
         for seed in options.seeds
     ]
     _training.train_all(options, settings)
     rows: list[tuple[object, ...]] = []
     for task in options.task:
-        for cell in CELLS:
+        for cell in options.cells:
             plain = None
             for variant in options.variants:
                 found = [
