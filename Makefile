@@ -10,7 +10,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c co
 # The test processes share the cores already; BLAS threads on top of them only wait for each other.
 ONE    := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: verify test slow lint types proofs examples bench bench-certificates bench-torch nojit boundscheck clean
+.PHONY: verify test slow lint types proofs examples figures bench bench-certificates bench-torch nojit boundscheck clean
 
 ## verify: try to refute every theorem, on random instances and on Bach chorales; writes a report
 verify: $(VENV)/.examples $(BUILD)/chorales.npz
@@ -62,6 +62,23 @@ examples: $(VENV)/.examples
 	$(BIN)/python examples/fig_gradient_lag.py --size small --out $(BUILD)/examples
 	$(BIN)/python examples/fig_unstable_descent.py --size small --out $(BUILD)/examples
 	$(BIN)/python examples/fig_trained_memory.py --size small --out $(BUILD)/examples
+
+## figures: the paper's tables and figures at small size, and a gallery of them; needs the data
+##   sets (make figures STABLE_DATA=DIR SEEDS="0 1 2"), or TASKS=synthetic-music, drawn here
+TASKS   ?= jsb
+SEEDS   ?= 0
+FIGURES := $(BUILD)/figures
+FIGURE  := table_stable_vs_unstable paper_truncation_length paper_weight_gap paper_gradient_lag \
+  paper_local_rates paper_rate_tradeoff paper_certified_gap paper_required_context \
+  paper_feed_forward
+
+figures: $(VENV)/.experiments
+	for name in $(FIGURE); do \
+	  $(ONE) STABLE_DATA="$(STABLE_DATA)" $(BIN)/python examples/$$name.py --size small \
+	    --task $(TASKS) --seeds $(SEEDS) --jobs $(JOBS) --runs $(BUILD)/runs --out $(FIGURES) \
+	    || exit 1; \
+	done
+	$(BIN)/python examples/_results.py $(FIGURES)
 
 ## bench: speed and memory; prints ratios, never fails
 bench: $(VENV)/.dev

@@ -1,0 +1,134 @@
+r"""What the experiments share in writing: CSV files with their origin, pictures, the gallery.
+
+Main names: `write`, `show`, `picture`, `gallery`.
+
+Run   python examples/_results.py build/figures   to write index.html for what is there.
+"""
+
+from __future__ import annotations
+
+import csv
+import html
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+
+def hardware() -> str:
+    """Return the class of the machine: cores, processor family, accelerator if one is used."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    machine = platform.machine().lower().replace("_", "-").replace("amd64", "x86-64")
+    name = f"{cores}-core {machine} CPU"
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        name += f", {torch.cuda.get_device_name(0)}"
+    return name
+
+
+def command(argv: Sequence[str] | None) -> str:
+    """Return the command as typed, with folders by their last part only."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    short = [Path(w).name if os.path.isabs(w) else w for w in words]
+    return " ".join(["python", f"examples/{Path(sys.argv[0]).name}", *short])
+
+
+def write(
+    rows: Sequence[Sequence[Any]],
+    columns: Sequence[str],
+    out: Path,
+    name: str,
+    argv: Sequence[str] | None = None,
+    *,
+    seeds: Sequence[int] = (),
+    seconds: float | None = None,
+) -> Path:
+    """Write NAME.csv, and NAME.json with command, seeds, machine, versions and date."""
+    out.mkdir(parents=True, exist_ok=True)
+    target = out / f"{name}.csv"
+    with target.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(columns)
+        writer.writerows([[_short(v) for v in row] for row in rows])
+    import numpy as np
+
+    torch = sys.modules.get("torch")
+    origin = {
+        "command": command(argv),
+        "seeds": list(seeds),
+        "hardware": hardware(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        **({} if torch is None else {"torch": torch.__version__}),
+        **({} if seconds is None else {"seconds": round(seconds, 1)}),
+    }
+    target.with_suffix(".json").write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
+    print(f"{len(rows)} rows: {target}")
+    return target
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.6g}" if isinstance(value, float) else value
+
+
+def show(rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> None:
+    """Print the rows as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def picture(draw: Callable[..., None], rows: Sequence[Sequence[Any]], target: Path) -> None:
+    """Draw beside the CSV file, if matplotlib is there."""
+    try:
+        draw(rows, target.with_suffix(".png"))
+    except ImportError:
+        print("no picture: pip install 'stable-recurrent-models[report]' for matplotlib")
+    else:
+        print(f"picture: {target.with_suffix('.png')}")
+
+
+def gallery(out: Path) -> Path:
+    """Write index.html with every table and picture of a folder."""
+    parts = []
+    for target in sorted(out.glob("*.csv")):
+        parts.append(f"<h2 id='{target.stem}'>{target.stem}</h2>")
+        origin = target.with_suffix(".json")
+        if origin.is_file():
+            facts = json.loads(origin.read_text(encoding="utf-8"))
+            line = "; ".join(f"{k}: {v}" for k, v in facts.items())
+            parts.append(f"<p><small>{html.escape(line)}</small></p>")
+        if target.with_suffix(".png").is_file():
+            parts.append(f"<img src='{target.stem}.png' alt='{target.stem}'>")
+        with target.open(newline="", encoding="utf-8") as stream:
+            rows = list(csv.reader(stream))
+        body = "".join(
+            "<tr>" + "".join(f"<{tag}>{html.escape(v)}</{tag}>" for v in row) + "</tr>"
+            for tag, row in zip(["th"] + ["td"] * len(rows), rows, strict=False)
+        )
+        summary = f"<summary>{len(rows) - 1} rows</summary>"
+        parts.append(f"<details>{summary}<table>{body}</table></details>")
+    index = out / "index.html"
+    index.write_text(
+        "<!doctype html><html lang='en'><meta charset='utf-8'>"
+        "<title>Stable recurrent models</title>"
+        "<style>body{font:16px sans-serif;max-width:70em;margin:2em auto}img{max-width:100%}"
+        "td,th{padding:.1em .6em;text-align:right}</style><h1>Tables and figures</h1>"
+        + "\n".join(parts)
+        + "</html>\n",
+        encoding="utf-8",
+    )
+    return index
+
+
+if __name__ == "__main__":
+    print(gallery(Path(sys.argv[1])))

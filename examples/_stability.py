@@ -1,0 +1,211 @@
+r"""Sets of stable networks: how a network is kept in one, and how it is certified.
+
+Main names: `constraint`, `to_map`, `certificate`, `loss_lipschitz`, `effective_memory`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+import theory
+import theory.interop
+from theory import projections
+from theory.memory import effective_memory as measure_memory
+from theory.memory import sequences_needed
+from theory.projections import gated
+from theory.rounding import gamma
+from theory.torch import StableProjection
+
+#: Between two full projections the sharp sets are entered in a fixed metric, or bound, and only
+#: after so many steps of the optimizer.
+EVERY = 4
+
+#: The bound of the forget gates in the paper's set, as reconstructed.
+FORGET = 0.64
+
+#: After which epochs the metric is chosen anew.
+RENEWED = {*(0, 1, 2, 4, 8), *range(12, 1000, 6)}
+
+
+def constraint(model: Any, setting: Any) -> Callable[..., None]:
+    """Return what moves the recurrent weights into the set of a variant, in place.
+
+    It is called after every step of the optimizer, and with ``final=True`` before the first step
+    and at the end of every epoch, when the weights must be inside.
+    """
+    if setting.variant == "unstable":
+        return lambda **_: None
+    if setting.variant == "sharp-stable":
+        return (_SharpRNN if model.kind == "rnn" else _SharpLSTM)(model, setting.rate)
+    if model.kind == "rnn":
+        inside = StableProjection(model.cell, rate=setting.rate)
+    else:
+        inside = StableProjection(model.cell, rate=setting.rate, forget=FORGET, input_bound=1.0)
+    return lambda **_: inside.project()
+
+
+class _SharpRNN:
+    """Onto the weights that the incremental matrix inequality certifies at the rate."""
+
+    def __init__(self, model: Any, rate: float) -> None:
+        self.model, self.rate = model, rate
+        self.calls = self.ends = 0
+        self.metric: theory.Contraction | None = None
+
+    def __call__(self, final: bool = False) -> None:
+        self.calls += 1
+        if not final and self.calls % EVERY:
+            return
+        if self.metric is None:
+            # what the spectral norm certifies is inside, too
+            StableProjection(self.model.cell, rate=self.rate).project()
+        else:
+            # in a given metric clipping is a retraction onto the set, not the nearest point
+            self.enter(metric=self.metric, method="closed_form")
+        if self.metric is None or (final and self.ends in RENEWED):
+            # the weights are inside: this looks for a metric with more room around them
+            self.enter()
+        self.ends += final
+
+    def enter(self, **how: Any) -> None:
+        """Project, and remember the metric in which the result is certified."""
+        done = projections.project(
+            to_map(self.model), onto="lmi", rate=self.rate, dtype="float32", **how
+        )
+        if done.certificate.evidence.multipliers:
+            self.metric = done.certificate
+        put(self.model, done.map)
+
+
+class _SharpLSTM:
+    """Onto the gate conditions with bounds for every unit.
+
+    A full projection at the end of an epoch chooses the bounds of the gates and the weights of the
+    norm; until the next one the rows of the units move to the nearest point of the convex part of
+    the set that these describe.
+    """
+
+    def __init__(self, model: Any, rate: float) -> None:
+        self.model, self.rate = model, rate
+        self.ends = 0
+        self.limits: gated.RowLimits | None = None
+
+    def __call__(self, final: bool = False) -> None:
+        renew = self.limits is None or (final and self.ends in RENEWED)
+        if not renew:
+            self.within(to_map(self.model))
+        if renew or final:
+            done = projections.project(to_map(self.model), **per_unit(self.rate))
+            put(self.model, done.map)
+            if renew:
+                self.limits = self.renewed(done)
+        self.ends += final
+
+    def renewed(self, done: projections.Projection) -> gated.RowLimits:
+        """Return the convex part of the set that a full projection chose, a little shrunken."""
+        n, m, c = done.map.units, done.map.input_dim, done.certificate
+        v = c.norm.v if isinstance(c.norm, theory.WeightedLinf) else np.ones(2 * n)
+        # |c_j| <= 1 / (1 - f_j) is the box that the certificate holds on
+        forget = 1.0 - 1.0 / c.domain.high[:n]
+        return gated.unit_limits(n, m, self.rate * (1.0 - 2.0**-16), forget, 1.0, v)
+
+    def within(self, cell: theory.Map) -> None:
+        """Move the rows of the units to the nearest point of that part."""
+        n = cell.units
+        W, U, b = (np.array(cell.parameters[name]) for name in ("W", "U", "b"))
+        # W_i, W_f, W_g, W_o, U_f and b_f of every unit, as `theory.projections.gated` has them
+        rows = np.hstack([*W.reshape(4, n, n), U[n : 2 * n], b[n : 2 * n, None]])
+        moved, _ = gated.nearest_rows(rows, self.limits)
+        W[:] = np.concatenate(np.split(moved[:, : 4 * n], 4, axis=1))
+        U[n : 2 * n], b[n : 2 * n] = moved[:, 4 * n : -1], moved[:, -1]
+        put(self.model, cell.with_parameters(W=W, U=U, b=b))
+
+
+def per_unit(rate: float) -> dict[str, Any]:
+    """Return the arguments of a projection onto the gate conditions with bounds for every unit."""
+    return {
+        "onto": "lstm", "rate": rate, "input_bound": 1.0, "per_unit": True, "dtype": "float32",
+    }  # fmt: skip
+
+
+def put(model: Any, recurrent: theory.Map) -> None:
+    """Write the parameters of a map into the cell; the second bias becomes zero."""
+    cell, given = model.cell, recurrent.parameters
+    with torch.no_grad():
+        for parameter, value in (
+            (cell.weight_hh_l0, given["W"]),
+            (cell.weight_ih_l0, given["U"]),
+            (cell.bias_ih_l0, given["b"]),
+        ):
+            parameter.copy_(torch.from_numpy(np.array(value)))
+        cell.bias_hh_l0.zero_()
+
+
+def to_map(model: Any) -> theory.Map:
+    """Return the recurrent cell as a map, in double precision."""
+    return theory.interop.from_torch(model.cell)
+
+
+def certificates(t: Any) -> dict[str, theory.Contraction]:
+    """Return the certificates of a trained network: the paper's criterion, and the sharper one."""
+    cell = to_map(t.model)
+    if t.model.kind == "rnn":
+        found = {
+            "stable": theory.contraction(cell, method="spectral"),
+            "sharp-stable": theory.contraction(cell, method="lmi"),
+        }
+    else:
+        # the box of the encoded inputs
+        ends = np.array([[t.model.encoder.low], [1.0]]) * np.ones(cell.input_dim)
+        domain = theory.invariant_domain(cell, inputs=ends)
+        found = {
+            "stable": gated.certify(cell, 1.0),
+            "sharp-stable": None
+            if domain is None
+            else theory.contraction(cell, method="comparison", domain=domain),
+        }
+    return {name: c for name, c in found.items() if c is not None}
+
+
+def certificate(t: Any) -> theory.Contraction | None:
+    """Return the certificate that belongs to the set a trained network was kept in, or None."""
+    return certificates(t).get(t.setting.variant)
+
+
+def head(t: Any) -> theory.LinearHead:
+    """Return the output of a trained network as a function of the state of its map."""
+    C, d = (p.detach().cpu().double().numpy() for p in (t.model.head.weight, t.model.head.bias))
+    return theory.LinearHead(C @ to_map(t.model).output_map, d)
+
+
+def loss_lipschitz(t: Any, norm: theory.Norm) -> float:
+    r"""Return how much the loss of a prediction can change with the state, in nats.
+
+    A Bernoulli loss has slopes of at most 1 in each logit, so the sum over the keys changes by at
+    most sum_i |C_i d| <= (sum_i |C_i|) |d|.  A cross-entropy changes by at most the spread of the
+    changes of the logits, 2 max_i |C_i d|.
+    """
+    C = head(t).C
+    if t.corpus.kind == "music":
+        column = np.abs(C).sum(0, keepdims=True) * (1 + gamma(len(C)))
+        return theory.Linf().matrix_upper(column, norm)
+    return 2 * theory.Linf().matrix_upper(C, norm)
+
+
+#: The statement of the measured effective memory: on a new piece the logits are off by more than
+#: the tolerance anywhere with at most this probability, with this confidence.
+PROBABILITY, CONFIDENCE = 0.05, 0.9
+
+
+def effective_memory(t: Any, eps: float, sequences: list[np.ndarray], k_max: int) -> int | None:
+    """Return the measured effective memory; None if there are too few independent sequences."""
+    if len(sequences) < sequences_needed(PROBABILITY, CONFIDENCE):
+        return None
+    measured = measure_memory(
+        to_map(t.model), sequences, eps, PROBABILITY, CONFIDENCE, head=head(t), k_max=k_max
+    )
+    return measured.k

@@ -1,0 +1,516 @@
+r"""Training of the experiments: presets, truncated backpropagation, checkpoints, evaluation.
+
+Networks are trained as in the paper: plain gradient descent with clipped gradients and a rate that
+is lowered when the validation loss no longer falls; the stable variants are moved back into their
+set after every step.  A finished run is kept under the folder of ``--runs`` and found again by
+every table and figure that needs it; an interrupted one goes on where it stopped.
+
+Main names: `Setting`, `preset`, `trained`, `Trained`, `evaluate`, `by_length`, `options`,
+`study`, `train_all`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import corpora
+import numpy as np
+from corpora import Corpus
+
+try:
+    import torch
+    import torch.nn.functional as fn
+    from torch import Tensor, nn
+except ImportError:
+    from theory import MissingExtraError
+
+    raise MissingExtraError("torch", "experiments", "training the networks") from None
+
+import _models
+import _results
+import _stability
+
+VARIANTS = ("unstable", "stable", "sharp-stable")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """Everything that a trained network depends on."""
+
+    task: str  # a data set of corpora.KINDS
+    cell: str  # rnn, lstm, or one of _models.FEED_FORWARD
+    variant: str = "unstable"  # one of VARIANTS
+    seed: int = 0
+    k: int | None = None  # inputs that it sees; None: all
+    rate: float = 0.9  # of the contraction, for the stable variants
+    hidden: int = 64
+    width: int = 32  # of the embedding of tokens
+    batch: int = 8  # sequences side by side
+    bptt: int = 35  # steps after which backpropagation is cut; the state is carried on
+    optimizer: str = "sgd"
+    lr: float = 1.0
+    decay: float = 0.5  # factor of lr after `patience` epochs without progress
+    patience: int = 3
+    clip: float = 1.0  # largest norm of a gradient
+    epochs: int = 40
+    limit: int | None = None  # predictions of the training split that are used
+    vocabulary: int | None = None  # most frequent tokens that are kept
+
+    @property
+    def name(self) -> str:
+        """Return a name for files, with a hash of everything."""
+        digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        k = "" if self.k is None else f"-k{self.k}"
+        return f"{self.task}-{self.cell}{k}-{self.variant}-s{self.seed}-{digest[:10]}"
+
+
+#: What differs from the defaults of `Setting`, by size and kind of task, then by cell.
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "smoke": {  # for tests: seconds
+        kind: {"hidden": 8, "width": 6, "epochs": 2, "limit": 400, "batch": 4, "bptt": 10}
+        for kind in corpora.METRICS
+    },
+    "small": {  # 2 CPU cores: minutes
+        "music": {"lr": 0.5, "epochs": 60},
+        "slots": {"lr": 1.0, "epochs": 12, "batch": 16, "width": 48},
+        "chars": {"lr": 1.0, "epochs": 10, "batch": 8, "limit": 200_000},
+        "words": {"lr": 1.0, "epochs": 10, "batch": 16, "limit": 60_000, "vocabulary": 2000,
+                  "width": 64},
+    },
+    "paper": {  # hours on an accelerator; sizes as in the models of the time
+        "music": {"lr": 0.5, "epochs": 200, "hidden": 300},
+        "slots": {"lr": 1.0, "epochs": 60, "batch": 32, "hidden": 300, "width": 100},
+        "chars": {"lr": 2.0, "epochs": 40, "batch": 64, "hidden": 600, "bptt": 100, "width": 100},
+        "words": {"lr": 10.0, "epochs": 40, "batch": 20, "hidden": 256, "width": 256,
+                  "clip": 0.25, "decay": 0.25},
+    },
+}  # fmt: skip
+
+#: LSTMs bear, and need, larger steps.
+LSTM_FACTOR = 4.0
+
+#: Feed-forward networks are trained by Adam, with which they are known to work.
+ADAM = {"optimizer": "adam", "lr": 3e-3, "epochs": 25}
+
+
+def preset(size: str, task: str, cell: str, **changes: Any) -> Setting:
+    """Return the setting of a task and a cell at a size, with changes."""
+    chosen = dict(PRESETS[size][corpora.KINDS[task]])
+    if cell == "lstm":
+        chosen["lr"] = LSTM_FACTOR * chosen.get("lr", Setting.lr)
+    if cell not in _models.CELLS:
+        chosen |= ADAM | {"epochs": min(ADAM["epochs"], chosen["epochs"])}
+    return Setting(task=task, cell=cell, **(chosen | changes))
+
+
+@lru_cache(maxsize=4)
+def corpus_of(task: str, limit: int | None, vocabulary: int | None, data: Path | None) -> Corpus:
+    """Return the part of a data set that a setting uses."""
+    return corpora.load(task, data).limited(limit, vocabulary)
+
+
+# ------------------------------------------------------------------------------------- batches
+
+
+def batches(
+    pairs: Sequence[corpora.Sequence_], size: int, rng: np.random.Generator | None = None
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yield inputs (B, T, ...), targets (B, T, ...) and weights (B, T), 0 where there is nothing.
+
+    One long sequence is cut into `size` pieces that are read side by side; of many, those of about
+    the same length are put together, in random order if a generator is given.
+    """
+    if len(pairs) == 1:
+        x, y = pairs[0]
+        rows = min(size, len(y))
+        steps = -(-len(y) // rows)
+        pairs = [(x[i : i + steps], y[i : i + steps]) for i in range(0, len(y), steps)]
+        groups = [list(range(len(pairs)))]
+    else:
+        noise = np.zeros(len(pairs)) if rng is None else rng.uniform(0, 0.2, len(pairs))
+        order = np.argsort([len(y) for _, y in pairs] * (1 + noise)).tolist()
+        groups = [order[i : i + size] for i in range(0, len(order), size)]
+        if rng is not None:
+            rng.shuffle(groups)
+    for group in groups:
+        longest = max(len(pairs[i][1]) for i in group)
+        x, y = (
+            torch.from_numpy(np.stack([_padded(pairs[i][j], longest) for i in group]))
+            for j in (0, 1)
+        )
+        weight = torch.zeros(len(group), longest)
+        for row, i in enumerate(group):
+            weight[row, : len(pairs[i][1])] = 1.0
+        yield x, y, weight
+
+
+def _padded(a: Any, length: int) -> Any:
+    return np.pad(a, [(0, length - len(a))] + [(0, 0)] * (a.ndim - 1))
+
+
+def losses(kind: str, logits: Tensor, y: Tensor) -> Tensor:
+    """Return the loss of every prediction in nats: (B, T); of music the sum over the keys."""
+    if kind == "music":
+        return fn.binary_cross_entropy_with_logits(logits, y, reduction="none").sum(-1)
+    return fn.cross_entropy(logits.transpose(1, 2), y, reduction="none")
+
+
+def detached(state: Any) -> Any:
+    """Return the state as a number that no gradient flows through."""
+    if state is None or isinstance(state, Tensor):
+        return None if state is None else state.detach()
+    return tuple(part.detach() for part in state)
+
+
+def evaluate(
+    model: nn.Module, corpus: Corpus, split: str = "test", *, chunk: int = 200, batch: int = 32
+) -> dict[str, float]:
+    """Return the mean loss in nats and the metric of a split."""
+    device = next(model.parameters()).device
+    total = count = 0.0
+    truth: list[list[int]] = []
+    guess: list[list[int]] = []
+    model.eval()
+    with torch.no_grad():
+        for x, y, weight in batches(corpus.splits[split], batch):
+            state, best = None, []
+            for t in range(0, x.shape[1], chunk):
+                part = slice(t, t + chunk)
+                logits, state = model(x[:, part].to(device), state)
+                lost = losses(corpus.kind, logits, y[:, part].to(device)).cpu()
+                total += float((lost * weight[:, part]).double().sum())
+                count += float(weight[:, part].sum())
+                if corpus.kind == "slots":
+                    best.append(logits.argmax(-1).cpu())
+            if corpus.kind == "slots":
+                picked = torch.cat(best, 1)
+                for row in range(len(x)):
+                    length = int(weight[row].sum())
+                    truth.append(y[row, :length].tolist())
+                    guess.append(picked[row, :length].tolist())
+    model.train()
+    nats = total / count
+    if corpus.kind == "slots":
+        return {"loss": nats, "metric": corpora.chunk_f1(corpus.labels, truth, guess)}
+    return {"loss": nats, "metric": corpora.as_metric(corpus.kind, nats)}
+
+
+# ------------------------------------------------------------------------------------- training
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trained:
+    """A trained network, the data it was trained on, and what happened."""
+
+    setting: Setting
+    model: nn.Module
+    corpus: Corpus
+    history: list[dict[str, float]]  # one entry an epoch
+    result: dict[str, Any]  # test loss and metric, parameters, seconds
+
+    @property
+    def device(self) -> torch.device:
+        """Return where the network is."""
+        return next(self.model.parameters()).device
+
+
+def network(setting: Setting, corpus: Corpus) -> nn.Module:
+    """Return the untrained network of a setting; the seed decides its parameters."""
+    torch.manual_seed(setting.seed)
+    return _models.build(
+        setting.cell, inputs=corpus.inputs, classes=corpus.classes,
+        tokens=corpus.kind != "music", hidden=setting.hidden, width=setting.width, k=setting.k,
+    )  # fmt: skip
+
+
+def trained(
+    setting: Setting,
+    *,
+    data: Path | None = None,
+    runs: Path = Path("build/runs"),
+    device: str = "cpu",
+    progress: bool | None = None,
+) -> Trained:
+    """Return the network of a setting: from the folder of runs, or trained now and put there."""
+    corpus = corpus_of(setting.task, setting.limit, setting.vocabulary, data)
+    model = network(setting, corpus).to(device)
+    optimizer = (
+        torch.optim.Adam(model.parameters(), lr=setting.lr)
+        if setting.optimizer == "adam"
+        else torch.optim.SGD(model.parameters(), lr=setting.lr)
+    )
+    runs.mkdir(parents=True, exist_ok=True)
+    checkpoint, summary = runs / f"{setting.name}.pt", runs / f"{setting.name}.json"
+    stage: dict[str, Any] = {
+        "epoch": 0, "best": math.inf, "waited": 0, "seconds": 0.0, "history": [],
+    }  # fmt: skip
+    kept = model.state_dict()
+    if checkpoint.is_file():
+        # tensors and numbers only: weights_only refuses anything that would run code
+        saved = torch.load(checkpoint, map_location=device, weights_only=True)
+        stage, kept = saved["stage"], saved["best"]
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+    constrain = _stability.constraint(model, setting)
+    if stage["epoch"] < setting.epochs:
+        constrain(final=True)  # the start is inside too
+    shown = sys.stderr.isatty() if progress is None else progress
+    with _Bar(setting, shown) as advance:
+        advance(stage["epoch"])
+        while stage["epoch"] < setting.epochs and optimizer.param_groups[0]["lr"] > setting.lr / 64:
+            began = time.perf_counter()
+            # every epoch has its own order, so that a resumed run is the same run
+            rng = np.random.default_rng([setting.seed, stage["epoch"]])
+            loss = _epoch(model, corpus, setting, optimizer, constrain, rng)
+            constrain(final=True)
+            valid = evaluate(model, corpus, "valid")["loss"]
+            if not math.isfinite(valid):
+                raise RuntimeError(f"{setting.name} diverged in epoch {stage['epoch']}; lower lr")
+            if valid < stage["best"]:
+                kept = {name: value.clone() for name, value in model.state_dict().items()}
+            stage["waited"] = 0 if valid < stage["best"] else stage["waited"] + 1
+            if stage["waited"] == setting.patience:
+                stage["waited"] = 0
+                for group in optimizer.param_groups:
+                    group["lr"] *= setting.decay
+            stage["best"] = min(valid, stage["best"])
+            stage["seconds"] += time.perf_counter() - began
+            stage["epoch"] += 1
+            lr = optimizer.param_groups[0]["lr"]
+            stage["history"].append({"train": loss, "valid": valid, "lr": lr})
+            torch.save(
+                {"stage": stage, "best": kept, "model": model.state_dict(),
+                 "optimizer": optimizer.state_dict()},
+                checkpoint,
+            )  # fmt: skip
+            advance(stage["epoch"], f"valid {valid:.4f}")
+    model.load_state_dict(kept)
+    if summary.is_file():
+        result = json.loads(summary.read_text())["result"]
+    else:
+        result = {
+            **evaluate(model, corpus),
+            "parameters": _models.count(model),
+            "seconds": stage["seconds"],
+            "epochs": stage["epoch"],
+        }
+        record = {"setting": asdict(setting), "history": stage["history"], "result": result}
+        summary.write_text(json.dumps(record, indent=1) + "\n")
+    return Trained(
+        setting=setting, model=model, corpus=corpus, history=stage["history"], result=result
+    )
+
+
+def _epoch(
+    model: nn.Module,
+    corpus: Corpus,
+    setting: Setting,
+    optimizer: torch.optim.Optimizer,
+    constrain: Any,
+    rng: np.random.Generator,
+) -> float:
+    """Go once through the training split; return the mean loss."""
+    device = next(model.parameters()).device
+    total = count = 0.0
+    for x, y, weight in batches(corpus.splits["train"], setting.batch, rng):
+        state = None
+        for t in range(0, x.shape[1], setting.bptt):
+            part = slice(t, t + setting.bptt)
+            w = weight[:, part].to(device)
+            logits, state = model(x[:, part].to(device), detached(state))
+            lost = (losses(corpus.kind, logits, y[:, part].to(device)) * w).sum()
+            optimizer.zero_grad()
+            (lost / w.sum().clamp(min=1.0)).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), setting.clip)
+            optimizer.step()
+            constrain()
+            total, count = total + float(lost.detach()), count + float(w.sum())
+    return total / count
+
+
+class _Bar:
+    """A progress bar over epochs, on a terminal only."""
+
+    def __init__(self, setting: Setting, wanted: bool) -> None:
+        from rich.progress import Progress, TextColumn
+
+        columns = (*Progress.get_default_columns(), TextColumn("{task.fields[note]}"))
+        self.progress = Progress(*columns, transient=True, disable=not wanted)
+        self.task = self.progress.add_task(setting.name, total=setting.epochs, note="")
+
+    def __enter__(self) -> Any:
+        if not self.progress.disable:
+            self.progress.start()
+        return self
+
+    def __call__(self, epoch: int, note: str = "") -> None:
+        self.progress.update(self.task, completed=epoch, note=note)
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+
+# ------------------------------------------------------------- the k-step counterparts of a run
+
+
+def by_length(
+    t: Trained, lengths: Sequence[int], runs: Path, *, most: int = 20_000
+) -> dict[int | None, dict[str, float]]:
+    """Return loss and metric of the k-step counterparts of a recurrent network, no retraining.
+
+    None stands for the network itself.  Both are taken over the first `most` test predictions.
+    """
+    target = runs / f"{t.setting.name}-lengths.json"
+    known = json.loads(target.read_text()) if target.is_file() else {}
+    part = replace(t.corpus, splits={"test": list(corpora.first(t.corpus.splits["test"], most))})
+    for k in (None, *lengths):
+        if str(k) not in known:
+            model = t.model if k is None else _models.Windowed(t.model, k)
+            known[str(k)] = evaluate(model, part)
+    target.write_text(json.dumps(known, indent=1) + "\n")
+    return {k: known[str(k)] for k in (None, *lengths)}
+
+
+def relative_excess(kind: str, value: float, full: float) -> float:
+    """Return by how much a metric is worse than that of full context, relatively."""
+    return (full - value) / full if kind == "slots" else (value - full) / full
+
+
+def test_sequences(t: Trained, most: int, length: int) -> list[np.ndarray]:
+    """Return encoded inputs (T, m) in double precision: the first `most` times of the test split.
+
+    Long texts are cut into sequences of the given length.
+    """
+    found = []
+    for x, _ in corpora.first(t.corpus.splits["test"], most):
+        with torch.no_grad():
+            encoded = t.model.encoder(torch.from_numpy(x)[None].to(t.device))[0].cpu()
+        found += [part.double().numpy() for part in encoded.split(length)]
+    return found
+
+
+# ------------------------------------------------------------------------------ command line
+
+
+def options(doc: str | None, argv: Sequence[str] | None, **defaults: Any) -> argparse.Namespace:
+    """Read the options that all experiments share.
+
+    Raises
+    ------
+    SystemExit
+        If cuda is asked for and is not there; the message says how to go on.
+    """
+    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
+    parser.add_argument("--task", nargs="+", choices=list(corpora.KINDS), default=["jsb"])
+    parser.add_argument("--size", choices=tuple(PRESETS), default="small")
+    parser.add_argument(
+        "--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="of table 1"
+    )
+    parser.add_argument(
+        "--cells", nargs="+", choices=list(_models.CELLS), default=list(_models.CELLS),
+        help="of table 1",
+    )  # fmt: skip
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--data", type=Path, default=None, help="data folder, or STABLE_DATA")
+    parser.add_argument("--runs", type=Path, default=Path("build/runs"))
+    parser.add_argument("--out", type=Path, default=Path("build/examples"))
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, help="networks that are trained at once")
+    parser.set_defaults(**defaults)
+    chosen = parser.parse_args(argv)
+    if chosen.device == "cuda" and not torch.cuda.is_available():
+        parser.error(
+            "--device cuda was asked for, but torch finds no such device; leave it out to run on "
+            "the CPU (--size small takes minutes there)"
+        )
+    torch.set_num_threads(chosen.threads)
+    return chosen
+
+
+def study(chosen: argparse.Namespace, task: str, cell: str, **changes: Any) -> Trained:
+    """Return the trained network of these options."""
+    setting = preset(chosen.size, task, cell, **changes)
+    return trained(setting, data=chosen.data, runs=chosen.runs, device=chosen.device)
+
+
+def train_all(chosen: argparse.Namespace, settings: Sequence[Setting]) -> None:
+    """Train what is not in the folder of runs yet, by several processes if --jobs says so."""
+    left = [s for s in settings if not (chosen.runs / f"{s.name}.json").is_file()]
+    if chosen.jobs > 1 and len(left) > 1:
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import get_context
+
+        with ProcessPoolExecutor(chosen.jobs, mp_context=get_context("spawn")) as pool:
+            for name in pool.map(_train, [chosen] * len(left), left):
+                print(f"trained {name}", flush=True)
+    else:
+        for setting in left:
+            print(f"trained {_train(chosen, setting)}", flush=True)
+
+
+def _train(chosen: argparse.Namespace, setting: Setting) -> str:
+    torch.set_num_threads(chosen.threads)
+    t = trained(
+        setting, data=chosen.data, runs=chosen.runs, device=chosen.device,
+        progress=chosen.jobs == 1 and sys.stderr.isatty(),
+    )  # fmt: skip
+    return f"{setting.name}: {t.corpus.metric} {t.result['metric']:.4f}"
+
+
+def report(
+    argv: Sequence[str] | None,
+    *,
+    doc: str | None,
+    name: str,
+    columns: Sequence[str],
+    data: Callable[[argparse.Namespace], list[Any]],
+    draw: Callable[..., None],
+    **defaults: Any,
+) -> int:
+    """Run one experiment from the command line: its numbers as CSV, its picture, 0."""
+    chosen = options(doc, argv, **defaults)
+    began = time.perf_counter()
+    try:
+        rows = data(chosen)
+    except corpora.DataError as error:
+        print(error, file=sys.stderr)
+        return 1
+    target = _results.write(
+        rows, columns, chosen.out, name, argv, seeds=chosen.seeds,
+        seconds=time.perf_counter() - began,
+    )  # fmt: skip
+    _results.picture(draw, rows, target)
+    return 0
+
+
+def curves(
+    rows: Sequence[Sequence[Any]], at: int, value: int, *groups: int
+) -> dict[tuple[Any, ...], tuple[list[Any], list[float], list[float]]]:
+    """Return mean and spread of column `value` at every entry of column `at`, by groups.
+
+    A curve is (entries, means, standard deviations over what is left: the seeds).
+    """
+    gathered: dict[tuple[Any, ...], dict[Any, list[float]]] = {}
+    for row in rows:
+        if row[value] != "":
+            group = gathered.setdefault(tuple(row[g] for g in groups), {})
+            group.setdefault(row[at], []).append(float(row[value]))
+    return {
+        key: (
+            list(found),
+            [float(np.mean(v)) for v in found.values()],
+            [float(np.std(v, ddof=1)) if len(v) > 1 else 0.0 for v in found.values()],
+        )
+        for key, found in gathered.items()
+    }

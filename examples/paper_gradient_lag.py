@@ -1,0 +1,108 @@
+r"""Size of the gradient of a loss in the state j steps before, in trained networks.
+
+Theorem behind it: in a stable network |d loss_t / d h_{t-j}| <= L_p lam**j.
+
+What the eye should see: gradients vanish with the lag in unstable networks as in stable ones, in
+these more slowly; the straight line is lam**j for the stable tanh networks.
+
+Run   python examples/paper_gradient_lag.py --task jsb --size small --data DIR
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import _training
+import numpy as np
+import torch
+from _training import VARIANTS
+
+COLUMNS = ("task", "cell", "variant", "seed", "lag", "mean", "q90", "relative", "bound")
+
+
+def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
+    """Return rows of `COLUMNS`; the bound is lam**lag relative to lag 0, for stable networks."""
+    lags, count = (40, 256) if options.size != "smoke" else (5, 16)
+    rows: list[tuple[object, ...]] = []
+    for task in options.task:
+        for cell in ("rnn", "lstm"):
+            for variant in VARIANTS:
+                for seed in options.seeds:
+                    t = _training.study(options, task, cell, variant=variant, seed=seed)
+                    sizes = gradients(t, lags, count)
+                    mean = sizes.mean(1)
+                    for lag in range(len(mean)):
+                        bound = t.setting.rate**lag if variant == "stable" and cell == "rnn" else ""
+                        rows.append((
+                            task, cell, variant, seed, lag, float(mean[lag]),
+                            float(np.quantile(sizes[lag], 0.9)), float(mean[lag] / mean[0]), bound,
+                        ))  # fmt: skip
+    return rows
+
+
+def gradients(t: _training.Trained, lags: int, count: int) -> np.ndarray:
+    """Return |d loss_t / d state_{t-j}| for j = 0, ..., lags at times spread over the test split.
+
+    The state of an LSTM is (h, c); the loss is that of one prediction.  (lags + 1, times).
+    """
+    pairs = [p for p in t.corpus.splits["test"] if len(p[1]) > 2]
+    ends = [(i, s) for i, (_, y) in enumerate(pairs) for s in range(1, len(y))]
+    long = [e for e in ends if e[1] >= lags] or [e for e in ends if e[1] >= max(e[1] for e in ends)]
+    chosen = [long[i] for i in np.linspace(0, len(long) - 1, min(count, len(long))).astype(int)]
+    lags = min(lags, min(s for _, s in chosen))
+    # a window holds the inputs before the first state that is looked at, which comes from rest
+    # at most `before` inputs earlier: enough for its size, and all of it in short sequences
+    before = min(60, min(s - lags for _, s in chosen))
+    x = np.stack([pairs[i][0][s - lags - before : s + 1] for i, s in chosen])
+    y = torch.from_numpy(np.stack([pairs[i][1][s] for i, s in chosen])).to(t.device)
+    terms = t.model.terms(torch.from_numpy(x).to(t.device)).detach()
+    state = t.model.rest(len(chosen))
+    states = []
+    for j in range(terms.shape[1]):
+        state = t.model.step(state, terms[:, j])
+        if j >= before:
+            if j == before:
+                state = tuple(part.detach().requires_grad_() for part in state)
+            states.append(state)
+    loss = _training.losses(t.corpus.kind, t.model.head(state[0])[:, None], y[:, None]).sum()
+    flat = [part for one in states for part in one]
+    found = torch.autograd.grad(loss, flat, allow_unused=True)
+    width = len(state)
+    sizes = []
+    for j in range(len(states)):
+        parts = [g for g in found[j * width : (j + 1) * width] if g is not None]
+        sizes.append(torch.cat(parts, 1).norm(dim=1).cpu().numpy())
+    return np.array(sizes[::-1])
+
+
+def draw(rows: list[tuple[object, ...]], path: Path) -> None:
+    """Draw the picture; needs matplotlib."""
+    from matplotlib.figure import Figure
+
+    panels = list(dict.fromkeys((row[0], row[1]) for row in rows))
+    figure = Figure(figsize=(4.2 * len(panels), 3.4), layout="constrained")
+    for i, panel in enumerate(panels):
+        axes = figure.add_subplot(1, len(panels), i + 1)
+        own = [row for row in rows if row[:2] == panel]
+        for (variant,), (lag, mean, _) in _training.curves(own, 4, 7, 2).items():
+            axes.semilogy(lag, mean, color=f"C{VARIANTS.index(variant)}", label=variant)
+        for (variant,), (lag, mean, _) in _training.curves(own, 4, 8, 2).items():
+            axes.semilogy(lag, mean, "k:", label=f"lam**lag, {variant}")
+        axes.set_title(", ".join(panel))
+        axes.set_xlabel("lag")
+        axes.set_ylabel("mean gradient, relative to lag 0")
+        axes.legend(fontsize=7)
+    figure.savefig(path, dpi=90)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the numbers, and the picture if matplotlib is there."""
+    return _training.report(
+        argv, doc=__doc__, name="paper_gradient_lag", columns=COLUMNS, data=data, draw=draw
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+r"""What the asked contraction rate costs: test metric of stable networks against lam.
+
+Theorems behind the sets: `contractive_of_matrix_norm` (stable) and
+`contractive_of_incremental_lmi` (sharp-stable).
+
+What the eye should see: down to a rate of about 0.6 stable networks do better than the unstable
+one, because the set also keeps them from learning the training data by heart; below, it costs.
+
+Run   python examples/paper_rate_tradeoff.py --task jsb --size small --data DIR
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import _training
+
+COLUMNS = ("task", "cell", "variant", "seed", "rate", "metric")
+RATES = (0.3, 0.6, 0.9, 0.99)
+
+
+def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
+    """Return rows of `COLUMNS` for the tanh network; rate 0 stands for the unstable one."""
+    rates = RATES if options.size != "smoke" else RATES[:1]
+    cases = [("unstable", 0.9)] + [(v, r) for v in ("stable", "sharp-stable") for r in rates]
+    made = [
+        (task, variant, seed, rate)
+        for task in options.task
+        for variant, rate in cases
+        for seed in options.seeds
+    ]
+    _training.train_all(
+        options,
+        [
+            _training.preset(options.size, task, "rnn", variant=variant, seed=seed, rate=rate)
+            for task, variant, seed, rate in made
+        ],
+    )
+    rows: list[tuple[object, ...]] = []
+    for task, variant, seed, rate in made:
+        t = _training.study(options, task, "rnn", variant=variant, seed=seed, rate=rate)
+        at = 0.0 if variant == "unstable" else rate
+        rows.append((task, "rnn", variant, seed, at, t.result["metric"]))
+    return rows
+
+
+def draw(rows: list[tuple[object, ...]], path: Path) -> None:
+    """Draw the picture; needs matplotlib."""
+    from matplotlib.figure import Figure
+
+    tasks = list(dict.fromkeys(row[0] for row in rows))
+    figure = Figure(figsize=(4.5 * len(tasks), 3.6), layout="constrained")
+    for i, task in enumerate(tasks):
+        axes = figure.add_subplot(1, len(tasks), i + 1)
+        own = [row for row in rows if row[0] == task]
+        for (variant,), (rate, mean, spread) in _training.curves(own, 4, 5, 2).items():
+            if variant == "unstable":
+                axes.axhline(mean[0], color="k", ls=":", label=variant)
+            else:
+                axes.errorbar(rate, mean, spread, marker="o", capsize=3, label=variant)
+        axes.set_title(str(task))
+        axes.set_xlabel("asked rate lam")
+        axes.set_ylabel("test metric")
+        axes.legend(fontsize=8)
+    figure.savefig(path, dpi=90)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the numbers, and the picture if matplotlib is there."""
+    return _training.report(
+        argv, doc=__doc__, name="paper_rate_tradeoff", columns=COLUMNS, data=data, draw=draw
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+r"""How many inputs are enough: certified, measured, and for the benchmark.
+
+Theorem shown: `context_length`, with the Lipschitz constant of the loss in the state.
+
+For every tolerance of the mean test loss, in nats a prediction: the k that the network's best
+certificate proves sufficient for *every* sequence up to the longest of the test split, the loss of
+the k-step counterpart at that k, and the least k that the test split itself asks for.  Beside them
+the essay's open question, how much memory a benchmark needs: the least k from which on the metric
+is within 1 % of full context, for unstable networks too.  The last column is the measured effective
+memory of `theory memory`: the k from which on the logits of a new piece are off by more than 0.1
+anywhere with probability at most 5 %, with 90 % confidence.
+
+What the eye should see: the loss at the certified k differs by less than the tolerance asked for,
+and tests ask for much less context than certificates, which hold for the worst inputs.
+
+Run   python examples/paper_required_context.py --task jsb --size small --data DIR
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import _stability
+import _training
+import numpy as np
+from _training import VARIANTS
+
+import theory
+
+COLUMNS = (
+    "task", "cell", "variant", "seed", "full_metric", "k_within_1_percent", "tolerance",
+    "measured_k", "certified_k", "longest", "change_at_certified_k", "holds",
+    "effective_memory",
+)  # fmt: skip
+TOLERANCES = (1.0, 0.1, 0.01)
+
+#: The tolerance of the logits at which the effective memory is measured.
+MEASURED_AT = 0.1
+LENGTHS = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50)
+
+
+def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
+    """Return rows of `COLUMNS`; lengths that a network does not reach are empty."""
+    lengths = LENGTHS if options.size != "smoke" else LENGTHS[:6]
+    rows: list[tuple[object, ...]] = []
+    for task in options.task:
+        for cell in ("rnn", "lstm"):
+            for variant in VARIANTS:
+                for seed in options.seeds:
+                    t = _training.study(options, task, cell, variant=variant, seed=seed)
+                    rows += answers((task, cell, variant, seed), t, options, lengths)
+    return rows
+
+
+def answers(
+    label: tuple[object, ...],
+    t: _training.Trained,
+    options: argparse.Namespace,
+    lengths: tuple[int, ...],
+) -> list[tuple[object, ...]]:
+    """Return the rows of one network, one for each tolerance."""
+    found = _training.by_length(t, lengths, options.runs)
+    full = found[None]
+    kind = t.corpus.kind
+
+    def first(good: list[bool]) -> object:
+        """Return the least length from which on all are good."""
+        bad = [i for i, one in enumerate(good) if not one]
+        start = bad[-1] + 1 if bad else 0
+        return lengths[start] if start < len(good) else ""
+
+    excess = [_training.relative_excess(kind, found[k]["metric"], full["metric"]) for k in lengths]
+    enough = first([e <= 0.01 for e in excess])
+    # an unstable network may turn out to be certified, too
+    known = _stability.certificates(t).values()
+    pieces = t.corpus.splits["test"]
+    longest = max(len(y) for _, y in pieces)
+    sequences = _training.test_sequences(t, 5000, 200)
+    rows: list[tuple[object, ...]] = []
+    for tolerance in TOLERANCES:
+        measured = first([abs(found[k]["loss"] - full["loss"]) <= tolerance for k in lengths])
+        certified: object = ""
+        change: object = ""
+        holds: object = "no certificate"
+        if known:
+            certified = min(context(t, c, tolerance, sequences, longest) for c in known)
+            # a window as long as every sequence is the network itself
+            k = min(max(certified, 1), longest)
+            replaced = full if k == longest else _training.by_length(t, [k], options.runs)[k]
+            change = replaced["loss"] - full["loss"]
+            holds = bool(abs(change) <= tolerance)
+        # pieces and sentences may count as independent, cuts of one text may not
+        memory = None
+        if len(pieces) > 1 and tolerance == MEASURED_AT:
+            k_max = min(longest, lengths[-1])
+            memory = _stability.effective_memory(t, tolerance, sequences, k_max)
+        rows.append((
+            *label, full["metric"], enough, tolerance, measured, certified, longest, change, holds,
+            "" if memory is None else memory,
+        ))  # fmt: skip
+    return rows
+
+
+def context(
+    t: _training.Trained,
+    c: theory.Contraction,
+    tolerance: float,
+    sequences: list[np.ndarray],
+    longest: int,
+) -> int:
+    """Return the k that a certificate proves sufficient for a change of the loss."""
+    recurrent = _stability.to_map(t.model)
+    return theory.context_length(
+        c,
+        eps=tolerance,
+        drive=max(recurrent.drive(c.norm, inputs=X) for X in sequences),
+        lipschitz=_stability.loss_lipschitz(t, c.norm),
+        horizon=longest,
+    )
+
+
+def draw(rows: list[tuple[object, ...]], path: Path) -> None:
+    """Draw measured and certified k against the tolerance; needs matplotlib."""
+    from matplotlib.figure import Figure
+
+    panels = list(dict.fromkeys((row[0], row[1]) for row in rows))
+    figure = Figure(figsize=(4.2 * len(panels), 3.4), layout="constrained")
+    for i, panel in enumerate(panels):
+        axes = figure.add_subplot(1, len(panels), i + 1)
+        own = [row for row in rows if row[:2] == panel]
+        for column, style, what in ((7, "o-", "measured"), (8, "s--", "certified")):
+            for (variant,), (eps, mean, _) in _training.curves(own, 6, column, 2).items():
+                color = f"C{VARIANTS.index(variant)}"
+                axes.loglog(eps, mean, style, color=color, ms=4, label=f"{what}, {variant}")
+        axes.set_title(", ".join(map(str, panel)))
+        axes.set_xlabel("tolerance of the mean loss (nats)")
+        axes.set_ylabel("required k")
+        axes.legend(fontsize=7)
+    figure.savefig(path, dpi=90)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the numbers, and the picture if matplotlib is there."""
+    return _training.report(
+        argv, doc=__doc__, name="paper_required_context", columns=COLUMNS, data=data, draw=draw
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,402 @@
+"""The experiments on trained networks: data, networks, training, and what their numbers claim."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import importlib
+import json
+import math
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "examples"
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+TORCH = "torch is not installed (extra: experiments)"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _examples_beside():
+    """Examples import each other as scripts do."""
+    sys.path.insert(0, str(FOLDER))
+    yield
+    sys.path.remove(str(FOLDER))
+
+
+@pytest.fixture(scope="module")
+def corpora():
+    return importlib.import_module("corpora")
+
+
+@pytest.fixture(scope="module")
+def torch():
+    module = pytest.importorskip("torch", reason=TORCH)
+    threads = module.get_num_threads()
+    module.set_num_threads(1)
+    yield module
+    module.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def training(torch):
+    del torch
+    return importlib.import_module("_training")
+
+
+@pytest.fixture(scope="module")
+def runs(training, tmp_path_factory):
+    """One folder of runs for all: what one experiment trained, the next one finds."""
+    del training
+    return tmp_path_factory.mktemp("runs")
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+# ------------------------------------------------------------------------------------------ data
+
+
+def test_missing_data_says_what_to_do(corpora, tmp_path, monkeypatch):
+    monkeypatch.delenv("STABLE_DATA", raising=False)
+    with pytest.raises(corpora.DataError, match=r"--data DIR .* STABLE_DATA"):
+        corpora.load("jsb")
+    with pytest.raises(corpora.DataError, match="is not there"):
+        corpora.load("jsb", tmp_path / "nowhere")
+    name = "jsb-chorales/jsb-chorales-quarter.json"
+    digest = corpora.files("jsb")[0][1]
+    with pytest.raises(corpora.DataError, match=rf"{name} .*https://.*SHA-256 {digest}"):
+        corpora.load("jsb", tmp_path)
+    with pytest.raises(corpora.DataError, match="Linguistic Data Consortium"):
+        corpora.load("ptb", tmp_path)
+    with pytest.raises(corpora.DataError, match="no public address"):
+        corpora.download("atis", tmp_path)
+    with pytest.raises(corpora.DataError, match="needed one of: jsb"):
+        corpora.load("unheard", tmp_path)
+
+
+def test_damaged_data_are_refused(corpora, tmp_path):
+    path = tmp_path / "tinyshakespeare" / "input.txt"
+    path.parent.mkdir()
+    path.write_bytes(b"to be or not")
+    with pytest.raises(
+        corpora.DataError, match="damaged.*" + hashlib.sha256(b"to be or not").hexdigest()
+    ):
+        corpora.load("shakespeare", tmp_path)
+
+
+def test_git_object_names(corpora, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"hello\n")
+    # what `git hash-object` prints
+    assert corpora.digest_of(path, "0" * 40) == "ce013625030ba8dba906f756967f9e9ca394464a"
+
+
+def test_every_data_set_is_described(corpora):
+    assert set(corpora.HASHES) == set(corpora.SOURCES)
+    for name in corpora.HASHES:
+        assert name in corpora.KINDS
+        for path, digest, source in corpora.files(name):
+            assert len(digest) in {40, 64}
+            assert int(digest, 16) >= 0
+            assert "://" not in source or source.endswith(path.rpartition("/")[2])
+
+
+def test_baselines_of_the_chorales(corpora):
+    root = os.environ.get("STABLE_DATA") or SHARED
+    try:
+        corpus = corpora.load("jsb", root)
+    except corpora.DataError as error:
+        pytest.skip(f"needs the JSB chorales: {error}")
+    assert [len(corpus.splits[s]) for s in corpora.SPLITS] == [229, 76, 77]
+    assert [corpus.count(s) for s in corpora.SPLITS] == [13_578, 4_526, 4_648]
+    found = corpora.baselines(corpus)
+    assert found["marginals"] == pytest.approx(11.09, abs=0.005)
+    assert found["Markov, each key"] == pytest.approx(10.49, abs=0.005)
+
+
+def test_ngrams_by_hand(corpora):
+    # a a b: of the first order p(a) = (2 + 2/2) / (3 + 2), p(b) = (1 + 2/2) / (3 + 2)
+    loss = corpora.ngram_loss([0, 0, 1], [0, 0, 1], 1, 2)
+    assert loss == pytest.approx(-(math.log(0.6) + math.log(0.4)) / 2)
+    # of the second, after a: p(a) = (1 + 2 * 0.6) / (2 + 2), p(b) = (1 + 2 * 0.4) / (2 + 2)
+    loss = corpora.ngram_loss([0, 0, 1], [0, 0, 1], 2, 2)
+    assert loss == pytest.approx(-(math.log(0.55) + math.log(0.45)) / 2)
+
+
+def test_chunks_are_those_of_the_conll_evaluation(corpora):
+    assert corpora.chunks(["B-x", "I-x", "O", "I-y", "B-y", "I-x"]) == {
+        (0, 2, "x"), (3, 4, "y"), (4, 5, "y"), (5, 6, "x"),
+    }  # fmt: skip
+    labels = ["O", "B-x", "I-x"]
+    assert corpora.chunk_f1(labels, [[1, 2, 0, 1]], [[1, 2, 0, 0]]) == pytest.approx(200 / 3)
+    assert corpora.chunk_f1(labels, [[1, 2]], [[1, 0]]) == 0
+
+
+def test_limited_corpora(corpora):
+    whole = corpora.load("synthetic-text")
+    part = whole.limited(100, vocabulary=5)
+    assert [part.count(s) for s in corpora.SPLITS] == [100, 33, 33]
+    assert part.classes == 5
+    assert part.labels[-1] == "<unk>"
+    x, y = part.splits["train"][0]
+    assert x.max() <= 4
+    assert (x[1:] == y[:-1]).all()
+    music = corpora.load("synthetic-music").limited(50)
+    assert music.count("train") == 50
+
+
+def test_main_of_the_corpora(corpora, tmp_path, capsys):
+    argv = ["--task", "synthetic-slots", "jsb", "--data", str(tmp_path), "--out", str(tmp_path)]
+    assert corpora.main(argv) == 0
+    assert "absent: jsb" in capsys.readouterr().out
+    rows = rows_of(tmp_path / "corpora.csv")
+    values = {row["baseline"]: float(row["value"]) for row in rows}
+    # the tags of that corpus depend on the word before
+    assert values["tag of two words"] > values["tag of the word"] + 10
+    origin = json.loads((tmp_path / "corpora.json").read_text())
+    assert {"command", "seeds", "hardware", "date"} <= set(origin)
+    assert str(tmp_path) not in origin["command"]
+
+
+# -------------------------------------------------------------------------------------- networks
+
+
+@pytest.fixture(scope="module")
+def models(torch):
+    del torch
+    return importlib.import_module("_models")
+
+
+def made(models, torch, name, *, k=None, tokens=True):
+    torch.manual_seed(1)
+    return models.build(name, inputs=7, classes=5, tokens=tokens, hidden=12, width=4, k=k).double()
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+def test_k_step_counterparts_are_those_of_the_theory(models, torch, cell):
+    import _stability
+
+    import theory
+
+    network = made(models, torch, cell, tokens=False)
+    X = np.random.default_rng(0).random((2, 9, 7))
+    recurrent = _stability.to_map(network)
+    for k in (1, 3, 9, 20):
+        outputs, _ = models.Windowed(network, k)(torch.from_numpy(X))
+        states = theory.truncate(recurrent, k).states(X) @ recurrent.output_map.T
+        head = network.head
+        expected = states @ head.weight.detach().numpy().T + head.bias.detach().numpy()
+        np.testing.assert_allclose(outputs.detach().numpy(), expected, atol=1e-12)
+    np.testing.assert_allclose(
+        models.Windowed(network, 9)(torch.from_numpy(X))[0].detach().numpy(),
+        network(torch.from_numpy(X))[0].detach().numpy(),
+        atol=1e-12,
+    )
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gated-conv", "tcn", "transformer"])
+def test_networks_see_k_inputs_and_no_more(models, torch, name):
+    k, T = 4, 11
+    network = made(models, torch, name, k=k)
+    x = torch.from_numpy(np.random.default_rng(0).integers(0, 7, (1, T)))
+    whole, _ = network(x)
+    for s in range(T):
+        changed = x.clone()
+        changed[0, s] = (changed[0, s] + 1) % 7
+        differs = (network(changed)[0] != whole)[0].any(-1)
+        reached = torch.zeros(T, dtype=torch.bool)
+        reached[s : s + k] = True
+        # nothing outside the window may change, the window's own ends do
+        assert not differs[~reached].any()
+        assert differs[s]
+        assert s + k > T or differs[s + k - 1]
+    # in parts, with the inputs carried on, it is the same network
+    first, state = network(x[:, :5])
+    second, _ = network(x[:, 5:], state)
+    torch.testing.assert_close(torch.cat([first, second], 1), whole)
+
+
+def test_budgets_match(models, torch):
+    target = models.count(models.build(
+        "lstm", inputs=88, classes=88, tokens=False, hidden=64, width=0, k=None
+    ))  # fmt: skip
+    for name in models.FEED_FORWARD:
+        for k in (2, 16):
+            network = models.build(
+                name, inputs=88, classes=88, tokens=False, hidden=64, width=0, k=k
+            )
+            assert abs(models.count(network) / target - 1) < 0.1
+    with pytest.raises(ValueError, match="power of 2"):
+        made(models, torch, "tcn", k=3)
+    with pytest.raises(ValueError, match="needed k"):
+        made(models, torch, "tcn")
+
+
+# -------------------------------------------------------------------------------------- training
+
+
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(training, torch, tmp_path):
+    setting = training.preset("smoke", "synthetic-music", "lstm", epochs=4)
+    through = training.trained(setting, runs=tmp_path / "a")
+    stops = iter([None, None, KeyboardInterrupt])
+    evaluate = training.evaluate
+
+    def interrupted(model, corpus, split="test", **more):
+        if split == "valid" and (stop := next(stops)) is not None:
+            raise stop
+        return evaluate(model, corpus, split, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "evaluate", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            training.trained(setting, runs=tmp_path / "b")
+    saved = torch.load(tmp_path / "b" / f"{setting.name}.pt", weights_only=True)
+    assert saved["stage"]["epoch"] == 2
+    resumed = training.trained(setting, runs=tmp_path / "b")
+    assert resumed.history == through.history
+    for a, b in zip(through.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    # and a finished run is found, not trained again
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "_epoch", None)
+        again = training.trained(setting, runs=tmp_path / "b")
+    assert again.result == resumed.result
+
+
+def test_padding_does_not_count(training):
+    pairs = [(np.arange(n), np.arange(n)) for n in (2, 5, 3)]
+    found = list(training.batches(pairs, 2))
+    assert [tuple(w.shape) for _, _, w in found] == [(2, 3), (1, 5)]
+    assert sum(float(w.sum()) for _, _, w in found) == 10
+    ((x, _, w),) = training.batches([(np.arange(10), np.arange(10))], 3)
+    assert x.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 0, 0]]
+    assert float(w.sum()) == 10
+
+
+def test_an_absent_accelerator_is_named(training, torch, capsys):
+    if torch.cuda.is_available():
+        pytest.skip("there is an accelerator")
+    with pytest.raises(SystemExit):
+        training.options("x", ["--device", "cuda"])
+    assert "leave it out to run on the CPU" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+@pytest.mark.parametrize("variant", ["stable", "sharp-stable"])
+def test_stable_networks_are_certified(training, runs, cell, variant):
+    import _stability
+
+    setting = training.preset("smoke", "synthetic-music", cell, variant=variant)
+    t = training.trained(setting, runs=runs)
+    c = _stability.certificate(t)
+    assert c is not None
+    assert c.evidence.kind == "certified"
+    assert c.lam <= setting.rate
+
+
+# ------------------------------------------------------------------------------- tables, figures
+
+
+def run(name, runs, out, *more):
+    module = importlib.import_module(name)
+    argv = [
+        "--size", "smoke", "--task", "synthetic-music", "--seeds", "0", "1",
+        "--runs", str(runs), "--out", str(out), *more,
+    ]  # fmt: skip
+    assert module.main(argv) == 0
+    assert (out / f"{name}.png").stat().st_size > 10_000
+    assert json.loads((out / f"{name}.json").read_text())["seeds"] == [0, 1]
+    return rows_of(out / f"{name}.csv")
+
+
+def test_table_stable_vs_unstable(runs, tmp_path):
+    rows = run("table_stable_vs_unstable", runs, tmp_path)
+    assert len(rows) == 2 * 3 + 2
+    assert {row["variant"] for row in rows if row["cell"] == "none"} == {
+        "marginals", "Markov, each key",
+    }  # fmt: skip
+    module = importlib.import_module("table_stable_vs_unstable")
+    assert module.beside("jsb", "rnn", "stable", "small")[2].startswith("same data")
+    assert module.beside("snips", "rnn", "stable", "small")[2].startswith("not comparable")
+    assert module.beside("wikitext2", "lstm", "unstable", "small")[2].startswith("not comparable")
+    assert module.beside("wikitext2", "lstm", "unstable", "paper")[:2] == (95.7, 92.3)
+    assert module.beside("war-and-peace", "lstm", "sharp-stable", "paper") == ("", "", "")
+
+
+def test_paper_truncation_length(runs, tmp_path):
+    rows = run("paper_truncation_length", runs, tmp_path)
+    assert len(rows) == 2 * 3 * 2 * 5
+    assert all(float(row["relative_excess"]) == 0 for row in rows if row["k"] == "0")
+
+
+def test_paper_weight_gap(runs, tmp_path):
+    rows = run("paper_weight_gap", runs, tmp_path)
+    assert all(math.isfinite(float(row["distance"])) for row in rows)
+    # where steps fall and the weights are stable, more context is nearer in the end
+    last = {
+        row["k"]: float(row["distance"])
+        for row in rows
+        if row["variant"] == "stable" and row["steps_fall"] == "True" and row["seed"] == "0"
+    }
+    assert last["2"] < last["1"]
+
+
+def test_paper_gradient_lag(runs, tmp_path):
+    rows = run("paper_gradient_lag", runs, tmp_path)
+    for row in rows:
+        if row["lag"] == "0":
+            assert float(row["relative"]) == 1
+        if row["bound"]:
+            # |d loss / d h_{t-j}| <= lam**j |d loss / d h_t| holds for each time
+            assert float(row["relative"]) <= float(row["bound"]) * (1 + 1e-5)
+
+
+def test_paper_rate_tradeoff(runs, tmp_path):
+    rows = run("paper_rate_tradeoff", runs, tmp_path)
+    assert {row["rate"] for row in rows} == {"0", "0.3"}
+
+
+def test_paper_certified_gap(runs, tmp_path):
+    rows = run("paper_certified_gap", runs, tmp_path)
+    assert {row["holds"] for row in rows} == {"True"}
+    assert {(row["cell"], row["variant"]) for row in rows} == {
+        (cell, variant) for cell in ("rnn", "lstm") for variant in ("stable", "sharp-stable")
+    }
+    # a float that is compared with its bound must have been able to exceed it
+    assert any(float(row["measured"]) > 0.1 * float(row["observed_bound"]) for row in rows)
+
+
+def test_paper_required_context(runs, tmp_path):
+    rows = run("paper_required_context", runs, tmp_path)
+    assert {row["holds"] for row in rows if row["variant"] != "unstable"} == {"True"}
+    for row in rows:
+        if row["certified_k"] and row["measured_k"]:
+            assert int(row["measured_k"]) <= max(int(row["certified_k"]), 1)
+
+
+def test_paper_local_rates(runs, tmp_path):
+    rows = run("paper_local_rates", runs, tmp_path)
+    for row in rows:
+        if row["cell"] == "rnn" and row["variant"] == "stable":
+            assert float(row["largest"]) <= 0.9 * (1 + 1e-12)
+
+
+def test_paper_feed_forward(runs, tmp_path):
+    rows = run("paper_feed_forward", runs, tmp_path)
+    systems = {row["run_as"] for row in rows}
+    assert {"only cited", "tcn, trained with k", "lstm, trained with k"} <= systems
+    assert all(float(row["train_per_s"]) > 0 for row in rows if row["run_as"] != "only cited")
+
+
+def test_gallery(tmp_path):
+    results = importlib.import_module("_results")
+    results.write([("<b>", 1.0)], ("name", "value"), tmp_path, "small", [])
+    page = results.gallery(tmp_path).read_text(encoding="utf-8")
+    assert "&lt;b&gt;" in page
+    assert "id='small'" in page
