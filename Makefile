@@ -10,7 +10,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c co
 # The test processes share the cores already; BLAS threads on top of them only wait for each other.
 ONE    := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: verify test slow lint types proofs examples figures bench bench-certificates bench-torch nojit boundscheck clean
+.PHONY: verify test torch slow lint types proofs examples figures bench bench-certificates bench-torch nojit boundscheck clean
 
 ## verify: try to refute every theorem, on random instances and on Bach chorales; writes a report
 verify: $(VENV)/.examples $(BUILD)/chorales.npz
@@ -23,6 +23,10 @@ $(BUILD)/chorales.npz: examples/chorales.py | $(VENV)/.examples
 ## test: the test suite (everything but the lanes marked slow)
 test: $(VENV)/.test
 	$(ONE) $(BIN)/python -m pytest -n $(JOBS) -m "not slow and not benchmark"
+
+## torch: PyTorch beside the rest, at the version of the constraints; the tests that compare with it
+##   skip without
+torch: $(VENV)/.torch
 
 ## slow: the tests that take minutes
 slow: $(VENV)/.test

@@ -175,10 +175,33 @@ def arguments(draw, theorem, values=sizes, lam=rates, longest=40):
     """Draw arguments of a theorem's formula, with k <= t."""
     k = draw(st.integers(0, longest))
     known = {"k": k, "t": k + draw(st.integers(0, longest))}
-    return {
+    known |= {"blocks": k, "rest": draw(st.integers(0, 5))}
+    drawn = {
         name: known[name] if name in known else draw(lam if name.startswith("lam") else values)
         for name in theorem.symbols
     }
+    return DOMAINS.get(theorem.name, dict)(drawn)
+
+
+def growing(drawn):
+    return {"factor": 1.0 + min(drawn["factor"], 9.0), "t": max(drawn["t"], 2)}
+
+
+def apart(rate):
+    second = min(max(rate, 0.01), 0.9)
+    return {"first": second / 2, "second": second}
+
+
+#: Where a formula is a bound only for some values of its arguments: what moves any into those.
+DOMAINS = {
+    "contractive_of_gru_norms": lambda q: q | {n: min(q[n], 1.0) for n in ("update", "candidate")},
+    "nearest_point_distance": lambda q: q | {"inner": max(q["support"], q["inner"])},
+    "weight_gap": lambda q: q | {"amplification": 1.0 + q["amplification"]},
+    "gradient_growth": growing,
+    "curvature_growth": growing,
+    # two rates apart; where they are near, their difference has few digits and the limit serves
+    "cascade_gap": lambda q: q | apart(q["second"]),
+}
 
 
 def exactly(theorem, chosen) -> Fraction:
@@ -187,7 +210,12 @@ def exactly(theorem, chosen) -> Fraction:
 
 
 def legal(theorem, chosen) -> bool:
-    return theorem.name != "contractive_of_perron_weights" or chosen["weight"] > 0
+    """Return whether the formula is defined there: no divisor is zero."""
+    try:
+        exactly(theorem, chosen)
+    except ZeroDivisionError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("theorem", THEOREMS, ids=lambda theorem: theorem.name)
