@@ -53,7 +53,8 @@ def test_the_first_round_refutes_every_near_miss_whatever_the_seed(seed):
 def test_sharp_theorems_are_reached_by_the_witnesses():
     campaign = Campaign(Config(instances=FEWEST))
     # a context length is an integer, so its bound is reached only up to one factor of lam
-    slack = {"context_length": 0.1}
+    # the box of the gates' norms is widened by 2**-24, and with it the largest gate
+    slack = {"context_length": 0.1, "contractive_of_gate_norms": 2.0**-24}
     for row in summarize(THEOREMS, list(campaign.run())):
         assert row.worst is not None
         assert row.worst.ratio >= 1 - slack.get(row.theorem.name, 1e-9), row.worst
@@ -152,7 +153,8 @@ def test_replay_sees_a_difference(tmp_path):
     data = json.loads(path.read_text())
     for result in data["results"].values():
         for verdict in result["verdicts"]:
-            verdict["measured"] *= 1 + 2**-50
+            if isinstance(verdict["measured"], float):  # a word where nothing was measured
+                verdict["measured"] *= 1 + 2**-50
     path.write_text(json.dumps(data))
     answers = replay(path, everything=True)
     assert not all(answer.same for answer in answers)

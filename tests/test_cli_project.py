@@ -112,7 +112,7 @@ def test_bad_input(plain, tmp_path):
         ({"--out": tmp_path / "new.npy"}, "suffix"),
         ({"--epsilon": -1}, "epsilon"),
         ({"--method": "magic"}, "method"),
-        ({"--onto": "lstm"}, "rows"),
+        ({"--onto": "lstm"}, "LSTM"),
     )
     for change, message in cases:
         options = [x for pair in {**good, **change}.items() for x in pair]
@@ -124,7 +124,7 @@ def test_bad_input(plain, tmp_path):
     assert done.exit_code == 2
     np.savez(tmp_path / "x.npz", X=np.eye(2))
     done = run(tmp_path / "x.npz", "--onto", "gru", "--rate", 0.9, "--out", out)
-    assert "needed recurrent weights" in done.output + done.stderr
+    assert "no recurrent weights" in done.output + done.stderr
     np.savez(tmp_path / "n.npz", W=np.full((2, 2), np.nan), U=np.eye(2))
     done = run(tmp_path / "n.npz", "--onto", "linf", "--rate", 0.9, "--out", out)
     assert "nan" in done.output + done.stderr

@@ -21,6 +21,7 @@ FILES = sorted(path for path in FOLDER.glob("*.py") if not path.name.startswith(
 def load(name: str):
     spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where data classes look their annotations up
     spec.loader.exec_module(module)
     return module
 
@@ -79,25 +80,6 @@ def test_fig_trained_memory(tmp_path):
     for kind in ("RNN", "LSTM"):
         assert float(table[kind, "stable"]["contracting"]) == 1.0
     assert (tmp_path / "fig_trained_memory.png").stat().st_size > 10_000
-
-
-def test_the_stable_set_of_the_lstm_is_the_one_of_its_docstring():
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra: torch)")
-    module = load("fig_trained_memory")
-    torch.manual_seed(0)
-    cell = torch.nn.LSTM(88, 8)
-    with torch.no_grad():
-        for p in cell.parameters():
-            p.mul_(20)
-    module.make_stable(cell)
-    W = cell.weight_hh_l0.detach().double().abs().sum(dim=1).reshape(4, 8).max(dim=1).values
-    U = cell.weight_ih_l0.detach().double().abs().sum(dim=1).reshape(4, 8).max(dim=1).values
-    b = (cell.bias_ih_l0 + cell.bias_hh_l0).detach().double().abs().reshape(4, 8).max(dim=1).values
-    f = 1 / (1 + math.exp(-float(W[1] + U[1] + b[1])))
-    assert f <= 0.64
-    assert max(W[0], W[3]) < 1 - 0.64
-    assert W[1] < (1 - 0.64) ** 2
-    assert W[2] <= (1 - 0.64) / 4 + 1e-7
 
 
 def test_chorales(tmp_path):
