@@ -1,7 +1,8 @@
 """The Hypothesis profiles, and a warm-up of the kernels; nothing else is shared by magic.
 
 Choose a profile with the environment variable HYPOTHESIS_PROFILE: ``default`` draws new examples at
-every run, ``ci`` the same ones, ``thorough`` many.
+every run, ``ci`` the same ones, ``quick`` a few of those (kernels as plain Python are slow),
+``thorough`` many.
 """
 
 import os
@@ -26,6 +27,9 @@ from theory import (
 settings.register_profile("default", deadline=None, max_examples=60, print_blob=True)
 settings.register_profile(
     "ci", deadline=None, max_examples=100, print_blob=True, derandomize=True, database=None
+)
+settings.register_profile(
+    "quick", deadline=None, max_examples=10, print_blob=True, derandomize=True, database=None
 )
 settings.register_profile("thorough", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
