@@ -1,5 +1,7 @@
 """Nearest Schur-stable matrices: two by two exactly, larger ones from both sides."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from theory import LinearMap, VanillaRNN
+from theory.kernels.loops import _hyperbola
 from theory.projections import project
 from theory.projections.schur import (
     nearest_stable,
@@ -179,3 +182,9 @@ def test_what_it_does_not_apply_to():
         project(VanillaRNN([[2.0]], [[1.0]]), onto="schur", rate=0.5)
     with pytest.raises(ValueError, match="not a convex problem"):
         project(system(np.eye(2)), onto="schur", rate=0.5, method="cvxpy")
+
+
+def test_the_nearest_point_of_a_hyperbola_on_its_axis():
+    # x**2 - y**2 = 1 nearest to (0, b): x**2 + (y - b)**2 = 1 + y**2 + (y - b)**2 is least at b / 2
+    assert _hyperbola(0.0, 3.0) == (math.sqrt(3.25), 1.5)
+    assert _hyperbola(3.0, 0.0) == (1.5, pytest.approx(math.sqrt(1.25)))

@@ -969,11 +969,16 @@ def _hyperbola(a: float, b: float) -> tuple[float, float]:
     low, high = -1.0, 1.0
     for _ in range(80):
         m = 0.5 * (low + high)
+        if m <= low or m >= high:  # neighbours: there is no number between
+            break
         p, q = a / (1.0 + m), b / (1.0 - m)
         if p * p - q * q > 1.0:
             low = m
         else:
             high = m
+    if low == -1.0:  # a = 0 to rounding: m = -1, and x is free
+        y = 0.5 * b
+        return np.sqrt(1.0 + y * y), y
     x = a / (1.0 + low)
     # y from the equation: both sides of b / (1 - m) may be tiny
     return max(x, 1.0), np.sqrt(max(x * x - 1.0, 0.0))
