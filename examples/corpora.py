@@ -270,18 +270,18 @@ def download(name: str, data: Path) -> list[Path]:
     ImportError
         If pooch is not installed.
     """
+    missing = [entry for entry in files(name) if not (data / entry[0]).is_file()]
+    for relative, _, source in missing:
+        if "://" not in source:
+            raise DataError(f"{name}: {relative} has no public address; get it {source}")
     try:
         import pooch
     except ImportError:
         from theory import MissingExtraError
 
         raise MissingExtraError("pooch", "experiments", "downloading data sets") from None
-    for relative, expected, source in files(name):
+    for relative, expected, source in missing:
         path = data / relative
-        if path.is_file():
-            continue
-        if "://" not in source:
-            raise DataError(f"{name}: {relative} has no public address; get it {source}")
         known = (
             f"sha256:{expected}" if len(expected) == 64 else None
         )  # `verified` compares the rest
