@@ -50,6 +50,9 @@ _UNIT, _TINY = 2.0**-53, 2.0**-1074
 #: The unit roundoff of single precision.
 _SINGLE = 2.0**-24
 
+#: So many double-precision numbers fill a cache line.
+_BLOCK = 8
+
 #: Between these a sum of squares has lost nothing to underflow or overflow that would show.
 _SMALL_SQUARE, _LARGE_SQUARE = 2.0**-900, 2.0**900
 
@@ -877,6 +880,16 @@ def sum_excess(a: Array, v: Array, plain: bool, limit: float) -> float:
 
 
 @kernel
+def _towards_zero(t: float, single: bool) -> float:
+    """Return t >= 0 as it can be stored, and not more; single precision loses at most 2 units."""
+    if not single:
+        return t
+    # below t by a unit, and then rounded by at most one, except where numbers underflow
+    y = float(np.float32(t * (1.0 - _SINGLE)))
+    return y if y <= t else float(np.nextafter(np.float32(t), np.float32(0.0)))
+
+
+@kernel
 def row_sum_kernel(W: Array, v: Array, limits: Array, plain: bool, out: Array) -> int:
     """Overwrite out, (m, n), with the nearest points of sum_j v_j |y_ij| <= limits_i to rows of W.
 
@@ -889,7 +902,8 @@ def row_sum_kernel(W: Array, v: Array, limits: Array, plain: bool, out: Array) -
     m, n = W.shape
     x, a, y = np.empty(n), np.empty(n), np.empty(n)
     kept, scale = np.empty(n), np.empty(n)
-    unit = _UNIT if out.itemsize == 8 else _SINGLE
+    single = out.itemsize < 8
+    unit = _SINGLE if single else _UNIT
     moved = 0
     for i in range(m):
         limit = limits[i]
@@ -932,20 +946,12 @@ def row_sum_kernel(W: Array, v: Array, limits: Array, plain: bool, out: Array) -
                 break
             count = after
             part = min(part, (limit - total) / weight)
-        nudge, over = 0.0, 1.0
         # the sum of what is stored decides; corrections both ways, then only inwards
+        chosen, nudge, over = part, 0.0, 1.0
         for attempt in range(60):
-            weight = 0.0
-            for j in range(n):
-                t = max(a[j] + part * v[j], 0.0)
-                out[i, j] = t
-                y[j] = out[i, j]
-                weight += v[j] * v[j] if t > 0.0 else 0.0
-            if out.itemsize < 8:
-                for j in range(n):
-                    if y[j] > max(a[j] + part * v[j], 0.0):  # single precision: towards zero
-                        y[j] = np.nextafter(out[i, j], np.float32(0.0))
-            over = sum_excess(y, v, plain, limit)
+            for j in range(after):
+                y[j] = _towards_zero(max(kept[j] + part * scale[j], 0.0), single)
+            over = sum_excess(y[:after], scale, plain, limit)
             if over <= 0.0 and (weight == 0.0 or attempt > 0 or over >= -32.0 * unit * limit):
                 break
             if attempt == 0 and weight > 0.0:
@@ -954,8 +960,33 @@ def row_sum_kernel(W: Array, v: Array, limits: Array, plain: bool, out: Array) -
             else:
                 nudge = max(2.0 * nudge, 2.0 * _UNIT * abs(part), _TINY)
                 part -= nudge + (max(over / weight, 0.0) if weight > 0.0 else 0.0)
-        for j in range(n):
-            out[i, j] = np.copysign(y[j], x[j]) if over <= 0.0 else 0.0
+        if not over <= 0.0:
+            chosen = -np.inf
+        for j in range(n):  # the entries of that sum, and no other
+            t = max(a[j] + part * v[j], 0.0) if a[j] + chosen * v[j] > 0.0 else 0.0
+            out[i, j] = np.copysign(_towards_zero(t, single), x[j])
+    return moved
+
+
+@kernel
+def column_sum_kernel(W: Array, v: Array, limits: Array, plain: bool, out: Array) -> int:
+    """Do to the columns of W what `row_sum_kernel` does to rows, a few at a time.
+
+    So many columns are copied that whole cache lines are read and written.
+    """
+    m, n = W.shape
+    block = np.empty((_BLOCK, m), out.dtype)
+    moved = 0
+    for first in range(0, n, _BLOCK):
+        count = min(_BLOCK, n - first)
+        for i in range(m):
+            for k in range(count):
+                block[k, i] = W[i, first + k]
+        part = block[:count]
+        moved += row_sum_kernel(part, v, limits[first : first + count], plain, part)
+        for i in range(m):
+            for k in range(count):
+                out[i, first + k] = block[k, i]
     return moved
 
 

@@ -10,7 +10,8 @@ ball is returned as it is, bit for bit.
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from theory import rigor
 from theory.errors import as_array, as_vector, check_positive
 from theory.projections.repair import inside, least_margin, unit_of
 from theory.typing import Array
+
+#: W, weights, limits, whether the weights are ones, out -> how many lines moved.
+_Kernel: TypeAlias = Callable[[Array, Array, Array, bool, Array], int]
 
 #: Beyond this ratio of norm to radius the squares of singular values would lose digits that matter.
 _LARGE_RATIO = 2.0**10
@@ -193,25 +197,7 @@ def row_sum_ball(W: Any, radius: Any, *, weights: Any = None, out: Any = None) -
     """
     from theory.kernels.loops import row_sum_kernel
 
-    array = as_weights("W", W)
-    m, n = array.shape
-    plain = weights is None
-    v = np.ones(n) if weights is None else as_vector("weights", weights, size=n)
-    limits = np.full(m, float(radius)) if np.ndim(radius) == 0 else as_vector("radius", radius)
-    if len(limits) != m:
-        raise ValueError(f"radius has {len(limits)} entries, needed one or {m}, one for each row")
-    check_positive(radius=float(np.min(limits)), weights=float(np.min(v)))
-    result = target("W", array, out)
-    # sums and squares of weights stay in range when both sides are about 1
-    largest = float(np.max(np.abs(array)))
-    e = math.frexp(largest)[1] if not 2.0**-400 < largest < 2.0**400 else 0
-    if e:
-        scaled = np.ldexp(np.asarray(array, dtype=np.float64), -e)
-        row_sum_kernel(scaled, v, np.ldexp(limits, -e), plain, scaled)
-        result[...] = np.ldexp(scaled, e)
-        return result
-    row_sum_kernel(np.ascontiguousarray(array), v, limits, plain, result)
-    return result
+    return _sum_ball(W, radius, weights, out, row_sum_kernel, "row")
 
 
 def column_sum_ball(W: Any, radius: Any, *, weights: Any = None, out: Any = None) -> Any:
@@ -238,9 +224,31 @@ def column_sum_ball(W: Any, radius: Any, *, weights: Any = None, out: Any = None
     ValueError
         If a number is not finite, a radius or a weight is not positive, or `out` does not fit.
     """
+    from theory.kernels.loops import column_sum_kernel
+
+    return _sum_ball(W, radius, weights, out, column_sum_kernel, "column")
+
+
+def _sum_ball(W: Any, radius: Any, weights: Any, out: Any, kernel: _Kernel, line: str) -> Any:
+    """Return the nearest matrix with bounded weighted sums over every line, a row or a column."""
     array = as_weights("W", W)
+    count, length = array.shape if line == "row" else array.T.shape
+    plain = weights is None
+    v = np.ones(length) if plain else as_vector("weights", weights, size=length)
+    limits = np.full(count, float(radius)) if np.ndim(radius) == 0 else as_vector("radius", radius)
+    if len(limits) != count:
+        raise ValueError(
+            f"radius has {len(limits)} entries, needed one or {count}, one for each {line}"
+        )
+    check_positive(radius=float(np.min(limits)), weights=float(np.min(v)))
     result = target("W", array, out)
-    turned = array.T.copy(order="C")
-    row_sum_ball(turned, radius, weights=weights, out=turned)
-    result[...] = turned.T
+    # sums and squares of weights stay in range when both sides are about 1
+    largest = float(np.max(np.abs(array)))
+    e = math.frexp(largest)[1] if not 2.0**-400 < largest < 2.0**400 else 0
+    if e:
+        scaled = np.ldexp(np.asarray(array, dtype=np.float64), -e)
+        kernel(scaled, v, np.ldexp(limits, -e), plain, scaled)
+        result[...] = np.ldexp(scaled, e)
+        return result
+    kernel(np.ascontiguousarray(array), v, limits, plain, result)
     return result
