@@ -1075,7 +1075,90 @@ def stable_pair_kernel(M: Array, radius: float, out: Array) -> None:
 
 
 @kernel
-def _joint_step(
+def _dot(a: Array, b: Array, c: Array) -> float:
+    """Return sum a_j b_j c_j, in four parts that do not wait for each other."""
+    n = a.shape[0]
+    s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+    for i in range(n // 4):
+        j = 4 * i  # so the compiler knows that no index is negative
+        s0 += a[j] * b[j] * c[j]
+        s1 += a[j + 1] * b[j + 1] * c[j + 1]
+        s2 += a[j + 2] * b[j + 2] * c[j + 2]
+        s3 += a[j + 3] * b[j + 3] * c[j + 3]
+    for j in range(n - n % 4, n):
+        s0 += a[j] * b[j] * c[j]
+    return (s0 + s1) + (s2 + s3)
+
+
+@kernel
+def _model_step(J: Array, g: Array, tau: Array, d: Array) -> None:
+    """Overwrite d with a step of large g d - d J d / 2 under tau + d >= 0.
+
+    One number at a time, which only ascends; then those that stay positive together, by Gaussian
+    elimination, as far as they stay so, if that is better.  Where inequalities share their only
+    entry, J is singular, and a part of its diagonal is added.
+    """
+    count = len(g)
+    A, e = J.copy(), g.copy()
+    d[:] = 0.0
+    for _ in range(20):
+        for k in range(count):
+            rest = g[k]
+            for r in range(count):
+                rest -= J[k, r] * d[r]
+            d[k] = max(d[k] + rest / J[k, k], -tau[k]) if J[k, k] > 0.0 else -tau[k]
+    for k in range(count):
+        A[k, k] *= 1.0 + 2.0**-48
+        if not tau[k] + d[k] > 0.0:  # stays at zero
+            for r in range(count):
+                e[r] -= J[r, k] * d[k]
+                A[k, r] = 0.0
+                A[r, k] = 0.0
+            A[k, k] = 1.0
+    for k in range(count):
+        if not tau[k] + d[k] > 0.0:
+            e[k] = d[k]
+        for i in range(k + 1, count):
+            part = A[i, k] / A[k, k]
+            for r in range(k, count):
+                A[i, r] -= part * A[k, r]
+            e[i] -= part * e[k]
+    share = 1.0
+    for k in range(count - 1, -1, -1):
+        for r in range(k + 1, count):
+            e[k] -= A[k, r] * e[r]
+        e[k] /= A[k, k]
+        if tau[k] + e[k] < 0.0:
+            share = min(share, -tau[k] / e[k])
+    gain, other = 0.0, 0.0
+    for k in range(count):
+        gain += d[k] * g[k]
+        other += share * e[k] * g[k]
+        for r in range(count):
+            gain -= 0.5 * d[k] * J[k, r] * d[r]
+            other -= 0.5 * share * e[k] * J[k, r] * share * e[r]
+    if other > gain or (share == 1.0 and other >= gain * (1.0 - 1e-9)):
+        for k in range(count):
+            d[k] = share * e[k]
+
+
+@kernel
+def _thresholds(
+    starts: npt.NDArray[np.int64], factors: Array, v: Array, tau: Array, t: Array
+) -> None:
+    """Overwrite t with sum_k tau_k a_kj."""  # fmt: skip
+    for j in range(t.shape[0]):
+        t[j] = 0.0
+    for k in range(tau.shape[0]):
+        for g in range(factors.shape[1]):
+            f = tau[k] * factors[k, g]
+            if f != 0.0:
+                for j in range(starts[g], starts[g + 1]):
+                    t[j] += f * v[k, j]
+
+
+@kernel
+def _newton_ascent(
     x: Array,
     starts: npt.NDArray[np.int64],
     factors: Array,
@@ -1084,55 +1167,67 @@ def _joint_step(
     signed: Array,
     tau: Array,
     t: Array,
-) -> None:
-    """Add a Newton step of the positive multipliers together to tau and t, if it keeps them so.
+) -> bool:
+    """Add Newton steps on all multipliers together to tau, and overwrite t.
 
-    Where two inequalities share most of their entries, turns of one at a time converge slowly.
+    The dual, sum_j (x_j^2 - y_j^2) / 2 - sum_k tau_k limit_k, is concave and piecewise quadratic.
+    A step that lowers it is halved.  Returns whether the last step moved nothing but digits that
+    rounding has already taken.
     """  # fmt: skip
     count, groups = limits.shape[0], factors.shape[1]
-    J, g = np.zeros((count, count)), np.zeros(count)
-    for k in range(count):
-        if not tau[k] > 0.0:
-            J[k, k] = 1.0
-            continue
-        g[k] = -limits[k]
-        for i in range(groups):
-            f = factors[k, i]
-            if f == 0.0:
-                continue
-            for j in range(starts[i], starts[i + 1]):
-                y = x[j] - t[j] if signed[i] != 0.0 else abs(x[j]) - t[j]
-                if y > 0.0 or signed[i] != 0.0:
-                    a = f * v[k, j]
-                    g[k] += a * y
-                    for r in range(count):
-                        if tau[r] > 0.0:
-                            J[k, r] += a * factors[r, i] * v[r, j]
-    # Gaussian elimination; J is positive semidefinite
-    for k in range(count):
-        if not J[k, k] > 0.0:
-            return
-        for i in range(k + 1, count):
-            part = J[i, k] / J[k, k]
-            for r in range(k, count):
-                J[i, r] -= part * J[k, r]
-            g[i] -= part * g[k]
-    for k in range(count - 1, -1, -1):
-        for r in range(k + 1, count):
-            g[k] -= J[k, r] * g[r]
-        g[k] /= J[k, k]
-        if not tau[k] + g[k] >= 0.0:
-            return
+    J, g, d, before = np.empty((count, count)), np.empty(count), np.empty(count), tau.copy()
+    y, above, lengths = np.empty_like(x), np.empty_like(x), np.empty(count)
+    size = 0.0
     for j in range(x.shape[0]):
-        t[j] = 0.0
-    for k in range(count):
-        tau[k] += g[k]
-        if tau[k] > 0.0:
-            for i in range(groups):
+        size += x[j] * x[j]
+    best, done = -np.inf, False
+    d[:] = 0.0
+    for _ in range(60):
+        _thresholds(starts, factors, v, tau, t)
+        if done:
+            return True
+        J[:] = 0.0
+        value = 0.0
+        for k in range(count):
+            g[k] = 0.0 if limits[k] == np.inf else -limits[k]
+            value += tau[k] * g[k]
+        for i in range(groups):
+            first, end = starts[i], starts[i + 1]
+            for j in range(first, end):
+                y[j] = x[j] - t[j] if signed[i] != 0.0 else abs(x[j]) - t[j]
+                above[j] = 1.0 if signed[i] != 0.0 or y[j] > 0.0 else 0.0
+            value -= 0.5 * _dot(y[first:end], y[first:end], above[first:end])
+            for k in range(count):
                 f = factors[k, i]
-                if f != 0.0:
-                    for j in range(starts[i], starts[i + 1]):
-                        t[j] += tau[k] * f * v[k, j]
+                if f == 0.0 or limits[k] == np.inf:
+                    continue
+                g[k] += f * _dot(v[k, first:end], y[first:end], above[first:end])
+                for r in range(k + 1):
+                    h = factors[r, i]
+                    if h != 0.0 and limits[r] != np.inf:
+                        J[k, r] += f * h * _dot(v[k, first:end], v[r, first:end], above[first:end])
+        if value < best - 1e-14 * (size + abs(value)):
+            for k in range(count):
+                d[k] *= 0.5
+                tau[k] = max(before[k] + d[k], 0.0)
+            continue
+        best = value
+        for k in range(count):
+            before[k] = tau[k]
+            if limits[k] != np.inf and g[k] > 0.0 and not J[k, k] > 0.0:
+                return False  # no rows obey the inequality
+            lengths[k] = J[k, k]
+            for r in range(k):
+                J[r, k] = J[k, r]
+        _model_step(J, g, tau, d)
+        moved, reach = 0.0, math.sqrt(size)
+        for k in range(count):
+            if d[k] != 0.0:
+                moved += abs(d[k]) * math.sqrt(lengths[k]) if lengths[k] > 0.0 else np.inf
+            reach += tau[k] * math.sqrt(lengths[k])
+            tau[k] = max(tau[k] + d[k], 0.0)
+        done = moved <= 8.0 * _UNIT * reach
+    return False
 
 
 @kernel
@@ -1148,15 +1243,15 @@ def _row_limits(
 ) -> int:
     """Overwrite tau, (K,), with the multipliers of one row, and t, (n,), with sum_k tau_k a_kj.
 
-    Cyclic ascent of the dual: each multiplier in turn solves its own constraint, by Newton steps on
+    Newton steps on all multipliers, and then cyclic ascent of the dual until nothing moves: each multiplier in turn solves its own constraint, by Newton steps on
     a convex, decreasing, piecewise linear function (from the right a step lands on the left, from
     where they are monotone).  Returns the number of sweeps.
     """  # fmt: skip
     count, groups = limits.shape[0], factors.shape[1]
     for k in range(count):
         tau[k] = 0.0
-    for j in range(x.shape[0]):
-        t[j] = 0.0
+    if _newton_ascent(x, starts, factors, v, limits, signed, tau, t):
+        return 0
     for sweep in range(500):
         change = 0.0
         for k in range(count):
@@ -1182,6 +1277,7 @@ def _row_limits(
                             y = abs(x[j]) - t[j]
                             total += a * y if y > 0.0 else 0.0
                             weight += a * a if y > 0.0 else 0.0
+                            size += a * t[j] if y > 0.0 else 0.0
                 over = total - limit
                 if over <= 0.0 and tau[k] == 0.0:
                     break
@@ -1203,8 +1299,6 @@ def _row_limits(
             change = max(change, abs(tau[k] - before) - 1e-13 * abs(tau[k]))
         if change <= 0.0:
             return sweep + 1
-        if 1 <= sweep < 30:
-            _joint_step(x, starts, factors, v, limits, signed, tau, t)
     return 500
 
 
@@ -1223,8 +1317,8 @@ def row_limits_kernel(
 
     The columns are in groups, group g from starts[g] to starts[g + 1], and row i is to obey, for
     all k, sum_j a_kj |y_j| <= limits[i, k] with a_kj = factors[i, k, g] v[k, j]; in groups marked
-    as signed y_j stands for itself.  Overwrites multipliers, (m, K); returns the sweeps of all rows
-    together.  y_j is |x_j| - t_j where positive, else 0 (signed: x_j - t_j), t = sum_k tau_k a_k.
+    as signed y_j stands for itself.  Overwrites multipliers, (m, K); returns the sweeps of the rows in
+    which Newton steps did not end.  y_j is |x_j| - t_j where positive, else 0 (signed: x_j - t_j), t = sum_k tau_k a_k.
     """  # fmt: skip
     m, n = X.shape
     t = np.empty(n)
