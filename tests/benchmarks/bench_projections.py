@@ -69,10 +69,10 @@ def rows(n):
 
 def against_cvxpy(n, spectral, limit):
     """Compare with the solvers once: they take seconds to minutes, and SCS at most the limit."""
-    limits = np.full(n, RATE)
-    for name, settings in (("OSQP", {}), ("CLARABEL", {}), ("SCS", {})) if n else ():
-        W = gaussian(n)
+    if n:
+        W, limits = gaussian(n), np.full(n, RATE)
         ours = statistics.median(seconds(lambda: row_sum_ball(W, limits)) for _ in range(9))
+    for name, settings in (("OSQP", {}), ("CLARABEL", {}), ("SCS", {})) if n else ():
         began = time.process_time()
         try:
             solved = oracle.solve(
