@@ -82,10 +82,11 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "small": {  # 2 CPU cores: minutes
         "music": {"lr": 0.5, "epochs": 60},
-        "slots": {"lr": 1.0, "epochs": 12, "batch": 16, "width": 48},
-        "chars": {"lr": 1.0, "epochs": 10, "batch": 8, "limit": 200_000},
-        "words": {"lr": 1.0, "epochs": 10, "batch": 16, "limit": 60_000, "vocabulary": 2000,
-                  "width": 64},
+        "slots": {"lr": 1.0, "epochs": 24, "batch": 16, "width": 48},
+        "chars": {"lr": 1.0, "epochs": 8, "patience": 1, "batch": 32, "hidden": 128,
+                  "limit": 500_000},
+        "words": {"lr": 2.0, "epochs": 8, "patience": 1, "batch": 16, "clip": 0.25,
+                  "limit": 200_000, "vocabulary": 2000, "width": 64},
     },
     "paper": {  # hours on an accelerator; sizes as in the models of the time
         "music": {"lr": 0.5, "epochs": 200, "hidden": 300},
