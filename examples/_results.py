@@ -1,12 +1,13 @@
 r"""What the experiments share in writing: CSV files with their origin, pictures, the gallery.
 
-Main names: `write`, `show`, `picture`, `gallery`.
+Main names: `write`, `show`, `picture`, `panels`, `gallery`.
 
 Run   python examples/_results.py build/figures   to write index.html for what is there.
 """
 
 from __future__ import annotations
 
+import ast
 import csv
 import html
 import json
@@ -97,11 +98,49 @@ def picture(draw: Callable[..., None], rows: Sequence[Sequence[Any]], target: Pa
         print(f"picture: {target.with_suffix('.png')}")
 
 
+def panels(
+    rows: Sequence[Sequence[Any]], *columns: int, size: tuple[float, float] = (4.2, 3.4)
+) -> tuple[Any, list[tuple[Any, tuple[Any, ...], list[Sequence[Any]]]]]:
+    """Return a figure and, for each different entry of the columns, (axes, entry, its rows).
+
+    Panels that agree in the first of the columns stand in one line.  Needs matplotlib.
+    """
+    from matplotlib.figure import Figure
+
+    groups: dict[tuple[Any, ...], list[Sequence[Any]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[c] for c in columns), []).append(row)
+    lines: dict[Any, list[tuple[Any, ...]]] = {}
+    for entry in groups:
+        lines.setdefault(entry[0] if len(columns) > 1 else None, []).append(entry)
+    high, wide = max(len(lines), 1), max((len(line) for line in lines.values()), default=1)
+    figure = Figure(figsize=(size[0] * wide, size[1] * high), layout="constrained")
+    found = []
+    for i, line in enumerate(lines.values()):
+        for j, entry in enumerate(line):
+            axes = figure.add_subplot(high, wide, i * wide + j + 1)
+            axes.set_title(", ".join(map(str, entry)), fontsize=9)
+            found.append((axes, entry, groups[entry]))
+    return figure, found
+
+
+def about(name: str) -> tuple[str, str]:
+    """Return the first line and the rest of the docstring of an example, "" if there is none."""
+    source = Path(__file__).parent / f"{name}.py"
+    if not source.is_file():
+        return "", ""
+    doc = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
+    first, _, rest = doc.partition("\n\n")
+    return first, rest.partition("\nRun ")[0].strip()
+
+
 def gallery(out: Path) -> Path:
-    """Write index.html with every table and picture of a folder."""
+    """Write index.html with every table and picture of a folder, and what they are to show."""
     parts = []
     for target in sorted(out.glob("*.csv")):
-        parts.append(f"<h2 id='{target.stem}'>{target.stem}</h2>")
+        title, text = about(target.stem)
+        parts.append(f"<h2 id='{target.stem}'>{html.escape(title or target.stem)}</h2>")
+        parts += [f"<p>{html.escape(part)}</p>" for part in text.split("\n\n") if part]
         origin = target.with_suffix(".json")
         if origin.is_file():
             facts = json.loads(origin.read_text(encoding="utf-8"))

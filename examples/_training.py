@@ -6,7 +6,7 @@ set after every step.  A finished run is kept under the folder of ``--runs`` and
 every table and figure that needs it; an interrupted one goes on where it stopped.
 
 Main names: `Setting`, `preset`, `trained`, `Trained`, `evaluate`, `by_length`, `options`,
-`study`, `train_all`.
+`study`, `studies`, `train_all`.
 """
 
 from __future__ import annotations
@@ -414,14 +414,14 @@ def options(doc: str | None, argv: Sequence[str] | None, **defaults: Any) -> arg
     parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
     parser.add_argument("--task", nargs="+", choices=list(corpora.KINDS), default=["jsb"])
     parser.add_argument("--size", choices=tuple(PRESETS), default="small")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument(
-        "--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="of table 1"
+        "--cells", nargs="+", choices=list(_models.CELLS), default=list(_models.CELLS)
     )
-    parser.add_argument(
-        "--cells", nargs="+", choices=list(_models.CELLS), default=list(_models.CELLS),
-        help="of table 1",
-    )  # fmt: skip
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument(
+        "--epochs", type=int, default=None, help="at most so many, fewer than the size has"
+    )
     parser.add_argument("--data", type=Path, default=None, help="data folder, or STABLE_DATA")
     parser.add_argument("--runs", type=Path, default=Path("build/runs"))
     parser.add_argument("--out", type=Path, default=Path("build/examples"))
@@ -439,10 +439,34 @@ def options(doc: str | None, argv: Sequence[str] | None, **defaults: Any) -> arg
     return chosen
 
 
+def setting_of(chosen: argparse.Namespace, task: str, cell: str, **changes: Any) -> Setting:
+    """Return the setting of these options."""
+    setting = preset(chosen.size, task, cell, **changes)
+    return setting if chosen.epochs is None else replace(setting, epochs=chosen.epochs)
+
+
 def study(chosen: argparse.Namespace, task: str, cell: str, **changes: Any) -> Trained:
     """Return the trained network of these options."""
-    setting = preset(chosen.size, task, cell, **changes)
+    setting = setting_of(chosen, task, cell, **changes)
     return trained(setting, data=chosen.data, runs=chosen.runs, device=chosen.device)
+
+
+def studies(
+    chosen: argparse.Namespace, variants: Sequence[str] = VARIANTS
+) -> Iterator[tuple[tuple[str, str, str, int], Trained]]:
+    """Yield ((task, cell, variant, seed), network) of all that the options ask for."""
+    labels = [
+        (task, cell, variant, seed)
+        for task in chosen.task
+        for cell in chosen.cells
+        for variant in variants
+        if variant in chosen.variants
+        for seed in chosen.seeds
+    ]
+    train_all(chosen, [setting_of(chosen, t, c, variant=v, seed=seed) for t, c, v, seed in labels])
+    for label in labels:
+        task, cell, variant, seed = label
+        yield label, study(chosen, task, cell, variant=variant, seed=seed)
 
 
 def train_all(chosen: argparse.Namespace, settings: Sequence[Setting]) -> None:

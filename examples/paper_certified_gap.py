@@ -16,6 +16,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import _results
 import _stability
 import _training
 import numpy as np
@@ -33,13 +34,8 @@ def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
     """Return rows of `COLUMNS`; a network without a certificate has one row that says so."""
     k_max, most = (80, 5000) if options.size != "smoke" else (6, 60)
     rows: list[tuple[object, ...]] = []
-    for task in options.task:
-        for cell in ("rnn", "lstm"):
-            for variant in ("stable", "sharp-stable"):
-                for seed in options.seeds:
-                    t = _training.study(options, task, cell, variant=variant, seed=seed)
-                    label = (task, cell, variant, seed)
-                    rows += certified(label, t, k_max, most)
+    for label, t in _training.studies(options, ("stable", "sharp-stable")):
+        rows += certified(label, t, k_max, most)
     return rows
 
 
@@ -79,15 +75,10 @@ def certified(
 
 def draw(rows: list[tuple[object, ...]], path: Path) -> None:
     """Draw the first seed of every network; needs matplotlib."""
-    from matplotlib.figure import Figure
-
     kept = [row for row in rows if row[10] != "no certificate"]
-    names = list(dict.fromkeys(row[:3] for row in kept))
-    first = {name: min(row[3] for row in kept if row[:3] == name) for name in names}
-    figure = Figure(figsize=(4.2 * max(len(names), 1), 3.4), layout="constrained")
-    for i, name in enumerate(names):
-        axes = figure.add_subplot(1, len(names), i + 1)
-        own = [row for row in kept if row[:3] == name and row[3] == first[name]]
+    figure, found = _results.panels(kept, 0, 1, 2)
+    for axes, name, every in found:
+        own = [row for row in every if row[3] == every[0][3]]
         k = [row[6] for row in own]
         axes.semilogy(k, [row[7] or np.nan for row in own], "ko", ms=3, label="measured")
         axes.semilogy(k, [row[8] or np.nan for row in own], "-", label="bound, stored state")

@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 import _models
+import _results
 import _training
 import numpy as np
 import torch
@@ -54,7 +55,7 @@ def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
     _training.train_all(
         options,
         [
-            _training.preset(options.size, task, cell, k=k, seed=seed)
+            _training.setting_of(options, task, cell, k=k, seed=seed)
             for task in options.task
             for _, cell, k in cases
             for seed in options.seeds
@@ -140,20 +141,14 @@ def best(work, times: int = 5) -> float:
 
 def draw(rows: list[tuple[object, ...]], path: Path) -> None:
     """Draw the metric against k; needs matplotlib."""
-    from matplotlib.figure import Figure
-
-    tasks = list(dict.fromkeys(row[0] for row in rows))
-    figure = Figure(figsize=(5.5 * len(tasks), 4.0), layout="constrained")
-    for i, task in enumerate(tasks):
-        axes = figure.add_subplot(1, len(tasks), i + 1)
-        own = [row for row in rows if row[0] == task and row[5] != ""]
+    figure, found = _results.panels([row for row in rows if row[5] != ""], 0, size=(5.5, 4.0))
+    for axes, _, own in found:
         for j, row in enumerate(row for row in own if row[3] == ""):
             axes.axhline(row[5], color=f"C{j}", ls=":", label=row[2])
         for (name,), (k, mean, _) in _training.curves(
             [row for row in own if row[3] != ""], 3, 5, 2
         ).items():
             axes.semilogx(k, mean, "o-", ms=3, label=name)
-        axes.set_title(str(task))
         axes.set_xlabel("inputs seen, k")
         axes.set_ylabel(str(own[0][4]))
         axes.legend(fontsize=6)

@@ -14,6 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import _results
 import _training
 import numpy as np
 import torch
@@ -26,19 +27,15 @@ def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
     """Return rows of `COLUMNS`; the bound is lam**lag relative to lag 0, for stable networks."""
     lags, count = (40, 256) if options.size != "smoke" else (5, 16)
     rows: list[tuple[object, ...]] = []
-    for task in options.task:
-        for cell in ("rnn", "lstm"):
-            for variant in VARIANTS:
-                for seed in options.seeds:
-                    t = _training.study(options, task, cell, variant=variant, seed=seed)
-                    sizes = gradients(t, lags, count)
-                    mean = sizes.mean(1)
-                    for lag in range(len(mean)):
-                        bound = t.setting.rate**lag if variant == "stable" and cell == "rnn" else ""
-                        rows.append((
-                            task, cell, variant, seed, lag, float(mean[lag]),
-                            float(np.quantile(sizes[lag], 0.9)), float(mean[lag] / mean[0]), bound,
-                        ))  # fmt: skip
+    for label, t in _training.studies(options):
+        sizes = gradients(t, lags, count)
+        mean = sizes.mean(1)
+        for lag in range(len(mean)):
+            bound = t.setting.rate**lag if label[1:3] == ("rnn", "stable") else ""
+            rows.append((
+                *label, lag, float(mean[lag]), float(np.quantile(sizes[lag], 0.9)),
+                float(mean[lag] / mean[0]), bound,
+            ))  # fmt: skip
     return rows
 
 
@@ -79,18 +76,12 @@ def gradients(t: _training.Trained, lags: int, count: int) -> np.ndarray:
 
 def draw(rows: list[tuple[object, ...]], path: Path) -> None:
     """Draw the picture; needs matplotlib."""
-    from matplotlib.figure import Figure
-
-    panels = list(dict.fromkeys((row[0], row[1]) for row in rows))
-    figure = Figure(figsize=(4.2 * len(panels), 3.4), layout="constrained")
-    for i, panel in enumerate(panels):
-        axes = figure.add_subplot(1, len(panels), i + 1)
-        own = [row for row in rows if row[:2] == panel]
+    figure, found = _results.panels(rows, 0, 1)
+    for axes, _, own in found:
         for (variant,), (lag, mean, _) in _training.curves(own, 4, 7, 2).items():
             axes.semilogy(lag, mean, color=f"C{VARIANTS.index(variant)}", label=variant)
         for (variant,), (lag, mean, _) in _training.curves(own, 4, 8, 2).items():
             axes.semilogy(lag, mean, "k:", label=f"lam**lag, {variant}")
-        axes.set_title(", ".join(panel))
         axes.set_xlabel("lag")
         axes.set_ylabel("mean gradient, relative to lag 0")
         axes.legend(fontsize=7)

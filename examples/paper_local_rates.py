@@ -16,6 +16,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import _results
 import _stability
 import _training
 from _training import VARIANTS
@@ -30,40 +31,28 @@ def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
     """Return rows of `COLUMNS`: quantiles of the rate over times spread over the test split."""
     most, stride, steps = (5000, 10, STEPS) if options.size != "smoke" else (100, 5, STEPS[:2])
     rows: list[tuple[object, ...]] = []
-    for task in options.task:
-        for cell in ("rnn", "lstm"):
-            for variant in VARIANTS:
-                for seed in options.seeds:
-                    t = _training.study(options, task, cell, variant=variant, seed=seed)
-                    sequences = _training.test_sequences(t, most, 200)
-                    longest = max(len(X) for X in sequences)
-                    for r in (r for r in steps if r <= longest):
-                        found = local_rates(
-                            _stability.to_map(t.model),
-                            [X for X in sequences if len(X) >= r], r, stride=stride,
-                        )  # fmt: skip
-                        rows.append((
-                            task, cell, variant, seed, r, *map(found.quantile, (0.5, 0.9, 1.0)),
-                            found.fraction_below_one, len(found.rates),
-                        ))  # fmt: skip
+    for label, t in _training.studies(options):
+        recurrent = _stability.to_map(t.model)
+        sequences = _training.test_sequences(t, most, 200)
+        longest = max(len(X) for X in sequences)
+        for r in (r for r in steps if r <= longest):
+            found = local_rates(recurrent, [X for X in sequences if len(X) >= r], r, stride=stride)
+            rows.append((
+                *label, r, *map(found.quantile, (0.5, 0.9, 1.0)), found.fraction_below_one,
+                len(found.rates),
+            ))  # fmt: skip
     return rows
 
 
 def draw(rows: list[tuple[object, ...]], path: Path) -> None:
     """Draw medians and upper tenths; needs matplotlib."""
-    from matplotlib.figure import Figure
-
-    panels = list(dict.fromkeys((row[0], row[1]) for row in rows))
-    figure = Figure(figsize=(4.2 * len(panels), 3.4), layout="constrained")
-    for i, panel in enumerate(panels):
-        axes = figure.add_subplot(1, len(panels), i + 1)
-        own = [row for row in rows if row[:2] == panel]
+    figure, found = _results.panels(rows, 0, 1)
+    for axes, _, own in found:
         for column, style in ((5, "o-"), (6, "--"), (7, ":")):
             for (variant,), (r, mean, _) in _training.curves(own, 4, column, 2).items():
                 label = f"{variant}, {COLUMNS[column]}"
                 axes.semilogx(r, mean, style, color=f"C{VARIANTS.index(variant)}", label=label)
         axes.axhline(1.0, color="k", lw=0.5)
-        axes.set_title(", ".join(map(str, panel)))
         axes.set_xlabel("steps r")
         axes.set_ylabel("measured local rate")
         axes.legend(fontsize=6)

@@ -15,6 +15,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import _results
 import _training
 
 COLUMNS = ("task", "cell", "variant", "seed", "rate", "metric")
@@ -34,7 +35,7 @@ def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
     _training.train_all(
         options,
         [
-            _training.preset(options.size, task, "rnn", variant=variant, seed=seed, rate=rate)
+            _training.setting_of(options, task, "rnn", variant=variant, seed=seed, rate=rate)
             for task, variant, seed, rate in made
         ],
     )
@@ -48,19 +49,13 @@ def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
 
 def draw(rows: list[tuple[object, ...]], path: Path) -> None:
     """Draw the picture; needs matplotlib."""
-    from matplotlib.figure import Figure
-
-    tasks = list(dict.fromkeys(row[0] for row in rows))
-    figure = Figure(figsize=(4.5 * len(tasks), 3.6), layout="constrained")
-    for i, task in enumerate(tasks):
-        axes = figure.add_subplot(1, len(tasks), i + 1)
-        own = [row for row in rows if row[0] == task]
+    figure, found = _results.panels(rows, 0)
+    for axes, _, own in found:
         for (variant,), (rate, mean, spread) in _training.curves(own, 4, 5, 2).items():
             if variant == "unstable":
                 axes.axhline(mean[0], color="k", ls=":", label=variant)
             else:
                 axes.errorbar(rate, mean, spread, marker="o", capsize=3, label=variant)
-        axes.set_title(str(task))
         axes.set_xlabel("asked rate lam")
         axes.set_ylabel("test metric")
         axes.legend(fontsize=8)

@@ -22,6 +22,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import _results
 import _stability
 import _training
 import numpy as np
@@ -45,12 +46,8 @@ def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
     """Return rows of `COLUMNS`; lengths that a network does not reach are empty."""
     lengths = LENGTHS if options.size != "smoke" else LENGTHS[:6]
     rows: list[tuple[object, ...]] = []
-    for task in options.task:
-        for cell in ("rnn", "lstm"):
-            for variant in VARIANTS:
-                for seed in options.seeds:
-                    t = _training.study(options, task, cell, variant=variant, seed=seed)
-                    rows += answers((task, cell, variant, seed), t, options, lengths)
+    for label, t in _training.studies(options):
+        rows += answers(label, t, options, lengths)
     return rows
 
 
@@ -123,18 +120,12 @@ def context(
 
 def draw(rows: list[tuple[object, ...]], path: Path) -> None:
     """Draw measured and certified k against the tolerance; needs matplotlib."""
-    from matplotlib.figure import Figure
-
-    panels = list(dict.fromkeys((row[0], row[1]) for row in rows))
-    figure = Figure(figsize=(4.2 * len(panels), 3.4), layout="constrained")
-    for i, panel in enumerate(panels):
-        axes = figure.add_subplot(1, len(panels), i + 1)
-        own = [row for row in rows if row[:2] == panel]
+    figure, found = _results.panels(rows, 0, 1)
+    for axes, _, own in found:
         for column, style, what in ((7, "o-", "measured"), (8, "s--", "certified")):
             for (variant,), (eps, mean, _) in _training.curves(own, 6, column, 2).items():
                 color = f"C{VARIANTS.index(variant)}"
                 axes.loglog(eps, mean, style, color=color, ms=4, label=f"{what}, {variant}")
-        axes.set_title(", ".join(map(str, panel)))
         axes.set_xlabel("tolerance of the mean loss (nats)")
         axes.set_ylabel("required k")
         axes.legend(fontsize=7)

@@ -15,6 +15,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import _results
 import _training
 from _training import VARIANTS
 
@@ -26,36 +27,25 @@ def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
     """Return rows of `COLUMNS`; k = 0 stands for the network itself, which sees all inputs."""
     rows: list[tuple[object, ...]] = []
     lengths = LENGTHS if options.size != "smoke" else LENGTHS[:4]
-    for task in options.task:
-        for cell in ("rnn", "lstm"):
-            for variant in VARIANTS:
-                for seed in options.seeds:
-                    t = _training.study(options, task, cell, variant=variant, seed=seed)
-                    found = _training.by_length(t, lengths, options.runs)
-                    full = found[None]["metric"]
-                    for k, one in found.items():
-                        excess = _training.relative_excess(t.corpus.kind, one["metric"], full)
-                        rows.append((task, cell, variant, seed, k or 0, one["metric"], excess))
+    for label, t in _training.studies(options):
+        found = _training.by_length(t, lengths, options.runs)
+        full = found[None]["metric"]
+        for k, one in found.items():
+            excess = _training.relative_excess(t.corpus.kind, one["metric"], full)
+            rows.append((*label, k or 0, one["metric"], excess))
     return rows
 
 
 def draw(rows: list[tuple[object, ...]], path: Path) -> None:
     """Draw the picture; needs matplotlib."""
-    from matplotlib.figure import Figure
-
-    kept = [row for row in rows if row[4] != 0]
-    tasks = list(dict.fromkeys(row[0] for row in rows))
-    figure = Figure(figsize=(4.5 * len(tasks), 3.6), layout="constrained")
-    for i, task in enumerate(tasks):
-        axes = figure.add_subplot(1, len(tasks), i + 1)
-        own = [row for row in kept if row[0] == task]
+    figure, found = _results.panels([row for row in rows if row[4] != 0], 0)
+    for axes, _, own in found:
         for (cell, variant), (k, mean, _) in _training.curves(own, 4, 6, 1, 2).items():
             style = "-" if cell == "rnn" else "--"
             color = f"C{VARIANTS.index(variant)}"
             percent = [max(100 * m, 1e-3) for m in mean]
             axes.loglog(k, percent, style, color=color, label=f"{cell}, {variant}")
         axes.axhline(1.0, color="k", lw=0.5)
-        axes.set_title(str(task))
         axes.set_xlabel("truncation length k")
         axes.set_ylabel("worse than full context by (%)")
         axes.legend(fontsize=7)

@@ -19,12 +19,13 @@ import sys
 from pathlib import Path
 
 import _models
+import _results
 import _stability
 import _training
 import numpy as np
 import torch
 
-COLUMNS = ("task", "variant", "steps_fall", "seed", "k", "step", "distance")
+COLUMNS = ("task", "variant", "step_size", "seed", "k", "step", "distance")
 LENGTHS = (1, 2, 5, 10, 20)
 
 #: Spectral norm of the recurrent weights at the start of the unstable pairs.
@@ -38,9 +39,9 @@ def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
         row
         for task in options.task
         for variant in ("unstable", "stable")
-        for fall in (True, False)
+        for step_size in ("like 1/t", "constant")
         for seed in options.seeds
-        for row in twins(options, task, variant, fall, seed, steps, lengths)
+        for row in twins(options, task, variant, step_size, seed, steps, lengths)
     ]
 
 
@@ -48,14 +49,14 @@ def twins(
     options: argparse.Namespace,
     task: str,
     variant: str,
-    fall: bool,
+    step_size: str,
     seed: int,
     steps: int,
     lengths: tuple[int, ...],
 ) -> list[tuple[object, ...]]:
     """Train a recurrent network and its k-step twins side by side."""
-    setting = _training.preset(
-        options.size, task, "rnn", variant=variant, seed=seed, hidden=32, clip=5.0, bptt=60
+    setting = _training.setting_of(
+        options, task, "rnn", variant=variant, seed=seed, hidden=32, clip=5.0, bptt=60
     )
     corpus = _training.corpus_of(task, setting.limit, setting.vocabulary, options.data)
     start = _training.network(setting, corpus)
@@ -77,7 +78,7 @@ def twins(
         for forward, model, optimizer, move in zip(
             forwards, models, optimizers, moves, strict=True
         ):
-            optimizer.param_groups[0]["lr"] = 0.5 / t if fall else 0.05
+            optimizer.param_groups[0]["lr"] = 0.5 / t if step_size == "like 1/t" else 0.05
             lost = (_training.losses(corpus.kind, forward(x)[0], y) * weight).sum()
             optimizer.zero_grad()
             (lost / weight.sum().clamp(min=1.0)).backward()
@@ -86,7 +87,7 @@ def twins(
             move()
         if t == 1 or t % max(steps // 20, 1) == 0:
             for k, model in zip(lengths, models[1:], strict=True):
-                rows.append((task, variant, fall, seed, k, t, distance(models[0], model)))
+                rows.append((task, variant, step_size, seed, k, t, distance(models[0], model)))
     return rows
 
 
@@ -112,19 +113,13 @@ def distance(a: torch.nn.Module, b: torch.nn.Module) -> float:
 
 def draw(rows: list[tuple[object, ...]], path: Path) -> None:
     """Draw the picture; needs matplotlib."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8.0, 6.0), layout="constrained")
-    for i, variant in enumerate(("unstable", "stable")):
-        for j, fall in enumerate((True, False)):
-            axes = figure.add_subplot(2, 2, 2 * i + j + 1)
-            own = [row for row in rows if row[1] == variant and row[2] == fall]
-            for (k,), (step, mean, _) in _training.curves(own, 5, 6, 4).items():
-                axes.semilogy(step, mean, label=f"k = {k}")
-            axes.set_title(f"{variant}, {'steps like 1/t' if fall else 'constant steps'}")
-            axes.set_xlabel("step")
-            axes.set_ylabel("distance of the weights")
-            axes.legend(fontsize=7)
+    figure, found = _results.panels(rows, 0, 1, 2)
+    for axes, _, own in found:
+        for (k,), (step, mean, _) in _training.curves(own, 5, 6, 4).items():
+            axes.semilogy(step, mean, label=f"k = {k}")
+        axes.set_xlabel("step")
+        axes.set_ylabel("distance of the weights")
+        axes.legend(fontsize=7)
     figure.savefig(path, dpi=90)
 
 

@@ -25,7 +25,7 @@ import numpy as np
 
 COLUMNS = (
     "task", "cell", "variant", "metric", "mean", "spread", "seeds", "better_than_unstable",
-    "published", "essay", "comparable", "parameters", "seconds",
+    "published", "essay", "comparable", "parameters", "epochs", "seconds",
 )  # fmt: skip
 
 #: Published values (unstable, stable) as reconstructed, and those of the essay, by task and cell.
@@ -64,51 +64,37 @@ def beside(task: str, cell: str, variant: str, size: str) -> tuple[object, objec
 
 def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
     """Return rows of `COLUMNS`: every task, cell and variant, then the baselines."""
-    settings = [
-        _training.preset(options.size, task, cell, variant=variant, seed=seed)
-        for task in options.task
-        for cell in options.cells
-        for variant in options.variants
-        for seed in options.seeds
-    ]
-    _training.train_all(options, settings)
+    groups: dict[tuple[str, str, str], list[_training.Trained]] = {}
+    for (task, cell, variant, _), t in _training.studies(options):
+        groups.setdefault((task, cell, variant), []).append(t)
     rows: list[tuple[object, ...]] = []
+    unstable: dict[tuple[str, str], float] = {}
+    for (task, cell, variant), found in groups.items():
+        values = np.array([t.result["metric"] for t in found])
+        mean = float(values.mean())
+        if variant == "unstable":
+            unstable[task, cell] = mean
+        better: object = ""
+        if (task, cell) in unstable:
+            kind = found[0].corpus.kind
+            better = 0.0 - _training.relative_excess(kind, mean, unstable[task, cell])
+        rows.append((
+            task, cell, variant, found[0].corpus.metric, mean,
+            float(values.std(ddof=1)) if len(values) > 1 else 0.0, len(values), better,
+            *beside(task, cell, variant, options.size), found[0].result["parameters"],
+            *(float(np.mean([t.result[name] for t in found])) for name in ("epochs", "seconds")),
+        ))  # fmt: skip
     for task in options.task:
-        for cell in options.cells:
-            plain = None
-            for variant in options.variants:
-                found = [
-                    _training.study(options, task, cell, variant=variant, seed=seed)
-                    for seed in options.seeds
-                ]
-                values = np.array([t.result["metric"] for t in found])
-                mean = float(values.mean())
-                plain = mean if plain is None else plain
-                rows.append((
-                    task, cell, variant, found[0].corpus.metric, mean,
-                    float(values.std(ddof=1)) if len(values) > 1 else 0.0, len(values),
-                    0.0 - _training.relative_excess(found[0].corpus.kind, mean, plain),
-                    *beside(task, cell, variant, options.size),
-                    found[0].result["parameters"],
-                    float(np.mean([t.result["seconds"] for t in found])),
-                ))  # fmt: skip
-        corpus = found[0].corpus
+        corpus = next(found[0].corpus for name, found in groups.items() if name[0] == task)
         for name, value in corpora.baselines(corpus).items():
-            rows.append((
-                task, "none", name, corpus.metric, value, 0.0, 0, "", "", "", "", "", ""
-            ))  # fmt: skip
+            rows.append((task, "none", name, corpus.metric, value, 0.0, 0, *[""] * 7))
     return rows
 
 
 def draw(rows: list[tuple[object, ...]], path: object) -> None:
     """Draw the means with their spread; needs matplotlib."""
-    from matplotlib.figure import Figure
-
-    tasks = list(dict.fromkeys(row[0] for row in rows))
-    figure = Figure(figsize=(4.2 * len(tasks), 3.4), layout="constrained")
-    for i, task in enumerate(tasks):
-        axes = figure.add_subplot(1, len(tasks), i + 1)
-        own = [row for row in rows if row[0] == task]
+    figure, found = _results.panels(rows, 0)
+    for axes, _, own in found:
         bars = [row for row in own if row[1] != "none"]
         axes.errorbar(
             range(len(bars)), [row[4] for row in bars], [row[5] for row in bars], fmt="ko",
@@ -119,7 +105,6 @@ def draw(rows: list[tuple[object, ...]], path: object) -> None:
         axes.set_xticks(
             range(len(bars)), [f"{row[1]}\n{row[2]}" for row in bars], rotation=45, fontsize=8
         )
-        axes.set_title(str(task))
         axes.set_ylabel(str(own[0][3]))
         axes.legend(fontsize=7)
     figure.savefig(path, dpi=90)
@@ -130,7 +115,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def shown(options: argparse.Namespace) -> list[tuple[object, ...]]:
         rows = data(options)
-        _results.show([row[:11] for row in rows], COLUMNS[:11])
+        _results.show([row[:13] for row in rows], COLUMNS[:13])
         return rows
 
     return _training.report(

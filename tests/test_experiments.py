@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import html
 import importlib
 import json
 import math
@@ -342,7 +343,7 @@ def test_paper_weight_gap(runs, tmp_path):
     last = {
         row["k"]: float(row["distance"])
         for row in rows
-        if row["variant"] == "stable" and row["steps_fall"] == "True" and row["seed"] == "0"
+        if row["variant"] == "stable" and row["step_size"] == "like 1/t" and row["seed"] == "0"
     }
     assert last["2"] < last["1"]
 
@@ -397,6 +398,35 @@ def test_paper_feed_forward(runs, tmp_path):
 def test_gallery(tmp_path):
     results = importlib.import_module("_results")
     results.write([("<b>", 1.0)], ("name", "value"), tmp_path, "small", [])
+    results.write([("jsb", 1.0)], ("task", "k"), tmp_path, "paper_required_context", [])
     page = results.gallery(tmp_path).read_text(encoding="utf-8")
     assert "&lt;b&gt;" in page
     assert "id='small'" in page
+    # a table of a file here is introduced by what the file says of it
+    title, text = results.about("paper_required_context")
+    assert title
+    assert f">{html.escape(title)}</h2>" in page
+    assert html.escape(text.split("\n\n")[0]) in page
+    assert "Run " not in text
+
+
+def test_panels_of_a_task_stand_in_one_line():
+    results = importlib.import_module("_results")
+    pytest.importorskip("matplotlib", reason="pictures need the extra report")
+    rows = [("jsb", "rnn", 1), ("jsb", "lstm", 2), ("snips", "lstm", 3), ("jsb", "rnn", 4)]
+    _, found = results.panels(rows, 0, 1)
+    assert [(name, [row[2] for row in own]) for _, name, own in found] == [
+        (("jsb", "rnn"), [1, 4]), (("jsb", "lstm"), [2]), (("snips", "lstm"), [3]),
+    ]  # fmt: skip
+    places = [axes.get_subplotspec().num1 for axes, _, _ in found]
+    assert places == [0, 1, 2]
+    assert len(results.panels(rows, 0)[1]) == 2
+
+
+def test_fewer_epochs_than_the_size_has(training):
+    chosen = training.options(
+        "Fewer epochs.", ["--size", "smoke", "--epochs", "1", "--task", "synthetic-music"]
+    )
+    setting = training.setting_of(chosen, "synthetic-music", "rnn", variant="stable")
+    assert setting.epochs == 1
+    assert setting.name != training.preset("smoke", "synthetic-music", "rnn", variant="stable").name
