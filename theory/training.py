@@ -147,6 +147,16 @@ def step_sizes(alpha: float, schedule: Schedule, steps: int) -> Array:
 # weights ------------------------------------------------------------------------------------------
 
 
+def with_weights(model: Map, w: Array, trained: Sequence[str]) -> Map:
+    """Return the map whose trained parameters are those of w, one after another."""
+    changed, at = {}, 0
+    for name in trained:
+        old = model.parameters[name]
+        changed[name] = w[at : at + old.size].reshape(old.shape)
+        at += old.size
+    return model.with_parameters(**changed)
+
+
 @final
 class _State:
     """A map and a head as one vector w, and back."""
@@ -164,16 +174,12 @@ class _State:
         return np.concatenate(parts)
 
     def unpack(self, w: Array) -> tuple[Map, LinearHead]:
-        changed, at = {}, 0
-        for name in self.trained:
-            old = self.model.parameters[name]
-            changed[name] = w[at : at + old.size].reshape(old.shape)
-            at += old.size
         head = self.head
         if self.train_head:
             p, n = head.C.shape
-            head = LinearHead(w[at : at + p * n].reshape(p, n), w[at + p * n :])
-        return self.model.with_parameters(**changed), head
+            w, last = w[: -p * (n + 1)], w[-p * (n + 1) :]
+            head = LinearHead(last[: p * n].reshape(p, n), last[p * n :])
+        return with_weights(self.model, w, self.trained), head
 
     def flat(self, gradient: Gradient) -> Array:
         found = gradient.vector(self.trained)

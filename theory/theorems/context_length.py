@@ -237,9 +237,8 @@ def observe_published_drive(run: Run) -> Observation:
     """Use L_x B_x alone as the drive, as if step(0, 0) were 0."""
 
     def choose(eps: float, r: Run) -> int:
-        if math.isnan(
-            r.published_drive
-        ):  # L_x is unknown: ask for all inputs, which measures nothing
+        if math.isnan(r.published_drive):
+            # L_x is unknown: ask for all inputs, which measures nothing
             return len(r.of.inputs)
         return context_length(
             r.of.contraction, eps=eps, drive=r.published_drive, lipschitz=r.output_lipschitz
