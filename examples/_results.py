@@ -1,12 +1,13 @@
 r"""What the experiments share in writing: CSV files with their origin, pictures, the gallery.
 
-Main names: `write`, `show`, `picture`, `panels`, `gallery`.
+Main names: `write`, `show`, `picture`, `figure`, `options`, `panels`, `gallery`.
 
 Run   python examples/_results.py build/figures   to write index.html for what is there.
 """
 
 from __future__ import annotations
 
+import argparse
 import ast
 import csv
 import html
@@ -47,6 +48,7 @@ def write(
     *,
     seeds: Sequence[int] = (),
     seconds: float | None = None,
+    digits: int | None = 6,
 ) -> Path:
     """Write NAME.csv, and NAME.json with command, seeds, machine, versions and date."""
     out.mkdir(parents=True, exist_ok=True)
@@ -54,7 +56,7 @@ def write(
     with target.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(columns)
-        writer.writerows([[_short(v) for v in row] for row in rows])
+        writer.writerows([[_short(v, digits) for v in row] for row in rows])
     import numpy as np
 
     torch = sys.modules.get("torch")
@@ -73,8 +75,8 @@ def write(
     return target
 
 
-def _short(value: Any) -> Any:
-    return f"{value:.6g}" if isinstance(value, float) else value
+def _short(value: Any, digits: int | None) -> Any:
+    return f"{value:.{digits}g}" if digits and isinstance(value, float) else value
 
 
 def show(rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> None:
@@ -96,6 +98,29 @@ def picture(draw: Callable[..., None], rows: Sequence[Sequence[Any]], target: Pa
         print("no picture: pip install 'stable-recurrent-models[report]' for matplotlib")
     else:
         print(f"picture: {target.with_suffix('.png')}")
+
+
+def figure(
+    rows: Sequence[Sequence[Any]],
+    columns: Sequence[str],
+    draw: Callable[..., None],
+    out: Path,
+    name: str,
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Write the numbers of a figure, as they are, and its picture; return 0."""
+    picture(draw, rows, write(rows, columns, out, name, argv, digits=None))
+    return 0
+
+
+def options(doc: str | None, argv: Sequence[str] | None, **extra: Any) -> argparse.Namespace:
+    """Return --size, --out and the given options; each is a dict for `add_argument`."""
+    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
+    parser.add_argument("--size", choices=("small", "paper"), default="small")
+    parser.add_argument("--out", type=Path, default=Path("build/examples"))
+    for name, how in extra.items():
+        parser.add_argument(f"--{name}", **how)
+    return parser.parse_args(argv)
 
 
 def panels(

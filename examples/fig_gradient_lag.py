@@ -12,11 +12,11 @@ Run   python examples/fig_gradient_lag.py --size small --out build/examples
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 from pathlib import Path
 
+import _results
 import numpy as np
 import tasks
 
@@ -78,15 +78,10 @@ def draw(rows: list[Row], path: Path) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Write the numbers, and the picture if matplotlib is there."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--size", choices=tuple(SIZES), default="small")
-    parser.add_argument("--task", choices=("teacher", "chorales"), default="teacher")
-    parser.add_argument("--data", type=Path, help="folder of the chorales")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("build/examples"))
-    options = parser.parse_args(argv)
+    options = tasks.options(__doc__, argv)
     rows = data(options.size, options.task, options.seed, options.data)
-    return tasks.write(rows, COLUMNS, draw, options.out / f"fig_gradient_lag_{options.task}.csv")
+    name = f"fig_gradient_lag_{options.task}"
+    return _results.figure(rows, COLUMNS, draw, options.out, name, argv)
 
 
 if __name__ == "__main__":

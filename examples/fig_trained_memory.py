@@ -19,15 +19,13 @@ Run   python examples/fig_trained_memory.py --size small --out build/examples
 
 from __future__ import annotations
 
-import argparse
-import csv
-import json
-import os
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import _results
 import numpy as np
+import tasks
 from numpy.typing import NDArray
 
 import theory
@@ -46,7 +44,7 @@ TABLE = (
 )
 SIZES = {"small": (8, 2, 30), "paper": (64, 40, 229)}  # units, epochs, pieces
 EPS, PROBABILITY, CONFIDENCE, K_MAX = 0.1, 0.05, 0.95, 128
-KEYS, LOWEST_KEY = 88, 21
+KEYS = tasks.KEYS
 RATES = {"RNN": 0.9, "LSTM": 0.98}  # of the stable sets
 
 
@@ -60,35 +58,6 @@ class Outcome(NamedTuple):
     rates: theory.MeasuredRates
 
 
-def folder() -> Path | None:
-    """Return where the chorales are, or None."""
-    places = [Path(__file__).resolve().parents[1].parent / "shared" / "data"]
-    if os.environ.get("STABLE_DATA"):
-        places.insert(0, Path(os.environ["STABLE_DATA"]))
-    return next((p for p in places if (p / "jsb-chorales").is_dir()), None)
-
-
-def chorales(split: str) -> list[NDArray[np.float64]]:
-    """Return the piano rolls of a split, (T, 88) each.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the data are not there.
-    """
-    root = folder()
-    if root is None:
-        raise FileNotFoundError("no jsb-chorales: set STABLE_DATA to the folder that holds it")
-    text = (root / "jsb-chorales" / "jsb-chorales-quarter.json").read_text(encoding="utf-8")
-    rolls = []
-    for piece in json.loads(text)[split]:
-        roll = np.zeros((len(piece), KEYS))
-        for t, notes in enumerate(piece):
-            roll[t, np.asarray(notes, dtype=int) - LOWEST_KEY] = 1.0
-        rolls.append(roll)
-    return rolls
-
-
 def train(kind: str, units: int, epochs: int, pieces: int, *, stable: bool) -> tuple[Any, Any]:
     """Return a recurrent layer and the output layer above it, trained."""
     import torch
@@ -97,7 +66,7 @@ def train(kind: str, units: int, epochs: int, pieces: int, *, stable: bool) -> t
     cell = {"RNN": torch.nn.RNN, "LSTM": torch.nn.LSTM}[kind](KEYS, units)
     out = torch.nn.Linear(units, KEYS)
     optimizer = torch.optim.Adam([*cell.parameters(), *out.parameters()], lr=3e-3)
-    rolls = [torch.from_numpy(r).float() for r in chorales("train")[:pieces]]
+    rolls = [torch.from_numpy(r).float() for r in tasks.chorales("train")[:pieces]]
     generator = np.random.default_rng(0)
     if stable:
         from theory.torch import StableProjection
@@ -124,10 +93,11 @@ def frame_loss(cell: Any, out: Any, roll: Any) -> Any:
 
 def certificate(model: theory.Map, inputs: NDArray[np.float64]) -> theory.Contraction | None:
     """Return a contraction of a model everywhere, or where inputs no larger than these lead."""
+    everywhere = theory.contraction(model)
+    if everywhere is not None:
+        return everywhere
     box = theory.invariant_domain(model, inputs=np.vstack([np.zeros(KEYS), np.ones(KEYS), inputs]))
-    return theory.contraction(model) or (
-        None if box is None else theory.contraction(model, domain=box)
-    )
+    return None if box is None else theory.contraction(model, domain=box)
 
 
 def data(size: str = "small") -> list[Outcome]:
@@ -135,7 +105,7 @@ def data(size: str = "small") -> list[Outcome]:
     import torch
 
     units, epochs, pieces = SIZES[size]
-    held_out = chorales("valid") + chorales("test")
+    held_out = tasks.chorales("valid") + tasks.chorales("test")
     seen = np.concatenate(held_out)
     outcomes = []
     for kind in ("RNN", "LSTM"):
@@ -221,45 +191,18 @@ def draw(rows: list[tuple[Any, ...]], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def write(path: Path, header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    """Write rows as CSV."""
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(header)
-        writer.writerows(rows)
-
-
 def main(argv: list[str] | None = None) -> int:
     """Train, measure, write the numbers, and the picture if matplotlib is there."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--size", choices=tuple(SIZES), default="small")
-    parser.add_argument("--out", type=Path, default=Path("build/examples"))
-    options = parser.parse_args(argv)
+    options = _results.options(__doc__, argv)
     try:
         outcomes = data(options.size)
     except (ImportError, FileNotFoundError) as error:
         print(f"nothing to show: {error}")
         return 0
-    options.out.mkdir(parents=True, exist_ok=True)
     curves, table = curve_rows(outcomes), table_rows(outcomes)
-    target = options.out / "fig_trained_memory.csv"
-    write(target, CURVES, curves)
-    write(options.out / "table_trained_memory.csv", TABLE, table)
-    for row in table:
-        print(
-            "  ".join(
-                f"{n}={v:.4g}" if isinstance(v, float) else f"{n}={v}"
-                for n, v in zip(TABLE, row, strict=True)
-            )
-        )
-    print(f"{len(curves)} rows: {target}")
-    try:
-        draw(curves, target.with_suffix(".png"))
-    except ImportError:
-        print("no picture: pip install 'stable-recurrent-models[report]' for matplotlib")
-    else:
-        print(f"picture: {target.with_suffix('.png')}")
-    return 0
+    _results.write(table, TABLE, options.out, "table_trained_memory", argv, digits=None)
+    _results.show(table, TABLE)
+    return _results.figure(curves, CURVES, draw, options.out, "fig_trained_memory", argv)
 
 
 if __name__ == "__main__":

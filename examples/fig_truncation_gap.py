@@ -12,11 +12,10 @@ Run   python examples/fig_truncation_gap.py --size small --out build/examples
 
 from __future__ import annotations
 
-import argparse
-import csv
 import sys
 from pathlib import Path
 
+import _results
 import numpy as np
 
 import theory
@@ -80,26 +79,9 @@ def draw(rows: list[tuple[str, int, float, float, float, float]], path: Path) ->
 
 def main(argv: list[str] | None = None) -> int:
     """Write the numbers, and the picture if matplotlib is there."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--size", choices=("small", "paper"), default="small")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("build/examples"))
-    options = parser.parse_args(argv)
+    options = _results.options(__doc__, argv, seed={"type": int, "default": 0})
     rows = data(options.size, options.seed)
-    options.out.mkdir(parents=True, exist_ok=True)
-    target = options.out / "fig_truncation_gap.csv"
-    with target.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(COLUMNS)
-        writer.writerows(rows)
-    print(f"{len(rows)} rows: {target}")
-    try:
-        draw(rows, target.with_suffix(".png"))
-    except ImportError:
-        print("no picture: pip install 'stable-recurrent-models[report]' for matplotlib")
-    else:
-        print(f"picture: {target.with_suffix('.png')}")
-    return 0
+    return _results.figure(rows, COLUMNS, draw, options.out, "fig_truncation_gap", argv)
 
 
 if __name__ == "__main__":

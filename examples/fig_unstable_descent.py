@@ -14,13 +14,12 @@ Run   python examples/fig_unstable_descent.py --size small --out build/examples
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 from pathlib import Path
 
+import _results
 import numpy as np
-import tasks
 
 import theory
 from theory.training import Projection
@@ -106,11 +105,9 @@ def draw(rows: list[Row], path: Path) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Write the numbers, and the picture if matplotlib is there."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--size", choices=tuple(SIZES), default="small")
-    parser.add_argument("--out", type=Path, default=Path("build/examples"))
-    options = parser.parse_args(argv)
-    return tasks.write(data(options.size), COLUMNS, draw, options.out / "fig_unstable_descent.csv")
+    options = _results.options(__doc__, argv)
+    rows = data(options.size)
+    return _results.figure(rows, COLUMNS, draw, options.out, "fig_unstable_descent", argv)
 
 
 if __name__ == "__main__":

@@ -13,18 +13,18 @@ Run   python examples/fig_weight_gap.py --size small --out build/examples
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import _results
 import numpy as np
 import tasks
 
 import theory
 from theory.losses import loss_constants
-from theory.training import progress_bar
+from theory.training import progress_bar, with_weights
 
 COLUMNS = ("task", "system", "k", "step", "distance", "log10_bound", "log10_bound_as_measured")
 SIZES = {
@@ -49,15 +49,11 @@ def constants(
     twins: theory.Twins, start: theory.Map, head: theory.LinearHead, data: theory.TrainingData
 ) -> tuple[theory.MapConstants, float, float, float]:
     """Return the constants on the hull of all weights met, L_p, beta_p and beta."""
-    shapes = [(name, v.shape, v.size) for name, v in start.parameters.items()]
-    maps = []
-    for descent in (twins.recurrent, *twins.truncated.values()):
-        for w in descent.weights:
-            changed, at = {}, 0
-            for name, shape, size in shapes:
-                changed[name] = w[at : at + size].reshape(shape)
-                at += size
-            maps.append(start.with_parameters(**changed))
+    maps = [
+        with_weights(start, w, tuple(start.parameters))
+        for descent in (twins.recurrent, *twins.truncated.values())
+        for w in descent.weights
+    ]
     c = theory.map_constants(maps, inputs=data.inputs)
     assert c is not None
     gains = loss_constants(data.loss, head.C, head.d, data.targets, theory.L2(), c.state_bound)
@@ -73,14 +69,9 @@ def measured(
     With these two numbers the theorem's recursion holds for this very pair of descents.
     """
     gap, beta = 0.0, 1e-12
-    shapes = [(name, v.shape, v.size) for name, v in start.parameters.items()]
 
     def at(w: np.ndarray) -> theory.Map:
-        changed, i = {}, 0
-        for name, shape, size in shapes:
-            changed[name] = w[i : i + size].reshape(shape)
-            i += size
-        return start.with_parameters(**changed)
+        return with_weights(start, w, tuple(start.parameters))
 
     W, V = twins.recurrent.weights, twins.truncated[k].weights
     for w, v in zip(W[: len(V) - 1], V[: len(W) - 1], strict=False):
@@ -171,15 +162,10 @@ def draw(rows: list[Row], path: Path) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Write the numbers, and the picture if matplotlib is there."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--size", choices=tuple(SIZES), default="small")
-    parser.add_argument("--task", choices=("teacher", "chorales"), default="teacher")
-    parser.add_argument("--data", type=Path, help="folder of the chorales")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("build/examples"))
-    options = parser.parse_args(argv)
+    options = tasks.options(__doc__, argv)
     rows = data(options.size, options.task, options.seed, options.data, print)
-    return tasks.write(rows, COLUMNS, draw, options.out / f"fig_weight_gap_{options.task}.csv")
+    name = f"fig_weight_gap_{options.task}"
+    return _results.figure(rows, COLUMNS, draw, options.out, name, argv)
 
 
 if __name__ == "__main__":

@@ -14,18 +14,18 @@ Run   python examples/tasks.py --task teacher --out build/examples
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import _results
 import numpy as np
 from numpy.typing import NDArray
 
 import theory
+from theory.projections import spectral_ball
 from theory.training import Projection
 
 KEYS, LOWEST = 88, 21
@@ -55,14 +55,15 @@ def chorales_file(folder: str | Path | None = None) -> Path:
     )
 
 
-def piano_rolls(folder: str | Path | None, frames: int) -> NDArray[np.float64]:
-    """Return the first frames of the training pieces, one after another, (frames, 88)."""
-    pieces = json.loads(chorales_file(folder).read_text(encoding="utf-8"))["train"]
-    roll = np.zeros((frames, KEYS))
-    heard = [notes for piece in pieces for notes in piece][:frames]
-    for t, notes in enumerate(heard):
-        roll[t, np.asarray(notes, dtype=int) - LOWEST] = 1.0
-    return roll
+def chorales(split: str, folder: str | Path | None = None) -> list[NDArray[np.float64]]:
+    """Return the piano rolls of a split, (T, 88) each."""
+    rolls = []
+    for piece in json.loads(chorales_file(folder).read_text(encoding="utf-8"))[split]:
+        roll = np.zeros((len(piece), KEYS))
+        for t, notes in enumerate(piece):
+            roll[t, np.asarray(notes, dtype=int) - LOWEST] = 1.0
+        rolls.append(roll)
+    return rolls
 
 
 def data(
@@ -79,7 +80,8 @@ def data(
         head = theory.LinearHead(rng.standard_normal((2, units)) / np.sqrt(units))
         training = theory.training_data(X, head(teacher.simulate(X)))
     elif task == "chorales":
-        roll = piano_rolls(folder, T + 1)
+        # the first frames of the pieces, one after another
+        roll = np.concatenate(chorales("train", folder))[: T + 1]
         X, goal = roll[:-1], roll[1:]
         # the logits start at those of each key's frequency
         share = np.clip(goal.mean(axis=0), 1e-3, 1 - 1e-3)
@@ -95,35 +97,20 @@ def data(
 
 
 def clip(rate: float) -> Projection:
-    """Return the Euclidean projection of W onto |W|_2 <= rate: singular values are clipped."""
+    """Return the Euclidean projection of W onto |W|_2 <= rate."""
 
     def project(model: theory.Map) -> theory.Map:
-        left, values, right = np.linalg.svd(model.parameters["W"])
-        return model.with_parameters(W=(left * np.minimum(values, rate)) @ right)
+        return model.with_parameters(W=spectral_ball(model.parameters["W"], rate))
 
     return project
 
 
-def write(
-    rows: Sequence[Sequence[Any]],
-    columns: Sequence[str],
-    draw: Callable[[Any, Path], None],
-    target: Path,
-) -> int:
-    """Write rows as CSV, and the picture beside it if matplotlib is there."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(columns)
-        writer.writerows(rows)
-    print(f"{len(rows)} rows: {target}")
-    try:
-        draw(rows, target.with_suffix(".png"))
-    except ImportError:
-        print("no picture: pip install 'stable-recurrent-models[report]' for matplotlib")
-    else:
-        print(f"picture: {target.with_suffix('.png')}")
-    return 0
+def options(doc: str | None, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the options of a figure of these tasks."""
+    return _results.options(
+        doc, argv, task={"choices": ("teacher", "chorales"), "default": "teacher"},
+        data={"type": Path, "help": "folder of the chorales"}, seed={"type": int, "default": 0},
+    )  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:

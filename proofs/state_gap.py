@@ -4,43 +4,18 @@ from __future__ import annotations
 
 import sympy as sp
 
-from proofs import hidden_state, state_gap_observed
-from proofs.steps import Proof, begin, equals, symbols
+from proofs.state_gap_finite import from_zero
+from proofs.steps import Proof, begin, symbols
 from theory.theorem import Formula
-from theory.theorems.assumptions import CONTRACTIVE, DRIVE_BOUNDED, ZERO_RESTART, ZERO_START
 from theory.theorems.state_gap import STATE_GAP
 
 
 def prove(formula: Formula = STATE_GAP.formula) -> Proof:
     """Return the proof, of another formula if one is given."""
+    j = symbols("j")[0]
     proof = begin(STATE_GAP, formula)
-    lam, k, j, drive = symbols("lam k j drive")
-    gap = proof.letter("e", "|h_t - h_t^k|, t = k + j")
-    size = proof.letter("n", "|h_j|")
-    begun = proof.letter("z", "|h_0|")
-
-    proof.assume(CONTRACTIVE)
-    proof.assume(DRIVE_BOUNDED)
-    zero = proof.assume(ZERO_START, equals(begun, 0))
-    observed = proof.apply(
-        state_gap_observed.prove(),
-        gap,
-        discharged={ZERO_RESTART: "part of zero_start"},
-        lam=lam,
-        k=k,
-        past=size,
-    )
-    bounded = proof.apply(hidden_state.prove(), size, lam=lam, t=j, drive=drive, start=begun)
-
+    gap, bounds, reached = from_zero(proof)
     # what is left over is drive * lam**(k + j) / (1 - lam) >= 0
-    power = lam**k
-    proof.conclude(gap, {observed: 1, bounded: power, zero: lam ** (k + j)})
-    past = drive * (1 - lam**j) / (1 - lam)
-    proof.check_orbit(
-        "orbit of h -> lam*h + drive", past, over=j, start=0, step=lambda h: lam * h + drive
-    )
-    proof.check_orbit(
-        "its distance from the orbit of 0", power * past, over=k, start=past, step=lambda e: lam * e
-    )
-    proof.approached("h -> lam*h + drive as j grows", power * past, j, sp.oo)
+    proof.conclude(gap, bounds)
+    proof.approached("h -> lam*h + drive as j grows", reached, j, sp.oo)
     return proof

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from proofs import hidden_state, state_gap_observed
-from proofs.steps import Proof, begin, equals, symbols
+from proofs.decide import Expr
+from proofs.steps import Fact, Proof, begin, equals, symbols
 from theory.theorem import Formula
 from theory.theorems.assumptions import CONTRACTIVE, DRIVE_BOUNDED, ZERO_RESTART, ZERO_START
 from theory.theorems.state_gap_finite import STATE_GAP_FINITE
 
 
-def prove(formula: Formula = STATE_GAP_FINITE.formula) -> Proof:
-    """Return the proof, of another formula if one is given."""
+def from_zero(proof: Proof) -> tuple[Expr, dict[Fact, Expr], Expr]:
+    """Add what is known of the gap after k + j inputs; return it, what bounds it, and a witness."""
     lam, k, j, drive = symbols("lam k j drive")
-    proof = begin(STATE_GAP_FINITE, formula, t=k + j)
     gap = proof.letter("e", "|h_t - h_t^k|, t = k + j")
     size = proof.letter("n", "|h_j|")
     begun = proof.letter("z", "|h_0|")
@@ -30,15 +30,22 @@ def prove(formula: Formula = STATE_GAP_FINITE.formula) -> Proof:
     )
     bounded = proof.apply(hidden_state.prove(), size, lam=lam, t=j, drive=drive, start=begun)
 
-    power = lam**k
-    proof.conclude(gap, {observed: 1, bounded: power, zero: lam ** (k + j)})
     # h -> lam*h + drive: h_j from 0 after j steps, and apart from 0 after k more
-    past = drive * (1 - lam**j) / (1 - lam)
+    power, past = lam**k, drive * (1 - lam**j) / (1 - lam)
     proof.check_orbit(
         "orbit of h -> lam*h + drive", past, over=j, start=0, step=lambda h: lam * h + drive
     )
     proof.check_orbit(
         "its distance from the orbit of 0", power * past, over=k, start=past, step=lambda e: lam * e
     )
-    proof.attained("h -> lam*h + drive", power * past)
+    return gap, {observed: 1, bounded: power, zero: lam ** (k + j)}, power * past
+
+
+def prove(formula: Formula = STATE_GAP_FINITE.formula) -> Proof:
+    """Return the proof, of another formula if one is given."""
+    k, j = symbols("k j")
+    proof = begin(STATE_GAP_FINITE, formula, t=k + j)
+    gap, bounds, reached = from_zero(proof)
+    proof.conclude(gap, bounds)
+    proof.attained("h -> lam*h + drive", reached)
     return proof

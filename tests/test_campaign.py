@@ -127,7 +127,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(runner.os, "fsync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         runner.write_atomically(path, "new")
     assert path.read_text() == "old"
@@ -200,12 +200,20 @@ def test_empty_sequences_are_not_applicable_rather_than_true(tmp_path):
 def test_interrupted_process_keeps_what_it_has(tmp_path):
     path = tmp_path / "verdicts.json"
     command = [sys.executable, "-m", "theory", "verify", "--instances", "5000", "--json", str(path)]
+    # a shell starts what it runs in the background with interrupts ignored, which is inherited
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not path.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    signal.signal(signal.SIGINT, before)
+    try:
+        deadline = time.monotonic() + 60
+        while not path.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        # nothing is left running, and no pipe open, for the tests that follow
+        process.kill()
+        process.communicate()
     assert process.returncode == 130, errors
     assert "--resume" in errors
     kept = json.loads(path.read_text())["results"]

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, target
+from hypothesis import given, settings, target
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -153,6 +153,12 @@ def test_auto_is_the_smallest(W, name):
     # of equal ones the first, that is the one in an unweighted norm
     first = next(c for c in found.values() if c.lam == best.lam)
     assert best.norm.label == first.norm.label
+
+
+@given(weights, st.sampled_from(RHO))
+@settings(max_examples=15)
+def test_a_method_may_be_asked_for(W, name):
+    found = contractions(rnn(W, name))
     for method in set(METHODS) - set(ITERATED):
         one = contraction(rnn(W, name), method=method)
         assert (one is None) == (method not in found)

@@ -57,11 +57,17 @@ def test_fig_truncation_gap(tmp_path):
             assert math.isclose(measured, bounds[1], rel_tol=1e-9)
 
 
+def needs_chorales():
+    try:
+        load("tasks").chorales_file()
+    except FileNotFoundError as missing:
+        pytest.skip(str(missing))
+
+
 def test_fig_trained_memory(tmp_path):
     pytest.importorskip("torch", reason="PyTorch is not installed (extra: torch)")
+    needs_chorales()
     module = load("fig_trained_memory")
-    if module.folder() is None:
-        pytest.skip("the JSB chorales are not there: set STABLE_DATA")
     assert module.main(["--out", str(tmp_path)]) == 0
     with (tmp_path / "table_trained_memory.csv").open(newline="") as stream:
         table = {(r["model"], r["training"]): r for r in csv.DictReader(stream)}
@@ -125,11 +131,7 @@ def table(path):
 @pytest.fixture(params=["teacher", "chorales"])
 def task(request):
     if request.param == "chorales":
-        tasks = load("tasks")
-        try:
-            tasks.chorales_file()
-        except FileNotFoundError as missing:
-            pytest.skip(str(missing))
+        needs_chorales()
     return request.param
 
 

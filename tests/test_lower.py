@@ -5,7 +5,7 @@ import math
 import flint
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from theory import CallableMap, LinearMap, VanillaRNN, leaky_relu
@@ -168,9 +168,12 @@ def test_growth_refutes():
 
 
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 4))
+@settings(max_examples=30)
 def test_never_both(seed, n):
     rng = np.random.default_rng(seed)
     W = rng.standard_normal((n, n))
+    # near the border, where most are certified
+    W *= rng.uniform(0.5, 1.6) / np.linalg.norm(W, 2)
     one = cell(W, ("tanh", "relu", "sigmoid", "hard_tanh")[rng.integers(4)], np.eye(n))
     judged = judge_contraction(one)
     if judged.answer == "certified":

@@ -183,3 +183,19 @@ def test_growths_are_the_smaller_of_powers_and_products():
     big = np.eye(12)
     assert len(growths(big, (np.zeros(12), np.ones(12)), L2(), 4, 1.0)) == 4
     assert product_upper(MONE, UNIT_SLOPES, L2(), 4) == bounds[4]
+
+
+def test_products_that_differ_in_sign_are_looked_at_once(monkeypatch):
+    # a rotation with slopes +-1: all 4**r products have the norm 1, none is above another
+    turn = np.array([[0.6, -0.8], [0.8, 0.6]])
+    looked_at = []
+    norm_upper = module._norm_upper
+
+    def count(*arguments):
+        looked_at.append(arguments)
+        return norm_upper(*arguments)
+
+    monkeypatch.setattr(module, "_norm_upper", count)
+    bounds = lipschitz_of_steps(turn, (np.full(2, -1.0), np.full(2, 1.0)), L2(), 4)
+    assert all(1 - 1e-12 <= bound <= 1 + 1e-9 for bound in bounds)
+    assert len(looked_at) < 2**5 < 4 + 4**2 + 4**3 + 4**4

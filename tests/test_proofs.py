@@ -453,7 +453,7 @@ def test_python_m_proofs_fails_with_a_failing_proof(capsys, monkeypatch):
     assert main([]) == 1
     out = capsys.readouterr().out
     assert "NO" in out
-    assert "state_gap: step 6 failed" in out
+    assert "state_gap: step 8 failed" in out
     assert main(["state_gap"]) == 1
     shown = capsys.readouterr().out
     assert "FAILED" in shown

@@ -194,6 +194,7 @@ def apart(rate):
 
 #: Where a formula is a bound only for some values of its arguments: what moves any into those.
 DOMAINS = {
+    "contractive_of_gate_norms": lambda q: q | {"forget": min(q["forget"], 1 - UNIT)},
     "contractive_of_gru_norms": lambda q: q | {n: min(q[n], 1.0) for n in ("update", "candidate")},
     "nearest_point_distance": lambda q: q | {"inner": max(q["support"], q["inner"])},
     "weight_gap": lambda q: q | {"amplification": 1.0 + q["amplification"]},

@@ -1,6 +1,7 @@
 r"""A map -> its contraction or None, by trying the criteria that fit.
 
-Main names: `contraction`, `contractions`, `METHODS`, `EFFORTS`, `tried`, `domain_of`.
+Main names: `contraction`, `contractions`, `METHODS`, `EFFORTS`, `tried`, `domain_of`,
+`narrowing`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 from theory.certificates import Contraction
 from theory.domain import Domain
 from theory.errors import check_count
-from theory.maps.base import Affine, Map
+from theory.maps.base import Affine, Map, check_map
 from theory.norms import L1, L2, Linf, Norm
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
 from theory.theorems.contractive_of_perron_weights import contractive_of_perron_weights
@@ -208,7 +209,11 @@ def domain_of(
         return domain
     if input_bound is None:
         return None
-    box = invariant_domain(recurrent, input_bound=input_bound)
+    return narrowing(recurrent, invariant_domain(recurrent, input_bound=input_bound))
+
+
+def narrowing(recurrent: Map, box: Domain | None) -> Domain | None:
+    """Return an invariant box, None if it makes no slope interval notably narrower."""
     form = recurrent.affine_on(box)
     if form is not None:
         (low, high), (alpha, beta) = form.slopes, form.rho.slope
@@ -322,8 +327,7 @@ def contraction(
     >>> found.evidence.method, round(found.lam, 2), found.domain.high.round(2).tolist()
     ('comparison matrix', 0.7, [0.58])
     """
-    if not isinstance(recurrent, Map):
-        raise ValueError(f"received {recurrent!r}, needed a Map such as theory.VanillaRNN(W, U)")
+    check_map(recurrent)
     _check_effort(effort)
     if method != "auto" and method not in METHODS:
         known = ", ".join(["auto", *METHODS])

@@ -5,8 +5,6 @@ Main names: `project`; `theory.cli` registers it.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +20,7 @@ from theory.certify import contraction
 from theory.cli_certify import read_map
 from theory.context import required_context
 from theory.errors import check_positive
+from theory.files import replacing
 from theory.interop import from_arrays, named_arrays
 from theory.maps import GRU, LSTM, LinearMap, Map
 from theory.projections import SETS, Projection
@@ -133,21 +132,11 @@ def changed_arrays(arrays: Mapping[str, Any], before: Map, after: Map) -> dict[s
 
 def write(path: Path, arrays: Mapping[str, Any]) -> None:
     """Replace a file by these arrays in one step."""
-    with tempfile.NamedTemporaryFile(
-        dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix, delete=False
-    ) as stream:
-        try:
-            if path.suffix == ".npy":
-                np.save(stream, arrays["W"], allow_pickle=False)
-            else:
-                np.savez(stream, allow_pickle=False, **dict(arrays))
-            stream.flush()
-            os.fsync(stream.fileno())
-            os.chmod(stream.name, 0o644)
-            os.replace(stream.name, path)
-        except BaseException:
-            os.unlink(stream.name)
-            raise
+    with replacing(path) as stream:
+        if path.suffix == ".npy":
+            np.save(stream, arrays["W"], allow_pickle=False)
+        else:
+            np.savez(stream, allow_pickle=False, **dict(arrays))
 
 
 def context(recurrent: Map, c: Contraction | None, epsilon: float, input_bound: float) -> str:

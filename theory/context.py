@@ -21,7 +21,7 @@ from typing import final
 import numpy as np
 
 from theory.certificates import Contraction
-from theory.certify import domain_of, tried
+from theory.certify import narrowing, tried
 from theory.domain import Domain
 from theory.errors import check_count, check_nonnegative, check_positive
 from theory.invariance import invariant_domain
@@ -158,12 +158,9 @@ def _drive(recurrent: Map, c: Contraction, bound: float, box: Domain | None) -> 
     return min(drives)
 
 
-def _domain(recurrent: Map, input_bound: float) -> Domain | None:
-    """Return where a map that has no certificate everywhere may have one."""
-    if recurrent.affine() is not None:
-        return None
-    # |x_i| is at most the Euclidean norm
-    return invariant_domain(recurrent, input_bound=input_bound)
+def _box(recurrent: Map, input_bound: float) -> Domain | None:
+    """Return the box of the states that are met; |x_i| is at most the Euclidean norm."""
+    return invariant_domain(recurrent, input_bound=float(input_bound))
 
 
 def _on_state(recurrent: Map, head: LinearHead | None) -> LinearHead | None:
@@ -213,6 +210,7 @@ def _family(
 def _priced(
     recurrent: Map,
     input_bound: float,
+    states: Domain | None,
     head: LinearHead | None,
     norm: Norm | None,
     effort: int,
@@ -221,9 +219,7 @@ def _priced(
     """Return all certificates with their constants, after a search for a small `measure`."""
     target = L2() if norm is None else norm
     target.check_dim(recurrent.state_dim if head is None else len(head.C))
-    # inputs of Euclidean size at most input_bound lie in the box of that half width
-    where = domain_of(recurrent, input_bound=float(input_bound))
-    states = invariant_domain(recurrent, input_bound=float(input_bound))
+    where = narrowing(recurrent, states)
     found = tried(recurrent, effort, where)
     prices = [
         (name, _price(recurrent, c, float(input_bound), head, target, states))
@@ -262,8 +258,7 @@ def error_curve(
     recurrent: Map, c: Contraction, input_bound: float, *, count: int = 100, step: int = 1
 ) -> tuple[list[int], list[float]]:
     """Return contexts 0, step, ... up to count and the bounds of the state error (Euclidean)."""
-    states = invariant_domain(recurrent, input_bound=float(input_bound))
-    priced = _price(recurrent, c, input_bound, None, L2(), states)
+    priced = _price(recurrent, c, input_bound, None, L2(), _box(recurrent, input_bound))
     lengths = list(range(0, count + 1, step))
     return lengths, [priced.error(k) for k in lengths]
 
@@ -279,7 +274,10 @@ def _entrywise_error(
     from theory.comparison import advanced, componentwise_gap
 
     measure = L2() if norm is None else norm
-    if domain is None or not measure.monotone or recurrent.comparison(domain) is None:
+    # a map of the form rho(W h + U x + b) has its certificates everywhere
+    if domain is None or recurrent.affine() is not None or not measure.monotone:
+        return None
+    if recurrent.comparison(domain) is None:
         return None
     gap = componentwise_gap(recurrent, domain, k=k)
     return measure.majorant(gap if head is None else advanced((np.abs(head.C),), gap))
@@ -355,7 +353,7 @@ def required_context(
     """
     check_positive(eps=eps)
     check_nonnegative(input_bound=input_bound)
-    head, domain = _on_state(recurrent, head), _domain(recurrent, input_bound)
+    head, states = _on_state(recurrent, head), _box(recurrent, input_bound)
     if horizon is not None:
         check_count(horizon=horizon)
     answers = [
@@ -363,6 +361,7 @@ def required_context(
         for name, one in _priced(
             recurrent,
             input_bound,
+            states,
             head,
             norm,
             effort,
@@ -375,7 +374,7 @@ def required_context(
     k, _, _, best = min(answers, key=lambda answer: answer[:2])
     error = best.error(k)
     considered = tuple((name, lam, float(k)) for k, lam, name, _ in answers)
-    entries = _entrywise(recurrent, domain, float(eps), head, norm)
+    entries = _entrywise(recurrent, states, float(eps), head, norm)
     if entries is not None:
         considered = (*considered, (_ENTRYWISE, best.c.lam, float(entries[0])))
         if entries[0] < k:
@@ -421,18 +420,18 @@ def smallest_error(
     """
     check_count(k=k)
     check_nonnegative(input_bound=input_bound)
-    head, domain = _on_state(recurrent, head), _domain(recurrent, input_bound)
+    head, states = _on_state(recurrent, head), _box(recurrent, input_bound)
     answers = [
         (one.error(int(k)), one.c.lam, name, one)
         for name, one in _priced(
-            recurrent, input_bound, head, norm, effort, lambda one: one.measure(int(k), 1.0)
+            recurrent, input_bound, states, head, norm, effort, lambda one: one.measure(int(k), 1.0)
         )
     ]
     if not answers:
         return None
     error, _, _, best = min(answers, key=lambda answer: answer[:2])
     considered = tuple((name, lam, error) for error, lam, name, _ in answers)
-    entries = _entrywise_error(recurrent, domain, int(k), head, norm)
+    entries = _entrywise_error(recurrent, states, int(k), head, norm)
     if entries is not None:
         considered = (*considered, (_ENTRYWISE, best.c.lam, entries))
         error = min(error, entries)

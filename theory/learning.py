@@ -46,6 +46,7 @@ from theory.training import (
     Schedule,
     projected_gradient_descent,
     step_sizes,
+    with_weights,
 )
 from theory.typing import Array
 
@@ -286,15 +287,10 @@ class Learning:
 
     def maps_met(self, k: int) -> list[Map]:
         """Return the maps that a pair of descents met."""
-        setup, found = self.setup, []
-        for w in np.vstack([self.descent().weights, self.descent(k).weights]):
-            changed, at = {}, 0
-            for name in setup.trained:
-                old = self.run.map.parameters[name]
-                changed[name] = w[at : at + old.size].reshape(old.shape)
-                at += old.size
-            found.append(self.run.map.with_parameters(**changed))
-        return found
+        return [
+            with_weights(self.run.map, w, self.setup.trained)
+            for w in np.vstack([self.descent().weights, self.descent(k).weights])
+        ]
 
     def met(self, k: int) -> MapConstants | None:
         """Return the constants of the hull of the maps that a pair of descents met."""

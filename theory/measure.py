@@ -17,7 +17,7 @@ import numpy as np
 from theory.certificates import Contraction
 from theory.domain import Domain
 from theory.errors import DivergedError, as_sequences, as_states, as_vector, check_count
-from theory.maps.base import Map
+from theory.maps.base import Map, check_map
 from theory.norms import L2, Linf, Norm, WeightedL2, WeightedLinf, over
 from theory.rounding import UNIT, drift, sum_up
 from theory.theorem import Observation, Observe
@@ -81,16 +81,6 @@ def truncation_gap_table(
     sweep_all(recurrent, inputs, k_max, norm, h0, restart, progress, keep)
     _check_finite_gaps(tables)
     return table
-
-
-def check_map(recurrent: Any) -> Map:
-    """Raise `ValueError` for anything but a map."""
-    if not isinstance(recurrent, Map):
-        raise ValueError(
-            f"received {recurrent!r}, needed a Map; wrap your own function: "
-            "theory.CallableMap(step, state_dim=n, input_dim=m)"
-        )
-    return recurrent
 
 
 def _checked_norm(name: str, norm: Any) -> Norm:
@@ -392,6 +382,14 @@ class Run:
         )
         return k.astype(np.float64), t.astype(np.float64) + 1.0
 
+    def gaps(self, **arguments: Any) -> Observation:
+        """Return the gap for all k and all t >= k, with the arguments of a formula."""
+        k, t = self.gap_index
+        measured = self.pick(self.gap_table)
+        return Observation(
+            measured=measured, budget=self.budget(measured, t, k), arguments=arguments
+        )
+
     def pick(self, table: Array) -> Array:
         """Return a table's entries at `gap_index`, flat."""
         k, t = self.gap_index
@@ -413,6 +411,11 @@ class Run:
     def input_bound(self) -> float:
         """Return an upper bound of ||x_t|| in the companion norm."""
         return float(np.max(self.norm.companion.vector_upper(self.of.inputs), initial=0.0))
+
+    @property
+    def published_drive(self) -> float:
+        """Return L_x B_x alone, a drive only if step(0, 0) is 0; nan if L_x is unknown."""
+        return self.input_gain * self.input_bound
 
     @cached_property
     def offset(self) -> float:
@@ -497,6 +500,16 @@ class Run:
             lambda h, x: norm.majorant(recurrent.step_error(h, x)),
             domain,
         )
+
+    @cached_property
+    def trajectory_ratios(self) -> tuple[Array, Array]:
+        """Return `step_ratios`, and the stretch of the two trajectories of the same inputs."""
+        ratios, budgets = self.step_ratios
+        apart = self.norm.vector(self.states - self.other_states)
+        keep = apart[:-1] > 0
+        along = apart[1:][keep] / apart[:-1][keep]
+        local = 2 * self.local_error / apart[:-1][keep]
+        return np.concatenate([ratios, along]), np.concatenate([budgets, local])
 
     @cached_property
     def iterate_ratios(self) -> tuple[Array, Array]:

@@ -22,8 +22,8 @@ from typing import Any, final
 import numpy as np
 
 from theory.errors import as_vector, check_count, check_positive
-from theory.maps.base import Map
-from theory.measure import Progress, check_map
+from theory.maps.base import Map, check_map
+from theory.measure import Progress
 from theory.norms import L2, Norm
 from theory.sequences import as_list
 from theory.typing import Array

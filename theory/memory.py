@@ -43,8 +43,8 @@ import numpy.typing as npt
 
 from theory.certificates import Contraction, check_one_step
 from theory.errors import check_count, check_positive
-from theory.maps.base import Map
-from theory.measure import Progress, check_map, sweep_all
+from theory.maps.base import Map, check_map
+from theory.measure import Progress, sweep_all
 from theory.norms import L2, Norm
 from theory.rounding import evaluate, product_up, up
 from theory.sequences import as_list

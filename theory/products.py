@@ -163,10 +163,16 @@ def _largest_norm(norm: Norm, products: Array, error: float, floor: float = 0.0)
         return best
     n = products.shape[-1]
     extra = product_up(product_up(over(norm, L2(), n), over(L2(), norm, n)), error)
+    # slopes of both signs give every product many times: |P| = |-P|, looked at once
+    seen: set[bytes] = set()
     for i in np.argsort(-quick):
         if up(float(quick[i]) + extra) <= best:
             break
-        best = max(best, min(up(float(quick[i]) + extra), _norm_upper(norm, products[i], error)))
+        P = products[i]
+        key = max((P + 0.0).tobytes(), (0.0 - P).tobytes())
+        if key not in seen:
+            seen.add(key)
+            best = max(best, min(up(float(quick[i]) + extra), _norm_upper(norm, P, error)))
     return best
 
 

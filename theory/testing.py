@@ -26,7 +26,7 @@ from theory.errors import (
     check_nonnegative,
     check_positive,
 )
-from theory.maps import Map
+from theory.maps.base import Map, check_map
 from theory.measure import Experiment, Run, experiment, norm_attaining
 from theory.norms import Norm
 from theory.rounding import UNIT, drift
@@ -231,11 +231,7 @@ def check_truncation(
 
 def _contraction_of(recurrent: Map, given: Contraction | None) -> Contraction:
     """Return the contraction that was given, or else the one that is certified."""
-    if not isinstance(recurrent, Map):
-        raise ValueError(
-            f"received {recurrent!r}, needed a Map; wrap your own function: "
-            "theory.CallableMap(step, state_dim=n, input_dim=m)"
-        )
+    check_map(recurrent)
     certificate = look_for_contraction(recurrent) if given is None else given
     several = given is None and certificate is not None and certificate.iterate > 1
     if certificate is None or several:

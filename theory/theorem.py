@@ -10,7 +10,7 @@ conclusion; what differs is who calls them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias, final
 
@@ -51,6 +51,10 @@ class Observation:
     measured: Array  # the left-hand side, (N,)
     budget: Array | float  # rounding budget of each value
     arguments: dict[str, Any]  # the formula's arguments: numbers or arrays (N,)
+
+    def with_arguments(self, **changed: Any) -> Observation:
+        """Return the same values, with some of the formula's arguments formed otherwise."""
+        return replace(self, arguments={**self.arguments, **changed})
 
 
 Observe: TypeAlias = Callable[["Run"], Observation]

@@ -12,8 +12,6 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ import numpy.typing as npt
 
 from theory.constants import trained_names
 from theory.errors import DivergedError, as_array, check_count, check_positive
+from theory.files import replacing
 from theory.gradients import (
     Gradient,
     TrainingData,
@@ -147,6 +146,16 @@ def step_sizes(alpha: float, schedule: Schedule, steps: int) -> Array:
 # weights ------------------------------------------------------------------------------------------
 
 
+def with_weights(model: Map, w: Array, trained: Sequence[str]) -> Map:
+    """Return the map whose trained parameters are those of w, one after another."""
+    changed, at = {}, 0
+    for name in trained:
+        old = model.parameters[name]
+        changed[name] = w[at : at + old.size].reshape(old.shape)
+        at += old.size
+    return model.with_parameters(**changed)
+
+
 @final
 class _State:
     """A map and a head as one vector w, and back."""
@@ -164,16 +173,12 @@ class _State:
         return np.concatenate(parts)
 
     def unpack(self, w: Array) -> tuple[Map, LinearHead]:
-        changed, at = {}, 0
-        for name in self.trained:
-            old = self.model.parameters[name]
-            changed[name] = w[at : at + old.size].reshape(old.shape)
-            at += old.size
         head = self.head
         if self.train_head:
             p, n = head.C.shape
-            head = LinearHead(w[at : at + p * n].reshape(p, n), w[at + p * n :])
-        return self.model.with_parameters(**changed), head
+            w, last = w[: -p * (n + 1)], w[-p * (n + 1) :]
+            head = LinearHead(last[: p * n].reshape(p, n), last[p * n :])
+        return with_weights(self.model, w, self.trained), head
 
     def flat(self, gradient: Gradient) -> Array:
         found = gradient.vector(self.trained)
@@ -443,14 +448,15 @@ class _Runner:
         stop = self.diverged
         # an interruption may have come between two of the lists
         whole = min(len(self.weights), len(self.losses))
-        write_arrays(
-            path,
-            fingerprint=np.array(self._fingerprint()),
-            weights=np.array(self.weights[:whole]),
-            losses=np.array(self.losses[:whole]),
-            gradient_norms=np.array(self.norms[: whole - 1]),
-            diverged=np.array("" if stop is None else stop.reason),
-        )
+        with replacing(path) as stream:
+            np.savez(
+                stream,
+                fingerprint=np.array(self._fingerprint()),
+                weights=np.array(self.weights[:whole]),
+                losses=np.array(self.losses[:whole]),
+                gradient_norms=np.array(self.norms[: whole - 1]),
+                diverged=np.array("" if stop is None else stop.reason),
+            )
 
     def load(self, path: Path) -> None:
         """Take over what a file holds.
@@ -488,20 +494,6 @@ class _Runner:
         self.upcoming = self._gradient()
         if str(found["diverged"]) and self.diverged is None:
             self._stop(str(found["diverged"]))
-
-
-def write_arrays(path: Path, **arrays: Any) -> None:
-    """Write an .npz file so that a failure leaves the old one."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            np.savez(stream, **arrays)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 # twins --------------------------------------------------------------------------------------------

@@ -305,6 +305,15 @@ def rounded_outward(formula, value, *, upward=True, **arguments):
         assert Fraction(value) <= exact < within or exact == Fraction(value), (value, outward)
 
 
+def growing(a, T, x=1.0):
+    """Return h <- a h + 1 from 0 with the target 1, as an experiment; lam plays no part."""
+    model = LinearMap([[a]], [[1.0]])
+    return experiment(
+        model, np.full((T, 1), x), contraction=Contraction.assumed(0.5), head=LinearHead([[1.0]]),
+        training=training_setup(model, np.ones((T, 1)), trained=("A",)),
+    )  # fmt: skip
+
+
 def refuses_malformed(function, *, counts=(), sizes=(), **good):
     """Check that malformed arguments raise, with a message that names them."""
     if "c" in inspect.signature(function).parameters:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from typing import Any, final
 
 from theory.campaign.recipes import RECIPES, SCHEDULE, build, on_sequence
 from theory.errors import check_count
+from theory.files import replacing
 from theory.measure import Run
 from theory.sequences import Sequences, load_sequences
 from theory.theorem import NearMiss, Theorem
@@ -282,18 +282,8 @@ class Campaign:
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file's content in one step: readers see the old or the new, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as stream:
-        try:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-            os.chmod(stream.name, 0o644)
-            os.replace(stream.name, path)
-        except BaseException:
-            os.unlink(stream.name)
-            raise
+    with replacing(path) as stream:
+        stream.write(text.encode("utf-8"))
 
 
 def check_writable(path: Path) -> None:

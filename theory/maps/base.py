@@ -1,6 +1,6 @@
 r"""What is studied: a state map h <- step(h, x), as an abstract class.
 
-Main names: `Map`, `AffineMap`, `Affine`, `simulate_by_steps`.
+Main names: `Map`, `AffineMap`, `Affine`, `check_map`, `simulate_by_steps`.
 """
 
 from __future__ import annotations
@@ -547,6 +547,16 @@ class AffineMap(Map):
         from theory.kernels.affine import run
 
         return run(self.affine(), self.input_terms(X), h0)
+
+
+def check_map(recurrent: Any) -> Map:
+    """Raise `ValueError` for anything but a map."""
+    if not isinstance(recurrent, Map):
+        raise ValueError(
+            f"received {recurrent!r}, needed a Map; wrap your own function: "
+            "theory.CallableMap(step, state_dim=n, input_dim=m)"
+        )
+    return recurrent
 
 
 def fixed_box(M: Array, start: Array) -> Interval | None:

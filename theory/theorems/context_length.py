@@ -237,11 +237,11 @@ def observe_published_drive(run: Run) -> Observation:
     """Use L_x B_x alone as the drive, as if step(0, 0) were 0."""
 
     def choose(eps: float, r: Run) -> int:
-        published = r.input_gain * r.input_bound
-        if math.isnan(published):  # L_x is unknown: ask for all inputs, which measures nothing
+        if math.isnan(r.published_drive):
+            # L_x is unknown: ask for all inputs, which measures nothing
             return len(r.of.inputs)
         return context_length(
-            r.of.contraction, eps=eps, drive=published, lipschitz=r.output_lipschitz
+            r.of.contraction, eps=eps, drive=r.published_drive, lipschitz=r.output_lipschitz
         )
 
     return _observe(run, choose)

@@ -167,18 +167,11 @@ def contractive_of_comparison(
 def _observe(run: Run, rows: Array) -> Observation:
     v = run.norm.v  # type: ignore[attr-defined]  # the assumption says that it has weights
     i = int(np.argmax(rows / v))
-    ratios, budgets = run.step_ratios
-    # two trajectories of the same inputs are pairs as well
-    apart = run.norm.vector(run.states - run.other_states)
-    keep = apart[:-1] > 0
-    along = apart[1:][keep] / apart[:-1][keep]
-    local = 2 * run.local_error / apart[:-1][keep]
-    measured = np.concatenate([ratios, along])
+    ratios, budgets = run.trajectory_ratios
     # the row sum is a floating-point value: widen the budget by its relative error
-    rounding = (4 * run.norm.vector_rounding(len(v)) + 8 * UNIT) * measured
     return Observation(
-        measured=measured,
-        budget=np.concatenate([budgets, local]) + rounding,
+        measured=ratios,
+        budget=budgets + (4 * run.norm.vector_rounding(len(v)) + 8 * UNIT) * ratios,
         arguments={"row": float(rows[i]), "weight": float(v[i])},
     )
 

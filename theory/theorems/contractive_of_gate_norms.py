@@ -159,19 +159,13 @@ def _observe(run: Run, forget: float | None = None) -> Observation:
     parameters = run.map.parameters
     bound = float(np.max(np.abs(run.of.inputs), initial=0.0))
     norms = gate_norms(parameters["W"], parameters["U"], parameters["b"], input_bound=bound)
-    ratios, budgets = run.step_ratios
-    apart = run.norm.vector(run.states - run.other_states)
-    keep = apart[:-1] > 0
-    along = apart[1:][keep] / apart[:-1][keep]
-    local = 2 * run.local_error / apart[:-1][keep]
-    measured = np.concatenate([ratios, along])
+    ratios, budgets = run.trajectory_ratios
     arguments = norms._asdict()
     if forget is not None:
         arguments["forget"] = forget
     return Observation(
-        measured=measured,
-        budget=np.concatenate([budgets, local])
-        + (4 * run.norm.vector_rounding(run.map.state_dim) + 8 * UNIT) * measured,
+        measured=ratios,
+        budget=budgets + (4 * run.norm.vector_rounding(run.map.state_dim) + 8 * UNIT) * ratios,
         arguments=arguments,
     )
 

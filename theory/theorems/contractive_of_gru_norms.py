@@ -172,20 +172,14 @@ def _observe(run: Run, *, at_rest: bool = False) -> Observation:
     bound = float(np.max(np.abs(run.of.inputs), initial=0.0))
     variant = getattr(run.map, "variant", "reset_after")
     norms = gru_norms(**parameters, variant=variant, input_bound=bound)
-    ratios, budgets = run.step_ratios
-    apart = run.norm.vector(run.states - run.other_states)
-    keep = apart[:-1] > 0
-    along = apart[1:][keep] / apart[:-1][keep]
-    local = 2 * run.local_error / apart[:-1][keep]
-    measured = np.concatenate([ratios, along])
+    ratios, budgets = run.trajectory_ratios
     arguments = norms._asdict()
     if at_rest:
         n = run.map.state_dim
         arguments["update"] = float(np.max(SIGMOID(parameters["b"][n : 2 * n])))
     return Observation(
-        measured=measured,
-        budget=np.concatenate([budgets, local])
-        + (4 * run.norm.vector_rounding(run.map.state_dim) + 8 * UNIT) * measured,
+        measured=ratios,
+        budget=budgets + (4 * run.norm.vector_rounding(run.map.state_dim) + 8 * UNIT) * ratios,
         arguments=arguments,
     )
 

@@ -118,7 +118,7 @@ def observe_spectral_radius(run: Run) -> Observation:
     form = run.map.affine()
     assert form is not None
     radius = float(np.max(np.abs(np.linalg.eigvals(form.W)))) * form.rho.lipschitz
-    return Observation(measured=seen.measured, budget=seen.budget, arguments={"rate": radius})
+    return seen.with_arguments(rate=radius)
 
 
 CONTRACTIVE_OF_INCREMENTAL_LMI = Theorem(

@@ -109,11 +109,7 @@ def observe_spectral_radius(run: Run) -> Observation:
     form = run.map.affine()
     assert form is not None
     radius = float(np.max(np.abs(np.linalg.eigvals(form.W)))) * form.rho.lipschitz
-    return Observation(
-        measured=seen.measured,
-        budget=seen.budget,
-        arguments={"product": radius**run.of.contraction.iterate},
-    )
+    return seen.with_arguments(product=radius**run.of.contraction.iterate)
 
 
 CONTRACTIVE_OF_ITERATE = Theorem(

@@ -117,9 +117,7 @@ def observe_spectral_radius(run: Run) -> Observation:
     form = run.map.affine()
     assert form is not None
     radius = float(np.max(np.abs(np.linalg.eigvals(form.W))))
-    return Observation(
-        measured=seen.measured, budget=seen.budget, arguments={**seen.arguments, "norm": radius}
-    )
+    return seen.with_arguments(norm=radius)
 
 
 CONTRACTIVE_OF_MATRIX_NORM = Theorem(

@@ -15,6 +15,7 @@ from theory.errors import check_count, check_positive
 from theory.rounding import evaluate
 from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import SCALAR_GROWTH
+from theory.theorems.gradient_growth import from_two_steps
 from theory.typing import Scalar
 
 if TYPE_CHECKING:
@@ -58,10 +59,6 @@ def curvature_growth(*, factor: float, t: int) -> float:
 
 def observe(run: Run) -> Observation:
     """Measure the second derivative by forward recursion, at all times."""
-    import numpy as np
-
-    from theory.rounding import gamma
-
     a = float(run.map.parameters["A"][0, 0])
     h = first = second = 0.0
     found = []
@@ -69,12 +66,7 @@ def observe(run: Run) -> Observation:
         # derivatives of a h + 1 in a, from those of h
         h, first, second = a * h + driven, a * first + h, a * second + 2 * first
         found.append(first * first + (h - 1.0) * second)
-    measured = np.array(found[1:])
-    return Observation(
-        measured=measured,
-        budget=4 * gamma(16 * (len(run.of.inputs) + 4)) * measured,
-        arguments={"factor": a, "t": np.arange(2.0, len(found) + 1)},
-    )
+    return from_two_steps(run, found[1:])
 
 
 CURVATURE_GROWTH = Theorem(

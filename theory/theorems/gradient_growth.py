@@ -58,19 +58,24 @@ def gradient_growth(*, factor: float, t: int) -> float:
 
 def observe(run: Run) -> Observation:
     """Measure the gradient by reverse mode, at all times."""
+    learning = run.learning
+    assert learning is not None
+    T = len(run.of.inputs)
+    return from_two_steps(run, [learning.gradient(t)[0] for t in range(2, T + 1)])
+
+
+def from_two_steps(run: Run, derivatives: list[float]) -> Observation:
+    """Return an observation of a derivative of p_2 .. p_T, with the budget of its recursion."""
     import numpy as np
 
     from theory.rounding import gamma
 
-    learning = run.learning
-    assert learning is not None
-    t = np.arange(2, len(run.of.inputs) + 1)
-    measured = np.array([learning.gradient(int(end))[0] for end in t])
+    measured, T = np.array(derivatives), len(run.of.inputs)
     # sums of positive products; h - 1 loses a digit at most: h <= 2 (h - 1) for factor >= 1
     return Observation(
         measured=measured,
-        budget=4 * gamma(16 * (len(run.of.inputs) + 4)) * measured,
-        arguments={"factor": float(run.map.parameters["A"][0, 0]), "t": t.astype(np.float64)},
+        budget=4 * gamma(16 * (T + 4)) * measured,
+        arguments={"factor": float(run.map.parameters["A"][0, 0]), "t": np.arange(2.0, T + 1)},
     )
 
 

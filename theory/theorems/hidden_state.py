@@ -72,11 +72,7 @@ def observe(run: Run) -> Observation:
 
 def observe_published_drive(run: Run) -> Observation:
     """Use L_x B_x alone as the drive, as if step(0, 0) were 0."""
-    seen = observe(run)
-    published = run.input_gain * run.input_bound
-    return Observation(
-        measured=seen.measured, budget=seen.budget, arguments={**seen.arguments, "drive": published}
-    )
+    return observe(run).with_arguments(drive=run.published_drive)
 
 
 HIDDEN_STATE = Theorem(

@@ -60,22 +60,13 @@ def state_gap(c: Contraction, *, k: int, drive: float) -> float:
 
 def observe(run: Run) -> Observation:
     """Measure the gap for all k and all t >= k."""
-    k, t = run.gap_index
-    measured = run.pick(run.gap_table)
-    return Observation(
-        measured=measured,
-        budget=run.budget(measured, t, k),
-        arguments={"lam": run.lam, "k": k, "drive": run.drive},
-    )
+    k, _ = run.gap_index
+    return run.gaps(lam=run.lam, k=k, drive=run.drive)
 
 
 def observe_published_drive(run: Run) -> Observation:
     """Use L_x B_x alone as the drive, as if step(0, 0) were 0."""
-    seen = observe(run)
-    published = run.input_gain * run.input_bound
-    return Observation(
-        measured=seen.measured, budget=seen.budget, arguments={**seen.arguments, "drive": published}
-    )
+    return observe(run).with_arguments(drive=run.published_drive)
 
 
 STATE_GAP = Theorem(

@@ -74,18 +74,13 @@ def state_gap_any_start(
 def observe(run: Run) -> Observation:
     """Measure the gap for all k and all t >= k."""
     k, t = run.gap_index
-    measured = run.pick(run.gap_table)
-    return Observation(
-        measured=measured,
-        budget=run.budget(measured, t, k),
-        arguments={
-            "lam": run.lam,
-            "k": k,
-            "t": t,
-            "drive": run.drive,
-            "start": float(run.norm.vector_upper(run.of.start)),
-            "restart": float(run.norm.vector_upper(run.of.restart)),
-        },
+    return run.gaps(
+        lam=run.lam,
+        k=k,
+        t=t,
+        drive=run.drive,
+        start=float(run.norm.vector_upper(run.of.start)),
+        restart=float(run.norm.vector_upper(run.of.restart)),
     )
 
 

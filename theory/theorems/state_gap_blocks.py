@@ -96,19 +96,14 @@ def state_gap_blocks(
 def observe(run: Run) -> Observation:
     """Measure the gap for all k and all t >= k."""
     r = run.of.contraction.iterate
-    k, t = run.gap_index
-    measured = run.pick(run.gap_table)
-    return Observation(
-        measured=measured,
-        budget=run.budget(measured, t, k),
-        arguments={
-            "lam": run.lam,
-            "blocks": k // r,
-            "rest": k % r,
-            "growth": run.growth,
-            "drive": run.drive,
-            "spread": run.spread,
-        },
+    k, _ = run.gap_index
+    return run.gaps(
+        lam=run.lam,
+        blocks=k // r,
+        rest=k % r,
+        growth=run.growth,
+        drive=run.drive,
+        spread=run.spread,
     )
 
 

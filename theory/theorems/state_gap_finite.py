@@ -65,12 +65,7 @@ def state_gap_finite(c: Contraction, *, k: int, t: int, drive: float) -> float:
 def observe(run: Run) -> Observation:
     """Measure the gap for all k and all t >= k."""
     k, t = run.gap_index
-    measured = run.pick(run.gap_table)
-    return Observation(
-        measured=measured,
-        budget=run.budget(measured, t, k),
-        arguments={"lam": run.lam, "k": k, "t": t, "drive": run.drive},
-    )
+    return run.gaps(lam=run.lam, k=k, t=t, drive=run.drive)
 
 
 STATE_GAP_FINITE = Theorem(

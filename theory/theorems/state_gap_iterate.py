@@ -87,13 +87,8 @@ def observe(run: Run) -> Observation:
 
 def observe_every_step(run: Run) -> Observation:
     """Count every step as a block."""
-    seen = observe(run)
     k, _ = run.gap_index
-    return Observation(
-        measured=seen.measured,
-        budget=seen.budget,
-        arguments={**seen.arguments, "blocks": k, "rest": 0.0},
-    )
+    return observe(run).with_arguments(blocks=k, rest=0.0)
 
 
 STATE_GAP_ITERATE = Theorem(
