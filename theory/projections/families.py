@@ -28,6 +28,9 @@ from theory.typing import Array
 #: Relative accuracy of the nearest points during the search.
 _COARSE = 1e-4
 
+#: A metric in which the nearest point takes more steps than this is left aside.
+_STEPS = 10
+
 #: Relative accuracy of the last one.
 _FINE = 1e-6
 
@@ -277,7 +280,9 @@ def best_metric(
             one = here.at(x)
             if one is None:
                 return None
-            near = metric_ball(W, one[0], accuracy=_COARSE, start=start)
+            near = metric_ball(W, one[0], accuracy=_COARSE, start=start, most=_STEPS)
+            if near.iterations == _STEPS:
+                return None
             gap = 0.5 * float(np.sum(np.square(near.W - W)))
             return gap, one[1](multiplier(near, one[0]), near.W)
 

@@ -1,6 +1,6 @@
 r"""Projections of LSTM and GRU cells.
 
-Main names: `lstm`, `gru`, `certify`, `RowLimits`, `nearest_rows`.
+Main names: `lstm`, `gru`, `certify`, `RowLimits`, `nearest_rows`, `GRUBounds`.
 
 For fixed bounds of the gates the published sets are convex, and so are those with a bound for each
 unit: the rows of a unit obey a few inequalities on weighted sums of absolute values, and units do
@@ -775,33 +775,52 @@ def _gru_parameters(cell: object, Y: Array) -> tuple[Array, ...]:
     return W, U, rest[:, :3].T.ravel(), rest[:, 3].copy()
 
 
-def gru(recurrent: Map, request: Request) -> Projection:
-    """Project a GRU onto its criterion, with the gates' bounds of least distance."""
+@final
+@dataclass(frozen=True, kw_only=True)
+class GRUBounds:
+    """What `gru_limits` fixes, so that the set is convex."""
+
+    z: float  # of the update gate, above 1/2
+    r: float  # of the reset gate
+    reset: float  # of the row sums of |W_r|
+    candidate: float  # of |n|
+
+    def limits(self, cell: object, rate: float, bound: float, margin: float = 0.0) -> RowLimits:
+        """Return the inequalities, those of a smaller set with a margin."""
+        kept = 1.0 - margin
+        z = self.z * kept
+        level = z + (rate - self.z) * kept
+        return gru_limits(
+            cell, level, bound, z, self.r * kept, self.reset * kept, self.candidate * kept
+        )
+
+
+def gru_bounds(
+    cell: object, rate: float, bound: float, reach: float = 30.0
+) -> tuple[GRUBounds, int]:
+    """Return the bounds whose set is nearest to a GRU, by a search, and the sets it looked at.
+
+    The search goes to bounds 1 / (1 + exp(-reach)), as parts of what is possible: near 1 the update
+    gate's bound leaves next to nothing for the recurrent weights.
+    """
     from scipy.optimize import minimize
 
     from theory.maps.gru import GRU
-    from theory.projections import oracle
 
-    if not isinstance(recurrent, GRU):
-        raise ValueError(
-            f"onto='gru' is a set of GRU cells, received {recurrent!r}; for an LSTM there is "
-            "onto='lstm', for other maps the sets of their recurrent matrix"
+    assert isinstance(cell, GRU)
+    X = _gru_rows(cell)
+
+    def bounds(x: Array) -> GRUBounds:
+        part = 1.0 / (1.0 + np.exp(-np.clip(x, -reach, reach)))
+        reset = float(np.exp(np.clip(x[2], -20, min(reach, 20))))
+        return GRUBounds(
+            z=float(rate * part[0]), r=float(part[1]), reset=reset, candidate=float(part[3])
         )
-    rate, bound, n = request.rate, request.input_bound, recurrent.units
-    X = _gru_rows(recurrent)
-    member = certify(recurrent, bound)
-    if member is not None and member.lam <= rate and _stored(recurrent, request):
-        return answer(recurrent, {}, certificate=member, lower=0.0, method="member")
-
-    def bounds(x: Array) -> tuple[float, float, float, float]:
-        part = 1.0 / (1.0 + np.exp(-np.clip(x, -30, 30)))
-        reset = float(np.exp(np.clip(x[2], -20, 20)))
-        return float(rate * part[0]), float(part[1]), reset, float(part[3])
 
     def value(x: Array) -> float:
-        return _distance(X, gru_limits(recurrent, rate, bound, *bounds(x)))
+        return _distance(X, bounds(x).limits(cell, rate, bound))
 
-    sums = float(np.max(np.abs(recurrent.gate("r")[0]).sum(axis=1)))
+    sums = float(np.max(np.abs(cell.gate("r")[0]).sum(axis=1)))
     start = min(
         (
             np.array([a, b, math.log(max(sums * c, 1e-3)), d])
@@ -814,26 +833,65 @@ def gru(recurrent: Map, request: Request) -> Projection:
     )
     options: Any = {"xatol": 1e-3, "fatol": 1e-5, "maxfev": 160}
     found = minimize(value, np.asarray(start), method="Nelder-Mead", options=options)
-    chosen = bounds(np.asarray(found.x if found.fun <= value(start) else start))
-    method, note, solved = "soft thresholds of rows", "", None
-    if request.method == "cvxpy":
-        solved, note = oracle.attempt(
-            lambda: _solve_rows(X, gru_limits(recurrent, rate, bound, *chosen))
-        )
+    return bounds(np.asarray(found.x if found.fun <= value(start) else start)), int(found.nfev)
+
+
+def gru_nearest(
+    cell: Map, request: Request, bounds: GRUBounds, solved: Solved | None = None
+) -> tuple[tuple[Array, ...], Contraction, float]:
+    """Return W, U, b and b_candidate of the nearest GRU for fixed bounds, its proof, the margin.
+
+    Raises
+    ------
+    ArithmeticError
+        If no cell near the boundary can be proved to contract.
+    """
+    X = _gru_rows(cell)
 
     def point(margin: float) -> tuple[Array, ...]:
         if solved is not None:
-            return _gru_parameters(recurrent, solved.arrays[0] * (1.0 - margin))
-        z, r, reset, candidate = chosen
-        z, r = z * (1.0 - margin), r * (1.0 - margin)
-        level = z + (rate - z) * (1.0 - margin)
-        shrunken = gru_limits(recurrent, level, bound, z, r, reset * (1 - margin), candidate)
-        return _gru_parameters(recurrent, nearest_rows(X, shrunken)[0])
+            return _gru_parameters(cell, solved.arrays[0] * (1.0 - margin))
+        where = bounds.limits(cell, request.rate, request.input_bound, margin)
+        return _gru_parameters(cell, nearest_rows(X, where)[0])
 
-    done = _finish(recurrent, request, None, point, _first_margin(request, n))
+    first = _first_margin(request, len(X))
+    start = point(0.0)
+    if not all(map(np.array_equal, start, cell.parameters.values())):
+        # inside by more than rounding moves it, so that the set leaves it where it is
+        start = point(first)
+    done = _finish(cell, request, None, lambda m: start if m == 0.0 else point(m), first)
     if done is None:
         raise _failed(request)
-    arrays, certificate, margin = done
+    return done
+
+
+def gru(recurrent: Map, request: Request) -> Projection:
+    """Project a GRU onto its criterion, with the gates' bounds of least distance."""
+    from theory.maps.gru import GRU
+    from theory.projections import oracle
+
+    if not isinstance(recurrent, GRU):
+        raise ValueError(
+            f"onto='gru' is a set of GRU cells, received {recurrent!r}; for an LSTM there is "
+            "onto='lstm', for other maps the sets of their recurrent matrix"
+        )
+    rate, bound = request.rate, request.input_bound
+    X = _gru_rows(recurrent)
+    member = certify(recurrent, bound)
+    if member is not None and member.lam <= rate and _stored(recurrent, request):
+        return answer(recurrent, {}, certificate=member, lower=0.0, method="member")
+
+    if rate <= 0.5:
+        raise ValueError(
+            f"rate={rate!r}: the set takes the absolute value of the update gates' biases, so "
+            "their bound is at least 1/2, and so is the rate; take a larger one"
+        )
+    chosen, count = gru_bounds(recurrent, rate, bound)
+    method, note, solved = "soft thresholds of rows", "", None
+    if request.method == "cvxpy":
+        solved, note = oracle.attempt(lambda: _solve_rows(X, chosen.limits(recurrent, rate, bound)))
+
+    arrays, certificate, margin = gru_nearest(recurrent, request, chosen, solved)
     # z <= rate is needed whatever the other bounds
     largest = min(rate * (1 + 2.0**-40), 1 - 2.0**-50)
     cap = gru_limits(recurrent, rate, bound, largest, 0.5, 1.0, 0.5)
@@ -843,20 +901,19 @@ def gru(recurrent: Map, request: Request) -> Projection:
         starts=cap.starts, factors=cap.factors, v=cap.v, limits=limits, signed=cap.signed
     )
     Y, tau = nearest_rows(X, cap)
-    z, r, reset, candidate = chosen
     return answer(
         recurrent,
         dict(zip(recurrent.parameters, arrays, strict=True)),
         certificate=certificate,
         lower=rows_lower(X, Y, cap, tau),
         method=f"cvxpy ({solved.solver})" if solved is not None else method,
-        iterations=int(found.nfev),
+        iterations=count,
         residuals={
             "margin": margin,
-            "update": z,
-            "reset": r,
-            "reset weights": reset,
-            "candidate": candidate,
+            "update": chosen.z,
+            "reset": chosen.r,
+            "reset weights": chosen.reset,
+            "candidate": chosen.candidate,
         },
         note=note or "the set is not convex: a nearer member may exist",
     )

@@ -174,7 +174,12 @@ def clip_in_metric(W: Array, where: MetricSet) -> Array:
 
 
 def metric_ball(
-    W: Array, where: MetricSet, *, accuracy: float = ACCURACY, start: Array | None = None
+    W: Array,
+    where: MetricSet,
+    *,
+    accuracy: float = ACCURACY,
+    start: Array | None = None,
+    most: int = LARGEST_COUNT,
 ) -> Found:
     r"""Return the nearest point in the Frobenius norm.
 
@@ -201,7 +206,11 @@ def metric_ball(
     w = np.square(where.high[:, None] / where.low[None, :])
     s = 1.0 / math.sqrt(float(np.min(w)) * float(np.max(w)))
     equal = float(np.max(w)) <= float(np.min(w)) * (1.0 + 1e-12)
-    Z = X0 if start is None else where.inward(start)
+    Z = X0
+    if start is not None:
+        # where the nearest point C is a fixed point
+        C = where.inward(start)
+        Z = C + (X0 - C) / (s * w)
     share = 1.0 / (1.0 + s * w)
     points: list[Array] = []
     steps: list[Array] = []
@@ -216,7 +225,7 @@ def metric_ball(
         residual = size / max(float(np.linalg.norm(C)), 1e-300)
         distance = math.sqrt(float(np.sum(np.square(C - X0) / w)))
         lower = _dual_value(X0, w, C, A, B)
-        if equal or distance - lower <= accuracy * distance or count >= LARGEST_COUNT:
+        if equal or distance - lower <= accuracy * distance or count >= most:
             break
         points.append((Z + step).ravel())
         steps.append(step.ravel())
