@@ -194,9 +194,11 @@ def metric_ball(
     W : (n, n) array
     where : MetricSet
     accuracy : float
-        Distance and lower bound agree to this, relatively, unless `LARGEST_COUNT` ends it.
+        Distance and lower bound agree to this, relatively, unless `most` ends it.
     start : (n, n) array, optional
         A point whose distance is known to be near the least one.
+    most : int
+        The splitting ends after so many steps.
 
     Returns
     -------
@@ -206,11 +208,7 @@ def metric_ball(
     w = np.square(where.high[:, None] / where.low[None, :])
     s = 1.0 / math.sqrt(float(np.min(w)) * float(np.max(w)))
     equal = float(np.max(w)) <= float(np.min(w)) * (1.0 + 1e-12)
-    Z = X0
-    if start is not None:
-        # where the nearest point C is a fixed point
-        C = where.inward(start)
-        Z = C + (X0 - C) / (s * w)
+    Z = X0 if start is None else where.inward(start)
     share = 1.0 / (1.0 + s * w)
     points: list[Array] = []
     steps: list[Array] = []
