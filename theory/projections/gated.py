@@ -50,6 +50,9 @@ _GRID = (0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.88, 0.94, 0.98)
 #: The search for a bound ends when its bracket is this narrow, relative to the rate.
 _NARROW = 1e-3
 
+#: From so many units on, searches for their bounds start from those of other weights.
+_LARGE = 48
+
 #: Rounds of new weights in the larger LSTM set.
 _ROUNDS = 6
 
@@ -591,12 +594,12 @@ def _per_unit(cell: Map, request: Request) -> Projection:
         candidates.append(original)
     for v in candidates:
         rounds += 1
-        tried = _forget_for_units(X, n, m, rate, bound, v)
+        tried = _forget_for_units(X, n, m, rate, bound, v, None if best is None else best[2])
         if best is None or tried[0] < best[0]:
             best = (*tried, v)
     assert best is not None
     for _ in range(_ROUNDS):
-        distance, Y, _, v = best
+        distance, Y, f, v = best
         W, U, b = _lstm_parameters(cell, Y)
         wanted = _perron(cell.with_parameters(W=W, U=U, b=b), bound)
         if wanted is None:
@@ -605,7 +608,7 @@ def _per_unit(cell: Map, request: Request) -> Projection:
         for share in (1.0, 0.5, 0.25):
             rounds += 1
             moved = np.exp((1.0 - share) * np.log(v) + share * np.log(wanted))
-            tried = _forget_for_units(X, n, m, rate, bound, moved)
+            tried = _forget_for_units(X, n, m, rate, bound, moved, f)
             if tried[0] < distance * (1.0 - 1e-3):
                 best, improved = (*tried, moved), True
                 break
@@ -661,9 +664,13 @@ def _per_unit(cell: Map, request: Request) -> Projection:
 
 
 def _forget_for_units(
-    X: Array, n: int, m: int, rate: float, bound: float, v: Array
+    X: Array, n: int, m: int, rate: float, bound: float, v: Array, near: Array | None = None
 ) -> tuple[float, Array, Array]:
-    """Return distance, rows and the forget bound of every unit, each of least distance."""
+    """Return distance, rows and the forget bound of every unit, each of least distance.
+
+    `near` are bounds that were best for other weights: in large cells the search stays around
+    them.
+    """
 
     def squares(f: Array) -> tuple[Array, Array]:
         Y = nearest_rows(X, unit_limits(n, m, rate, f, bound, v))[0]
@@ -671,14 +678,19 @@ def _forget_for_units(
 
     # f v_c / v_h < rate is needed as well
     top = rate * np.minimum(1.0, v[n:] / v[:n])
-    grid = np.array(_GRID)[:, None] * top[None, :]
+    if near is None or n < _LARGE:
+        grid, rounds = np.array(_GRID)[:, None] * top[None, :], 6
+    else:
+        f = np.minimum(near, _GRID[-1] * top)
+        grid, rounds = np.stack([f - 0.25 * np.minimum(f, top - f), f]), 4
+        grid = np.vstack([grid, 2.0 * grid[1] - grid[0]])
     values = np.array([squares(f)[0] for f in grid])
     i = np.argmin(values, axis=0)
     units = np.arange(n)
     padded = np.vstack([np.zeros(n), grid, top])
     low, high = padded[i, units], padded[i + 2, units]
     best, least = grid[i, units], values[i, units]
-    for _ in range(6):
+    for _ in range(rounds):
         a, b = low + (high - low) / 3, high - (high - low) / 3
         at_a, at_b = squares(a)[0], squares(b)[0]
         left = at_a <= at_b
