@@ -877,6 +877,30 @@ def gru_nearest(
     return done
 
 
+def gru_lower(cell: object, rate: float, bound: float) -> float:
+    r"""Return a proved lower bound of the distance of a GRU from the sets of all bounds.
+
+    Sums of absolute values are not negative, so that z, r >= 1/2.  With w_z, w_n the sums of a unit
+    of W_z and W_n a member obeys w_z / 4 + (1 - z) w_n / 2 <= rate - z with a z of [1/2, rate],
+    from which w_n <= 2 (rate - z) / (1 - z) and
+
+        (w_z + w_n) / 4 <= rate - z + (2 z - 1) w_n / 4 <= (rate - z) / (2 (1 - z)) <= rate - 1/2.
+
+    This and z <= rate in the inequality of the update gate make a convex set that contains all.
+    """
+    X = _gru_rows(cell)
+    top = min(rate * (1 + 2.0**-40), 1 - 2.0**-50)
+    cap = gru_limits(cell, up(rate), bound, 0.5, 0.5, 0.0, 0.0)
+    limits = np.full_like(cap.limits, np.inf)
+    limits[:, 0] = cap.limits[:, 0] + 2.0**-40
+    limits[:, 1] = float(_log_odds(top)) + 2.0**-40
+    cap = RowLimits(
+        starts=cap.starts, factors=cap.factors, v=cap.v, limits=limits, signed=cap.signed
+    )
+    Y, tau = nearest_rows(X, cap)
+    return rows_lower(X, Y, cap, tau)
+
+
 def gru(recurrent: Map, request: Request) -> Projection:
     """Project a GRU onto its criterion, with the gates' bounds of least distance."""
     from theory.maps.gru import GRU
@@ -888,7 +912,6 @@ def gru(recurrent: Map, request: Request) -> Projection:
             "onto='lstm', for other maps the sets of their recurrent matrix"
         )
     rate, bound = request.rate, request.input_bound
-    X = _gru_rows(recurrent)
     member = certify(recurrent, bound)
     if member is not None and member.lam <= rate and _stored(recurrent, request):
         return answer(recurrent, {}, certificate=member, lower=0.0, method="member")
@@ -898,26 +921,18 @@ def gru(recurrent: Map, request: Request) -> Projection:
             f"rate={rate!r}: the set takes the absolute value of the update gates' biases, so "
             "their bound is at least 1/2, and so is the rate; take a larger one"
         )
+    X = _gru_rows(recurrent)
     chosen, count = gru_bounds(recurrent, rate, bound)
     method, note, solved = "soft thresholds of rows", "", None
     if request.method == "cvxpy":
         solved, note = oracle.attempt(lambda: _solve_rows(X, chosen.limits(recurrent, rate, bound)))
 
     arrays, certificate, margin = gru_nearest(recurrent, request, chosen, solved)
-    # z <= rate is needed whatever the other bounds
-    largest = min(rate * (1 + 2.0**-40), 1 - 2.0**-50)
-    cap = gru_limits(recurrent, rate, bound, largest, 0.5, 1.0, 0.5)
-    limits = np.full_like(cap.limits, np.inf)
-    limits[:, 1] = cap.limits[:, 1] + 2.0**-40
-    cap = RowLimits(
-        starts=cap.starts, factors=cap.factors, v=cap.v, limits=limits, signed=cap.signed
-    )
-    Y, tau = nearest_rows(X, cap)
     return answer(
         recurrent,
         dict(zip(recurrent.parameters, arrays, strict=True)),
         certificate=certificate,
-        lower=rows_lower(X, Y, cap, tau),
+        lower=gru_lower(recurrent, rate, bound),
         method=f"cvxpy ({solved.solver})" if solved is not None else method,
         iterations=count,
         residuals={
