@@ -26,6 +26,9 @@ MODULES = {
     "lstm": lambda: nn.LSTM(3, 6, num_layers=2),
     "lstm without bias": lambda: nn.LSTM(3, 6, bias=False),
     "lstm cell": lambda: nn.LSTMCell(3, 6),
+    "gru": lambda: nn.GRU(3, 6, num_layers=2),
+    "gru without bias": lambda: nn.GRU(3, 6, bias=False),
+    "gru cell": lambda: nn.GRUCell(3, 6).double(),
 }
 
 
@@ -41,7 +44,7 @@ def make(name, size=6.0):
 def train(module, steps=3, rate=0.5, attach=None):
     torch.manual_seed(1)
     dtype = next(module.parameters()).dtype
-    cell = isinstance(module, nn.RNNCell | nn.LSTMCell)
+    cell = isinstance(module, nn.RNNCell | nn.LSTMCell | nn.GRUCell)
     x = torch.randn(*((5, 3) if cell else (7, 5, 3)), dtype=dtype)
     optimizer = torch.optim.SGD(module.parameters(), lr=rate)
     handle = None if attach is None else attach.attach(optimizer)
@@ -114,9 +117,26 @@ def test_only_the_forget_gate_moves_input_weights():
         assert torch.equal(before[name][rows], getattr(module, name)[rows])
 
 
+def test_a_gru_is_read_as_torch_computes_it():
+    module = make("gru cell", 2.0)
+    made, rng = layer_map(module, ""), np.random.default_rng(0)
+    for _ in range(3):
+        h, x = rng.uniform(-1, 1, 6), rng.uniform(-1, 1, 3)
+        theirs = module(torch.from_numpy(x), torch.from_numpy(h)).detach().numpy()
+        assert np.allclose(made.step(h, x), theirs, atol=1e-12)
+
+
+def test_members_of_the_gru_set_stay():
+    module = make("gru cell", 1e-3)
+    before = [p.detach().clone() for p in module.parameters()]
+    stable = StableProjection(module, rate=0.9)
+    stable.project()
+    assert all(torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))
+
+
 def certified_rate(module, suffix):
     made = layer_map(module, suffix)
-    if isinstance(module, nn.LSTM | nn.LSTMCell):
+    if layers(module)[0] != "rnn":
         return certify(made, 1.0).lam
     return contraction(made, method="spectral").lam
 
@@ -163,7 +183,7 @@ def test_row_sums_parametrization():
 
 
 def test_bad_input():
-    for bad in (nn.Linear(2, 2), nn.GRU(2, 2), nn.LSTM(2, 4, proj_size=2), None):
+    for bad in (nn.Linear(2, 2), nn.LSTM(2, 4, proj_size=2), None):
         with pytest.raises(ValueError, match="needed a"):
             StableProjection(bad, rate=0.9)
     module = make("rnn relu")
@@ -179,6 +199,10 @@ def test_bad_input():
         parametrize_stable(module, rate=0.9, onto="linf")
     with pytest.raises(ValueError, match="forget"):
         StableProjection(make("lstm cell"), rate=0.9, forget=0.95)
+    with pytest.raises(ValueError, match="forget="):
+        StableProjection(make("gru cell"), rate=0.9, forget=0.7)
+    with pytest.raises(ValueError, match="more than 1/2"):
+        StableProjection(make("gru cell"), rate=0.5)
 
 
 def test_without_pytorch(monkeypatch):

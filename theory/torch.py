@@ -3,7 +3,7 @@ r"""Stable PyTorch modules during training: projections after a step, or paramet
 Main names: `StableProjection`, `parametrize_stable`, `SpectralBall`, `MetricBall`, `RowSums`.
 
 Needs PyTorch (the extra ``torch``); importing this module without it works, using it does not.
-Weights of `torch.nn.RNN`, `RNNCell`, `LSTM` and `LSTMCell` are known, all layers and directions.
+Weights of `torch.nn.RNN`, `LSTM`, `GRU` and their cells are known, all layers and directions.
 """
 
 from __future__ import annotations
@@ -15,10 +15,17 @@ import numpy as np
 
 from theory.certificates import Contraction
 from theory.errors import MissingExtraError, check_count, check_positive
-from theory.maps import LSTM, Map, VanillaRNN
+from theory.maps import GRU, LSTM, Map, VanillaRNN
 from theory.norms import WeightedL2
 from theory.projections import column_sum_ball, project, row_sum_ball, spectral_ball
-from theory.projections.gated import certify, forget_rows
+from theory.projections.base import Request
+from theory.projections.gated import (
+    GRUBounds,
+    certify,
+    forget_rows,
+    gru_bounds,
+    gru_nearest,
+)
 from theory.projections.interface import check_asked_rate
 from theory.projections.metric import MetricSet, incremental_set
 from theory.typing import Array
@@ -40,6 +47,10 @@ except ImportError:  # the extra is not installed
 #: Sets of plain cells, by name.
 _BALLS = {"spectral": spectral_ball, "linf": row_sum_ball, "l1": column_sum_ball}
 
+#: Of a GRU whose weights are wild at the start the update gate's bound is kept away from the rate,
+#: at this logit: the set is fixed, and is to leave room for training.
+_REACH = 4.0
+
 
 def _need_torch() -> None:
     if torch is None:
@@ -47,7 +58,7 @@ def _need_torch() -> None:
 
 
 def layers(module: Any) -> tuple[str, list[str]]:
-    """Return the kind of a module, ``rnn`` or ``lstm``, and the suffixes of its weights' names.
+    """Return the kind of a module, ``rnn``, ``lstm`` or ``gru``, and the suffixes of its weights.
 
     Raises
     ------
@@ -55,18 +66,21 @@ def layers(module: Any) -> tuple[str, list[str]]:
         If the module is of another kind, or its LSTM has a projection of its own (``proj_size``).
     """
     _need_torch()
-    if isinstance(module, nn.RNNCell | nn.LSTMCell):
-        return ("rnn" if isinstance(module, nn.RNNCell) else "lstm"), [""]
-    if not isinstance(module, nn.RNN | nn.LSTM):
+    cells = {nn.RNNCell: "rnn", nn.LSTMCell: "lstm", nn.GRUCell: "gru"}
+    stacks = {nn.RNN: "rnn", nn.LSTM: "lstm", nn.GRU: "gru"}
+    for known, kind in cells.items():
+        if isinstance(module, known):
+            return kind, [""]
+    kinds = [kind for known, kind in stacks.items() if isinstance(module, known)]
+    if not kinds:
         raise ValueError(
-            f"received {type(module).__name__}, needed a torch.nn.RNN, RNNCell, LSTM or LSTMCell; "
-            "pass the recurrent layer itself, such as model.rnn"
+            f"received {type(module).__name__}, needed a torch.nn.RNN, LSTM or GRU, or a cell of "
+            "these; pass the recurrent layer itself, such as model.rnn"
         )
     if getattr(module, "proj_size", 0):
         raise ValueError(f"proj_size={module.proj_size}, needed a torch.nn.LSTM without it")
     ends = ["", "_reverse"] if module.bidirectional else [""]
-    suffixes = [f"_l{k}{end}" for k in range(module.num_layers) for end in ends]
-    return ("rnn" if isinstance(module, nn.RNN) else "lstm"), suffixes
+    return kinds[0], [f"_l{k}{end}" for k in range(module.num_layers) for end in ends]
 
 
 def _host(tensor: Any) -> Any:
@@ -86,17 +100,24 @@ def _get(module: Any, name: str) -> Any:
 
 
 def layer_map(module: Any, suffix: str) -> Map:
-    """Return one layer of a module as a map in double precision; the two biases are added."""
+    """Return one layer of a module as a map in double precision.
+
+    The two biases are added, but for a GRU's candidate, whose second one the reset gate multiplies.
+    """
     kind, _ = layers(module)
     W, U = (
         np.asarray(_host(_get(module, f"weight_{part}{suffix}")), dtype=np.float64)
         for part in ("hh", "ih")
     )
-    b = np.zeros(len(W))
-    for part in ("ih", "hh"):
-        bias = _get(module, f"bias_{part}{suffix}")
-        if bias is not None:
-            b = b + np.asarray(_host(bias), dtype=np.float64)
+    biases = [_get(module, f"bias_{part}{suffix}") for part in ("ih", "hh")]
+    b_ih, b_hh = (
+        np.zeros(len(W)) if b is None else np.asarray(_host(b), dtype=np.float64) for b in biases
+    )
+    b = b_ih + b_hh
+    if kind == "gru":
+        last = slice(2 * W.shape[1], None)
+        b[last] = b_ih[last]
+        return GRU(W, U, b, b_hh[last])
     if kind == "lstm":
         return LSTM(W, U, b)
     return VanillaRNN(W, U, b, getattr(module, "nonlinearity", "tanh"))
@@ -107,19 +128,22 @@ class StableProjection:
     r"""Move a module's recurrent weights to the nearest stable ones, after optimizer steps.
 
     The weights are changed in place.  In an RNN only the recurrent weights move; in an LSTM also
-    the input weights and biases of the forget gates, which enter their bound.
+    the input weights and biases of the forget gates, which enter their bound; in a GRU those of
+    all gates.
 
     Parameters
     ----------
-    module : torch.nn.RNN, RNNCell, LSTM or LSTMCell
+    module : torch.nn.RNN, LSTM or GRU, or a cell of these
     rate : float
         The contraction factor asked for, 0 < rate < 1.
     every : int
         Project after every so many calls of `step`.
     onto : str, optional
-        ``spectral`` (default), ``linf``, ``l1`` or ``lmi`` for an RNN, ``lstm`` for an LSTM.
+        ``spectral`` (default), ``linf``, ``l1`` or ``lmi`` for an RNN, ``lstm`` for an LSTM,
+        ``gru`` for a GRU, whose bounds of the gates are those nearest to the weights at the start
+        and then fixed, so that the set is convex.
     input_bound : float
-        For an LSTM: bound of |x_i|; layers above the first see |x_i| <= 1.
+        For an LSTM or a GRU: bound of |x_i|; layers above the first see |x_i| <= 1.
     forget : float, optional
         For an LSTM: the bound of the forget gates; by default the one that is nearest to the
         weights at the start.  It is fixed, so that the set is convex.
@@ -161,7 +185,7 @@ class StableProjection:
         self.rate = check_asked_rate(rate)
         check_count(at_least=1, every=every)
         check_positive(input_bound=input_bound)
-        known = ("lstm",) if kind == "lstm" else (*_BALLS, "lmi")
+        known = (*_BALLS, "lmi") if kind == "rnn" else (kind,)
         self.onto = known[0] if onto is None else onto
         if self.onto not in known:
             raise ValueError(f"onto={onto!r} for an {kind.upper()}, needed one of: {known}")
@@ -170,7 +194,12 @@ class StableProjection:
         self.calls = 0
         self._forget: dict[str, float] = {}
         self._metric: dict[str, Contraction] = {}
+        self._bounds: dict[str, GRUBounds] = {}
+        if forget is not None and kind != "lstm":
+            raise ValueError(f"forget= is the bound of an LSTM's gates, received a module {kind!r}")
         for suffix in self._suffixes:
+            if self.onto == "gru":
+                self._bounds[suffix] = self._choose_bounds(suffix)
             if self.onto == "lstm":
                 self._forget[suffix] = self._choose_forget(suffix, forget)
             if self.onto == "lmi":
@@ -189,6 +218,15 @@ class StableProjection:
         found = project(start, onto="lstm", rate=self.rate, input_bound=self._bound(suffix))
         # a member has no bound of its own: the middle of what is possible
         return float(found.residuals.get("forget", 0.5 * (0.5 + self.rate)))
+
+    def _choose_bounds(self, suffix: str) -> GRUBounds:
+        if self.rate <= 0.5:
+            raise ValueError(
+                f"rate={self.rate!r}, needed more than 1/2: the set takes the absolute value of "
+                "the update gates' biases, so their bound is at least that"
+            )
+        start = layer_map(self.module, suffix)
+        return gru_bounds(start, self.rate, self._bound(suffix), _REACH)[0]
 
     def _choose_metric(self, suffix: str) -> Contraction:
         start = layer_map(self.module, suffix)
@@ -225,6 +263,8 @@ class StableProjection:
                 _store(tensor, array)
             elif self.onto == "lmi":
                 self._project_lmi(suffix, tensor)
+            elif self.onto == "gru":
+                self._project_gru(suffix, tensor)
             else:
                 self._project_lstm(suffix, tensor)
 
@@ -240,6 +280,28 @@ class StableProjection:
         if found.distance > 0:
             W = found.map.parameters["W"]
             _store(tensor, W.astype(np.float32) if single else W.copy())
+
+    def _project_gru(self, suffix: str, tensor: Any) -> None:
+        cell = layer_map(self.module, suffix)
+        n, single = cell.state_dim, tensor.dtype == torch.float32
+        asked = Request(
+            onto="gru", rate=self.rate, method="auto", input_bound=self._bound(suffix),
+            single=single,
+        )  # fmt: skip
+        (W, U, b, b_c), _, _ = gru_nearest(cell, asked, self._bounds[suffix])
+        dtype = np.float32 if single else np.float64
+        _store(tensor, W.astype(dtype))
+        _store(_get(self.module, f"weight_ih{suffix}"), U.astype(dtype))
+        biases = [_get(self.module, f"bias_{part}{suffix}") for part in ("ih", "hh")]
+        if biases[0] is None:
+            return
+        gates = slice(0, 2 * n)
+        moved = b[gates] != cell.parameters["b"][gates]
+        for bias, last in zip(biases, (b[2 * n :], b_c), strict=True):
+            part = _host(bias)
+            part[gates][moved] = (0.5 * b[gates])[moved]  # halves of a rounded number are exact
+            part[2 * n :] = last
+            _store(bias, part)
 
     def _project_lstm(self, suffix: str, tensor: Any) -> None:
         W = _host(tensor)
@@ -275,7 +337,7 @@ class StableProjection:
         for suffix in self._suffixes:
             layer = layer_map(self.module, suffix)
             c: Contraction | None
-            if self.onto == "lstm":
+            if self.onto in {"lstm", "gru"}:
                 c = certify(layer, self._bound(suffix))
             else:
                 onto = self.onto
@@ -429,14 +491,16 @@ def parametrize_stable(
 
     Parameters
     ----------
-    module : torch.nn.RNN, RNNCell, LSTM or LSTMCell
+    module : torch.nn.RNN, LSTM or GRU, or a cell of these
     rate : float
         The contraction factor asked for, 0 < rate < 1.
     onto : str, optional
-        ``spectral`` (default) or ``lmi`` for an RNN, ``lstm`` for an LSTM.
+        ``spectral`` (default) or ``lmi`` for an RNN, ``lstm`` for an LSTM, ``gru`` for a GRU.
     input_bound, forget, metric
         As for `StableProjection`.  In an LSTM the bound of the forget gates is shared out in fixed
-        parts: half to the recurrent weights, a quarter each to the input weights and the biases.
+        parts: half to the recurrent weights, a quarter each to the input weights and the biases; so
+        are those of all gates in a GRU, and a quarter of what the rate leaves beyond the update
+        gate goes to its weights, five eighths to the candidate's, one eighth to its second bias.
 
     Raises
     ------
@@ -456,6 +520,8 @@ def parametrize_stable(
         elif guide.onto == "lmi":
             ball = MetricBall(guide._metric[suffix], rate)
             parametrize.register_parametrization(module, name, ball)
+        elif guide.onto == "gru":
+            _parametrize_gru(module, suffix, guide)
         else:
             _parametrize_lstm(module, suffix, guide)
 
@@ -476,3 +542,27 @@ def _parametrize_lstm(module: Any, suffix: str, guide: StableProjection) -> None
     for part in biases:
         limit = np.full(n, 0.25 * odds / len(biases))
         register(module, f"bias_{part}{suffix}", RowSums(np.concatenate([free, limit, free, free])))
+
+
+def _parametrize_gru(module: Any, suffix: str, guide: StableProjection) -> None:
+    n, bound = getattr(module, f"weight_hh{suffix}").shape[1], guide._bound(suffix)
+    at = guide._bounds[suffix]
+    room = guide.rate - at.z
+    r, z = ((math.log(f) - math.log1p(-f)) * (1.0 - 2.0**-30) for f in (at.r, at.z))
+    top = math.atanh(at.candidate) * (1.0 - 2.0**-30) if at.candidate < 1 else math.inf
+    n_sum = (1.0 - at.z) * (at.r + 0.25 * at.reset)
+    second = min(0.125 * room / (0.25 * (1.0 - at.z) * at.reset), 0.125 * top)
+    by_part = {
+        "weight_hh": (
+            min(at.reset, 0.5 * r),
+            min(room / (1.0 + at.candidate), 0.5 * z),
+            min(0.625 * room / n_sum, 0.5 * top),
+        ),
+        "weight_ih": (0.25 * r / bound, 0.25 * z / bound, 0.25 * top / bound),
+        "bias_ih": (0.125 * r, 0.125 * z, 0.125 * top),
+        "bias_hh": (0.125 * r, 0.125 * z, second),
+    }
+    for part, limits in by_part.items():
+        if _get(module, f"{part}{suffix}") is not None:
+            rows = RowSums(np.repeat(limits, n))
+            parametrize.register_parametrization(module, f"{part}{suffix}", rows)

@@ -211,6 +211,18 @@ def test_kernel_counts_rows():
     assert row_sum_kernel(W, np.ones(2), np.ones(3), True, out) == 2
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", [(7, 19), (19, 7), (1, 9), (8, 8)])
+def test_columns_are_rows_of_the_transpose(dtype, shape):
+    """Bit for bit, also where the columns do not fill the blocks that they are taken in."""
+    W = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    limits = np.linspace(0.1, 3.0, shape[1])
+    v = np.linspace(0.5, 2.0, shape[0])
+    for weights in (None, v):
+        rows = row_sum_ball(W.T, limits, weights=weights)
+        assert np.array_equal(column_sum_ball(W, limits, weights=weights), rows.T)
+
+
 def test_clipping_splits():
     W = matrices(5, 6, 3.0)
     for radius in (0.5, 1e-4):

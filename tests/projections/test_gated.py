@@ -17,6 +17,7 @@ from theory.projections.gated import (
     certify,
     forget_rows,
     gru_limits,
+    gru_lower,
     nearest_published,
     nearest_rows,
     published_limits,
@@ -195,6 +196,37 @@ def test_gru_criterion(variant, n):
         assert found.moved["b_candidate"] == 0.0
 
 
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 3))
+def test_gru_lower_bound_is_sound(seed, n):
+    """No member of any bounds is nearer, and members have no distance."""
+    rng = np.random.default_rng(seed)
+    cell, rate = gru(seed, n, 2, float(rng.choice([0.1, 1.0, 10.0]))), 0.95
+    lower = gru_lower(cell, rate, 1.0)
+    X = _gru_rows(cell)
+    for _ in range(4):
+        z, r, candidate = rng.uniform(0.5, 0.95), rng.uniform(0.5, 1), rng.uniform(0.05, 1)
+        where = gru_limits(cell, rate, 1.0, z, r, rng.exponential(), candidate)
+        assert lower <= np.linalg.norm(X - nearest_rows(X, where)[0]) * (1 + 1e-9)
+
+
+def test_gru_lower_bound_by_hand():
+    """One unit with w_z + w_n = 6: the half space (w_z + w_n) / 4 <= 0.45 is 4.2 / sqrt 2 away."""
+    cell = GRU([[0.0], [3.0], [3.0]], np.zeros((3, 1)), np.zeros(3))
+    assert gru_lower(cell, 0.95, 1.0) == pytest.approx(4.2 / np.sqrt(2), rel=1e-9)
+    # more than the bound of the update gate alone
+    assert gru_lower(cell, 0.95, 1.0) > 3.0 - math.log(0.95 / 0.05)
+
+
+@pytest.mark.parametrize("seed", [0, 4294967295, 1481, 1484, 1499])
+def test_inequalities_that_share_their_only_entry(seed):
+    """The system for the multipliers is singular there."""
+    for kind in KINDS:
+        where, X = limits(seed, 3, 2, kind), rows(seed, 3, 2, kind, 1e6)
+        Y, tau = nearest_rows(X, where)
+        assert np.all(sums(Y, where) <= where.limits + 1e-6)
+        assert rows_lower(X, Y, where, tau) >= np.linalg.norm(X - Y) * (1 - 1e-8)
+
+
 def test_gru_rate_of_the_oracle():
     """GRU.lam: d = 2, all row sums .3, all bounds at .5."""
     # row sums of W are .3, and inputs and biases add .2 to every gate
@@ -235,6 +267,8 @@ def test_bad_input():
         project(cell, onto="gru", rate=0.9)
     with pytest.raises(ValueError, match="LSTM or a GRU"):
         certify(VanillaRNN([[0.5]], [[1.0]]), 1.0)
+    with pytest.raises(ValueError, match="at least 1/2"):
+        project(gru(0, 2), onto="gru", rate=0.5)
     # at a rate of one half or less there is still the larger set
     assert project(cell, onto="lstm", rate=0.4, per_unit=True).certificate.lam <= 0.4
 

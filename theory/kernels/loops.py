@@ -1171,8 +1171,8 @@ def _newton_ascent(
     """Add Newton steps on all multipliers together to tau, and overwrite t.
 
     The dual, sum_j (x_j^2 - y_j^2) / 2 - sum_k tau_k limit_k, is concave and piecewise quadratic.
-    A step that lowers it is halved.  Returns whether the last step moved nothing but digits that
-    rounding has already taken.
+    A step that goes too far is cut to about where the derivative along it is zero.  Returns whether
+    the last step moved nothing but digits that rounding has already taken.
     """  # fmt: skip
     count, groups = limits.shape[0], factors.shape[1]
     J, g, d, before = np.empty((count, count)), np.empty(count), np.empty(count), tau.copy()
@@ -1180,23 +1180,20 @@ def _newton_ascent(
     size = 0.0
     for j in range(x.shape[0]):
         size += x[j] * x[j]
-    best, done = -np.inf, False
+    slope, at_low, low, high, share, done = 0.0, 0.0, 0.0, 1.0, 1.0, False
     d[:] = 0.0
-    for _ in range(60):
+    for _ in range(100):
         _thresholds(starts, factors, v, tau, t)
         if done:
             return True
         J[:] = 0.0
-        value = 0.0
         for k in range(count):
             g[k] = 0.0 if limits[k] == np.inf else -limits[k]
-            value += tau[k] * g[k]
         for i in range(groups):
             first, end = starts[i], starts[i + 1]
             for j in range(first, end):
                 y[j] = x[j] - t[j] if signed[i] != 0.0 else abs(x[j]) - t[j]
                 above[j] = 1.0 if signed[i] != 0.0 or y[j] > 0.0 else 0.0
-            value -= 0.5 * _dot(y[first:end], y[first:end], above[first:end])
             for k in range(count):
                 f = factors[k, i]
                 if f == 0.0 or limits[k] == np.inf:
@@ -1206,12 +1203,21 @@ def _newton_ascent(
                     h = factors[r, i]
                     if h != 0.0 and limits[r] != np.inf:
                         J[k, r] += f * h * _dot(v[k, first:end], v[r, first:end], above[first:end])
-        if value < best - 1e-14 * (size + abs(value)):
+        # the derivative along the step, which it is to bring down to a tenth
+        after = 0.0
+        for k in range(count):
+            after += g[k] * d[k]
+        beyond = after < -0.1 * slope
+        if (beyond or (share < 1.0 and after > 0.1 * slope)) and high - low > 2.0**-20 * high:
+            if beyond:
+                high = share
+                part = at_low / (at_low - after)
+            else:
+                low, at_low, part = share, after, 0.5
+            share = low + (high - low) * min(max(part, 0.05), 0.5)
             for k in range(count):
-                d[k] *= 0.5
-                tau[k] = max(before[k] + d[k], 0.0)
+                tau[k] = max(before[k] + share * d[k], 0.0)
             continue
-        best = value
         for k in range(count):
             before[k] = tau[k]
             if limits[k] != np.inf and g[k] > 0.0 and not J[k, k] > 0.0:
@@ -1220,12 +1226,14 @@ def _newton_ascent(
             for r in range(k):
                 J[r, k] = J[k, r]
         _model_step(J, g, tau, d)
-        moved, reach = 0.0, math.sqrt(size)
+        moved, reach, slope = 0.0, math.sqrt(size), 0.0
         for k in range(count):
+            slope += g[k] * d[k]
             if d[k] != 0.0:
                 moved += abs(d[k]) * math.sqrt(lengths[k]) if lengths[k] > 0.0 else np.inf
             reach += tau[k] * math.sqrt(lengths[k])
             tau[k] = max(tau[k] + d[k], 0.0)
+        at_low, low, high, share = slope, 0.0, 1.0, 1.0
         done = moved <= 8.0 * _UNIT * reach
     return False
 

@@ -22,11 +22,22 @@ from typing import final
 import numpy as np
 
 from theory.lmi import minimise
-from theory.projections.metric import Found, MetricSet, gram_set, incremental_set, metric_ball
+from theory.projections.metric import (
+    LARGEST_COUNT,
+    Found,
+    MetricSet,
+    gram_set,
+    incremental_set,
+    metric_ball,
+)
 from theory.typing import Array
 
 #: Relative accuracy of the nearest points during the search.
 _COARSE = 1e-4
+
+#: From this dimension on the search leaves aside metrics in which the nearest point takes more than
+#: so many steps: they are ill-conditioned, and most of the time would be spent in them.
+_LARGE, _STEPS = 17, 100
 
 #: Relative accuracy of the last one.
 _FINE = 1e-6
@@ -250,7 +261,7 @@ def best_metric(
     rounds, steps
         At most so many changes of coordinates, and steps in each.
     """
-    count = 0
+    count, most = 0, _STEPS if len(W) >= _LARGE else LARGEST_COUNT
     best: tuple[float, Family, Found] | None = None
     for family in families:
         one = family.at(np.zeros(family.size()))
@@ -277,7 +288,9 @@ def best_metric(
             one = here.at(x)
             if one is None:
                 return None
-            near = metric_ball(W, one[0], accuracy=_COARSE, start=start)
+            near = metric_ball(W, one[0], accuracy=_COARSE, start=start, most=most)
+            if len(W) >= _LARGE and near.iterations == most:
+                return None
             gap = 0.5 * float(np.sum(np.square(near.W - W)))
             return gap, one[1](multiplier(near, one[0]), near.W)
 

@@ -1,6 +1,6 @@
 r"""Projections of LSTM and GRU cells.
 
-Main names: `lstm`, `gru`, `certify`, `RowLimits`, `nearest_rows`.
+Main names: `lstm`, `gru`, `certify`, `RowLimits`, `nearest_rows`, `GRUBounds`.
 
 For fixed bounds of the gates the published sets are convex, and so are those with a bound for each
 unit: the rows of a unit obey a few inequalities on weighted sums of absolute values, and units do
@@ -49,6 +49,9 @@ _GRID = (0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.88, 0.94, 0.98)
 
 #: The search for a bound ends when its bracket is this narrow, relative to the rate.
 _NARROW = 1e-3
+
+#: From so many units on, searches for their bounds start from those of other weights.
+_LARGE = 48
 
 #: Rounds of new weights in the larger LSTM set.
 _ROUNDS = 6
@@ -591,12 +594,12 @@ def _per_unit(cell: Map, request: Request) -> Projection:
         candidates.append(original)
     for v in candidates:
         rounds += 1
-        tried = _forget_for_units(X, n, m, rate, bound, v)
+        tried = _forget_for_units(X, n, m, rate, bound, v, None if best is None else best[2])
         if best is None or tried[0] < best[0]:
             best = (*tried, v)
     assert best is not None
     for _ in range(_ROUNDS):
-        distance, Y, _, v = best
+        distance, Y, f, v = best
         W, U, b = _lstm_parameters(cell, Y)
         wanted = _perron(cell.with_parameters(W=W, U=U, b=b), bound)
         if wanted is None:
@@ -605,7 +608,7 @@ def _per_unit(cell: Map, request: Request) -> Projection:
         for share in (1.0, 0.5, 0.25):
             rounds += 1
             moved = np.exp((1.0 - share) * np.log(v) + share * np.log(wanted))
-            tried = _forget_for_units(X, n, m, rate, bound, moved)
+            tried = _forget_for_units(X, n, m, rate, bound, moved, f)
             if tried[0] < distance * (1.0 - 1e-3):
                 best, improved = (*tried, moved), True
                 break
@@ -661,9 +664,13 @@ def _per_unit(cell: Map, request: Request) -> Projection:
 
 
 def _forget_for_units(
-    X: Array, n: int, m: int, rate: float, bound: float, v: Array
+    X: Array, n: int, m: int, rate: float, bound: float, v: Array, near: Array | None = None
 ) -> tuple[float, Array, Array]:
-    """Return distance, rows and the forget bound of every unit, each of least distance."""
+    """Return distance, rows and the forget bound of every unit, each of least distance.
+
+    `near` are bounds that were best for other weights: in large cells the search stays around
+    them.
+    """
 
     def squares(f: Array) -> tuple[Array, Array]:
         Y = nearest_rows(X, unit_limits(n, m, rate, f, bound, v))[0]
@@ -671,14 +678,19 @@ def _forget_for_units(
 
     # f v_c / v_h < rate is needed as well
     top = rate * np.minimum(1.0, v[n:] / v[:n])
-    grid = np.array(_GRID)[:, None] * top[None, :]
+    if near is None or n < _LARGE:
+        grid, rounds = np.array(_GRID)[:, None] * top[None, :], 6
+    else:
+        f = np.minimum(near, _GRID[-1] * top)
+        grid, rounds = np.stack([f - 0.25 * np.minimum(f, top - f), f]), 4
+        grid = np.vstack([grid, 2.0 * grid[1] - grid[0]])
     values = np.array([squares(f)[0] for f in grid])
     i = np.argmin(values, axis=0)
     units = np.arange(n)
     padded = np.vstack([np.zeros(n), grid, top])
     low, high = padded[i, units], padded[i + 2, units]
     best, least = grid[i, units], values[i, units]
-    for _ in range(6):
+    for _ in range(rounds):
         a, b = low + (high - low) / 3, high - (high - low) / 3
         at_a, at_b = squares(a)[0], squares(b)[0]
         left = at_a <= at_b
@@ -775,33 +787,52 @@ def _gru_parameters(cell: object, Y: Array) -> tuple[Array, ...]:
     return W, U, rest[:, :3].T.ravel(), rest[:, 3].copy()
 
 
-def gru(recurrent: Map, request: Request) -> Projection:
-    """Project a GRU onto its criterion, with the gates' bounds of least distance."""
+@final
+@dataclass(frozen=True, kw_only=True)
+class GRUBounds:
+    """What `gru_limits` fixes, so that the set is convex."""
+
+    z: float  # of the update gate, above 1/2
+    r: float  # of the reset gate
+    reset: float  # of the row sums of |W_r|
+    candidate: float  # of |n|
+
+    def limits(self, cell: object, rate: float, bound: float, margin: float = 0.0) -> RowLimits:
+        """Return the inequalities, those of a smaller set with a margin."""
+        kept = 1.0 - margin
+        z = self.z * kept
+        level = z + (rate - self.z) * kept
+        return gru_limits(
+            cell, level, bound, z, self.r * kept, self.reset * kept, self.candidate * kept
+        )
+
+
+def gru_bounds(
+    cell: object, rate: float, bound: float, reach: float = 30.0
+) -> tuple[GRUBounds, int]:
+    """Return the bounds whose set is nearest to a GRU, by a search, and the sets it looked at.
+
+    The search goes to bounds 1 / (1 + exp(-reach)), as parts of what is possible: near 1 the update
+    gate's bound leaves next to nothing for the recurrent weights.
+    """
     from scipy.optimize import minimize
 
     from theory.maps.gru import GRU
-    from theory.projections import oracle
 
-    if not isinstance(recurrent, GRU):
-        raise ValueError(
-            f"onto='gru' is a set of GRU cells, received {recurrent!r}; for an LSTM there is "
-            "onto='lstm', for other maps the sets of their recurrent matrix"
+    assert isinstance(cell, GRU)
+    X = _gru_rows(cell)
+
+    def bounds(x: Array) -> GRUBounds:
+        part = 1.0 / (1.0 + np.exp(-np.clip(x, -reach, reach)))
+        reset = float(np.exp(np.clip(x[2], -20, min(reach, 20))))
+        return GRUBounds(
+            z=float(rate * part[0]), r=float(part[1]), reset=reset, candidate=float(part[3])
         )
-    rate, bound, n = request.rate, request.input_bound, recurrent.units
-    X = _gru_rows(recurrent)
-    member = certify(recurrent, bound)
-    if member is not None and member.lam <= rate and _stored(recurrent, request):
-        return answer(recurrent, {}, certificate=member, lower=0.0, method="member")
-
-    def bounds(x: Array) -> tuple[float, float, float, float]:
-        part = 1.0 / (1.0 + np.exp(-np.clip(x, -30, 30)))
-        reset = float(np.exp(np.clip(x[2], -20, 20)))
-        return float(rate * part[0]), float(part[1]), reset, float(part[3])
 
     def value(x: Array) -> float:
-        return _distance(X, gru_limits(recurrent, rate, bound, *bounds(x)))
+        return _distance(X, bounds(x).limits(cell, rate, bound))
 
-    sums = float(np.max(np.abs(recurrent.gate("r")[0]).sum(axis=1)))
+    sums = float(np.max(np.abs(cell.gate("r")[0]).sum(axis=1)))
     start = min(
         (
             np.array([a, b, math.log(max(sums * c, 1e-3)), d])
@@ -814,49 +845,102 @@ def gru(recurrent: Map, request: Request) -> Projection:
     )
     options: Any = {"xatol": 1e-3, "fatol": 1e-5, "maxfev": 160}
     found = minimize(value, np.asarray(start), method="Nelder-Mead", options=options)
-    chosen = bounds(np.asarray(found.x if found.fun <= value(start) else start))
-    method, note, solved = "soft thresholds of rows", "", None
-    if request.method == "cvxpy":
-        solved, note = oracle.attempt(
-            lambda: _solve_rows(X, gru_limits(recurrent, rate, bound, *chosen))
-        )
+    return bounds(np.asarray(found.x if found.fun <= value(start) else start)), int(found.nfev)
+
+
+def gru_nearest(
+    cell: Map, request: Request, bounds: GRUBounds, solved: Solved | None = None
+) -> tuple[tuple[Array, ...], Contraction, float]:
+    """Return W, U, b and b_candidate of the nearest GRU for fixed bounds, its proof, the margin.
+
+    Raises
+    ------
+    ArithmeticError
+        If no cell near the boundary can be proved to contract.
+    """
+    X = _gru_rows(cell)
 
     def point(margin: float) -> tuple[Array, ...]:
         if solved is not None:
-            return _gru_parameters(recurrent, solved.arrays[0] * (1.0 - margin))
-        z, r, reset, candidate = chosen
-        z, r = z * (1.0 - margin), r * (1.0 - margin)
-        level = z + (rate - z) * (1.0 - margin)
-        shrunken = gru_limits(recurrent, level, bound, z, r, reset * (1 - margin), candidate)
-        return _gru_parameters(recurrent, nearest_rows(X, shrunken)[0])
+            return _gru_parameters(cell, solved.arrays[0] * (1.0 - margin))
+        where = bounds.limits(cell, request.rate, request.input_bound, margin)
+        return _gru_parameters(cell, nearest_rows(X, where)[0])
 
-    done = _finish(recurrent, request, None, point, _first_margin(request, n))
+    first = _first_margin(request, len(X))
+    start = point(0.0)
+    if not all(map(np.array_equal, start, cell.parameters.values())):
+        # inside by more than rounding moves it, so that the set leaves it where it is
+        start = point(first)
+    done = _finish(cell, request, None, lambda m: start if m == 0.0 else point(m), first)
     if done is None:
         raise _failed(request)
-    arrays, certificate, margin = done
-    # z <= rate is needed whatever the other bounds
-    largest = min(rate * (1 + 2.0**-40), 1 - 2.0**-50)
-    cap = gru_limits(recurrent, rate, bound, largest, 0.5, 1.0, 0.5)
+    return done
+
+
+def gru_lower(cell: object, rate: float, bound: float) -> float:
+    r"""Return a proved lower bound of the distance of a GRU from the sets of all bounds.
+
+    Sums of absolute values are not negative, so that z, r >= 1/2.  With w_z, w_n the sums of a unit
+    of W_z and W_n a member obeys w_z / 4 + (1 - z) w_n / 2 <= rate - z with a z of [1/2, rate],
+    from which w_n <= 2 (rate - z) / (1 - z) and
+
+        (w_z + w_n) / 4 <= rate - z + (2 z - 1) w_n / 4 <= (rate - z) / (2 (1 - z)) <= rate - 1/2.
+
+    This and z <= rate in the inequality of the update gate make a convex set that contains all.
+    """
+    X = _gru_rows(cell)
+    top = min(rate * (1 + 2.0**-40), 1 - 2.0**-50)
+    cap = gru_limits(cell, up(rate), bound, 0.5, 0.5, 0.0, 0.0)
     limits = np.full_like(cap.limits, np.inf)
-    limits[:, 1] = cap.limits[:, 1] + 2.0**-40
+    limits[:, 0] = cap.limits[:, 0] + 2.0**-40
+    limits[:, 1] = float(_log_odds(top)) + 2.0**-40
     cap = RowLimits(
         starts=cap.starts, factors=cap.factors, v=cap.v, limits=limits, signed=cap.signed
     )
     Y, tau = nearest_rows(X, cap)
-    z, r, reset, candidate = chosen
+    return rows_lower(X, Y, cap, tau)
+
+
+def gru(recurrent: Map, request: Request) -> Projection:
+    """Project a GRU onto its criterion, with the gates' bounds of least distance."""
+    from theory.maps.gru import GRU
+    from theory.projections import oracle
+
+    if not isinstance(recurrent, GRU):
+        raise ValueError(
+            f"onto='gru' is a set of GRU cells, received {recurrent!r}; for an LSTM there is "
+            "onto='lstm', for other maps the sets of their recurrent matrix"
+        )
+    rate, bound = request.rate, request.input_bound
+    member = certify(recurrent, bound)
+    if member is not None and member.lam <= rate and _stored(recurrent, request):
+        return answer(recurrent, {}, certificate=member, lower=0.0, method="member")
+
+    if rate <= 0.5:
+        raise ValueError(
+            f"rate={rate!r}: the set takes the absolute value of the update gates' biases, so "
+            "their bound is at least 1/2, and so is the rate; take a larger one"
+        )
+    X = _gru_rows(recurrent)
+    chosen, count = gru_bounds(recurrent, rate, bound)
+    method, note, solved = "soft thresholds of rows", "", None
+    if request.method == "cvxpy":
+        solved, note = oracle.attempt(lambda: _solve_rows(X, chosen.limits(recurrent, rate, bound)))
+
+    arrays, certificate, margin = gru_nearest(recurrent, request, chosen, solved)
     return answer(
         recurrent,
         dict(zip(recurrent.parameters, arrays, strict=True)),
         certificate=certificate,
-        lower=rows_lower(X, Y, cap, tau),
+        lower=gru_lower(recurrent, rate, bound),
         method=f"cvxpy ({solved.solver})" if solved is not None else method,
-        iterations=int(found.nfev),
+        iterations=count,
         residuals={
             "margin": margin,
-            "update": z,
-            "reset": r,
-            "reset weights": reset,
-            "candidate": candidate,
+            "update": chosen.z,
+            "reset": chosen.r,
+            "reset weights": chosen.reset,
+            "candidate": chosen.candidate,
         },
         note=note or "the set is not convex: a nearer member may exist",
     )

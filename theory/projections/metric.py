@@ -174,7 +174,12 @@ def clip_in_metric(W: Array, where: MetricSet) -> Array:
 
 
 def metric_ball(
-    W: Array, where: MetricSet, *, accuracy: float = ACCURACY, start: Array | None = None
+    W: Array,
+    where: MetricSet,
+    *,
+    accuracy: float = ACCURACY,
+    start: Array | None = None,
+    most: int = LARGEST_COUNT,
 ) -> Found:
     r"""Return the nearest point in the Frobenius norm.
 
@@ -189,9 +194,11 @@ def metric_ball(
     W : (n, n) array
     where : MetricSet
     accuracy : float
-        Distance and lower bound agree to this, relatively, unless `LARGEST_COUNT` ends it.
+        Distance and lower bound agree to this, relatively, unless `most` ends it.
     start : (n, n) array, optional
         A point whose distance is known to be near the least one.
+    most : int
+        The splitting ends after so many steps.
 
     Returns
     -------
@@ -216,7 +223,7 @@ def metric_ball(
         residual = size / max(float(np.linalg.norm(C)), 1e-300)
         distance = math.sqrt(float(np.sum(np.square(C - X0) / w)))
         lower = _dual_value(X0, w, C, A, B)
-        if equal or distance - lower <= accuracy * distance or count >= LARGEST_COUNT:
+        if equal or distance - lower <= accuracy * distance or count >= most:
             break
         points.append((Z + step).ravel())
         steps.append(step.ravel())
