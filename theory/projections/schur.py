@@ -14,31 +14,40 @@ the blocks, which have a closed form (V. Noferini and F. Poloni, *Nearest Omega-
 Riemannian optimization*, Numerische Mathematik 148, 2021).  The outer problem is solved by
 limited-memory BFGS on the orthogonal group from several starts; it has local minima.
 
-A stable matrix on the boundary with multiple eigenvalues is not provably stable.  From there the
-Lyapunov matrix P is optimised too, over the distance of A from {X : X^T P X <= r^2 P}; this is the
-parametrisation X = S^-1 B S, ||B||_2 <= r, P = S^T S of N. Gillis, M. Karow and P. Sharma
-(*Approximating the nearest stable discrete-time system*, Linear Algebra and its Applications 573,
-2019), with the inner problem in B solved exactly.
+A stable matrix on the boundary with multiple eigenvalues is not provably stable, and stored in
+double precision it need not even be stable.  What can be proved are the X with a Lyapunov matrix of
+moderate size, P = I + (X / r)^T P (X / r): then X^T P X <= r^2 P, and cond(P) <= tr P.  They are
+searched by an interior point method along
+
+    minimise over X  |X - A|^2 / 2 - weight log(log(limit) - log(tr P)),   weight -> 0,
+
+whose gradient costs a second Lyapunov equation (the smoothed spectral radius of J. Vanbiervliet,
+B. Vandereycken, W. Michiels, S. Vandewalle and M. Diehl, *The smoothed spectral abscissa for robust
+stability optimization*, SIAM Journal on Optimization 20, 2009).  Last comes the nearest point of
+the ball of P.  The path starts far inside, where there is little choice, and so it finds good
+starts of the search above too.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 from scipy.linalg import schur as real_schur
-from scipy.linalg import solve_discrete_lyapunov
 
 from theory.certificates import Contraction
 from theory.maps.base import Affine, Map
 from theory.norms import L2, WeightedL2
 from theory.projections.base import Projection, Request, answer, settle
-from theory.projections.families import Best, Family, GramFamily, best_metric
-from theory.projections.metric import gram_set, metric_ball
+from theory.projections.balls import spectral_ball
+from theory.projections.families import GramFamily, best_metric, largest_condition
+from theory.projections.metric import Found, gram_set, metric_ball
 from theory.projections.repair import length_upper
 from theory.rounding import down, gamma, sum_up, up
+from theory.lmi import minimise, sum_of_powers
 from theory.search import lyapunov_at
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
 from theory.typing import Array
@@ -53,7 +62,23 @@ _GAIN = 1e-9
 _MEMORY = 40
 
 #: Most steps of the search from one start.
-_STEPS = 1500
+_STEPS = 3000
+
+#: The weight of the barrier falls by this factor a step, to this part of the squared distance.
+_FALL, _LEAST_WEIGHT = 0.25, 1e-3
+
+#: The test of P needs less than the worst case of `largest_condition`: the trace of P is mostly one
+#: eigenvalue.
+_WIDER = 8.0
+
+#: Most steps of the search with one weight.
+_BARRIER_STEPS = 200
+
+#: Size of the disturbance of a start, as a part of the radius.
+_DISTURBED = 0.05
+
+#: A descent over metrics follows where their nearest points cost at most so many steps.
+_CHEAP = 150
 
 
 def stable_pairs(M: Array, radius: float) -> Array:
@@ -188,6 +213,22 @@ def _descend(A: Array, radius: float, Q: Array, steps: int) -> Stable:
     return Stable(Q=Q, S=S, distance=math.sqrt(2.0 * f), iterations=count, gradient=gradient)
 
 
+def _schur_factor(A: Array) -> Array:
+    """Return Q of a real Schur form Q T Q^T with the complex pairs first.
+
+    So every 2 x 2 block is one of those that `_nearest_form` keeps, whatever the number of real
+    eigenvalues: the search from a stable matrix starts no further away than that matrix.
+    """
+
+    def complex_pair(x: complex, y: float | None = None) -> bool:
+        return (x.imag if y is None else y) != 0
+
+    try:
+        return np.asarray(real_schur(A, output="real", sort=complex_pair)[1])
+    except np.linalg.LinAlgError:  # reordering changed an eigenvalue from real to complex
+        return np.asarray(real_schur(A, output="real")[1])
+
+
 def nearest_stable(
     A: Array,
     radius: float,
@@ -195,6 +236,7 @@ def nearest_stable(
     starts: int = 4,
     rng: np.random.Generator | None = None,
     steps: int = _STEPS,
+    near: Sequence[Array] = (),
 ) -> Stable:
     """Return a stable matrix near A: the best of several local minima.
 
@@ -209,6 +251,8 @@ def nearest_stable(
         For the random starts.
     steps : int
         Most steps for each start.
+    near
+        Other matrices from whose Schur forms to start.
 
     Returns
     -------
@@ -218,15 +262,11 @@ def nearest_stable(
     source = np.random.default_rng(0) if rng is None else rng
     e = math.frexp(float(np.max(np.abs(A), initial=0.0)))[1]
     B, r = np.ldexp(A, -e), math.ldexp(radius, -e)
-    first = np.asarray(real_schur(B, output="real")[1])
+    points = [_schur_factor(B), *(_schur_factor(np.ldexp(X, -e)) for X in near), np.eye(n)]
     best: Stable | None = None
-    for i in range(max(starts, 1)):
-        if i == 0:
-            Q = first
-        elif i == 1:
-            Q = np.eye(n)
-        else:
-            Q = np.linalg.qr(source.standard_normal((n, n)))[0]
+    for i in range(len(near) + max(starts, 1)):
+        drawn = points[i] if i < len(points) else None
+        Q = np.linalg.qr(source.standard_normal((n, n)))[0] if drawn is None else drawn
         found = _descend(B, r, Q, steps)
         if best is None or found.distance < best.distance:
             best = found
@@ -276,44 +316,119 @@ def principal_lower(A: Array, radius: float) -> float:
     return max(0.0, math.sqrt(total) * (1 - 4 * gamma(n + 8)))
 
 
-def _lyapunov_root(X: Array, level: float) -> Array | None:
-    """Return a root of P with X^T P X = level^2 (P - I); None if P is unusable."""
-    import warnings
-
-    try:
-        with warnings.catch_warnings():
-            # eigenvalues whose product is 1 have no solution; what comes out is not trusted
-            warnings.simplefilter("ignore")
-            P = np.asarray(solve_discrete_lyapunov((X / level).T, np.eye(len(X))))
-        if not np.isfinite(P).all():
-            return None
-        P = 0.5 * (P + P.T)
-        root = np.asarray(np.linalg.cholesky(P / float(np.max(np.abs(P)))).T)
-    except (np.linalg.LinAlgError, ValueError):
+@np.errstate(over="ignore", invalid="ignore")
+def _lyapunov(S: Array, limit: float) -> tuple[Array, Array, float] | None:
+    """Return P = I + S^T P S, Y = I + S Y S^T and tr P; None if that is beyond the limit."""
+    powers, eye = [S], np.eye(len(S))
+    P = sum_of_powers(S, eye, powers=powers, transposed=True)
+    trace = float(np.sum(np.diag(P)))
+    if not 0.0 < trace < limit:  # beyond the unit circle sums overflow to anything
         return None
-    return root
+    return P, sum_of_powers(S, eye, powers=powers), trace
+
+
+def _central(A: Array, radius: float, X: Array, weight: float, limit: float) -> tuple[Array, int]:
+    """Return the minimiser of the barrier problem, from X, and the number of evaluations.
+
+    With S = X / r, d tr P = 2 <P S Y, dS>.
+    """
+    shape, most, count = A.shape, math.log(limit), 0
+
+    def function(x: Array) -> tuple[float, Array] | None:
+        nonlocal count
+        count += 1
+        S = x.reshape(shape) / radius
+        found = _lyapunov(S, limit)
+        if found is None:
+            return None
+        P, Y, trace = found
+        room = 1.0 - math.log(trace) / most
+        if not room > 0:
+            return None
+        D = x.reshape(shape) - A
+        push = 2.0 * weight / (room * most * trace * radius)
+        value = 0.5 * float(np.sum(D * D)) - weight * math.log(room)
+        return value, (D + push * (P @ S @ Y)).ravel()
+
+    x = minimise(function, X.ravel(), steps=_BARRIER_STEPS, gradient=0.0, gain=1e-2 * weight)
+    return x.reshape(shape), count
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Proved:
+    """A metric, and the nearest point of its ball."""
+
+    P: Array  # P, (n, n)
+    found: Found
+    distance: float
+    evaluations: int
 
 
 def provably_stable(
-    A: Array, radius: float, near: Array, *, rounds: int = 5, start: Family | None = None
-) -> Best:
-    """Return a metric in which A has a near contraction by the radius, from a stable matrix `near`.
+    A: Array, radius: float, limit: float, rng: np.random.Generator | None = None
+) -> Proved:
+    """Return a metric of condition number up to `limit` in which A has a near contraction.
 
-    The search over metrics starts from the best of the identity and of the Lyapunov matrices of A
-    and of `near` at several levels, or of a metric found before.
+    From A with clipped singular values and from a multiple of A, both a little disturbed: the
+    nearest point of a symmetric or an orthogonal matrix need not be of its kind, but the gradient
+    is.  A should be scaled to largest entry about 1.
     """
-    families: list[Family] = [GramFamily(root=np.eye(len(A)), radius=radius)]
-    if start is not None:
-        families.append(start)
-    for X in (A, near):
-        top = max(float(np.max(np.abs(np.linalg.eigvals(X)))), radius * 2.0**-20)
-        for margin in (1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0, 3.0):
-            root = _lyapunov_root(X, top * (1.0 + margin))
-            if root is not None:
-                families.append(GramFamily(root=root, radius=radius))
-    best = best_metric(A, families, rounds=rounds)
-    assert best is not None  # the identity is a metric
-    return best
+    source = np.random.default_rng(0) if rng is None else rng
+    n = len(A)
+    proved = _in_ball(A, radius, np.eye(n), 0)
+    clipped = np.asarray(spectral_ball(A, 0.9 * radius), dtype=np.float64)
+    size = float(np.max(np.abs(np.linalg.eigvals(A))))
+    starts = [clipped]
+    for margin in (0.01, 0.1, 0.3, 0.6):
+        scaled = A * min(1.0, radius / max(size, 1e-300) * (1.0 - margin))
+        if _lyapunov(scaled / radius, limit) is not None:
+            starts.append(scaled)
+            break
+    for start in starts:
+        noise = source.standard_normal((n, n))
+        X, evaluations = start + noise * (_DISTURBED * radius / float(np.linalg.norm(noise, 2))), 0
+        if _lyapunov(X / radius, limit) is None:
+            X = start
+        weight = float(np.sum(np.square(clipped - A)))
+        while True:
+            X, count = _central(A, radius, X, weight, limit)
+            evaluations += count
+            if weight <= _LEAST_WEIGHT * float(np.sum(np.square(X - A))):
+                break
+            weight *= _FALL
+        at = _lyapunov(X / radius, limit)
+        if at is None:
+            continue
+        try:
+            one = _in_ball(A, radius, at[0], evaluations)
+        except ValueError:  # P is singular to rounding
+            continue
+        if one.distance < proved.distance:
+            proved = one
+    if proved.found.iterations > _CHEAP:
+        return proved
+    try:
+        root = np.linalg.cholesky(proved.P).T
+    except np.linalg.LinAlgError:
+        return proved
+    better = best_metric(A, [GramFamily(root=root, radius=radius)], rounds=1)
+    if better is None or not better.distance < proved.distance:
+        return proved
+    return Proved(
+        P=better.where.P,
+        found=better.found,
+        distance=better.distance,
+        evaluations=proved.evaluations + better.evaluations,
+    )
+
+
+def _in_ball(A: Array, radius: float, P: Array, evaluations: int) -> Proved:
+    """Return the nearest point of the ball of P, scaled to largest entry 1."""
+    P = 0.5 * (P + P.T) / float(np.max(np.abs(P)))
+    found = metric_ball(A, gram_set(P, radius), accuracy=1e-4)
+    distance = float(np.linalg.norm(found.W - A))
+    return Proved(P=P, found=found, distance=distance, evaluations=evaluations)
 
 
 def schur(recurrent: Map, request: Request) -> Projection:
@@ -344,19 +459,19 @@ def schur(recurrent: Map, request: Request) -> Projection:
         return answer(recurrent, {}, certificate=c, lower=0.0, method="member")
     e = math.frexp(float(np.max(np.abs(A))))[1]
     B, r = np.ldexp(A, -e), math.ldexp(radius, -e)
-    free = nearest_stable(B, r, starts=request.starts, rng=request.rng)
-    with np.errstate(over="ignore", invalid="ignore"):
-        # each search may find a local minimum from which the other gets out
-        rough = provably_stable(B, r, free.matrix, rounds=2)
-        turned = np.asarray(real_schur(rough.found.W, output="real")[1])
-        again = _descend(B, r, turned, _STEPS)
-        free = again if again.distance < free.distance else free
-        provable = provably_stable(B, r, free.matrix, start=rough.family)
-    P = provable.where.P
+    # rounding to single precision moves X by 2^-24 |X| sqrt(cond(P)) in the norm
+    limit = min(_WIDER * largest_condition(n), 2.0**26 if request.single else math.inf)
+    provable = provably_stable(B, r, limit, request.rng)
+    near = (provable.found.W,)
+    free = nearest_stable(B, r, starts=request.starts, rng=request.rng, near=near)
+    P = provable.P
     norm = WeightedL2(P)
 
     def certify(arrays: tuple[Array, ...]) -> Contraction | None:
-        return contractive_of_matrix_norm(arrays[0], form.rho, norm)
+        # the test of members comes first: what is returned stays as it is in the next projection
+        plain = _lyapunov_contraction(replace(form, W=arrays[0]), request.rate)
+        own = contractive_of_matrix_norm(arrays[0], form.rho, norm)
+        return own if plain is not None and own is not None and own.lam <= request.rate else plain
 
     def point(margin: float) -> tuple[Array, ...]:
         where = gram_set(P, r * (1.0 - margin))
@@ -365,8 +480,8 @@ def schur(recurrent: Map, request: Request) -> Projection:
 
     values = np.linalg.eigvalsh(P)
     condition = float(values[-1] / values[0])
-    first = 16.0 * (n + 4) ** 2 * 2.0**-53 * condition
-    first = max(first, math.sqrt(condition) * 2.0**-22) if request.single else first
+    first = (n + 4) ** 2 * 2.0**-53 * condition
+    first = max(first, math.sqrt(condition) * 2.0**-24) if request.single else first
     settled = settle(request, (A,), point, certify, min(first, 0.25))
     if settled is None:
         raise ArithmeticError(
@@ -379,7 +494,7 @@ def schur(recurrent: Map, request: Request) -> Projection:
         {parameter_of(recurrent, A): new},
         certificate=certificate,
         lower=schur_lower(A, radius),
-        method="orthogonal factor of a real Schur form, then the nearest Lyapunov ball",
+        method="central path of Lyapunov matrices, then the nearest point of a Lyapunov ball",
         iterations=free.iterations + provable.evaluations,
         residuals={
             "margin": margin,
