@@ -31,7 +31,7 @@ starts of the search above too.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -39,15 +39,15 @@ import numpy as np
 from scipy.linalg import schur as real_schur
 
 from theory.certificates import Contraction
+from theory.lmi import minimise, sum_of_powers
 from theory.maps.base import Affine, Map
 from theory.norms import L2, WeightedL2
-from theory.projections.base import Projection, Request, answer, settle
 from theory.projections.balls import spectral_ball
+from theory.projections.base import Projection, Request, answer, settle
 from theory.projections.families import GramFamily, best_metric, largest_condition
 from theory.projections.metric import Found, gram_set, metric_ball
 from theory.projections.repair import length_upper
 from theory.rounding import down, gamma, sum_up, up
-from theory.lmi import minimise, sum_of_powers
 from theory.search import lyapunov_at
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
 from theory.typing import Array
@@ -366,31 +366,27 @@ class Proved:
 
 
 def provably_stable(
-    A: Array, radius: float, limit: float, rng: np.random.Generator | None = None
+    A: Array,
+    radius: float,
+    limit: float,
+    *,
+    near: Stable | None = None,
+    rng: np.random.Generator | None = None,
 ) -> Proved:
     """Return a metric of condition number up to `limit` in which A has a near contraction.
 
-    From A with clipped singular values and from a multiple of A, both a little disturbed: the
-    nearest point of a symmetric or an orthogonal matrix need not be of its kind, but the gradient
-    is.  A should be scaled to largest entry about 1.
+    From A with clipped singular values and from a multiple of A, or from inside the blocks of a
+    stable matrix, all a little disturbed: the nearest point of a symmetric or an orthogonal matrix
+    need not be of its kind, but the gradient is.  A should be scaled to largest entry about 1.
     """
-    source = np.random.default_rng(0) if rng is None else rng
     n = len(A)
-    proved = _in_ball(A, radius, np.eye(n), 0)
-    clipped = np.asarray(spectral_ball(A, 0.9 * radius), dtype=np.float64)
-    size = float(np.max(np.abs(np.linalg.eigvals(A))))
-    starts = [clipped]
-    for margin in (0.01, 0.1, 0.3, 0.6):
-        scaled = A * min(1.0, radius / max(size, 1e-300) * (1.0 - margin))
-        if _lyapunov(scaled / radius, limit) is not None:
-            starts.append(scaled)
-            break
-    for start in starts:
+    source = np.random.default_rng(0) if rng is None else rng
+    best = _in_ball(A, radius, np.eye(n), 0)
+    for start, share in _starts(A, radius, limit, near):
         noise = source.standard_normal((n, n))
-        X, evaluations = start + noise * (_DISTURBED * radius / float(np.linalg.norm(noise, 2))), 0
-        if _lyapunov(X / radius, limit) is None:
-            X = start
-        weight = float(np.sum(np.square(clipped - A)))
+        noise *= _DISTURBED * radius / float(np.linalg.norm(noise, 2))
+        X = start if _lyapunov((start + noise) / radius, limit) is None else start + noise
+        weight, evaluations = share * float(np.sum(np.square(X - A))), 0
         while True:
             X, count = _central(A, radius, X, weight, limit)
             evaluations += count
@@ -404,23 +400,62 @@ def provably_stable(
             one = _in_ball(A, radius, at[0], evaluations)
         except ValueError:  # P is singular to rounding
             continue
-        if one.distance < proved.distance:
-            proved = one
-    if proved.found.iterations > _CHEAP:
-        return proved
+        if one.distance < best.distance:
+            best = one
+    if best.found.iterations > _CHEAP or best.distance == 0.0:
+        return best
     try:
-        root = np.linalg.cholesky(proved.P).T
+        root = np.asarray(np.linalg.cholesky(best.P).T, dtype=np.float64)
     except np.linalg.LinAlgError:
-        return proved
+        return best
     better = best_metric(A, [GramFamily(root=root, radius=radius)], rounds=1)
-    if better is None or not better.distance < proved.distance:
-        return proved
+    if better is None or not better.distance < best.distance:
+        return best
     return Proved(
         P=better.where.P,
         found=better.found,
         distance=better.distance,
-        evaluations=proved.evaluations + better.evaluations,
+        evaluations=best.evaluations + better.evaluations,
     )
+
+
+def _starts(
+    A: Array, radius: float, limit: float, near: Stable | None
+) -> Iterator[tuple[Array, float]]:
+    """Yield starts and their first weights, as parts of the squared distance."""
+    margins = (0.01, 0.03, 0.1, 0.3, 0.6, 1.0, 3.0)
+    if near is None:
+        yield np.asarray(spectral_ball(A, 0.9 * radius), dtype=np.float64), 1.0
+        size = max(float(np.max(np.abs(np.linalg.eigvals(A)))), radius)
+        for margin in margins:
+            X = A * (radius / (size * (1.0 + margin)))
+            if _lyapunov(X / radius, limit) is not None:
+                yield X, _FALL**3
+                return
+        return
+    T = near.Q.T @ A @ near.Q
+    for margin in margins:
+        X = near.Q @ _nearest_form(T, radius / (1.0 + margin)) @ near.Q.T
+        if _lyapunov(X / radius, limit) is not None:
+            yield X, _FALL**3
+            break
+    nearest: Proved | None = None
+    for margin in margins:
+        at = _lyapunov(near.matrix / (radius * (1.0 + margin)), limit)
+        if at is None:
+            continue
+        try:
+            one = _in_ball(A, radius, at[0], 0)
+        except ValueError:  # P is singular to rounding
+            continue
+        if nearest is None or one.distance < nearest.distance:
+            nearest = one
+    if nearest is not None:
+        for margin in margins:
+            X = nearest.found.W / (1.0 + margin)
+            if _lyapunov(X / radius, limit) is not None:
+                yield X, _FALL**3
+                return
 
 
 def _in_ball(A: Array, radius: float, P: Array, evaluations: int) -> Proved:
@@ -461,9 +496,12 @@ def schur(recurrent: Map, request: Request) -> Projection:
     B, r = np.ldexp(A, -e), math.ldexp(radius, -e)
     # rounding to single precision moves X by 2^-24 |X| sqrt(cond(P)) in the norm
     limit = min(_WIDER * largest_condition(n), 2.0**26 if request.single else math.inf)
-    provable = provably_stable(B, r, limit, request.rng)
+    provable = provably_stable(B, r, limit, rng=request.rng)
     near = (provable.found.W,)
     free = nearest_stable(B, r, starts=request.starts, rng=request.rng, near=near)
+    # each search may find a local minimum from which the other gets out
+    again = provably_stable(B, r, limit, near=free, rng=request.rng)
+    provable = again if again.distance < provable.distance else provable
     P = provable.P
     norm = WeightedL2(P)
 
