@@ -71,6 +71,9 @@ _FALL, _LEAST_WEIGHT = 0.25, 1e-3
 #: eigenvalue.
 _WIDER = 8.0
 
+#: The weight at which the path ends even where the distance vanishes, in units of the radius.
+_NO_WEIGHT = 2.0**-80
+
 #: Most steps of the search with one weight.
 _BARRIER_STEPS = 200
 
@@ -390,7 +393,8 @@ def provably_stable(
         while True:
             X, count = _central(A, radius, X, weight, limit)
             evaluations += count
-            if weight <= _LEAST_WEIGHT * float(np.sum(np.square(X - A))):
+            left = _LEAST_WEIGHT * float(np.sum(np.square(X - A)))
+            if weight <= max(left, _NO_WEIGHT * radius * radius):
                 break
             weight *= _FALL
         at = _lyapunov(X / radius, limit)
