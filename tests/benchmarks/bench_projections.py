@@ -1,7 +1,8 @@
 r"""Projections: times against cvxpy and the singular value decomposition, distances of sets.
 
 Run ``OPENBLAS_NUM_THREADS=1 python tests/benchmarks/bench_projections.py --help``; nothing here
-passes or fails; nearest stable matrices have `bench_schur`.  Times are processor seconds of this process, medians of several runs.
+passes or fails.  Times are processor seconds of this process, medians of several runs.  Nearest
+stable matrices have their own script, `bench_schur`.
 """
 
 import argparse

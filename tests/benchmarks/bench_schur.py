@@ -108,7 +108,7 @@ def fast_gradient(A, r, seconds, S):
     return value(S, B)[2]
 
 
-def gradient_starts(A, r):
+def gradient_starts(A):
     """Yield S = I, and roots of the Lyapunov matrices of A, as the method's authors start."""
     yield np.eye(len(A))
     for margin in (0.03, 0.3):
@@ -244,7 +244,7 @@ def table(n, seconds, chosen):
         row("orthogonal group", X, time.process_time() - began, Q)
 
         began = time.process_time()
-        X = nearest(A, [fast_gradient(A, r, seconds, S) for S in gradient_starts(A, r)])
+        X = nearest(A, [fast_gradient(A, r, seconds, S) for S in gradient_starts(A)])
         row("fast gradient", X, time.process_time() - began)
 
         began = time.process_time()
