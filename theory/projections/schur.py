@@ -474,9 +474,10 @@ def schur(recurrent: Map, request: Request) -> Projection:
     """Project a linear map onto spectral radius <= rate, with a Lyapunov norm as the proof.
 
     The nearest stable matrix lies on the boundary and tends to have multiple eigenvalues there, so
-    that none or only an enormous constant proves it stable.  What is returned is the nearest matrix
-    found among those that a norm of moderate condition number proves to contract at the rate; the
-    distance of the unproved one is among the residuals.
+    that none or only an enormous constant proves it stable, and rounding its entries may move its
+    eigenvalues out of the disk.  What is returned is the nearest matrix found among those that a
+    norm of moderate condition number proves to contract at the rate; the distance of the unproved
+    one is among the residuals.
     """
     from theory.projections.affine import form_of, parameter_of, radius_of
 
