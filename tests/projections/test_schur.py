@@ -14,6 +14,7 @@ from theory.projections import project
 from theory.projections.schur import (
     _lyapunov,
     _schur_factor,
+    determinant_lower,
     nearest_stable,
     principal_lower,
     schur_lower,
@@ -131,9 +132,19 @@ def test_lower_bounds_are_lower():
         X *= 0.9 / max(radius(X), 1e-9)
         A = X + rng.standard_normal((n, n)) * rng.choice([1e-6, 0.1, 10])
         assert schur_lower(A, 0.9) <= np.linalg.norm(A - X)
+        S = 0.9 * np.linalg.qr(A)[0]
+        assert determinant_lower(S + 0.3 * A, 0.9) <= np.linalg.norm(0.3 * A)
         # small entries: every principal submatrix is stable
         X = np.clip(X, -0.9 / n, 0.9 / n)
         assert principal_lower(A, 0.9) <= np.linalg.norm(A - X)
+    # an orthogonal factor: one singular value may vanish, or all fall a little
+    for n, size in ((2, 1.0001), (8, 1.2), (30, 3.0)):
+        Q = np.linalg.qr(rng.standard_normal((n, n)))[0]
+        bound = determinant_lower(size * Q, 1.0)
+        assert bound <= min(size - size ** (1 - n), np.sqrt(n) * (size - 1)) * (1 + 1e-12)
+        assert bound >= 0.7 * min(size, np.sqrt(n) * (size - 1))
+        assert schur_lower(2.0**-300 * size * Q, 2.0**-300) == pytest.approx(2.0**-300 * bound)
+    assert determinant_lower(np.diag([9.0, 1e-3]), 1.0) == 0
     # attained: the trace by multiples of the identity, pairs by diagonal matrices
     assert trace_lower(3 * np.eye(4), 1.0) == pytest.approx(4.0)
     assert principal_lower(np.diag([3.0, -2.0, 0.5]), 1.0) == pytest.approx(np.sqrt(5))

@@ -1,7 +1,8 @@
 r"""Nearest Schur-stable matrices: all eigenvalues in the disk |z| <= r.
 
 Main names: `nearest_stable`, `provably_stable`, `stable_pairs`, `schur`, `schur_lower`,
-`trace_lower`, `principal_lower`.
+`trace_lower`,
+`determinant_lower`, `principal_lower`.
 
 The set is closed but not convex, and has no smooth boundary.  Every real matrix is Q T Q^T with T
 block upper triangular (real Schur form), so the nearest stable matrix is found from
@@ -47,7 +48,7 @@ from theory.projections.base import Projection, Request, answer, settle
 from theory.projections.families import GramFamily, best_metric, largest_condition
 from theory.projections.metric import Found, gram_set, metric_ball
 from theory.projections.repair import length_upper
-from theory.rounding import down, gamma, sum_up, up
+from theory.rounding import ELEMENTARY_UNITS, down, gamma, sum_up, up
 from theory.search import lyapunov_at
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
 from theory.typing import Array
@@ -287,6 +288,44 @@ def trace_lower(A: Array, radius: float) -> float:
     trace = abs(math.fsum(entries))
     excess = down(down(trace) - up(n * radius))
     return max(0.0, down(excess / up(math.sqrt(n)))) if excess > 0 else 0.0
+
+
+def determinant_lower(A: Array, radius: float) -> float:
+    r"""Return a lower bound of the distance of A from the matrices with |eigenvalues| <= radius.
+
+    |det X| <= r^n for a member X, and its singular values are those of A minus d_i with
+    |d| <= |A - X| (Mirsky).  For |d| < s_n, the least one, log(1 - x) is above its chord, and
+
+        sum log((s_i - d_i) / s_i) >= log(1 - |d| / s_n) sum d_i s_n / (|d| s_i)
+                                   >= log(1 - |d| / s_n) s_n |1 / s|.
+
+    With computed U, s, V and F = A - U diag(s) V^T, the singular values of A are at least
+    (1 - |U^T U - I|) (1 - |V^T V - I|) s_i - |F|.
+    """
+    n = len(A)
+    if not np.any(A):
+        return 0.0
+    U, s, Vt = np.linalg.svd(A)
+    lengths = length_upper(U), length_upper(Vt)
+    off = [
+        length_upper(M @ M.T - np.eye(n)) + 2 * gamma(n + 4) * (1 + length * length)
+        for M, length in zip((U.T, Vt), lengths, strict=True)
+    ]
+    top = float(s[0])
+    error = length_upper(A - (U * s) @ Vt)
+    error += 2 * gamma(n + 4) * (top * lengths[0] * lengths[1] + length_upper(A))
+    low = s * ((1 - off[0]) * (1 - off[1]) * (1 - 2.0**-50)) - error * (1 + 2.0**-50)
+    least = float(low[-1])
+    # below 2^-500 squares underflow; relative to the largest they are no help anyway
+    if not (max(off) < 0.5 and least > 2.0**-40 * top and least > 2.0**-500):
+        return 0.0
+    logs, level = np.log(low), math.log(radius)
+    error = 2 * gamma(n + 2 * ELEMENTARY_UNITS) * (float(np.sum(np.abs(logs))) + n * abs(level))
+    room = float(np.sum(logs)) - n * level - error
+    if not room > 0:
+        return 0.0
+    spread = math.sqrt(float(np.sum(np.square(least / low)))) * (1 + 2 * gamma(n + 4))
+    return max(0.0, -math.expm1(-room / spread * (1 - 2.0**-48)) * least * (1 - 2.0**-46))
 
 
 def principal_lower(A: Array, radius: float) -> float:
@@ -566,17 +605,18 @@ def _lyapunov_contraction(form: Affine, rate: float) -> Contraction | None:
 def schur_lower(A: Array, radius: float) -> float:
     r"""Return a proved lower bound of the distance from the stable matrices.
 
-    The larger of `trace_lower` and of what the second moment gives: |tr X^2| <= n r^2, and with
-    X = A - E, |tr A^2 - tr X^2| <= 2 |A| |E| + |E|^2, so that
+    The largest of `trace_lower`, `determinant_lower` and of what the second moment gives:
+    |tr X^2| <= n r^2, and with X = A - E, |tr A^2 - tr X^2| <= 2 |A| |E| + |E|^2, so that
     |E| >= sqrt(|A|^2 + |tr A^2| - n r^2) - |A|.
     """
     n = len(A)
+    simple = max(trace_lower(A, radius), determinant_lower(A, radius))
     size = length_upper(A)
     terms = A * A.T
     second = abs(float(np.sum(terms))) - 2 * gamma(n * n + 2) * sum_up(np.abs(terms).ravel())
     excess = down(second - up(n * up(radius * radius) * (1 + 2.0**-50)))
     if excess <= 0 or not math.isfinite(size):
-        return trace_lower(A, radius)
+        return simple
     # sqrt(s^2 + e) - s = e / (sqrt(s^2 + e) + s)
     bound = excess / (math.sqrt(size * size + excess) + size) * (1 - 2.0**-48)
-    return max(trace_lower(A, radius), bound)
+    return max(simple, bound)
