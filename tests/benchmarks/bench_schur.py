@@ -10,6 +10,10 @@ Every method answers three questions, and only answers to the same one are compa
   are in the disk; before it stands by how much the found matrix, as stored, was outside;
 - proved: the distance with a proof, from the same search for a Lyapunov matrix started from it; of
   `theory.projections.project`, what it returns.
+
+A norm that proves X^t to shrink like r^t has sqrt(cond) >= max |X^t| / r^t.  At n = 50 that is 1e10
+to 1e13 for the members next to what is found for the triangular, symmetric, orthogonal and Grcar
+matrices, which no norm stored in double precision can prove: there "proved" stays above "member".
 """
 
 import argparse
