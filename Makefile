@@ -100,6 +100,10 @@ bench: $(VENV)/.dev
 bench-certificates: $(VENV)/.bench
 	$(ONE) $(BIN)/python tests/benchmarks/bench_certificates.py --sharpness 200 --scs 64
 
+## bench-schur: nearest stable matrices against published methods; about half an hour
+bench-schur: $(VENV)/.bench
+	$(ONE) $(BIN)/python tests/benchmarks/bench_schur.py
+
 ## bench-torch: the same with PyTorch as the competitor
 bench-torch: $(VENV)/.torch bench
 

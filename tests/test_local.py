@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, target
+from hypothesis import example, given, target
 from hypothesis import strategies as st
 
 from theory import (
@@ -121,6 +121,7 @@ def test_units_that_are_always_active_make_a_linear_map():
     st.integers(1, 4),
     st.sampled_from(["tanh", "sigmoid", "hard_tanh", "sin", "relu", "softplus"]),
 )
+@example(1832, 2, "relu")  # no unit is ever active: the box is one point
 def test_no_local_certificate_is_contradicted_by_a_pair_of_states(seed, n, name):
     rng = np.random.default_rng(seed)
     W = rng.standard_normal((n, n)) * rng.choice([0.3, 1.0, 2.0])
@@ -150,7 +151,8 @@ def test_no_local_certificate_is_contradicted_by_a_pair_of_states(seed, n, name)
         assert (after <= c.lam * before * slack + error).all(), method
         if c.lam > 1e-3:
             far = before > 1e-6
-            share = max(share, float(np.max((after / np.maximum(before, 1e-6))[far])) / c.lam)
+            ratios = (after / np.maximum(before, 1e-6))[far]
+            share = max(share, float(np.max(ratios, initial=0.0)) / c.lam)
     target(share, label="share of the factor")
 
 

@@ -1,7 +1,8 @@
 r"""Projections: times against cvxpy and the singular value decomposition, distances of sets.
 
 Run ``OPENBLAS_NUM_THREADS=1 python tests/benchmarks/bench_projections.py --help``; nothing here
-passes or fails.  Times are processor seconds of this process, medians of several runs.
+passes or fails.  Times are processor seconds of this process, medians of several runs.  Nearest
+stable matrices have their own script, `bench_schur`.
 """
 
 import argparse
@@ -10,11 +11,10 @@ import time
 
 import numpy as np
 
-from theory import GRU, LSTM, LinearMap, VanillaRNN, contraction, lmi
+from theory import GRU, LSTM, VanillaRNN, contraction
 from theory.projections import column_sum_ball, oracle, project, row_sum_ball, spectral_ball
 from theory.projections.gated import _lstm_rows, nearest_published, published_limits
 from theory.projections.metric import clip_in_metric, incremental_set, metric_ball
-from theory.projections.schur import nearest_stable
 
 RATE = 0.95
 
@@ -161,100 +161,10 @@ def sets(sizes):
                   f"{one.distance / plain:11.3f} {time.process_time() - began:7.2f}s")  # fmt: skip
 
 
-# ------------------------------------------------------------------------------- Schur stability
-
-
-def systems(n):
-    rng = np.random.default_rng(n)
-    G = rng.standard_normal((n, n))
-    yield "gaussian", G * (1.3 / np.max(np.abs(np.linalg.eigvals(G))))
-    yield "uniform", rng.uniform(0, 1, (n, n)) * (2.0 / n)
-    yield "triangular", np.triu(rng.standard_normal((n, n))) / 2
-    yield "symmetric", 1.5 * (G + G.T) / np.linalg.norm(G + G.T, 2)
-    yield "orthogonal", 1.2 * np.linalg.qr(G)[0]
-    yield "grcar", (np.eye(n) + np.eye(n, k=1) + np.eye(n, k=2) - np.eye(n, k=-1)) / 2
-
-
-def fast_gradient(A, r, seconds_allowed):
-    """Return the distance that N. Gillis, M. Karow and P. Sharma's method reaches.
-
-    X = S^-1 B S with ||B||_2 <= r; gradient steps on S and B with extrapolation and restarts, from
-    S = I.
-    """
-    n = len(A)
-    eye = np.eye(n)
-    S, B = eye.copy(), spectral_ball(A, r)
-
-    def value(S, B):
-        inverse = np.linalg.inv(S)
-        X = inverse @ B @ S
-        return X - A, inverse, X
-
-    R, inverse, X = value(S, B)
-    f = 0.5 * np.sum(R * R)
-    step, ends = 1e-2, time.process_time() + seconds_allowed
-    S_y, B_y, t = S, B, 1.0
-    while time.process_time() < ends and step > 1e-14:
-        R, inverse, X = value(S_y, B_y)
-        K = inverse.T @ R
-        by_S = K @ -X.T + B_y.T @ K
-        by_B = K @ S_y.T
-        S_new, B_new = S_y - step * by_S, B_y - step * by_B
-        left, s, right = np.linalg.svd(B_new)
-        B_new = (left * np.minimum(s, r)) @ right
-        new = 0.5 * np.sum(value(S_new, B_new)[0] ** 2)
-        if not new < f:
-            if t > 1.0:
-                S_y, B_y, t = S, B, 1.0
-            else:
-                step *= 0.5
-            continue
-        after = 0.5 * (1 + np.sqrt(1 + 4 * t * t))
-        S_y, B_y = (N + (t - 1) / after * (N - M) for N, M in ((S_new, S), (B_new, B)))
-        S, B, f, t, step = S_new, B_new, new, after, step * 1.1
-    return float(np.sqrt(2 * f))
-
-
-def lyapunov_ball(A, r):
-    """Return the distance of the ball of one Lyapunov matrix: a convex inner approximation."""
-    from theory.projections.metric import gram_set
-
-    best = np.inf
-    radius = float(np.max(np.abs(np.linalg.eigvals(A))))
-    for margin in (1e-2, 3e-2, 0.1, 0.3):
-        level = radius * (1 + margin)
-        P = lmi.sum_of_powers((A / level).T, np.eye(len(A)))
-        try:
-            best = min(best, float(np.linalg.norm(metric_ball(A, gram_set(P, r)).W - A)))
-        except ValueError:
-            continue
-    return best
-
-
-def schur(n, starts):
-    print(f"{'n':>4} {'matrix':>11} {'spectral':>9} {'Lyapunov':>9} {'gradient':>9} "
-          f"{'orthogonal':>10} {'time':>7} {'proved':>9} {'sqrt cond':>9} {'time':>7}")  # fmt: skip
-    for name, A in systems(n):
-        s = np.linalg.svd(A)[1]
-        began = time.process_time()
-        free = nearest_stable(A, RATE, starts=starts)
-        took = time.process_time() - began
-        gradient = fast_gradient(A, RATE, max(took, 1.0))
-        began = time.process_time()
-        proved = project(LinearMap(A, np.eye(n)), onto="schur", rate=RATE, starts=starts)
-        total = time.process_time() - began
-        condition = getattr(proved.certificate.norm, "condition_upper", 1.0)
-        print(f"{n:4d} {name:>11} {np.linalg.norm(np.maximum(s - RATE, 0)):9.4f} "
-              f"{lyapunov_ball(A, RATE):9.4f} {gradient:9.4f} {free.distance:10.4f} {took:6.1f}s "
-              f"{proved.distance:9.4f} {condition:9.2g} {total:6.1f}s")  # fmt: skip
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=512, help="of balls and of the LSTM")
     parser.add_argument("--metric", type=int, default=256)
-    parser.add_argument("--schur", type=int, nargs="*", default=[10, 20])
-    parser.add_argument("--starts", type=int, default=3)
     parser.add_argument("--sets", type=int, nargs="*", default=[8, 32])
     parser.add_argument("--cvxpy", type=int, default=0, help="compare l1 rows at this size")
     parser.add_argument("--scs", type=int, default=0, help="compare the spectral ball at this size")
@@ -267,8 +177,6 @@ def main():
     if chosen.metric:
         fixed_metric(chosen.metric)
     sets(chosen.sets)
-    for n in chosen.schur:
-        schur(n, chosen.starts)
     if chosen.cvxpy or chosen.scs:
         against_cvxpy(chosen.cvxpy, chosen.scs, chosen.limit)
 

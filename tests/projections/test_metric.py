@@ -200,3 +200,23 @@ def test_certified_cells_are_members():
 def test_linear_maps_have_no_slope_interval():
     with pytest.raises(ValueError, match="schur"):
         project(LinearMap([[2.0]], [[1.0]]), onto="lmi", rate=0.5)
+
+
+@pytest.mark.parametrize("onto", ["diagonal", "lmi"])
+def test_what_a_search_over_metrics_returns_is_a_member(onto):
+    # the metric found is not known to the second projection; it moved W by 1e-4 of the distance
+    for seed in (0, 2):
+        W = np.random.default_rng(seed).standard_normal((8, 8))
+        W *= 1.5 / np.linalg.norm(W, 2)
+        found = project(VanillaRNN(W, np.eye(8)), onto=onto, rate=0.9)
+        again = project(found.map, onto=onto, rate=0.9)
+        assert again.map is found.map
+        assert again.distance == 0.0
+        assert again.certificate.lam <= 0.9
+
+
+def test_a_contraction_at_another_rate_is_no_member():
+    # it was returned as one, with a certificate of 0.95
+    found = project(VanillaRNN(0.95 * np.eye(2), np.eye(2)), onto="diagonal", rate=0.9)
+    assert found.certificate.lam <= 0.9
+    assert found.distance == pytest.approx(0.05 * np.sqrt(2), rel=1e-4)

@@ -44,6 +44,9 @@ Certify = Callable[[Array], Contraction | None]
 #: Up to this dimension the search over metrics runs until it settles; beyond, for one round.
 _WEIGHTED = 64
 
+#: Margins up to which the test of members is tried on a result, so that it stays as it is.
+_ROOM = (0.0, *(2.0**-e for e in range(16, 9, -1)))
+
 
 def form_of(recurrent: Map, onto: str) -> Affine:
     """Return the form rho(W h + U x + b) of a map.
@@ -291,15 +294,17 @@ def diagonal(recurrent: Map, request: Request) -> Projection:
     if not np.any(form.W):
         return spectral(recurrent, request)
     problem = search.Problem(W=form.W, alpha=np.full(n, -1.0), beta=np.ones(n))
-    balanced, best = search.starting_weights(form.W), _weights(problem)
-    logs = [np.zeros(n), balanced, *([] if best is None else [best[0]])]
-    families = [DiagonalFamily(log=x, radius=radius) for x in logs]
+
+    def starting(W: Array) -> list[Family]:
+        balanced, best = search.starting_weights(W), _weights(replace(problem, W=W))
+        logs = [np.zeros(n), balanced, *([] if best is None else [best[0]])]
+        return [DiagonalFamily(log=x, radius=radius) for x in logs]
 
     def proof(family: Family) -> tuple[MetricSet, Certify]:
         assert isinstance(family, DiagonalFamily)
         return _diagonal_set(form, family.weights(np.zeros(n)), radius)
 
-    return _in_some_metric(recurrent, request, form, families, proof, problem, radius)
+    return _in_some_metric(recurrent, request, form, starting, proof, problem, radius)
 
 
 def _diagonal_set(form: Affine, d: Array, radius: float) -> tuple[MetricSet, Certify]:
@@ -325,16 +330,20 @@ def lmi(recurrent: Map, request: Request) -> Projection:
     slopes, rate = form.rho.slope, request.rate
     low, high = slope_intervals(form.rho, n)
     problem = search.Problem(W=form.W, alpha=low, beta=high)
-    # P = I, q = (1, ..) gives a spectral ball; others from scaled copies of W, which are members
-    families: list[Family] = [
-        IncrementalFamily(root=np.eye(n), q=np.ones(n), slopes=slopes, radius=rate)
-    ]
-    found = _weights(problem)
-    if found is not None:
+
+    def starting(W: Array) -> list[Family]:
+        # P = I, q = (1, ..) gives a spectral ball; others from scaled copies of W, which are
+        # members
+        families: list[Family] = [
+            IncrementalFamily(root=np.eye(n), q=np.ones(n), slopes=slopes, radius=rate)
+        ]
+        found = _weights(replace(problem, W=W))
+        if found is None:
+            return families
         x, reached = found
         shares = (1.0 - 2.0**-12, 0.97, 0.9, 0.75)
         for scale in (1.0, *shares) if reached < rate else shares:
-            member = form.W if scale == 1.0 else form.W * (rate / reached * scale)
+            member = W if scale == 1.0 else W * (rate / reached * scale)
             at = search.gram_at(replace(problem, W=member), x, rate)
             if at is None:
                 continue
@@ -344,12 +353,13 @@ def lmi(recurrent: Map, request: Request) -> Projection:
             except np.linalg.LinAlgError:
                 continue
             families.append(IncrementalFamily(root=root, q=at.q * size, slopes=slopes, radius=rate))
+        return families
 
     def proof(family: Family) -> tuple[MetricSet, Certify]:
         assert isinstance(family, IncrementalFamily)
         return _incremental(form, *family.pair(np.zeros(family.size())), rate)
 
-    return _in_some_metric(recurrent, request, form, families, proof, problem, rate)
+    return _in_some_metric(recurrent, request, form, starting, proof, problem, rate)
 
 
 def _incremental(form: Affine, P: Array, q: Array, rate: float) -> tuple[MetricSet, Certify]:
@@ -381,7 +391,7 @@ def _in_some_metric(
     recurrent: Map,
     request: Request,
     form: Affine,
-    families: Sequence[Family],
+    starting: Callable[[Array], Sequence[Family]],
     proof: Callable[[Family], tuple[MetricSet, Certify]],
     problem: search.Problem,
     level: float,
@@ -389,13 +399,21 @@ def _in_some_metric(
     """Return the nearest member in the best metric found, or in the spectral ball."""
     W, n = form.W, len(form.W)
     done = None
-    for family in families:  # a member of one of the starting sets stays
-        at = family.at(np.zeros(family.size()))
-        if at is None:
-            continue
-        certificate = proof(family)[1](W)
-        if certificate is not None and np.array_equal(request.cast(W), W):
-            return answer(recurrent, {}, certificate=certificate, lower=0.0, method="member")
+
+    def member(W: Array, families: Sequence[Family]) -> Contraction | None:
+        """Return the contraction of a member of one of the starting sets."""
+        for family in families:
+            if family.at(np.zeros(family.size())) is None:
+                continue
+            c = proof(family)[1](W)
+            if c is not None and c.lam <= request.rate:
+                return c
+        return None
+
+    families = starting(W)
+    given = member(W, families)
+    if given is not None and np.array_equal(request.cast(W), W):
+        return answer(recurrent, {}, certificate=given, lower=0.0, method="member")
     rounds = 8 if n <= _WEIGHTED else 1
     best = best_metric(W, families, rounds=rounds)
     if best is not None:
@@ -407,6 +425,13 @@ def _in_some_metric(
         note = "no metric gave a nearer point than the spectral ball"
         return replace(plain, lower=min(lower, plain.distance), note=note)
     new, certificate, nearest, method, note, margin = done
+    # the test of members knows nothing of the metric found here, and may need more room
+    for step in _ROOM if n <= _WEIGHTED else ():
+        inner = new if step == 0.0 else request.cast(nearest.W * (1.0 - step))
+        c = member(inner, starting(inner))
+        if c is not None:
+            new, certificate, margin = inner, (certificate if step == 0.0 else c), max(margin, step)
+            break
     return answer(
         recurrent,
         {parameter_of(recurrent, W): new},

@@ -1,7 +1,8 @@
 r"""Nearest Schur-stable matrices: all eigenvalues in the disk |z| <= r.
 
 Main names: `nearest_stable`, `provably_stable`, `stable_pairs`, `schur`, `schur_lower`,
-`trace_lower`, `principal_lower`.
+`trace_lower`,
+`determinant_lower`, `principal_lower`.
 
 The set is closed but not convex, and has no smooth boundary.  Every real matrix is Q T Q^T with T
 block upper triangular (real Schur form), so the nearest stable matrix is found from
@@ -14,31 +15,40 @@ the blocks, which have a closed form (V. Noferini and F. Poloni, *Nearest Omega-
 Riemannian optimization*, Numerische Mathematik 148, 2021).  The outer problem is solved by
 limited-memory BFGS on the orthogonal group from several starts; it has local minima.
 
-A stable matrix on the boundary with multiple eigenvalues is not provably stable.  From there the
-Lyapunov matrix P is optimised too, over the distance of A from {X : X^T P X <= r^2 P}; this is the
-parametrisation X = S^-1 B S, ||B||_2 <= r, P = S^T S of N. Gillis, M. Karow and P. Sharma
-(*Approximating the nearest stable discrete-time system*, Linear Algebra and its Applications 573,
-2019), with the inner problem in B solved exactly.
+A stable matrix on the boundary with multiple eigenvalues is not provably stable, and stored in
+double precision it need not even be stable.  What can be proved are the X with a Lyapunov matrix of
+moderate size, P = I + (X / r)^T P (X / r): then X^T P X <= r^2 P, and cond(P) <= tr P.  They are
+searched by an interior point method along
+
+    minimise over X  |X - A|^2 / 2 - weight log(log(limit) - log(tr P)),   weight -> 0,
+
+whose gradient costs a second Lyapunov equation (the smoothed spectral radius of J. Vanbiervliet,
+B. Vandereycken, W. Michiels, S. Vandewalle and M. Diehl, *The smoothed spectral abscissa for robust
+stability optimization*, SIAM Journal on Optimization 20, 2009).  Last comes the nearest point of
+the ball of P.  The path starts far inside, where there is little choice, and so it finds good
+starts of the search above too.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 from scipy.linalg import schur as real_schur
-from scipy.linalg import solve_discrete_lyapunov
 
 from theory.certificates import Contraction
+from theory.lmi import minimise, sum_of_powers
 from theory.maps.base import Affine, Map
 from theory.norms import L2, WeightedL2
+from theory.projections.balls import spectral_ball
 from theory.projections.base import Projection, Request, answer, settle
-from theory.projections.families import Best, Family, GramFamily, best_metric
-from theory.projections.metric import gram_set, metric_ball
+from theory.projections.families import GramFamily, best_metric, largest_condition
+from theory.projections.metric import Found, gram_set, metric_ball
 from theory.projections.repair import length_upper
-from theory.rounding import down, gamma, sum_up, up
+from theory.rounding import ELEMENTARY_UNITS, down, gamma, sum_up, up
 from theory.search import lyapunov_at
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
 from theory.typing import Array
@@ -53,7 +63,26 @@ _GAIN = 1e-9
 _MEMORY = 40
 
 #: Most steps of the search from one start.
-_STEPS = 1500
+_STEPS = 3000
+
+#: The weight of the barrier falls by this factor a step, to this part of the squared distance.
+_FALL, _LEAST_WEIGHT = 0.25, 1e-3
+
+#: The test of P needs less than the worst case of `largest_condition`: the trace of P is mostly one
+#: eigenvalue.
+_WIDER = 8.0
+
+#: The weight at which the path ends even where the distance vanishes, in units of the radius.
+_NO_WEIGHT = 2.0**-80
+
+#: Most steps of the search with one weight.
+_BARRIER_STEPS = 200
+
+#: Size of the disturbance of a start, as a part of the radius.
+_DISTURBED = 0.05
+
+#: A descent over metrics follows where their nearest points cost at most so many steps.
+_CHEAP = 150
 
 
 def stable_pairs(M: Array, radius: float) -> Array:
@@ -188,6 +217,22 @@ def _descend(A: Array, radius: float, Q: Array, steps: int) -> Stable:
     return Stable(Q=Q, S=S, distance=math.sqrt(2.0 * f), iterations=count, gradient=gradient)
 
 
+def _schur_factor(A: Array) -> Array:
+    """Return Q of a real Schur form Q T Q^T with the complex pairs first.
+
+    So every 2 x 2 block is one of those that `_nearest_form` keeps, whatever the number of real
+    eigenvalues: the search from a stable matrix starts no further away than that matrix.
+    """
+
+    def complex_pair(x: complex, y: float | None = None) -> bool:
+        return (x.imag if y is None else y) != 0
+
+    try:
+        return np.asarray(real_schur(A, output="real", sort=complex_pair)[1])
+    except np.linalg.LinAlgError:  # reordering changed an eigenvalue from real to complex
+        return np.asarray(real_schur(A, output="real")[1])
+
+
 def nearest_stable(
     A: Array,
     radius: float,
@@ -195,6 +240,7 @@ def nearest_stable(
     starts: int = 4,
     rng: np.random.Generator | None = None,
     steps: int = _STEPS,
+    near: Sequence[Array] = (),
 ) -> Stable:
     """Return a stable matrix near A: the best of several local minima.
 
@@ -209,6 +255,8 @@ def nearest_stable(
         For the random starts.
     steps : int
         Most steps for each start.
+    near
+        Other matrices from whose Schur forms to start.
 
     Returns
     -------
@@ -218,15 +266,11 @@ def nearest_stable(
     source = np.random.default_rng(0) if rng is None else rng
     e = math.frexp(float(np.max(np.abs(A), initial=0.0)))[1]
     B, r = np.ldexp(A, -e), math.ldexp(radius, -e)
-    first = np.asarray(real_schur(B, output="real")[1])
+    points = [_schur_factor(B), *(_schur_factor(np.ldexp(X, -e)) for X in near), np.eye(n)]
     best: Stable | None = None
-    for i in range(max(starts, 1)):
-        if i == 0:
-            Q = first
-        elif i == 1:
-            Q = np.eye(n)
-        else:
-            Q = np.linalg.qr(source.standard_normal((n, n)))[0]
+    for i in range(len(near) + max(starts, 1)):
+        drawn = points[i] if i < len(points) else None
+        Q = np.linalg.qr(source.standard_normal((n, n)))[0] if drawn is None else drawn
         found = _descend(B, r, Q, steps)
         if best is None or found.distance < best.distance:
             best = found
@@ -244,6 +288,44 @@ def trace_lower(A: Array, radius: float) -> float:
     trace = abs(math.fsum(entries))
     excess = down(down(trace) - up(n * radius))
     return max(0.0, down(excess / up(math.sqrt(n)))) if excess > 0 else 0.0
+
+
+def determinant_lower(A: Array, radius: float) -> float:
+    r"""Return a lower bound of the distance of A from the matrices with |eigenvalues| <= radius.
+
+    |det X| <= r^n for a member X, and its singular values are those of A minus d_i with
+    |d| <= |A - X| (Mirsky).  For |d| < s_n, the least one, log(1 - x) is above its chord, and
+
+        sum log((s_i - d_i) / s_i) >= log(1 - |d| / s_n) sum d_i s_n / (|d| s_i)
+                                   >= log(1 - |d| / s_n) s_n |1 / s|.
+
+    With computed U, s, V and F = A - U diag(s) V^T, the singular values of A are at least
+    (1 - |U^T U - I|) (1 - |V^T V - I|) s_i - |F|.
+    """
+    n = len(A)
+    if not np.any(A):
+        return 0.0
+    U, s, Vt = np.linalg.svd(A)
+    lengths = length_upper(U), length_upper(Vt)
+    off = [
+        length_upper(M @ M.T - np.eye(n)) + 2 * gamma(n + 4) * (1 + length * length)
+        for M, length in zip((U.T, Vt), lengths, strict=True)
+    ]
+    top = float(s[0])
+    error = length_upper(A - (U * s) @ Vt)
+    error += 2 * gamma(n + 4) * (top * lengths[0] * lengths[1] + length_upper(A))
+    low = s * ((1 - off[0]) * (1 - off[1]) * (1 - 2.0**-50)) - error * (1 + 2.0**-50)
+    least = float(low[-1])
+    # below 2^-500 squares underflow; relative to the largest they are no help anyway
+    if not (max(off) < 0.5 and least > 2.0**-40 * top and least > 2.0**-500):
+        return 0.0
+    logs, level = np.log(low), math.log(radius)
+    error = 2 * gamma(n + 2 * ELEMENTARY_UNITS) * (float(np.sum(np.abs(logs))) + n * abs(level))
+    room = float(np.sum(logs)) - n * level - error
+    if not room > 0:
+        return 0.0
+    spread = math.sqrt(float(np.sum(np.square(least / low)))) * (1 + 2 * gamma(n + 4))
+    return max(0.0, -math.expm1(-room / spread * (1 - 2.0**-48)) * least * (1 - 2.0**-46))
 
 
 def principal_lower(A: Array, radius: float) -> float:
@@ -276,53 +358,165 @@ def principal_lower(A: Array, radius: float) -> float:
     return max(0.0, math.sqrt(total) * (1 - 4 * gamma(n + 8)))
 
 
-def _lyapunov_root(X: Array, level: float) -> Array | None:
-    """Return a root of P with X^T P X = level^2 (P - I); None if P is unusable."""
-    import warnings
-
-    try:
-        with warnings.catch_warnings():
-            # eigenvalues whose product is 1 have no solution; what comes out is not trusted
-            warnings.simplefilter("ignore")
-            P = np.asarray(solve_discrete_lyapunov((X / level).T, np.eye(len(X))))
-        if not np.isfinite(P).all():
-            return None
-        P = 0.5 * (P + P.T)
-        root = np.asarray(np.linalg.cholesky(P / float(np.max(np.abs(P)))).T)
-    except (np.linalg.LinAlgError, ValueError):
+@np.errstate(over="ignore", invalid="ignore")
+def _lyapunov(S: Array, limit: float) -> tuple[Array, Array, float] | None:
+    """Return P = I + S^T P S, Y = I + S Y S^T and tr P; None if that is beyond the limit."""
+    powers, eye = [S], np.eye(len(S))
+    P = sum_of_powers(S, eye, powers=powers, transposed=True)
+    trace = float(np.sum(np.diag(P)))
+    if not 0.0 < trace < limit:  # beyond the unit circle sums overflow to anything
         return None
-    return root
+    return P, sum_of_powers(S, eye, powers=powers), trace
+
+
+def _central(A: Array, radius: float, X: Array, weight: float, limit: float) -> tuple[Array, int]:
+    """Return the minimiser of the barrier problem, from X, and the number of evaluations.
+
+    With S = X / r, d tr P = 2 <P S Y, dS>.
+    """
+    shape, most, count = A.shape, math.log(limit), 0
+
+    def function(x: Array) -> tuple[float, Array] | None:
+        nonlocal count
+        count += 1
+        S = x.reshape(shape) / radius
+        found = _lyapunov(S, limit)
+        if found is None:
+            return None
+        P, Y, trace = found
+        room = 1.0 - math.log(trace) / most
+        if not room > 0:
+            return None
+        D = x.reshape(shape) - A
+        push = 2.0 * weight / (room * most * trace * radius)
+        value = 0.5 * float(np.sum(D * D)) - weight * math.log(room)
+        return value, (D + push * (P @ S @ Y)).ravel()
+
+    x = minimise(function, X.ravel(), steps=_BARRIER_STEPS, gradient=0.0, gain=1e-2 * weight)
+    return x.reshape(shape), count
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Proved:
+    """A metric, and the nearest point of its ball."""
+
+    P: Array  # P, (n, n)
+    found: Found
+    distance: float
+    evaluations: int
 
 
 def provably_stable(
-    A: Array, radius: float, near: Array, *, rounds: int = 5, start: Family | None = None
-) -> Best:
-    """Return a metric in which A has a near contraction by the radius, from a stable matrix `near`.
+    A: Array,
+    radius: float,
+    limit: float,
+    *,
+    near: Stable | None = None,
+    rng: np.random.Generator | None = None,
+) -> Proved:
+    """Return a metric of condition number up to `limit` in which A has a near contraction.
 
-    The search over metrics starts from the best of the identity and of the Lyapunov matrices of A
-    and of `near` at several levels, or of a metric found before.
+    From A with clipped singular values and from a multiple of A, or from inside the blocks of a
+    stable matrix, all a little disturbed: the nearest point of a symmetric or an orthogonal matrix
+    need not be of its kind, but the gradient is.  A should be scaled to largest entry about 1.
     """
-    families: list[Family] = [GramFamily(root=np.eye(len(A)), radius=radius)]
-    if start is not None:
-        families.append(start)
-    for X in (A, near):
-        top = max(float(np.max(np.abs(np.linalg.eigvals(X)))), radius * 2.0**-20)
-        for margin in (1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0, 3.0):
-            root = _lyapunov_root(X, top * (1.0 + margin))
-            if root is not None:
-                families.append(GramFamily(root=root, radius=radius))
-    best = best_metric(A, families, rounds=rounds)
-    assert best is not None  # the identity is a metric
-    return best
+    n = len(A)
+    source = np.random.default_rng(0) if rng is None else rng
+    best = _in_ball(A, radius, np.eye(n), 0)
+    for start, share in _starts(A, radius, limit, near):
+        noise = source.standard_normal((n, n))
+        noise *= _DISTURBED * radius / float(np.linalg.norm(noise, 2))
+        X = start if _lyapunov((start + noise) / radius, limit) is None else start + noise
+        weight, evaluations = share * float(np.sum(np.square(X - A))), 0
+        while True:
+            X, count = _central(A, radius, X, weight, limit)
+            evaluations += count
+            left = _LEAST_WEIGHT * float(np.sum(np.square(X - A)))
+            if weight <= max(left, _NO_WEIGHT * radius * radius):
+                break
+            weight *= _FALL
+        at = _lyapunov(X / radius, limit)
+        if at is None:
+            continue
+        try:
+            one = _in_ball(A, radius, at[0], evaluations)
+        except ValueError:  # P is singular to rounding
+            continue
+        if one.distance < best.distance:
+            best = one
+    if best.found.iterations > _CHEAP or best.distance == 0.0:
+        return best
+    try:
+        root = np.asarray(np.linalg.cholesky(best.P).T, dtype=np.float64)
+    except np.linalg.LinAlgError:
+        return best
+    better = best_metric(A, [GramFamily(root=root, radius=radius)], rounds=1)
+    if better is None or not better.distance < best.distance:
+        return best
+    return Proved(
+        P=better.where.P,
+        found=better.found,
+        distance=better.distance,
+        evaluations=best.evaluations + better.evaluations,
+    )
+
+
+def _starts(
+    A: Array, radius: float, limit: float, near: Stable | None
+) -> Iterator[tuple[Array, float]]:
+    """Yield starts and their first weights, as parts of the squared distance."""
+    margins = (0.01, 0.03, 0.1, 0.3, 0.6, 1.0, 3.0)
+    if near is None:
+        yield np.asarray(spectral_ball(A, 0.9 * radius), dtype=np.float64), 1.0
+        size = max(float(np.max(np.abs(np.linalg.eigvals(A)))), radius)
+        for margin in margins:
+            X = A * (radius / (size * (1.0 + margin)))
+            if _lyapunov(X / radius, limit) is not None:
+                yield X, _FALL**3
+                return
+        return
+    T = near.Q.T @ A @ near.Q
+    for margin in margins:
+        X = near.Q @ _nearest_form(T, radius / (1.0 + margin)) @ near.Q.T
+        if _lyapunov(X / radius, limit) is not None:
+            yield X, _FALL**3
+            break
+    nearest: Proved | None = None
+    for margin in margins:
+        at = _lyapunov(near.matrix / (radius * (1.0 + margin)), limit)
+        if at is None:
+            continue
+        try:
+            one = _in_ball(A, radius, at[0], 0)
+        except ValueError:  # P is singular to rounding
+            continue
+        if nearest is None or one.distance < nearest.distance:
+            nearest = one
+    if nearest is not None:
+        for margin in margins:
+            X = nearest.found.W / (1.0 + margin)
+            if _lyapunov(X / radius, limit) is not None:
+                yield X, _FALL**3
+                return
+
+
+def _in_ball(A: Array, radius: float, P: Array, evaluations: int) -> Proved:
+    """Return the nearest point of the ball of P, scaled to largest entry 1."""
+    P = 0.5 * (P + P.T) / float(np.max(np.abs(P)))
+    found = metric_ball(A, gram_set(P, radius), accuracy=1e-4)
+    distance = float(np.linalg.norm(found.W - A))
+    return Proved(P=P, found=found, distance=distance, evaluations=evaluations)
 
 
 def schur(recurrent: Map, request: Request) -> Projection:
     """Project a linear map onto spectral radius <= rate, with a Lyapunov norm as the proof.
 
     The nearest stable matrix lies on the boundary and tends to have multiple eigenvalues there, so
-    that none or only an enormous constant proves it stable.  What is returned is the nearest matrix
-    found among those that a norm of moderate condition number proves to contract at the rate; the
-    distance of the unproved one is among the residuals.
+    that none or only an enormous constant proves it stable, and rounding its entries may move its
+    eigenvalues out of the disk.  What is returned is the nearest matrix found among those that a
+    norm of moderate condition number proves to contract at the rate; the distance of the unproved
+    one is among the residuals.
     """
     from theory.projections.affine import form_of, parameter_of, radius_of
 
@@ -344,19 +538,22 @@ def schur(recurrent: Map, request: Request) -> Projection:
         return answer(recurrent, {}, certificate=c, lower=0.0, method="member")
     e = math.frexp(float(np.max(np.abs(A))))[1]
     B, r = np.ldexp(A, -e), math.ldexp(radius, -e)
-    free = nearest_stable(B, r, starts=request.starts, rng=request.rng)
-    with np.errstate(over="ignore", invalid="ignore"):
-        # each search may find a local minimum from which the other gets out
-        rough = provably_stable(B, r, free.matrix, rounds=2)
-        turned = np.asarray(real_schur(rough.found.W, output="real")[1])
-        again = _descend(B, r, turned, _STEPS)
-        free = again if again.distance < free.distance else free
-        provable = provably_stable(B, r, free.matrix, start=rough.family)
-    P = provable.where.P
+    # rounding to single precision moves X by 2^-24 |X| sqrt(cond(P)) in the norm
+    limit = min(_WIDER * largest_condition(n), 2.0**26 if request.single else math.inf)
+    provable = provably_stable(B, r, limit, rng=request.rng)
+    near = (provable.found.W,)
+    free = nearest_stable(B, r, starts=request.starts, rng=request.rng, near=near)
+    # each search may find a local minimum from which the other gets out
+    again = provably_stable(B, r, limit, near=free, rng=request.rng)
+    provable = again if again.distance < provable.distance else provable
+    P = provable.P
     norm = WeightedL2(P)
 
     def certify(arrays: tuple[Array, ...]) -> Contraction | None:
-        return contractive_of_matrix_norm(arrays[0], form.rho, norm)
+        # the test of members comes first: what is returned stays as it is in the next projection
+        plain = _lyapunov_contraction(replace(form, W=arrays[0]), request.rate)
+        own = contractive_of_matrix_norm(arrays[0], form.rho, norm)
+        return own if plain is not None and own is not None and own.lam <= request.rate else plain
 
     def point(margin: float) -> tuple[Array, ...]:
         where = gram_set(P, r * (1.0 - margin))
@@ -365,8 +562,8 @@ def schur(recurrent: Map, request: Request) -> Projection:
 
     values = np.linalg.eigvalsh(P)
     condition = float(values[-1] / values[0])
-    first = 16.0 * (n + 4) ** 2 * 2.0**-53 * condition
-    first = max(first, math.sqrt(condition) * 2.0**-22) if request.single else first
+    first = (n + 4) ** 2 * 2.0**-53 * condition
+    first = max(first, math.sqrt(condition) * 2.0**-24) if request.single else first
     settled = settle(request, (A,), point, certify, min(first, 0.25))
     if settled is None:
         raise ArithmeticError(
@@ -379,7 +576,7 @@ def schur(recurrent: Map, request: Request) -> Projection:
         {parameter_of(recurrent, A): new},
         certificate=certificate,
         lower=schur_lower(A, radius),
-        method="orthogonal factor of a real Schur form, then the nearest Lyapunov ball",
+        method="central path of Lyapunov matrices, then the nearest point of a Lyapunov ball",
         iterations=free.iterations + provable.evaluations,
         residuals={
             "margin": margin,
@@ -408,17 +605,18 @@ def _lyapunov_contraction(form: Affine, rate: float) -> Contraction | None:
 def schur_lower(A: Array, radius: float) -> float:
     r"""Return a proved lower bound of the distance from the stable matrices.
 
-    The larger of `trace_lower` and of what the second moment gives: |tr X^2| <= n r^2, and with
-    X = A - E, |tr A^2 - tr X^2| <= 2 |A| |E| + |E|^2, so that
+    The largest of `trace_lower`, `determinant_lower` and of what the second moment gives:
+    |tr X^2| <= n r^2, and with X = A - E, |tr A^2 - tr X^2| <= 2 |A| |E| + |E|^2, so that
     |E| >= sqrt(|A|^2 + |tr A^2| - n r^2) - |A|.
     """
     n = len(A)
+    simple = max(trace_lower(A, radius), determinant_lower(A, radius))
     size = length_upper(A)
     terms = A * A.T
     second = abs(float(np.sum(terms))) - 2 * gamma(n * n + 2) * sum_up(np.abs(terms).ravel())
     excess = down(second - up(n * up(radius * radius) * (1 + 2.0**-50)))
     if excess <= 0 or not math.isfinite(size):
-        return trace_lower(A, radius)
+        return simple
     # sqrt(s^2 + e) - s = e / (sqrt(s^2 + e) + s)
     bound = excess / (math.sqrt(size * size + excess) + size) * (1 - 2.0**-48)
-    return max(trace_lower(A, radius), bound)
+    return max(simple, bound)
