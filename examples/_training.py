@@ -365,7 +365,7 @@ class _Bar:
 
 
 def by_length(
-    t: Trained, lengths: Sequence[int], runs: Path, *, most: int = 20_000
+    t: Trained, lengths: Sequence[int], runs: Path, *, most: int = 8_000
 ) -> dict[int | None, dict[str, float]]:
     """Return loss and metric of the k-step counterparts of a recurrent network, no retraining.
 
