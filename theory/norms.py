@@ -594,12 +594,12 @@ def norm_from_dict(data: dict[str, Any]) -> Norm:
     """
     name = data.get("name")
     simple: dict[str, Norm] = {"L1": L1(), "L2": L2(), "Linf": Linf()}
-    weighted = {"WeightedL1": WeightedL1, "WeightedLinf": WeightedLinf}
     if isinstance(name, str) and name in simple:
         return simple[name]
     try:
-        if name in weighted:
-            return weighted[name](np.array([float.fromhex(x) for x in data["v"]]))
+        if name in ("WeightedL1", "WeightedLinf"):
+            kind = WeightedL1 if name == "WeightedL1" else WeightedLinf
+            return kind(np.array([float.fromhex(x) for x in data["v"]]))
         if name == "WeightedL2":
             return WeightedL2(np.array([[float.fromhex(x) for x in row] for row in data["P"]]))
     except (KeyError, TypeError) as error:
