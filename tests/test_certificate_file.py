@@ -18,6 +18,7 @@ from theory import (
     Linf,
     Map,
     VanillaRNN,
+    WeightedL1,
     WeightedL2,
     WeightedLinf,
     contraction,
@@ -327,6 +328,9 @@ def test_comparison_matrices_prove_maps_without_affine_form():
     with pytest.raises(ValueError, match="inequality"):
         certificate_to_dict(one, total)
     certificate_to_dict(Gated([[0.3, 0.4], [0.0, 0.5]]), total)
+    # columns 0.3 and (0.4 + 0.6 * 2) / 2 of the same map, up to rounding
+    weighted = Contraction(lam=0.801, norm=WeightedL1([1.0, 2.0]), evidence=evidence)
+    assert recheck(certificate_from_dict(certificate_to_dict(one, weighted)), one)
     thin = Contraction(lam=0.999, norm=WeightedL2([[1.0, 0.5], [0.5, 1.0]]), evidence=evidence)
     with pytest.raises(ValueError, match="no comparison matrix"):
         certificate_to_dict(one, thin)

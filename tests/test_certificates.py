@@ -16,6 +16,7 @@ from theory import (
     Evidence,
     LinearMap,
     Linf,
+    WeightedL1,
     WeightedL2,
     WeightedLinf,
     contraction,
@@ -80,7 +81,12 @@ def test_other_kinds_of_evidence_are_refused(kind):
 
 @given(rates, st.integers(1, 9))
 def test_descriptions_are_exact(lam, iterate):
-    norms = [L1(), WeightedLinf([0.1, 1 / 3]), WeightedL2([[2.0, 1 / 3], [1 / 3, 1.0]])]
+    norms = [
+        L1(),
+        WeightedLinf([0.1, 1 / 3]),
+        WeightedL1([0.1, 1 / 3]),
+        WeightedL2([[2.0, 1 / 3], [1 / 3, 1.0]]),
+    ]
     for norm in norms:
         evidence = Evidence(kind="certified", method="m", detail="d")
         c = Contraction(lam=lam, norm=norm, iterate=iterate, evidence=evidence)

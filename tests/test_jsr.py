@@ -16,6 +16,7 @@ from theory import (
     LinearMap,
     Linf,
     VanillaRNN,
+    WeightedL1,
     WeightedL2,
     WeightedLinf,
     contraction,
@@ -202,13 +203,14 @@ def test_changes_of_coordinates_are_enclosed(seed, n):
     seed=st.integers(0, 2**32 - 1),
     n=st.integers(1, 4),
     rho=st.sampled_from(["tanh", "sin", leaky_relu(-0.6), leaky_relu(0.2), "sigmoid"]),
-    which=st.integers(0, 4),
+    which=st.integers(0, 5),
 )
 def test_no_product_exceeds_the_bound(seed, n, rho, which):
     rng = np.random.default_rng(seed)
     W = rng.standard_normal((n, n)) * np.exp(rng.uniform(-2, 2, (n, 1)))
     d = np.exp(rng.uniform(-1, 1, n))
-    norm = (None, L1(), Linf(), WeightedLinf(d), WeightedL2(np.diag(d) + 0.1))[which]
+    weighted = WeightedLinf(d), WeightedL1(d), WeightedL2(np.diag(d) + 0.1)
+    norm = (None, L1(), Linf(), *weighted)[which]
     one = cell(W, rho)
     found = joint_spectral_radius(one, norm=norm, products=600)
     assert found.lower.rate <= found.upper

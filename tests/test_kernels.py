@@ -5,7 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theory import L1, L2, CallableMap, LinearMap, Linf, Map, VanillaRNN, WeightedL2, WeightedLinf
+from theory import (
+    L1,
+    L2,
+    CallableMap,
+    LinearMap,
+    Linf,
+    Map,
+    VanillaRNN,
+    WeightedL1,
+    WeightedL2,
+    WeightedLinf,
+)
 from theory.kernels import affine, gaps, loops
 from theory.kernels.gaps import gap_kernel
 from theory.kernels.loops import run_kernel
@@ -64,7 +75,11 @@ BOTH = pytest.mark.parametrize("fused", [0, 10**9], ids=["products", "fused"])
 
 @BOTH
 @pytest.mark.parametrize("name", RHO)
-@pytest.mark.parametrize("norm", [L1(), L2(), Linf(), WeightedLinf([0.5, 3.0, 1.0])], ids=str)
+@pytest.mark.parametrize(
+    "norm",
+    [L1(), L2(), Linf(), WeightedLinf([0.5, 3.0, 1.0]), WeightedL1([0.5, 3.0, 1.0])],
+    ids=str,
+)
 def test_both_sweeps_are_the_definition(monkeypatch, fused, name, norm):
     monkeypatch.setattr(gaps, "FUSED_DIM", fused)
     model = cell(1, 3, 2, name)
@@ -168,7 +183,8 @@ def test_sequences_longer_than_a_block():
 def test_which_sweep_is_taken():
     small, large = (cell(0, n, 1, "tanh") for n in (gaps.FUSED_DIM, gaps.FUSED_DIM + 1))
     assert gaps._fused_form(small, L2()) is not None
-    assert gaps._fused_form(small, WeightedLinf(np.ones(gaps.FUSED_DIM))) is not None
+    for kind in (WeightedLinf, WeightedL1):
+        assert gaps._fused_form(small, kind(np.ones(gaps.FUSED_DIM))) is not None
     assert gaps._fused_form(small, WeightedL2(np.eye(gaps.FUSED_DIM))) is None
     assert gaps._fused_form(large, L2()) is None
     assert gaps._fused_form(CallableMap(lambda h, x: h + x, 2, 2), L2()) is None

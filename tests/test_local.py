@@ -14,6 +14,7 @@ from theory import (
     Linf,
     Outcome,
     VanillaRNN,
+    WeightedL1,
     WeightedL2,
     WeightedLinf,
     contraction,
@@ -166,6 +167,7 @@ def test_the_norm_of_scaled_rows_is_rounded_upward(seed, n):
         L1(),
         Linf(),
         WeightedLinf(rng.uniform(0.1, 9, n)),
+        WeightedL1(rng.uniform(0.1, 9, n)),
         WeightedL2(np.diag(rng.uniform(0.1, 9, n))),
     ):
         bound = scaled_matrix_upper(norm, s, A)

@@ -20,6 +20,7 @@ from theory import (
     Map,
     Run,
     VanillaRNN,
+    WeightedL1,
     WeightedL2,
     WeightedLinf,
     contraction,
@@ -374,6 +375,7 @@ NORMS = [
     L2(),
     Linf(),
     WeightedLinf([1.0, 20.0, 0.25]),
+    WeightedL1([1.0, 20.0, 0.25]),
     WeightedL2(np.diag([1.0, 16.0, 0.25])),
     WeightedL2([[2.0, -1.0, 0.25], [-1.0, 1.5, 0.5], [0.25, 0.5, 1.0]]),
 ]

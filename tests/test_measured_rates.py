@@ -26,6 +26,7 @@ from theory import (
     MinGRU,
     Norm,
     VanillaRNN,
+    WeightedL1,
     WeightedL2,
     WeightedLinf,
     contraction,
@@ -72,6 +73,7 @@ NORMS = {
     "Linf": lambda _: Linf(),
     "L2P": lambda n: WeightedL2(np.diag(np.arange(1.0, n + 1)) + 0.3),
     "Linfv": lambda n: WeightedLinf(np.arange(1.0, n + 1)),
+    "L1v": lambda n: WeightedL1(np.arange(1.0, n + 1)),
 }
 
 
@@ -94,8 +96,8 @@ def by_definition(model: Map, X: np.ndarray, H: np.ndarray, r: int, stride: int,
         if isinstance(norm, (L2, WeightedL2)):
             found.append(np.linalg.norm(P, 2))
         else:
-            v = norm.v if isinstance(norm, WeightedLinf) else np.ones(len(P))
-            A = np.abs(P.T if isinstance(norm, L1) else P)
+            v = norm.v if isinstance(norm, (WeightedL1, WeightedLinf)) else np.ones(len(P))
+            A = np.abs(P.T if isinstance(norm, (L1, WeightedL1)) else P)
             found.append(((A @ v) / v).max())
     return found
 

@@ -1,5 +1,6 @@
 """Norms: axioms, upper and lower values against exact arithmetic, constants between norms."""
 
+import itertools
 import json
 import math
 import sys
@@ -11,7 +12,7 @@ from hypothesis import assume, example, given, target
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from theory import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
+from theory import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf
 from theory.norms import norm_from_dict, over
 from theory.rounding import TINY, UNIT, gamma, sqrt_up
 from theory.typing import Array
@@ -24,10 +25,11 @@ LIST: list[Norm] = [
     L2(),
     Linf(),
     WeightedLinf(V),
+    WeightedL1(V),
     WeightedL2(np.diag([4.0, 0.1, 1.0])),
     WeightedL2(P),
 ]
-NAMES = ["L1", "L2", "Linf", "Linf,v", "L2,D", "L2,P"]
+NAMES = ["L1", "L2", "Linf", "Linf,v", "L1,v", "L2,D", "L2,P"]
 NORMS = dict(zip(NAMES, LIST, strict=True))
 every = pytest.mark.parametrize("norm", LIST, ids=NAMES)
 others = st.sampled_from(LIST)
@@ -48,6 +50,11 @@ def square(elements=usual, n: int = N):
     return hnp.arrays(np.float64, (n, n), elements=elements)
 
 
+def weighted_sum(norm: WeightedL1, q: list[Fraction]) -> Fraction:
+    pairs = zip(q, norm.v.tolist(), strict=True)
+    return sum((abs(x) * Fraction(v) for x, v in pairs), Fraction(0))
+
+
 def exact_power(norm: Norm, h: Array) -> tuple[Fraction, int]:
     """Return (||h||^p, p) without rounding, p = 1 or 2."""
     q = [Fraction(x) for x in h.tolist()]
@@ -57,6 +64,8 @@ def exact_power(norm: Norm, h: Array) -> tuple[Fraction, int]:
         return max(map(abs, q)), 1
     if isinstance(norm, WeightedLinf):
         return max(abs(x) / Fraction(v) for x, v in zip(q, norm.v.tolist(), strict=True)), 1
+    if isinstance(norm, WeightedL1):
+        return weighted_sum(norm, q), 1
     if isinstance(norm, L2):
         return sum((x * x for x in q), Fraction(0)), 2
     assert isinstance(norm, WeightedL2)
@@ -157,6 +166,10 @@ def test_unweighted_norms_at_extreme_scales(name, exponent):
     [
         (WeightedLinf([1e300]), [1e-300]),
         (WeightedLinf([1e300, 1.0]), [1e-300, 0.0]),
+        (WeightedL1([1e-300]), [1e-300]),
+        (WeightedL1([1e-20, 1.0]), [1.7e-304, 0.0]),
+        (WeightedL1([0.75 * 2.0**-1000] * 3), [2.0**-74] * 3),
+        (WeightedL1([1e300, 1.0]), [1e300, 1e-300]),
         (WeightedL2([[1e-300]]), [1e-200]),
         (WeightedL2([[1e-300]]), [1.23e-170]),
         (WeightedL2(1e-300 * np.eye(3)), [1e-171, 1.7e-171, 1.1e-171]),
@@ -256,6 +269,8 @@ def exact_image(norm: Norm, q: list[Fraction]) -> Fraction:
         return max(map(abs, q))
     if isinstance(norm, WeightedLinf):
         return max(abs(x) / Fraction(v) for x, v in zip(q, norm.v.tolist(), strict=True))
+    if isinstance(norm, WeightedL1):
+        return weighted_sum(norm, q)
     if isinstance(norm, L2):
         return sum((x * x for x in q), Fraction(0))
     assert isinstance(norm, WeightedL2)
@@ -304,17 +319,19 @@ def test_the_lower_value_of_weighted_rows_is_below(A, v, exponent):
         / Fraction(x)
         for row, x in zip(A.tolist(), v.tolist(), strict=True)
     )
-    norm = WeightedLinf(v)
-    assert Fraction(norm.matrix_lower(A)) <= exact <= Fraction(norm.matrix_upper(A))
+    for norm, B in ((WeightedLinf(v), A), (WeightedL1(v), A.T)):
+        assert Fraction(norm.matrix_lower(B)) <= exact <= Fraction(norm.matrix_upper(B))
 
 
 @pytest.mark.parametrize("scale", [1e200, 1e-200, 1e300, 1e-320])
 def test_matrix_values_with_extreme_weights(scale):
     """Weights cancel in a square matrix's norm, though products with them leave the range."""
     A = np.array([[0.5, 0.25], [0.125, 0.5]])
-    for B in (A, A * 1e200, A * 1e-200):
-        norm = WeightedLinf(np.array([scale, scale]))
-        exact = 0.75 * (B[0, 0] / 0.5)
+    weights = np.array([scale, scale])
+    for B, norm in itertools.product(
+        (A, A * 1e200, A * 1e-200), (WeightedLinf(weights), WeightedL1(weights))
+    ):
+        exact = 0.75 * (B[0, 0] / 0.5)  # the first row, and the second column
         lower, upper = norm.matrix_lower(B), norm.matrix_upper(B)
         assert lower <= exact * (1 + 4 * UNIT)
         assert exact * (1 - 4 * UNIT) <= upper
@@ -376,6 +393,8 @@ def test_matrix_upper_known_values():
     assert L2().matrix_upper(A) == pytest.approx(5.116672736016927, rel=1e-12)
     # (3 * 1 + 4 * 2) / 2 by the second row, with at most 8 u of rounding up
     assert 5.5 <= WeightedLinf([1.0, 2.0]).matrix_upper(A) <= 5.5 * (1 + 9 * UNIT)
+    # (2 * 1 + 4 * 2) / 2 by the second column
+    assert 7.0 <= WeightedL1([1.0, 2.0]).matrix_upper(A) <= 7.0 * (1 + 9 * UNIT)
     D = np.array([2.0, 0.5])
     expected = np.linalg.norm(np.diag(D) @ A @ np.diag(1 / D), 2)
     assert WeightedL2(np.diag(D**2)).matrix_upper(A) == pytest.approx(expected, rel=1e-12)
@@ -401,6 +420,10 @@ def witness(norm: Norm, other: Norm, n: int) -> Array:
         if isinstance(norm, WeightedL2):
             return np.linalg.eigh(norm.P)[1][:, -1]
         return np.eye(n)[np.argmin(norm.v)]
+    if isinstance(norm, WeightedL1):
+        return np.eye(n)[np.argmax(norm.v / getattr(other, "v", 1.0))]
+    if isinstance(other, WeightedL1):
+        return np.eye(n)[np.argmin(other.v)]
     if isinstance(norm, WeightedLinf) and isinstance(other, WeightedLinf):
         return np.eye(n)[np.argmax(other.v / norm.v)]
     if isinstance(other, WeightedLinf):
@@ -421,6 +444,9 @@ SHARP = [
     ("Linf,v", "Linf,v"),
     ("Linf,v", "Linf"),
     ("Linf", "Linf,v"),
+    ("L1,v", "L1,v"),
+    ("L1,v", "L1"),
+    ("L1", "L1,v"),
     ("L2,P", "L2"),
     ("L2", "L2,P"),
     ("L2,D", "L2"),
@@ -448,6 +474,9 @@ def test_over_known_values():
     twice = WeightedLinf(2 * V)
     assert 0.5 <= over(twice, WeightedLinf(V), N) <= 0.5 + 4 * UNIT
     assert 2.0 <= over(WeightedLinf(V), twice, N) <= 2.0 + 8 * UNIT
+    twice = WeightedL1(2 * V)
+    assert 2.0 <= over(twice, WeightedL1(V), N) <= 2.0 + 8 * UNIT
+    assert 0.5 <= over(WeightedL1(V), twice, N) <= 0.5 + 4 * UNIT
     norm = NORMS["L2,D"]
     assert over(norm, L2(), N) == pytest.approx(2.0)
     assert over(L2(), norm, N) == pytest.approx(math.sqrt(10))
@@ -463,8 +492,15 @@ def test_over_asks_for_the_right_dimension():
 
 @pytest.mark.parametrize("v", [TINY, 1e-310, 1e300])
 def test_over_with_extreme_weights_is_above_and_warns_of_nothing(v):
-    norm = WeightedLinf([v])
-    for a, b, exact in ((norm, Linf(), 1 / Fraction(v)), (Linf(), norm, Fraction(v))):
+    norm, total = WeightedLinf([v]), WeightedL1([v])
+    for a, b, exact in (
+        (norm, Linf(), 1 / Fraction(v)),
+        (Linf(), norm, Fraction(v)),
+        (total, L1(), Fraction(v)),
+        (L1(), total, 1 / Fraction(v)),
+        (total, norm, Fraction(v) ** 2),
+        (norm, total, 1 / Fraction(v) ** 2),
+    ):
         constant = over(a, b, 1)
         assert constant == math.inf or Fraction(constant) >= exact
 
@@ -487,7 +523,8 @@ def test_descriptions_are_read_back_bitwise(norm):
 
 @given(hnp.arrays(np.float64, 3, elements=st.floats(5e-324, 1e300)))
 def test_weights_are_read_back_bitwise(v):
-    assert norm_from_dict(WeightedLinf(v).to_dict()).v.tolist() == v.tolist()
+    for kind in (WeightedLinf, WeightedL1):
+        assert norm_from_dict(kind(v).to_dict()).v.tolist() == v.tolist()
 
 
 @pytest.mark.parametrize(
@@ -502,6 +539,8 @@ def test_weights_are_read_back_bitwise(v):
         {"name": "WeightedLinf", "v": ["not hex"]},
         {"name": "WeightedLinf", "v": [1.0]},
         {"name": "WeightedLinf", "v": ["-0x1p+0"]},
+        {"name": "WeightedL1"},
+        {"name": "WeightedL1", "v": ["0x0p+0"]},
         {"name": "WeightedL2", "P": [["0x1p+0", "0x1p+0"]]},
     ],
     ids=str,
@@ -523,8 +562,9 @@ def test_descriptions_of_nothing_are_refused(data):
     ],
 )
 def test_bad_weights(v, message):
-    with pytest.raises(ValueError, match=message):
-        WeightedLinf(v)
+    for kind in (WeightedLinf, WeightedL1):
+        with pytest.raises(ValueError, match=message):
+            kind(v)
 
 
 @pytest.mark.parametrize(
@@ -560,7 +600,7 @@ def test_weights_are_copied_and_frozen():
 
 
 def test_dimensions():
-    assert [norm.dim for norm in LIST] == [None, None, None, 3, 3, 3]
+    assert [norm.dim for norm in LIST] == [None, None, None, 3, 3, 3, 3]
     for norm in LIST:
         norm.check_dim(3)
         if norm.dim is None:

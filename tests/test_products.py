@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theory import L1, L2, Linf, WeightedL2, WeightedLinf
+from theory import L1, L2, Linf, WeightedL1, WeightedL2, WeightedLinf
 from theory import products as module
 from theory.products import (
     UnsettledError,
@@ -63,12 +63,13 @@ def norms_of(n, rng):
         Linf(),
         L1(),
         WeightedLinf(rng.uniform(0.5, 2.0, n)),
+        WeightedL1(rng.uniform(0.5, 2.0, n)),
         WeightedL2(np.diag(rng.uniform(0.5, 2.0, n))),
         WeightedL2(np.eye(n) + 0.3),
     )
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(0, 5))
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(0, 6))
 def test_all_products_are_covered_and_no_more(seed, n, which):
     rng = np.random.default_rng(seed)
     W = rng.standard_normal((n, n)) * np.exp(rng.uniform(-3, 3, (n, 1)))

@@ -261,11 +261,12 @@ def test_every_activation():
 
 def test_every_norm():
     seen = drawn(norms(3))
-    assert {norm.label for norm in seen} == {"L1", "L2", "Linf", "Linf,v", "L2,P"}
+    assert {norm.label for norm in seen} == {"L1", "L2", "Linf", "L1,v", "Linf,v", "L2,P"}
     full = [norm for norm in seen if not norm.monotone]
     assert full
     assert any(norm.monotone for norm in seen if norm.label == "L2,P")
-    assert max(float(norm.v.max() / norm.v.min()) for norm in seen if norm.label == "Linf,v") > 10
+    for label in ("Linf,v", "L1,v"):
+        assert max(float(norm.v.max() / norm.v.min()) for norm in seen if norm.label == label) > 10
 
 
 def test_every_kind_of_matrix():
@@ -299,7 +300,7 @@ def test_ends_of_the_maps():
     assert min(lams) == 0
     assert max(lams) >= 0.99
     assert len(set(ACTIVATIONS) & {recurrent.affine().rho.name for recurrent, _ in seen}) >= 4
-    assert {c.norm.label for _, c in seen} == {"L1", "L2", "Linf", "Linf,v", "L2,P"}
+    assert {c.norm.label for _, c in seen} == {"L1", "L2", "Linf", "L1,v", "Linf,v", "L2,P"}
     assert any(recurrent.affine().b.any() for recurrent, _ in seen)
 
 
@@ -365,8 +366,9 @@ def test_plain_activations():
 
 def test_plain_norms():
     assert smallest(norms(2)).label == "L2"
-    weighted = smallest(norms(2), lambda norm: norm.label == "Linf,v")
-    assert weighted.v.tolist() == [1.0, 1.0]
+    for label in ("Linf,v", "L1,v"):
+        weighted = smallest(norms(2), lambda norm, label=label: norm.label == label)
+        assert weighted.v.tolist() == [1.0, 1.0]
 
 
 def test_plain_matrices():

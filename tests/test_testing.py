@@ -18,6 +18,7 @@ from theory import (
     Map,
     Outcome,
     VanillaRNN,
+    WeightedL1,
     WeightedL2,
     WeightedLinf,
     contraction,
@@ -119,6 +120,7 @@ def matrices():
             Linf(),
             L1(),
             WeightedLinf(RNG.uniform(0.2, 5.0, n)),
+            WeightedL1(RNG.uniform(0.2, 5.0, n)),
             WeightedL2(np.diag(RNG.uniform(0.2, 5.0, n))),
             WeightedL2(L @ L.T),
         ):

@@ -64,7 +64,7 @@ from theory.maps import (
 from theory.measure import Experiment, Run, experiment, truncation_gap_table, truncation_gaps
 from theory.measured_rates import MeasuredRates, local_rates
 from theory.memory import EffectiveMemory, effective_memory
-from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
+from theory.norms import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf
 from theory.projections import Projection, project
 from theory.reach import ReachTube, reach_tube
 from theory.tails import kernel_tail, window_decay
@@ -169,6 +169,7 @@ __all__ = [
     "Twins",
     "VanillaRNN",
     "Verdict",
+    "WeightedL1",
     "WeightedL2",
     "WeightedLinf",
     "activation",

@@ -29,7 +29,7 @@ import numpy as np
 from theory.errors import check_count, check_positive
 from theory.lower import LowerBound, product_radius_lower, scaled_weights
 from theory.maps.base import Affine, Map
-from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
+from theory.norms import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf
 from theory.rounding import ELEMENTARY_UNITS, TINY, UNIT, gamma, up
 from theory.typing import Array
 
@@ -159,10 +159,13 @@ def _coordinates(norm: Norm, n: int) -> tuple[Array, float]:
         return np.eye(n), kinds[type(norm)]
     if isinstance(norm, WeightedLinf):
         return np.diag(1.0 / norm.v), math.inf
+    if isinstance(norm, WeightedL1):
+        return np.diag(norm.v), 1.0
     if isinstance(norm, WeightedL2):
         return np.ascontiguousarray(np.linalg.cholesky(norm.P).T), 2.0
     raise ValueError(
-        f"norm={norm!r}, needed one of L1, L2, Linf, WeightedLinf and WeightedL2 on R^{n}"
+        f"norm={norm!r}, needed one of L1, L2, Linf, WeightedL1, WeightedL2 and WeightedLinf on "
+        f"R^{n}"
     )
 
 

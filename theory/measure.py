@@ -18,7 +18,7 @@ from theory.certificates import Contraction
 from theory.domain import Domain
 from theory.errors import DivergedError, as_sequences, as_states, as_vector, check_count
 from theory.maps.base import Map, check_map
-from theory.norms import L2, Linf, Norm, WeightedL2, WeightedLinf, over
+from theory.norms import L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf, over
 from theory.rounding import UNIT, drift, sum_up
 from theory.theorem import Observation, Observe
 from theory.truncation import LinearHead
@@ -710,7 +710,11 @@ def norm_attaining(norm: Norm, A: Array) -> Array:
         else:
             row = np.argmax(np.sum(np.abs(scaled), axis=1))
             candidates.append(np.where(scaled[row] < 0, -1.0, 1.0))
-        candidates.append(np.eye(n)[np.argmax(np.sum(np.abs(scaled), axis=0))])
+        if isinstance(norm, WeightedL1):
+            column = np.argmax((norm.v @ np.abs(scaled)) / norm.v)
+        else:
+            column = np.argmax(np.sum(np.abs(scaled), axis=0))
+        candidates.append(np.eye(n)[column])
         if isinstance(norm, WeightedL2):
             # differences that an activation turns out of the thin direction of the unit ball
             candidates.extend(np.linalg.eigh(norm.P)[1].T[[0, -1]])

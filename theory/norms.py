@@ -1,6 +1,6 @@
 r"""Norms: a vector norm and the matrix norm it induces, as one object.
 
-Main names: `L1`, `L2`, `Linf`, `WeightedL2`, `WeightedLinf`, all of them a `Norm`;
+Main names: `L1`, `L2`, `Linf`, `WeightedL1`, `WeightedL2`, `WeightedLinf`, all of them a `Norm`;
 `scaled_matrix_upper`, `over`.
 
 An upper value is rounded outward by `theory.rigor` and may be used to certify; a lower value may be
@@ -213,6 +213,8 @@ class L1(Norm):
         exact = rigor.column_sum_upper(A)
         if source is None or isinstance(source, L1):
             return exact
+        if isinstance(source, WeightedL1):
+            return rigor.weighted_row_sum_upper(A.T, source.v, np.ones(A.shape[0]))
         return product_up(exact, over(self, source, A.shape[1]))
 
     def matrix_lower(self, A: Array) -> float:
@@ -258,20 +260,9 @@ class Linf(Norm):
         return {"name": "Linf"}
 
 
-@final
 @dataclass(frozen=True, eq=False, repr=False)
-class WeightedLinf(Norm):
-    """The weighted maximum norm ||h|| = max_i |h_i| / v_i.
-
-    Parameters
-    ----------
-    v : (n,) array of positive weights; the unit ball is the box |h_i| <= v_i
-
-    Raises
-    ------
-    ValueError
-        If a weight is not positive.
-    """
+class _Weighted(Norm):
+    """A norm with a positive weight for each entry."""
 
     v: Array  # v, (n,)
 
@@ -287,6 +278,84 @@ class WeightedLinf(Norm):
     def dim(self) -> int:
         """Return the number of weights."""
         return int(self.v.shape[0])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the name and the weights as hexadecimal floats."""
+        return {"name": type(self).__name__, "v": [x.hex() for x in self.v.tolist()]}
+
+
+def _weighted_sums_lower(A: Array, v: Array) -> float:
+    """Return max_i (|A| v)_i / v_i, rounded down."""
+    # each of the n products and the quotient was rounded up by at most 2 u
+    above = min(rigor.weighted_row_sum_upper(A, v), math.nextafter(math.inf, 0.0))
+    return max(0.0, above * (1 - 8 * UNIT) - 2.0**-1060)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class WeightedL1(_Weighted):
+    """The weighted sum norm ||h|| = sum_i v_i |h_i|.
+
+    Parameters
+    ----------
+    v : (n,) array of positive weights; the unit ball has the corners e_i / v_i, -e_i / v_i
+
+    Raises
+    ------
+    ValueError
+        If a weight is not positive.
+    """
+
+    @property
+    def label(self) -> str:
+        """Return ``L1,v``."""
+        return "L1,v"
+
+    @property
+    def companion(self) -> Norm:
+        """Return `L1`."""
+        return L1()
+
+    @property
+    def _underflow(self) -> float:
+        # each of the n products loses at most eta / 2
+        return self.dim * TINY
+
+    def vector(self, h: Array) -> Any:
+        """Return the sum of v_i |h_i| along the last axis; inf beyond the largest double."""
+        with np.errstate(over="ignore"):
+            return np.sum(np.abs(h) * self.v, axis=-1)
+
+    def matrix_upper(self, A: Array, source: Norm | None = None) -> float:
+        """Return max_j (v |A|)_j / w_j rounded up, w the weights of the source."""
+        if source is None:
+            return rigor.weighted_row_sum_upper(A.T, self.v)
+        if isinstance(source, WeightedL1):
+            return rigor.weighted_row_sum_upper(A.T, source.v, self.v)
+        plain = rigor.weighted_row_sum_upper(A.T, np.ones(A.shape[1]), self.v)
+        if isinstance(source, L1):
+            return plain
+        return product_up(plain, over(L1(), source, A.shape[1]))
+
+    def matrix_lower(self, A: Array) -> float:
+        """Return max_j (v |A|)_j / v_j, rounded down."""
+        return _weighted_sums_lower(A.T, self.v)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class WeightedLinf(_Weighted):
+    """The weighted maximum norm ||h|| = max_i |h_i| / v_i.
+
+    Parameters
+    ----------
+    v : (n,) array of positive weights; the unit ball is the box |h_i| <= v_i
+
+    Raises
+    ------
+    ValueError
+        If a weight is not positive.
+    """
 
     @property
     def label(self) -> str:
@@ -315,13 +384,7 @@ class WeightedLinf(Norm):
 
     def matrix_lower(self, A: Array) -> float:
         """Return max_i (|A| v)_i / v_i, rounded down."""
-        # each of the n products and the quotient was rounded up by at most 2 u
-        above = min(rigor.weighted_row_sum_upper(A, self.v), math.nextafter(math.inf, 0.0))
-        return max(0.0, above * (1 - 8 * UNIT) - 2.0**-1060)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the name and the weights as hexadecimal floats."""
-        return {"name": "WeightedLinf", "v": [x.hex() for x in self.v.tolist()]}
+        return _weighted_sums_lower(A, self.v)
 
 
 @final
@@ -479,7 +542,8 @@ def over(norm: Norm, other: Norm, n: int) -> float:
     """Return an upper bound c with ||h||_norm <= c ||h||_other on R^n.
 
     Exact (up to rounding) between members of {L1, L2, Linf}, between the weighted maximum norms and
-    Linf, and between the weighted Euclidean norms and L2; otherwise through the unweighted norm.
+    Linf, between the weighted sum norms and L1, and between the weighted Euclidean norms and L2;
+    otherwise through the unweighted norm.
 
     Examples
     --------
@@ -500,12 +564,21 @@ def over(norm: Norm, other: Norm, n: int) -> float:
         with np.errstate(over="ignore"):
             lead = up(float(np.max(1.0 / norm.v)))
         return product_up(lead, over(Linf(), other, n))
+    if isinstance(norm, WeightedL1):
+        if isinstance(other, WeightedL1):
+            with np.errstate(over="ignore", under="ignore"):
+                return up(float(np.max(np.nextafter(norm.v / other.v, math.inf))))
+        return product_up(float(np.max(norm.v)), over(L1(), other, n))
     if isinstance(norm, WeightedL2):
         if isinstance(other, WeightedL2):
             return rigor.operator_norm_upper(np.eye(n), norm.P, other.P)
         return product_up(norm._root, over(L2(), other, n))
     if isinstance(other, WeightedLinf):
         return product_up(over(norm, Linf(), n), float(np.max(other.v)))
+    if isinstance(other, WeightedL1):
+        with np.errstate(over="ignore"):
+            lead = up(float(np.max(1.0 / other.v)))
+        return product_up(over(norm, L1(), n), lead)
     if isinstance(other, WeightedL2):
         return product_up(over(norm, L2(), n), other._inverse_root)
     raise ValueError(f"no constant is known between {norm.label} and {other.label}")
@@ -524,10 +597,13 @@ def norm_from_dict(data: dict[str, Any]) -> Norm:
     if isinstance(name, str) and name in simple:
         return simple[name]
     try:
-        if name == "WeightedLinf":
-            return WeightedLinf(np.array([float.fromhex(x) for x in data["v"]]))
+        if name in ("WeightedL1", "WeightedLinf"):
+            kind = WeightedL1 if name == "WeightedL1" else WeightedLinf
+            return kind(np.array([float.fromhex(x) for x in data["v"]]))
         if name == "WeightedL2":
             return WeightedL2(np.array([[float.fromhex(x) for x in row] for row in data["P"]]))
     except (KeyError, TypeError) as error:
         raise ValueError(f"the description of a {name} is damaged: {error!r}") from None
-    raise ValueError(f"unknown norm {name!r}, needed L1, L2, Linf, WeightedL2 or WeightedLinf")
+    raise ValueError(
+        f"unknown norm {name!r}, needed L1, L2, Linf, WeightedL1, WeightedL2 or WeightedLinf"
+    )

@@ -22,7 +22,7 @@ import math
 
 import numpy as np
 
-from theory.norms import L1, L2, Linf, Norm, WeightedLinf, over
+from theory.norms import L1, L2, Linf, Norm, WeightedL1, WeightedLinf, over
 from theory.rounding import TINY, UNIT, gamma, product_up, up
 from theory.typing import Array
 
@@ -126,6 +126,8 @@ def _quick_norms(norm: Norm, products: Array) -> Array | None:
         return np.asarray(np.max(np.sum(np.abs(products), axis=2), axis=1) * slack)
     if isinstance(norm, L1):
         return np.asarray(np.max(np.sum(np.abs(products), axis=1), axis=1) * slack)
+    if isinstance(norm, WeightedL1):
+        return np.asarray(np.max(norm.v @ np.abs(products) / norm.v, axis=1) * slack + TINY)
     if isinstance(norm, WeightedLinf):
         return np.asarray(np.max(np.abs(products) @ norm.v / norm.v, axis=1) * slack + TINY)
     if not isinstance(norm, L2):

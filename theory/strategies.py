@@ -59,7 +59,7 @@ from theory.maps import (
 )
 from theory.maps.gru import VARIANTS
 from theory.measure import Experiment, experiment
-from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
+from theory.norms import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf
 from theory.rounding import evaluate
 from theory.theorems.contractive_of_matrix_norm import formula as factor_of_norm
 from theory.truncation import LinearHead
@@ -113,7 +113,7 @@ def activations() -> st.SearchStrategy[Activation]:
 
 
 def norms(dim: int, *, monotone: bool = False) -> st.SearchStrategy[Norm]:
-    """Draw a norm on R^dim: Euclidean, maximum, sum, weighted maximum, weighted Euclidean.
+    """Draw a norm on R^dim: Euclidean, maximum, sum, or a weighted one of these.
 
     Parameters
     ----------
@@ -144,6 +144,7 @@ def _norms(dim: int, monotone: bool) -> st.SearchStrategy[Norm]:
     drawn: list[st.SearchStrategy[Norm]] = [
         st.sampled_from(plain),
         weights.map(WeightedLinf),
+        weights.map(WeightedL1),
         weights.map(np.diag).map(WeightedL2),
     ]
     if dim > 1 and not monotone:

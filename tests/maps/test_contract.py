@@ -40,6 +40,7 @@ from theory import (
     MinGRU,
     SelectiveSSM,
     VanillaRNN,
+    WeightedL1,
     WeightedL2,
     WeightedLinf,
     truncation_gap_table,
@@ -716,6 +717,7 @@ NORMS = [
     L2(),
     Linf(),
     WeightedLinf([0.3, 5.0, 1.0]),
+    WeightedL1([0.3, 5.0, 1.0]),
     WeightedL2([[2.0, -1.0, 0.25], [-1.0, 1.5, 0.5], [0.25, 0.5, 1.0]]),
 ]
 

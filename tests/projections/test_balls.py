@@ -157,7 +157,7 @@ def test_cvxpy_agrees(name, n):
     solver = {
         "spectral": lambda: oracle.spectral(W, 0.9),
         "linf": lambda: oracle.row_sums(W, np.full(n, 0.9), np.ones(n)),
-        "l1": lambda: oracle.column_sums(W, np.full(n, 0.9)),
+        "l1": lambda: oracle.column_sums(W, np.full(n, 0.9), np.ones(n)),
     }[name]
     if name == "spectral" and n > 8:
         solver = lambda: oracle.solve(  # noqa: E731
@@ -176,6 +176,8 @@ def test_weighted_cvxpy_agrees():
     ours = row_sum_ball(W, limits, weights=v)
     assert np.max(np.abs(solved.arrays[0] - ours)) < 1e-6
     assert np.all(np.abs(ours) @ v <= limits * (1 + 1e-15))
+    columns = oracle.column_sums(W.T, limits, v)
+    assert np.max(np.abs(columns.arrays[0] - column_sum_ball(W.T, limits, weights=v))) < 1e-6
 
 
 # --------------------------------------------------------------------------------------- kernels

@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import theory
-from theory import GRU, LSTM, CallableMap, Contraction, LinearMap, VanillaRNN, leaky_relu
+from theory import (
+    GRU,
+    LSTM,
+    CallableMap,
+    Contraction,
+    LinearMap,
+    VanillaRNN,
+    WeightedL1,
+    WeightedLinf,
+    leaky_relu,
+)
 from theory.certificate_file import certificate_from_dict, certificate_to_dict, recheck
 from theory.projections import SETS, Projection, oracle, project
 from theory.projections.repair import half_space_distance, inside, least_margin, length_upper
@@ -92,13 +102,38 @@ def test_no_solver_at_all():
         oracle.solve((np.eye(2),), lambda cp, x: [cp.abs(x[0]) <= -1])
 
 
-def test_weighted_maximum_norm():
-    v = np.array([1.0, 5.0, 0.2, 1.0])
-    found = project(cell(), onto="linf", rate=0.9, weights=v)
-    assert np.all(np.abs(found.map.W) @ v <= 0.9 * v * (1 + 1e-15))
-    assert found.certificate.norm.label == "Linf,v"
-    assert found.gap < 1e-9
-    assert project(found.map, onto="linf", rate=0.9, weights=v).map is found.map
+@pytest.mark.parametrize("onto", ["linf", "l1"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("scale", [1.0, 1e12])
+def test_weighted_sums(onto, dtype, scale):
+    v = np.array([1.0, 5.0, 0.2, 1.0]) * scale
+    options = {"onto": onto, "rate": 0.9, "weights": v, "dtype": dtype}
+    found = project(cell(), **options)
+    norm = WeightedLinf(v) if onto == "linf" else WeightedL1(v)
+    assert norm.matrix_upper(found.map.W) <= 0.9
+    assert found.certificate.lam <= 0.9
+    assert found.certificate.norm.to_dict() == norm.to_dict()
+    assert 0 <= found.lower <= found.distance
+    assert found.gap < (1e-9 if dtype == "float64" else 1e-6)
+    assert project(found.map, **options).map is found.map
+    stored = certificate_from_dict(certificate_to_dict(found.map, found.certificate))
+    assert recheck(stored, found.map)
+    if dtype == "float64":
+        solved = project(cell(), **options, method="cvxpy")
+        assert solved.certificate.lam <= 0.9
+        assert solved.distance == pytest.approx(found.distance, rel=1e-4)
+
+
+def test_columns_with_weights_are_rows_of_the_transpose():
+    """W^T contracts in sum v_i |h_i| as W does in max |h_i| / v_i: the norms are dual."""
+    made, v = cell(), np.array([1.0, 5.0, 0.2, 1.0])
+    turned = VanillaRNN(made.W.T, made.U, made.b)
+    columns = project(made, onto="l1", rate=0.9, weights=v)
+    rows = project(turned, onto="linf", rate=0.9, weights=v)
+    assert np.array_equal(columns.map.W, rows.map.W.T)
+    assert columns.certificate.lam == rows.certificate.lam
+    ones = project(made, onto="l1", rate=0.9, weights=np.ones(4))
+    assert np.allclose(ones.map.W, project(made, onto="l1", rate=0.9).map.W, rtol=0, atol=1e-14)
 
 
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 4), size=st.sampled_from([0, 1e-9, 3, 1e6]))
@@ -163,7 +198,8 @@ def test_malformed_questions():
         ({"metric": (np.eye(4), np.ones(4))}, "metric="),
         ({"onto": "linf", "weights": np.ones(3)}, "weights has shape"),
         ({"onto": "linf", "weights": [1.0, 1.0, 1.0, 0.0]}, "weights="),
-        ({"onto": "l1", "weights": np.ones(4)}, "no certificate is made"),
+        ({"onto": "l1", "weights": np.ones(3)}, "weights has shape"),
+        ({"onto": "l1", "weights": [1.0, 1.0, 1.0, -1.0]}, "weights="),
         ({"onto": "lmi", "metric": 3}, "metric="),
         ({"onto": "lmi", "metric": Contraction.assumed(0.5)}, "matrix inequality"),
         ({"onto": "lmi", "metric": (np.triu(np.ones((4, 4))), np.ones(4))}, "symmetric"),

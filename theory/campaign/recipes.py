@@ -41,7 +41,7 @@ from theory.maps import (
     VanillaRNN,
 )
 from theory.measure import Experiment, experiment
-from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
+from theory.norms import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf
 from theory.theorems.contractive_of_incremental_lmi import contractive_of_incremental_lmi
 from theory.theorems.contractive_of_iterate import contractive_of_iterate
 from theory.theorems.contractive_of_perron_weights import contractive_of_perron_weights
@@ -56,7 +56,8 @@ Recipe = Callable[[np.random.Generator], Experiment]
 
 
 def _norm(rng: np.random.Generator, n: int) -> Norm:
-    kinds: tuple[Norm, ...] = (L2(), L2(), Linf(), L1(), WeightedLinf(rng.uniform(0.2, 5.0, n)))
+    v = rng.uniform(0.2, 5.0, n)
+    kinds: tuple[Norm, ...] = (L2(), L2(), Linf(), L1(), WeightedLinf(v), WeightedL1(v))
     return kinds[rng.integers(len(kinds))]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from theory.kernels.loops import gap_kernel
 from theory.maps.base import Affine, Map
-from theory.norms import L1, L2, Linf, Norm, WeightedLinf
+from theory.norms import L1, L2, Linf, Norm, WeightedL1, WeightedLinf
 from theory.typing import Array
 
 #: Up to this state dimension the fused kernel is about as fast as matrix products or faster, and
@@ -37,6 +37,8 @@ def _fused_form(recurrent: Map, norm: Norm) -> tuple[Affine, int, Array] | None:
     ones = np.ones(n)
     if isinstance(norm, WeightedLinf):
         return form, 0, norm.v
+    if isinstance(norm, WeightedL1):
+        return form, 1, norm.v
     kinds = {Linf: 0, L1: 1, L2: 2}
     return (form, kinds[type(norm)], ones) if type(norm) in kinds else None
 

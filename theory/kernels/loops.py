@@ -636,7 +636,8 @@ def gap_kernel(
 ) -> None:
     """Advance G, (T, n), from k - 1 to k steps and overwrite row, (T,), with the gaps.
 
-    WT is W transposed; kind 1 is the sum, 2 the Euclidean norm, 0 the maximum of |d| / scale.
+    WT is W transposed; kind 1 is the sum of |d| scale, 2 the Euclidean norm, 0 the maximum of
+    |d| / scale.
     """
     T, n = H.shape
     a = np.empty(n)
@@ -658,7 +659,7 @@ def gap_kernel(
                 gap = gap if d <= gap else d  # keeps a NaN
         elif kind == 1:
             for i in range(n):
-                gap += abs(H[t, i] - G[t, i])
+                gap += abs(H[t, i] - G[t, i]) * scale[i]
         else:
             for i in range(n):
                 gap += (H[t, i] - G[t, i]) * (H[t, i] - G[t, i])

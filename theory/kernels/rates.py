@@ -27,7 +27,7 @@ from theory.activations import SIGMOID, TANH
 from theory.errors import DivergedError
 from theory.kernels.loops import product_norm_kernel
 from theory.maps import GRU, LSTM, EchoStateNetwork, Map
-from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
+from theory.norms import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf
 from theory.rounding import UNIT
 from theory.typing import Array
 
@@ -227,12 +227,15 @@ def _matrix_norm(norm: Norm) -> Callable[[Array], Array]:
         return lambda P: np.max(np.sum(np.abs(P), axis=1), axis=-1)
     if isinstance(norm, Linf):
         return lambda P: np.max(np.sum(np.abs(P), axis=2), axis=-1)
+    if isinstance(norm, WeightedL1):
+        w = norm.v
+        return lambda P: np.max((w @ np.abs(P)) / w, axis=-1)
     if isinstance(norm, WeightedLinf):
         v = norm.v
         return lambda P: np.max((np.abs(P) @ v) / v, axis=-1)
     raise ValueError(
         f"the norm of a matrix is not known for {norm.label}; needed one of L1, L2, Linf, "
-        "WeightedL2, WeightedLinf"
+        "WeightedL1, WeightedL2, WeightedLinf"
     )
 
 

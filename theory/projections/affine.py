@@ -19,7 +19,7 @@ from theory import lmi as search
 from theory.activations import slope_intervals
 from theory.certificates import Contraction
 from theory.maps.base import Affine, Map
-from theory.norms import L1, L2, Linf, Norm, WeightedL2, WeightedLinf
+from theory.norms import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf
 from theory.projections import oracle
 from theory.projections.balls import column_sum_ball, row_sum_ball, spectral_ball
 from theory.projections.base import Projection, Request, answer, settle
@@ -162,58 +162,47 @@ def _support_of_rows(N: Array, radius: Array, v: Array) -> float:
     return up(float(np.sum(terms)) * (1 + 2 * gamma(len(N) + 4)) + len(N) * 2.0**-1070)
 
 
-def linf(recurrent: Map, request: Request) -> Projection:
-    """Project onto slope * max_i sum_j |W_ij| v_j / v_i <= rate."""
+def _sums(recurrent: Map, request: Request, *, columns: bool) -> Projection:
+    """Project onto a ball of (weighted) row sums, or of column sums: those of the transpose."""
     form = form_of(recurrent, request.onto)
     radius, n = radius_of(form, request.rate), len(form.W)
-    plain = request.weights is None
-    v = np.ones(n) if request.weights is None else request.weights
-    limits = radius * v if plain else np.nextafter(radius * v, 0.0)
-    norm = Linf() if plain else WeightedLinf(v)
+    weights = request.weights
+    v = np.ones(n) if weights is None else weights
+    limits = radius * v if weights is None else np.nextafter(radius * v, 0.0)
+    ball = column_sum_ball if columns else row_sum_ball
+    solver = oracle.column_sums if columns else oracle.row_sums
+    if weights is None:
+        norm: Norm = L1() if columns else Linf()
+    else:
+        norm = WeightedL1(v) if columns else WeightedLinf(v)
 
-    def nearest(margin: float) -> Array:
-        weights = None if plain else v
-        return np.asarray(row_sum_ball(form.W, limits * (1 - margin), weights=weights))
+    def turned(A: Array) -> Array:
+        return A.T if columns else A
 
     def lower(new: Array) -> float:
-        N = form.W - new
-        return half_space_distance(form.W, N, _support_of_rows(N, np.nextafter(radius * v, 9e9), v))
+        N = turned(form.W - new)
+        support = _support_of_rows(N, np.nextafter(radius * v, math.inf), v)
+        return half_space_distance(turned(form.W), N, support)
 
     return _in_ball(
         recurrent,
         request,
         norm,
-        nearest,
+        lambda m: np.asarray(ball(form.W, limits * (1 - m), weights=weights)),
         lower,
-        lambda: oracle.row_sums(form.W, limits, v),
+        lambda: solver(form.W, limits, v),
         0.0 if not request.single else 2.0**-24,
     )
+
+
+def linf(recurrent: Map, request: Request) -> Projection:
+    """Project onto slope * max_i sum_j |W_ij| v_j / v_i <= rate."""
+    return _sums(recurrent, request, columns=False)
 
 
 def l1(recurrent: Map, request: Request) -> Projection:
-    """Project onto slope * max_j sum_i |W_ij| <= rate."""
-    form = form_of(recurrent, request.onto)
-    radius, n = radius_of(form, request.rate), len(form.W)
-    if request.weights is not None:
-        raise ValueError(
-            "weights= with onto='l1': no certificate is made in a weighted sum norm; project with "
-            "theory.projections.column_sum_ball(W, radius, weights=...), or take onto='linf'"
-        )
-    limits = np.full(n, radius)
-
-    def lower(new: Array) -> float:
-        N = (form.W - new).T
-        return half_space_distance(form.W.T, N, _support_of_rows(N, limits, np.ones(n)))
-
-    return _in_ball(
-        recurrent,
-        request,
-        L1(),
-        lambda m: np.asarray(column_sum_ball(form.W, limits * (1 - m))),
-        lower,
-        lambda: oracle.column_sums(form.W, limits),
-        0.0 if not request.single else 2.0**-24,
-    )
+    """Project onto slope * max_j sum_i v_i |W_ij| / v_j <= rate."""
+    return _sums(recurrent, request, columns=True)
 
 
 # ------------------------------------------------------------------------------- sets of a metric

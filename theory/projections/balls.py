@@ -203,7 +203,8 @@ def row_sum_ball(W: Any, radius: Any, *, weights: Any = None, out: Any = None) -
 def column_sum_ball(W: Any, radius: Any, *, weights: Any = None, out: Any = None) -> Any:
     r"""Return the nearest matrix with sum_i v_i |Y_ij| <= radius_j in every column.
 
-    With equal radii this is the ball of the norm induced by the sum norm.
+    With equal radii this is the ball of the norm induced by the sum norm; with radius_j = r v_j
+    that of sum_i v_i |h_i|.
 
     Parameters
     ----------

@@ -128,8 +128,8 @@ def project(
         it returns is moved inside; if the solver fails the specialised method is used, and the
         answer's note says why).
     weights : (n,) array, optional
-        Positive weights: v of max |h_i| / v_i for ``linf``, D of ||D h||_2 for ``diagonal``; for
-        ``diagonal`` the best ones are searched for by default.
+        Positive weights: v of max |h_i| / v_i for ``linf`` and of sum v_i |h_i| for ``l1``, D of
+        ||D h||_2 for ``diagonal``; for ``diagonal`` the best ones are searched for by default.
     metric : Contraction or (P, q), optional
         For ``lmi``: the metric to stay in; by default it is searched for too.
     input_bound : float

@@ -99,9 +99,9 @@ def row_sums(W: Array, limits: Array, v: Array) -> Solved:
     return solve((W,), lambda cp, x: [cp.abs(x[0]) @ v <= limits])
 
 
-def column_sums(W: Array, limits: Array) -> Solved:
-    """Return the nearest matrix with sum_i |W_ij| <= limits_j."""
-    return solve((W,), lambda cp, x: [cp.sum(cp.abs(x[0]), axis=0) <= limits])
+def column_sums(W: Array, limits: Array, v: Array) -> Solved:
+    """Return the nearest matrix with sum_i v_i |W_ij| <= limits_j."""
+    return solve((W,), lambda cp, x: [v @ cp.abs(x[0]) <= limits])
 
 
 def metric(W: Array, where: MetricSet) -> Solved:
