@@ -29,7 +29,7 @@ COLUMNS = (
     "task", "system", "run_as", "k", "metric", "mean", "spread", "seeds", "parameters",
     "train_per_s", "parallel_per_s", "sequential_per_s", "note",
 )  # fmt: skip
-LENGTHS = (4, 8, 16)
+LENGTHS = (4, 8)
 
 #: What the essay names and how it is run here; cell, variant, whether it is trained with k.
 TRAINED = (
