@@ -602,7 +602,7 @@ def _esn_maps(
     n, m = draw(state_dim), draw(input_dim)
     W, U = draw(_weights(1, n, n, size)), draw(_weights(1, n, m, size))
     rates = st.sampled_from((1.0, 0.5, 0.125)) | st.floats(2.0**-20, 1.0)
-    leak = draw(rates) if draw(st.booleans()) else draw(arrays(np.float64, n, elements=rates))
+    leak = draw(arrays(np.float64, n, elements=rates)) if draw(st.booleans()) else draw(rates)
     return EchoStateNetwork(W, U, draw(_arrays(n, size)), leak, draw(activations()))
 
 

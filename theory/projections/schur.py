@@ -1,8 +1,7 @@
 r"""Nearest Schur-stable matrices: all eigenvalues in the disk |z| <= r.
 
 Main names: `nearest_stable`, `provably_stable`, `stable_pairs`, `schur`, `schur_lower`,
-`trace_lower`,
-`determinant_lower`, `principal_lower`.
+`trace_lower`, `determinant_lower`, `principal_lower`.
 
 The set is closed but not convex, and has no smooth boundary.  Every real matrix is Q T Q^T with T
 block upper triangular (real Schur form), so the nearest stable matrix is found from
