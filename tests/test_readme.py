@@ -39,6 +39,9 @@ def test_programs_of_the_first_chapters_run_one_after_the_other(capsys):
         exec(program, names)
     printed = capsys.readouterr().out
     assert "\n(500, 80)\n" in printed
+    inside, plain = names["inside"], names["plain"]
+    assert inside.certificate.lam <= 0.95
+    assert inside.distance < plain.distance
     assert len(programs) >= 2
 
 
