@@ -48,7 +48,7 @@ def smallest_above(value: float, exact: Fraction, ulps: int = 1) -> bool:
     for _ in range(ulps):
         below = down(below)
     above = math.isinf(value) or Fraction(value) >= exact
-    return above and (value == 0 or Fraction(below) < exact)
+    return above and (value == 0 or math.isinf(below) or Fraction(below) < exact)
 
 
 def largest_below(value: float, exact: Fraction, ulps: int = 1) -> bool:
@@ -56,7 +56,8 @@ def largest_below(value: float, exact: Fraction, ulps: int = 1) -> bool:
     above = value
     for _ in range(ulps):
         above = up(above)
-    return Fraction(value) <= exact and (math.isinf(above) or Fraction(above) > exact)
+    below = math.isinf(value) or Fraction(value) <= exact
+    return below and (math.isinf(above) or Fraction(above) > exact)
 
 
 # ------------------------------------------------------------------------- units and neighbours

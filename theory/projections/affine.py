@@ -32,6 +32,7 @@ from theory.projections.metric import (
     incremental_set,
     metric_ball,
 )
+from theory.projections.pairs import scaled_rows_lower
 from theory.projections.repair import half_space_distance, least_margin, unit_of
 from theory.rounding import down, gamma, product_up, up
 from theory.theorems.contractive_of_incremental_lmi import contractive_of_incremental_lmi
@@ -293,7 +294,8 @@ def diagonal(recurrent: Map, request: Request) -> Projection:
         assert isinstance(family, DiagonalFamily)
         return _diagonal_set(form, family.weights(np.zeros(n)), radius)
 
-    return _in_some_metric(recurrent, request, form, starting, proof, problem, radius)
+    lower = max(_never_nearer(form.W, problem, radius), scaled_rows_lower(form.W, up(radius)))
+    return _in_some_metric(recurrent, request, form, starting, proof, lower)
 
 
 def _diagonal_set(form: Affine, d: Array, radius: float) -> tuple[MetricSet, Certify]:
@@ -348,7 +350,8 @@ def lmi(recurrent: Map, request: Request) -> Projection:
         assert isinstance(family, IncrementalFamily)
         return _incremental(form, *family.pair(np.zeros(family.size())), rate)
 
-    return _in_some_metric(recurrent, request, form, starting, proof, problem, rate)
+    lower = _never_nearer(form.W, problem, rate)
+    return _in_some_metric(recurrent, request, form, starting, proof, lower)
 
 
 def _incremental(form: Affine, P: Array, q: Array, rate: float) -> tuple[MetricSet, Certify]:
@@ -382,8 +385,7 @@ def _in_some_metric(
     form: Affine,
     starting: Callable[[Array], Sequence[Family]],
     proof: Callable[[Family], tuple[MetricSet, Certify]],
-    problem: search.Problem,
-    level: float,
+    lower: float,
 ) -> Projection:
     """Return the nearest member in the best metric found, or in the spectral ball."""
     W, n = form.W, len(form.W)
@@ -408,7 +410,6 @@ def _in_some_metric(
     if best is not None:
         where, certify = proof(best.family)
         done = _nearest_in_metric(request, W, where, certify, best.found.W)
-    lower = _never_nearer(W, problem, level)
     plain = spectral(recurrent, replace(request, method="auto"))
     if best is None or done is None or float(np.linalg.norm(done[0] - W)) >= plain.distance:
         note = "no metric gave a nearer point than the spectral ball"
@@ -444,13 +445,13 @@ def _never_nearer(W: Array, problem: search.Problem, level: float) -> float:
     one or two units show that every principal submatrix of these orders is Schur stable at level /
     beta.
     """
-    from theory.projections.schur import principal_lower, trace_lower
+    from theory.projections.schur import principal_lower, schur_lower
 
     beta = float(np.max(problem.beta))
     largest = max(beta, float(np.max(-problem.alpha)))
     if not largest > 0:
         return 0.0
-    bound = trace_lower(W, up(level / largest))
+    bound = schur_lower(W, up(level / largest))
     if bool(np.all(problem.alpha <= 0)) and beta == largest:
         bound = max(bound, principal_lower(W, up(level / beta)))
     return bound

@@ -37,6 +37,7 @@ from theory.intervals import activation_image
 from theory.maps.base import Map
 from theory.norms import Linf, WeightedLinf
 from theory.projections.base import Projection, Request, answer, settle
+from theory.projections.pairs import scaled_sums_lower
 from theory.projections.repair import half_space_distance, length_upper
 from theory.rounding import gamma, up
 from theory.typing import Array
@@ -581,7 +582,6 @@ def _per_unit(cell: Map, request: Request) -> Projection:
     assert isinstance(cell, LSTM)
     X, _ = _lstm_rows(cell)
     n, m, rate, bound = cell.units, cell.input_dim, request.rate, request.input_bound
-    weights = np.ones(2 * n)
     original = _perron(cell, bound)
     for v in (None, original):
         member = certify(cell, bound, v)
@@ -637,21 +637,11 @@ def _per_unit(cell: Map, request: Request) -> Projection:
     if done is None:
         raise _failed(request)
     (W, U, b), certificate, margin = done
-    # whatever the weights, the radius of the comparison matrix is at least every forget bound
-    largest = np.full(n, min(rate * (1 + 2.0**-40), 1 - 2.0**-50))
-    cap = unit_limits(n, m, rate, largest, bound, weights)
-    limits = cap.limits.copy()
-    limits[:, :2] = np.inf
-    limits[:, 2] += 2.0**-40
-    cap = RowLimits(
-        starts=cap.starts, factors=cap.factors, v=cap.v, limits=limits, signed=cap.signed
-    )
-    Y, tau = nearest_rows(X, cap)
     return answer(
         cell,
         {"W": W, "U": U, "b": b},
         certificate=certificate,
-        lower=rows_lower(X, Y, cap, tau),
+        lower=per_unit_lower(cell, rate, bound),
         method=f"cvxpy ({solved.solver})" if solved is not None else method,
         iterations=rounds,
         residuals={
@@ -661,6 +651,37 @@ def _per_unit(cell: Map, request: Request) -> Projection:
         },
         note=note or "the set is not convex: a nearer member may exist",
     )
+
+
+def per_unit_lower(cell: object, rate: float, bound: float) -> float:
+    r"""Return a proved lower bound of the distance of an LSTM from the sets of all weights and f.
+
+    The radius of the comparison matrix is at least every forget bound, so that f <= rate, which is
+    an inequality on W_f, U_f and b_f.  The rows of h give, with f >= 0,
+
+        sum_k (|W_i| / 4 + |W_f| / 4 + |W_g| + |W_o| / 4)_jk v_k <= rate v_j
+
+    for the weights v of h; the same without W_f is about other parameters than the first.
+    """
+    from theory.maps.lstm import LSTM
+
+    assert isinstance(cell, LSTM)
+    X, _ = _lstm_rows(cell)
+    n = cell.units
+    largest = np.full(n, min(rate * (1 + 2.0**-40), 1 - 2.0**-50))
+    cap = unit_limits(n, cell.input_dim, rate, largest, bound, np.ones(2 * n))
+    limits = cap.limits.copy()
+    limits[:, :2] = np.inf
+    limits[:, 2] += 2.0**-40
+    cap = RowLimits(
+        starts=cap.starts, factors=cap.factors, v=cap.v, limits=limits, signed=cap.signed
+    )
+    Y, multipliers = nearest_rows(X, cap)
+    gate = rows_lower(X, Y, cap, multipliers)
+    W = {g: cell.gate(g)[0] for g in ("i", "f", "g", "o")}
+    others = scaled_sums_lower((W["i"], W["g"], W["o"]), (0.25, 1.0, 0.25), up(rate))
+    together = scaled_sums_lower(tuple(W.values()), (0.25, 0.25, 1.0, 0.25), up(rate))
+    return max(together, math.hypot(gate, others) * (1 - 2.0**-50))
 
 
 def _forget_for_units(

@@ -1,6 +1,6 @@
 r"""What the theorems on nearest points are compared with: pairs of matrices and their projections.
 
-Main names: `Pairs`, `pairs`, `rescaled_rows`.
+Main names: `Pairs`, `pairs`, `rescaled_rows`, `scaled_pairs`.
 """
 
 from __future__ import annotations
@@ -93,3 +93,33 @@ def rescaled_rows(W: Array) -> Array:
     """Return W with rows scaled down to the ball of row sums: a map into it, no projection."""
     sums = np.abs(W).sum(axis=1, keepdims=True)
     return np.asarray(W * np.minimum(1.0, RADIUS / np.maximum(sums, 2.0**-1000)))
+
+
+def scaled_pairs(run: Run) -> tuple[Array, Array, Array, Array, Array]:
+    r"""Return moduli of pairs of entries, those of members, and multipliers.
+
+    Pairs (i, j), i <= j, of a run's recurrent matrix W: members are the nearest points of W in the
+    spectral ball in scaled coordinates, and entries of W themselves, seen from along the normal of
+    the hyperbola through them.
+    """
+    form = run.map.affine()
+    assert form is not None
+    W = form.W[:_LARGEST, :_LARGEST]
+    n = len(W)
+    rng = np.random.default_rng(n)
+    size = float(np.max(np.abs(W)))
+    W = W / size if size > 0 else np.eye(n)
+    i, j = np.triu_indices(n)
+    parts = []
+    for g in (0.125, 0.75):
+        u, v = np.abs(W[i, j]), np.abs(W[j, i])
+        parts.append((u + g * v, v + g * u, u, v, np.full(len(u), g / (1.0 - g))))
+    for multiplier in (0.25, 4.0):
+        d = np.exp(rng.uniform(-2, 2, n))
+        A = 4.0 * W / np.sqrt(n)
+        near = np.asarray(spectral_ball(d[:, None] * A / d[None, :], RADIUS))
+        X = near / d[:, None] * d[None, :]
+        x, y, u, v = np.abs((A[i, j], A[j, i], X[i, j], X[j, i]))
+        parts.append((x, y, u, v, np.full(len(u), multiplier)))
+    x, y, u, v, multipliers = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return x, y, u, v, multipliers

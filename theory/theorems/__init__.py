@@ -44,6 +44,7 @@ from theory.theorems.hidden_state import HIDDEN_STATE, hidden_state
 from theory.theorems.initial_state import INITIAL_STATE, initial_state
 from theory.theorems.input_sequence import INPUT_SEQUENCE, input_sequence
 from theory.theorems.loss_smoothness import LOSS_SMOOTHNESS, loss_smoothness
+from theory.theorems.nearest_pair_distance import NEAREST_PAIR_DISTANCE, nearest_pair_distance
 from theory.theorems.nearest_point_distance import (
     NEAREST_POINT_DISTANCE,
     nearest_point_distance,
@@ -93,6 +94,7 @@ THEOREMS: tuple[Theorem, ...] = (
     NORM_CHANGE,
     NEAREST_POINT_GAP,
     NEAREST_POINT_DISTANCE,
+    NEAREST_PAIR_DISTANCE,
     PARAMETER_GAP,
     TRUNCATED_BACKPROP_BIAS,
     VANISHING_GRADIENT,
@@ -127,6 +129,7 @@ __all__ = [
     "initial_state",
     "input_sequence",
     "loss_smoothness",
+    "nearest_pair_distance",
     "nearest_point_distance",
     "nearest_point_gap",
     "norm_change",

@@ -179,6 +179,11 @@ HALF_SPACE = Assumption(
     statement="<normal, v> <= support for every member v",
     holds=lambda run: run.map.affine() is not None,
 )
+BOUNDED_PRODUCT = Assumption(
+    name="bounded_product",
+    statement="u v <= product for every member (u, v)",
+    holds=lambda run: run.map.affine() is not None,
+)
 
 
 def _learns(run: Run) -> bool:

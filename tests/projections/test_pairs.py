@@ -1,0 +1,152 @@
+"""Lower bounds from pairs of entries: sound for every scaling, attained where they can be."""
+
+import numpy as np
+import pytest
+from hypothesis import example, given, target
+from hypothesis import strategies as st
+
+from theory import LSTM, VanillaRNN
+from theory.projections import project, row_sum_ball, spectral_ball
+from theory.projections.gated import certify, per_unit_lower
+from theory.projections.pairs import pair_distance_squares, scaled_rows_lower, scaled_sums_lower
+
+seeds = st.integers(0, 2**32 - 1)
+sizes = st.sampled_from([1e-150, 1e-3, 1.0, 3.0, 1e6, 1e150])
+
+#: The least relative rounding error of the members looked at.
+ROUNDED = 1e-9
+
+
+def matrix(rng, n, size):
+    """Draw matrices of different kinds: some nearly symmetric, some triangular, some positive."""
+    G = rng.standard_normal((n, n)) / np.sqrt(n)
+    kind = rng.integers(4)
+    if kind == 0:
+        G = G + G.T
+    elif kind == 1:
+        G = np.triu(G)
+    elif kind == 2:
+        G = np.abs(G)
+    return size * G
+
+
+@given(seeds, st.integers(1, 6), sizes)
+@example(0, 1, 3.0)
+def test_no_scaled_ball_is_nearer(seed, n, size):
+    rng = np.random.default_rng(seed)
+    A, radius = matrix(rng, n, size), float(size * rng.choice([0.1, 0.5, 1.0]))
+    lower, best = scaled_rows_lower(A, radius), np.inf
+    for spread in (0.0, 0.5, 2.0, 8.0):
+        d = np.exp(spread * rng.uniform(-1, 1, n))
+        X = spectral_ball(d[:, None] * A / d[None, :], radius) / d[:, None] * d[None, :]
+        reached = float(np.linalg.norm((X - A) / size)) * size
+        assert lower <= reached * (1 + ROUNDED)
+        best = min(best, reached)
+    target(lower / best if best else 0.0, label="share of the distance")
+
+
+@given(seeds, st.integers(1, 5), sizes)
+def test_no_scaled_rows_are_nearer(seed, n, size):
+    rng = np.random.default_rng(seed)
+    factors = (0.25, 1.0)
+    blocks = tuple(matrix(rng, n, size) for _ in factors)
+    rate = float(size * rng.choice([0.1, 0.5, 1.0]))
+    lower = scaled_sums_lower(blocks, factors, rate)
+    for spread in (0.0, 0.5, 2.0, 8.0):
+        v = np.exp(spread * rng.uniform(-1, 1, n))
+        # |B_1| / 4 + |B_2| in one row, by its entries 4 times as large
+        X = np.hstack([0.25 * blocks[0], blocks[1]])
+        w = np.concatenate([v, v])
+        near = row_sum_ball(X, rate * v, weights=w)
+        moved = (near - X) * np.repeat([4.0, 1.0], n)
+        reached = float(np.linalg.norm(moved / size)) * size
+        assert lower <= reached * (1 + ROUNDED)
+
+
+@given(seeds, st.floats(0, 8), st.floats(0, 8), st.floats(0, 2))
+def test_value_of_a_pair(seed, x, y, g):
+    """Against random points, and a grid of the smaller one with the best larger one."""
+    rng = np.random.default_rng(seed)
+    (value,), (product,) = pair_distance_squares(np.array([x]), np.array([y]), np.array([g]))
+    v = np.concatenate([np.linspace(0, y, 400), rng.uniform(0, 9, 100)])
+    u = np.maximum(x - g * v, 0.0)
+    least = float(np.min(np.square(x - u) + np.square(y - v) + 2 * g * u * v))
+    u = np.concatenate([np.linspace(0, x, 400), rng.uniform(0, 9, 100)])
+    v = np.maximum(y - g * u, 0.0)
+    least = min(least, float(np.min(np.square(x - u) + np.square(y - v) + 2 * g * u * v)))
+    assert value <= least + 1e-12
+    assert value >= least - (8 / 400) ** 2 * (1 + g)
+    assert product >= 0
+
+
+def test_bound_of_one_entry_is_its_distance():
+    """|a| - r, at the multiplier |a| / r - 1; the search ends within its accuracy."""
+    for a in (1.5, 3.0, 50.0):
+        assert scaled_rows_lower(np.array([[-a]]), 1.0) == pytest.approx(a - 1, rel=1e-3)
+        assert scaled_rows_lower(np.array([[-a]]), 1.0) <= a - 1
+
+
+def test_bound_of_a_rotation_is_its_distance():
+    A = np.array([[0.0, 1.5], [-1.5, 0.0]])
+    assert scaled_rows_lower(A, 1.0) == pytest.approx(np.sqrt(0.5), rel=1e-4)
+    made = project(VanillaRNN(A, np.eye(2)), onto="diagonal", rate=0.9)
+    assert made.lower == pytest.approx(0.6 * np.sqrt(2), rel=1e-3)
+    assert made.distance == pytest.approx(0.6 * np.sqrt(2), rel=1e-6)
+
+
+@pytest.mark.parametrize("n", [4, 12])
+def test_members_have_no_distance(n):
+    rng = np.random.default_rng(n)
+    d = np.exp(rng.uniform(-3, 3, n))
+    X = spectral_ball(rng.standard_normal((n, n)), 1.0) / d[:, None] * d[None, :]
+    assert scaled_rows_lower(X, 1.0) <= 1e-6
+    assert scaled_rows_lower(np.triu(1e3 * rng.standard_normal((n, n)), 1), 1.0) == 0.0
+    assert scaled_rows_lower(np.zeros((n, n)), 1.0) == 0.0
+    assert scaled_sums_lower((np.zeros((n, n)),), (1.0,), 1.0) == 0.0
+
+
+def test_every_piece_is_needed():
+    """Without mirror images, or with the level of another set, members would have a distance."""
+    rng = np.random.default_rng(0)
+    n = 8
+    d = np.exp(3.0 * np.arange(n))
+    X = spectral_ball(3 * rng.standard_normal((n, n)), 1.0) / d[:, None] * d[None, :]
+    assert scaled_rows_lower(X, 1.0) <= 1e-6
+    # in one metric alone it is far outside
+    assert np.linalg.norm(X - spectral_ball(X, 1.0)) > 1.0
+    # and outside the set of half the radius, which the bound sees
+    Y = spectral_ball(3 * rng.standard_normal((n, n)), 1.0)
+    assert scaled_rows_lower(Y + Y.T, 0.25) > 0.5
+
+
+@given(seeds, st.integers(1, 4))
+def test_lstm_bound_is_sound(seed, n):
+    """The weights that a certificate of the larger set is about are no nearer."""
+    rng = np.random.default_rng(seed)
+    cell = LSTM(
+        2 * rng.standard_normal((4 * n, n)), rng.standard_normal((4 * n, 2)),
+        rng.standard_normal(4 * n),
+    )  # fmt: skip
+    rate = float(rng.choice([0.4, 0.9]))
+    lower = per_unit_lower(cell, rate, 1.0)
+    W, U, b = (a.copy() for a in cell.parameters.values())
+    for _ in range(40):
+        W, U = 0.9 * W, 0.9 * U
+        b[n : 2 * n] = np.minimum(b[n : 2 * n], 3.0) - 0.3
+        moved = cell.with_parameters(W=W, U=U, b=b)
+        v = np.exp(rng.uniform(-1, 1, 2 * n))
+        found = [c for c in (certify(moved, 1.0), certify(moved, 1.0, v)) if c is not None]
+        if any(c.lam <= rate for c in found):
+            parts = zip(moved.parameters.values(), cell.parameters.values(), strict=True)
+            assert lower <= np.sqrt(sum(np.sum(np.square(p - q)) for p, q in parts)) * (1 + 1e-9)
+            return
+    raise AssertionError("no member was found")
+
+
+@pytest.mark.parametrize("n", [8, 24])
+def test_bound_is_a_good_part_of_the_distance(n):
+    """Of Gaussian matrices, where single entries say next to nothing."""
+    rng = np.random.default_rng(n)
+    A = 3 * rng.standard_normal((n, n)) / np.sqrt(n)
+    made = project(VanillaRNN(A, np.eye(n)), onto="diagonal", rate=0.9)
+    assert 0.5 * made.distance < made.lower <= made.distance

@@ -1,0 +1,150 @@
+r"""How far a matrix is from every set of scaled rows, whatever the scaling.
+
+Main names: `scaled_rows_lower`, `scaled_sums_lower`, `pair_distance_squares`.
+
+The matrices W for which some weights v > 0 have sum_j w_ij^2 v_j <= r^2 v_i in every row (as all
+have with ||D W D^-1||_2 <= r for a diagonal D) form no convex set, and scaling moves any entry
+out of sight.  But not an entry and its mirror image: with multipliers t_i of the rows,
+
+    r^2 sum_i t_i >= sum_ij t_i w_ij^2 v_j / v_i >= sum_ij sqrt(t_i t_j) |w_ij w_ji|,
+
+by the inequality of the means for each pair.  (The Perron root of a matrix is at least that of the
+geometric mean with its transpose: L. Elsner, C. R. Johnson and J. A. Dias da Silva, *The Perron
+root of a weighted geometric mean of nonnegative matrices*, Linear and Multilinear Algebra 24,
+1988.)  Weak duality with this one inequality leaves a small problem for each pair, solved in
+`theory.theorems.nearest_pair_distance`; the sum of their values is concave in t.  Row sums of
+absolute values, sum_j |w_ij| v_j <= r v_i, come down to the same, since a nearest member has
+w_ij <= a_ij and then sqrt(w_ij w_ji) >= w_ij w_ji / sqrt(a_ij a_ji).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+
+from theory.projections.repair import length_upper
+from theory.rounding import UNIT, down, gamma, sum_up, up
+from theory.typing import Array
+
+#: Common multipliers looked at before the search, and its most steps.
+_GRID, _STEPS = 2.0 ** np.arange(-12, 5), 30
+
+#: The search ends when a step gains less than this part of the value.
+_GAIN = 1e-4
+
+
+def pair_distance_squares(x: Array, y: Array, g: Array) -> tuple[Array, Array]:
+    r"""Return the least of (x - u)^2 + (y - v)^2 + 2 g u v over u, v >= 0, and u v there.
+
+    With x >= y it is y^2 - max(y - g x, 0)^2 / (1 - g^2).  The value has an absolute error of at
+    most 32 u y^2.
+
+    Parameters
+    ----------
+    x, y, g : arrays of one shape, not negative
+    """
+    large, small = np.maximum(x, y), np.minimum(x, y)
+    rest = np.maximum(small - g * large, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        v = np.where(rest > 0, rest / ((1.0 - g) * (1.0 + g)), 0.0)
+    u = np.where(rest > 0, large - g * v, large)
+    return np.square(small) - rest * v, u * v
+
+
+def _least(x: Array, factors: Array, level: float) -> float:
+    """Return a lower bound of the distance from sum sqrt(t_i t_j) factors u_ij u_ji <= level sum t.
+
+    x and factors are (G, n, n), not negative; every t gives a lower bound, and a good one is
+    searched.
+    """
+    n = x.shape[1]
+    mirrored, own = x.transpose(0, 2, 1), np.arange(n)
+    alone = x[:, own, own]
+
+    def terms(s: Array, slack: float = 1.0) -> tuple[Array, Array, Array]:
+        t = np.exp(s)
+        g = factors * (np.sqrt(t[:, None] * t[None, :]) * slack)
+        values, products = pair_distance_squares(x, mirrored, g)
+        # an entry that is its own mirror image: twice the least of (x - u)^2 + g u^2
+        u = alone / (1.0 + g[:, own, own])
+        values[:, own, own], products[:, own, own] = 2.0 * g[:, own, own] * alone * u, u * u
+        return t, values, products * g
+
+    def negative(s: Array) -> tuple[float, Array]:
+        t, values, slopes = terms(s)
+        value = 0.5 * float(np.sum(values)) - level * float(np.sum(t))
+        return -value, level * t - np.sum(slopes, axis=(0, 2))
+
+    best = min((np.full(n, math.log(t)) for t in _GRID / level), key=lambda s: negative(s)[0])
+    options: Any = {"maxiter": _STEPS, "ftol": _GAIN}
+    found = minimize(negative, best, jac=True, method="L-BFGS-B", options=options)
+    s = found.x if np.isfinite(found.x).all() and found.fun < negative(best)[0] else best
+    # a smaller g gives a smaller value: one that rounding cannot have made too large
+    t, values, _ = terms(s, 1.0 - 2.0**-48)
+    size = float(np.sum(np.square(x))) + float(np.sum(np.abs(values)))
+    error = (64 * UNIT + 2 * gamma(x.size + 4)) * size + x.size * 2.0**-1000
+    total = down(down(0.5 * float(np.sum(values)) - error) - up(up(level) * sum_up(t.tolist())))
+    return down(math.sqrt(total)) if total > 0 else 0.0
+
+
+def _scaled(*arrays: Array) -> tuple[int, Array]:
+    """Return an exponent, and the absolute values divided by that power of two, (G, n, n)."""
+    x = np.abs(np.stack(arrays))
+    e = math.frexp(float(np.max(x, initial=0.0)))[1]
+    return e, np.ldexp(x, -e)
+
+
+def scaled_rows_lower(A: Array, radius: float) -> float:
+    r"""Return a lower bound of the distance of A from all W with ||D W D^-1||_2 <= radius.
+
+    Parameters
+    ----------
+    A : (n, n) array
+    radius : float
+        Positive.
+
+    Returns
+    -------
+    float
+        For every positive diagonal D, in the Frobenius norm, rounded down.
+
+    Examples
+    --------
+    A rotation by a right angle, enlarged: both entries must come down to 1.
+
+    >>> round(scaled_rows_lower(np.array([[0.0, -1.5], [1.5, 0.0]]), 1.0), 3)
+    0.707
+    """
+    if not length_upper(A) > radius:
+        return 0.0
+    e, x = _scaled(A)
+    r = math.ldexp(radius, -e)
+    return math.ldexp(_least(x, np.ones_like(x), up(r * r)), e)
+
+
+def scaled_sums_lower(blocks: tuple[Array, ...], factors: tuple[float, ...], rate: float) -> float:
+    r"""Return a lower bound of the distance from sum_j sum_k factor_k |W_k|_ij v_j <= rate v_i.
+
+    Parameters
+    ----------
+    blocks : (n, n) arrays A_k
+    factors : floats, one for each block
+        Not negative, exact.
+    rate : float
+        Positive.
+
+    Returns
+    -------
+    float
+        For all weights v > 0, in the Frobenius norm of all blocks together, rounded down.
+    """
+    e, x = _scaled(*blocks)
+    product = np.sqrt(x) * np.sqrt(x.transpose(0, 2, 1))
+    with np.errstate(divide="ignore"):
+        factor = np.where(product > 0, np.array(factors)[:, None, None] / product, 0.0)
+    if not np.isfinite(factor).all():
+        return 0.0
+    return math.ldexp(_least(x, factor, up(math.ldexp(rate, -e))), e)
