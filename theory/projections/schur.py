@@ -539,8 +539,8 @@ def schur(recurrent: Map, request: Request) -> Projection:
     B, r = np.ldexp(A, -e), math.ldexp(radius, -e)
     # rounding to single precision moves X by 2^-24 |X| sqrt(cond(P)) in the norm
     limit = min(_WIDER * largest_condition(n), 2.0**26 if request.single else math.inf)
-    # each search may find a local minimum from which another gets out; the Schur form of A, with its
-    # blocks clipped, is a start far from those of the path
+    # each search may find a local minimum from which another gets out; the Schur form of A with
+    # clipped blocks is a start far from those of the path
     clipped = _descend(B, r, _schur_factor(B), 0)
     paths = [provably_stable(B, r, limit, near=x, rng=request.rng) for x in (None, clipped)]
     provable = min(paths, key=lambda path: path.distance)
