@@ -94,6 +94,15 @@ def test_bound_of_a_rotation_is_its_distance():
     assert made.distance == pytest.approx(0.6 * np.sqrt(2), rel=1e-6)
 
 
+def test_far_outside():
+    """Radii beside which everything is lost to rounding, and entries of all sizes."""
+    assert scaled_rows_lower(np.array([[1e300]]), 1e-300) == pytest.approx(1e300, rel=1e-3)
+    A = np.array([[0.0, 1e250], [1e250, 0.0]])
+    assert 0.9e250 < scaled_rows_lower(A, 1e-200) <= 1e250
+    assert scaled_rows_lower(np.array([[1e-200, 1e200], [1e-300, 0.0]]), 0.5) <= 1e-200
+    assert scaled_sums_lower((A,), (1.0,), 1e-200) <= 1e250
+
+
 @pytest.mark.parametrize("n", [4, 12])
 def test_members_have_no_distance(n):
     rng = np.random.default_rng(n)

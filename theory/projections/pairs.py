@@ -32,6 +32,9 @@ from theory.typing import Array
 #: Common multipliers looked at before the search, and its most steps.
 _GRID, _STEPS = 2.0 ** np.arange(-12, 5), 30
 
+#: Smaller levels are raised to this one, which costs next to nothing: entries are about 1.
+_LEAST_LEVEL = 2.0**-400
+
 #: The search ends when a step gains less than this part of the value.
 _GAIN = 1e-4
 
@@ -60,13 +63,14 @@ def _least(x: Array, factors: Array, level: float) -> float:
     x and factors are (G, n, n), not negative; every t gives a lower bound, and a good one is
     searched.
     """
-    n = x.shape[1]
+    n, level = x.shape[1], max(level, _LEAST_LEVEL)
     mirrored, own = x.transpose(0, 2, 1), np.arange(n)
     alone = x[:, own, own]
 
     def terms(s: Array, slack: float = 1.0) -> tuple[Array, Array, Array]:
         t = np.exp(s)
-        g = factors * (np.sqrt(t[:, None] * t[None, :]) * slack)
+        root = np.sqrt(t)
+        g = factors * (root[:, None] * root[None, :] * slack)
         values, products = pair_distance_squares(x, mirrored, g)
         # an entry that is its own mirror image: twice the least of (x - u)^2 + g u^2
         u = alone / (1.0 + g[:, own, own])
