@@ -5,7 +5,6 @@ Main names: `constraint`, `to_map`, `certificate`, `loss_lipschitz`, `effective_
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,54 +30,102 @@ FORGET = 0.64
 RENEWED = {*(0, 1, 2, 4, 8), *range(12, 1000, 6)}
 
 
-def constraint(model: Any, setting: Any) -> Callable[..., None]:
+class Free:
+    """No constraint; the base of those that remember nothing."""
+
+    def __call__(self, final: bool = False) -> None:
+        """Do nothing."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs: nothing."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+
+
+class _Published(Free):
+    """Onto the set of the paper, after every step."""
+
+    def __init__(self, model: Any, rate: float) -> None:
+        how = {} if model.kind == "rnn" else {"forget": FORGET, "input_bound": 1.0}
+        self.inside = StableProjection(model.cell, rate=rate, **how)
+
+    def __call__(self, final: bool = False) -> None:  # noqa: ARG002
+        self.inside.project()
+
+
+def constraint(model: Any, setting: Any) -> Free | _SharpRNN | _SharpLSTM:
     """Return what moves the recurrent weights into the set of a variant, in place.
 
     It is called after every step of the optimizer, and with ``final=True`` before the first step
-    and at the end of every epoch, when the weights must be inside.
+    and at the end of every epoch, when the weights must be inside.  What it remembers between two
+    calls goes into checkpoints, by `state_dict`.
     """
     if setting.variant == "unstable":
-        return lambda **_: None
-    if setting.variant == "sharp-stable":
-        return (_SharpRNN if model.kind == "rnn" else _SharpLSTM)(model, setting.rate)
-    if model.kind == "rnn":
-        inside = StableProjection(model.cell, rate=setting.rate)
-    else:
-        inside = StableProjection(model.cell, rate=setting.rate, forget=FORGET, input_bound=1.0)
-    return lambda **_: inside.project()
+        return Free()
+    if setting.variant == "stable":
+        return _Published(model, setting.rate)
+    return (_SharpRNN if model.kind == "rnn" else _SharpLSTM)(model, setting.rate)
 
 
 class _SharpRNN:
-    """Onto the weights that the incremental matrix inequality certifies at the rate."""
+    """Onto the weights that the incremental matrix inequality certifies at the rate.
+
+    The set of one metric moves with the weights: at the end of some epochs the metric is that of
+    the certificate with the least rate, in which there is room up to the rate asked for.
+    """
 
     def __init__(self, model: Any, rate: float) -> None:
         self.model, self.rate = model, rate
         self.calls = self.ends = 0
-        self.metric: theory.Contraction | None = None
+        self.metric: tuple[np.ndarray, np.ndarray] | None = None  # P and the multipliers
 
     def __call__(self, final: bool = False) -> None:
         self.calls += 1
         if not final and self.calls % EVERY:
             return
-        if self.metric is None:
-            # what the spectral norm certifies is inside, too
-            StableProjection(self.model.cell, rate=self.rate).project()
-        else:
+        if self.metric is not None:
             # in a given metric clipping is a retraction onto the set, not the nearest point
             self.enter(metric=self.metric, method="closed_form")
         if self.metric is None or (final and self.ends in RENEWED):
-            # the weights are inside: this looks for a metric with more room around them
-            self.enter()
+            self.renew()
         self.ends += final
 
+    def renew(self) -> None:
+        """Choose a metric with room around the weights; move them inside if there is none yet."""
+        found = self.found()
+        if found is None and self.metric is None:
+            # what the spectral norm certifies is inside, too
+            StableProjection(self.model.cell, rate=self.rate).project()
+            found = self.found()
+        # at the very boundary the search may miss the rate: the weights are inside the last metric
+        self.metric = self.metric if found is None else found
+
+    def found(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the metric of the least rate; None if that is above the rate asked for."""
+        c = theory.contraction(to_map(self.model), method="lmi")
+        if c is None or c.lam > self.rate or not c.evidence.multipliers:
+            return None
+        return c.norm.P, np.array(c.evidence.multipliers)
+
     def enter(self, **how: Any) -> None:
-        """Project, and remember the metric in which the result is certified."""
+        """Project the weights."""
         done = projections.project(
             to_map(self.model), onto="lmi", rate=self.rate, dtype="float32", **how
         )
-        if done.certificate.evidence.multipliers:
-            self.metric = done.certificate
         put(self.model, done.map)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs."""
+        metric = [] if self.metric is None else [torch.from_numpy(a.copy()) for a in self.metric]
+        return {"calls": self.calls, "ends": self.ends, "metric": metric}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.calls, self.ends = state["calls"], state["ends"]
+        P, *q = [part.numpy() for part in state["metric"]] or [None]
+        self.metric = (P, *q) if q else None
 
 
 class _SharpLSTM:
@@ -104,6 +151,23 @@ class _SharpLSTM:
             if renew:
                 self.limits = self.renewed(done)
         self.ends += final
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs."""
+        limits = (
+            {}
+            if self.limits is None
+            else {
+                name: torch.from_numpy(np.array(value)) for name, value in vars(self.limits).items()
+            }
+        )
+        return {"ends": self.ends, "limits": limits}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.ends = state["ends"]
+        parts = {name: value.numpy() for name, value in state["limits"].items()}
+        self.limits = gated.RowLimits(**parts) if parts else None
 
     def renewed(self, done: projections.Projection) -> gated.RowLimits:
         """Return the convex part of the set that a full projection chose, a little shrunken."""

@@ -40,6 +40,8 @@ import _models
 import _results
 import _stability
 
+from theory.files import replacing
+
 VARIANTS = ("unstable", "stable", "sharp-stable")
 
 
@@ -69,10 +71,16 @@ class Setting:
     @property
     def name(self) -> str:
         """Return a name for files, with a hash of everything."""
-        digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        facts = asdict(self)
+        recipe = RECIPES.get((self.variant, self.cell))
+        facts |= {} if recipe is None else {"recipe": recipe}
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         k = "" if self.k is None else f"-k{self.k}"
         return f"{self.task}-{self.cell}{k}-{self.variant}-s{self.seed}-{digest[:10]}"
 
+
+#: Raised when the code changes what these train to, so that no older network is taken for one.
+RECIPES = {("sharp-stable", "rnn"): 2}
 
 #: What differs from the defaults of `Setting`, by size and kind of task, then by cell.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
@@ -256,14 +264,15 @@ def trained(
         "epoch": 0, "best": math.inf, "waited": 0, "seconds": 0.0, "history": [],
     }  # fmt: skip
     kept = model.state_dict()
+    constrain = _stability.constraint(model, setting)
     if checkpoint.is_file():
-        # tensors and numbers only: weights_only refuses anything that would run code
-        saved = torch.load(checkpoint, map_location=device, weights_only=True)
+        saved = _saved(checkpoint, device)
         stage, kept = saved["stage"], saved["best"]
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
-    constrain = _stability.constraint(model, setting)
-    if stage["epoch"] < setting.epochs:
+        if "constraint" in saved:
+            constrain.load_state_dict(saved["constraint"])
+    elif setting.epochs:
         constrain(final=True)  # the start is inside too
     shown = sys.stderr.isatty() if progress is None else progress
     with _Bar(setting, shown) as advance:
@@ -289,15 +298,16 @@ def trained(
             stage["epoch"] += 1
             lr = optimizer.param_groups[0]["lr"]
             stage["history"].append({"train": loss, "valid": valid, "lr": lr})
-            torch.save(
-                {"stage": stage, "best": kept, "model": model.state_dict(),
-                 "optimizer": optimizer.state_dict()},
-                checkpoint,
-            )  # fmt: skip
+            with replacing(checkpoint) as stream:
+                torch.save(
+                    {"stage": stage, "best": kept, "model": model.state_dict(),
+                     "optimizer": optimizer.state_dict(), "constraint": constrain.state_dict()},
+                    stream,
+                )  # fmt: skip
             advance(stage["epoch"], f"valid {valid:.4f}")
     model.load_state_dict(kept)
     if summary.is_file():
-        result = json.loads(summary.read_text())["result"]
+        result = read_json(summary)["result"]
     else:
         result = {
             **evaluate(model, corpus),
@@ -306,10 +316,40 @@ def trained(
             "epochs": stage["epoch"],
         }
         record = {"setting": asdict(setting), "history": stage["history"], "result": result}
-        summary.write_text(json.dumps(record, indent=1) + "\n")
+        write_json(summary, record)
     return Trained(
         setting=setting, model=model, corpus=corpus, history=stage["history"], result=result
     )
+
+
+def _saved(checkpoint: Path, device: str) -> dict[str, Any]:
+    """Return what a checkpoint holds."""
+    try:
+        # tensors and numbers only: weights_only refuses anything that would run code
+        saved: dict[str, Any] = torch.load(checkpoint, map_location=device, weights_only=True)
+    except Exception as error:
+        raise corpora.DataError(
+            f"{checkpoint} cannot be read ({type(error).__name__}); remove it, and the network is "
+            "trained again"
+        ) from error
+    return saved
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return what a file of the folder of runs holds."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise corpora.DataError(
+            f"{path} is no JSON file ({error}); remove it, and it is made again"
+        ) from error
+    return found
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a file of the folder of runs in one step."""
+    with replacing(path) as stream:
+        stream.write((json.dumps(content, indent=1) + "\n").encode())
 
 
 def _epoch(
@@ -372,13 +412,13 @@ def by_length(
     None stands for the network itself.  Both are taken over the first `most` test predictions.
     """
     target = runs / f"{t.setting.name}-lengths.json"
-    known = json.loads(target.read_text()) if target.is_file() else {}
+    known = read_json(target) if target.is_file() else {}
     part = replace(t.corpus, splits={"test": list(corpora.first(t.corpus.splits["test"], most))})
     for k in (None, *lengths):
         if str(k) not in known:
             model = t.model if k is None else _models.Windowed(t.model, k)
             known[str(k)] = evaluate(model, part)
-    target.write_text(json.dumps(known, indent=1) + "\n")
+    write_json(target, known)
     return {k: known[str(k)] for k in (None, *lengths)}
 
 

@@ -242,8 +242,13 @@ def test_budgets_match(models, torch):
 # -------------------------------------------------------------------------------------- training
 
 
-def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(training, torch, tmp_path):
-    setting = training.preset("smoke", "synthetic-music", "lstm", epochs=4)
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+@pytest.mark.parametrize("variant", ["unstable", "stable", "sharp-stable"])
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
+    training, torch, tmp_path, cell, variant
+):
+    """What a constraint remembers is part of a checkpoint."""
+    setting = training.preset("smoke", "synthetic-music", cell, variant=variant, epochs=4, lr=4.0)
     through = training.trained(setting, runs=tmp_path / "a")
     stops = iter([None, None, KeyboardInterrupt])
     evaluate = training.evaluate
@@ -268,6 +273,16 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(training, torch, 
         patch.setattr(training, "_epoch", None)
         again = training.trained(setting, runs=tmp_path / "b")
     assert again.result == resumed.result
+
+
+def test_damaged_files_of_runs_are_named(training, tmp_path):
+    setting = training.preset("smoke", "synthetic-music", "rnn", epochs=1)
+    training.trained(setting, runs=tmp_path)
+    for end in ("json", "pt"):
+        path = tmp_path / f"{setting.name}.{end}"
+        path.write_bytes(path.read_bytes()[:100])
+        with pytest.raises(RuntimeError, match=f"{end} .*remove it"):
+            training.trained(setting, runs=tmp_path)
 
 
 def test_padding_does_not_count(training):
@@ -299,6 +314,31 @@ def test_stable_networks_are_certified(training, runs, cell, variant):
     assert c is not None
     assert c.evidence.kind == "certified"
     assert c.lam <= setting.rate
+
+
+def test_sharp_set_of_tanh_networks_is_larger_than_the_spectral_ball(training, torch):
+    import _stability
+
+    import theory
+
+    setting = training.preset("smoke", "synthetic-music", "rnn", variant="sharp-stable")
+    corpus = training.corpus_of(setting.task, setting.limit, setting.vocabulary, None)
+    model = training.network(setting, corpus)
+    W = model.cell.weight_hh_l0
+    with torch.no_grad():
+        W.copy_(0.5 * torch.eye(8) + 1.5 * torch.diag(torch.ones(7), 1))
+    inside = _stability.constraint(model, setting)
+    before = W.detach().clone()
+    inside(final=True)
+    assert torch.equal(W, before)  # a member, whatever its singular values
+    with torch.no_grad():
+        W.mul_(2.0)
+    inside(final=True)
+    cell = _stability.to_map(model)
+    asked = {"onto": "lmi", "rate": setting.rate, "metric": inside.metric}
+    assert theory.project(cell, **asked).distance == 0
+    plain = theory.contraction(cell, method="spectral")
+    assert plain is None or plain.lam > setting.rate
 
 
 # ------------------------------------------------------------------------------- tables, figures

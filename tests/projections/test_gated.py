@@ -291,3 +291,26 @@ def test_solver_failure_is_reported(monkeypatch):
     found = project(cell, onto="lstm", rate=0.9, forget=0.7, method="cvxpy")
     assert "user_limit" in found.note
     assert found.distance == project(cell, onto="lstm", rate=0.9, forget=0.7).distance
+
+
+@pytest.mark.parametrize("rate", [0.51, 0.55, 0.6, 0.65, 0.7])
+@pytest.mark.parametrize("variant", ["reset_after", "reset_before"])
+def test_gru_at_small_rates(rate, variant):
+    """Bounds of gates below 1/2 make empty sets, which the search must not choose."""
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        cell = GRU(
+            0.3 * rng.standard_normal((9, 3)), 0.3 * rng.standard_normal((9, 2)),
+            0.3 * rng.standard_normal(9), variant=variant,
+        )  # fmt: skip
+        made = project(cell, onto="gru", rate=rate)
+        assert made.certificate.lam <= rate
+        assert made.lower <= made.distance
+
+
+def test_published_lower_bound_at_rates_near_one():
+    """No recurrent weights and a forget bias of 30: a member half a unit away."""
+    W, b = np.zeros((4, 1)), np.zeros(4)
+    W[0], b[1] = 0.5, 30.0
+    made = project(LSTM(W, np.zeros((4, 1)), b), onto="lstm", rate=1 - 1e-15)
+    assert made.lower <= 0.5

@@ -264,3 +264,18 @@ def test_the_nearest_point_of_a_hyperbola_on_its_axis():
     # x**2 - y**2 = 1 nearest to (0, b): x**2 + (y - b)**2 = 1 + y**2 + (y - b)**2 is least at b / 2
     assert _hyperbola(0.0, 3.0) == (math.sqrt(3.25), 1.5)
     assert _hyperbola(3.0, 0.0) == (1.5, pytest.approx(math.sqrt(1.25)))
+
+
+@pytest.mark.parametrize("eps", [1e-6, 1e-7, 1e-8, 1e-9])
+def test_principal_lower_bound_near_the_determinant_surface(eps):
+    """A rotation a little too large: a square root there has half of the digits."""
+    member = 0.9 * np.array([[0.0, -1.0], [1.0, 0.0]])
+    A = (1 + eps) * member
+    assert principal_lower(A, 0.9) <= np.linalg.norm(A - member)
+
+
+def test_lower_bounds_of_huge_matrices_are_finite():
+    A = np.array([[1e155, 1e155, 0.0], [0.0, 0.1, 0.0], [0.0, 0.0, 0.1]])
+    assert 0.9e155 < principal_lower(A, 0.9) <= 1e155
+    assert 0.0 < schur_lower(A, 0.9) <= 1e155
+    assert math.isfinite(schur_lower(np.full((3, 3), 1.7e308), 0.9))

@@ -5,6 +5,7 @@ Main names: `Projection`, `Request`, `settle`, `answer`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -128,7 +129,7 @@ def answer(
     return Projection(
         map=with_parameters(recurrent, new) if new else recurrent,
         distance=distance * (1 + 2.0**-50),
-        lower=min(lower, distance),
+        lower=min(lower, distance) if math.isfinite(lower) else 0.0,
         certificate=certificate,
         iterations=iterations,
         residuals=MappingProxyType(dict(residuals or {})),

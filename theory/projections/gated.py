@@ -558,7 +558,7 @@ def _published_lower(X: Array, cell: object, request: Request, forget: float) ->
     ends = [0.5, *(0.5 + (rate - 0.5) * share for share in _GRID), last_end]
     cells = [(lower(a, b), a, b) for a, b in pairwise(ends)]
     # an f nearer to the rate: nothing but 0 in the sums, at any bound of the gate
-    last = lower(last_end, 1.0 - 2.0**-40)
+    last = lower(last_end, max(request.rate, 1.0 - 2.0**-40))
     for _ in range(_CELLS):
         least, a, b = min(cells)
         if least >= 0.99 * reached or b - a < 1e-6:
@@ -821,11 +821,10 @@ class GRUBounds:
     def limits(self, cell: object, rate: float, bound: float, margin: float = 0.0) -> RowLimits:
         """Return the inequalities, those of a smaller set with a margin."""
         kept = 1.0 - margin
-        z = self.z * kept
+        # absolute values of the gates' arguments: no bound of a gate is below 1/2
+        z, r = 0.5 + (self.z - 0.5) * kept, 0.5 + (self.r - 0.5) * kept
         level = z + (rate - self.z) * kept
-        return gru_limits(
-            cell, level, bound, z, self.r * kept, self.reset * kept, self.candidate * kept
-        )
+        return gru_limits(cell, level, bound, z, r, self.reset * kept, self.candidate * kept)
 
 
 def gru_bounds(
@@ -847,11 +846,15 @@ def gru_bounds(
         part = 1.0 / (1.0 + np.exp(-np.clip(x, -reach, reach)))
         reset = float(np.exp(np.clip(x[2], -20, min(reach, 20))))
         return GRUBounds(
-            z=float(rate * part[0]), r=float(part[1]), reset=reset, candidate=float(part[3])
+            z=float(0.5 + (rate - 0.5) * part[0]),
+            r=float(0.5 + 0.5 * part[1]),
+            reset=reset,
+            candidate=float(part[3]),
         )
 
     def value(x: Array) -> float:
-        return _distance(X, bounds(x).limits(cell, rate, bound))
+        where = bounds(x).limits(cell, rate, bound)
+        return _distance(X, where) if np.all(where.limits > 0) else math.inf
 
     sums = float(np.max(np.abs(cell.gate("r")[0]).sum(axis=1)))
     start = min(

@@ -331,19 +331,20 @@ def principal_lower(A: Array, radius: float) -> float:
     r"""Return a lower bound of the distance from matrices with stable principal submatrices.
 
     Those of orders 1 and 2: |x_ii| <= r, and the closed form for a pair.  Disjoint pairs of indices
-    have disjoint entries, so squared distances add up; pairs are taken greedily.  The distance of a
-    pair is computed to a relative 2^-40 of the block's size: 80 bisections and some ten operations,
-    each well-conditioned relative to that size.
+    have disjoint entries, so squared distances add up; pairs are taken greedily.  The nearest pair
+    is computed to 2^-26 of the block's size: a square root near 0 loses half of the digits.
     """
+    e = math.frexp(float(np.max(np.abs(A), initial=0.0)))[1]
+    A, radius = np.ldexp(A, -e), up(math.ldexp(radius, -e))
     n = len(A)
     alone = np.maximum(np.abs(np.diag(A)) - radius, 0.0) * (1 - 2.0**-50)
     if n < 2:
-        return float(alone[0])
+        return math.ldexp(float(alone[0]), min(e, 1000))
     i, j = np.triu_indices(n, 1)
     blocks = np.stack([A[i, i], A[i, j], A[j, i], A[j, j]], axis=-1).reshape(-1, 2, 2)
     moved = np.sqrt(np.sum(np.square(blocks - stable_pairs(blocks, radius)), axis=(1, 2)))
     sizes = np.sqrt(np.sum(np.square(blocks), axis=(1, 2))) + radius
-    gains = np.square(np.maximum(moved - 2.0**-40 * sizes, 0.0))
+    gains = np.square(np.maximum(moved - 2.0**-25 * sizes, 0.0))
     # what a pair adds to its two entries on the diagonal
     gains -= np.square(alone[i]) + np.square(alone[j])
     free = np.ones(n, dtype=bool)
@@ -354,7 +355,7 @@ def principal_lower(A: Array, radius: float) -> float:
         if free[i[k]] and free[j[k]]:
             free[i[k]] = free[j[k]] = False
             total += float(gains[k])
-    return max(0.0, math.sqrt(total) * (1 - 4 * gamma(n + 8)))
+    return math.ldexp(max(0.0, math.sqrt(total) * (1 - 4 * gamma(n + 8))), min(e, 1000))
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -612,13 +613,15 @@ def schur_lower(A: Array, radius: float) -> float:
     |E| >= sqrt(|A|^2 + |tr A^2| - n r^2) - |A|.
     """
     n = len(A)
+    e = math.frexp(float(np.max(np.abs(A), initial=0.0)))[1]
+    A, radius = np.ldexp(A, -e), up(math.ldexp(radius, -e))
     simple = max(trace_lower(A, radius), determinant_lower(A, radius))
     size = length_upper(A)
     terms = A * A.T
     second = abs(float(np.sum(terms))) - 2 * gamma(n * n + 2) * sum_up(np.abs(terms).ravel())
     excess = down(second - up(n * up(radius * radius) * (1 + 2.0**-50)))
     if excess <= 0 or not math.isfinite(size):
-        return simple
+        return math.ldexp(simple, min(e, 1000))
     # sqrt(s^2 + e) - s = e / (sqrt(s^2 + e) + s)
     bound = excess / (math.sqrt(size * size + excess) + size) * (1 - 2.0**-48)
-    return max(simple, bound)
+    return math.ldexp(max(simple, bound), min(e, 1000))
