@@ -2,8 +2,8 @@ r"""Size of the gradient of a loss in the state j steps before, in trained netwo
 
 Theorem behind it: in a stable network |d loss_t / d h_{t-j}| <= L_p lam**j.
 
-What the eye should see: gradients vanish with the lag in unstable networks as in stable ones, in
-these more slowly; the straight line is lam**j for the stable tanh networks.
+What the eye should see: on music and texts gradients vanish with the lag in unstable networks as
+in stable ones, in these more slowly; the straight line is lam**j for the stable tanh networks.
 
 Run   python examples/paper_gradient_lag.py --task jsb --size small --data DIR
 """
@@ -20,7 +20,10 @@ import numpy as np
 import torch
 from _training import VARIANTS
 
-COLUMNS = ("task", "cell", "variant", "seed", "lag", "mean", "q90", "relative", "bound")
+COLUMNS = ("task", "cell", "variant", "seed", "lag", "mean", "q90", "relative", "bound", "samples")
+
+#: Most inputs before the first state that is looked at.
+WARM = 60
 
 
 def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
@@ -34,7 +37,7 @@ def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
             bound = t.setting.rate**lag if label[1:3] == ("rnn", "stable") else ""
             rows.append((
                 *label, lag, float(mean[lag]), float(np.quantile(sizes[lag], 0.9)),
-                float(mean[lag] / mean[0]), bound,
+                float(mean[lag] / mean[0]), bound, sizes.shape[1],
             ))  # fmt: skip
     return rows
 
@@ -42,16 +45,28 @@ def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
 def gradients(t: _training.Trained, lags: int, count: int) -> np.ndarray:
     """Return |d loss_t / d state_{t-j}| for j = 0, ..., lags at times spread over the test split.
 
-    The state of an LSTM is (h, c); the loss is that of one prediction.  (lags + 1, times).
+    The state of an LSTM is (h, c); the loss is that of one prediction.  (lags + 1, times).  Where
+    sequences are short there are fewer lags: as many as half of the times asked for have.
     """
     pairs = [p for p in t.corpus.splits["test"] if len(p[1]) > 2]
     ends = [(i, s) for i, (_, y) in enumerate(pairs) for s in range(1, len(y))]
-    long = [e for e in ends if e[1] >= lags] or [e for e in ends if e[1] >= max(e[1] for e in ends)]
+    places = sorted((s for _, s in ends), reverse=True)
+    lags = min(lags, places[min(count // 2, len(places)) - 1])
+    long = [e for e in ends if e[1] >= lags]
     chosen = [long[i] for i in np.linspace(0, len(long) - 1, min(count, len(long))).astype(int)]
-    lags = min(lags, min(s for _, s in chosen))
-    # a window holds the inputs before the first state that is looked at, which comes from rest
-    # at most `before` inputs earlier: enough for its size, and all of it in short sequences
-    before = min(60, min(s - lags for _, s in chosen))
+    # the first state that is looked at comes from rest so many inputs earlier: enough for its size,
+    # and all of it in short sequences
+    groups: dict[int, list[tuple[int, int]]] = {}
+    for i, s in chosen:
+        groups.setdefault(min(WARM, s - lags), []).append((i, s))
+    found = [_together(t, pairs, group, lags, before) for before, group in groups.items()]
+    return np.concatenate(found, axis=1)
+
+
+def _together(
+    t: _training.Trained, pairs: list, chosen: list[tuple[int, int]], lags: int, before: int
+) -> np.ndarray:
+    """Return the sizes at times that have the same number of inputs before the first state."""
     x = np.stack([pairs[i][0][s - lags - before : s + 1] for i, s in chosen])
     y = torch.from_numpy(np.stack([pairs[i][1][s] for i, s in chosen])).to(t.device)
     terms = t.model.terms(torch.from_numpy(x).to(t.device)).detach()

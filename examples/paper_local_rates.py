@@ -5,7 +5,8 @@ power 1/r.  This is *measured*, never certified: rates below 1 along one traject
 about a restart from zero (theory: data-dependent stability is local evidence).
 
 What the eye should see: unstable networks expand in one step nearly everywhere, but over ten or
-twenty steps they contract along most of the data; stable ones contract faster than their rate.
+twenty steps they contract along most of the data; stable tanh networks contract faster than their
+rate.  Stable LSTMs may expand here: their certificates are about another norm.
 
 Run   python examples/paper_local_rates.py --task jsb --size small --data DIR
 """

@@ -211,3 +211,28 @@ def test_without_pytorch(monkeypatch):
     monkeypatch.setattr(theory.torch, "torch", None)
     with pytest.raises(MissingExtraError, match=r"stable-recurrent-models\[torch\]"):
         StableProjection(None, rate=0.9)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_refused(dtype):
+    module = torch.nn.RNN(3, 4).to(getattr(torch, dtype))
+    for keep in (StableProjection, parametrize_stable):
+        with pytest.raises(ValueError, match=r"module.float\(\)"):
+            keep(module, rate=0.9)
+
+
+def test_parametrized_modules_are_not_changed_in_place():
+    module = torch.nn.RNN(3, 4)
+    parametrize_stable(module, rate=0.9)
+    with pytest.raises(ValueError, match="is parametrized"):
+        StableProjection(module, rate=0.5)
+
+
+def test_parametrized_gru_at_small_rates():
+    """Bounds of gates below 1/2 make empty sets, which must not be chosen."""
+    for rate in (0.6, 0.65, 0.7):
+        module = torch.nn.GRU(2, 4)
+        parametrize_stable(module, rate=rate)
+        c = certify(layer_map(module, "_l0"), 1.0)
+        assert c is not None
+        assert c.lam <= rate

@@ -83,6 +83,15 @@ def layers(module: Any) -> tuple[str, list[str]]:
     return kinds[0], [f"_l{k}{end}" for k in range(module.num_layers) for end in ends]
 
 
+def _check_precision(module: Any) -> None:
+    for name, parameter in module.named_parameters():
+        if parameter.dtype not in (torch.float32, torch.float64):
+            raise ValueError(
+                f"{name} is {parameter.dtype}, needed torch.float32 or torch.float64: with fewer "
+                "digits weights move too far when they are stored; use module.float()"
+            )
+
+
 def _host(tensor: Any) -> Any:
     """Return a contiguous NumPy array of a tensor: its own memory if it is on the CPU."""
     return tensor.detach().cpu().contiguous().numpy()
@@ -181,6 +190,12 @@ class StableProjection:
         metric: Contraction | None = None,
     ) -> None:
         kind, self._suffixes = layers(module)
+        if nn.utils.parametrize.is_parametrized(module):
+            raise ValueError(
+                "the module is parametrized: its weights are computed anew at every use, not changed "
+                "in place; parametrize_stable(module, rate=...) alone keeps it inside"
+            )
+        _check_precision(module)
         self.module = module
         self.rate = check_asked_rate(rate)
         check_count(at_least=1, every=every)

@@ -279,3 +279,14 @@ def test_lower_bounds_of_huge_matrices_are_finite():
     assert 0.9e155 < principal_lower(A, 0.9) <= 1e155
     assert 0.0 < schur_lower(A, 0.9) <= 1e155
     assert math.isfinite(schur_lower(np.full((3, 3), 1.7e308), 0.9))
+
+
+@pytest.mark.parametrize("diagonal", [(1.0, 0.5), (1.0, 1.0), (0.95, 0.2)])
+@pytest.mark.parametrize("beside", [1e6, 1e8])
+def test_never_further_than_the_spectral_ball(diagonal, beside):
+    """Where no Lyapunov matrix of moderate size proves anything nearby."""
+    a, b = diagonal
+    cell = LinearMap([[a, beside], [0.0, b]], np.eye(2))
+    made = project(cell, onto="schur", rate=0.9)
+    assert made.certificate.lam <= 0.9
+    assert made.distance <= project(cell, onto="spectral", rate=0.9).distance * (1 + 1e-9)

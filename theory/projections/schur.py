@@ -518,7 +518,7 @@ def schur(recurrent: Map, request: Request) -> Projection:
     norm of moderate condition number proves to contract at the rate; the distance of the unproved
     one is among the residuals.
     """
-    from theory.projections.affine import form_of, parameter_of, radius_of
+    from theory.projections.affine import form_of, parameter_of, radius_of, spectral
 
     form = form_of(recurrent, request.onto)
     if form.rho.slope[0] != form.rho.slope[1]:
@@ -568,17 +568,17 @@ def schur(recurrent: Map, request: Request) -> Projection:
     first = (n + 4) ** 2 * 2.0**-53 * condition
     first = max(first, math.sqrt(condition) * 2.0**-24) if request.single else first
     settled = settle(request, (A,), point, certify, min(first, 0.25))
-    if settled is None:
-        raise ArithmeticError(
-            f"no matrix near the given one could be proved stable at {request.rate!r}; take "
-            "onto='spectral'"
-        )
+    lower = schur_lower(A, radius)
+    plain = spectral(recurrent, replace(request, method="auto"))
+    if settled is None or not length_upper(settled[0][0] - A) < plain.distance:
+        note = "no matrix nearer than the spectral ball could be proved stable"
+        return replace(plain, lower=min(lower, plain.distance), note=note)
     (new,), certificate, margin = settled
     return answer(
         recurrent,
         {parameter_of(recurrent, A): new},
         certificate=certificate,
-        lower=schur_lower(A, radius),
+        lower=lower,
         method="central path of Lyapunov matrices, then the nearest point of a Lyapunov ball",
         iterations=free.iterations + provable.evaluations,
         residuals={
