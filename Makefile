@@ -76,7 +76,7 @@ SEEDS     ?= 0
 SIZE      ?= small
 FIGURES   := $(BUILD)/figures
 FIRST     := table_stable_vs_unstable paper_truncation_length
-READING   := paper_required_context paper_local_rates paper_certified_gap paper_gradient_lag
+READING   := paper_learning_curves paper_required_context paper_local_rates paper_certified_gap paper_gradient_lag
 OWN       := paper_weight_gap paper_rate_tradeoff paper_feed_forward
 EXPERIMENT = $(ONE) STABLE_DATA="$(STABLE_DATA)" $(BIN)/python examples/$(1).py --size $(SIZE) \
   --seeds $(SEEDS) --runs $(BUILD)/runs --out $(FIGURES)

@@ -376,6 +376,13 @@ def test_paper_truncation_length(runs, tmp_path):
     assert all(float(row["relative_excess"]) == 0 for row in rows if row["k"] == "0")
 
 
+def test_paper_learning_curves(runs, tmp_path):
+    rows = run("paper_learning_curves", runs, tmp_path)
+    assert {row["epoch"] for row in rows} == {"1", "2"}
+    assert len(rows) == 2 * 3 * 2 * 2
+    assert all(float(row["valid"]) > 0 for row in rows)
+
+
 def test_paper_weight_gap(runs, tmp_path):
     rows = run("paper_weight_gap", runs, tmp_path)
     assert all(math.isfinite(float(row["distance"])) for row in rows)

@@ -192,8 +192,8 @@ class StableProjection:
         kind, self._suffixes = layers(module)
         if nn.utils.parametrize.is_parametrized(module):
             raise ValueError(
-                "the module is parametrized: its weights are computed anew at every use, not changed "
-                "in place; parametrize_stable(module, rate=...) alone keeps it inside"
+                "the module is parametrized: its weights are computed anew at every use, never "
+                "changed in place; parametrize_stable(module, rate=...) alone keeps it inside"
             )
         _check_precision(module)
         self.module = module
