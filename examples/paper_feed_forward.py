@@ -2,9 +2,9 @@ r"""Feed-forward networks in place of recurrent ones: one row for each system th
 
 Recurrent networks with full context; their k-step counterparts without retraining; the same cell
 trained as a k-gram model; a gated convolution; dilated causal convolutions; causal attention over
-the last k inputs.  All but the tanh RNN have about as many parameters as the LSTM.  Throughput is measured here, on
-one thread: training on whole sequences, inference on whole sequences (in parallel over time where
-the network allows it) and one input at a time.
+the last k inputs.  All but the tanh RNN have about as many parameters as the LSTM.  Throughput is
+measured here, on one thread: training on whole sequences, inference on whole sequences (in parallel
+over time where the network allows it) and one input at a time.
 
 What the eye should see: with k of four or eight inputs the feed-forward networks reach the metric
 of unstable recurrent ones.
