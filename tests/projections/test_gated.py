@@ -293,12 +293,12 @@ def test_solver_failure_is_reported(monkeypatch):
     assert found.distance == project(cell, onto="lstm", rate=0.9, forget=0.7).distance
 
 
-@pytest.mark.parametrize("rate", [0.51, 0.55, 0.6, 0.65, 0.7])
+@pytest.mark.parametrize("rate", [0.51, 0.6, 0.7])
 @pytest.mark.parametrize("variant", ["reset_after", "reset_before"])
 def test_gru_at_small_rates(rate, variant):
     """Bounds of gates below 1/2 make empty sets, which the search must not choose."""
     rng = np.random.default_rng(0)
-    for _ in range(4):
+    for _ in range(2):
         cell = GRU(
             0.3 * rng.standard_normal((9, 3)), 0.3 * rng.standard_normal((9, 2)),
             0.3 * rng.standard_normal(9), variant=variant,

@@ -335,7 +335,8 @@ def principal_lower(A: Array, radius: float) -> float:
     is computed to 2^-26 of the block's size: a square root near 0 loses half of the digits.
     """
     e = math.frexp(float(np.max(np.abs(A), initial=0.0)))[1]
-    A, radius = np.ldexp(A, -e), up(math.ldexp(radius, -e))
+    # a larger radius gives a smaller bound, and squares of quotients stay in range
+    A, radius = np.ldexp(A, -e), max(up(math.ldexp(radius, -e)), 2.0**-200)
     n = len(A)
     alone = np.maximum(np.abs(np.diag(A)) - radius, 0.0) * (1 - 2.0**-50)
     if n < 2:
