@@ -87,7 +87,11 @@ class _SharpRNN:
             return
         if self.metric is not None:
             # in a given metric clipping is a retraction onto the set, not the nearest point
-            self.enter(metric=self.metric, method="closed_form")
+            done = projections.project(
+                to_map(self.model), onto="lmi", rate=self.rate, dtype="float32",
+                metric=self.metric, method="closed_form",
+            )  # fmt: skip
+            put(self.model, done.map)
         if self.metric is None or (final and self.ends in RENEWED):
             self.renew()
         self.ends += final
@@ -109,13 +113,6 @@ class _SharpRNN:
             return None
         return c.norm.P, np.array(c.evidence.multipliers)
 
-    def enter(self, **how: Any) -> None:
-        """Project the weights."""
-        done = projections.project(
-            to_map(self.model), onto="lmi", rate=self.rate, dtype="float32", **how
-        )
-        put(self.model, done.map)
-
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs."""
         metric = [] if self.metric is None else [torch.from_numpy(a.copy()) for a in self.metric]
@@ -124,8 +121,7 @@ class _SharpRNN:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there."""
         self.calls, self.ends = state["calls"], state["ends"]
-        P, *q = [part.numpy() for part in state["metric"]] or [None]
-        self.metric = (P, *q) if q else None
+        self.metric = tuple(part.numpy() for part in state["metric"]) or None
 
 
 class _SharpLSTM:
@@ -154,13 +150,8 @@ class _SharpLSTM:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs."""
-        limits = (
-            {}
-            if self.limits is None
-            else {
-                name: torch.from_numpy(np.array(value)) for name, value in vars(self.limits).items()
-            }
-        )
+        parts = {} if self.limits is None else vars(self.limits)
+        limits = {name: torch.from_numpy(np.array(value)) for name, value in parts.items()}
         return {"ends": self.ends, "limits": limits}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -50,6 +50,13 @@ class Pairs:
         return np.array([float(np.linalg.norm(move(w) - move(v))) for w, v in both])
 
 
+def _recurrent(run: Run) -> Array:
+    """Return the recurrent matrix of a run, cut to `_LARGEST`."""
+    form = run.map.affine()
+    assert form is not None
+    return form.W[:_LARGEST, :_LARGEST]
+
+
 def pairs(run: Run) -> Pairs:
     r"""Return pairs of matrices around a run's recurrent matrix W.
 
@@ -61,9 +68,7 @@ def pairs(run: Run) -> Pairs:
     m sqrt(n) RADIUS in the Frobenius norm, and computed with an error of at most 64 n^2 u of the
     size of its argument.
     """
-    form = run.map.affine()
-    assert form is not None
-    W = form.W[:_LARGEST, :_LARGEST]
+    W = _recurrent(run)
     n = len(W)
     rng = np.random.default_rng(n)
     size = float(np.linalg.norm(W))
@@ -102,9 +107,7 @@ def scaled_pairs(run: Run) -> tuple[Array, Array, Array, Array, Array]:
     spectral ball in scaled coordinates, and entries of W themselves, seen from along the normal of
     the hyperbola through them.
     """
-    form = run.map.affine()
-    assert form is not None
-    W = form.W[:_LARGEST, :_LARGEST]
+    W = _recurrent(run)
     n = len(W)
     rng = np.random.default_rng(n)
     size = float(np.max(np.abs(W)))
