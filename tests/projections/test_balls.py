@@ -1,6 +1,7 @@
 """Balls of matrix norms: hand-solved cases, extremes, cvxpy, and what makes a nearest point one."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -180,6 +181,54 @@ def test_weighted_cvxpy_agrees():
     assert np.max(np.abs(columns.arrays[0] - column_sum_ball(W.T, limits, weights=v))) < 1e-6
 
 
+def exact_row(x, v, limit):
+    """The nearest point by its definition, in rational numbers."""
+    a, v, limit = [Fraction(abs(t)) for t in x], [Fraction(t) for t in v], Fraction(limit)
+    if sum(s * t for s, t in zip(a, v, strict=True)) <= limit:
+        return a
+    order = sorted(range(len(a)), key=lambda j: -a[j] / v[j])
+    for count in range(1, len(a) + 1):
+        kept = order[:count]
+        tau = (sum(v[j] * a[j] for j in kept) - limit) / sum(v[j] ** 2 for j in kept)
+        if all(a[j] <= tau * v[j] for j in order[count:]):
+            break
+    return [max(s - tau * t, Fraction(0)) for s, t in zip(a, v, strict=True)]
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n=st.integers(1, 9),
+    weights=st.sampled_from([0.0, 1.0, 5.0, 20.0, 40.0]),
+    entries=st.sampled_from([0.0, 1.0, 9.0]),
+    excess=st.sampled_from([1e-3, 1.0, 9.0, 40.0]),
+)
+def test_weights_of_all_sizes(seed, n, weights, entries, excess):
+    """As near as the exact point is, to the last digits, and not only a member."""
+    rng = np.random.default_rng(seed)
+    v = np.exp(np.clip(weights * rng.standard_normal(n), -130, 130))
+    x = rng.standard_normal(n) * np.exp(entries * rng.standard_normal(n))
+    limit = float(np.abs(x) @ v * np.exp(-excess * rng.uniform()))
+    (y,) = row_sum_ball(x[None], [limit], weights=v)
+    right = exact_row(x.tolist(), v.tolist(), limit)
+    assert sum(Fraction(abs(s)) * Fraction(t) for s, t in zip(y, v, strict=True)) <= limit
+    off = sum((Fraction(abs(s)) - t) ** 2 for s, t in zip(y, right, strict=True))
+    assert off <= Fraction(2**-49) ** 2 * n**2 * sum(t**2 for t in right)
+
+
+def test_weights_of_two_sizes():
+    # the entries of the first column weigh nothing beside those of the second
+    W = np.array([[2.0, 0.1], [0.3, 1.0]])
+    v = np.array([1e-9, 1e9])
+    assert np.allclose(row_sum_ball(W, 0.9 * v, weights=v), [[0.9, 0.0], [0.3, 0.9]], rtol=1e-15)
+    assert np.allclose(row_sum_ball(W, [0.5, 9.0], weights=[1e55, 1e-55]), [[0, 0.1], [0, 1]])
+    # only ratios count, also where squares of weights would overflow
+    for size in (1e-300, 1e300):
+        same = row_sum_ball(W, 0.9 * np.array([1.0, 2.0]) * size, weights=[size, 2 * size])
+        assert np.allclose(same, row_sum_ball(W, [0.9, 1.8], weights=[1.0, 2.0]), rtol=1e-14)
+    with pytest.raises(ValueError, match="ratio of at most"):
+        row_sum_ball(W, v, weights=[1e-300, 1e300])
+
+
 # --------------------------------------------------------------------------------------- kernels
 
 
@@ -190,8 +239,6 @@ def test_weighted_cvxpy_agrees():
     off=st.integers(-3, 3),
 )
 def test_sum_excess_never_errs_downwards(seed, n, plain, off):
-    from fractions import Fraction
-
     rng = np.random.default_rng(seed)
     a = np.abs(rng.standard_normal(n)) * np.exp(rng.uniform(-20, 20, n))
     v = np.ones(n) if plain else rng.uniform(0.1, 3, n)

@@ -276,3 +276,14 @@ def test_the_library_loads_no_solver():
     )
     assert done.stdout.strip() == "[]"
     assert theory.__name__ == "theory"
+
+
+@pytest.mark.parametrize("onto", ["linf", "l1"])
+@pytest.mark.parametrize("spread", [1.0, 1e9, 1e50])
+def test_weights_of_two_sizes_leave_no_gap(onto, spread):
+    made = VanillaRNN([[2.0, 0.1], [0.3, 1.0]], np.ones((2, 1)))
+    found = project(made, onto=onto, rate=0.9, weights=[1.0 / spread, spread])
+    assert 0 < found.distance < 2
+    assert found.gap < 2.0**-44
+    with pytest.raises(ValueError, match="needed a ratio"):
+        project(made, onto=onto, rate=0.9, weights=[5e-324, 1.0])

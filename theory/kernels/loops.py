@@ -50,6 +50,9 @@ _UNIT, _TINY = 2.0**-53, 2.0**-1074
 #: The unit roundoff of single precision.
 _SINGLE = 2.0**-24
 
+#: Splits a number into two halves of 26 digits.
+_SPLIT = 2.0**27 + 1.0
+
 #: So many double-precision numbers fill a cache line.
 _BLOCK = 8
 
@@ -891,6 +894,77 @@ def _towards_zero(t: float, single: bool) -> float:
 
 
 @kernel
+def _product(a: float, b: float) -> tuple[float, float]:
+    """Return the rounded product and its error, by the exact products of halves (Dekker)."""
+    p = a * b
+    c, d = _SPLIT * a, _SPLIT * b
+    high, top = c - (c - a), d - (d - b)
+    low, rest = a - high, b - top
+    return p, low * rest - (((p - high * top) - low * top) - high * rest)
+
+
+@kernel
+def _crossed(a: float, v: float, b: float, w: float) -> float:
+    """Return a w - b v with a small relative error, whatever cancels."""
+    p, e = _product(a, w)
+    q, f = _product(b, v)
+    return (p - q) + (e - f)
+
+
+@kernel
+def _weighted_rest(a: Array, v: Array, limit: float) -> float:
+    r"""Overwrite a with d_j = a_j - t v_j >= 0 where that stays, else -inf; return t - tau >= 0.
+
+    t is the smallest a_j / v_j above tau.  In the order of a_j / v_j the sum of v_j (a_j - s v_j)
+    over the entries above s grows from one of them to the next by the gap times the sum of their
+    v_j^2: nothing but sums of numbers >= 0, so that all digits of d_j and tau are right.
+    """
+    # Michelot's steps from the left stay below tau, whichever entries they leave out
+    candidates, t, count = np.arange(a.shape[0]), 0.0, 0
+    while count < len(candidates):
+        count, total, weight = len(candidates), 0.0, 0.0
+        for j in candidates:
+            total += v[j] * a[j]
+            weight += v[j] * v[j]
+        t = max(t, (total * (1.0 - 4.0 * (count + 4.0) * _UNIT) - limit) / weight)
+        kept = 0
+        for j in candidates:
+            candidates[kept] = j
+            kept += a[j] > t * v[j] * (1.0 - 4.0 * (count + 4.0) * _UNIT)
+        candidates, count = candidates[:kept], kept if kept == count else 0
+    n = len(candidates)
+    order = candidates[np.argsort(-a[candidates] / v[candidates])]
+    for last in range(1, n):  # quotients that rounding has put into the wrong order
+        for k in range(last, 0, -1):
+            i, j = order[k - 1], order[k]
+            if not _crossed(a[i], v[i], a[j], v[j]) < 0.0:
+                break
+            order[k - 1], order[k] = j, i
+    first = order[0]
+    total, weight, count = 0.0, v[first] * v[first], 1
+    part: float = 0.0
+    gaps = np.zeros(n)
+    while True:
+        part = (limit - total) / weight
+        if count == n:
+            break
+        i, j = order[count - 1], order[count]
+        gap = _crossed(a[i], v[i], a[j], v[j]) / v[i] / v[j]
+        if gap >= part:
+            break
+        gaps[count - 1] = gap
+        total += gap * weight
+        weight += v[j] * v[j]
+        count += 1
+    a[:] = -np.inf
+    t = 0.0
+    for k in range(count - 1, -1, -1):
+        t += gaps[k]
+        a[order[k]] = t * v[order[k]]
+    return part
+
+
+@kernel
 def row_sum_kernel(W: Array, v: Array, limits: Array, plain: bool, out: Array) -> int:
     """Overwrite out, (m, n), with the nearest points of sum_j v_j |y_ij| <= limits_i to rows of W.
 
@@ -916,23 +990,23 @@ def row_sum_kernel(W: Array, v: Array, limits: Array, plain: bool, out: Array) -
                 out[i, j] = W[i, j]
             continue
         moved += 1
-        # y_j = max(d_j + part v_j, 0), d_j = |x_j| - top v_j, part = top - tau: no digits are lost
-        # where the entries are far larger than the limit
-        top = 0.0
+        # y_j = max(d_j + part v_j, 0), d_j = |x_j| - shift v_j, part = shift - tau: no digits are
+        # lost where the entries are far larger than the limit
         if plain:
+            shift = 0.0
             for j in range(n):
-                top = max(top, a[j])
+                shift = max(shift, a[j])
+            total = 0.0
+            for j in range(n):
+                a[j] -= shift
+                kept[j], scale[j] = a[j], 1.0
+                total += a[j]
+            part = (limit - total) / n
         else:
+            part = _weighted_rest(a, v, limit)
             for j in range(n):
-                top = max(top, a[j] / v[j])
-        total, weight = 0.0, 0.0
-        for j in range(n):
-            a[j] -= top * v[j]
-            kept[j], scale[j] = a[j], v[j]
-            total += v[j] * a[j]
-            weight += v[j] * v[j]
+                kept[j], scale[j] = a[j], v[j]
         count = n
-        part = (limit - total) / weight
         while True:
             # entries that stay positive move to the front, without a branch
             total, weight, after = 0.0, 0.0, 0
@@ -965,7 +1039,7 @@ def row_sum_kernel(W: Array, v: Array, limits: Array, plain: bool, out: Array) -
             chosen = -np.inf
         for j in range(n):  # the entries of that sum, and no other
             t = max(a[j] + part * v[j], 0.0) if a[j] + chosen * v[j] > 0.0 else 0.0
-            out[i, j] = np.copysign(_towards_zero(t, single), x[j])
+            out[i, j] = np.copysign(_towards_zero(min(t, abs(x[j])), single), x[j])
     return moved
 
 

@@ -21,7 +21,7 @@ from theory.certificates import Contraction
 from theory.maps.base import Affine, Map
 from theory.norms import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf
 from theory.projections import oracle
-from theory.projections.balls import column_sum_ball, row_sum_ball, spectral_ball
+from theory.projections.balls import column_sum_ball, middle_exponent, row_sum_ball, spectral_ball
 from theory.projections.base import Projection, Request, answer, settle
 from theory.projections.families import DiagonalFamily, Family, IncrementalFamily, best_metric
 from theory.projections.metric import (
@@ -156,11 +156,22 @@ def spectral(recurrent: Map, request: Request) -> Projection:
     )
 
 
-def _support_of_rows(N: Array, radius: Array, v: Array) -> float:
-    """Return an upper bound of the inner product of N with matrices of bounded weighted rows."""
-    # sum_j N_ij y_j <= max_j (|N_ij| / v_j) * radius_i
-    terms = radius * np.max(np.abs(N) / v[None, :], axis=1)
-    return up(float(np.sum(terms)) * (1 + 2 * gamma(len(N) + 4)) + len(N) * 2.0**-1070)
+def _normal_of_rows(N: Array, kept: Array, radius: Array, v: Array) -> tuple[Array, float]:
+    """Return N cut to tau_i v_j, and an upper bound of its product with members.
+
+    tau is what the entries that stay ask for, heavy ones most: in the light ones it is rounding.
+    """
+    shares = v / float(np.max(v))
+    sums = np.sum(np.where(kept, np.abs(N), 0.0) * shares, axis=1)
+    squares = np.sum(np.where(kept, shares, 0.0) ** 2, axis=1)
+    with np.errstate(over="ignore"):
+        largest = np.max(np.abs(N) / shares, axis=1)
+    tau = np.where(squares > 0, sums / np.where(squares > 0, squares, 1.0), largest)
+    bound = tau[:, None] * shares[None, :]
+    # sum_j N_ij y_j <= tau_i sum_j shares_j |y_j| <= tau_i radius_i / max(v), four roundings each
+    terms = tau * (radius / float(np.max(v)))
+    support = float(np.sum(terms)) * (1 + 2 * gamma(len(N) + 12)) + len(N) * 2.0**-1070
+    return np.clip(N, -bound, bound), up(support)
 
 
 def _sums(recurrent: Map, request: Request, *, columns: bool) -> Projection:
@@ -169,6 +180,7 @@ def _sums(recurrent: Map, request: Request, *, columns: bool) -> Projection:
     radius, n = radius_of(form, request.rate), len(form.W)
     weights = request.weights
     v = np.ones(n) if weights is None else weights
+    middle_exponent(v)  # refuses what no ball can do
     limits = radius * v if weights is None else np.nextafter(radius * v, 0.0)
     ball = column_sum_ball if columns else row_sum_ball
     solver = oracle.column_sums if columns else oracle.row_sums
@@ -181,9 +193,9 @@ def _sums(recurrent: Map, request: Request, *, columns: bool) -> Projection:
         return A.T if columns else A
 
     def lower(new: Array) -> float:
-        N = turned(form.W - new)
-        support = _support_of_rows(N, np.nextafter(radius * v, math.inf), v)
-        return half_space_distance(turned(form.W), N, support)
+        W, Y = turned(form.W), turned(new)
+        N, support = _normal_of_rows(W - Y, Y != 0, np.nextafter(radius * v, math.inf), v)
+        return half_space_distance(W, N, support)
 
     return _in_ball(
         recurrent,

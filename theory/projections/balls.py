@@ -26,6 +26,9 @@ _Kernel: TypeAlias = Callable[[Array, Array, Array, bool, Array], int]
 #: Beyond this ratio of norm to radius the squares of singular values would lose digits that matter.
 _LARGE_RATIO = 2.0**10
 
+#: Weights spread by more than this power of two are refused.
+_SPREAD = 400
+
 #: A computed norm this near to the radius, relatively, leaves it to the rigorous test.
 _NEAR = 2.0**-20
 
@@ -243,13 +246,41 @@ def _sum_ball(W: Any, radius: Any, weights: Any, out: Any, kernel: _Kernel, line
         )
     check_positive(radius=float(np.min(limits)), weights=float(np.min(v)))
     result = target("W", array, out)
-    # sums and squares of weights stay in range when both sides are about 1
+    # sums and squares stay in range: weights around 1, entries within these powers of two
+    least, most = (2.0**-400, 2.0**400) if plain else (2.0**-150, 2.0**130)
+    if not plain:
+        middle = middle_exponent(v)
+        v, limits = np.ldexp(v, -middle), _lowered(limits, -middle)
     largest = float(np.max(np.abs(array)))
-    e = math.frexp(largest)[1] if not 2.0**-400 < largest < 2.0**400 else 0
+    e = math.frexp(largest)[1] if not least < largest < most else 0
     if e:
         scaled = np.ldexp(np.asarray(array, dtype=np.float64), -e)
-        kernel(scaled, v, np.ldexp(limits, -e), plain, scaled)
+        kernel(scaled, v, _lowered(limits, -e), plain, scaled)
         result[...] = np.ldexp(scaled, e)
         return result
     kernel(np.ascontiguousarray(array), v, limits, plain, result)
     return result
+
+
+def middle_exponent(weights: Array) -> int:
+    """Return the exponent of two in the middle of weights.
+
+    Raises
+    ------
+    ValueError
+        If they are spread by more than 2^400.
+    """
+    least, largest = float(np.min(weights)), float(np.max(weights))
+    bottom, top = math.frexp(least)[1], math.frexp(largest)[1]
+    if top - bottom > _SPREAD:
+        raise ValueError(
+            f"weights from {least!r} to {largest!r}, needed a ratio of at most 2^{_SPREAD}: beyond "
+            "it products of weights and entries leave the range of double precision"
+        )
+    return (top + bottom) // 2
+
+
+def _lowered(limits: Array, e: int) -> Array:
+    """Return limits 2^e, rounded down where they underflow."""
+    scaled = np.ldexp(limits, e)
+    return np.where(np.ldexp(scaled, -e) > limits, np.nextafter(scaled, 0.0), scaled)
