@@ -15,7 +15,9 @@ import theory.interop
 from theory import projections
 from theory.memory import effective_memory as measure_memory
 from theory.memory import sequences_needed
-from theory.projections import gated
+from theory.projections.gated import certify
+from theory.projections.lstm import unit_limits
+from theory.projections.rows import RowLimits, nearest_rows
 from theory.rounding import gamma
 from theory.torch import StableProjection
 
@@ -135,7 +137,7 @@ class _SharpLSTM:
     def __init__(self, model: Any, rate: float) -> None:
         self.model, self.rate = model, rate
         self.ends = 0
-        self.limits: gated.RowLimits | None = None
+        self.limits: RowLimits | None = None
 
     def __call__(self, final: bool = False) -> None:
         renew = self.limits is None or (final and self.ends in RENEWED)
@@ -158,23 +160,23 @@ class _SharpLSTM:
         """Go on from there."""
         self.ends = state["ends"]
         parts = {name: value.numpy() for name, value in state["limits"].items()}
-        self.limits = gated.RowLimits(**parts) if parts else None
+        self.limits = RowLimits(**parts) if parts else None
 
-    def renewed(self, done: projections.Projection) -> gated.RowLimits:
+    def renewed(self, done: projections.Projection) -> RowLimits:
         """Return the convex part of the set that a full projection chose, a little shrunken."""
         n, m, c = done.map.units, done.map.input_dim, done.certificate
         v = c.norm.v if isinstance(c.norm, theory.WeightedLinf) else np.ones(2 * n)
         # |c_j| <= 1 / (1 - f_j) is the box that the certificate holds on
         forget = 1.0 - 1.0 / c.domain.high[:n]
-        return gated.unit_limits(n, m, self.rate * (1.0 - 2.0**-16), forget, 1.0, v)
+        return unit_limits(n, m, self.rate * (1.0 - 2.0**-16), forget, 1.0, v)
 
     def within(self, cell: theory.Map) -> None:
         """Move the rows of the units to the nearest point of that part."""
         n = cell.units
         W, U, b = (np.array(cell.parameters[name]) for name in ("W", "U", "b"))
-        # W_i, W_f, W_g, W_o, U_f and b_f of every unit, as `theory.projections.gated` has them
+        # W_i, W_f, W_g, W_o, U_f and b_f of every unit, as `theory.projections.lstm` has them
         rows = np.hstack([*W.reshape(4, n, n), U[n : 2 * n], b[n : 2 * n, None]])
-        moved, _ = gated.nearest_rows(rows, self.limits)
+        moved, _ = nearest_rows(rows, self.limits)
         W[:] = np.concatenate(np.split(moved[:, : 4 * n], 4, axis=1))
         U[n : 2 * n], b[n : 2 * n] = moved[:, 4 * n : -1], moved[:, -1]
         put(self.model, cell.with_parameters(W=W, U=U, b=b))
@@ -218,7 +220,7 @@ def certificates(t: Any) -> dict[str, theory.Contraction]:
         ends = np.array([[t.model.encoder.low], [1.0]]) * np.ones(cell.input_dim)
         domain = theory.invariant_domain(cell, inputs=ends)
         found = {
-            "stable": gated.certify(cell, 1.0),
+            "stable": certify(cell, 1.0),
             "sharp-stable": None
             if domain is None
             else theory.contraction(cell, method="comparison", domain=domain),

@@ -236,3 +236,38 @@ def test_parametrized_gru_at_small_rates():
         c = certify(layer_map(module, "_l0"), 1.0)
         assert c is not None
         assert c.lam <= rate
+
+
+def test_members_of_the_lstm_set_stay():
+    """Also where the sum of the two biases is no number of single precision."""
+    torch.manual_seed(0)
+    for size in (0.01, 0.05):
+        module = nn.LSTM(3, 6)
+        with torch.no_grad():
+            for p in module.parameters():
+                p.mul_(size)
+        b = module.bias_ih_l0.double() + module.bias_hh_l0.double()
+        assert not torch.equal(b, b.float().double())
+        before = [p.detach().clone() for p in module.parameters()]
+        stable = StableProjection(module, rate=0.95)
+        stable.project()
+        assert all(torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))
+        (c,) = stable.certificates()
+        assert c is not None
+
+
+def test_units_inside_keep_their_biases():
+    """The forget gate of one unit is outside; the biases of the others are not written again."""
+    torch.manual_seed(1)
+    module = nn.LSTMCell(3, 6)
+    with torch.no_grad():
+        for p in module.parameters():
+            p.mul_(0.01)
+        module.weight_hh[6, 0] = 5.0
+    before = {name: p.detach().clone() for name, p in module.named_parameters()}
+    StableProjection(module, rate=0.95).project()
+    rows = torch.ones(24, dtype=torch.bool)
+    rows[6] = False
+    for name, p in module.named_parameters():
+        assert torch.equal(before[name][rows], p[rows])
+    assert not torch.equal(before["bias_ih"], module.bias_ih)

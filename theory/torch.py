@@ -19,15 +19,12 @@ from theory.maps import GRU, LSTM, Map, VanillaRNN
 from theory.norms import WeightedL2
 from theory.projections import column_sum_ball, project, row_sum_ball, spectral_ball
 from theory.projections.base import Request
-from theory.projections.gated import (
-    GRUBounds,
-    certify,
-    forget_rows,
-    gru_bounds,
-    gru_nearest,
-)
+from theory.projections.gated import certify
+from theory.projections.gru import GRUBounds, gru_bounds, gru_nearest, in_criterion, least_bounds
 from theory.projections.interface import check_asked_rate
+from theory.projections.lstm import forget_rows, published_middle
 from theory.projections.metric import MetricSet, incremental_set
+from theory.rounding import gamma
 from theory.typing import Array
 
 torch: Any
@@ -102,6 +99,11 @@ def _store(tensor: Any, array: Any) -> None:
     with torch.no_grad():
         if array.ctypes.data != tensor.data_ptr():
             tensor.copy_(torch.from_numpy(array))
+
+
+def _inner(rate: float) -> float:
+    """Return the rate up to which an LSTM's rows are moved: certificates round up."""
+    return rate * (1.0 - 2.0**-44)
 
 
 def _get(module: Any, name: str) -> Any:
@@ -230,9 +232,12 @@ class StableProjection:
                 raise ValueError(f"forget={forget!r}, needed 1/2 < forget < rate = {self.rate!r}")
             return float(forget)
         start = layer_map(self.module, suffix)
-        found = project(start, onto="lstm", rate=self.rate, input_bound=self._bound(suffix))
-        # a member has no bound of its own: the middle of what is possible
-        return float(found.residuals.get("forget", 0.5 * (0.5 + self.rate)))
+        rate, bound = _inner(self.rate), self._bound(suffix)
+        middle = published_middle(start, rate, bound)
+        if middle is not None:
+            return middle
+        found = project(start, onto="lstm", rate=rate, input_bound=bound)
+        return float(found.residuals["forget"])
 
     def _choose_bounds(self, suffix: str) -> GRUBounds:
         if self.rate <= 0.5:
@@ -241,7 +246,11 @@ class StableProjection:
                 "the update gates' biases, so their bound is at least that"
             )
         start = layer_map(self.module, suffix)
-        return gru_bounds(start, self.rate, self._bound(suffix), _REACH)[0]
+        bound = self._bound(suffix)
+        chosen = gru_bounds(start, self.rate, bound, _REACH)[0]
+        if in_criterion(start, self.rate, bound) is None or chosen.hold(start, self.rate, bound):
+            return chosen
+        return least_bounds(start, bound)
 
     def _choose_metric(self, suffix: str) -> Contraction:
         start = layer_map(self.module, suffix)
@@ -301,7 +310,7 @@ class StableProjection:
         n, single = cell.state_dim, tensor.dtype == torch.float32
         asked = Request(
             onto="gru", rate=self.rate, method="auto", input_bound=self._bound(suffix),
-            single=single,
+            single=single, bias_terms=2,
         )  # fmt: skip
         (W, U, b, b_c), _, _ = gru_nearest(cell, asked, self._bounds[suffix])
         dtype = np.float32 if single else np.float64
@@ -324,23 +333,21 @@ class StableProjection:
         U = _host(inputs)
         biases = [_get(self.module, f"bias_{part}{suffix}") for part in ("ih", "hh")]
         parts = [_host(bias) for bias in biases if bias is not None]
-        n, f = W.shape[1], self._forget[suffix]
-        room = self.rate - f
+        n, f, rate = W.shape[1], self._forget[suffix], _inner(self.rate)
+        room = (rate - f) * (1.0 - 4.0 * gamma(n + 8))
         for k, limit in ((0, room), (2, 0.25 * room), (3, room)):
             block = W[k * n : (k + 1) * n]
-            row_sum_ball(block, limit * (1.0 - 2.0**-40), out=block)
+            row_sum_ball(block, limit, out=block)
         rows = slice(n, 2 * n)
-        given = [np.asarray(p[rows], dtype=np.float64) for p in parts]
-        total = sum(given, np.zeros(n))
-        W_f, U_f, b_f = forget_rows(
+        total = sum((np.asarray(p[rows], dtype=np.float64) for p in parts), np.zeros(n))
+        W_f, U_f, b_f, moved = forget_rows(
             np.asarray(W[rows], np.float64), np.asarray(U[rows], np.float64), total,
-            rate=self.rate, forget=f, input_bound=self._bound(suffix),
+            rate=rate, forget=f, input_bound=self._bound(suffix),
             single=W.dtype == np.float32,
         )  # fmt: skip
-        W[rows], U[rows] = W_f, U_f
-        moved = b_f != total
+        W[rows][moved], U[rows][moved] = W_f[moved], U_f[moved]
         for part in parts:  # halves of a rounded number are exact
-            part[rows][moved] = (b_f / len(parts))[moved]
+            part[rows][moved] = b_f[moved] / len(parts)
         _store(tensor, W)
         _store(inputs, U)
         for bias, part in zip((b for b in biases if b is not None), parts, strict=True):

@@ -13,7 +13,7 @@ import numpy as np
 
 from theory import GRU, LSTM, VanillaRNN, contraction
 from theory.projections import column_sum_ball, oracle, project, row_sum_ball, spectral_ball
-from theory.projections.gated import _lstm_rows, nearest_published, published_limits
+from theory.projections.lstm import _lstm_rows, nearest_published, published_limits
 from theory.projections.metric import clip_in_metric, incremental_set, metric_ball
 
 RATE = 0.95

@@ -9,21 +9,19 @@ from hypothesis import strategies as st
 
 from theory import GRU, LSTM, VanillaRNN
 from theory.projections import oracle, project
-from theory.projections.gated import (
-    _gru_rows,
+from theory.projections.gated import certify
+from theory.projections.gru import _gru_rows, gru_limits, gru_lower
+from theory.projections.lstm import (
     _lstm_parameters,
     _lstm_rows,
-    _solve_rows,
-    certify,
     forget_rows,
-    gru_limits,
-    gru_lower,
+    in_published,
     nearest_published,
-    nearest_rows,
     published_limits,
-    rows_lower,
+    published_middle,
     unit_limits,
 )
+from theory.projections.rows import nearest_rows, rows_lower, solve_rows
 
 
 def lstm(seed, n, m=2, size=1.0):
@@ -72,7 +70,7 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 def test_cvxpy_agrees(kind, n):
     X, where = rows(n, n, 2, kind), limits(n + 1, n, 2, kind)
     Y, tau = nearest_rows(X, where)
-    solved = _solve_rows(X, where)
+    solved = solve_rows(X, where)
     distance = np.linalg.norm(X - Y)
     assert distance == pytest.approx(solved.value, rel=1e-6, abs=1e-7)
     assert np.all(sums(Y, where) <= where.limits + 1e-12)
@@ -238,7 +236,8 @@ def test_gru_rate_of_the_oracle():
 def test_forget_rows_keep_members():
     rng = np.random.default_rng(9)
     W, U, b = 1e-3 * rng.standard_normal((3, 3)), 1e-3 * rng.standard_normal((3, 2)), np.zeros(3)
-    kept = forget_rows(W, U, b, rate=0.9, forget=0.7, input_bound=1.0)
+    *kept, moved = forget_rows(W, U, b, rate=0.9, forget=0.7, input_bound=1.0)
+    assert not np.any(moved)
     for a, k in zip((W, U, b), kept, strict=True):
         assert np.array_equal(a, k)
 
@@ -314,3 +313,79 @@ def test_published_lower_bound_at_rates_near_one():
     W[0], b[1] = 0.5, 30.0
     made = project(LSTM(W, np.zeros((4, 1)), b), onto="lstm", rate=1 - 1e-15)
     assert made.lower <= 0.5
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n=st.integers(1, 4),
+    size=st.sampled_from([0.05, 0.3, 1.0, 30.0]),
+    rate=st.sampled_from([0.6, 0.9, 0.999]),
+    dtype=st.sampled_from(["float32", "float64"]),
+    kind=st.sampled_from(["published", "fixed", "per unit", "gru"]),
+)
+def test_projected_cells_stay(seed, n, size, rate, dtype, kind):
+    """Bit for bit, also where a bias is the sum of two numbers of single precision."""
+    rng = np.random.default_rng(seed)
+    gates = 3 if kind == "gru" else 4
+    shapes = [(gates * n, n), (gates * n, 2), (gates * n,), (gates * n,), (n,)]
+    W, U, b, d, c = (
+        (size * rng.standard_normal(shape)).astype(dtype).astype(float) for shape in shapes
+    )
+    cell = GRU(W, U, b, c) if kind == "gru" else LSTM(W, U, b + d)
+    options = {"onto": "gru" if kind == "gru" else "lstm", "per_unit": kind == "per unit"}
+    if kind == "fixed":
+        options["forget"] = 0.5 + 0.6 * (rate - 0.5)
+    made = project(cell, rate=rate, dtype=dtype, bias_terms=2, **options)
+    assert made.certificate.lam <= rate
+    assert made.lower <= made.distance
+    assert project(made.map, rate=rate, dtype=dtype, bias_terms=2, **options).map is made.map
+    for name, a in made.map.parameters.items():
+        kept = a == cell.parameters[name]
+        assert np.all(kept | (a == a.astype(dtype)))
+
+
+@pytest.mark.parametrize("size", [3.7, 3.8])
+def test_cells_that_contract_outside_of_the_published_set(size):
+    """By the sign of b_f, and the sum of all limits: the larger set holds the first of them."""
+    W, b = np.zeros((4, 1)), np.zeros(4)
+    W[0], b[1] = size, -10.0
+    cell = LSTM(W, np.zeros((4, 1)), b)
+    assert (certify(cell, 1.0).lam <= 0.95) == (size == 3.7)
+    made = project(cell, onto="lstm", rate=0.95)
+    # |b_f| <= log(19), and w_i <= rate - f
+    assert made.distance == pytest.approx(math.hypot(size, 10 - math.log(19)), rel=0.1)
+    assert made.lower <= made.distance
+    assert ("per_unit=True keeps it" in made.note) == (size == 3.7)
+    larger = project(cell, onto="lstm", rate=0.95, per_unit=True)
+    assert larger.distance == pytest.approx(max(0.0, size - 4 * 0.95), abs=1e-3)
+
+
+def test_a_gru_that_contracts_outside_of_the_criterion():
+    b = np.array([0.0, -4.0, 0.0])
+    cell = GRU(np.zeros((3, 1)), np.zeros((3, 1)), b)
+    assert certify(cell, 1.0).lam < 0.1
+    made = project(cell, onto="gru", rate=0.9)
+    assert made.moved["b"] == pytest.approx(4 - math.log(9), rel=1e-2)
+    assert "absolute values of biases" in made.note
+
+
+def test_forget_bounds_that_keep_a_member():
+    cell = project(lstm(3, 4), onto="lstm", rate=0.9).map
+    middle = published_middle(cell, 0.9, 1.0)
+    assert in_published(cell, 0.9, 1.0, middle)
+    small = lstm(3, 4, size=0.01)
+    middle = published_middle(small, 0.9, 1.0)
+    assert 0.52 < middle < 0.8
+    assert in_published(small, 0.9, 1.0, middle)
+    assert published_middle(lstm(3, 4), 0.9, 1.0) is None
+
+
+def test_forget_rows_of_wild_cells_end_inside():
+    rng = np.random.default_rng(4)
+    for size in (1e3, 1e8, 1e13, 1e30):
+        W, U, b = (size * rng.standard_normal(s) for s in ((3, 3), (3, 2), 3))
+        for single in (False, True):
+            *new, moved = forget_rows(W, U, b, rate=0.9, forget=0.7, input_bound=1.0, single=single)
+            assert np.all(moved)
+            again = forget_rows(*new, rate=0.9, forget=0.7, input_bound=1.0, single=single)
+            assert not np.any(again[-1])

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from theory import LSTM, VanillaRNN
 from theory.projections import project, row_sum_ball, spectral_ball
-from theory.projections.gated import certify, per_unit_lower
+from theory.projections.gated import certify
+from theory.projections.lstm import per_unit_lower
 from theory.projections.pairs import pair_distance_squares, scaled_rows_lower, scaled_sums_lower
 
 seeds = st.integers(0, 2**32 - 1)

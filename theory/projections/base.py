@@ -35,6 +35,7 @@ class Request:
     starts: int = 3  # how many starting points, where the set is not convex
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
     single: bool = False  # whether the result must be exact in single precision
+    bias_terms: int = 1  # how many stored arrays a bias of a gated cell is the sum of
 
     def cast(self, array: Array) -> Array:
         """Return the array as it will be stored, in double precision again."""
@@ -42,6 +43,11 @@ class Request:
             return array
         with np.errstate(over="ignore", under="ignore"):
             return array.astype(np.float32).astype(np.float64)
+
+    def stored(self, array: Array, given: Array) -> Array:
+        """Return a parameter as it will be stored; sums of biases that did not move stay."""
+        cast = self.cast(array)
+        return np.where(array == given, given, cast) if self.bias_terms > 1 else cast
 
 
 @final
@@ -77,6 +83,7 @@ def settle(
     point: Callable[[float], tuple[Array, ...]],
     certify: Callable[[tuple[Array, ...]], Contraction | None],
     margin: float,
+    store: Callable[[tuple[Array, ...]], tuple[Array, ...]] | None = None,
 ) -> tuple[tuple[Array, ...], Contraction, float] | None:
     """Return accepted arrays with their certificate and margin; None if none are accepted.
 
@@ -91,7 +98,12 @@ def settle(
         Returns a contraction, which must be at most at the asked rate, or None.
     margin
         The first one tried.
+    store
+        From arrays to those that will be stored; by default a cast to the type asked for.
     """
+    if store is None:
+        store = lambda arrays: tuple(map(request.cast, arrays))  # noqa: E731
+    kept = store
     proofs: list[Contraction] = []
 
     def accept(candidate: tuple[Array, ...]) -> bool:
@@ -101,11 +113,11 @@ def settle(
         proofs.append(found)
         return True
 
-    stored = tuple(request.cast(a) for a in arrays)
+    stored = kept(arrays)
     same = all(np.array_equal(a, b) for a, b in zip(arrays, stored, strict=True))
     if accept(stored):
         return (arrays if same else stored), proofs[-1], 0.0
-    found = inside(lambda m: tuple(request.cast(a) for a in point(m)), accept, margin)
+    found = inside(lambda m: kept(point(m)), accept, margin)
     return None if found is None else (found[0], proofs[-1], found[1])
 
 

@@ -37,8 +37,8 @@ SETS: dict[str, Callable[[Map, Request], Projection]] = {
     "diagonal": _by("theory.projections.affine", "diagonal"),
     "lmi": _by("theory.projections.affine", "lmi"),
     "schur": _by("theory.projections.schur", "schur"),
-    "lstm": _by("theory.projections.gated", "lstm"),
-    "gru": _by("theory.projections.gated", "gru"),
+    "lstm": _by("theory.projections.lstm", "lstm"),
+    "gru": _by("theory.projections.gru", "gru"),
 }
 
 METHODS = ("auto", "closed_form", "cvxpy")
@@ -105,6 +105,7 @@ def project(
     starts: int = 3,
     rng: np.random.Generator | None = None,
     dtype: str = "float64",
+    bias_terms: int = 1,
 ) -> Projection:
     r"""Return the nearest map of a set of contractive maps, with a proof that it is a member.
 
@@ -145,6 +146,9 @@ def project(
     dtype : str
         ``float32`` makes the result exact in single precision, and so provably a member after the
         cast.
+    bias_terms : int
+        For gated cells and ``float32``: of how many stored arrays each bias is the sum, 2 in
+        PyTorch; such sums need not be exact in single precision where they do not move.
 
     Returns
     -------
@@ -186,7 +190,7 @@ def project(
                 f"{name}= is an option of onto={' or '.join(map(repr, _OPTIONS[name]))}, received "
                 f"onto={onto!r}"
             )
-    check_count(at_least=1, starts=starts)
+    check_count(at_least=1, starts=starts, bias_terms=bias_terms)
     check_positive(input_bound=input_bound)
     n = recurrent.state_dim
     scales = None if weights is None else as_vector("weights", weights, size=n)
@@ -204,6 +208,7 @@ def project(
         starts=starts,
         rng=np.random.default_rng(0) if rng is None else rng,
         single=dtype == "float32",
+        bias_terms=bias_terms,
     )
     with few_threads(n):
         return SETS[onto](recurrent, request)

@@ -1,0 +1,297 @@
+r"""Projections of GRU cells onto their criterion, by the bounds of the gates.
+
+Main names: `gru`, `gru_limits`, `gru_bounds`, `gru_nearest`, `gru_lower`, `GRUBounds`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from theory.activations import TANH
+from theory.certificates import Contraction
+from theory.intervals import activation_image
+from theory.maps.base import Map
+from theory.projections.base import Projection, Request, answer
+from theory.projections.gated import (
+    certify,
+    check_published_rate,
+    finish,
+    first_margin,
+    log_odds,
+    outside_note,
+    sigmoid_up,
+    unmoved,
+)
+from theory.projections.rows import (
+    RowLimits,
+    nearest_rows,
+    raised,
+    rows_distance,
+    rows_lower,
+    solve_rows,
+    sums_up,
+)
+from theory.rounding import down, up
+from theory.typing import Array
+
+if TYPE_CHECKING:
+    from theory.projections.oracle import Solved
+
+
+def gru_limits(
+    cell: object, rate: float, bound: float, z: float, r: float, reset: float, candidate: float
+) -> RowLimits:
+    r"""Return the inequalities of the GRU criterion for fixed bounds.
+
+    With z, r bounds of the gates, |W_r| 1 <= reset and |n| <= candidate, one step maps differences
+    in the maximum norm to at most z + (1 - z) (r + reset / 4) |W_n| 1 + (1 + candidate) |W_z| 1 / 4
+    (and, with the reset gate after the product, (1 - z) reset |b_c| / 4).
+    """
+    from theory.maps.gru import GRU
+
+    assert isinstance(cell, GRU)
+    n, m = cell.units, cell.input_dim
+    sizes = [n, n, n, m, m, m, 1, 1, 1, 1]
+    starts = np.append(0, np.cumsum(sizes))
+    factors = np.zeros((n, 5, 10))
+    factors[:, 0, 1] = 0.25 * (1.0 + candidate)
+    factors[:, 0, 2] = (1.0 - z) * (r + 0.25 * reset)
+    if cell.variant == "reset_after":
+        factors[:, 0, 9] = (1.0 - z) * 0.25 * reset
+    for k, g in ((1, 1), (2, 0), (3, 2)):  # z, r, n
+        factors[:, k, g], factors[:, k, 3 + g], factors[:, k, 6 + g] = 1.0, bound, 1.0
+    factors[:, 3, 9] = 1.0
+    factors[:, 4, 0] = 1.0
+    top = float(np.arctanh(candidate)) * (1 - 2.0**-40) if candidate < 1 else math.inf
+    row = [rate - z, float(log_odds(z)), float(log_odds(r)), top, reset]
+    return RowLimits(
+        starts=starts, factors=factors, v=np.ones((5, int(starts[-1]))),
+        limits=np.tile(row, (n, 1)), signed=np.zeros(10),
+    )  # fmt: skip
+
+
+def _gru_rows(cell: object) -> Array:
+    from theory.maps.gru import GRU
+
+    assert isinstance(cell, GRU)
+    gates = [cell.gate(g) for g in ("r", "z", "n")]
+    return np.hstack(
+        [
+            *(W for W, _, _ in gates),
+            *(U for _, U, _ in gates),
+            *(b[:, None] for _, _, b in gates),
+            cell.b_candidate[:, None],
+        ]
+    )
+
+
+def _gru_parameters(cell: object, Y: Array) -> tuple[Array, ...]:
+    from theory.maps.gru import GRU
+
+    assert isinstance(cell, GRU)
+    n, m = cell.units, cell.input_dim
+    W = np.vstack([Y[:, k * n : (k + 1) * n] for k in range(3)])
+    U = np.vstack([Y[:, 3 * n + k * m : 3 * n + (k + 1) * m] for k in range(3)])
+    rest = Y[:, 3 * (n + m) :]
+    return W, U, rest[:, :3].T.ravel(), rest[:, 3].copy()
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class GRUBounds:
+    """What `gru_limits` fixes, so that the set is convex."""
+
+    z: float  # of the update gate, above 1/2
+    r: float  # of the reset gate
+    reset: float  # of the row sums of |W_r|
+    candidate: float  # of |n|
+
+    def limits(self, cell: object, rate: float, bound: float, margin: float = 0.0) -> RowLimits:
+        """Return the inequalities, those of a smaller set with a margin."""
+        kept = 1.0 - margin
+        # absolute values of the gates' arguments: no bound of a gate is below 1/2
+        z, r = 0.5 + (self.z - 0.5) * kept, 0.5 + (self.r - 0.5) * kept
+        level = z + (rate - self.z) * kept
+        return gru_limits(cell, level, bound, z, r, self.reset * kept, self.candidate * kept)
+
+    def hold(self, cell: object, rate: float, bound: float) -> bool:
+        """Return whether a cell obeys the inequalities, to rounding."""
+        return rows_distance(_gru_rows(cell), self.limits(cell, rate, bound)) == 0.0
+
+
+def gru_bounds(
+    cell: object, rate: float, bound: float, reach: float = 30.0
+) -> tuple[GRUBounds, int]:
+    """Return the bounds whose set is nearest to a GRU, by a search, and the sets it looked at.
+
+    The search goes to bounds 1 / (1 + exp(-reach)), as parts of what is possible: near 1 the update
+    gate's bound leaves next to nothing for the recurrent weights.
+    """
+    from scipy.optimize import minimize
+
+    from theory.maps.gru import GRU
+
+    assert isinstance(cell, GRU)
+    X = _gru_rows(cell)
+
+    def bounds(x: Array) -> GRUBounds:
+        part = 1.0 / (1.0 + np.exp(-np.clip(x, -reach, reach)))
+        reset = float(np.exp(np.clip(x[2], -20, min(reach, 20))))
+        return GRUBounds(
+            z=float(0.5 + (rate - 0.5) * part[0]),
+            r=float(0.5 + 0.5 * part[1]),
+            reset=reset,
+            candidate=float(part[3]),
+        )
+
+    def value(x: Array) -> float:
+        where = bounds(x).limits(cell, rate, bound)
+        return rows_distance(X, where) if np.all(where.limits > 0) else math.inf
+
+    sums = float(np.max(np.abs(cell.gate("r")[0]).sum(axis=1)))
+    start = min(
+        (
+            np.array([a, b, math.log(max(sums * c, 1e-3)), d])
+            for a in (-1.0, 1.0)
+            for b in (0.0, 2.0)
+            for c in (0.3, 1.0)
+            for d in (0.0, 4.0)
+        ),
+        key=value,
+    )
+    options: Any = {"xatol": 1e-3, "fatol": 1e-5, "maxfev": 160}
+    found = minimize(value, np.asarray(start), method="Nelder-Mead", options=options)
+    return bounds(np.asarray(found.x if found.fun <= value(start) else start)), int(found.nfev)
+
+
+def gru_nearest(
+    cell: Map, request: Request, bounds: GRUBounds, solved: Solved | None = None
+) -> tuple[tuple[Array, ...], Contraction, float]:
+    """Return W, U, b and b_candidate of the nearest GRU for fixed bounds, its proof, the margin.
+
+    Raises
+    ------
+    ArithmeticError
+        If no cell near the boundary can be proved to contract.
+    """
+    X = _gru_rows(cell)
+
+    def point(margin: float) -> tuple[Array, ...]:
+        if solved is not None:
+            return _gru_parameters(cell, solved.arrays[0] * (1.0 - margin))
+        where = bounds.limits(cell, request.rate, request.input_bound, margin)
+        return _gru_parameters(cell, nearest_rows(X, where)[0])
+
+    start = point(0.0)
+    if not all(map(np.array_equal, start, cell.parameters.values())):
+        # inside by more than rounding moves it, so that the set leaves it where it is
+        start = point(first_margin(cell, request))
+    return finish(
+        cell,
+        request,
+        lambda margin: start if margin == 0.0 else point(margin),
+        lambda changed: in_criterion(changed, request.rate, request.input_bound),
+    )
+
+
+def least_bounds(cell: object, bound: float) -> GRUBounds:
+    """Return the least bounds for which the criterion's inequalities on the gates hold."""
+    from theory.maps.gru import GRU
+
+    assert isinstance(cell, GRU)
+    reach = {}
+    for g in ("r", "z", "n"):
+        W, U, b = cell.gate(g)
+        extra = np.abs(cell.b_candidate) if g == "n" else 0.0
+        reach[g] = raised(sums_up(W) + bound * sums_up(U) + np.abs(b) + extra)
+    z, r = (float(np.max(sigmoid_up(reach[g]))) for g in ("z", "r"))
+    top = float(np.max(np.minimum(activation_image(TANH, reach["n"], reach["n"])[1], 1.0)))
+    return GRUBounds(z=z, r=r, reset=float(np.max(sums_up(cell.gate("r")[0]))), candidate=top)
+
+
+def in_criterion(cell: Map, rate: float, bound: float) -> Contraction | None:
+    """Return the contraction of a GRU that is provably in the set of the criterion, else None."""
+    from theory.maps.gru import GRU
+
+    assert isinstance(cell, GRU)
+    at = least_bounds(cell, bound)
+    room = down(rate - at.z)
+    # all other limits fall with the bounds: z + (1 - z) s grows with z while s <= 1
+    inner = raised((at.r + 0.25 * at.reset) * sums_up(cell.gate("n")[0]))
+    if cell.variant == "reset_after":
+        inner = raised(inner + 0.25 * at.reset * np.abs(cell.b_candidate))
+    outer = raised(0.25 * (1.0 + at.candidate) * sums_up(cell.gate("z")[0]))
+    if not bool(np.all(raised(up(1.0 - at.z) * inner + outer) <= room)):
+        return None
+    c = certify(cell, bound)
+    return c if c is not None and c.lam <= rate else None
+
+
+def gru_lower(cell: object, rate: float, bound: float) -> float:
+    r"""Return a proved lower bound of the distance of a GRU from the sets of all bounds.
+
+    Sums of absolute values are not negative, so that z, r >= 1/2.  With w_z, w_n the sums of a unit
+    of W_z and W_n a member obeys w_z / 4 + (1 - z) w_n / 2 <= rate - z with a z of [1/2, rate],
+    from which w_n <= 2 (rate - z) / (1 - z) and
+
+        (w_z + w_n) / 4 <= rate - z + (2 z - 1) w_n / 4 <= (rate - z) / (2 (1 - z)) <= rate - 1/2.
+
+    This and z <= rate in the inequality of the update gate make a convex set that contains all.
+    """
+    X = _gru_rows(cell)
+    top = min(rate * (1 + 2.0**-40), 1 - 2.0**-50)
+    cap = gru_limits(cell, up(rate), bound, 0.5, 0.5, 0.0, 0.0)
+    limits = np.full_like(cap.limits, np.inf)
+    limits[:, 0] = cap.limits[:, 0] + 2.0**-40
+    limits[:, 1] = float(log_odds(top)) + 2.0**-40
+    cap = RowLimits(
+        starts=cap.starts, factors=cap.factors, v=cap.v, limits=limits, signed=cap.signed
+    )
+    Y, tau = nearest_rows(X, cap)
+    return rows_lower(X, Y, cap, tau)
+
+
+def gru(recurrent: Map, request: Request) -> Projection:
+    """Project a GRU onto its criterion, with the gates' bounds of least distance."""
+    from theory.maps.gru import GRU
+    from theory.projections import oracle
+
+    if not isinstance(recurrent, GRU):
+        raise ValueError(
+            f"onto='gru' is a set of GRU cells, received {recurrent!r}; for an LSTM there is "
+            "onto='lstm', for other maps the sets of their recurrent matrix"
+        )
+    rate, bound = request.rate, request.input_bound
+    check_published_rate(rate, "update", "take a larger one")
+    member = in_criterion(recurrent, rate, bound)
+    if member is not None and unmoved(recurrent, request):
+        return answer(recurrent, {}, certificate=member, lower=0.0, method="member")
+    X = _gru_rows(recurrent)
+    chosen, count = gru_bounds(recurrent, rate, bound)
+    method, solved = "soft thresholds of rows", None
+    note = outside_note(recurrent, request, ", which takes absolute values of biases")
+    if request.method == "cvxpy":
+        solved, why = oracle.attempt(lambda: solve_rows(X, chosen.limits(recurrent, rate, bound)))
+        note = why or note
+
+    arrays, certificate, margin = gru_nearest(recurrent, request, chosen, solved)
+    return answer(
+        recurrent,
+        dict(zip(recurrent.parameters, arrays, strict=True)),
+        certificate=certificate,
+        lower=gru_lower(recurrent, rate, bound),
+        method=f"cvxpy ({solved.solver})" if solved is not None else method,
+        iterations=count,
+        residuals={
+            "margin": margin,
+            "update": chosen.z,
+            "reset": chosen.r,
+            "reset weights": chosen.reset,
+            "candidate": chosen.candidate,
+        },
+        note=note or "the set is not convex: a nearer member may exist",
+    )

@@ -1,0 +1,104 @@
+r"""Nearest rows under inequalities on weighted sums of absolute values, and bounds from below.
+
+Main names: `RowLimits`, `nearest_rows`, `rows_lower`, `sums_up`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+import numpy.typing as npt
+
+from theory.projections.repair import half_space_distance, length_upper
+from theory.rounding import gamma, up
+from theory.typing import Array
+
+if TYPE_CHECKING:
+    from theory.projections.oracle import Solved
+
+#: An array of integers.
+Integers = npt.NDArray[np.int64]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RowLimits:
+    """Inequalities sum_j factors[i, k, g(j)] v[k, j] |y_ij| <= limits[i, k] on the rows i."""
+
+    starts: Integers  # first column of each group, and the number of columns, (G + 1,)
+    factors: Array  # (m, K, G)
+    v: Array  # (K, n)
+    limits: Array  # (m, K); inf for none
+    signed: Array  # (G,), 1 where y_ij stands without its modulus
+
+
+def nearest_rows(X: Array, where: RowLimits) -> tuple[Array, Array]:
+    """Return the nearest rows and the multipliers of the inequalities."""
+    from theory.kernels.loops import row_limits_kernel
+
+    out = np.empty_like(X)
+    multipliers = np.empty_like(where.limits)
+    row_limits_kernel(
+        np.ascontiguousarray(X), where.starts, np.ascontiguousarray(where.factors),
+        np.ascontiguousarray(where.v), np.ascontiguousarray(where.limits), where.signed, out,
+        multipliers,
+    )  # fmt: skip
+    return out, multipliers
+
+
+def rows_lower(X: Array, Y: Array, where: RowLimits, multipliers: Array) -> float:
+    r"""Return a proved lower bound of the distance of X from the rows that obey the inequalities.
+
+    A normal N with |N_j| <= sum_k tau_k a_kj (equal, not only at most, where y_j is signed) has
+    inner product at most sum_k tau_k limit_k with every member.  N is X - Y, cut to that.
+    """
+    m = len(X)
+    finite = np.isfinite(where.limits)
+    tau = np.where(finite, multipliers, 0.0)
+    N = X - Y
+    groups = np.repeat(np.arange(len(where.signed)), np.diff(where.starts))
+    # coefficients rounded down, so that the cut is safe
+    t = np.zeros_like(X)
+    for k in range(tau.shape[1]):
+        t += (tau[:, k, None] * where.factors[:, k, :])[:, groups] * where.v[k][None, :]
+    signed = where.signed[groups] != 0
+    t *= np.where(signed, 1.0, 1.0 - 2 * gamma(tau.shape[1] + 4))
+    N = np.where(signed[None, :], t, np.clip(N, -t, t))
+    limits = np.where(finite, where.limits, 0.0)
+    size = float(np.sum(np.abs(tau * limits)))
+    support = float(np.sum(tau * limits)) + 2 * gamma(m * tau.shape[1] + 4) * size
+    # a signed entry of N is a sum of products, rounded; it multiplies an entry of the member
+    loose = 2 * gamma(tau.shape[1] + 4) * length_upper(np.where(signed[None, :], t, 0.0))
+    reach = length_upper(X) + length_upper(X - Y)
+    return half_space_distance(X, N, up(up(support) + up(loose * reach)))
+
+
+def rows_distance(X: Array, where: RowLimits) -> float:
+    """Return the distance of the nearest rows; nothing is proved."""
+    return float(np.linalg.norm(X - nearest_rows(X, where)[0]))
+
+
+def solve_rows(X: Array, where: RowLimits) -> Solved:
+    """Return the nearest rows by a solver."""
+    from theory.projections import oracle
+
+    groups = np.repeat(np.arange(len(where.signed)), np.diff(where.starts))
+    return oracle.rows(
+        X, where.factors, groups, where.v, where.limits, where.signed[groups].astype(bool)
+    )
+
+
+def sums_up(A: Array, v: Array | None = None) -> Array:
+    """Return row sums of |A| v, rounded up."""
+    n = A.shape[1]
+    sums = np.abs(A).sum(axis=1) if v is None else np.abs(A) @ v
+    result: Array = np.nextafter(sums * (1 + 2 * gamma(n + 2)) + n * 2.0**-1070, np.inf)
+    return result
+
+
+def raised(x: Array) -> Array:
+    """Return numbers above the results of a few rounded operations on non-negative numbers."""
+    above: Array = x * (1 + 2.0**-48) + 2.0**-1040
+    return above
