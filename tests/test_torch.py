@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from theory import contraction
+from theory import contraction, rigor
 from theory.errors import MissingExtraError
 from theory.projections.gated import certify
 from theory.torch import (
@@ -167,9 +167,12 @@ def test_spectral_parametrization_is_onto_and_smooth():
     assert torch.allclose(ball(ball.right_inverse(W)), W, atol=1e-12)
     X = torch.randn(4, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(ball, (X,))
-    for size in (1e-3, 1.0, 1e4):
+    for size in (1e-30, 1e-3, 1.0, 1e4, 1e8, 1e30):
         wide = ball((size * torch.randn(6, 6)).float())
-        assert np.linalg.norm(wide.double().numpy(), 2) < 0.9
+        assert rigor.spectral_norm_at_most(wide.double().numpy(), 0.9)
+    X = torch.full((3, 3), 1e150, dtype=torch.float64, requires_grad=True)
+    ball(X).sum().backward()
+    assert torch.isfinite(X.grad).all()
 
 
 def test_row_sums_parametrization():
@@ -271,3 +274,32 @@ def test_units_inside_keep_their_biases():
     for name, p in module.named_parameters():
         assert torch.equal(before[name][rows], p[rows])
     assert not torch.equal(before["bias_ih"], module.bias_ih)
+
+
+@pytest.mark.parametrize("onto", ["spectral", "lmi"])
+def test_balls_follow_the_module(onto, tmp_path):
+    """To another precision and back, into a file, and from there into another module."""
+    module = make("rnn relu", 2.0).double()
+    parametrize_stable(module, rate=0.9, onto=onto)
+    W = module.weight_hh_l0.detach().clone()
+    module.float()
+    assert module.weight_hh_l0.dtype == torch.float32
+    assert torch.allclose(module.weight_hh_l0.double(), W, atol=1e-4)
+    c = contraction(layer_map(module, "_l0"), method=onto)
+    assert c is not None
+    assert c.lam <= 0.9
+    torch.save(module.state_dict(), tmp_path / "module.pt")
+    other = make("rnn relu", 0.5).float()
+    parametrize_stable(other, rate=0.5, onto=onto)
+    other.load_state_dict(torch.load(tmp_path / "module.pt", weights_only=True))
+    assert torch.equal(other.weight_hh_l0, module.weight_hh_l0)
+    with pytest.raises(ValueError, match=r"module.float\(\)"):
+        module.to(torch.bfloat16)  # which computes the weights
+
+
+def test_row_sums_refuse_half_precision():
+    module = make("lstm cell")
+    parametrize_stable(module, rate=0.9)
+    module.to(torch.float16)
+    with pytest.raises(ValueError, match=r"module.float\(\)"):
+        module.weight_hh  # noqa: B018

@@ -80,13 +80,12 @@ def layers(module: Any) -> tuple[str, list[str]]:
     return kinds[0], [f"_l{k}{end}" for k in range(module.num_layers) for end in ends]
 
 
-def _check_precision(module: Any) -> None:
-    for name, parameter in module.named_parameters():
-        if parameter.dtype not in (torch.float32, torch.float64):
-            raise ValueError(
-                f"{name} is {parameter.dtype}, needed torch.float32 or torch.float64: with fewer "
-                "digits weights move too far when they are stored; use module.float()"
-            )
+def _check_precision(name: str, tensor: Any) -> None:
+    if tensor.dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"{name} is {tensor.dtype}, needed torch.float32 or torch.float64: with fewer digits "
+            "weights move too far when they are stored; use module.float()"
+        )
 
 
 def _host(tensor: Any) -> Any:
@@ -197,7 +196,8 @@ class StableProjection:
                 "the module is parametrized: its weights are computed anew at every use, never "
                 "changed in place; parametrize_stable(module, rate=...) alone keeps it inside"
             )
-        _check_precision(module)
+        for name, parameter in module.named_parameters():
+            _check_precision(name, parameter)
         self.module = module
         self.rate = check_asked_rate(rate)
         check_count(at_least=1, every=every)
@@ -377,7 +377,8 @@ def _margin(n: int) -> float:
     r"""Return the margin that covers a cast to single precision and the double-precision forward.
 
     A cast changes the Euclidean norm by at most 2^-24 of the Frobenius norm, hence sqrt(n) 2^-24 of
-    the Euclidean one; the rest is for the factorisation, whose errors are near 2^-53 n.
+    the Euclidean one; the rest is for the factorisation, whose columns are orthonormal up to a
+    small multiple of n^(3/2) 2^-53, whatever the size of X.
     """
     return 2.0**-20 + 2.0**-23 * math.sqrt(n)
 
@@ -385,9 +386,10 @@ def _margin(n: int) -> float:
 class SpectralBall(_Module):  # type: ignore[misc]  # Any where PyTorch is not installed
     r"""Keep ||W||_2 < rate by construction: W = rate L^-1 X with L L^T = I + X X^T.
 
-    W W^T = rate^2 L^-1 (L L^T - I) L^-T = rate^2 (I - L^-1 L^-T) < rate^2 I, and every W with
-    ||W||_2 < rate is reached: with M = W / rate, L^-1 is the Cholesky factor of I - M M^T and
-    X = L M.  It is smooth in X.
+    With the factorisation Q R of I above X^T, L = R^T, so that W / rate is the lower part of Q,
+    transposed: a part of a matrix with orthonormal columns.  Every W with ||W||_2 < rate is
+    reached: with M = W / rate, L^-1 is the Cholesky factor of I - M M^T and X = L M.  It is smooth
+    in X.  The rate is kept in the module's state.
 
     Parameters
     ----------
@@ -399,13 +401,30 @@ class SpectralBall(_Module):  # type: ignore[misc]  # Any where PyTorch is not i
         super().__init__()
         self.rate = check_asked_rate(rate)
 
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return what belongs to the state beside the free matrix: the rate."""
+        return {"rate": self.rate}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Take over the rate of a stored state."""
+        self.rate = check_asked_rate(state["rate"])
+
     def forward(self, X: Any) -> Any:
-        """Return W from the free matrix X."""
+        """Return W from the free matrix X.
+
+        Raises
+        ------
+        ValueError
+            If X has fewer digits than single precision.
+        """
+        _check_precision("the free matrix", X)
         wide = X.double()
         n = wide.shape[0]
-        gram = wide @ wide.mT + torch.eye(n, dtype=wide.dtype, device=wide.device)
-        solved = torch.linalg.solve_triangular(torch.linalg.cholesky(gram), wide, upper=False)
-        return (self.rate * (1.0 - _margin(n)) * solved).to(X.dtype)
+        eye = torch.eye(n, dtype=wide.dtype, device=wide.device)
+        Q, R = torch.linalg.qr(torch.cat([eye, wide.mT]))
+        # the factor of positive diagonal is the smooth one
+        signs = torch.sign(torch.diagonal(R))[:, None]
+        return (self.rate * (1.0 - _margin(n)) * signs * Q[n:].mT).to(X.dtype)
 
     def right_inverse(self, W: Any) -> Any:
         """Return X of a W, moved inside first if it is not."""
@@ -421,7 +440,8 @@ class SpectralBall(_Module):  # type: ignore[misc]  # Any where PyTorch is not i
 class MetricBall(_Module):  # type: ignore[misc]  # Any where PyTorch is not installed
     r"""Keep the incremental matrix inequality for fixed P, q and rate by construction.
 
-    In coordinates of the metric it is a spectral ball, see `theory.projections.metric`.
+    In coordinates of the metric it is a spectral ball, see `theory.projections.metric`.  Metric and
+    rate are kept in the module's state, and stay in double precision when the module does not.
 
     Parameters
     ----------
@@ -432,6 +452,10 @@ class MetricBall(_Module):  # type: ignore[misc]  # Any where PyTorch is not ins
         Least and greatest slope of the activation.
     """
 
+    left: Any
+    right: Any
+    scale: Any
+
     def __init__(
         self, metric: Contraction, rate: float, slopes: tuple[float, float] = (0.0, 1.0)
     ) -> None:
@@ -439,22 +463,55 @@ class MetricBall(_Module):  # type: ignore[misc]  # Any where PyTorch is not ins
         super().__init__()
         if not isinstance(metric.norm, WeightedL2) or not metric.evidence.multipliers:
             raise ValueError(f"metric={metric!r}, needed the certificate of a matrix inequality")
-        where = incremental_set(
-            metric.norm.P, np.array(metric.evidence.multipliers), slopes, check_asked_rate(rate)
-        )
-        self._where: MetricSet = where
+        for name in ("left", "right", "scale"):
+            self.register_buffer(name, torch.empty(0), persistent=False)
+        self._take(metric.norm.P, np.array(metric.evidence.multipliers), rate, slopes)
+
+    def _take(self, P: Array, q: Array, rate: float, slopes: tuple[float, float]) -> None:
+        where: MetricSet = incremental_set(P, q, slopes, check_asked_rate(rate))
+        self._where, self._state = where, (P, q, rate, slopes)
         #: A cast moves W by 2^-24 of its length, which the metric may stretch by this.
         stretch = float(np.max(where.high) * np.max(where.low)) / float(
             np.min(where.high) * np.min(where.low)
         )
         self.ball = SpectralBall(rate * (1.0 - 2.0**-23 * math.sqrt(len(where.low)) * stretch))
-        self.register_buffer("left", torch.from_numpy(where.left.copy()))
-        self.register_buffer("right", torch.from_numpy(where.right.copy()))
+        self._place()
+
+    def _place(self) -> None:
+        """Put the metric on the module's device, in double precision."""
+        at, where = self.left.device, self._where
+        self.left = torch.from_numpy(where.left.copy()).to(at)
+        self.right = torch.from_numpy(where.right.copy()).to(at)
         scale = where.low[None, :] / where.high[:, None]
-        self.register_buffer("scale", torch.from_numpy(np.ascontiguousarray(scale)))
+        self.scale = torch.from_numpy(np.ascontiguousarray(scale)).to(at)
+
+    def _apply(self, *args: Any, **options: Any) -> Any:
+        """Follow the module to a device, but to no other type."""
+        super()._apply(*args, **options)
+        self._place()
+        return self
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return what belongs to the state beside the free matrix: metric, rate and slopes."""
+        P, q, rate, slopes = self._state
+        P, q = (torch.from_numpy(np.array(a)) for a in (P, q))
+        return {"P": P, "q": q, "rate": rate, "slopes": list(slopes)}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Take over the metric, rate and slopes of a stored state."""
+        P, q = (state[name].cpu().double().numpy() for name in ("P", "q"))
+        low, high = state["slopes"]
+        self._take(P, q, float(state["rate"]), (low, high))
 
     def forward(self, X: Any) -> Any:
-        """Return W from the free matrix X."""
+        """Return W from the free matrix X.
+
+        Raises
+        ------
+        ValueError
+            If X has fewer digits than single precision.
+        """
+        _check_precision("the free matrix", X)
         Y = self.ball(X.double())
         return (self.left @ (Y * self.scale) @ self.right.mT).to(X.dtype)
 
@@ -482,7 +539,14 @@ class RowSums(_Module):  # type: ignore[misc]  # Any where PyTorch is not instal
         self.register_buffer("limits", torch.from_numpy(inner))
 
     def forward(self, X: Any) -> Any:
-        """Return X with rows scaled down to the limits."""
+        """Return X with rows scaled down to the limits.
+
+        Raises
+        ------
+        ValueError
+            If X has fewer digits than single precision.
+        """
+        _check_precision("the free matrix", X)
         wide = X.double()
         sums = wide.abs() if wide.ndim == 1 else wide.abs().sum(dim=1)
         free = torch.isinf(self.limits)
