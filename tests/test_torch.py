@@ -303,3 +303,36 @@ def test_row_sums_refuse_half_precision():
     module.to(torch.float16)
     with pytest.raises(ValueError, match=r"module.float\(\)"):
         module.weight_hh  # noqa: B018
+
+
+def test_weights_that_are_not_finite_stop_it_before_anything_moves():
+    module = make("lstm cell")
+    before = module.weight_hh.detach().clone()
+    stable = StableProjection(module, rate=0.9)
+    with torch.no_grad():
+        module.bias_ih[8] = np.nan
+    with pytest.raises(ValueError, match="bias_ih holds"):
+        stable.project()
+    assert torch.equal(module.weight_hh, before)
+
+
+def test_dropout_raises_the_inputs_of_higher_layers():
+    torch.manual_seed(0)
+    made = {}
+    for p in (0.0, 0.5):
+        module = nn.LSTM(3, 6, num_layers=2, dropout=p)
+        with torch.no_grad():
+            module.weight_ih_l1.fill_(0.4)
+        StableProjection(module, rate=0.9, forget=0.7).project()
+        made[p] = layer_map(module, "_l1")
+    bounded = [certify(made[p], 2.0) for p in (0.0, 0.5)]
+    assert bounded[0] is None or bounded[0].lam > 0.9
+    assert bounded[1].lam <= 0.9
+
+
+def test_autograd_sees_that_weights_moved():
+    module = make("rnn relu")
+    out = module(torch.randn(2, 1, 3))[0].sum()
+    StableProjection(module, rate=0.5).project()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        out.backward()

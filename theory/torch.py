@@ -24,7 +24,7 @@ from theory.projections.gru import GRUBounds, gru_bounds, gru_nearest, in_criter
 from theory.projections.interface import check_asked_rate
 from theory.projections.lstm import forget_rows, published_middle
 from theory.projections.metric import MetricSet, incremental_set
-from theory.rounding import gamma
+from theory.rounding import down, gamma, up
 from theory.typing import Array
 
 torch: Any
@@ -94,10 +94,12 @@ def _host(tensor: Any) -> Any:
 
 
 def _store(tensor: Any, array: Any) -> None:
-    """Copy an array back, unless it is the tensor's own memory."""
+    """Copy an array back; its own memory is only said to have changed, for autograd."""
     with torch.no_grad():
         if array.ctypes.data != tensor.data_ptr():
             tensor.copy_(torch.from_numpy(array))
+        else:
+            torch.autograd.graph.increment_version(tensor)
 
 
 def _inner(rate: float) -> float:
@@ -153,7 +155,8 @@ class StableProjection:
         ``gru`` for a GRU, whose bounds of the gates are those nearest to the weights at the start
         and then fixed, so that the set is convex.
     input_bound : float
-        For an LSTM or a GRU: bound of |x_i|; layers above the first see |x_i| <= 1.
+        For an LSTM or a GRU: bound of |x_i|; layers above the first see |x_i| <= 1, or with a
+        dropout of p in training |x_i| <= 1 / (1 - p).
     forget : float, optional
         For an LSTM: the bound of the forget gates; by default the one that is nearest to the
         weights at the start.  It is fixed, so that the set is convex.
@@ -223,8 +226,11 @@ class StableProjection:
                 self._metric[suffix] = metric or self._choose_metric(suffix)
 
     def _bound(self, suffix: str) -> float:
-        """Return the bound of a layer's inputs."""
-        return self.input_bound if suffix in {"", "_l0", "_l0_reverse"} else 1.0
+        """Return the bound of a layer's inputs; dropout between layers raises what it leaves."""
+        if suffix in {"", "_l0", "_l0_reverse"}:
+            return self.input_bound
+        kept = 1.0 - float(self.module.dropout)
+        return up(1.0 / down(kept)) if 0.0 < kept < 1.0 else 1.0
 
     def _choose_forget(self, suffix: str, forget: float | None) -> float:
         if forget is not None:
@@ -278,7 +284,19 @@ class StableProjection:
         return optimizer.register_step_post_hook(lambda *_: self.step())
 
     def project(self) -> None:
-        """Project all layers now."""
+        """Project all layers now.
+
+        Raises
+        ------
+        ValueError
+            If a weight is not finite; nothing has been moved then.
+        """
+        for name, parameter in self.module.named_parameters():
+            if not bool(torch.isfinite(parameter).all()):
+                raise ValueError(
+                    f"{name} holds numbers that are not finite: training has diverged; lower the "
+                    "learning rate, or clip gradients"
+                )
         for suffix in self._suffixes:
             tensor = _get(self.module, f"weight_hh{suffix}")
             if self.onto in _BALLS:
