@@ -69,18 +69,26 @@ class Setting:
     vocabulary: int | None = None  # most frequent tokens that are kept
 
     @property
+    def kind(self) -> str:
+        """Return the kind of the task, one of corpora.METRICS."""
+        return corpora.KINDS[self.task]
+
+    @property
     def name(self) -> str:
         """Return a name for files, with a hash of everything."""
         facts = asdict(self)
-        recipe = RECIPES.get((self.variant, self.cell))
-        facts |= {} if recipe is None else {"recipe": recipe}
+        for what, key in (("recipe", (self.variant, self.cell)), ("data", (self.kind,))):
+            facts |= {what: RECIPES[key]} if key in RECIPES else {}
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         k = "" if self.k is None else f"-k{self.k}"
         return f"{self.task}-{self.cell}{k}-{self.variant}-s{self.seed}-{digest[:10]}"
 
 
-#: Raised when the code changes what these train to, so that no older network is taken for one.
-RECIPES = {("sharp-stable", "rnn"): 2}
+#: Raised when the code changes what these train to, so that no older network is taken for one: by
+#: (variant, cell), and by (kind,) of task where the data changed.
+RECIPES: dict[tuple[str, ...], int] = {
+    ("sharp-stable", "rnn"): 2, ("sharp-stable", "lstm"): 2, ("words",): 2,
+}  # fmt: skip
 
 #: What differs from the defaults of `Setting`, by size and kind of task, then by cell.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
@@ -184,7 +192,11 @@ def detached(state: Any) -> Any:
 def evaluate(
     model: nn.Module, corpus: Corpus, split: str = "test", *, chunk: int = 200, batch: int = 32
 ) -> dict[str, float]:
-    """Return the mean loss in nats and the metric of a split."""
+    """Return the mean loss in nats and the metric of a split.
+
+    A text is cut into `batch` pieces that start from zero and are read side by side, `chunk` inputs
+    at a time; with a batch of 1 it is one sequence.
+    """
     device = next(model.parameters()).device
     total = count = 0.0
     truth: list[list[int]] = []
