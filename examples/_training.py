@@ -421,15 +421,25 @@ def by_length(
 ) -> dict[int | None, dict[str, float]]:
     """Return loss and metric of the k-step counterparts of a recurrent network, no retraining.
 
-    None stands for the network itself.  Both are taken over the first `most` test predictions.
+    None stands for the network itself.  Both are taken over the first `most` test predictions.  A
+    text is one sequence: the network carries its state on from the first of its inputs, and the
+    counterpart starts from zero k inputs before every prediction.
     """
-    target = runs / f"{t.setting.name}-lengths.json"
+    target = runs / f"{t.setting.name}-windows.json"
     known = read_json(target) if target.is_file() else {}
-    part = replace(t.corpus, splits={"test": list(corpora.first(t.corpus.splits["test"], most))})
+    pairs = list(corpora.first(t.corpus.splits["test"], most))
+    part = replace(t.corpus, splits={"test": pairs})
+    longest = max(len(y) for _, y in pairs)
     for k in (None, *lengths):
-        if str(k) not in known:
-            model = t.model if k is None else _models.Windowed(t.model, k)
-            known[str(k)] = evaluate(model, part)
+        if str(k) in known:
+            continue
+        if k is not None and k >= longest:
+            known[str(k)] = known[str(None)]  # a window as long as every sequence is the network
+            continue
+        model = t.model if k is None else _models.Windowed(t.model, k)
+        # windows of a part reach k - 1 inputs before it, so longer ones are asked of longer parts
+        chunk = 200 if k is None else max(200, k)
+        known[str(k)] = evaluate(model, part, chunk=chunk, batch=1 if len(pairs) == 1 else 32)
     write_json(target, known)
     return {k: known[str(k)] for k in (None, *lengths)}
 
@@ -439,17 +449,27 @@ def relative_excess(kind: str, value: float, full: float) -> float:
     return (full - value) / full if kind == "slots" else (value - full) / full
 
 
-def test_sequences(t: Trained, most: int, length: int) -> list[np.ndarray]:
+def test_sequences(t: Trained, most: int | None, length: int) -> list[np.ndarray]:
     """Return encoded inputs (T, m) in double precision: the first `most` times of the test split.
 
     Long texts are cut into sequences of the given length.
     """
+    pairs = t.corpus.splits["test"]
     found = []
-    for x, _ in corpora.first(t.corpus.splits["test"], most):
-        with torch.no_grad():
-            encoded = t.model.encoder(torch.from_numpy(x)[None].to(t.device))[0].cpu()
-        found += [part.double().numpy() for part in encoded.split(length)]
+    for x, _ in pairs if most is None else corpora.first(pairs, most):
+        found += np.split(encoded(t, x), range(length, len(x), length))
     return found
+
+
+def test_inputs(t: Trained) -> np.ndarray:
+    """Return every input of the whole test split once, encoded, in double precision: (count, m)."""
+    return encoded(t, np.unique(np.concatenate([x for x, _ in t.corpus.splits["test"]]), axis=0))
+
+
+def encoded(t: Trained, x: np.ndarray) -> np.ndarray:
+    """Return inputs as the recurrent cell sees them, in double precision: (T, m)."""
+    with torch.no_grad():
+        return t.model.encoder(torch.from_numpy(x)[None].to(t.device))[0].cpu().double().numpy()
 
 
 # ------------------------------------------------------------------------------ command line

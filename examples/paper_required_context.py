@@ -3,8 +3,9 @@ r"""How many inputs are enough: certified, measured, and for the benchmark.
 Theorem shown: `context_length`, with the Lipschitz constant of the loss in the state.
 
 For every tolerance of the mean test loss, in nats a prediction: the k that the network's best
-certificate proves sufficient for *every* sequence up to the longest of the test split, the loss of
-the k-step counterpart at that k, and the least k that the test split itself asks for.  Beside them
+certificate proves sufficient for *every* sequence of inputs of the test split, in any order, up to
+its longest, the loss of the k-step counterpart at that k, and the least k that the test split
+itself asks for, over its first 8,000 predictions.  Beside them
 the essay's open question, how much memory a benchmark needs: the least k from which on the metric
 is within 1 % of full context, for unstable networks too.  The last column is the measured effective
 memory of `theory memory`: the k from which on the logits of a new piece are off by more than 0.1
@@ -25,7 +26,6 @@ from pathlib import Path
 import _results
 import _stability
 import _training
-import numpy as np
 from _training import VARIANTS
 
 import theory
@@ -71,10 +71,12 @@ def answers(
     excess = [_training.relative_excess(kind, found[k]["metric"], full["metric"]) for k in lengths]
     enough = first([e <= 0.01 for e in excess])
     # an unstable network may turn out to be certified, too
-    known = _stability.certificates(t).values()
+    known = list(_stability.certificates(t).values())
+    recurrent = _stability.to_map(t.model)
     pieces = t.corpus.splits["test"]
     longest = max(len(y) for _, y in pieces)
-    sequences = _training.test_sequences(t, 5000, 200)
+    inputs = _training.test_inputs(t)
+    drives = [recurrent.drive(c.norm, inputs=inputs) for c in known]
     rows: list[tuple[object, ...]] = []
     for tolerance in TOLERANCES:
         measured = first([abs(found[k]["loss"] - full["loss"]) <= tolerance for k in lengths])
@@ -82,7 +84,10 @@ def answers(
         change: object = ""
         holds: object = "no certificate"
         if known:
-            certified = min(context(t, c, tolerance, sequences, longest) for c in known)
+            certified = min(
+                context(t, c, tolerance, drive, longest)
+                for c, drive in zip(known, drives, strict=True)
+            )
             # a window as long as every sequence is the network itself
             k = min(max(certified, 1), longest)
             replaced = full if k == longest else _training.by_length(t, [k], options.runs)[k]
@@ -92,6 +97,7 @@ def answers(
         memory = None
         if len(pieces) > 1 and tolerance == MEASURED_AT:
             k_max = min(longest, lengths[-1])
+            sequences = _training.test_sequences(t, None, longest)
             memory = _stability.effective_memory(t, tolerance, sequences, k_max)
         rows.append((
             *label, full["metric"], enough, tolerance, measured, certified, longest, change, holds,
@@ -101,18 +107,13 @@ def answers(
 
 
 def context(
-    t: _training.Trained,
-    c: theory.Contraction,
-    tolerance: float,
-    sequences: list[np.ndarray],
-    longest: int,
+    t: _training.Trained, c: theory.Contraction, tolerance: float, drive: float, longest: int
 ) -> int:
     """Return the k that a certificate proves sufficient for a change of the loss."""
-    recurrent = _stability.to_map(t.model)
     return theory.context_length(
         c,
         eps=tolerance,
-        drive=max(recurrent.drive(c.norm, inputs=X) for X in sequences),
+        drive=drive,
         lipschitz=_stability.loss_lipschitz(t, c.norm),
         horizon=longest,
     )

@@ -152,6 +152,21 @@ def test_limited_corpora(corpora):
     assert music.count("train") == 50
 
 
+def test_rare_words_and_those_that_the_text_calls_unknown_are_one_class(corpora):
+    text = {s: list("ababcab") + ["<unk>"] * 5 + ["d", "a"] for s in corpora.SPLITS}
+    whole = corpora._text("x", "words", text)
+    assert whole.labels.count("<unk>") == 1
+    part = whole.limited(None, vocabulary=3)
+    # <unk> is the most frequent token there, and takes no place of another
+    assert part.labels == ["a", "b", "<unk>"]
+    x, y = part.splits["test"][0]
+    assert x.tolist() == [0, 1, 0, 1, 2, 0, 1, *[2] * 6]
+    assert y.tolist() == [1, 0, 1, 2, 0, 1, *[2] * 6, 0]
+    again = part.limited(None, vocabulary=2)
+    assert again.labels == ["a", "<unk>"]
+    assert again.splits["test"][0][0].tolist() == [0, 1, 0, 1, 1, 0, *[1] * 7]
+
+
 def test_main_of_the_corpora(corpora, tmp_path, capsys):
     argv = ["--task", "synthetic-slots", "jsb", "--data", str(tmp_path), "--out", str(tmp_path)]
     assert corpora.main(argv) == 0
@@ -293,6 +308,72 @@ def test_padding_does_not_count(training):
     ((x, _, w),) = training.batches([(np.arange(10), np.arange(10))], 3)
     assert x.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 0, 0]]
     assert float(w.sum()) == 10
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+def test_truncation_of_a_text_is_that_of_one_sequence(training, torch, tmp_path, cell):
+    """Every prediction by itself, from the k inputs before it, all from the whole past."""
+    setting = training.preset("smoke", "synthetic-text", cell, epochs=0)
+    t = training.trained(setting, runs=tmp_path)
+    most, lengths = 61, (1, 4, 60, 61, 200)
+    found = training.by_length(t, lengths, tmp_path, most=most)
+    x, y = (torch.from_numpy(a[:most]) for a in t.corpus.splits["test"][0])
+
+    def mean(k: int) -> float:
+        with torch.no_grad():
+            lost = [
+                torch.nn.functional.cross_entropy(
+                    t.model(x[None, max(s - k + 1, 0) : s + 1])[0][0, -1], y[s]
+                )
+                for s in range(most)
+            ]
+        return float(torch.stack(lost).double().mean())
+
+    for k in lengths:
+        assert found[k]["loss"] == pytest.approx(mean(k), abs=1e-6)
+    assert found[None]["loss"] == pytest.approx(mean(most), abs=1e-6)
+    assert found[1]["loss"] != pytest.approx(found[None]["loss"], abs=1e-6)
+    # in parts, as long texts are read, and by the windows themselves where they see everything
+    one = {"test": [(x.numpy(), y.numpy())]}
+    part = training.replace(t.corpus, splits=one)
+    for k in lengths:
+        windows = importlib.import_module("_models").Windowed(t.model, k)
+        parts = training.evaluate(windows, part, chunk=7, batch=1)
+        assert parts["loss"] == pytest.approx(found[k]["loss"], abs=1e-6)
+    # what is known is not made again
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "evaluate", None)
+        assert training.by_length(t, lengths, tmp_path, most=most) == found
+
+
+def test_names_of_runs_say_how_they_were_trained(training, monkeypatch):
+    def names():
+        return {
+            (task, cell, variant): training.preset("smoke", task, cell, variant=variant).name
+            for task in ("jsb", "wiki-sample")
+            for cell in ("rnn", "lstm")
+            for variant in training.VARIANTS
+        }
+
+    before = names()
+    for recipe, changed in (
+        ({("sharp-stable", "lstm"): 99}, lambda key: key[1:] == ("lstm", "sharp-stable")),
+        ({("words",): 99}, lambda key: key[0] == "wiki-sample"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "RECIPES", training.RECIPES | recipe)
+            after = names()
+        assert {key for key in before if after[key] != before[key]} == set(filter(changed, before))
+
+
+def test_every_input_of_the_test_split_once(training, tmp_path):
+    for task in ("synthetic-music", "synthetic-text"):
+        t = training.trained(training.preset("smoke", task, "rnn", epochs=0), runs=tmp_path)
+        found = training.test_inputs(t)
+        every = np.concatenate(training.test_sequences(t, None, 50))
+        assert len(every) == t.corpus.count("test")
+        assert {row.tobytes() for row in found} == {row.tobytes() for row in every}
+        assert len(found) == len({row.tobytes() for row in found})
 
 
 def test_an_absent_accelerator_is_named(training, torch, capsys):
