@@ -161,18 +161,18 @@ def batches(
             rng.shuffle(groups)
     for group in groups:
         longest = max(len(pairs[i][1]) for i in group)
-        x, y = (
-            torch.from_numpy(np.stack([_padded(pairs[i][j], longest) for i in group]))
-            for j in (0, 1)
-        )
+        x, y = (_padded([pairs[i][j] for i in group], longest) for j in (0, 1))
         weight = torch.zeros(len(group), longest)
         for row, i in enumerate(group):
             weight[row, : len(pairs[i][1])] = 1.0
         yield x, y, weight
 
 
-def _padded(a: Any, length: int) -> Any:
-    return np.pad(a, [(0, length - len(a))] + [(0, 0)] * (a.ndim - 1))
+def _padded(parts: Sequence[Any], length: int) -> Tensor:
+    together = np.zeros((len(parts), length, *parts[0].shape[1:]), dtype=parts[0].dtype)
+    for row, part in zip(together, parts, strict=True):
+        row[: len(part)] = part
+    return torch.from_numpy(together)
 
 
 def losses(kind: str, logits: Tensor, y: Tensor) -> Tensor:

@@ -422,6 +422,38 @@ def test_sharp_set_of_tanh_networks_is_larger_than_the_spectral_ball(training, t
     assert plain is None or plain.lam > setting.rate
 
 
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+def test_between_epochs_tanh_networks_are_clipped_as_the_projection_does(training, torch, scale):
+    """The same numbers, without the proofs of each."""
+    import _stability
+
+    setting = training.preset("smoke", "synthetic-music", "rnn", variant="sharp-stable", hidden=12)
+    corpus = training.corpus_of(setting.task, setting.limit, setting.vocabulary, None)
+    model = training.network(setting, corpus)
+    inside = _stability.constraint(model, setting)
+    inside(final=True)
+    noise = torch.from_numpy(np.random.default_rng(0).standard_normal((12, 12))).float()
+    project = _stability.projections.project
+    asked = {"onto": "lmi", "rate": setting.rate, "dtype": "float32", "method": "closed_form"}
+    with torch.no_grad():
+        model.cell.weight_hh_l0.add_(scale * noise)
+        model.cell.bias_hh_l0.fill_(0.3)
+    expected = project(_stability.to_map(model), metric=inside.metric, **asked)
+    assert expected.distance > 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_stability.projections, "project", None)
+        for _ in range(_stability.EVERY):
+            inside()
+    found = _stability.to_map(model)
+    np.testing.assert_array_equal(found.parameters["W"], expected.map.parameters["W"])
+    np.testing.assert_allclose(found.parameters["b"], expected.map.parameters["b"], rtol=1e-6)
+    # members stay where they are: there the projection is asked
+    before = model.cell.weight_hh_l0.detach().clone()
+    for _ in range(_stability.EVERY):
+        inside()
+    assert torch.equal(before, model.cell.weight_hh_l0)
+
+
 # ------------------------------------------------------------------------------- tables, figures
 
 
