@@ -8,7 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
+
+try:
+    import torch
+except ImportError:
+    from theory import MissingExtraError
+
+    raise MissingExtraError("torch", "experiments", "training the networks") from None
 
 import theory
 import theory.interop
@@ -280,11 +286,12 @@ def loss_lipschitz(t: Any, norm: theory.Norm) -> float:
 PROBABILITY, CONFIDENCE = 0.05, 0.9
 
 
-def effective_memory(t: Any, eps: float, sequences: list[np.ndarray], k_max: int) -> int | None:
-    """Return the measured effective memory; None if there are too few independent sequences."""
-    if len(sequences) < sequences_needed(PROBABILITY, CONFIDENCE):
-        return None
+def effective_memory(t: Any, eps: float, sequences: list[np.ndarray], k_max: int) -> int | str:
+    """Return the measured effective memory, ">k_max" beyond that, or why there is none."""
+    needed = sequences_needed(PROBABILITY, CONFIDENCE)
+    if len(sequences) < needed:
+        return f"not measured: {len(sequences)} sequences, needed {needed}"
     measured = measure_memory(
         to_map(t.model), sequences, eps, PROBABILITY, CONFIDENCE, head=head(t), k_max=k_max
     )
-    return measured.k
+    return f">{k_max}" if measured.k is None else measured.k

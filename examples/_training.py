@@ -44,6 +44,9 @@ from theory.files import replacing
 
 VARIANTS = ("unstable", "stable", "sharp-stable")
 
+#: Test predictions over which metrics against the truncation length are taken.
+FIRST = 8_000
+
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
@@ -417,7 +420,7 @@ class _Bar:
 
 
 def by_length(
-    t: Trained, lengths: Sequence[int], runs: Path, *, most: int = 8_000
+    t: Trained, lengths: Sequence[int], runs: Path, *, most: int = FIRST
 ) -> dict[int | None, dict[str, float]]:
     """Return loss and metric of the k-step counterparts of a recurrent network, no retraining.
 
@@ -475,24 +478,31 @@ def encoded(t: Trained, x: np.ndarray) -> np.ndarray:
 # ------------------------------------------------------------------------------ command line
 
 
-def options(doc: str | None, argv: Sequence[str] | None, **defaults: Any) -> argparse.Namespace:
+def options(
+    doc: str | None,
+    argv: Sequence[str] | None,
+    *,
+    variants: Sequence[str] = VARIANTS,
+    cells: Sequence[str] = tuple(_models.CELLS),
+) -> argparse.Namespace:
     """Read the options that all experiments share.
+
+    `variants` and `cells` are those that an experiment is about; others are refused.
 
     Raises
     ------
     SystemExit
-        If cuda is asked for and is not there; the message says how to go on.
+        If an option has no meaning, a folder cannot be written, or cuda is asked for and is not
+        there; the message says how to go on.
     """
     parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
     parser.add_argument("--task", nargs="+", choices=list(corpora.KINDS), default=["jsb"])
     parser.add_argument("--size", choices=tuple(PRESETS), default="small")
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
-    parser.add_argument(
-        "--cells", nargs="+", choices=list(_models.CELLS), default=list(_models.CELLS)
-    )
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(variants))
+    parser.add_argument("--cells", nargs="+", choices=list(_models.CELLS), default=list(cells))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument(
-        "--epochs", type=int, default=None, help="at most so many, fewer than the size has"
+        "--epochs", type=int, default=None, help="at most so many, where the size has more"
     )
     parser.add_argument("--data", type=Path, default=None, help="data folder, or STABLE_DATA")
     parser.add_argument("--runs", type=Path, default=Path("build/runs"))
@@ -500,8 +510,26 @@ def options(doc: str | None, argv: Sequence[str] | None, **defaults: Any) -> arg
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1, help="networks that are trained at once")
-    parser.set_defaults(**defaults)
     chosen = parser.parse_args(argv)
+    for name, possible in (("variants", variants), ("cells", cells)):
+        for other in (v for v in getattr(chosen, name) if v not in possible):
+            parser.error(
+                f"--{name} {other} is nothing that this experiment has; needed some of: "
+                f"{', '.join(possible)}"
+            )
+    for name in ("epochs", "threads", "jobs"):
+        value = getattr(chosen, name)
+        if value is not None and value < 1:
+            parser.error(f"--{name} {value}, needed at least 1")
+    if min(chosen.seeds) < 0:
+        parser.error(f"--seeds {min(chosen.seeds)}, needed 0 or more")
+    for name in ("task", "variants", "cells", "seeds"):
+        given = getattr(chosen, name)
+        if twice := [v for v in dict.fromkeys(given) if given.count(v) > 1]:
+            parser.error(f"--{name} has {twice[0]} more than once, needed each once")
+    for name in ("runs", "out"):
+        if trouble := _results.unwritable(getattr(chosen, name)):
+            parser.error(f"--{name} {trouble}; pass another folder")
     if chosen.device == "cuda" and not torch.cuda.is_available():
         parser.error(
             "--device cuda was asked for, but torch finds no such device; leave it out to run on "
@@ -514,7 +542,8 @@ def options(doc: str | None, argv: Sequence[str] | None, **defaults: Any) -> arg
 def setting_of(chosen: argparse.Namespace, task: str, cell: str, **changes: Any) -> Setting:
     """Return the setting of these options."""
     setting = preset(chosen.size, task, cell, **changes)
-    return setting if chosen.epochs is None else replace(setting, epochs=chosen.epochs)
+    fewer = setting.epochs if chosen.epochs is None else min(setting.epochs, chosen.epochs)
+    return replace(setting, epochs=fewer)
 
 
 def study(chosen: argparse.Namespace, task: str, cell: str, **changes: Any) -> Trained:
@@ -524,14 +553,14 @@ def study(chosen: argparse.Namespace, task: str, cell: str, **changes: Any) -> T
 
 
 def studies(
-    chosen: argparse.Namespace, variants: Sequence[str] = VARIANTS
+    chosen: argparse.Namespace,
 ) -> Iterator[tuple[tuple[str, str, str, int], Trained]]:
     """Yield ((task, cell, variant, seed), network) of all that the options ask for."""
     labels = [
         (task, cell, variant, seed)
         for task in chosen.task
         for cell in chosen.cells
-        for variant in variants
+        for variant in VARIANTS
         if variant in chosen.variants
         for seed in chosen.seeds
     ]
@@ -573,10 +602,11 @@ def report(
     columns: Sequence[str],
     data: Callable[[argparse.Namespace], list[Any]],
     draw: Callable[..., None],
-    **defaults: Any,
+    variants: Sequence[str] = VARIANTS,
+    cells: Sequence[str] = tuple(_models.CELLS),
 ) -> int:
     """Run one experiment from the command line: its numbers as CSV, its picture, 0."""
-    chosen = options(doc, argv, **defaults)
+    chosen = options(doc, argv, variants=variants, cells=cells)
     began = time.perf_counter()
     try:
         rows = data(chosen)
@@ -596,11 +626,12 @@ def curves(
 ) -> dict[tuple[Any, ...], tuple[list[Any], list[float], list[float]]]:
     """Return mean and spread of column `value` at every entry of column `at`, by groups.
 
-    A curve is (entries, means, standard deviations over what is left: the seeds).
+    A curve is (entries, means, standard deviations over what is left: the seeds).  Words in place
+    of values, and nothing, are left out.
     """
     gathered: dict[tuple[Any, ...], dict[Any, list[float]]] = {}
     for row in rows:
-        if row[value] != "":
+        if not isinstance(row[value], str):
             group = gathered.setdefault(tuple(row[g] for g in groups), {})
             group.setdefault(row[at], []).append(float(row[value]))
     return {

@@ -351,7 +351,10 @@ def _music21() -> dict[str, list[NDArray[np.float32]]]:
     """Return chorales of the music21 corpus: another selection than jsb, not transposed."""
     import chorales
 
-    rolls = [roll.astype(np.float32) for roll in chorales.data(350).values()]
+    try:
+        rolls = [roll.astype(np.float32) for roll in chorales.data(350).values()]
+    except ImportError as missing:
+        raise DataError(f"music21: {missing}") from missing
     first, second = int(0.6 * len(rolls)), int(0.8 * len(rolls))
     return {"train": rolls[:first], "valid": rolls[first:second], "test": rolls[second:]}
 
@@ -565,6 +568,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--download", action="store_true", help="download what is missing")
     parser.add_argument("--out", type=Path, default=Path("build/examples"))
     options = parser.parse_args(argv)
+    if trouble := _results.unwritable(options.out):
+        parser.error(f"--out {trouble}; pass another folder")
     rows = []
     for name in options.task or [n for n in KINDS if n != "music21"]:
         try:

@@ -9,7 +9,8 @@ itself asks for, over its first 8,000 predictions.  Beside them
 the essay's open question, how much memory a benchmark needs: the least k from which on the metric
 is within 1 % of full context, for unstable networks too.  The last column is the measured effective
 memory of `theory memory`: the k from which on the logits of a new piece are off by more than 0.1
-anywhere with probability at most 5 %, with 90 % confidence.
+anywhere with probability at most 5 %, with 90 % confidence; it is not measured on a text, which is
+one sequence.  ">50" says that no k up to 50 was enough.
 
 What the eye should see: the loss at the certified k differs by less than the tolerance asked for,
 and tests ask for much less context than certificates, which hold for the worst inputs.
@@ -43,7 +44,7 @@ LENGTHS = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50)
 
 
 def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
-    """Return rows of `COLUMNS`; lengths that a network does not reach are empty."""
+    """Return rows of `COLUMNS`; ">50" where no length up to 50 is enough."""
     lengths = LENGTHS if options.size != "smoke" else LENGTHS[:6]
     rows: list[tuple[object, ...]] = []
     for label, t in _training.studies(options):
@@ -66,7 +67,7 @@ def answers(
         """Return the least length from which on all are good."""
         bad = [i for i, one in enumerate(good) if not one]
         start = bad[-1] + 1 if bad else 0
-        return lengths[start] if start < len(good) else ""
+        return lengths[start] if start < len(good) else f">{lengths[-1]}"
 
     excess = [_training.relative_excess(kind, found[k]["metric"], full["metric"]) for k in lengths]
     enough = first([e <= 0.01 for e in excess])
@@ -77,6 +78,11 @@ def answers(
     longest = max(len(y) for _, y in pieces)
     inputs = _training.test_inputs(t)
     drives = [recurrent.drive(c.norm, inputs=inputs) for c in known]
+    # pieces and sentences may count as independent, cuts of one text may not
+    memory: int | str = "not measured: one text"
+    if len(pieces) > 1:
+        sequences = _training.test_sequences(t, None, longest)
+        memory = _stability.effective_memory(t, MEASURED_AT, sequences, min(longest, lengths[-1]))
     rows: list[tuple[object, ...]] = []
     for tolerance in TOLERANCES:
         measured = first([abs(found[k]["loss"] - full["loss"]) <= tolerance for k in lengths])
@@ -93,15 +99,9 @@ def answers(
             replaced = full if k == longest else _training.by_length(t, [k], options.runs)[k]
             change = replaced["loss"] - full["loss"]
             holds = bool(abs(change) <= tolerance)
-        # pieces and sentences may count as independent, cuts of one text may not
-        memory = None
-        if len(pieces) > 1 and tolerance == MEASURED_AT:
-            k_max = min(longest, lengths[-1])
-            sequences = _training.test_sequences(t, None, longest)
-            memory = _stability.effective_memory(t, tolerance, sequences, k_max)
         rows.append((
             *label, full["metric"], enough, tolerance, measured, certified, longest, change, holds,
-            "" if memory is None else memory,
+            memory,
         ))  # fmt: skip
     return rows
 

@@ -9,6 +9,7 @@ import importlib
 import json
 import math
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -300,6 +301,69 @@ def test_damaged_files_of_runs_are_named(training, tmp_path):
             training.trained(setting, runs=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--epochs", "0"), "--epochs 0, needed at least 1"),
+        (("--epochs", "-3"), "--epochs -3, needed at least 1"),
+        (("--threads", "0"), "--threads 0, needed at least 1"),
+        (("--jobs", "0"), "--jobs 0, needed at least 1"),
+        (("--seeds", "0", "-1"), "--seeds -1, needed 0 or more"),
+        (("--seeds", "1", "0", "1"), "--seeds has 1 more than once"),
+        (("--task", "jsb", "jsb"), "--task has jsb more than once"),
+    ],
+)
+def test_options_without_meaning_are_refused(training, tmp_path, capsys, options, says):
+    folders = ["--out", str(tmp_path / "out"), "--runs", str(tmp_path / "runs")]
+    with pytest.raises(SystemExit):
+        training.options("x", [*options, *folders])
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["out", "runs"])
+def test_folders_that_cannot_be_written_are_named_before_training(training, tmp_path, capsys, name):
+    (tmp_path / "file").write_text("")
+    folders = {"out": tmp_path / "out", "runs": tmp_path / "runs"}
+    folders[name] = tmp_path / "file" / "below"
+    with pytest.raises(SystemExit):
+        training.options("x", [f"--{key}={path}" for key, path in folders.items()])
+    assert f"--{name} {folders[name]} cannot be written (" in capsys.readouterr().err
+
+
+def test_absent_packages_are_named(training, corpora, tmp_path, capsys, monkeypatch):
+    del training
+    monkeypatch.setitem(sys.modules, "music21", None)
+    with pytest.raises(corpora.DataError, match=r"music21.*not installed.*\[examples\]"):
+        corpora.load("music21")
+    chorales = importlib.import_module("chorales")
+    assert chorales.main(["--out", str(tmp_path / "rolls.npz")]) == 1
+    assert "[examples]" in capsys.readouterr().err
+    argv = ["--size", "smoke", "--task", "music21", "--runs", str(tmp_path / "runs"),
+            "--out", str(tmp_path / "out")]  # fmt: skip
+    assert importlib.import_module("table_stable_vs_unstable").main(argv) == 1
+    assert "not installed" in capsys.readouterr().err
+    # without torch every experiment says which extra it needs
+    program = """
+import importlib, sys
+from theory import MissingExtraError
+sys.modules["torch"] = None
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(name)
+    except MissingExtraError as error:
+        assert "[experiments]" in str(error)
+    else:
+        raise SystemExit(f"{name} did not say")
+"""
+    names = [path.stem for path in FOLDER.glob("*.py") if "import torch" in path.read_text()
+             or "import _training" in path.read_text()]  # fmt: skip
+    names = [name for name in names if not name.startswith("fig_")]
+    assert "paper_local_rates" in names
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FOLDER), str(FOLDER.parent)]))
+    done = subprocess.run([sys.executable, "-c", program, *names], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
 def test_padding_does_not_count(training):
     pairs = [(np.arange(n), np.arange(n)) for n in (2, 5, 3)]
     found = list(training.batches(pairs, 2))
@@ -476,11 +540,27 @@ def test_table_stable_vs_unstable(runs, tmp_path):
         "marginals", "Markov, each key",
     }  # fmt: skip
     module = importlib.import_module("table_stable_vs_unstable")
-    assert module.beside("jsb", "rnn", "stable", "small")[2].startswith("same data")
-    assert module.beside("snips", "rnn", "stable", "small")[2].startswith("not comparable")
-    assert module.beside("wikitext2", "lstm", "unstable", "small")[2].startswith("not comparable")
-    assert module.beside("wikitext2", "lstm", "unstable", "paper")[:2] == (95.7, 92.3)
-    assert module.beside("war-and-peace", "lstm", "sharp-stable", "paper") == ("", "", "")
+    assert {row["published_for"] for row in rows} == {""}
+
+    def beside(*of):
+        names = ("published", "essay", "published_for", "confidence", "comparable")
+        assert set(names) < set(module.COLUMNS)
+        return dict(zip(names, module.beside(*of), strict=True))
+
+    assert beside("jsb", "rnn", "stable", "small")["comparable"] == "same data"
+    other = beside("snips", "rnn", "stable", "small")
+    assert other["published_for"] == "atis"
+    assert other["comparable"] == "not comparable: other data"
+    assert "essay" not in other["confidence"]
+    for task, there in module.STANDS_FOR.items():
+        found = beside(task, "rnn", "stable", "paper")
+        assert found["published_for"] == there
+        assert found["comparable"] == "not comparable: other data"
+    word = beside("wikitext2", "lstm", "unstable", "small")
+    assert word["comparable"] == "not comparable: part of the data"
+    assert (word["published"], word["essay"], word["published_for"]) == (95.7, 92.3, "wikitext2")
+    assert word["confidence"].startswith("paper: low, digits as reconstructed; essay: as quoted")
+    assert set(beside("war-and-peace", "lstm", "sharp-stable", "paper").values()) == {""}
 
 
 def test_paper_truncation_length(runs, tmp_path):
@@ -521,6 +601,8 @@ def test_paper_gradient_lag(runs, tmp_path):
 def test_paper_rate_tradeoff(runs, tmp_path):
     rows = run("paper_rate_tradeoff", runs, tmp_path)
     assert {row["rate"] for row in rows} == {"0", "0.3"}
+    rows = run("paper_rate_tradeoff", runs, tmp_path, "--variants", "stable")
+    assert {(row["variant"], row["rate"]) for row in rows} == {("stable", "0.3")}
 
 
 def test_paper_certified_gap(runs, tmp_path):
@@ -537,8 +619,52 @@ def test_paper_required_context(runs, tmp_path):
     rows = run("paper_required_context", runs, tmp_path)
     assert {row["holds"] for row in rows if row["variant"] != "unstable"} == {"True"}
     for row in rows:
-        if row["certified_k"] and row["measured_k"]:
+        assert row["effective_memory"] != ""
+        if row["certified_k"] and not row["measured_k"].startswith(">"):
             assert int(row["measured_k"]) <= max(int(row["certified_k"]), 1)
+
+
+def test_effective_memory_says_why_there_is_none(training, runs, tmp_path):
+    import _stability
+
+    out = tmp_path / "text"
+    module = importlib.import_module("paper_required_context")
+    argv = [
+        "--size", "smoke", "--task", "synthetic-text", "--seeds", "0", "--cells", "rnn",
+        "--variants", "stable", "--runs", str(runs), "--out", str(out),
+    ]  # fmt: skip
+    assert module.main(argv) == 0
+    rows = rows_of(out / "paper_required_context.csv")
+    assert {row["effective_memory"] for row in rows} == {"not measured: one text"}
+    setting = training.preset("smoke", "synthetic-music", "rnn", variant="stable")
+    t = training.trained(setting, runs=runs)
+    sequences = training.test_sequences(t, None, 50)
+    assert _stability.effective_memory(t, 0.1, sequences, 5).startswith("not measured: ")
+    many = [part for X in sequences for part in (X, X[1:], X[2:])] * 5
+    found = _stability.effective_memory(t, 10.0, many, 5)
+    assert isinstance(found, int)
+    assert _stability.effective_memory(t, 1e-12, many, 2) == ">2"
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("paper_certified_gap", ("--variants", "unstable")),
+        ("paper_certified_gap", ("--variants", "stable", "unstable")),
+        ("paper_weight_gap", ("--variants", "sharp-stable")),
+        ("paper_weight_gap", ("--cells", "lstm")),
+        ("paper_rate_tradeoff", ("--cells", "rnn", "lstm")),
+        ("paper_feed_forward", ("--variants", "stable")),
+    ],
+)
+def test_what_an_experiment_has_not_is_refused(torch, tmp_path, capsys, name, options):
+    del torch
+    argv = ["--size", "smoke", "--task", "synthetic-music", "--out", str(tmp_path / "out"),
+            "--runs", str(tmp_path / "runs"), *options]  # fmt: skip
+    with pytest.raises(SystemExit):
+        importlib.import_module(name).main(argv)
+    assert "is nothing that this experiment has; needed some of: " in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
 
 
 def test_paper_local_rates(runs, tmp_path):
@@ -552,7 +678,15 @@ def test_paper_feed_forward(runs, tmp_path):
     rows = run("paper_feed_forward", runs, tmp_path)
     systems = {row["run_as"] for row in rows}
     assert {"only cited", "tcn, trained with k", "lstm, trained with k"} <= systems
-    assert all(float(row["train_per_s"]) > 0 for row in rows if row["run_as"] != "only cited")
+    for row in rows:
+        if row["run_as"] != "only cited":
+            assert row["repeats"] == "3"
+            for what in ("train", "parallel", "sequential"):
+                low, middle, high = (float(row[f"{what}_{q}"]) for q in ("q1", "per_s", "q3"))
+                assert 0 < low <= middle <= high
+    rows = run("paper_feed_forward", runs, tmp_path, "--cells", "rnn")
+    names = {row["run_as"].split(",")[0] for row in rows}
+    assert names == {"only cited", "rnn", "gated-conv", "tcn", "transformer"}
 
 
 def test_gallery(tmp_path):
@@ -589,4 +723,7 @@ def test_fewer_epochs_than_the_size_has(training):
     )
     setting = training.setting_of(chosen, "synthetic-music", "rnn", variant="stable")
     assert setting.epochs == 1
+    # never more than the size has
+    chosen.epochs = 50
+    assert training.setting_of(chosen, "synthetic-music", "rnn").epochs == 2
     assert setting.name != training.preset("smoke", "synthetic-music", "rnn", variant="stable").name
