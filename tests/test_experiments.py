@@ -301,6 +301,16 @@ def test_damaged_files_of_runs_are_named(training, tmp_path):
             training.trained(setting, runs=tmp_path)
 
 
+def test_losses_of_words_are_those_of_any_classes(training, torch):
+    rng = np.random.default_rng(0)
+    logits = torch.from_numpy(rng.standard_normal((3, 5, 40)))
+    y = torch.from_numpy(rng.integers(0, 40, (3, 9)))[:, 2:7]
+    found = [training.losses(kind, logits, y) for kind in ("words", "chars")]
+    assert found[0].shape == (3, 5)
+    torch.testing.assert_close(*found)
+    assert found[0][1, 2] == pytest.approx(float(-logits[1, 2].log_softmax(0)[y[1, 2]]))
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
