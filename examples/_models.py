@@ -12,9 +12,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
-import torch.nn.functional as fn
-from torch import Tensor, nn
+try:
+    import torch
+    import torch.nn.functional as fn
+    from torch import Tensor, nn
+except ImportError:
+    from theory import MissingExtraError
+
+    raise MissingExtraError("torch", "experiments", "training the networks") from None
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM}
 

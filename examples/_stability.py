@@ -8,15 +8,24 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
+
+try:
+    import torch
+except ImportError:
+    from theory import MissingExtraError
+
+    raise MissingExtraError("torch", "experiments", "training the networks") from None
 
 import theory
 import theory.interop
 from theory import projections
+from theory.activations import TANH
 from theory.memory import effective_memory as measure_memory
 from theory.memory import sequences_needed
 from theory.projections.gated import certify
 from theory.projections.lstm import unit_limits
+from theory.projections.metric import MetricSet, clip_in_metric, incremental_set
+from theory.projections.repair import SINGLE_UNIT, least_margin
 from theory.projections.rows import RowLimits, nearest_rows
 from theory.rounding import gamma
 from theory.torch import StableProjection
@@ -24,6 +33,9 @@ from theory.torch import StableProjection
 #: Between two full projections the sharp sets are entered in a fixed metric, or bound, and only
 #: after so many steps of the optimizer.
 EVERY = 4
+
+#: Weights that move by more than this, relatively, were outside, whatever rounding does.
+FAR = 1e-6
 
 #: The bound of the forget gates in the paper's set, as reconstructed.
 FORGET = 0.64
@@ -82,12 +94,13 @@ class _SharpRNN:
         self.model, self.rate = model, rate
         self.calls = self.ends = 0
         self.metric: tuple[np.ndarray, np.ndarray] | None = None  # P and the multipliers
+        self.kept: tuple[Any, MetricSet] | None = None  # the metric and its set
 
     def __call__(self, final: bool = False) -> None:
         self.calls += 1
         if not final and self.calls % EVERY:
             return
-        if self.metric is not None:
+        if self.metric is not None and (final or not self.clipped()):
             # in a given metric clipping is a retraction onto the set, not the nearest point
             done = projections.project(
                 to_map(self.model), onto="lmi", rate=self.rate, dtype="float32",
@@ -97,6 +110,23 @@ class _SharpRNN:
         if self.metric is None or (final and self.ends in RENEWED):
             self.renew()
         self.ends += final
+
+    def clipped(self) -> bool:
+        """Move the weights as that projection does, without proofs; return whether it was clear.
+
+        It is not where they hardly move: they may be inside.  Proofs are needed at the end of an
+        epoch only, and take most of the time.
+        """
+        if self.kept is None or self.kept[0] is not self.metric:
+            self.kept = self.metric, incremental_set(*self.metric, TANH.slope, self.rate)
+        where, cell = self.kept[1], to_map(self.model)
+        W = cell.parameters["W"]
+        new = clip_in_metric(W, where)
+        if not np.linalg.norm(new - W) > FAR * np.linalg.norm(W):
+            return False
+        margin = least_margin(2 * len(W), SINGLE_UNIT)
+        put(self.model, cell.with_parameters(W=new * (1.0 - margin)))
+        return True
 
     def renew(self) -> None:
         """Choose a metric with room around the weights; move them inside if there is none yet."""
@@ -258,11 +288,12 @@ def loss_lipschitz(t: Any, norm: theory.Norm) -> float:
 PROBABILITY, CONFIDENCE = 0.05, 0.9
 
 
-def effective_memory(t: Any, eps: float, sequences: list[np.ndarray], k_max: int) -> int | None:
-    """Return the measured effective memory; None if there are too few independent sequences."""
-    if len(sequences) < sequences_needed(PROBABILITY, CONFIDENCE):
-        return None
+def effective_memory(t: Any, eps: float, sequences: list[np.ndarray], k_max: int) -> int | str:
+    """Return the measured effective memory, ">k_max" beyond that, or why there is none."""
+    needed = sequences_needed(PROBABILITY, CONFIDENCE)
+    if len(sequences) < needed:
+        return f"not measured: {len(sequences)} sequences, needed {needed}"
     measured = measure_memory(
         to_map(t.model), sequences, eps, PROBABILITY, CONFIDENCE, head=head(t), k_max=k_max
     )
-    return measured.k
+    return f">{k_max}" if measured.k is None else measured.k

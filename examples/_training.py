@@ -44,6 +44,9 @@ from theory.files import replacing
 
 VARIANTS = ("unstable", "stable", "sharp-stable")
 
+#: Test predictions over which metrics against the truncation length are taken.
+FIRST = 8_000
+
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
@@ -69,18 +72,26 @@ class Setting:
     vocabulary: int | None = None  # most frequent tokens that are kept
 
     @property
+    def kind(self) -> str:
+        """Return the kind of the task, one of corpora.METRICS."""
+        return corpora.KINDS[self.task]
+
+    @property
     def name(self) -> str:
         """Return a name for files, with a hash of everything."""
         facts = asdict(self)
-        recipe = RECIPES.get((self.variant, self.cell))
-        facts |= {} if recipe is None else {"recipe": recipe}
+        for what, key in (("recipe", (self.variant, self.cell)), ("data", (self.kind,))):
+            facts |= {what: RECIPES[key]} if key in RECIPES else {}
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         k = "" if self.k is None else f"-k{self.k}"
         return f"{self.task}-{self.cell}{k}-{self.variant}-s{self.seed}-{digest[:10]}"
 
 
-#: Raised when the code changes what these train to, so that no older network is taken for one.
-RECIPES = {("sharp-stable", "rnn"): 2}
+#: Raised when the code changes what these train to, so that no older network is taken for one: by
+#: (variant, cell), and by (kind,) of task where the data changed.
+RECIPES: dict[tuple[str, ...], int] = {
+    ("sharp-stable", "rnn"): 2, ("sharp-stable", "lstm"): 2, ("words",): 2,
+}  # fmt: skip
 
 #: What differs from the defaults of `Setting`, by size and kind of task, then by cell.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
@@ -153,24 +164,27 @@ def batches(
             rng.shuffle(groups)
     for group in groups:
         longest = max(len(pairs[i][1]) for i in group)
-        x, y = (
-            torch.from_numpy(np.stack([_padded(pairs[i][j], longest) for i in group]))
-            for j in (0, 1)
-        )
+        x, y = (_padded([pairs[i][j] for i in group], longest) for j in (0, 1))
         weight = torch.zeros(len(group), longest)
         for row, i in enumerate(group):
             weight[row, : len(pairs[i][1])] = 1.0
         yield x, y, weight
 
 
-def _padded(a: Any, length: int) -> Any:
-    return np.pad(a, [(0, length - len(a))] + [(0, 0)] * (a.ndim - 1))
+def _padded(parts: Sequence[Any], length: int) -> Tensor:
+    together = np.zeros((len(parts), length, *parts[0].shape[1:]), dtype=parts[0].dtype)
+    for row, part in zip(together, parts, strict=True):
+        row[: len(part)] = part
+    return torch.from_numpy(together)
 
 
 def losses(kind: str, logits: Tensor, y: Tensor) -> Tensor:
     """Return the loss of every prediction in nats: (B, T); of music the sum over the keys."""
     if kind == "music":
         return fn.binary_cross_entropy_with_logits(logits, y, reduction="none").sum(-1)
+    if kind == "words":  # of many classes, faster where they lie beside each other in memory
+        flat = fn.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none")
+        return flat.view(y.shape)
     return fn.cross_entropy(logits.transpose(1, 2), y, reduction="none")
 
 
@@ -184,7 +198,11 @@ def detached(state: Any) -> Any:
 def evaluate(
     model: nn.Module, corpus: Corpus, split: str = "test", *, chunk: int = 200, batch: int = 32
 ) -> dict[str, float]:
-    """Return the mean loss in nats and the metric of a split."""
+    """Return the mean loss in nats and the metric of a split.
+
+    A text is cut into `batch` pieces that start from zero and are read side by side, `chunk` inputs
+    at a time; with a batch of 1 it is one sequence.
+    """
     device = next(model.parameters()).device
     total = count = 0.0
     truth: list[list[int]] = []
@@ -405,19 +423,29 @@ class _Bar:
 
 
 def by_length(
-    t: Trained, lengths: Sequence[int], runs: Path, *, most: int = 8_000
+    t: Trained, lengths: Sequence[int], runs: Path, *, most: int = FIRST
 ) -> dict[int | None, dict[str, float]]:
     """Return loss and metric of the k-step counterparts of a recurrent network, no retraining.
 
-    None stands for the network itself.  Both are taken over the first `most` test predictions.
+    None stands for the network itself.  Both are taken over the first `most` test predictions.  A
+    text is one sequence: the network carries its state on from the first of its inputs, and the
+    counterpart starts from zero k inputs before every prediction.
     """
-    target = runs / f"{t.setting.name}-lengths.json"
+    target = runs / f"{t.setting.name}-windows.json"
     known = read_json(target) if target.is_file() else {}
-    part = replace(t.corpus, splits={"test": list(corpora.first(t.corpus.splits["test"], most))})
+    pairs = list(corpora.first(t.corpus.splits["test"], most))
+    part = replace(t.corpus, splits={"test": pairs})
+    longest = max(len(y) for _, y in pairs)
     for k in (None, *lengths):
-        if str(k) not in known:
-            model = t.model if k is None else _models.Windowed(t.model, k)
-            known[str(k)] = evaluate(model, part)
+        if str(k) in known:
+            continue
+        if k is not None and k >= longest:
+            known[str(k)] = known[str(None)]  # a window as long as every sequence is the network
+            continue
+        model = t.model if k is None else _models.Windowed(t.model, k)
+        # windows of a part reach k - 1 inputs before it, so longer ones are asked of longer parts
+        chunk = 200 if k is None else max(200, k)
+        known[str(k)] = evaluate(model, part, chunk=chunk, batch=1 if len(pairs) == 1 else 32)
     write_json(target, known)
     return {k: known[str(k)] for k in (None, *lengths)}
 
@@ -427,40 +455,57 @@ def relative_excess(kind: str, value: float, full: float) -> float:
     return (full - value) / full if kind == "slots" else (value - full) / full
 
 
-def test_sequences(t: Trained, most: int, length: int) -> list[np.ndarray]:
+def test_sequences(t: Trained, most: int | None, length: int) -> list[np.ndarray]:
     """Return encoded inputs (T, m) in double precision: the first `most` times of the test split.
 
     Long texts are cut into sequences of the given length.
     """
+    pairs = t.corpus.splits["test"]
     found = []
-    for x, _ in corpora.first(t.corpus.splits["test"], most):
-        with torch.no_grad():
-            encoded = t.model.encoder(torch.from_numpy(x)[None].to(t.device))[0].cpu()
-        found += [part.double().numpy() for part in encoded.split(length)]
+    for x, _ in pairs if most is None else corpora.first(pairs, most):
+        found += np.split(encoded(t, x), range(length, len(x), length))
     return found
+
+
+def test_inputs(t: Trained) -> np.ndarray:
+    """Return every input of the whole test split once, encoded, in double precision: (count, m)."""
+    return encoded(t, np.unique(np.concatenate([x for x, _ in t.corpus.splits["test"]]), axis=0))
+
+
+def encoded(t: Trained, x: np.ndarray) -> np.ndarray:
+    """Return inputs as the recurrent cell sees them, in double precision: (T, m)."""
+    with torch.no_grad():
+        return t.model.encoder(torch.from_numpy(x)[None].to(t.device))[0].cpu().double().numpy()
 
 
 # ------------------------------------------------------------------------------ command line
 
 
-def options(doc: str | None, argv: Sequence[str] | None, **defaults: Any) -> argparse.Namespace:
+def options(
+    doc: str | None,
+    argv: Sequence[str] | None,
+    *,
+    variants: Sequence[str] = VARIANTS,
+    cells: Sequence[str] = tuple(_models.CELLS),
+) -> argparse.Namespace:
     """Read the options that all experiments share.
+
+    `variants` and `cells` are those that an experiment is about; others are refused.
 
     Raises
     ------
     SystemExit
-        If cuda is asked for and is not there; the message says how to go on.
+        If an option has no meaning, a folder cannot be written, or cuda is asked for and is not
+        there; the message says how to go on.
     """
     parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
     parser.add_argument("--task", nargs="+", choices=list(corpora.KINDS), default=["jsb"])
     parser.add_argument("--size", choices=tuple(PRESETS), default="small")
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
-    parser.add_argument(
-        "--cells", nargs="+", choices=list(_models.CELLS), default=list(_models.CELLS)
-    )
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(variants))
+    parser.add_argument("--cells", nargs="+", choices=list(_models.CELLS), default=list(cells))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument(
-        "--epochs", type=int, default=None, help="at most so many, fewer than the size has"
+        "--epochs", type=int, default=None, help="at most so many, where the size has more"
     )
     parser.add_argument("--data", type=Path, default=None, help="data folder, or STABLE_DATA")
     parser.add_argument("--runs", type=Path, default=Path("build/runs"))
@@ -468,8 +513,26 @@ def options(doc: str | None, argv: Sequence[str] | None, **defaults: Any) -> arg
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1, help="networks that are trained at once")
-    parser.set_defaults(**defaults)
     chosen = parser.parse_args(argv)
+    for name, possible in (("variants", variants), ("cells", cells)):
+        for other in (v for v in getattr(chosen, name) if v not in possible):
+            parser.error(
+                f"--{name} {other} is nothing that this experiment has; needed some of: "
+                f"{', '.join(possible)}"
+            )
+    for name in ("epochs", "threads", "jobs"):
+        value = getattr(chosen, name)
+        if value is not None and value < 1:
+            parser.error(f"--{name} {value}, needed at least 1")
+    if min(chosen.seeds) < 0:
+        parser.error(f"--seeds {min(chosen.seeds)}, needed 0 or more")
+    for name in ("task", "variants", "cells", "seeds"):
+        given = getattr(chosen, name)
+        if twice := [v for v in dict.fromkeys(given) if given.count(v) > 1]:
+            parser.error(f"--{name} has {twice[0]} more than once, needed each once")
+    for name in ("runs", "out"):
+        if trouble := _results.unwritable(getattr(chosen, name)):
+            parser.error(f"--{name} {trouble}; pass another folder")
     if chosen.device == "cuda" and not torch.cuda.is_available():
         parser.error(
             "--device cuda was asked for, but torch finds no such device; leave it out to run on "
@@ -482,7 +545,8 @@ def options(doc: str | None, argv: Sequence[str] | None, **defaults: Any) -> arg
 def setting_of(chosen: argparse.Namespace, task: str, cell: str, **changes: Any) -> Setting:
     """Return the setting of these options."""
     setting = preset(chosen.size, task, cell, **changes)
-    return setting if chosen.epochs is None else replace(setting, epochs=chosen.epochs)
+    fewer = setting.epochs if chosen.epochs is None else min(setting.epochs, chosen.epochs)
+    return replace(setting, epochs=fewer)
 
 
 def study(chosen: argparse.Namespace, task: str, cell: str, **changes: Any) -> Trained:
@@ -492,14 +556,14 @@ def study(chosen: argparse.Namespace, task: str, cell: str, **changes: Any) -> T
 
 
 def studies(
-    chosen: argparse.Namespace, variants: Sequence[str] = VARIANTS
+    chosen: argparse.Namespace,
 ) -> Iterator[tuple[tuple[str, str, str, int], Trained]]:
     """Yield ((task, cell, variant, seed), network) of all that the options ask for."""
     labels = [
         (task, cell, variant, seed)
         for task in chosen.task
         for cell in chosen.cells
-        for variant in variants
+        for variant in VARIANTS
         if variant in chosen.variants
         for seed in chosen.seeds
     ]
@@ -541,10 +605,11 @@ def report(
     columns: Sequence[str],
     data: Callable[[argparse.Namespace], list[Any]],
     draw: Callable[..., None],
-    **defaults: Any,
+    variants: Sequence[str] = VARIANTS,
+    cells: Sequence[str] = tuple(_models.CELLS),
 ) -> int:
     """Run one experiment from the command line: its numbers as CSV, its picture, 0."""
-    chosen = options(doc, argv, **defaults)
+    chosen = options(doc, argv, variants=variants, cells=cells)
     began = time.perf_counter()
     try:
         rows = data(chosen)
@@ -564,11 +629,12 @@ def curves(
 ) -> dict[tuple[Any, ...], tuple[list[Any], list[float], list[float]]]:
     """Return mean and spread of column `value` at every entry of column `at`, by groups.
 
-    A curve is (entries, means, standard deviations over what is left: the seeds).
+    A curve is (entries, means, standard deviations over what is left: the seeds).  Words in place
+    of values, and nothing, are left out.
     """
     gathered: dict[tuple[Any, ...], dict[Any, list[float]]] = {}
     for row in rows:
-        if row[value] != "":
+        if not isinstance(row[value], str):
             group = gathered.setdefault(tuple(row[g] for g in groups), {})
             group.setdefault(row[at], []).append(float(row[value]))
     return {

@@ -68,7 +68,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("build/chorales.npz"))
     parser.add_argument("--count", type=int, default=40)
     options = parser.parse_args(argv)
-    rolls = data(options.count)
+    try:
+        rolls = data(options.count)
+    except ImportError as missing:
+        print(missing, file=sys.stderr)
+        return 1
     options.out.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(options.out, **rolls)
     lengths = [len(roll) for roll in rolls.values()]

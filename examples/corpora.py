@@ -40,6 +40,7 @@ METRICS = {
     "chars": "bits a character",
     "words": "perplexity",
 }
+UNKNOWN = "<unk>"  # what a rare or unheard word is read as
 KEYS = 88
 LOWEST_KEY = 21
 
@@ -149,7 +150,7 @@ class Corpus:
         """Return a part: the first `most` predictions of train, a third as many elsewhere.
 
         Of a text, all but the most frequent tokens of that part become one, <unk>, if the
-        vocabulary is limited too.
+        vocabulary is limited too; what the text itself calls <unk> is among them.
         """
         splits = self.splits
         if most is not None:
@@ -160,6 +161,8 @@ class Corpus:
         if vocabulary is None or vocabulary >= self.classes or self.kind not in {"words", "chars"}:
             return replace(self, splits=splits)
         counts = Counter(splits["train"][0][0].tolist())
+        if UNKNOWN in self.labels:
+            counts.pop(self.labels.index(UNKNOWN), None)
         common = [token for token, _ in counts.most_common(vocabulary - 1)]
         index = np.full(self.classes, vocabulary - 1)
         index[common] = np.arange(len(common))
@@ -168,7 +171,7 @@ class Corpus:
             splits={s: [(index[x], index[y]) for x, y in part] for s, part in splits.items()},
             classes=vocabulary,
             inputs=vocabulary,
-            labels=[*(self.labels[token] for token in common), "<unk>"],
+            labels=[*(self.labels[token] for token in common), UNKNOWN],
         )
 
 
@@ -348,7 +351,10 @@ def _music21() -> dict[str, list[NDArray[np.float32]]]:
     """Return chorales of the music21 corpus: another selection than jsb, not transposed."""
     import chorales
 
-    rolls = [roll.astype(np.float32) for roll in chorales.data(350).values()]
+    try:
+        rolls = [roll.astype(np.float32) for roll in chorales.data(350).values()]
+    except ImportError as missing:
+        raise DataError(f"music21: {missing}") from missing
     first, second = int(0.6 * len(rolls)), int(0.8 * len(rolls))
     return {"train": rolls[:first], "valid": rolls[first:second], "test": rolls[second:]}
 
@@ -363,7 +369,7 @@ def _music(name: str, rolls: dict[str, list[NDArray[np.float32]]]) -> Corpus:
 
 def _slots(name: str, read: dict[str, tuple[list[list[str]], list[list[str]]]]) -> Corpus:
     """Predict the tag of a word from the words up to it; words of train only are known."""
-    vocabulary = {"<unk>": 0}
+    vocabulary = {UNKNOWN: 0}
     for sentence in read["train"][0]:
         for word in sentence:
             vocabulary.setdefault(word, len(vocabulary))
@@ -562,6 +568,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--download", action="store_true", help="download what is missing")
     parser.add_argument("--out", type=Path, default=Path("build/examples"))
     options = parser.parse_args(argv)
+    if trouble := _results.unwritable(options.out):
+        parser.error(f"--out {trouble}; pass another folder")
     rows = []
     for name in options.task or [n for n in KINDS if n != "music21"]:
         try:

@@ -34,7 +34,7 @@ def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
     """Return rows of `COLUMNS`; a network without a certificate has one row that says so."""
     k_max, most = (80, 5000) if options.size != "smoke" else (6, 60)
     rows: list[tuple[object, ...]] = []
-    for label, t in _training.studies(options, ("stable", "sharp-stable")):
+    for label, t in _training.studies(options):
         rows += certified(label, t, k_max, most)
     return rows
 
@@ -93,8 +93,9 @@ def draw(rows: list[tuple[object, ...]], path: Path) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Write the numbers, and the picture if matplotlib is there."""
     return _training.report(
-        argv, doc=__doc__, name="paper_certified_gap", columns=COLUMNS, data=data, draw=draw
-    )
+        argv, doc=__doc__, name="paper_certified_gap", columns=COLUMNS, data=data, draw=draw,
+        variants=("stable", "sharp-stable"),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@ r"""Feed-forward networks in place of recurrent ones: one row for each system th
 Recurrent networks with full context; their k-step counterparts without retraining; the same cell
 trained as a k-gram model; a gated convolution; dilated causal convolutions; causal attention over
 the last k inputs.  All but the tanh RNN have about as many parameters as the LSTM.  Throughput is
-measured here, on one thread: training on whole sequences, inference on whole sequences (in parallel
-over time where the network allows it) and one input at a time.
+measured here, on as many threads as --threads says: training on whole sequences, inference on whole
+sequences (in parallel over time where the network allows it) and one input at a time.  Each is the
+median over repetitions, with quartiles; all systems of a task take turns, so that one repetition of
+all of them was measured under about the same load.
 
 What the eye should see: with k of four or eight inputs the feed-forward networks reach the metric
 of unstable recurrent ones.
@@ -17,6 +19,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import _models
@@ -24,10 +27,12 @@ import _results
 import _training
 import numpy as np
 import torch
+from _training import FIRST
 
 COLUMNS = (
     "task", "system", "run_as", "k", "metric", "mean", "spread", "seeds", "parameters",
-    "train_per_s", "parallel_per_s", "sequential_per_s", "note",
+    "train_per_s", "train_q1", "train_q3", "parallel_per_s", "parallel_q1", "parallel_q3",
+    "sequential_per_s", "sequential_q1", "sequential_q3", "repeats", "note",
 )  # fmt: skip
 LENGTHS = (4, 8)
 
@@ -50,8 +55,14 @@ CITED = (
 
 def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
     """Return rows of `COLUMNS`."""
-    lengths = LENGTHS if options.size != "smoke" else LENGTHS[:2]
-    cases = [(s, cell, k) for s, cell, given in TRAINED for k in (lengths if given else [None])]
+    repeats = 15 if options.size != "smoke" else 3
+    absent = set(_models.CELLS) - set(options.cells)
+    cases = [
+        (s, cell, k)
+        for s, cell, given in TRAINED
+        if cell not in absent
+        for k in (LENGTHS if given else [None])
+    ]
     _training.train_all(
         options,
         [
@@ -63,43 +74,44 @@ def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
     )
     rows: list[tuple[object, ...]] = []
     for task in options.task:
+        systems = []
         for system, cell, k in cases:
             found = [_training.study(options, task, cell, k=k, seed=seed) for seed in options.seeds]
-            optimizer = found[0].setting.optimizer
-            values = [t.result["metric"] for t in found]
+            model, values = found[0].model, [t.result["metric"] for t in found]
             run_as = f"{cell}, full context" if k is None else f"{cell}, trained with k"
-            rows.append(row(task, system, run_as, k, found, values, f"optimizer: {optimizer}"))
-            if k is None:
-                for length in lengths:
-                    values = [
-                        _training.by_length(t, [length], options.runs)[length]["metric"]
-                        for t in found
-                    ]
-                    run_as = f"{cell}, k-step counterpart, not retrained"
-                    system_k = f"autoregressive k-step model of the {cell}"
-                    rows.append(row(task, system_k, run_as, length, found, values, ""))
-        rows += [(task, s, "only cited", *[""] * 9, note) for s, note in CITED]
+            note = f"optimizer: {found[0].setting.optimizer}"
+            systems.append((found[0], model, (system, run_as, k or ""), values, note))
+            for length in LENGTHS if k is None else ():
+                values = [
+                    _training.by_length(t, [length], options.runs)[length]["metric"] for t in found
+                ]
+                names = (
+                    f"autoregressive k-step model of the {cell}",
+                    f"{cell}, k-step counterpart, not retrained",
+                    length,
+                )
+                count = found[0].corpus.count("test")
+                note = f"metric over the first {FIRST} of {count} predictions"
+                systems.append((
+                    found[0], _models.Windowed(model, length), names, values,
+                    note if count > FIRST else "",
+                ))  # fmt: skip
+        speeds = taken_in_turns([works(model, t) for t, model, *_ in systems], repeats)
+        for (t, model, names, values, note), speed in zip(systems, speeds, strict=True):
+            spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+            rows.append((
+                task, *names, t.corpus.metric, float(np.mean(values)), spread, len(values),
+                _models.count(model), *speed, repeats, note,
+            ))  # fmt: skip
+        rows += [(task, s, "only cited", *[""] * 16, note) for s, note in CITED]
     return rows
 
 
-def row(
-    task: str, system: str, run_as: str, k: int | None, found: list[_training.Trained],
-    values: list[float], note: str,
-) -> tuple[object, ...]:  # fmt: skip
-    """Return one row, with throughput of the first network."""
-    model = found[0].model
-    if k is not None and isinstance(model, _models.Recurrent):
-        model = _models.Windowed(model, k)
-    spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    speeds = throughput(model, found[0])
-    return (
-        task, system, run_as, k or "", found[0].corpus.metric, float(np.mean(values)), spread,
-        len(values), _models.count(model), *speeds, note,
-    )  # fmt: skip
+def works(model: torch.nn.Module, t: _training.Trained) -> tuple[Callable[[], int], ...]:
+    """Return what is timed: training, inference on whole sequences, one input at a time.
 
-
-def throughput(model: torch.nn.Module, t: _training.Trained) -> tuple[float, float, float]:
-    """Return predictions a second: training, inference on whole sequences, one at a time."""
+    Each returns how many predictions it made.
+    """
     pairs = t.corpus.splits["train"]
     x, y, weight = max(
         _training.batches(pairs[:64], t.setting.batch), key=lambda batch: batch[0].shape[1]
@@ -123,20 +135,24 @@ def throughput(model: torch.nn.Module, t: _training.Trained) -> tuple[float, flo
                 _, state = model(x[:1, s : s + 1], state)
         return int(x.shape[1])
 
-    return tuple(best(work) for work in (train, whole, single))
+    return train, whole, single
 
 
-def best(work, times: int = 5) -> float:
-    """Return predictions a second of the fastest of a few repetitions, after one to warm up."""
-    work()
-    fastest = 0.0
-    for _ in range(times):
-        began = time.perf_counter()
-        count = work()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        fastest = max(fastest, count / (time.perf_counter() - began))
-    return fastest
+def taken_in_turns(
+    systems: Sequence[Sequence[Callable[[], int]]], repeats: int
+) -> list[list[float]]:
+    """Return predictions a second of all works of every system: median and quartiles of each."""
+    found = np.zeros((repeats + 1, len(systems), len(systems[0])))
+    for one in found:  # the first is to warm up
+        for i, system in enumerate(systems):
+            for j, work in enumerate(system):
+                began = time.perf_counter()
+                count = work()
+                if torch.cuda.is_available():
+                    torch.cuda.synchronize()
+                one[i, j] = count / (time.perf_counter() - began)
+    quantiles = np.quantile(found[1:], (0.5, 0.25, 0.75), axis=0)  # (3, systems, works)
+    return [part.T.ravel().tolist() for part in quantiles.transpose(1, 0, 2)]
 
 
 def draw(rows: list[tuple[object, ...]], path: Path) -> None:
@@ -158,8 +174,9 @@ def draw(rows: list[tuple[object, ...]], path: Path) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Train what is missing, and write the table."""
     return _training.report(
-        argv, doc=__doc__, name="paper_feed_forward", columns=COLUMNS, data=data, draw=draw
-    )
+        argv, doc=__doc__, name="paper_feed_forward", columns=COLUMNS, data=data, draw=draw,
+        variants=("unstable",),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@ r"""How many inputs are enough: certified, measured, and for the benchmark.
 Theorem shown: `context_length`, with the Lipschitz constant of the loss in the state.
 
 For every tolerance of the mean test loss, in nats a prediction: the k that the network's best
-certificate proves sufficient for *every* sequence up to the longest of the test split, the loss of
-the k-step counterpart at that k, and the least k that the test split itself asks for.  Beside them
+certificate proves sufficient for *every* sequence of inputs of the test split, in any order, up to
+its longest, the loss of the k-step counterpart at that k, and the least k that the test split
+itself asks for, over its first 8,000 predictions.  Beside them
 the essay's open question, how much memory a benchmark needs: the least k from which on the metric
 is within 1 % of full context, for unstable networks too.  The last column is the measured effective
 memory of `theory memory`: the k from which on the logits of a new piece are off by more than 0.1
-anywhere with probability at most 5 %, with 90 % confidence.
+anywhere with probability at most 5 %, with 90 % confidence; it is not measured on a text, which is
+one sequence.  ">50" says that no k up to 50 was enough.
 
 What the eye should see: the loss at the certified k differs by less than the tolerance asked for,
 and tests ask for much less context than certificates, which hold for the worst inputs.
@@ -25,7 +27,6 @@ from pathlib import Path
 import _results
 import _stability
 import _training
-import numpy as np
 from _training import VARIANTS
 
 import theory
@@ -43,7 +44,7 @@ LENGTHS = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50)
 
 
 def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
-    """Return rows of `COLUMNS`; lengths that a network does not reach are empty."""
+    """Return rows of `COLUMNS`; ">50" where no length up to 50 is enough."""
     lengths = LENGTHS if options.size != "smoke" else LENGTHS[:6]
     rows: list[tuple[object, ...]] = []
     for label, t in _training.studies(options):
@@ -66,15 +67,22 @@ def answers(
         """Return the least length from which on all are good."""
         bad = [i for i, one in enumerate(good) if not one]
         start = bad[-1] + 1 if bad else 0
-        return lengths[start] if start < len(good) else ""
+        return lengths[start] if start < len(good) else f">{lengths[-1]}"
 
     excess = [_training.relative_excess(kind, found[k]["metric"], full["metric"]) for k in lengths]
     enough = first([e <= 0.01 for e in excess])
     # an unstable network may turn out to be certified, too
-    known = _stability.certificates(t).values()
+    known = list(_stability.certificates(t).values())
+    recurrent = _stability.to_map(t.model)
     pieces = t.corpus.splits["test"]
     longest = max(len(y) for _, y in pieces)
-    sequences = _training.test_sequences(t, 5000, 200)
+    inputs = _training.test_inputs(t)
+    drives = [recurrent.drive(c.norm, inputs=inputs) for c in known]
+    # pieces and sentences may count as independent, cuts of one text may not
+    memory: int | str = "not measured: one text"
+    if len(pieces) > 1:
+        sequences = _training.test_sequences(t, None, longest)
+        memory = _stability.effective_memory(t, MEASURED_AT, sequences, min(longest, lengths[-1]))
     rows: list[tuple[object, ...]] = []
     for tolerance in TOLERANCES:
         measured = first([abs(found[k]["loss"] - full["loss"]) <= tolerance for k in lengths])
@@ -82,37 +90,30 @@ def answers(
         change: object = ""
         holds: object = "no certificate"
         if known:
-            certified = min(context(t, c, tolerance, sequences, longest) for c in known)
+            certified = min(
+                context(t, c, tolerance, drive, longest)
+                for c, drive in zip(known, drives, strict=True)
+            )
             # a window as long as every sequence is the network itself
             k = min(max(certified, 1), longest)
             replaced = full if k == longest else _training.by_length(t, [k], options.runs)[k]
             change = replaced["loss"] - full["loss"]
             holds = bool(abs(change) <= tolerance)
-        # pieces and sentences may count as independent, cuts of one text may not
-        memory = None
-        if len(pieces) > 1 and tolerance == MEASURED_AT:
-            k_max = min(longest, lengths[-1])
-            memory = _stability.effective_memory(t, tolerance, sequences, k_max)
         rows.append((
             *label, full["metric"], enough, tolerance, measured, certified, longest, change, holds,
-            "" if memory is None else memory,
+            memory,
         ))  # fmt: skip
     return rows
 
 
 def context(
-    t: _training.Trained,
-    c: theory.Contraction,
-    tolerance: float,
-    sequences: list[np.ndarray],
-    longest: int,
+    t: _training.Trained, c: theory.Contraction, tolerance: float, drive: float, longest: int
 ) -> int:
     """Return the k that a certificate proves sufficient for a change of the loss."""
-    recurrent = _stability.to_map(t.model)
     return theory.context_length(
         c,
         eps=tolerance,
-        drive=max(recurrent.drive(c.norm, inputs=X) for X in sequences),
+        drive=drive,
         lipschitz=_stability.loss_lipschitz(t, c.norm),
         horizon=longest,
     )

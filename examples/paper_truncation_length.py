@@ -2,7 +2,8 @@ r"""Test metric of the k-step counterparts of trained networks, against k.
 
 Theorem behind it: `output_gap`, by which the k-step counterpart of a stable network has nearly its
 outputs.  Nothing is retrained: every output starts from zero k inputs back.  The metric is that of
-the first 8,000 test predictions, texts read as 32 pieces side by side; tables use all of them.
+the first 8,000 test predictions, a text read as one sequence from its beginning; tables use all of
+them, a text as 32 pieces side by side.
 
 What the eye should see: returns diminish quickly, for unstable networks as for stable ones; a few
 inputs are nearly all that these networks use.

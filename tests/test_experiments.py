@@ -9,6 +9,7 @@ import importlib
 import json
 import math
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -152,6 +153,21 @@ def test_limited_corpora(corpora):
     assert music.count("train") == 50
 
 
+def test_rare_words_and_those_that_the_text_calls_unknown_are_one_class(corpora):
+    text = {s: list("ababcab") + ["<unk>"] * 5 + ["d", "a"] for s in corpora.SPLITS}
+    whole = corpora._text("x", "words", text)
+    assert whole.labels.count("<unk>") == 1
+    part = whole.limited(None, vocabulary=3)
+    # <unk> is the most frequent token there, and takes no place of another
+    assert part.labels == ["a", "b", "<unk>"]
+    x, y = part.splits["test"][0]
+    assert x.tolist() == [0, 1, 0, 1, 2, 0, 1, *[2] * 6]
+    assert y.tolist() == [1, 0, 1, 2, 0, 1, *[2] * 6, 0]
+    again = part.limited(None, vocabulary=2)
+    assert again.labels == ["a", "<unk>"]
+    assert again.splits["test"][0][0].tolist() == [0, 1, 0, 1, 1, 0, *[1] * 7]
+
+
 def test_main_of_the_corpora(corpora, tmp_path, capsys):
     argv = ["--task", "synthetic-slots", "jsb", "--data", str(tmp_path), "--out", str(tmp_path)]
     assert corpora.main(argv) == 0
@@ -285,6 +301,79 @@ def test_damaged_files_of_runs_are_named(training, tmp_path):
             training.trained(setting, runs=tmp_path)
 
 
+def test_losses_of_words_are_those_of_any_classes(training, torch):
+    rng = np.random.default_rng(0)
+    logits = torch.from_numpy(rng.standard_normal((3, 5, 40)))
+    y = torch.from_numpy(rng.integers(0, 40, (3, 9)))[:, 2:7]
+    found = [training.losses(kind, logits, y) for kind in ("words", "chars")]
+    assert found[0].shape == (3, 5)
+    torch.testing.assert_close(*found)
+    assert found[0][1, 2] == pytest.approx(float(-logits[1, 2].log_softmax(0)[y[1, 2]]))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--epochs", "0"), "--epochs 0, needed at least 1"),
+        (("--epochs", "-3"), "--epochs -3, needed at least 1"),
+        (("--threads", "0"), "--threads 0, needed at least 1"),
+        (("--jobs", "0"), "--jobs 0, needed at least 1"),
+        (("--seeds", "0", "-1"), "--seeds -1, needed 0 or more"),
+        (("--seeds", "1", "0", "1"), "--seeds has 1 more than once"),
+        (("--task", "jsb", "jsb"), "--task has jsb more than once"),
+    ],
+)
+def test_options_without_meaning_are_refused(training, tmp_path, capsys, options, says):
+    folders = ["--out", str(tmp_path / "out"), "--runs", str(tmp_path / "runs")]
+    with pytest.raises(SystemExit):
+        training.options("x", [*options, *folders])
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["out", "runs"])
+def test_folders_that_cannot_be_written_are_named_before_training(training, tmp_path, capsys, name):
+    (tmp_path / "file").write_text("")
+    folders = {"out": tmp_path / "out", "runs": tmp_path / "runs"}
+    folders[name] = tmp_path / "file" / "below"
+    with pytest.raises(SystemExit):
+        training.options("x", [f"--{key}={path}" for key, path in folders.items()])
+    assert f"--{name} {folders[name]} cannot be written (" in capsys.readouterr().err
+
+
+def test_absent_packages_are_named(training, corpora, tmp_path, capsys, monkeypatch):
+    del training
+    monkeypatch.setitem(sys.modules, "music21", None)
+    with pytest.raises(corpora.DataError, match=r"music21.*not installed.*\[examples\]"):
+        corpora.load("music21")
+    chorales = importlib.import_module("chorales")
+    assert chorales.main(["--out", str(tmp_path / "rolls.npz")]) == 1
+    assert "[examples]" in capsys.readouterr().err
+    argv = ["--size", "smoke", "--task", "music21", "--runs", str(tmp_path / "runs"),
+            "--out", str(tmp_path / "out")]  # fmt: skip
+    assert importlib.import_module("table_stable_vs_unstable").main(argv) == 1
+    assert "not installed" in capsys.readouterr().err
+    # without torch every experiment says which extra it needs
+    program = """
+import importlib, sys
+from theory import MissingExtraError
+sys.modules["torch"] = None
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(name)
+    except MissingExtraError as error:
+        assert "[experiments]" in str(error)
+    else:
+        raise SystemExit(f"{name} did not say")
+"""
+    names = [path.stem for path in FOLDER.glob("*.py") if "import torch" in path.read_text()
+             or "import _training" in path.read_text()]  # fmt: skip
+    names = [name for name in names if not name.startswith("fig_")]
+    assert "paper_local_rates" in names
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FOLDER), str(FOLDER.parent)]))
+    done = subprocess.run([sys.executable, "-c", program, *names], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
 def test_padding_does_not_count(training):
     pairs = [(np.arange(n), np.arange(n)) for n in (2, 5, 3)]
     found = list(training.batches(pairs, 2))
@@ -293,6 +382,72 @@ def test_padding_does_not_count(training):
     ((x, _, w),) = training.batches([(np.arange(10), np.arange(10))], 3)
     assert x.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 0, 0]]
     assert float(w.sum()) == 10
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+def test_truncation_of_a_text_is_that_of_one_sequence(training, torch, tmp_path, cell):
+    """Every prediction by itself, from the k inputs before it, all from the whole past."""
+    setting = training.preset("smoke", "synthetic-text", cell, epochs=0)
+    t = training.trained(setting, runs=tmp_path)
+    most, lengths = 61, (1, 4, 60, 61, 200)
+    found = training.by_length(t, lengths, tmp_path, most=most)
+    x, y = (torch.from_numpy(a[:most]) for a in t.corpus.splits["test"][0])
+
+    def mean(k: int) -> float:
+        with torch.no_grad():
+            lost = [
+                torch.nn.functional.cross_entropy(
+                    t.model(x[None, max(s - k + 1, 0) : s + 1])[0][0, -1], y[s]
+                )
+                for s in range(most)
+            ]
+        return float(torch.stack(lost).double().mean())
+
+    for k in lengths:
+        assert found[k]["loss"] == pytest.approx(mean(k), abs=1e-6)
+    assert found[None]["loss"] == pytest.approx(mean(most), abs=1e-6)
+    assert found[1]["loss"] != pytest.approx(found[None]["loss"], abs=1e-6)
+    # in parts, as long texts are read, and by the windows themselves where they see everything
+    one = {"test": [(x.numpy(), y.numpy())]}
+    part = training.replace(t.corpus, splits=one)
+    for k in lengths:
+        windows = importlib.import_module("_models").Windowed(t.model, k)
+        parts = training.evaluate(windows, part, chunk=7, batch=1)
+        assert parts["loss"] == pytest.approx(found[k]["loss"], abs=1e-6)
+    # what is known is not made again
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "evaluate", None)
+        assert training.by_length(t, lengths, tmp_path, most=most) == found
+
+
+def test_names_of_runs_say_how_they_were_trained(training, monkeypatch):
+    def names():
+        return {
+            (task, cell, variant): training.preset("smoke", task, cell, variant=variant).name
+            for task in ("jsb", "wiki-sample")
+            for cell in ("rnn", "lstm")
+            for variant in training.VARIANTS
+        }
+
+    before = names()
+    for recipe, changed in (
+        ({("sharp-stable", "lstm"): 99}, lambda key: key[1:] == ("lstm", "sharp-stable")),
+        ({("words",): 99}, lambda key: key[0] == "wiki-sample"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "RECIPES", training.RECIPES | recipe)
+            after = names()
+        assert {key for key in before if after[key] != before[key]} == set(filter(changed, before))
+
+
+def test_every_input_of_the_test_split_once(training, tmp_path):
+    for task in ("synthetic-music", "synthetic-text"):
+        t = training.trained(training.preset("smoke", task, "rnn", epochs=0), runs=tmp_path)
+        found = training.test_inputs(t)
+        every = np.concatenate(training.test_sequences(t, None, 50))
+        assert len(every) == t.corpus.count("test")
+        assert {row.tobytes() for row in found} == {row.tobytes() for row in every}
+        assert len(found) == len({row.tobytes() for row in found})
 
 
 def test_an_absent_accelerator_is_named(training, torch, capsys):
@@ -341,6 +496,38 @@ def test_sharp_set_of_tanh_networks_is_larger_than_the_spectral_ball(training, t
     assert plain is None or plain.lam > setting.rate
 
 
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+def test_between_epochs_tanh_networks_are_clipped_as_the_projection_does(training, torch, scale):
+    """The same numbers, without the proofs of each."""
+    import _stability
+
+    setting = training.preset("smoke", "synthetic-music", "rnn", variant="sharp-stable", hidden=12)
+    corpus = training.corpus_of(setting.task, setting.limit, setting.vocabulary, None)
+    model = training.network(setting, corpus)
+    inside = _stability.constraint(model, setting)
+    inside(final=True)
+    noise = torch.from_numpy(np.random.default_rng(0).standard_normal((12, 12))).float()
+    project = _stability.projections.project
+    asked = {"onto": "lmi", "rate": setting.rate, "dtype": "float32", "method": "closed_form"}
+    with torch.no_grad():
+        model.cell.weight_hh_l0.add_(scale * noise)
+        model.cell.bias_hh_l0.fill_(0.3)
+    expected = project(_stability.to_map(model), metric=inside.metric, **asked)
+    assert expected.distance > 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_stability.projections, "project", None)
+        for _ in range(_stability.EVERY):
+            inside()
+    found = _stability.to_map(model)
+    np.testing.assert_array_equal(found.parameters["W"], expected.map.parameters["W"])
+    np.testing.assert_allclose(found.parameters["b"], expected.map.parameters["b"], rtol=1e-6)
+    # members stay where they are: there the projection is asked
+    before = model.cell.weight_hh_l0.detach().clone()
+    for _ in range(_stability.EVERY):
+        inside()
+    assert torch.equal(before, model.cell.weight_hh_l0)
+
+
 # ------------------------------------------------------------------------------- tables, figures
 
 
@@ -363,11 +550,27 @@ def test_table_stable_vs_unstable(runs, tmp_path):
         "marginals", "Markov, each key",
     }  # fmt: skip
     module = importlib.import_module("table_stable_vs_unstable")
-    assert module.beside("jsb", "rnn", "stable", "small")[2].startswith("same data")
-    assert module.beside("snips", "rnn", "stable", "small")[2].startswith("not comparable")
-    assert module.beside("wikitext2", "lstm", "unstable", "small")[2].startswith("not comparable")
-    assert module.beside("wikitext2", "lstm", "unstable", "paper")[:2] == (95.7, 92.3)
-    assert module.beside("war-and-peace", "lstm", "sharp-stable", "paper") == ("", "", "")
+    assert {row["published_for"] for row in rows} == {""}
+
+    def beside(*of):
+        names = ("published", "essay", "published_for", "confidence", "comparable")
+        assert set(names) < set(module.COLUMNS)
+        return dict(zip(names, module.beside(*of), strict=True))
+
+    assert beside("jsb", "rnn", "stable", "small")["comparable"] == "same data"
+    other = beside("snips", "rnn", "stable", "small")
+    assert other["published_for"] == "atis"
+    assert other["comparable"] == "not comparable: other data"
+    assert "essay" not in other["confidence"]
+    for task, there in module.STANDS_FOR.items():
+        found = beside(task, "rnn", "stable", "paper")
+        assert found["published_for"] == there
+        assert found["comparable"] == "not comparable: other data"
+    word = beside("wikitext2", "lstm", "unstable", "small")
+    assert word["comparable"] == "not comparable: part of the data"
+    assert (word["published"], word["essay"], word["published_for"]) == (95.7, 92.3, "wikitext2")
+    assert word["confidence"].startswith("paper: low, digits as reconstructed; essay: as quoted")
+    assert set(beside("war-and-peace", "lstm", "sharp-stable", "paper").values()) == {""}
 
 
 def test_paper_truncation_length(runs, tmp_path):
@@ -408,6 +611,8 @@ def test_paper_gradient_lag(runs, tmp_path):
 def test_paper_rate_tradeoff(runs, tmp_path):
     rows = run("paper_rate_tradeoff", runs, tmp_path)
     assert {row["rate"] for row in rows} == {"0", "0.3"}
+    rows = run("paper_rate_tradeoff", runs, tmp_path, "--variants", "stable")
+    assert {(row["variant"], row["rate"]) for row in rows} == {("stable", "0.3")}
 
 
 def test_paper_certified_gap(runs, tmp_path):
@@ -424,8 +629,52 @@ def test_paper_required_context(runs, tmp_path):
     rows = run("paper_required_context", runs, tmp_path)
     assert {row["holds"] for row in rows if row["variant"] != "unstable"} == {"True"}
     for row in rows:
-        if row["certified_k"] and row["measured_k"]:
+        assert row["effective_memory"] != ""
+        if row["certified_k"] and not row["measured_k"].startswith(">"):
             assert int(row["measured_k"]) <= max(int(row["certified_k"]), 1)
+
+
+def test_effective_memory_says_why_there_is_none(training, runs, tmp_path):
+    import _stability
+
+    out = tmp_path / "text"
+    module = importlib.import_module("paper_required_context")
+    argv = [
+        "--size", "smoke", "--task", "synthetic-text", "--seeds", "0", "--cells", "rnn",
+        "--variants", "stable", "--runs", str(runs), "--out", str(out),
+    ]  # fmt: skip
+    assert module.main(argv) == 0
+    rows = rows_of(out / "paper_required_context.csv")
+    assert {row["effective_memory"] for row in rows} == {"not measured: one text"}
+    setting = training.preset("smoke", "synthetic-music", "rnn", variant="stable")
+    t = training.trained(setting, runs=runs)
+    sequences = training.test_sequences(t, None, 50)
+    assert _stability.effective_memory(t, 0.1, sequences, 5).startswith("not measured: ")
+    many = [part for X in sequences for part in (X, X[1:], X[2:])] * 5
+    found = _stability.effective_memory(t, 10.0, many, 5)
+    assert isinstance(found, int)
+    assert _stability.effective_memory(t, 1e-12, many, 2) == ">2"
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("paper_certified_gap", ("--variants", "unstable")),
+        ("paper_certified_gap", ("--variants", "stable", "unstable")),
+        ("paper_weight_gap", ("--variants", "sharp-stable")),
+        ("paper_weight_gap", ("--cells", "lstm")),
+        ("paper_rate_tradeoff", ("--cells", "rnn", "lstm")),
+        ("paper_feed_forward", ("--variants", "stable")),
+    ],
+)
+def test_what_an_experiment_has_not_is_refused(torch, tmp_path, capsys, name, options):
+    del torch
+    argv = ["--size", "smoke", "--task", "synthetic-music", "--out", str(tmp_path / "out"),
+            "--runs", str(tmp_path / "runs"), *options]  # fmt: skip
+    with pytest.raises(SystemExit):
+        importlib.import_module(name).main(argv)
+    assert "is nothing that this experiment has; needed some of: " in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
 
 
 def test_paper_local_rates(runs, tmp_path):
@@ -439,7 +688,15 @@ def test_paper_feed_forward(runs, tmp_path):
     rows = run("paper_feed_forward", runs, tmp_path)
     systems = {row["run_as"] for row in rows}
     assert {"only cited", "tcn, trained with k", "lstm, trained with k"} <= systems
-    assert all(float(row["train_per_s"]) > 0 for row in rows if row["run_as"] != "only cited")
+    for row in rows:
+        if row["run_as"] != "only cited":
+            assert row["repeats"] == "3"
+            for what in ("train", "parallel", "sequential"):
+                low, middle, high = (float(row[f"{what}_{q}"]) for q in ("q1", "per_s", "q3"))
+                assert 0 < low <= middle <= high
+    rows = run("paper_feed_forward", runs, tmp_path, "--cells", "rnn")
+    names = {row["run_as"].split(",")[0] for row in rows}
+    assert names == {"only cited", "rnn", "gated-conv", "tcn", "transformer"}
 
 
 def test_gallery(tmp_path):
@@ -476,4 +733,7 @@ def test_fewer_epochs_than_the_size_has(training):
     )
     setting = training.setting_of(chosen, "synthetic-music", "rnn", variant="stable")
     assert setting.epochs == 1
+    # never more than the size has
+    chosen.epochs = 50
+    assert training.setting_of(chosen, "synthetic-music", "rnn").epochs == 2
     assert setting.name != training.preset("smoke", "synthetic-music", "rnn", variant="stable").name
