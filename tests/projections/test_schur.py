@@ -278,7 +278,18 @@ def test_lower_bounds_of_huge_matrices_are_finite():
     A = np.array([[1e155, 1e155, 0.0], [0.0, 0.1, 0.0], [0.0, 0.0, 0.1]])
     assert 0.9e155 < principal_lower(A, 0.9) <= 1e155
     assert 0.0 < schur_lower(A, 0.9) <= 1e155
-    assert math.isfinite(schur_lower(np.full((3, 3), 1.7e308), 0.9))
+    largest = np.finfo(float).max
+    assert 0.9 * largest < principal_lower(np.array([[largest]]), 0.9) <= largest
+    # the distance is beyond the largest double, which is a lower bound all the same
+    assert schur_lower(np.full((3, 3), largest), 0.9) == largest
+
+
+@pytest.mark.parametrize("lower", [schur_lower, principal_lower])
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_lower_bounds_of_subnormal_matrices(lower, n):
+    A = np.full((n, n), 1e-320)
+    assert lower(A, 0.9) == 0.0
+    assert 0.0 < lower(A, 1e-322) <= np.sqrt(n) * 1e-320 * n
 
 
 @pytest.mark.parametrize("diagonal", [(1.0, 0.5), (1.0, 1.0), (0.95, 0.2)])

@@ -34,7 +34,7 @@ from theory.projections.metric import (
 )
 from theory.projections.pairs import scaled_rows_lower
 from theory.projections.repair import half_space_distance, least_margin, unit_of
-from theory.rounding import down, gamma, product_up, up
+from theory.rounding import down, gamma, ldexp_up, product_up, scaled_to_one, up
 from theory.theorems.contractive_of_incremental_lmi import contractive_of_incremental_lmi
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
 from theory.typing import Array
@@ -338,12 +338,13 @@ def lmi(recurrent: Map, request: Request) -> Projection:
             at = search.gram_at(replace(problem, W=member), x, rate)
             if at is None:
                 continue
-            size = 2.0 ** -math.frexp(float(np.max(np.abs(at.P))))[1]
+            P, e = scaled_to_one(at.P)
             try:
-                root = np.asarray(np.linalg.cholesky(at.P * size).T, dtype=np.float64)
+                root = np.asarray(np.linalg.cholesky(P).T, dtype=np.float64)
             except np.linalg.LinAlgError:
                 continue
-            families.append(IncrementalFamily(root=root, q=at.q * size, slopes=slopes, radius=rate))
+            q = np.ldexp(at.q, -e)
+            families.append(IncrementalFamily(root=root, q=q, slopes=slopes, radius=rate))
         return families
 
     def proof(family: Family) -> tuple[MetricSet, Certify]:
@@ -363,8 +364,8 @@ def _incremental(form: Affine, P: Array, q: Array, rate: float) -> tuple[MetricS
 
 def _weights(problem: search.Problem) -> tuple[Array, float] | None:
     """Return log weights of a small level, and the level."""
-    size = 2.0 ** math.frexp(float(np.max(np.abs(problem.W))))[1]
-    problem = replace(problem, W=problem.W / size)
+    W, e = scaled_to_one(problem.W)
+    problem = replace(problem, W=W)
     x = search.starting_weights(problem.W)
     slope = float(max(np.max(np.abs(problem.alpha)), np.max(np.abs(problem.beta))))
     levels = [
@@ -376,7 +377,7 @@ def _weights(problem: search.Problem) -> tuple[Array, float] | None:
     if problem.size <= _WEIGHTED:
         x, level = search.best_weights(problem, x, level)
     least = search.least_level(problem, x, level, tol=1e-6)
-    return None if least is None else (x, least * size)
+    return None if least is None else (x, ldexp_up(least, e))
 
 
 def _in_some_metric(
