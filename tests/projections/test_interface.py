@@ -158,6 +158,68 @@ def test_extreme_weights_in_some_metric(onto, n, size):
         assert found.map is made
 
 
+def proved(found, rate):
+    """Whether anybody can check that the projection is a member."""
+    stored = certificate_from_dict(certificate_to_dict(found.map, found.certificate))
+    return found.certificate.lam <= rate and recheck(stored, found.map)
+
+
+@pytest.mark.parametrize("onto", [*AFFINE, "schur"])
+@pytest.mark.parametrize("size", [5e-324, 1e-310, 1e154, 1e200, 1e300, 2.0**1022])
+def test_weights_of_any_size(onto, size):
+    W = size * np.array([[1.0, 0.5, -0.75], [0.25, 0.5, 0.0], [-0.5, 0.75, 1.0]])
+    made = LinearMap(W, np.eye(3)) if onto == "schur" else VanillaRNN(W, np.eye(3))
+    found = project(made, onto=onto, rate=0.9)
+    assert proved(found, 0.9)
+    if size < 1:
+        assert found.map is made
+    else:
+        assert 0.3 * found.distance < found.lower <= found.distance
+        assert found.distance == pytest.approx(size * np.linalg.norm(W / size), rel=1e-12)
+
+
+@pytest.mark.parametrize("onto", [*AFFINE, "schur"])
+def test_a_distance_beyond_the_largest_double(onto):
+    W = np.full((3, 3), np.finfo(float).max)
+    made = LinearMap(W, np.eye(3)) if onto == "schur" else VanillaRNN(W, np.eye(3))
+    found = project(made, onto=onto, rate=0.9)
+    assert proved(found, 0.9)
+    assert found.distance == np.inf
+    assert 1e308 < found.lower < np.inf
+
+
+@pytest.mark.parametrize("onto", [*AFFINE, "schur"])
+def test_weights_beyond_single_precision(onto):
+    W = np.array([[1e39, 0.0], [0.0, 1.0]])
+    made = LinearMap(W, np.eye(2)) if onto == "schur" else VanillaRNN(W, np.eye(2))
+    found = project(made, onto=onto, rate=0.9, dtype="float32")
+    W = next(iter(found.map.parameters.values()))
+    assert proved(found, 0.9)
+    assert np.array_equal(W, W.astype(np.float32))
+    assert found.distance == pytest.approx(1e39)
+
+
+@pytest.mark.parametrize("onto", ["linf", "l1"])
+@pytest.mark.parametrize("size", [5e-324, 1e-310, 1e-200, 1e200, 1e308])
+def test_only_quotients_of_weights_matter(onto, size):
+    made = cell(7)
+    plain = project(made, onto=onto, rate=0.9)
+    found = project(made, onto=onto, rate=0.9, weights=np.full(4, size))
+    assert proved(found, 0.9)
+    assert found.distance == pytest.approx(plain.distance, rel=1e-12)
+    assert found.lower == pytest.approx(plain.lower, rel=1e-12)
+    with pytest.raises(ValueError, match="quotient"):
+        project(made, onto=onto, rate=0.9, weights=[5e-324, 1.0, 1.0, 1.0])
+
+
+def test_huge_systems_have_a_nearest_stable_matrix_of_their_size():
+    A = 1e300 * np.array([[1.0, 2.0], [0.0, 0.5]])
+    found = project(LinearMap(A, np.eye(2)), onto="schur", rate=0.9)
+    without = found.residuals["distance of a stable matrix without proof"]
+    assert without == pytest.approx(np.hypot(1.0, 0.5) * 1e300, rel=0.2)
+    assert project(LinearMap(A / 1e300, np.eye(2)), onto="schur", rate=1e-300).distance < np.inf
+
+
 def test_repeated_and_defective_weights():
     cases = (
         np.ones((3, 3)),

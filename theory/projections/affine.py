@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import wraps
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from theory.maps.base import Affine, Map
 from theory.norms import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf
 from theory.projections import oracle
 from theory.projections.balls import column_sum_ball, row_sum_ball, spectral_ball
-from theory.projections.base import Projection, Request, answer, settle
+from theory.projections.base import Projection, Request, answer, settle, with_parameters
 from theory.projections.families import DiagonalFamily, Family, IncrementalFamily, best_metric
 from theory.projections.metric import (
     Found,
@@ -34,13 +35,22 @@ from theory.projections.metric import (
 )
 from theory.projections.pairs import scaled_rows_lower
 from theory.projections.repair import half_space_distance, least_margin, unit_of
-from theory.rounding import down, gamma, ldexp_up, product_up, scaled_to_one, up
+from theory.rounding import down, gamma, ldexp_down, ldexp_up, product_up, scaled_to_one, up
 from theory.theorems.contractive_of_incremental_lmi import contractive_of_incremental_lmi
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
 from theory.typing import Array
 
 #: Returns a contraction of weights, or None.
 Certify = Callable[[Array], Contraction | None]
+
+#: Returns the projection of a map.
+Nearest = Callable[[Map, Request], Projection]
+
+#: Weights beyond 2 to this times the radius are scaled down to there, so that no square overflows.
+FAR = 256
+
+#: The largest exponent of a quotient of weights.
+_SPREAD = 1000
 
 #: Up to this dimension the search over metrics runs until it settles; beyond, for one round.
 _WEIGHTED = 64
@@ -93,6 +103,40 @@ def radius_of(form: Affine, rate: float) -> float:
     return radius
 
 
+def brought_near(nearest: Nearest) -> Nearest:
+    r"""Return the projection onto a set for weights of any size, from that for moderate ones.
+
+    Members X are at most R long and t X is a member for t in [0, 1].  So for t = 2^-k
+
+        |W - X| = |t W - t X| / t >= dist(t W) / t,
+
+    and the point nearest to t W is further from W than the nearest one by at most 2 R, of which
+    rounding leaves nothing where |W| is beyond 2^`FAR` times the radius.
+    """
+
+    @wraps(nearest)
+    def run(recurrent: Map, request: Request) -> Projection:
+        form = form_of(recurrent, request.onto)
+        radius = radius_of(form, request.rate)
+        k = scaled_to_one(form.W)[1] - FAR - max(0, math.frexp(radius)[1])
+        if k <= 0:
+            return nearest(recurrent, request)
+        name = parameter_of(recurrent, form.W)
+        near = nearest(with_parameters(recurrent, {name: np.ldexp(form.W, -k)}), request)
+        return answer(
+            recurrent,
+            {name: near.map.parameters[name]},
+            certificate=near.certificate,
+            lower=ldexp_down(near.lower, k),
+            method=near.method,
+            iterations=near.iterations,
+            residuals=near.residuals,
+            note=near.note,
+        )
+
+    return run
+
+
 def _in_ball(
     recurrent: Map,
     request: Request,
@@ -136,6 +180,7 @@ def _in_ball(
     )
 
 
+@brought_near
 def spectral(recurrent: Map, request: Request) -> Projection:
     """Project onto slope * ||W||_2 <= rate."""
     form = form_of(recurrent, request.onto)
@@ -159,29 +204,48 @@ def spectral(recurrent: Map, request: Request) -> Projection:
 def _support_of_rows(N: Array, radius: Array, v: Array) -> float:
     """Return an upper bound of the inner product of N with matrices of bounded weighted rows."""
     # sum_j N_ij y_j <= max_j (|N_ij| / v_j) * radius_i
-    terms = radius * np.max(np.abs(N) / v[None, :], axis=1)
+    with np.errstate(over="ignore"):
+        terms = radius * np.max(np.abs(N) / v[None, :], axis=1)
     return up(float(np.sum(terms)) * (1 + 2 * gamma(len(N) + 4)) + len(N) * 2.0**-1070)
+
+
+def _centered(weights: Array) -> Array:
+    """Return the weights times a power of two for which the largest and the least are inverse.
+
+    Raises
+    ------
+    ValueError
+        If they are too far apart.
+    """
+    least, largest = float(np.min(weights)), float(np.max(weights))
+    low, high = math.frexp(least)[1], math.frexp(largest)[1]
+    if high - low > _SPREAD:
+        raise ValueError(
+            f"weights={weights.tolist()} go from {least!r} to {largest!r}, needed a quotient of at "
+            f"most 2**{_SPREAD}, so that its square root has a square in double precision"
+        )
+    return np.ldexp(weights, -((low + high) // 2))
 
 
 def _sums(recurrent: Map, request: Request, *, columns: bool) -> Projection:
     """Project onto a ball of (weighted) row sums, or of column sums: those of the transpose."""
     form = form_of(recurrent, request.onto)
     radius, n = radius_of(form, request.rate), len(form.W)
-    weights = request.weights
+    weights = None if request.weights is None else _centered(request.weights)
     v = np.ones(n) if weights is None else weights
     limits = radius * v if weights is None else np.nextafter(radius * v, 0.0)
     ball = column_sum_ball if columns else row_sum_ball
     solver = oracle.column_sums if columns else oracle.row_sums
-    if weights is None:
+    if request.weights is None:
         norm: Norm = L1() if columns else Linf()
     else:
-        norm = WeightedL1(v) if columns else WeightedLinf(v)
+        norm = (WeightedL1 if columns else WeightedLinf)(request.weights)
 
     def turned(A: Array) -> Array:
         return A.T if columns else A
 
     def lower(new: Array) -> float:
-        N = turned(form.W - new)
+        N = scaled_to_one(turned(form.W - new))[0]
         support = _support_of_rows(N, np.nextafter(radius * v, math.inf), v)
         return half_space_distance(turned(form.W), N, support)
 
@@ -273,6 +337,7 @@ def _given_metric(
     )
 
 
+@brought_near
 def diagonal(recurrent: Map, request: Request) -> Projection:
     """Project onto slope * ||D W D^-1||_2 <= rate, D = diag(weights) or the best found."""
     form = form_of(recurrent, request.onto)
@@ -304,6 +369,7 @@ def _diagonal_set(form: Affine, d: Array, radius: float) -> tuple[MetricSet, Cer
     return gram_set(P, radius), lambda W: contractive_of_matrix_norm(W, form.rho, norm)
 
 
+@brought_near
 def lmi(recurrent: Map, request: Request) -> Projection:
     """Project onto the weights whose incremental matrix inequality holds at the rate."""
     form = form_of(recurrent, request.onto)
@@ -332,9 +398,11 @@ def lmi(recurrent: Map, request: Request) -> Projection:
         if found is None:
             return families
         x, reached = found
+        scaled, e = scaled_to_one(W)
+        level = ldexp_up(reached, -e)
         shares = (1.0 - 2.0**-12, 0.97, 0.9, 0.75)
         for scale in (1.0, *shares) if reached < rate else shares:
-            member = W if scale == 1.0 else W * (rate / reached * scale)
+            member = W if scale == 1.0 else scaled * (rate / level * scale)
             at = search.gram_at(replace(problem, W=member), x, rate)
             if at is None:
                 continue

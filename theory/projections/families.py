@@ -218,7 +218,7 @@ class IncrementalFamily(Family):
         P, q = self.pair(x)
         P, e = scaled_to_one(P)
         return IncrementalFamily(
-            root=np.linalg.cholesky(P).T, q=np.ldexp(q, -e), slopes=self.slopes,
+            root=np.asarray(np.linalg.cholesky(P).T), q=np.ldexp(q, -e), slopes=self.slopes,
             radius=self.radius,
         )  # fmt: skip
 

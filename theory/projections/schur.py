@@ -276,7 +276,8 @@ def nearest_stable(
     n = len(A)
     source = np.random.default_rng(0) if rng is None else rng
     B, e = scaled_to_one(A)
-    r = ldexp_up(radius, -e)
+    # a smaller radius is nothing beside the error of computed eigenvalues
+    r = max(ldexp_up(radius, -e), _LEAST_RADIUS)
     points = [_schur_factor(B), *(_schur_factor(np.ldexp(X, -e)) for X in near), np.eye(n)]
     best: Stable | None = None
     for i in range(len(near) + max(starts, 1)):
@@ -533,7 +534,7 @@ def schur(recurrent: Map, request: Request) -> Projection:
     norm of moderate condition number proves to contract at the rate; the distance of the unproved
     one is among the residuals.
     """
-    from theory.projections.affine import form_of, parameter_of, radius_of, spectral
+    from theory.projections.affine import FAR, form_of, parameter_of, radius_of, spectral
 
     form = form_of(recurrent, request.onto)
     if form.rho.slope[0] != form.rho.slope[1]:
@@ -551,8 +552,10 @@ def schur(recurrent: Map, request: Request) -> Projection:
     c = _lyapunov_contraction(form, request.rate)
     if c is not None and np.array_equal(request.cast(A), A):
         return answer(recurrent, {}, certificate=c, lower=0.0, method="member")
-    B, e = scaled_to_one(A)
-    r = ldexp_up(radius, -e)
+    # huge weights are scaled down as in `theory.projections.affine.brought_near`
+    B, size = scaled_to_one(A)
+    e = min(size, math.frexp(radius)[1] + FAR)
+    r = math.ldexp(radius, -e)
     # rounding to single precision moves X by 2^-24 |X| sqrt(cond(P)) in the norm
     limit = min(_WIDER * largest_condition(n), 2.0**26 if request.single else math.inf)
     # each search may find a local minimum from which another gets out; the Schur form of A with
@@ -599,7 +602,7 @@ def schur(recurrent: Map, request: Request) -> Projection:
         residuals={
             "margin": margin,
             "gradient": free.gradient,
-            "distance of a stable matrix without proof": ldexp_up(free.distance, e),
+            "distance of a stable matrix without proof": ldexp_up(free.distance, size),
         },
         note="the set is not convex: a nearer member may exist",
     )
