@@ -19,6 +19,7 @@ from theory import (
     VanillaRNN,
     WeightedL1,
     WeightedLinf,
+    contraction,
     leaky_relu,
 )
 from theory.certificate_file import certificate_from_dict, certificate_to_dict, recheck
@@ -251,12 +252,21 @@ def test_malformed_questions():
     good = {"onto": "spectral", "rate": 0.9}
     cases = (
         ({"onto": "nuclear"}, "not known"),
+        ({"onto": []}, "onto=.*not known"),
         ({"method": "magic"}, "method="),
+        ({"method": ["auto"]}, "method="),
         ({"dtype": "float16"}, "dtype="),
+        ({"dtype": ["float32"]}, "dtype="),
+        ({"rng": 5}, "default_rng"),
+        ({"rng": np.random.RandomState(0)}, "default_rng"),
         ({"starts": 0}, "starts="),
+        ({"starts": 1.5}, "starts="),
+        ({"starts": "many"}, "starts="),
         ({"weights": np.ones(4)}, "weights= is an option of onto='linf'"),
         ({"forget": 0.7}, "forget= is an option of onto='lstm'"),
-        ({"per_unit": True}, "per_unit="),
+        ({"per_unit": True}, "per_unit= is an option of onto='lstm'"),
+        ({"per_unit": "no"}, "needed True or False"),
+        ({"per_unit": None}, "needed True or False"),
         ({"metric": (np.eye(4), np.ones(4))}, "metric="),
         ({"onto": "linf", "weights": np.ones(3)}, "weights has shape"),
         ({"onto": "linf", "weights": [1.0, 1.0, 1.0, 0.0]}, "weights="),
@@ -264,7 +274,12 @@ def test_malformed_questions():
         ({"onto": "l1", "weights": [1.0, 1.0, 1.0, -1.0]}, "weights="),
         ({"onto": "lmi", "metric": 3}, "metric="),
         ({"onto": "lmi", "metric": Contraction.assumed(0.5)}, "matrix inequality"),
-        ({"onto": "lmi", "metric": (np.triu(np.ones((4, 4))), np.ones(4))}, "symmetric"),
+        ({"onto": "lmi", "metric": (np.eye(3), np.ones(4))}, "dimension of the map"),
+        ({"onto": "lmi", "metric": contraction(cell(0, 3, 0.1), method="lmi")}, "dimension 3"),
+        (
+            {"onto": "lmi", "metric": (np.triu(np.ones((4, 4))), np.ones(4))},
+            r"not symmetric: P\[0, 1\]=1.0 and P\[1, 0\]=0.0",
+        ),
         ({"onto": "lmi", "metric": (np.eye(4), -np.ones(4))}, "q="),
         ({"onto": "lmi", "metric": (3 * np.eye(4), np.ones(4))}, "positive definite"),
     )
@@ -273,6 +288,29 @@ def test_malformed_questions():
             project(made, **{**good, **change})
     with pytest.raises(ValueError, match="needed a Map"):
         project(np.eye(2), **good)
+
+
+def test_malformed_questions_about_gated_cells():
+    lstm = LSTM(np.ones((8, 2)), np.ones((8, 1)))
+    for forget in ("a", [0.6], np.nan, -0.7):
+        with pytest.raises(ValueError, match="forget="):
+            project(lstm, onto="lstm", rate=0.9, forget=forget)
+    gru = GRU(np.ones((6, 2)), np.ones((6, 1)), variant="reset_before")
+    for made, onto in ((lstm, "lstm"), (gru, "gru")):
+        with pytest.raises(ValueError, match=r"input_bound=1e\+300, needed a product"):
+            project(made, onto=onto, rate=0.9, input_bound=1e300)
+        with pytest.raises(ValueError, match=r"W holds entries up to 1e\+160"):
+            project(made.with_parameters(W=1e160 * made.W), onto=onto, rate=0.9)
+
+
+def test_methods_of_a_set_with_one_only():
+    lstm = LSTM(np.ones((8, 2)), np.ones((8, 1)))
+    plain = project(lstm, onto="lstm", rate=0.9)
+    closed = project(lstm, onto="lstm", rate=0.9, method="closed_form")
+    assert closed.method == plain.method == "soft thresholds of rows"
+    for method in ("closed_form", "cvxpy"):
+        with pytest.raises(ValueError, match=f"method='{method}' does not apply to onto='schur'"):
+            project(LinearMap([[2.0]], [[1.0]]), onto="schur", rate=0.9, method=method)
 
 
 def test_sets_that_do_not_apply():

@@ -256,7 +256,7 @@ def test_extreme_systems():
 def test_what_it_does_not_apply_to():
     with pytest.raises(ValueError, match="nonlinear"):
         project(VanillaRNN([[2.0]], [[1.0]]), onto="schur", rate=0.5)
-    with pytest.raises(ValueError, match="not a convex problem"):
+    with pytest.raises(ValueError, match="not a convex set"):
         project(system(np.eye(2)), onto="schur", rate=0.5, method="cvxpy")
 
 

@@ -542,10 +542,10 @@ def schur(recurrent: Map, request: Request) -> Projection:
             f"onto='schur' is about linear maps, received {recurrent!r}: the spectral radius says "
             "nothing about a nonlinear map; take onto='lmi', 'diagonal' or 'spectral'"
         )
-    if request.method == "cvxpy":
+    if request.method != "auto":
         raise ValueError(
-            "onto='schur' is not a convex problem, so method='cvxpy' does not apply; take "
-            "method='auto', or onto='spectral' for a convex inner approximation"
+            f"method={request.method!r} does not apply to onto='schur', which is not a convex set "
+            "and has no closed form; take method='auto', or onto='spectral' for a convex part of it"
         )
     A, n = form.W, len(form.W)
     radius = radius_of(form, request.rate)
