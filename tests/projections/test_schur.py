@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 
 from theory import LinearMap, VanillaRNN
 from theory.kernels.loops import _hyperbola
-from theory.projections import project
+from theory.projections import affine, project
 from theory.projections.schur import (
     _lyapunov,
     _schur_factor,
@@ -290,6 +290,22 @@ def test_lower_bounds_of_subnormal_matrices(lower, n):
     A = np.full((n, n), 1e-320)
     assert lower(A, 0.9) == 0.0
     assert 0.0 < lower(A, 1e-322) <= np.sqrt(n) * 1e-320 * n
+
+
+def test_the_spectral_ball_is_left_alone_where_it_cannot_be_nearer(monkeypatch):
+    asked = []
+    spectral = affine.spectral
+
+    def counted(recurrent, request):
+        asked.append(recurrent)
+        return spectral(recurrent, request)
+
+    monkeypatch.setattr(affine, "spectral", counted)
+    near = system(np.array([[1.1, 3.0], [0.0, 0.5]]))
+    assert project(near, onto="schur", rate=0.9, starts=1).distance < 0.5
+    assert not asked
+    project(system(np.array([[1.0, 1e8], [0.0, 0.5]])), onto="schur", rate=0.9, starts=1)
+    assert asked
 
 
 @pytest.mark.parametrize("diagonal", [(1.0, 0.5), (1.0, 1.0), (0.95, 0.2)])

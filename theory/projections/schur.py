@@ -587,10 +587,14 @@ def schur(recurrent: Map, request: Request) -> Projection:
     first = max(first, math.sqrt(condition) * 2.0**-24) if request.single else first
     settled = settle(request, (A,), point, certify, min(first, 0.25))
     lower = schur_lower(A, radius)
-    plain = spectral(recurrent, replace(request, method="auto"))
-    if settled is None or not length_upper(settled[0][0] - A) < plain.distance:
-        note = "no matrix nearer than the spectral ball could be proved stable"
-        return replace(plain, lower=min(lower, plain.distance), note=note)
+    distance = math.inf if settled is None else length_upper(settled[0][0] - A)
+    # the spectral ball is no nearer than this
+    ball = ldexp_down(metric_ball(B, gram_set(np.eye(n), r)).lower, size)
+    if settled is None or not distance < ball:
+        plain = spectral(recurrent, replace(request, method="auto"))
+        if settled is None or not distance < plain.distance:
+            note = "no matrix nearer than the spectral ball could be proved stable"
+            return replace(plain, lower=min(lower, plain.distance), note=note)
     (new,), certificate, margin = settled
     return answer(
         recurrent,
