@@ -5,8 +5,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from theory.cli_project import gated_map, project
+from theory.array_files import write_archive
+from theory.cli_project import changed_arrays, gated_map, project
 from theory.interop import named_arrays as read_arrays
+from theory.projections import project as nearest
 from theory.projections.gated import certify
 
 app = typer.Typer()
@@ -110,6 +112,8 @@ def test_bad_input(plain, tmp_path):
         ({"--rate": 0}, "rate"),
         ({"--onto": "l3"}, "not known"),
         ({"--out": tmp_path / "new.npy"}, "suffix"),
+        ({"--out": tmp_path}, "is a folder, needed the path of a file"),
+        ({"--out": plain / "new.npz"}, "cannot be written"),
         ({"--epsilon": -1}, "epsilon"),
         ({"--method": "magic"}, "method"),
         ({"--onto": "lstm"}, "LSTM"),
@@ -132,9 +136,127 @@ def test_bad_input(plain, tmp_path):
 
 def test_a_type_that_cannot_store_the_result(tmp_path):
     path = tmp_path / "w.npz"
-    np.savez(path, W=3 * np.ones((2, 2), np.float32) / 7, U=np.eye(2))
+    np.savez(path, W=3 * np.ones((2, 2), np.float16) / 7, U=np.eye(2))
     out = tmp_path / "new.npz"
     done = run(path, "--onto", "linf", "--rate", 0.3, "--out", out)
     assert done.exit_code == 2
     assert "cannot store" in done.output + done.stderr
     assert not out.exists()
+
+
+def same_parameters(one, other):
+    """Whether two maps agree to the last bit."""
+    return all(np.array_equal(a, other.parameters[name]) for name, a in one.parameters.items())
+
+
+@pytest.mark.parametrize("options", [(), ("--per-unit",)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("biases", [True, False])
+def test_what_is_read_back_is_what_was_proved(tmp_path, options, dtype, biases):
+    """Without biases too, which the larger set moves: zero is no bound of a gate at this rate."""
+    path = torch_file(tmp_path / "cell.npz", 4, dtype, biases=biases)
+    out = tmp_path / "new.npz"
+    rate = 0.4 if options else 0.9
+    done = run(path, "--onto", "lstm", "--rate", rate, *options, "--out", out)
+    assert done.exit_code == 0, done.output
+    new = read_arrays(out)
+    assert {a.dtype for a in new.values()} == {np.dtype(dtype)}
+    assert ("bias_ih_l0" in new) == ("bias_hh_l0" in new) == (biases or bool(options))
+    proved = nearest(
+        gated_map(read_arrays(path), "lstm"),
+        onto="lstm",
+        rate=rate,
+        per_unit=bool(options),
+        dtype=np.dtype(dtype).name,
+    )
+    assert same_parameters(gated_map(new, "lstm"), proved.map)
+
+
+def test_a_bias_that_our_own_layout_has_not(tmp_path):
+    rng = np.random.default_rng(1)
+    arrays = {
+        name: rng.standard_normal((12, m)).astype(np.float32) for name, m in (("W", 3), ("U", 2))
+    }
+    np.savez(tmp_path / "cell.npz", **arrays)
+    out = tmp_path / "new.npz"
+    done = run(tmp_path / "cell.npz", "--onto", "lstm", "--rate", 0.4, "--per-unit", "--out", out)
+    assert done.exit_code == 0, done.output
+    new = read_arrays(out)
+    assert {name: a.dtype for name, a in new.items()} == dict.fromkeys("WUb", np.dtype(np.float32))
+    before = gated_map(arrays, "lstm")
+    proved = nearest(before, onto="lstm", rate=0.4, per_unit=True, dtype="float32")
+    assert same_parameters(gated_map(new, "lstm"), proved.map)
+
+
+def test_biases_made_for_a_gru_without():
+    rng = np.random.default_rng(1)
+    arrays = {
+        "weight_hh_l0": rng.standard_normal((9, 3)).astype(np.float32),
+        "weight_ih_l0": rng.standard_normal((9, 2)).astype(np.float32),
+    }
+    before = gated_map(arrays, "gru")
+    for change in ({"b": np.arange(9.0)}, {"b_candidate": np.arange(3.0)}):
+        after = before.with_parameters(**change)
+        new = changed_arrays(arrays, before, after)
+        assert {a.dtype for a in new.values()} == {np.dtype(np.float32)}
+        assert same_parameters(gated_map(new, "gru"), after)
+
+
+@pytest.mark.parametrize("name", ["file", "allow_pickle", "self", "a b", "x/y"])
+def test_arrays_of_any_name_are_kept(tmp_path, name):
+    arrays = {"W": 3 * np.eye(2), name: np.arange(3.0)}
+    path, out = tmp_path / "w.npz", tmp_path / "new.npz"
+    with path.open("wb") as stream:
+        write_archive(stream, arrays)
+    done = run(path, "--onto", "linf", "--rate", 0.5, "--out", out)
+    assert done.exit_code == 0, done.output
+    with np.load(out, allow_pickle=False) as new:
+        assert np.array_equal(new[name], np.arange(3.0))
+        assert np.array_equal(new["W"], 0.5 * np.eye(2))
+
+
+def test_recurrent_weights_alone_decide_on_single_precision(tmp_path):
+    path, out = tmp_path / "w.npz", tmp_path / "new.npz"
+    W = np.random.default_rng(3).standard_normal((3, 3)).astype(np.float32)
+    np.savez(path, W=W, U=np.eye(3), b=np.ones(3), steps=np.int64(7), head=np.full(2, 1 / 3))
+    for onto in ("spectral", "linf", "lmi"):
+        done = run(path, "--onto", onto, "--rate", 0.5, "--out", out, "--force")
+        assert done.exit_code == 0, done.output
+        new = read_arrays(out)
+        assert new["W"].dtype == np.float32
+        assert new["steps"] == 7
+        assert new["steps"].dtype == np.int64
+        assert np.array_equal(new["head"], np.full(2, 1 / 3))
+    # the other way round: nothing is lost where the recurrent weights are double
+    np.savez(path, W=W / np.float64(3), head=np.ones(2, np.float32))
+    assert run(path, "--onto", "linf", "--rate", 0.1, "--out", out, "--force").exit_code == 0
+    W = read_arrays(out)["W"]
+    assert not np.array_equal(W, W.astype(np.float32))
+
+
+def test_one_single_parameter_of_a_cell_is_enough(tmp_path):
+    path = torch_file(tmp_path / "cell.npz", 4, np.float64)
+    arrays = read_arrays(path)
+    arrays["bias_hh_l0"] = 5 * arrays["bias_hh_l0"].astype(np.float32)
+    np.savez(path, **arrays)
+    out = tmp_path / "new.npz"
+    done = run(path, "--onto", "lstm", "--rate", 0.9, "--out", out)
+    assert done.exit_code == 0, done.output
+    assert certify(gated_map(read_arrays(out), "lstm"), 1.0).lam <= 0.9
+
+
+def test_the_file_keeps_its_mode(plain, tmp_path):
+    out = tmp_path / "new.npz"
+    assert run(plain, "--onto", "linf", "--rate", 0.5, "--out", out).exit_code == 0
+    assert out.stat().st_mode & 0o777 == 0o644
+    out.chmod(0o600)
+    assert run(plain, "--onto", "linf", "--rate", 0.5, "--out", out, "--force").exit_code == 0
+    assert out.stat().st_mode & 0o777 == 0o600
+
+
+def test_folders_are_made_for_what_is_written_only(plain, tmp_path):
+    out = tmp_path / "some" / "where" / "new.npz"
+    assert run(plain, "--onto", "linf", "--rate", 2, "--out", out).exit_code == 2
+    assert not (tmp_path / "some").exists()
+    assert run(plain, "--onto", "linf", "--rate", 0.5, "--out", out).exit_code == 0
+    assert out.exists()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from theory import rigor
-from theory.rounding import TINY, UNIT, gamma
+from theory.rounding import TINY, UNIT, gamma, scaled_to_one
 from theory.typing import Array
 
 # ------------------------------------------------------------------------ exact linear algebra
@@ -325,11 +325,11 @@ def test_spectral_norm_of_the_transpose(A):
 
 def test_scaling_that_loses_digits_is_noticed():
     A = np.array([[2.0**1000, TINY], [0.0, 2.0**1000]])
-    B, e = rigor._scaled(A)
+    B, e = scaled_to_one(A)
     assert rigor._lossy(A, B, e)
     assert spectral_norm_at_most(A, rigor.spectral_norm_upper(A))
     A[0, 1] = 0.0
-    assert not rigor._lossy(A, *rigor._scaled(A))
+    assert not rigor._lossy(A, *scaled_to_one(A))
     # exact, so that the lost entry alone makes the difference
     assert rigor.spectral_norm_upper(A) == 2.0**1000
     one_row = np.array([[2.0**1023, 3 * TINY]])
@@ -338,7 +338,7 @@ def test_scaling_that_loses_digits_is_noticed():
 
 @by_name
 def test_scaled_puts_the_largest_entry_below_one(A):
-    B, e = rigor._scaled(A)
+    B, e = scaled_to_one(A)
     if not np.any(A):
         assert not np.any(B)
         return
@@ -581,7 +581,7 @@ def test_the_guess_is_not_trusted(monkeypatch, guess):
     A = Q * np.linspace(0.1, 1.0, 6)
     truth = float(np.linalg.norm(A, 2))
     # the guess is made for the matrix that is scaled to largest entry in [1/2, 1)
-    scale = 2.0 ** rigor._scaled(A)[1]
+    scale = 2.0 ** scaled_to_one(A)[1]
     monkeypatch.setattr(rigor, "_operator_norm_guess", lambda *_: guess * truth / scale)
     mu = rigor.operator_norm_upper(A)
     assert mu == math.inf or quadratic_bound_is_true(A, None, None, Fraction(mu))

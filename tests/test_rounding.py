@@ -25,7 +25,10 @@ from theory.rounding import (
     formula_slack,
     gamma,
     inner_product_error,
+    ldexp_down,
+    ldexp_up,
     product_up,
+    scaled_to_one,
     sqrt_up,
     sum_up,
     up,
@@ -516,3 +519,27 @@ def test_bounded_functions_are_never_off_by_more_than_their_range():
     assert (one * off_by).error[0] == pytest.approx(1.5)
     assert (off_by * off_by).error[0] == pytest.approx(2.0)
     assert off_by.affine(np.array([[-3.0]])).error[0] == pytest.approx(1.5)
+
+
+@given(x=st.floats(-LARGEST, LARGEST), e=st.integers(-2200, 2200))
+@example(x=LARGEST, e=1)
+@example(x=-LARGEST, e=1)
+@example(x=3 * TINY, e=-1)
+@example(x=-3 * TINY, e=-1)
+@example(x=LARGEST, e=-2098)
+@example(x=TINY, e=-1)
+def test_multiples_by_powers_of_two_are_rounded_outward(x, e):
+    exact = Fraction(x) * Fraction(2) ** e
+    assert math.isinf(ldexp_up(x, e)) or Fraction(ldexp_up(x, e)) >= exact
+    assert math.isinf(ldexp_down(x, e)) or Fraction(ldexp_down(x, e)) <= exact
+    if sys.float_info.min <= abs(exact) <= LARGEST:
+        assert ldexp_up(x, e) == ldexp_down(x, e) == exact
+
+
+@pytest.mark.parametrize("size", [TINY, 3 * TINY, 2.0**-1022, 1e-5, 1.0, 1e200, LARGEST])
+def test_scaling_to_one(size):
+    A = size * np.array([[-1.0, 0.5], [0.0, 2.0**-20]])
+    scaled, e = scaled_to_one(A)
+    assert 0.5 <= np.max(np.abs(scaled)) < 1.0
+    assert np.array_equal(np.ldexp(scaled, e), A)
+    assert scaled_to_one(np.zeros(3))[1] == 0

@@ -1,6 +1,6 @@
-r"""Arrays from .npy and .npz files, read without trusting them.
+r"""Arrays from .npy and .npz files, read without trusting them, and written under any name.
 
-Main names: `read_arrays`, `ArrayFileError`, `DEFAULT_LIMIT`.
+Main names: `read_arrays`, `write_archive`, `ArrayFileError`, `DEFAULT_LIMIT`.
 
 Nothing is unpickled, and nothing is read before its declared size is known to be within a limit.
 """
@@ -10,9 +10,9 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, final
+from typing import IO, Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +63,14 @@ def read_arrays(
     except (OSError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
         raise ArrayFileError(f"{file.name} cannot be read: {error}") from None
     raise ArrayFileError(f"{file.name} is not an .npy or .npz file")
+
+
+def write_archive(stream: IO[bytes], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write an .npz file; unlike with `numpy.savez` an array may have any name."""
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                npy.write_array(member, array, allow_pickle=False)
 
 
 def too_large(name: str, size: int, left: int) -> str:

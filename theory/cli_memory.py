@@ -124,6 +124,9 @@ def memory(
     _print_certified(out, answer)
     if measured is not None:
         out.print(f"local rates: {measured}", markup=False, soft_wrap=True)
+    for target in (json_file, plot):
+        if target is not None:
+            target.parent.mkdir(parents=True, exist_ok=True)
     if json_file is not None:
         data = answer.to_dict() | ({} if measured is None else {"rates": measured.to_dict()})
         json_file.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")

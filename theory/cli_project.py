@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from theory.array_files import write_archive
 from theory.campaign.runner import check_writable
 from theory.certificates import Contraction
 from theory.certify import contraction
@@ -54,6 +55,14 @@ def _both_biases(names: tuple[str, str, str, str]) -> bool:
     return names[0].startswith("weight")
 
 
+def in_single(arrays: Mapping[str, Any], onto: str) -> bool:
+    """Return whether something that a projection moves is stored in single precision."""
+    names = _layout(arrays)
+    moved = names if onto in {"lstm", "gru"} else names[:1]
+    types = [np.asarray(arrays[name]).dtype for name in moved if name in arrays]
+    return any(one.kind == "f" and one.itemsize == 4 for one in types)
+
+
 def gated_map(arrays: Mapping[str, Any], kind: str) -> Map:
     """Return the LSTM or GRU of the arrays of one layer; PyTorch's two biases are added exactly.
 
@@ -87,7 +96,8 @@ def changed_arrays(arrays: Mapping[str, Any], before: Map, after: Map) -> dict[s
     """Return the file's arrays with the moved parameters replaced, each in its own type.
 
     Where the sum of PyTorch's two biases moves, each gets half of it: halves are exact, while a sum
-    of two rounded numbers would not be the one that was proved.
+    of two rounded numbers would not be the one that was proved.  A bias that the file has not gets
+    the type of the recurrent weights; of PyTorch's two, both are made.
 
     Raises
     ------
@@ -98,14 +108,16 @@ def changed_arrays(arrays: Mapping[str, Any], before: Map, after: Map) -> dict[s
     old, new = before.parameters, after.parameters
     out = {name: np.array(value) for name, value in arrays.items()}
 
-    def put(name: str, value: Any, where: Any = slice(None)) -> None:
+    def make(name: str, size: int) -> None:
         if name not in out:
-            out[name] = np.zeros(np.shape(value))
+            out[name] = np.zeros(size, dtype=out[names[0]].dtype)
+
+    def put(name: str, value: Any, where: Any = slice(None)) -> None:
         out[name][where] = value
         if not np.array_equal(np.asarray(out[name][where], dtype=np.float64), value):
             raise ValueError(
                 f"{name} has type {out[name].dtype}, which cannot store the projected numbers "
-                "exactly; convert the file to float64, or all of its arrays to float32"
+                "exactly; convert it to float64 or float32"
             )
 
     W = "A" if isinstance(before, LinearMap) else "W"
@@ -114,7 +126,11 @@ def changed_arrays(arrays: Mapping[str, Any], before: Map, after: Map) -> dict[s
         if names[1] in out:
             put(names[1], new["U"])
         moved = old["b"] != new["b"]
-        if np.any(moved) and not (_both_biases(names) and names[3] in out):
+        inner = isinstance(before, GRU) and np.any(old["b_candidate"] != new["b_candidate"])
+        if np.any(moved) or inner:
+            for name in names[2:] if _both_biases(names) else names[2:3]:
+                make(name, len(moved))
+        if np.any(moved) and not _both_biases(names):
             put(names[2], new["b"])
         elif np.any(moved):
             n = new["W"].shape[1]
@@ -123,20 +139,22 @@ def changed_arrays(arrays: Mapping[str, Any], before: Map, after: Map) -> dict[s
             for name in names[2:]:
                 put(name, 0.5 * new["b"][summed], summed)
             put(names[2], new["b"][moved & ~summed], moved & ~summed)
-        if isinstance(before, GRU) and not np.array_equal(old["b_candidate"], new["b_candidate"]):
+        if inner:
             n = new["W"].shape[1]
+            make(names[3], n)
             where = slice(2 * n, None) if _both_biases(names) else slice(None)
             put(names[3], new["b_candidate"], where)
     return out
 
 
 def write(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Replace a file by these arrays in one step."""
+    """Replace a file by these arrays in one step; make its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as stream:
         if path.suffix == ".npy":
             np.save(stream, arrays["W"], allow_pickle=False)
         else:
-            np.savez(stream, allow_pickle=False, **dict(arrays))
+            write_archive(stream, arrays)
 
 
 def context(recurrent: Map, c: Contraction | None, epsilon: float, input_bound: float) -> str:
@@ -173,15 +191,14 @@ def project(
         check_positive(epsilon=epsilon, input_bound=input_bound)
         if onto not in SETS:
             raise ValueError(f"onto={onto!r} is not known, needed one of: {', '.join(SETS)}")
+        check_writable(out)
         if out.exists() and not force:
             same = "the input" if weights.exists() and out.samefile(weights) else "a file"
             raise ValueError(f"{out} is {same} that would be overwritten; add --force to allow it")
         if out.suffix != weights.suffix:
             raise ValueError(f"--out {out} and the input {weights} need the same suffix")
-        check_writable(out)
         arrays = named_arrays(weights)
         before = read(weights, onto, activation)
-        single = all(np.asarray(a).dtype == np.float32 for a in arrays.values())
         found = nearest(
             before,
             onto=onto,
@@ -189,7 +206,7 @@ def project(
             method=method,
             input_bound=input_bound,
             per_unit=per_unit,
-            dtype="float32" if single else "float64",
+            dtype="float32" if in_single(arrays, onto) else "float64",
         )
         done = changed_arrays(arrays, before, found.map)
         first = _known(before, onto, input_bound)

@@ -6,6 +6,7 @@ Main name: `replacing`.
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,11 @@ from typing import IO
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Give a stream whose content takes the file's place at the end; a failure leaves the old."""
+    """Give a stream whose content takes the file's place at the end; a failure leaves the old.
+
+    The file keeps its mode; the folder has to be there.
+    """
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
     with tempfile.NamedTemporaryFile(
         dir=path.parent, prefix=f".{path.name}.", delete=False
     ) as stream:
@@ -23,7 +28,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-            os.chmod(stream.name, 0o644)
+            os.chmod(stream.name, mode)
             os.replace(stream.name, path)
         except BaseException:
             os.unlink(stream.name)

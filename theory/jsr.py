@@ -27,10 +27,10 @@ from typing import Any, final
 import numpy as np
 
 from theory.errors import check_count, check_positive
-from theory.lower import LowerBound, product_radius_lower, scaled_weights
+from theory.lower import LowerBound, product_radius_lower
 from theory.maps.base import Affine, Map
 from theory.norms import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf
-from theory.rounding import ELEMENTARY_UNITS, TINY, UNIT, gamma, up
+from theory.rounding import ELEMENTARY_UNITS, TINY, UNIT, gamma, scaled_to_one, up
 from theory.typing import Array
 
 #: Up to this dimension the 2**n vertices are enumerated.
@@ -258,7 +258,7 @@ def products_upper(recurrent: Map, length: int, *, norm: Norm | None = None) -> 
             "try joint_spectral_radius, which leaves most of them out"
         )
     vertices = slope_vertices(form)
-    W, e = scaled_weights(form.W)
+    W, e = scaled_to_one(form.W)
     T, kind = _coordinates(L2() if norm is None else norm, n)
     pairs = _factors(W, vertices, T)
     if pairs is None:
@@ -371,7 +371,7 @@ def enclose(
     assert form is not None
     n = len(form.W)
     vertices = slope_vertices(form)
-    W, e = scaled_weights(form.W)
+    W, e = scaled_to_one(form.W)
     measure = _good_norm(form) if norm is None else norm
     T, kind = _coordinates(measure, n)
     pairs = _factors(W, vertices, T)

@@ -24,7 +24,7 @@ import numpy as np
 from theory.certificates import Contraction
 from theory.errors import check_count
 from theory.maps.base import Affine, Map
-from theory.rounding import ELEMENTARY_UNITS, TINY, UNIT, down, gamma, up
+from theory.rounding import ELEMENTARY_UNITS, TINY, UNIT, down, gamma, scaled_to_one, up
 from theory.typing import Array
 
 if TYPE_CHECKING:
@@ -291,7 +291,7 @@ def rate_lower(
 def _searched(form: Affine, random: np.random.Generator, length: int, starts: int) -> LowerBound:
     """Return the best of all vertices, if they are few, and of ascents from random products."""
     n = len(form.W)
-    W = balanced(scaled_weights(form.W)[0])[1]
+    W = balanced(scaled_to_one(form.W)[0])[1]
     low, high = np.full(n, form.rho.slope[0]), np.full(n, form.rho.slope[1])
     candidates: list[tuple[float, Array]] = []
     if low[0] == high[0]:
@@ -319,16 +319,10 @@ def _searched(form: Affine, random: np.random.Generator, length: int, starts: in
     return best
 
 
-def scaled_weights(W: Array) -> tuple[Array, int]:
-    """Return W / 2**e, with largest entry about 1, and e; entries may vanish, by at most eta."""
-    e = math.frexp(float(np.max(np.abs(W), initial=0.0)))[1]
-    return np.ldexp(np.ldexp(W, -(e // 2)), e // 2 - e), e
-
-
 def product_radius_lower(W: Array, slopes: Array) -> float:
     """Return a lower bound of rho(product)^(1/p) over the factors diag(s) W, s in `slopes`."""
     n = len(W)
-    scaled, e = scaled_weights(W)
+    scaled, e = scaled_to_one(W)
     if np.array_equal(np.ldexp(np.ldexp(scaled, e // 2), e - e // 2), W):
         # a similarity by a diagonal matrix is one of every factor, and so of the product
         scaled = balanced(scaled)[1]

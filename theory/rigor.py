@@ -22,6 +22,7 @@ from theory.rounding import (
     UNIT,
     gamma,
     product_up,
+    scaled_to_one,
     sqrt_up,
     sum_up,
     up,
@@ -165,14 +166,6 @@ def eigenvalues_at_least(S: Array, margin: float) -> bool:
     return c - error >= margin * (1 + 4 * UNIT)
 
 
-def _scaled(A: Array) -> tuple[Array, int]:
-    """Return (A / 2**e, e) with largest entry of A / 2**e in [1/2, 1)."""
-    e = math.frexp(float(np.max(np.abs(A), initial=0.0)))[1]
-    # two steps, because 2**-e itself overflows for the smallest doubles
-    half = e // 2
-    return np.ldexp(np.ldexp(A, -half), half - e), e
-
-
 def quadratic_bound_holds(A: Array, target: Array | None, source: Array | None, mu: float) -> bool:
     r"""Decide A^T P A <= mu^2 Q in the sense of symmetric matrices (P, Q = I by default).
 
@@ -261,9 +254,9 @@ def operator_norm_upper(
     """
     if not np.any(A):
         return 0.0
-    B, scale = _scaled(A)
-    P, p_scale = (None, 0) if target is None else _scaled(target)
-    Q, q_scale = (None, 0) if source is None else _scaled(source)
+    B, scale = scaled_to_one(A)
+    P, p_scale = (None, 0) if target is None else scaled_to_one(target)
+    Q, q_scale = (None, 0) if source is None else scaled_to_one(source)
     if p_scale % 2:  # keep the square root of the scale a power of two
         P, p_scale = (None if P is None else np.ldexp(P, -1)), p_scale + 1
     if q_scale % 2:
@@ -321,7 +314,7 @@ def spectral_norm_upper(A: Array) -> float:
     """
     if not np.any(A):
         return 0.0
-    B, e = _scaled(A)
+    B, e = scaled_to_one(A)
     rows, columns = row_sum_upper(B), column_sum_upper(B)
     simple = rows if rows == columns else sqrt_up(product_up(rows, columns))
     # scaling down may have lost entries below 2**-1074, each by at most half of that
@@ -350,7 +343,7 @@ def spectral_norm_at_most(A: Array, mu: float) -> bool:
             return True
         if sqrt_up(product_up(exact_rows, exact_columns)) <= mu:
             return True
-    B, e = _scaled(A)
+    B, e = scaled_to_one(A)
     if _lossy(A, B, e):
         return spectral_norm_upper(A) <= mu
     if B.shape[0] < B.shape[1]:

@@ -1,7 +1,7 @@
 r"""Every tolerance of the project, with its derivation: the only home of such numbers.
 
-Main names: `up`, `down`, `gamma`, `sum_up`, `evaluate`, `formula_slack`, `drift`, `Rounded`,
-`reverse_mode_error`, `UNIT`.
+Main names: `up`, `down`, `gamma`, `sum_up`, `scaled_to_one`, `ldexp_up`, `ldexp_down`, `evaluate`,
+`formula_slack`, `drift`, `Rounded`, `reverse_mode_error`, `UNIT`.
 
 Model of arithmetic: IEEE 754 double precision, rounding to nearest, gradual underflow,
 
@@ -16,6 +16,7 @@ Matrix products of any BLAS that multiplies conventionally (not Strassen) obey t
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -57,6 +58,30 @@ def gamma(n: int) -> float:
             f"gamma({n}): needed 0 <= n < 2**51, beyond which a sum has no digits left"
         )
     return up(up(n * UNIT) / down(1.0 - up(n * UNIT)))
+
+
+def scaled_to_one(A: Array) -> tuple[Array, int]:
+    """Return A / 2**e and e, with the largest modulus of A / 2**e in [1/2, 1); e = 0 for A = 0.
+
+    Squares of entries then neither overflow nor, where they matter, underflow.  The scaling is
+    exact but for entries 2**1022 times smaller than the largest: they err by at most eta / 2.
+    """
+    e = math.frexp(float(np.max(np.abs(A), initial=0.0)))[1]
+    return np.ldexp(A, -e), e
+
+
+def ldexp_up(x: float, e: int) -> float:
+    """Return a double >= x * 2**e, exact unless it overflows or underflows."""
+    try:
+        scaled = math.ldexp(x, e)
+    except OverflowError:
+        return math.inf if x > 0 else -sys.float_info.max
+    return scaled if x == 0 or abs(scaled) >= sys.float_info.min else up(scaled)
+
+
+def ldexp_down(x: float, e: int) -> float:
+    """Return a double <= x * 2**e, exact unless it overflows or underflows."""
+    return -ldexp_up(-x, e)
 
 
 def sum_up(values: Iterable[float]) -> float:

@@ -229,6 +229,20 @@ def test_weights_of_two_sizes():
         row_sum_ball(W, v, weights=[1e-300, 1e300])
 
 
+@every_ball
+@pytest.mark.parametrize("size", [5e-324, 1e-310, 1e-200, 1e200, 1e308])
+def test_sizes_at_both_ends(name, size):
+    W = np.array([[size, size / 2], [0.0, size / 3]])
+    for radius in (1e-300, 0.5, 1e300):
+        for weights in (None, [1e-300, 2e-300], [1e300, 1e290]):
+            options = {} if name == "spectral" or weights is None else {"weights": weights}
+            Y = BALLS[name](W, radius, **options)
+            assert np.isfinite(Y).all()
+            assert name == "spectral" or np.all(np.abs(Y) <= np.abs(W))
+            if not options:
+                assert is_member(name, Y, radius)
+
+
 # --------------------------------------------------------------------------------------- kernels
 
 

@@ -19,6 +19,7 @@ from theory import (
     VanillaRNN,
     WeightedL1,
     WeightedLinf,
+    contraction,
     leaky_relu,
 )
 from theory.certificate_file import certificate_from_dict, certificate_to_dict, recheck
@@ -158,6 +159,68 @@ def test_extreme_weights_in_some_metric(onto, n, size):
         assert found.map is made
 
 
+def proved(found, rate):
+    """Whether anybody can check that the projection is a member."""
+    stored = certificate_from_dict(certificate_to_dict(found.map, found.certificate))
+    return found.certificate.lam <= rate and recheck(stored, found.map)
+
+
+@pytest.mark.parametrize("onto", [*AFFINE, "schur"])
+@pytest.mark.parametrize("size", [5e-324, 1e-310, 1e154, 1e200, 1e300, 2.0**1022])
+def test_weights_of_any_size(onto, size):
+    W = size * np.array([[1.0, 0.5, -0.75], [0.25, 0.5, 0.0], [-0.5, 0.75, 1.0]])
+    made = LinearMap(W, np.eye(3)) if onto == "schur" else VanillaRNN(W, np.eye(3))
+    found = project(made, onto=onto, rate=0.9)
+    assert proved(found, 0.9)
+    if size < 1:
+        assert found.map is made
+    else:
+        assert 0.3 * found.distance < found.lower <= found.distance
+        assert found.distance == pytest.approx(size * np.linalg.norm(W / size), rel=1e-12)
+
+
+@pytest.mark.parametrize("onto", [*AFFINE, "schur"])
+def test_a_distance_beyond_the_largest_double(onto):
+    W = np.full((3, 3), np.finfo(float).max)
+    made = LinearMap(W, np.eye(3)) if onto == "schur" else VanillaRNN(W, np.eye(3))
+    found = project(made, onto=onto, rate=0.9)
+    assert proved(found, 0.9)
+    assert found.distance == np.inf
+    assert 1e308 < found.lower < np.inf
+
+
+@pytest.mark.parametrize("onto", [*AFFINE, "schur"])
+def test_weights_beyond_single_precision(onto):
+    W = np.array([[1e39, 0.0], [0.0, 1.0]])
+    made = LinearMap(W, np.eye(2)) if onto == "schur" else VanillaRNN(W, np.eye(2))
+    found = project(made, onto=onto, rate=0.9, dtype="float32")
+    W = next(iter(found.map.parameters.values()))
+    assert proved(found, 0.9)
+    assert np.array_equal(W, W.astype(np.float32))
+    assert found.distance == pytest.approx(1e39)
+
+
+@pytest.mark.parametrize("onto", ["linf", "l1"])
+@pytest.mark.parametrize("size", [5e-324, 1e-310, 1e-200, 1e200, 1e308])
+def test_only_quotients_of_weights_matter(onto, size):
+    made = cell(7)
+    plain = project(made, onto=onto, rate=0.9)
+    found = project(made, onto=onto, rate=0.9, weights=np.full(4, size))
+    assert proved(found, 0.9)
+    assert found.distance == pytest.approx(plain.distance, rel=1e-12)
+    assert found.lower == pytest.approx(plain.lower, rel=1e-12)
+    with pytest.raises(ValueError, match="ratio"):
+        project(made, onto=onto, rate=0.9, weights=[5e-324, 1.0, 1.0, 1.0])
+
+
+def test_huge_systems_have_a_nearest_stable_matrix_of_their_size():
+    A = 1e300 * np.array([[1.0, 2.0], [0.0, 0.5]])
+    found = project(LinearMap(A, np.eye(2)), onto="schur", rate=0.9)
+    without = found.residuals["distance of a stable matrix without proof"]
+    assert without == pytest.approx(np.hypot(1.0, 0.5) * 1e300, rel=0.2)
+    assert project(LinearMap(A / 1e300, np.eye(2)), onto="schur", rate=1e-300).distance < np.inf
+
+
 def test_repeated_and_defective_weights():
     cases = (
         np.ones((3, 3)),
@@ -189,12 +252,21 @@ def test_malformed_questions():
     good = {"onto": "spectral", "rate": 0.9}
     cases = (
         ({"onto": "nuclear"}, "not known"),
+        ({"onto": []}, "onto=.*not known"),
         ({"method": "magic"}, "method="),
+        ({"method": ["auto"]}, "method="),
         ({"dtype": "float16"}, "dtype="),
+        ({"dtype": ["float32"]}, "dtype="),
+        ({"rng": 5}, "default_rng"),
+        ({"rng": np.random.RandomState(0)}, "default_rng"),
         ({"starts": 0}, "starts="),
+        ({"starts": 1.5}, "starts="),
+        ({"starts": "many"}, "starts="),
         ({"weights": np.ones(4)}, "weights= is an option of onto='linf'"),
         ({"forget": 0.7}, "forget= is an option of onto='lstm'"),
-        ({"per_unit": True}, "per_unit="),
+        ({"per_unit": True}, "per_unit= is an option of onto='lstm'"),
+        ({"per_unit": "no"}, "needed True or False"),
+        ({"per_unit": None}, "needed True or False"),
         ({"metric": (np.eye(4), np.ones(4))}, "metric="),
         ({"onto": "linf", "weights": np.ones(3)}, "weights has shape"),
         ({"onto": "linf", "weights": [1.0, 1.0, 1.0, 0.0]}, "weights="),
@@ -202,7 +274,12 @@ def test_malformed_questions():
         ({"onto": "l1", "weights": [1.0, 1.0, 1.0, -1.0]}, "weights="),
         ({"onto": "lmi", "metric": 3}, "metric="),
         ({"onto": "lmi", "metric": Contraction.assumed(0.5)}, "matrix inequality"),
-        ({"onto": "lmi", "metric": (np.triu(np.ones((4, 4))), np.ones(4))}, "symmetric"),
+        ({"onto": "lmi", "metric": (np.eye(3), np.ones(4))}, "dimension of the map"),
+        ({"onto": "lmi", "metric": contraction(cell(0, 3, 0.1), method="lmi")}, "dimension 3"),
+        (
+            {"onto": "lmi", "metric": (np.triu(np.ones((4, 4))), np.ones(4))},
+            r"not symmetric: P\[0, 1\]=1.0 and P\[1, 0\]=0.0",
+        ),
         ({"onto": "lmi", "metric": (np.eye(4), -np.ones(4))}, "q="),
         ({"onto": "lmi", "metric": (3 * np.eye(4), np.ones(4))}, "positive definite"),
     )
@@ -211,6 +288,29 @@ def test_malformed_questions():
             project(made, **{**good, **change})
     with pytest.raises(ValueError, match="needed a Map"):
         project(np.eye(2), **good)
+
+
+def test_malformed_questions_about_gated_cells():
+    lstm = LSTM(np.ones((8, 2)), np.ones((8, 1)))
+    for forget in ("a", [0.6], np.nan, -0.7):
+        with pytest.raises(ValueError, match="forget="):
+            project(lstm, onto="lstm", rate=0.9, forget=forget)
+    gru = GRU(np.ones((6, 2)), np.ones((6, 1)), variant="reset_before")
+    for made, onto in ((lstm, "lstm"), (gru, "gru")):
+        with pytest.raises(ValueError, match=r"input_bound=1e\+300, needed a product"):
+            project(made, onto=onto, rate=0.9, input_bound=1e300)
+        with pytest.raises(ValueError, match=r"W holds entries up to 1e\+160"):
+            project(made.with_parameters(W=1e160 * made.W), onto=onto, rate=0.9)
+
+
+def test_methods_of_a_set_with_one_only():
+    lstm = LSTM(np.ones((8, 2)), np.ones((8, 1)))
+    plain = project(lstm, onto="lstm", rate=0.9)
+    closed = project(lstm, onto="lstm", rate=0.9, method="closed_form")
+    assert closed.method == plain.method == "soft thresholds of rows"
+    for method in ("closed_form", "cvxpy"):
+        with pytest.raises(ValueError, match=f"method='{method}' does not apply to onto='schur'"):
+            project(LinearMap([[2.0]], [[1.0]]), onto="schur", rate=0.9, method=method)
 
 
 def test_sets_that_do_not_apply():

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 
 from theory import LinearMap, VanillaRNN
 from theory.kernels.loops import _hyperbola
-from theory.projections import project
+from theory.projections import affine, project
 from theory.projections.schur import (
     _lyapunov,
     _schur_factor,
@@ -256,7 +256,7 @@ def test_extreme_systems():
 def test_what_it_does_not_apply_to():
     with pytest.raises(ValueError, match="nonlinear"):
         project(VanillaRNN([[2.0]], [[1.0]]), onto="schur", rate=0.5)
-    with pytest.raises(ValueError, match="not a convex problem"):
+    with pytest.raises(ValueError, match="not a convex set"):
         project(system(np.eye(2)), onto="schur", rate=0.5, method="cvxpy")
 
 
@@ -278,7 +278,34 @@ def test_lower_bounds_of_huge_matrices_are_finite():
     A = np.array([[1e155, 1e155, 0.0], [0.0, 0.1, 0.0], [0.0, 0.0, 0.1]])
     assert 0.9e155 < principal_lower(A, 0.9) <= 1e155
     assert 0.0 < schur_lower(A, 0.9) <= 1e155
-    assert math.isfinite(schur_lower(np.full((3, 3), 1.7e308), 0.9))
+    largest = np.finfo(float).max
+    assert 0.9 * largest < principal_lower(np.array([[largest]]), 0.9) <= largest
+    # the distance is beyond the largest double, which is a lower bound all the same
+    assert schur_lower(np.full((3, 3), largest), 0.9) == largest
+
+
+@pytest.mark.parametrize("lower", [schur_lower, principal_lower])
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_lower_bounds_of_subnormal_matrices(lower, n):
+    A = np.full((n, n), 1e-320)
+    assert lower(A, 0.9) == 0.0
+    assert 0.0 < lower(A, 1e-322) <= np.sqrt(n) * 1e-320 * n
+
+
+def test_the_spectral_ball_is_left_alone_where_it_cannot_be_nearer(monkeypatch):
+    asked = []
+    spectral = affine.spectral
+
+    def counted(recurrent, request):
+        asked.append(recurrent)
+        return spectral(recurrent, request)
+
+    monkeypatch.setattr(affine, "spectral", counted)
+    near = system(np.array([[1.1, 3.0], [0.0, 0.5]]))
+    assert project(near, onto="schur", rate=0.9, starts=1).distance < 0.5
+    assert not asked
+    project(system(np.array([[1.0, 1e8], [0.0, 0.5]])), onto="schur", rate=0.9, starts=1)
+    assert asked
 
 
 @pytest.mark.parametrize("diagonal", [(1.0, 0.5), (1.0, 1.0), (0.95, 0.2)])

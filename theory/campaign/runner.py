@@ -292,13 +292,14 @@ def check_writable(path: Path) -> None:
     Raises
     ------
     ValueError
-        If the path is a folder, or its own folder cannot be made or written to.
+        If the path is a folder, or its own folder cannot be made or written to.  Nothing is made
+        yet.
     """
     if path.is_dir():
         raise ValueError(f"{path} is a folder, needed the path of a file")
+    folder = next(above for above in path.absolute().parents if above.exists())
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise ValueError(f"{path} cannot be written: {error}") from None

@@ -940,6 +940,9 @@ def _weighted_rest(a: Array, v: Array, limit: float) -> float:
             if not _crossed(a[i], v[i], a[j], v[j]) < 0.0:
                 break
             order[k - 1], order[k] = j, i
+    if n == 0:  # zeros, and a limit of 0
+        a[:] = -np.inf
+        return 0.0
     first = order[0]
     total, weight, count = 0.0, v[first] * v[first], 1
     part: float = 0.0

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import wraps
 
 import numpy as np
 
@@ -21,8 +22,8 @@ from theory.certificates import Contraction
 from theory.maps.base import Affine, Map
 from theory.norms import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf
 from theory.projections import oracle
-from theory.projections.balls import column_sum_ball, middle_exponent, row_sum_ball, spectral_ball
-from theory.projections.base import Projection, Request, answer, settle
+from theory.projections.balls import centered, column_sum_ball, row_sum_ball, spectral_ball
+from theory.projections.base import Projection, Request, answer, settle, with_parameters
 from theory.projections.families import DiagonalFamily, Family, IncrementalFamily, best_metric
 from theory.projections.metric import (
     Found,
@@ -34,13 +35,19 @@ from theory.projections.metric import (
 )
 from theory.projections.pairs import scaled_rows_lower
 from theory.projections.repair import half_space_distance, least_margin, unit_of
-from theory.rounding import down, gamma, product_up, up
+from theory.rounding import down, gamma, ldexp_down, ldexp_up, product_up, scaled_to_one, up
 from theory.theorems.contractive_of_incremental_lmi import contractive_of_incremental_lmi
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
 from theory.typing import Array
 
 #: Returns a contraction of weights, or None.
 Certify = Callable[[Array], Contraction | None]
+
+#: Returns the projection of a map.
+Nearest = Callable[[Map, Request], Projection]
+
+#: Weights beyond 2 to this times the radius are scaled down to there, so that no square overflows.
+FAR = 256
 
 #: Up to this dimension the search over metrics runs until it settles; beyond, for one round.
 _WEIGHTED = 64
@@ -93,6 +100,40 @@ def radius_of(form: Affine, rate: float) -> float:
     return radius
 
 
+def brought_near(nearest: Nearest) -> Nearest:
+    r"""Return the projection onto a set for weights of any size, from that for moderate ones.
+
+    Members X are at most R long and t X is a member for t in [0, 1].  So for t = 2^-k
+
+        |W - X| = |t W - t X| / t >= dist(t W) / t,
+
+    and the point nearest to t W is further from W than the nearest one by at most 2 R, of which
+    rounding leaves nothing where |W| is beyond 2^`FAR` times the radius.
+    """
+
+    @wraps(nearest)
+    def run(recurrent: Map, request: Request) -> Projection:
+        form = form_of(recurrent, request.onto)
+        radius = radius_of(form, request.rate)
+        k = scaled_to_one(form.W)[1] - FAR - max(0, math.frexp(radius)[1])
+        if k <= 0:
+            return nearest(recurrent, request)
+        name = parameter_of(recurrent, form.W)
+        near = nearest(with_parameters(recurrent, {name: np.ldexp(form.W, -k)}), request)
+        return answer(
+            recurrent,
+            {name: near.map.parameters[name]},
+            certificate=near.certificate,
+            lower=ldexp_down(near.lower, k),
+            method=near.method,
+            iterations=near.iterations,
+            residuals=near.residuals,
+            note=near.note,
+        )
+
+    return run
+
+
 def _in_ball(
     recurrent: Map,
     request: Request,
@@ -136,6 +177,7 @@ def _in_ball(
     )
 
 
+@brought_near
 def spectral(recurrent: Map, request: Request) -> Projection:
     """Project onto slope * ||W||_2 <= rate."""
     form = form_of(recurrent, request.onto)
@@ -178,23 +220,23 @@ def _sums(recurrent: Map, request: Request, *, columns: bool) -> Projection:
     """Project onto a ball of (weighted) row sums, or of column sums: those of the transpose."""
     form = form_of(recurrent, request.onto)
     radius, n = radius_of(form, request.rate), len(form.W)
-    weights = request.weights
+    weights = None if request.weights is None else centered(request.weights)
     v = np.ones(n) if weights is None else weights
-    middle_exponent(v)  # refuses what no ball can do
     limits = radius * v if weights is None else np.nextafter(radius * v, 0.0)
     ball = column_sum_ball if columns else row_sum_ball
     solver = oracle.column_sums if columns else oracle.row_sums
-    if weights is None:
+    if request.weights is None:
         norm: Norm = L1() if columns else Linf()
     else:
-        norm = WeightedL1(v) if columns else WeightedLinf(v)
+        norm = (WeightedL1 if columns else WeightedLinf)(request.weights)
 
     def turned(A: Array) -> Array:
         return A.T if columns else A
 
     def lower(new: Array) -> float:
         W, Y = turned(form.W), turned(new)
-        N, support = _normal_of_rows(W - Y, Y != 0, np.nextafter(radius * v, math.inf), v)
+        N = scaled_to_one(W - Y)[0]
+        N, support = _normal_of_rows(N, Y != 0, np.nextafter(radius * v, math.inf), v)
         return half_space_distance(W, N, support)
 
     return _in_ball(
@@ -285,6 +327,7 @@ def _given_metric(
     )
 
 
+@brought_near
 def diagonal(recurrent: Map, request: Request) -> Projection:
     """Project onto slope * ||D W D^-1||_2 <= rate, D = diag(weights) or the best found."""
     form = form_of(recurrent, request.onto)
@@ -316,6 +359,7 @@ def _diagonal_set(form: Affine, d: Array, radius: float) -> tuple[MetricSet, Cer
     return gram_set(P, radius), lambda W: contractive_of_matrix_norm(W, form.rho, norm)
 
 
+@brought_near
 def lmi(recurrent: Map, request: Request) -> Projection:
     """Project onto the weights whose incremental matrix inequality holds at the rate."""
     form = form_of(recurrent, request.onto)
@@ -344,18 +388,21 @@ def lmi(recurrent: Map, request: Request) -> Projection:
         if found is None:
             return families
         x, reached = found
+        scaled, e = scaled_to_one(W)
+        level = ldexp_up(reached, -e)
         shares = (1.0 - 2.0**-12, 0.97, 0.9, 0.75)
         for scale in (1.0, *shares) if reached < rate else shares:
-            member = W if scale == 1.0 else W * (rate / reached * scale)
+            member = W if scale == 1.0 else scaled * (rate / level * scale)
             at = search.gram_at(replace(problem, W=member), x, rate)
             if at is None:
                 continue
-            size = 2.0 ** -math.frexp(float(np.max(np.abs(at.P))))[1]
+            P, e = scaled_to_one(at.P)
             try:
-                root = np.asarray(np.linalg.cholesky(at.P * size).T, dtype=np.float64)
+                root = np.asarray(np.linalg.cholesky(P).T, dtype=np.float64)
             except np.linalg.LinAlgError:
                 continue
-            families.append(IncrementalFamily(root=root, q=at.q * size, slopes=slopes, radius=rate))
+            q = np.ldexp(at.q, -e)
+            families.append(IncrementalFamily(root=root, q=q, slopes=slopes, radius=rate))
         return families
 
     def proof(family: Family) -> tuple[MetricSet, Certify]:
@@ -375,8 +422,8 @@ def _incremental(form: Affine, P: Array, q: Array, rate: float) -> tuple[MetricS
 
 def _weights(problem: search.Problem) -> tuple[Array, float] | None:
     """Return log weights of a small level, and the level."""
-    size = 2.0 ** math.frexp(float(np.max(np.abs(problem.W))))[1]
-    problem = replace(problem, W=problem.W / size)
+    W, e = scaled_to_one(problem.W)
+    problem = replace(problem, W=W)
     x = search.starting_weights(problem.W)
     slope = float(max(np.max(np.abs(problem.alpha)), np.max(np.abs(problem.beta))))
     levels = [
@@ -388,7 +435,7 @@ def _weights(problem: search.Problem) -> tuple[Array, float] | None:
     if problem.size <= _WEIGHTED:
         x, level = search.best_weights(problem, x, level)
     least = search.least_level(problem, x, level, tol=1e-6)
-    return None if least is None else (x, least * size)
+    return None if least is None else (x, ldexp_up(least, e))
 
 
 def _in_some_metric(

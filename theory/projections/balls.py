@@ -18,6 +18,7 @@ import numpy as np
 from theory import rigor
 from theory.errors import as_array, as_vector, check_positive
 from theory.projections.repair import inside, least_margin, unit_of
+from theory.rounding import ldexp_up, scaled_to_one
 from theory.typing import Array
 
 #: W, weights, limits, whether the weights are ones, out -> how many lines moved.
@@ -133,10 +134,8 @@ def spectral_ball(W: Any, radius: float, *, out: Any = None) -> Any:
     array = as_weights("W", W)
     check_positive(radius=radius)
     result = target("W", array, out)
-    # in units of a power of two near the largest entry, so that no square overflows
-    e = math.frexp(float(np.max(np.abs(array))))[1]
-    B = np.ldexp(np.asarray(array, dtype=np.float64), -e)
-    level = math.ldexp(radius, -e) if e > -900 else math.inf
+    B, e = scaled_to_one(np.asarray(array, dtype=np.float64))
+    level = ldexp_up(radius, -e)
     unit = unit_of(array)
     if _below(B, level) and rigor.spectral_norm_at_most(np.asarray(array, np.float64), radius):
         result[...] = array
@@ -163,7 +162,7 @@ def _below(B: Array, level: float) -> bool:
             return True
         x = B.T @ (B @ (x / length))
         # |B^T B x| <= |B|^2 for a unit x
-        if float(np.linalg.norm(x)) > (level * (1.0 + _NEAR)) ** 2:
+        if math.sqrt(float(np.linalg.norm(x))) > level * (1.0 + _NEAR):
             return False
     return True
 
@@ -248,17 +247,17 @@ def _sum_ball(W: Any, radius: Any, weights: Any, out: Any, kernel: _Kernel, line
     result = target("W", array, out)
     # sums and squares stay in range: weights around 1, entries within these powers of two
     least, most = (2.0**-400, 2.0**400) if plain else (2.0**-150, 2.0**130)
-    if not plain:
-        middle = middle_exponent(v)
-        v, limits = np.ldexp(v, -middle), _lowered(limits, -middle)
     largest = float(np.max(np.abs(array)))
     e = math.frexp(largest)[1] if not least < largest < most else 0
+    middle = 0 if plain else middle_exponent(v)
+    scaled_limits = _lowered(limits, -e - middle)
+    v = np.ldexp(v, -middle)
     if e:
         scaled = np.ldexp(np.asarray(array, dtype=np.float64), -e)
-        kernel(scaled, v, _lowered(limits, -e), plain, scaled)
+        kernel(scaled, v, scaled_limits, plain, scaled)
         result[...] = np.ldexp(scaled, e)
-        return result
-    kernel(np.ascontiguousarray(array), v, limits, plain, result)
+    else:
+        kernel(np.ascontiguousarray(array), v, scaled_limits, plain, result)
     return result
 
 
@@ -280,7 +279,13 @@ def middle_exponent(weights: Array) -> int:
     return (top + bottom) // 2
 
 
+def centered(weights: Array) -> Array:
+    """Return weights times a power of two, for which the largest and the least are inverse."""
+    return np.ldexp(weights, -middle_exponent(weights))
+
+
 def _lowered(limits: Array, e: int) -> Array:
     """Return limits 2^e, rounded down where they underflow."""
-    scaled = np.ldexp(limits, e)
-    return np.where(np.ldexp(scaled, -e) > limits, np.nextafter(scaled, 0.0), scaled)
+    with np.errstate(over="ignore"):  # beyond the largest double there is no limit
+        scaled = np.ldexp(limits, e)
+        return np.where(np.ldexp(scaled, -e) > limits, np.nextafter(scaled, 0.0), scaled)

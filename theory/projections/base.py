@@ -56,7 +56,9 @@ class Projection:
     """The nearest map of a set, as far as it was found, with the proof that it is in the set."""
 
     map: Map
-    distance: float  # from the given parameters, Frobenius norm of all together, rounded up
+    #: from the given parameters, Frobenius norm of all together, rounded up: infinite beyond the
+    #: largest double, which is then the lower bound
+    distance: float
     lower: float  # lower bound of the distance of any member of the set asked for, proved
     certificate: Contraction  # of the new map, at most at the asked rate
     iterations: int  # steps of the method; 0 for a closed form or a member
@@ -107,6 +109,8 @@ def settle(
     proofs: list[Contraction] = []
 
     def accept(candidate: tuple[Array, ...]) -> bool:
+        if not all(np.isfinite(a).all() for a in candidate):  # beyond single precision
+            return False
         found = certify(candidate)
         if found is None or not found.lam <= request.rate:
             return False

@@ -30,6 +30,7 @@ from theory.projections.metric import (
     incremental_set,
     metric_ball,
 )
+from theory.rounding import scaled_to_one
 from theory.typing import Array
 
 #: Relative accuracy of the nearest points during the search.
@@ -215,9 +216,9 @@ class IncrementalFamily(Family):
     def moved(self, x: Array) -> IncrementalFamily:
         """Return the family around another pair."""
         P, q = self.pair(x)
-        scale = 2.0 ** -np.frexp(float(np.max(np.abs(P))))[1]
+        P, e = scaled_to_one(P)
         return IncrementalFamily(
-            root=np.linalg.cholesky(P * scale).T, q=q * scale, slopes=self.slopes,
+            root=np.asarray(np.linalg.cholesky(P).T), q=np.ldexp(q, -e), slopes=self.slopes,
             radius=self.radius,
         )  # fmt: skip
 

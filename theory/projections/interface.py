@@ -5,7 +5,7 @@ Main names: `project`, `SETS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,10 @@ _OPTIONS = {
 }
 
 
+#: Sets of gated cells, and the exponent of the largest entry that they take.
+_GATED, _LARGEST = ("lstm", "gru"), 256
+
+
 def check_asked_rate(rate: Any) -> float:
     """Return the rate, 0 < rate < 1.
 
@@ -72,6 +76,23 @@ def check_asked_rate(rate: Any) -> float:
     return value
 
 
+def _check_known(name: str, value: Any, known: Iterable[str]) -> None:
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name}={value!r} is not known, needed one of: {', '.join(known)}")
+
+
+def _check_size(recurrent: Map, input_bound: float) -> None:
+    """Check that sums over a gated cell's parameters have squares in double precision."""
+    for name, array in recurrent.parameters.items():
+        largest = float(np.max(np.abs(array), initial=0.0))
+        if not max(largest, 1.0) * max(input_bound, 1.0) <= 2.0**_LARGEST:
+            raise ValueError(
+                f"{name} holds entries up to {largest!r} and input_bound={input_bound!r}, needed a "
+                f"product of at most 2**{_LARGEST}, so that squares of sums do not overflow; scale "
+                "down first: gates are open or closed long before"
+            )
+
+
 def _metric(metric: Any, n: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     if isinstance(metric, Contraction):
         if not isinstance(metric.norm, WeightedL2) or not metric.evidence.multipliers:
@@ -79,14 +100,25 @@ def _metric(metric: Any, n: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, 
                 f"metric={metric!r} is not the certificate of a matrix inequality; "
                 "theory.contraction(map, method='lmi') makes one"
             )
+        if metric.norm.dim != n:
+            raise ValueError(
+                f"metric={metric!r} is about maps of dimension {metric.norm.dim}, needed {n}"
+            )
         return metric.norm.P, np.array(metric.evidence.multipliers)
     try:
         P, q = metric
     except (TypeError, ValueError):
         raise ValueError("metric= needs a Contraction with multipliers, or a pair P, q") from None
     P, q = as_square("P", P), as_vector("q", q, size=n)
-    if len(P) != n or not np.array_equal(P, P.T):
-        raise ValueError(f"P has shape {P.shape}, needed a symmetric ({n}, {n})")
+    if len(P) != n:
+        raise ValueError(f"P has shape {P.shape}, needed ({n}, {n}), the dimension of the map")
+    if not np.array_equal(P, P.T):
+        off = np.abs(0.5 * P - 0.5 * P.T)
+        i, j = (int(k) for k in np.unravel_index(int(np.argmax(off)), off.shape))
+        raise ValueError(
+            f"P is not symmetric: P[{i}, {j}]={float(P[i, j])!r} and P[{j}, {i}]="
+            f"{float(P[j, i])!r}; if they differ by rounding only, take (P + P.T) / 2"
+        )
     check_positive(q=float(np.min(q)))
     return P, q
 
@@ -125,9 +157,10 @@ def project(
         The contraction factor asked for, 0 < rate < 1.
     method : str
         ``auto``; ``closed_form`` (for ``lmi`` and ``diagonal`` this clips singular values in the
-        metric, a retraction that is not the nearest point); ``cvxpy`` (a convex program, and what
-        it returns is moved inside; if the solver fails the specialised method is used, and the
-        answer's note says why).
+        metric, a retraction that is not the nearest point; for ``lstm`` and ``gru``, once their
+        bounds are chosen, it is what ``auto`` does); ``cvxpy`` (a convex program, and what it
+        returns is moved inside; if the solver fails the specialised method is used, and the
+        answer's note says why).  ``schur`` has ``auto`` only.
     weights : (n,) array, optional
         Positive weights: v of max |h_i| / v_i for ``linf`` and of sum v_i |h_i| for ``l1``, D of
         ||D h||_2 for ``diagonal``; for ``diagonal`` the best ones are searched for by default.
@@ -161,6 +194,8 @@ def project(
     ValueError
         If the rate is not in (0, 1), the set is unknown or does not apply to the map, or an option
         does not fit.
+    ArithmeticError
+        If nothing near the boundary of the set could be proved to contract at the rate.
 
     Examples
     --------
@@ -171,12 +206,15 @@ def project(
     """
     if not isinstance(recurrent, Map):
         raise ValueError(f"received {recurrent!r}, needed a Map such as theory.VanillaRNN(W, U)")
-    if onto not in SETS:
-        raise ValueError(f"onto={onto!r} is not known, needed one of: {', '.join(SETS)}")
-    if method not in METHODS:
-        raise ValueError(f"method={method!r} is not known, needed one of: {', '.join(METHODS)}")
-    if dtype not in {"float32", "float64"}:
-        raise ValueError(f"dtype={dtype!r}, needed 'float32' or 'float64'")
+    _check_known("onto", onto, SETS)
+    _check_known("method", method, METHODS)
+    _check_known("dtype", dtype, ("float32", "float64"))
+    if not isinstance(per_unit, (bool, np.bool_)):
+        raise ValueError(f"per_unit={per_unit!r}, needed True or False")
+    if rng is not None and not isinstance(rng, np.random.Generator):
+        raise ValueError(
+            f"rng={rng!r}, needed a numpy.random.Generator; numpy.random.default_rng(seed) is one"
+        )
     asked = check_asked_rate(rate)
     given = {
         "weights": weights is not None,
@@ -192,6 +230,10 @@ def project(
             )
     check_count(at_least=1, starts=starts, bias_terms=bias_terms)
     check_positive(input_bound=input_bound)
+    if forget is not None:
+        check_positive(forget=forget)
+    if onto in _GATED:
+        _check_size(recurrent, float(input_bound))
     n = recurrent.state_dim
     scales = None if weights is None else as_vector("weights", weights, size=n)
     if scales is not None:
@@ -204,7 +246,7 @@ def project(
         metric=None if metric is None else _metric(metric, n),
         input_bound=float(input_bound),
         forget=None if forget is None else float(forget),
-        per_unit=per_unit,
+        per_unit=bool(per_unit),
         starts=starts,
         rng=np.random.default_rng(0) if rng is None else rng,
         single=dtype == "float32",

@@ -26,7 +26,16 @@ import numpy as np
 from scipy.optimize import minimize
 
 from theory.projections.repair import length_upper
-from theory.rounding import UNIT, down, gamma, sum_up, up
+from theory.rounding import (
+    UNIT,
+    down,
+    gamma,
+    ldexp_down,
+    ldexp_up,
+    scaled_to_one,
+    sum_up,
+    up,
+)
 from theory.typing import Array
 
 #: Common multipliers looked at before the search, and its most steps.
@@ -94,13 +103,6 @@ def _least(x: Array, factors: Array, level: float) -> float:
     return down(math.sqrt(total)) if total > 0 else 0.0
 
 
-def _scaled(*arrays: Array) -> tuple[int, Array]:
-    """Return an exponent, and the absolute values divided by that power of two, (G, n, n)."""
-    x = np.abs(np.stack(arrays))
-    e = math.frexp(float(np.max(x, initial=0.0)))[1]
-    return e, np.ldexp(x, -e)
-
-
 def scaled_rows_lower(A: Array, radius: float) -> float:
     r"""Return a lower bound of the distance of A from all W with ||D W D^-1||_2 <= radius.
 
@@ -124,9 +126,9 @@ def scaled_rows_lower(A: Array, radius: float) -> float:
     """
     if not length_upper(A) > radius:
         return 0.0
-    e, x = _scaled(A)
-    r = math.ldexp(radius, -e)
-    return math.ldexp(_least(x, np.ones_like(x), up(r * r)), e)
+    x, e = scaled_to_one(np.abs(A)[None])
+    r = ldexp_up(radius, -e)
+    return ldexp_down(_least(x, np.ones_like(x), up(r * r)), e)
 
 
 def scaled_sums_lower(blocks: tuple[Array, ...], factors: tuple[float, ...], rate: float) -> float:
@@ -145,10 +147,10 @@ def scaled_sums_lower(blocks: tuple[Array, ...], factors: tuple[float, ...], rat
     float
         For all weights v > 0, in the Frobenius norm of all blocks together, rounded down.
     """
-    e, x = _scaled(*blocks)
+    x, e = scaled_to_one(np.abs(np.stack(blocks)))
     product = np.sqrt(x) * np.sqrt(x.transpose(0, 2, 1))
     with np.errstate(divide="ignore"):
         factor = np.where(product > 0, np.array(factors)[:, None, None] / product, 0.0)
     if not np.isfinite(factor).all():
         return 0.0
-    return math.ldexp(_least(x, factor, up(math.ldexp(rate, -e))), e)
+    return ldexp_down(_least(x, factor, ldexp_up(rate, -e)), e)

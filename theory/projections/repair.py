@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from theory.rounding import UNIT, down, gamma, up
+from theory.rounding import UNIT, down, gamma, ldexp_down, ldexp_up, scaled_to_one, up
 from theory.typing import Array
 
 T = TypeVar("T")
@@ -67,18 +67,20 @@ def inside(
 
 
 def length_upper(*arrays: Array) -> float:
-    """Return an upper bound of the Euclidean length of all entries together."""
-    total = 0.0
-    largest = max((float(np.max(np.abs(a), initial=0.0)) for a in arrays), default=0.0)
-    if largest == 0.0 or not math.isfinite(largest):
-        return largest
-    e = math.frexp(largest)[1]
-    for a in arrays:
-        scaled = np.ldexp(np.asarray(a, dtype=np.float64), -e)
-        # each square and each sum adds at most u, relatively; entries that underflow add eta
-        total = up(total + float(np.sum(np.square(scaled))) * (1 + 2 * gamma(a.size + 2)))
-        total = up(total + a.size * 2.0**-1060)
-    return up(math.ldexp(up(math.sqrt(total)), e))
+    """Return an upper bound of the Euclidean length of all entries together.
+
+    It is infinite where the length exceeds the largest double.
+    """
+    entries = np.concatenate([np.ravel(a).astype(np.float64) for a in arrays])
+    if not np.isfinite(entries).all():
+        return math.inf
+    scaled, e = scaled_to_one(entries)
+    if not np.any(scaled):
+        return 0.0
+    # each square and each sum adds at most u, relatively; entries that underflow add eta
+    total = up(float(np.sum(np.square(scaled))) * (1 + 2 * gamma(entries.size + 2)))
+    total = up(total + entries.size * 2.0**-1060)
+    return ldexp_up(up(math.sqrt(total)), e)
 
 
 def half_space_distance(point: Array, normal: Array, support: float) -> float:
@@ -99,11 +101,12 @@ def half_space_distance(point: Array, normal: Array, support: float) -> float:
     float
         Not negative; 0 if the half space does not separate the point from the set.
     """
-    length = length_upper(normal)
-    if length == 0.0 or not math.isfinite(length):
+    if not (np.any(normal) and np.isfinite(normal).all() and math.isfinite(support)):
         return 0.0
-    terms = np.asarray(normal, dtype=np.float64) * point
-    inner = float(np.sum(terms))
+    N, e_N = scaled_to_one(np.asarray(normal, dtype=np.float64))
+    p, e = scaled_to_one(np.asarray(point, dtype=np.float64))
+    terms = N * p
+    # what underflows, in products or in the scaling, adds a few eta each
     error = 2.0 * gamma(terms.size + 2) * float(np.sum(np.abs(terms))) + terms.size * 2.0**-1070
-    excess = down(down(inner - error) - support)
-    return max(0.0, down(excess / length)) if math.isfinite(excess) and excess > 0 else 0.0
+    excess = down(down(float(np.sum(terms)) - error) - ldexp_up(support, -e_N - e))
+    return max(0.0, ldexp_down(down(excess / length_upper(N)), e)) if excess > 0 else 0.0

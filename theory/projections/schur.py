@@ -47,7 +47,16 @@ from theory.projections.base import Projection, Request, answer, settle
 from theory.projections.families import GramFamily, best_metric, largest_condition
 from theory.projections.metric import Found, gram_set, metric_ball
 from theory.projections.repair import length_upper
-from theory.rounding import ELEMENTARY_UNITS, down, gamma, sum_up, up
+from theory.rounding import (
+    ELEMENTARY_UNITS,
+    down,
+    gamma,
+    ldexp_down,
+    ldexp_up,
+    scaled_to_one,
+    sum_up,
+    up,
+)
 from theory.search import lyapunov_at
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
 from theory.typing import Array
@@ -79,6 +88,9 @@ _BARRIER_STEPS = 200
 
 #: Size of the disturbance of a start, as a part of the radius.
 _DISTURBED = 0.05
+
+#: Smaller radii are raised to this one, beside entries of about 1, in lower bounds.
+_LEAST_RADIUS = 2.0**-200
 
 #: A descent over metrics follows where their nearest points cost at most so many steps.
 _CHEAP = 150
@@ -263,8 +275,9 @@ def nearest_stable(
     """
     n = len(A)
     source = np.random.default_rng(0) if rng is None else rng
-    e = math.frexp(float(np.max(np.abs(A), initial=0.0)))[1]
-    B, r = np.ldexp(A, -e), math.ldexp(radius, -e)
+    B, e = scaled_to_one(A)
+    # a smaller radius is nothing beside the error of computed eigenvalues
+    r = max(ldexp_up(radius, -e), _LEAST_RADIUS)
     points = [_schur_factor(B), *(_schur_factor(np.ldexp(X, -e)) for X in near), np.eye(n)]
     best: Stable | None = None
     for i in range(len(near) + max(starts, 1)):
@@ -274,7 +287,7 @@ def nearest_stable(
         if best is None or found.distance < best.distance:
             best = found
     assert best is not None
-    return replace(best, S=np.ldexp(best.S, e), distance=math.ldexp(best.distance, e))
+    return replace(best, S=np.ldexp(best.S, e), distance=ldexp_up(best.distance, e))
 
 
 def trace_lower(A: Array, radius: float) -> float:
@@ -334,13 +347,15 @@ def principal_lower(A: Array, radius: float) -> float:
     have disjoint entries, so squared distances add up; pairs are taken greedily.  The nearest pair
     is computed to 2^-26 of the block's size: a square root near 0 loses half of the digits.
     """
-    e = math.frexp(float(np.max(np.abs(A), initial=0.0)))[1]
+    A, e = scaled_to_one(A)
     # a larger radius gives a smaller bound, and squares of quotients stay in range
-    A, radius = np.ldexp(A, -e), max(up(math.ldexp(radius, -e)), 2.0**-200)
+    radius = max(ldexp_up(radius, -e), _LEAST_RADIUS)
     n = len(A)
+    if not radius < n:  # the norm of A, and so every eigenvalue, is below n
+        return 0.0
     alone = np.maximum(np.abs(np.diag(A)) - radius, 0.0) * (1 - 2.0**-50)
     if n < 2:
-        return math.ldexp(float(alone[0]), min(e, 1000))
+        return ldexp_down(float(alone[0]), e)
     i, j = np.triu_indices(n, 1)
     blocks = np.stack([A[i, i], A[i, j], A[j, i], A[j, j]], axis=-1).reshape(-1, 2, 2)
     moved = np.sqrt(np.sum(np.square(blocks - stable_pairs(blocks, radius)), axis=(1, 2)))
@@ -356,7 +371,7 @@ def principal_lower(A: Array, radius: float) -> float:
         if free[i[k]] and free[j[k]]:
             free[i[k]] = free[j[k]] = False
             total += float(gains[k])
-    return math.ldexp(max(0.0, math.sqrt(total) * (1 - 4 * gamma(n + 8))), min(e, 1000))
+    return ldexp_down(max(0.0, math.sqrt(total) * (1 - 4 * gamma(n + 8))), e)
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -519,7 +534,7 @@ def schur(recurrent: Map, request: Request) -> Projection:
     norm of moderate condition number proves to contract at the rate; the distance of the unproved
     one is among the residuals.
     """
-    from theory.projections.affine import form_of, parameter_of, radius_of, spectral
+    from theory.projections.affine import FAR, form_of, parameter_of, radius_of, spectral
 
     form = form_of(recurrent, request.onto)
     if form.rho.slope[0] != form.rho.slope[1]:
@@ -527,18 +542,20 @@ def schur(recurrent: Map, request: Request) -> Projection:
             f"onto='schur' is about linear maps, received {recurrent!r}: the spectral radius says "
             "nothing about a nonlinear map; take onto='lmi', 'diagonal' or 'spectral'"
         )
-    if request.method == "cvxpy":
+    if request.method != "auto":
         raise ValueError(
-            "onto='schur' is not a convex problem, so method='cvxpy' does not apply; take "
-            "method='auto', or onto='spectral' for a convex inner approximation"
+            f"method={request.method!r} does not apply to onto='schur', which is not a convex set "
+            "and has no closed form; take method='auto', or onto='spectral' for a convex part of it"
         )
     A, n = form.W, len(form.W)
     radius = radius_of(form, request.rate)
     c = _lyapunov_contraction(form, request.rate)
     if c is not None and np.array_equal(request.cast(A), A):
         return answer(recurrent, {}, certificate=c, lower=0.0, method="member")
-    e = math.frexp(float(np.max(np.abs(A))))[1]
-    B, r = np.ldexp(A, -e), math.ldexp(radius, -e)
+    # huge weights are scaled down as in `theory.projections.affine.brought_near`
+    B, size = scaled_to_one(A)
+    e = min(size, math.frexp(radius)[1] + FAR)
+    r = math.ldexp(radius, -e)
     # rounding to single precision moves X by 2^-24 |X| sqrt(cond(P)) in the norm
     limit = min(_WIDER * largest_condition(n), 2.0**26 if request.single else math.inf)
     # each search may find a local minimum from which another gets out; the Schur form of A with
@@ -570,10 +587,14 @@ def schur(recurrent: Map, request: Request) -> Projection:
     first = max(first, math.sqrt(condition) * 2.0**-24) if request.single else first
     settled = settle(request, (A,), point, certify, min(first, 0.25))
     lower = schur_lower(A, radius)
-    plain = spectral(recurrent, replace(request, method="auto"))
-    if settled is None or not length_upper(settled[0][0] - A) < plain.distance:
-        note = "no matrix nearer than the spectral ball could be proved stable"
-        return replace(plain, lower=min(lower, plain.distance), note=note)
+    distance = math.inf if settled is None else length_upper(settled[0][0] - A)
+    # the spectral ball is no nearer than this
+    ball = ldexp_down(metric_ball(B, gram_set(np.eye(n), r)).lower, size)
+    if settled is None or not distance < ball:
+        plain = spectral(recurrent, replace(request, method="auto"))
+        if settled is None or not distance < plain.distance:
+            note = "no matrix nearer than the spectral ball could be proved stable"
+            return replace(plain, lower=min(lower, plain.distance), note=note)
     (new,), certificate, margin = settled
     return answer(
         recurrent,
@@ -585,7 +606,7 @@ def schur(recurrent: Map, request: Request) -> Projection:
         residuals={
             "margin": margin,
             "gradient": free.gradient,
-            "distance of a stable matrix without proof": math.ldexp(free.distance, e),
+            "distance of a stable matrix without proof": ldexp_up(free.distance, size),
         },
         note="the set is not convex: a nearer member may exist",
     )
@@ -614,15 +635,18 @@ def schur_lower(A: Array, radius: float) -> float:
     |E| >= sqrt(|A|^2 + |tr A^2| - n r^2) - |A|.
     """
     n = len(A)
-    e = math.frexp(float(np.max(np.abs(A), initial=0.0)))[1]
-    A, radius = np.ldexp(A, -e), up(math.ldexp(radius, -e))
+    A, e = scaled_to_one(A)
+    # a larger radius gives a smaller bound, far above what was lost in scaling
+    radius = max(ldexp_up(radius, -e), _LEAST_RADIUS)
+    if not radius < n:
+        return 0.0
     simple = max(trace_lower(A, radius), determinant_lower(A, radius))
     size = length_upper(A)
     terms = A * A.T
     second = abs(float(np.sum(terms))) - 2 * gamma(n * n + 2) * sum_up(np.abs(terms).ravel())
     excess = down(second - up(n * up(radius * radius) * (1 + 2.0**-50)))
     if excess <= 0 or not math.isfinite(size):
-        return math.ldexp(simple, min(e, 1000))
+        return ldexp_down(simple, e)
     # sqrt(s^2 + e) - s = e / (sqrt(s^2 + e) + s)
     bound = excess / (math.sqrt(size * size + excess) + size) * (1 - 2.0**-48)
-    return math.ldexp(max(simple, bound), min(e, 1000))
+    return ldexp_down(max(simple, bound), e)
