@@ -92,6 +92,27 @@ def test_gated_cells_of_pytorch(tmp_path, onto, gates, dtype, biases):
     assert "k = " in done.output
 
 
+@pytest.mark.parametrize(("onto", "gates"), [("lstm", 4), ("gru", 3)])
+def test_sums_of_biases_that_do_not_move_stay(tmp_path, onto, gates):
+    """Also where they are no numbers of single precision; and then the file again, whole."""
+    path, out = torch_file(tmp_path / "cell.npz", gates), tmp_path / "new.npz"
+    given = {name: np.float32(1e-2) * a for name, a in read_arrays(path).items()}
+    given["weight_hh_l0"][3 * (gates == 4)] = 40.0  # one gate that is too wide
+    np.savez(path, **given)
+    total = sum(given[f"bias_{part}_l0"].astype(float) for part in ("ih", "hh"))
+    assert np.any(total != total.astype(np.float32))
+    asked = ("--onto", onto, "--rate", 0.9, "--force")
+    assert run(path, *asked, "--out", out).exit_code == 0
+    new = read_arrays(out)
+    moved = np.any(new["weight_hh_l0"] != given["weight_hh_l0"], axis=1)
+    assert 0 < np.sum(moved) < len(moved)
+    for part in ("ih", "hh"):
+        assert np.array_equal(new[f"bias_{part}_l0"][~moved], given[f"bias_{part}_l0"][~moved])
+    done = run(out, *asked, "--out", out)
+    assert "distance 0" in done.output
+    assert all(np.array_equal(a, new[name]) for name, a in read_arrays(out).items())
+
+
 def test_per_unit_and_single_matrix(tmp_path):
     path = torch_file(tmp_path / "cell.npz", 4)
     done = run(path, "--onto", "lstm", "--rate", 0.9, "--per-unit", "--out", tmp_path / "n.npz")
@@ -168,6 +189,7 @@ def test_what_is_read_back_is_what_was_proved(tmp_path, options, dtype, biases):
         rate=rate,
         per_unit=bool(options),
         dtype=np.dtype(dtype).name,
+        bias_terms=2,
     )
     assert same_parameters(gated_map(new, "lstm"), proved.map)
 

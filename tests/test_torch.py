@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from theory import contraction, rigor
+from theory import VanillaRNN, contraction, rigor
 from theory.errors import MissingExtraError
 from theory.projections.gated import certify
 from theory.torch import (
@@ -198,6 +198,11 @@ def test_bad_input():
     ):
         with pytest.raises(ValueError, match=message):
             StableProjection(module, **options)
+    other = contraction(layer_map(nn.RNN(3, 5), "_l0"), method="lmi")
+    with pytest.raises(ValueError, match="dimension 5, needed 6"):
+        StableProjection(module, rate=0.9, onto="lmi", metric=other)
+    with pytest.raises(ValueError, match="matrix inequality"):
+        MetricBall(contraction(VanillaRNN([[0.5]], [[1.0]]), method="spectral"), 0.9)
     with pytest.raises(ValueError, match="onto="):
         parametrize_stable(module, rate=0.9, onto="linf")
     with pytest.raises(ValueError, match="forget"):

@@ -207,6 +207,7 @@ def project(
             input_bound=input_bound,
             per_unit=per_unit,
             dtype="float32" if in_single(arrays, onto) else "float64",
+            bias_terms=2 if _both_biases(_layout(arrays)) else 1,
         )
         done = changed_arrays(arrays, before, found.map)
         first = _known(before, onto, input_bound)

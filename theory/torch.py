@@ -21,7 +21,7 @@ from theory.projections import column_sum_ball, project, row_sum_ball, spectral_
 from theory.projections.base import Request
 from theory.projections.gated import certify
 from theory.projections.gru import GRUBounds, gru_bounds, gru_nearest, in_criterion, least_bounds
-from theory.projections.interface import check_asked_rate
+from theory.projections.interface import check_asked_rate, check_metric
 from theory.projections.lstm import forget_rows, published_middle
 from theory.projections.metric import MetricSet, incremental_set
 from theory.rounding import down, gamma, up
@@ -224,6 +224,7 @@ class StableProjection:
                 self._forget[suffix] = self._choose_forget(suffix, forget)
             if self.onto == "lmi":
                 self._metric[suffix] = metric or self._choose_metric(suffix)
+                check_metric(self._metric[suffix], layer_map(module, suffix).state_dim)
 
     def _bound(self, suffix: str) -> float:
         """Return the bound of a layer's inputs; dropout between layers raises what it leaves."""
@@ -463,8 +464,8 @@ class MetricBall(_Module):  # type: ignore[misc]  # Any where PyTorch is not ins
 
     Parameters
     ----------
-    metric : Contraction
-        The certificate of a matrix inequality.
+    metric : Contraction or (P, q)
+        The certificate of a matrix inequality, or its parts.
     rate : float
     slopes : (float, float)
         Least and greatest slope of the activation.
@@ -479,11 +480,10 @@ class MetricBall(_Module):  # type: ignore[misc]  # Any where PyTorch is not ins
     ) -> None:
         _need_torch()
         super().__init__()
-        if not isinstance(metric.norm, WeightedL2) or not metric.evidence.multipliers:
-            raise ValueError(f"metric={metric!r}, needed the certificate of a matrix inequality")
+        P, q = check_metric(metric)
         for name in ("left", "right", "scale"):
             self.register_buffer(name, torch.empty(0), persistent=False)
-        self._take(metric.norm.P, np.array(metric.evidence.multipliers), rate, slopes)
+        self._take(P, q, rate, slopes)
 
     def _take(self, P: Array, q: Array, rate: float, slopes: tuple[float, float]) -> None:
         where: MetricSet = incremental_set(P, q, slopes, check_asked_rate(rate))

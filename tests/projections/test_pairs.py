@@ -5,11 +5,16 @@ import pytest
 from hypothesis import example, given, target
 from hypothesis import strategies as st
 
-from theory import LSTM, VanillaRNN
+from theory import LSTM, VanillaRNN, leaky_relu
 from theory.projections import project, row_sum_ball, spectral_ball
 from theory.projections.gated import certify
 from theory.projections.lstm import per_unit_lower
-from theory.projections.pairs import pair_distance_squares, scaled_rows_lower, scaled_sums_lower
+from theory.projections.pairs import (
+    pair_distance_squares,
+    scaled_numerical_radius_lower,
+    scaled_rows_lower,
+    scaled_sums_lower,
+)
 
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.sampled_from([1e-150, 1e-3, 1.0, 3.0, 1e6, 1e150])
@@ -160,3 +165,74 @@ def test_bound_is_a_good_part_of_the_distance(n):
     A = 3 * rng.standard_normal((n, n)) / np.sqrt(n)
     made = project(VanillaRNN(A, np.eye(n)), onto="diagonal", rate=0.9)
     assert 0.5 * made.distance < made.lower <= made.distance
+
+
+def numerical_radius(B):
+    """Return the numerical radius, from the largest eigenvalue of Re(z B) over a fine circle."""
+    z = np.exp(1j * np.linspace(0, 2 * np.pi, 721))[:, None, None]
+    half = 0.5 * (z * B + np.conj(z) * B.T)
+    return float(np.max(np.linalg.eigvalsh(half)[:, -1])) * (1 + 1e-4)
+
+
+@given(seeds, st.integers(1, 5), sizes)
+@example(0, 1, 3.0)
+@example(3, 2, 1.0)
+def test_no_scaled_numerical_radius_is_nearer(seed, n, size):
+    rng = np.random.default_rng(seed)
+    A, radius = matrix(rng, n, size), float(size * rng.choice([0.1, 0.5, 1.0]))
+    if rng.integers(2):
+        A *= rng.choice([-1.0, 1.0], (n, n))
+    lower, best = scaled_numerical_radius_lower(A, radius), np.inf
+    for spread in (0.0, 0.5, 2.0, 8.0):
+        d = np.exp(spread * rng.uniform(-1, 1, n))
+        B = d[:, None] * A / d[None, :]
+        for start in (B, spectral_ball(B, radius), spectral_ball(B, 2 * radius)):
+            X = start * min(1.0, radius / numerical_radius(start)) if np.any(start) else start
+            X = X / d[:, None] * d[None, :]
+            reached = float(np.linalg.norm((X - A) / size)) * size
+            assert lower <= reached * (1 + ROUNDED)
+            best = min(best, reached)
+    target(lower / best if best else 0.0, label="share of the distance")
+
+
+def test_members_of_a_numerical_radius_are_at_the_border_of_every_inequality():
+    """Stars of equal and of opposite signs, one entry, one pair: each inequality is attained."""
+    star = np.zeros((4, 4))
+    star[0, 1:] = star[1:, 0] = 1 / np.sqrt(3)
+    turned = star.copy()
+    turned[1:, 0] *= -1
+    for X in (star, turned, np.diag([1.0, -1.0]), np.array([[0.0, 1.0], [-1.0, 0.0]])):
+        assert numerical_radius(X) == pytest.approx(1.0, rel=1e-3)
+        d = np.arange(1.0, 1.0 + len(X))
+        Y = d[:, None] * X / d[None, :]
+        assert scaled_numerical_radius_lower(Y, 1.0) <= 1e-6
+        assert scaled_numerical_radius_lower(1.5 * X, 1.0) == pytest.approx(
+            0.5 * np.linalg.norm(X), rel=0.01
+        )
+    assert scaled_numerical_radius_lower(np.triu(np.full((5, 5), 9.0), 1), 1.0) == 0.0
+    assert scaled_numerical_radius_lower(np.full((3, 3), 1e-320), 1.0) == 0.0
+    assert scaled_numerical_radius_lower(np.full((1, 1), 1e300), 1.0) == pytest.approx(1e300)
+
+
+@pytest.mark.parametrize("rho", ["tanh", "sigmoid", leaky_relu(-0.5), leaky_relu(-3.0)])
+@pytest.mark.parametrize(("n", "count"), [(2, 3), (3, 2)])
+def test_no_member_of_the_matrix_inequality_is_nearer(rho, n, count):
+    """Whatever the slopes, as long as they include 0: members have no distance."""
+    rng = np.random.default_rng(n)
+    for _ in range(count):
+        A = 4.0 * rng.standard_normal((n, n))
+        near = project(VanillaRNN(A, np.eye(n), activation=rho), onto="lmi", rate=0.9)
+        L = near.map.activation.lipschitz
+        assert scaled_numerical_radius_lower(near.map.W, 0.9 / L) <= 1e-6 * np.linalg.norm(A)
+        assert near.lower <= near.distance
+
+
+def test_bound_is_a_good_part_of_the_distance_from_the_matrix_inequality():
+    n = 8
+    rng = np.random.default_rng(n)
+    A = 3 * rng.standard_normal((n, n)) / np.sqrt(n)
+    made = project(VanillaRNN(A, np.eye(n)), onto="lmi", rate=0.9)
+    assert 0.45 * made.distance < made.lower <= made.distance
+    A = A - A.T
+    made = project(VanillaRNN(A, np.eye(n)), onto="lmi", rate=0.9)
+    assert 0.75 * made.distance < made.lower <= made.distance

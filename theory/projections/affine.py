@@ -33,7 +33,7 @@ from theory.projections.metric import (
     incremental_set,
     metric_ball,
 )
-from theory.projections.pairs import scaled_rows_lower
+from theory.projections.pairs import scaled_numerical_radius_lower, scaled_rows_lower
 from theory.projections.repair import half_space_distance, least_margin, unit_of
 from theory.rounding import down, gamma, ldexp_down, ldexp_up, product_up, scaled_to_one, up
 from theory.theorems.contractive_of_incremental_lmi import contractive_of_incremental_lmi
@@ -361,7 +361,18 @@ def _diagonal_set(form: Affine, d: Array, radius: float) -> tuple[MetricSet, Cer
 
 @brought_near
 def lmi(recurrent: Map, request: Request) -> Projection:
-    """Project onto the weights whose incremental matrix inequality holds at the rate."""
+    r"""Project onto the weights whose incremental matrix inequality holds at the rate.
+
+    If the slopes include 0, a member W has |y* D W D^-1 y| <= rate / L |y|^2 with D^2 = diag(q) and
+    L the largest modulus of a slope.  For with f the change of the activations and a <= 0 <= b,
+
+        rate^2 x* P x - f* P f >= sum_i 2 q_i (f - a W x)_i (b W x - f)_i     for all x, f,
+        (f - a v) (b v - f) = (1 - a / b) f (b v - f) - (a / b) (b v - f)^2,
+
+    so that q_i (1 - a / b) f (b W x - f)_i may stand on the right; the rest is not negative.  Put
+    f = rate z x with |z| = 1: what is left is b Re(z* x* Q W x) <= rate x* Q x.  Where -a is the
+    larger one, look at -W.
+    """
     form = form_of(recurrent, request.onto)
     if form.rho.slope[0] == form.rho.slope[1]:
         raise ValueError(
@@ -410,6 +421,9 @@ def lmi(recurrent: Map, request: Request) -> Projection:
         return _incremental(form, *family.pair(np.zeros(family.size())), rate)
 
     lower = _never_nearer(form.W, problem, rate)
+    if slopes[0] <= 0 <= slopes[1]:
+        within = scaled_numerical_radius_lower(form.W, up(rate / form.rho.lipschitz))
+        lower = max(lower, within)
     return _in_some_metric(recurrent, request, form, starting, proof, lower)
 
 

@@ -93,14 +93,24 @@ def _check_size(recurrent: Map, input_bound: float) -> None:
             )
 
 
-def _metric(metric: Any, n: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def check_metric(
+    metric: Any, n: int | None = None
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return P and the multipliers of a metric of dimension n, or of any.
+
+    Raises
+    ------
+    ValueError
+        If it is neither the certificate of a matrix inequality nor a pair of these, or of another
+        dimension.
+    """
     if isinstance(metric, Contraction):
         if not isinstance(metric.norm, WeightedL2) or not metric.evidence.multipliers:
             raise ValueError(
                 f"metric={metric!r} is not the certificate of a matrix inequality; "
                 "theory.contraction(map, method='lmi') makes one"
             )
-        if metric.norm.dim != n:
+        if n is not None and metric.norm.dim != n:
             raise ValueError(
                 f"metric={metric!r} is about maps of dimension {metric.norm.dim}, needed {n}"
             )
@@ -110,6 +120,7 @@ def _metric(metric: Any, n: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, 
     except (TypeError, ValueError):
         raise ValueError("metric= needs a Contraction with multipliers, or a pair P, q") from None
     P, q = as_square("P", P), as_vector("q", q, size=n)
+    n = len(q)
     if len(P) != n:
         raise ValueError(f"P has shape {P.shape}, needed ({n}, {n}), the dimension of the map")
     if not np.array_equal(P, P.T):
@@ -243,7 +254,7 @@ def project(
         rate=asked,
         method=method,
         weights=scales,
-        metric=None if metric is None else _metric(metric, n),
+        metric=None if metric is None else check_metric(metric, n),
         input_bound=float(input_bound),
         forget=None if forget is None else float(forget),
         per_unit=bool(per_unit),

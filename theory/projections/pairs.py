@@ -1,6 +1,7 @@
-r"""How far a matrix is from every set of scaled rows, whatever the scaling.
+r"""How far a matrix is from every set of scaled matrices, whatever the scaling.
 
-Main names: `scaled_rows_lower`, `scaled_sums_lower`, `pair_distance_squares`.
+Main names: `scaled_rows_lower`, `scaled_sums_lower`, `scaled_numerical_radius_lower`,
+`pair_distance_squares`.
 
 The matrices W for which some weights v > 0 have sum_j w_ij^2 v_j <= r^2 v_i in every row (as all
 have with ||D W D^-1||_2 <= r for a diagonal D) form no convex set, and scaling moves any entry
@@ -60,17 +61,17 @@ def pair_distance_squares(x: Array, y: Array, g: Array) -> tuple[Array, Array]:
     """
     large, small = np.maximum(x, y), np.minimum(x, y)
     rest = np.maximum(small - g * large, 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         v = np.where(rest > 0, rest / ((1.0 - g) * (1.0 + g)), 0.0)
     u = np.where(rest > 0, large - g * v, large)
     return np.square(small) - rest * v, u * v
 
 
-def _least(x: Array, factors: Array, level: float) -> float:
-    """Return a lower bound of the distance from sum sqrt(t_i t_j) factors u_ij u_ji <= level sum t.
+def _least(x: Array, factors: Array, level: float, *, arithmetic: bool = False) -> float:
+    """Return a lower bound of the distance from sum m_ij factors u_ij u_ji <= level sum t.
 
-    x and factors are (G, n, n), not negative; every t gives a lower bound, and a good one is
-    searched.
+    m_ij is sqrt(t_i t_j), or the arithmetic mean of t_i and t_j.  x and factors are (G, n, n), not
+    negative; every t gives a lower bound, and a good one is searched.
     """
     n, level = x.shape[1], max(level, _LEAST_LEVEL)
     mirrored, own = x.transpose(0, 2, 1), np.arange(n)
@@ -79,12 +80,17 @@ def _least(x: Array, factors: Array, level: float) -> float:
     def terms(s: Array, slack: float = 1.0) -> tuple[Array, Array, Array]:
         t = np.exp(s)
         root = np.sqrt(t)
-        g = factors * (root[:, None] * root[None, :] * slack)
+        means = root[:, None] * root[None, :]
+        # the derivative of m_ij in s_i = log t_i is half of this
+        shares = means
+        if arithmetic:
+            means, shares = 0.5 * (t[:, None] + t[None, :]), np.tile(t[:, None], len(t))
+        g = factors * (means * slack)
         values, products = pair_distance_squares(x, mirrored, g)
         # an entry that is its own mirror image: twice the least of (x - u)^2 + g u^2
         u = alone / (1.0 + g[:, own, own])
         values[:, own, own], products[:, own, own] = 2.0 * g[:, own, own] * alone * u, u * u
-        return t, values, products * g
+        return t, values, products * factors * shares
 
     def negative(s: Array) -> tuple[float, Array]:
         t, values, slopes = terms(s)
@@ -154,3 +160,56 @@ def scaled_sums_lower(blocks: tuple[Array, ...], factors: tuple[float, ...], rat
     if not np.isfinite(factor).all():
         return 0.0
     return ldexp_down(_least(x, factor, ldexp_up(rate, -e)), e)
+
+
+def scaled_numerical_radius_lower(A: Array, radius: float) -> float:
+    r"""Return a lower bound of the distance of A from all W with |y* D W D^-1 y| <= radius |y|^2.
+
+    This holds for all complex y.  With B = D W D^-1, and y = e_i + z and e_i - z for a z of length
+    1 with z_i = 0, the difference of both is
+
+        |sum_j (b_ij z_j + b_ji conj(z_j))| <= 2 radius.
+
+    Real z_j where w_ij w_ji > 0, and 0 elsewhere, give sum_j (|b_ij| + |b_ji|)^2 <= 4 radius^2 over
+    these j; imaginary ones the same over the j with w_ij w_ji < 0.  By the inequality of the means
+    (|b_ij| + |b_ji|)^2 >= 4 |w_ij w_ji|, so that in each row
+
+        sum_j |w_ij w_ji| <= radius^2
+
+    over the pairs of equal signs, and over those of opposite signs; and |w_ii| <= radius.  The
+    nearest W with these has no entry of another sign than A has there: 0 would be nearer.  So the
+    two kinds of pairs of A, and its diagonal, can be looked at apart.  With multipliers t_i of rows
+
+        sum over i, j of (t_i + t_j) / 2 |w_ij w_ji| <= radius^2 sum_i t_i.
+
+    Parameters
+    ----------
+    A : (n, n) array
+    radius : float
+        Positive.
+
+    Returns
+    -------
+    float
+        For every positive diagonal D, in the Frobenius norm, rounded down.
+
+    Examples
+    --------
+    Of this pair the product must come down to 1.
+
+    >>> round(scaled_numerical_radius_lower(np.array([[0.5, -1.5], [1.5, -0.5]]), 1.0), 3)
+    0.707
+    """
+    if not length_upper(A) > radius:
+        return 0.0
+    x, e = scaled_to_one(np.abs(A)[None])
+    r = ldexp_up(radius, -e)
+    signs = np.sign(A) * np.sign(A.T)
+    np.fill_diagonal(signs, 0.0)
+    own = np.maximum(np.diag(x[0]) - r, 0.0) * (1 - 2.0**-50)
+    parts = [
+        _least(x * (signs == sign), np.ones_like(x), up(r * r), arithmetic=True)
+        for sign in (1.0, -1.0)
+    ]
+    total = math.sqrt(float(np.sum(np.square([*own, *parts]))))
+    return ldexp_down(total * (1 - 4 * gamma(len(A) + 8)), e)
