@@ -221,7 +221,7 @@ def _centered(weights: Array) -> Array:
     low, high = math.frexp(least)[1], math.frexp(largest)[1]
     if high - low > _SPREAD:
         raise ValueError(
-            f"weights={weights.tolist()} go from {least!r} to {largest!r}, needed a quotient of at "
+            f"weights= go from {least!r} to {largest!r}, needed a quotient of at "
             f"most 2**{_SPREAD}, so that its square root has a square in double precision"
         )
     return np.ldexp(weights, -((low + high) // 2))
@@ -343,7 +343,14 @@ def diagonal(recurrent: Map, request: Request) -> Projection:
     form = form_of(recurrent, request.onto)
     radius = radius_of(form, request.rate)
     if request.weights is not None:
-        where, certify = _diagonal_set(form, request.weights, radius)
+        try:
+            where, certify = _diagonal_set(form, request.weights, radius)
+        except ValueError:
+            least, largest = float(np.min(request.weights)), float(np.max(request.weights))
+            raise ValueError(
+                f"weights= go from {least!r} to {largest!r}, too far apart to prove that their "
+                "squares are positive beside each other; bring them closer together"
+            ) from None
         return _given_metric(recurrent, request, form, where, certify)
     n = len(form.W)
     if not np.any(form.W):
