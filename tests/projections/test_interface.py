@@ -209,9 +209,9 @@ def test_only_quotients_of_weights_matter(onto, size):
     assert proved(found, 0.9)
     assert found.distance == pytest.approx(plain.distance, rel=1e-12)
     assert found.lower == pytest.approx(plain.lower, rel=1e-12)
-    with pytest.raises(ValueError, match="weights= go from 5e-324 to 1.0, needed a quotient"):
+    with pytest.raises(ValueError, match=r"weights= go from 5e-324 to 1\.0, needed a quotient"):
         project(made, onto=onto, rate=0.9, weights=[5e-324, 1.0, 1.0, 1.0])
-    with pytest.raises(ValueError, match="weights= go from 5e-324 to 1.0, too far apart"):
+    with pytest.raises(ValueError, match=r"weights= go from 5e-324 to 1\.0, too far apart"):
         project(made, onto="diagonal", rate=0.9, weights=[5e-324, 1.0, 1.0, 1.0])
 
 
