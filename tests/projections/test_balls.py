@@ -286,6 +286,12 @@ def test_columns_are_rows_of_the_transpose(dtype, shape):
         assert np.array_equal(column_sum_ball(W, limits, weights=weights), rows.T)
 
 
+def test_clipping_keeps_what_is_small_beside_what_is_removed():
+    W = np.array([[1e100, 3e99], [0.0, 1.0]])
+    assert np.linalg.norm(spectral_ball(W, 0.5), 2) == pytest.approx(0.5)
+    assert np.linalg.norm(spectral_ball(W, 0.5)) > 0.7
+
+
 def test_clipping_splits():
     W = matrices(5, 6, 3.0)
     for radius in (0.5, 1e-4):

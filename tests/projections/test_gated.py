@@ -389,3 +389,29 @@ def test_forget_rows_of_wild_cells_end_inside():
             assert np.all(moved)
             again = forget_rows(*new, rate=0.9, forget=0.7, input_bound=1.0, single=single)
             assert not np.any(again[-1])
+
+
+@pytest.mark.parametrize("size", [1e8, 1e20, 1e70])
+@pytest.mark.parametrize("kind", ["published", "per unit", "reset_after", "reset_before"])
+def test_huge_cells(size, kind):
+    options = {"onto": "lstm", "per_unit": kind == "per unit"}
+    if kind.startswith("reset"):
+        cell, options = gru(2, 3, size=size, variant=kind), {"onto": "gru"}
+    else:
+        cell = lstm(2, 3, size=size)
+    if kind == "per unit" and size > 1e13:
+        # biases far below zero allow far too wide gates, whose sums have no digits of 1
+        with pytest.raises(ArithmeticError, match="too large for double precision"):
+            project(cell, rate=0.9, **options)
+        return
+    made = project(cell, rate=0.9, **options)
+    assert made.certificate.lam <= 0.9
+    assert made.gap < (1e-6 if kind == "published" else 0.7)
+    assert any(np.any(a != 0) for a in made.map.parameters.values())
+
+
+def test_rates_without_room():
+    for onto, cell in (("lstm", lstm(0, 2)), ("gru", gru(0, 2))):
+        with pytest.raises(ValueError, match="at least 1/2"):
+            project(cell, onto=onto, rate=0.5 + 2.0**-51)
+        assert project(cell, onto=onto, rate=0.5 + 2.0**-29).certificate.lam < 0.51

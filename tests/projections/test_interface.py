@@ -211,6 +211,8 @@ def test_only_quotients_of_weights_matter(onto, size):
     assert found.lower == pytest.approx(plain.lower, rel=1e-12)
     with pytest.raises(ValueError, match="ratio"):
         project(made, onto=onto, rate=0.9, weights=[5e-324, 1.0, 1.0, 1.0])
+    with pytest.raises(ValueError, match=r"weights= go from 5e-324 to 1\.0, too far apart"):
+        project(made, onto="diagonal", rate=0.9, weights=[5e-324, 1.0, 1.0, 1.0])
 
 
 def test_huge_systems_have_a_nearest_stable_matrix_of_their_size():

@@ -214,6 +214,14 @@ def test_members_of_a_numerical_radius_are_at_the_border_of_every_inequality():
     assert scaled_numerical_radius_lower(np.full((1, 1), 1e300), 1.0) == pytest.approx(1e300)
 
 
+@pytest.mark.parametrize("seed", [10, 11, 12, 13])
+def test_steps_of_the_search_may_go_far(seed):
+    """With seed 10 a step of the line search goes to multipliers of 1e242: no overflow is told."""
+    A = np.random.default_rng(seed).uniform(-1, 1, (6, 6))
+    for lower in (scaled_numerical_radius_lower, scaled_rows_lower):
+        assert 0.0 <= lower(A, 0.7) <= np.linalg.norm(A)
+
+
 @pytest.mark.parametrize("rho", ["tanh", "sigmoid", leaky_relu(-0.5), leaky_relu(-3.0)])
 @pytest.mark.parametrize(("n", "count"), [(2, 3), (3, 2)])
 def test_no_member_of_the_matrix_inequality_is_nearer(rho, n, count):

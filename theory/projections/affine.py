@@ -24,7 +24,13 @@ from theory.norms import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLin
 from theory.projections import oracle
 from theory.projections.balls import centered, column_sum_ball, row_sum_ball, spectral_ball
 from theory.projections.base import Projection, Request, answer, settle, with_parameters
-from theory.projections.families import DiagonalFamily, Family, IncrementalFamily, best_metric
+from theory.projections.families import (
+    DiagonalFamily,
+    Family,
+    IncrementalFamily,
+    best_metric,
+    largest_condition,
+)
 from theory.projections.metric import (
     Found,
     MetricSet,
@@ -333,7 +339,14 @@ def diagonal(recurrent: Map, request: Request) -> Projection:
     form = form_of(recurrent, request.onto)
     radius = radius_of(form, request.rate)
     if request.weights is not None:
-        where, certify = _diagonal_set(form, request.weights, radius)
+        try:
+            where, certify = _diagonal_set(form, request.weights, radius)
+        except ValueError:
+            least, largest = float(np.min(request.weights)), float(np.max(request.weights))
+            raise ValueError(
+                f"weights= go from {least!r} to {largest!r}, too far apart to prove that their "
+                "squares are positive beside each other; bring them closer together"
+            ) from None
         return _given_metric(recurrent, request, form, where, certify)
     n = len(form.W)
     if not np.any(form.W):
@@ -343,6 +356,12 @@ def diagonal(recurrent: Map, request: Request) -> Projection:
     def starting(W: Array) -> list[Family]:
         balanced, best = search.starting_weights(W), _weights(replace(problem, W=W))
         logs = [np.zeros(n), balanced, *([] if best is None else [best[0]])]
+        # weights too far apart for a proof are cut, or all brought together
+        reach = 0.5 * math.log(largest_condition(n)) * (1.0 - 2.0**-20)
+        for x in logs[1:]:
+            spread = float(np.max(x) - np.min(x))
+            if spread > reach:
+                logs += [np.maximum(x, float(np.max(x)) - reach), x * (reach / spread)]
         return [DiagonalFamily(log=x, radius=radius) for x in logs]
 
     def proof(family: Family) -> tuple[MetricSet, Certify]:

@@ -92,13 +92,10 @@ def clip_singular_values(W: Array, radius: float) -> tuple[Array, Array]:
         removed = (B @ V * (1.0 - radius / s[active])) @ V.T
     else:
         left, s, right = np.linalg.svd(B, full_matrices=False)
-        active = s > radius
-        removed = (left[:, active] * (s[active] - radius)) @ right[active]
-        if 2 * int(np.sum(active)) > len(s):
-            # what is left is far smaller than what is removed: build it rather than subtract
-            kept = (left * np.minimum(s, radius)) @ right
-            removed = B - kept
-            return (kept, removed) if tall else (kept.T, removed.T)
+        # what is left is far smaller than what is removed: build it rather than subtract
+        kept = (left * np.minimum(s, radius)) @ right
+        removed = B - kept
+        return (kept, removed) if tall else (kept.T, removed.T)
     kept = B - removed
     return (kept, removed) if tall else (kept.T, removed.T)
 

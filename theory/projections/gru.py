@@ -97,7 +97,8 @@ def _gru_parameters(cell: object, Y: Array) -> tuple[Array, ...]:
     W = np.vstack([Y[:, k * n : (k + 1) * n] for k in range(3)])
     U = np.vstack([Y[:, 3 * n + k * m : 3 * n + (k + 1) * m] for k in range(3)])
     rest = Y[:, 3 * (n + m) :]
-    return W, U, rest[:, :3].T.ravel(), rest[:, 3].copy()
+    after = cell.variant == "reset_after"  # without, there is no second bias
+    return W, U, rest[:, :3].T.ravel(), rest[:, 3].copy() if after else cell.b_candidate
 
 
 @final

@@ -61,7 +61,7 @@ def pair_distance_squares(x: Array, y: Array, g: Array) -> tuple[Array, Array]:
     """
     large, small = np.maximum(x, y), np.minimum(x, y)
     rest = np.maximum(small - g * large, 0.0)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         v = np.where(rest > 0, rest / ((1.0 - g) * (1.0 + g)), 0.0)
     u = np.where(rest > 0, large - g * v, large)
     return np.square(small) - rest * v, u * v
@@ -92,6 +92,8 @@ def _least(x: Array, factors: Array, level: float, *, arithmetic: bool = False) 
         values[:, own, own], products[:, own, own] = 2.0 * g[:, own, own] * alone * u, u * u
         return t, values, products * factors * shares
 
+    # a step too far gives a value that is infinite, or none
+    @np.errstate(over="ignore", invalid="ignore")
     def negative(s: Array) -> tuple[float, Array]:
         t, values, slopes = terms(s)
         value = 0.5 * float(np.sum(values)) - level * float(np.sum(t))

@@ -18,6 +18,12 @@ from theory.typing import Array
 if TYPE_CHECKING:
     from theory.projections.oracle import Solved
 
+#: Rows this much larger than their nearest point lose digits that matter to it.
+_FAR = 2.0**20
+
+#: How often the nearest point of what is left of them is taken: each time 2^53 is gained.
+_AGAIN = 8
+
 #: An array of integers.
 Integers = npt.NDArray[np.int64]
 
@@ -38,13 +44,26 @@ def nearest_rows(X: Array, where: RowLimits) -> tuple[Array, Array]:
     """Return the nearest rows and the multipliers of the inequalities."""
     from theory.kernels.loops import row_limits_kernel
 
-    out = np.empty_like(X)
-    multipliers = np.empty_like(where.limits)
-    row_limits_kernel(
-        np.ascontiguousarray(X), where.starts, np.ascontiguousarray(where.factors),
-        np.ascontiguousarray(where.v), np.ascontiguousarray(where.limits), where.signed, out,
-        multipliers,
-    )  # fmt: skip
+    def nearest(X: Array, factors: Array, limits: Array) -> tuple[Array, Array]:
+        out, multipliers = np.empty_like(X), np.empty_like(limits)
+        row_limits_kernel(
+            np.ascontiguousarray(X), where.starts, np.ascontiguousarray(factors),
+            np.ascontiguousarray(where.v), np.ascontiguousarray(limits), where.signed, out,
+            multipliers,
+        )  # fmt: skip
+        return out, multipliers
+
+    out, multipliers = nearest(X, where.factors, where.limits)
+    # what rounding leaves of far larger rows is not inside, but near: again, from there
+    before = X
+    bounded = np.repeat(where.signed == 0, np.diff(where.starts))
+    for _ in range(_AGAIN):
+        sizes = (np.max(np.abs(A[:, bounded]), axis=1) for A in (before, out))
+        rough = next(sizes) > _FAR * (1.0 + next(sizes))
+        if not np.any(rough):
+            break
+        before = out.copy()
+        out[rough], _ = nearest(before[rough], where.factors[rough], where.limits[rough])
     return out, multipliers
 
 
