@@ -50,6 +50,7 @@ def prove(formula: Formula = CONTRACTIVE_OF_INCREMENTAL_LMI.formula) -> Proof:
     size = proof.letter("p", "|e_i|_P", positive=True)
     proof.attained("a relu network with one active unit, W_ii = rate", rate * size / size)
     _two_units(proof)
+    _slopes_about_zero(proof)
     return proof
 
 
@@ -74,4 +75,19 @@ def _two_units(proof: Proof) -> None:
         "the quadratic form splits (two units)",
         sp.expand(form[0]),
         sp.expand(rate**2 * (d.T * P * d)[0] - (s.T * P * s)[0] - 2 * slack),
+    )
+
+
+def _slopes_about_zero(proof: Proof) -> None:
+    """Check what bounds the numerical radius of scaled members, as `theory.projections` uses it.
+
+    With alpha <= 0 < beta all but the first term on the right is not negative, and that term is of
+    the kind that gives, at |s_i| = rate |d_i|, the bound rate / beta of Re(z* d* Q W d) / d* Q d.
+    """
+    s, v, low = sp.symbols("s v alpha", real=True)
+    high = sp.symbols("beta", positive=True)
+    proof.check_equal(
+        "the sector of slopes about 0 splits",
+        sp.expand((s - low * v) * (high * v - s)),
+        sp.expand((1 - low / high) * s * (high * v - s) - low / high * (high * v - s) ** 2),
     )
