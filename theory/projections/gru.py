@@ -6,7 +6,7 @@ Main names: `gru`, `gru_limits`, `gru_bounds`, `gru_nearest`, `gru_lower`, `GRUB
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -249,9 +249,7 @@ def gru_lower(cell: object, rate: float, bound: float) -> float:
     limits = np.full_like(cap.limits, np.inf)
     limits[:, 0] = cap.limits[:, 0] + 2.0**-40
     limits[:, 1] = float(log_odds(top)) + 2.0**-40
-    cap = RowLimits(
-        starts=cap.starts, factors=cap.factors, v=cap.v, limits=limits, signed=cap.signed
-    )
+    cap = replace(cap, limits=limits)
     Y, tau = nearest_rows(X, cap)
     return rows_lower(X, Y, cap, tau)
 

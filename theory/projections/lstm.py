@@ -16,6 +16,7 @@ w_i, w_o <= rate - f, w_g <= (rate - f) / 4, w_f <= (rate - f) (1 - f), and take
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -123,25 +124,34 @@ def nearest_published(X: Array, where: RowLimits) -> tuple[Array, Array]:
         Y[:, part] = block
         tau[:, k] = np.max(np.abs(X[:, part] - block), axis=1)
     forget = np.r_[n : 2 * n, 4 * n : columns]
-    gate = RowLimits(
-        starts=np.array([0, n, columns - 3 * n - 1, columns - 3 * n]),
-        factors=where.factors[:, 3:, [1, 4, 5]],
-        v=where.v[3:, forget],
-        limits=where.limits[:, 3:],
-        signed=where.signed[[1, 4, 5]],
-    )
-    Y[:, forget], tau[:, 3:] = nearest_rows(X[:, forget], gate)
+    Y[:, forget], tau[:, 3:] = nearest_rows(X[:, forget], _forget_limits(where))
     return Y, tau
 
 
-def published_bound(cell: object, input_bound: float) -> float:
-    """Return the published bound of the forget gates, with |b_f|, rounded up."""
+def _forget_limits(where: RowLimits) -> RowLimits:
+    """Return those of `published_limits` that are about W_f, U_f and b_f alone."""
+    sizes = np.diff(where.starts)[[1, 4, 5]]
+    return RowLimits(
+        starts=np.append(0, np.cumsum(sizes)),
+        factors=where.factors[:, 3:, [1, 4, 5]],
+        v=np.ones((2, int(np.sum(sizes)))),
+        limits=where.limits[:, 3:],
+        signed=where.signed[[1, 4, 5]],
+    )
+
+
+def _published_sizes(cell: object, input_bound: float) -> tuple[float, float, float]:
+    """Return what an LSTM's published limits are compared with, each rounded up.
+
+    The bound of the forget gates, with |b_f|; the largest of w_i, w_o and 4 w_g; the largest w_f.
+    """
     from theory.maps.lstm import LSTM
 
     assert isinstance(cell, LSTM)
     W_f, U_f, b_f = cell.gate("f")
     reach = raised(sums_up(W_f) + input_bound * sums_up(U_f) + np.abs(b_f))
-    return float(np.max(sigmoid_up(reach)))
+    i, g, o = (float(np.max(sums_up(cell.gate(name)[0]))) for name in ("i", "g", "o"))
+    return float(np.max(sigmoid_up(reach))), max(i, o, 4.0 * g), float(np.max(sums_up(W_f)))
 
 
 def in_published(
@@ -151,32 +161,20 @@ def in_published(
 
     Without one, for the least that bounds them: all other limits fall with it.
     """
-    from theory.maps.lstm import LSTM
-
-    assert isinstance(cell, LSTM)
-    least = published_bound(cell, input_bound)
+    least, others, own = _published_sizes(cell, input_bound)
     f = least if forget is None else forget
     room = down(rate - f)
-    if least > f or not room > 0:
-        return False
-    sums = {g: float(np.max(sums_up(cell.gate(g)[0]))) for g in ("i", "f", "g", "o")}
-    last = down(room * down(1.0 - f))
-    return max(sums["i"], sums["o"], 4.0 * sums["g"]) <= room and sums["f"] <= last
+    return bool(least <= f and others <= room and own <= down(room * down(1.0 - f)))
 
 
 def published_middle(cell: object, rate: float, input_bound: float) -> float | None:
     """Return the middle of the forget bounds for which an LSTM is in the set; None if it is not."""
-    from theory.maps.lstm import LSTM
-
-    assert isinstance(cell, LSTM)
     if not in_published(cell, rate, input_bound):
         return None
-    sums = {g: float(np.max(sums_up(cell.gate(g)[0]))) for g in ("i", "f", "g", "o")}
+    first, others, own = _published_sizes(cell, input_bound)
     # (rate - f) (1 - f) = w_f
-    root = 0.5 * (1.0 + rate - math.sqrt((1.0 - rate) ** 2 + 4.0 * sums["f"]))
-    last = min(root, rate - max(sums["i"], sums["o"], 4.0 * sums["g"]))
-    first = published_bound(cell, input_bound)
-    middle = 0.5 * (first + last)
+    root = 0.5 * (1.0 + rate - math.sqrt((1.0 - rate) ** 2 + 4.0 * own))
+    middle = 0.5 * (first + min(root, rate - others))
     return middle if in_published(cell, rate, input_bound, middle) else first
 
 
@@ -205,27 +203,22 @@ def forget_rows(
         moved, (n,), marks the rows that are not as they were: those not provably inside.
     """
     n, m = len(W_f), U_f.shape[1]
-    whole = published_limits(n, m, rate, forget, input_bound)
+    where = _forget_limits(published_limits(n, m, rate, forget, input_bound))
     X = np.hstack([W_f, U_f, b_f[:, None]])
 
     def outside(Y: Array) -> npt.NDArray[np.bool_]:
         sums = sums_up(Y[:, :n])
         reach = raised(sums + input_bound * sums_up(Y[:, n:-1]) + np.abs(Y[:, -1]))
-        beyond: npt.NDArray[np.bool_] = (sums > whole.limits[:, 3]) | (reach > whole.limits[:, 4])
+        beyond: npt.NDArray[np.bool_] = (sums > where.limits[:, 0]) | (reach > where.limits[:, 1])
         return beyond
 
     moved = left = outside(X)
     shrink = 2.0**-22 if single else 8.0 * gamma(n + m + 8)
     Y = X.copy()
     while np.any(left):
-        where = RowLimits(
-            starts=np.array([0, n, n + m, n + m + 1]),
-            factors=whole.factors[left, 3:][:, :, [1, 4, 5]],
-            v=np.ones((2, n + m + 1)),
-            limits=whole.limits[left, 3:] * max(1.0 - shrink, 0.0),
-            signed=np.zeros(3),
-        )
-        rows = nearest_rows(X[left], where)[0]
+        limits = where.limits[left] * max(1.0 - shrink, 0.0)
+        inner = replace(where, factors=where.factors[left], limits=limits)
+        rows = nearest_rows(X[left], inner)[0]
         # where double precision has no digits left for so large rows, none of them stays
         Y[left] = (rows.astype(np.float32) if single else rows) if shrink < 1.0 else 0.0
         left, shrink = outside(Y), 2.0 * shrink
@@ -349,11 +342,8 @@ def _published_lower(X: Array, cell: object, request: Request, forget: float) ->
     def lower(a: float, b: float) -> float:
         where = published_limits(n, m, rate, a, bound, cap=b)
         slack = 1.0 + 2.0**-40 * np.sign(where.limits)
-        where = RowLimits(
-            starts=where.starts, factors=where.factors, v=where.v,
-            limits=where.limits * slack + 2.0**-40 * np.array([0.0, 0.0, 0.0, 0.0, 1.0]),
-            signed=where.signed,
-        )  # fmt: skip
+        limits = where.limits * slack + 2.0**-40 * np.array([0.0, 0.0, 0.0, 0.0, 1.0])
+        where = replace(where, limits=limits)
         Y, tau = nearest_published(X, where)
         return rows_lower(X, Y, where, tau)
 
@@ -483,9 +473,7 @@ def per_unit_lower(cell: object, rate: float, bound: float) -> float:
     limits = cap.limits.copy()
     limits[:, :2] = np.inf
     limits[:, 2] += 2.0**-40
-    cap = RowLimits(
-        starts=cap.starts, factors=cap.factors, v=cap.v, limits=limits, signed=cap.signed
-    )
+    cap = replace(cap, limits=limits)
     Y, multipliers = nearest_rows(X, cap)
     gate = rows_lower(X, Y, cap, multipliers)
     W = {g: cell.gate(g)[0] for g in ("i", "f", "g", "o")}
