@@ -264,6 +264,23 @@ def test_members_of_the_lstm_set_stay():
         assert c is not None
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["lstm", "gru", "lstm without bias", "rnn relu"])
+def test_a_second_guide_leaves_what_the_first_has_moved(name, dtype):
+    for size in (0.3, 1.0, 4.0):
+        module = make(name, size).to(getattr(torch, dtype))
+        first = StableProjection(module, rate=0.9)
+        first.project()
+        moved = [p.detach().clone() for p in module.parameters()]
+        first.project()
+        assert all(torch.equal(a, b) for a, b in zip(moved, module.parameters(), strict=True))
+        # the bounds of a GRU's gates are chosen anew, and may be others
+        if not name.startswith("gru"):
+            StableProjection(module, rate=0.9).project()
+            assert all(torch.equal(a, b) for a, b in zip(moved, module.parameters(), strict=True))
+        assert all(c is not None for c in first.certificates())
+
+
 def test_units_inside_keep_their_biases():
     """The forget gate of one unit is outside; the biases of the others are not written again."""
     torch.manual_seed(1)

@@ -22,8 +22,9 @@ from theory.projections.base import Request
 from theory.projections.gated import certify
 from theory.projections.gru import GRUBounds, gru_bounds, gru_nearest, in_criterion, least_bounds
 from theory.projections.interface import check_asked_rate, check_metric
-from theory.projections.lstm import forget_rows, published_middle
+from theory.projections.lstm import forget_rows, in_published, published_middle
 from theory.projections.metric import MetricSet, incremental_set
+from theory.projections.rows import sums_up
 from theory.rounding import down, gamma, up
 from theory.typing import Array
 
@@ -100,11 +101,6 @@ def _store(tensor: Any, array: Any) -> None:
             tensor.copy_(torch.from_numpy(array))
         else:
             torch.autograd.graph.increment_version(tensor)
-
-
-def _inner(rate: float) -> float:
-    """Return the rate up to which an LSTM's rows are moved: certificates round up."""
-    return rate * (1.0 - 2.0**-44)
 
 
 def _get(module: Any, name: str) -> Any:
@@ -239,11 +235,11 @@ class StableProjection:
                 raise ValueError(f"forget={forget!r}, needed 1/2 < forget < rate = {self.rate!r}")
             return float(forget)
         start = layer_map(self.module, suffix)
-        rate, bound = _inner(self.rate), self._bound(suffix)
-        middle = published_middle(start, rate, bound)
+        bound = self._bound(suffix)
+        middle = published_middle(start, self.rate, bound)
         if middle is not None:
             return middle
-        found = project(start, onto="lstm", rate=rate, input_bound=bound)
+        found = project(start, onto="lstm", rate=self.rate, input_bound=bound)
         return float(found.residuals["forget"])
 
     def _choose_bounds(self, suffix: str) -> GRUBounds:
@@ -255,9 +251,10 @@ class StableProjection:
         start = layer_map(self.module, suffix)
         bound = self._bound(suffix)
         chosen = gru_bounds(start, self.rate, bound, _REACH)[0]
-        if in_criterion(start, self.rate, bound) is None or chosen.hold(start, self.rate, bound):
+        if in_criterion(start, self.rate, bound) is None:
             return chosen
-        return least_bounds(start, bound)
+        kept = in_criterion(start, self.rate, bound, chosen) is not None
+        return chosen if kept else least_bounds(start, bound)
 
     def _choose_metric(self, suffix: str) -> Contraction:
         start = layer_map(self.module, suffix)
@@ -347,30 +344,40 @@ class StableProjection:
             _store(bias, part)
 
     def _project_lstm(self, suffix: str, tensor: Any) -> None:
-        W = _host(tensor)
         inputs = _get(self.module, f"weight_ih{suffix}")
-        U = _host(inputs)
         biases = [_get(self.module, f"bias_{part}{suffix}") for part in ("ih", "hh")]
-        parts = [_host(bias) for bias in biases if bias is not None]
-        n, f, rate = W.shape[1], self._forget[suffix], _inner(self.rate)
-        room = (rate - f) * (1.0 - 4.0 * gamma(n + 8))
-        for k, limit in ((0, room), (2, 0.25 * room), (3, room)):
-            block = W[k * n : (k + 1) * n]
-            row_sum_ball(block, limit, out=block)
-        rows = slice(n, 2 * n)
-        total = sum((np.asarray(p[rows], dtype=np.float64) for p in parts), np.zeros(n))
-        W_f, U_f, b_f, moved = forget_rows(
-            np.asarray(W[rows], np.float64), np.asarray(U[rows], np.float64), total,
-            rate=rate, forget=f, input_bound=self._bound(suffix),
-            single=W.dtype == np.float32,
-        )  # fmt: skip
-        W[rows][moved], U[rows][moved] = W_f[moved], U_f[moved]
-        for part in parts:  # halves of a rounded number are exact
-            part[rows][moved] = b_f[moved] / len(parts)
-        _store(tensor, W)
-        _store(inputs, U)
-        for bias, part in zip((b for b in biases if b is not None), parts, strict=True):
-            _store(bias, part)
+        f, bound = self._forget[suffix], self._bound(suffix)
+        # certificates round up: what they do not accept at the rate, they do a little below it
+        for margin in (0.0, 2.0**-44, 2.0**-40, 2.0**-36, 2.0**-32):
+            if in_published(layer_map(self.module, suffix), self.rate, bound, f) is not None:
+                return
+            rate = self.rate * (1.0 - margin)
+            W, U = _host(tensor), _host(inputs)
+            parts = [_host(bias) for bias in biases if bias is not None]
+            n, room = W.shape[1], down(rate - f)
+            for k, limit in ((0, room), (2, 0.25 * room), (3, room)):
+                block = W[k * n : (k + 1) * n]
+                moved = sums_up(np.asarray(block, dtype=np.float64)) > limit
+                if np.any(moved):
+                    inner = limit * (1.0 - 4.0 * gamma(n + 8))
+                    block[moved] = row_sum_ball(block[moved], inner)
+            rows = slice(n, 2 * n)
+            total = sum((np.asarray(p[rows], dtype=np.float64) for p in parts), np.zeros(n))
+            W_f, U_f, b_f, moved = forget_rows(
+                np.asarray(W[rows], np.float64), np.asarray(U[rows], np.float64), total,
+                rate=rate, forget=f, input_bound=bound, single=W.dtype == np.float32,
+            )  # fmt: skip
+            W[rows][moved], U[rows][moved] = W_f[moved], U_f[moved]
+            for part in parts:  # halves of a rounded number are exact
+                part[rows][moved] = b_f[moved] / len(parts)
+            _store(tensor, W)
+            _store(inputs, U)
+            for bias, part in zip((b for b in biases if b is not None), parts, strict=True):
+                _store(bias, part)
+        raise ArithmeticError(
+            f"no layer near this one could be proved to contract at {self.rate!r} with the forget "
+            f"bound {f!r}, which leaves too little room below the rate"
+        )
 
     def certificates(self) -> list[Contraction | None]:
         """Return a proof for every layer as it is now, at most at the rate; None where none is."""

@@ -105,7 +105,7 @@ def gated(n):
     rng = np.random.default_rng(0)
     m = n // 4
     cell = LSTM(*(rng.standard_normal(s) / np.sqrt(n) for s in ((4 * n, n), (4 * n, m), 4 * n)))
-    X, _ = _lstm_rows(cell)
+    X = _lstm_rows(cell)
     began = time.process_time()
     found = project(cell, onto="lstm", rate=RATE)
     searched = time.process_time() - began

@@ -21,7 +21,7 @@ from theory.projections.lstm import (
     published_middle,
     unit_limits,
 )
-from theory.projections.rows import nearest_rows, rows_lower, solve_rows
+from theory.projections.rows import RowLimits, nearest_rows, rows_lower, solve_rows
 
 
 def lstm(seed, n, m=2, size=1.0):
@@ -50,7 +50,7 @@ def limits(seed, n, m, kind):
 def rows(seed, n, m, kind, size=1.0):
     if kind == "gru":
         return _gru_rows(gru(seed, n, m, size))
-    return _lstm_rows(lstm(seed, n, m, size))[0]
+    return _lstm_rows(lstm(seed, n, m, size))
 
 
 def sums(Y, where):
@@ -244,7 +244,7 @@ def test_forget_rows_keep_members():
 
 def test_parameters_round_trip():
     cell = lstm(11, 3, 2)
-    X, _ = _lstm_rows(cell)
+    X = _lstm_rows(cell)
     for a, b in zip(_lstm_parameters(cell, X), (cell.W, cell.U, cell.b), strict=True):
         assert np.array_equal(a, b)
 
@@ -391,23 +391,43 @@ def test_forget_rows_of_wild_cells_end_inside():
             assert not np.any(again[-1])
 
 
-@pytest.mark.parametrize("size", [1e8, 1e20, 1e70])
+@pytest.mark.parametrize("size", [1e8, 1e12, 1e20])
 @pytest.mark.parametrize("kind", ["published", "per unit", "reset_after", "reset_before"])
 def test_huge_cells(size, kind):
     options = {"onto": "lstm", "per_unit": kind == "per unit"}
-    if kind.startswith("reset"):
-        cell, options = gru(2, 3, size=size, variant=kind), {"onto": "gru"}
-    else:
-        cell = lstm(2, 3, size=size)
-    if kind == "per unit" and size > 1e13:
-        # biases far below zero allow far too wide gates, whose sums have no digits of 1
-        with pytest.raises(ArithmeticError, match="too large for double precision"):
-            project(cell, rate=0.9, **options)
-        return
-    made = project(cell, rate=0.9, **options)
-    assert made.certificate.lam <= 0.9
-    assert made.gap < (1e-6 if kind == "published" else 0.7)
-    assert any(np.any(a != 0) for a in made.map.parameters.values())
+    for seed in range(4):
+        if kind.startswith("reset"):
+            cell, options = gru(seed, 3, size=size, variant=kind), {"onto": "gru"}
+        else:
+            cell = lstm(seed, 3, size=size)
+        if kind == "per unit" and size > 1e13:
+            # biases far below zero allow far too wide gates, whose sums have no digits of 1
+            with pytest.raises(ArithmeticError, match="too large for double precision"):
+                project(cell, rate=0.9, **options)
+            continue
+        made = project(cell, rate=0.9, **options)
+        assert made.certificate.lam <= 0.9
+        assert made.gap < (1e-6 if kind == "published" else 0.7)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e5, 1e15, 1e30])
+def test_nearest_rows_of_all_sizes(size):
+    """Inside to rounding and not beyond: one of two limits holds with equality."""
+    rng = np.random.default_rng(0)
+    m = 50
+    factors = np.zeros((m, 2, 2))
+    factors[:, 0, 0], factors[:, 1, :] = 1.0, 1.0
+    where = RowLimits(
+        starts=np.array([0, 2, 4]), factors=factors, v=np.ones((2, 4)),
+        limits=np.tile([0.06, 0.847], (m, 1)), signed=np.zeros(2),
+    )  # fmt: skip
+    X = size * rng.standard_normal((m, 4))
+    Y, tau = nearest_rows(X, where)
+    assert np.all(sums(Y, where) <= where.limits * (1 + 1e-14))
+    assert np.all(np.abs(Y) <= np.abs(X))
+    if size >= 1.0:
+        assert np.all(np.abs(Y[:, 2:]).sum(axis=1) > 0)
+    assert rows_lower(X, Y, where, tau) == pytest.approx(np.linalg.norm(X - Y), rel=1e-9)
 
 
 def test_rates_without_room():

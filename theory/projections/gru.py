@@ -6,7 +6,7 @@ Main names: `gru`, `gru_limits`, `gru_bounds`, `gru_nearest`, `gru_lower`, `GRUB
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -20,7 +20,6 @@ from theory.projections.gated import (
     certify,
     check_published_rate,
     finish,
-    first_margin,
     log_odds,
     outside_note,
     sigmoid_up,
@@ -119,10 +118,6 @@ class GRUBounds:
         level = z + (rate - self.z) * kept
         return gru_limits(cell, level, bound, z, r, self.reset * kept, self.candidate * kept)
 
-    def hold(self, cell: object, rate: float, bound: float) -> bool:
-        """Return whether a cell obeys the inequalities, to rounding."""
-        return rows_distance(_gru_rows(cell), self.limits(cell, rate, bound)) == 0.0
-
 
 def gru_bounds(
     cell: object, rate: float, bound: float, reach: float = 30.0
@@ -181,22 +176,19 @@ def gru_nearest(
     """
     X = _gru_rows(cell)
 
+    def prove(changed: Map) -> Contraction | None:
+        return in_criterion(changed, request.rate, request.input_bound, bounds)
+
     def point(margin: float) -> tuple[Array, ...]:
         if solved is not None:
             return _gru_parameters(cell, solved.arrays[0] * (1.0 - margin))
         where = bounds.limits(cell, request.rate, request.input_bound, margin)
         return _gru_parameters(cell, nearest_rows(X, where)[0])
 
-    start = point(0.0)
-    if not all(map(np.array_equal, start, cell.parameters.values())):
-        # inside by more than rounding moves it, so that the set leaves it where it is
-        start = point(first_margin(cell, request))
-    return finish(
-        cell,
-        request,
-        lambda margin: start if margin == 0.0 else point(margin),
-        lambda changed: in_criterion(changed, request.rate, request.input_bound),
-    )
+    member = prove(cell)
+    if member is not None and unmoved(cell, request):
+        return tuple(cell.parameters.values()), member, 0.0
+    return finish(cell, request, point, prove)
 
 
 def least_bounds(cell: object, bound: float) -> GRUBounds:
@@ -214,14 +206,23 @@ def least_bounds(cell: object, bound: float) -> GRUBounds:
     return GRUBounds(z=z, r=r, reset=float(np.max(sums_up(cell.gate("r")[0]))), candidate=top)
 
 
-def in_criterion(cell: Map, rate: float, bound: float) -> Contraction | None:
-    """Return the contraction of a GRU that is provably in the set of the criterion, else None."""
+def in_criterion(
+    cell: Map, rate: float, bound: float, at: GRUBounds | None = None
+) -> Contraction | None:
+    """Return the contraction of a GRU that is provably in the set of the criterion, else None.
+
+    For given bounds; without them, for the least that hold: the left-hand side grows with each, as
+    z + (1 - z) s does with z while s <= 1.
+    """
     from theory.maps.gru import GRU
 
     assert isinstance(cell, GRU)
-    at = least_bounds(cell, bound)
+    least = least_bounds(cell, bound)
+    if at is None:
+        at = least
+    elif any(getattr(least, f.name) > getattr(at, f.name) for f in fields(at)):
+        return None
     room = down(rate - at.z)
-    # all other limits fall with the bounds: z + (1 - z) s grows with z while s <= 1
     inner = raised((at.r + 0.25 * at.reset) * sums_up(cell.gate("n")[0]))
     if cell.variant == "reset_after":
         inner = raised(inner + 0.25 * at.reset * np.abs(cell.b_candidate))

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -59,15 +60,18 @@ _ROUNDS = 6
 _CELLS = 40
 
 
-def _lstm_rows(cell: object) -> tuple[Array, Integers]:
-    """Return the rows [W_i, W_f, W_g, W_o, U_f, b_f] of the units, and where the groups start."""
+def _starts(n: int, m: int) -> Integers:
+    """Return where the groups of `_lstm_rows` start."""
+    return np.array([0, n, 2 * n, 3 * n, 4 * n, 4 * n + m, 4 * n + m + 1])
+
+
+def _lstm_rows(cell: object) -> Array:
+    """Return the rows [W_i, W_f, W_g, W_o, U_f, b_f] of the units."""
     from theory.maps.lstm import LSTM
 
     assert isinstance(cell, LSTM)
-    n, m = cell.units, cell.input_dim
     _, U_f, b_f = cell.gate("f")
-    X = np.hstack([*(cell.gate(g)[0] for g in ("i", "f", "g", "o")), U_f, b_f[:, None]])
-    return X, np.array([0, n, 2 * n, 3 * n, 4 * n, 4 * n + m, 4 * n + m + 1])
+    return np.hstack([*(cell.gate(g)[0] for g in ("i", "f", "g", "o")), U_f, b_f[:, None]])
 
 
 def _lstm_parameters(cell: object, Y: Array) -> tuple[Array, Array, Array]:
@@ -96,7 +100,6 @@ def published_limits(
     cap : float, optional
         Another forget bound for the inequality of the gate alone.
     """
-    starts = np.array([0, n, 2 * n, 3 * n, 4 * n, 4 * n + m, 4 * n + m + 1])
     factors = np.zeros((n, 5, 6))
     for k, g in enumerate((0, 3, 2, 1)):
         factors[:, k, g] = 1.0
@@ -105,7 +108,7 @@ def published_limits(
     odds = float(log_odds(forget if cap is None else cap))
     limits = np.tile([room, room, 0.25 * room, room * (1.0 - forget), odds], (n, 1))
     return RowLimits(
-        starts=starts, factors=factors, v=np.ones((5, 4 * n + m + 1)), limits=limits,
+        starts=_starts(n, m), factors=factors, v=np.ones((5, 4 * n + m + 1)), limits=limits,
         signed=np.zeros(6),
     )  # fmt: skip
 
@@ -155,27 +158,31 @@ def _published_sizes(cell: object, input_bound: float) -> tuple[float, float, fl
 
 
 def in_published(
-    cell: object, rate: float, input_bound: float, forget: float | None = None
-) -> bool:
-    """Return whether an LSTM is provably in the published set, for a bound of the forget gates.
+    cell: Map, rate: float, input_bound: float, forget: float | None = None
+) -> Contraction | None:
+    """Return the contraction of an LSTM that is provably in the published set, else None.
 
-    Without one, for the least that bounds them: all other limits fall with it.
+    For a bound of the forget gates; without one, for the least that bounds them: all other limits
+    fall with it.
     """
     least, others, own = _published_sizes(cell, input_bound)
     f = least if forget is None else forget
     room = down(rate - f)
-    return bool(least <= f and others <= room and own <= down(room * down(1.0 - f)))
+    if not (least <= f and others <= room and own <= down(room * down(1.0 - f))):
+        return None
+    c = certify(cell, input_bound)
+    return c if c is not None and c.lam <= rate else None
 
 
-def published_middle(cell: object, rate: float, input_bound: float) -> float | None:
+def published_middle(cell: Map, rate: float, input_bound: float) -> float | None:
     """Return the middle of the forget bounds for which an LSTM is in the set; None if it is not."""
-    if not in_published(cell, rate, input_bound):
+    if in_published(cell, rate, input_bound) is None:
         return None
     first, others, own = _published_sizes(cell, input_bound)
     # (rate - f) (1 - f) = w_f
     root = 0.5 * (1.0 + rate - math.sqrt((1.0 - rate) ** 2 + 4.0 * own))
     middle = 0.5 * (first + min(root, rate - others))
-    return middle if in_published(cell, rate, input_bound, middle) else first
+    return first if in_published(cell, rate, input_bound, middle) is None else middle
 
 
 def forget_rows(
@@ -205,11 +212,12 @@ def forget_rows(
     n, m = len(W_f), U_f.shape[1]
     where = _forget_limits(published_limits(n, m, rate, forget, input_bound))
     X = np.hstack([W_f, U_f, b_f[:, None]])
+    own = down(down(rate - forget) * down(1.0 - forget))
 
     def outside(Y: Array) -> npt.NDArray[np.bool_]:
         sums = sums_up(Y[:, :n])
         reach = raised(sums + input_bound * sums_up(Y[:, n:-1]) + np.abs(Y[:, -1]))
-        beyond: npt.NDArray[np.bool_] = (sums > where.limits[:, 0]) | (reach > where.limits[:, 1])
+        beyond: npt.NDArray[np.bool_] = (sums > own) | (sigmoid_up(reach) > forget)
         return beyond
 
     moved = left = outside(X)
@@ -229,7 +237,6 @@ def unit_limits(
     n: int, m: int, rate: float, forget: Array, input_bound: float, weights: Array
 ) -> RowLimits:
     """Return the inequalities of the larger LSTM set for the units' forget bounds and weights."""
-    starts = np.array([0, n, 2 * n, 3 * n, 4 * n, 4 * n + m, 4 * n + m + 1])
     v_c, v_h = weights[:n], weights[n:]
     factors = np.zeros((n, 3, 6))
     share = 0.25 / (1.0 - forget)
@@ -242,7 +249,7 @@ def unit_limits(
     v[:2, : 4 * n] = np.tile(v_h, 4)
     limits = np.stack([rate - forget, rate - forget * v_c / v_h, log_odds(forget)], axis=1)
     return RowLimits(
-        starts=starts, factors=factors, v=v, limits=limits,
+        starts=_starts(n, m), factors=factors, v=v, limits=limits,
         signed=np.array([0.0, 0.0, 0.0, 0.0, 0.0, 1.0]),
     )  # fmt: skip
 
@@ -277,15 +284,10 @@ def _published(cell: Map, request: Request) -> Projection:
     from theory.projections import oracle
 
     assert isinstance(cell, LSTM)
-    X, _ = _lstm_rows(cell)
+    X = _lstm_rows(cell)
     n, m, rate, bound = cell.units, cell.input_dim, request.rate, request.input_bound
 
-    def prove(changed: Map) -> Contraction | None:
-        if not in_published(changed, rate, bound, request.forget):
-            return None
-        c = certify(changed, bound)
-        return c if c is not None and c.lam <= rate else None
-
+    prove = partial(in_published, rate=rate, input_bound=bound, forget=request.forget)
     member = prove(cell)
     if member is not None and unmoved(cell, request):
         return answer(cell, {}, certificate=member, lower=0.0, method="member")
@@ -376,7 +378,7 @@ def _per_unit(cell: Map, request: Request) -> Projection:
     from theory.projections import oracle
 
     assert isinstance(cell, LSTM)
-    X, _ = _lstm_rows(cell)
+    X = _lstm_rows(cell)
     n, m, rate, bound = cell.units, cell.input_dim, request.rate, request.input_bound
 
     def prove(changed: Map) -> Contraction | None:
@@ -466,7 +468,7 @@ def per_unit_lower(cell: object, rate: float, bound: float) -> float:
     from theory.maps.lstm import LSTM
 
     assert isinstance(cell, LSTM)
-    X, _ = _lstm_rows(cell)
+    X = _lstm_rows(cell)
     n = cell.units
     largest = np.full(n, min(rate * (1 + 2.0**-40), 1 - 2.0**-50))
     cap = unit_limits(n, cell.input_dim, rate, largest, bound, np.ones(2 * n))
@@ -552,12 +554,13 @@ def _resolvent(cell: Map, rate: float, bound: float) -> Array | None:
     if made is None or not float(np.max(made[0])) < rate:
         return None
     f, A, last = made
-    share = rate / (rate - f)
-    try:
-        v_h = np.linalg.solve(rate * np.eye(len(f)) - share[:, None] * A - last, share)
-    except np.linalg.LinAlgError:
-        return None
-    v = np.append((A @ v_h + 1.0) / (rate - f), v_h)
+    with np.errstate(over="ignore", invalid="ignore"):
+        share = rate / (rate - f)
+        try:
+            v_h = np.linalg.solve(rate * np.eye(len(f)) - share[:, None] * A - last, share)
+        except np.linalg.LinAlgError:
+            return None
+        v = np.append((A @ v_h + 1.0) / (rate - f), v_h)
     return v / float(np.max(v)) if np.isfinite(v).all() and float(np.min(v)) > 0 else None
 
 

@@ -5,7 +5,7 @@ Main names: `RowLimits`, `nearest_rows`, `rows_lower`, `sums_up`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, final
 
 import numpy as np
@@ -18,11 +18,11 @@ from theory.typing import Array
 if TYPE_CHECKING:
     from theory.projections.oracle import Solved
 
-#: Rows this much larger than their nearest point lose digits that matter to it.
-_FAR = 2.0**20
+#: Rows this much larger than a limit lose digits that matter to it, and are projected twice.
+_ROUGH = 2.0**7
 
-#: How often the nearest point of what is left of them is taken: each time 2^53 is gained.
-_AGAIN = 8
+#: Rows beyond 2 to this times the largest limit are scaled down to there first.
+_FAR = 40
 
 #: An array of integers.
 Integers = npt.NDArray[np.int64]
@@ -39,31 +39,46 @@ class RowLimits:
     limits: Array  # (m, K); inf for none
     signed: Array  # (G,), 1 where y_ij stands without its modulus
 
+    @property
+    def groups(self) -> Integers:
+        """Return the group of every column, (n,)."""
+        return np.repeat(np.arange(len(self.signed)), np.diff(self.starts))
+
 
 def nearest_rows(X: Array, where: RowLimits) -> tuple[Array, Array]:
-    """Return the nearest rows and the multipliers of the inequalities."""
+    r"""Return the nearest rows and the multipliers of the inequalities.
+
+    Members y are at most R long, and without signed entries t y is one for t in [0, 1].  So for far
+    larger rows x the point nearest to t x is further from x than the nearest one by at most 2 R, as
+    in `theory.projections.affine.brought_near`.  Once more from there takes away what rounding has
+    left outside.
+    """
+    finite = np.isfinite(where.limits) & (where.limits > 0)
+    bounded = np.any((where.factors != 0) & np.isfinite(where.limits)[:, :, None], axis=1)
+    bounded = bounded[:, where.groups]
+    sizes = np.max(np.where(bounded, np.abs(X), 0.0), axis=1, initial=0.0)
+    least = np.min(np.where(finite, where.limits, np.inf), axis=1, initial=np.inf)
+    most = np.max(np.where(finite, where.limits, 0.0), axis=1, initial=0.0)
+    k = np.zeros(len(X), dtype=np.int64)
+    if not np.any(where.signed):
+        k = np.where(most > 0, np.frexp(sizes)[1] - np.frexp(most)[1] - _FAR, 0).clip(min=0)
+    out, tau = _nearest(np.where(bounded, np.ldexp(X, -k[:, None]), X), where)
+    rough = sizes > _ROUGH * least
+    if np.any(rough):
+        part = replace(where, factors=where.factors[rough], limits=where.limits[rough])
+        out[rough] = _nearest(out[rough], part)[0]
+    return np.where(bounded, out, X), np.ldexp(tau, k[:, None])
+
+
+def _nearest(X: Array, where: RowLimits) -> tuple[Array, Array]:
     from theory.kernels.loops import row_limits_kernel
 
-    def nearest(X: Array, factors: Array, limits: Array) -> tuple[Array, Array]:
-        out, multipliers = np.empty_like(X), np.empty_like(limits)
-        row_limits_kernel(
-            np.ascontiguousarray(X), where.starts, np.ascontiguousarray(factors),
-            np.ascontiguousarray(where.v), np.ascontiguousarray(limits), where.signed, out,
-            multipliers,
-        )  # fmt: skip
-        return out, multipliers
-
-    out, multipliers = nearest(X, where.factors, where.limits)
-    # what rounding leaves of far larger rows is not inside, but near: again, from there
-    before = X
-    bounded = np.repeat(where.signed == 0, np.diff(where.starts))
-    for _ in range(_AGAIN):
-        sizes = (np.max(np.abs(A[:, bounded]), axis=1) for A in (before, out))
-        rough = next(sizes) > _FAR * (1.0 + next(sizes))
-        if not np.any(rough):
-            break
-        before = out.copy()
-        out[rough], _ = nearest(before[rough], where.factors[rough], where.limits[rough])
+    out, multipliers = np.empty_like(X), np.empty_like(where.limits)
+    row_limits_kernel(
+        np.ascontiguousarray(X), where.starts, np.ascontiguousarray(where.factors),
+        np.ascontiguousarray(where.v), np.ascontiguousarray(where.limits), where.signed, out,
+        multipliers,
+    )  # fmt: skip
     return out, multipliers
 
 
@@ -77,7 +92,7 @@ def rows_lower(X: Array, Y: Array, where: RowLimits, multipliers: Array) -> floa
     finite = np.isfinite(where.limits)
     tau = np.where(finite, multipliers, 0.0)
     N = X - Y
-    groups = np.repeat(np.arange(len(where.signed)), np.diff(where.starts))
+    groups = where.groups
     # coefficients rounded down, so that the cut is safe
     t = np.zeros_like(X)
     for k in range(tau.shape[1]):
@@ -103,10 +118,8 @@ def solve_rows(X: Array, where: RowLimits) -> Solved:
     """Return the nearest rows by a solver."""
     from theory.projections import oracle
 
-    groups = np.repeat(np.arange(len(where.signed)), np.diff(where.starts))
-    return oracle.rows(
-        X, where.factors, groups, where.v, where.limits, where.signed[groups].astype(bool)
-    )
+    signed = where.signed[where.groups].astype(bool)
+    return oracle.rows(X, where.factors, where.groups, where.v, where.limits, signed)
 
 
 def sums_up(A: Array, v: Array | None = None) -> Array:
