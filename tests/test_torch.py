@@ -298,6 +298,29 @@ def test_units_inside_keep_their_biases():
     assert not torch.equal(before["bias_ih"], module.bias_ih)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("corner", "rate"), [(0.95, 0.9), (1.0, 0.99), (3.0, 0.9)])
+def test_metric_balls_hold_members_that_no_metric_near_the_identity_does(corner, rate, dtype):
+    """Weights far apart would leave nothing of the ball in single precision."""
+    module = nn.RNN(1, 2, dtype=getattr(torch, dtype))
+    with torch.no_grad():
+        module.weight_hh_l0.copy_(torch.tensor([[0.5, corner], [0.0, 0.5]]))
+    W = module.weight_hh_l0.detach().clone()
+    parametrize_stable(module, rate=rate, onto="lmi")
+    assert torch.allclose(module.weight_hh_l0, W, atol=2e-3 * corner)
+    c = contraction(layer_map(module, "_l0"), method="lmi")
+    assert c is not None
+    assert c.lam <= rate
+
+
+def test_metrics_too_far_from_single_precision_are_refused():
+    P, q = np.diag([1.0, 2.0**-40]), np.array([1.0, 2.0**-40])
+    ball = MetricBall((P, q), 0.9)
+    assert torch.isfinite(ball(torch.eye(2, dtype=torch.float64))).all()
+    with pytest.raises(ValueError, match=r"module.double\(\)"):
+        ball(torch.eye(2))
+
+
 @pytest.mark.parametrize("onto", ["spectral", "lmi"])
 def test_balls_follow_the_module(onto, tmp_path):
     """To another precision and back, into a file, and from there into another module."""

@@ -18,8 +18,9 @@ from theory.errors import MissingExtraError, check_count, check_positive
 from theory.maps import GRU, LSTM, Map, VanillaRNN
 from theory.norms import WeightedL2
 from theory.projections import column_sum_ball, project, row_sum_ball, spectral_ball
+from theory.projections.affine import gentle_metric
 from theory.projections.base import Request
-from theory.projections.gated import certify
+from theory.projections.gated import certify, log_odds
 from theory.projections.gru import GRUBounds, gru_bounds, gru_nearest, in_criterion, least_bounds
 from theory.projections.interface import check_asked_rate, check_metric
 from theory.projections.lstm import forget_rows, in_published, published_middle
@@ -44,6 +45,9 @@ except ImportError:  # the extra is not installed
 
 #: Sets of plain cells, by name.
 _BALLS = {"spectral": spectral_ball, "linf": row_sum_ball, "l1": column_sum_ball}
+
+#: A metric is refused in which rounding takes more than this part of the ball.
+_STRETCHED = 2.0**-6
 
 #: Of a GRU whose weights are wild at the start the update gate's bound is kept away from the rate,
 #: at this logit: the set is fixed, and is to leave room for training.
@@ -258,7 +262,8 @@ class StableProjection:
 
     def _choose_metric(self, suffix: str) -> Contraction:
         start = layer_map(self.module, suffix)
-        found = project(start, onto="lmi", rate=self.rate).certificate
+        nearest = project(start, onto="lmi", rate=self.rate)
+        found = gentle_metric(nearest.map, self.rate) or nearest.certificate
         if isinstance(found.norm, WeightedL2) and found.evidence.multipliers:
             return found
         n = start.state_dim
@@ -453,7 +458,7 @@ class SpectralBall(_Module):  # type: ignore[misc]  # Any where PyTorch is not i
         return (self.rate * (1.0 - _margin(n)) * signs * Q[n:].mT).to(X.dtype)
 
     def right_inverse(self, W: Any) -> Any:
-        """Return X of a W, moved inside first if it is not."""
+        """Return X of a W, moved to a part of 2^-10 inside: at the boundary X is infinite."""
         n = W.shape[0]
         top = self.rate * (1.0 - _margin(n))
         inner = spectral_ball(np.asarray(_host(W), np.float64), top * (1.0 - 2.0**-10))
@@ -495,12 +500,29 @@ class MetricBall(_Module):  # type: ignore[misc]  # Any where PyTorch is not ins
     def _take(self, P: Array, q: Array, rate: float, slopes: tuple[float, float]) -> None:
         where: MetricSet = incremental_set(P, q, slopes, check_asked_rate(rate))
         self._where, self._state = where, (P, q, rate, slopes)
-        #: A cast moves W by 2^-24 of its length, which the metric may stretch by this.
+        self.ball = SpectralBall(rate)
+        self._place()
+
+    def _inner(self, dtype: Any) -> float:
+        """Return the part of the ball that is inside after W is stored in a type.
+
+        That moves W by at most a unit of its length, and computing W in double precision by a few
+        n; the metric may stretch it by the quotient of its largest and least factors.
+        """
+        where = self._where
         stretch = float(np.max(where.high) * np.max(where.low)) / float(
             np.min(where.high) * np.min(where.low)
         )
-        self.ball = SpectralBall(rate * (1.0 - 2.0**-23 * math.sqrt(len(where.low)) * stretch))
-        self._place()
+        n = len(where.low)
+        unit = 2.0**-24 if dtype == torch.float32 else 0.0
+        moved = stretch * math.sqrt(n) * (unit + 4.0 * gamma(n + 4))
+        if not moved < _STRETCHED:
+            raise ValueError(
+                f"in {dtype} rounding moves weights by {moved:.3g} of the ball of this metric, "
+                f"needed less than {_STRETCHED}; use module.double(), or a metric= of a larger "
+                "rate, or onto='spectral'"
+            )
+        return 1.0 - 2.0 * moved
 
     def _place(self) -> None:
         """Put the metric on the module's device, in double precision."""
@@ -537,12 +559,12 @@ class MetricBall(_Module):  # type: ignore[misc]  # Any where PyTorch is not ins
             If X has fewer digits than single precision.
         """
         _check_precision("the free matrix", X)
-        Y = self.ball(X.double())
+        Y = self._inner(X.dtype) * self.ball(X.double())
         return (self.left @ (Y * self.scale) @ self.right.mT).to(X.dtype)
 
     def right_inverse(self, W: Any) -> Any:
-        """Return X of a W, moved inside first if it is not."""
-        inward = self._where.inward(np.asarray(_host(W), np.float64))
+        """Return X of a W, which is moved inside as in `SpectralBall`."""
+        inward = self._where.inward(np.asarray(_host(W), np.float64)) / self._inner(W.dtype)
         return self.ball.right_inverse(torch.from_numpy(inward).to(W.device)).to(W.dtype)
 
 
@@ -640,7 +662,7 @@ def parametrize_stable(
 def _parametrize_lstm(module: Any, suffix: str, guide: StableProjection) -> None:
     f, rate, bound = guide._forget[suffix], guide.rate, guide._bound(suffix)
     n = getattr(module, f"weight_hh{suffix}").shape[1]
-    odds = (math.log(f) - math.log1p(-f)) * (1.0 - 2.0**-30)
+    odds = float(log_odds(f))
     room = rate - f
     free = np.full(n, math.inf)
     biases = [p for p in ("ih", "hh") if _get(module, f"bias_{p}{suffix}") is not None]
@@ -659,7 +681,7 @@ def _parametrize_gru(module: Any, suffix: str, guide: StableProjection) -> None:
     n, bound = getattr(module, f"weight_hh{suffix}").shape[1], guide._bound(suffix)
     at = guide._bounds[suffix]
     room = guide.rate - at.z
-    r, z = ((math.log(f) - math.log1p(-f)) * (1.0 - 2.0**-30) for f in (at.r, at.z))
+    r, z = (float(log_odds(f)) for f in (at.r, at.z))
     top = math.atanh(at.candidate) * (1.0 - 2.0**-30) if at.candidate < 1 else math.inf
     n_sum = (1.0 - at.z) * (at.r + 0.25 * at.reset)
     second = min(0.125 * room / (0.25 * (1.0 - at.z) * at.reset), 0.125 * top)

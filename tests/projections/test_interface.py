@@ -23,7 +23,7 @@ from theory import (
     leaky_relu,
 )
 from theory.certificate_file import certificate_from_dict, certificate_to_dict, recheck
-from theory.projections import SETS, Projection, oracle, project
+from theory.projections import SETS, Projection, oracle, project, spectral_ball
 from theory.projections.repair import half_space_distance, inside, least_margin, length_upper
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -389,3 +389,21 @@ def test_weights_of_two_sizes_leave_no_gap(onto, spread):
     assert found.gap < 2.0**-44
     with pytest.raises(ValueError, match="needed a ratio"):
         project(made, onto=onto, rate=0.9, weights=[5e-324, 1.0])
+
+
+def test_one_test_of_the_spectral_ball():
+    """What the ball leaves as it is the projection leaves too, to the last digit of its norm."""
+    Y = np.array(
+        [[-0.39246914046395887, -0.3097869813008174], [0.30978698130078897, -0.39246914046395887]]
+    )
+    assert np.array_equal(spectral_ball(Y, 0.5), Y)
+    made = VanillaRNN(Y, np.eye(2))
+    found = project(made, onto="spectral", rate=0.5)
+    assert found.map is made
+    assert found.certificate.lam == 0.5
+
+
+def test_a_rate_that_vanishes_beside_weights():
+    made = VanillaRNN(1e90 * np.ones((3, 3)), np.eye(3))
+    with pytest.raises(ValueError, match="rate=1e-300 times the least of weights"):
+        project(made, onto="linf", rate=1e-300, weights=[1e151, 1e199, 1e119])

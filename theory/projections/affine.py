@@ -12,13 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import wraps
+from functools import partial, wraps
 
 import numpy as np
 
 from theory import lmi as search
+from theory import rigor
 from theory.activations import slope_intervals
-from theory.certificates import Contraction
+from theory.certificates import Contraction, Evidence
 from theory.maps.base import Affine, Map
 from theory.norms import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf
 from theory.projections import oracle
@@ -148,13 +149,14 @@ def _in_ball(
     lower: Callable[[Array], float],
     solver: Callable[[], oracle.Solved],
     first: float,
+    certify: Callable[[Array], Contraction | None] | None = None,
 ) -> Projection:
     """Return the projection onto the ball of a norm, by a closed form or a solver."""
     form = form_of(recurrent, request.onto)
     W = form.W
-
-    def certify(arrays: tuple[Array, ...]) -> Contraction | None:
-        return contractive_of_matrix_norm(arrays[0], form.rho, norm)
+    if certify is None:
+        certify = partial(contractive_of_matrix_norm, activation=form.rho, norm=norm)
+    prove = certify
 
     method, note, solved = "closed form", "", None
     point: Callable[[float], tuple[Array, ...]] = lambda m: (nearest(m),)  # noqa: E731
@@ -164,11 +166,11 @@ def _in_ball(
             W_solver = solved.arrays[0]
             point = lambda m: (W_solver * (1.0 - m),)  # noqa: E731
             method, first = f"cvxpy ({solved.solver})", 2.0**-50
-    found = settle(request, (W,), point, certify, first)
+    found = settle(request, (W,), point, lambda arrays: prove(arrays[0]), first)
     if found is None:
         raise ArithmeticError(
             f"no point near the boundary could be proved to contract at {request.rate!r}; the "
-            "weights may be too large for double precision: scale them down first"
+            "weights may be too large for the type they are stored in: scale them down first"
         )
     (new,), certificate, margin = found
     return answer(
@@ -193,6 +195,17 @@ def spectral(recurrent: Map, request: Request) -> Projection:
     def lower(_: Array) -> float:
         return metric_ball(form.W, gram_set(np.eye(n), radius)).lower
 
+    def certify(W: Array) -> Contraction | None:
+        c = contractive_of_matrix_norm(W, form.rho)
+        if c is not None and c.lam <= request.rate:
+            return c
+        # a test at the radius itself accepts what a bound of the norm may miss by its last digits
+        if not rigor.spectral_norm_at_most(W, radius):
+            return None
+        detail = f"slope {form.lipschitz!r} times |W| <= {radius!r}"
+        evidence = Evidence(kind="certified", method="spectral norm", detail=detail)
+        return Contraction(lam=request.rate, norm=L2(), evidence=evidence)
+
     return _in_ball(
         recurrent,
         request,
@@ -201,6 +214,7 @@ def spectral(recurrent: Map, request: Request) -> Projection:
         lower,
         lambda: oracle.spectral(form.W, radius),
         least_margin(n, unit_of(np.float32(0)) if request.single else 2.0**-53),
+        certify,
     )
 
 
@@ -229,6 +243,11 @@ def _sums(recurrent: Map, request: Request, *, columns: bool) -> Projection:
     weights = None if request.weights is None else centered(request.weights)
     v = np.ones(n) if weights is None else weights
     limits = radius * v if weights is None else np.nextafter(radius * v, 0.0)
+    if not float(np.min(limits)) > 0:
+        raise ValueError(
+            f"rate={request.rate!r} times the least of weights={request.weights} is too small for "
+            "double precision; take a larger rate, or weights nearer to each other"
+        )
     ball = column_sum_ball if columns else row_sum_ball
     solver = oracle.column_sums if columns else oracle.row_sums
     if request.weights is None:
@@ -451,6 +470,34 @@ def _incremental(form: Affine, P: Array, q: Array, rate: float) -> tuple[MetricS
         return contractive_of_incremental_lmi(W, form.rho, P=P, q=q, rate=rate)
 
     return incremental_set(P, q, form.rho.slope, rate), certify
+
+
+def gentle_metric(recurrent: Map, rate: float) -> Contraction | None:
+    """Return the certificate of a member in a metric of moderate weights; None if none is found.
+
+    The weights of least level may be far apart, as those of a reducible matrix are: the first that
+    suffice, on the way to them from equal ones, distort less.
+    """
+    form = form_of(recurrent, "lmi")
+    low, high = slope_intervals(form.rho, len(form.W))
+    problem = search.Problem(W=form.W, alpha=low, beta=high)
+    found = _weights(problem) if np.any(form.W) else None
+    if found is None:
+        return None
+    for share in (0.0, 0.25, 0.5, 0.75, 0.9, 1.0):
+        at = search.gram_at(problem, share * found[0], rate)
+        if at is None:
+            continue
+        P, e = scaled_to_one(at.P)
+        try:
+            c = contractive_of_incremental_lmi(
+                form.W, form.rho, P=P, q=np.ldexp(at.q, -e), rate=rate
+            )
+        except ValueError:  # P is not provably positive definite
+            continue
+        if c is not None:
+            return c
+    return None
 
 
 def _weights(problem: search.Problem) -> tuple[Array, float] | None:
