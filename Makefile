@@ -75,18 +75,18 @@ OWN_TASKS ?= $(firstword $(TASKS))
 SEEDS     ?= 0
 SIZE      ?= small
 FIGURES   := $(BUILD)/figures
-FIRST     := table_stable_vs_unstable paper_truncation_length
-READING   := paper_learning_curves paper_required_context paper_local_rates paper_certified_gap paper_gradient_lag
+READING   := paper_local_rates paper_certified_gap paper_gradient_lag paper_learning_curves
 OWN       := paper_weight_gap paper_rate_tradeoff paper_feed_forward
 EXPERIMENT = $(ONE) STABLE_DATA="$(STABLE_DATA)" $(BIN)/python examples/$(1).py --size $(SIZE) \
   --seeds $(SEEDS) --runs $(BUILD)/runs --out $(FIGURES)
 
-# the first two leave trained networks and their truncated metrics, which the next ones only read
+# the table leaves trained networks, which the next ones only read, side by side; the one of the
+# required context reads the truncated metrics, too
 figures: $(VENV)/.experiments
-	for name in $(FIRST); do \
-	  $(call EXPERIMENT,$$name) --task $(TASKS) --jobs $(JOBS) || exit 1; done
-	printf '%s\n' $(READING) | xargs -P $(JOBS) -I@ $(SHELL) -c \
-	  '$(call EXPERIMENT,@) --task $(TASKS)'
+	$(call EXPERIMENT,table_stable_vs_unstable) --task $(TASKS) --jobs $(JOBS)
+	printf '%s\n' 'paper_truncation_length paper_required_context' $(READING) | \
+	  xargs -P $(JOBS) -I@ $(SHELL) -c 'for name in @; do \
+	  $(call EXPERIMENT,$$name) --task $(TASKS) || exit 255; done'
 	for name in $(OWN); do \
 	  $(call EXPERIMENT,$$name) --task $(OWN_TASKS) --jobs $(JOBS) || exit 1; done
 	$(BIN)/python examples/_results.py $(FIGURES)

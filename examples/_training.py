@@ -580,6 +580,8 @@ def train_all(chosen: argparse.Namespace, settings: Sequence[Setting]) -> None:
         from concurrent.futures import ProcessPoolExecutor
         from multiprocessing import get_context
 
+        # the short ones last: no process waits long for another at the end
+        left.sort(key=lambda setting: setting.kind == "music")
         with ProcessPoolExecutor(chosen.jobs, mp_context=get_context("spawn")) as pool:
             for name in pool.map(_train, [chosen] * len(left), left):
                 print(f"trained {name}", flush=True)
