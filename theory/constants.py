@@ -50,6 +50,7 @@ class MapConstants:
     norm: Norm  # of the state
     trained: tuple[str, ...]  # the names of the parameters in w
     radius: float  # of the ball around the maps
+    box: Array | None = None  # entry by entry, where the states stay too, (n,); of gated cells
 
     @property
     def smooth(self) -> bool:
@@ -409,7 +410,7 @@ def _gated_constants(
         c = replace(c, v=cell)
         h = sigma(o) * tanh(c)
         out = [(c, v[:n]), (h, vh)]
-        bound = float(np.max(np.concatenate([cell / v[:n], box / vh])))
+        states = np.concatenate([cell, box])
         rates = [c.s / v[:n], h.s / vh]
         weights = [c.w / v[:n], h.w / vh]
         ai, _, ag, ao = arguments(np.zeros(n))
@@ -467,7 +468,7 @@ def _gated_constants(
         keep = replace(update, v=_sigma_upper(z.v))  # 1 - z = sigma(-a), with the same derivatives
         h = keep * candidate + update * hidden
         out = [(h, vh)]
-        bound = float(np.max(box / vh))
+        states = box
         # z h + (1 - z) n is affine in z: its stretch is largest at an end of z's range
         high = _sigma_upper(z.v)
         low = np.maximum(0.0, (1.0 - high) * (1 - 16 * UNIT))
@@ -490,7 +491,7 @@ def _gated_constants(
     return MapConstants(
         lam=lam,
         drive=most([rest]),
-        state_bound=bound * safe,
+        state_bound=float(np.max(states / v)) * safe,
         input_bound=reach,
         weight_gain=most(weights),
         beta_hh=most([j.ss / scale for j, scale in out]),
@@ -501,6 +502,7 @@ def _gated_constants(
         norm=norm,
         trained=trained,
         radius=radius,
+        box=states,
     )
 
 
@@ -538,7 +540,6 @@ def constants_lower(
     values = model.parameters
     sizes = {name: values[name].size for name in names}
     total = sum(sizes.values())
-    readout = n // 2 if type(model).__name__ == "LSTM" else 0
 
     def moved(dw: Array) -> Map:
         if not dw.any():
@@ -554,9 +555,7 @@ def constants_lower(
         """Return a state inside the domain."""
         size = float(norm.vector(h))
         h = h * min(1.0, constants.state_bound / size) if size > 0 else h
-        if readout:
-            h = np.concatenate([h[:readout], np.clip(h[readout:], -1.0, 1.0)])
-        return np.asarray(h)
+        return np.asarray(h if constants.box is None else np.clip(h, -constants.box, constants.box))
 
     def inside(x: Array) -> Array:
         size = float(L2().vector(x))
