@@ -35,7 +35,7 @@ slow: $(VENV)/.test
 ## nojit: the kernels as plain Python, so that coverage sees their lines (but for long searches)
 nojit: $(VENV)/.test
 	$(ONE) NUMBA_DISABLE_JIT=1 HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -n $(JOBS) $(KERNEL_TESTS) \
-	  -k "not wild_cells" --cov=theory/kernels --cov-report=term-missing --cov-fail-under=99
+	  -k "not wild_cells and not huge_cells and not cells_stay" --cov=theory/kernels --cov-report=term-missing --cov-fail-under=99
 
 ## boundscheck: the kernels with every index checked
 boundscheck: $(VENV)/.test
