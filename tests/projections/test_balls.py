@@ -215,6 +215,27 @@ def test_weights_of_all_sizes(seed, n, weights, entries, excess):
     assert off <= Fraction(2**-49) ** 2 * n**2 * sum(t**2 for t in right)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_quotients_that_only_rounding_tells_apart(seed):
+    """The order of x_j / v_j is decided exactly."""
+    rng = np.random.default_rng(seed)
+    v = rng.uniform(0.1, 10.0, 12)
+    x = 0.7 * v
+    for excess in (1e-3, 1.0, 20.0):
+        limit = float(x @ v * np.exp(-excess))
+        (y,) = row_sum_ball(x[None], [limit], weights=v)
+        right = exact_row(x.tolist(), v.tolist(), limit)
+        off = sum((Fraction(s) - t) ** 2 for s, t in zip(y.tolist(), right, strict=True))
+        assert off <= Fraction(2**-48) ** 2 * sum(t**2 for t in right)
+
+
+def test_a_limit_of_zero():
+    out = np.ones((2, 2))
+    moved = row_sum_kernel(np.array([[0.0, 0.0], [1.0, 2.0]]), np.ones(2), np.zeros(2), False, out)
+    assert moved == 2
+    assert not np.any(out)
+
+
 def test_weights_of_two_sizes():
     # the entries of the first column weigh nothing beside those of the second
     W = np.array([[2.0, 0.1], [0.3, 1.0]])

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from theory import GRU, LSTM, VanillaRNN
+from theory.kernels.loops import row_limits_kernel
 from theory.projections import oracle, project
 from theory.projections.gated import certify
 from theory.projections.gru import _gru_rows, gru_limits, gru_lower
@@ -435,3 +436,29 @@ def test_rates_without_room():
         with pytest.raises(ValueError, match="at least 1/2"):
             project(cell, onto=onto, rate=0.5 + 2.0**-51)
         assert project(cell, onto=onto, rate=0.5 + 2.0**-29).certificate.lam < 0.51
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "seed", "sweeps"),
+    [("published", 1e14, 10, 1), ("published", 1e15, 6, 500), ("per unit", 1e15, 10, 1),
+     ("gru", 1e15, 2, 1)],
+)  # fmt: skip
+def test_where_newton_steps_have_no_digits(kind, size, seed, sweeps):
+    """Cyclic ascent ends, with an error of the digits that such rows have."""
+    X, where = rows(seed, 2, 1, kind, size), limits(seed, 2, 1, kind)
+    out, tau = np.empty_like(X), np.empty_like(where.limits)
+    arrays = (where.factors, where.v, where.limits)
+    count = row_limits_kernel(
+        X.copy(), where.starts, *(np.ascontiguousarray(a) for a in arrays), where.signed, out, tau
+    )
+    assert count == sweeps
+    assert np.max(sums(out, where) - where.limits) <= 64 * 2.0**-53 * size
+
+
+def test_limits_that_nothing_obeys():
+    where = RowLimits(
+        starts=np.array([0, 2]), factors=np.ones((1, 1, 1)), v=np.ones((1, 2)),
+        limits=np.array([[-1.0]]), signed=np.zeros(1),
+    )  # fmt: skip
+    Y, _ = nearest_rows(np.array([[3.0, -1.0]]), where)
+    assert np.array_equal(Y, np.zeros((1, 2)))
