@@ -1,6 +1,7 @@
 r"""Search for contractions: from a map in affine form to certificates accepted by `theory.rigor`.
 
-Main names: `by_incremental_lmi`, `by_numerical_radius`, `by_diagonal`, `by_lyapunov`, `trade_offs`.
+Main names: `by_incremental_lmi`, `by_numerical_radius`, `by_diagonal`, `by_lyapunov`, `trade_offs`,
+`accepted`.
 
 The searches use `theory.lmi`, which is not trusted; what they return has passed a criterion.
 """
@@ -17,6 +18,7 @@ from theory import lmi
 from theory.certificates import Contraction, Evidence
 from theory.maps.base import Affine
 from theory.norms import Norm, WeightedL2
+from theory.rounding import scaled_to_one
 from theory.theorems.contractive_of_incremental_lmi import contractive_of_incremental_lmi
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
 from theory.theorems.contractive_of_perron_weights import perron_weights
@@ -51,23 +53,23 @@ def _prepared(form: Affine) -> tuple[lmi.Problem, float] | None:
     return lmi.Problem(W=form.W / size, alpha=problem.alpha, beta=problem.beta), size
 
 
-def _accepted(form: Affine, candidate: lmi.Candidate | None) -> Contraction | None:
+def accepted(form: Affine, candidate: lmi.Candidate | None) -> Contraction | None:
     """Return the contraction of a candidate if the criterion accepts it."""
     if candidate is None or not 0 <= candidate.r < 1:
         return None
     P, q = candidate.P, candidate.q
     if not (np.isfinite(P).all() and np.isfinite(q).all() and float(np.min(q)) > 0):
         return None
-    scale = 2.0 ** -math.frexp(float(np.max(np.abs(P))))[1]
-    values = np.linalg.eigvalsh(P * scale)
+    P, e = scaled_to_one(P)
+    values = np.linalg.eigvalsh(P)
     if not values[0] * LARGEST_CONDITION > values[-1]:
         return None
     try:
         return contractive_of_incremental_lmi(
             form.W,
             form.rho,
-            P=P * scale,
-            q=q * scale,
+            P=P,
+            q=np.ldexp(q, -e),
             rate=candidate.r,
             slopes=form.slopes,
             domain=form.domain,
@@ -87,7 +89,7 @@ def _certify_at(
         candidate = lmi.gram_at(problem, x, r)
         if candidate is None:
             continue
-        found = _accepted(form, lmi.Candidate(P=candidate.P, q=candidate.q, r=r * size))
+        found = accepted(form, lmi.Candidate(P=candidate.P, q=candidate.q, r=r * size))
         if found is not None:
             return found
     return None
@@ -357,10 +359,10 @@ def cheapest_at(
     if candidate is None:
         return None
     if n <= dense:
-        better = _accepted(form, _resized(lmi.cheaper(problem, candidate), size))
+        better = accepted(form, _resized(lmi.cheaper(problem, candidate), size))
         if better is not None:
             return better
-    return _accepted(form, _resized(candidate, size))
+    return accepted(form, _resized(candidate, size))
 
 
 def _resized(candidate: lmi.Candidate, size: float) -> lmi.Candidate:

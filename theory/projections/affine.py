@@ -43,6 +43,7 @@ from theory.projections.metric import (
 from theory.projections.pairs import scaled_numerical_radius_lower, scaled_rows_lower
 from theory.projections.repair import half_space_distance, least_margin, unit_of
 from theory.rounding import down, gamma, ldexp_down, ldexp_up, product_up, scaled_to_one, up
+from theory.search import accepted, problem_of
 from theory.theorems.contractive_of_incremental_lmi import contractive_of_incremental_lmi
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
 from theory.typing import Array
@@ -154,9 +155,7 @@ def _in_ball(
     """Return the projection onto the ball of a norm, by a closed form or a solver."""
     form = form_of(recurrent, request.onto)
     W = form.W
-    if certify is None:
-        certify = partial(contractive_of_matrix_norm, activation=form.rho, norm=norm)
-    prove = certify
+    prove = certify or partial(contractive_of_matrix_norm, activation=form.rho, norm=norm)
 
     method, note, solved = "closed form", "", None
     point: Callable[[float], tuple[Array, ...]] = lambda m: (nearest(m),)  # noqa: E731
@@ -479,22 +478,12 @@ def gentle_metric(recurrent: Map, rate: float) -> Contraction | None:
     suffice, on the way to them from equal ones, distort less.
     """
     form = form_of(recurrent, "lmi")
-    low, high = slope_intervals(form.rho, len(form.W))
-    problem = search.Problem(W=form.W, alpha=low, beta=high)
+    problem = problem_of(form)
     found = _weights(problem) if np.any(form.W) else None
     if found is None:
         return None
     for share in (0.0, 0.25, 0.5, 0.75, 0.9, 1.0):
-        at = search.gram_at(problem, share * found[0], rate)
-        if at is None:
-            continue
-        P, e = scaled_to_one(at.P)
-        try:
-            c = contractive_of_incremental_lmi(
-                form.W, form.rho, P=P, q=np.ldexp(at.q, -e), rate=rate
-            )
-        except ValueError:  # P is not provably positive definite
-            continue
+        c = accepted(form, search.gram_at(problem, share * found[0], rate))
         if c is not None:
             return c
     return None

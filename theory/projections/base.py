@@ -103,9 +103,7 @@ def settle(
     store
         From arrays to those that will be stored; by default a cast to the type asked for.
     """
-    if store is None:
-        store = lambda arrays: tuple(map(request.cast, arrays))  # noqa: E731
-    kept = store
+    stored = store or (lambda arrays: tuple(map(request.cast, arrays)))
     proofs: list[Contraction] = []
 
     def accept(candidate: tuple[Array, ...]) -> bool:
@@ -117,11 +115,11 @@ def settle(
         proofs.append(found)
         return True
 
-    stored = kept(arrays)
-    same = all(np.array_equal(a, b) for a, b in zip(arrays, stored, strict=True))
-    if accept(stored):
-        return (arrays if same else stored), proofs[-1], 0.0
-    found = inside(lambda m: kept(point(m)), accept, margin)
+    kept = stored(arrays)
+    same = all(np.array_equal(a, b) for a, b in zip(arrays, kept, strict=True))
+    if accept(kept):
+        return (arrays if same else kept), proofs[-1], 0.0
+    found = inside(lambda m: stored(point(m)), accept, margin)
     return None if found is None else (found[0], proofs[-1], found[1])
 
 

@@ -153,11 +153,6 @@ def log_odds(f: Array | float) -> Array:
     return np.asarray(value - 2.0**-46 * (1.0 + np.abs(value)))
 
 
-def first_margin(cell: Map, request: Request) -> float:
-    """Return the margin, relative to the rate, for the rounding of row sums and the cast."""
-    return 8.0 * gamma(4 * cell.state_dim + 64) + (2.0**-23 if request.single else 0.0)
-
-
 def finish(
     cell: Map,
     request: Request,
@@ -181,6 +176,8 @@ def finish(
         If no cell near the boundary can be proved to be a member.
     """
     given = cell.parameters
+    # for the rounding of row sums, and the cast
+    first = 8.0 * gamma(4 * cell.state_dim + 64) + (2.0**-23 if request.single else 0.0)
 
     def stored(arrays: tuple[Array, ...]) -> tuple[Array, ...]:
         return tuple(map(request.stored, arrays, given.values()))
@@ -190,7 +187,7 @@ def finish(
         point(0.0),
         point,
         lambda arrays: prove(with_parameters(cell, dict(zip(given, arrays, strict=True)))),
-        first_margin(cell, request),
+        first,
         stored,
     )
     if done is None:
