@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from theory import LinearMap, VanillaRNN, activation, invariant_domain
+from theory.activations import ACTIVATIONS
 from theory.domain import Domain
 from theory.intervals import (
     activation_image,
@@ -22,6 +23,7 @@ from theory.intervals import (
     times_up,
 )
 from theory.invariance import is_invariant
+from theory.rounding import ELEMENTARY_UNITS, UNIT
 
 NAMES = ("identity", "tanh", "relu", "sigmoid", "softplus", "hard_tanh", "sin",
          "leaky_relu(0.25)", "leaky_relu(-0.5)", "leaky_relu(-1.5)", "leaky_relu(2.0)")  # fmt: skip
@@ -222,3 +224,39 @@ def test_inputs_make_the_box():
         invariant_domain(cell, inputs=[[0.1, 0.2]])
     with pytest.raises(ValueError, match="input_bound="):
         invariant_domain(cell, input_bound=-1.0)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_affine_images_of_half_infinite_boxes(seed):
+    # an infinite end says nothing about the other side, which is reached at the finite end
+    rng = np.random.default_rng(seed)
+    p, n = 2, int(rng.integers(1, 40))
+    W = rng.standard_normal((p, n)) * 2.0 ** rng.integers(-30, 30, (p, n))
+    end = rng.standard_normal(n) * 2.0 ** rng.integers(-30, 30, n)
+    b = rng.standard_normal(p)
+    for sign in (1.0, -1.0):
+        V = sign * np.abs(W)  # so that the finite ends give the least sums, or the largest
+        low, high = affine_image(V, end, np.full(n, np.inf), b)
+        for i in range(p):
+            exact = sum(Fraction(v) * Fraction(x) for v, x in zip(V[i], end, strict=True))
+            exact += Fraction(b[i])
+            assert Fraction(low[i]) <= exact if sign > 0 else exact <= Fraction(high[i])
+        assert np.all(np.isinf(high if sign > 0 else low))
+
+
+def test_compound_functions_are_given_what_their_parts_lose():
+    # 1 / (1 + exp(-a)) is made of three operations, softplus of four: more than one function's 8 u
+    units = {name: rho.units for name, rho in ACTIVATIONS.items()}
+    assert units["tanh"] == units["sin"] == ELEMENTARY_UNITS
+    assert units["sigmoid"] == 2 * ELEMENTARY_UNITS
+    assert units["softplus"] == 3 * ELEMENTARY_UNITS
+    for name in ("sigmoid", "softplus"):
+        low, high = activation_image(ACTIVATIONS[name], np.ones(1), np.ones(1))
+        assert high - low >= 2 * units[name] * UNIT * ACTIVATIONS[name](np.ones(1))
+
+
+def test_ends_that_are_no_numbers_bound_nothing():
+    infinite = np.array([np.inf])
+    low, high = sum_of((infinite, infinite), (-infinite, -infinite))
+    assert low == -np.inf
+    assert high == np.inf

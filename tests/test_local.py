@@ -1,5 +1,7 @@
 """Certificates on a box: where slopes are those that are met, and nowhere else."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import example, given, target
@@ -290,3 +292,17 @@ def test_lower_bounds_are_global():
     assert refute(biased()) is not None
     judged = judge_contraction(biased())
     assert judged.lower.rate > 1
+
+
+def test_half_infinite_inputs_do_not_hide_rounding_errors():
+    # 4000 weights of half an ulp: the sum at the finite ends is below the kink by 5e-14, where the
+    # image began 1.06e-13 too high and the unit counted as saturated: "certified 0", stretched 10
+    m = 4000
+    row = np.full(m, 0.55 * np.spacing(0.5))
+    row[:2] = 0.5
+    exact = sum(map(Fraction, row.tolist()))
+    bias = float(1 - exact - Fraction(5e-14))
+    assert exact + Fraction(bias) < 1
+    cell = VanillaRNN([[10.0]], row[None], [bias], activation="hard_tanh")
+    domain = Domain(low=[0.0], high=[1.0], input_low=np.ones(m), input_high=np.full(m, np.inf))
+    assert contraction(cell, domain=domain) is None

@@ -17,6 +17,7 @@ from typing import Any, final
 import numpy as np
 
 from theory.errors import as_array, as_vector
+from theory.rounding import ELEMENTARY_UNITS
 from theory.typing import Array
 
 
@@ -31,6 +32,7 @@ class Activation:
     curvature: float  # sup |rho''|, inf where rho is not differentiable
     at_zero: float  # rho(0), rounded to nearest
     range: tuple[float, float]  # closed interval that holds every value of rho
+    units: int  # a computed rho(a) errs by at most `units` u relatively, and `units` eta
     function: Callable[[Array], Array]  # rho, elementwise
     derivative: Callable[[Array], Array]  # rho', elementwise; the right derivative at a kink
 
@@ -44,6 +46,11 @@ class Activation:
         """Return the slope of the negative half line (used by the kernel of leaky relu)."""
         return self.slope[0] if self.slope[0] != 1.0 else self.slope[1]
 
+    @property
+    def facts(self) -> tuple[float, float, tuple[float, float], int]:
+        """Return what `Rounded.through` needs: L, rho(0), the range and the units."""
+        return self.lipschitz, self.at_zero, self.range, self.units
+
     def __call__(self, a: Array) -> Array:
         """Return rho(a), elementwise."""
         return self.function(a)
@@ -56,6 +63,17 @@ class Activation:
         elif self.name != "identity":
             a[...] = self.function(a)
         return a
+
+
+# A single elementary function errs by 8 u = ELEMENTARY_UNITS u of its value, and by eta where that
+# underflows.  What is made of several errs by more:
+#
+#     sigmoid   z = exp(-|a|) errs by 8 u, 1 + z by u more, the quotient by u:
+#               |d z / (1 + z)| <= 8 u z / (1 + z), so at most 10 u                      -> 16 units
+#     softplus  log1p(z (1 + d)) moves by |d| of itself at most, as log1p is concave and
+#               0 at 0: 8 u + 8 u, and the sum with max(a, 0) by u: 17 u                 -> 24 units
+#
+# and the eta of exp, of log1p and of the last operation stay below as many eta.
 
 
 def _sigmoid(a: Array) -> Array:
@@ -85,33 +103,34 @@ def _copy(a: Array) -> Array:
 
 IDENTITY = Activation(
     name="identity", code=0, slope=(1.0, 1.0), curvature=0.0, at_zero=0.0,
-    range=(-math.inf, math.inf), function=_copy, derivative=np.ones_like,
+    range=(-math.inf, math.inf), units=1, function=_copy, derivative=np.ones_like,
 )  # fmt: skip
 TANH = Activation(
     name="tanh", code=1, slope=(0.0, 1.0), curvature=0.7698003589195011, at_zero=0.0,
-    range=(-1.0, 1.0), function=np.tanh, derivative=_tanh_derivative,
+    range=(-1.0, 1.0), units=ELEMENTARY_UNITS, function=np.tanh, derivative=_tanh_derivative,
 )  # fmt: skip
 RELU = Activation(
     name="relu", code=2, slope=(0.0, 1.0), curvature=math.inf, at_zero=0.0,
-    range=(0.0, math.inf), function=lambda a: np.maximum(a, 0.0),
+    range=(0.0, math.inf), units=1, function=lambda a: np.maximum(a, 0.0),
     derivative=lambda a: (a >= 0).astype(np.float64),
 )  # fmt: skip
 SIGMOID = Activation(
     name="sigmoid", code=4, slope=(0.0, 0.25), curvature=0.09622504486493765, at_zero=0.5,
-    range=(0.0, 1.0), function=_sigmoid, derivative=_sigmoid_derivative,
+    range=(0.0, 1.0), units=2 * ELEMENTARY_UNITS, function=_sigmoid,
+    derivative=_sigmoid_derivative,
 )  # fmt: skip
 SOFTPLUS = Activation(
     name="softplus", code=5, slope=(0.0, 1.0), curvature=0.25, at_zero=math.log(2.0),
-    range=(0.0, math.inf), function=_softplus, derivative=_sigmoid,
+    range=(0.0, math.inf), units=3 * ELEMENTARY_UNITS, function=_softplus, derivative=_sigmoid,
 )  # fmt: skip
 HARD_TANH = Activation(
     name="hard_tanh", code=6, slope=(0.0, 1.0), curvature=math.inf, at_zero=0.0,
-    range=(-1.0, 1.0), function=lambda a: np.clip(a, -1.0, 1.0),
+    range=(-1.0, 1.0), units=1, function=lambda a: np.clip(a, -1.0, 1.0),
     derivative=lambda a: ((a >= -1) & (a < 1)).astype(np.float64),
 )  # fmt: skip
 SIN = Activation(
     name="sin", code=7, slope=(-1.0, 1.0), curvature=1.0, at_zero=0.0,
-    range=(-1.0, 1.0), function=np.sin, derivative=np.cos,
+    range=(-1.0, 1.0), units=ELEMENTARY_UNITS, function=np.sin, derivative=np.cos,
 )  # fmt: skip
 
 
@@ -131,6 +150,7 @@ def leaky_relu(leak: float = 0.01) -> Activation:
         curvature=0.0 if m == 1.0 else math.inf,
         at_zero=0.0,
         range=(0.0 if m <= 0 else -math.inf, math.inf),
+        units=1,
         # both branches are computed: the minimum keeps m * a from overflowing where it is not taken
         function=lambda a: np.where(a >= 0, a, m * np.minimum(a, 0.0)),
         derivative=lambda a: np.where(a >= 0, 1.0, m),
@@ -191,7 +211,7 @@ ACTIVATIONS = {rho.name: rho for rho in (IDENTITY, TANH, RELU, SIGMOID, SOFTPLUS
 def _canonical(given: Activation) -> Activation:
     """Return the activation of that name, if the facts are those that were proved for it."""
     known = activation(given.name)
-    facts = ("code", "slope", "curvature", "at_zero", "range")
+    facts = ("code", "slope", "curvature", "at_zero", "range", "units")
     wrong = [fact for fact in facts if getattr(given, fact) != getattr(known, fact)]
     if given.name in ACTIVATIONS and given.function is not known.function:
         wrong.append("function")

@@ -23,7 +23,9 @@ Interval: TypeAlias = tuple[Array, Array]
 
 
 def _outward(low: Array, high: Array) -> Interval:
-    return np.nextafter(low, -math.inf), np.nextafter(high, math.inf)
+    """Return the next doubles outward; what is not a number (inf - inf) bounds nothing."""
+    below, above = np.nextafter(low, -math.inf), np.nextafter(high, math.inf)
+    return np.where(np.isnan(below), -math.inf, below), np.where(np.isnan(above), math.inf, above)
 
 
 def times_up(a: Array | float, b: Array | float) -> Array:
@@ -64,7 +66,10 @@ def affine_image(W: Array, low: Array, high: Array, b: Array | None = None) -> I
     n = W.shape[1]
     shift = np.zeros(W.shape[0]) if b is None else b
     bounded_low, bounded_high = np.isfinite(low), np.isfinite(high)
-    l, h = np.where(bounded_low, low, 0.0), np.where(bounded_high, high, 0.0)  # noqa: E741
+    # an infinite end makes one side of a sum infinite, and the other side is reached at the finite
+    # end: that end takes its place (0 where both are infinite), so that l <= h always
+    l = np.where(bounded_low, low, np.where(bounded_high, high, 0.0))  # noqa: E741
+    h = np.where(bounded_high, high, l)
     # around the middle: |W h - W middle| <= |W| radius
     size = np.abs(W)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -92,10 +97,11 @@ def sum_of(*intervals: Interval) -> Interval:
     """Enclose the sum of independent intervals; a zero adds nothing, exactly."""
     low, high = intervals[0]
     for other_low, other_high in intervals[1:]:
-        with np.errstate(over="ignore"):
-            ends = _outward(low + other_low, high + other_high)
-        low = np.where((low == 0) | (other_low == 0), low + other_low, ends[0])
-        high = np.where((high == 0) | (other_high == 0), high + other_high, ends[1])
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums = low + other_low, high + other_high
+        ends = _outward(*sums)
+        low = np.where((low == 0) | (other_low == 0), sums[0], ends[0])
+        high = np.where((high == 0) | (other_high == 0), sums[1], ends[1])
     return low, high
 
 
@@ -122,10 +128,10 @@ def _underflows(a: Interval, b: Interval) -> Array:
 
 
 def widened(low: Array, high: Array, units: int = ELEMENTARY_UNITS) -> Interval:
-    """Move computed ends outward by `units` u of their size."""
+    """Move computed ends outward by `units` u of their size and, for underflow, `units` eta."""
     with np.errstate(over="ignore", invalid="ignore"):
-        below = low - (units * UNIT * np.abs(low) + TINY)
-        above = high + (units * UNIT * np.abs(high) + TINY)
+        below = low - (units * UNIT * np.abs(low) + units * TINY)
+        above = high + (units * UNIT * np.abs(high) + units * TINY)
     return _outward(np.where(np.isinf(low), low, below), np.where(np.isinf(high), high, above))
 
 
@@ -139,9 +145,9 @@ def activation_image(rho: Activation, low: Array, high: Array) -> Interval:
         at_low, at_high = rho(low), rho(high)
         kink = (low < 0) & (high > 0)
         least = np.where(kink, 0.0, np.minimum(at_low, at_high))
-        ends = widened(least, np.maximum(at_low, at_high))
+        ends = widened(least, np.maximum(at_low, at_high), rho.units)
     else:
-        ends = widened(_at_infinity(rho, low), _at_infinity(rho, high))
+        ends = widened(_at_infinity(rho, low), _at_infinity(rho, high), rho.units)
     return np.maximum(ends[0], rho.range[0]), np.minimum(ends[1], rho.range[1])
 
 
@@ -168,7 +174,8 @@ def slope_range(rho: Activation, low: Array, high: Array) -> Interval:
     if rho.name in {"tanh", "sigmoid"}:
         nearest = np.where((low <= 0) & (high >= 0), 0.0, np.minimum(np.abs(low), np.abs(high)))
         farthest = np.maximum(np.abs(low), np.abs(high))
-        # exp, a square, a sum, a quotient: below 4 ELEMENTARY_UNITS u together
+        # z = exp(..) errs by 8 u and eta; (1 + z)**2 by 2 (8 + 1) + 1 u, the quotient by one more:
+        # 28 u and 4 eta of 4 z / (1 + z)**2, below 4 ELEMENTARY_UNITS of each
         ends = widened(rho.derivative(farthest), rho.derivative(nearest), 4 * ELEMENTARY_UNITS)
     elif rho.name == "softplus":
         ends = widened(_logistic(low), _logistic(high), 4 * ELEMENTARY_UNITS)

@@ -259,7 +259,9 @@ class Rounded:
 
         |p q - P Q| <= |p| |q - Q| + |Q| |p - P|,     |fl(p q) - p q| <= u |p q| + eta,
         |(p + q) - (P + Q)| <= |p - P| + |q - Q|,     |fl(p + q) - (p + q)| <= u |p + q|,
-        |rho(p) - rho(P)| <= L |p - P|,               |fl(rho(p)) - rho(p)| <= 8 u |rho(p)| + eta.
+        |rho(p) - rho(P)| <= L |p - P|,               |fl(rho(p)) - rho(p)| <= c (u |rho(p)| + eta),
+
+    c = 8 for one elementary function, and `Activation.units` for what is made of several.
 
     The bounds are sums and products of non-negative doubles, fewer than eight roundings an
     operation, and so are raised by 8 u relatively.
@@ -301,19 +303,25 @@ class Rounded:
         error = own + carried * (1 + 2 * gamma(length + 2)) + 2 * length * TINY
         return Rounded((magnitude + own) * (1 + 8 * UNIT), error * (1 + 8 * UNIT))
 
-    def through(self, lipschitz: float, at_zero: float, interval: tuple[float, float]) -> Rounded:
-        """Return rho(p) for rho with that Lipschitz constant, value at 0 and range."""
+    def through(
+        self,
+        lipschitz: float,
+        at_zero: float,
+        interval: tuple[float, float],
+        units: int = ELEMENTARY_UNITS,
+    ) -> Rounded:
+        """Return rho(p) for rho with that Lipschitz constant, value at 0, range, and units c."""
         reach = max(abs(interval[0]), abs(interval[1]))
         grown = (up(abs(at_zero)) + lipschitz * self.size) * (1 + 8 * UNIT)
-        size = np.minimum(reach, grown) * (1 + 2 * ELEMENTARY_UNITS * UNIT) + 4 * TINY
+        size = np.minimum(reach, grown) * (1 + 2 * units * UNIT) + 2 * units * TINY
         # two values of a bounded function are never further apart than its range is wide
         carried = np.minimum(lipschitz * self.error, up(interval[1] - interval[0]))
-        error = (carried + ELEMENTARY_UNITS * UNIT * size) * (1 + 8 * UNIT) + 8 * TINY
+        error = (carried + units * UNIT * size) * (1 + 8 * UNIT) + 2 * units * TINY
         return Rounded(size, error)
 
     def logistic(self) -> Rounded:
         """Return 1 / (1 + exp(-p)), of slope at most 1/4."""
-        return self.through(0.25, 0.5, (0.0, 1.0))
+        return self.through(0.25, 0.5, (0.0, 1.0), 2 * ELEMENTARY_UNITS)
 
     def tanh(self) -> Rounded:
         """Return tanh(p), of slope at most 1."""

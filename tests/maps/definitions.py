@@ -162,7 +162,8 @@ def selective(layer: SelectiveSSM) -> Step:
             for s in range(N):
                 rate = Ball(float(layer.decay[d, s]))
                 kept = faded(rate * delta[d])
-                gamma = delta[d] if layer.discretization == "euler" else (ONE - kept) / rate
+                share = ONE - kept if kept < 0.5 else -((-rate * delta[d]).expm1())
+                gamma = delta[d] if layer.discretization == "euler" else share / rate
                 new.append(kept * h[d * N + s] + gamma * gain[s] * x[d])
         return new
 
@@ -183,13 +184,15 @@ def min_gru(layer: MinGRU) -> Step:
 
 def rg_lru(unit: RGLRU) -> Step:
     (U_r, U_i), (b_r, b_i) = np.split(unit.U, 2), np.split(unit.b, 2)
-    slowest = [activated("sigmoid", a) for a in balls(unit.Lambda)]
+    # sigma(Lambda)**(c r) = exp(-c softplus(-Lambda) r); 1 - a**2 would cancel
+    rates = [Ball(unit.scale) * activated("softplus", -a) for a in balls(unit.Lambda)]
 
     def step(h: Vector, x: Vector) -> Vector:
         r = [activated("sigmoid", a) for a in plus(product(U_r, x), balls(b_r))]
         i = [activated("sigmoid", a) for a in plus(product(U_i, x), balls(b_i))]
-        a = [s ** (Ball(unit.scale) * p) for s, p in zip(slowest, r, strict=True)]
-        return [a[j] * h[j] + (ONE - a[j] * a[j]).sqrt() * i[j] * x[j] for j in range(len(h))]
+        y = [rate * p for rate, p in zip(rates, r, strict=True)]
+        share = [ONE if p > FAR else (-((-2 * p).expm1())).sqrt() for p in y]
+        return [faded(y[j]) * h[j] + share[j] * i[j] * x[j] for j in range(len(h))]
 
     return step
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from definitions import balls, bits, exact_step
 from hypothesis import given, settings, target
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from theory import (
     SelectiveSSM,
     VanillaRNN,
     invariant_domain,
+    reach_tube,
 )
 from theory.invariance import is_invariant
 
@@ -216,3 +218,44 @@ def test_a_layer_sees_what_the_one_below_can_give():
             input_high=below.input_high,
         )
     )
+
+
+def test_an_rglru_that_is_carried_away_from_zero_stays_in_its_tube():
+    # r = i = 1/2; the state after (1, 0) was below the tube by 2.8e-14 of itself
+    unit = RGLRU(U=[[0.0], [0.0]], Lambda=[-5.0], scale=4.0)
+    tube = reach_tube(unit, [[1.0], [0.0]], 2)
+    with bits(300):
+        step = exact_step(unit)
+        h = step(step(balls(np.zeros(1)), balls(np.ones(1))), balls(np.zeros(1)))[0]
+        assert h >= tube.low[2, 0]
+        assert h <= tube.high[2, 0]
+
+
+def test_the_image_of_an_rglru_away_from_zero():
+    # the lower end is least at one of the two decays: 1.0167 at one, .904 on the way to the other
+    unit = RGLRU(U=[[40.0], [0.0]], Lambda=[3.0], b=[-20.0, 0.0], scale=8.0)
+    box = Domain(low=[1.0], high=[6.0], input_low=[0.4], input_high=[0.6], start=False)
+    left = unit.step(np.array([1.0]), np.array([0.55]))
+    assert unit.image(box)[0] <= left < box.low
+    assert not is_invariant(unit, box)
+
+
+def test_the_image_of_an_euler_step_away_from_zero():
+    # exp(-D) h + D w is concave in D for h < 0: largest inside, -1.6396; the ends give -1.7198
+    layer = SelectiveSSM([[1.0]], [[30.0]], [[0.0]], b_step=[28.0], b_B=[1.0])
+    box = Domain(low=[-2.2], high=[-2.0], input_low=[-1.0], input_high=[-0.9], start=False)
+    x = np.linspace(-1.0, -0.9, 401)[:, None]
+    reached = layer.step(np.full((401, 1), -2.0), x).max()
+    assert reached <= layer.image(box)[1] < reached + 0.03
+
+
+def test_a_stack_is_carried_away_from_zero():
+    rng = np.random.default_rng(5)
+    for seed in range(6):
+        cell, _ = drawn("mixed_stack", seed, 0.5)
+        x = rng.uniform(-1, 1, (6, M))
+        tube = reach_tube(cell, x, 6)
+        run = np.vstack([np.zeros(cell.state_dim), cell.simulate(x)])
+        drift = 2.0**-40
+        assert np.all((tube.low - drift <= run) & (run <= tube.high + drift))
+        assert tube.widths[-1].max() < tube.widths[0].max()

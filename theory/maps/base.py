@@ -450,11 +450,11 @@ class AffineMap(Map):
 
         The pre-activation a is a sum of n + m + 1 products, so its error e obeys
         `inner_product_error`; then |rho(a + e) - rho(a)| <= L e, and rho itself is computed to
-        ELEMENTARY_UNITS u relative to its value, |rho| <= min(range, |rho(0)| + L |a|).
+        `Activation.units` u relative to its value, |rho| <= min(range, |rho(0)| + L |a|).
         """
         form = self.affine()
         rho = form.rho
-        return h.affine(form.W, form.b, (form.U, x)).through(rho.lipschitz, rho.at_zero, rho.range)
+        return h.affine(form.W, form.b, (form.U, x)).through(*rho.facts)
 
     @final
     def input_lipschitz(self, norm: Norm) -> float:

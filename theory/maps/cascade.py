@@ -324,6 +324,7 @@ class Cascade(Map):
                     high=domain.high[rows],
                     input_low=inputs[0],
                     input_high=inputs[1],
+                    start=domain.start,
                 )
             )
         return tuple(parts)

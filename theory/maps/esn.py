@@ -177,7 +177,7 @@ class EchoStateNetwork(Map):
         """Return size and rounding error of a step: those of rho, times a, and of (1 - a) h."""
         rho = self.activation
         leak = Rounded.exact(self._leak)
-        new = h.affine(self.W, self.b, (self.U, x)).through(rho.lipschitz, rho.at_zero, rho.range)
+        new = h.affine(self.W, self.b, (self.U, x)).through(*rho.facts)
         return leak.complement() * h + leak * new
 
     def step_error(self, h_size: Array, x_size: Array) -> Array:

@@ -15,7 +15,7 @@ from theory.activations import Activation
 from theory.errors import DivergedError, as_matrix, as_vector
 from theory.maps.base import Affine, Map
 from theory.norms import Norm
-from theory.rounding import ELEMENTARY_UNITS, TINY, UNIT, Rounded
+from theory.rounding import TINY, UNIT, Rounded
 from theory.typing import Array
 
 
@@ -66,7 +66,8 @@ def gate_rows(gates: Sequence[str], name: str, units: int) -> slice:
 def largest(rho: Activation, a: Array) -> Array:
     """Return an upper bound of a non-decreasing rho over pre-activations up to `a`, entrywise."""
     value = rho(a)
-    raised = value + np.abs(value) * (2 * ELEMENTARY_UNITS * UNIT) + 4 * TINY
+    # twice the units of rho: the second half covers the rounding of this sum
+    raised = value + np.abs(value) * (2 * rho.units * UNIT) + 2 * rho.units * TINY
     return np.minimum(raised, rho.range[1])
 
 

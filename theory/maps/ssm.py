@@ -25,13 +25,12 @@ from theory.intervals import (
     slope_range,
     sum_of,
     times_up,
-    widened,
 )
 from theory.maps import boxes
 from theory.maps.base import Affine, InputReach, Map, fixed_box, read_only
 from theory.maps.gates import GatedMap, finite_terms, gate_rows, largest, stacked
 from theory.norms import Norm
-from theory.rounding import ELEMENTARY_UNITS, UNIT, Rounded
+from theory.rounding import UNIT, Rounded
 from theory.typing import Array
 
 
@@ -476,8 +475,7 @@ class SelectiveSSM(LinearRecurrence):
         def each_state(p: Rounded) -> Rounded:
             return Rounded(np.repeat(p.size, N), np.repeat(p.error, N))
 
-        slope = (SOFTPLUS.lipschitz, SOFTPLUS.at_zero, SOFTPLUS.range)
-        step = each_state(x.affine(self._W_step, self._b_step).through(*slope))
+        step = each_state(x.affine(self._W_step, self._b_step).through(*SOFTPLUS.facts))
         gain = x.affine(self._W_B, self._b_B)
         driven = Rounded(np.tile(gain.size, m), np.tile(gain.error, m)) * each_state(x)
         rates = self._decay.ravel()
@@ -520,7 +518,7 @@ class SelectiveSSM(LinearRecurrence):
         _, step, y = self._step_range(inputs)
         if self._discretization == "zoh":
             return boxes.mixed(boxes.fading(y), states, self._held_range(inputs))
-        return boxes.euler_image(y, step, self._driven_range(inputs)[1], states)
+        return boxes.euler_image(self._decay.ravel(), step, self._driven_range(inputs)[1], states)
 
     def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
         """Return a box that stays: that of the fixed points of single steps."""
@@ -672,7 +670,7 @@ class MinGRU(LinearRecurrence):
     def _rounded_coefficients(self, x: Rounded) -> tuple[Rounded, Rounded]:
         z, n = (x.affine(*self.gate(name)) for name in self.GATES)
         rho = self._activation
-        candidate = n.through(rho.lipschitz, rho.at_zero, rho.range)
+        candidate = n.through(*rho.facts)
         return z.logistic(), z.logistic() * candidate
 
     def _ranges(self, inputs: Interval) -> tuple[Interval, Interval]:
@@ -714,7 +712,7 @@ class MinGRU(LinearRecurrence):
         z = largest(SIGMOID, np.nextafter(reach.of(U_z) + b_z, np.inf))
         n = Rounded.exact(np.nextafter(reach.of(U_n) + np.abs(b_n), np.inf))
         rho = self._activation
-        candidate = n.through(rho.lipschitz, rho.at_zero, rho.range).size
+        candidate = n.through(*rho.facts).size
         return np.nextafter(z * candidate, np.inf)
 
     def __repr__(self) -> str:
@@ -822,6 +820,13 @@ class RGLRU(LinearRecurrence):
         rate: Array = self._scale * SOFTPLUS(-self._Lambda)
         return rate
 
+    @property
+    def _rate_range(self) -> Interval:
+        """Enclose q."""
+        low, high = activation_image(SOFTPLUS, -self._Lambda, -self._Lambda)
+        scale = np.full_like(low, self._scale)
+        return products((scale, scale), (np.maximum(low, 0.0), high))
+
     def coefficients(self, x: Array) -> tuple[Array, Array]:
         """Return a and sqrt(1 - a**2) i x."""
         r, i = np.split(SIGMOID(x @ self._U.T + self._b), 2, axis=-1)
@@ -863,7 +868,7 @@ class RGLRU(LinearRecurrence):
         """Enclose the pre-activations of r and i, and y = -log(a)."""
         at = sum_of(affine_image(self._U, *inputs), (self._b, self._b))
         r, i = zip(np.split(at[0], 2), np.split(at[1], 2), strict=True)
-        rate = widened(self._rate, self._rate, 2 * ELEMENTARY_UNITS)
+        rate = self._rate_range
         low, high = products((np.maximum(rate[0], 0.0), rate[1]), activation_image(SIGMOID, *r))
         return r, i, (np.maximum(low, 0.0), high)
 
@@ -887,9 +892,7 @@ class RGLRU(LinearRecurrence):
         inputs = (box.input_low, box.input_high)
         r, i, y = self._ranges(inputs)
         U_r, U_i = np.split(self._U, 2)
-        turned = times_up(
-            widened(self._rate, self._rate, 2 * ELEMENTARY_UNITS)[1], boxes.steepest(SIGMOID, r)
-        )
+        turned = times_up(self._rate_range[1], boxes.steepest(SIGMOID, r))
         gate, seen = activation_image(SIGMOID, *i)[1], boxes.magnitude(inputs)
         slowest = boxes.fading((y[0], y[0]))[1]
         share = boxes.roots(y[1])[1]
