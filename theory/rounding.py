@@ -249,6 +249,13 @@ def inner_product_error(magnitude: Array, length: int) -> Array:
     return 2.0 * gamma(length + 2) * magnitude + 2 * length * TINY
 
 
+def _times(a: Array, b: Array) -> Array:
+    """Return a b for sizes, of which infinite ones stand for numbers beyond the largest double."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        product: Array = np.where((a == 0) | (b == 0), 0.0, a * b)
+    return product
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Rounded:
@@ -282,8 +289,8 @@ class Rounded:
 
     def __mul__(self, other: Rounded) -> Rounded:
         """Return p * q."""
-        size = self.size * other.size * (1 + 8 * UNIT) + 2 * TINY
-        carried = self.size * other.error + other.size * self.error
+        size = _times(self.size, other.size) * (1 + 8 * UNIT) + 2 * TINY
+        carried = _times(self.size, other.error) + _times(other.size, self.error)
         return Rounded(size, (carried + UNIT * size) * (1 + 8 * UNIT) + 4 * TINY)
 
     def affine(self, W: Array, b: Array | None = None, *rest: tuple[Array, Rounded]) -> Rounded:
@@ -294,8 +301,13 @@ class Rounded:
         """
         pairs = ((W, self), *rest)
         length = sum(V.shape[1] for V, _ in pairs) + (b is not None)
-        magnitude = sum((np.abs(V) @ q.size for V, q in pairs), np.zeros(W.shape[0]))
-        carried = sum((np.abs(V) @ q.error for V, q in pairs), np.zeros(W.shape[0]))
+        magnitude, carried = np.zeros(W.shape[0]), np.zeros(W.shape[0])
+        with np.errstate(over="ignore", invalid="ignore"):
+            for V, q in pairs:
+                magnitude = magnitude + np.abs(V) @ q.size
+                carried = carried + np.abs(V) @ q.error
+        # what is beyond the largest double, or 0 times that, is bounded by infinity only
+        magnitude, carried = (np.where(np.isnan(a), math.inf, a) for a in (magnitude, carried))
         if b is not None:
             magnitude = magnitude + np.abs(b)
         # the bounds are themselves sums of that length, of non-negative numbers

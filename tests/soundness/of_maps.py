@@ -1,0 +1,344 @@
+"""Checks of the maps: what encloses a step, what majorises differences, what is made of both."""
+
+from __future__ import annotations
+
+import numpy as np
+from check import Check
+from definitions import activated, balls, exact_step
+from draws import MAKERS, NORMS, Draw, a_map, domain, ends, interior, one_of, tame_map
+from exact import ZERO, Vector, length, minus, times
+from tally import Tally
+
+from theory import (
+    Contraction,
+    DivergedError,
+    Domain,
+    Map,
+    WeightedL2,
+    WeightedLinf,
+    contraction,
+    invariant_domain,
+    reach_tube,
+    window_decay,
+)
+from theory.certificate_file import certificate_from_dict, certificate_to_dict, recheck
+from theory.certify import METHODS
+from theory.invariance import is_invariant
+from theory.maps.ssm import LinearRecurrence
+from theory.typing import Array
+
+
+def _states(rng: Draw, box: Domain) -> Array:
+    return interior(rng, box.low, box.high)
+
+
+def _inputs(rng: Draw, box: Domain) -> Array:
+    return interior(rng, box.input_low, box.input_high)
+
+
+def _apart(rng: Draw, box: Domain, h: Array) -> Array:
+    """Return another state of the box: far away, next to it, or apart in one entry."""
+    g = _states(rng, box)
+    if rng.random() < 0.3:
+        g = np.where(np.arange(len(h)) == rng.integers(len(h)), g, h)
+    if rng.random() < 0.3:
+        with np.errstate(all="ignore"):
+            near = h + 2.0**-30 * (g - h)
+        g = np.clip(np.where(np.isfinite(near), near, g), box.low, box.high)
+    return g
+
+
+def images(rng: Draw, tally: Tally) -> None:
+    """Images, of the map and of the layers of a stack, hold every step."""
+    model = a_map(rng)
+    box = domain(rng, model)
+    found = model.image(box)
+    if found is None:
+        return
+    step = exact_step(model)
+    for _ in range(5):
+        h, x = _states(rng, box), _inputs(rng, box)
+        new = step(balls(h), balls(x))
+        name = f"{type(model).__name__}.image"
+        tally.between(
+            name, found[0], new, found[1], box=box.to_dict(), h=h, x=x, **model.parameters
+        )
+
+
+def invariance(rng: Draw, tally: Tally) -> None:
+    """A box that is said to be invariant is not left."""
+    model = tame_map(rng)
+    X = rng.uniform(-1, 1, (3, model.input_dim)) * float(one_of(rng, 0.0, 0.1, 1.0, 10.0))
+    boxes = [invariant_domain(model, inputs=X)]
+    grown = boxes[0]
+    if grown is not None:
+        # boxes next to it: some that are kept, some that are not
+        shift = rng.uniform(0, 1, (2, model.state_dim))
+        boxes.append(
+            Domain(
+                low=grown.low * shift[0], high=grown.high * shift[1],
+                input_low=grown.input_low, input_high=grown.input_high,
+            )
+        )  # fmt: skip
+    for _ in range(3):
+        low, high = ends(rng, model.state_dim)
+        x = _inputs(rng, domain(rng, model))
+        boxes.append(Domain(low=low, high=high, input_low=x, input_high=x, start=False))
+    step = exact_step(model)
+    for box in boxes:
+        if box is None or not is_invariant(model, box):
+            continue
+        for _ in range(4):
+            h, x = _states(rng, box), _inputs(rng, box)
+            new = step(balls(h), balls(x))
+            name = "invariant_domain" if box is grown else "is_invariant"
+            tally.between(name, box.low, new, box.high, h=h, x=x, **model.parameters)
+
+
+def majorants(rng: Draw, tally: Tally) -> None:
+    """Comparison matrices, gains and constants in the state majorise differences of steps."""
+    model = a_map(rng)
+    box = None if rng.random() < 0.2 else domain(rng, model)
+    where = box or Domain(
+        low=np.full(model.state_dim, -10.0), high=np.full(model.state_dim, 10.0),
+        input_low=np.full(model.input_dim, -10.0), input_high=np.full(model.input_dim, 10.0),
+    )  # fmt: skip
+    matrices, gains = model.comparison(box), model.input_comparison(box)
+    norm = one_of(rng, *NORMS.values())(rng, model.state_dim)
+    constant = model.state_lipschitz(norm, box)
+    step, kind = exact_step(model), type(model).__name__
+    for _ in range(4):
+        h, x, y = _states(rng, where), _inputs(rng, where), _inputs(rng, where)
+        g = _apart(rng, where, h)
+        given = {"h": h, "g": g, "x": x, "box": None if box is None else box.to_dict()}
+        given |= dict(model.parameters)
+        new, other = step(balls(h), balls(x)), step(balls(g), balls(x))
+        apart = [abs(d) for d in minus(balls(h), balls(g))]
+        moved = minus(new, other)
+        if matrices is not None:
+            bounds = [times(M, apart) for M in matrices]
+            for i, d in enumerate(moved):
+                largest = bounds[0][i]
+                for bound in bounds[1:]:
+                    largest = largest.max(bound[i])
+                tally.no_less(f"{kind}.comparison", abs(d), largest, **given)
+        if gains is not None:
+            seen = times(gains, [abs(d) for d in minus(balls(x), balls(y))])
+            for d, bound in zip(minus(new, step(balls(h), balls(y))), seen, strict=True):
+                tally.no_less(f"{kind}.input_comparison", abs(d), bound, y=y, **given)
+        size = length(norm, apart)
+        if constant is not None and size > 0:
+            ratio = length(norm, moved) / size
+            tally.at_most("state_lipschitz", [ratio], constant, norm=norm, **given)
+        gain = model.input_lipschitz(norm)
+        size = length(norm.companion, minus(balls(x), balls(y)))
+        if gain is not None and size > 0:
+            ratio = length(norm, minus(new, step(balls(h), balls(y)))) / size
+            tally.at_most("input_lipschitz", [ratio], gain, norm=norm, y=y, **given)
+
+
+def forms(rng: Draw, tally: Tally) -> None:
+    """Slopes on a box are those between the pre-activations that are met there."""
+    model = a_map(rng)
+    box = domain(rng, model)
+    form = model.affine_on(box)
+    if form is None:
+        return
+    low, high = form.slopes
+    for _ in range(6):
+        h, x = _states(rng, box), _inputs(rng, box)
+        pair = []
+        for state in (h, _apart(rng, box, h)):
+            driven = zip(
+                times(form.W, balls(state)), times(form.U, balls(x)), balls(form.b), strict=True
+            )
+            pair.append([sum(parts, ZERO) for parts in driven])
+        for i, (a, c) in enumerate(zip(*pair, strict=True)):
+            if a == c or not (a > c or c > a):
+                continue
+            secant = (activated(form.rho.name, a) - activated(form.rho.name, c)) / (a - c)
+            tally.between(
+                "affine_on", low[i], [secant], high[i], h=h, x=x, W=form.W, U=form.U, b=form.b,
+                rho=form.rho.name, box=box.to_dict(),
+            )  # fmt: skip
+
+
+def drives(rng: Draw, tally: Tally) -> None:
+    """No input drives a state at rest further than the drive."""
+    model = a_map(rng)
+    norm = one_of(rng, *NORMS.values())(rng, model.state_dim)
+    step, rest = exact_step(model), balls(np.zeros(model.state_dim))
+    X = np.array([interior(rng, *ends(rng, model.input_dim)) for _ in range(4)])
+    try:
+        seen = model.drive(norm, inputs=X)
+    except DivergedError:  # a refusal
+        return
+    for x in X:
+        size = length(norm, step(rest, balls(x)))
+        tally.at_most("drive", [size], seen, norm=norm, x=x, **model.parameters)
+
+
+def decays(rng: Draw, tally: Tally) -> None:
+    """A recurrence without feedback shrinks by what is said."""
+    kinds = tuple(kind for kind in MAKERS if issubclass(kind, LinearRecurrence))
+    model = a_map(rng, kinds)
+    assert isinstance(model, LinearRecurrence)
+    box = domain(rng, model)
+    low, high = model.decay_range((box.input_low, box.input_high))
+    step, n = exact_step(model), model.state_dim
+    zero, one = balls(np.zeros(n)), balls(np.ones(n))
+
+    def decay(x: Array) -> Vector:
+        return minus(step(one, balls(x)), step(zero, balls(x)))
+
+    for _ in range(3):
+        x = _inputs(rng, box)
+        tally.between("decay_range", low, decay(x), high, x=x, **model.parameters)
+    window = np.array([_inputs(rng, box) for _ in range(int(rng.integers(1, 5)))])
+    low, high = window_decay(model, window)
+    product = one
+    for x in window:
+        product = [a * b for a, b in zip(product, decay(x), strict=True)]
+    tally.between("window_decay", low, product, high, window=window, **model.parameters)
+
+
+def tubes(rng: Draw, tally: Tally) -> None:
+    """A tube holds the states of every past, of stacks too."""
+    model = tame_map(rng)
+    k = int(rng.integers(1, 6))
+    x = rng.standard_normal((k, model.input_dim)) * float(one_of(rng, 0.0, 0.3, 1.0, 5.0))
+    if rng.random() < 0.3:
+        x[1:] = 0.0
+    try:
+        tube = reach_tube(model, x, k)
+    except ValueError as error:
+        if "no bounded box" in str(error) or "has no enclosure" in str(error):
+            return
+        raise
+    step = exact_step(model)
+    for start in (
+        np.zeros(model.state_dim),
+        *(interior(rng, tube.low[0], tube.high[0]) for _ in "ab"),
+    ):
+        h = balls(start)
+        for t in range(k):
+            h = step(h, balls(x[t]))
+            tally.between(
+                "reach_tube", tube.low[t + 1], h, tube.high[t + 1], start=start, x=x, t=t,
+                **model.parameters,
+            )  # fmt: skip
+
+
+# certificates -------------------------------------------------------------------------------------
+
+
+def _coordinates(c: Contraction, n: int) -> Array:
+    if isinstance(c.norm, WeightedL2):
+        return np.linalg.cholesky(c.norm.P).T
+    v = getattr(c.norm, "v", None)
+    if v is None:
+        return np.eye(n)
+    return np.diag(1 / v if isinstance(c.norm, WeightedLinf) else v)
+
+
+def _directions(rng: Draw, c: Contraction, J: Array) -> Array:
+    """Return directions that a Jacobian stretches most in the norm, as far as doubles tell."""
+    n = len(J)
+    T = _coordinates(c, n)
+    with np.errstate(all="ignore"):
+        B = T @ J @ np.linalg.inv(T)
+    if not np.isfinite(B).all():
+        return np.eye(n)
+    found = [
+        *np.eye(n),
+        *np.where(B < 0, -1.0, 1.0),
+        np.linalg.svd(B)[2][0],
+        rng.standard_normal(n),
+    ]
+    with np.errstate(all="ignore"):
+        back = np.linalg.solve(T, np.array(found).T).T
+    return back[np.isfinite(back).all(axis=1) & np.any(back != 0, axis=1)]
+
+
+def _stretched(
+    rng: Draw, model: Map, c: Contraction, box: Domain
+) -> tuple[Array, Array, Array, float] | None:
+    """Return states and inputs whose distance grows most, of many that are tried in doubles."""
+    best: tuple[Array, Array, Array, float] | None = None
+    for _ in range(6):
+        h, xs = _states(rng, box), np.array([_inputs(rng, box) for _ in range(c.iterate)])
+        J, at = np.eye(len(h)), h
+        for x in xs:
+            J, at = model.jacobian_state(at, x) @ J, model.step(at, x)
+        for d in _directions(rng, c, J):
+            for size in (2.0**-30, 0.1, 1.0):
+                g = np.clip(h + size * d / np.max(np.abs(d)), box.low, box.high)
+                a, b = h, g
+                for x in xs:
+                    a, b = model.step(a, x), model.step(b, x)
+                apart = float(c.norm.vector(h - g))
+                ratio = float(c.norm.vector(a - b)) / apart if apart > 0 else 0.0
+                if np.isfinite(ratio) and apart > 0 and (best is None or ratio > best[3]):
+                    best = h, g, xs, ratio
+    return best
+
+
+def certificates(rng: Draw, tally: Tally) -> None:
+    """Two states never stay further apart than a method certifies, or a file that is accepted."""
+    model = tame_map(rng)
+    n, m = model.state_dim, model.input_dim
+    method = one_of(rng, *METHODS)
+    bound = float(one_of(rng, 0.1, 1.0))
+    where = (
+        invariant_domain(model, inputs=[[-bound] * m, [bound] * m]) if rng.random() < 0.6 else None
+    )
+    c = contraction(model, method=method, domain=where)
+    if c is None or c.iterate > 6:
+        return
+    box = c.domain or Domain(
+        low=np.full(n, -3.0), high=np.full(n, 3.0),
+        input_low=np.full(m, -3.0), input_high=np.full(m, 3.0),
+    )  # fmt: skip
+    pair = _stretched(rng, model, c, box)
+    if pair is None:
+        return
+    h, g, xs, _ = pair
+    step, a, b = exact_step(model), balls(h), balls(g)
+    for x in xs:
+        a, b = step(a, balls(x)), step(b, balls(x))
+    ratio = length(c.norm, minus(a, b)) / length(c.norm, minus(balls(h), balls(g)))
+    given = {"h": h, "g": g, "xs": xs, "norm": c.norm, "model": model, **model.parameters}
+    tally.at_most(f"contraction by {method}", [ratio], c.lam, **given)
+    data = certificate_to_dict(model, c)
+    stored = certificate_from_dict(data)
+    tally.at_most("recheck", [ratio], stored.rate, **given)
+    # a file that claims less than what was just measured must not be accepted
+    below = float(ratio.mid()) * (1 - 2.0**-30)
+    if 0 < below < c.lam:
+        data["rate"] = below.hex()
+        tally.true("recheck", not recheck(certificate_from_dict(data), model), below=below, **given)
+
+
+MAP_METHODS = (
+    "image", "comparison", "input_comparison", "state_lipschitz", "input_lipschitz", "affine_on",
+    "drive", "decay_range",
+)  # fmt: skip
+
+CHECKS = (
+    Check(run=images, covers=(Map.image,), weight=2.0),
+    Check(run=invariance, covers=(invariant_domain, is_invariant)),
+    Check(
+        run=majorants,
+        covers=(Map.comparison, Map.input_comparison, Map.state_lipschitz, Map.input_lipschitz),
+        weight=2.0,
+    ),
+    Check(run=forms, covers=(Map.affine_on,)),
+    Check(run=drives, covers=(Map.drive,)),
+    Check(run=decays, covers=(LinearRecurrence.decay_range, window_decay)),
+    Check(run=tubes, covers=(reach_tube,)),
+    Check(
+        run=certificates,
+        covers=(contraction, recheck, certificate_from_dict, certificate_to_dict),
+        weight=0.4,
+    ),
+)

@@ -1,0 +1,175 @@
+"""Every enclosure and bound against 300 bits: a sample here, a million in the slow lane.
+
+A check draws a case (any map, any activation, boxes anywhere, numbers of any size) and compares all
+that is claimed of it.  What must be compared follows from the code: a map, a norm or a public
+function that joins one of the modules below without a check is named by a test.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import Any
+
+import numpy as np
+import of_answers
+import of_arithmetic
+import of_maps
+import pytest
+from check import Check
+from definitions import bits
+from draws import MAKERS, NORMS
+from tally import FalseClaimError, Tally
+
+import theory.maps
+from theory import CallableMap, Map, Norm
+from theory.maps.base import AffineMap
+
+CHECKS: tuple[Check, ...] = (*of_arithmetic.CHECKS, *of_maps.CHECKS, *of_answers.CHECKS)
+
+#: Precision of the exact numbers, in bits.
+BITS = 300
+
+#: Cases of a check of weight 1: in the sample, and in a block of the slow lane.
+SAMPLE, BLOCK = 40, 1500
+
+#: Blocks of the slow lane; together more than 10**6 comparisons.
+BLOCKS = 4
+
+
+def compared(check: Check, cases: int, first: int = 0) -> Tally:
+    """Run a check on so many cases, numbered from `first`."""
+    tally = Tally()
+    for number in range(first, first + max(1, round(cases * check.weight))):
+        # the seed names the case: a false claim is found again by its number
+        rng = np.random.default_rng([number, *check.name.encode()])
+        # numbers at the ends of the range overflow where that is an answer
+        with bits(BITS), np.errstate(all="ignore"):
+            try:
+                check.run(rng, tally)
+            except FalseClaimError as error:
+                raise FalseClaimError(f"{check.name}, case {number}: {error}") from None
+    return tally
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_no_claim_of_a_sample_is_false(check: Check) -> None:
+    if check.needs is not None:
+        pytest.importorskip(check.needs, reason=f"{check.needs} is not installed")
+    compared(check, SAMPLE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(BLOCKS))
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_no_claim_is_false(check: Check, block: int, record_property: Any) -> None:
+    if check.needs is not None:
+        pytest.importorskip(check.needs, reason=f"{check.needs} is not installed")
+    tally = compared(check, BLOCK, first=1000 + block * BLOCK)
+    record_property("comparisons", tally.total)
+    assert tally.total > 0
+
+
+# what must be compared --------------------------------------------------------------------------
+
+#: Whose public functions enclose, bound or prove.
+MODULES = (
+    "rounding", "intervals", "rigor", "norms", "products", "lower", "jsr", "comparison", "tails",
+    "linear_gap", "reach", "invariance", "certify", "certificate_file", "context", "iterates",
+    "memory", "constants", "projections.interface", "projections.balls", "projections.pairs",
+    "projections.schur",
+)  # fmt: skip
+
+#: Public functions of these modules that claim nothing a number could contradict, and why.
+NOT_COMPARED = {
+    "rounding.scaled_to_one": "exact scaling",
+    "rounding.formula_slack": "a budget beside a verdict; checked in tests of verdicts",
+    "rounding.drift": "a budget beside a verdict; checked in tests of verdicts",
+    "rounding.reverse_mode_error": "a budget beside a verdict; checked in tests of gradients",
+    "rounding.inner_product_error": "the error of affine_image, which is compared",
+    "norms.norm_from_dict": "reads a description",
+    "products.product_error": "the error of power and lipschitz_of_steps, which are compared",
+    "products.vertices": "lists matrices",
+    "lower.balanced": "a change of coordinates, with the error of spectral_radius_lower",
+    "jsr.enclose": "the engine of joint_spectral_radius, which is compared",
+    "jsr.slope_vertices": "lists slopes",
+    "comparison.by_comparison": "a method of contraction",
+    "comparison.by_gate_norms": "a method of contraction",
+    "comparison.by_delta_iss": "a method of contraction",
+    "comparison.gate_bound_matrix": "the matrix behind by_delta_iss",
+    "comparison.delta_iss_holds": "in doubles, for comparison only",
+    "comparison.layer_gap_tables": "measures",
+    "certify.tried": "calls the methods of contraction",
+    "certify.domain_of": "calls invariant_domain",
+    "certify.narrowing": "chooses",
+    "certify.contractions": "calls the methods of contraction",
+    "certificate_file.hash_array": "names an array",
+    "certificate_file.save_certificate": "writes what certificate_to_dict returns",
+    "certificate_file.load_certificate": "reads what certificate_from_dict takes",
+    "context.error_curve": "the errors of required_context at many lengths",
+    "iterates.least_iterate": "a method of contraction",
+    "iterates.context_length_iterate": "inverts a theorem; in the tests of theorems",
+    "memory.upper_limit": "statistics, against scipy",
+    "memory.sequences_needed": "statistics, against the formula",
+    "memory.certified_errors": "the bound of a theorem for a given certificate",
+    "constants.trained_names": "names",
+    "constants.constants_lower": "a search in doubles, for judging looseness",
+    "projections.interface.check_asked_rate": "checks an argument",
+    "projections.interface.check_metric": "checks an argument",
+    "projections.balls.as_weights": "checks an argument",
+    "projections.balls.target": "checks an argument",
+    "projections.balls.clip_singular_values": "a candidate for spectral_ball",
+    "projections.balls.middle_exponent": "exact scaling",
+    "projections.balls.centered": "exact scaling",
+    "projections.pairs.pair_distance_squares": "the engine of scaled_rows_lower",
+    "projections.pairs.scaled_sums_lower": "the engine of the bounds of gated cells",
+    "projections.schur.stable_pairs": "candidates",
+    "projections.schur.nearest_stable": "candidates",
+    "projections.schur.provably_stable": "candidates, accepted by rigor",
+    "projections.schur.schur": "called by project",
+}
+
+#: Methods of a map that are definitions, or are compared with the definition elsewhere.
+DEFINITIONS = {
+    "state_dim", "input_dim", "parameters", "step", "jacobian_state", "jacobian_input", "affine",
+    "input_terms", "advance", "step_error", "rounded_step", "output_map", "with_parameters",
+    "simulate", "offset", "candidate_box", "rest_reach",
+}  # fmt: skip
+
+
+def test_every_public_function_is_compared() -> None:
+    covered = {function for check in CHECKS for function in check.covers}
+    missing, known = [], set()
+    for name in MODULES:
+        module = importlib.import_module(f"theory.{name}")
+        for key, value in vars(module).items():
+            own = inspect.isfunction(value) and value.__module__ == module.__name__
+            if not own or key.startswith("_"):
+                continue
+            known.add(f"{name}.{key}")
+            if value not in covered and f"{name}.{key}" not in NOT_COMPARED:
+                missing.append(f"{name}.{key}")
+    assert not missing, f"needed a check in tests/soundness, or a reason in NOT_COMPARED: {missing}"
+    assert NOT_COMPARED.keys() <= known, f"no such functions: {NOT_COMPARED.keys() - known}"
+
+
+def test_every_method_of_a_map_is_compared() -> None:
+    covered = {function for check in CHECKS for function in check.covers}
+    methods = {name for name in vars(Map) if not name.startswith("_")}
+    missing = {name for name in methods - DEFINITIONS if getattr(Map, name) not in covered}
+    assert not missing, f"needed a check in tests/soundness/of_maps.py: {sorted(missing)}"
+
+
+def test_every_map_and_every_norm_is_drawn() -> None:
+    maps = {value for value in vars(theory.maps).values() if inspect.isclass(value)}
+    maps = {kind for kind in maps if issubclass(kind, Map)} - {Map, AffineMap, CallableMap}
+    missing = {kind.__name__ for kind in maps - MAKERS.keys()}
+    assert not missing, f"needed an entry in MAKERS of tests/soundness/draws.py: {sorted(missing)}"
+    norms = {kind for kind in all_kinds(Norm) if not kind.__name__.startswith("_")}
+    missing = {kind.__name__ for kind in norms - NORMS.keys()}
+    assert not missing, f"needed an entry in NORMS of tests/soundness/draws.py: {sorted(missing)}"
+
+
+def all_kinds(kind: type) -> set[type]:
+    below = set(kind.__subclasses__())
+    return below.union(*map(all_kinds, below))
