@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from itertools import combinations
 
 import flint
 import numpy as np
@@ -419,6 +420,12 @@ def _distance(A: Array, B: Array) -> Ball:
     ).sqrt()
 
 
+def _stable(B: Array, rate: float) -> bool:
+    """Return whether all eigenvalues are surely within the rate."""
+    exact = radius(matrix_of(B))
+    return exact is not None and bool(exact <= Ball(rate))
+
+
 def _members(rng: Draw, A: Array, rate: float, found: Array) -> list[Array]:
     """Return matrices of spectral radius at most the rate, as near to A as is easily had."""
     values, vectors = np.linalg.eig(A)
@@ -428,6 +435,7 @@ def _members(rng: Draw, A: Array, rate: float, found: Array) -> list[Array]:
         made.append(np.real(vectors @ np.diag(clipped) @ np.linalg.pinv(vectors)))
     for share in (0.5, 0.9):
         made.append(share * made[0] + (1 - share) * made[1])
+    made.append(np.clip(A, -rate, rate) / len(A))
     made.append(A * rate / max(float(np.max(np.abs(values))), 1e-300) * (1 - 2.0**-40))
     for _ in range(4):
         made.append(made[0] + 10.0 ** rng.uniform(-6, -1) * rng.standard_normal(A.shape))
@@ -454,22 +462,25 @@ def distances(rng: Draw, tally: Tally) -> None:
     bounds = {
         "schur_lower": schur_lower(A, rate), "trace_lower": trace_lower(A, rate),
         "determinant_lower": determinant_lower(A, rate),
-        "principal_lower": principal_lower(A, rate),
     }  # fmt: skip
+    # its members have principal submatrices of orders 1 and 2 that are stable, too
+    principal = principal_lower(A, rate)
     for B in _members(rng, A, rate, found):
         if not np.isfinite(B).all():
             continue
-        exact = radius(matrix_of(B))
-        if exact is None or not exact < Ball(rate):
-            continue
-        for name, bound in bounds.items():
-            tally.at_least(name, [_distance(A, B)], bound, B=B, **given)
+        if _stable(B, rate):
+            for name, bound in bounds.items():
+                tally.at_least(name, [_distance(A, B)], bound, B=B, **given)
+        parts = [*combinations(range(n), 1), *combinations(range(n), 2)]
+        if all(_stable(B[np.ix_(part, part)], rate) for part in parts):
+            tally.at_least("principal_lower", [_distance(A, B)], principal, B=B, **given)
     if onto in ("diagonal", "lmi"):
         # members by a metric at hand
         D = np.exp(rng.uniform(-1, 1, n))
         M = (D[:, None] * A) / D
         U, s, V = np.linalg.svd(M)
         B = (U @ np.diag(np.minimum(s, rate * (1 - 2.0**-40))) @ V) * D / D[:, None]
+        tally.at_least("principal_lower", [_distance(A, B)], principal, B=B, **given)
         for name, bound in (
             ("scaled_rows_lower", scaled_rows_lower(A, rate)),
             ("scaled_numerical_radius_lower", scaled_numerical_radius_lower(A, rate)),
