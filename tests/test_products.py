@@ -235,6 +235,18 @@ def test_what_cancels_and_what_vanishes():
     )
 
 
+def test_products_that_overflow_have_no_bound():
+    W = np.array([[1e120, -1e120], [1e120, 1e120]])
+    low, high = np.array([-0.5, 0.1]), np.array([0.5, 1.0])
+    for norm in (L1(), L2(), Linf(), WeightedLinf([1.0, 2.0]), WeightedL2(np.eye(2) + 0.3)):
+        bounds = lipschitz_of_steps(W, (low, high), norm, 3)
+        assert 1e120 < bounds[1] < 1e121
+        assert bounds[3] == np.inf
+    # one slope for all: its powers are rounded upward too, and may leave the range
+    same = np.full(2, 1e200)
+    assert lipschitz_of_steps(np.eye(2), (same, same), L2(), 2)[2] == np.inf
+
+
 def test_pruning_changes_no_bound(monkeypatch):
     rng = np.random.default_rng(3)
     W = rng.standard_normal((3, 3))

@@ -232,7 +232,7 @@ def lipschitz_of_steps(
         s = abs(float(low[0]))
         for j in range(len(bounds), r + 1):
             P, error = power(W, j)
-            scale = functools.reduce(product_up, [s] * j, 1.0)
+            scale = s if s in (0.0, 1.0) else functools.reduce(product_up, [s] * j, 1.0)
             bounds.append(product_up(scale, _norm_upper(norm, P, error)))
         return tuple(bounds)
     factors = vertices(W, low, high)
@@ -317,13 +317,17 @@ def _of_products(
 def _beam(factors: Array, last: Array, norm: Norm, r: int) -> float:
     """Return about the largest norm of r-fold products; a guess only, of which any will do."""
     n = factors.shape[-1]
+
+    def size(P: Array) -> float:
+        return norm.matrix_upper(P) if np.isfinite(P).all() else math.inf
+
     partial = factors if r > 1 else last
     for depth in range(r):
         quick = _quick_norms(norm, partial)
-        sizes = np.array([norm.matrix_upper(P) for P in partial[:512]]) if quick is None else quick
+        sizes = np.array([size(P) for P in partial[:512]]) if quick is None else quick
         order = np.argsort(-sizes)[:_BEAM]
         if depth == r - 1:
-            best = max(norm.matrix_upper(P) for P in partial[order[:4]])
+            best = max(size(P) for P in partial[order[:4]])
             return float(best * (1 + 2.0**-40)) if math.isfinite(best) else 0.0
         onward = factors if depth < r - 2 else last
         partial = (onward[:, None] @ partial[order][None]).reshape(-1, n, n)

@@ -117,21 +117,22 @@ def frobenius_upper(A: Array) -> Array:
     below gamma(N + 1) S once S > 2^-900 (N < 2^100).  Other matrices are first scaled to largest
     entry in [1/2, 1) by a power of two: entries that underflow in it were 2^1022 times smaller.
     """
-    count = A.shape[-1] * A.shape[-2]
+    # S <= fl(S) / (1 - gamma(N + 1))
+    slack = 1 + 2 * gamma(A.shape[-1] * A.shape[-2] + 2)
     with np.errstate(over="ignore", invalid="ignore"):
         square = np.asarray(np.einsum("...ij,...ij->...", A, A))
-        exponent = np.zeros(square.shape, dtype=np.int32)
-        unsafe = ~((square > 2.0**-900) & (square < 2.0**900))
-        if unsafe.any():
-            largest = np.max(np.abs(A), axis=(-2, -1), initial=0.0)
-            exponent = np.where(unsafe, np.frexp(largest)[1], 0).astype(np.int32)
-            scaled = np.ldexp(A, -exponent[..., None, None])
-            square = np.asarray(np.einsum("...ij,...ij->...", scaled, scaled))
-        # S <= fl(S) / (1 - gamma(N + 1)); the last step rounds only where it underflows
-        root = np.nextafter(np.sqrt(square * (1 + 2 * gamma(count + 2))), np.inf)
-        bound = np.ldexp(root, exponent)
+        safe = (square > 2.0**-900) & (square < 2.0**900)
+        if safe.all():
+            return np.asarray(np.nextafter(np.sqrt(square * slack), np.inf))
+        largest = np.max(np.abs(A), axis=(-2, -1), initial=0.0)
+        exponent = np.frexp(largest)[1]
+        scaled = np.ldexp(A, -exponent[..., None, None])
+        square = np.asarray(np.einsum("...ij,...ij->...", scaled, scaled))
+        # the scaling back rounds only where it underflows
+        bound = np.ldexp(np.nextafter(np.sqrt(square * slack), np.inf), exponent)
         bound = np.where(bound < 2.0**-1020, np.nextafter(bound, np.inf), bound)
-    return np.where(square == 0, 0.0, np.where(np.isfinite(bound), bound, np.inf))
+    bound = np.where(square == 0, 0.0, np.where(np.isfinite(bound), bound, np.inf))
+    return np.asarray(bound)
 
 
 def _symmetric(A: Array) -> Array:
