@@ -25,7 +25,15 @@ from theory import (
     leaky_relu,
     rate_lower,
 )
-from theory.jsr import LARGEST, _factors, _multiply, _norms_upper, products_upper, slope_vertices
+from theory.jsr import (
+    LARGEST,
+    _factors,
+    _multiply,
+    _norms_upper,
+    _roots_up,
+    products_upper,
+    slope_vertices,
+)
 
 MONE = np.array([[0.9, -1.0], [0.5, -0.9]])
 
@@ -225,6 +233,45 @@ def test_no_product_exceeds_the_bound(seed, n, rho, which):
             size = found.norm.matrix_lower(product)
             # the product and its norm are computed, each with a relative error far below 1e-9
             assert size <= found.constant * found.upper**k * (1 + 1e-9)
+
+
+def test_pairs_of_subnormal_numbers():
+    # half an eta is lost by every product: of matrices, of their sizes, and of both with sqrt(n)
+    rng = np.random.default_rng(3)
+    for _ in range(300):
+        n = int(rng.integers(1, 4))
+        B, C = (rng.uniform(-1, 1, (n, n)) * 10.0 ** rng.uniform(-163, -150) for _ in range(2))
+        D, F = _multiply(B, np.zeros(()), C, np.zeros(()))
+        truth = times(exact(B), exact(C))
+        wrong = [
+            x - Fraction(y)
+            for r, s in zip(truth, D.tolist(), strict=True)
+            for x, y in zip(r, s, strict=True)
+        ]
+        assert sum(x * x for x in wrong) <= Fraction(float(F)) ** 2
+        sums = max(sum(map(abs, r)) for r in truth)
+        assert sums <= Fraction(float(_norms_upper(D, F, math.inf)))
+        # the largest entry is a lower bound of the Euclidean norm
+        largest = max(abs(x) for r in truth for x in r)
+        assert largest <= Fraction(float(_norms_upper(D, F, 2)))
+
+
+def test_products_that_overflow_prove_nothing():
+    assert _roots_up(np.array([math.nan, math.inf, 0.0]), 2).tolist() == [math.inf, math.inf, 0.0]
+    pair = np.full((1, 1, 1), math.nan), np.zeros(1)
+    for kind in (1, 2, math.inf):
+        assert _norms_upper(*pair, kind) == math.inf
+        assert _norms_upper(np.zeros((1, 1, 1)), np.array([math.nan]), kind) == math.inf
+
+
+def test_slopes_whose_products_overflow():
+    steep = cell([[0.5, 0.5], [0.5, -0.5]], leaky_relu(-1e200))
+    plain = cell([[0.5, 0.5], [0.5, -0.5]], leaky_relu(-1.0))
+    bounds = [products_upper(one, 3, norm=L2()) for one in (steep, plain)]
+    assert bounds[0] == pytest.approx(1e200 * bounds[1], rel=1e-12)
+    found = joint_spectral_radius(steep, products=400)
+    assert 0.707e200 <= found.lower.rate <= 1e200 * math.sqrt(0.5) <= found.upper < 0.71e200
+    assert found.lower.slopes.min() == -1e200
 
 
 def test_three_answers_come_with_the_sandwich():

@@ -1,6 +1,7 @@
 """Lower bounds against exact radii, refutations against exact dynamics."""
 
 import math
+from fractions import Fraction
 
 import flint
 import numpy as np
@@ -9,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from theory import CallableMap, LinearMap, VanillaRNN, leaky_relu
-from theory.lower import judge_contraction, rate_lower, refute, spectral_radius_lower
+from theory.lower import (
+    _square_error,
+    judge_contraction,
+    rate_lower,
+    refute,
+    spectral_radius_lower,
+)
 
 
 def exact_radius(A, bits=400):
@@ -82,6 +89,24 @@ def test_radius_allows_for_an_error():
     # some matrix within 1e-3 has radius 0.499 or less
     assert wide <= 0.499 < sharp <= 0.5
     assert spectral_radius_lower(A, np.full((2, 2), 1.0)) == 0.0
+
+
+def test_errors_whose_squares_underflow():
+    # some matrix within the error is nilpotent
+    A, error = np.array([[0.0, 1.0], [0.0, 1e-170]]), np.array([[0.0, 0.0], [0.0, 1e-170]])
+    assert spectral_radius_lower(A, error) == 0.0
+    assert spectral_radius_lower(A, 1e-3 * error) > 0
+    # the rounding of a product of entries below 1e-162 is not nothing
+    rng = np.random.default_rng(0)
+    for size in (1e-170, 1e-200, 1e-300, 1e-320):
+        B, C = rng.uniform(0.5, 1.0, (2, 3, 3))
+        B *= size
+        product = B @ C
+        total = 0
+        for i, j in np.ndindex(3, 3):
+            row = sum(Fraction(b) * Fraction(c) for b, c in zip(B[i], C[:, j], strict=True))
+            total += (row - Fraction(product[i, j])) ** 2
+        assert total <= Fraction(_square_error(B, C, 0.0, 0.0)) ** 2
 
 
 def test_published_lower_bound():

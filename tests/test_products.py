@@ -113,8 +113,10 @@ def test_an_error_of_a_product_covers_its_rounding():
     for n in (1, 2, 5):
         B, C = rng.standard_normal((n, n)), rng.standard_normal((n, n))
         E, F = 1e-9 * rng.standard_normal((n, n)), 1e-7 * rng.standard_normal((n, n))
-        error = product_error(
-            frobenius_upper(B), frobenius_upper(C), frobenius_upper(E), frobenius_upper(F), n
+        error = float(
+            product_error(
+                frobenius_upper(B), frobenius_upper(C), frobenius_upper(E), frobenius_upper(F), n
+            )
         )
         true = times(
             [
@@ -133,10 +135,89 @@ def test_an_error_of_a_product_covers_its_rounding():
 def test_frobenius_is_above(seed, scale):
     A = np.random.default_rng(seed).standard_normal((3, 2)) * scale
     total = sum(Fraction(x) ** 2 for x in A.ravel().tolist())
-    bound = frobenius_upper(A)
+    bound = float(frobenius_upper(A))
     assert total <= Fraction(bound) ** 2 <= total * (1 + Fraction(1, 10**12))
     stack = np.stack([A, 0.5 * A])
-    assert frobenius_upper(stack) == bound
+    assert frobenius_upper(stack).tolist() == [bound, 0.5 * bound]
+
+
+def random_size(rng, shape, low=-320, high=300):
+    """Return numbers of sizes 10**low .. 10**high, some of them zero."""
+    x = rng.choice([-1.0, 1.0], shape) * 10.0 ** rng.uniform(low, high, shape)
+    return np.where(rng.random(shape) < 0.1, 0.0, x)
+
+
+def test_errors_of_products_of_any_size():
+    # gamma b underflows, and c brings it back; half an eta is lost by every product of the bound
+    rng = np.random.default_rng(1)
+    for _ in range(400):
+        n = int(rng.integers(1, 4))
+        B, C = random_size(rng, (n, n), -320, 150), random_size(rng, (n, n), -320, 150)
+        if rng.random() < 0.5:  # about as large as the smallest number
+            B = rng.uniform(0, 1, (n, n)) * 10.0 ** rng.uniform(-324, -150)
+            C = rng.uniform(0, 1, (n, n)) * 10.0 ** rng.uniform(-174, 150)
+        E, F = (rng.uniform(-1, 1) * 10.0 ** rng.uniform(-320, 0) * X for X in (B, C))
+        sizes = (frobenius_upper(X) for X in (B, C, E, F))
+        error = float(product_error(*sizes, n))
+        near = [
+            [
+                [x + y for x, y in zip(*rows, strict=True)]
+                for rows in zip(exact(X), exact(Y), strict=True)
+            ]
+            for X, Y in ((B, E), (C, F))
+        ]
+        with np.errstate(over="ignore", invalid="ignore"):
+            product = B @ C
+        if np.isfinite(product).all() and error < np.inf:
+            assert distance(times(*near), product) <= Fraction(error) ** 2
+    # nothing is known of 0 times infinity
+    assert product_error(0.0, np.inf, 0.0, 0.0, 1) == np.inf
+    # five halves of eta, and n = 1
+    b, c, e, f = (Fraction(x) for x in (2.0**-537, 1.4 * 2.0**-538, 2.0**-538, 2.0**-538))
+    assert b * f + c * e + e * f <= product_error(2.0**-537, 1.4 * 2.0**-538, 2.0**-538,
+                                                  2.0**-538, 1)  # fmt: skip
+
+
+def quotients(norm, P):
+    """Return the exact weighted norm of doubles."""
+    v = [Fraction(x) for x in norm.v.tolist()]
+    rows = [[abs(x) for x in row] for row in exact(P)]
+    if isinstance(norm, WeightedL1):
+        rows = [list(column) for column in zip(*rows, strict=True)]
+    weighed = isinstance(norm, WeightedLinf | WeightedL1)
+    assert weighed
+    return max(
+        sum((a * w for a, w in zip(row, v, strict=True)), Fraction(0)) / scale
+        for row, scale in zip(rows, v, strict=True)
+    )
+
+
+def test_quick_norms_alone_are_upper_bounds():
+    # n eta are lost before they are divided by a weight of 1e-305
+    lost = np.full((1, 2, 2), 2.4e-19)
+    tiny = np.full(2, 1e-305)
+    rng = np.random.default_rng(2)
+    tries = [(lost, tiny)]
+    for _ in range(400):
+        n = int(rng.integers(1, 5))
+        P = random_size(rng, (2, n, n), -200, 200)
+        v = 10.0 ** rng.uniform(-305, 305, n)
+        if rng.random() < 0.5:  # near each other, products near the smallest number
+            v = rng.uniform(1, 9, n) * 10.0 ** rng.choice([-305, 305])
+            P = rng.uniform(0, 1, (2, n, n)) * 10.0 ** rng.uniform(-21, -15)
+        tries.append((P, v))
+    for P, v in tries:
+        for norm in (WeightedLinf(v), WeightedL1(v)):
+            with np.errstate(over="ignore"):
+                bounds = module._quick_norms(norm, P)
+            for bound, one in zip(bounds.tolist(), P, strict=True):
+                assert bound == np.inf or quotients(norm, one) <= Fraction(bound)
+        n = P.shape[-1]
+        with np.errstate(over="ignore"):
+            for norm in (Linf(), L1(), L2()):
+                bounds = module._quick_norms(norm, P)
+                for bound, one in zip(bounds.tolist(), P, strict=True):
+                    assert bound >= norm.matrix_lower(one)
 
 
 def test_what_cancels_and_what_vanishes():
@@ -152,6 +233,18 @@ def test_what_cancels_and_what_vanishes():
     assert (
         lipschitz_of_steps(np.array([[9.0, 9.0], [0.0, 0.5]]), flat, L2(), 3)[3] <= 0.5**3 * 1.001
     )
+
+
+def test_products_that_overflow_have_no_bound():
+    W = np.array([[1e120, -1e120], [1e120, 1e120]])
+    low, high = np.array([-0.5, 0.1]), np.array([0.5, 1.0])
+    for norm in (L1(), L2(), Linf(), WeightedLinf([1.0, 2.0]), WeightedL2(np.eye(2) + 0.3)):
+        bounds = lipschitz_of_steps(W, (low, high), norm, 3)
+        assert 1e120 < bounds[1] < 1e121
+        assert bounds[3] == np.inf
+    # one slope for all: its powers are rounded upward too, and may leave the range
+    same = np.full(2, 1e200)
+    assert lipschitz_of_steps(np.eye(2), (same, same), L2(), 2)[2] == np.inf
 
 
 def test_pruning_changes_no_bound(monkeypatch):

@@ -279,6 +279,27 @@ def test_spectral_norm_at_256():
     assert 1.0 <= rigor.spectral_norm_upper(Q) <= 1.0 + 1e-10
 
 
+def test_frobenius_norms_of_stacks_of_any_size():
+    rng = np.random.default_rng(0)
+    sizes = np.array([5e-324, 1e-310, 1e-200, 1e-162, 2.0**-450, 1.0, 1e140, 1e200, 1e307])
+    for _ in range(40):
+        m, n = rng.integers(1, 5, 2)
+        A = rng.standard_normal((len(sizes), m, n)) * sizes[:, None, None]
+        A[rng.random(A.shape) < 0.2] *= 1e-10
+        bounds = rigor.frobenius_upper(A)
+        for bound, one in zip(bounds.tolist(), A, strict=True):
+            square = sum((Fraction(x) ** 2 for x in one.ravel().tolist()), Fraction(0))
+            # relatively a few u for each entry, and an eta or two
+            above = (Fraction(bound) - Fraction(2 * TINY)) / (1 + Fraction(1, 10**14))
+            assert above <= 0 or above**2 <= square
+            assert square <= Fraction(bound) ** 2
+            assert float(rigor.frobenius_upper(one)) == bound
+    assert rigor.frobenius_upper(np.zeros((2, 3, 3))).tolist() == [0.0, 0.0]
+    unknown = np.array([[[np.nan]], [[np.inf]], [[-np.inf]], [[1.7e308]]])
+    assert rigor.frobenius_upper(unknown)[:3].tolist() == [np.inf] * 3
+    assert rigor.frobenius_upper(np.full((2, 2), 1.7e308)) == np.inf
+
+
 @pytest.mark.parametrize("n", [1, 2, 5, 12, 40])
 def test_signed_permutations_and_diagonals_have_their_exact_norm(n):
     rng = np.random.default_rng(n)

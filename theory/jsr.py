@@ -30,6 +30,8 @@ from theory.errors import check_count, check_positive
 from theory.lower import LowerBound, product_radius_lower
 from theory.maps.base import Affine, Map
 from theory.norms import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf
+from theory.products import product_error
+from theory.rigor import frobenius_upper
 from theory.rounding import ELEMENTARY_UNITS, TINY, UNIT, gamma, scaled_to_one, up
 from theory.typing import Array
 
@@ -44,9 +46,6 @@ _LONGEST = 64
 
 #: A growth smaller than this times that of one step is not resolved further.
 _NEGLIGIBLE = 2.0**-20
-
-#: Squares of entries below this may vanish; the root of a sum of such squares is below n times it.
-_VANISHING = 2.0**-536
 
 
 @final
@@ -81,23 +80,11 @@ def slope_vertices(form: Affine) -> Array:
 # A pair (C, F): arrays (..., n, n) and (...), |exact - C|_F <= F.
 
 
-def _frobenius(C: Array) -> Array:
-    """Return upper bounds of the Frobenius norms of (..., n, n)."""
-    n = C.shape[-1]
-    square = np.einsum("...ij,...ij->...", C, C)
-    result: Array = np.sqrt(square) * (1 + 2 * gamma(n * n + 4)) + n * _VANISHING
-    return result
-
-
 def _multiply(B: Array, e: Array, C: Array, f: Array) -> tuple[Array, Array]:
-    """Return the product of two pairs.
-
-    (B + E)(C + F) - fl(B C) is B F + E C + E F and the rounding, gamma(n) |B| |C| entrywise.
-    """
-    n = B.shape[-1]
-    b, c = _frobenius(B), _frobenius(C)
-    error = (b * f + e * c + e * f + gamma(n + 2) * b * c) * (1 + 16 * UNIT) + n * n * TINY
-    return B @ C, error
+    """Return the product of two pairs."""
+    error = product_error(frobenius_upper(B), frobenius_upper(C), e, f, B.shape[-1])
+    with np.errstate(over="ignore", invalid="ignore"):
+        return B @ C, error
 
 
 def _power(C: Array, f: Array, k: int) -> tuple[Array, Array]:
@@ -110,42 +97,53 @@ def _power(C: Array, f: Array, k: int) -> tuple[Array, Array]:
 
 
 def _norms_upper(C: Array, f: Array, kind: float) -> Array:
-    """Return upper bounds of the norms, induced by the 1-, 2- or maximum norm, of pairs."""
+    """Return upper bounds of the norms, induced by the 1-, 2- or maximum norm, of pairs.
+
+    inf where an entry of C, or F, is not finite.
+    """
     n = C.shape[-1]
+    known = np.isfinite(C).all(axis=(-2, -1)) & np.isfinite(f)
+    if not known.all():
+        finite = np.where(known[..., None, None], C, 0.0)
+        return np.where(known, _norms_upper(finite, np.where(known, f, 0.0), kind), np.inf)
     if kind != 2:
         sums = np.sum(np.abs(C), axis=-1 if kind == math.inf else -2)
         result: Array = np.max(sums, axis=-1) * (1 + 2 * gamma(n + 2))
-        # a row of n entries has a sum of at most sqrt(n) times its Euclidean length
-        return result + f * math.sqrt(n) * (1 + 4 * UNIT)
+        # a row of n entries has a sum of at most sqrt(n) times its Euclidean length; the products
+        # lose at most eta / 2 each
+        return result + f * math.sqrt(n) * (1 + 4 * UNIT) + 2 * TINY
     # C = X diag(s) Y + R for whatever the routine returned, so |C| <= |X| max(s) |Y| + |R|
     X, s, Y = np.linalg.svd(C)
     one = np.eye(n)
 
     def length(Z: Array) -> Array:
         # |Z|^2 <= 1 + |Z^T Z - I|, formed with an error of at most gamma(n) |Z|_F^2
-        wrong = _frobenius(np.swapaxes(Z, -1, -2) @ Z - one)
-        wrong = wrong + 2 * gamma(n + 2) * np.square(_frobenius(Z))
+        wrong = frobenius_upper(np.swapaxes(Z, -1, -2) @ Z - one)
+        wrong = wrong + 2 * gamma(n + 2) * np.square(frobenius_upper(Z))
         root: Array = np.sqrt(1 + wrong) * (1 + 4 * UNIT)
         return root
 
+    # what underflows in X s, in its product with Y, in the products of norms and in the sums is at
+    # most (n^2 / 2 + (n + sqrt(n)) |Y| / 2 + 3) eta, and |Y| <= length(Y) >= 1
     scaled = X * s[..., None, :]
-    residual = _frobenius(C - scaled @ Y)
-    residual = residual + 2 * gamma(n + 4) * _frobenius(scaled) * _frobenius(Y)
+    residual = frobenius_upper(C - scaled @ Y)
+    residual = residual + 2 * gamma(n + 4) * frobenius_upper(scaled) * frobenius_upper(Y)
     largest: Array = np.max(s, axis=-1)
-    whole: Array = (length(X) * largest * length(Y) + residual + f) * (1 + 16 * UNIT)
-    whole += n * n * TINY
+    rows = length(Y)
+    whole: Array = (length(X) * largest * rows + residual + f) * (1 + 16 * UNIT)
+    whole += (8 * n * n) * TINY * rows
     return whole
 
 
 def _roots_up(x: Array, k: Array | int) -> Array:
-    """Return doubles above x**(1/k), x >= 0."""
+    """Return doubles above x**(1/k), x >= 0; inf for NaN."""
     # log and exp2 err by at most ELEMENTARY_UNITS u of their values
     with np.errstate(divide="ignore"):
         exponent = np.log2(x) / k
     slack = 4 * ELEMENTARY_UNITS * UNIT * (2 + 2 * np.abs(exponent))
     with np.errstate(invalid="ignore"):
         result = np.exp2(exponent) * (1 + 2 * slack) + TINY
-    return np.where(x > 0, np.where(np.isfinite(result), result, math.inf), 0.0)
+    return np.where(x == 0, 0.0, np.where(np.isfinite(result), result, math.inf))
 
 
 # ------------------------------------------------------------------------------------- coordinates
@@ -182,14 +180,16 @@ def _factors(W: Array, vertices: Array, T: Array) -> tuple[Array, Array] | None:
         return None
     zero: Array = np.zeros(())
     left, wrong = _multiply(T, zero, S, zero)
-    eps = float(_frobenius(left - np.eye(n)) + wrong) * (1 + 8 * UNIT)
+    eps = float(frobenius_upper(left - np.eye(n)) + wrong) * (1 + 8 * UNIT)
     if not eps < 0.25:
         return None
     A = vertices[:, :, None] * W
-    # of s_i W_ij, and of entries of W that vanished when W was scaled
-    rounding: Array = 2 * UNIT * _frobenius(A) + n * n * TINY * (1 + float(np.max(abs(vertices))))
+    # of s_i W_ij, and of slopes and entries of W, at most 1, that vanished when they were scaled
+    rounding: Array = 2 * UNIT * frobenius_upper(A) + 2 * n * n * TINY
     C, F = _multiply(*_multiply(T, zero, A, rounding), S, zero)
-    F = (F + _frobenius(C) * eps) / (1 - eps) * (1 + 8 * UNIT)
+    # two products and a quotient lose eta / 2 each; the quotient by at least 3/4 makes it no more
+    # than 2 eta
+    F = (F + frobenius_upper(C) * eps) / (1 - eps) * (1 + 8 * UNIT) + 2 * TINY
     return (C, F) if np.isfinite(C).all() and np.isfinite(F).all() else None
 
 
@@ -257,7 +257,7 @@ def products_upper(recurrent: Map, length: int, *, norm: Norm | None = None) -> 
             f"length={length} for n={n} means {count}**{length} products, more than 2**22; "
             "try joint_spectral_radius, which leaves most of them out"
         )
-    vertices = slope_vertices(form)
+    vertices, steep = scaled_to_one(slope_vertices(form))
     W, e = scaled_to_one(form.W)
     T, kind = _coordinates(L2() if norm is None else norm, n)
     pairs = _factors(W, vertices, T)
@@ -280,7 +280,7 @@ def products_upper(recurrent: Map, length: int, *, norm: Norm | None = None) -> 
         top = float(_norms_upper(C, f, kind))
     else:
         top = largest(B, F, length - 1)
-    return _unscaled(float(_roots_up(np.array(top), length)), e)
+    return _unscaled(float(_roots_up(np.array(top), length)), e + steep)
 
 
 def joint_spectral_radius(
@@ -371,14 +371,16 @@ def enclose(
     assert form is not None
     n = len(form.W)
     vertices = slope_vertices(form)
+    scaled, steep = scaled_to_one(vertices)
     W, e = scaled_to_one(form.W)
+    e += steep
     measure = _good_norm(form) if norm is None else norm
     T, kind = _coordinates(measure, n)
-    pairs = _factors(W, vertices, T)
+    pairs = _factors(W, scaled, T)
     if pairs is None:
         measure, T, kind = L2(), np.eye(n), 2.0
-        pairs = _factors(W, vertices, T)
-    if pairs is None:  # the slopes times W overflow
+        pairs = _factors(W, scaled, T)
+    if pairs is None:  # not a finite number
         return JointSpectralRadius(
             lower=start, upper=math.inf, constant=1.0, norm=measure, products=0, longest=0
         )

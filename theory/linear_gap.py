@@ -23,7 +23,7 @@ from theory.certificates import Contraction
 from theory.certify import contraction
 from theory.errors import as_vector, check_count, check_positive
 from theory.maps.base import Map
-from theory.norms import L2, over
+from theory.norms import L2, Norm, over
 from theory.rounding import TINY, UNIT, down, gamma, up
 from theory.truncation import LinearHead
 from theory.typing import Array
@@ -104,7 +104,8 @@ def worst_case_error(
     tol : float
         The sum ends when the rest is less than this share of it.
     c : Contraction, optional
-        Of one step; searched for by default.
+        Of one step; searched for by default.  That this map contracts in its norm is proved again,
+        and the rate proved is used.
 
     Returns
     -------
@@ -114,7 +115,8 @@ def worst_case_error(
     Raises
     ------
     ValueError
-        If the map is not linear, the box is empty, or a shape or count does not fit.
+        If the map is not linear, the box is empty, a shape or count does not fit, or `c` is not a
+        contraction of this map.
 
     Examples
     --------
@@ -140,7 +142,34 @@ def worst_case_error(
         return None
     if found.iterate != 1 or found.evidence.kind != "certified":
         raise ValueError(f"received {found!r}, needed a certified contraction of one step")
-    return _enclose(form.W, form.U, form.b, C, (low, high), int(k), found, horizon=horizon, tol=tol)
+    lam = found.lam if c is None else _rate_of(form.W, found)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _enclose(
+            form.W, form.U, form.b, C, (low, high), int(k), lam, found.norm,
+            horizon=horizon, tol=tol,
+        )  # fmt: skip
+
+
+def _rate_of(A: Array, c: Contraction) -> float:
+    """Return the rate of h <- A h in the norm of a given contraction, proved again.
+
+    The contraction may be one of another map, and its rate then says nothing about this one.  That
+    of a linear map is the induced norm, whose upper bound replaces it.
+
+    Raises
+    ------
+    ValueError
+        If A is not proved to contract in that norm.
+    """
+    c.norm.check_dim(len(A))
+    lam = c.norm.matrix_upper(A)
+    if not lam < 1:
+        raise ValueError(
+            f"the linear map has norm at most {lam:.17g} in {c.norm}, the norm of c={c!r}; needed "
+            "a norm in which this map contracts; was c found for another map? leave it out, or "
+            "pass theory.contraction of this one"
+        )
+    return lam
 
 
 def _enclose(
@@ -150,7 +179,8 @@ def _enclose(
     C: Array,
     box: tuple[Array, Array],
     k: int,
-    c: Contraction,
+    lam: float,
+    norm: Norm,
     *,
     horizon: int | None,
     tol: float,
@@ -162,13 +192,24 @@ def _enclose(
         v A + w A = C A^(m+1)   =>   e' = lam e + |rounding|_2 sup |h|_2 / |h|,
 
     and an entry of the kernel, v B_j, errs by e |B_j| and its own rounding.
+
+    What is lost to underflow: an inner product of length n errs by n eta / 2 beside its relative
+    error, and so does the bound of that; a row of n of them has Euclidean length
+
+        sqrt(n) n eta / 2 <= n^2 eta / 2.
+
+    A product of two bounds loses eta / 2 too, which the next factor may multiply: every product of
+    bounds is followed by its own multiple of eta.  What is relative, of sums of positive terms, is
+    left to `slack`.
     """
     n, m = B.shape
     low, high = box
-    to_euclid = over(L2(), c.norm, n)
-    columns, offset = c.norm.vector_upper(B.T), float(c.norm.vector_upper(b))
+    to_euclid = over(L2(), norm, n)
+    columns, offset = norm.vector_upper(B.T), float(norm.vector_upper(b))
     reach = np.maximum(np.abs(low), np.abs(high))
-    drive = (float(columns @ reach) + offset) * (1 + 4 * gamma(m + 4))
+    drive = (float(columns @ reach) + offset) * (1 + 4 * gamma(m + 4)) + (m + 1) * TINY
+    # of |sum over later lags| <= |C A^(k+s)| drive / (1 - lam)
+    later = up(drive / down(1.0 - lam))
     absolute, size_b = np.abs(A), np.abs(b)
     unit = 2 * gamma(n + 4)
 
@@ -176,8 +217,9 @@ def _enclose(
     e = np.zeros(len(C))
 
     def advance(V: Array, e: Array) -> tuple[Array, Array]:
-        rounding = unit * L2().vector_upper(np.abs(V) @ absolute) + n * TINY
-        return V @ A, c.lam * e + to_euclid * rounding
+        # n^2 eta / 2 of v A, u times as much of its bound, eta / 2 of the product with `unit`
+        rounding = unit * L2().vector_upper(np.abs(V) @ absolute) + 2 * n * n * TINY
+        return V @ A, lam * e + to_euclid * rounding + 2 * TINY
 
     for _ in range(k):
         V, e = advance(V, e)
@@ -191,16 +233,18 @@ def _enclose(
     slack = 1.0
     for s in range(1, longest + 1):
         K, size = V @ B, np.abs(V)
-        wrong = (e[:, None] * columns + unit * (size @ np.abs(B)) + n * TINY) @ reach
+        # n eta / 2 of v B_j, u times as much of its bound, eta / 2 of each product
+        wrong = (e[:, None] * columns + unit * (size @ np.abs(B)) + (n + 2) * TINY) @ reach
         shift = V @ b
-        wrong += e * offset + unit * (size @ size_b) + n * TINY
+        wrong += e * offset + unit * (size @ size_b) + (n + 2 + m) * TINY
         ends = K * low, K * high
         up_to, down_to = np.maximum(*ends).sum(axis=1), np.minimum(*ends).sum(axis=1)
         top, bottom = top + (up_to + shift), bottom + (down_to + shift)
         # the sum of 2 m products and the running sums
         magnitude = np.maximum(np.abs(ends[0]), np.abs(ends[1])).sum(axis=1) + np.abs(shift)
         error += wrong + 2 * gamma(m + 4) * magnitude
-        error += 2 * UNIT * (np.abs(top) + np.abs(bottom)) + m * TINY
+        # m products of each end, and the products of these bounds
+        error += 2 * UNIT * (np.abs(top) + np.abs(bottom)) + (m + 2) * TINY
         kernels.append(K)
         slack = 1 + 4 * gamma(8 * (s + k + n + m + 16))  # all error terms are sums of positive ones
         value = np.maximum(top, -bottom)
@@ -211,12 +255,14 @@ def _enclose(
         best_high = np.maximum(best_high, value + error * slack)
         V, e = advance(V, e)
         last = horizon is not None and s == horizon - k
-        # |sum over later lags| <= |C A^(k+s)| drive / (1 - lam)
-        sizes = L2().vector_upper(V) * to_euclid * (1 + 4 * UNIT) + e * slack
-        rest = sizes * (drive / down(1.0 - c.lam)) * (1 + 16 * UNIT)
+        sizes = L2().vector_upper(V) * to_euclid * (1 + 4 * UNIT) + e * slack + 2 * TINY
+        rest = np.nextafter(sizes * later * (1 + 16 * UNIT), np.inf)
         if last:
             rest = np.zeros(p)
-        if last or np.all(rest <= tol * best_low) or not np.any(rest > 1e-300):
+        # a rest below the error of the sum so far: more terms leave the enclosure as wide
+        if last or not np.any(rest > np.maximum(tol * best_low, error)):
+            break
+        if horizon is None and not np.isfinite(later):  # it stays so
             break
     total = np.maximum(best_high, np.maximum(top, -bottom) + error * slack + rest)
     i = int(np.argmax(best_low))
@@ -226,6 +272,7 @@ def _enclose(
     return WorstCase(
         k=k,
         lower=np.array([max(0.0, down(x)) for x in best_low]),
-        upper=np.array([up(up(x)) if x > 0 else 0.0 for x in total]),
+        # NaN, of 0 times infinity, is no bound
+        upper=np.array([0.0 if x == 0 else up(up(x)) if x > 0 else np.inf for x in total]),
         history=history,
     )

@@ -24,7 +24,9 @@ import numpy as np
 from theory.certificates import Contraction
 from theory.errors import check_count
 from theory.maps.base import Affine, Map
-from theory.rounding import ELEMENTARY_UNITS, TINY, UNIT, down, gamma, scaled_to_one, up
+from theory.products import product_error
+from theory.rigor import frobenius_upper
+from theory.rounding import ELEMENTARY_UNITS, TINY, UNIT, down, gamma, ldexp_up, scaled_to_one, up
 from theory.typing import Array
 
 if TYPE_CHECKING:
@@ -107,13 +109,12 @@ def spectral_radius_lower(A: Array, error: Array | None = None) -> float:
     E = 0.0
     if error is not None:
         with np.errstate(over="ignore"):
-            E = float(
-                np.linalg.norm(np.ldexp(error, exponents[None, :] - exponents[:, None] - exponent))
-            )
+            shifted = np.ldexp(error, exponents[None, :] - exponents[:, None] - exponent)
+            E = float(frobenius_upper(shifted))
         if not math.isfinite(E):
             return 0.0
-    # scaling A and the error may underflow, by at most eta each; the norm errs by gamma(n^2)
-    E = up(E * (1 + 2 * gamma(n * n + 2)) + 2 * n * TINY)
+    # scaling A and the error may underflow, by at most eta / 2 an entry
+    E = up(E + n * TINY)
     best = 0.0
     for power in _good_powers(B):
         C, F, shift = _power(B, E, exponent, power)
@@ -140,7 +141,7 @@ def _rescaled(C: Array, F: float, shift: int) -> tuple[Array, float, int]:
     if not 0 < size < math.inf:
         return C, F, shift
     e = math.frexp(size)[1]
-    return np.ldexp(C, -e), math.ldexp(F, -e) + len(C) * TINY, shift + e
+    return np.ldexp(C, -e), up(ldexp_up(F, -e) + len(C) * TINY), shift + e
 
 
 def _power(B: Array, E: float, exponent: int, k: int) -> tuple[Array, float, int]:
@@ -157,9 +158,7 @@ def _power(B: Array, E: float, exponent: int, k: int) -> tuple[Array, float, int
 
 def _square_error(B: Array, C: Array, e: float, f: float) -> float:
     """Bound the Frobenius distance of fl(B C) from (B + E)(C + F), |E| <= e, |F| <= f."""
-    slack = 1 + 2 * gamma(B.size + 2)
-    b, c = float(np.linalg.norm(B)) * slack, float(np.linalg.norm(C)) * slack
-    return up((b * f + c * e + e * f + gamma(len(B) + 1) * b * c) * (1 + 16 * UNIT) + TINY * B.size)
+    return float(product_error(frobenius_upper(B), frobenius_upper(C), e, f, len(B)))
 
 
 def _root_down(x: float, k: int, shift: int) -> float:
@@ -292,7 +291,9 @@ def _searched(form: Affine, random: np.random.Generator, length: int, starts: in
     """Return the best of all vertices, if they are few, and of ascents from random products."""
     n = len(form.W)
     W = balanced(scaled_to_one(form.W)[0])[1]
-    low, high = np.full(n, form.rho.slope[0]), np.full(n, form.rho.slope[1])
+    # a common factor of all slopes changes no choice between them
+    ends = scaled_to_one(np.array(form.rho.slope))[0]
+    low, high = np.full(n, ends[0]), np.full(n, ends[1])
     candidates: list[tuple[float, Array]] = []
     if low[0] == high[0]:
         candidates = [(_growth(W, high[None]), high[None])]
@@ -303,15 +304,19 @@ def _searched(form: Affine, random: np.random.Generator, length: int, starts: in
             for i in np.argsort(-radii, kind="stable")[:3]:
                 candidates.append((float(radii[i]), vertices[i][None]))
         for p in range(1, length + 1):
-            ends = [np.tile(high, (p, 1)), np.tile(np.where(high > -low, high, low), (p, 1))]
+            first = [np.tile(high, (p, 1)), np.tile(np.where(high > -low, high, low), (p, 1))]
             for j in range(starts if n <= 64 else min(starts, 3)):
-                slopes = ends[j] if j < 2 else np.where(random.random((p, n)) < 0.5, high, low)
+                slopes = first[j] if j < 2 else np.where(random.random((p, n)) < 0.5, high, low)
                 candidates.append(_ascend(W, low, high, slopes))
     # of equal ones, as far as an eigenvalue routine can tell, the shortest first
     top = max(growth for growth, _ in candidates)
     candidates.sort(key=lambda one: (one[0] < top * (1 - 1e-9), len(one[1]), -one[0]))
-    best = LowerBound(rate=0.0, slopes=candidates[0][1])
-    for _, slopes in candidates[:3]:
+    steepest = [
+        np.where(slopes == high, form.rho.slope[1], form.rho.slope[0])
+        for _, slopes in candidates[:3]
+    ]
+    best = LowerBound(rate=0.0, slopes=steepest[0])
+    for slopes in steepest:
         rate = product_radius_lower(form.W, slopes)
         # the bound of a longer product is a little nearer to its radius: no reason to prefer it
         if rate > best.rate * (1 + 2e-6):
@@ -322,24 +327,26 @@ def _searched(form: Affine, random: np.random.Generator, length: int, starts: in
 def product_radius_lower(W: Array, slopes: Array) -> float:
     """Return a lower bound of rho(product)^(1/p) over the factors diag(s) W, s in `slopes`."""
     n = len(W)
+    slopes, steep = scaled_to_one(slopes)
     scaled, e = scaled_to_one(W)
     if np.array_equal(np.ldexp(np.ldexp(scaled, e // 2), e - e // 2), W):
         # a similarity by a diagonal matrix is one of every factor, and so of the product
         scaled = balanced(scaled)[1]
-    # of s_i W_ij, and of entries of W that vanished when W was scaled
-    lost = n * TINY * (1 + float(np.max(np.abs(slopes))))
+    # eta / 2 each of s_i W_ij, of a slope that vanished when it was scaled, times W_ij, and of such
+    # an entry, times a slope of at most 1
+    lost = up(n * TINY * (1 + float(np.max(np.abs(scaled)))))
     product = slopes[0][:, None] * scaled
-    error = float(np.linalg.norm(product)) * 2 * UNIT + lost
+    error = up(float(frobenius_upper(product)) * 2 * UNIT + lost)
     for s in slopes[1:]:
         factor = s[:, None] * scaled
-        wrong = float(np.linalg.norm(factor)) * 2 * UNIT + lost
+        wrong = up(float(frobenius_upper(factor)) * 2 * UNIT + lost)
         product, error = factor @ product, _square_error(factor, product, wrong, error)
     # a Frobenius error spread over all entries is at least as large entrywise as needed
     rate = spectral_radius_lower(product, np.full((n, n), error))
     if not rate > 0:
         return 0.0
     try:
-        result = math.ldexp(_root_down(rate, len(slopes), 0), e)
+        result = math.ldexp(_root_down(rate, len(slopes), 0), e + steep)
     except OverflowError:  # the largest double is a lower bound all the same
         return math.nextafter(math.inf, 0.0)
     # exact unless it became subnormal

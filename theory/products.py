@@ -18,11 +18,14 @@ rounding made in forming a product is bounded in the Frobenius norm and added to
 
 from __future__ import annotations
 
+import functools
 import math
+from typing import Any
 
 import numpy as np
 
 from theory.norms import L1, L2, Linf, Norm, WeightedL1, WeightedLinf, over
+from theory.rigor import frobenius_upper
 from theory.rounding import TINY, UNIT, gamma, product_up, up
 from theory.typing import Array
 
@@ -36,28 +39,24 @@ LARGEST_VERTICES = 10
 _BEAM = 24
 
 
-def frobenius_upper(A: Array) -> float:
-    """Return an upper bound of the Frobenius norm; of the largest one of a stack of matrices."""
-    size = float(np.max(np.abs(A), initial=0.0))
-    if size == 0.0 or not math.isfinite(size):
-        return size
-    e = math.frexp(size)[1]
-    scaled = np.ldexp(A, -e)
-    square = float(np.max(np.sum(np.square(scaled), axis=(-2, -1))))
-    # n**2 squares and sums, a root; an entry that underflows is below 2**-1000 of the largest
-    count = A.shape[-1] * A.shape[-2]
-    root = up(math.sqrt(square * (1 + 2 * gamma(count + 2)))) * (1 + 2.0**-500)
-    return up(math.ldexp(up(root), e) if e < 1024 else root * 2.0 ** (e - 1) * 2.0)
+def product_error(b: Any, c: Any, e: Any, f: Any, n: int) -> Array:
+    r"""Bound the Frobenius distances of fl(B C) from products (B + E)(C + F).
 
+    B and C are (n, n) with Frobenius norms at most b and c, E and F have at most e and f; floats or
+    arrays of them.
 
-def product_error(b: float, c: float, e: float, f: float, n: int) -> float:
-    """Bound the Frobenius distance of fl(B C) from a product of matrices near B and C.
+        (B + E)(C + F) - fl(B C) = B F + E C + E F + (B C - fl(B C)),
+        |B C - fl(B C)|_F <= gamma(n) b c + n (n eta / 2),
 
-    B and C are (n, n) with Frobenius norms at most b and c; the matrices are within e and f of
-    them, in the same norm.
+    as each of the n^2 entries is a sum of n products, which lose eta / 2 each to underflow.  The
+    four products of this bound and that with gamma lose eta / 2 too, less than 3 eta together.
+    Infinite where the bound is: 0 times infinity is nothing that is known.
     """
-    whole = b * f + c * e + e * f + gamma(n + 1) * b * c
-    return up(whole * (1 + 16 * UNIT) + n * n * TINY)
+    with np.errstate(over="ignore", invalid="ignore"):
+        # b c first: what underflows in gamma b would be multiplied by c
+        whole = b * f + c * e + e * f + gamma(n + 1) * (b * c)
+        bound = np.nextafter(whole * (1 + 16 * UNIT) + (n * n + 4) * TINY, np.inf)
+    return np.where(np.isnan(bound), np.inf, bound)
 
 
 def power(A: Array, r: int) -> tuple[Array, float]:
@@ -77,23 +76,23 @@ def power(A: Array, r: int) -> tuple[Array, float]:
                 if result is None or majorant is None:
                     result, wrong, majorant = square, error, size
                 else:
-                    b, c = frobenius_upper(square), frobenius_upper(result)
-                    result, wrong = square @ result, product_error(b, c, error, wrong, n)
+                    b, c = float(frobenius_upper(square)), float(frobenius_upper(result))
+                    result, wrong = square @ result, float(product_error(b, c, error, wrong, n))
                     majorant = size @ majorant
-            b = frobenius_upper(square)
-            square, error = square @ square, product_error(b, b, error, error, n)
+            b = float(frobenius_upper(square))
+            square, error = square @ square, float(product_error(b, b, error, error, n))
             size = size @ size
         assert result is not None
         assert majorant is not None
         # the majorant is a product of non-negative numbers, low by at most the same relative error;
         # each of less than 2 r products loses at most n eta to underflow, times later factors
-        growth = r * math.log2(max(1.0, frobenius_upper(A)))
+        growth = r * math.log2(max(1.0, float(frobenius_upper(A))))
         lost = 2.0 * r * n * n * 2.0 ** (growth - 1070.0) if growth < 1000 else math.inf
-        entrywise = frobenius_upper(majorant) * 2 * gamma(r * (n + 2))
+        entrywise = float(frobenius_upper(majorant)) * 2 * gamma(r * (n + 2))
         entrywise = up(up(entrywise) + lost)
     if not np.any(_pattern(A, r)):
         return np.zeros_like(A), 0.0
-    bound = min((e for e in (wrong, entrywise) if not math.isnan(e)), default=math.inf)
+    bound = min(wrong, entrywise)
     return result, bound if np.isfinite(result).all() else math.inf
 
 
@@ -119,17 +118,30 @@ def _norm_upper(norm: Norm, P: Array, error: float) -> float:
 
 
 def _quick_norms(norm: Norm, products: Array) -> Array | None:
-    """Return rigorous upper bounds of the norms of a stack of matrices, or None if not known."""
+    r"""Return rigorous upper bounds of the norms of a stack of matrices, or None if not known.
+
+    In a weighted norm a sum s = sum_i v_i |P_ij| of n products is computed as s~,
+
+        s <= s~ (1 + gamma(n)) + n eta / 2   =>   s / v_j <= (s~ (1 + gamma(n)) + n eta) / v_j,
+
+    where eta / 2 is left for the rounding of s~ (1 + gamma(n)); what is lost to underflow is
+    divided by the weight.  The quotient loses eta / 2 more, and the factor after it.
+    """
     n = products.shape[-1]
     slack = 1 + 4 * gamma(2 * n + 4)
+
+    def weighted(sums: Array, v: Array) -> Array:
+        quotients = (sums * slack + n * TINY) / v
+        return np.asarray(np.max(quotients, axis=1) * (1 + 4 * UNIT) + TINY)
+
     if isinstance(norm, Linf):
         return np.asarray(np.max(np.sum(np.abs(products), axis=2), axis=1) * slack)
     if isinstance(norm, L1):
         return np.asarray(np.max(np.sum(np.abs(products), axis=1), axis=1) * slack)
     if isinstance(norm, WeightedL1):
-        return np.asarray(np.max(norm.v @ np.abs(products) / norm.v, axis=1) * slack + TINY)
+        return weighted(norm.v @ np.abs(products), norm.v)
     if isinstance(norm, WeightedLinf):
-        return np.asarray(np.max(np.abs(products) @ norm.v / norm.v, axis=1) * slack + TINY)
+        return weighted(np.abs(products) @ norm.v, norm.v)
     if not isinstance(norm, L2):
         return None
     # ||A||_2^2 = ||G||_2 <= ||G^32||_F^(1/32) for G = A^T A.  A squaring errs by at most
@@ -220,8 +232,7 @@ def lipschitz_of_steps(
         s = abs(float(low[0]))
         for j in range(len(bounds), r + 1):
             P, error = power(W, j)
-            # s**j rounded upward: j products
-            scale = up(s**j * (1 + 2 * gamma(j + 8))) if s not in (0.0, 1.0) else s
+            scale = s if s in (0.0, 1.0) else functools.reduce(product_up, [s] * j, 1.0)
             bounds.append(product_up(scale, _norm_upper(norm, P, error)))
         return tuple(bounds)
     factors = vertices(W, low, high)
@@ -231,7 +242,7 @@ def lipschitz_of_steps(
     # in a monotone norm the last factor is worst where all its slopes are steepest
     steepest = np.maximum(np.abs(low), np.abs(high))
     last = (steepest[:, None] * W)[None] if norm.monotone else factors
-    size = max(frobenius_upper(factors), frobenius_upper(last))
+    size = float(max(np.max(frobenius_upper(factors)), np.max(frobenius_upper(last))))
     forming = 0.0 if exact else up(2 * UNIT * size + W.size * TINY)
     for j in range(len(bounds), r + 1):
         bounds.append(_of_products(factors, last, norm, j, bounds, forming, size))
@@ -289,12 +300,16 @@ def _of_products(
             if quick is None:
                 quick = np.array([_norm_upper(norm, P, 0.0) for P in partial])
             constant = product_up(over(norm, L2(), n), over(L2(), norm, n))
-            reach = (quick + constant * error) * bounds[r - depth] * (1 + 8 * UNIT)
+            reach = quick + product_up(constant, error)
+            reach = np.nextafter(reach * bounds[r - depth] * (1 + 8 * UNIT), np.inf)
+            if bounds[r - depth] == 0:  # and so are the products, exactly
+                reach = np.zeros_like(reach)
             partial = partial[~(reach <= target)]
             count = len(partial) * len(onward)
             if count > LARGEST_FRONTIER:
                 raise UnsettledError(f"{count} products of {depth + 1} steps matter")
-            error = product_error(size, frobenius_upper(partial), forming, error, n)
+            largest = float(np.max(frobenius_upper(partial), initial=0.0))
+            error = float(product_error(size, largest, forming, error, n))
             partial = (onward[:, None] @ partial[None]).reshape(-1, n, n)
     return _largest_norm(norm, partial, error, target)
 
@@ -302,13 +317,17 @@ def _of_products(
 def _beam(factors: Array, last: Array, norm: Norm, r: int) -> float:
     """Return about the largest norm of r-fold products; a guess only, of which any will do."""
     n = factors.shape[-1]
+
+    def size(P: Array) -> float:
+        return norm.matrix_upper(P) if np.isfinite(P).all() else math.inf
+
     partial = factors if r > 1 else last
     for depth in range(r):
         quick = _quick_norms(norm, partial)
-        sizes = np.array([norm.matrix_upper(P) for P in partial[:512]]) if quick is None else quick
+        sizes = np.array([size(P) for P in partial[:512]]) if quick is None else quick
         order = np.argsort(-sizes)[:_BEAM]
         if depth == r - 1:
-            best = max(norm.matrix_upper(P) for P in partial[order[:4]])
+            best = max(size(P) for P in partial[order[:4]])
             return float(best * (1 + 2.0**-40)) if math.isfinite(best) else 0.0
         onward = factors if depth < r - 2 else last
         partial = (onward[:, None] @ partial[order][None]).reshape(-1, n, n)

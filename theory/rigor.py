@@ -1,7 +1,8 @@
 r"""The small trusted module: everything that is called certified is accepted here.
 
 Main names: `row_sum_upper`, `column_sum_upper`, `weighted_row_sum_upper`, `spectral_norm_upper`,
-`spectral_norm_at_most`, `quadratic_bound_holds`, `lmi_holds`, `eigenvalues_at_least`.
+`spectral_norm_at_most`, `quadratic_bound_holds`, `lmi_holds`, `eigenvalues_at_least`,
+`frobenius_upper`.
 
 Nothing here optimises or iterates towards an answer.  Candidates come from elsewhere (eigenvalue
 routines, solvers, power iterations); this module only decides whether a stated inequality between
@@ -106,10 +107,32 @@ def _covers(quotient: float, scale: float, total: float) -> bool:
     return Fraction(quotient) * Fraction(scale) >= Fraction(total)
 
 
-def _frobenius_upper(A: Array) -> float:
-    """Return an upper bound of the Frobenius norm (entries at most about 1)."""
-    square = float(np.sum(np.square(A)))
-    return up(math.sqrt(up(square * (1 + 2 * gamma(A.size + 2))) + A.size * TINY))
+def frobenius_upper(A: Array) -> Array:
+    r"""Return upper bounds of the Frobenius norms of (..., m, n), entries of any size.
+
+    Exactly 0 for a matrix of zeros; inf where the norm exceeds the largest double, and where an
+    entry is infinite or NaN.
+
+    The sum S of N squares is computed with an error of at most gamma(N) S + N eta / 2, which is
+    below gamma(N + 1) S once S > 2^-900 (N < 2^100).  Other matrices are first scaled to largest
+    entry in [1/2, 1) by a power of two: entries that underflow in it were 2^1022 times smaller.
+    """
+    # S <= fl(S) / (1 - gamma(N + 1))
+    slack = 1 + 2 * gamma(A.shape[-1] * A.shape[-2] + 2)
+    with np.errstate(over="ignore", invalid="ignore"):
+        square = np.asarray(np.einsum("...ij,...ij->...", A, A))
+        safe = (square > 2.0**-900) & (square < 2.0**900)
+        if safe.all():
+            return np.asarray(np.nextafter(np.sqrt(square * slack), np.inf))
+        largest = np.max(np.abs(A), axis=(-2, -1), initial=0.0)
+        exponent = np.frexp(largest)[1]
+        scaled = np.ldexp(A, -exponent[..., None, None])
+        square = np.asarray(np.einsum("...ij,...ij->...", scaled, scaled))
+        # the scaling back rounds only where it underflows
+        bound = np.ldexp(np.nextafter(np.sqrt(square * slack), np.inf), exponent)
+        bound = np.where(bound < 2.0**-1020, np.nextafter(bound, np.inf), bound)
+    bound = np.where(square == 0, 0.0, np.where(np.isfinite(bound), bound, np.inf))
+    return np.asarray(bound)
 
 
 def _symmetric(A: Array) -> Array:
@@ -156,11 +179,11 @@ def eigenvalues_at_least(S: Array, margin: float) -> bool:
         L = np.asarray(np.linalg.cholesky(shifted), dtype=np.float64)
     except np.linalg.LinAlgError:
         return False
-    residual = _frobenius_upper(shifted - L @ L.T)
+    residual = float(frobenius_upper(shifted - L @ L.T))
     if not math.isfinite(residual):
         return False
     # || |L| |L|^T ||_2 <= ||L||_F^2
-    product = 2 * gamma(n + 2) * up(_frobenius_upper(L) ** 2)
+    product = 2 * gamma(n + 2) * up(float(frobenius_upper(L)) ** 2)
     shifting = 2 * UNIT * (c + float(np.max(np.abs(np.diag(S)))))
     error = (residual + product + shifting + _UNDERFLOW) * (1 + 16 * UNIT)
     return c - error >= margin * (1 + 4 * UNIT)
@@ -321,7 +344,7 @@ def spectral_norm_upper(A: Array) -> float:
     lost = 0.0 if e <= 0 else B.size * TINY
     bound = _ldexp_up(up(simple + lost) if lost and _lossy(A, B, e) else simple, e)
     if min(A.shape) == 1:
-        return min(bound, _ldexp_up(up(_frobenius_upper(B)), e))
+        return min(bound, _ldexp_up(up(float(frobenius_upper(B))), e))
     return min(bound, operator_norm_upper(A))
 
 

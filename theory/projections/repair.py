@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from theory.rounding import UNIT, down, gamma, ldexp_down, ldexp_up, scaled_to_one, up
+from theory.rigor import frobenius_upper
+from theory.rounding import UNIT, down, gamma, ldexp_down, ldexp_up, scaled_to_one
 from theory.typing import Array
 
 T = TypeVar("T")
@@ -69,18 +70,10 @@ def inside(
 def length_upper(*arrays: Array) -> float:
     """Return an upper bound of the Euclidean length of all entries together.
 
-    It is infinite where the length exceeds the largest double.
+    It is infinite where the length exceeds the largest double, or an entry is not finite.
     """
     entries = np.concatenate([np.ravel(a).astype(np.float64) for a in arrays])
-    if not np.isfinite(entries).all():
-        return math.inf
-    scaled, e = scaled_to_one(entries)
-    if not np.any(scaled):
-        return 0.0
-    # each square and each sum adds at most u, relatively; entries that underflow add eta
-    total = up(float(np.sum(np.square(scaled))) * (1 + 2 * gamma(entries.size + 2)))
-    total = up(total + entries.size * 2.0**-1060)
-    return ldexp_up(up(math.sqrt(total)), e)
+    return float(frobenius_upper(entries[None]))
 
 
 def half_space_distance(point: Array, normal: Array, support: float) -> float:
