@@ -278,7 +278,7 @@ def matrix_inequalities(rng: Draw, tally: Tally) -> None:
 
 
 def products(rng: Draw, tally: Tally) -> None:
-    n, r = int(rng.integers(1, 5)), int(rng.integers(1, 9))
+    n, r = int(rng.integers(1, 4)), int(rng.integers(1, 9))
     W = matrix(rng, n, n)
     if rng.random() < 0.7:
         W = rng.standard_normal((n, n)) * float(one_of(rng, 1e-200, 1e-60, 0.5, 1.0, 1e60))
@@ -290,7 +290,7 @@ def products(rng: Draw, tally: Tally) -> None:
     slopes = one_of(
         rng, (np.ones(n), np.ones(n)), (np.zeros(n), np.ones(n)), (np.full(n, 0.3), np.full(n, 0.9))
     )
-    r = min(r, 3)
+    r = min(r, 3 if n < 3 else 2)
     claims = growths(W, slopes, norm, r + 1, norm.matrix_upper(W))
     try:
         bounds = lipschitz_of_steps(W, slopes, norm, r)
