@@ -88,7 +88,7 @@ def kernel_tail(
     -------
     KernelTail
         Lower and upper values, rounded outward; they differ by the rounding of the sum and by its
-        rest, some 2**-40 of it together unless an eigenvalue is within 1e-5 of the unit circle or
+        rest, some 2**-40 of it together unless an eigenvalue is within 3e-5 of the unit circle or
         the modes cancel.  Powers and weights may be of any size: a value below the normal range is
         enclosed by subnormal numbers, one beyond the largest double by that and inf.
 
