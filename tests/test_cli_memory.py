@@ -92,6 +92,22 @@ def test_no_length_is_enough(files):
     assert "certified: nothing" in done.output
 
 
+def test_a_restarted_model_that_leaves_the_range(files):
+    np.savez(files / "w.npz", W=[[1e150, -1e160], [0.0, 1.0]], U=np.eye(2))
+    X = np.zeros((100, 12, 2))
+    X[:, 1:, 0] = 1.0
+    X[:, 0, 1] = 1.0
+    np.savez(files / "x.npz", x=X)
+    done = run(
+        "memory", files / "w.npz", "--sequences", files / "x.npz", *USUAL, "--activation", "relu",
+        "--k-max", "10", "--plot", files / "out.png", "--json", files / "out.json",
+    )  # fmt: skip
+    assert done.exit_code == 1, done.output
+    assert "leaves the range of double precision on up to 100 sequences" in done.output
+    assert json.loads((files / "out.json").read_text())["table"][10]["quantiles"]["1"] is None
+    assert (files / "out.png").stat().st_size > 1000
+
+
 def test_sequences_of_several_lengths(files):
     rng = np.random.default_rng(1)
     np.savez(files / "x.npz", **{f"s{i}": rng.standard_normal((1 + i, 2)) for i in range(70)})

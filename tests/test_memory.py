@@ -25,6 +25,7 @@ from theory import (
     contraction,
     effective_memory,
     invariant_domain,
+    truncate,
     truncation_gap_table,
 )
 from theory.memory import (
@@ -348,6 +349,48 @@ def test_too_few_says_how_many_and_that_many_are_enough():
 def test_divergence_is_not_an_answer():
     with pytest.raises(DivergedError):
         effective_memory(LinearMap([[1e200]], [[1.0]]), np.ones((30, 5, 1)), 0.1, 0.1, 0.9)
+
+
+ASTRAY = VanillaRNN([[1e150, -1e160], [0.0, 1.0]], np.eye(2), activation="relu")
+
+
+def astray(N=30, T=12):
+    """Return inputs under which `ASTRAY` stays finite; restarted without the first, it does not."""
+    X = np.zeros((N, T, 2))
+    X[:, 1:, 0] = 1.0
+    X[:, 0, 1] = 1.0
+    return X
+
+
+@pytest.mark.parametrize("norm", [L2(), L1(), Linf(), WeightedLinf([1.0, 2.0])], ids=str)
+@pytest.mark.parametrize("when", EVENTS)
+def test_an_error_that_is_no_number_exceeds_every_eps(when, norm):
+    """The restarted model is at infinity minus infinity, while the recurrent one is finite."""
+    answer = effective_memory(
+        ASTRAY, astray(500), 0.1, norm=norm, when=when, k_max=10, rng=np.random.default_rng(0)
+    )
+    assert answer.k is None
+    assert not np.isnan(answer.errors).any()
+    if when != "random":
+        assert (answer.exceedances == 500).all()
+        assert answer.out_of_range[5:].tolist() == [500] * 6
+    assert "leaves the range of double precision on up to" in str(answer)
+    # where the model is looked at alone, it is refused
+    with pytest.raises(DivergedError):
+        truncate(ASTRAY, 5)(astray(1)[0])
+
+
+def test_errors_beyond_the_range_are_shown_and_written():
+    X = np.concatenate([astray(10), np.zeros((90, 12, 2))])
+    answer = effective_memory(ASTRAY, X, 0.1, 0.2, 0.9, k_max=10)
+    assert answer.k == 0  # ten in a hundred are allowed
+    assert answer.exceedances.tolist() == [10] * 11
+    assert "on up to 10 sequences" in str(answer)
+    assert answer.quantiles()[6].tolist() == [0.0, 0.0, math.inf, math.inf]
+    table = json.loads(json.dumps(answer.to_dict(), allow_nan=False))["table"]
+    assert table[6]["quantiles"] == {"0.5": 0.0, "0.9": 0.0, "0.99": None, "1": None}
+    assert [row["out_of_range"] for row in table] == answer.out_of_range.tolist()
+    assert "range" not in str(effective_memory(HALF, np.ones((30, 5, 1)), 0.1, 0.1, 0.9))
 
 
 def test_gaps_seen_through_an_output_of_any_shape():

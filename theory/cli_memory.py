@@ -36,6 +36,7 @@ from theory.norms import L1, L2, Linf, Norm
 from theory.progress import progress_bar
 from theory.sequences import Sequences, load_sequences
 from theory.truncation import LinearHead
+from theory.typing import Array
 
 _NORMS = {"L1": L1(), "L2": L2(), "Linf": Linf()}
 
@@ -209,6 +210,15 @@ def _table(answer: EffectiveMemory) -> Table:
     return made
 
 
+#: Sizes that are drawn; a logarithmic axis has no zero, and no margin at the end of the range.
+_DRAWN = (1e-200, 1e200)
+
+
+def _drawn(curve: Array) -> Array:
+    """Return a curve without what a logarithmic axis cannot show: NaN there, a gap in the line."""
+    return np.where((curve >= _DRAWN[0]) & (curve <= _DRAWN[1]), curve, np.nan)
+
+
 def draw(path: Path, answer: EffectiveMemory) -> None:
     """Draw the quantiles of the error against k, with the certified bound where there is one."""
     from matplotlib.figure import Figure
@@ -217,18 +227,16 @@ def draw(path: Path, answer: EffectiveMemory) -> None:
     axes = figure.add_subplot()
     last = min(answer.k_max, answer.lengths[1])
     lengths = np.arange(last + 1)
-    # a logarithmic axis has no place for zero
     for level, curve in zip(LEVELS, answer.quantiles()[: last + 1].T, strict=True):
         label = "largest measured" if level == 1 else f"{100 * level:g} % of the sequences"
-        axes.plot(lengths[curve > 0], curve[curve > 0], label=label)
+        axes.plot(lengths, _drawn(curve), label=label)
     if answer.certified is not None:
-        proved = answer.certified[: last + 1]
-        keep = (proved > 0) & np.isfinite(proved)
-        axes.plot(lengths[keep], proved[keep], "k--", label="certified bound")
-    axes.axhline(answer.eps, color="0.5", lw=0.8)
+        axes.plot(lengths, _drawn(answer.certified[: last + 1]), "k--", label="certified bound")
+    axes.axhline(float(_drawn(np.array(answer.eps))), color="0.5", lw=0.8)
     if answer.k is not None:
         axes.axvline(answer.k, color="0.5", lw=0.8, label=f"effective memory {answer.k}")
     axes.set_yscale("log")
+    axes.set_xlim(0, max(last, 1))
     axes.set_xlabel("k")
     axes.set_ylabel(f"error {EVENTS[answer.when]}")
     axes.legend(fontsize=8)

@@ -150,7 +150,7 @@ class EffectiveMemory:
     norm: Norm  # the norm of the error
     sequences: int  # N, how many independent sequences
     lengths: tuple[int, int]  # the shortest and the longest of them
-    errors: Array  # error of every length on every sequence, (k_max + 1, N)
+    errors: Array  # error of every length on every sequence, (k_max + 1, N); inf beyond doubles
     exceedances: npt.NDArray[np.int64]  # how many of them exceed eps, (k_max + 1,)
     upper: Array  # upper confidence limit of the probability, each k by itself, (k_max + 1,)
     certificate: Contraction | None = None  # beside it, what is proved
@@ -163,6 +163,11 @@ class EffectiveMemory:
         return len(self.errors) - 1
 
     @property
+    def out_of_range(self) -> npt.NDArray[np.int64]:
+        """Return on how many sequences the error leaves the range of doubles, (k_max + 1,)."""
+        return np.count_nonzero(~np.isfinite(self.errors), axis=1).astype(np.int64)
+
+    @property
     def allowed(self) -> int:
         """Return the largest number of exceedances with which a length passes; -1 if none does."""
         limits = upper_limit(np.arange(self.sequences + 1), self.sequences, self.confidence)
@@ -171,7 +176,8 @@ class EffectiveMemory:
     def quantiles(self, levels: Sequence[float] = LEVELS) -> Array:
         """Return the empirical quantiles of the error, (k_max + 1, number of levels).
 
-        Each is one of the observed errors: the least one that so large a part does not exceed.
+        Each is one of the observed errors: the least one that so large a part does not exceed;
+        infinite where that is one beyond the range of double precision.
         """
         table = np.quantile(self.errors, np.asarray(levels), axis=1, method="inverted_cdf")
         return np.ascontiguousarray(table.T)
@@ -181,8 +187,11 @@ class EffectiveMemory:
         table = [
             {
                 "k": k,
-                "quantiles": {f"{level:g}": float(q) for level, q in zip(LEVELS, row, strict=True)},
+                "quantiles": {
+                    f"{level:g}": _number(q) for level, q in zip(LEVELS, row, strict=True)
+                },
                 "exceedances": int(self.exceedances[k]),
+                "out_of_range": int(self.out_of_range[k]),
                 "upper_limit": float(self.upper[k]),
                 **({} if self.certified is None else {"certified": _number(self.certified[k])}),
             }
@@ -216,11 +225,24 @@ class EffectiveMemory:
             "exceedances; measured, not certified"
         )
         if self.k is None:
-            return (
+            answer = (
                 f"no k up to {self.k_max} was found for which {claim}: "
                 f"{int(self.exceedances[-1])} exceedances at k = {self.k_max} ({basis})"
             )
-        return f"k = {self.k}: {claim} ({basis})"
+        else:
+            answer = f"k = {self.k}: {claim} ({basis})"
+        return answer + self._range_note()
+
+    def _range_note(self) -> str:
+        """Return a remark on lengths whose error is no number, if there are any."""
+        lost = self.out_of_range
+        at = np.flatnonzero(lost)
+        if at.size == 0:
+            return ""
+        return (
+            f"; for {_range(at)} the error of the model restarted k steps back leaves the range "
+            f"of double precision on up to {int(lost.max())} sequences, which count as exceedances"
+        )
 
 
 def effective_memory(
@@ -285,6 +307,11 @@ def effective_memory(
     DivergedError
         If the recurrent model leaves the range of double precision.
 
+    Notes
+    -----
+    Where only the restarted model leaves that range, its error is taken as infinite: it exceeds
+    every eps, and the answer says so.
+
     Examples
     --------
     >>> from theory import LinearMap
@@ -321,7 +348,9 @@ def effective_memory(
         errors[:, i] = _errors(recurrent, X, ends, len(errors) - 1, measure, C)
         if progress is not None:
             progress(i + 1, len(given))
-    seen = np.count_nonzero(errors > eps, axis=1)
+    # a NaN, from infinity minus infinity in the restarted model, is as far off as can be
+    errors[np.isnan(errors)] = math.inf
+    seen = np.count_nonzero(~(errors <= eps), axis=1)
     upper = np.asarray(upper_limit(seen, len(given), confidence), dtype=np.float64)
     failing = np.flatnonzero(upper > probability)
     least = 0 if failing.size == 0 else int(failing[-1]) + 1
@@ -351,6 +380,12 @@ def effective_memory(
 def _number(x: Any) -> float | None:
     """Return a number that JSON has; it has no infinity."""
     return float(x) if math.isfinite(x) else None
+
+
+def _range(lengths: npt.NDArray[np.int64]) -> str:
+    """Return "k = 3" or "k from 3 to 9" for the least and the largest of some lengths."""
+    low, high = int(lengths[0]), int(lengths[-1])
+    return f"k = {low}" if low == high else f"k from {low} to {high}"
 
 
 def _check_level(name: str, value: float) -> None:

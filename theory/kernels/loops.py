@@ -659,7 +659,7 @@ def gap_kernel(
         if kind == 0:
             for i in range(n):
                 d = abs(H[t, i] - G[t, i]) / scale[i]
-                gap = gap if d <= gap else d  # keeps a NaN
+                gap = gap if d <= gap or gap != gap else d  # a NaN stays, whatever follows it
         elif kind == 1:
             for i in range(n):
                 gap += abs(H[t, i] - G[t, i]) * scale[i]
@@ -673,7 +673,7 @@ def gap_kernel(
                 largest = 0.0
                 for i in range(n):
                     d = abs(H[t, i] - G[t, i])
-                    largest = largest if d <= largest else d
+                    largest = largest if d <= largest or largest != largest else d
                 gap = 0.0
                 if largest > 0.0:
                     for i in range(n):
