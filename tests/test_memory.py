@@ -393,6 +393,107 @@ def test_errors_beyond_the_range_are_shown_and_written():
     assert "range" not in str(effective_memory(HALF, np.ones((30, 5, 1)), 0.1, 0.1, 0.9))
 
 
+# ------------------------------------------------------------------------- a k that tests nothing
+
+
+@pytest.mark.parametrize("rate", [1.0, 1.05, -1.0])
+@pytest.mark.parametrize("k_max", [None, 24, 25, 26])
+@pytest.mark.parametrize("when", EVENTS)
+def test_a_model_that_never_forgets_has_no_effective_memory(rate, k_max, when):
+    """With as many inputs as the longest sequence has, the truncated model is the model itself."""
+    X = np.random.default_rng(0).uniform(-1, 1, (459, 25, 1))
+    model = LinearMap([[rate]], [[1.0]])
+    answer = effective_memory(model, X, 0.1, when=when, k_max=k_max, rng=np.random.default_rng(1))
+    assert answer.k is None
+    assert answer.longer_suffice is None
+    assert (answer.exceedances[25:] == 0).all()
+    data = json.loads(json.dumps(answer.to_dict(), allow_nan=False))
+    assert data["k"] is None
+    assert data["reason"] == answer.reason
+    if k_max == 24:
+        assert str(answer).startswith("no k up to 24 was found for which the error")
+        assert answer.reason.startswith("no k up to 24 is enough: ")
+    elif when == "random":
+        assert str(answer).startswith("no k below the latest time looked at (t = 25) is enough: ")
+    else:
+        assert str(answer).startswith("no k below the longest sequence (T = 25) is enough: ")
+        assert answer.reason in str(answer)
+
+
+def test_a_k_below_the_longest_sequence_is_an_answer():
+    # the last input but one counts at the last time only, so k = T - 1 is needed and enough
+    X = np.zeros((459, 5, 1))
+    X[:, 1] = 1.0
+    answer = effective_memory(LinearMap([[0.5]], [[1.0]]), X, 0.1)
+    assert answer.k == 4
+    assert answer.reason is None
+    assert answer.longest == 5
+    assert answer.longer_suffice
+    assert "longer" not in str(answer)
+    assert "more than k" not in str(answer)
+    # one input earlier, and it is none
+    early = effective_memory(LinearMap([[0.5]], [[1.0]]), X[:, 1:], 0.1)
+    assert early.k is None
+    assert early.reason.startswith("no k below the longest sequence (T = 4) is enough: 459 exceed")
+
+
+def test_sequences_that_end_before_k_matters_are_counted():
+    rng = np.random.default_rng(0)
+    short = list(rng.uniform(-1, 1, (599, 5, 1)))
+    forever = LinearMap([[1.0]], [[1.0]])
+    answer = effective_memory(forever, [*short, np.ones((40, 1))], 0.1, 0.02)
+    # literally true: of 600 such sequences one exceeds 0.1 at k = 5
+    assert answer.k == 5
+    assert answer.longer[4:7].tolist() == [600, 1, 1]
+    assert answer.exceedances[5] == 1
+    assert answer.longer_suffice is False
+    needed = sequences_needed(0.02, 0.99, exceedances=1)
+    assert (
+        f"1 of 600 sequences have more than k inputs, too few to bear the claim by themselves "
+        f"({needed} needed)" in str(answer)
+    )
+    # a model that forgets is told apart: at k = 4 all are longer
+    assert "more than k" not in str(effective_memory(HALF, short, 0.2, 0.02))
+    # and so is one that is put to the test by enough of them
+    many = [*short[:50], *rng.uniform(-1, 1, (500, 40, 1))]
+    half = effective_memory(HALF, many, 0.05, 0.02)
+    assert half.k is not None
+    assert half.k >= 5
+    assert half.longer_suffice
+    assert "500 of 550 sequences have more than k inputs, and are enough" in str(half)
+    row = half.to_dict()["table"][half.k]
+    assert row["longer"] == 500
+
+
+def test_what_the_longer_ones_bear_is_the_limit_of_those_alone():
+    """The remark and `sequences_needed` say the same, to the last sequence."""
+    for tested in (228, 229, 230, 231):
+        X = [np.zeros((3, 1))] * (300 - tested) + [np.zeros((9, 1))] * tested
+        X = [x.copy() for x in X]
+        for x in X:
+            x[0] = 1.0
+        answer = effective_memory(LinearMap([[0.5]], [[1.0]]), X, 0.5**2, 0.02)
+        # the first input is worth 2**-k: k = 2 is the least that is enough, and all are longer
+        assert answer.k == 2
+        assert answer.longer_suffice
+        later = effective_memory(LinearMap([[0.5]], [[1.0]]), X, 0.5**4, 0.02)
+        assert later.k == 4
+        assert later.longer_suffice is (tested >= sequences_needed(0.02, 0.99))
+
+
+def test_a_proof_holds_for_longer_sequences_than_those_given():
+    """The certified k may be beyond them all: it is proved for every length."""
+    X = np.random.default_rng(0).uniform(-1, 1, (30, 4, 1))
+    model = LinearMap([[0.9]], [[1.0]])
+    answer = effective_memory(model, X, 0.1, 0.1, 0.9, certificate=contraction(model))
+    assert answer.k is None
+    assert answer.certified_k is not None
+    assert answer.certified_k >= answer.longest == 4
+    long = np.sign(np.random.default_rng(1).uniform(-1, 1, (3, 500, 1)))
+    gaps = truncation_gap_table(model, long * np.abs(X).max(), answer.certified_k)
+    assert (gaps[:, answer.certified_k] <= 0.1).all()
+
+
 def test_gaps_seen_through_an_output_of_any_shape():
     """The table of the whole state is what an identity output sees."""
     rng = np.random.default_rng(9)

@@ -100,7 +100,8 @@ def worst_case_error(
     head : LinearHead, optional
         The outputs; the states by default.
     horizon : int, optional
-        Longest sequence; every length by default.
+        Longest sequence; every length by default.  From k = horizon on the error is 0, as both
+        models are the same.
     tol : float
         The sum ends when the rest is less than this share of it.
     c : Contraction, optional
