@@ -141,7 +141,7 @@ class _SharpRNN:
     def found(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Return the metric of the least rate; None if that is above the rate asked for."""
         c = theory.contraction(to_map(self.model), method="lmi")
-        if c is None or c.lam > self.rate or not c.evidence.multipliers:
+        if c is None or not c.lam <= self.rate or not c.evidence.multipliers:
             return None
         return c.norm.P, np.array(c.evidence.multipliers)
 

@@ -200,7 +200,7 @@ def test_the_answer_agrees_with_its_table():
     assert answer.k is not None
     assert (answer.upper[answer.k :] <= 0.05).all()
     assert answer.upper[answer.k - 1] > 0.05
-    assert (answer.exceedances == (answer.errors > 0.02).sum(axis=1)).all()
+    assert (answer.exceedances == (~(answer.errors <= 0.02)).sum(axis=1)).all()
     assert (answer.exceedances[answer.k :] <= answer.allowed).all()
     q = answer.quantiles()
     assert (q[:, -1] == answer.errors.max(axis=1)).all()

@@ -186,7 +186,7 @@ def _family(
     """Return a name, and the contraction at a share in (0, 1) of the way to the Euclidean norm."""
     form = recurrent.affine_on(box)
     count, _, largest, dense = _FAMILY[effort]
-    if form is None or count == 0 or recurrent.state_dim > largest:
+    if form is None or count == 0 or not recurrent.state_dim <= largest:
         return None
     from theory.search import cheapest_at, end_of_trade
 
@@ -381,7 +381,7 @@ def required_context(
     if horizon is not None:
         # with as many inputs as the longest sequence has, the model is the recurrent one
         considered = tuple(one for one in considered if one[2] < horizon)
-        if k >= horizon:
+        if not k < horizon:
             return None
     return Choice(
         k=k,

@@ -427,7 +427,7 @@ def effective_memory(
     upper = np.asarray(upper_limit(seen, len(given), confidence), dtype=np.float64)
     failing = np.flatnonzero(~(upper <= probability))
     least = 0 if failing.size == 0 else int(failing[-1]) + 1
-    longer = np.array([np.count_nonzero(behind > k) for k in range(len(errors))], dtype=np.int64)
+    not_longer = np.searchsorted(np.sort(behind), np.arange(len(errors)), side="right")
     certified, certified_k = None, None
     if certificate is not None:
         certified = certified_errors(recurrent, certificate, given, len(errors) - 1, C, measure)
@@ -435,7 +435,7 @@ def effective_memory(
         certified_k = int(proved[0]) if proved.size else None
     return EffectiveMemory(
         # a model of as many inputs as any time has behind it is the recurrent one
-        k=least if least < len(errors) and longer[least] > 0 else None,
+        k=least if least < len(errors) and not_longer[least] < len(given) else None,
         eps=float(eps),
         probability=float(probability),
         confidence=float(confidence),
@@ -443,7 +443,7 @@ def effective_memory(
         norm=measure,
         sequences=len(given),
         lengths=(min(map(len, given)), max(map(len, given))),
-        longer=longer,
+        longer=(len(given) - not_longer).astype(np.int64),
         errors=errors,
         exceedances=seen.astype(np.int64),
         upper=upper,

@@ -1298,7 +1298,7 @@ def _newton_ascent(
             continue
         for k in range(count):
             before[k] = tau[k]
-            if limits[k] != np.inf and g[k] > 0.0 and not J[k, k] > 0.0:
+            if limits[k] != np.inf and not g[k] <= 0.0 and not J[k, k] > 0.0:
                 return False  # no rows obey the inequality
             lengths[k] = J[k, k]
             for r in range(k):
