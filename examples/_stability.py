@@ -141,7 +141,7 @@ class _SharpRNN:
     def found(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Return the metric of the least rate; None if that is above the rate asked for."""
         c = theory.contraction(to_map(self.model), method="lmi")
-        if c is None or c.lam > self.rate or not c.evidence.multipliers:
+        if c is None or not c.lam <= self.rate or not c.evidence.multipliers:
             return None
         return c.norm.P, np.array(c.evidence.multipliers)
 
@@ -289,11 +289,17 @@ PROBABILITY, CONFIDENCE = 0.05, 0.9
 
 
 def effective_memory(t: Any, eps: float, sequences: list[np.ndarray], k_max: int) -> int | str:
-    """Return the measured effective memory, ">k_max" beyond that, or why there is none."""
+    """Return the measured effective memory, ">k" if no length up to k is enough, or why not.
+
+    A length is looked at if it is at most `k_max` and some sequence is longer; where so few are
+    longer that the others carry the statement, by ending, the answer adds it.
+    """
     needed = sequences_needed(PROBABILITY, CONFIDENCE)
     if len(sequences) < needed:
         return f"not measured: {len(sequences)} sequences, needed {needed}"
     measured = measure_memory(
         to_map(t.model), sequences, eps, PROBABILITY, CONFIDENCE, head=head(t), k_max=k_max
     )
-    return f">{k_max}" if measured.k is None else measured.k
+    if measured.k is None:
+        return f">{min(k_max, measured.longest - 1)}"
+    return measured.k if measured.longer_suffice else f"{measured.k}: few are longer"

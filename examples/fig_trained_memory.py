@@ -9,7 +9,8 @@ never saw.
 
 What the eye should see: inside the stable set the curves fall faster and lie below the certified
 bound where there is one; the table says what the constraint costs in prediction (nll, in nats a
-frame).  The effective memory is measured, with an exact binomial guarantee over pieces.
+frame).  The effective memory is measured, with an exact binomial guarantee over pieces; where there
+is none up to 128 inputs, and below the longest piece, the table has no number.
 
 Needs PyTorch and the data: the folder `jsb-chorales` under the one that the variable STABLE_DATA
 names, or under `../shared/data` beside this checkout.

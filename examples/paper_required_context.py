@@ -4,13 +4,15 @@ Theorem shown: `context_length`, with the Lipschitz constant of the loss in the 
 
 For every tolerance of the mean test loss, in nats a prediction: the k that the network's best
 certificate proves sufficient for *every* sequence of inputs of the test split, in any order, up to
-its longest, the loss of the k-step counterpart at that k, and the least k that the test split
-itself asks for, over its first 8,000 predictions.  Beside them
+its longest, the change of the loss by the k-step counterpart at that k, and the least k that the
+test split itself asks for, over its first 8,000 predictions.  Beside them
 the essay's open question, how much memory a benchmark needs: the least k from which on the metric
 is within 1 % of full context, for unstable networks too.  The last column is the measured effective
 memory of `theory memory`: the k from which on the logits of a new piece are off by more than 0.1
 anywhere with probability at most 5 %, with 90 % confidence; it is not measured on a text, which is
-one sequence.  ">50" says that no k up to 50 was enough.
+one sequence.  ">50" says that no k up to 50 was enough; ">23" under a longest piece of 24 that none
+below it was: a window of 24 is the network itself, and says nothing about its memory; "16: few are
+longer" that pieces of more than 16 are too few to bear the statement by themselves.
 
 What the eye should see: the loss at the certified k differs by less than the tolerance asked for,
 and tests ask for much less context than certificates, which hold for the worst inputs.
@@ -44,7 +46,10 @@ LENGTHS = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50)
 
 
 def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
-    """Return rows of `COLUMNS`; ">50" where no length up to 50 is enough."""
+    """Return rows of `COLUMNS`; ">50" where no length up to 50 is enough.
+
+    Where no certified k is below the longest piece there is no change to tell either.
+    """
     lengths = LENGTHS if options.size != "smoke" else LENGTHS[:6]
     rows: list[tuple[object, ...]] = []
     for label, t in _training.studies(options):
@@ -62,20 +67,22 @@ def answers(
     found = _training.by_length(t, lengths, options.runs)
     full = found[None]
     kind = t.corpus.kind
+    pieces = t.corpus.splits["test"]
+    longest = max(len(y) for _, y in pieces)
+    # a window as long as every sequence is the network itself
+    shorter = [k for k in lengths if k < longest]
 
     def first(good: list[bool]) -> object:
-        """Return the least length from which on all are good."""
+        """Return the least length from which on all are good, of those below the longest piece."""
         bad = [i for i, one in enumerate(good) if not one]
         start = bad[-1] + 1 if bad else 0
-        return lengths[start] if start < len(good) else f">{lengths[-1]}"
+        return lengths[start] if start < len(shorter) else f">{max(shorter, default=0)}"
 
     excess = [_training.relative_excess(kind, found[k]["metric"], full["metric"]) for k in lengths]
     enough = first([e <= 0.01 for e in excess])
     # an unstable network may turn out to be certified, too
     known = list(_stability.certificates(t).values())
     recurrent = _stability.to_map(t.model)
-    pieces = t.corpus.splits["test"]
-    longest = max(len(y) for _, y in pieces)
     inputs = _training.test_inputs(t)
     drives = [recurrent.drive(c.norm, inputs=inputs) for c in known]
     # pieces and sentences may count as independent, cuts of one text may not
@@ -90,15 +97,16 @@ def answers(
         change: object = ""
         holds: object = "no certificate"
         if known:
-            certified = min(
+            least = min(
                 context(t, c, tolerance, drive, longest)
                 for c, drive in zip(known, drives, strict=True)
             )
-            # a window as long as every sequence is the network itself
-            k = min(max(certified, 1), longest)
-            replaced = full if k == longest else _training.by_length(t, [k], options.runs)[k]
-            change = replaced["loss"] - full["loss"]
-            holds = bool(abs(change) <= tolerance)
+            k = max(least, 1)
+            certified, holds = f">{longest - 1}", "none below the longest"
+            if k < longest:
+                certified = least
+                change = _training.by_length(t, [k], options.runs)[k]["loss"] - full["loss"]
+                holds = bool(abs(change) <= tolerance)
         rows.append((
             *label, full["metric"], enough, tolerance, measured, certified, longest, change, holds,
             memory,
@@ -109,7 +117,7 @@ def answers(
 def context(
     t: _training.Trained, c: theory.Contraction, tolerance: float, drive: float, longest: int
 ) -> int:
-    """Return the k that a certificate proves sufficient for a change of the loss."""
+    """Return the k that a certificate proves sufficient for a change of the loss, or `longest`."""
     return theory.context_length(
         c,
         eps=tolerance,

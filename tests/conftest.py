@@ -1,4 +1,4 @@
-"""The Hypothesis profiles, and a warm-up of the kernels; nothing else is shared by magic.
+"""The Hypothesis profiles, a warm-up of the kernels, and the path to the module `enclosures`.
 
 Choose a profile with the environment variable HYPOTHESIS_PROFILE: ``default`` draws new examples at
 every run, ``ci`` the same ones, ``quick`` a few of those (kernels as plain Python are slow),
@@ -6,6 +6,8 @@ every run, ``ci`` the same ones, ``quick`` a few of those (kernels as plain Pyth
 """
 
 import os
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +24,8 @@ from theory import (
     WeightedLinf,
     truncation_gaps,
 )
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 # no deadline anywhere: the first call of a kernel compiles it, and machines are slow at times
 settings.register_profile("default", deadline=None, max_examples=60, print_blob=True)

@@ -92,12 +92,57 @@ def test_no_length_is_enough(files):
     assert "certified: nothing" in done.output
 
 
+def test_a_model_that_never_forgets(files, monkeypatch):
+    from matplotlib.axes import Axes
+
+    lines = []
+    monkeypatch.setattr(Axes, "axvline", lambda *arguments, **_: lines.append(arguments))
+    usual = ("--sequences", files / "x.npz", *USUAL, "--plot", files / "out.png")
+    assert run("memory", files / "w.npz", *usual).exit_code == 0
+    assert len(lines) == 1
+    np.savez(files / "w.npz", W=np.eye(2), U=np.eye(2))
+    done = run("memory", files / "w.npz", *usual, "--activation", "identity")
+    assert done.exit_code == 1, done.output
+    assert "no k below the longest sequence (T = 25) is enough: 120 exceedances" in done.output
+    # no line in the picture, and no row of the table, for the model itself
+    assert len(lines) == 1
+    assert not [line for line in done.output.splitlines() if line.split()[:1] == ["25"]]
+
+
+def test_a_proof_beyond_the_longest_sequence(files):
+    np.savez(files / "w.npz", W=0.9 * np.eye(2), U=np.eye(2))
+    done = run(
+        "memory", files / "w.npz", "--sequences", files / "x.npz", *USUAL,
+        "--activation", "identity",
+    )  # fmt: skip
+    assert done.exit_code == 1, done.output
+    assert "inputs not larger, of any length; none given has more than 25 (rate" in done.output
+
+
+def test_a_restarted_model_that_leaves_the_range(files):
+    np.savez(files / "w.npz", W=[[1e150, -1e160], [0.0, 1.0]], U=np.eye(2))
+    X = np.zeros((100, 12, 2))
+    X[:, 1:, 0] = 1.0
+    X[:, 0, 1] = 1.0
+    np.savez(files / "x.npz", x=X)
+    done = run(
+        "memory", files / "w.npz", "--sequences", files / "x.npz", *USUAL, "--activation", "relu",
+        "--k-max", "10", "--plot", files / "out.png", "--json", files / "out.json",
+    )  # fmt: skip
+    assert done.exit_code == 1, done.output
+    assert "leaves the range of double precision on up to 100 sequences" in done.output
+    assert json.loads((files / "out.json").read_text())["table"][10]["quantiles"]["1"] is None
+    assert (files / "out.png").stat().st_size > 1000
+
+
 def test_sequences_of_several_lengths(files):
     rng = np.random.default_rng(1)
     np.savez(files / "x.npz", **{f"s{i}": rng.standard_normal((1 + i, 2)) for i in range(70)})
     done = run("memory", files / "w.npz", "--sequences", files / "x.npz", *USUAL)
     assert done.exit_code == 0, done.output
     assert "70 sequences of 1 to 70 inputs" in done.output
+    assert "sequences have more than k inputs" in done.output
+    assert "longer" in done.output
 
 
 def test_bad_input(files):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from theory import (
     L2,
+    LSTM,
     LinearHead,
     LinearMap,
     Linf,
@@ -88,9 +89,39 @@ def test_outputs_norms_and_horizons():
     plain = required_context(one, 1e-4, 1.0)
     assert required_context(one, 1e-4, 1.0, head=LinearHead(1e-3 * np.eye(4))).k < plain.k
     assert required_context(one, 1e-4, 1.0, norm=Linf()).k <= plain.k
-    assert required_context(one, 1e-4, 1.0, horizon=2).k <= 2
-    assert required_context(one, 1e-4, 1.0, horizon=0).k == 0
     assert required_context(one, 1e-4, 1.0, horizon=10**6).k == plain.k
+
+
+def test_a_context_as_long_as_the_longest_sequence_is_no_answer():
+    one = cell(3)
+    plain = required_context(one, 1e-4, 1.0)
+    for horizon in (0, 1, 2, plain.k // 2):
+        assert required_context(one, 1e-4, 1.0, horizon=horizon) is None
+    # of a known length less is forgotten, so a horizon may help, but never to itself
+    for horizon in (plain.k - 1, plain.k, plain.k + 1, 2 * plain.k):
+        choice = required_context(one, 1e-4, 1.0, horizon=horizon)
+        if choice is None:
+            assert horizon <= plain.k
+            continue
+        assert choice.k < horizon
+        assert choice.k <= plain.k
+        assert all(k < horizon for _, _, k in choice.considered)
+    # an error that is large enough needs no inputs at all, whatever the horizon
+    assert required_context(one, 1e3, 1.0, horizon=1).k == 0
+
+
+def test_a_context_found_entry_by_entry_is_below_the_horizon_too():
+    rng = np.random.default_rng(1)
+    lstm = LSTM(0.1 * rng.standard_normal((8, 2)), 0.3 * rng.standard_normal((8, 2)))
+    plain = required_context(lstm, 1e-3, 1.0)
+    *by_rate, by_entries = (k for _, _, k in plain.considered)
+    assert plain.k == by_entries < min(by_rate)
+    for horizon in (plain.k + 1, int(max(by_rate)) + 1):
+        choice = required_context(lstm, 1e-3, 1.0, horizon=horizon)
+        assert choice.k == plain.k
+        assert all(k < horizon for _, _, k in choice.considered)
+    for horizon in (2, plain.k):
+        assert required_context(lstm, 1e-3, 1.0, horizon=horizon) is None
 
 
 def test_bounded_activations_forget_unbounded_inputs():

@@ -6,6 +6,7 @@ from fractions import Fraction
 import flint
 import numpy as np
 import pytest
+from enclosures import may_be_at_least, may_be_at_most
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -106,14 +107,14 @@ def test_activation_images_and_slopes_hold_every_exact_value(name, data):
     for i in range(3):
         values = [ball(name, float(point[i])) for point in points]
         for value in values:
-            assert not value < flint.arb(below[i])
-            assert not value > flint.arb(above[i])
+            assert may_be_at_least(value, flint.arb(below[i]))
+            assert may_be_at_most(value, flint.arb(above[i]))
         for p, first in zip(points, values, strict=True):
             for q, second in zip(points, values, strict=True):
                 if p[i] != q[i]:
                     slope = (first - second) / (flint.arb(float(p[i])) - flint.arb(float(q[i])))
-                    assert not slope < flint.arb(least[i])
-                    assert not slope > flint.arb(greatest[i])
+                    assert may_be_at_least(slope, flint.arb(least[i]))
+                    assert may_be_at_most(slope, flint.arb(greatest[i]))
 
 
 def test_slope_ranges_are_as_narrow_as_the_derivative():

@@ -220,6 +220,17 @@ def test_run_takes_every_path(monkeypatch):
         assert np.max(np.abs(model.simulate(X) - expected)) <= bound
 
 
+@pytest.mark.parametrize("kind", [0, 1, 2])
+@pytest.mark.parametrize("where", [0, 1, 2])
+def test_a_gap_that_is_no_number_stays_none_whatever_follows_it(kind, where):
+    """The maximum used to forget a NaN in an entry before the last."""
+    H, G = np.zeros((1, 3)), np.zeros((1, 3))
+    G[0, where] = np.nan
+    row = np.zeros(1)
+    gap_kernel(np.zeros((3, 3)), H, H, G, 0, 0.0, kind, np.ones(3), 0, row)
+    assert np.isnan(row[0])
+
+
 def test_compile_options():
     """Fast mathematics would let a kernel assume that NaN does not exist."""
     for compiled in (run_kernel, gap_kernel, loops.activate):

@@ -55,7 +55,7 @@ def is_positive_semidefinite(S):
     n = S.nrows()
     a = [[S[i, j] for j in range(n)] for i in range(n)]
     for k in range(n):
-        if a[k][k] < 0 or (a[k][k] == 0 and any(a[i][k] != 0 for i in range(k + 1, n))):
+        if not a[k][k] >= 0 or (a[k][k] == 0 and any(a[i][k] != 0 for i in range(k + 1, n))):
             return False
         if a[k][k] != 0:
             for i in range(k + 1, n):

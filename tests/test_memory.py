@@ -25,6 +25,7 @@ from theory import (
     contraction,
     effective_memory,
     invariant_domain,
+    truncate,
     truncation_gap_table,
 )
 from theory.memory import (
@@ -199,7 +200,7 @@ def test_the_answer_agrees_with_its_table():
     assert answer.k is not None
     assert (answer.upper[answer.k :] <= 0.05).all()
     assert answer.upper[answer.k - 1] > 0.05
-    assert (answer.exceedances == (answer.errors > 0.02).sum(axis=1)).all()
+    assert (answer.exceedances == (~(answer.errors <= 0.02)).sum(axis=1)).all()
     assert (answer.exceedances[answer.k :] <= answer.allowed).all()
     q = answer.quantiles()
     assert (q[:, -1] == answer.errors.max(axis=1)).all()
@@ -348,6 +349,149 @@ def test_too_few_says_how_many_and_that_many_are_enough():
 def test_divergence_is_not_an_answer():
     with pytest.raises(DivergedError):
         effective_memory(LinearMap([[1e200]], [[1.0]]), np.ones((30, 5, 1)), 0.1, 0.1, 0.9)
+
+
+ASTRAY = VanillaRNN([[1e150, -1e160], [0.0, 1.0]], np.eye(2), activation="relu")
+
+
+def astray(N=30, T=12):
+    """Return inputs under which `ASTRAY` stays finite; restarted without the first, it does not."""
+    X = np.zeros((N, T, 2))
+    X[:, 1:, 0] = 1.0
+    X[:, 0, 1] = 1.0
+    return X
+
+
+@pytest.mark.parametrize("norm", [L2(), L1(), Linf(), WeightedLinf([1.0, 2.0])], ids=str)
+@pytest.mark.parametrize("when", EVENTS)
+def test_an_error_that_is_no_number_exceeds_every_eps(when, norm):
+    """The restarted model is at infinity minus infinity, while the recurrent one is finite."""
+    answer = effective_memory(
+        ASTRAY, astray(500), 0.1, norm=norm, when=when, k_max=10, rng=np.random.default_rng(0)
+    )
+    assert answer.k is None
+    assert not np.isnan(answer.errors).any()
+    if when != "random":
+        assert (answer.exceedances == 500).all()
+        assert answer.out_of_range[5:].tolist() == [500] * 6
+    assert "leaves the range of double precision on up to" in str(answer)
+    # where the model is looked at alone, it is refused
+    with pytest.raises(DivergedError):
+        truncate(ASTRAY, 5)(astray(1)[0])
+
+
+def test_errors_beyond_the_range_are_shown_and_written():
+    X = np.concatenate([astray(10), np.zeros((90, 12, 2))])
+    answer = effective_memory(ASTRAY, X, 0.1, 0.2, 0.9, k_max=10)
+    assert answer.k == 0  # ten in a hundred are allowed
+    assert answer.exceedances.tolist() == [10] * 11
+    assert "on up to 10 sequences" in str(answer)
+    assert answer.quantiles()[6].tolist() == [0.0, 0.0, math.inf, math.inf]
+    table = json.loads(json.dumps(answer.to_dict(), allow_nan=False))["table"]
+    assert table[6]["quantiles"] == {"0.5": 0.0, "0.9": 0.0, "0.99": None, "1": None}
+    assert [row["out_of_range"] for row in table] == answer.out_of_range.tolist()
+    assert "range" not in str(effective_memory(HALF, np.ones((30, 5, 1)), 0.1, 0.1, 0.9))
+
+
+# ------------------------------------------------------------------------- a k that tests nothing
+
+
+@pytest.mark.parametrize("rate", [1.0, 1.05, -1.0])
+@pytest.mark.parametrize("k_max", [None, 24, 25, 26])
+@pytest.mark.parametrize("when", EVENTS)
+def test_a_model_that_never_forgets_has_no_effective_memory(rate, k_max, when):
+    """With as many inputs as the longest sequence has, the truncated model is the model itself."""
+    X = np.random.default_rng(0).uniform(-1, 1, (459, 25, 1))
+    model = LinearMap([[rate]], [[1.0]])
+    answer = effective_memory(model, X, 0.1, when=when, k_max=k_max, rng=np.random.default_rng(1))
+    assert answer.k is None
+    assert answer.longer_suffice is None
+    assert (answer.exceedances[25:] == 0).all()
+    data = json.loads(json.dumps(answer.to_dict(), allow_nan=False))
+    assert data["k"] is None
+    assert data["reason"] == answer.reason
+    if k_max == 24:
+        assert str(answer).startswith("no k up to 24 was found for which the error")
+        assert answer.reason.startswith("no k up to 24 is enough: ")
+    elif when == "random":
+        assert str(answer).startswith("no k below the latest time looked at (t = 25) is enough: ")
+    else:
+        assert str(answer).startswith("no k below the longest sequence (T = 25) is enough: ")
+        assert answer.reason in str(answer)
+
+
+def test_a_k_below_the_longest_sequence_is_an_answer():
+    # the last input but one counts at the last time only, so k = T - 1 is needed and enough
+    X = np.zeros((459, 5, 1))
+    X[:, 1] = 1.0
+    answer = effective_memory(LinearMap([[0.5]], [[1.0]]), X, 0.1)
+    assert answer.k == 4
+    assert answer.reason is None
+    assert answer.longest == 5
+    assert answer.longer_suffice
+    assert "longer" not in str(answer)
+    assert "more than k" not in str(answer)
+    # one input earlier, and it is none
+    early = effective_memory(LinearMap([[0.5]], [[1.0]]), X[:, 1:], 0.1)
+    assert early.k is None
+    assert early.reason.startswith("no k below the longest sequence (T = 4) is enough: 459 exceed")
+
+
+def test_sequences_that_end_before_k_matters_are_counted():
+    rng = np.random.default_rng(0)
+    short = list(rng.uniform(-1, 1, (599, 5, 1)))
+    forever = LinearMap([[1.0]], [[1.0]])
+    answer = effective_memory(forever, [*short, np.ones((40, 1))], 0.1, 0.02)
+    # literally true: of 600 such sequences one exceeds 0.1 at k = 5
+    assert answer.k == 5
+    assert answer.longer[4:7].tolist() == [600, 1, 1]
+    assert answer.exceedances[5] == 1
+    assert answer.longer_suffice is False
+    needed = sequences_needed(0.02, 0.99, exceedances=1)
+    assert (
+        f"1 of 600 sequences have more than k inputs, too few to bear the claim by themselves "
+        f"({needed} needed)" in str(answer)
+    )
+    # a model that forgets is told apart: at k = 4 all are longer
+    assert "more than k" not in str(effective_memory(HALF, short, 0.2, 0.02))
+    # and so is one that is put to the test by enough of them
+    many = [*short[:50], *rng.uniform(-1, 1, (500, 40, 1))]
+    half = effective_memory(HALF, many, 0.05, 0.02)
+    assert half.k is not None
+    assert half.k >= 5
+    assert half.longer_suffice
+    assert "500 of 550 sequences have more than k inputs, and are enough" in str(half)
+    row = half.to_dict()["table"][half.k]
+    assert row["longer"] == 500
+
+
+def test_what_the_longer_ones_bear_is_the_limit_of_those_alone():
+    """The remark and `sequences_needed` say the same, to the last sequence."""
+    for tested in (228, 229, 230, 231):
+        X = [np.zeros((3, 1))] * (300 - tested) + [np.zeros((9, 1))] * tested
+        X = [x.copy() for x in X]
+        for x in X:
+            x[0] = 1.0
+        answer = effective_memory(LinearMap([[0.5]], [[1.0]]), X, 0.5**2, 0.02)
+        # the first input is worth 2**-k: k = 2 is the least that is enough, and all are longer
+        assert answer.k == 2
+        assert answer.longer_suffice
+        later = effective_memory(LinearMap([[0.5]], [[1.0]]), X, 0.5**4, 0.02)
+        assert later.k == 4
+        assert later.longer_suffice is (tested >= sequences_needed(0.02, 0.99))
+
+
+def test_a_proof_holds_for_longer_sequences_than_those_given():
+    """The certified k may be beyond them all: it is proved for every length."""
+    X = np.random.default_rng(0).uniform(-1, 1, (30, 4, 1))
+    model = LinearMap([[0.9]], [[1.0]])
+    answer = effective_memory(model, X, 0.1, 0.1, 0.9, certificate=contraction(model))
+    assert answer.k is None
+    assert answer.certified_k is not None
+    assert answer.certified_k >= answer.longest == 4
+    long = np.sign(np.random.default_rng(1).uniform(-1, 1, (3, 500, 1)))
+    gaps = truncation_gap_table(model, long * np.abs(X).max(), answer.certified_k)
+    assert (gaps[:, answer.certified_k] <= 0.1).all()
 
 
 def test_gaps_seen_through_an_output_of_any_shape():

@@ -29,7 +29,7 @@ def positive_semidefinite(S: flint.fmpq_mat) -> bool:
     a = [[S[i, j] for j in range(n)] for i in range(n)]
     for k in range(n):
         pivot = a[k][k]
-        if pivot < 0 or (pivot == 0 and any(a[i][k] != 0 for i in range(k + 1, n))):
+        if not pivot >= 0 or (pivot == 0 and any(a[i][k] != 0 for i in range(k + 1, n))):
             return False
         if pivot != 0:
             for i in range(k + 1, n):

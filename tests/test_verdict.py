@@ -114,6 +114,27 @@ def test_a_refutation_is_not_hidden_behind_a_bound_that_is_not_a_number():
     assert (verdict.measured, verdict.bound) == (5.0, 1.0)
 
 
+def test_equal_infinities_hide_no_refutation():
+    """Their difference is a NaN, which used to be taken for the largest excess."""
+    with np.errstate(invalid="ignore"):
+        for kind, measured, bound in (
+            (Kind.UPPER, [math.inf, 2.0], [math.inf, 1.0]),
+            (Kind.LOWER, [math.inf, 1.0], [math.inf, 2.0]),
+        ):
+            verdict = judge("t", same, kind, seen(measured, 0.0, bound=np.array(bound)))
+            assert verdict.outcome is Outcome.REFUTED
+            assert (verdict.measured, verdict.bound) == (measured[1], bound[1])
+    alone = judge("t", same, Kind.UPPER, seen([math.inf], 0.0, bound=math.inf))
+    assert alone.outcome is Outcome.HOLDS
+
+
+def test_a_bound_that_is_a_nan_in_intervals_is_no_statement(monkeypatch):
+    monkeypatch.setattr("theory.verdict.evaluate", lambda *_, **__: math.nan)
+    verdict = judge("t", same, Kind.UPPER, seen([0.5], 0.0, bound=1.0))
+    assert verdict.outcome is Outcome.NOT_APPLICABLE
+    assert "not a number" in verdict.reason
+
+
 def test_an_infinite_bound_is_no_refutation():
     verdict = judge("t", lambda drive: 2 * drive, Kind.UPPER, seen([1e300], 0.0, drive=1e308))
     assert verdict.outcome is Outcome.HOLDS

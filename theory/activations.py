@@ -188,7 +188,7 @@ def slope_intervals(
     low, high = np.maximum(low, ends[0]), np.minimum(high, ends[1])
     if not bool(np.all(low <= high)):
         raise ValueError(f"slopes={slopes!r}, needed some within {list(rho.slope)} for every unit")
-    if not local and bool(np.any(low > rho.slope[0]) or np.any(high < rho.slope[1])):
+    if not local and not bool(np.all(low <= rho.slope[0]) and np.all(high >= rho.slope[1])):
         raise ValueError(
             f"slopes={slopes!r} are narrower than {list(rho.slope)}, needed the domain= on which "
             "they hold; theory.contraction(map, domain=...) finds both"

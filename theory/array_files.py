@@ -57,7 +57,7 @@ def read_arrays(
             return _read_archive(file, limit, check)
         if file.suffix == ".npy":
             size = file.stat().st_size
-            if size > limit:
+            if not size <= limit:
                 raise ArrayFileError(too_large(file.name, size, limit))
             return [("", _parse(file.name, file.read_bytes(), limit, check))]
     except (OSError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
@@ -87,7 +87,7 @@ def _read_archive(file: Path, left: int, check: Check | None) -> list[tuple[str,
         members = [i for i in archive.infolist() if i.filename.endswith(".npy")]
         # the archive's own directory may lie, so what is read is counted as well
         declared = sum(i.file_size for i in members)
-        if declared > left:
+        if not declared <= left:
             raise ArrayFileError(too_large(file.name, declared, left))
         for member in members:
             own = member.filename.removesuffix(".npy")
@@ -123,14 +123,14 @@ def _parse(name: str, data: bytes, left: int, check: Check | None) -> npt.NDArra
         )
     if check is not None:
         check(name, shape)
-    if math.prod(shape) * dtype.itemsize > len(data):
+    if not math.prod(shape) * dtype.itemsize <= len(data):
         raise ArrayFileError(
             f"{name} declares {math.prod(shape) * dtype.itemsize} bytes in its header, "
             f"{len(data)} are there"
         )
     # short numbers grow when they become doubles
     doubles = math.prod(shape) * np.dtype(np.float64).itemsize
-    if doubles > left:
+    if not doubles <= left:
         raise ArrayFileError(too_large(name, doubles, left))
     stream.seek(0)
     try:

@@ -59,7 +59,7 @@ def _condition(c: Contraction, n: int) -> float:
 
 def _radius(recurrent: Map, found: dict[str, Contraction]) -> JointSpectralRadius | None:
     """Enclose the joint spectral radius of a small map in the norm that is best so far."""
-    if recurrent.state_dim > LARGEST:
+    if not recurrent.state_dim <= LARGEST:
         return None
     best = min(found.values(), key=lambda c: c.lam, default=None)
     return joint_spectral_radius(recurrent, norm=None if best is None else best.norm)

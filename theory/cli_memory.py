@@ -36,6 +36,7 @@ from theory.norms import L1, L2, Linf, Norm
 from theory.progress import progress_bar
 from theory.sequences import Sequences, load_sequences
 from theory.truncation import LinearHead
+from theory.typing import Array
 
 _NORMS = {"L1": L1(), "L2": L2(), "Linf": Linf()}
 
@@ -77,7 +78,8 @@ def memory(
     """Measure how many inputs a recurrent model remembers, with a statistical guarantee.
 
     Every sequence has to be an independent example of what the model will see: pieces of one
-    recording are not.  Exit status 0 if a k was found, 1 if not.
+    recording are not.  Exit status 0 if a k was found, 1 if not: a k as large as the longest
+    sequence is none, as the truncated model then is the model itself.
     """
     out, err = Console(), Console(stderr=True)
     measured: MeasuredRates | None = None
@@ -168,6 +170,8 @@ def _print_certified(out: Console, answer: EffectiveMemory) -> None:
         if answer.certified_k is None
         else f"k = {answer.certified_k} is enough for every sequence of inputs not larger"
     )
+    if answer.certified_k is not None and answer.certified_k >= answer.longest:
+        proved += f", of any length; none given has more than {answer.longest}"
     out.print(
         f"{c.evidence.kind}: {proved} (rate {c.lam:.6g} in {c.norm}, {c.evidence.method})",
         markup=False,
@@ -175,14 +179,18 @@ def _print_certified(out: Console, answer: EffectiveMemory) -> None:
     )
 
 
+def _last(answer: EffectiveMemory) -> int:
+    """Return the largest k that is shown: with longer ones the model is the recurrent one."""
+    return min(answer.k_max, answer.longest - 1)
+
+
 def _table(answer: EffectiveMemory) -> Table:
     """Return the lengths around the answer: every so many, and each near it.
 
-    The column "limit" is the upper confidence limit of the probability of an error above eps.
+    The column "longer" tells how many sequences have more than k inputs, where not all have; the
+    column "limit" is the upper confidence limit of the probability of an error above eps.
     """
-    last = answer.k_max
-    if last > answer.lengths[1]:
-        last = answer.lengths[1]  # from here on there is no error
+    last = _last(answer)
     step = max(1, math.ceil((last + 1) / _ROWS))
     shown = set(range(0, last + 1, step)) | {last}
     for k in (answer.k, answer.certified_k):
@@ -194,7 +202,9 @@ def _table(answer: EffectiveMemory) -> Table:
         title_justify="left",
     )
     headings = ["k", *("largest" if level == 1 else f"{100 * level:g} %" for level in LEVELS)]
-    headings += [f"> {answer.eps:g}", "limit"]
+    # where they have different lengths: how many are longer than k
+    uneven = bool(np.any(answer.longer[: last + 1] < answer.sequences))
+    headings += [*(["longer"] if uneven else []), f"> {answer.eps:g}", "limit"]
     if answer.certified is not None:
         headings.append("certified")
     for heading in headings:
@@ -202,11 +212,21 @@ def _table(answer: EffectiveMemory) -> Table:
     quantiles = answer.quantiles()
     for k in sorted(shown):
         row = [str(k), *(f"{q:.2g}" for q in quantiles[k])]
+        row += [str(answer.longer[k])] if uneven else []
         row += [str(answer.exceedances[k]), f"{answer.upper[k]:.2g}"]
         if answer.certified is not None:
             row.append(f"{answer.certified[k]:.2g}")
         made.add_row(*row, style="bold green" if k == answer.k else None)
     return made
+
+
+#: Sizes that are drawn; a logarithmic axis has no zero, and no margin at the end of the range.
+_DRAWN = (1e-200, 1e200)
+
+
+def _drawn(curve: Array) -> Array:
+    """Return a curve without what a logarithmic axis cannot show: NaN there, a gap in the line."""
+    return np.where((curve >= _DRAWN[0]) & (curve <= _DRAWN[1]), curve, np.nan)
 
 
 def draw(path: Path, answer: EffectiveMemory) -> None:
@@ -215,20 +235,18 @@ def draw(path: Path, answer: EffectiveMemory) -> None:
 
     figure = Figure(figsize=(6.0, 4.0), layout="constrained")
     axes = figure.add_subplot()
-    last = min(answer.k_max, answer.lengths[1])
+    last = _last(answer)
     lengths = np.arange(last + 1)
-    # a logarithmic axis has no place for zero
     for level, curve in zip(LEVELS, answer.quantiles()[: last + 1].T, strict=True):
         label = "largest measured" if level == 1 else f"{100 * level:g} % of the sequences"
-        axes.plot(lengths[curve > 0], curve[curve > 0], label=label)
+        axes.plot(lengths, _drawn(curve), label=label)
     if answer.certified is not None:
-        proved = answer.certified[: last + 1]
-        keep = (proved > 0) & np.isfinite(proved)
-        axes.plot(lengths[keep], proved[keep], "k--", label="certified bound")
-    axes.axhline(answer.eps, color="0.5", lw=0.8)
+        axes.plot(lengths, _drawn(answer.certified[: last + 1]), "k--", label="certified bound")
+    axes.axhline(float(_drawn(np.array(answer.eps))), color="0.5", lw=0.8)
     if answer.k is not None:
         axes.axvline(answer.k, color="0.5", lw=0.8, label=f"effective memory {answer.k}")
     axes.set_yscale("log")
+    axes.set_xlim(0, max(last, 1))
     axes.set_xlabel("k")
     axes.set_ylabel(f"error {EVENTS[answer.when]}")
     axes.legend(fontsize=8)

@@ -248,7 +248,7 @@ def _past(recurrent: Map, domain: Domain | None, past: Any) -> Array:
             )
         return domain.reach
     sizes = as_vector("past", past, size=recurrent.state_dim)
-    if bool(np.any(sizes < 0)):
+    if not bool(np.all(sizes >= 0)):
         raise ValueError(f"past has least entry {np.min(sizes)}, needed sizes |h_i|")
     return sizes
 

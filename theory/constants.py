@@ -400,7 +400,7 @@ def _gated_constants(
         for _ in range(3):
             ai, af, ag, ao = arguments(box)
             forget = _sigma_upper(af)
-            if float(np.max(forget)) >= 1:
+            if not float(np.max(forget)) < 1:
                 return None
             cell = _sigma_upper(ai) * _tanh_upper(ag) / (1.0 - forget) * safe
             box = np.minimum(box, _sigma_upper(ao) * _tanh_upper(cell) * safe)

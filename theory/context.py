@@ -98,8 +98,6 @@ class _Priced:
             if math.isfinite(product_up(self.reach, factor)):
                 blocks = context_length(blockwise, eps=eps, drive=self.reach, lipschitz=factor)
                 lengths.append(blocks * r + rest)
-        if horizon is not None:
-            lengths.append(horizon)
         return min(lengths, default=None)
 
 
@@ -188,7 +186,7 @@ def _family(
     """Return a name, and the contraction at a share in (0, 1) of the way to the Euclidean norm."""
     form = recurrent.affine_on(box)
     count, _, largest, dense = _FAMILY[effort]
-    if form is None or count == 0 or recurrent.state_dim > largest:
+    if form is None or count == 0 or not recurrent.state_dim <= largest:
         return None
     from theory.search import cheapest_at, end_of_trade
 
@@ -323,14 +321,15 @@ def required_context(
     norm : Norm, optional
         The norm of the error, `L2` by default.
     horizon : int, optional
-        Longest sequence; every length by default.
+        Longest sequence; every length by default.  A context that is not below it is no answer:
+        the truncated model then is the recurrent one, whatever it remembers.
     effort : int
         As for `theory.contraction`.
 
     Returns
     -------
     Choice or None
-        None if no certificate was found.
+        None if no certificate was found, or, with a horizon, none that proves a context below it.
 
     Notes
     -----
@@ -379,6 +378,11 @@ def required_context(
         considered = (*considered, (_ENTRYWISE, best.c.lam, float(entries[0])))
         if entries[0] < k:
             k, error = entries
+    if horizon is not None:
+        # with as many inputs as the longest sequence has, the model is the recurrent one
+        considered = tuple(one for one in considered if one[2] < horizon)
+        if not k < horizon:
+            return None
     return Choice(
         k=k,
         error=error,

@@ -55,8 +55,9 @@ class Domain:
         low, high = as_vector("low", self.low), as_vector("high", self.high)
         if low.shape != high.shape:
             raise ValueError(f"low has {len(low)} and high {len(high)} entries, needed as many")
-        if self.start and (bool(np.any(low > 0)) or bool(np.any(high < 0))):
-            i = int(np.argmax((low > 0) | (high < 0)))
+        holds_0 = (low <= 0) & (high >= 0)
+        if self.start and not holds_0.all():
+            i = int(np.argmin(holds_0))
             raise ValueError(
                 f"the interval of state {i} is [{low[i]:.17g}, {high[i]:.17g}], needed one that "
                 "holds 0, where the truncated model starts"

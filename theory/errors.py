@@ -174,14 +174,14 @@ def _check_real(name: str, value: Any) -> float:
 def check_nonnegative(**values: float) -> None:
     """Check that each named value is a finite number >= 0."""
     for name, value in values.items():
-        if _check_real(name, value) < 0:
+        if not _check_real(name, value) >= 0:
             raise ValueError(f"{name}={value!r} is negative, needed {name} >= 0")
 
 
 def check_positive(**values: float) -> None:
     """Check that each named value is a finite number > 0."""
     for name, value in values.items():
-        if _check_real(name, value) <= 0:
+        if not _check_real(name, value) > 0:
             raise ValueError(f"{name}={value!r}, needed {name} > 0")
 
 

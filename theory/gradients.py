@@ -319,7 +319,7 @@ class _Sweep:
                 f"the targets have width {data.targets.shape[2]}, needed {len(head.C)} as the head "
                 "has outputs"
             )
-        if not wide and float(np.max(data.targets)) >= len(head.C):
+        if not wide and not float(np.max(data.targets)) < len(head.C):
             raise ValueError(
                 f"the largest label is {np.max(data.targets):g}, needed at most {len(head.C) - 1}: "
                 f"the head has {len(head.C)} outputs"

@@ -705,7 +705,7 @@ def _own_cell(group: dict[str, Any], start: str, activation: str) -> Map:
         arrays[name] = _array(f"{start}{key}", value)
     W = arrays["W"]
     gates, n = _gates(f"{start}W", W) if W.ndim == 2 and W.shape[0] != W.shape[1] else (1, len(W))
-    if "U" not in arrays and gates > 1:
+    if "U" not in arrays and gates != 1:
         raise ValueError(f"missing keys: {start}U; there are {_some(group)}")
     # without input weights the inputs are added to the state directly
     U = arrays.get("U", np.eye(n))

@@ -86,7 +86,7 @@ def _least_product(form: Affine, norm: Norm) -> int | None:
     if factors is None or not np.isfinite(factors).all():
         return None
     # slopes that are constant in time grow at the spectral radius; computed, so with room
-    if float(np.max(np.abs(np.linalg.eigvals(factors)))) > 1.0 + 1e-6:
+    if not float(np.max(np.abs(np.linalg.eigvals(factors)))) <= 1.0 + 1e-6:
         return None
     bounds: tuple[float, ...] = (1.0,)
     for r in range(1, MOST_STEPS + 1):
@@ -97,7 +97,7 @@ def _least_product(form: Affine, norm: Norm) -> int | None:
         if bounds[r] < 1:
             return r
         # twice the steps at no better rate than half of them: it does not fall
-        if r >= 8 and bounds[r] ** (1 / r) > bounds[r // 2] ** (2 / r) * (1 - 2.0**-10):
+        if r >= 8 and not bounds[r] ** (1 / r) <= bounds[r // 2] ** (2 / r) * (1 - 2.0**-10):
             return None
     return None
 

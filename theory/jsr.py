@@ -252,7 +252,7 @@ def products_upper(recurrent: Map, length: int, *, norm: Norm | None = None) -> 
         raise ValueError(f"received {recurrent!r}, needed a map in affine form")
     n = len(form.W)
     count = 1 if form.rho.slope[0] == form.rho.slope[1] else 2**n
-    if length * math.log2(max(count, 2)) > 22 and count > 1:
+    if count > 1 and not length * math.log2(count) <= 22:
         raise ValueError(
             f"length={length} for n={n} means {count}**{length} products, more than 2**22; "
             "try joint_spectral_radius, which leaves most of them out"

@@ -53,8 +53,9 @@ def _input_box(low: Any, high: Any, m: int) -> tuple[Array, Array]:
     for name, value in (("input_low", low), ("input_high", high)):
         side = np.asarray(value, dtype=np.float64)
         sides.append(as_vector(name, np.full(m, side) if side.ndim == 0 else side, size=m))
-    if np.any(sides[0] > sides[1]):
-        i = int(np.argmax(sides[0] > sides[1]))
+    ordered = sides[0] <= sides[1]
+    if not ordered.all():
+        i = int(np.argmin(ordered))
         raise ValueError(
             f"input_low={sides[0][i]} is above input_high={sides[1][i]} at input {i}, needed "
             "input_low <= input_high; were they exchanged?"
@@ -100,7 +101,8 @@ def worst_case_error(
     head : LinearHead, optional
         The outputs; the states by default.
     horizon : int, optional
-        Longest sequence; every length by default.
+        Longest sequence; every length by default.  From k = horizon on the error is 0, as both
+        models are the same.
     tol : float
         The sum ends when the rest is less than this share of it.
     c : Contraction, optional

@@ -349,7 +349,7 @@ def best_weights(
     def objective(t: float) -> Smooth:
         def function(point: Array) -> tuple[float, Array] | None:
             x, s = point[:n], float(point[n])
-            if np.max(np.abs(x)) > 2 * LARGEST_LOG or abs(s) > 600:
+            if not (np.max(np.abs(x)) <= 2 * LARGEST_LOG and abs(s) <= 600):
                 return None
             found = _barrier(problem, x, s)
             if found is None:
@@ -492,7 +492,7 @@ def _least_condition(
 
     def objective(t: float) -> Smooth:
         def function(point: Array) -> tuple[float, Array] | None:
-            if float(np.max(np.abs(point[count:]))) > 300:
+            if not float(np.max(np.abs(point[count:]))) <= 300:
                 return None
             X, y, k = unpack(point)
             total, inverses = 0.0, []

@@ -109,7 +109,7 @@ class CrossEntropy(Loss):
                 f"targets has shape {labels.shape}, needed {leading} for the cross_entropy loss: "
                 "one label a time"
             )
-        wrong = (labels != np.floor(labels)) | (labels < 0) | (labels >= width)
+        wrong = ~((labels == np.floor(labels)) & (labels >= 0) & (labels < width))
         if wrong.any():
             where = tuple(int(i) for i in np.argwhere(wrong)[0])
             raise ValueError(
@@ -149,7 +149,7 @@ class BernoulliLoss(Loss):
     def targets(self, value: Any, leading: tuple[int, ...], width: int) -> Array:
         """Return probabilities of the outputs' shape."""
         targets = _dense(self.name, value, leading, width)
-        wrong = (targets < 0) | (targets > 1)
+        wrong = ~((targets >= 0) & (targets <= 1))
         if wrong.any():
             where = tuple(int(i) for i in np.argwhere(wrong)[0])
             raise ValueError(

@@ -383,7 +383,8 @@ def _derivative_radius(form: Affine, a: Array, width: Array) -> Array | None:
     if math.isfinite(rho.curvature):
         return rho.curvature * width * (1 + 8 * UNIT) + rounding
     kinks = (-1.0, 1.0) if rho.name == "hard_tanh" else (0.0,)
-    if any(bool(np.any(np.abs(a - kink) <= width * (1 + 8 * UNIT) + TINY)) for kink in kinks):
+    apart = width * (1 + 8 * UNIT) + TINY
+    if not all(bool(np.all(np.abs(a - kink) > apart)) for kink in kinks):
         return None
     return np.full(len(a), rounding)
 
@@ -442,7 +443,7 @@ def _settle(recurrent: Map, form: Affine, x: Array, start: Array, steps: int) ->
     h = start
     for _ in range(steps):
         h = recurrent.advance(h, terms)
-        if not np.isfinite(h).all() or float(np.max(np.abs(h))) > 1e6:
+        if not float(np.max(np.abs(h))) <= 1e6:
             return None
     orbit = [h]
     for _ in range(4):

@@ -628,10 +628,13 @@ class Run:
 
     @cached_property
     def contradicted(self) -> bool:
-        """Return whether the run itself refutes its contraction factor, beyond rounding."""
+        """Return whether the run itself refutes its contraction factor, beyond rounding.
+
+        A NaN among what is measured counts as well: it leaves the factor open.
+        """
         r = self.of.contraction.iterate
         ratios, budgets = self.iterate_ratios
-        if (ratios - budgets > self.lam).any():
+        if not (ratios - budgets <= self.lam).all():
             return True
         table = self.gap_table
         pairs = [(table[:-r, :-r], table[r:, r:])]
@@ -640,19 +643,19 @@ class Run:
         rounding = self.norm.vector_rounding(self.map.state_dim)
         # an error of each of r steps on either side, grown by the steps that follow
         local = 2 * self.local_error * (1.0 if r == 1 else self.spread)
-        return any(
-            bool((after > self.lam * before + local + rounding * before).any())
+        return not all(
+            bool((after <= self.lam * before + local + rounding * before).all())
             for before, after in pairs
         )
 
     @cached_property
     def partner_contradicted(self) -> bool:
-        """Return whether the partner's contraction factor is refuted, beyond rounding."""
+        """Return whether the partner's contraction factor is refuted, as in `contradicted`."""
         second, certificate = self.of.partner, self.of.partner_contraction
         if second is None or certificate is None:
             return False
         ratios, budgets = self._step_ratios_of(second, certificate.norm, certificate.domain)
-        return bool((ratios - budgets > certificate.lam).any())
+        return not bool((ratios - budgets <= certificate.lam).all())
 
 
 def step_ratios(

@@ -89,7 +89,7 @@ class MeasuredRates:
         rate = self.quantile(level)
         if eps >= 1:
             return 0
-        if rate >= 1:
+        if not rate < 1:
             return None
         return self.r * (1 if rate == 0 else math.ceil(math.log(eps) / (self.r * math.log(rate))))
 
@@ -174,7 +174,7 @@ def local_rates(
     start = as_vector("h0", np.zeros(n) if h0 is None else h0, size=n)
     given = as_list(sequences, recurrent.input_dim)
     longest = max(map(len, given), default=0)
-    if longest < r:
+    if not longest >= r:
         raise ValueError(
             f"r={r}, but the longest of {len(given)} sequences has {longest} inputs; needed r "
             "inputs at least; ask for fewer steps"

@@ -25,6 +25,13 @@ no sequence is longer than `k_max`, then `k_max` is as good as infinite: there i
 longer length on any of them, so each would have passed, and p_k <= P(T > k) tends to 0, so that k*
 exists all the same.
 
+Both models start from zero, so a model of k inputs is the recurrent one itself on every sequence
+that is not longer: there the error is 0 and says nothing about memory.  The answer is therefore
+none if no observation is of more than k inputs (`longer`), as for a model that never forgets.  To
+leave an answer out makes no statement, so the proof stands.  If some are longer, but not as many as
+would bear the claim by themselves, the claim is true mostly because sequences end; the answer says
+so.
+
 This is a statement about sequences *like those given*: of the same distribution (and length), and
 independent of each other.  Pieces of one recording are not.  It is measured, never certified; a
 certified bound, where there is one, stands beside it and holds for every input sequence.
@@ -142,7 +149,8 @@ def sequences_needed(probability: float, confidence: float, *, exceedances: int 
 class EffectiveMemory:
     """The answer of `effective_memory`: measured on sequences, with a statistical guarantee."""
 
-    k: int | None  # the effective memory; None if no length up to k_max is enough
+    k: int | None  # the effective memory; None if no length is enough that any sequence puts to the
+    # test, up to k_max
     eps: float  # allowed error
     probability: float  # allowed probability of an error above eps
     confidence: float  # of the statement about that probability
@@ -150,17 +158,60 @@ class EffectiveMemory:
     norm: Norm  # the norm of the error
     sequences: int  # N, how many independent sequences
     lengths: tuple[int, int]  # the shortest and the longest of them
-    errors: Array  # error of every length on every sequence, (k_max + 1, N)
+    longer: npt.NDArray[np.int64]  # how many have more than k inputs until the time that is looked
+    # at, so that the model of k inputs is not the recurrent one, (k_max + 1,)
+    errors: Array  # error of every length on every sequence, (k_max + 1, N); inf beyond doubles
     exceedances: npt.NDArray[np.int64]  # how many of them exceed eps, (k_max + 1,)
     upper: Array  # upper confidence limit of the probability, each k by itself, (k_max + 1,)
     certificate: Contraction | None = None  # beside it, what is proved
     certified: Array | None = None  # proved bound of the error, (k_max + 1,); inf where none
-    certified_k: int | None = None  # least k <= k_max with a proved error of at most eps
+    certified_k: int | None = None  # least k <= k_max with a proved error of at most eps; it may
+    # be the longest length or beyond, as the proof holds for sequences of any length
 
     @property
     def k_max(self) -> int:
         """Return the largest length that was looked at."""
         return len(self.errors) - 1
+
+    @property
+    def out_of_range(self) -> npt.NDArray[np.int64]:
+        """Return on how many sequences the error leaves the range of doubles, (k_max + 1,)."""
+        lost: npt.NDArray[np.int64] = np.sum(~np.isfinite(self.errors), axis=1, dtype=np.int64)
+        return lost
+
+    @property
+    def longest(self) -> int:
+        """Return the largest number of inputs before a time that is looked at, up to k_max + 1."""
+        return int(np.count_nonzero(self.longer))
+
+    @property
+    def reason(self) -> str | None:
+        """Return why there is no k, in a few words; None if there is one."""
+        if self.k is not None:
+            return None
+        if self.longest > self.k_max:
+            return (
+                f"no k up to {self.k_max} is enough: "
+                f"{int(self.exceedances[-1])} exceedances at k = {self.k_max}"
+            )
+        last = self.longest - 1
+        end = "latest time looked at (t" if self.when == "random" else "longest sequence (T"
+        return (
+            f"no k below the {end} = {self.longest}) is enough: "
+            f"{int(self.exceedances[last])} exceedances at k = {last}, and k = {self.longest} is "
+            "the recurrent model itself"
+        )
+
+    @property
+    def longer_suffice(self) -> bool | None:
+        """Return whether those longer than k bear the claim by themselves; None without a k.
+
+        The exceedances at k are all among them, as the error of the others is 0.
+        """
+        if self.k is None:
+            return None
+        limit = upper_limit(self.exceedances[self.k], self.longer[self.k], self.confidence)
+        return bool(limit <= self.probability)
 
     @property
     def allowed(self) -> int:
@@ -171,7 +222,8 @@ class EffectiveMemory:
     def quantiles(self, levels: Sequence[float] = LEVELS) -> Array:
         """Return the empirical quantiles of the error, (k_max + 1, number of levels).
 
-        Each is one of the observed errors: the least one that so large a part does not exceed.
+        Each is one of the observed errors: the least one that so large a part does not exceed;
+        infinite where that is one beyond the range of double precision.
         """
         table = np.quantile(self.errors, np.asarray(levels), axis=1, method="inverted_cdf")
         return np.ascontiguousarray(table.T)
@@ -181,8 +233,12 @@ class EffectiveMemory:
         table = [
             {
                 "k": k,
-                "quantiles": {f"{level:g}": float(q) for level, q in zip(LEVELS, row, strict=True)},
+                "quantiles": {
+                    f"{level:g}": _number(q) for level, q in zip(LEVELS, row, strict=True)
+                },
+                "longer": int(self.longer[k]),
                 "exceedances": int(self.exceedances[k]),
+                "out_of_range": int(self.out_of_range[k]),
                 "upper_limit": float(self.upper[k]),
                 **({} if self.certified is None else {"certified": _number(self.certified[k])}),
             }
@@ -191,7 +247,10 @@ class EffectiveMemory:
         return {
             "kind": "measured",
             "k": self.k,
+            "reason": self.reason,
             "k_max": self.k_max,
+            "longest": self.longest,
+            "longer_suffice": self.longer_suffice,
             "epsilon": self.eps,
             "probability": self.probability,
             "confidence": self.confidence,
@@ -215,12 +274,42 @@ class EffectiveMemory:
             f"confidence {self.confidence:g}, {self.sequences} sequences, at most {self.allowed} "
             "exceedances; measured, not certified"
         )
-        if self.k is None:
-            return (
+        if self.k is None and self.longest > self.k_max:
+            answer = (
                 f"no k up to {self.k_max} was found for which {claim}: "
                 f"{int(self.exceedances[-1])} exceedances at k = {self.k_max} ({basis})"
             )
-        return f"k = {self.k}: {claim} ({basis})"
+            return answer + self._range_note()
+        if self.k is None:
+            return f"{self.reason}; asked for: {claim} ({basis}){self._range_note()}"
+        return f"k = {self.k}: {claim} ({basis}){self._length_note()}{self._range_note()}"
+
+    def _length_note(self) -> str:
+        """Return a remark on sequences not longer than k, if there are any."""
+        if self.k is None or self.longer[self.k] == self.sequences:
+            return ""
+        tested = int(self.longer[self.k])
+        what = "observed times" if self.when == "random" else "sequences"
+        note = f"; {tested} of {self.sequences} {what} have more than k inputs"
+        if self.longer_suffice:
+            return f"{note}, and are enough by themselves"
+        exceeding = int(self.exceedances[self.k])
+        needed = sequences_needed(self.probability, self.confidence, exceedances=exceeding)
+        return (
+            f"{note}, too few to bear the claim by themselves ({needed} needed): on the others "
+            "the model of k inputs is the recurrent one, whatever that remembers"
+        )
+
+    def _range_note(self) -> str:
+        """Return a remark on lengths whose error is no number, if there are any."""
+        lost = self.out_of_range
+        at = np.flatnonzero(lost)
+        if at.size == 0:
+            return ""
+        return (
+            f"; for {_range(at)} the error of the model restarted k steps back leaves the range "
+            f"of double precision on up to {int(lost.max())} sequences, which count as exceedances"
+        )
 
 
 def effective_memory(
@@ -275,7 +364,9 @@ def effective_memory(
     Returns
     -------
     EffectiveMemory
-        Its `k` is None if even `k_max` inputs are not enough, or not provably so.
+        Its `k` is None if even `k_max` inputs are not enough, or not provably so, and if no k below
+        the length of the longest sequence is: with that k the truncated model is the recurrent one,
+        whatever it remembers.  Its `reason` says which.
 
     Raises
     ------
@@ -284,6 +375,11 @@ def effective_memory(
         sequence has the wrong width or no inputs, or a level, name or norm does not fit.
     DivergedError
         If the recurrent model leaves the range of double precision.
+
+    Notes
+    -----
+    Where only the restarted model leaves that range, its error is taken as infinite: it exceeds
+    every eps, and the answer says so.
 
     Examples
     --------
@@ -294,6 +390,9 @@ def effective_memory(
     5
     >>> answer.sequences, answer.allowed, int(answer.exceedances[5]), int(answer.exceedances[4])
     (459, 0, 0, 12)
+    >>> forever = effective_memory(LinearMap([[1.0]], [[1.0]]), X, eps=0.1)
+    >>> forever.k is None, forever.longest
+    (True, 20)
     """
     check_map(recurrent)
     check_positive(eps=eps)
@@ -314,24 +413,29 @@ def effective_memory(
         raise ValueError('when="random" draws times: pass rng=numpy.random.default_rng(seed)')
     C, measure = _output(recurrent, head, norm)
     errors = np.zeros((operator.index(longest) + 1, len(given)))
+    behind = np.array([len(X) for X in given])  # inputs until the time that is looked at
     for i, X in enumerate(given):
-        ends = None if when == "anywhere" else len(X)
         if when == "random" and rng is not None:
-            ends = 1 + int(rng.integers(len(X)))
+            behind[i] = 1 + int(rng.integers(len(X)))
+        ends = None if when == "anywhere" else int(behind[i])
         errors[:, i] = _errors(recurrent, X, ends, len(errors) - 1, measure, C)
         if progress is not None:
             progress(i + 1, len(given))
-    seen = np.count_nonzero(errors > eps, axis=1)
+    # a NaN, from infinity minus infinity in the restarted model, is as far off as can be
+    errors[np.isnan(errors)] = math.inf
+    seen = np.count_nonzero(~(errors <= eps), axis=1)
     upper = np.asarray(upper_limit(seen, len(given), confidence), dtype=np.float64)
-    failing = np.flatnonzero(upper > probability)
+    failing = np.flatnonzero(~(upper <= probability))
     least = 0 if failing.size == 0 else int(failing[-1]) + 1
+    not_longer = np.searchsorted(np.sort(behind), np.arange(len(errors)), side="right")
     certified, certified_k = None, None
     if certificate is not None:
         certified = certified_errors(recurrent, certificate, given, len(errors) - 1, C, measure)
         proved = np.flatnonzero(certified <= eps)
         certified_k = int(proved[0]) if proved.size else None
     return EffectiveMemory(
-        k=least if least < len(errors) else None,
+        # a model of as many inputs as any time has behind it is the recurrent one
+        k=least if least < len(errors) and not_longer[least] < len(given) else None,
         eps=float(eps),
         probability=float(probability),
         confidence=float(confidence),
@@ -339,6 +443,7 @@ def effective_memory(
         norm=measure,
         sequences=len(given),
         lengths=(min(map(len, given)), max(map(len, given))),
+        longer=(len(given) - not_longer).astype(np.int64),
         errors=errors,
         exceedances=seen.astype(np.int64),
         upper=upper,
@@ -351,6 +456,12 @@ def effective_memory(
 def _number(x: Any) -> float | None:
     """Return a number that JSON has; it has no infinity."""
     return float(x) if math.isfinite(x) else None
+
+
+def _range(lengths: npt.NDArray[np.int64]) -> str:
+    """Return "k = 3" or "k from 3 to 9" for the least and the largest of some lengths."""
+    low, high = int(lengths[0]), int(lengths[-1])
+    return f"k = {low}" if low == high else f"k from {low} to {high}"
 
 
 def _check_level(name: str, value: float) -> None:

@@ -270,7 +270,7 @@ class _Weighted(Norm):
 
     def __post_init__(self) -> None:
         v = as_vector("v", self.v)
-        if v.size == 0 or float(np.min(v)) <= 0:
+        if v.size == 0 or not float(np.min(v)) > 0:
             raise ValueError(f"v has least entry {np.min(v, initial=0.0)}, needed positive weights")
         object.__setattr__(self, "v", v)
 
@@ -523,7 +523,7 @@ def scaled_matrix_upper(norm: Norm, slopes: Array, A: Array) -> float:
     ValueError
         If the slopes differ and the norm is not monotone, or a slope is negative.
     """
-    if slopes.size and bool(np.any(slopes < 0)):
+    if not bool(np.all(slopes >= 0)):
         raise ValueError(f"slopes have least entry {np.min(slopes)}, needed none below 0")
     if bool(np.all(slopes == slopes[:1])):
         return product_up(float(slopes[0]) if slopes.size else 0.0, norm.matrix_upper(A))

@@ -47,7 +47,7 @@ def _prepared(form: Affine) -> tuple[lmi.Problem, float] | None:
     if largest == 0.0 or form.lipschitz == 0.0 or form.linear:
         return None
     size = 2.0 ** math.frexp(largest)[1]
-    if not math.isfinite(size) or size < 1e-290:
+    if not 1e-290 <= size < math.inf:
         return None
     problem = problem_of(form)
     return lmi.Problem(W=form.W / size, alpha=problem.alpha, beta=problem.beta), size
@@ -84,7 +84,7 @@ def _certify_at(
     """Return the contraction at the smallest margin above the level that is accepted."""
     for margin in MARGINS:
         r = level * (1.0 + margin)
-        if r * size >= 1.0:
+        if not r * size < 1.0:
             return None
         candidate = lmi.gram_at(problem, x, r)
         if candidate is None:

@@ -311,7 +311,7 @@ class _Search:
         met = [np.zeros(n)]
         for x in self.inputs[:64]:
             met.append(self.step(met[-1], x))
-            if np.max(np.abs(met[-1])) > 2.0**100:  # unstable: the pairs at rest will show it
+            if not np.max(np.abs(met[-1])) <= 2.0**100:  # unstable: the pairs at rest will show it
                 met = met[:1]
                 break
         self.met = np.array(met)
@@ -341,7 +341,7 @@ class _Search:
             for i in range(count):
                 size = np.maximum(np.abs(h[i]), np.maximum(np.abs(first[i]), np.abs(other[i])))
                 budget = 2.0 * self.map.step_error(size, np.abs(x[i]))
-                if (np.abs(first[i] - other[i]) > budget).any():
+                if not (np.abs(first[i] - other[i]) <= budget).all():
                     arrays = {"h": h[i], "x": x[i], "once": first[i], how: other[i]}
                     _fail(
                         f"{self.map!r} is not a function of (h, x): the same step, computed {how}, "
@@ -498,7 +498,7 @@ def _check_simulation(made: Experiment) -> None:
         for t in range(len(x)):
             size = np.max(np.abs([before[t], stepped[t], other[t]]), axis=0)
             budget = 2.0 * recurrent.step_error(size, np.abs(x[t]))
-            if (np.abs(stepped[t] - other[t]) > budget).any():
+            if not (np.abs(stepped[t] - other[t]) <= budget).all():
                 arrays = {"h": before[t], "x": x[t], "step(h, x)": stepped[t], how: other[t]}
                 _fail(
                     f"{how} of {recurrent!r} does not do what its step does at input {t} of "
@@ -530,7 +530,7 @@ def _check_counterpart(made: Experiment, counterpart: Callable[[Array, int], Any
             )
         budget = 2.0 * drift(local, lam, max(k, 1)) if len(x) else 0.0
         gaps = norm.vector(theirs - ours)
-        if (gaps > budget + norm.vector_rounding(recurrent.state_dim) * gaps).any():
+        if not (gaps <= budget + norm.vector_rounding(recurrent.state_dim) * gaps).all():
             t = int(np.argmax(gaps))
             _fail(
                 f"the counterpart is not the {k}-step model of {recurrent!r}: it differs from "

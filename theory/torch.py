@@ -247,7 +247,7 @@ class StableProjection:
         return float(found.residuals["forget"])
 
     def _choose_bounds(self, suffix: str) -> GRUBounds:
-        if self.rate <= 0.5:
+        if not self.rate > 0.5:
             raise ValueError(
                 f"rate={self.rate!r}, needed more than 1/2: the set takes the absolute value of "
                 "the update gates' biases, so their bound is at least that"

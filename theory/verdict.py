@@ -132,29 +132,38 @@ def judge(
         return _not_applicable(name, reason, evidence, label)
     lam = float(np.max(arguments["lam"])) if "lam" in arguments else 0.0
     total = budget + formula_slack(lam) * np.abs(bound)
-    excess = (bound - measured) if lower else (measured - bound)
-    # the value that decides: the largest excess beyond the budget if there is one, else the one
-    # nearest to its bound after the budget is taken off, so that rounding noise does not compete
-    nearness = _ratios(bound - total, measured) if lower else _ratios(measured - total, bound)
-    suspect = bool((excess > total).any())
-    i = int(np.argmax(excess - total)) if suspect else int(np.argmax(nearness))
+    top, bottom = (bound, measured) if lower else (measured, bound)
+    with np.errstate(invalid="ignore"):
+        # equal infinities differ by 0; of others no difference is a NaN
+        excess = np.where(top == bottom, 0.0, top - bottom)
+        # the value that decides: the largest excess beyond the budget if there is one, else the
+        # one nearest to its bound after the budget is taken off, so that rounding noise does not
+        # compete
+        beyond = np.where(excess <= total, -np.inf, excess - total)
+        nearness = _ratios(bound - total, measured) if lower else _ratios(measured - total, bound)
+    suspect = not bool((excess <= total).all())
+    # beside infinities nearness may be a NaN, which argmax would take for the largest
+    i = int(np.argmax(beyond if suspect else np.where(np.isnan(nearness), -np.inf, nearness)))
     chosen = {key: float(value[i]) for key, value in arguments.items()}
     decided = evaluate(formula, upward=not lower, **_with_counts(chosen))
     value, spare = float(measured[i]), float(budget[i])
-    if ((decided - value) if lower else (value - decided)) > spare:
+    if math.isnan(decided):
+        reason = "the bound in interval arithmetic is not a number"
+        return _not_applicable(name, reason, evidence, label)
+    larger, smaller = (decided, value) if lower else (value, decided)
+    if larger != smaller and not larger - smaller <= spare:
         outcome = Outcome.REFUTED
-    elif (excess > 0).any():
+    elif not bool((excess <= 0).all()):
         outcome = Outcome.HOLDS_WITHIN_ROUNDING
     else:
         outcome = Outcome.HOLDS
-    top, bottom = (decided, value) if lower else (value, decided)
     return Verdict(
         theorem=name,
         outcome=outcome,
         measured=value,
         bound=decided,
         budget=spare,
-        ratio=float(_ratios(np.array(top), np.array(bottom))),
+        ratio=float(_ratios(np.array(larger), np.array(smaller))),
         observations=int(measured.size),
         arguments=chosen,
         evidence=evidence,

@@ -121,7 +121,7 @@ def run_of(task: Task, sequences: Sequences | None) -> Run:
     """
     if task.source == "sequence":
         number, chosen = divmod(task.index, MAPS_PER_SEQUENCE)
-        if sequences is None or number >= len(sequences):
+        if sequences is None or not number < len(sequences):
             raise ValueError(f"{task.key} needs the campaign's sequences; pass --sequences")
         name = sequences.names[number]
         return Run(on_sequence(sequences.arrays[number], task.seed, chosen, name))

@@ -659,7 +659,7 @@ def gap_kernel(
         if kind == 0:
             for i in range(n):
                 d = abs(H[t, i] - G[t, i]) / scale[i]
-                gap = gap if d <= gap else d  # keeps a NaN
+                gap = gap if d <= gap or gap != gap else d  # a NaN stays, whatever follows it
         elif kind == 1:
             for i in range(n):
                 gap += abs(H[t, i] - G[t, i]) * scale[i]
@@ -673,7 +673,7 @@ def gap_kernel(
                 largest = 0.0
                 for i in range(n):
                     d = abs(H[t, i] - G[t, i])
-                    largest = largest if d <= largest else d
+                    largest = largest if d <= largest or largest != largest else d
                 gap = 0.0
                 if largest > 0.0:
                     for i in range(n):
@@ -1298,7 +1298,7 @@ def _newton_ascent(
             continue
         for k in range(count):
             before[k] = tau[k]
-            if limits[k] != np.inf and g[k] > 0.0 and not J[k, k] > 0.0:
+            if limits[k] != np.inf and not g[k] <= 0.0 and not J[k, k] > 0.0:
                 return False  # no rows obey the inequality
             lengths[k] = J[k, k]
             for r in range(k):

@@ -66,7 +66,7 @@ class EchoStateNetwork(Map):
         n = weights.shape[0]
         rates = as_array("leak", leak, ndim=(0, 1))
         self._leak = as_vector("leak", np.full(n, rates) if rates.ndim == 0 else rates, size=n)
-        if np.min(self._leak) <= 0 or np.max(self._leak) > 1:
+        if not (np.min(self._leak) > 0 and np.max(self._leak) <= 1):
             raise ValueError(
                 f"leak has entries from {np.min(self._leak)} to {np.max(self._leak)}, needed "
                 "0 < leak <= 1: the share of the state that is replaced in a step"

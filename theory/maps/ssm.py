@@ -362,7 +362,7 @@ class SelectiveSSM(LinearRecurrence):
     ) -> None:
         self._decay = as_matrix("decay", decay)
         m, N = self._decay.shape
-        if np.min(self._decay) <= 0:
+        if not np.min(self._decay) > 0:
             raise ValueError(
                 f"decay has least entry {np.min(self._decay)}, needed positive rates; a model that "
                 "stores A = -exp(A_log) has decay = exp(A_log)"

@@ -159,7 +159,7 @@ def _below(B: Array, level: float) -> bool:
             return True
         x = B.T @ (B @ (x / length))
         # |B^T B x| <= |B|^2 for a unit x
-        if math.sqrt(float(np.linalg.norm(x))) > level * (1.0 + _NEAR):
+        if not math.sqrt(float(np.linalg.norm(x))) <= level * (1.0 + _NEAR):
             return False
     return True
 
@@ -268,7 +268,7 @@ def middle_exponent(weights: Array) -> int:
     """
     least, largest = float(np.min(weights)), float(np.max(weights))
     bottom, top = math.frexp(least)[1], math.frexp(largest)[1]
-    if top - bottom > _SPREAD:
+    if not top - bottom <= _SPREAD:
         raise ValueError(
             f"weights from {least!r} to {largest!r}, needed a ratio of at most 2^{_SPREAD}: beyond "
             "it products of weights and entries leave the range of double precision"

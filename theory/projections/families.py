@@ -146,7 +146,7 @@ class DiagonalFamily(Family):
 
     def at(self, x: Array) -> tuple[MetricSet, Pullback] | None:
         """Return the ball of D."""
-        if float(np.max(np.abs(x))) > 10.0:
+        if not float(np.max(np.abs(x))) <= 10.0:
             return None
         d = self.weights(x)
         if not float(np.min(d)) ** 2 * largest_condition(len(d)) >= 1.0:
@@ -187,7 +187,7 @@ class IncrementalFamily(Family):
     def at(self, x: Array) -> tuple[MetricSet, Pullback] | None:
         """Return the set of P and q."""
         n = len(self.q)
-        if float(np.max(np.abs(x[n * n :]))) > 10.0:
+        if not float(np.max(np.abs(x[n * n :]))) <= 10.0:
             return None
         P, q = self.pair(x)
         root = (np.eye(n) + x[: n * n].reshape(n, n)) @ self.root

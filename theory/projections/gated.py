@@ -140,7 +140,7 @@ def check_published_rate(rate: float, gates: str, otherwise: str) -> None:
     ValueError
         If the rate is not above 1/2.
     """
-    if rate < LEAST_RATE:
+    if not rate >= LEAST_RATE:
         raise ValueError(
             f"rate={rate!r}: the set takes the absolute value of the {gates} gates' biases, so "
             f"their bound is at least 1/2, and the rate at least {LEAST_RATE!r}; {otherwise}"

@@ -220,7 +220,7 @@ def in_criterion(
     least = least_bounds(cell, bound)
     if at is None:
         at = least
-    elif any(getattr(least, f.name) > getattr(at, f.name) for f in fields(at)):
+    elif not all(getattr(least, f.name) <= getattr(at, f.name) for f in fields(at)):
         return None
     room = down(rate - at.z)
     inner = raised((at.r + 0.25 * at.reset) * sums_up(cell.gate("n")[0]))

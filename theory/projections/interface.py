@@ -71,7 +71,7 @@ def check_asked_rate(rate: Any) -> float:
             "rate=1 asks for the closed set at the border of stability, whose members need not "
             "contract at all; ask for a margin, such as rate=0.999"
         )
-    if value > 1:
+    if not value <= 1:
         raise ValueError(f"rate={rate!r} is not a contraction, needed 0 < rate < 1")
     return value
 

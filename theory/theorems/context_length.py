@@ -112,6 +112,9 @@ def context_length(
         L_f; 1 for the state itself.
     horizon : int, optional
         Longest sequence; k is then at most the horizon.  By default every length is covered.
+        k = horizon is true of every map and says nothing about memory: on no sequence is the
+        truncated model another one.  What answers a question about memory takes it for no answer,
+        as `required_context` does.
 
     Returns
     -------

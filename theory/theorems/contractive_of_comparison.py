@@ -142,7 +142,7 @@ def contractive_of_comparison(
             f"matrices has shapes {[M.shape for M in checked]}, needed at least one, all of one "
             "shape"
         )
-    if any(bool(np.any(M < 0)) for M in checked):
+    if not all(bool(np.all(M >= 0)) for M in checked):
         raise ValueError(
             "matrices has a negative entry, needed matrices that bound sizes; of a linear map they "
             "are |W|"

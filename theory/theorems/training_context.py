@@ -238,7 +238,7 @@ def _enough(lam: float, k: int, per_mismatch: Fraction, rest: Fraction, eps: Fra
         gap = gap_at(x, k, others[0], others[1]) - others[2]
         if gap.b <= 0:
             return True
-        if gap.a > 0:
+        if not gap.a <= 0:
             return False
     finally:
         iv.prec = saved
