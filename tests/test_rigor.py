@@ -730,6 +730,8 @@ def test_small_matrices_are_not_refused(exponent):
 
 def test_quadratic_bounds_beyond_the_range_are_refused():
     assert not rigor.quadratic_bound_holds(np.eye(2), None, None, 1e200)
+    assert not rigor.quadratic_bound_holds(np.eye(2), None, None, np.float64(1e200))
+    assert rigor.spectral_norm_at_most(np.full((2, 2), 1e308), np.finfo(np.float64).max) is False
     assert not rigor.quadratic_bound_holds(2.0**65 * np.eye(2), None, None, 2.0**66)
     assert not rigor.quadratic_bound_holds(np.eye(2), None, 2.0**60 * np.eye(2), 1e150)
     # the product of P and A underflows, and A would multiply what is lost

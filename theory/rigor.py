@@ -218,7 +218,8 @@ def quadratic_bound_holds(A: Array, target: Array | None, source: Array | None, 
     With G = fl(A^T P A) the forming error has norm at most
     gamma(m + n) || |A|^T |P| |A| ||_2, and fl(mu^2 Q - G) adds 3 u (mu^2 |q| + |g|) entrywise.
     """
-    square = float(mu) * float(mu)
+    mu = float(mu)  # NumPy's doubles warn of an overflow
+    square = mu * mu
     if not (mu >= 0 and math.isfinite(square) and _moderate_size(A, target, source)):
         return False
     P = None if target is None else _symmetric(target)
@@ -381,6 +382,7 @@ def spectral_norm_at_most(A: Array, mu: float) -> bool:
     `spectral_norm_upper` searches for the least bound; both sides are scaled by the same power of
     two.
     """
+    mu = float(mu)  # NumPy's doubles warn of an overflow
     if not (mu >= 0 and all_finite(A)):
         return False
     if mu == math.inf or not np.any(A):

@@ -62,6 +62,9 @@ from theory.search import lyapunov_at
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
 from theory.typing import Array
 
+#: Which of several matrices.
+Mask = np.ndarray[tuple[int, ...], np.dtype[np.bool]]
+
 #: The search ends when the norm of the gradient is at most this part of |A|^2.
 _GRADIENT = 1e-9
 
@@ -393,11 +396,11 @@ def pair_distances_lower(M: Array, radius: float) -> Array:
         error=4.0 * UNIT * (np.abs(a) + np.abs(d) + r),
         r=r,
     )
-    left = np.flatnonzero(pairs.may_be_unstable())
-    if not left.size:
+    left = pairs.may_be_unstable()
+    if not left.any():
         return bounds
     pairs = pairs.of(left)
-    low = np.full(len(left), math.log2(_LEAST_ROOM))
+    low = np.full(len(pairs.p), math.log2(_LEAST_ROOM))
     high = -low
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
@@ -421,17 +424,18 @@ class _Pairs:
     error: Array  # bound of the error of p - r, (k,)
     r: float
 
-    def of(self, which: Array) -> _Pairs:
+    def of(self, which: Mask) -> _Pairs:
         """Return some of them."""
         arrays = (self.p, self.q, self.s, self.beyond, self.error)
         p, q, s, beyond, error = (array[which] for array in arrays)
         return _Pairs(p=p, q=q, s=s, beyond=beyond, error=error, r=self.r)
 
-    def may_be_unstable(self) -> Array:
+    def may_be_unstable(self) -> Mask:
         """Return where an inequality does not hold, as far as computed."""
         p, q, s = np.square(self.p), np.square(self.q), self.s
         cone = s - q > np.square(self.beyond)
-        return np.logical_or(np.logical_or(p + q - s > self.r * self.r, cone), self.beyond > 0)
+        unstable: Mask = (p + q - s > self.r * self.r) | cone | (self.beyond > 0)
+        return unstable
 
     def _case(self, m: Array) -> tuple[Array, Array, Array, Array]:
         """Return base, h, e and the error of base or h^2 by the table above.
