@@ -12,8 +12,8 @@ from hypothesis import assume, example, given, target
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from theory import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf
-from theory.norms import norm_from_dict, over
+from theory import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf, rigor
+from theory.norms import _best_unit_image, norm_from_dict, over, scaled_matrix_upper
 from theory.rounding import TINY, UNIT, gamma, sqrt_up
 from theory.typing import Array
 
@@ -618,3 +618,116 @@ def test_vector_rounding_grows_with_condition():
     h = np.array([1.0, -1.0 + 2.0**-30])
     exact = approximately(exact_power(ill, h))
     assert abs(ill.vector(h) - exact) <= ill.vector_rounding(2) * exact
+
+
+# ------------------------------------------------------------------------- what is no number
+
+
+@every
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_nothing_finite_is_said_of_what_is_no_number(norm, value):
+    for i in range(N):
+        h = np.array([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+        h[1, i] = value
+        table = norm.vector_upper(h)
+        assert table[0] < table[1] == math.inf
+        assert table[2] == 0.0
+        assert norm.majorant(np.abs(h[1])) == math.inf
+        for j in range(N):
+            A = np.zeros((N, N))
+            A[i, j] = value
+            assert norm.matrix_lower(A) == 0.0
+            for source in (None, *LIST):
+                assert norm.matrix_upper(A, source) == math.inf
+            if norm.monotone:
+                assert scaled_matrix_upper(norm, np.array([0.0, 1.0, 2.0]), A) == math.inf
+
+
+@every
+def test_slopes_that_are_no_numbers(norm):
+    for i in range(N):
+        slopes = np.ones(N)
+        slopes[i] = math.nan
+        with pytest.raises(ValueError, match="slopes have least entry nan, needed none below 0"):
+            scaled_matrix_upper(norm, slopes, np.zeros((N, N)))
+        slopes[i] = math.inf
+        assert scaled_matrix_upper(norm, slopes, np.zeros((N, N))) == math.inf
+
+
+def test_vectors_whose_norm_overflows_have_no_finite_bound():
+    """Products with the factor of P overflow with both signs, and their sum is NaN."""
+    norm = WeightedL2(np.ldexp(P, 900))
+    h = np.array([[1e300, -1e300, 1e300], [1e300, 1e300, 1e300], [1.0, 2.0, 3.0]])
+    table = norm.vector_upper(h)
+    assert table[:2].tolist() == [math.inf, math.inf]
+    assert is_above(table[2], exact_power(norm, h[2]))
+    assert norm.majorant(np.abs(h[0])) == math.inf
+
+
+# ------------------------------------------------------------------- the factor of P is not trusted
+
+
+def with_factor(monkeypatch, factor, S: Array) -> WeightedL2:
+    """Return the norm of S with `factor` for NumPy's, but in the proofs of `rigor`."""
+    true, proved = np.linalg.cholesky, rigor.operator_norm_upper
+
+    def bound(*arguments):
+        with monkeypatch.context() as patch:
+            patch.setattr(np.linalg, "cholesky", true)
+            return proved(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rigor, "operator_norm_upper", bound)
+        patch.setattr(np.linalg, "cholesky", factor)
+        return WeightedL2(S)
+
+
+@pytest.mark.parametrize("size", [1e-15, 1e-12, 1e-8, 1e-4, 1e-2])
+@pytest.mark.parametrize("scale", [-900, 0, 900])
+def test_vectors_are_bounded_with_a_factor_that_errs(monkeypatch, size, scale):
+    """An a-priori bound of what LAPACK returns would not notice."""
+    true = np.linalg.cholesky
+    noise = 1.0 + size * np.random.default_rng(0).uniform(-1.0, 1.0, (N, N))
+    norm = with_factor(monkeypatch, lambda S: true(S) * noise, np.ldexp(P, scale))
+    for h in np.random.default_rng(1).standard_normal((100, N)):
+        power = exact_power(norm, h)
+        assert is_above(float(norm.vector_upper(h)), power)
+        error = abs(float(norm.vector(h)) - approximately(power))
+        assert error <= (norm.vector_rounding(N) + 4 * UNIT) * approximately(power)
+
+
+def fails(_: Array) -> Array:
+    raise np.linalg.LinAlgError
+
+
+@pytest.mark.parametrize(
+    "factor",
+    [np.zeros_like, lambda S: S * math.nan, lambda S: S * math.inf, lambda S: 2.0 * S, fails],
+    ids=["zero", "nan", "inf", "wrong", "fails"],
+)
+def test_a_factor_that_is_wrong_is_refused(monkeypatch, factor):
+    with pytest.raises(ValueError, match="no correct digit left"):
+        with_factor(monkeypatch, factor, P)
+
+
+@pytest.mark.parametrize(
+    ("n", "condition"), [(1, 1.0), (3, 1.0), (3, 1e6), (8, 1e10), (32, 1e2), (32, 1e6)]
+)
+def test_the_rounding_of_a_gram_matrix_is_near_what_is_expected(n, condition):
+    r"""E is of size n u || |L| |L|^T ||, and |D x|^2 is at most cond(P) |x|_P^2."""
+    Q = np.linalg.qr(np.random.default_rng(n).standard_normal((n, n)))[0]
+    S = (Q * np.geomspace(1 / condition, 1.0, n)) @ Q.T
+    S = (S + S.T) / 2
+    scaled = S / np.sqrt(np.outer(np.diag(S), np.diag(S)))
+    least = float(np.linalg.eigvalsh(scaled)[0])
+    # the a-priori bound that stood here before
+    before = 2.0 * (2.0 + n / least) * gamma(2 * n + 6)
+    assert WeightedL2(S).vector_rounding(n) <= 1.5 * before
+
+
+@pytest.mark.parametrize("norm", [L2(), WeightedL2(np.eye(2))], ids=["L2", "L2,P"])
+def test_lower_values_cover_what_underflows(norm):
+    """A product that is 0.6 of the smallest double is computed as the whole."""
+    A, x = np.diag([0.5, 0.6 * 2.0**-1000]), np.array([[0.0], [2.0**-74]])
+    assert _best_unit_image(norm, A, x) <= A[1, 1]
+    assert norm.matrix_lower(A) == pytest.approx(0.5)

@@ -623,3 +623,153 @@ def test_failing_routines_give_infinity_not_an_error(monkeypatch):
     upper = rigor.spectral_norm_upper(A)
     assert spectral_norm_at_most(A, upper)
     assert upper**2 == pytest.approx(np.linalg.norm(A, 1) * np.linalg.norm(A, np.inf))
+
+
+# ------------------------------------------------------------------------- what is no number
+
+#: Every bound and decision of a pair of matrices or a matrix and weights, all of them certain.
+UPPER = {
+    "row_sum_upper": rigor.row_sum_upper,
+    "column_sum_upper": rigor.column_sum_upper,
+    "spectral_norm_upper": rigor.spectral_norm_upper,
+    "weighted_row_sum_upper": lambda A: rigor.weighted_row_sum_upper(A, np.ones(3)),
+    "operator_norm_upper": rigor.operator_norm_upper,
+    "operator_norm_upper, target": lambda P: rigor.operator_norm_upper(np.eye(3), P + np.eye(3)),
+    "operator_norm_upper, source": lambda Q: rigor.operator_norm_upper(
+        np.eye(3), None, Q + np.eye(3)
+    ),
+    "operator_norm_upper of 0": lambda P: rigor.operator_norm_upper(
+        np.zeros((3, 3)), P + np.eye(3), np.eye(3)
+    ),
+    "gram_residual_upper, P": lambda P: rigor.gram_residual_upper(P, np.eye(3)),
+    "gram_residual_upper, L": lambda L: rigor.gram_residual_upper(np.eye(3), L),
+}
+HALF, THIRD = np.full(3, 0.5), np.eye(3) / 3
+DECISION = {
+    "spectral_norm_at_most": lambda A: rigor.spectral_norm_at_most(A, 9.0),
+    "spectral_norm_at_most, inf": lambda A: rigor.spectral_norm_at_most(A, math.inf),
+    "eigenvalues_at_least": lambda S: rigor.eigenvalues_at_least(S + np.eye(3), 0.5),
+    "quadratic_bound_holds": lambda A: rigor.quadratic_bound_holds(A, None, None, 9.0),
+    "quadratic_bound_holds, target": lambda P: rigor.quadratic_bound_holds(THIRD, P, None, 9.0),
+    "quadratic_bound_holds, source": lambda Q: rigor.quadratic_bound_holds(
+        THIRD, None, Q + np.eye(3), 9.0
+    ),
+    "lmi_holds, W": lambda W: rigor.lmi_holds(W, -HALF, HALF, np.eye(3), HALF + 0.1, 0.9),
+    "lmi_holds, P": lambda P: rigor.lmi_holds(THIRD, -HALF, HALF, P + np.eye(3), HALF + 0.1, 0.9),
+}
+NONE = [math.nan, math.inf, -math.inf]
+
+
+def with_one_entry(value: float) -> list[Array]:
+    """Return matrices that hold the value once, at every position."""
+    places = np.eye(9, dtype=bool).reshape(9, 3, 3)
+    return [np.where(place, value, 0.0) for place in places]
+
+
+@pytest.mark.parametrize("value", NONE)
+@pytest.mark.parametrize("name", UPPER)
+def test_upper_bounds_of_what_is_no_number_are_infinite(name, value):
+    """At every position, also in triangles that are not read: `max` would skip some NaN."""
+    assert UPPER[name](np.zeros((3, 3))) < math.inf
+    assert [UPPER[name](A) for A in with_one_entry(value)] == [math.inf] * 9
+
+
+@pytest.mark.parametrize("value", NONE)
+@pytest.mark.parametrize("name", DECISION)
+def test_decisions_about_what_is_no_number_are_no(name, value):
+    assert DECISION[name](np.zeros((3, 3))) is True
+    assert [DECISION[name](A) for A in with_one_entry(value)] == [False] * 9
+
+
+@pytest.mark.parametrize("value", [*NONE, 0.0, -1.0])
+def test_nothing_is_said_for_weights_that_are_not_positive(value):
+    for i in range(3):
+        v = np.ones(3)
+        v[i] = value
+        for A in (np.eye(3), np.zeros((3, 3)), 1e200 * np.eye(3)):
+            assert rigor.weighted_row_sum_upper(A, v) == math.inf
+            assert rigor.weighted_row_sum_upper(A, v, np.ones(3)) == math.inf
+            assert rigor.weighted_row_sum_upper(A, np.ones(3), v) == math.inf
+
+
+@pytest.mark.parametrize("value", NONE)
+def test_nothing_is_said_for_other_arguments_that_are_no_number(value):
+    for i in range(3):
+        for k in range(3):
+            alpha, beta, q = -HALF, HALF.copy(), HALF + 0.1
+            (alpha, beta, q)[k][i] = value
+            assert not rigor.lmi_holds(THIRD, alpha, beta, np.eye(3), q, 0.9)
+    assert not rigor.lmi_holds(THIRD, -HALF, HALF, np.eye(3), HALF + 0.1, value)
+    assert not rigor.eigenvalues_at_least(np.eye(3), value)
+    assert not rigor.quadratic_bound_holds(THIRD, None, None, value)
+    assert rigor.spectral_norm_at_most(THIRD, value) == (value == math.inf)
+    assert rigor.spectral_norm_at_most(np.zeros((3, 3)), value) == (value == math.inf)
+
+
+def test_margins_below_zero_are_refused():
+    # c - |E| >= margin (1 + 4 u) would prove less than the margin
+    assert not rigor.eigenvalues_at_least(np.eye(2), -1.0)
+
+
+def test_a_total_that_overflows_hides_no_larger_sum():
+    """Five terms just above half a unit carry 2^1024 - 5 units beyond the largest double."""
+    unit, largest = 2.0**971, np.finfo(np.float64).max
+    A = np.zeros((2, 6))
+    A[0] = [largest - 4 * unit, *[math.nextafter(unit / 2, math.inf)] * 5]
+    A[1, :2] = largest - unit, 0.75 * unit
+    for order in (A, A[::-1], A[:, ::-1]):
+        assert rigor.row_sum_upper(order) == rigor.column_sum_upper(order.T) == largest
+
+
+@given(
+    matrices,
+    st.sampled_from([-1070, -1000, -600, 0, 600, 1000]),
+    st.one_of(
+        st.floats(0.0, 4.0), st.sampled_from([0.0, TINY, 2.0**-1022, 1e-300, 1e300, 1.7e308])
+    ),
+    st.booleans(),
+)
+@example(np.array([[TINY, 0.0], [0.0, 0.0]]), 0, 1.7e308, False)
+@example(np.full((2, 2), 1.75), 1000, 1.7e308, False)
+def test_spectral_norms_at_most_are_decided_without_overflow(A, exponent, mu, relative):
+    B = np.ldexp(A, exponent)
+    level = math.ldexp(mu, exponent) if relative and mu < 5.0 else mu
+    if rigor.spectral_norm_at_most(B, level):
+        assert spectral_norm_at_most(B, level)
+    elif float(np.max(np.abs(B))) >= 2.0**-1000:  # relative errors, where the level is no subnormal
+        assert not spectral_norm_at_most(B, level * (1 - 2 * tightness(5)))
+
+
+@pytest.mark.parametrize("exponent", [-1040, -1001, -999, 0, 1000])
+def test_small_matrices_are_not_refused(exponent):
+    """[[3, 4], [-4, 3]] has norm 5, and the root of row sum times column sum is 7."""
+    A = np.ldexp(np.array([[3.0, 4.0], [-4.0, 3.0]]), exponent)
+    assert rigor.spectral_norm_at_most(A, math.ldexp(5.5, exponent))
+    assert not rigor.spectral_norm_at_most(A, math.ldexp(4.9375, exponent))
+    assert rigor.spectral_norm_at_most(A, math.inf)
+
+
+def test_quadratic_bounds_beyond_the_range_are_refused():
+    assert not rigor.quadratic_bound_holds(np.eye(2), None, None, 1e200)
+    assert not rigor.quadratic_bound_holds(np.eye(2), None, None, np.float64(1e200))
+    assert rigor.spectral_norm_at_most(np.full((2, 2), 1e308), np.finfo(np.float64).max) is False
+    assert not rigor.quadratic_bound_holds(2.0**65 * np.eye(2), None, None, 2.0**66)
+    assert not rigor.quadratic_bound_holds(np.eye(2), None, 2.0**60 * np.eye(2), 1e150)
+    # the product of P and A underflows, and A would multiply what is lost
+    A, P = np.array([[2.0**500]]), np.array([[0.75 * 2.0**-1000]])
+    assert not rigor.quadratic_bound_holds(A, P, None, 0.5)
+
+
+@given(
+    hnp.arrays(np.float64, (3, 3), elements=st.floats(-1.0, 1.0)),
+    hnp.arrays(np.float64, (3, 3), elements=st.floats(-1.0, 1.0)),
+    st.booleans(),
+)
+def test_residuals_of_gram_matrices_are_above_the_exact_ones(P, L, near):
+    P = rigor._symmetric(L @ L.T if near else P)
+    upper = rigor.gram_residual_upper(P, L)
+    exact = rational(P) - rational(L) * rational(L).transpose()
+    # ||E||_2 <= upper  iff  E^2 <= upper^2 for a symmetric E
+    square = rational(np.array([[upper]]))[0, 0] ** 2
+    assert positive_semidefinite(square * identity(3) - exact * exact)
+    assert not near or upper <= 100 * UNIT

@@ -4,7 +4,8 @@ Main names: `L1`, `L2`, `Linf`, `WeightedL1`, `WeightedL2`, `WeightedLinf`, all 
 `scaled_matrix_upper`, `over`.
 
 An upper value is rounded outward by `theory.rigor` and may be used to certify; a lower value may be
-used to refute, never to certify.
+used to refute, never to certify.  Where an entry is NaN or infinite, an upper value is inf and a
+lower value is 0.
 """
 
 from __future__ import annotations
@@ -18,7 +19,16 @@ import numpy as np
 
 from theory import rigor
 from theory.errors import as_square, as_vector
-from theory.rounding import TINY, UNIT, down, gamma, product_up, sqrt_up, up
+from theory.rounding import (
+    TINY,
+    UNIT,
+    down,
+    gamma,
+    inner_product_error,
+    product_up,
+    sqrt_up,
+    up,
+)
 from theory.typing import Array
 
 
@@ -65,20 +75,19 @@ class Norm(ABC):
         """Return a JSON-ready description that `norm_from_dict` reads back exactly."""
 
     def vector_upper(self, h: Array) -> Any:
-        """Return an upper bound of the exact norm along the last axis."""
-        n = h.shape[-1]
-        # at most n products, n sums, a root or a quotient: relative error below gamma(2 n + 6)
-        value = self.vector(h) * (1.0 + self._condition * 2.0 * gamma(2 * n + 6)) + self._underflow
-        return np.where(np.any(h != 0, axis=-1), np.nextafter(value, math.inf), 0.0)[()]
+        """Return an upper bound of the exact norm along the last axis; inf if h is not finite."""
+        finite = np.isfinite(h).all(axis=-1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            value = self.vector(h) * (1.0 + self.vector_rounding(h.shape[-1])) + self._underflow
+        # sums of products with both signs overflow to NaN
+        known = finite & ~np.isnan(value)
+        upper = np.nextafter(np.where(known, value, math.inf), math.inf)
+        return np.where(np.any(h != 0, axis=-1), upper, 0.0)[()]
 
     def vector_rounding(self, n: int) -> float:
-        """Return the relative error of `vector` in dimension n."""
-        return 2.0 * self._condition * gamma(2 * n + 6)
-
-    @property
-    def _condition(self) -> float:
-        """Return the factor by which `vector` can amplify rounding (1 but for a full P)."""
-        return 1.0
+        """Return the relative error of `vector` in dimension n, as a part of either value."""
+        # at most n products, n sums, a root or a quotient: relative error below gamma(2 n + 6)
+        return 2.0 * gamma(2 * n + 6)
 
     @property
     def _underflow(self) -> float:
@@ -102,19 +111,18 @@ class Norm(ABC):
 
 def _best_unit_image(norm: Norm, A: Array, candidates: Array) -> float:
     """Return a lower bound of the induced norm from candidate vectors (columns)."""
-    norms = norm.vector(candidates.T)
-    keep = norms > 0
+    keep = norm.vector(candidates.T) > 0
     if not keep.any():
         return 0.0
     size = math.frexp(float(np.max(np.abs(A))))[1]
     B = np.ldexp(np.ldexp(A, -(size // 2)), size // 2 - size)
     columns = candidates[:, keep]
-    error = 2 * gamma(A.shape[1] + 2) * (np.abs(B) @ np.abs(columns))
-    # ||A x|| >= ||fl(A x)|| - ||error||, all rounded down by the relative error of `vector`
+    error = inner_product_error(np.abs(B) @ np.abs(columns), A.shape[1])
+    # ||A x|| >= ||fl(A x)|| - ||error||, all rounded down by the error of `vector`
     slack = norm.vector_rounding(max(A.shape))
-    images = norm.vector((B @ columns).T) * (1 - slack)
+    images = norm.vector((B @ columns).T) * (1 - slack) - (norm._underflow + TINY)
     errors = np.array([norm.majorant(column) for column in error.T])
-    ratios = (images - errors) / (norms[keep] * (1 + slack)) * (1 - 8 * UNIT)
+    ratios = (images - errors) / norm.vector_upper(columns.T) * (1 - 8 * UNIT)
     try:
         return max(0.0, down(math.ldexp(float(np.max(ratios)), size)))
     except OverflowError:  # the largest double is a lower bound all the same
@@ -149,6 +157,13 @@ def _scaled_length(h: Array) -> Array:
     return lengths
 
 
+def _sums_lower(A: Array) -> float:
+    """Return max_i sum_j |A_ij|, rounded down."""
+    if not (rigor.all_finite(A) and np.any(A)):
+        return 0.0
+    return down(rigor.row_sum_upper(A))
+
+
 @final
 class L2(Norm):
     """The Euclidean norm; induces the spectral norm, the largest singular value."""
@@ -181,7 +196,7 @@ class L2(Norm):
 
     def matrix_lower(self, A: Array) -> float:
         """Return ||A x||_2 for the computed leading singular vector, rounded down."""
-        if not np.any(A):
+        if not (rigor.all_finite(A) and np.any(A)):
             return 0.0
         return _best_unit_image(self, A, _power_iteration(A))
 
@@ -219,7 +234,7 @@ class L1(Norm):
 
     def matrix_lower(self, A: Array) -> float:
         """Return the largest column sum, rounded down."""
-        return down(rigor.column_sum_upper(A)) if np.any(A) else 0.0
+        return _sums_lower(A.T)
 
     def to_dict(self) -> dict[str, Any]:
         """Return ``{"name": "L1"}``."""
@@ -253,7 +268,7 @@ class Linf(Norm):
 
     def matrix_lower(self, A: Array) -> float:
         """Return the largest row sum, rounded down."""
-        return down(rigor.row_sum_upper(A)) if np.any(A) else 0.0
+        return _sums_lower(A)
 
     def to_dict(self) -> dict[str, Any]:
         """Return ``{"name": "Linf"}``."""
@@ -286,9 +301,12 @@ class _Weighted(Norm):
 
 def _weighted_sums_lower(A: Array, v: Array) -> float:
     """Return max_i (|A| v)_i / v_i, rounded down."""
-    # each of the n products and the quotient was rounded up by at most 2 u
+    if not rigor.all_finite(A):
+        return 0.0
+    # `up` after a rounding adds at most 3 u, relatively: to the n products and to the quotient;
+    # the sum in between 2 u, and the product below errs by u itself: 9 u + O(u^2) together
     above = min(rigor.weighted_row_sum_upper(A, v), math.nextafter(math.inf, 0.0))
-    return max(0.0, above * (1 - 8 * UNIT) - 2.0**-1060)
+    return max(0.0, above * (1 - 16 * UNIT) - 2.0**-1060)
 
 
 @final
@@ -387,6 +405,27 @@ class WeightedLinf(_Weighted):
         return _weighted_sums_lower(A, self.v)
 
 
+def _gram_norm_error(P: Array, L: Array) -> float:
+    r"""Bound the relative error of fl(|h L|_2) as a value of |h|_P, whatever L is.
+
+    Entries of P should be about 1 on the diagonal.  With E = P - L L^T, s >= max |x|_2 / |x|_P
+    (proved by `theory.rigor`) and k = ||E||_2 s^2,
+
+        | |h|_P^2 - |L^T h|^2 | = |h^T E h| <= ||E||_2 |h|_2^2 <= k |h|_P^2,
+        | |h|_P - |L^T h|_2 | <= k |h|_P         as |1 - sqrt(1 - x)| <= |x| for |x| <= 1.
+
+    E is bounded a posteriori by `theory.rigor.gram_residual_upper`.  The computed h L errs by at
+    most gamma(n) |h| |L|, of length at most gamma(n) || |L| ||_2 s |h|_P = d |h|_P, and the length
+    of it, which is at most (1 + k + d) |h|_P, by gamma(n + 3) relatively.
+    """
+    n = len(P)
+    s = rigor.operator_norm_upper(np.eye(n), None, P)
+    k = rigor.gram_residual_upper(P, L) * s * s
+    d = gamma(n) * math.sqrt(rigor.absolute_gram_upper(L.T)) * s
+    # a dozen roundings of numbers that are not negative
+    return (k + d + gamma(n + 3) * (1.0 + k + d)) * (1 + 32 * UNIT)
+
+
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class WeightedL2(Norm):
@@ -405,8 +444,8 @@ class WeightedL2(Norm):
     P: Array  # P, (n, n)
     _inverse_root: float = field(init=False)  # upper bound of 1 / sqrt(lambda_min(P))
     _root: float = field(init=False)  # upper bound of sqrt(lambda_max(P))
-    _scaled_root: float = field(init=False)  # the same of D P^-1 D, D = sqrt(diag(P))
     _factor: Array = field(init=False)  # a computed L with L L^T near P
+    _rounding: float = field(init=False)  # bound of the relative error of `vector`
 
     def __post_init__(self) -> None:
         P = as_square("P", self.P)
@@ -428,16 +467,22 @@ class WeightedL2(Norm):
         # in units of powers of two, in which the diagonal is about 1: exact, fair to bad scaling
         half = -(np.frexp(np.diag(P))[1] // 2)
         scaled = np.ldexp(P, half[:, None] + half[None, :])
-        scaled_root = rigor.operator_norm_upper(np.diag(np.sqrt(np.diag(scaled))), None, scaled)
-        object.__setattr__(self, "_scaled_root", scaled_root)
-        if not len(P) * scaled_root**2 * gamma(len(P) + 1) < 0.5:
+        try:
+            factor = np.ldexp(np.linalg.cholesky(scaled), -half[:, None])
+        except np.linalg.LinAlgError:
+            factor = np.zeros_like(scaled)
+        object.__setattr__(self, "_factor", factor)
+        error = _gram_norm_error(scaled, np.ldexp(factor, half[:, None]))
+        if not error < 0.25:
+            root = rigor.operator_norm_upper(np.diag(np.sqrt(np.diag(scaled))), None, scaled)
             raise ValueError(
-                f"P has a condition number of about {scaled_root**2:.1e} even when its diagonal is "
-                "scaled to 1, beyond which the norm of a vector has no correct digit left; add a "
-                "multiple of the identity"
+                f"P has a condition number of about {root**2:.1e} even when its diagonal is scaled "
+                "to 1, beyond which the norm of a vector has no correct digit left; add a multiple "
+                "of the identity"
             )
+        # 1 / (1 - error) <= 1 + 2 error, with room for the roundings of this product
+        object.__setattr__(self, "_rounding", 2.0 * error)
         object.__setattr__(self, "_root", rigor.operator_norm_upper(np.eye(len(P)), P, None))
-        object.__setattr__(self, "_factor", np.linalg.cholesky(P))
 
     @property
     def monotone(self) -> bool:  # type: ignore[override]  # a class constant in the other norms
@@ -464,12 +509,10 @@ class WeightedL2(Norm):
         """Return an upper bound of sqrt(cond(P)), the price of converting to L2 and back."""
         return product_up(self._root, self._inverse_root)
 
-    @property
-    def _condition(self) -> float:
-        # P = L L^T + E with |E| <= gamma(n + 1) |L| |L|^T (Higham, theorem 10.3), where
-        # (|L| |L|^T)_ij <= d_i d_j, d_i = sqrt(P_ii).  So |h^T E h| <= gamma(n + 1) n |D h|^2, and
-        # |D h| <= s |h|_P with s the largest |D x| / |x|_P; the product L^T h errs by less.
-        return 2.0 + self.dim * self._scaled_root**2
+    def vector_rounding(self, n: int) -> float:
+        """Return the relative error of `vector`, measured on construction."""
+        self.check_dim(n)
+        return self._rounding
 
     @property
     def _underflow(self) -> float:
@@ -499,7 +542,7 @@ class WeightedL2(Norm):
 
     def matrix_lower(self, A: Array) -> float:
         """Return ||A x||_P / ||x||_P for the computed maximiser, rounded down."""
-        if not np.any(A):
+        if not (rigor.all_finite(A) and np.any(A)):
             return 0.0
         L = self._factor / np.max(np.abs(self._factor))
         B = np.asarray(np.linalg.solve(L, (L.T @ (A / np.max(np.abs(A)))).T).T, dtype=np.float64)
@@ -521,10 +564,12 @@ def scaled_matrix_upper(norm: Norm, slopes: Array, A: Array) -> float:
     Raises
     ------
     ValueError
-        If the slopes differ and the norm is not monotone, or a slope is negative.
+        If the slopes differ and the norm is not monotone, or a slope is negative or NaN.
     """
     if not bool(np.all(slopes >= 0)):
         raise ValueError(f"slopes have least entry {np.min(slopes)}, needed none below 0")
+    if not rigor.all_finite(slopes, A):
+        return math.inf
     if bool(np.all(slopes == slopes[:1])):
         return product_up(float(slopes[0]) if slopes.size else 0.0, norm.matrix_upper(A))
     if not norm.monotone:

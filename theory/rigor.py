@@ -9,11 +9,15 @@ routines, solvers, power iterations); this module only decides whether a stated 
 matrices of doubles is true, and errs on the side of saying no.  It trusts IEEE arithmetic and the
 entrywise error bound of matrix products in `theory.rounding`, and nothing else: in particular not
 the Cholesky factorisation whose output it uses: the factor enters only through its residual.
+
+One rule for what is no number: if an entry of any argument, read or not, is NaN or infinite, an
+upper bound is inf and a decision is False.  So is it for weights that are not positive.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -22,6 +26,7 @@ from theory.rounding import (
     TINY,
     UNIT,
     gamma,
+    ldexp_down,
     product_up,
     scaled_to_one,
     sqrt_up,
@@ -35,9 +40,19 @@ from theory.typing import Array
 #: eta/2; with n <= 2**20 their sum, even multiplied by n, stays far below this.
 _UNDERFLOW = 2.0**-950
 
+#: Entries up to this multiply the sum of all underflows, at most n**2 eta, to below `_UNDERFLOW`.
+_LARGEST = 2.0**64
+
+
+def all_finite(*arrays: Array | None) -> bool:
+    """Return whether no entry is NaN or infinite."""
+    return all(A is None or bool(np.isfinite(A).all()) for A in arrays)
+
 
 def row_sum_upper(A: Array) -> float:
     """Return the smallest double >= max_i sum_j |A_ij|, the norm induced by the maximum norm."""
+    if not all_finite(A):
+        return math.inf
     size = np.abs(A)
     with np.errstate(over="ignore"):
         rows = size[_may_be_largest(np.sum(size, axis=1), A.shape[1])]
@@ -48,9 +63,10 @@ def _may_be_largest(totals: Array, length: int) -> np.ndarray[tuple[int, ...], n
     """Return which of some sums of products, as computed, may be the exact largest.
 
     Each errs relatively by less than gamma(length + 4), and underflow does not enter: it would take
-    away less than every sum that can still be the largest has.
+    away less than every sum that can still be the largest has.  A total that overflows may belong
+    to a sum that does not, but not to one much below the largest double.
     """
-    largest = float(np.max(totals, initial=0.0))
+    largest = min(float(np.max(totals, initial=0.0)), sys.float_info.max)
     slack = 4 * gamma(length + 4)
     return np.logical_not(totals < largest * (1 - slack) - 2.0**-900)
 
@@ -67,6 +83,8 @@ def weighted_row_sum_upper(A: Array, v: Array, w: Array | None = None) -> float:
     gives an upper bound of the spectral radius of |A| (Collatz-Wielandt).
     """
     weights = v if w is None else w
+    if not (all_finite(A, v, weights) and bool(np.all(v > 0)) and bool(np.all(weights > 0))):
+        return math.inf
     if not (_moderate(A) and _moderate(v) and _moderate(weights)):
         return _weighted_row_sum_exact(A, v, weights)
     totals = (np.abs(A) @ weights) / v
@@ -90,10 +108,11 @@ def _weighted_row_sum_exact(A: Array, v: Array, w: Array) -> float:
     """Return `weighted_row_sum_upper` from exact fractions: slow, but for numbers of any size."""
     weights = [Fraction(x) for x in w.tolist()]
     rows = [[Fraction(a) for a in row] for row in np.abs(A).tolist()]
-    best = max(
+    quotients = (
         sum((a * b for a, b in zip(row, weights, strict=True) if a), Fraction(0)) / Fraction(scale)
         for row, scale in zip(rows, v.tolist(), strict=True)
     )
+    best = max(quotients, default=Fraction(0))
     try:
         nearest = float(best)
     except OverflowError:
@@ -141,7 +160,7 @@ def _symmetric(A: Array) -> Array:
     return lower + np.tril(A, -1).T
 
 
-def _absolute_gram_upper(A: Array, M: Array | None = None) -> float:
+def absolute_gram_upper(A: Array, M: Array | None = None) -> float:
     """Return an upper bound of the spectral norm of |A|^T |M| |A| (M = I by default).
 
     A symmetric matrix's norm is at most its largest row sum, which matrix-vector products give;
@@ -151,7 +170,26 @@ def _absolute_gram_upper(A: Array, M: Array | None = None) -> float:
     y = size @ np.ones(A.shape[1])
     if M is not None:
         y = np.abs(M) @ y
-    return float(np.max(size.T @ y)) * (1 + 6 * gamma(max(A.shape) + 2)) + _UNDERFLOW
+    return float(np.max(size.T @ y, initial=0.0)) * (1 + 6 * gamma(max(A.shape) + 2)) + _UNDERFLOW
+
+
+def gram_residual_upper(P: Array, L: Array) -> float:
+    r"""Return an upper bound of ||P - L L^T||_2, for any L; inf if it is not finite.
+
+    With D = fl(P - fl(L L^T)), a difference that errs by at most u |D|, and n columns of L,
+
+        |P - L L^T| <= (1 + u) |D| + gamma(n) |L| |L|^T + underflow        entrywise,
+        ||P - L L^T||_2 <= (1 + u) ||D||_F + gamma(n) || |L| |L|^T ||_2 + underflow.
+
+    The second norm is at most the largest row sum, and at most ||L||_F^2.
+    """
+    if not all_finite(P, L):
+        return math.inf
+    with np.errstate(over="ignore", invalid="ignore"):
+        residual = float(frobenius_upper(P - L @ L.T))
+        gram = min(absolute_gram_upper(L.T), up(float(frobenius_upper(L)) ** 2))
+    total = residual + 2 * gamma(L.shape[1] + 2) * gram + _UNDERFLOW
+    return total * (1 + 8 * UNIT) if math.isfinite(total) else math.inf
 
 
 def eigenvalues_at_least(S: Array, margin: float) -> bool:
@@ -162,12 +200,13 @@ def eigenvalues_at_least(S: Array, margin: float) -> bool:
     proves the claim.  Here L is what LAPACK returns for the Cholesky factor of fl(S - c I), c is
     the margin plus the error to be expected, and ||E|| is bounded a posteriori:
 
-        ||E||_2 <= ||fl(S - c I) - fl(L L^T)||_F + gamma(n) || |L| |L|^T ||_2
-                   + u max_i (c + |s_ii|) + underflow
+        ||E||_2 <= ||fl(S - c I) - L L^T||_2 + u max_i (c + |s_ii|)
 
     (the shifted-Cholesky test of Rump, *Verification of positive definiteness*, BIT 46, 2006, with
     the a-priori bound on the factorisation replaced by the residual of whatever came out of it).
     """
+    if not (margin >= 0 and all_finite(S)):
+        return False
     n = S.shape[0]
     trace = float(np.sum(np.abs(np.diag(S))))
     c = margin + 6.0 * gamma(n + 2) * trace + 4.0 * _UNDERFLOW
@@ -179,14 +218,16 @@ def eigenvalues_at_least(S: Array, margin: float) -> bool:
         L = np.asarray(np.linalg.cholesky(shifted), dtype=np.float64)
     except np.linalg.LinAlgError:
         return False
-    residual = float(frobenius_upper(shifted - L @ L.T))
-    if not math.isfinite(residual):
-        return False
-    # || |L| |L|^T ||_2 <= ||L||_F^2
-    product = 2 * gamma(n + 2) * up(float(frobenius_upper(L)) ** 2)
-    shifting = 2 * UNIT * (c + float(np.max(np.abs(np.diag(S)))))
-    error = (residual + product + shifting + _UNDERFLOW) * (1 + 16 * UNIT)
+    residual = gram_residual_upper(shifted, L)
+    shifting = 2 * UNIT * (c + float(np.max(np.abs(np.diag(S)), initial=0.0)))
+    error = (residual + shifting) * (1 + 16 * UNIT)
     return c - error >= margin * (1 + 4 * UNIT)
+
+
+def _moderate_size(*arrays: Array | None) -> bool:
+    """Return whether all entries are numbers of at most 2**64."""
+    sizes = (np.max(np.abs(A), initial=0.0) for A in arrays if A is not None)
+    return all(bool(size <= _LARGEST) for size in sizes)
 
 
 def quadratic_bound_holds(A: Array, target: Array | None, source: Array | None, mu: float) -> bool:
@@ -194,23 +235,27 @@ def quadratic_bound_holds(A: Array, target: Array | None, source: Array | None, 
 
     Equivalently ||A x||_P <= mu ||x||_Q for all x, with ||x||_P^2 = x^T P x, P the `target` and Q
     the `source` Gram matrix (symmetric; only their lower triangles are read).  Entries should be at
-    most about 1.  True is a proof; False may mean that the margin is within rounding.
+    most about 1, and those beyond 2**64 are refused: an underflow would be multiplied by them.
+    True is a proof; False may mean that the margin is within rounding.
 
     With G = fl(A^T P A) the forming error has norm at most
     gamma(m + n) || |A|^T |P| |A| ||_2, and fl(mu^2 Q - G) adds 3 u (mu^2 |q| + |g|) entrywise.
     """
-    if not (math.isfinite(mu) and mu >= 0):
+    mu = float(mu)  # NumPy's doubles warn of an overflow
+    square = mu * mu
+    if not (mu >= 0 and math.isfinite(square) and _moderate_size(A, target, source)):
         return False
     P = None if target is None else _symmetric(target)
     G = _symmetric(A.T @ (A if P is None else P @ A))
     n = A.shape[1]
     Q = np.eye(n) if source is None else _symmetric(source)
-    square = mu * mu
-    K = square * Q - G
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
+        K = square * Q - G
+        rows = np.sum(square * np.abs(Q) + np.abs(G), axis=1)
     forming = (
-        2 * gamma(A.shape[0] + (0 if P is None else P.shape[0]) + 4) * _absolute_gram_upper(A, P)
+        2 * gamma(A.shape[0] + (0 if P is None else P.shape[0]) + 4) * absolute_gram_upper(A, P)
     )
-    subtracting = 4 * UNIT * float(np.max(np.sum(square * np.abs(Q) + np.abs(G), axis=1)))
+    subtracting = 4 * UNIT * float(np.max(rows, initial=0.0))
     margin = up((forming + subtracting * (1 + 2 * gamma(n + 2)) + _UNDERFLOW) * (1 + 8 * UNIT))
     return eigenvalues_at_least(K, margin)
 
@@ -239,6 +284,8 @@ def lmi_holds(W: Array, alpha: Array, beta: Array, P: Array, q: Array, r: float)
     n = len(W)
     if not (math.isfinite(r) and r > 0 and np.all(q > 0) and np.all(alpha <= beta)):
         return False
+    if not all_finite(W, alpha, beta, P, q):
+        return False
     e = math.frexp(r)[1]
     half = -(np.frexp(q)[1] // 2)  # exponents of E
     shift = half[None, :] - half[:, None] - e
@@ -260,8 +307,7 @@ def lmi_holds(W: Array, alpha: Array, beta: Array, P: Array, q: Array, r: float)
         top += size.T @ (y * np.abs(total))
         rows += 2.0 * y + y * np.abs(total) * (size @ one)
         worst = float(np.max(np.maximum(top, rows)))
-    # entries of A up to 2**64 multiply an underflow to nothing near _UNDERFLOW
-    if not (np.isfinite(K).all() and math.isfinite(worst) and float(np.max(size)) <= 2.0**64):
+    if not (np.isfinite(K).all() and math.isfinite(worst) and _moderate_size(A)):
         return False
     margin = up(2.0 * gamma(n + 10) * worst * (1 + 8 * gamma(n + 4)) + _UNDERFLOW)
     return eigenvalues_at_least(K, margin) and eigenvalues_at_least(X, _UNDERFLOW)
@@ -275,6 +321,8 @@ def operator_norm_upper(
     The candidates are an eigenvalue routine's estimate and small multiples of it; the first that is
     proved is returned.  If none is (a source Gram matrix singular to rounding), the answer is inf.
     """
+    if not all_finite(A, target, source):
+        return math.inf
     if not np.any(A):
         return 0.0
     B, scale = scaled_to_one(A)
@@ -309,13 +357,13 @@ def _ldexp_up(x: float, exponent: int) -> float:
 def _operator_norm_guess(A: Array, P: Array | None, Q: Array | None) -> float:
     """Estimate max ||A x||_P / ||x||_Q; a candidate only, never trusted."""
     G = _symmetric(A.T @ (A if P is None else P @ A))
-    if Q is not None:
-        try:
+    try:
+        if Q is not None:
             L = np.linalg.cholesky(_symmetric(Q))
-        except np.linalg.LinAlgError:
-            return math.inf
-        G = np.linalg.solve(L, np.linalg.solve(L, G).T)
-    return math.sqrt(max(float(np.linalg.eigvalsh(G)[-1]), 0.0))
+            G = np.linalg.solve(L, np.linalg.solve(L, G).T)
+        return math.sqrt(max(float(np.linalg.eigvalsh(G)[-1]), 0.0))
+    except np.linalg.LinAlgError:
+        return math.inf
 
 
 def spectral_norm_upper(A: Array) -> float:
@@ -333,8 +381,10 @@ def spectral_norm_upper(A: Array) -> float:
     -------
     float
         Above the true norm by a relative 1e-10 or less up to n = 256, 1e-9 at n = 1024; inf only
-        if the norm itself exceeds the largest double.
+        if the norm itself exceeds the largest double or an entry is not finite.
     """
+    if not all_finite(A):
+        return math.inf
     if not np.any(A):
         return 0.0
     B, e = scaled_to_one(A)
@@ -349,16 +399,20 @@ def spectral_norm_upper(A: Array) -> float:
 
 
 def spectral_norm_at_most(A: Array, mu: float) -> bool:
-    r"""Decide ||A||_2 <= mu for a finite A and mu > 0; True is a proof.
+    r"""Decide ||A||_2 <= mu; True is a proof, and mu = inf is above the norm of every finite A.
 
     By ||A||_2 <= sqrt(||A||_1 ||A||_inf) or one test of `quadratic_bound_holds` at mu, where
     `spectral_norm_upper` searches for the least bound; both sides are scaled by the same power of
     two.
     """
-    if not np.any(A):
-        return mu >= 0
+    mu = float(mu)  # NumPy's doubles warn of an overflow
+    if not (mu >= 0 and all_finite(A)):
+        return False
+    if mu == math.inf or not np.any(A):
+        return True
     size = np.abs(A)
-    rows, columns = float(np.max(size.sum(axis=1))), float(np.max(size.sum(axis=0)))
+    with np.errstate(over="ignore"):
+        rows, columns = float(np.max(size.sum(axis=1))), float(np.max(size.sum(axis=0)))
     # the exact sums are slow: only where they may decide
     if math.sqrt(rows) * math.sqrt(columns) <= mu * (1 + 2.0**-30):
         exact_rows, exact_columns = row_sum_upper(A), column_sum_upper(A)
@@ -371,8 +425,8 @@ def spectral_norm_at_most(A: Array, mu: float) -> bool:
         return spectral_norm_upper(A) <= mu
     if B.shape[0] < B.shape[1]:
         B = np.ascontiguousarray(B.T)
-    level = math.ldexp(mu, -e) if e > -1000 else math.inf
-    return math.ldexp(level, e) == mu and quadratic_bound_holds(B, None, None, level)
+    # a smaller level is harder to meet, and ||B||_2 is far below the largest taken here
+    return quadratic_bound_holds(B, None, None, min(ldexp_down(mu, -e), _LARGEST))
 
 
 def _lossy(A: Array, B: Array, e: int) -> bool:

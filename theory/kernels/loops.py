@@ -1116,7 +1116,9 @@ def stable_pair_kernel(M: Array, radius: float, out: Array) -> None:
         s0 = np.hypot(u, v)
         p, q, s = abs(p0), abs(q0), s0
         determinant = p * p + q * q - s * s
-        if p <= 1.0 and determinant <= 1.0 and 2.0 * p <= 1.0 + determinant:
+        t = np.hypot(q, 1.0 - p)
+        # what is not inside the cones as rounded here has a candidate on them below
+        if p <= 1.0 and determinant <= 1.0 and s <= t:
             for i in range(2):
                 for j in range(2):
                     out[k, i, j] = M[k, i, j]
@@ -1135,7 +1137,6 @@ def stable_pair_kernel(M: Array, radius: float, out: Array) -> None:
             distance = (r - x) ** 2 + (s - y) ** 2
             if distance < best and p * x <= r * (1.0 + 1e-13):
                 bp, bq, bs, best = p * x / r, q * x / r, y, distance
-        t = np.hypot(q, 1.0 - p)
         if s > t and p <= 1.0 and t > 0.0:
             half = 0.5 * (s + t)
             distance = 0.5 * (s - t) ** 2

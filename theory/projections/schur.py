@@ -1,7 +1,7 @@
 r"""Nearest Schur-stable matrices: all eigenvalues in the disk |z| <= r.
 
 Main names: `nearest_stable`, `provably_stable`, `stable_pairs`, `schur`, `schur_lower`,
-`trace_lower`, `determinant_lower`, `principal_lower`.
+`trace_lower`, `determinant_lower`, `pair_distances_lower`, `principal_lower`.
 
 The set is closed but not convex, and has no smooth boundary.  Every real matrix is Q T Q^T with T
 block upper triangular (real Schur form), so the nearest stable matrix is found from
@@ -49,6 +49,7 @@ from theory.projections.metric import Found, gram_set, metric_ball
 from theory.projections.repair import length_upper
 from theory.rounding import (
     ELEMENTARY_UNITS,
+    UNIT,
     down,
     gamma,
     ldexp_down,
@@ -60,6 +61,9 @@ from theory.rounding import (
 from theory.search import lyapunov_at
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
 from theory.typing import Array
+
+#: Which of several matrices.
+Mask = np.ndarray[tuple[int, ...], np.dtype[np.bool]]
 
 #: The search ends when the norm of the gradient is at most this part of |A|^2.
 _GRADIENT = 1e-9
@@ -91,6 +95,12 @@ _DISTURBED = 0.05
 
 #: Smaller radii are raised to this one, beside entries of about 1, in lower bounds.
 _LEAST_RADIUS = 2.0**-200
+
+#: The multiplier of `pair_distances_lower` lies between -1 and 1; both differences are no smaller.
+_LEAST_ROOM = 2.0**-200
+
+#: Halvings of the logarithm of their quotient, from 400 octaves to the last digit of a double.
+_HALVINGS = 62
 
 #: A descent over metrics follows where their nearest points cost at most so many steps.
 _CHEAP = 150
@@ -340,12 +350,147 @@ def determinant_lower(A: Array, radius: float) -> float:
     return max(0.0, -math.expm1(-room / spread * (1 - 2.0**-48)) * least * (1 - 2.0**-46))
 
 
+def pair_distances_lower(M: Array, radius: float) -> Array:
+    r"""Return lower bounds, (k,), of the distances of M, (k, 2, 2), from the stable matrices.
+
+    Stable is |eigenvalues| <= r = radius, at least `_LEAST_RADIUS` beside entries of at most 1.
+    With p = |a + d| / 2, q = (c - b) / 2 and s = |((a - d) / 2, (b + c) / 2)| for ((a, b), (c, d)),
+    a squared distance is twice that of x = (p, q, s), and a member x' is where
+
+        p'^2 + q'^2 - s'^2 <= r^2,   s'^2 - q'^2 <= (r - p')^2,   s'^2 - q'^2 <= (r + p')^2.
+
+    Weak duality: for multipliers k, l, l' >= 0 of the three, with m = k - l - l' and w = l - l',
+
+        |x' - x|^2 >= p^2 + q^2 + s^2 - ((p - w r)^2 + q^2) / (1 + m) - s^2 / (1 - m)
+                      - (k + l + l') r^2,                                       -1 < m < 1,
+
+    the minimum over x' of the Lagrangian, in which p'^2 and q'^2 have the factor 1 + m, s'^2 the
+    factor 1 - m.  For given m and w the least sum k + l + l' is max(m + 2 |w|, -m); the best w then
+    leaves
+
+        f(m) = base + m ((q^2 + h^2) / (1 + m) - s^2 / (1 - m) - e r^2),   where
+
+        0 <= m, p <= (1 + m) r     w = 0              base = 0          h = p      e = 1,
+        r <= p, (1 + m) r <= p     w = p / r - 1 - m  base = (p - r)^2  h = 0      e = 0,
+        m <= 0, -m r <= p <= r     w = -m             base = 0          h = p - r  e = 0,
+        m <= 0, p <= -m r          w = p / r          base = p^2        h = 0      e = -1.
+
+    Duality is strong.  f is concave, as a partial maximum, and falls without bound towards -1 if
+    q != 0 and towards 1 if s != 0; where it is largest in between, derivatives in the multipliers
+    vanish or point outwards, which says that the minimum of the Lagrangian is a member and that the
+    bound is its distance.  For q = 0 or s = 0 both sides are limits of those for small q and s.
+
+    So what is proved is attained up to rounding, and no nearest point is needed for it.
+    """
+    bounds = np.zeros(len(M))
+    a, b, c, d = (M[:, i, j] for i in range(2) for j in range(2))
+    # q and r are doubled, s is the square of the doubled one; p - r, doubled, errs by less than 2 u
+    # of the sum of its terms
+    sign = np.where(a + d < 0, -1.0, 1.0)
+    r = 2.0 * radius
+    pairs = _Pairs(
+        p=np.abs(a + d),
+        q=c - b,
+        s=np.square(a - d) + np.square(b + c),
+        beyond=(sign * a - r) + sign * d,
+        error=4.0 * UNIT * (np.abs(a) + np.abs(d) + r),
+        r=r,
+    )
+    left = pairs.may_be_unstable()
+    if not left.any():
+        return bounds
+    pairs = pairs.of(left)
+    low = np.full(len(pairs.p), math.log2(_LEAST_ROOM))
+    high = -low
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        rises = pairs.slope(np.exp2(middle)) > 0
+        low, high = np.where(rises, middle, low), np.where(rises, high, middle)
+    best = np.fmax(pairs.lower(np.exp2(low)), pairs.lower(np.exp2(high)))
+    # of doubled numbers: a quarter, and twice that
+    bounds[left] = np.sqrt(0.5 * np.fmax(best, 0.0)) * (1 - 4 * UNIT)
+    return bounds
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Pairs:
+    """Matrices of order 2 as in `pair_distances_lower`, in doubled coordinates."""
+
+    p: Array  # |p|, (k,)
+    q: Array  # q, (k,)
+    s: Array  # s^2, (k,)
+    beyond: Array  # p - r, (k,)
+    error: Array  # bound of the error of p - r, (k,)
+    r: float
+
+    def of(self, which: Mask) -> _Pairs:
+        """Return some of them."""
+        arrays = (self.p, self.q, self.s, self.beyond, self.error)
+        p, q, s, beyond, error = (array[which] for array in arrays)
+        return _Pairs(p=p, q=q, s=s, beyond=beyond, error=error, r=self.r)
+
+    def may_be_unstable(self) -> Mask:
+        """Return where an inequality does not hold, as far as computed."""
+        p, q, s = np.square(self.p), np.square(self.q), self.s
+        cone = s - q > np.square(self.beyond)
+        unstable: Mask = (p + q - s > self.r * self.r) | cone | (self.beyond > 0)
+        return unstable
+
+    def _case(self, m: Array) -> tuple[Array, Array, Array, Array]:
+        """Return base, h, e and the error of base or h^2 by the table above.
+
+        The first and the third line hold for every p; the second and fourth are taken where p, a
+        sum rounded once, and the border, a product rounded five times, leave no doubt.
+        """
+        far = self.p > self.r * np.maximum(1.0 + m, 1.0) * (1 + 8 * UNIT)
+        near = self.p < -m * self.r * (1 - 8 * UNIT)
+        plain = np.logical_not(far | near)
+        down = m >= 0
+        base = np.where(far, np.square(self.beyond), np.where(near, np.square(self.p), 0.0))
+        h = np.where(plain, np.where(down, self.p, self.beyond), 0.0)
+        e = np.where(near, -1.0, np.where(plain & down, 1.0, 0.0))
+        doubt = (2.0 * np.abs(self.beyond) + self.error) * self.error
+        return base, h, e, np.where(far | (plain & ~down), doubt, 0.0)
+
+    def slope(self, quotient: Array) -> Array:
+        """Return f'(m) for (1 + m) / (1 - m) = quotient."""
+        plus, minus, m = _around(quotient)
+        _, h, e, _ = self._case(m)
+        top = (np.square(self.q) + np.square(h)) / np.square(plus)
+        slope: Array = top - self.s / np.square(minus) - e * (self.r * self.r)
+        return slope
+
+    def lower(self, quotient: Array) -> Array:
+        r"""Return f(m) for (1 + m) / (1 - m) = quotient, rounded down.
+
+        1 + m and 1 - m err by 2 u and m by 3 u, sums like p and q by u and their squares by 3 u, so
+        no term errs by more than 7 u; differences and the product with m add 7 u of the sum of all
+        terms, of which 32 u are taken off.  An underflow is divided by at least `_LEAST_ROOM`.
+        """
+        plus, minus, m = _around(quotient)
+        base, h, e, doubt = self._case(m)
+        top = (np.square(self.q) + np.square(h)) / plus
+        bottom, square = self.s / minus, e * (self.r * self.r)
+        value = base + m * (top - bottom - square)
+        size = base + np.abs(m) * (top + bottom + np.abs(square))
+        share = np.where(h != 0, np.abs(m) / plus, 1.0)
+        taken = 32 * UNIT * size + share * doubt + 2.0**-800
+        lower: Array = value - taken * (1 + 16 * UNIT)
+        return lower
+
+
+def _around(quotient: Array) -> tuple[Array, Array, Array]:
+    """Return 1 + m, 1 - m and m for (1 + m) / (1 - m) = quotient."""
+    total = 1.0 + quotient
+    return 2.0 * quotient / total, 2.0 / total, (quotient - 1.0) / total
+
+
 def principal_lower(A: Array, radius: float) -> float:
     r"""Return a lower bound of the distance from matrices with stable principal submatrices.
 
-    Those of orders 1 and 2: |x_ii| <= r, and the closed form for a pair.  Disjoint pairs of indices
-    have disjoint entries, so squared distances add up; pairs are taken greedily.  The nearest pair
-    is computed to 2^-26 of the block's size: a square root near 0 loses half of the digits.
+    Those of orders 1 and 2: |x_ii| <= r, and `pair_distances_lower`.  Disjoint pairs of indices
+    have disjoint entries, so squared distances add up; pairs are taken greedily.
     """
     A, e = scaled_to_one(A)
     # a larger radius gives a smaller bound, and squares of quotients stay in range
@@ -358,9 +503,7 @@ def principal_lower(A: Array, radius: float) -> float:
         return ldexp_down(float(alone[0]), e)
     i, j = np.triu_indices(n, 1)
     blocks = np.stack([A[i, i], A[i, j], A[j, i], A[j, j]], axis=-1).reshape(-1, 2, 2)
-    moved = np.sqrt(np.sum(np.square(blocks - stable_pairs(blocks, radius)), axis=(1, 2)))
-    sizes = np.sqrt(np.sum(np.square(blocks), axis=(1, 2))) + radius
-    gains = np.square(np.maximum(moved - 2.0**-25 * sizes, 0.0))
+    gains = np.square(pair_distances_lower(blocks, radius))
     # what a pair adds to its two entries on the diagonal
     gains -= np.square(alone[i]) + np.square(alone[j])
     free = np.ones(n, dtype=bool)
