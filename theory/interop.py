@@ -39,6 +39,12 @@ _TORCH = re.compile(
     r"(?:(?P<prefix>.*)\.)?(?P<key>(?:weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)"
     r"(?:_l\d+)?(?:_reverse)?)"
 )
+#: What parametrizations, their predecessors and wrappers store instead of, or beside, a weight.
+_MADE = re.compile(
+    r"(?:(?P<prefix>.*?)\.)??(?:parametrizations\.(?P<held>(?:weight|bias)_[ih]\w+)\.\w+(?:\.\w+)*"
+    r"|(?P<key>(?:weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)(?:_l\d+)?(?:_reverse)?)"
+    r"_(?!l\d|reverse$)\w+)"
+)
 _KERAS = re.compile(r"(?:(?P<prefix>.*)[./])?(?P<key>kernel|recurrent_kernel|bias)(?::0)?")
 _OWN = re.compile(r"(?:(?P<prefix>.*)\.)?(?P<key>W|U|b|b_candidate|leak|A|B|bias)")
 
@@ -71,11 +77,21 @@ def from_torch(
         Its states are, layer by layer, h, or (c, h) for an LSTM.  Dropout between layers is off, as
         in evaluation mode.
 
+    Notes
+    -----
+    Weights of a module are those that its next forward pass in evaluation mode reads, also where a
+    parametrization or a hook of ``torch.nn.utils`` (weight_norm, spectral_norm, prune) makes them;
+    the module stays as it is, bit for bit.  Other makers are refused, in a module and in a state
+    dict, which holds what weights are made from, but not how.  Code of a module around the cell
+    cannot be seen: one that writes into the cell's parameters in its own forward pass is believed
+    not to.
+
     Raises
     ------
     ValueError
         If there is no such cell or more than one, it is bidirectional or has projections, keys are
-        missing, shapes do not fit, or a weight is not finite.
+        missing, shapes do not fit, a weight is not finite, or it is not known what the forward pass
+        computes.
     MissingExtraError
         If it is not a mapping and PyTorch is not installed.
 
@@ -246,6 +262,7 @@ def from_arrays(
         raise ValueError(f"layout {layout!r} is not known, needed one of: {', '.join(_BUILDERS)}")
     groups = _groups(arrays, layout)
     wanted = None if prefix is None else prefix.rstrip("./")
+    _check_not_made(arrays, groups, wanted, layout)
     chosen = [g for g in groups if wanted is None or g[1] == wanted]
     own = [p for kind, p in chosen if kind == "own"]
     if wanted is None and len(own) > 1 and sorted(own) == sorted(map(str, range(len(own)))):
@@ -493,12 +510,57 @@ def _groups(arrays: Mapping[str, Any], layout: str | None) -> dict[tuple[str, st
 # ------------------------------------------------------------------------------------------ PyTorch
 
 
+def _check_not_made(
+    arrays: Mapping[str, Any],
+    groups: Mapping[tuple[str, str], Mapping[str, Any]],
+    wanted: str | None,
+    layout: str | None,
+) -> None:
+    """Check that no weight of PyTorch's is stored in parts, or beside what it is made from."""
+    if layout not in {None, "torch"}:
+        return
+    cells = {p: g for (kind, p), g in groups.items() if kind == "torch" and wanted in {None, p}}
+    loose: dict[str, list[str]] = {}
+    for name in map(str, arrays):
+        match = None if _TORCH.fullmatch(name) else _MADE.fullmatch(name)
+        if match is None:
+            continue
+        at, key = match["prefix"] or "", match["held"] or match["key"]
+        # a wrapper around the cell may hold them, too
+        p = next((p for p in cells if at in {p, ""} or p.startswith(f"{at}.")), None)
+        if p is not None and key in cells[p]:
+            raise ValueError(
+                f"{_joined(p, key)} and {name} are both there, and one may be made from the other "
+                "before every forward pass, perhaps as it was in training; which of them counts is "
+                "not known: pass the module, or leave out the one that does not count"
+            )
+        if wanted in {None, at, p}:
+            loose.setdefault(at if p is None else p, []).append(name)
+    others = sorted({*cells, *loose})
+    if wanted is None and loose and len(others) > 1:
+        where = ", ".join(f"{p or '(no prefix)'} (torch)" for p in others)
+        raise ValueError(f"more than one recurrent cell: {where}; choose one with prefix=")
+    for names in loose.values():
+        raise ValueError(
+            f"weights are not stored themselves, but what they are made from: {_some(names)}; a "
+            "state dict does not tell how: pass the module, or first call remove_parametrizations, "
+            "remove_weight_norm, remove_spectral_norm or prune.remove of torch.nn.utils, whichever "
+            "it was; where one array is the weight itself (weight drop), rename it to that"
+        )
+
+
+def _joined(prefix: str, key: str) -> str:
+    return f"{prefix}.{key}" if prefix else key
+
+
 def _of_module(module: Any, prefix: str | None) -> tuple[dict[str, Any], str]:
     """Return the weights of the recurrent cell in a module, by name, and its activation."""
     try:
         from torch import nn
     except ImportError:
         raise MissingExtraError("torch", "torch", "reading a PyTorch module") from None
+    from theory import torch_weights as weights
+
     if not isinstance(module, nn.Module):
         raise ValueError(
             f"received a {type(module).__name__}, needed a torch.nn.Module or a state dict"
@@ -509,6 +571,9 @@ def _of_module(module: Any, prefix: str | None) -> tuple[dict[str, Any], str]:
         found = {name: one for name, one in found.items() if name == prefix.rstrip(".")}
     if len(found) != 1:
         every = [n or "(itself)" for n, one in module.named_modules() if isinstance(one, kinds)]
+        strange = weights.strange_cells(module)
+        if not every and strange:
+            raise ValueError(f"{type(module).__name__} cannot be read: {'; '.join(strange)}")
         hint = "choose one with prefix=" if every else "needed an RNN, LSTM, GRU, or a cell of one"
         where = f" under prefix={prefix!r}" if prefix is not None else ""
         raise ValueError(
@@ -516,24 +581,16 @@ def _of_module(module: Any, prefix: str | None) -> tuple[dict[str, Any], str]:
             f"there are: {', '.join(every) or 'none'}; {hint}"
         )
     ((name, one),) = found.items()
-    known = (nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell, nn.LSTMCell, nn.GRUCell)
-    forward = next((k.forward for k in known if isinstance(one, k)), None)
-    if type(one).forward is not forward:
-        raise ValueError(
-            f"{name or 'the module'} is a {type(one).__name__} with a forward pass of its own; "
-            "what it computes is not known; pass its state dict if it is the usual one"
-        )
+    weights.check_forward(one, name or "the module")
     if getattr(one, "bidirectional", False):
         raise ValueError(_BIDIRECTIONAL)
     if getattr(one, "proj_size", 0):
         raise ValueError(_PROJECTED)
-    layers = getattr(one, "num_layers", None)
-    suffixes = [""] if layers is None else [f"_l{k}" for k in range(layers)]
-    stems = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if one.bias else [])]
-    # attributes rather than the state dict: what the forward pass uses, parametrised or not
-    arrays = {f"{stem}{end}": getattr(one, f"{stem}{end}") for end in suffixes for stem in stems}
-    mode = getattr(one, "nonlinearity", "tanh")
-    return arrays, str(mode)
+    weights.check_around(module, name)
+    used = weights.weights_in_use(one, where=f"{name}." if name else "")
+    # a cell without biases has them as None
+    arrays = {key: value for key, value in used.items() if value is not None}
+    return arrays, weights.nonlinearity(one)
 
 
 _BIDIRECTIONAL = (

@@ -9,6 +9,7 @@ Weights of `torch.nn.RNN`, `LSTM`, `GRU` and their cells are known, all layers a
 from __future__ import annotations
 
 import math
+from importlib import import_module
 from typing import Any, final
 
 import numpy as np
@@ -26,7 +27,16 @@ from theory.projections.interface import check_asked_rate, check_metric
 from theory.projections.lstm import forget_rows, in_published, published_middle
 from theory.projections.metric import MetricSet, incremental_set
 from theory.projections.rows import sums_up
-from theory.rounding import down, gamma, up
+from theory.rounding import TINY, down, gamma, up
+from theory.torch_weights import (
+    check_forward,
+    check_stored,
+    names_of,
+    nonlinearity,
+    shared_pairs,
+    strange_cells,
+    weights_in_use,
+)
 from theory.typing import Array
 
 torch: Any
@@ -34,8 +44,6 @@ nn: Any
 parametrize: Any
 _Module: Any
 try:
-    from importlib import import_module
-
     torch = import_module("torch")
     nn, parametrize = torch.nn, import_module("torch.nn.utils.parametrize")
     _Module = nn.Module
@@ -75,9 +83,14 @@ def layers(module: Any) -> tuple[str, list[str]]:
             return kind, [""]
     kinds = [kind for known, kind in stacks.items() if isinstance(module, known)]
     if not kinds:
+        hint = "pass the recurrent layer itself, such as model.rnn"
+        if hasattr(module, "_orig_mod"):
+            hint = "pass the module that torch.compile was given, which shares its weights"
+        elif isinstance(module, nn.Module):
+            hint = "; ".join(strange_cells(module)) or hint
         raise ValueError(
             f"received {type(module).__name__}, needed a torch.nn.RNN, LSTM or GRU, or a cell of "
-            "these; pass the recurrent layer itself, such as model.rnn"
+            f"these; {hint}"
         )
     if getattr(module, "proj_size", 0):
         raise ValueError(f"proj_size={module.proj_size}, needed a torch.nn.LSTM without it")
@@ -115,13 +128,21 @@ def layer_map(module: Any, suffix: str) -> Map:
     """Return one layer of a module as a map in double precision.
 
     The two biases are added, but for a GRU's candidate, whose second one the reset gate multiplies.
+    Its weights are those that PyTorch's own forward pass would read next, in evaluation mode;
+    whether that is what runs, `theory.torch_weights.check_forward` says.
+
+    Raises
+    ------
+    ValueError
+        If it is not known which these are.
     """
     kind, _ = layers(module)
+    weights = weights_in_use(module)
     W, U = (
-        np.asarray(_host(_get(module, f"weight_{part}{suffix}")), dtype=np.float64)
+        np.asarray(_host(weights[f"weight_{part}{suffix}"]), dtype=np.float64)
         for part in ("hh", "ih")
     )
-    biases = [_get(module, f"bias_{part}{suffix}") for part in ("ih", "hh")]
+    biases = [weights.get(f"bias_{part}{suffix}") for part in ("ih", "hh")]
     b_ih, b_hh = (
         np.zeros(len(W)) if b is None else np.asarray(_host(b), dtype=np.float64) for b in biases
     )
@@ -132,7 +153,7 @@ def layer_map(module: Any, suffix: str) -> Map:
         return GRU(W, U, b, b_hh[last])
     if kind == "lstm":
         return LSTM(W, U, b)
-    return VanillaRNN(W, U, b, getattr(module, "nonlinearity", "tanh"))
+    return VanillaRNN(W, U, b, nonlinearity(module))
 
 
 @final
@@ -163,10 +184,20 @@ class StableProjection:
     metric : Contraction, optional
         For ``lmi``: the metric, fixed; by default the nearest at the start.
 
+    Notes
+    -----
+    A projection is worth something only if the next forward pass reads what it has written.  So
+    weights that something re-makes before every pass are refused (weight_norm, spectral_norm,
+    pruning, weight drop, parametrizations), and so are modules whose forward pass is another one.
+    Certificates are of the weights as stored and of exact arithmetic: under `torch.autocast` the
+    forward pass rounds weights first.  Code elsewhere that writes into the parameters between the
+    certificate and the forward pass cannot be seen from here.
+
     Raises
     ------
     ValueError
-        If an argument does not fit.
+        If an argument does not fit, or it is not known that the module's forward pass reads the
+        parameters as they are.
     MissingExtraError
         If PyTorch is not installed.
 
@@ -194,14 +225,16 @@ class StableProjection:
         metric: Contraction | None = None,
     ) -> None:
         kind, self._suffixes = layers(module)
-        if nn.utils.parametrize.is_parametrized(module):
-            raise ValueError(
-                "the module is parametrized: its weights are computed anew at every use, never "
-                "changed in place; parametrize_stable(module, rate=...) alone keeps it inside"
-            )
-        for name, parameter in module.named_parameters():
-            _check_precision(name, parameter)
         self.module = module
+        # a plain cell's set is one of its recurrent weights alone
+        stems = ["weight_hh"] if kind == "rnn" else ["weight_hh", "weight_ih", "bias_ih", "bias_hh"]
+        about = [f"{stem}{end}" for end in self._suffixes for stem in stems]
+        # a module without biases has none, or None for them
+        without = [name for name, tensor in module._parameters.items() if tensor is None]
+        self._names = [n for n in names_of(module) if n in about and n not in without]
+        self._tensors: dict[str, Any] = {}
+        self._check_module()
+        self._tensors = {name: module._parameters[name] for name in self._names}
         self.rate = check_asked_rate(rate)
         check_count(at_least=1, every=every)
         check_positive(input_bound=input_bound)
@@ -209,6 +242,7 @@ class StableProjection:
         self.onto = known[0] if onto is None else onto
         if self.onto not in known:
             raise ValueError(f"onto={onto!r} for an {kind.upper()}, needed one of: {known}")
+        self._check_shared()
         self.every = every
         self.input_bound = input_bound
         self.calls = 0
@@ -225,6 +259,36 @@ class StableProjection:
             if self.onto == "lmi":
                 self._metric[suffix] = metric or self._choose_metric(suffix)
                 check_metric(self._metric[suffix], layer_map(module, suffix).state_dim)
+
+    def _check_module(self) -> None:
+        """Check that the next forward pass is PyTorch's own and reads what is stored here."""
+        self._check_stored()
+        check_forward(self.module)
+
+    def _check_stored(self) -> None:
+        """Check that what is written into the weights stays there."""
+        check_stored(self.module, self._names)
+        for name, parameter in self.module.named_parameters():
+            _check_precision(name, parameter)
+        for name, tensor in self._tensors.items():
+            if self.module._parameters[name] is not tensor:
+                raise ValueError(
+                    f"{name} is another parameter than when this projection was made: either it "
+                    "was replaced (load_state_dict(assign=True), a move to another device), then "
+                    "make the projection, and the optimizer, anew; or a wrapper replaces it before "
+                    "every forward pass (weight drop), and what is written into it is lost"
+                )
+
+    def _check_shared(self) -> None:
+        """Check that no weight moves because another one does."""
+        for a, b in shared_pairs(self.module, self._names):
+            # all layers of a plain cell have one and the same ball
+            if self.onto not in _BALLS or self._tensors[a] is not self._tensors[b]:
+                raise ValueError(
+                    f"{a} and {b} share memory, so that projecting one moves the other out of its "
+                    "set; give each a parameter of its own, "
+                    f"module.{b} = torch.nn.Parameter(module.{b}.detach().clone())"
+                )
 
     def _bound(self, suffix: str) -> float:
         """Return the bound of a layer's inputs; dropout between layers raises what it leaves."""
@@ -292,8 +356,10 @@ class StableProjection:
         Raises
         ------
         ValueError
-            If a weight is not finite; nothing has been moved then.
+            If a weight is not finite, or something re-makes or has replaced it since this
+            projection was made; nothing has been moved then.
         """
+        self._check_stored()
         for name, parameter in self.module.named_parameters():
             if not bool(torch.isfinite(parameter).all()):
                 raise ValueError(
@@ -385,7 +451,15 @@ class StableProjection:
         )
 
     def certificates(self) -> list[Contraction | None]:
-        """Return a proof for every layer as it is now, at most at the rate; None where none is."""
+        """Return a proof for every layer as it is now, at most at the rate; None where none is.
+
+        Raises
+        ------
+        ValueError
+            If it is not known that the next forward pass reads the weights as they are: see the
+            notes above.
+        """
+        self._check_module()
         found: list[Contraction | None] = []
         for suffix in self._suffixes:
             layer = layer_map(self.module, suffix)
@@ -414,6 +488,20 @@ def _margin(n: int) -> float:
     return 2.0**-20 + 2.0**-23 * math.sqrt(n)
 
 
+def _least(dtype: Any) -> float:
+    """Return t, the smallest positive number of a type, subnormal."""
+    info = torch.finfo(dtype)
+    return float(info.smallest_normal * info.eps)
+
+
+def _no_room(what: str, dtype: Any, least: float, lost: float) -> ValueError:
+    return ValueError(
+        f"{what} leaves no room in {dtype}, whose numbers near 0 are {least:.3g} apart: storing "
+        f"the weights may move them by {lost:.3g} in all; use a larger one"
+        + (", or module.double()" if dtype == torch.float32 else "")
+    )
+
+
 class SpectralBall(_Module):  # type: ignore[misc]  # Any where PyTorch is not installed
     r"""Keep ||W||_2 < rate by construction: W = rate L^-1 X with L L^T = I + X X^T.
 
@@ -425,6 +513,7 @@ class SpectralBall(_Module):  # type: ignore[misc]  # Any where PyTorch is not i
     Parameters
     ----------
     rate : float
+        Refused by the forward if it is so small that rounding could lead out of the ball.
     """
 
     def __init__(self, rate: float) -> None:
@@ -440,29 +529,56 @@ class SpectralBall(_Module):  # type: ignore[misc]  # Any where PyTorch is not i
         """Take over the rate of a stored state."""
         self.rate = check_asked_rate(state["rate"])
 
+    def _top(self, X: Any) -> float:
+        r"""Return what multiplies the matrix of norm 1, so that W is inside once it is stored.
+
+        With t the smallest number of the type of X, an entry w errs by at most u |w| + t / 2 in the
+        cast, and by at most eta / 2 <= t / 2 in the product before it, where that underflows.
+        The part relative to w is that of `_margin`; the rest, E, has n m entries of at most t:
+
+            ||E||_2 <= ||E||_F <= sqrt(n m) t <= c t,   c = ceil(sqrt(n m)),
+            ||W||_2 <= top (1 + margin) + c t <= rate   for   top = rate (1 - margin) - (c + 1) t.
+
+        One t more covers rate (1 - margin) as computed, which may underflow; the difference does
+        not, and (c + 1) t is a number.
+        """
+        least = _least(X.dtype)
+        lost = (math.isqrt(max(X.numel() - 1, 0)) + 2) * least
+        top = self.rate * (1.0 - _margin(X.shape[0])) - lost
+        if not top > 0.0:
+            raise _no_room(f"rate={self.rate!r}", X.dtype, least, lost)
+        return top
+
     def forward(self, X: Any) -> Any:
         """Return W from the free matrix X.
 
         Raises
         ------
         ValueError
-            If X has fewer digits than single precision.
+            If X has fewer digits than single precision, or so few near the rate that there is no
+            room for rounding.
         """
         _check_precision("the free matrix", X)
         wide = X.double()
-        n = wide.shape[0]
+        n, top = wide.shape[0], self._top(X)
         eye = torch.eye(n, dtype=wide.dtype, device=wide.device)
         Q, R = torch.linalg.qr(torch.cat([eye, wide.mT]))
         # the factor of positive diagonal is the smooth one
         signs = torch.sign(torch.diagonal(R))[:, None]
-        return (self.rate * (1.0 - _margin(n)) * signs * Q[n:].mT).to(X.dtype)
+        return (top * (signs * Q[n:].mT)).to(X.dtype)
 
     def right_inverse(self, W: Any) -> Any:
-        """Return X of a W, moved to a part of 2^-10 inside: at the boundary X is infinite."""
-        n = W.shape[0]
-        top = self.rate * (1.0 - _margin(n))
-        inner = spectral_ball(np.asarray(_host(W), np.float64), top * (1.0 - 2.0**-10))
-        M = torch.from_numpy(inner / top).to(W.device)
+        """Return X of a W, moved to a part of 2^-10 inside: at the boundary X is infinite.
+
+        Raises
+        ------
+        ValueError
+            As `forward`.
+        """
+        n, top = W.shape[0], self._top(W)
+        # divided only once it is in the ball, where the quotient does not overflow
+        inner = spectral_ball(np.asarray(_host(W), np.float64), top) / top
+        M = torch.from_numpy(spectral_ball(inner, 1.0 - 2.0**-10)).to(W.device)
         eye = torch.eye(n, dtype=M.dtype, device=M.device)
         K = torch.linalg.cholesky(eye - M @ M.mT)
         return torch.linalg.solve_triangular(K, M, upper=False).to(W.dtype)
@@ -504,10 +620,19 @@ class MetricBall(_Module):  # type: ignore[misc]  # Any where PyTorch is not ins
         self._place()
 
     def _inner(self, dtype: Any) -> float:
-        """Return the part of the ball that is inside after W is stored in a type.
+        r"""Return the part of the ball that is inside after W is stored in a type.
 
         That moves W by at most a unit of its length, and computing W in double precision by a few
         n; the metric may stretch it by the quotient of its largest and least factors.
+
+        Near 0 errors do not shrink with W: with t the smallest number of the type and L E R the
+        error in the coordinates of the metric, ||L E R||_2 <= a ||E||_F, a = max high / min low,
+
+            Y, Y scale   lose at most eta / 2 an entry to underflow:  n eta / 2 (1 + a),
+            two products at most n eta an entry each:                 2 n^2 eta a,
+            the cast     at most t / 2 an entry:                      n t / 2 a,
+
+        in all less than n (eta + a (t + (2 n + 1) eta)), which is to be a small part of the rate.
         """
         where = self._where
         stretch = float(np.max(where.high) * np.max(where.low)) / float(
@@ -516,11 +641,13 @@ class MetricBall(_Module):  # type: ignore[misc]  # Any where PyTorch is not ins
         n = len(where.low)
         unit = 2.0**-24 if dtype == torch.float32 else 0.0
         moved = stretch * math.sqrt(n) * (unit + 4.0 * gamma(n + 4))
+        gain = float(np.max(where.high)) / float(np.min(where.low))
+        moved += n * (TINY + gain * (_least(dtype) + (2 * n + 1) * TINY)) / self.ball.rate
         if not moved < _STRETCHED:
             raise ValueError(
                 f"in {dtype} rounding moves weights by {moved:.3g} of the ball of this metric, "
-                f"needed less than {_STRETCHED}; use module.double(), or a metric= of a larger "
-                "rate, or onto='spectral'"
+                f"needed less than {_STRETCHED}; use a larger rate, a metric= of one, or "
+                "onto='spectral'" + (", or module.double()" if dtype == torch.float32 else "")
             )
         return 1.0 - 2.0 * moved
 
@@ -579,14 +706,40 @@ class RowSums(_Module):  # type: ignore[misc]  # Any where PyTorch is not instal
         Positive, inf where a row is free.
     """
 
+    limits: Any
+
     def __init__(self, limits: Array) -> None:
         _need_torch()
         super().__init__()
         inner = np.asarray(limits, dtype=np.float64) * (1.0 - 2.0**-20)
         self.register_buffer("limits", torch.from_numpy(inner))
 
+    def _apply(self, *args: Any, **options: Any) -> Any:
+        """Follow the module to a device, but keep limits in double precision."""
+        limits = self.limits
+        super()._apply(*args, **options)
+        if not limits.is_meta:
+            self.limits = limits.to(self.limits.device)
+        return self
+
+    def _room(self, X: Any) -> tuple[Any, float]:
+        r"""Return what the sums of rows are scaled to, and what is kept free for rounding.
+
+        With t the smallest number of the type of X and l the stored limit, the m entries of a row
+        err together
+
+            by less than (m + 8) 2^-53 l + 2^-24 l   as far as nothing underflows,
+            by at most m eta l                       where the quotients do, which are at most 1,
+            by at most m (eta / 2 + t / 2) <= m t    where the last product and the cast do.
+
+        The limit asked for is above l by 2^-20 l, more than the first two, but for the rounding of
+        l and of l - (m + 1) t, which one t more covers.
+        """
+        lost = ((1 if X.ndim == 1 else X.shape[1]) + 1) * _least(X.dtype)
+        return (self.limits - lost).clamp_min(0.0), lost
+
     def forward(self, X: Any) -> Any:
-        """Return X with rows scaled down to the limits.
+        """Return X with rows scaled down to the limits, to 0 where a limit leaves no other number.
 
         Raises
         ------
@@ -594,17 +747,32 @@ class RowSums(_Module):  # type: ignore[misc]  # Any where PyTorch is not instal
             If X has fewer digits than single precision.
         """
         _check_precision("the free matrix", X)
-        wide = X.double()
-        sums = wide.abs() if wide.ndim == 1 else wide.abs().sum(dim=1)
-        free = torch.isinf(self.limits)
-        room = torch.where(free, torch.ones_like(sums), self.limits)
-        # sums of 0 need no scale
-        large = ~free & (sums > room)
-        scale = torch.where(large, room / sums.clamp_min(1e-300), torch.ones_like(sums))
-        return (wide * (scale if wide.ndim == 1 else scale[:, None])).to(X.dtype)
+        limits = self._room(X)[0][:, None]
+        wide = X.double() if X.ndim == 2 else X.double()[:, None]
+        size = wide.abs()
+        large = size.sum(dim=1, keepdim=True) > limits  # never where a row is free
+        # divided by their largest entries rows neither overflow nor underflow; rows that are not
+        # large take part as ones, so that no derivative is infinite
+        one = torch.ones_like(limits)
+        room = torch.where(large, limits, one)
+        top = torch.where(large, size.detach().amax(dim=1, keepdim=True), one)
+        part = torch.where(large, wide / top, one)
+        scaled = part / part.abs().sum(dim=1, keepdim=True) * room
+        return torch.where(large, scaled, wide).reshape(X.shape).to(X.dtype)
 
     def right_inverse(self, W: Any) -> Any:
-        """Return W itself; what is outside is scaled by the forward."""
+        """Return W itself; what is outside is scaled by the forward.
+
+        Raises
+        ------
+        ValueError
+            If a limit leaves no room for rounding in the type of W.
+        """
+        _check_precision("the weight", W)
+        room, lost = self._room(W)
+        if not bool((room > 0.0).all()):
+            what = f"a limit of {float(self.limits.min()):.3g} for the sum of a row"
+            raise _no_room(what, W.dtype, _least(W.dtype), lost)
         return W
 
 
@@ -646,20 +814,33 @@ def parametrize_stable(
     guide = StableProjection(
         module, rate=rate, onto=onto, input_bound=input_bound, forget=forget, metric=metric
     )
+    shared = shared_pairs(module, names_of(module))
+    if shared:
+        a, b = shared[0]
+        raise ValueError(
+            f"{a} and {b} share memory, which a parametrization of one would overwrite; give each "
+            f"a parameter of its own, module.{b} = torch.nn.Parameter(module.{b}.detach().clone())"
+        )
+    sets: dict[str, Any] = {}
     for suffix in suffixes:
-        name = f"weight_hh{suffix}"
         if guide.onto == "spectral":
-            parametrize.register_parametrization(module, name, SpectralBall(rate))
+            sets[f"weight_hh{suffix}"] = SpectralBall(rate)
         elif guide.onto == "lmi":
-            ball = MetricBall(guide._metric[suffix], rate)
-            parametrize.register_parametrization(module, name, ball)
+            sets[f"weight_hh{suffix}"] = MetricBall(guide._metric[suffix], rate)
         elif guide.onto == "gru":
-            _parametrize_gru(module, suffix, guide)
+            sets |= _gru_sets(module, suffix, guide)
         else:
-            _parametrize_lstm(module, suffix, guide)
+            sets |= _lstm_sets(module, suffix, guide)
+    # all are tried before the first is registered, so that a refusal leaves the module as it was
+    with torch.no_grad():
+        for name, one in sets.items():
+            one.right_inverse(getattr(module, name))
+    for name, one in sets.items():
+        parametrize.register_parametrization(module, name, one)
 
 
-def _parametrize_lstm(module: Any, suffix: str, guide: StableProjection) -> None:
+def _lstm_sets(module: Any, suffix: str, guide: StableProjection) -> dict[str, Any]:
+    """Return the parametrizations of an LSTM layer by the names of its weights."""
     f, rate, bound = guide._forget[suffix], guide.rate, guide._bound(suffix)
     n = getattr(module, f"weight_hh{suffix}").shape[1]
     odds = float(log_odds(f))
@@ -668,16 +849,17 @@ def _parametrize_lstm(module: Any, suffix: str, guide: StableProjection) -> None
     biases = [p for p in ("ih", "hh") if _get(module, f"bias_{p}{suffix}") is not None]
     recurrent = min(room * (1.0 - f), 0.5 * odds)
     sums = [np.full(n, x) for x in (room, recurrent, 0.25 * room, room)]
-    register = parametrize.register_parametrization
-    register(module, f"weight_hh{suffix}", RowSums(np.concatenate(sums)))
+    found = {f"weight_hh{suffix}": RowSums(np.concatenate(sums))}
     limit = np.full(n, 0.25 * odds / bound)
-    register(module, f"weight_ih{suffix}", RowSums(np.concatenate([free, limit, free, free])))
+    found[f"weight_ih{suffix}"] = RowSums(np.concatenate([free, limit, free, free]))
     for part in biases:
         limit = np.full(n, 0.25 * odds / len(biases))
-        register(module, f"bias_{part}{suffix}", RowSums(np.concatenate([free, limit, free, free])))
+        found[f"bias_{part}{suffix}"] = RowSums(np.concatenate([free, limit, free, free]))
+    return found
 
 
-def _parametrize_gru(module: Any, suffix: str, guide: StableProjection) -> None:
+def _gru_sets(module: Any, suffix: str, guide: StableProjection) -> dict[str, Any]:
+    """Return the parametrizations of a GRU layer by the names of its weights."""
     n, bound = getattr(module, f"weight_hh{suffix}").shape[1], guide._bound(suffix)
     at = guide._bounds[suffix]
     room = guide.rate - at.z
@@ -695,7 +877,8 @@ def _parametrize_gru(module: Any, suffix: str, guide: StableProjection) -> None:
         "bias_ih": (0.125 * r, 0.125 * z, 0.125 * top),
         "bias_hh": (0.125 * r, 0.125 * z, second),
     }
-    for part, limits in by_part.items():
-        if _get(module, f"{part}{suffix}") is not None:
-            rows = RowSums(np.repeat(limits, n))
-            parametrize.register_parametrization(module, f"{part}{suffix}", rows)
+    return {
+        f"{part}{suffix}": RowSums(np.repeat(limits, n))
+        for part, limits in by_part.items()
+        if _get(module, f"{part}{suffix}") is not None
+    }
