@@ -45,7 +45,13 @@ from theory import (
 from theory.comparison import advanced, componentwise_context, layer_rates
 from theory.projections.balls import column_sum_ball, row_sum_ball, spectral_ball
 from theory.projections.pairs import scaled_numerical_radius_lower, scaled_rows_lower
-from theory.projections.schur import determinant_lower, principal_lower, schur_lower, trace_lower
+from theory.projections.schur import (
+    determinant_lower,
+    pair_distances_lower,
+    principal_lower,
+    schur_lower,
+    trace_lower,
+)
 from theory.typing import Array
 
 
@@ -463,6 +469,8 @@ def distances(rng: Draw, tally: Tally) -> None:
         "schur_lower": schur_lower(A, rate), "trace_lower": trace_lower(A, rate),
         "determinant_lower": determinant_lower(A, rate),
     }  # fmt: skip
+    if n == 2:
+        bounds["pair_distances_lower"] = float(pair_distances_lower(A[None], rate)[0])
     # its members have principal submatrices of orders 1 and 2 that are stable, too
     principal = principal_lower(A, rate)
     for B in _members(rng, A, rate, found):

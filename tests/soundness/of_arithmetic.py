@@ -233,6 +233,16 @@ def decisions(rng: Draw, tally: Tally) -> None:
         n
     )
     values, vectors = np.linalg.eigh(S)
+    L = np.linalg.cholesky(P / scale) * (1 + float(rng.choice([0.0, 2.0**-50, 2.0**-20])))
+    residual = matrix_of(P / scale) - matrix_of(L) * matrix_of(L).transpose()
+    exact = radius(residual)
+    if exact is not None:
+        bound = rigor.gram_residual_upper(P / scale, L)
+        tally.at_most("gram_residual_upper", [exact], bound, P=P / scale, L=L)
+    size = matrix_of(np.abs(S))
+    exact = radius(size.transpose() * size)
+    if exact is not None:
+        tally.at_most("absolute_gram_upper", [exact], rigor.absolute_gram_upper(S), S=S)
     margin = max(0.0, float(values[0]) * (1 - float(rng.choice([0.0, 2.0**-45, 2.0**-30]))))
     if rigor.eigenvalues_at_least(S, margin):
         x = balls(vectors[:, 0])

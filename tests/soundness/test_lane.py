@@ -87,6 +87,7 @@ NOT_COMPARED = {
     "rounding.drift": "a budget beside a verdict; checked in tests of verdicts",
     "rounding.reverse_mode_error": "a budget beside a verdict; checked in tests of gradients",
     "rounding.inner_product_error": "the error of affine_image, which is compared",
+    "rigor.all_finite": "looks for what is no number",
     "norms.norm_from_dict": "reads a description",
     "products.product_error": "the error of power and lipschitz_of_steps, which are compared",
     "products.vertices": "lists matrices",

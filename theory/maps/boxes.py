@@ -565,10 +565,9 @@ def _turned_up(y: Interval, w: Array, h: Array) -> Array:
     return result
 
 
-def _surely_below(small: Array, large: Array) -> Array:
+def _surely_below(small: Array, large: Array) -> np.ndarray[tuple[int, ...], np.dtype[np.bool]]:
     """Return where one product of two computed numbers is below another one, errors included."""
-    below: Array = (large >= _NORMAL) & (small <= large * (1 - 2.0**-40))
-    return below
+    return np.asarray((large >= _NORMAL) & (small <= large * (1 - 2.0**-40)))
 
 
 def turned_box(y: Interval, drive: Interval) -> Interval | None:
