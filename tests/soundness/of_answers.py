@@ -557,6 +557,7 @@ CHECKS = (
         run=distances,
         covers=(
             project, schur_lower, trace_lower, determinant_lower, principal_lower,
+            pair_distances_lower,
             scaled_rows_lower, scaled_numerical_radius_lower,
         ),
         weight=0.05,

@@ -409,6 +409,7 @@ CHECKS = (
         run=decisions,
         covers=(
             rigor.eigenvalues_at_least, rigor.quadratic_bound_holds, rigor.operator_norm_upper,
+            rigor.gram_residual_upper, rigor.absolute_gram_upper,
         ),
     ),
     Check(run=matrix_inequalities, covers=(rigor.lmi_holds,)),
