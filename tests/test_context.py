@@ -1,6 +1,7 @@
 """The choice of a certificate: its bound is kept, and no single certificate does better."""
 
 import math
+import warnings
 
 import cvxpy as cp
 import numpy as np
@@ -164,8 +165,11 @@ def least_condition(W, low, high, rate):
         cp.Minimize(k),
         [*rules, 0.5 * (block + block.T) >> 0, P >> np.eye(n), k * np.eye(n) >> P],
     )
-    task.solve(solver="CLARABEL")
-    return float(k.value)
+    with warnings.catch_warnings():
+        # next to the sharpest rate what the solver returns depends on the processor's rounding
+        warnings.filterwarnings("ignore", "Solution may be inaccurate")
+        task.solve(solver="CLARABEL")
+    return float(k.value) if task.status == "optimal" else math.inf
 
 
 def priced(seed, n, low):
@@ -205,7 +209,11 @@ def test_no_rate_and_norm_answer_better(low, k):
     rates = c.lam * (1.002 * end / c.lam) ** np.linspace(1e-3, 1, 16)
     rates = rates[rates < 1]
     costs = [math.sqrt(least_condition(one.affine().W, low, 1.0, r)) for r in rates]
-    bounds = np.array(costs) * rates**k / (1 - rates)
+    # at a rate that the solver gives up there is nothing to compare with
+    solved = np.isfinite(costs)
+    assert np.count_nonzero(solved) >= 14
+    rates, costs = rates[solved], np.array(costs)[solved]
+    bounds = costs * rates**k / (1 - rates)
     best = float(np.min(bounds))
     choice = smallest_error(one, k, 1.0)
     assert choice.error <= 1.01 * best
