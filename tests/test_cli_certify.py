@@ -63,7 +63,7 @@ def test_bounded_inputs_make_local_certificates(tmp_path):
     done = run("check", file, path)
     assert done.exit_code == 0, done.output
     assert "accepted" in done.output
-    assert "for |h| <= 0.9999, |x| <= 0.1\n" in done.output
+    assert "for |h_i| <= 0.9999, |x_i| <= 0.1\n" in done.output
     data = json.loads(file.read_text())
     data["domain"]["input_high"] = [(5.0).hex()] * 2
     file.write_text(json.dumps(data))
@@ -191,7 +191,7 @@ def test_certificates_of_gated_maps_are_checked_from_their_weights(tmp_path):
         save_certificate(file, cell, c)
         done = run("check", file, path)
         assert done.exit_code == 0, done.output
-        assert "|x| <= 1" in done.output
+        assert "|x_i| <= 1" in done.output
     data = json.loads(file.read_text())
     data["domain"]["input_high"] = [(50.0).hex()] * 3
     file.write_text(json.dumps(data))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from theory import (
     L2,
+    Inputs,
     LinearHead,
     LinearMap,
     Linf,
@@ -44,7 +45,7 @@ def test_never_worse_than_one_certificate(eps):
         alone = context_length(
             c,
             eps=eps,
-            drive=one.drive(c.norm, input_bound=bound),
+            drive=one.drive(c.norm, Inputs.ball(bound, c.norm.companion)),
             lipschitz=over(L2(), c.norm, 4),
         )
         # the searches of both calls are the same, so is the best of theirs

@@ -24,6 +24,7 @@ from theory.certificates import Contraction
 from theory.certify import narrowing, tried
 from theory.domain import Domain
 from theory.errors import check_count, check_nonnegative, check_positive
+from theory.inputs import Inputs
 from theory.invariance import invariant_domain
 from theory.maps.base import Map
 from theory.norms import L2, Norm, over
@@ -154,7 +155,7 @@ def _drive(recurrent: Map, c: Contraction, bound: float, box: Domain | None) -> 
         if image is not None and np.isfinite(image).all():
             drives.append(c.norm.majorant(np.maximum(*(np.abs(end) for end in image))))
     if not drives or recurrent.input_lipschitz(c.norm) is not None:
-        drives.append(recurrent.drive(c.norm, input_bound=bound))
+        drives.append(float(recurrent.drive(c.norm, Inputs.ball(bound, c.norm.companion))))
     return min(drives)
 
 
