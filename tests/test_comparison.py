@@ -14,6 +14,7 @@ from theory import (
     CallableMap,
     Cascade,
     DiagonalSSM,
+    Domain,
     EchoStateNetwork,
     LinearHead,
     LinearMap,
@@ -29,6 +30,7 @@ from theory import (
     invariant_domain,
     layer_gaps,
     truncate,
+    truncation_gaps,
 )
 from theory.comparison import (
     componentwise_context,
@@ -37,6 +39,7 @@ from theory.comparison import (
     layer_rates,
 )
 from theory.context import required_context, smallest_error
+from theory.invariance import is_invariant
 from theory.rounding import UNIT
 from theory.theorems.contractive_of_comparison import SEARCH_SLACK
 from theory.theorems.contractive_of_gate_norms import gate_norms
@@ -274,3 +277,51 @@ def test_layers_without_rates():
     assert layer_rates(gated, box).rates[1] == 0.5
     assert isinstance(layer_rates(gated, box).norms[1], (L2, Linf))
     assert np.all(layer_gaps(gated, box, k=200) < 1e-6)
+
+
+# ----------------------------------------------------------------------------------- invariance
+
+
+def test_a_box_that_the_map_leaves_is_refused():
+    """On |h| <= 1e-3 the slopes are near 1, but b = 3 drives the state to 0.995."""
+    cell = VanillaRNN([[0.5]], [[1.0]], [3.0])
+    box = Domain(low=[-1e-3], high=[1e-3], input_low=[0.0], input_high=[0.0])
+    for call in (
+        lambda: componentwise_gap(cell, box, k=1),
+        lambda: componentwise_context(cell, box, eps=1e-3),
+    ):
+        with pytest.raises(ValueError, match="not proved forward invariant"):
+            call()
+    # the first step alone leaves it: its reach of 1e-3 would have bounded the gap at k = 0
+    gap = truncation_gaps(cell, np.zeros((40, 1)), 0, Linf())[0]
+    assert gap > 0.99
+
+
+def test_layers_of_a_box_that_the_cascade_leaves_are_refused():
+    layer = VanillaRNN([[0.5]], [[1.0]])
+    biased = VanillaRNN([[0.5]], [[1.0]], [3.0])
+    for stack in (Cascade([biased, layer]), Cascade([layer, biased])):
+        box = invariant_domain(stack, input_bound=1.0)
+        ends = {"input_low": box.input_low, "input_high": box.input_high}
+        # the parts of an invariant box are invariant under what the layer below passes on
+        assert all(map(is_invariant, stack.layers, stack.layer_domains(box)))
+        assert layer_gaps(stack, box, k=2).shape == (2,)
+        for i in range(2):
+            high = box.high.copy()
+            high[i] *= 0.5
+            small = Domain(low=box.low, high=high, **ends)
+            parts = stack.layer_domains(small)
+            assert is_invariant(stack, small) == all(map(is_invariant, stack.layers, parts))
+            assert not is_invariant(stack, small)
+            for call in (layer_rates, lambda s, d: layer_gaps(s, d, k=2)):
+                with pytest.raises(ValueError, match="not proved forward invariant"):
+                    call(stack, small)
+
+
+def test_a_stored_state_has_the_size_of_one_in_the_domain():
+    cell = VanillaRNN([[0.5]], [[1.0]])
+    box = invariant_domain(cell, input_bound=0.1)
+    assert componentwise_gap(cell, box, k=1, past=box.reach)[0] > 0
+    for call in (componentwise_gap, lambda *a, **b: layer_gaps(Cascade([cell]), *a[1:], **b)):
+        with pytest.raises(ValueError, match=r"past\[0\]=2 is the size of no state of the domain"):
+            call(cell, box, k=1, past=[2.0])

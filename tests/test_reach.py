@@ -99,6 +99,6 @@ def test_malformed_questions():
     with pytest.raises(ValueError, match="outside the domain"):
         reach_tube(CELL, 2 * np.ones((3, 2)), 2, domain=ALL_OF_TANH)
     small = Domain(low=[0, 0], high=[0.1, 0.1], input_low=[0, 0], input_high=[1, 1])
-    with pytest.raises(ValueError, match="not proved to stay"):
+    with pytest.raises(ValueError, match="not proved forward invariant"):
         reach_tube(CELL, np.ones((3, 2)), 2, domain=small)
     assert reach_tube(CELL, np.zeros((0, 2)), 0).widths.shape == (1, 2)

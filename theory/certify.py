@@ -13,6 +13,7 @@ import numpy as np
 from theory.certificates import Contraction
 from theory.domain import Domain
 from theory.errors import check_count
+from theory.invariance import check_invariant, invariant_domain
 from theory.maps.base import Affine, Map, check_map
 from theory.norms import L1, L2, Linf, Norm
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
@@ -189,23 +190,10 @@ def domain_of(
     ValueError
         If both are given, or the domain is not one of this map or is not proved invariant.
     """
-    from theory.invariance import invariant_domain, is_invariant
-
     if domain is not None:
         if input_bound is not None:
             raise ValueError("received both domain= and input_bound=, needed at most one of them")
-        if not isinstance(domain, Domain):
-            raise ValueError(f"domain={domain!r}, needed a theory.Domain")
-        if (domain.state_dim, domain.input_dim) != (recurrent.state_dim, recurrent.input_dim):
-            raise ValueError(
-                f"the domain has {domain.state_dim} states and {domain.input_dim} inputs, needed "
-                f"{recurrent.state_dim} and {recurrent.input_dim}"
-            )
-        if not is_invariant(recurrent, domain):
-            raise ValueError(
-                f"the box {domain} is not proved forward invariant, needed one that the map never "
-                "leaves; theory.invariant_domain(map, input_bound=...) finds one"
-            )
+        check_invariant(recurrent, domain)
         return domain
     if input_bound is None:
         return None

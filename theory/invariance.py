@@ -1,6 +1,6 @@
 r"""Boxes of states that a map never leaves.
 
-Main names: `invariant_domain`, `is_invariant`.
+Main names: `invariant_domain`, `is_invariant`, `check_invariant`.
 
 A box B is forward invariant under the inputs in question if the enclosure of step(B, inputs) lies
 in B.  Then so is the hull of 0 and that enclosure: it lies in B, so its image lies in the image of
@@ -31,6 +31,30 @@ def is_invariant(recurrent: Map, domain: Domain) -> bool:
     The proof is an outward-rounded enclosure of the image; False is not a proof of the contrary.
     """
     return _kept(recurrent, domain) is not None
+
+
+def check_invariant(recurrent: Map, domain: Domain) -> None:
+    """Raise unless it is a domain of this map that holds 0 and is proved to be never left.
+
+    Raises
+    ------
+    ValueError
+        If it is no domain, has other dimensions, need not hold 0, or is not proved invariant.
+    """
+    if not isinstance(domain, Domain):
+        raise ValueError(f"domain={domain!r}, needed a theory.Domain")
+    if (domain.state_dim, domain.input_dim) != (recurrent.state_dim, recurrent.input_dim):
+        raise ValueError(
+            f"the domain has {domain.state_dim} states and {domain.input_dim} inputs, needed "
+            f"{recurrent.state_dim} and {recurrent.input_dim}"
+        )
+    if not domain.start:
+        raise ValueError("the domain is a box on the way, needed one to start in")
+    if not is_invariant(recurrent, domain):
+        raise ValueError(
+            f"the box {domain} is not proved forward invariant, needed one that the map never "
+            "leaves; theory.invariant_domain(map, inputs=...) finds one"
+        )
 
 
 def _kept(recurrent: Map, domain: Domain) -> tuple[Array, Array] | None:
