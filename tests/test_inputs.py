@@ -6,12 +6,13 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from theory import (
     L1,
     L2,
+    LSTM,
     Contraction,
     Domain,
     Drive,
@@ -28,8 +29,13 @@ from theory import (
     contraction,
     gradient_gap,
     hidden_state,
+    invariant_domain,
+    judge_contraction,
     output_gap,
     prediction_gap,
+    project,
+    refute,
+    required_context,
     state_gap,
     state_gap_any_start,
     state_gap_blocks,
@@ -38,7 +44,7 @@ from theory import (
     truncation_gaps,
 )
 from theory.certificates import drive_size
-from theory.inputs import as_inputs
+from theory.inputs import as_inputs, read_inputs
 from theory.norms import same_norm
 from theory.sequences import Sequences
 
@@ -349,6 +355,122 @@ def test_weights_are_part_of_a_norm():
 
 def test_a_drive_for_the_domain_itself_always_fits():
     cell = VanillaRNN([[1.1]], [[1.0]], [2.0])
-    c = contraction(cell, domain=None, input_bound=0.1)
+    c = contraction(cell, domain=None, inputs=Inputs.box(-0.1, 0.1))
     drive = cell.drive(c.norm, c.domain.inputs)
     assert output_gap(c, k=2, drive=drive, lipschitz=LinearHead([[1.0]]).lipschitz(c.norm)) < 1
+
+
+# --------------------------------------------------------------------------------- who takes them
+
+
+def test_a_command_line_says_which_inputs(tmp_path):
+    path = tmp_path / "x.npy"
+    np.save(path, np.array([[1.0, 2.0], [3.0, -4.0]]))
+    for text, told in (
+        ("box:-1,1", "|x_i| <= 1"),
+        ("box:0,inf", "x_i >= 0"),
+        ("ball:2", "|x|_2 <= 2"),
+        ("ball:2,L1", "|x|_1 <= 2"),
+        (str(path), "inputs like the 2 that were seen"),
+    ):
+        assert str(read_inputs(text)) == told
+    for text, message in (
+        ("1", r'pass --inputs "box:-1,1"; .* pass --inputs "ball:1"'),
+        ("box:1", "is not understood"),
+        ("box:1,2,3", "is not understood"),
+        ("box:1,0", "needed low <= high"),
+        ("box:a,b", "could not convert"),
+        ("box:nan,1", "low holds nan"),
+        ("ball:1,L3", "is not understood"),
+        ("ball:-1", "is negative"),
+        ("nowhere.npy", "does not exist"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            read_inputs(text)
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_near_points_are_members(seed):
+    rng = np.random.default_rng(seed)
+    for inputs, _ in sets(rng):
+        for x in (*rng.standard_normal((4, 3)) * 3, np.zeros(3)):
+            member = inputs.near(x)
+            # where the box of what was seen does not hold 0, scaling may lead out of it
+            assert member is not None or inputs.name
+            assert member is None or inputs.contains(member)
+    assert Inputs.any_of(np.zeros((0, 3))).near(np.zeros(3)) is None
+
+
+#: Slopes are small where inputs are small; a pair of states never meets where they are not.
+DRIVEN = VanillaRNN([[1.6, -0.4], [0.3, 1.5]], np.eye(2), [2.0, 2.0])
+
+
+def test_what_refutes_is_an_input_of_the_set_with_states_of_its_box():
+    small, large = Inputs.box(-0.1, 0.1), Inputs.box(-3, 3)
+    assert refute(DRIVEN) is not None
+    assert contraction(DRIVEN, inputs=small) is not None
+    # the certificate on the box and a refutation there would contradict each other
+    assert refute(DRIVEN, inputs=small) is None
+    found = refute(DRIVEN, inputs=large)
+    assert large.contains(found.x)
+    assert contraction(DRIVEN, inputs=large) is None
+    box = invariant_domain(DRIVEN, inputs=large)
+    assert box.contains_states(found.first)
+    assert box.contains_states(found.second)
+    tokens = Inputs.any_of([[-2.0, -2.0], [0.0, 0.0]])
+    assert tokens.contains(refute(DRIVEN, inputs=tokens).x)
+    assert judge_contraction(DRIVEN, inputs=small).answer == "certified"
+    assert judge_contraction(DRIVEN, inputs=small).lower is None
+    assert judge_contraction(DRIVEN, inputs=large).answer == "refuted"
+    with pytest.raises(ValueError, match="does not say which inputs"):
+        judge_contraction(DRIVEN, inputs=1.0)
+    with pytest.raises(ValueError, match="does not say which inputs"):
+        refute(DRIVEN, inputs=1.0)
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=20)
+def test_no_map_is_certified_and_refuted_for_the_same_inputs(seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 4))
+    cell = VanillaRNN(
+        rng.uniform(0.5, 2.0) * rng.standard_normal((n, n)),
+        rng.standard_normal((n, 2)),
+        3 * rng.standard_normal(n),
+        activation=str(rng.choice(["tanh", "sigmoid", "relu"])),
+    )
+    inputs = Inputs.box(-rng.uniform(0, 1), rng.uniform(0, 1))
+    if contraction(cell, inputs=inputs, effort=0) is not None:
+        assert refute(cell, inputs=inputs, starts=4, steps=60) is None
+
+
+def test_a_linear_map_without_a_box_is_refuted_for_all_states():
+    inputs = Inputs.box(-1, 1)
+    assert invariant_domain(LinearMap([[2.0]], [[1.0]]), inputs=inputs) is None
+    assert refute(LinearMap([[2.0]], [[1.0]]), inputs=inputs).kind == "linear"
+    assert refute(LinearMap([[0.5]], [[1.0]]), inputs=inputs) is None
+
+
+def test_bounds_for_tokens_are_not_above_those_for_their_box():
+    rows = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.25]])
+    cell = VanillaRNN(0.9 * np.eye(2), np.array([[1.0, 1.0], [1.0, -1.0]]), activation="relu")
+    tokens, box = Inputs.any_of(rows), Inputs.box(0, 1)
+    one, other = (required_context(cell, 1e-3, inputs) for inputs in (tokens, box))
+    assert one.k < other.k
+    assert (one.inputs, other.inputs) == (tokens, box)
+    assert required_context(cell, 1e-3, rows).k == one.k
+    # a run of the tokens keeps the bound
+    X = rows[np.random.default_rng(0).integers(0, 3, 300)]
+    assert truncation_gaps(cell, X, one.k, L2())[one.k] <= one.error <= 1e-3
+
+
+def test_projections_take_the_largest_entry():
+    cell = LSTM(np.full((4, 1), 0.3), np.full((4, 1), 2.0))
+    by_box, by_ball = (
+        project(cell, onto="lstm", rate=0.9, inputs=i)
+        for i in (Inputs.box([-0.5], [2.0]), Inputs.ball(2.0))
+    )
+    assert str(by_box.certificate.domain.inputs) == "|x_i| <= 2"
+    assert by_box.distance == by_ball.distance
+    default = project(cell, onto="lstm", rate=0.9)
+    assert str(default.certificate.domain.inputs) == "|x_i| <= 1"

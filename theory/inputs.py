@@ -1,6 +1,6 @@
 r"""Which inputs are meant: a set of vectors x, said once and carried with what is computed from it.
 
-Main names: `Inputs`, `Drive`, `as_inputs`.
+Main names: `Inputs`, `Drive`, `as_inputs`, `read_inputs`.
 
 A number alone does not say it: |x_i| <= 1 for every entry allows vectors of Euclidean length
 sqrt(m).  So functions take `Inputs`, and what they compute says for which inputs and in which norm
@@ -19,7 +19,7 @@ from theory.errors import as_array, check_nonnegative
 from theory.intervals import affine_image, times_up
 from theory.norms import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf, over
 from theory.rounding import inner_product_error, product_up, up
-from theory.sequences import Sequences
+from theory.sequences import Sequences, load_sequences
 from theory.typing import Array
 
 #: Intervals of a box that are written out one by one; longer boxes are told by their largest end.
@@ -191,6 +191,11 @@ class Inputs:
         """Return whether every entry is bounded on both sides."""
         return bool(np.isfinite(self.low).all() and np.isfinite(self.high).all())
 
+    @property
+    def is_box(self) -> bool:
+        """Return whether the set is all of its box: every corner is a member."""
+        return self.rows is None and all(isinstance(norm, Linf) for norm, _ in self.balls)
+
     def check_dim(self, m: int) -> None:
         """Raise `ValueError` unless it is a set of inputs of dimension m."""
         if self.dim not in {None, m}:
@@ -248,6 +253,24 @@ class Inputs:
         if not bool(np.all((self.low <= rows) & (rows <= self.high))):
             return False
         return all(_all_in_ball(norm, radius, rows) for norm, radius in self.balls)
+
+    def near(self, x: Array) -> Array | None:
+        """Return a member of the set near x, (m,), the nearest of a box or of a finite set.
+
+        None if none is found, which may happen where the set is a box and balls together.
+        """
+        if self.rows is not None:
+            if len(self.rows) == 0:
+                return None
+            nearest: Array = self.rows[int(np.argmin(np.max(np.abs(self.rows - x), axis=1)))]
+            return nearest
+        y: Array = np.clip(x, *self.ends(len(x)))
+        for norm, radius in self.balls:
+            size = float(norm.vector_upper(y))
+            if size > radius:
+                # a little less than the radius, so that rounding leaves it inside
+                y = y * (radius / size * (1 - 2.0**-40))
+        return y if self.contains(y) else None
 
     def within(self, other: Inputs, m: int) -> bool:
         """Return whether it is proved that this set, in dimension m, lies in another."""
@@ -437,6 +460,82 @@ def as_inputs(value: Any, m: int) -> Inputs:
     if X.shape[-1] != m:
         raise ValueError(f"inputs has shape {X.shape}, needed (..., {m})")
     return Inputs.any_of(X)
+
+
+def box_of(value: Any, m: int) -> tuple[Array, Array]:
+    """Return the ends, (m,) each, of a bounded box of inputs, for what its corners reach.
+
+    Raises
+    ------
+    ValueError
+        If it is no box, or not bounded.
+    """
+    given = as_inputs(value, m)
+    if not (given.is_box and given.bounded):
+        raise ValueError(
+            f"the inputs are {given}, needed a bounded box; theory.Inputs.box(low, high) around "
+            "them gives an upper bound for them too, but a lower one that they need not reach"
+        )
+    return given.ends(m)
+
+
+def entry_bound(value: Any, m: int) -> float:
+    """Return B, positive, with |x_i| <= B for every input of the set and every entry.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or it is 0.
+    """
+    given = as_inputs(value, m)
+    bound = float(np.max(given.reach(m), initial=0.0))
+    if not 0 < bound < np.inf:
+        raise ValueError(
+            f"the inputs are {given}, needed bounded ones that are not all 0, such as "
+            "theory.Inputs.box(-1, 1)"
+        )
+    return bound
+
+
+def read_inputs(text: str) -> Inputs:
+    """Return the set that a text names.
+
+    Parameters
+    ----------
+    text : str
+        ``box:LOW,HIGH``, ``ball:RADIUS`` (Euclidean), ``ball:RADIUS,NORM`` with ``L1``, ``L2`` or
+        ``Linf``, or a file or folder of sequences, of which `Inputs.seen` is taken.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these, a plain number among them.
+    """
+    kind, colon, rest = text.partition(":")
+    parts = rest.split(",")
+    norms: dict[str, Norm] = {"L1": L1(), "L2": L2(), "Linf": Linf()}
+    try:
+        if kind == "box" and colon and len(parts) == 2:
+            return Inputs.box(float(parts[0]), float(parts[1]))
+        if kind == "ball" and colon and (len(parts) == 1 or parts[1:] in [[n] for n in norms]):
+            return Inputs.ball(float(parts[0]), norms[parts[1]] if len(parts) == 2 else None)
+    except ValueError as error:
+        raise ValueError(f"--inputs {text!r}: {error}") from None
+    try:
+        float(text)
+    except ValueError:
+        pass
+    else:
+        raise ValueError(
+            f"--inputs {text!r} does not say which inputs are meant; if every |x_i| <= {text}, "
+            f'pass --inputs "box:-{text},{text}"; if |x|_2 <= {text}, pass --inputs "ball:{text}"'
+        )
+    if kind in {"box", "ball"} and colon:
+        raise ValueError(
+            f'--inputs {text!r} is not understood, needed "box:LOW,HIGH", "ball:RADIUS" or '
+            '"ball:RADIUS,L1"'
+        )
+    return Inputs.seen(load_sequences(text))
 
 
 @final

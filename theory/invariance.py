@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from theory.domain import Domain
+from theory.inputs import as_inputs
 from theory.maps.base import Map
 from theory.typing import Array
 
@@ -66,19 +67,15 @@ def _kept(recurrent: Map, domain: Domain) -> tuple[Array, Array] | None:
     return image if bool(np.all(domain.low <= low) and np.all(high <= domain.high)) else None
 
 
-def invariant_domain(
-    recurrent: Map, *, input_bound: float | None = None, inputs: Any = None
-) -> Domain | None:
+def invariant_domain(recurrent: Map, *, inputs: Any = None) -> Domain | None:
     r"""Return a box of states that contains 0 and that the map never leaves.
 
     Parameters
     ----------
     recurrent : Map
-    input_bound : float, optional
-        The inputs are |x_i| <= input_bound for every i (which a bound of any of the norms implies);
-        all inputs if neither is given.
-    inputs : (..., m) array, optional
-        The inputs are those of the smallest box that holds these.
+    inputs : Inputs, or (..., m) array, optional
+        The inputs in question; the domain is one for the smallest box that holds them.  All inputs
+        by default.
 
     Returns
     -------
@@ -88,16 +85,16 @@ def invariant_domain(
     Raises
     ------
     ValueError
-        If both are given, the bound is negative, or the inputs have another width.
+        If the inputs are a plain number, none at all, or of another width.
 
     Examples
     --------
-    >>> from theory import VanillaRNN
-    >>> box = invariant_domain(VanillaRNN([[0.5]], [[1.0]]), input_bound=0.1)
-    >>> bool(0.16 < box.high[0] < 0.2)
-    True
+    >>> from theory import Inputs, VanillaRNN
+    >>> box = invariant_domain(VanillaRNN([[0.5]], [[1.0]]), inputs=Inputs.box(-0.1, 0.1))
+    >>> bool(0.16 < box.high[0] < 0.2), str(box.inputs)
+    (True, '|x_i| <= 0.1')
     """
-    low, high = _input_box(recurrent.input_dim, input_bound, inputs)
+    low, high = _input_box(recurrent.input_dim, inputs)
     first = recurrent.candidate_box(low, high)
     if first is None or not all(np.isfinite(end).all() for end in first):
         return None
@@ -126,18 +123,10 @@ def _box(ends: tuple[Array, Array], low: Array, high: Array) -> Domain:
     )
 
 
-def _input_box(m: int, input_bound: float | None, inputs: Any) -> tuple[Array, Array]:
-    from theory.errors import as_array, check_nonnegative
-
-    if input_bound is not None and inputs is not None:
-        raise ValueError("received both input_bound= and inputs=, needed at most one of them")
-    if inputs is not None:
-        X = as_array("inputs", inputs)
-        if X.ndim == 0 or X.shape[-1] != m or X.size == 0:
-            raise ValueError(f"inputs has shape {X.shape}, needed (..., {m}) and at least one")
-        flat = X.reshape(-1, m)
-        return np.min(flat, axis=0), np.max(flat, axis=0)
-    if input_bound is None:
+def _input_box(m: int, inputs: Any) -> tuple[Array, Array]:
+    if inputs is None:
         return np.full(m, -np.inf), np.full(m, np.inf)
-    check_nonnegative(input_bound=input_bound)
-    return np.full(m, -float(input_bound)), np.full(m, float(input_bound))
+    given = as_inputs(inputs, m)
+    if given.rows is not None and len(given.rows) == 0:
+        raise ValueError("inputs holds no input, needed at least one")
+    return given.ends(m)
