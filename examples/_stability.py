@@ -62,7 +62,7 @@ class _Published(Free):
     """Onto the set of the paper, after every step."""
 
     def __init__(self, model: Any, rate: float) -> None:
-        how = {} if model.kind == "rnn" else {"forget": FORGET, "input_bound": 1.0}
+        how = {} if model.kind == "rnn" else {"forget": FORGET, "inputs": theory.Inputs.box(-1, 1)}
         self.inside = StableProjection(model.cell, rate=rate, **how)
 
     def __call__(self, final: bool = False) -> None:  # noqa: ARG002
@@ -215,7 +215,8 @@ class _SharpLSTM:
 def per_unit(rate: float) -> dict[str, Any]:
     """Return the arguments of a projection onto the gate conditions with bounds for every unit."""
     return {
-        "onto": "lstm", "rate": rate, "input_bound": 1.0, "per_unit": True, "dtype": "float32",
+        "onto": "lstm", "rate": rate, "inputs": theory.Inputs.box(-1, 1), "per_unit": True,
+        "dtype": "float32",
     }  # fmt: skip
 
 

@@ -3,7 +3,7 @@ r"""What trained models remember: certificate, effective memory and truncation c
 An RNN and an LSTM are trained with PyTorch to predict the next frame of the JSB chorales, once
 without a constraint and once inside a stable set: after every step the recurrent matrix of the RNN
 is projected onto the ball of spectral norm 0.9, and the LSTM onto the set of the paper at the rate
-0.98, for inputs |x| <= 1 and one bound of its forget gates.  Then the error of the k-step model,
+0.98, for inputs |x_i| <= 1 and one bound of its forget gates.  Then the error of the k-step model,
 seen through the output layer, is measured on the validation and test pieces, which the training
 never saw.
 

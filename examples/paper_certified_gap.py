@@ -54,7 +54,7 @@ def certified(
         states = recurrent.simulate(X)
         gaps = theory.truncation_gaps(recurrent, X, k_max, c.norm)
         sizes = c.norm.vector_upper(states)
-        drive = max(drive, recurrent.drive(c.norm, inputs=X))
+        drive = max(drive, float(recurrent.drive(c.norm, inputs=X)))
         error = recurrent.step_error(np.abs(states).max(0), np.abs(X).max(0))
         local = max(local, c.norm.majorant(error))
         for k in range(k_max + 1):

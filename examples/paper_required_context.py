@@ -115,7 +115,11 @@ def answers(
 
 
 def context(
-    t: _training.Trained, c: theory.Contraction, tolerance: float, drive: float, longest: int
+    t: _training.Trained,
+    c: theory.Contraction,
+    tolerance: float,
+    drive: theory.Drive,
+    longest: int,
 ) -> int:
     """Return the k that a certificate proves sufficient for a change of the loss, or `longest`."""
     return theory.context_length(

@@ -14,6 +14,7 @@ from theory import (
     Contraction,
     Domain,
     Evidence,
+    Inputs,
     LinearMap,
     Linf,
     Map,
@@ -61,7 +62,9 @@ def stored(method):
 
 
 def local(method="lmi", one=BIASED):
-    return one, certificate_to_dict(one, contraction(one, method=method, input_bound=0.1))
+    return one, certificate_to_dict(
+        one, contraction(one, method=method, inputs=Inputs.box(-0.1, 0.1))
+    )
 
 
 @final
@@ -229,7 +232,7 @@ def test_only_what_can_be_verified_again_is_stored():
                "lmi", "iterate"]
 )  # fmt: skip
 def test_round_trip_on_a_domain(method, tmp_path):
-    c = contraction(BIASED, method=method, input_bound=0.1)
+    c = contraction(BIASED, method=method, inputs=Inputs.box(-0.1, 0.1))
     path = tmp_path / "c.json"
     save_certificate(path, BIASED, c)
     back = load_certificate(path)

@@ -7,7 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from theory import GRU, contraction, save_certificate
+from theory import GRU, Inputs, contraction, save_certificate
 from theory.cli_certify import certify, check, read_map
 
 MONE = np.array([[0.9, -1.0], [0.5, -0.9]])
@@ -51,19 +51,19 @@ def test_bounded_inputs_make_local_certificates(tmp_path):
     W = np.array([[1.6, -0.4], [0.3, 1.5]])
     np.savez(path, W=W, U=np.eye(2), b=[3.0, 3.0])
     done = run(
-        "certify", path, "--input-bound", "0.1", "--json", file, "--plot", picture, "--effort", "0"
+        "certify", path, "--inputs", "ball:0.1", "--json", file, "--plot", picture, "--effort", "0"
     )
     assert done.exit_code == 0, done.output
     for words in (
         "refuted", "for bounded inputs there is a certificate", "perron, on the box",
-        "on the box, ", "required context: k = 3 ",
+        "on the box, ", "required context: k = 3 for an error of 0.001, |x|_2 <= 0.1 ",
     ):  # fmt: skip
         assert words in done.output, done.output
     assert picture.stat().st_size > 1000
     done = run("check", file, path)
     assert done.exit_code == 0, done.output
     assert "accepted" in done.output
-    assert "for |h| <= 0.9999, |x| <= 0.1\n" in done.output
+    assert "for |h_i| <= 0.9999, |x_i| <= 0.1\n" in done.output
     data = json.loads(file.read_text())
     data["domain"]["input_high"] = [(5.0).hex()] * 2
     file.write_text(json.dumps(data))
@@ -71,14 +71,14 @@ def test_bounded_inputs_make_local_certificates(tmp_path):
     assert done.exit_code == 1
     assert "rejected: invariance" in done.output
     # larger inputs: no certificate anywhere
-    assert run("certify", path, "--input-bound", "9").exit_code == 1
+    assert run("certify", path, "--inputs", "ball:9").exit_code == 1
 
 
 def test_several_steps_have_a_row_and_a_file(weights, tmp_path):
     done = run("certify", weights)
     assert "iterate " in done.output
     file = tmp_path / "c.json"
-    done = run("certify", weights, "--method", "iterate", "--json", file, "--input-bound", "9")
+    done = run("certify", weights, "--method", "iterate", "--json", file, "--inputs", "ball:9")
     assert done.exit_code == 0, done.output
     assert "of 6 steps together" in done.output
     done = run("check", file, weights)
@@ -147,7 +147,8 @@ def test_bad_input(weights, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--epsilon", "-1"), ("--epsilon", "nan"), ("--input-bound", "-1")]
+    "arguments",
+    [("--epsilon", "-1"), ("--epsilon", "nan"), ("--inputs", "ball:-1"), ("--inputs", "1")],
 )
 def test_bad_sizes(weights, arguments):
     done = run("certify", weights, *arguments)
@@ -187,11 +188,11 @@ def test_certificates_of_gated_maps_are_checked_from_their_weights(tmp_path):
     path, file = tmp_path / "w.npz", tmp_path / "c.json"
     np.savez(path, weight_hh_l0=cell.parameters["W"], weight_ih_l0=cell.parameters["U"])
     for method in ("comparison", "iterate"):
-        c = contraction(cell, input_bound=1.0, method=method)
+        c = contraction(cell, inputs=Inputs.box(-1.0, 1.0), method=method)
         save_certificate(file, cell, c)
         done = run("check", file, path)
         assert done.exit_code == 0, done.output
-        assert "|x| <= 1" in done.output
+        assert "|x_i| <= 1" in done.output
     data = json.loads(file.read_text())
     data["domain"]["input_high"] = [(50.0).hex()] * 3
     file.write_text(json.dumps(data))

@@ -15,6 +15,7 @@ from theory import (
     L2,
     LSTM,
     CallableMap,
+    Inputs,
     LinearMap,
     Linf,
     VanillaRNN,
@@ -48,7 +49,7 @@ def gated(kind, seed, n=3, m=2, scale=0.3):
 
 def test_closed_forms():
     # table of Part A2: |W|_2 = 1/2, rows 1/2, B_x = 1, C = |U| B_x + |b| = 3, B_h = 6
-    c = map_constants(VanillaRNN([[0.5]], [[1.0]], [2.0], "tanh"), input_bound=1.0)
+    c = map_constants(VanillaRNN([[0.5]], [[1.0]], [2.0], "tanh"), inputs=Inputs.ball(1.0))
     S, R = 4 / (3 * math.sqrt(3)), math.sqrt(1.0 + 1.0 + 1.0)
     expected = {
         "lam": 0.5, "drive": 3.0, "state_bound": 1.0, "weight_gain": R, "beta_hh": S / 4,
@@ -57,7 +58,7 @@ def test_closed_forms():
     for name, value in expected.items():
         got = getattr(c, name)
         assert value * (1 - 1e-15) <= got <= value * (1 + 1e-13), name
-    linear = map_constants(LinearMap([[0.5]], [[1.0]], [2.0]), input_bound=1.0)
+    linear = map_constants(LinearMap([[0.5]], [[1.0]], [2.0]), inputs=Inputs.ball(1.0))
     assert (linear.beta_hh, linear.beta_hw, linear.beta_wh, linear.beta_ww) == (0.0, 1.0, 1.0, 0.0)
     assert linear.state_bound == pytest.approx(6.0, rel=1e-14)
     assert linear.weight_gain == pytest.approx(math.sqrt(36 + 1 + 1))
@@ -65,22 +66,26 @@ def test_closed_forms():
 
 def test_what_is_not_trained_has_no_part():
     model = VanillaRNN([[0.5]], [[1.0]], [2.0])
-    only_bias = map_constants(model, input_bound=3.0, trained=("b",))
+    only_bias = map_constants(model, inputs=Inputs.ball(3.0), trained=("b",))
     assert only_bias.weight_gain == 1.0
     assert only_bias.beta_hw == pytest.approx(4 / (3 * math.sqrt(3)) / 2)
-    assert map_constants(model, input_bound=3.0, trained=("U",)).weight_gain == pytest.approx(3.0)
-    assert map_constants(model, input_bound=3.0, trained=("W",)).weight_gain == pytest.approx(1.0)
+    assert map_constants(
+        model, inputs=Inputs.ball(3.0), trained=("U",)
+    ).weight_gain == pytest.approx(3.0)
+    assert map_constants(
+        model, inputs=Inputs.ball(3.0), trained=("W",)
+    ).weight_gain == pytest.approx(1.0)
 
 
 def test_actual_inputs_give_a_smaller_drive_than_their_bound():
     x = np.array([[1.0, -1.0], [-1.0, 1.0]]) / math.sqrt(2)
     model = LinearMap(np.eye(2) / 2, [[1.0, 1.0], [0.0, 0.1]])
     assert map_constants(model, inputs=x).drive < 0.1
-    assert map_constants(model, input_bound=1.0).drive > 1.4
+    assert map_constants(model, inputs=Inputs.ball(1.0)).drive > 1.4
 
 
 def test_kinks_have_no_second_derivative():
-    c = map_constants(VanillaRNN([[0.5]], [[1.0]], activation="relu"), input_bound=1.0)
+    c = map_constants(VanillaRNN([[0.5]], [[1.0]], activation="relu"), inputs=Inputs.ball(1.0))
     assert not c.smooth
     assert c.beta_hh == math.inf
     assert c.smoothness(1.0, 1.0) == math.inf
@@ -88,9 +93,9 @@ def test_kinks_have_no_second_derivative():
 
 
 def test_nothing_is_known_in_other_norms():
-    assert map_constants(network(0), L1(), input_bound=1.0) is None
-    assert map_constants(gated("lstm", 0), L2(), input_bound=1.0) is None
-    assert map_constants(CallableMap(lambda h, x: h + x, 2, 2), input_bound=1.0) is None
+    assert map_constants(network(0), L1(), inputs=Inputs.ball(1.0)) is None
+    assert map_constants(gated("lstm", 0), L2(), inputs=Inputs.ball(1.0)) is None
+    assert map_constants(CallableMap(lambda h, x: h + x, 2, 2), inputs=Inputs.ball(1.0)) is None
 
 
 #: How far the search must come: the ratio of a lower value to the constant, a tenth below what it
@@ -107,7 +112,7 @@ REACHED = {
 def test_search_comes_near_the_closed_forms(rho):
     """A scalar cell without bias, on a ball so small that its centre stands for all of it."""
     model = VanillaRNN([[0.9]], [[1.0]], activation=rho)
-    c = map_constants(model, input_bound=2.0, trained=("W", "U"), radius=2.0**-10)
+    c = map_constants(model, inputs=Inputs.ball(2.0), trained=("W", "U"), radius=2.0**-10)
     lower = constants_lower(model, c, np.random.default_rng(1), rounds=3000)
     for name, least in REACHED[rho].items():
         assert least <= lower[name] / getattr(c, name) <= 1.0, name
@@ -116,7 +121,7 @@ def test_search_comes_near_the_closed_forms(rho):
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["tanh", "sigmoid", "softplus", "sin"]))
 def test_search_never_exceeds(seed, rho):
     model = network(seed, rho=rho)
-    c = map_constants(model, input_bound=1.5, radius=2.0**-8)
+    c = map_constants(model, inputs=Inputs.ball(1.5), radius=2.0**-8)
     for name, value in constants_lower(model, c, np.random.default_rng(seed), rounds=40).items():
         assert value <= getattr(c, name) * (1 + 1e-9) + 1e-9, name
 
@@ -128,7 +133,7 @@ def test_jets_are_never_exceeded(kind, seed, weighted):
     rng = np.random.default_rng(seed)
     model = gated(kind, seed, scale=float(rng.choice([0.1, 0.3, 1.0])))
     norm = WeightedLinf(rng.uniform(0.5, 2.0, model.state_dim)) if weighted else Linf()
-    c = map_constants(model, norm, input_bound=1.0, radius=2.0**-8)
+    c = map_constants(model, norm, inputs=Inputs.ball(1.0), radius=2.0**-8)
     if c is None:
         return
     for name, value in constants_lower(model, c, rng, rounds=40).items():
@@ -138,7 +143,7 @@ def test_jets_are_never_exceeded(kind, seed, weighted):
 @pytest.mark.parametrize("kind", ["lstm", "reset_after", "reset_before"])
 def test_jets_are_of_the_right_size(kind):
     model = gated(kind, 3, n=2, m=1, scale=0.5)
-    c = map_constants(model, Linf(), input_bound=1.0, radius=2.0**-8)
+    c = map_constants(model, Linf(), inputs=Inputs.ball(1.0), radius=2.0**-8)
     lower = constants_lower(model, c, np.random.default_rng(0), rounds=1500)
     ratios = {name: lower[name] / getattr(c, name) for name in lower}
     assert all(r <= 1 for r in ratios.values())
@@ -160,40 +165,40 @@ def test_gated_states_stay_in_their_box(kind):
 def test_a_hull_covers_its_maps(seed):
     rng = np.random.default_rng(seed)
     one, two = network(seed), network(seed + 1)
-    hull = map_constants([one, two], input_bound=1.0)
+    hull = map_constants([one, two], inputs=Inputs.ball(1.0))
     share = rng.random()
     between = one.with_parameters(
         **{q: (1 - share) * v + share * two.parameters[q] for q, v in one.parameters.items()}
     )
-    inner = map_constants(between, input_bound=1.0)
+    inner = map_constants(between, inputs=Inputs.ball(1.0))
     for name in ("lam", "drive", "weight_gain", "beta_hh", "beta_hw", "beta_ww"):
         assert getattr(inner, name) <= getattr(hull, name) * (1 + 1e-12), name
-    ball = map_constants(one, input_bound=1.0, radius=0.01)
+    ball = map_constants(one, inputs=Inputs.ball(1.0), radius=0.01)
     for name in ("lam", "drive", "weight_gain", "beta_hh", "beta_hw", "beta_ww"):
-        assert getattr(ball, name) >= getattr(map_constants(one, input_bound=1.0), name)
+        assert getattr(ball, name) >= getattr(map_constants(one, inputs=Inputs.ball(1.0)), name)
 
 
 def test_malformed_questions():
     model = network(0)
     for arguments, message in (
-        ({}, "needed exactly one of inputs= and input_bound="),
-        ({"input_bound": -1.0}, "input_bound=-1.0"),
+        ({"inputs": 1.0}, r"Inputs\.ball\(1\.0\)"),
+        ({"inputs": Inputs.box(0, np.inf)}, "needed bounded ones"),
         ({"inputs": np.zeros((3, 5))}, r"needed \(..., 2\)"),
-        ({"input_bound": 1.0, "radius": -1.0}, "radius=-1.0"),
-        ({"input_bound": 1.0, "trained": ("V",)}, "'V' is no parameter"),
-        ({"input_bound": 1.0, "norm": WeightedLinf([1.0])}, "is a norm on R"),
+        ({"inputs": Inputs.ball(1.0), "radius": -1.0}, "radius=-1.0"),
+        ({"inputs": Inputs.ball(1.0), "trained": ("V",)}, "'V' is no parameter"),
+        ({"inputs": Inputs.ball(1.0), "norm": WeightedLinf([1.0])}, "is a norm on R"),
     ):
         with pytest.raises(ValueError, match=message):
             map_constants(model, **arguments)
     with pytest.raises(ValueError, match="models is empty"):
-        map_constants([], input_bound=1.0)
+        map_constants([], inputs=Inputs.ball(1.0))
     with pytest.raises(ValueError, match="does not match"):
-        map_constants([model, network(0, n=2)], input_bound=1.0)
+        map_constants([model, network(0, n=2)], inputs=Inputs.ball(1.0))
     with pytest.raises(ValueError, match="U is not trained"):
-        map_constants([model, network(1)], input_bound=1.0, trained=("W",))
+        map_constants([model, network(1)], inputs=Inputs.ball(1.0), trained=("W",))
     with pytest.raises(ValueError, match="rounds=0"):
         constants_lower(
-            model, map_constants(model, input_bound=1.0), np.random.default_rng(0), rounds=0
+            model, map_constants(model, inputs=Inputs.ball(1.0)), np.random.default_rng(0), rounds=0
         )
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from theory import (
     L2,
     LSTM,
+    Inputs,
     LinearHead,
     LinearMap,
     Linf,
@@ -38,7 +39,7 @@ def cell(seed, n=4, size=0.97):
 @pytest.mark.parametrize("eps", [1.0, 1e-2, 1e-8])
 def test_never_worse_than_one_certificate(eps):
     one = cell(1)
-    choice = required_context(one, eps, 2.0)
+    choice = required_context(one, eps, Inputs.ball(2.0))
     assert choice.error <= eps
     assert choice.k == min(k for _, _, k in choice.considered)
     for c in contractions(one).values():
@@ -46,7 +47,7 @@ def test_never_worse_than_one_certificate(eps):
         alone = context_length(
             c,
             eps=eps,
-            drive=one.drive(c.norm, input_bound=bound),
+            drive=one.drive(c.norm, Inputs.ball(bound, c.norm.companion)),
             lipschitz=over(L2(), c.norm, 4),
         )
         # the searches of both calls are the same, so is the best of theirs
@@ -57,7 +58,7 @@ def test_never_worse_than_one_certificate(eps):
 @settings(max_examples=12)
 def test_the_error_is_kept(seed, eps):
     one = cell(seed, n=3)
-    choice = required_context(one, eps, 1.0)
+    choice = required_context(one, eps, Inputs.ball(1.0))
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((200, 2))
     X /= np.maximum(1.0, np.linalg.norm(X, axis=1, keepdims=True))
@@ -68,7 +69,7 @@ def test_the_error_is_kept(seed, eps):
 def test_a_cheaper_norm_wins_at_large_errors():
     A = LinearMap([[0.9, 5.0], [0.0, 0.9]], np.eye(2))
     sharpest = min(contractions(A).values(), key=lambda c: c.lam)
-    loose = required_context(A, 1.0, 1.0)
+    loose = required_context(A, 1.0, Inputs.ball(1.0))
     assert loose.contraction.lam > sharpest.lam
     (alone,) = (k for name, _, k in loose.considered if name == "lyapunov")
     assert loose.k <= 0.75 * alone
@@ -77,30 +78,32 @@ def test_a_cheaper_norm_wins_at_large_errors():
 def test_least_error_for_a_context():
     one = cell(2)
     for k in (0, 3, 20):
-        choice = smallest_error(one, k, 1.0)
+        choice = smallest_error(one, k, Inputs.ball(1.0))
         assert choice.k == k
         assert choice.error == min(error for _, _, error in choice.considered)
     # required_context inverts it
-    wanted = required_context(one, smallest_error(one, 20, 1.0).error, 1.0)
+    wanted = required_context(
+        one, smallest_error(one, 20, Inputs.ball(1.0)).error, Inputs.ball(1.0)
+    )
     assert wanted.k <= 20
 
 
 def test_outputs_norms_and_horizons():
     one = cell(3)
-    plain = required_context(one, 1e-4, 1.0)
-    assert required_context(one, 1e-4, 1.0, head=LinearHead(1e-3 * np.eye(4))).k < plain.k
-    assert required_context(one, 1e-4, 1.0, norm=Linf()).k <= plain.k
-    assert required_context(one, 1e-4, 1.0, horizon=10**6).k == plain.k
+    plain = required_context(one, 1e-4, Inputs.ball(1.0))
+    assert required_context(one, 1e-4, Inputs.ball(1.0), head=LinearHead(1e-3 * np.eye(4))).k < plain.k
+    assert required_context(one, 1e-4, Inputs.ball(1.0), norm=Linf()).k <= plain.k
+    assert required_context(one, 1e-4, Inputs.ball(1.0), horizon=10**6).k == plain.k
 
 
 def test_a_context_as_long_as_the_longest_sequence_is_no_answer():
     one = cell(3)
-    plain = required_context(one, 1e-4, 1.0)
+    plain = required_context(one, 1e-4, Inputs.ball(1.0))
     for horizon in (0, 1, 2, plain.k // 2):
-        assert required_context(one, 1e-4, 1.0, horizon=horizon) is None
+        assert required_context(one, 1e-4, Inputs.ball(1.0), horizon=horizon) is None
     # of a known length less is forgotten, so a horizon may help, but never to itself
     for horizon in (plain.k - 1, plain.k, plain.k + 1, 2 * plain.k):
-        choice = required_context(one, 1e-4, 1.0, horizon=horizon)
+        choice = required_context(one, 1e-4, Inputs.ball(1.0), horizon=horizon)
         if choice is None:
             assert horizon <= plain.k
             continue
@@ -108,41 +111,47 @@ def test_a_context_as_long_as_the_longest_sequence_is_no_answer():
         assert choice.k <= plain.k
         assert all(k < horizon for _, _, k in choice.considered)
     # an error that is large enough needs no inputs at all, whatever the horizon
-    assert required_context(one, 1e3, 1.0, horizon=1).k == 0
+    assert required_context(one, 1e3, Inputs.ball(1.0), horizon=1).k == 0
 
 
 def test_a_context_found_entry_by_entry_is_below_the_horizon_too():
     rng = np.random.default_rng(1)
     lstm = LSTM(0.1 * rng.standard_normal((8, 2)), 0.3 * rng.standard_normal((8, 2)))
-    plain = required_context(lstm, 1e-3, 1.0)
+    plain = required_context(lstm, 1e-3, Inputs.ball(1.0))
     *by_rate, by_entries = (k for _, _, k in plain.considered)
     assert plain.k == by_entries < min(by_rate)
     for horizon in (plain.k + 1, int(max(by_rate)) + 1):
-        choice = required_context(lstm, 1e-3, 1.0, horizon=horizon)
+        choice = required_context(lstm, 1e-3, Inputs.ball(1.0), horizon=horizon)
         assert choice.k == plain.k
         assert all(k < horizon for _, _, k in choice.considered)
     for horizon in (2, plain.k):
-        assert required_context(lstm, 1e-3, 1.0, horizon=horizon) is None
+        assert required_context(lstm, 1e-3, Inputs.ball(1.0), horizon=horizon) is None
 
 
 def test_bounded_activations_forget_unbounded_inputs():
     # the drive of an input of 1e9 is useless, the range of tanh is not
     one = cell(4)
-    assert required_context(one, 1e-3, 1e9).k <= required_context(one, 1e-3, 1e3).k + 1
+    assert (
+        required_context(one, 1e-3, Inputs.ball(1e9)).k
+        <= required_context(one, 1e-3, Inputs.ball(1e3)).k + 1
+    )
     linear = VanillaRNN(one.W, one.U, activation="relu")
-    assert required_context(linear, 1e-3, 1e9).k > required_context(linear, 1e-3, 1e3).k + 10
+    assert (
+        required_context(linear, 1e-3, Inputs.ball(1e9)).k
+        > required_context(linear, 1e-3, Inputs.ball(1e3)).k + 10
+    )
 
 
 def test_no_certificate_no_answer():
     yildiz = VanillaRNN([[0.0, 10.0], [-0.012, 1.1]], np.eye(2))
-    assert required_context(yildiz, 1e-3, 1.0) is None
-    assert smallest_error(yildiz, 5, 1.0) is None
+    assert required_context(yildiz, 1e-3, Inputs.ball(1.0)) is None
+    assert smallest_error(yildiz, 5, Inputs.ball(1.0)) is None
 
 
 def test_curve_is_geometric():
     one = cell(5)
     c = next(iter(contractions(one).values()))
-    lengths, errors = error_curve(one, c, 1.0, count=5)
+    lengths, errors = error_curve(one, c, Inputs.ball(1.0), count=5)
     assert lengths == [0, 1, 2, 3, 4, 5]
     assert errors[5] == pytest.approx(errors[0] * c.lam**5, rel=1e-12)
 
@@ -215,24 +224,24 @@ def test_no_rate_and_norm_answer_better(low, k):
     rates, costs = rates[solved], np.array(costs)[solved]
     bounds = costs * rates**k / (1 - rates)
     best = float(np.min(bounds))
-    choice = smallest_error(one, k, 1.0)
+    choice = smallest_error(one, k, Inputs.ball(1.0))
     assert choice.error <= 1.01 * best
-    thorough = smallest_error(one, k, 1.0, effort=2)
+    thorough = smallest_error(one, k, Inputs.ball(1.0), effort=2)
     assert thorough.error <= min(choice.error, 1.005 * best)
     # the same in terms of the context: what suffices for the error found is not longer than k
-    assert required_context(one, choice.error, 1.0).k <= k
+    assert required_context(one, choice.error, Inputs.ball(1.0)).k <= k
     eps = 3e-4
     needed = min(
         math.ceil(math.log(eps * (1 - r) / cost) / math.log(r))
         for r, cost in zip(rates, costs, strict=True)
     )
-    assert required_context(one, eps, 1.0).k <= needed + 1
-    assert required_context(one, eps, 1.0, effort=2).k <= needed
+    assert required_context(one, eps, Inputs.ball(1.0)).k <= needed + 1
+    assert required_context(one, eps, Inputs.ball(1.0), effort=2).k <= needed
 
 
 def test_a_longer_context_wants_a_sharper_rate():
     one, _ = priced(6, 4, 0.0)
-    rates = [smallest_error(one, k, 1.0).contraction.lam for k in (1, 5, 40)]
+    rates = [smallest_error(one, k, Inputs.ball(1.0)).contraction.lam for k in (1, 5, 40)]
     assert rates[0] >= rates[1] >= rates[2]
     assert rates[0] > rates[2] * 1.001
 
@@ -240,16 +249,18 @@ def test_a_longer_context_wants_a_sharper_rate():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0.0, 1.0), "eps"),
-        ((-1.0, 1.0), "eps"),
-        ((float("nan"), 1.0), "eps"),
-        ((1.0, -1.0), "input_bound"),
+        ((0.0, Inputs.ball(1.0)), "eps"),
+        ((-1.0, Inputs.ball(1.0)), "eps"),
+        ((float("nan"), Inputs.ball(1.0)), "eps"),
+        ((1.0, 1.0), r"inputs=1\.0 does not say which inputs are meant"),
+        ((1.0, np.zeros((0, 2))), "needed at least one"),
+        ((1.0, np.zeros((3, 1))), "inputs has shape"),
     ],
 )
 def test_bad_requests(arguments, message):
     with pytest.raises(ValueError, match=message):
         required_context(cell(6), *arguments)
     with pytest.raises(ValueError, match="horizon"):
-        required_context(cell(6), 1.0, 1.0, horizon=-1)
+        required_context(cell(6), 1.0, Inputs.ball(1.0), horizon=-1)
     with pytest.raises(ValueError, match="k="):
-        smallest_error(cell(6), -1, 1.0)
+        smallest_error(cell(6), -1, Inputs.ball(1.0))

@@ -60,7 +60,7 @@ def test_malformed_boxes(changed, message):
 
 def test_a_contraction_says_where_it_holds():
     local = Contraction.assumed(0.5, Linf(), domain=box())
-    assert "domain=|h| <= 2, all inputs" in repr(local)
+    assert "domain=|h_i| <= 2, x_i <= 1" in repr(local)
     assert local.to_dict()["domain"] == box().to_dict()
     assert local.holds_for(np.zeros((3, 2)), np.zeros((3, 1)))
     assert not local.holds_for(np.full((1, 2), 3.0), np.zeros((3, 1)))

@@ -13,6 +13,7 @@ from theory import (
     Contraction,
     DivergedError,
     Evidence,
+    Inputs,
     LinearHead,
     LinearMap,
     Linf,
@@ -168,10 +169,16 @@ def test_long_doubles_are_refused_because_rounding_them_is_the_callers():
         (lambda: HALF.simulate(I2, I2), r"h0 has shape \(2, 2\), needed 1 dimension"),
         (lambda: truncate(HALF, 1, head=LinearHead(np.eye(3))), r"head has C of shape \(3, 3\)"),
         (lambda: HALF.drive(Linf(), inputs=np.ones((4, 3))), r"inputs has shape \(4, 3\), needed"),
-        (lambda: HALF.drive(Linf(), inputs=1.0), r"inputs has shape \(\), needed \(\.\.\., 2\)"),
-        (lambda: HALF.drive(Linf()), "needed exactly one of inputs= and input_bound="),
-        (lambda: HALF.drive(Linf(), inputs=I2, input_bound=1.0), "needed exactly one"),
-        (lambda: HALF.drive(Linf(), input_bound=-1.0), r"input_bound=-1.0 is negative"),
+        (
+            lambda: HALF.drive(Linf(), inputs=1.0),
+            r"inputs=1\.0 does not say which inputs are meant",
+        ),
+        (lambda: HALF.drive(Linf()), "needed inputs=, such as theory.Inputs.box"),
+        (
+            lambda: HALF.drive(Linf(), input_bound=1.0),
+            r"Inputs\.box\(-1\.0, 1\.0\).*Inputs\.ball\(1\.0",
+        ),
+        (lambda: HALF.drive(Linf(), Inputs.ball(-1.0)), r"radius=-1.0 is negative"),
         (
             lambda: experiment(HALF, np.ones((3, 4, 2)), contraction=C),
             r"inputs has shape \(3, 4, 2\), needed one sequence \(T, m\)",

@@ -10,7 +10,7 @@ from enclosures import may_be_at_least, may_be_at_most
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theory import LinearMap, VanillaRNN, activation, invariant_domain
+from theory import Inputs, LinearMap, VanillaRNN, activation, invariant_domain
 from theory.activations import ACTIVATIONS
 from theory.domain import Domain
 from theory.intervals import (
@@ -183,7 +183,7 @@ def test_no_trajectory_leaves_an_invariant_box(name, seed, bound):
     W = rng.standard_normal((n, n)) * rng.choice([0.1, 0.5, 2.0]) / n
     U, b = rng.standard_normal((n, m)), rng.standard_normal(n) * rng.choice([0.0, 1.0])
     cell = LinearMap(W, U, b) if name == "identity" else VanillaRNN(W, U, b, name)
-    box = invariant_domain(cell, input_bound=bound)
+    box = invariant_domain(cell, inputs=Inputs.box(-bound, bound))
     if box is None:
         assert not all(np.isfinite(cell.affine().rho.range))
         return
@@ -198,10 +198,13 @@ def test_no_trajectory_leaves_an_invariant_box(name, seed, bound):
 
 
 def test_an_unstable_linear_map_has_no_invariant_box():
-    assert invariant_domain(LinearMap([[1.5]], [[1.0]]), input_bound=1.0) is None
+    assert invariant_domain(LinearMap([[1.5]], [[1.0]]), inputs=Inputs.box(-1.0, 1.0)) is None
     # signs cancel in W, not in |W|: nothing is found, though the map is stable
     assert (
-        invariant_domain(LinearMap([[0.6, 0.6], [-0.6, 0.6]], np.eye(2)), input_bound=1.0) is None
+        invariant_domain(
+            LinearMap([[0.6, 0.6], [-0.6, 0.6]], np.eye(2)), inputs=Inputs.box(-1.0, 1.0)
+        )
+        is None
     )
 
 
@@ -219,12 +222,12 @@ def test_inputs_make_the_box():
     assert narrow.low[0] == 0.0
     assert narrow.high[0] < 0.4
     assert narrow.input_low.tolist() == [0.1]
-    with pytest.raises(ValueError, match="at most one"):
-        invariant_domain(cell, inputs=[[0.1]], input_bound=1.0)
+    with pytest.raises(ValueError, match="needed at least one"):
+        invariant_domain(cell, inputs=np.zeros((0, 1)))
     with pytest.raises(ValueError, match="inputs has shape"):
         invariant_domain(cell, inputs=[[0.1, 0.2]])
-    with pytest.raises(ValueError, match="input_bound="):
-        invariant_domain(cell, input_bound=-1.0)
+    with pytest.raises(ValueError, match=r"inputs=1\.0 does not say which inputs are meant"):
+        invariant_domain(cell, inputs=1.0)
 
 
 @given(st.integers(0, 2**32 - 1))

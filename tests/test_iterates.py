@@ -9,6 +9,7 @@ from theory import (
     L1,
     L2,
     Contraction,
+    Inputs,
     LinearMap,
     Linf,
     VanillaRNN,
@@ -139,7 +140,7 @@ def test_a_network_too_large_for_products_is_converted():
 
 def test_conversion_of_a_domain_keeps_it():
     cell = VanillaRNN(gaussian(24), np.eye(24), np.full(24, 2.0))
-    c = contraction(cell, method="iterate", input_bound=0.1)
+    c = contraction(cell, method="iterate", inputs=Inputs.box(-0.1, 0.1))
     assert c.domain is not None
     assert c.evidence.source.domain is c.domain
 
@@ -191,13 +192,13 @@ def test_malformed_context():
 def test_required_context_falls_back_to_several_steps():
     # entries that differ by 1e10: no Euclidean or weighted norm that is worth it
     system = LinearMap([[0.0, 1e200], [0.0, 0.0]], 1e-200 * np.eye(2))
-    choice = required_context(system, 1e-3, 1.0)
+    choice = required_context(system, 1e-3, Inputs.ball(1.0))
     assert choice.contraction.iterate == 2
     assert choice.k == 2
     assert choice.error == 0.0
     gaps = truncation_gaps(system, np.ones((9, 2)) / 2, 3)
     assert gaps[2] == 0.0
-    assert smallest_error(system, 1, 1.0).error >= gaps[1]
+    assert smallest_error(system, 1, Inputs.ball(1.0)).error >= gaps[1]
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -211,5 +212,5 @@ def test_errors_of_several_steps_are_kept(seed):
     c = contractive_of_iterate(W, iterate=4)
     X = rng.uniform(-1, 1, (40, 1))
     gaps = truncation_gaps(cell, X, 12)
-    priced = _price(cell, c, 1.0, None, L2())
+    priced = _price(cell, c, Inputs.ball(1.0), None, L2())
     assert all(gaps[k] <= priced.error(k) for k in range(13))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from theory import (
     Contraction,
+    Inputs,
     LinearHead,
     LinearMap,
     Linf,
@@ -39,7 +40,7 @@ def stable(seed, n, m=2, radius=0.9, bias=0.0):
 )
 def test_scalar_closed_form(lam, gain, k, bound):
     one = LinearMap([[lam]], [[gain]])
-    worst = worst_case_error(one, k, input_low=-bound, input_high=bound)
+    worst = worst_case_error(one, k, inputs=Inputs.box(-bound, bound))
     a = abs(Fraction(lam))
     exact = abs(Fraction(gain)) * Fraction(bound) * a**k / (1 - a)
     assert Fraction(float(worst.lower[0])) <= exact <= Fraction(float(worst.upper[0]))
@@ -50,22 +51,22 @@ def test_published_kernel_tail():
     # B5.tail: modes .9 and .5, C B = (1, -1), k = 5; the modal bound and the paper's are larger
     one = LinearMap(np.diag([0.9, 0.5]), [[1.0], [-1.0]])
     head = LinearHead([[1.0, 1.0]])
-    worst = worst_case_error(one, 5, input_low=-1.0, input_high=1.0, head=head, tol=1e-13)
+    worst = worst_case_error(one, 5, inputs=Inputs.box(-1.0, 1.0), head=head, tol=1e-13)
     assert worst.lower[0] <= 5.8424 <= worst.upper[0]
     assert worst.upper[0] - worst.lower[0] < 1e-11
-    assert worst.error < 5.9674 < smallest_error(one, 5, 1.0, head=head).error
+    assert worst.error < 5.9674 < smallest_error(one, 5, Inputs.ball(1.0), head=head).error
 
 
 def test_published_scalar_gap_and_window():
     # A2.scalar_lds_gap and B8.minimax: no function of the last k inputs does better
     one = LinearMap([[0.9]], [[1.0]])
     for k in (0, 1, 7):
-        worst = worst_case_error(one, k, input_low=-1.0, input_high=1.0)
+        worst = worst_case_error(one, k, inputs=Inputs.box(-1.0, 1.0))
         assert worst.lower[0] <= Fraction(9, 10) ** k * 10 * (1 + Fraction(1, 10**15))
         assert worst.upper[0] >= 0.9**k * 10 * (1 - 1e-15)
-    short = worst_case_error(one, 2, input_low=-1.0, input_high=1.0, horizon=5)
+    short = worst_case_error(one, 2, inputs=Inputs.box(-1.0, 1.0), horizon=5)
     assert short.error == pytest.approx(0.81 + 0.729 + 0.6561, rel=1e-14)
-    assert worst_case_error(one, 5, input_low=-1.0, input_high=1.0, horizon=5).error == 0.0
+    assert worst_case_error(one, 5, inputs=Inputs.box(-1.0, 1.0), horizon=5).error == 0.0
 
 
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 4), k=st.integers(0, 6))
@@ -75,7 +76,7 @@ def test_exact_rational_sums(seed, n, k):
     low, high = np.sort(rng.standard_normal((2, 2)), axis=0)
     head = LinearHead(rng.standard_normal((2, n)))
     worst = worst_case_error(
-        one, k, input_low=low, input_high=high, head=head, horizon=k + 6, tol=1e-30
+        one, k, inputs=Inputs.box(low, high), head=head, horizon=k + 6, tol=1e-30
     )
     A, B, b, C = (
         [[Fraction(x) for x in row] for row in np.atleast_2d(M).tolist()]
@@ -99,7 +100,7 @@ def test_exact_rational_sums(seed, n, k):
 @pytest.mark.parametrize(("seed", "n", "bias"), [(1, 1, 0.0), (2, 3, 0.0), (3, 5, 0.3)])
 def test_the_history_attains_it(seed, n, bias):
     one = stable(seed, n, bias=bias)
-    worst = worst_case_error(one, 4, input_low=[-1.0, 0.5], input_high=[1.0, 2.0])
+    worst = worst_case_error(one, 4, inputs=Inputs.box([-1.0, 0.5], [1.0, 2.0]))
     last = np.random.default_rng(seed).uniform(0.5, 1.0, (4, 2))
     X = np.vstack([worst.history, last])
     gap = np.abs(one.simulate(X)[-1] - truncate(one, 4).states(X)[-1])
@@ -116,30 +117,30 @@ def test_the_history_attains_it(seed, n, bias):
 @settings(max_examples=8)
 def test_certified_bounds_are_above(seed, n, k):
     one = stable(seed, n, m=1, radius=0.95)
-    worst = worst_case_error(one, k, input_low=-1.0, input_high=1.0)
+    worst = worst_case_error(one, k, inputs=Inputs.box(-1.0, 1.0))
     for c in contractions(one).values():
-        lengths, errors = error_curve(one, c, 1.0, count=k)
+        lengths, errors = error_curve(one, c, Inputs.ball(1.0), count=k)
         assert lengths[k] == k
         assert errors[k] >= float(np.max(worst.lower))
-    assert smallest_error(one, k, 1.0, norm=Linf()).error >= float(np.max(worst.lower))
+    assert smallest_error(one, k, Inputs.ball(1.0), norm=Linf()).error >= float(np.max(worst.lower))
 
 
 def test_the_best_certificate_comes_near():
     # a normal matrix: the certificate in the Euclidean norm is exact for a state that is one mode
     one = LinearMap([[0.9]], [[2.0]])
-    worst = worst_case_error(one, 10, input_low=-1.0, input_high=1.0)
-    assert smallest_error(one, 10, 1.0).error == pytest.approx(worst.error, rel=1e-9)
+    worst = worst_case_error(one, 10, inputs=Inputs.box(-1.0, 1.0))
+    assert smallest_error(one, 10, Inputs.ball(1.0)).error == pytest.approx(worst.error, rel=1e-9)
     # B4.nonnormal_r: K (.95) = 37.8 in the bound, the exact error knows the direction of the input
     skew = LinearMap([[0.9, 5.0], [0.0, 0.9]], [[0.0], [1.0]])
-    worst = worst_case_error(skew, 30, input_low=-1.0, input_high=1.0)
-    bound = smallest_error(skew, 30, 1.0).error
+    worst = worst_case_error(skew, 30, inputs=Inputs.box(-1.0, 1.0))
+    bound = smallest_error(skew, 30, Inputs.ball(1.0)).error
     assert worst.error <= bound <= 3 * worst.error
 
 
 def test_lag_of_the_worst_history_with_an_offset():
     # the partial sums rise and fall: the bias pulls against what the input box allows
     one = LinearMap([[0.0, 1.0], [-0.9, 0.0]], np.zeros((2, 1)), [1.0, 0.0])
-    worst = worst_case_error(one, 0, input_low=0.0, input_high=0.0)
+    worst = worst_case_error(one, 0, inputs=Inputs.box(0.0, 0.0))
     states = np.abs(one.simulate(np.zeros((400, 1))))
     assert worst.lower == pytest.approx(np.max(states, axis=0), rel=1e-9)
     assert worst.upper == pytest.approx(np.max(states, axis=0), rel=1e-7)
@@ -147,29 +148,31 @@ def test_lag_of_the_worst_history_with_an_offset():
 
 def test_nilpotent_and_zero():
     nilpotent = LinearMap([[0.0, 5.0], [0.0, 0.0]], np.eye(2))
-    worst = worst_case_error(nilpotent, 1, input_low=-1.0, input_high=1.0)
+    worst = worst_case_error(nilpotent, 1, inputs=Inputs.box(-1.0, 1.0))
     assert worst.lower[0] <= 5.0 <= worst.upper[0] <= 5.0 + 1e-6
-    gone = worst_case_error(nilpotent, 2, input_low=-1.0, input_high=1.0)
+    gone = worst_case_error(nilpotent, 2, inputs=Inputs.box(-1.0, 1.0))
     assert (gone.lower == 0).all()
     assert gone.error < 1e-9
     assert isinstance(gone, WorstCase)
-    none = worst_case_error(LinearMap([[0.0]], [[1.0]]), 1, input_low=-1.0, input_high=1.0)
+    none = worst_case_error(LinearMap([[0.0]], [[1.0]]), 1, inputs=Inputs.box(-1.0, 1.0))
     assert none.error < 1e-300
 
 
 def test_no_contraction_no_answer():
-    assert worst_case_error(LinearMap([[1.0]], [[1.0]]), 3, input_low=-1, input_high=1) is None
+    assert worst_case_error(LinearMap([[1.0]], [[1.0]]), 3, inputs=Inputs.box(-1, 1)) is None
     linear = VanillaRNN([[0.5]], [[1.0]], activation=leaky_relu(1.0))
-    assert worst_case_error(linear, 0, input_low=-1, input_high=1).error == pytest.approx(2.0)
+    assert worst_case_error(linear, 0, inputs=Inputs.box(-1, 1)).error == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
         ({"k": -1}, "k="),
-        ({"input_low": 2.0}, "exchanged"),
-        ({"input_low": [0.0, 1.0]}, "input_low"),
-        ({"input_high": float("inf")}, "input_high"),
+        ({"inputs": Inputs.box([0.0, 1.0], [1.0, 1.0])}, "of dimension 2, needed 1"),
+        ({"inputs": Inputs.box(-1, float("inf"))}, "x_i >= -1, needed a bounded box"),
+        ({"inputs": Inputs.ball(1.0)}, r"\|x\|_2 <= 1, needed a bounded box"),
+        ({"inputs": [[1.0], [2.0]]}, "2 given inputs, needed a bounded box"),
+        ({"inputs": 1.0}, r"Inputs\.box\(-1\.0, 1\.0\)"),
         ({"horizon": -2}, "horizon"),
         ({"tol": 0.0}, "tol"),
         ({"head": LinearHead([[1.0, 2.0]])}, "head"),
@@ -179,7 +182,7 @@ def test_no_contraction_no_answer():
 )
 def test_bad_requests(changed, message):
     asked = {
-        "recurrent": LinearMap([[0.5]], [[1.0]]), "k": 1, "input_low": -1.0, "input_high": 1.0
+        "recurrent": LinearMap([[0.5]], [[1.0]]), "k": 1, "inputs": Inputs.box(-1, 1)
     } | changed  # fmt: skip
     with pytest.raises(ValueError, match=message):
         worst_case_error(asked.pop("recurrent"), asked.pop("k"), **asked)
@@ -267,4 +270,4 @@ def test_sizes_from_the_smallest_to_the_largest(seed):
 def test_a_given_contraction_is_used():
     one = LinearMap([[0.5]], [[1.0]])
     c = contraction(one, norm=Linf())
-    assert worst_case_error(one, 0, input_low=-1, input_high=1, c=c).error == pytest.approx(2.0)
+    assert worst_case_error(one, 0, inputs=Inputs.box(-1, 1), c=c).error == pytest.approx(2.0)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from theory import (
+    Inputs,
     LinearMap,
     VanillaRNN,
     WeightedL2,
@@ -241,7 +242,7 @@ def test_slopes_away_from_0_on_a_box(seed):
     W = rng.standard_normal((3, 3))
     W *= 0.6 / np.linalg.norm(W, 2)
     cell = VanillaRNN(W, np.eye(3), [0.3, -0.2, 0.1])
-    box = invariant_domain(cell, input_bound=0.2)
+    box = invariant_domain(cell, inputs=Inputs.box(-0.2, 0.2))
     low, high = cell.slopes(box)
     assert low.min() > 0.2
     assert len({*low.tolist(), *high.tolist()}) > 3
@@ -260,7 +261,7 @@ def test_the_least_slopes_count():
     np.testing.assert_allclose(rates, [0.9, 0.7534, 0.6473], atol=5e-5)
     # and on the box that inputs of at most 0.01 leave tanh in
     cell = VanillaRNN(MONE, np.eye(2))
-    assert contraction(cell, input_bound=0.01).lam == pytest.approx(0.8336, abs=1e-4)
+    assert contraction(cell, inputs=Inputs.box(-0.01, 0.01)).lam == pytest.approx(0.8336, abs=1e-4)
 
 
 @pytest.mark.parametrize("seed", range(8))

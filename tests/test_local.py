@@ -12,6 +12,7 @@ from theory import (
     L2,
     Contraction,
     Domain,
+    Inputs,
     LinearMap,
     Linf,
     Outcome,
@@ -53,7 +54,7 @@ def test_a_map_with_a_local_certificate_and_no_global_one():
     cell = biased()
     assert contraction(cell) is None
     assert judge_contraction(cell).answer == "refuted"
-    c = contraction(cell, input_bound=0.1)
+    c = contraction(cell, inputs=Inputs.box(-0.1, 0.1))
     assert c.domain is not None
     assert c.lam < 0.5
     assert c.evidence.kind == "certified"
@@ -66,7 +67,7 @@ def test_a_map_with_a_local_certificate_and_no_global_one():
     gaps = truncation_gaps(cell, X, 12, c.norm)
     assert all(gaps[k] <= state_gap(c, k=k, drive=drive) for k in range(13))
     # larger inputs reach pre-activations near 0, where slopes are 1
-    assert contraction(cell, input_bound=3.0) is None
+    assert contraction(cell, inputs=Inputs.box(-3.0, 3.0)) is None
 
 
 def test_small_slopes_along_one_trajectory_certify_nothing():
@@ -79,14 +80,14 @@ def test_small_slopes_along_one_trajectory_certify_nothing():
     assert float(cell.jacobian_state(settled, x[0])[0, 0]) == pytest.approx(0.1664, abs=1e-4)
     gap = truncation_gaps(cell, x, 50, h0=settled)
     assert gap[50] == pytest.approx(0.957504, abs=1e-6)
-    assert contraction(cell, input_bound=0.0) is None
+    assert contraction(cell, inputs=Inputs.box(-0.0, 0.0)) is None
     with pytest.raises(ValueError, match="holds 0"):
         Domain(low=settled - 0.01, high=settled + 0.01, input_low=[0.0], input_high=[0.0])
 
 
 def test_every_method_knows_the_slopes_of_the_box():
     cell = VanillaRNN(LARGE, np.eye(2), [3.0, 3.0])
-    found = contractions(cell, input_bound=0.1, iterates=True)
+    found = contractions(cell, inputs=Inputs.box(-0.1, 0.1), iterates=True)
     assert set(found) >= {
         "row_sums", "column_sums", "spectral", "perron", "numerical_radius", "diagonal", "lmi",
         "iterate",
@@ -107,13 +108,13 @@ def test_every_method_knows_the_slopes_of_the_box():
 def test_units_that_are_always_active_make_a_linear_map():
     W = np.array([[0.5, 5.0], [0.0, 0.5]])
     cell = VanillaRNN(W, np.eye(2), [20.0, 20.0], "relu")
-    c = contraction(cell, input_bound=1.0, method="lyapunov")
+    c = contraction(cell, inputs=Inputs.box(-1.0, 1.0), method="lyapunov")
     assert 0.5 < c.lam < 0.51
     assert contraction(cell, method="lyapunov") is None
-    assert contraction(cell, input_bound=1.0, method="iterate").iterate > 1
+    assert contraction(cell, inputs=Inputs.box(-1.0, 1.0), method="iterate").iterate > 1
     # and flat ones a constant
     flat = VanillaRNN(LARGE, np.eye(2), [9.0, -9.0], "hard_tanh")
-    assert contraction(flat, input_bound=1.0).lam == 0.0
+    assert contraction(flat, inputs=Inputs.box(-1.0, 1.0)).lam == 0.0
 
 
 # ------------------------------------------------------------------------------ never contradicted
@@ -129,7 +130,7 @@ def test_no_local_certificate_is_contradicted_by_a_pair_of_states(seed, n, name)
     rng = np.random.default_rng(seed)
     W = rng.standard_normal((n, n)) * rng.choice([0.3, 1.0, 2.0])
     cell = VanillaRNN(W, rng.standard_normal((n, 2)), 3 * rng.standard_normal(n), name)
-    domain = invariant_domain(cell, input_bound=0.3)
+    domain = invariant_domain(cell, inputs=Inputs.box(-0.3, 0.3))
     if domain is None:  # an unbounded activation with large weights: no box, no local certificate
         assert name in {"relu", "softplus"}
         return
@@ -190,7 +191,7 @@ def test_scaling_refuses_what_it_cannot_bound():
 
 def test_theorems_hold_on_the_box_and_only_there():
     cell = biased()
-    c = contraction(cell, input_bound=0.1)
+    c = contraction(cell, inputs=Inputs.box(-0.1, 0.1))
     x = np.random.default_rng(1).uniform(-0.1, 0.1, (30, 2))
     inside = experiment(cell, x, contraction=c, k_max=8)
     outside = experiment(cell, 5 * x, contraction=c, k_max=8)
@@ -207,7 +208,7 @@ def test_the_matrix_inequality_is_established_with_the_slopes_of_the_box():
     from theory.theorems.contractive_of_incremental_lmi import CONTRACTIVE_OF_INCREMENTAL_LMI
 
     cell = biased()
-    c = contraction(cell, input_bound=0.1, method="lmi")
+    c = contraction(cell, inputs=Inputs.box(-0.1, 0.1), method="lmi")
     x = np.random.default_rng(1).uniform(-0.1, 0.1, (30, 2))
     assert verify(CONTRACTIVE_OF_INCREMENTAL_LMI, experiment(cell, x, contraction=c)).outcome in (
         Outcome.HOLDS,
@@ -224,49 +225,58 @@ def test_the_matrix_inequality_is_established_with_the_slopes_of_the_box():
 def test_the_box_is_left_out_where_it_brings_nothing():
     small = VanillaRNN(0.3 * LARGE, np.eye(2))
     # pre-activations reach 0, so the largest slopes are 1 here too, but the least are above 0
-    assert domain_of(small, input_bound=0.1) is not None
-    assert domain_of(VanillaRNN(0.3 * LARGE, np.eye(2), activation="relu"), input_bound=1.0) is None
-    assert domain_of(LinearMap(0.3 * LARGE, np.eye(2)), input_bound=1.0) is None
-    assert contraction(LinearMap(0.3 * LARGE, np.eye(2)), input_bound=1.0).domain is None
+    assert domain_of(small, inputs=Inputs.box(-0.1, 0.1)) is not None
+    assert (
+        domain_of(
+            VanillaRNN(0.3 * LARGE, np.eye(2), activation="relu"), inputs=Inputs.box(-1.0, 1.0)
+        )
+        is None
+    )
+    assert domain_of(LinearMap(0.3 * LARGE, np.eye(2)), inputs=Inputs.box(-1.0, 1.0)) is None
+    assert (
+        contraction(LinearMap(0.3 * LARGE, np.eye(2)), inputs=Inputs.box(-1.0, 1.0)).domain is None
+    )
     # no bounded box: the answer is that for all states
     relu = VanillaRNN(LARGE, np.eye(2), activation="relu")
-    assert domain_of(relu, input_bound=1.0) is None
+    assert domain_of(relu, inputs=Inputs.box(-1.0, 1.0)) is None
 
 
 def test_context_under_bounded_inputs_uses_the_box():
     cell = biased()
-    assert required_context(cell, 1e-3, 3.0) is None
-    choice = required_context(cell, 1e-3, 0.1)
+    assert required_context(cell, 1e-3, Inputs.ball(3.0)) is None
+    choice = required_context(cell, 1e-3, Inputs.ball(0.1))
     assert choice.contraction.domain is not None
     X = np.random.default_rng(0).uniform(-0.07, 0.07, (300, 2))
     assert truncation_gaps(cell, X, choice.k)[choice.k] <= 1e-3
     # a box of states also bounds the past where the activation does not
     linear = LinearMap([[0.9]], [[1.0]])
-    assert required_context(linear, 1e-3, 1.0).k == 88
+    assert required_context(linear, 1e-3, Inputs.ball(1.0)).k == 88
 
 
 def test_bounds_for_inputs_outside_the_box_are_refused():
     cell = biased()
-    c = contraction(cell, input_bound=0.1)
-    assert error_curve(cell, c, 0.1, count=3)[1][3] < 1
-    with pytest.raises(ValueError, match=r"input_bound=0\.2, but the contraction holds on"):
-        error_curve(cell, c, 0.2)
+    c = contraction(cell, inputs=Inputs.box(-0.1, 0.1))
+    assert error_curve(cell, c, Inputs.ball(0.1), count=3)[1][3] < 1
+    with pytest.raises(ValueError, match=r"\|x\|_2 <= 0\.2, but the contraction holds on"):
+        error_curve(cell, c, Inputs.ball(0.2))
 
 
 def test_malformed_domains():
     cell = biased()
-    box = invariant_domain(cell, input_bound=0.1)
+    box = invariant_domain(cell, inputs=Inputs.box(-0.1, 0.1))
     small = Domain(low=[-0.1, -0.1], high=[0.1, 0.1], input_low=[-1, -1], input_high=[1, 1])
     with pytest.raises(ValueError, match="at most one"):
-        contraction(cell, domain=box, input_bound=0.1)
+        contraction(cell, domain=box, inputs=Inputs.box(-0.1, 0.1))
     with pytest.raises(ValueError, match="not proved forward invariant"):
         contraction(cell, domain=small)
     with pytest.raises(ValueError, match=r"needed a theory\.Domain"):
         contraction(cell, domain=(0, 1))
     with pytest.raises(ValueError, match="2 states and 2 inputs, needed 1 and 1"):
         contraction(VanillaRNN([[0.5]], [[1.0]]), domain=box)
-    with pytest.raises(ValueError, match="input_bound="):
-        contraction(cell, input_bound=-1.0)
+    with pytest.raises(ValueError, match=r"input_bound=1\.0 does not say which inputs are meant"):
+        contraction(cell, input_bound=1.0)
+    with pytest.raises(ValueError, match=r"inputs=-1\.0 does not say which inputs are meant"):
+        contraction(cell, inputs=-1.0)
 
 
 def test_slopes_by_hand():

@@ -17,6 +17,7 @@ from theory import (
     CallableMap,
     Contraction,
     DivergedError,
+    Inputs,
     LinearHead,
     LinearMap,
     Linf,
@@ -249,7 +250,7 @@ def test_a_bound_without_a_lipschitz_constant_uses_the_inputs_themselves():
 def test_a_bound_on_a_domain_needs_the_inputs_in_it():
     model = VanillaRNN([[0.9]], [[1.0]])
     X = np.random.default_rng(0).uniform(-0.5, 0.5, (30, 40, 1))
-    box = invariant_domain(model, input_bound=0.5)
+    box = invariant_domain(model, inputs=Inputs.box(-0.5, 0.5))
     assert box is not None
     inside = Contraction.assumed(0.9, domain=box)
     answer = effective_memory(model, X, 0.1, 0.1, 0.9, certificate=inside)

@@ -11,6 +11,7 @@ from theory import (
     L2,
     CallableMap,
     Domain,
+    Inputs,
     LinearMap,
     Linf,
     VanillaRNN,
@@ -90,7 +91,7 @@ def test_malformed_questions():
     for arguments, message in (
         ((CELL, np.ones((3, 2)), 4), "at least 4"),
         ((CELL, np.ones((3, 2)), -1), "k="),
-        ((CELL, np.ones((3, 1)), 2), "inputs"),
+        ((CELL, np.ones((3, 1)), 2), "X has shape"),
         ((CELL, np.ones((1, 3, 2)), 2), "one sequence"),
         ((own, np.ones((3, 2)), 2), "no bounded box"),
     ):
@@ -99,6 +100,22 @@ def test_malformed_questions():
     with pytest.raises(ValueError, match="outside the domain"):
         reach_tube(CELL, 2 * np.ones((3, 2)), 2, domain=ALL_OF_TANH)
     small = Domain(low=[0, 0], high=[0.1, 0.1], input_low=[0, 0], input_high=[1, 1])
-    with pytest.raises(ValueError, match="not proved to stay"):
+    with pytest.raises(ValueError, match="not proved forward invariant"):
         reach_tube(CELL, np.ones((3, 2)), 2, domain=small)
     assert reach_tube(CELL, np.zeros((0, 2)), 0).widths.shape == (1, 2)
+
+
+def test_what_came_before_may_be_other_inputs():
+    x = np.full((6, 2), 0.1)
+    own, wider = (reach_tube(CELL, x, 4, inputs=i) for i in (None, Inputs.box(-1, 1)))
+    assert (wider.low[0] < own.low[0]).all()
+    assert (wider.widths >= own.widths).all()
+    same = reach_tube(CELL, x, 4, domain=invariant_domain(CELL, inputs=Inputs.box(-1, 1)))
+    assert np.array_equal(same.high, wider.high)
+    for options, message in (
+        ({"inputs": 1.0}, "does not say which inputs are meant"),
+        ({"inputs": Inputs.box(0, 1), "domain": ALL_OF_TANH}, "at most one of them"),
+        ({"inputs": Inputs.box(0.2, 1)}, "outside the domain"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            reach_tube(CELL, x, 4, **options)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from theory import (
     RGLRU,
     DiagonalSSM,
+    Inputs,
     LinearHead,
     LinearMap,
     MinGRU,
@@ -26,7 +27,9 @@ seeds = st.integers(0, 2**32 - 1)
 def test_oracle_of_two_modes():
     # B5.tail, B5.modal and the bound of the rate alone: 5.8424, 5.9674, 11.8098
     layer = DiagonalSSM([0.9, 0.5], [[1.0], [1.0]])
-    tail = kernel_tail(layer, LinearHead([[1.0, -1.0, 0.0, 0.0]]), k=5, input_bound=1.0)
+    tail = kernel_tail(
+        layer, LinearHead([[1.0, -1.0, 0.0, 0.0]]), k=5, inputs=Inputs.box(-1.0, 1.0)
+    )
     assert tail.lower[0] <= 5.8424 <= tail.upper[0]
     assert tail.upper[0] == pytest.approx(tail.lower[0], rel=1e-11)
     assert tail.modal[0] == pytest.approx(5.9674, rel=1e-12)
@@ -37,7 +40,7 @@ def test_oracle_of_a_rate():
     # B5.s4d_k: Re A = -.5, Delta = .1, least k with lam**k <= 1e-3
     lam = np.exp(-0.05)
     layer = DiagonalSSM([lam * np.exp(1.0j)], [[1.0 - lam]])
-    sizes = [kernel_tail(layer, k=k, input_bound=1.0).norms for k in (138, 139)]
+    sizes = [kernel_tail(layer, k=k, inputs=Inputs.box(-1.0, 1.0)).norms for k in (138, 139)]
     assert sizes[0] > 1e-3 >= sizes[1] * (1 - 1e-9)
 
 
@@ -49,7 +52,7 @@ def test_the_signs_of_the_kernel_reach_the_error(seed, k):
     modes = rng.uniform(0.0, 0.9, n) * np.exp(1j * rng.uniform(-np.pi, np.pi, n))
     B = rng.standard_normal((n, m)) + 1j * rng.standard_normal((n, m))
     layer, head = DiagonalSSM(modes, B), LinearHead(rng.standard_normal((p, 2 * n)))
-    tail = kernel_tail(layer, head, k=k, input_bound=0.5)
+    tail = kernel_tail(layer, head, k=k, inputs=Inputs.box(-0.5, 0.5))
     assert np.all(tail.lower <= tail.upper)
     assert np.all(tail.upper <= tail.modal * (1 + 1e-9))
     assert np.all(tail.modal <= tail.norms * n * (1 + 1e-9))
@@ -73,7 +76,7 @@ def test_the_signs_of_the_kernel_reach_the_error(seed, k):
 def test_slow_modes_and_long_windows():
     # one real mode: lam**k / (1 - lam) exactly
     for lam, k in ((0.999, 0), (0.9999, 5000), (0.5, 100), (0.0, 1), (0.0, 0)):
-        tail = kernel_tail(DiagonalSSM([lam], [[1.0]]), k=k, input_bound=2.0)
+        tail = kernel_tail(DiagonalSSM([lam], [[1.0]]), k=k, inputs=Inputs.box(-2.0, 2.0))
         exact = 2.0 * lam**k / (1 - lam)
         assert tail.lower[0] <= exact * (1 + 1e-9)
         assert exact * (1 - 1e-9) <= tail.upper[0]
@@ -81,7 +84,9 @@ def test_slow_modes_and_long_windows():
         # nothing imaginary, but for what the rounding of the real part allows
         assert tail.lower[1] == 0.0
         assert tail.upper[1] <= 1e-8 * max(tail.upper[0], 1e-250)
-    assert kernel_tail(DiagonalSSM([0.5], [[1.0]]), k=3, input_bound=0.0).upper.max() < 1e-300
+    assert (
+        kernel_tail(DiagonalSSM([0.5], [[1.0]]), k=3, inputs=Inputs.box(0, 0)).upper.max() < 1e-300
+    )
 
 
 def sums(values, B, C, k):
@@ -224,11 +229,23 @@ def test_tails_of_real_modes_are_narrow(seed):
 def test_malformed_questions():
     good = DiagonalSSM([0.5], [[1.0]])
     for call, message in (
-        (lambda: kernel_tail(LinearMap([[0.5]], [[1.0]]), k=1, input_bound=1.0), "a DiagonalSSM"),
-        (lambda: kernel_tail(DiagonalSSM([1.0], [[1.0]]), k=1, input_bound=1.0), "never forgets"),
-        (lambda: kernel_tail(good, LinearHead([[1.0]]), k=1, input_bound=1.0), r"needed \(p, 2\)"),
-        (lambda: kernel_tail(good, k=-1, input_bound=1.0), "k="),
-        (lambda: kernel_tail(good, k=1, input_bound=-1.0), "input_bound="),
+        (
+            lambda: kernel_tail(LinearMap([[0.5]], [[1.0]]), k=1, inputs=Inputs.box(-1.0, 1.0)),
+            "a DiagonalSSM",
+        ),
+        (
+            lambda: kernel_tail(DiagonalSSM([1.0], [[1.0]]), k=1, inputs=Inputs.box(-1.0, 1.0)),
+            "never forgets",
+        ),
+        (
+            lambda: kernel_tail(good, LinearHead([[1.0]]), k=1, inputs=Inputs.box(-1.0, 1.0)),
+            r"needed \(p, 2\)",
+        ),
+        (lambda: kernel_tail(good, k=-1, inputs=Inputs.box(-1.0, 1.0)), "k="),
+        (lambda: kernel_tail(good, k=1, inputs=1.0), "does not say which inputs are meant"),
+        # their signs are not free, so the lower bound would not be reached
+        (lambda: kernel_tail(good, k=1, inputs=Inputs.box(0, 1)), r"needed a box \|x_j\| <= B"),
+        (lambda: kernel_tail(good, k=1, inputs=Inputs.ball(1)), "needed a bounded box"),
         (lambda: window_decay(good, [[1.0]]), "h <- a"),
         (lambda: window_decay(MinGRU([[1.0], [1.0]]), np.ones((1, 2, 1))), "one window"),
     ):

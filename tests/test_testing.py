@@ -12,6 +12,7 @@ from theory import (
     L2,
     CallableMap,
     Contraction,
+    Inputs,
     LinearHead,
     LinearMap,
     Linf,
@@ -214,7 +215,7 @@ def test_without_a_claim_the_certified_one_is_checked():
         trials=20,
     )
     assert {v.label for v in verdicts} == {"", "sequence 0", "sequence 1"}
-    assert {"drive [claimed]", "drive", "input_sequence"} <= {v.theorem for v in verdicts}
+    assert {"drive [assumed]", "drive", "input_sequence"} <= {v.theorem for v in verdicts}
 
 
 def test_no_inputs_are_no_failure():
@@ -339,7 +340,7 @@ def test_an_advance_that_is_not_the_step_is_found():
 def test_a_contraction_on_a_box_is_searched_there():
     W, b = np.array([[1.6, -0.4], [0.3, 1.5]]), [2.0, 2.0]
     cell = VanillaRNN(W, np.eye(2), b)
-    c = contraction(cell, input_bound=0.1)
+    c = contraction(cell, inputs=Inputs.box(-0.1, 0.1))
     # the search moves its pairs into the box, and so near its worst corner
     verdict = check_contraction(cell, c, trials=60)
     assert 0.5 < verdict.ratio <= 1
@@ -372,6 +373,18 @@ def test_a_window_off_by_one_is_found(bug):
     )
     assert "step model" in message
     assert "theirs = " in message
+
+
+def test_a_drive_says_how_it_is_known_and_for_which_inputs():
+    cell, x = VanillaRNN([[0.5]], [[1.0]], [0.5], activation="relu"), np.ones((9, 1))
+    c = contraction(cell, norm=L2())
+    drive = cell.drive(c.norm, Inputs.box(-1, 1))
+    for one, name in ((drive, "drive [certified]"), (1.5, "drive [assumed]")):
+        assert name in {v.theorem for v in check_truncation(cell, x, c, drive=one, trials=5)}
+    with pytest.raises(ValueError, match=r"for \|x_i\| <= 1, and some inputs are not among them"):
+        check_truncation(cell, 2 * x, c, drive=drive, trials=5)
+    with pytest.raises(ValueError, match="needed one norm"):
+        check_truncation(cell, x, contraction(cell, norm=Linf()), drive=drive, trials=5)
 
 
 def test_a_drive_without_the_offset_is_found():

@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from theory import VanillaRNN, contraction, rigor
+from theory import Inputs, VanillaRNN, contraction, rigor
 from theory.errors import MissingExtraError
 from theory.projections.gated import certify
 from theory.torch import (
@@ -201,7 +201,8 @@ def test_bad_input():
         ({"rate": 1.0}, "border"),
         ({"rate": 0.9, "every": 0}, "every="),
         ({"rate": 0.9, "onto": "lstm"}, "onto="),
-        ({"rate": 0.9, "input_bound": 0.0}, "input_bound"),
+        ({"rate": 0.9, "inputs": 0.0}, "does not say which inputs"),
+        ({"rate": 0.9, "inputs": Inputs.box(0, 0)}, "not all 0"),
     ):
         with pytest.raises(ValueError, match=message):
             StableProjection(module, **options)

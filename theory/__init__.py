@@ -41,6 +41,7 @@ from theory.gradients import (
     truncated_backprop_gradient,
     truncated_gradient,
 )
+from theory.inputs import Drive, Inputs
 from theory.invariance import invariant_domain
 from theory.iterates import context_length_iterate, iterate_in_norm
 from theory.jsr import JointSpectralRadius, joint_spectral_radius
@@ -142,11 +143,13 @@ __all__ = [
     "DivergedError",
     "Divergence",
     "Domain",
+    "Drive",
     "EchoStateNetwork",
     "EffectiveMemory",
     "Evidence",
     "Experiment",
     "Gradient",
+    "Inputs",
     "JointSpectralRadius",
     "Kind",
     "LinearHead",

@@ -1,6 +1,6 @@
 r"""Contraction and its evidence: a value, nothing more.
 
-Main names: `Contraction`, `Evidence`.
+Main names: `Contraction`, `Evidence`, `check_one_step`, `drive_size`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 from theory.domain import Domain
-from theory.errors import check_count, check_rate
-from theory.norms import L2, Norm
+from theory.errors import check_count, check_nonnegative, check_rate
+from theory.inputs import Drive
+from theory.norms import L2, Norm, same_norm
 
 
 @final
@@ -134,3 +135,33 @@ def check_one_step(c: Contraction) -> None:
             f"the contraction is one of {c.iterate} steps together, this bound needs a contraction "
             "of every single step; theory.state_gap_blocks and theory.state_gap_iterate do not"
         )
+
+
+def drive_size(c: Contraction, drive: float | Drive) -> float:
+    """Return the size of a drive that a bound made of a contraction may use.
+
+    A bound chains the two: |step(h) - step(g)| <= lam |h - g| and |step(0, x)| <= drive, in one
+    norm and for inputs for which both hold.  It is then true for the inputs of the drive.  A bare
+    number is taken on the user's word.
+
+    Raises
+    ------
+    ValueError
+        If the drive is in another norm, or for inputs that are not proved to lie in the
+        contraction's domain, or the number is negative.
+    """
+    if not isinstance(drive, Drive):
+        check_nonnegative(drive=drive)
+        return drive
+    if not same_norm(drive.norm, c.norm):
+        raise ValueError(
+            f"the drive is measured in {drive.norm} and the contraction is one in {c.norm}, needed "
+            "one norm; take map.drive(c.norm, inputs=...)"
+        )
+    if c.domain is not None and not drive.inputs.within(c.domain.inputs, c.domain.input_dim):
+        raise ValueError(
+            f"the drive is for {drive.inputs}, but the contraction holds for {c.domain.inputs} "
+            "only, needed inputs of its domain; take map.drive(c.norm, inputs=c.domain.inputs), or "
+            "a contraction for the inputs of the drive"
+        )
+    return drive.size

@@ -7,12 +7,15 @@ Main names: `contraction`, `contractions`, `METHODS`, `EFFORTS`, `tried`, `domai
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from theory.certificates import Contraction
 from theory.domain import Domain
 from theory.errors import check_count
+from theory.inputs import ambiguous
+from theory.invariance import check_invariant, invariant_domain
 from theory.maps.base import Affine, Map, check_map
 from theory.norms import L1, L2, Linf, Norm
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
@@ -177,10 +180,8 @@ def tried(
     return found
 
 
-def domain_of(
-    recurrent: Map, domain: Domain | None = None, input_bound: float | None = None
-) -> Domain | None:
-    """Return the domain that is meant: a given one, checked, or the box under bounded inputs.
+def domain_of(recurrent: Map, domain: Domain | None = None, inputs: Any = None) -> Domain | None:
+    """Return the domain that is meant: a given one, checked, or the box under the inputs.
 
     None, everywhere, if there is no bounded box or it makes no slope interval notably narrower.
 
@@ -189,27 +190,14 @@ def domain_of(
     ValueError
         If both are given, or the domain is not one of this map or is not proved invariant.
     """
-    from theory.invariance import invariant_domain, is_invariant
-
     if domain is not None:
-        if input_bound is not None:
-            raise ValueError("received both domain= and input_bound=, needed at most one of them")
-        if not isinstance(domain, Domain):
-            raise ValueError(f"domain={domain!r}, needed a theory.Domain")
-        if (domain.state_dim, domain.input_dim) != (recurrent.state_dim, recurrent.input_dim):
-            raise ValueError(
-                f"the domain has {domain.state_dim} states and {domain.input_dim} inputs, needed "
-                f"{recurrent.state_dim} and {recurrent.input_dim}"
-            )
-        if not is_invariant(recurrent, domain):
-            raise ValueError(
-                f"the box {domain} is not proved forward invariant, needed one that the map never "
-                "leaves; theory.invariant_domain(map, input_bound=...) finds one"
-            )
+        if inputs is not None:
+            raise ValueError("received both domain= and inputs=, needed at most one of them")
+        check_invariant(recurrent, domain)
         return domain
-    if input_bound is None:
+    if inputs is None:
         return None
-    return narrowing(recurrent, invariant_domain(recurrent, input_bound=input_bound))
+    return narrowing(recurrent, invariant_domain(recurrent, inputs=inputs))
 
 
 def narrowing(recurrent: Map, box: Domain | None) -> Domain | None:
@@ -226,7 +214,7 @@ def contractions(
     recurrent: Map,
     *,
     domain: Domain | None = None,
-    input_bound: float | None = None,
+    inputs: Any = None,
     iterates: bool = False,
 ) -> dict[str, Contraction]:
     """Return every contraction of a single step that some method certifies, by the method's name.
@@ -234,7 +222,7 @@ def contractions(
     Parameters
     ----------
     recurrent : Map
-    domain, input_bound
+    domain, inputs
         As in `theory.contraction`.
     iterates : bool
         Whether contractions of several steps together are wanted too.
@@ -249,7 +237,7 @@ def contractions(
     ValueError
         As in `theory.contraction`.
     """
-    where = domain_of(recurrent, domain, input_bound)
+    where = domain_of(recurrent, domain, inputs)
     found: dict[str, Contraction] = {}
     for name, method in METHODS.items():
         if name in ITERATED and not iterates:
@@ -270,7 +258,8 @@ def contraction(
     norm: Norm | None = None,
     effort: int = 1,
     domain: Domain | None = None,
-    input_bound: float | None = None,
+    inputs: Any = None,
+    input_bound: Any = None,
 ) -> Contraction | None:
     r"""Look for a proof that a map is contractive.
 
@@ -295,10 +284,13 @@ def contraction(
     domain : Domain, optional
         Ask for a contraction on this box only, which must be proved invariant: slopes are then
         those of the pre-activations met there.
-    input_bound : float, optional
-        Inputs are |x_i| <= input_bound: the box is found by `theory.invariant_domain`.  The answer
-        holds everywhere (its domain is None) where that gives nothing narrower.  Gated maps
-        contract only under bounded inputs, but for special weights.
+    inputs : Inputs, or (..., m) array, optional
+        Ask for a contraction under these inputs only: the box of states is found by
+        `theory.invariant_domain`, for the smallest box that holds the inputs.  The answer holds
+        everywhere (its domain is None) where that gives nothing narrower.  Gated maps contract only
+        under bounded inputs, but for special weights.
+    input_bound
+        Refused: a number does not say which inputs are meant.
 
     Returns
     -------
@@ -308,26 +300,28 @@ def contraction(
     Raises
     ------
     ValueError
-        If the method or the effort is unknown, the norm is not one on the map's states, or the
-        domain is not one of the map's or not proved invariant.
+        If the method or the effort is unknown, the norm is not one on the map's states, the domain
+        is not one of the map's or not proved invariant, or the inputs are a plain number.
 
     Examples
     --------
-    >>> from theory import VanillaRNN
+    >>> from theory import Inputs, VanillaRNN
     >>> contraction(VanillaRNN([[0.5, 4.0], [0.01, 0.5]], [[1.0], [1.0]])).evidence.method
     'Perron weights'
     >>> contraction(VanillaRNN([[2.0]], [[1.0]])) is None
     True
     >>> driven = VanillaRNN([[1.1]], [[1.0]], [2.0])  # slopes are small where a is near 2
-    >>> round(contraction(driven, input_bound=0.1).lam, 3)
+    >>> round(contraction(driven, inputs=Inputs.box(-0.1, 0.1)).lam, 3)
     0.094
     >>> from theory import GRU
     >>> cell = GRU([[0.1], [0.1], [0.5]], [[0.1], [0.1], [0.5]])
-    >>> found = contraction(cell, input_bound=1.0)
+    >>> found = contraction(cell, inputs=Inputs.box(-1, 1))
     >>> found.evidence.method, round(found.lam, 2), found.domain.high.round(2).tolist()
     ('comparison matrix', 0.7, [0.58])
     """
     check_map(recurrent)
+    if input_bound is not None:
+        raise ambiguous("input_bound", input_bound, recurrent.input_dim)
     _check_effort(effort)
     if method != "auto" and method not in METHODS:
         known = ", ".join(["auto", *METHODS])
@@ -336,7 +330,7 @@ def contraction(
         if not isinstance(norm, Norm):
             raise ValueError(f"norm={norm!r}, needed a norm such as theory.L2()")
         norm.check_dim(recurrent.state_dim)
-    where = domain_of(recurrent, domain, input_bound)
+    where = domain_of(recurrent, domain, inputs)
     if norm is not None:
         if method in ITERATED:
             return _by_iterate(recurrent, where, norm)

@@ -20,6 +20,7 @@ from theory.certify import METHODS, domain_of, tried
 from theory.context import Choice, required_context
 from theory.domain import Domain, domain_from_dict
 from theory.errors import MissingExtraError
+from theory.inputs import Inputs, read_inputs
 from theory.interop import read_weights
 from theory.jsr import LARGEST, JointSpectralRadius, joint_spectral_radius
 from theory.lower import LowerBound, rate_lower, refute
@@ -36,6 +37,13 @@ WeightsArgument = Annotated[
     typer.Argument(help="Weights: .npz (PyTorch's, Keras' or our names), .safetensors, .npy (W)."),
 ]
 ActivationOption = Annotated[str, typer.Option(help="Activation of a plain cell.")]
+InputsOption = Annotated[
+    str,
+    typer.Option(
+        help='Which inputs: "box:-1,1" (every |x_i| <= 1), "ball:1" (Euclidean length), '
+        "or a file of sequences."
+    ),
+]
 PrefixOption = Annotated[
     str | None, typer.Option(help="Where the cell is in the file, as in encoder.rnn.")
 ]
@@ -98,9 +106,7 @@ def _found(
 def certify(
     weights: WeightsArgument,
     activation: ActivationOption = "tanh",
-    input_bound: Annotated[
-        float, typer.Option(help="Bound of |x_t|, Euclidean; states then stay in a box.")
-    ] = 1.0,
+    inputs: InputsOption = "ball:1",
     epsilon: Annotated[float, typer.Option(help="Allowed error of the state.")] = 1e-3,
     method: Annotated[str, typer.Option(help="auto, or one method.")] = "auto",
     effort: Annotated[int, typer.Option(help="How much auto tries: 0, 1 or 2.")] = 1,
@@ -119,10 +125,10 @@ def certify(
             raise ValueError(f"epsilon={epsilon!r}, needed epsilon > 0")
         if method != "auto" and method not in METHODS:
             raise ValueError(f"method {method!r} is not known, needed one of: auto, {[*METHODS]}")
-        recurrent = read_map(weights, activation, prefix)
+        meant, recurrent = read_inputs(inputs), read_map(weights, activation, prefix)
         began = time.perf_counter()
         found = _found(recurrent, method, effort, None)
-        where = domain_of(recurrent, input_bound=input_bound)
+        where = domain_of(recurrent, inputs=meant)
         local = {} if where is None else _found(recurrent, method, effort, where)
         seconds = time.perf_counter() - began
         radius = _radius(recurrent, found)
@@ -136,8 +142,8 @@ def certify(
             if not local:
                 raise typer.Exit(NO)
             out.print("that is everywhere; for bounded inputs there is a certificate")
-        choice = required_context(recurrent, epsilon, input_bound, effort=effort)
-    except (ValueError, MissingExtraError) as error:
+        choice = required_context(recurrent, epsilon, meant, effort=effort)
+    except (ValueError, OSError, MissingExtraError) as error:
         err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(BAD_INPUT) from None
     shown = {**found, **{f"{name}, on the box": c for name, c in local.items()}}
@@ -161,14 +167,14 @@ def certify(
     _tell_gap(out, found, lower, radius)
     if choice is not None:
         out.print(
-            f"required context: k = {choice.k} for an error of {epsilon:g} "
+            f"required context: k = {choice.k} for an error of {epsilon:g}, {choice.inputs} "
             f"({choice.contraction.evidence.method}, rate {choice.contraction.lam:.6g})"
         )
     if json_file is not None:
         save_certificate(json_file, recurrent, best)
         out.print(f"written: {json_file}")
     if plot is not None:
-        _draw(plot, recurrent, shown, input_bound, choice, epsilon)
+        _draw(plot, recurrent, shown, meant, choice, epsilon)
         out.print(f"drawn: {plot}")
 
 
@@ -176,7 +182,7 @@ def _draw(
     path: Path,
     recurrent: Map,
     found: dict[str, Contraction],
-    input_bound: float,
+    inputs: Inputs,
     choice: Choice | None,
     epsilon: float,
 ) -> None:
@@ -196,11 +202,11 @@ def _draw(
     figure = Figure(figsize=(6.4, 4.2), layout="constrained", dpi=150)
     axes = figure.add_subplot()
     for name, c in sorted(found.items(), key=lambda item: item[1].lam):
-        lengths, errors = error_curve(recurrent, c, input_bound, count=count, step=step)
+        lengths, errors = error_curve(recurrent, c, inputs, count=count, step=step)
         axes.semilogy(lengths, errors, label=f"{name.replace('_', ' ')}: rate {c.lam:.4f}")
     if choice is not None:
         c = choice.contraction
-        lengths, errors = error_curve(recurrent, c, input_bound, count=count, step=step)
+        lengths, errors = error_curve(recurrent, c, inputs, count=count, step=step)
         label = f"chosen: rate {c.lam:.4f}, k = {choice.k}"
         axes.semilogy(lengths, errors, color="black", linestyle="--", label=label)
         axes.semilogy([choice.k], [choice.error], color="black", marker="o", markersize=5)
@@ -212,7 +218,7 @@ def _draw(
     axes.set_xlim(0, count)
     axes.set_xlabel("context k, in steps")
     axes.set_ylabel("bound of the Euclidean state error")
-    axes.set_title(f"n = {recurrent.state_dim}, inputs of size at most {input_bound:g}")
+    axes.set_title(f"n = {recurrent.state_dim}, {inputs}")
     axes.grid(visible=True, which="major", color="0.92")
     axes.legend(fontsize="small", framealpha=0.9)
     try:

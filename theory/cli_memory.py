@@ -29,6 +29,7 @@ from theory.cli_certify import (
 )
 from theory.context import required_context
 from theory.errors import DivergedError, MissingExtraError
+from theory.inputs import Inputs
 from theory.maps import Map
 from theory.measured_rates import MeasuredRates, local_rates
 from theory.memory import EVENTS, LEVELS, EffectiveMemory, effective_memory
@@ -149,7 +150,7 @@ def _certificate(recurrent: Map, given: Sequences, eps: float, norm: Norm) -> Co
     output = recurrent.output_map
     whole = np.array_equal(output, np.eye(recurrent.state_dim))
     choice = required_context(
-        recurrent, eps, bound, head=None if whole else LinearHead(output), norm=norm
+        recurrent, eps, Inputs.ball(bound), head=None if whole else LinearHead(output), norm=norm
     )
     return None if choice is None else choice.contraction
 

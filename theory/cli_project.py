@@ -18,10 +18,11 @@ from theory.array_files import write_archive
 from theory.campaign.runner import check_writable
 from theory.certificates import Contraction
 from theory.certify import contraction
-from theory.cli_certify import read_map
+from theory.cli_certify import InputsOption, read_map
 from theory.context import required_context
 from theory.errors import check_positive
 from theory.files import replacing
+from theory.inputs import Inputs, entry_bound, read_inputs
 from theory.interop import from_arrays, named_arrays
 from theory.maps import GRU, LSTM, LinearMap, Map
 from theory.projections import SETS, Projection
@@ -157,10 +158,10 @@ def write(path: Path, arrays: Mapping[str, Any]) -> None:
             write_archive(stream, arrays)
 
 
-def context(recurrent: Map, c: Contraction | None, epsilon: float, input_bound: float) -> str:
+def context(recurrent: Map, c: Contraction | None, epsilon: float, inputs: Inputs) -> str:
     """Return the number of inputs that determine the state to epsilon, or that none is known."""
     if recurrent.affine() is not None:
-        choice = required_context(recurrent, epsilon, input_bound, effort=1)
+        choice = required_context(recurrent, epsilon, inputs, effort=1)
         return "none known" if choice is None else f"k = {choice.k}"
     if c is None or c.domain is None:
         return "none known"
@@ -178,7 +179,7 @@ def project(
         bool, typer.Option("--force", help="Allow --out to name a file that exists.")
     ] = False,
     activation: Annotated[str, typer.Option(help="Elementwise activation.")] = "tanh",
-    input_bound: Annotated[float, typer.Option(help="Bound of the inputs.")] = 1.0,
+    inputs: InputsOption = "box:-1,1",
     epsilon: Annotated[float, typer.Option(help="Allowed error of the state, for k.")] = 1e-3,
     per_unit: Annotated[
         bool, typer.Option("--per-unit", help="The larger set of LSTM cells.")
@@ -188,7 +189,8 @@ def project(
     """Move weights to the nearest ones that are provably stable."""
     console, err = Console(), Console(stderr=True)
     try:
-        check_positive(epsilon=epsilon, input_bound=input_bound)
+        check_positive(epsilon=epsilon)
+        meant = read_inputs(inputs)
         if onto not in SETS:
             raise ValueError(f"onto={onto!r} is not known, needed one of: {', '.join(SETS)}")
         check_writable(out)
@@ -204,16 +206,16 @@ def project(
             onto=onto,
             rate=rate,
             method=method,
-            input_bound=input_bound,
+            inputs=meant,
             per_unit=per_unit,
             dtype="float32" if in_single(arrays, onto) else "float64",
             bias_terms=2 if _both_biases(_layout(arrays)) else 1,
         )
         done = changed_arrays(arrays, before, found.map)
-        first = _known(before, onto, input_bound)
+        first = _known(before, onto, meant)
         contexts = (
-            context(before, first, epsilon, input_bound),
-            context(found.map, found.certificate, epsilon, input_bound),
+            context(before, first, epsilon, meant),
+            context(found.map, found.certificate, epsilon, meant),
         )
         write(out, done)
     except (ValueError, ArithmeticError, OSError) as error:
@@ -222,12 +224,12 @@ def project(
     _report(console, found, first, contexts, epsilon, out)
 
 
-def _known(recurrent: Map, onto: str, input_bound: float) -> Contraction | None:
+def _known(recurrent: Map, onto: str, inputs: Inputs) -> Contraction | None:
     """Return a contraction of the map as it was given, or None."""
     if onto in {"lstm", "gru"}:
         from theory.projections.gated import certify
 
-        return certify(recurrent, input_bound)
+        return certify(recurrent, entry_bound(inputs, recurrent.input_dim))
     return contraction(recurrent)
 
 

@@ -21,6 +21,7 @@ from theory.certificates import Contraction
 from theory.domain import Domain
 from theory.errors import as_vector, check_count, check_nonnegative, check_positive
 from theory.intervals import product_matrix_up
+from theory.invariance import check_invariant
 from theory.maps.base import Map
 from theory.maps.cascade import Cascade
 from theory.maps.gates import largest
@@ -176,9 +177,20 @@ def _matrices(recurrent: Map, domain: Domain | None) -> tuple[Array, ...]:
     if found is None:
         raise ValueError(
             f"no matrix is known that majorises a step of {recurrent!r} on this domain; give "
-            "domain=theory.invariant_domain(map, input_bound=...)"
+            "domain=theory.invariant_domain(map, inputs=...)"
         )
     return found
+
+
+def _check_stays(recurrent: Map, domain: Domain | None) -> None:
+    """Raise unless it is proved that no state that starts in the domain leaves it.
+
+    The matrices bound one step from states of the domain.  That |h_t - h_t^k| <= M^k |h_{t-k}|
+    needs every step of both models to start there: both start in the box, which holds 0, and stay
+    in it if it is forward invariant under the inputs of the domain.
+    """
+    if domain is not None:
+        check_invariant(recurrent, domain)
 
 
 def advanced(matrices: tuple[Array, ...], gap: Array) -> Array:
@@ -205,7 +217,8 @@ def componentwise_gap(
     recurrent : Map
         Restarted from 0 k steps back.
     domain : Domain, optional
-        Where the states are, a box that the map never leaves; everywhere by default.
+        Where the states are, a box that the map never leaves, which is checked; everywhere by
+        default.
     k : int
         Number of inputs that the truncated model sees.
     past : (n,) array, optional
@@ -219,8 +232,8 @@ def componentwise_gap(
     Raises
     ------
     ValueError
-        If no matrix majorises the map there, k is not a count, a size is negative, or neither a
-        domain nor a state is given.
+        If no matrix majorises the map there, the domain is not proved invariant, k is not a count,
+        a size is negative or of no state of the domain, or neither a domain nor a state is given.
 
     Examples
     --------
@@ -232,6 +245,7 @@ def componentwise_gap(
     [0.0, 0.0]
     """
     check_count(k=k)
+    _check_stays(recurrent, domain)
     gap = _past(recurrent, domain, past)
     matrices = _matrices(recurrent, domain)
     for _ in range(int(k)):
@@ -250,6 +264,12 @@ def _past(recurrent: Map, domain: Domain | None, past: Any) -> Array:
     sizes = as_vector("past", past, size=recurrent.state_dim)
     if not bool(np.all(sizes >= 0)):
         raise ValueError(f"past has least entry {np.min(sizes)}, needed sizes |h_i|")
+    if domain is not None and bool(np.any(sizes > domain.reach)):
+        i = int(np.argmax(sizes > domain.reach))
+        raise ValueError(
+            f"past[{i}]={sizes[i]:.17g} is the size of no state of the domain, where it is at most "
+            f"{domain.reach[i]:.17g}; needed a state in the domain"
+        )
     return sizes
 
 
@@ -275,7 +295,7 @@ def componentwise_context(
     recurrent : Map
         Started in the domain, and restarted from 0.
     domain : Domain
-        A box that the map never leaves.
+        A box that the map never leaves, which is checked.
     eps : float
         Allowed error of the state, or of the outputs of `head`.
     head : LinearHead, optional
@@ -290,12 +310,14 @@ def componentwise_context(
     Raises
     ------
     ValueError
-        If eps is not positive, no matrix majorises the map there, or the norm is not monotone.
+        If eps is not positive, no matrix majorises the map there, the domain is not proved
+        invariant, or the norm is not monotone.
     """
     check_positive(eps=eps)
     measure = L2() if norm is None else norm
     if not measure.monotone:
         raise ValueError(f"{measure} is not monotone, needed a norm of entrywise bounds")
+    _check_stays(recurrent, domain)
     matrices, gap = _matrices(recurrent, domain), domain.reach
     C = None if head is None else (np.abs(head.C),)
     last = min(LONGEST_CONTEXT, int(_WORK / (len(matrices) * recurrent.state_dim**2)))
@@ -337,9 +359,14 @@ class LayerRates:
 
 
 def layer_rates(recurrent: Map, domain: Domain | None = None) -> LayerRates | None:
-    """Return the rates and gains of the layers of a cascade, each in the best of its norms.
+    r"""Return the rates and gains of the layers of a cascade, each in the best of its norms.
 
     None if it is no cascade, or a layer has no certificate in a monotone norm or no known gain.
+
+    Raises
+    ------
+    ValueError
+        If the domain is not proved invariant.
     """
     from theory.certify import tried
 
@@ -347,6 +374,11 @@ def layer_rates(recurrent: Map, domain: Domain | None = None) -> LayerRates | No
         return None
     parts: tuple[Domain | None, ...] | None = (None,) * len(recurrent.layers)
     if domain is not None:
+        # Let B = B_1 x .. x B_L be the box, X_1 its inputs, and I_l the enclosure of the image of
+        # B_l under X_l; layer l + 1 sees X_{l+1} = C_l I_l + d_l.  The image of the cascade is
+        # I_1 x .. x I_L, so B is invariant iff I_l lies in B_l for every l, that is, iff every part
+        # (B_l, X_l) is invariant under its layer.  The check of the whole is that of the parts.
+        check_invariant(recurrent, domain)
         parts = recurrent.layer_domains(domain)
     if parts is None:
         return None
@@ -384,7 +416,8 @@ def layer_gaps(
     recurrent : Map
         A `Cascade`, restarted from 0 k steps back.
     domain : Domain, optional
-        Where the states are, a box that the map never leaves; everywhere by default.
+        Where the states are, a box that the map never leaves, which is checked; everywhere by
+        default.
     k : int
         Number of inputs that the truncated model sees.
     past : (n,) array, optional
@@ -399,7 +432,8 @@ def layer_gaps(
     Raises
     ------
     ValueError
-        If k is not a count, a size is negative, or neither a domain nor a state is given.
+        If k is not a count, the domain is not proved invariant, a size is negative or of no state
+        of the domain, or neither a domain nor a state is given.
 
     Examples
     --------
@@ -409,6 +443,7 @@ def layer_gaps(
     [2.824295, 31.067249]
     """
     check_count(k=k)
+    _check_stays(recurrent, domain)
     sizes = _past(recurrent, domain, past)
     found = layer_rates(recurrent, domain)
     if found is None:

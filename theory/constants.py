@@ -25,7 +25,8 @@ from typing import Any, final
 
 import numpy as np
 
-from theory.errors import as_array, check_count, check_nonnegative
+from theory.errors import check_count, check_nonnegative
+from theory.inputs import as_inputs
 from theory.maps.base import Map
 from theory.norms import L2, Linf, Norm, WeightedLinf
 from theory.rounding import ELEMENTARY_UNITS, UNIT, gamma, product_up, sqrt_up, sum_up, up
@@ -95,8 +96,7 @@ def map_constants(
     models: Map | Sequence[Map],
     norm: Norm | None = None,
     *,
-    inputs: Any = None,
-    input_bound: float | None = None,
+    inputs: Any,
     trained: Sequence[str] | None = None,
     radius: float = 0.0,
 ) -> MapConstants | None:
@@ -109,10 +109,8 @@ def map_constants(
     norm : Norm, optional
         Of the state: `L2` (the default) for maps of the form rho(W h + U x + b); `Linf` or
         `WeightedLinf` for an LSTM or a GRU.
-    inputs : (..., m) array, optional
-        The inputs in question.
-    input_bound : float, optional
-        Instead: a bound of their Euclidean length.
+    inputs : Inputs, or (..., m) array
+        The inputs in question; of a set that is not finite, their largest Euclidean length enters.
     trained : sequence of str, optional
         The names of the parameters that w consists of, all of them by default.
     radius : float
@@ -126,12 +124,14 @@ def map_constants(
     Raises
     ------
     ValueError
-        If not exactly one of `inputs` and `input_bound` is given, or the maps do not match.
+        If the inputs are a plain number or not bounded, or the maps do not match.
 
     Examples
     --------
-    >>> from theory import LinearMap
-    >>> c = map_constants(LinearMap([[0.5]], [[1.0]]), input_bound=1.0, trained=("A",))
+    >>> from theory import Inputs, LinearMap
+    >>> c = map_constants(
+    ...     LinearMap([[0.5]], [[1.0]]), inputs=Inputs.ball(1), trained=("A",)
+    ... )
     >>> c.lam, c.state_bound, round(c.weight_gain, 12), c.beta_hw
     (0.5, 2.0, 2.0, 1.0)
     """
@@ -148,20 +148,11 @@ def map_constants(
         for name, value in first.parameters.items():
             if name not in names and not np.array_equal(value, other.parameters[name]):
                 raise ValueError(f"{name} is not trained, needed the same in all maps")
-    if (inputs is None) == (input_bound is None):
-        raise ValueError("needed exactly one of inputs= and input_bound=")
     check_nonnegative(radius=radius)
-    X = None
-    if inputs is not None:
-        X = as_array("inputs", inputs)
-        if X.ndim == 0 or X.shape[-1] != first.input_dim:
-            raise ValueError(f"inputs has shape {X.shape}, needed (..., {first.input_dim})")
-        X = X.reshape(-1, first.input_dim)
-        reach = float(np.max(L2().vector_upper(X), initial=0.0))
-    else:
-        assert input_bound is not None
-        check_nonnegative(input_bound=input_bound)
-        reach = float(input_bound)
+    given = as_inputs(inputs, first.input_dim)
+    X, reach = given.rows, given.norm_upper(L2(), first.input_dim)
+    if not math.isfinite(reach):
+        raise ValueError(f"the inputs are {given}, needed bounded ones")
     measure = L2() if norm is None else norm
     measure.check_dim(first.state_dim)
     if first.affine() is not None and len(first.parameters) == 3:

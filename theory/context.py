@@ -15,15 +15,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import final
+from dataclasses import dataclass
+from typing import Any, final
 
 import numpy as np
 
 from theory.certificates import Contraction
 from theory.certify import narrowing, tried
 from theory.domain import Domain
-from theory.errors import check_count, check_nonnegative, check_positive
+from theory.errors import check_count, check_positive
+from theory.inputs import Inputs, as_inputs
 from theory.invariance import invariant_domain
 from theory.maps.base import Map
 from theory.norms import L2, Norm, over
@@ -46,6 +47,7 @@ class Choice:
     # times a bound of |h|; the error is lipschitz drive lam**(k / iterate) / (1 - lam)
     lipschitz: float  # from its norm to that of the error
     considered: tuple[tuple[str, float, float], ...]  # method, rate and answer of every certificate
+    inputs: Inputs  # for which it holds
 
 
 @final
@@ -104,21 +106,18 @@ class _Priced:
 def _price(
     recurrent: Map,
     c: Contraction,
-    input_bound: float,
+    inputs: Inputs,
     head: LinearHead | None,
     norm: Norm,
     box: Domain | None = None,
 ) -> _Priced:
     """Return a certificate with its constants; the states are those of `box`, if there is one."""
-    if c.domain is not None:
-        ends = np.full((2, recurrent.input_dim), float(input_bound)) * [[1.0], [-1.0]]
-        if not c.domain.contains_inputs(ends):
-            raise ValueError(
-                f"input_bound={input_bound!r}, but the contraction holds on {c.domain} only; look "
-                "for one with theory.contraction(map, input_bound=...)"
-            )
     n, m = recurrent.state_dim, recurrent.input_dim
-    bound = product_up(over(c.norm.companion, L2(), m), input_bound)
+    if c.domain is not None and not inputs.within(c.domain.inputs, m):
+        raise ValueError(
+            f"the inputs are {inputs}, but the contraction holds on {c.domain} only; look for one "
+            "with theory.contraction(map, inputs=...)"
+        )
     lipschitz = over(norm, c.norm, n) if head is None else norm.matrix_upper(head.C, c.norm)
     reach = math.inf
     form = recurrent.affine_on(c.domain)
@@ -133,7 +132,7 @@ def _price(
     for states in (box, c.domain):
         if states is not None:
             reach = min(reach, product_up(less, c.norm.majorant(states.reach)))
-    drive = _drive(recurrent, c, bound, box if c.domain is None else c.domain)
+    drive = float(recurrent.drive(c.norm, inputs))
     factors: tuple[float, ...] = (1.0,)
     if c.iterate > 1:
         growth = recurrent.state_lipschitz(c.norm, c.domain)
@@ -141,24 +140,6 @@ def _price(
         factors = growths(W, slopes, c.norm, c.iterate, math.inf if growth is None else growth)
         drive = product_up(drive, sum_up(factors))
     return _Priced(c=c, drive=drive, reach=reach, lipschitz=lipschitz, growths=factors)
-
-
-def _drive(recurrent: Map, c: Contraction, bound: float, box: Domain | None) -> float:
-    """Return a bound of |step(0, x)| over inputs of size at most `bound`, and in the box."""
-    drives = []
-    if box is not None:
-        zero = np.zeros(recurrent.state_dim)
-        image = recurrent.image(replace(box, low=zero, high=zero))
-        if image is not None and np.isfinite(image).all():
-            drives.append(c.norm.majorant(np.maximum(*(np.abs(end) for end in image))))
-    if not drives or recurrent.input_lipschitz(c.norm) is not None:
-        drives.append(recurrent.drive(c.norm, input_bound=bound))
-    return min(drives)
-
-
-def _box(recurrent: Map, input_bound: float) -> Domain | None:
-    """Return the box of the states that are met; |x_i| is at most the Euclidean norm."""
-    return invariant_domain(recurrent, input_bound=float(input_bound))
 
 
 def _on_state(recurrent: Map, head: LinearHead | None) -> LinearHead | None:
@@ -207,7 +188,7 @@ def _family(
 
 def _priced(
     recurrent: Map,
-    input_bound: float,
+    inputs: Inputs,
     states: Domain | None,
     head: LinearHead | None,
     norm: Norm | None,
@@ -220,8 +201,7 @@ def _priced(
     where = narrowing(recurrent, states)
     found = tried(recurrent, effort, where)
     prices = [
-        (name, _price(recurrent, c, float(input_bound), head, target, states))
-        for name, c in found.items()
+        (name, _price(recurrent, c, inputs, head, target, states)) for name, c in found.items()
     ]
     family = _family(recurrent, found, effort, where)
     if family is None:
@@ -233,7 +213,7 @@ def _priced(
         c = at(root**2)
         values[root] = math.inf
         if c is not None:
-            one = _price(recurrent, c, float(input_bound), head, target, states)
+            one = _price(recurrent, c, inputs, head, target, states)
             prices.append((name, one))
             values[root] = measure(one)
 
@@ -253,10 +233,11 @@ def _priced(
 
 
 def error_curve(
-    recurrent: Map, c: Contraction, input_bound: float, *, count: int = 100, step: int = 1
+    recurrent: Map, c: Contraction, inputs: Inputs, *, count: int = 100, step: int = 1
 ) -> tuple[list[int], list[float]]:
     """Return contexts 0, step, ... up to count and the bounds of the state error (Euclidean)."""
-    priced = _price(recurrent, c, input_bound, None, L2(), _box(recurrent, input_bound))
+    states = invariant_domain(recurrent, inputs=inputs)
+    priced = _price(recurrent, c, inputs, None, L2(), states)
     lengths = list(range(0, count + 1, step))
     return lengths, [priced.error(k) for k in lengths]
 
@@ -299,7 +280,7 @@ def _entrywise(
 def required_context(
     recurrent: Map,
     eps: float,
-    input_bound: float,
+    inputs: Any,
     *,
     head: LinearHead | None = None,
     norm: Norm | None = None,
@@ -314,8 +295,8 @@ def required_context(
         Started, and restarted k steps back, from zero.
     eps : float
         Allowed error of the state, or of the output of `head`, in `norm`.
-    input_bound : float
-        Bound of |x_t| in the Euclidean norm.
+    inputs : Inputs, or (..., m) array
+        The inputs in question.
     head : LinearHead, optional
         Of the state, or of what `Map.output_map` shows of it (the h of an LSTM).
     norm : Norm, optional
@@ -340,26 +321,26 @@ def required_context(
     Raises
     ------
     ValueError
-        If eps is not positive, a bound is negative, or a norm or count does not fit.
+        If eps is not positive, the inputs are a plain number, or a norm or count does not fit.
 
     Examples
     --------
-    >>> from theory import VanillaRNN
+    >>> from theory import Inputs, VanillaRNN
     >>> mone = VanillaRNN([[0.9, -1.0], [0.5, -0.9]], [[1.0], [1.0]])
-    >>> choice = required_context(mone, eps=1e-3, input_bound=1.0)
+    >>> choice = required_context(mone, eps=1e-3, inputs=Inputs.ball(1))
     >>> choice.contraction.evidence.method, choice.error <= 1e-3
     ('incremental LMI', True)
     """
     check_positive(eps=eps)
-    check_nonnegative(input_bound=input_bound)
-    head, states = _on_state(recurrent, head), _box(recurrent, input_bound)
+    given = as_inputs(inputs, recurrent.input_dim)
+    head, states = _on_state(recurrent, head), invariant_domain(recurrent, inputs=given)
     if horizon is not None:
         check_count(horizon=horizon)
     answers = [
         (k, one.c.lam, name, one)
         for name, one in _priced(
             recurrent,
-            input_bound,
+            given,
             states,
             head,
             norm,
@@ -390,13 +371,14 @@ def required_context(
         drive=best.best,
         lipschitz=best.lipschitz,
         considered=considered,
+        inputs=given,
     )
 
 
 def smallest_error(
     recurrent: Map,
     k: int,
-    input_bound: float,
+    inputs: Any,
     *,
     head: LinearHead | None = None,
     norm: Norm | None = None,
@@ -409,7 +391,7 @@ def smallest_error(
     recurrent : Map
     k : int
         Number of inputs that the truncated model sees.
-    input_bound, head, norm, effort
+    inputs, head, norm, effort
         As in `required_context`.
 
     Returns
@@ -420,15 +402,15 @@ def smallest_error(
     Raises
     ------
     ValueError
-        If k is not a count, a bound is negative, or a norm does not fit.
+        If k is not a count, the inputs are a plain number, or a norm does not fit.
     """
     check_count(k=k)
-    check_nonnegative(input_bound=input_bound)
-    head, states = _on_state(recurrent, head), _box(recurrent, input_bound)
+    given = as_inputs(inputs, recurrent.input_dim)
+    head, states = _on_state(recurrent, head), invariant_domain(recurrent, inputs=given)
     answers = [
         (one.error(int(k)), one.c.lam, name, one)
         for name, one in _priced(
-            recurrent, input_bound, states, head, norm, effort, lambda one: one.measure(int(k), 1.0)
+            recurrent, given, states, head, norm, effort, lambda one: one.measure(int(k), 1.0)
         )
     ]
     if not answers:
@@ -446,4 +428,5 @@ def smallest_error(
         drive=best.best,
         lipschitz=best.lipschitz,
         considered=considered,
+        inputs=given,
     )

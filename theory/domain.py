@@ -5,13 +5,13 @@ Main names: `Domain`, `domain_from_dict`.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
 
 from theory.errors import as_vector
+from theory.inputs import Inputs
 from theory.typing import Array
 
 
@@ -92,6 +92,11 @@ class Domain:
         return int(self.input_low.shape[0])
 
     @property
+    def inputs(self) -> Inputs:
+        """Return the box of inputs."""
+        return Inputs.box(self.input_low, self.input_high)
+
+    @property
     def reach(self) -> Array:
         """Return the largest magnitude of each state, (n,)."""
         largest: Array = np.maximum(-self.low, self.high)
@@ -120,10 +125,7 @@ class Domain:
 
     def __str__(self) -> str:
         largest = float(np.max(self.reach, initial=0.0))
-        inputs = np.maximum(np.abs(self.input_low), np.abs(self.input_high))
-        bound = float(np.max(inputs, initial=0.0))
-        of_inputs = "all inputs" if math.isinf(bound) else f"|x| <= {bound:.4g}"
-        return f"|h| <= {largest:.4g}, {of_inputs}"
+        return f"|h_i| <= {largest:.4g}, {self.inputs}"
 
 
 def domain_from_dict(data: dict[str, Any]) -> Domain:

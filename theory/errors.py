@@ -61,11 +61,9 @@ def as_array(name: str, value: Any, *, ndim: int | tuple[int, ...] | None = None
     if wanted is not None and array.ndim not in wanted:
         shapes = " or ".join(f"{d}" for d in dict.fromkeys(wanted))
         raise ValueError(f"{name} has shape {array.shape}, needed {shapes} dimension(s)")
-    result = np.ascontiguousarray(array, dtype=np.float64)
+    result = np.ascontiguousarray(array, dtype=np.float64).reshape(array.shape)  # () stays ()
     if array.dtype.kind in "iu" and np.any(np.abs(result) >= 2.0**53):
         _check_exact(name, array, result)
-    if array.ndim == 0:
-        result = result.reshape(())
     if not np.isfinite(result).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(result))[0])
         raise ValueError(

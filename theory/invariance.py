@@ -1,6 +1,6 @@
 r"""Boxes of states that a map never leaves.
 
-Main names: `invariant_domain`, `is_invariant`.
+Main names: `invariant_domain`, `is_invariant`, `check_invariant`.
 
 A box B is forward invariant under the inputs in question if the enclosure of step(B, inputs) lies
 in B.  Then so is the hull of 0 and that enclosure: it lies in B, so its image lies in the image of
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from theory.domain import Domain
+from theory.inputs import as_inputs
 from theory.maps.base import Map
 from theory.typing import Array
 
@@ -33,6 +34,30 @@ def is_invariant(recurrent: Map, domain: Domain) -> bool:
     return _kept(recurrent, domain) is not None
 
 
+def check_invariant(recurrent: Map, domain: Domain) -> None:
+    """Raise unless it is a domain of this map that holds 0 and is proved to be never left.
+
+    Raises
+    ------
+    ValueError
+        If it is no domain, has other dimensions, need not hold 0, or is not proved invariant.
+    """
+    if not isinstance(domain, Domain):
+        raise ValueError(f"domain={domain!r}, needed a theory.Domain")
+    if (domain.state_dim, domain.input_dim) != (recurrent.state_dim, recurrent.input_dim):
+        raise ValueError(
+            f"the domain has {domain.state_dim} states and {domain.input_dim} inputs, needed "
+            f"{recurrent.state_dim} and {recurrent.input_dim}"
+        )
+    if not domain.start:
+        raise ValueError("the domain is a box on the way, needed one to start in")
+    if not is_invariant(recurrent, domain):
+        raise ValueError(
+            f"the box {domain} is not proved forward invariant, needed one that the map never "
+            "leaves; theory.invariant_domain(map, inputs=...) finds one"
+        )
+
+
 def _kept(recurrent: Map, domain: Domain) -> tuple[Array, Array] | None:
     """Return the enclosure of a box's image, None if it is not within the box."""
     image = recurrent.image(domain)
@@ -42,19 +67,15 @@ def _kept(recurrent: Map, domain: Domain) -> tuple[Array, Array] | None:
     return image if bool(np.all(domain.low <= low) and np.all(high <= domain.high)) else None
 
 
-def invariant_domain(
-    recurrent: Map, *, input_bound: float | None = None, inputs: Any = None
-) -> Domain | None:
+def invariant_domain(recurrent: Map, *, inputs: Any = None) -> Domain | None:
     r"""Return a box of states that contains 0 and that the map never leaves.
 
     Parameters
     ----------
     recurrent : Map
-    input_bound : float, optional
-        The inputs are |x_i| <= input_bound for every i (which a bound of any of the norms implies);
-        all inputs if neither is given.
-    inputs : (..., m) array, optional
-        The inputs are those of the smallest box that holds these.
+    inputs : Inputs, or (..., m) array, optional
+        The inputs in question; the domain is one for the smallest box that holds them.  All inputs
+        by default.
 
     Returns
     -------
@@ -64,16 +85,16 @@ def invariant_domain(
     Raises
     ------
     ValueError
-        If both are given, the bound is negative, or the inputs have another width.
+        If the inputs are a plain number, none at all, or of another width.
 
     Examples
     --------
-    >>> from theory import VanillaRNN
-    >>> box = invariant_domain(VanillaRNN([[0.5]], [[1.0]]), input_bound=0.1)
-    >>> bool(0.16 < box.high[0] < 0.2)
-    True
+    >>> from theory import Inputs, VanillaRNN
+    >>> box = invariant_domain(VanillaRNN([[0.5]], [[1.0]]), inputs=Inputs.box(-0.1, 0.1))
+    >>> bool(0.16 < box.high[0] < 0.2), str(box.inputs)
+    (True, '|x_i| <= 0.1')
     """
-    low, high = _input_box(recurrent.input_dim, input_bound, inputs)
+    low, high = _input_box(recurrent.input_dim, inputs)
     first = recurrent.candidate_box(low, high)
     if first is None or not all(np.isfinite(end).all() for end in first):
         return None
@@ -102,18 +123,10 @@ def _box(ends: tuple[Array, Array], low: Array, high: Array) -> Domain:
     )
 
 
-def _input_box(m: int, input_bound: float | None, inputs: Any) -> tuple[Array, Array]:
-    from theory.errors import as_array, check_nonnegative
-
-    if input_bound is not None and inputs is not None:
-        raise ValueError("received both input_bound= and inputs=, needed at most one of them")
-    if inputs is not None:
-        X = as_array("inputs", inputs)
-        if X.ndim == 0 or X.shape[-1] != m or X.size == 0:
-            raise ValueError(f"inputs has shape {X.shape}, needed (..., {m}) and at least one")
-        flat = X.reshape(-1, m)
-        return np.min(flat, axis=0), np.max(flat, axis=0)
-    if input_bound is None:
+def _input_box(m: int, inputs: Any) -> tuple[Array, Array]:
+    if inputs is None:
         return np.full(m, -np.inf), np.full(m, np.inf)
-    check_nonnegative(input_bound=input_bound)
-    return np.full(m, -float(input_bound)), np.full(m, float(input_bound))
+    given = as_inputs(inputs, m)
+    if given.rows is not None and len(given.rows) == 0:
+        raise ValueError("inputs holds no input, needed at least one")
+    return given.ends(m)

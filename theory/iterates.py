@@ -13,8 +13,15 @@ import math
 
 import numpy as np
 
-from theory.certificates import Contraction, Evidence, check_contraction_given, check_one_step
+from theory.certificates import (
+    Contraction,
+    Evidence,
+    check_contraction_given,
+    check_one_step,
+    drive_size,
+)
 from theory.errors import check_count, check_nonnegative, check_positive
+from theory.inputs import Drive
 from theory.maps.base import Affine
 from theory.norms import L2, Norm, over
 from theory.products import UnsettledError, lipschitz_of_steps, vertices
@@ -164,7 +171,7 @@ def context_length_iterate(
     *,
     eps: float,
     growth: float,
-    drive: float,
+    drive: float | Drive,
     spread: float | None = None,
     lipschitz: float = 1.0,
 ) -> int:
@@ -180,7 +187,7 @@ def context_length_iterate(
         The error allowed, in the norm of the outputs.
     growth : float
         A Lipschitz constant of one step in the norm of `c`, possibly above 1.
-    drive : float
+    drive : float or Drive
         Bound of |step(0, x_t)| in the norm of `c`, see `Map.drive`.
     spread : float, optional
         As in `theory.state_gap_blocks`.
@@ -206,12 +213,13 @@ def context_length_iterate(
     """
     check_contraction_given(c)
     check_positive(eps=eps)
-    check_nonnegative(growth=growth, drive=drive, lipschitz=lipschitz)
+    check_nonnegative(growth=growth, lipschitz=lipschitz)
+    before = drive_size(c, drive)
     if spread is None:
         spread = spread_upper(float(growth), c.iterate)
     check_nonnegative(spread=spread)
     blockwise = Contraction.assumed(c.lam, c.norm)
-    size = product_up(float(lipschitz), product_up(float(drive), float(spread)))
+    size = product_up(float(lipschitz), product_up(float(before), float(spread)))
     best: int | None = None
     power = 1.0
     for rest in range(c.iterate):

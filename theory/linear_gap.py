@@ -15,13 +15,14 @@ and keeps rounding errors of the rows C A^m from growing.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
 from theory.certificates import Contraction
 from theory.certify import contraction
-from theory.errors import as_vector, check_count, check_positive
+from theory.errors import check_count, check_positive
+from theory.inputs import Inputs, box_of
 from theory.maps.base import Map
 from theory.norms import L2, Norm, over
 from theory.rounding import TINY, UNIT, down, gamma, up
@@ -48,21 +49,6 @@ class WorstCase:
         return float(np.max(self.upper))
 
 
-def _input_box(low: Any, high: Any, m: int) -> tuple[Array, Array]:
-    sides = []
-    for name, value in (("input_low", low), ("input_high", high)):
-        side = np.asarray(value, dtype=np.float64)
-        sides.append(as_vector(name, np.full(m, side) if side.ndim == 0 else side, size=m))
-    ordered = sides[0] <= sides[1]
-    if not ordered.all():
-        i = int(np.argmin(ordered))
-        raise ValueError(
-            f"input_low={sides[0][i]} is above input_high={sides[1][i]} at input {i}, needed "
-            "input_low <= input_high; were they exchanged?"
-        )
-    return sides[0], sides[1]
-
-
 def _well_conditioned(recurrent: Map) -> Contraction | None:
     """Return a contraction of about half the spectral gap, in whose norm little is lost."""
     from theory.search import lyapunov_at
@@ -77,8 +63,7 @@ def worst_case_error(
     recurrent: Map,
     k: int,
     *,
-    input_low: Any,
-    input_high: Any,
+    inputs: Inputs,
     head: LinearHead | None = None,
     horizon: int | None = None,
     tol: float = 1e-9,
@@ -96,8 +81,8 @@ def worst_case_error(
         A linear one, such as `LinearMap`; started from 0, and restarted from 0 k steps back.
     k : int
         Inputs that the truncated model sees.
-    input_low, input_high : float or (m,) array
-        The box of the inputs.
+    inputs : Inputs
+        A bounded box.
     head : LinearHead, optional
         The outputs; the states by default.
     horizon : int, optional
@@ -117,13 +102,13 @@ def worst_case_error(
     Raises
     ------
     ValueError
-        If the map is not linear, the box is empty, a shape or count does not fit, or `c` is not a
-        contraction of this map.
+        If the map is not linear, the inputs are no bounded box, a shape or count does not fit, or
+        `c` is not a contraction of this map.
 
     Examples
     --------
-    >>> from theory import LinearMap
-    >>> worst = worst_case_error(LinearMap([[0.5]], [[1.0]]), 3, input_low=-1.0, input_high=1.0)
+    >>> from theory import Inputs, LinearMap
+    >>> worst = worst_case_error(LinearMap([[0.5]], [[1.0]]), 3, inputs=Inputs.box(-1, 1))
     >>> worst.lower <= 0.25 <= worst.upper, round(worst.error, 9)
     (array([ True]), 0.25)
     """
@@ -135,7 +120,7 @@ def worst_case_error(
     if form is None or form.rho.slope != (1.0, 1.0):
         raise ValueError(f"received {recurrent!r}, needed a linear map such as theory.LinearMap")
     n, m = form.U.shape
-    low, high = _input_box(input_low, input_high, m)
+    low, high = box_of(inputs, m)
     C = np.eye(n) if head is None else head.C
     if C.shape[1] != n:
         raise ValueError(f"head has C of shape {C.shape}, needed (p, {n})")

@@ -22,7 +22,10 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from theory.certificates import Contraction
+from theory.domain import Domain
 from theory.errors import check_count
+from theory.inputs import Inputs, as_inputs
+from theory.invariance import invariant_domain
 from theory.maps.base import Affine, Map
 from theory.products import product_error
 from theory.rigor import frobenius_upper
@@ -476,13 +479,22 @@ def _polish(recurrent: Map, form: Affine, x: Array, points: Array) -> Array | No
 
 
 def refute(
-    recurrent: Map, *, rng: np.random.Generator | None = None, starts: int = 16, steps: int = 400
+    recurrent: Map,
+    *,
+    inputs: Any = None,
+    rng: np.random.Generator | None = None,
+    starts: int = 16,
+    steps: int = 400,
 ) -> Refutation | None:
     """Search for a proof that a map in affine form is not contractive; None if none is found.
 
     Parameters
     ----------
     recurrent : Map
+    inputs : Inputs, or (..., m) array, optional
+        Ask about these inputs only, and about states of the box that the map does not leave under
+        them (`theory.invariant_domain`), where `theory.contraction` looks too: what refutes is then
+        an input of the set, with states of the box.  All inputs and states by default.
     rng : numpy.random.Generator, optional
         For starts and inputs; a fixed seed by default.
     starts, steps : int
@@ -505,9 +517,13 @@ def refute(
         return None
     random = np.random.default_rng(0) if rng is None else rng
     n, m = form.W.shape[0], form.U.shape[1]
+    asked = None if inputs is None else as_inputs(inputs, m)
+    box = None if asked is None else invariant_domain(recurrent, inputs=asked)
+    # where states can move in every direction, a Jacobian at one of them is that of a difference
+    open_box = box is None or bool(np.all(box.low < box.high))
     if form.rho.slope[0] == form.rho.slope[1]:
         radius = spectral_radius_lower(form.W) * abs(form.rho.slope[0])
-        if down(radius) >= 1:
+        if down(radius) >= 1 and open_box:
             return Refutation(
                 kind="linear",
                 x=np.zeros(m),
@@ -519,17 +535,26 @@ def refute(
         return None
     # inputs that centre the pre-activations where activations are steepest, and a few others
     center = np.linalg.lstsq(form.U, -form.b - form.W @ np.full(n, form.rho.at_zero), rcond=None)[0]
-    inputs = [np.zeros(m), center, center + random.standard_normal(m), random.standard_normal(m)]
+    candidates = [
+        np.zeros(m),
+        center,
+        center + random.standard_normal(m),
+        random.standard_normal(m),
+    ]
     scale = 1.0 if math.isfinite(form.rho.range[1]) else 10.0
-    for x in inputs:
+    if asked is not None:
+        chosen = [y for x in candidates if (y := asked.near(x)) is not None]
+        candidates = [*{y.tobytes(): y for y in chosen}.values()]
+    for x in candidates:
         found: list[tuple[Array, float]] = []
         for j in range(starts):
             start = np.asarray(scale * random.standard_normal(n)) * float(j > 0)
+            start = start if box is None else np.clip(start, box.low, box.high)
             points = _settle(recurrent, form, x, start, steps)
             if points is None:
                 continue
             radius_or_none = _verified_cycle(recurrent, form, x, points)
-            if radius_or_none is None:
+            if radius_or_none is None or not _inside(box, points, radius_or_none):
                 continue
             for others, other_radius in [*found, (np.roll(points, -1, axis=0), radius_or_none)]:
                 if _never_meet(points, others, radius_or_none + other_radius):
@@ -546,8 +571,17 @@ def refute(
     # one Jacobian has one pattern of slopes
     bound = rate_lower(recurrent, rng=rng, length=1, products=0)
     patterns = [steepest] if bound is None else [steepest, bound.slopes[0]]
-    proofs = (_refute_by_jacobian(form, pattern) for pattern in patterns)
+    if not open_box:
+        return None
+    proofs = (_refute_by_jacobian(form, pattern, asked) for pattern in patterns)
     return next((proof for proof in proofs if proof is not None), None)
+
+
+def _inside(box: Domain | None, points: Array, radius: float) -> bool:
+    """Decide that all states within `radius` of the points, entry by entry, lie in a box."""
+    return box is None or box.contains_states(
+        [np.nextafter(points - radius, -np.inf), np.nextafter(points + radius, np.inf)]
+    )
 
 
 def _never_meet(points: Array, others: Array, radii: float) -> bool:
@@ -559,8 +593,13 @@ def _never_meet(points: Array, others: Array, radii: float) -> bool:
     )
 
 
-def _refute_by_jacobian(form: Affine, pattern: Array) -> Refutation | None:
-    """Drive the units, at one state, to pre-activations whose slopes come near a pattern."""
+def _refute_by_jacobian(
+    form: Affine, pattern: Array, asked: Inputs | None = None
+) -> Refutation | None:
+    """Drive the units, at rest, to pre-activations whose slopes come near a pattern.
+
+    The state is 0, which every box of states holds; the input is one of those asked about.
+    """
     n = len(form.W)
     grid = np.array([-30.0, -1.0, 0.0, 1.0, 30.0])
     slopes = form.rho.derivative(grid)
@@ -569,6 +608,11 @@ def _refute_by_jacobian(form: Affine, pattern: Array) -> Refutation | None:
     goal = grid[np.argmin(np.abs(slopes[None, :] - pattern[:, None]), axis=1)]
     h = np.zeros(n)
     x = np.linalg.lstsq(form.U, goal - form.b, rcond=None)[0]
+    if asked is not None:
+        member = asked.near(x)
+        if member is None:
+            return None
+        x = member
     a = x @ form.U.T + form.b
     sizes = np.abs(form.W) @ np.abs(h) + np.abs(form.U) @ np.abs(x) + np.abs(form.b)
     wrong = _derivative_radius(form, a, 4 * gamma(2 * n + len(x) + 8) * sizes + TINY)
@@ -611,7 +655,11 @@ class Judgement:
 
 
 def judge_contraction(
-    recurrent: Map, *, effort: int = 1, rng: np.random.Generator | None = None
+    recurrent: Map,
+    *,
+    inputs: Any = None,
+    effort: int = 1,
+    rng: np.random.Generator | None = None,
 ) -> Judgement:
     """Decide whether a map is contractive: certified, refuted, or unknown.
 
@@ -620,6 +668,10 @@ def judge_contraction(
     Parameters
     ----------
     recurrent : Map
+    inputs : Inputs, or (..., m) array, optional
+        Ask about these inputs only, as in `theory.contraction` and `theory.refute`; all by default.
+        The lower bound and the joint spectral radius, which are about slopes met everywhere, are
+        then left out where the contraction is one on a box.
     effort : int
         As for `theory.contraction`.
     rng : numpy.random.Generator, optional
@@ -631,19 +683,21 @@ def judge_contraction(
     >>> judge_contraction(VanillaRNN([[0.0, 10.0], [-0.012, 1.1]], [[1.0], [1.0]])).answer
     'refuted'
     """
-    from theory.certify import contraction
+    from theory.certify import contraction, domain_of
     from theory.jsr import LARGEST, joint_spectral_radius
 
-    found = contraction(recurrent, effort=effort)
-    radius = None
-    if recurrent.state_dim <= LARGEST:
+    where = domain_of(recurrent, inputs=inputs)
+    found = contraction(recurrent, effort=effort, domain=where)
+    radius, lower = None, None
+    if where is None and recurrent.state_dim <= LARGEST:
         # the norm of a contraction found is where few products are needed
         radius = joint_spectral_radius(
             recurrent, norm=None if found is None else found.norm, rng=rng
         )
-    lower = rate_lower(recurrent, rng=rng) if radius is None else radius.lower
+    if where is None:
+        lower = rate_lower(recurrent, rng=rng) if radius is None else radius.lower
     if found is not None:
         return Judgement(answer="certified", contraction=found, lower=lower, radius=radius)
-    refutation = refute(recurrent, rng=rng)
+    refutation = refute(recurrent, inputs=inputs, rng=rng)
     answer = "unknown" if refutation is None else "refuted"
     return Judgement(answer=answer, refutation=refutation, lower=lower, radius=radius)

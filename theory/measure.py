@@ -17,6 +17,7 @@ import numpy as np
 from theory.certificates import Contraction
 from theory.domain import Domain
 from theory.errors import DivergedError, as_sequences, as_states, as_vector, check_count
+from theory.inputs import Inputs
 from theory.maps.base import Map, check_map
 from theory.norms import L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf, over
 from theory.rounding import UNIT, drift, sum_up
@@ -399,7 +400,7 @@ class Run:
     @cached_property
     def drive(self) -> float:
         """Return an upper bound of ||step(0, x_t)|| over the inputs."""
-        return self.map.drive(self.norm, inputs=self.of.inputs)
+        return float(self.map.drive(self.norm, inputs=self.of.inputs))
 
     @cached_property
     def input_gain(self) -> float:
@@ -420,11 +421,10 @@ class Run:
     @cached_property
     def offset(self) -> float:
         """Return an upper bound of ||step(0, 0)||."""
-        return (
-            self.map.drive(self.norm, input_bound=0.0)
-            if not math.isnan(self.input_gain)
-            else (self.map.drive(self.norm, inputs=np.zeros((1, self.map.input_dim))))
-        )
+        nothing = Inputs.any_of(np.zeros((1, self.map.input_dim)))
+        if not math.isnan(self.input_gain):
+            nothing = Inputs.ball(0.0, self.norm.companion)
+        return float(self.map.drive(self.norm, nothing))
 
     @cached_property
     def output_lipschitz(self) -> float:

@@ -50,6 +50,7 @@ import numpy.typing as npt
 
 from theory.certificates import Contraction, check_one_step
 from theory.errors import check_count, check_positive
+from theory.inputs import Inputs
 from theory.maps.base import Map, check_map
 from theory.measure import Progress, sweep_all
 from theory.norms import L2, Norm
@@ -518,9 +519,9 @@ def certified_errors(
     X = np.concatenate(list(sequences))
     bound = float(np.max(c.norm.companion.vector_upper(X)))
     try:
-        drive = recurrent.drive(c.norm, input_bound=bound)
+        drive = float(recurrent.drive(c.norm, Inputs.ball(bound, c.norm.companion)))
     except ValueError:
-        drive = recurrent.drive(c.norm, inputs=X)
+        drive = float(recurrent.drive(c.norm, inputs=X))
     if c.domain is not None:
         if not c.domain.contains_inputs(X):
             return np.full(k_max + 1, math.inf)

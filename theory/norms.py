@@ -583,6 +583,17 @@ def scaled_matrix_upper(norm: Norm, slopes: Array, A: Array) -> float:
     return norm.matrix_upper(np.where((slopes[:, None] == 0) | (A == 0), 0.0, larger))
 
 
+def same_norm(norm: Norm, other: Norm) -> bool:
+    """Return whether two norms are one: of one kind, with the same weights."""
+    if norm is other:
+        return True
+    if isinstance(norm, _Weighted) and isinstance(other, _Weighted):
+        return type(norm) is type(other) and np.array_equal(norm.v, other.v)
+    if isinstance(norm, WeightedL2) and isinstance(other, WeightedL2):
+        return np.array_equal(norm.P, other.P)
+    return type(norm) is type(other) and norm.dim is None and other.dim is None
+
+
 def over(norm: Norm, other: Norm, n: int) -> float:
     """Return an upper bound c with ||h||_norm <= c ||h||_other on R^n.
 

@@ -19,7 +19,8 @@ import numpy as np
 
 from theory.domain import Domain
 from theory.errors import as_sequences, check_count
-from theory.invariance import invariant_domain, is_invariant
+from theory.inputs import as_inputs
+from theory.invariance import check_invariant, invariant_domain
 from theory.maps.base import Map
 from theory.norms import Norm
 from theory.typing import Array
@@ -50,20 +51,25 @@ class ReachTube:
         return np.array([norm.majorant(width) for width in self.widths])
 
 
-def reach_tube(recurrent: Map, inputs: Any, k: int, *, domain: Domain | None = None) -> ReachTube:
+def reach_tube(
+    recurrent: Map, X: Any, k: int, *, domain: Domain | None = None, inputs: Any = None
+) -> ReachTube:
     r"""Carry the box of all pasts through the last k inputs.
 
     Parameters
     ----------
     recurrent : Map
         One that encloses its steps (`Map.image`), as those in affine form do.
-    inputs : (T, m) array
-        Of which the last k are used, T >= k.
+    X : (T, m) array
+        The inputs of which the last k are used, T >= k.
     k : int
         Number of inputs that the truncated model sees.
     domain : Domain, optional
         Where the states are before those inputs: a box that the map never leaves, and whose inputs
-        hold the given ones; by default the one that `theory.invariant_domain` finds for the inputs.
+        hold the given ones; by default the one that `theory.invariant_domain` finds.
+    inputs : Inputs, or (..., m) array, optional
+        Which inputs came before, if no domain is given: a set that holds the given ones.  By
+        default the smallest box of these.
 
     Returns
     -------
@@ -73,8 +79,8 @@ def reach_tube(recurrent: Map, inputs: Any, k: int, *, domain: Domain | None = N
     Raises
     ------
     ValueError
-        If there are fewer than k inputs, the map has no enclosure, no invariant box is found, or
-        the domain is not proved invariant or does not hold the inputs.
+        If there are fewer than k inputs, the map has no enclosure, no invariant box is found, both
+        a domain and inputs are given, or the domain is not proved invariant or does not hold X.
 
     Examples
     --------
@@ -85,19 +91,22 @@ def reach_tube(recurrent: Map, inputs: Any, k: int, *, domain: Domain | None = N
     True
     """
     check_count(k=k)
-    x = as_sequences("inputs", inputs, width=recurrent.input_dim)
+    x = as_sequences("X", X, width=recurrent.input_dim)
     if x.ndim != 2 or len(x) < k:
-        raise ValueError(f"inputs has shape {x.shape}, needed one sequence of at least {k}")
-    if domain is None:
-        domain = invariant_domain(recurrent, inputs=x) if len(x) else invariant_domain(recurrent)
+        raise ValueError(f"X has shape {x.shape}, needed one sequence of at least {k}")
+    if domain is not None:
+        if inputs is not None:
+            raise ValueError("received both domain= and inputs=, needed at most one of them")
+        check_invariant(recurrent, domain)
+    else:
+        before = (x if len(x) else None) if inputs is None else as_inputs(inputs, x.shape[1])
+        domain = invariant_domain(recurrent, inputs=before)
         if domain is None:
             raise ValueError(
                 f"no bounded box is found that {recurrent!r} never leaves, needed one; pass domain="
             )
-    elif not domain.contains_inputs(x):
-        raise ValueError(f"some of the inputs are outside the domain {domain}, needed all inside")
-    elif not is_invariant(recurrent, domain):
-        raise ValueError(f"the map is not proved to stay in {domain}; see theory.invariant_domain")
+    if not domain.contains_inputs(x):
+        raise ValueError(f"some of X are outside the domain {domain}, needed all inside")
     lows, highs = [domain.low], [domain.high]
     for now in x[len(x) - int(k) :]:
         here = Domain(low=lows[-1], high=highs[-1], input_low=now, input_high=now, start=False)

@@ -10,7 +10,8 @@ from typing import Any, final
 
 import numpy as np
 
-from theory.errors import as_sequences, check_count, check_nonnegative
+from theory.errors import as_sequences, check_count
+from theory.inputs import Inputs, box_of
 from theory.maps.ssm import DiagonalSSM, LinearRecurrence
 from theory.norms import L2, Linf, over
 from theory.rounding import (
@@ -34,7 +35,7 @@ Integers = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class KernelTail:
-    """The worst truncation error of each output of a linear layer over |x_j| <= input_bound."""
+    """The worst truncation error of each output of a linear layer over a box |x_j| <= B_x."""
 
     lower: Array  # (p,), reached by some inputs in the box
     upper: Array  # (p,), never exceeded, for any length of history
@@ -63,7 +64,7 @@ def kernel_tail(
     head: LinearHead | None = None,
     *,
     k: int,
-    input_bound: float,
+    inputs: Inputs,
 ) -> KernelTail:
     r"""Return the exact worst-case truncation error of a diagonal state-space layer.
 
@@ -81,8 +82,8 @@ def kernel_tail(
         The real outputs of the state (Re s, Im s); the state itself by default.
     k : int
         Number of inputs that the truncated model sees.
-    input_bound : float
-        Bound of |x_j| for every entry.
+    inputs : Inputs
+        A box |x_j| <= B_x, one bound for every entry.
 
     Returns
     -------
@@ -96,22 +97,23 @@ def kernel_tail(
     ------
     ValueError
         If an eigenvalue is not inside the unit circle, a shape does not fit, k is not a count, or
-        the bound is negative.
+        the inputs are another set, for which the inputs B_x sign(K_m) need not be legal.
 
     Examples
     --------
     >>> layer = DiagonalSSM([0.9, 0.5], [[1.0], [1.0]])
-    >>> tail = kernel_tail(layer, LinearHead([[1.0, -1.0, 0.0, 0.0]]), k=5, input_bound=1.0)
+    >>> head = LinearHead([[1.0, -1.0, 0.0, 0.0]])
+    >>> tail = kernel_tail(layer, head, k=5, inputs=Inputs.box(-1, 1))
     >>> round(float(tail.upper[0]), 6), round(float(tail.modal[0]), 6), round(tail.norms, 6)
     (5.8424, 5.9674, 11.8098)
     """
     if not isinstance(layer, DiagonalSSM):
         raise ValueError(f"received {layer!r}, needed a DiagonalSSM")
     check_count(k=k)
-    check_nonnegative(input_bound=input_bound)
     values: Complex = layer.eigenvalues
     B: Complex = layer.B
-    n = len(B)
+    n, m = B.shape
+    largest = _bound_of(inputs, m)
     C = np.eye(2 * n) if head is None else head.C
     if C.shape[1] != 2 * n:
         raise ValueError(f"head has C of shape {C.shape}, needed (p, {2 * n})")
@@ -122,7 +124,7 @@ def kernel_tail(
             f"eigenvalue {worst} has size {float(size[worst]):.17g}, needed sizes below 1: the "
             "layer never forgets"
         )
-    bound, bound_exponent = np.frexp(float(input_bound))
+    bound, bound_exponent = np.frexp(largest)
     lower, upper, modal, exponents = _scaled_sums(values, size, B, C, int(k))
     exponents = exponents + int(bound_exponent)
     # one product more; the scaled sums and `bound` are doubles of moderate size or below
@@ -134,8 +136,21 @@ def kernel_tail(
         lower=np.maximum(_each(ldexp_down, least, exponents), 0.0),
         upper=_each(ldexp_up, ends[0], exponents),
         modal=_each(ldexp_up, ends[1], exponents),
-        norms=_bound_of_norms(C, B, float(np.max(size)), int(k), float(input_bound)),
+        norms=_bound_of_norms(C, B, float(np.max(size)), int(k), largest),
     )
+
+
+def _bound_of(inputs: Inputs, m: int) -> float:
+    """Return B_x of the box |x_j| <= B_x."""
+    low, high = box_of(inputs, m)
+    bound = float(high[0])
+    if not (bool(np.all(high == bound)) and bool(np.all(low == -bound))):
+        raise ValueError(
+            f"the inputs are {inputs}, needed a box |x_j| <= B, one bound for every entry; "
+            "theory.Inputs.box(-B, B) around it gives an upper bound, and a lower one that it need "
+            "not reach"
+        )
+    return bound
 
 
 def _scaled_sums(

@@ -16,16 +16,16 @@ from typing import Any, NoReturn, final
 
 import numpy as np
 
-from theory.certificates import Contraction, check_one_step
+from theory.certificates import Contraction, check_one_step, drive_size
 from theory.certify import contraction as look_for_contraction
 from theory.errors import (
     as_array,
     as_sequences,
     as_vector,
     check_count,
-    check_nonnegative,
     check_positive,
 )
+from theory.inputs import Drive
 from theory.maps.base import Map, check_map
 from theory.measure import Experiment, Run, experiment, norm_attaining
 from theory.norms import Norm
@@ -131,7 +131,7 @@ def check_truncation(
     contraction: Contraction | None = None,
     *,
     k_max: int | None = None,
-    drive: float | None = None,
+    drive: float | Drive | None = None,
     start: Any = None,
     restart: Any = None,
     head: LinearHead | None = None,
@@ -155,8 +155,9 @@ def check_truncation(
         By default what `theory.contraction` certifies.
     k_max : int, optional
         Largest truncation length, min(T, 64) by default.
-    drive : float, optional
-        A claimed bound of |step(0, x_t)| over the inputs, in the norm of the contraction.
+    drive : float or Drive, optional
+        A bound of |step(0, x_t)| over the inputs, in the norm of the contraction; a number is taken
+        on your word, and its verdict is named assumed.
     start, restart : (n,) arrays, optional
         Where the recurrent model starts, and the truncated one.  By default zero, and also states
         far out in opposite directions.
@@ -192,7 +193,9 @@ def check_truncation(
     certificate = _contraction_of(recurrent, contraction)
     x = as_sequences("inputs", inputs, width=recurrent.input_dim)
     if drive is not None:
-        check_nonnegative(drive=drive)
+        drive_size(certificate, drive)
+        if isinstance(drive, Drive) and not drive.inputs.contains(x):
+            raise ValueError(f"the drive is for {drive.inputs}, and some inputs are not among them")
     n = recurrent.state_dim
     given = {
         name: None if state is None else as_vector(name, state, size=n)
@@ -223,7 +226,7 @@ def check_truncation(
         if counterpart is not None:
             _check_counterpart(base, counterpart)
         if drive is not None:
-            verdicts += _check_drive(base, float(drive))
+            verdicts += _check_drive(base, drive)
         for made in _started(base, given["start"], given["restart"], radius):
             verdicts += _check_theorems(made)
     return verdicts
@@ -543,7 +546,7 @@ def _check_counterpart(made: Experiment, counterpart: Callable[[Array, int], Any
             )
 
 
-def _check_drive(made: Experiment, drive: float) -> list[Verdict]:
+def _check_drive(made: Experiment, drive: float | Drive) -> list[Verdict]:
     """Compare a claimed drive with |step(0, x_t)| at every input."""
     run = Run(made)
     if len(made.inputs) == 0:
@@ -552,11 +555,11 @@ def _check_drive(made: Experiment, drive: float) -> list[Verdict]:
         made.map.step(np.zeros((len(made.inputs), made.map.state_dim)), made.inputs)
     )
     verdict = judge(
-        "drive [claimed]",
+        "drive [certified]" if isinstance(drive, Drive) else "drive [assumed]",
         _claimed,
         Kind.UPPER,
         Observation(
-            measured=measured, budget=run.budget(measured, 1.0), arguments={"factor": drive}
+            measured=measured, budget=run.budget(measured, 1.0), arguments={"factor": float(drive)}
         ),
         label=made.label,
     )

@@ -15,7 +15,8 @@ from typing import Any, final
 import numpy as np
 
 from theory.certificates import Contraction
-from theory.errors import MissingExtraError, check_count, check_positive
+from theory.errors import MissingExtraError, check_count
+from theory.inputs import Inputs, entry_bound
 from theory.maps import GRU, LSTM, Map, VanillaRNN
 from theory.norms import WeightedL2
 from theory.projections import column_sum_ball, project, row_sum_ball, spectral_ball
@@ -175,9 +176,10 @@ class StableProjection:
         ``spectral`` (default), ``linf``, ``l1`` or ``lmi`` for an RNN, ``lstm`` for an LSTM,
         ``gru`` for a GRU, whose bounds of the gates are those nearest to the weights at the start
         and then fixed, so that the set is convex.
-    input_bound : float
-        For an LSTM or a GRU: bound of |x_i|; layers above the first see |x_i| <= 1, or with a
-        dropout of p in training |x_i| <= 1 / (1 - p).
+    inputs : Inputs, optional
+        For an LSTM or a GRU: the inputs in question, |x_i| <= 1 by default, of which the largest
+        |x_i| enters; layers above the first see |x_i| <= 1, or with a dropout of p in training
+        |x_i| <= 1 / (1 - p).
     forget : float, optional
         For an LSTM: the bound of the forget gates; by default the one that is nearest to the
         weights at the start.  It is fixed, so that the set is convex.
@@ -220,7 +222,7 @@ class StableProjection:
         rate: float,
         every: int = 1,
         onto: str | None = None,
-        input_bound: float = 1.0,
+        inputs: Any = None,
         forget: float | None = None,
         metric: Contraction | None = None,
     ) -> None:
@@ -237,14 +239,13 @@ class StableProjection:
         self._tensors = {name: module._parameters[name] for name in self._names}
         self.rate = check_asked_rate(rate)
         check_count(at_least=1, every=every)
-        check_positive(input_bound=input_bound)
         known = (*_BALLS, "lmi") if kind == "rnn" else (kind,)
         self.onto = known[0] if onto is None else onto
         if self.onto not in known:
             raise ValueError(f"onto={onto!r} for an {kind.upper()}, needed one of: {known}")
         self._check_shared()
         self.every = every
-        self.input_bound = input_bound
+        self.input_bound = 1.0 if inputs is None else entry_bound(inputs, module.input_size)
         self.calls = 0
         self._forget: dict[str, float] = {}
         self._metric: dict[str, Contraction] = {}
@@ -307,7 +308,7 @@ class StableProjection:
         middle = published_middle(start, self.rate, bound)
         if middle is not None:
             return middle
-        found = project(start, onto="lstm", rate=self.rate, input_bound=bound)
+        found = project(start, onto="lstm", rate=self.rate, inputs=Inputs.box(-bound, bound))
         return float(found.residuals["forget"])
 
     def _choose_bounds(self, suffix: str) -> GRUBounds:
@@ -781,7 +782,7 @@ def parametrize_stable(
     *,
     rate: float,
     onto: str | None = None,
-    input_bound: float = 1.0,
+    inputs: Any = None,
     forget: float | None = None,
     metric: Contraction | None = None,
 ) -> None:
@@ -797,7 +798,7 @@ def parametrize_stable(
         The contraction factor asked for, 0 < rate < 1.
     onto : str, optional
         ``spectral`` (default) or ``lmi`` for an RNN, ``lstm`` for an LSTM, ``gru`` for a GRU.
-    input_bound, forget, metric
+    inputs, forget, metric
         As for `StableProjection`.  In an LSTM the bound of the forget gates is shared out in fixed
         parts: half to the recurrent weights, a quarter each to the input weights and the biases; so
         are those of all gates in a GRU, and a quarter of what the rate leaves beyond the update
@@ -812,7 +813,7 @@ def parametrize_stable(
     if kind == "rnn" and onto not in {None, "spectral", "lmi"}:
         raise ValueError(f"onto={onto!r} for an RNN, needed 'spectral' or 'lmi'")
     guide = StableProjection(
-        module, rate=rate, onto=onto, input_bound=input_bound, forget=forget, metric=metric
+        module, rate=rate, onto=onto, inputs=inputs, forget=forget, metric=metric
     )
     shared = shared_pairs(module, names_of(module))
     if shared:

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from theory import GRU, LSTM, invariant_domain
+from theory import GRU, LSTM, Inputs, invariant_domain
 from theory.comparison import by_comparison, by_delta_iss, by_gate_norms, gate_bound_matrix
 from theory.theorems.contractive_of_gate_norms import gate_norms
 
@@ -45,7 +45,7 @@ def counts(models, seed):
     for _ in range(models):
         cell = random_lstm(rng)
         certified["published"] += gate_norms(**cell.parameters, input_bound=1.0).published
-        box = invariant_domain(cell, input_bound=1.0)
+        box = invariant_domain(cell, inputs=Inputs.box(-1.0, 1.0))
         if box is None:
             continue
         for name, by in (
@@ -61,7 +61,7 @@ def counts(models, seed):
     found = [0, 0]
     for _ in range(models):
         cell = random_gru(rng)
-        box = invariant_domain(cell, input_bound=1.0)
+        box = invariant_domain(cell, inputs=Inputs.box(-1.0, 1.0))
         found[0] += by_delta_iss(cell, box) is not None
         found[1] += by_comparison(cell, box) is not None
     print(f"GRU, {models} models: delta iss {found[0]}, comparison {found[1]}")
@@ -76,7 +76,7 @@ def times(sizes, seed, rounds):
             taken = []
             for _ in range(rounds):
                 began = time.perf_counter()
-                box = invariant_domain(cell, input_bound=1.0)
+                box = invariant_domain(cell, inputs=Inputs.box(-1.0, 1.0))
                 middle = time.perf_counter()
                 cell.comparison(box)
                 formed = time.perf_counter()

@@ -14,6 +14,7 @@ from theory import (
     DiagonalSSM,
     Domain,
     EchoStateNetwork,
+    Inputs,
     MinGRU,
     SelectiveSSM,
     VanillaRNN,
@@ -109,7 +110,7 @@ def corners(rng, low, high, count):
 )
 def test_boxes_hold_what_is_sampled(name, seed, scale, bound):
     cell, rng = drawn(name, seed, scale)
-    box = invariant_domain(cell, input_bound=bound)
+    box = invariant_domain(cell, inputs=Inputs.box(-bound, bound))
     if box is None:
         # a gate may saturate, and weights of a leaky relu may grow: but not at small scales
         assert scale > 0.1
@@ -143,7 +144,7 @@ def test_jacobians_are_within_the_comparison(name):
     worst = 0.0
     for seed in range(5):
         cell, rng = drawn(name, seed, 0.25)
-        box = invariant_domain(cell, input_bound=0.5)
+        box = invariant_domain(cell, inputs=Inputs.box(-0.5, 0.5))
         h = corners(rng, box.low, box.high, 200)
         x = corners(rng, box.input_low, box.input_high, 200)
         J = np.abs(cell.jacobian_state(h, x))
@@ -185,7 +186,7 @@ def test_domains_of_another_map_are_refused():
 def test_the_invariant_box_of_a_constant_gate_is_exact():
     # c+ = c / 2 + tanh(3) / 2 x for |x| <= 1 through the candidate: |c| <= tanh(3)
     cell = LSTM(np.zeros((4, 1)), [[0.0], [0.0], [3.0], [0.0]])
-    box = invariant_domain(cell, input_bound=1.0)
+    box = invariant_domain(cell, inputs=Inputs.box(-1.0, 1.0))
     assert box.high[0] == pytest.approx(np.tanh(3.0), rel=1e-6)
     assert box.low[0] == -box.high[0]
 
@@ -196,7 +197,9 @@ def test_the_box_of_a_selective_layer_depends_on_its_discretisation():
         return SelectiveSSM([[1.0]], [[0.5]], [[0.0]], [-1.0], [1.0], discretization=rule)
 
     step = np.log1p(np.exp(-0.5))
-    zoh, euler = (invariant_domain(make(r), input_bound=1.0).high[0] for r in ("zoh", "euler"))
+    zoh, euler = (
+        invariant_domain(make(r), inputs=Inputs.box(-1.0, 1.0)).high[0] for r in ("zoh", "euler")
+    )
     assert zoh == pytest.approx(1.0, rel=1e-6)
     assert euler == pytest.approx(step / -np.expm1(-step), rel=1e-6)
 
@@ -205,9 +208,9 @@ def test_a_layer_sees_what_the_one_below_can_give():
     low = LSTM(np.zeros((4, 1)), [[0.0], [0.0], [0.1], [0.0]])
     top = GRU([[0.1]] * 3, [[1.0]] * 3)
     cell = Cascade([low, top])
-    box = invariant_domain(cell, input_bound=1.0)
+    box = invariant_domain(cell, inputs=Inputs.box(-1.0, 1.0))
     below, above = cell.layer_domains(box)
-    assert below.same_as(invariant_domain(low, input_bound=1.0))
+    assert below.same_as(invariant_domain(low, inputs=Inputs.box(-1.0, 1.0)))
     # h = o tanh(c) = tanh(tanh(.1)) / 2 of the new state
     assert above.input_high[0] == pytest.approx(np.tanh(np.tanh(0.1)) / 2, rel=1e-5)
     assert box.same_as(

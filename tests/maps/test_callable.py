@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from theory import L2, CallableMap, DivergedError, truncate, truncation_gaps
+from theory import L2, CallableMap, DivergedError, Inputs, truncate, truncation_gaps
 from theory.typing import Array
 
 
@@ -108,10 +108,12 @@ def test_nothing_is_known_unless_it_is_given():
     model = CallableMap(half, 1, 1)
     assert model.affine() is None
     assert dict(model.parameters) == {}
-    with pytest.raises(ValueError, match=r"unknown; pass inputs= instead of input_bound="):
-        model.drive(L2(), input_bound=1.0)
+    with pytest.raises(
+        ValueError, match=r"unknown; pass an array of the inputs, or input_lipschitz="
+    ):
+        model.drive(L2(), Inputs.ball(1.0))
     known = CallableMap(half, 1, 1, input_lipschitz=1.0)
-    assert 2.0 <= known.drive(L2(), input_bound=2.0) <= 2.0 + 1e-12
+    assert 2.0 <= float(known.drive(L2(), Inputs.ball(2.0))) <= 2.0 + 1e-12
 
 
 def test_no_states_without_inputs():

@@ -24,7 +24,8 @@ from theory import (
     VanillaRNN,
     truncate,
 )
-from theory.maps.base import InputReach, Map
+from theory.inputs import Inputs
+from theory.maps.base import Map
 from theory.maps.gates import BLOCK_ROWS
 from theory.norms import L1, L2, Norm, WeightedLinf
 from theory.rounding import UNIT
@@ -329,10 +330,10 @@ def test_the_rounding_error_of_a_cascade_with_a_function_needs_its_gain():
     # at the bottom the inputs are exact, and nothing need be known
     first = Cascade([CallableMap(half, 1, 1), lower])
     assert (first.step_error(np.ones(2), np.ones(1)) > 0).all()
-    assert unknown.rest_reach(InputReach.box(np.ones(1))) is None
-    with pytest.raises(ValueError, match="pass inputs= instead of"):
-        unknown.drive(Linf(), input_bound=1.0)
-    assert known.drive(Linf(), input_bound=1.0) == pytest.approx(2.0)
+    assert unknown.rest_reach(Inputs.box(-1, 1)) is None
+    with pytest.raises(ValueError, match="pass an array of the inputs"):
+        unknown.drive(Linf(), Inputs.box(-1, 1))
+    assert float(known.drive(Linf(), Inputs.box(-1, 1))) == pytest.approx(2.0)
 
 
 # ------------------------------------------------------------------------------------- divergence
@@ -376,27 +377,27 @@ def test_saturated_gates_raise_no_warning():
 @pytest.mark.parametrize("norm", [L1(), L2(), Linf()], ids=str)
 def test_how_far_linear_maps_reach_on_a_ball(norm: Norm):
     U = V((6, 3))
-    reach = InputReach.ball(norm, 2.0, 3)
-    assert reach.size.tolist() == [2.0] * 3
+    reach = Inputs.ball(2.0, norm)
+    assert reach.reach(3).tolist() == [2.0] * 3
     dual = {"L1": np.inf, "L2": 2, "Linf": 1}[norm.label]
     exact = 2.0 * np.linalg.norm(U, dual, axis=1)
-    assert (reach.of(U) >= exact * (1 - 4 * UNIT)).all()
-    np.testing.assert_allclose(reach.of(U), exact, rtol=1e-14)
-    assert reach.of(np.zeros((2, 3))) == pytest.approx(0.0, abs=1e-300)
+    assert (reach.image_upper(U) >= exact * (1 - 4 * UNIT)).all()
+    np.testing.assert_allclose(reach.image_upper(U), exact, rtol=1e-14)
+    assert reach.image_upper(np.zeros((2, 3))) == pytest.approx(0.0, abs=1e-300)
 
 
 def test_how_far_linear_maps_reach_in_a_box():
     U, size = V((6, 3)), np.array([0.0, 1.0, 3.0])
-    np.testing.assert_allclose(InputReach.box(size).of(U), np.abs(U) @ size, rtol=1e-14)
-    weighted = InputReach.ball(WeightedLinf([1.0, 2.0, 3.0]), 1.0, 3)
-    assert weighted.size.tolist() == [3.0] * 3
-    assert (weighted.of(U) >= np.abs(U) @ [1.0, 2.0, 3.0]).all()
+    np.testing.assert_allclose(Inputs.box(-size, size).image_upper(U), np.abs(U) @ size, rtol=1e-14)
+    weighted = Inputs.ball(1.0, WeightedLinf([1.0, 2.0, 3.0]))
+    assert weighted.reach(3).tolist() == [1.0, 2.0, 3.0]
+    assert (weighted.image_upper(U) >= np.abs(U) @ [1.0, 2.0, 3.0]).all()
 
 
 def test_how_far_a_memory_cell_gets_from_rest():
     """i = sigma(20), g = tanh(1 + 20), o = sigma(1 + 1): c is 1 and h is o tanh(1)."""
     cell = LSTM(np.zeros((4, 1)), [[0.0], [0.0], [1.0], [1.0]], [20.0, 0.0, 20.0, 1.0])
-    bound = cell.rest_reach(InputReach.box(np.ones(1)))
+    bound = cell.rest_reach(Inputs.box(-1, 1))
     assert bound == pytest.approx([1.0, 0.670810], abs=1e-6)
     assert (cell.step(np.zeros(2), np.ones(1)) <= bound).all()
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theory import GRU, LSTM, VanillaRNN
+from theory import GRU, LSTM, Inputs, VanillaRNN
 from theory.kernels.loops import row_limits_kernel
 from theory.projections import oracle, project
 from theory.projections.gated import certify
@@ -257,7 +257,8 @@ def test_bad_input():
         ({"rate": 0.9, "forget": 0.95}, "forget"),
         ({"rate": 0.9, "forget": 0.4}, "forget"),
         ({"rate": 0.9, "forget": 0.7, "per_unit": True}, "per_unit"),
-        ({"rate": 0.9, "input_bound": -1.0}, "input_bound"),
+        ({"rate": 0.9, "inputs": 1.0}, "does not say which inputs are meant"),
+        ({"rate": 0.9, "inputs": Inputs.box(-np.inf, 1)}, "needed bounded ones"),
     ):
         with pytest.raises(ValueError, match=message):
             project(cell, onto="lstm", **options)

@@ -15,6 +15,7 @@ from theory import (
     LSTM,
     CallableMap,
     Contraction,
+    Inputs,
     LinearMap,
     VanillaRNN,
     WeightedL1,
@@ -299,8 +300,8 @@ def test_malformed_questions_about_gated_cells():
             project(lstm, onto="lstm", rate=0.9, forget=forget)
     gru = GRU(np.ones((6, 2)), np.ones((6, 1)), variant="reset_before")
     for made, onto in ((lstm, "lstm"), (gru, "gru")):
-        with pytest.raises(ValueError, match=r"input_bound=1e\+300, needed a product"):
-            project(made, onto=onto, rate=0.9, input_bound=1e300)
+        with pytest.raises(ValueError, match=r"inputs up to 1e\+300, needed a product"):
+            project(made, onto=onto, rate=0.9, inputs=Inputs.box(-1e300, 1e300))
         with pytest.raises(ValueError, match=r"W holds entries up to 1e\+160"):
             project(made.with_parameters(W=1e160 * made.W), onto=onto, rate=0.9)
 

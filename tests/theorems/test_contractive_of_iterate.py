@@ -17,6 +17,7 @@ from questions import (
 
 from theory import (
     CallableMap,
+    Inputs,
     LinearMap,
     Linf,
     Outcome,
@@ -108,7 +109,7 @@ def test_in_a_norm_that_is_not_monotone():
 
 def test_on_a_domain():
     cell = VanillaRNN(1.1 * MONE, np.eye(2), [2.0, 2.0])
-    box = invariant_domain(cell, input_bound=0.1)
+    box = invariant_domain(cell, inputs=Inputs.box(-0.1, 0.1))
     slopes = cell.slopes(box)
     c = contractive_of_iterate(cell.W, iterate=2, slopes=slopes, domain=box)
     assert c.domain is box

@@ -28,6 +28,7 @@ from theory.campaign.learning_recipes import LEARNING_RECIPES
 from theory.certificates import Contraction
 from theory.certify import contraction
 from theory.domain import Domain
+from theory.inputs import Inputs
 from theory.learning import training_setup
 from theory.maps import (
     GRU,
@@ -517,7 +518,7 @@ def boxed(rng: np.random.Generator) -> Experiment:
     b = rng.choice([-1.0, 1.0], n) * rng.uniform(2.5, 3.5, n)
     b[0] = 0.0 if n > 1 else b[0]
     recurrent = VanillaRNN(W, rng.standard_normal((n, m)) / m, b, (TANH, SIGMOID)[rng.integers(2)])
-    found = contraction(recurrent, input_bound=0.5, effort=0)
+    found = contraction(recurrent, inputs=Inputs.box(-0.5, 0.5), effort=0)
     if found is None:
         # slopes of at most 1: shrink until some norm certifies
         recurrent = VanillaRNN(0.5 * W, recurrent.U, b, recurrent.activation)
@@ -595,7 +596,7 @@ def _on_its_domain(rng: np.random.Generator, kind: int) -> Experiment:
         # the same draws, with recurrent weights half the size: small ones have a certificate
         rng.bit_generator.state = state
         recurrent = _gated(rng, n, m, 2.0 ** (1 - halvings), kind)
-        found = contraction(recurrent, method="comparison", input_bound=1.0)
+        found = contraction(recurrent, method="comparison", inputs=Inputs.box(-1.0, 1.0))
         if found is not None:
             break
     else:
@@ -622,7 +623,9 @@ def _by_row_sums(rng: np.random.Generator, kind: str) -> Experiment:
     recurrent = LSTM(W, U) if kind == "lstm" else GRU(W, U)
     method = "gate_norms" if kind == "lstm" else "delta_iss"
     bound = 1.0
-    while (found := contraction(recurrent, method=method, input_bound=bound)) is None:
+    while (
+        found := contraction(recurrent, method=method, inputs=Inputs.box(-bound, bound))
+    ) is None:
         bound /= 2  # smaller inputs open the gates less
     return experiment(
         recurrent,
@@ -657,7 +660,7 @@ def _certified_by(
     recurrent: Map, method: str, inputs: Array, start: Array, other: Array
 ) -> Experiment:
     bound = float(np.max(np.abs(inputs), initial=0.0))
-    found = contraction(recurrent, method=method, input_bound=bound)
+    found = contraction(recurrent, method=method, inputs=Inputs.box(-bound, bound))
     if found is None:
         raise ValueError(f"{recurrent!r} was built to have a certificate by {method}")
     return experiment(recurrent, inputs, contraction=found, k_max=3, start=start, other_start=other)

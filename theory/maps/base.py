@@ -5,6 +5,7 @@ Main names: `Map`, `AffineMap`, `Affine`, `check_map`, `simulate_by_steps`.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +16,8 @@ import numpy as np
 
 from theory.activations import Activation
 from theory.domain import Domain
-from theory.errors import DivergedError, as_array, as_sequences, as_states
+from theory.errors import DivergedError, as_sequences, as_states
+from theory.inputs import Drive, Inputs, ambiguous, as_inputs
 from theory.intervals import (
     Interval,
     activation_image,
@@ -24,14 +26,9 @@ from theory.intervals import (
     sum_of,
     times_up,
 )
-from theory.norms import L1, L2, Linf, Norm, over, scaled_matrix_upper
-from theory.rounding import (
-    TINY,
-    Rounded,
-    gamma,
-    product_up,
-    up,
-)
+from theory.norms import L2, Linf, Norm, over, scaled_matrix_upper
+from theory.rounding import Rounded, evaluate, product_up, up
+from theory.theorems.drive import formula
 from theory.typing import Array
 
 
@@ -71,39 +68,6 @@ class Affine:
         """Return whether all slopes are one number: a step is then affine in the state."""
         low, high = self.slopes
         return bool(np.all(low == low[:1]) and np.all(high == low[:1]))
-
-
-@final
-class InputReach:
-    """A set of inputs, all with ||x|| <= bound or all in a box, and how far U x reaches on it."""
-
-    size: Array  # entrywise bound of |x|, (m,)
-
-    def __init__(self, size: Array, dual: Norm | None = None) -> None:
-        self.size = size
-        self._dual = dual
-
-    @staticmethod
-    def box(size: Array) -> InputReach:
-        """Return the inputs with |x| <= size, entrywise."""
-        return InputReach(size)
-
-    @staticmethod
-    def ball(norm: Norm, bound: float, width: int) -> InputReach:
-        """Return the inputs of dimension `width` with ||x|| <= bound."""
-        # |x_j| <= ||x|| in L1, L2 and Linf; their unit balls see a row of U in the dual norm
-        dual = {L1: Linf(), L2: L2()}.get(type(norm))
-        return InputReach(np.full(width, product_up(over(Linf(), norm, width), bound)), dual)
-
-    def of(self, U: Array) -> Array:
-        """Return an upper bound of |U x|, entrywise, over the set."""
-        if self._dual is not None:
-            reach: Array = np.nextafter(self._dual.vector_upper(U) * self.size[0], np.inf)
-            return reach
-        reach = np.abs(U) @ self.size
-        reach *= 1 + 2 * gamma(U.shape[1] + 2)
-        reach += 2 * U.shape[1] * TINY
-        return reach
 
 
 class Map(ABC):
@@ -187,7 +151,7 @@ class Map(ABC):
         """Return the matrix, (p, n), of what a head sees of the state: the identity by default."""
         return np.eye(self.state_dim)
 
-    def rest_reach(self, reach: InputReach) -> Array | None:
+    def rest_reach(self, inputs: Inputs) -> Array | None:
         """Return an upper bound of |step(0, x)|, entrywise, over a set of inputs; None if unknown.
 
         By default from L_x in the maximum norm.  A map that is not globally Lipschitz in x has a
@@ -198,7 +162,7 @@ class Map(ABC):
             return None
         rest = np.abs(self.offset())
         rest += self.step_error(np.zeros(self.state_dim), np.zeros(self.input_dim))
-        moved = product_up(gain, float(np.max(reach.size)))
+        moved = product_up(gain, inputs.norm_upper(Linf(), self.input_dim))
         return np.nextafter(np.nextafter(rest, np.inf) + moved, np.inf)
 
     def _rebuilt(self, parameters: Mapping[str, Any]) -> Map:
@@ -318,59 +282,89 @@ class Map(ABC):
         return self.step(np.zeros(self.state_dim), np.zeros(self.input_dim))
 
     @final
-    def drive(self, norm: Norm, *, inputs: Any = None, input_bound: float | None = None) -> float:
+    def drive(self, norm: Norm, inputs: Any = None, *, input_bound: Any = None) -> Drive:
         r"""Return an upper bound of the drive, C >= ||phi(0, x)||, rounded outward.
 
         Parameters
         ----------
         norm
             The norm of the state.
-        inputs : (..., m) array, optional
-            The inputs in question; the bound then holds for each of them.
-        input_bound : float, optional
-            A bound of ||x|| in ``norm.companion``; then C = L_x input_bound + ||phi(0, 0)||, or
-            what `rest_reach` says where no such L_x exists.
+        inputs : Inputs, or (..., m) array of the inputs in question
+            For a finite set phi(0, x) is computed for each of them.  For any other set C is the
+            least of what bounds it: L_x sup ||x|| + ||phi(0, 0)||, `rest_reach`, and the enclosure
+            of phi(0, x) over the box of the set.
+        input_bound
+            Refused: a number does not say which inputs are meant.
+
+        Returns
+        -------
+        Drive
+            The number with its norm and its inputs; bounds refuse it for a contraction in another
+            norm, or one that does not hold for these inputs.
 
         Raises
         ------
         ValueError
-            If not exactly one of the two is given, or nothing bounds phi(0, x).
+            If the inputs are a number or of another dimension, or nothing bounds phi(0, x).
+
+        Examples
+        --------
+        >>> from theory import L2, Inputs, VanillaRNN
+        >>> cell = VanillaRNN(0.9 * np.eye(16), 0.05 * np.eye(16))
+        >>> drives = [cell.drive(L2(), one) for one in (Inputs.box(-1, 1), Inputs.ball(1))]
+        >>> [round(float(drive), 6) for drive in drives], str(drives[0].inputs)
+        ([0.199833, 0.05], '|x_i| <= 1')
         """
-        from theory.errors import check_nonnegative
-        from theory.theorems.drive import formula
-
-        if (inputs is None) == (input_bound is None):
-            raise ValueError("needed exactly one of inputs= and input_bound=")
-        rest = np.zeros(self.state_dim)
-        if inputs is not None:
-            X = as_array("inputs", inputs)
-            if X.ndim == 0 or X.shape[-1] != self.input_dim:
-                raise ValueError(f"inputs has shape {X.shape}, needed (..., {self.input_dim})")
-            flat = X.reshape(-1, self.input_dim)
-            if flat.shape[0] == 0:
-                return 0.0
-            values = self.advance(np.zeros((len(flat), self.state_dim)), self.input_terms(flat))
-            # sizes that cover the result too: a user's own step errs relative to what it returns
-            sizes = np.max(np.abs(values), axis=0)
-            error = self.step_error(sizes, np.max(np.abs(flat), axis=0))
-            return up(float(np.max(norm.vector_upper(values))) + norm.majorant(error))
-        assert input_bound is not None
-        check_nonnegative(input_bound=input_bound)
-        gain = self.input_lipschitz(norm)
-        if gain is None:
-            ball = InputReach.ball(norm.companion, float(input_bound), self.input_dim)
-            sizes = self.rest_reach(ball)
-            if sizes is not None:
-                return norm.majorant(sizes)
+        norm.check_dim(self.state_dim)
+        if input_bound is not None:
+            raise ambiguous("input_bound", input_bound, self.input_dim)
+        if inputs is None:
             raise ValueError(
-                "the Lipschitz constant of this map in x is unknown; pass inputs= instead of "
-                "input_bound=, or input_lipschitz= when the map is made"
+                "needed inputs=, such as theory.Inputs.box(-1, 1) or an array of all inputs"
             )
-        error = self.step_error(rest, np.zeros(self.input_dim))
-        start = up(float(norm.vector_upper(self.offset())) + norm.majorant(error))
-        from theory.rounding import evaluate
+        given = as_inputs(inputs, self.input_dim)
+        if given.rows is not None:
+            size = self._drive_of_rows(norm, given.rows)
+        else:
+            size = self._drive_of_set(norm, given)
+        return Drive(size=size, norm=norm, inputs=given)
 
-        return evaluate(formula, gain=gain, input_bound=float(input_bound), offset=start)
+    def _drive_of_rows(self, norm: Norm, rows: Array) -> float:
+        if len(rows) == 0:
+            return 0.0
+        values = self.advance(np.zeros((len(rows), self.state_dim)), self.input_terms(rows))
+        # sizes that cover the result too: a user's own step errs relative to what it returns
+        sizes = np.max(np.abs(values), axis=0)
+        error = self.step_error(sizes, np.max(np.abs(rows), axis=0))
+        return up(float(np.max(norm.vector_upper(values))) + norm.majorant(error))
+
+    def _drive_of_set(self, norm: Norm, inputs: Inputs) -> float:
+        m, zero = self.input_dim, np.zeros(self.state_dim)
+        found: list[float] = []
+        gain, length = self.input_lipschitz(norm), inputs.norm_upper(norm.companion, m)
+        if gain is not None and math.isfinite(length):
+            error = self.step_error(zero, np.zeros(m))
+            start = up(float(norm.vector_upper(self.offset())) + norm.majorant(error))
+            found.append(evaluate(formula, gain=gain, input_bound=length, offset=start))
+        low, high = inputs.ends(m)
+        image = self.image(Domain(low=zero, high=zero, input_low=low, input_high=high))
+        with np.errstate(over="ignore", invalid="ignore"):
+            reached = self.rest_reach(inputs)
+        sizes = [reached, None if image is None else np.maximum(*(np.abs(end) for end in image))]
+        found += [norm.majorant(one) for one in sizes if one is not None and np.isfinite(one).all()]
+        size = min(found, default=math.inf)
+        if not math.isfinite(size):
+            unknown = gain is None and reached is None and image is None
+            raise ValueError(
+                f"nothing bounds step(0, x) of {self!r} over {inputs}: "
+                + (
+                    "the Lipschitz constant of this map in x is unknown; pass an array of the "
+                    "inputs, or input_lipschitz= when the map is made"
+                    if unknown
+                    else "needed bounded inputs, such as theory.Inputs.box(-1, 1)"
+                )
+            )
+        return size
 
 
 class AffineMap(Map):

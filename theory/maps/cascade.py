@@ -14,9 +14,10 @@ import numpy as np
 
 from theory.domain import Domain
 from theory.errors import as_matrix, as_vector
+from theory.inputs import Inputs
 from theory.intervals import Interval, affine_image, product_matrix_up
 from theory.maps import boxes
-from theory.maps.base import Affine, InputReach, Map, read_only
+from theory.maps.base import Affine, Map, read_only
 from theory.norms import L1, L2, Linf, Norm
 from theory.rounding import Rounded, product_up
 from theory.typing import Array
@@ -292,13 +293,14 @@ class Cascade(Map):
             gains.append(gain)
         return float(norm.vector_upper(np.array(gains)))
 
-    def rest_reach(self, reach: InputReach) -> Array | None:
+    def rest_reach(self, inputs: Inputs) -> Array | None:
         """Bound |step(0, x)|, layer by layer; None if one of them has no such bound."""
         sizes: list[Array] = []
         for number, layer in enumerate(self._layers):
             if number:
-                reach = InputReach.box(self._readouts[number - 1].size(sizes[-1]))
-            size = layer.rest_reach(reach)
+                reach = self._readouts[number - 1].size(sizes[-1])
+                inputs = Inputs.box(-reach, reach)
+            size = layer.rest_reach(inputs)
             if size is None:
                 return None
             sizes.append(size)

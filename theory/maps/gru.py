@@ -13,9 +13,10 @@ import numpy as np
 from theory.activations import SIGMOID, TANH
 from theory.domain import Domain
 from theory.errors import as_matrix, as_vector
+from theory.inputs import Inputs
 from theory.intervals import Interval
 from theory.maps import boxes
-from theory.maps.base import InputReach, read_only
+from theory.maps.base import read_only
 from theory.maps.gates import GatedMap, finite_terms, gate_rows, largest, stacked
 from theory.rounding import Rounded
 from theory.typing import Array
@@ -215,9 +216,9 @@ class GRU(GatedMap):
             a = (r * h).affine(W_n, b_n, (U_n, x))
         return z.complement() * a.tanh() + z * h
 
-    def rest_reach(self, reach: InputReach) -> Array:
+    def rest_reach(self, inputs: Inputs) -> Array:
         """Bound |h+| = (1 - z) |n| after one step from rest, entrywise."""
-        r, z, n = np.split(reach.of(self._U), 3)
+        r, z, n = np.split(inputs.image_upper(self._U), 3)
         b_r, b_z, b_n = np.split(self._b, 3)
         # 1 - z is the gate of the opposite pre-activation
         rest = largest(SIGMOID, np.nextafter(z - b_z, np.inf))

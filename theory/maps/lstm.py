@@ -13,9 +13,10 @@ import numpy as np
 from theory.activations import SIGMOID, TANH
 from theory.domain import Domain
 from theory.errors import as_matrix
+from theory.inputs import Inputs
 from theory.intervals import Interval
 from theory.maps import boxes
-from theory.maps.base import InputReach, read_only
+from theory.maps.base import read_only
 from theory.maps.gates import GatedMap, finite_terms, gate_rows, largest, stacked
 from theory.rounding import Rounded
 from theory.typing import Array
@@ -182,9 +183,9 @@ class LSTM(GatedMap):
         y = o.logistic() * c.tanh()
         return Rounded(np.append(c.size, y.size), np.append(c.error, y.error))
 
-    def rest_reach(self, reach: InputReach) -> Array:
+    def rest_reach(self, inputs: Inputs) -> Array:
         """Bound |c| = i |g| and |h| = o tanh |c| after one step from rest, entrywise."""
-        reached = reach.of(self._U)
+        reached = inputs.image_upper(self._U)
         i, _, _, o = np.split(largest(SIGMOID, np.nextafter(reached + self._b, np.inf)), 4)
         _, _, g, _ = np.split(largest(TANH, np.nextafter(reached + np.abs(self._b), np.inf)), 4)
         c = np.nextafter(i * g, np.inf)

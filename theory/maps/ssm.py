@@ -16,6 +16,7 @@ from theory.activations import IDENTITY, SIGMOID, SOFTPLUS, Activation
 from theory.activations import activation as look_up
 from theory.domain import Domain
 from theory.errors import as_matrix, as_vector, check_positive
+from theory.inputs import Inputs
 from theory.intervals import (
     Interval,
     activation_image,
@@ -27,7 +28,7 @@ from theory.intervals import (
     times_up,
 )
 from theory.maps import boxes
-from theory.maps.base import Affine, InputReach, Map, fixed_box, read_only
+from theory.maps.base import Affine, Map, fixed_box, read_only
 from theory.maps.gates import GatedMap, finite_terms, gate_rows, largest, stacked
 from theory.norms import Norm
 from theory.rounding import UNIT, Rounded
@@ -554,15 +555,15 @@ class SelectiveSSM(LinearRecurrence):
             times_up(seen[:, None], np.abs(np.tile(self._W_B, (m, 1)))),
         )
 
-    def rest_reach(self, reach: InputReach) -> Array:
+    def rest_reach(self, inputs: Inputs) -> Array:
         """Bound gamma |W_B x + b_B| |x| entrywise; gamma is at most Delta, and 1 / a for zoh."""
         N = self._decay.shape[1]
-        longest = np.nextafter(reach.of(self._W_step) + self._b_step, np.inf)
+        longest = np.nextafter(inputs.image_upper(self._W_step) + self._b_step, np.inf)
         gamma = np.broadcast_to(largest(SOFTPLUS, longest)[:, None], self._decay.shape)
         if self._discretization == "zoh":
             gamma = np.minimum(gamma, np.nextafter(1.0 / self._decay, np.inf))
-        gain = np.nextafter(reach.of(self._W_B) + np.abs(self._b_B), np.inf)
-        driven = np.nextafter(gain * reach.size[:, None], np.inf)
+        gain = np.nextafter(inputs.image_upper(self._W_B) + np.abs(self._b_B), np.inf)
+        driven = np.nextafter(gain * inputs.reach(self.input_dim)[:, None], np.inf)
         assert driven.shape[1] == N
         return np.nextafter(gamma * driven, np.inf).ravel()
 
@@ -706,11 +707,11 @@ class MinGRU(LinearRecurrence):
         new = times_up(activation_image(SIGMOID, *z)[1], slopes)
         return plus_up(times_up(moved[:, None], np.abs(U_z)), times_up(new[:, None], np.abs(U_n)))
 
-    def rest_reach(self, reach: InputReach) -> Array:
+    def rest_reach(self, inputs: Inputs) -> Array:
         """Bound z |n|, entrywise."""
         (U_z, b_z), (U_n, b_n) = (self.gate(name) for name in self.GATES)
-        z = largest(SIGMOID, np.nextafter(reach.of(U_z) + b_z, np.inf))
-        n = Rounded.exact(np.nextafter(reach.of(U_n) + np.abs(b_n), np.inf))
+        z = largest(SIGMOID, np.nextafter(inputs.image_upper(U_z) + b_z, np.inf))
+        n = Rounded.exact(np.nextafter(inputs.image_upper(U_n) + np.abs(b_n), np.inf))
         rho = self._activation
         candidate = n.through(*rho.facts).size
         return np.nextafter(z * candidate, np.inf)
@@ -913,11 +914,11 @@ class RGLRU(LinearRecurrence):
             np.diag(times_up(share, gate)),
         )
 
-    def rest_reach(self, reach: InputReach) -> Array:
+    def rest_reach(self, inputs: Inputs) -> Array:
         """Bound sqrt(1 - a**2) i |x|, entrywise, by i |x|."""
         U_i, b_i = self.gate("i")
-        i = largest(SIGMOID, np.nextafter(reach.of(U_i) + b_i, np.inf))
-        return np.nextafter(i * reach.size, np.inf)
+        i = largest(SIGMOID, np.nextafter(inputs.image_upper(U_i) + b_i, np.inf))
+        return np.nextafter(i * inputs.reach(self.input_dim), np.inf)
 
     def __repr__(self) -> str:
         return f"RGLRU(n={self.state_dim})"

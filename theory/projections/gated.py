@@ -74,7 +74,7 @@ def certify(recurrent: Map, input_bound: float, weights: Array | None = None) ->
         evidence=Evidence(
             kind="certified",
             method="gate bounds",
-            detail=f"row sums of a comparison matrix, inputs |x| <= {input_bound!r}",
+            detail=f"row sums of a comparison matrix, inputs |x_i| <= {input_bound!r}",
         ),
         domain=Domain(low=-low, high=low, input_low=-bound, input_high=bound),
     )

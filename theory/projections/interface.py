@@ -12,6 +12,7 @@ import numpy as np
 
 from theory.certificates import Contraction
 from theory.errors import as_square, as_vector, check_count, check_positive
+from theory.inputs import entry_bound
 from theory.maps.base import Map
 from theory.norms import WeightedL2
 from theory.projections.base import Projection, Request
@@ -87,9 +88,9 @@ def _check_size(recurrent: Map, input_bound: float) -> None:
         largest = float(np.max(np.abs(array), initial=0.0))
         if not max(largest, 1.0) * max(input_bound, 1.0) <= 2.0**_LARGEST:
             raise ValueError(
-                f"{name} holds entries up to {largest!r} and input_bound={input_bound!r}, needed a "
-                f"product of at most 2**{_LARGEST}, so that squares of sums do not overflow; scale "
-                "down first: gates are open or closed long before"
+                f"{name} holds entries up to {largest!r} and inputs up to {input_bound!r}, needed "
+                f"a product of at most 2**{_LARGEST}, so that squares of sums do not overflow; "
+                "scale down first: gates are open or closed long before"
             )
 
 
@@ -142,7 +143,7 @@ def project(
     method: str = "auto",
     weights: Any = None,
     metric: Any = None,
-    input_bound: float = 1.0,
+    inputs: Any = None,
     forget: float | None = None,
     per_unit: bool = False,
     starts: int = 3,
@@ -177,8 +178,8 @@ def project(
         ||D h||_2 for ``diagonal``; for ``diagonal`` the best ones are searched for by default.
     metric : Contraction or (P, q), optional
         For ``lmi``: the metric to stay in; by default it is searched for too.
-    input_bound : float
-        For gated cells: bound of |x_i|.
+    inputs : Inputs, or (..., m) array, optional
+        For gated cells: the inputs in question, |x_i| <= 1 by default.  Their largest |x_i| enters.
     forget : float, optional
         For ``lstm``: the bound of the forget gates; by default the one of least distance.
     per_unit : bool
@@ -240,11 +241,11 @@ def project(
                 f"onto={onto!r}"
             )
     check_count(at_least=1, starts=starts, bias_terms=bias_terms)
-    check_positive(input_bound=input_bound)
+    bound = 1.0 if inputs is None else entry_bound(inputs, recurrent.input_dim)
     if forget is not None:
         check_positive(forget=forget)
     if onto in _GATED:
-        _check_size(recurrent, float(input_bound))
+        _check_size(recurrent, bound)
     n = recurrent.state_dim
     scales = None if weights is None else as_vector("weights", weights, size=n)
     if scales is not None:
@@ -255,7 +256,7 @@ def project(
         method=method,
         weights=scales,
         metric=None if metric is None else check_metric(metric, n),
-        input_bound=float(input_bound),
+        input_bound=bound,
         forget=None if forget is None else float(forget),
         per_unit=bool(per_unit),
         starts=starts,

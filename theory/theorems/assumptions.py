@@ -26,8 +26,12 @@ def _incremental_lmi_holds(run: Run) -> bool:
 
 def _two_layers(run: Run) -> bool:
     from theory.comparison import layer_rates
+    from theory.invariance import is_invariant
 
-    rates = layer_rates(run.map, run.of.contraction.domain)
+    domain = run.of.contraction.domain
+    if domain is not None and not is_invariant(run.map, domain):
+        return False
+    rates = layer_rates(run.map, domain)
     return rates is not None and len(rates.rates) == 2
 
 

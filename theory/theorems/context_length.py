@@ -14,8 +14,9 @@ import math
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from theory.certificates import Contraction, check_one_step
+from theory.certificates import Contraction, check_one_step, drive_size
 from theory.errors import check_count, check_nonnegative, check_positive
+from theory.inputs import Drive
 from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import CONTRACTIVE, DRIVE_BOUNDED, OUTPUT_LIPSCHITZ, ZERO_START
 from theory.theorems.output_gap import measured_output_gaps
@@ -95,7 +96,7 @@ def context_length(
     c: Contraction,
     *,
     eps: float,
-    drive: float,
+    drive: float | Drive,
     lipschitz: float = 1.0,
     horizon: int | None = None,
 ) -> int:
@@ -106,7 +107,7 @@ def context_length(
     c : Contraction
     eps : float
         The error allowed, in the norm of the outputs.
-    drive : float
+    drive : float or Drive
         Bound of |step(0, x_t)| in the norm of `c`, see `Map.drive`.
     lipschitz : float
         L_f; 1 for the state itself.
@@ -136,16 +137,17 @@ def context_length(
     """
     check_one_step(c)
     check_positive(eps=eps)
-    check_nonnegative(drive=drive, lipschitz=lipschitz)
+    check_nonnegative(lipschitz=lipschitz)
+    size = float(drive_size(c, drive))
     if horizon is not None:
         check_count(horizon=horizon)
         horizon = int(horizon)
-    lam, eps, drive, lipschitz = c.lam, float(eps), float(drive), float(lipschitz)
+    lam, eps, lipschitz = c.lam, float(eps), float(lipschitz)
 
     def enough(k: int) -> bool:
-        return _suffices(lam, k, drive, lipschitz, eps, horizon)
+        return _suffices(lam, k, size, lipschitz, eps, horizon)
 
-    return _smallest(enough, _guess(lam, eps, drive, lipschitz, horizon))
+    return _smallest(enough, _guess(lam, eps, size, lipschitz, horizon))
 
 
 def _guess(lam: float, eps: float, drive: float, lipschitz: float, horizon: int | None) -> int:

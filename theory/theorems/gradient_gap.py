@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from theory.certificates import Contraction, check_one_step
+from theory.certificates import Contraction, check_one_step, drive_size
 from theory.errors import check_count, check_nonnegative
+from theory.inputs import Drive
 from theory.rounding import evaluate
 from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import (
@@ -61,7 +62,7 @@ def gradient_gap(
     c: Contraction,
     *,
     k: int,
-    drive: float,
+    drive: float | Drive,
     weight_gain: float,
     loss_gain: float,
     beta_hh: float = 0.0,
@@ -75,7 +76,7 @@ def gradient_gap(
     c : Contraction
     k : int
         Number of inputs that the counterpart sees, at least 1.
-    drive : float
+    drive : float or Drive
         Bound of |step(0, x_t)|.
     weight_gain, beta_hh, beta_wh : float
         L_w and smoothness of the map, see `theory.constants.map_constants`.
@@ -101,11 +102,12 @@ def gradient_gap(
     check_one_step(c)
     check_count(at_least=1, k=k)
     check_nonnegative(
-        drive=drive, weight_gain=weight_gain, loss_gain=loss_gain, beta_hh=beta_hh,
-        beta_wh=beta_wh, beta_p=beta_p,
+        weight_gain=weight_gain, loss_gain=loss_gain, beta_hh=beta_hh, beta_wh=beta_wh,
+        beta_p=beta_p,
     )  # fmt: skip
+    size = drive_size(c, drive)
     return evaluate(
-        formula, lam=c.lam, k=int(k), drive=drive, weight_gain=weight_gain, loss_gain=loss_gain,
+        formula, lam=c.lam, k=int(k), drive=size, weight_gain=weight_gain, loss_gain=loss_gain,
         beta_hh=beta_hh, beta_wh=beta_wh, beta_p=beta_p,
     )  # fmt: skip
 

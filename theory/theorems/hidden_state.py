@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from theory.certificates import Contraction, check_one_step
+from theory.certificates import Contraction, check_one_step, drive_size
 from theory.errors import check_count, check_nonnegative
+from theory.inputs import Drive
 from theory.rounding import evaluate
 from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import CONTRACTIVE, DRIVE_BOUNDED
@@ -26,7 +27,7 @@ def formula(lam: Scalar, t: Scalar, drive: Scalar, start: Scalar) -> Scalar:
     return lam**t * start + drive * (1 - lam**t) / (1 - lam)
 
 
-def hidden_state(c: Contraction, *, t: int, drive: float, start: float = 0.0) -> float:
+def hidden_state(c: Contraction, *, t: int, drive: float | Drive, start: float = 0.0) -> float:
     """Bound |h_t|.
 
     Parameters
@@ -34,7 +35,7 @@ def hidden_state(c: Contraction, *, t: int, drive: float, start: float = 0.0) ->
     c : Contraction
     t : int
         Number of inputs received.
-    drive : float
+    drive : float or Drive
         Bound of |step(0, x_t)| in the norm of `c`, see `Map.drive`.
     start : float
         Bound of |h_0|.
@@ -56,8 +57,8 @@ def hidden_state(c: Contraction, *, t: int, drive: float, start: float = 0.0) ->
     """
     check_one_step(c)
     check_count(t=t)
-    check_nonnegative(drive=drive, start=start)
-    return evaluate(formula, lam=c.lam, t=int(t), drive=drive, start=start)
+    check_nonnegative(start=start)
+    return evaluate(formula, lam=c.lam, t=int(t), drive=drive_size(c, drive), start=start)
 
 
 def observe(run: Run) -> Observation:

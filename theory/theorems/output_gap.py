@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from theory.certificates import Contraction, check_one_step
+from theory.certificates import Contraction, check_one_step, drive_size
 from theory.errors import check_count, check_nonnegative
+from theory.inputs import Drive
 from theory.rounding import evaluate
 from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import CONTRACTIVE, DRIVE_BOUNDED, OUTPUT_LIPSCHITZ, ZERO_START
@@ -27,7 +28,7 @@ def formula(lam: Scalar, k: Scalar, drive: Scalar, lipschitz: Scalar) -> Scalar:
     return lipschitz * drive * lam**k / (1 - lam)
 
 
-def output_gap(c: Contraction, *, k: int, drive: float, lipschitz: float) -> float:
+def output_gap(c: Contraction, *, k: int, drive: float | Drive, lipschitz: float) -> float:
     """Bound the distance of the outputs of the recurrent model and its k-step counterpart.
 
     Parameters
@@ -35,7 +36,7 @@ def output_gap(c: Contraction, *, k: int, drive: float, lipschitz: float) -> flo
     c : Contraction
     k : int
         Number of inputs that the counterpart sees.
-    drive : float
+    drive : float or Drive
         Bound of |step(0, x_t)| in the norm of `c`, see `Map.drive`.
     lipschitz : float
         L_f, from the norm of `c` to the norm of the outputs, see `LinearHead.lipschitz`.
@@ -57,8 +58,9 @@ def output_gap(c: Contraction, *, k: int, drive: float, lipschitz: float) -> flo
     """
     check_one_step(c)
     check_count(k=k)
-    check_nonnegative(drive=drive, lipschitz=lipschitz)
-    return evaluate(formula, lam=c.lam, k=int(k), drive=drive, lipschitz=lipschitz)
+    check_nonnegative(lipschitz=lipschitz)
+    size = drive_size(c, drive)
+    return evaluate(formula, lam=c.lam, k=int(k), drive=size, lipschitz=lipschitz)
 
 
 def measured_output_gaps(run: Run, k: int) -> tuple[Array, Array]:

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from theory.certificates import Contraction, check_one_step
+from theory.certificates import Contraction, check_one_step, drive_size
 from theory.errors import check_count, check_nonnegative
+from theory.inputs import Drive
 from theory.rounding import evaluate
 from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import (
@@ -43,7 +44,7 @@ def prediction_gap(
     c: Contraction,
     *,
     k: int,
-    drive: float,
+    drive: float | Drive,
     weight_gain: float,
     distance: float,
     lipschitz: float = 1.0,
@@ -56,7 +57,7 @@ def prediction_gap(
         Of every map between the two.
     k : int
         Number of inputs that the k-step model sees.
-    drive : float
+    drive : float or Drive
         Bound of |step_v(0, x_t)|.
     weight_gain : float
         L_w, see `theory.constants.map_constants`.
@@ -82,9 +83,10 @@ def prediction_gap(
     """
     check_one_step(c)
     check_count(k=k)
-    check_nonnegative(drive=drive, weight_gain=weight_gain, distance=distance, lipschitz=lipschitz)
+    check_nonnegative(weight_gain=weight_gain, distance=distance, lipschitz=lipschitz)
+    size = drive_size(c, drive)
     return evaluate(
-        formula, lam=c.lam, k=int(k), drive=drive, weight_gain=weight_gain, lipschitz=lipschitz,
+        formula, lam=c.lam, k=int(k), drive=size, weight_gain=weight_gain, lipschitz=lipschitz,
         distance=distance,
     )  # fmt: skip
 

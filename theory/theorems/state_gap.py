@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from theory.certificates import Contraction, check_one_step
-from theory.errors import check_count, check_nonnegative
+from theory.certificates import Contraction, check_one_step, drive_size
+from theory.errors import check_count
+from theory.inputs import Drive
 from theory.rounding import evaluate
 from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import CONTRACTIVE, DRIVE_BOUNDED, ZERO_START
@@ -26,7 +27,7 @@ def formula(lam: Scalar, k: Scalar, drive: Scalar) -> Scalar:
     return drive * lam**k / (1 - lam)
 
 
-def state_gap(c: Contraction, *, k: int, drive: float) -> float:
+def state_gap(c: Contraction, *, k: int, drive: float | Drive) -> float:
     """Bound the distance between the recurrent state and its k-step counterpart.
 
     Parameters
@@ -34,7 +35,7 @@ def state_gap(c: Contraction, *, k: int, drive: float) -> float:
     c : Contraction
     k : int
         Number of inputs that the counterpart sees.
-    drive : float
+    drive : float or Drive
         Bound of |step(0, x_t)| in the norm of `c`, see `Map.drive`.
 
     Returns
@@ -45,7 +46,8 @@ def state_gap(c: Contraction, *, k: int, drive: float) -> float:
     Raises
     ------
     ValueError
-        If `c` is not a one-step contraction, k is not a count, or the drive is negative.
+        If `c` is not a one-step contraction, k is not a count, or the drive is negative or not one
+        for `c`.
 
     Examples
     --------
@@ -54,8 +56,7 @@ def state_gap(c: Contraction, *, k: int, drive: float) -> float:
     """
     check_one_step(c)
     check_count(k=k)
-    check_nonnegative(drive=drive)
-    return evaluate(formula, lam=c.lam, k=int(k), drive=drive)
+    return evaluate(formula, lam=c.lam, k=int(k), drive=drive_size(c, drive))
 
 
 def observe(run: Run) -> Observation:

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from theory.certificates import Contraction, check_one_step
+from theory.certificates import Contraction, check_one_step, drive_size
 from theory.errors import check_count, check_nonnegative
+from theory.inputs import Drive
 from theory.rounding import evaluate
 from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import CONTRACTIVE, DRIVE_BOUNDED
@@ -32,7 +33,7 @@ def formula(
 
 
 def state_gap_any_start(
-    c: Contraction, *, k: int, t: int, drive: float, start: float, restart: float = 0.0
+    c: Contraction, *, k: int, t: int, drive: float | Drive, start: float, restart: float = 0.0
 ) -> float:
     """Bound the gap when the models do not start from zero; 0 for t <= k.
 
@@ -41,7 +42,7 @@ def state_gap_any_start(
     c : Contraction
     k, t : int
         Number of inputs that the counterpart sees, and that the recurrent model has received.
-    drive : float
+    drive : float or Drive
         Bound of |step(0, x_t)| in the norm of `c`, see `Map.drive`.
     start, restart : float
         Sizes of h_0 and of the state from which the counterpart starts.
@@ -63,11 +64,12 @@ def state_gap_any_start(
     """
     check_one_step(c)
     check_count(k=k, t=t)
-    check_nonnegative(drive=drive, start=start, restart=restart)
+    check_nonnegative(start=start, restart=restart)
+    size = drive_size(c, drive)
     if t <= k:
         return 0.0
     return evaluate(
-        formula, lam=c.lam, k=int(k), t=int(t), drive=drive, start=start, restart=restart
+        formula, lam=c.lam, k=int(k), t=int(t), drive=size, start=start, restart=restart
     )
 
 

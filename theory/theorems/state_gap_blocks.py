@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from theory.certificates import Contraction, check_contraction_given
+from theory.certificates import Contraction, check_contraction_given, drive_size
 from theory.errors import check_count, check_nonnegative
+from theory.inputs import Drive
 from theory.rounding import evaluate
 from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import (
@@ -48,7 +49,7 @@ def spread_upper(growth: float, r: int) -> float:
 
 
 def state_gap_blocks(
-    c: Contraction, *, k: int, growth: float, drive: float, spread: float | None = None
+    c: Contraction, *, k: int, growth: float, drive: float | Drive, spread: float | None = None
 ) -> float:
     """Bound the distance between the recurrent state and its k-step counterpart.
 
@@ -60,7 +61,7 @@ def state_gap_blocks(
         Number of inputs that the counterpart sees.
     growth : float
         A Lipschitz constant of one step in the norm of `c`, possibly above 1.
-    drive : float
+    drive : float or Drive
         Bound of |step(0, x_t)| in the norm of `c`, see `Map.drive`.
     spread : float, optional
         Bound of the sum of the Lipschitz constants of 0, 1, .., ``c.iterate - 1`` steps; by default
@@ -83,13 +84,14 @@ def state_gap_blocks(
     """
     check_contraction_given(c)
     check_count(k=k)
-    check_nonnegative(growth=growth, drive=drive)
+    check_nonnegative(growth=growth)
+    size = drive_size(c, drive)
     if spread is None:
         spread = spread_upper(float(growth), c.iterate)
     check_nonnegative(spread=spread)
     blocks, rest = divmod(int(k), c.iterate)
     return evaluate(
-        formula, lam=c.lam, blocks=blocks, rest=rest, growth=growth, drive=drive, spread=spread
+        formula, lam=c.lam, blocks=blocks, rest=rest, growth=growth, drive=size, spread=spread
     )
 
 

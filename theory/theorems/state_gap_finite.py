@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from theory.certificates import Contraction, check_one_step
-from theory.errors import check_count, check_nonnegative
+from theory.certificates import Contraction, check_one_step, drive_size
+from theory.errors import check_count
+from theory.inputs import Drive
 from theory.rounding import evaluate
 from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import CONTRACTIVE, DRIVE_BOUNDED, ZERO_START
@@ -26,7 +27,7 @@ def formula(lam: Scalar, k: Scalar, t: Scalar, drive: Scalar) -> Scalar:
     return drive * (lam**k - lam**t) / (1 - lam)
 
 
-def state_gap_finite(c: Contraction, *, k: int, t: int, drive: float) -> float:
+def state_gap_finite(c: Contraction, *, k: int, t: int, drive: float | Drive) -> float:
     """Bound the gap after exactly t inputs; 0 for t <= k, where both models are the same.
 
     Parameters
@@ -36,7 +37,7 @@ def state_gap_finite(c: Contraction, *, k: int, t: int, drive: float) -> float:
         Number of inputs that the counterpart sees.
     t : int
         Number of inputs that the recurrent model has received.
-    drive : float
+    drive : float or Drive
         Bound of |step(0, x_t)| in the norm of `c`, see `Map.drive`.
 
     Returns
@@ -56,10 +57,9 @@ def state_gap_finite(c: Contraction, *, k: int, t: int, drive: float) -> float:
     """
     check_one_step(c)
     check_count(k=k, t=t)
-    check_nonnegative(drive=drive)
     if t <= k:
         return 0.0
-    return evaluate(formula, lam=c.lam, k=int(k), t=int(t), drive=drive)
+    return evaluate(formula, lam=c.lam, k=int(k), t=int(t), drive=drive_size(c, drive))
 
 
 def observe(run: Run) -> Observation:

@@ -14,8 +14,9 @@ import math
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from theory.certificates import Contraction, check_one_step
+from theory.certificates import Contraction, check_one_step, drive_size
 from theory.errors import check_nonnegative, check_positive, check_rate
+from theory.inputs import Drive
 from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import (
     CONTRACTIVE_SET,
@@ -59,7 +60,7 @@ def training_context(
     eps: float,
     steps: int,
     alpha: float,
-    drive: float,
+    drive: float | Drive,
     weight_gain: float,
     loss_gain: float,
     beta: float,
@@ -81,8 +82,10 @@ def training_context(
         N, the number of gradient steps.
     alpha : float
         The first step size.
-    drive, weight_gain, loss_gain, lipschitz : float
-        C, L_w, L_p and L_f over the set.
+    drive : float or Drive
+        C, over the set.
+    weight_gain, loss_gain, lipschitz : float
+        L_w, L_p and L_f over the set.
     beta : float
         The Lipschitz constant of the gradient, see `loss_smoothness`.
     beta_hh, beta_wh, beta_p : float
@@ -116,8 +119,9 @@ def training_context(
     check_one_step(c)
     check_positive(eps=eps)
     sizes = {
-        "drive": drive, "weight_gain": weight_gain, "loss_gain": loss_gain, "beta": beta,
-        "lipschitz": lipschitz, "beta_hh": beta_hh, "beta_wh": beta_wh, "beta_p": beta_p,
+        "drive": drive_size(c, drive), "weight_gain": weight_gain, "loss_gain": loss_gain,
+        "beta": beta, "lipschitz": lipschitz, "beta_hh": beta_hh, "beta_wh": beta_wh,
+        "beta_p": beta_p,
     }  # fmt: skip
     check_nonnegative(**sizes)
     # the weight gap is its value for a mismatch of 1, times the mismatch
