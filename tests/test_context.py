@@ -91,7 +91,9 @@ def test_least_error_for_a_context():
 def test_outputs_norms_and_horizons():
     one = cell(3)
     plain = required_context(one, 1e-4, Inputs.ball(1.0))
-    assert required_context(one, 1e-4, Inputs.ball(1.0), head=LinearHead(1e-3 * np.eye(4))).k < plain.k
+    assert (
+        required_context(one, 1e-4, Inputs.ball(1.0), head=LinearHead(1e-3 * np.eye(4))).k < plain.k
+    )
     assert required_context(one, 1e-4, Inputs.ball(1.0), norm=Linf()).k <= plain.k
     assert required_context(one, 1e-4, Inputs.ball(1.0), horizon=10**6).k == plain.k
 

@@ -191,20 +191,20 @@ def test_bad_requests(changed, message):
 def test_a_contraction_of_another_map_proves_nothing():
     # its rate 0.1 would make the rest of the sum, of 10, one of 1.1
     slow, fast = LinearMap([[0.9]], [[1.0]]), LinearMap([[0.1]], [[1.0]])
-    worst = worst_case_error(slow, 0, input_low=-1, input_high=1, tol=0.5, c=contraction(fast))
+    worst = worst_case_error(slow, 0, inputs=Inputs.box(-1, 1), tol=0.5, c=contraction(fast))
     assert worst.lower[0] <= 10.0 <= worst.upper[0] * (1 + 1e-12)
     # no contraction at all in that norm
     skew = LinearMap([[0.5, 3.0], [0.0, 0.5]], np.eye(2))
     for norm in (Linf(), None):
         other = contraction(LinearMap(0.5 * np.eye(2), np.eye(2)), norm=norm)
         with pytest.raises(ValueError, match="another map"):
-            worst_case_error(skew, 0, input_low=-1, input_high=1, c=other)
+            worst_case_error(skew, 0, inputs=Inputs.box(-1, 1), c=other)
     with pytest.raises(ValueError, match="norm on"):
-        worst_case_error(slow, 0, input_low=-1, input_high=1, c=contraction(skew))
+        worst_case_error(slow, 0, inputs=Inputs.box(-1, 1), c=contraction(skew))
     # in every norm of its own the map is proved to contract again
     for c in contractions(skew).values():
         if c.iterate == 1:
-            assert worst_case_error(skew, 2, input_low=-1, input_high=1, c=c).error > 0
+            assert worst_case_error(skew, 2, inputs=Inputs.box(-1, 1), c=c).error > 0
 
 
 def test_rows_lost_to_underflow():
@@ -213,16 +213,16 @@ def test_rows_lost_to_underflow():
     one = LinearMap(np.full((n, n), 0.98 * 2.0**-475), np.full((n, 1), 2.0**1000))
     head = LinearHead(np.full((1, n), 2.0**-600))
     exact = n * n * Fraction(2.0**-600) * Fraction(0.98 * 2.0**-475) * 2**1000
-    worst = worst_case_error(one, 1, input_low=-1.0, input_high=1.0, head=head, horizon=2)
+    worst = worst_case_error(one, 1, inputs=Inputs.box(-1.0, 1.0), head=head, horizon=2)
     assert Fraction(float(worst.lower[0])) <= exact <= Fraction(float(worst.upper[0]))
 
 
 def test_overflow_is_no_bound():
     # infinity from the inputs minus infinity from the bias is not 0
     one = LinearMap([[0.5]], [[1e300]], [-1e300])
-    worst = worst_case_error(one, 0, input_low=0.0, input_high=1.0, head=LinearHead([[1e10]]))
+    worst = worst_case_error(one, 0, inputs=Inputs.box(0.0, 1.0), head=LinearHead([[1e10]]))
     assert worst.upper[0] == np.inf
-    huge = worst_case_error(LinearMap([[0.5]], [[1e300]]), 1, input_low=0.0, input_high=1e10)
+    huge = worst_case_error(LinearMap([[0.5]], [[1e300]]), 1, inputs=Inputs.box(0.0, 1e10))
     assert huge.upper[0] == np.inf
     assert huge.lower[0] < np.inf
 
@@ -241,7 +241,7 @@ def test_sizes_from_the_smallest_to_the_largest(seed):
     c = contraction(LinearMap(A, B), norm=Linf()) if rng.random() < 0.5 else None
     try:
         worst = worst_case_error(
-            LinearMap(A, B, b), k, input_low=-high, input_high=high, head=LinearHead(C), horizon=T,
+            LinearMap(A, B, b), k, inputs=Inputs.box(-high, high), head=LinearHead(C), horizon=T,
             c=c,
         )  # fmt: skip
     except ValueError:  # no contraction in the maximum norm

@@ -120,7 +120,7 @@ def check_tail(values, B, C, k, bound, *, width=None):
     """Compare with 300 bits; where the values are normal numbers, ask for a narrow enclosure."""
     layer = DiagonalSSM(values, B)
     head = None if C is None else LinearHead(C)
-    tail = kernel_tail(layer, head, k=k, input_bound=bound)
+    tail = kernel_tail(layer, head, k=k, inputs=Inputs.box(-bound, bound))
     with mpmath.workprec(300):
         rows = np.eye(2 * len(values)) if C is None else np.asarray(C)
         total, missing, modal = sums(values, B, rows.tolist(), k)
@@ -163,7 +163,7 @@ def test_powers_that_underflow():
 def test_weights_beyond_the_largest_double():
     huge = kernel_tail(
         DiagonalSSM([0.5], [[1e300]]), LinearHead([[1e300, 0.0], [1e-300, 0.0]]), k=0,
-        input_bound=1.0,
+        inputs=Inputs.box(-1.0, 1.0),
     )  # fmt: skip
     assert huge.upper[0] == huge.modal[0] == huge.norms == math.inf
     assert 1e308 < huge.lower[0] < math.inf
@@ -172,25 +172,29 @@ def test_weights_beyond_the_largest_double():
     back = check_tail([1e-300], [[1e300]], [[1e300, 0.0]], 1, 1e-2, width=1e-12)
     assert back.norms == pytest.approx(1e298, rel=1e-12)
     # powers of any size: their exponent is no 64-bit integer any more
-    gone = kernel_tail(DiagonalSSM([1e-300, 0.5], [[1e300], [1.0]]), k=10**40, input_bound=1.0)
+    gone = kernel_tail(
+        DiagonalSSM([1e-300, 0.5], [[1e300], [1.0]]), k=10**40, inputs=Inputs.box(-1.0, 1.0)
+    )
     assert (gone.lower == 0).all()
     assert (gone.upper[:2] == 5e-324).all()
-    nothing = kernel_tail(DiagonalSSM([0.5, 0.0], [[0.0], [1e300]]), k=1, input_bound=1e300)
+    nothing = kernel_tail(
+        DiagonalSSM([0.5, 0.0], [[0.0], [1e300]]), k=1, inputs=Inputs.box(-1e300, 1e300)
+    )
     assert nothing.upper.max() == nothing.modal.max() == nothing.lower.max() == 0.0
-    still = kernel_tail(DiagonalSSM([0.5], [[1e300]]), k=1, input_bound=0.0)
+    still = kernel_tail(DiagonalSSM([0.5], [[1e300]]), k=1, inputs=Inputs.box(0.0, 0.0))
     assert still.upper.max() == still.modal.max() == still.norms == 0.0
 
 
 def test_the_bound_of_norms_holds_for_several_inputs():
     # every input of the box at its bound: |x| is sqrt(m) times that
-    tail = kernel_tail(DiagonalSSM([0.5], [[1.0, 1.0, 1.0]]), k=0, input_bound=1.0)
+    tail = kernel_tail(DiagonalSSM([0.5], [[1.0, 1.0, 1.0]]), k=0, inputs=Inputs.box(-1.0, 1.0))
     assert tail.lower[0] <= 6.0 <= tail.upper[0] <= tail.norms * (1 + 1e-12)
     assert tail.norms == pytest.approx(6.0, rel=1e-12)
 
 
 def test_nearly_unit_eigenvalues_have_finite_bounds():
     lam = math.nextafter(1.0, 0.0)
-    tail = kernel_tail(DiagonalSSM([lam], [[1.0]]), k=0, input_bound=1.0)
+    tail = kernel_tail(DiagonalSSM([lam], [[1.0]]), k=0, inputs=Inputs.box(-1.0, 1.0))
     assert tail.lower[0] <= 2.0**53 <= tail.upper[0]
     assert 2.0**53 <= tail.norms <= 2.0**53 * (1 + 1e-9)
 

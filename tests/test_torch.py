@@ -870,7 +870,7 @@ def test_a_refused_parametrization_leaves_the_module_as_it_was():
     before = module.state_dict()
     # so large inputs that nothing is left for the forget gate's input weights
     with pytest.raises(ValueError, match=r"a limit of .* leaves no room in torch.float32.*double"):
-        parametrize_stable(module, rate=0.9, forget=0.7, input_bound=1e45)
+        parametrize_stable(module, rate=0.9, forget=0.7, inputs=Inputs.box(-1e45, 1e45))
     assert not nn.utils.parametrize.is_parametrized(module)
     assert list(module.state_dict()) == list(before)
     with pytest.raises(ValueError, match=r"rate=1e-44 leaves no room in torch.float32.*double"):

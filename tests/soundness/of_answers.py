@@ -21,6 +21,7 @@ from theory import (
     Cascade,
     DiagonalSSM,
     DivergedError,
+    Inputs,
     LinearHead,
     LinearMap,
     Linf,
@@ -85,7 +86,7 @@ def kernel_tails(rng: Draw, tally: Tally) -> None:
     layer = DiagonalSSM(values, B)
     C = rng.standard_normal((p, 2 * n))
     bound = float(one_of(rng, 1.0, 0.3))
-    tail = kernel_tail(layer, LinearHead(C), k=k, input_bound=bound)
+    tail = kernel_tail(layer, LinearHead(C), k=k, inputs=Inputs.box(-bound, bound))
     weights = [
         [
             [
@@ -144,7 +145,7 @@ def worst_cases(rng: Draw, tally: Tally) -> None:
     low, high = np.sort(rng.uniform(-1, 1, (2, m)), axis=0)
     horizon = one_of(rng, None, k + int(rng.integers(1, 9)))
     head = LinearHead(rng.standard_normal((2, n)))
-    found = worst_case_error(model, k, input_low=low, input_high=high, head=head, horizon=horizon)
+    found = worst_case_error(model, k, inputs=Inputs.box(low, high), head=head, horizon=horizon)
     if found is None:
         return
     step = exact_step(model)
@@ -192,8 +193,9 @@ def contexts(rng: Draw, tally: Tally) -> None:
     model = tame_map(rng)
     bound, k = float(one_of(rng, 0.3, 1.0)), int(rng.integers(0, 6))
     norm = one_of(rng, L2(), Linf())
-    found = smallest_error(model, k, bound, norm=norm, effort=0)
-    wanted = required_context(model, 0.01, bound, norm=norm, effort=0)
+    inputs = Inputs.ball(bound)
+    found = smallest_error(model, k, inputs, norm=norm, effort=0)
+    wanted = required_context(model, 0.01, inputs, norm=norm, effort=0)
     step, C = exact_step(model), model.output_map
     for _ in range(2):
         xs = _sequence(rng, model.input_dim, 25, bound)
@@ -214,7 +216,7 @@ def entrywise_gaps(rng: Draw, tally: Tally) -> None:
     """Gaps entry by entry, and layer by layer, hold for every past of the domain."""
     model = tame_map(rng)
     m, bound, k = model.input_dim, float(one_of(rng, 0.1, 1.0)), int(rng.integers(0, 6))
-    box = invariant_domain(model, inputs=[[-bound] * m, [bound] * m])
+    box = invariant_domain(model, inputs=Inputs.box(-bound, bound))
     if box is None or model.comparison(box) is None:
         return
     bounds = componentwise_gap(model, box, k=k)

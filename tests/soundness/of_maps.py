@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from check import Check
 from definitions import activated, balls, exact_step
-from draws import MAKERS, NORMS, Draw, a_map, domain, ends, interior, one_of, tame_map
+from draws import MAKERS, NORMS, Draw, a_map, domain, ends, interior, matrix, one_of, tame_map
 from exact import ZERO, Vector, length, minus, times
 from tally import Tally
 
@@ -13,12 +13,16 @@ from theory import (
     Contraction,
     DivergedError,
     Domain,
+    Inputs,
+    LinearMap,
     Map,
+    VanillaRNN,
     WeightedL2,
     WeightedLinf,
     contraction,
     invariant_domain,
     reach_tube,
+    state_gap,
     window_decay,
 )
 from theory.certificate_file import certificate_from_dict, certificate_to_dict, recheck
@@ -163,19 +167,82 @@ def forms(rng: Draw, tally: Tally) -> None:
             )  # fmt: skip
 
 
+def _sets(rng: Draw, m: int) -> list[tuple[Inputs, list[Array]]]:
+    """Return sets of inputs of every kind, each with members."""
+    box = ends(rng, m)
+    rows = np.array([interior(rng, *ends(rng, m)) for _ in range(3)])
+    norm = one_of(rng, *NORMS.values())(rng, m)
+    seen, ball = Inputs.seen(rows, float(one_of(rng, 0.0, 0.1))), Inputs.ball(1.0, norm)
+    corners = [np.eye(m)[0], np.ones(m), rng.standard_normal(m)]
+    with np.errstate(all="ignore"):
+        scaled = [x / float(norm.vector_upper(x)) for x in corners]
+    inside = [x * (1 - 2.0**-50) for x in scaled if np.isfinite(x).all()]
+    between = [rows[0] * s + rows[1] * (1 - s) for s in (0.5, 0.9)]
+    return [
+        (Inputs.box(*box), [interior(rng, *box) for _ in range(3)]),
+        (Inputs.any_of(rows), list(rows)),
+        (seen, [x for x in (*rows, *between) if np.isfinite(x).all() and seen.contains(x)]),
+        (ball, [x for x in inside if ball.contains(x)]),
+    ]
+
+
+def inputs(rng: Draw, tally: Tally) -> None:
+    """What is said of a set of inputs holds for its members."""
+    m = int(rng.integers(1, 4))
+    sets = _sets(rng, m)
+    U, norm = matrix(rng, 2, m), one_of(rng, *NORMS.values())(rng, m)
+    for given, members in sets:
+        size, image, reach = given.norm_upper(norm, m), given.image_upper(U), given.reach(m)
+        for x in members:
+            said = {"inputs": given, "x": x, "U": U, "norm": norm}
+            tally.at_most("Inputs.norm_upper", [length(norm, balls(x))], size, **said)
+            tally.at_most("Inputs.image_upper", map(abs, times(U, balls(x))), image, **said)
+            tally.at_most("Inputs.reach", map(abs, balls(x)), reach, **said)
+            for other, _ in sets:
+                if given.within(other, m):
+                    tally.true("Inputs.within", other.contains(x), other=other, **said)
+
+
 def drives(rng: Draw, tally: Tally) -> None:
     """No input drives a state at rest further than the drive."""
     model = a_map(rng)
     norm = one_of(rng, *NORMS.values())(rng, model.state_dim)
     step, rest = exact_step(model), balls(np.zeros(model.state_dim))
-    X = np.array([interior(rng, *ends(rng, model.input_dim)) for _ in range(4)])
-    try:
-        seen = model.drive(norm, inputs=X)
-    except DivergedError:  # a refusal
+    for given, members in _sets(rng, model.input_dim):
+        try:
+            seen = model.drive(norm, inputs=given)
+        except (DivergedError, ValueError):  # a refusal
+            continue
+        for x in members:
+            size = length(norm, step(rest, balls(x)))
+            tally.at_most(
+                "drive", [size], seen.size, norm=norm, x=x, inputs=given, **model.parameters
+            )
+
+
+def chains(rng: Draw, tally: Tally) -> None:
+    """A bound made of a certificate and a drive holds for the inputs of both, or is refused."""
+    model = tame_map(rng, (LinearMap, VanillaRNN))
+    n, m, k = model.state_dim, model.input_dim, int(rng.integers(0, 5))
+    sets = [Inputs.box(-1, 1), Inputs.ball(1), Inputs.box(-0.2, 0.5), Inputs.ball(0.3)]
+    asked, driven = one_of(rng, *sets), one_of(rng, *sets)
+    c = contraction(model, inputs=asked, effort=0)
+    if c is None or c.iterate > 1:
         return
-    for x in X:
-        size = length(norm, step(rest, balls(x)))
-        tally.at_most("drive", [size], seen, norm=norm, x=x, **model.parameters)
+    try:
+        bound = state_gap(c, k=k, drive=model.drive(c.norm, inputs=driven))
+    except ValueError:
+        tally.true("state_gap", c.domain is not None, c=c, driven=driven)
+        return
+    step = exact_step(model)
+    corners = np.where(rng.random((15, m)) < 0.5, *driven.ends(m))
+    xs = np.array([driven.near(x) for x in corners])
+    h, g = balls(np.zeros(n)), balls(np.zeros(n))
+    for t, x in enumerate(xs):
+        h = step(h, balls(x))
+        g = step(g, balls(x)) if t >= len(xs) - k else g
+    gap = length(c.norm, minus(h, g))
+    tally.at_most("state_gap", [gap], bound, c=c, driven=driven, k=k, **model.parameters)
 
 
 def decays(rng: Draw, tally: Tally) -> None:
@@ -290,7 +357,7 @@ def certificates(rng: Draw, tally: Tally) -> None:
     method = one_of(rng, *METHODS)
     bound = float(one_of(rng, 0.1, 1.0))
     where = (
-        invariant_domain(model, inputs=[[-bound] * m, [bound] * m]) if rng.random() < 0.6 else None
+        invariant_domain(model, inputs=Inputs.box(-bound, bound)) if rng.random() < 0.6 else None
     )
     c = contraction(model, method=method, domain=where)
     if c is None or c.iterate > 6:
@@ -319,11 +386,6 @@ def certificates(rng: Draw, tally: Tally) -> None:
         tally.true("recheck", not recheck(certificate_from_dict(data), model), below=below, **given)
 
 
-MAP_METHODS = (
-    "image", "comparison", "input_comparison", "state_lipschitz", "input_lipschitz", "affine_on",
-    "drive", "decay_range",
-)  # fmt: skip
-
 CHECKS = (
     Check(run=images, covers=(Map.image,), weight=2.0),
     Check(run=invariance, covers=(invariant_domain, is_invariant)),
@@ -333,7 +395,12 @@ CHECKS = (
         weight=2.0,
     ),
     Check(run=forms, covers=(Map.affine_on,)),
-    Check(run=drives, covers=(Map.drive,)),
+    Check(
+        run=inputs,
+        covers=(Inputs.norm_upper, Inputs.image_upper, Inputs.reach, Inputs.within),
+    ),
+    Check(run=drives, covers=(Map.drive,), weight=0.5),
+    Check(run=chains, covers=(state_gap,)),
     Check(run=decays, covers=(LinearRecurrence.decay_range, window_decay)),
     Check(run=tubes, covers=(reach_tube,)),
     Check(

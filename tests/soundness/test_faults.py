@@ -101,7 +101,7 @@ def kernel_tail_of_normal_powers(patch: pytest.MonkeyPatch) -> None:
         c = head.C[:, :n] - 1j * head.C[:, n:]
         weights = (c.T[:, :, None] * layer.B[:, None, :]).reshape(n, -1)
         reach, power, p = np.abs(weights), values**k, len(head.C)
-        lower, upper, bound = np.zeros(p), np.zeros(p), float(np.max(np.abs(asked["input_bound"])))
+        lower, upper, bound = np.zeros(p), np.zeros(p), float(asked["inputs"].reach(m)[0])
         for j in range(200):
             K = np.abs((power @ weights).real)
             error = (np.abs(power) @ reach) * (8 * UNIT * (k + j + 2) + 2 * gamma(4 * n + 16))

@@ -76,8 +76,8 @@ def test_no_claim_is_false(check: Check, block: int, record_property: Any) -> No
 MODULES = (
     "rounding", "intervals", "rigor", "norms", "products", "lower", "jsr", "comparison", "tails",
     "linear_gap", "reach", "invariance", "certify", "certificate_file", "context", "iterates",
-    "memory", "constants", "projections.interface", "projections.balls", "projections.pairs",
-    "projections.schur",
+    "memory", "constants", "inputs", "projections.interface", "projections.balls",
+    "projections.pairs", "projections.schur",
 )  # fmt: skip
 
 #: Public functions of these modules that claim nothing a number could contradict, and why.
@@ -89,6 +89,13 @@ NOT_COMPARED = {
     "rounding.inner_product_error": "the error of affine_image, which is compared",
     "rigor.all_finite": "looks for what is no number",
     "norms.norm_from_dict": "reads a description",
+    "norms.same_norm": "compares descriptions",
+    "invariance.check_invariant": "calls is_invariant",
+    "inputs.ambiguous": "an error",
+    "inputs.as_inputs": "checks an argument",
+    "inputs.box_of": "checks an argument",
+    "inputs.entry_bound": "the largest of Inputs.reach",
+    "inputs.read_inputs": "reads a text",
     "products.product_error": "the error of power and lipschitz_of_steps, which are compared",
     "products.vertices": "lists matrices",
     "lower.balanced": "a change of coordinates, with the error of spectral_radius_lower",
