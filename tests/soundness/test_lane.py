@@ -31,7 +31,7 @@ CHECKS: tuple[Check, ...] = (*of_arithmetic.CHECKS, *of_maps.CHECKS, *of_answers
 BITS = 300
 
 #: Cases of a check of weight 1: in the sample, and in a block of the slow lane.
-SAMPLE, BLOCK = 40, 1500
+SAMPLE, BLOCK = 40, 800
 
 #: Blocks of the slow lane; together more than 10**6 comparisons.
 BLOCKS = 4
