@@ -382,3 +382,19 @@ def test_autograd_sees_that_weights_moved():
     StableProjection(module, rate=0.5).project()
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         out.backward()
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_the_inputs_that_are_said_are_those_of_the_certificate(kind):
+    for inputs, told in (
+        (None, "|x_i| <= 1"),
+        (Inputs.box(-2, 2), "|x_i| <= 2"),
+        (Inputs.ball(0.5), "|x_i| <= 0.5"),
+        (np.array([[0.0, 0.0, 3.0]]), "|x_i| <= 3"),
+    ):
+        module = {"lstm": nn.LSTM, "gru": nn.GRU}[kind](3, 4)
+        stable = StableProjection(module, rate=0.9, inputs=inputs)
+        stable.project()
+        (certificate,) = stable.certificates()
+        assert certificate.lam <= 0.9
+        assert str(certificate.domain.inputs) == told
