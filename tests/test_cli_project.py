@@ -138,6 +138,8 @@ def test_bad_input(plain, tmp_path):
         ({"--epsilon": -1}, "epsilon"),
         ({"--method": "magic"}, "method"),
         ({"--onto": "lstm"}, "LSTM"),
+        ({"--inputs": "1"}, "does not say which inputs are meant"),
+        ({"--inputs": "ball"}, "does not exist"),
     )
     for change, message in cases:
         options = [x for pair in {**good, **change}.items() for x in pair]
@@ -282,3 +284,28 @@ def test_folders_are_made_for_what_is_written_only(plain, tmp_path):
     assert not (tmp_path / "some").exists()
     assert run(plain, "--onto", "linf", "--rate", 0.5, "--out", out).exit_code == 0
     assert out.exists()
+
+
+def test_the_inputs_say_which_set_is_projected_onto(tmp_path):
+    path, out, seen = torch_file(tmp_path / "w.npz", 4), tmp_path / "new.npz", tmp_path / "x.npy"
+    np.save(seen, np.array([[2.0, -2.0], [0.5, 0.0]]))
+    for text in ("box:-2,2", "ball:2", seen):
+        done = run(path, "--onto", "lstm", "--rate", 0.9, "--inputs", text, "--out", out, "--force")
+        assert done.exit_code == 0, done.output + done.stderr
+        assert "inputs |x_i| <= 2.0" in " ".join(done.output.split())
+    np.save(seen, np.ones((2, 3)))
+    done = run(path, "--onto", "lstm", "--rate", 0.9, "--inputs", seen, "--out", out, "--force")
+    assert done.exit_code == 2
+    assert "of dimension 3, needed 2" in " ".join((done.output + done.stderr).split())
+
+
+def test_the_context_is_for_the_inputs_of_the_set(tmp_path):
+    """In R^4 the box holds inputs twice as long as the ball, and so needs the longer context."""
+    path, out, found = tmp_path / "w.npz", tmp_path / "new.npz", []
+    np.savez(path, W=np.random.default_rng(0).standard_normal((4, 4)), U=np.eye(4), b=np.zeros(4))
+    where = ("--onto", "spectral", "--rate", 0.9, "--out", out, "--force")
+    for text, told in (("ball:0.01", "|x|_2 <= 0.01"), ("box:-0.01,0.01", "|x_i| <= 0.01")):
+        done = run(path, *where, "--inputs", text)
+        assert f"inputs: {told}" in done.output
+        found.append(int(done.output.split("k = ")[-1].split()[0]))
+    assert found[0] < found[1]

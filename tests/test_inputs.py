@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -10,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from theory import (
+    GRU,
     L1,
     L2,
     LSTM,
+    Cascade,
     Contraction,
     Domain,
     Drive,
@@ -20,6 +23,8 @@ from theory import (
     LinearHead,
     LinearMap,
     Linf,
+    MinGRU,
+    SelectiveSSM,
     VanillaRNN,
     WeightedL1,
     WeightedL2,
@@ -195,6 +200,35 @@ def test_infinite_ends():
         LinearMap([[0.5]], [[1.0]]).drive(L2(), Inputs.box(-np.inf, np.inf))
 
 
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=15)
+def test_the_drive_of_every_set_is_above_the_steps_of_its_points(seed):
+    rng = np.random.default_rng(seed)
+
+    def weights(*shape):
+        return rng.standard_normal(shape)
+
+    maps = [
+        VanillaRNN(weights(2, 2), weights(2, 3), weights(2)),
+        VanillaRNN(weights(2, 2), weights(2, 3), weights(2), activation="relu"),
+        LinearMap(weights(2, 2), weights(2, 3), weights(2)),
+        LSTM(weights(8, 2), weights(8, 3), weights(8)),
+        GRU(weights(6, 2), weights(6, 3), weights(6)),
+        SelectiveSSM(np.ones((3, 2)), weights(3, 3), weights(2, 3)),
+        MinGRU(weights(4, 3), weights(4)),
+        Cascade([VanillaRNN(weights(2, 2), weights(2, 3)), GRU(weights(6, 2), weights(6, 2))]),
+    ]
+    for recurrent in maps:
+        for inputs, points in sets(rng):
+            H = recurrent.step(np.zeros((len(points), recurrent.state_dim)), points)
+            error = recurrent.step_error(np.max(np.abs(H), axis=0), np.max(np.abs(points), axis=0))
+            for norm in (L1(), L2(), Linf()):
+                drive = recurrent.drive(norm, inputs)
+                slack = norm.majorant(error) + norm.vector_rounding(len(error)) * float(drive)
+                assert float(np.max(norm.vector(H))) <= float(drive) + slack, (recurrent, inputs)
+                assert drive.inputs is inputs
+
+
 def test_a_finite_set_gives_the_largest_of_its_rows():
     rows = np.array([[3.0, 0.0], [0.0, 3.0]])
     tokens, box = Inputs.any_of(rows), Inputs.box(0, 3)
@@ -227,8 +261,14 @@ def test_a_finite_set_gives_the_largest_of_its_rows():
         (Inputs.ball(2, WeightedL1([1.0])), "|x| <= 2 in L1,v"),
         (Inputs.any_of(np.ones((12, 2))), "12 given inputs"),
         (Inputs.any_of([1.0]), "1 given input"),
-        (Inputs.seen(np.ones((12, 2))), "inputs like the 12 that were seen"),
-        (Inputs.seen(np.ones((12, 2)), 0.1), "inputs within 0.1 of the 12 that were seen"),
+        (
+            Inputs.seen(np.ones((12, 2))),
+            "inputs like the 12 that were seen (|x_i| <= 1, |x|_2 <= 1.415)",
+        ),
+        (
+            Inputs.seen(np.ones((12, 2)), 0.1),
+            "inputs within 0.1 of the 12 that were seen (|x_i| <= 1.101, |x|_2 <= 1.556)",
+        ),
     ],
 )
 def test_sets_say_which_inputs_they_hold(inputs, text):
@@ -272,9 +312,13 @@ def test_sequences_of_any_shape_are_taken():
         (lambda: Inputs.box([0.0], [1.0]).reach(2), "of dimension 1, needed 2"),
         (lambda: Inputs.box([0.0], [1.0]).contains([1.0, 2.0]), r"needed \(\.\.\., 1\)"),
         (lambda: as_inputs(1.0, 4), r"inputs=1.0 does not say .*Inputs\.box.*Inputs\.ball"),
+        (lambda: as_inputs(-1.0, 4), r"Inputs\.ball\(1\.0\)"),
         (lambda: as_inputs("ball:1", 4), "needed theory.Inputs"),
         (lambda: as_inputs(np.ones((3, 2)), 4), r"inputs has shape \(3, 2\), needed \(\.\.\., 4\)"),
-        (lambda: Drive(size=-1.0, norm=L2(), inputs=Inputs.ball(1)), "size=-1.0 is negative"),
+        (
+            lambda: Drive(size=-1.0, norm=L2(), inputs=Inputs.ball(1)),
+            "size=-1.0, needed a number >= 0",
+        ),
         (lambda: Drive(size=np.nan, norm=L2(), inputs=Inputs.ball(1)), "size=nan"),
     ],
 )
@@ -318,6 +362,8 @@ def test_bounds_refuse_a_drive_that_is_not_theirs(bound):
         bound(c, -1.0)
     with pytest.raises(ValueError, match="drive=nan"):
         bound(c, float("nan"))
+    with pytest.raises(ValueError, match="drive=inf, needed a finite number"):
+        bound(c, Drive(size=math.inf, norm=L2(), inputs=Inputs.ball(1.0)))
     # a contraction everywhere holds for all inputs
     everywhere = Contraction.assumed(0.5, L2())
     large = Drive(size=0.75, norm=L2(), inputs=Inputs.ball(1e9))
@@ -371,11 +417,12 @@ def test_a_command_line_says_which_inputs(tmp_path):
         ("box:0,inf", "x_i >= 0"),
         ("ball:2", "|x|_2 <= 2"),
         ("ball:2,L1", "|x|_1 <= 2"),
-        (str(path), "inputs like the 2 that were seen"),
+        (str(path), "inputs like the 2 that were seen (|x_i| <= 4, |x|_2 <= 5.001)"),
     ):
         assert str(read_inputs(text)) == told
     for text, message in (
         ("1", r'pass --inputs "box:-1,1"; .* pass --inputs "ball:1"'),
+        ("-1", r'pass --inputs "box:-1,1"; .* pass --inputs "ball:1"'),
         ("box:1", "is not understood"),
         ("box:1,2,3", "is not understood"),
         ("box:1,0", "needed low <= high"),

@@ -875,3 +875,19 @@ def test_a_refused_parametrization_leaves_the_module_as_it_was():
     assert list(module.state_dict()) == list(before)
     with pytest.raises(ValueError, match=r"rate=1e-44 leaves no room in torch.float32.*double"):
         parametrize_stable(nn.RNN(3, 40), rate=1e-44)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_the_inputs_that_are_said_are_those_of_the_certificate(kind):
+    for inputs, told in (
+        (None, "|x_i| <= 1"),
+        (Inputs.box(-2, 2), "|x_i| <= 2"),
+        (Inputs.ball(0.5), "|x_i| <= 0.5"),
+        (np.array([[0.0, 0.0, 3.0]]), "|x_i| <= 3"),
+    ):
+        module = {"lstm": nn.LSTM, "gru": nn.GRU}[kind](3, 4)
+        stable = StableProjection(module, rate=0.9, inputs=inputs)
+        stable.project()
+        (certificate,) = stable.certificates()
+        assert certificate.lam <= 0.9
+        assert str(certificate.domain.inputs) == told

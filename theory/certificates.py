@@ -164,4 +164,5 @@ def drive_size(c: Contraction, drive: float | Drive) -> float:
             "only, needed inputs of its domain; take map.drive(c.norm, inputs=c.domain.inputs), or "
             "a contraction for the inputs of the drive"
         )
+    check_nonnegative(drive=drive.size)
     return drive.size

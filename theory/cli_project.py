@@ -221,7 +221,7 @@ def project(
     except (ValueError, ArithmeticError, OSError) as error:
         err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(BAD_INPUT) from None
-    _report(console, found, first, contexts, epsilon, out)
+    _report(console, found, first, contexts, epsilon, meant, out)
 
 
 def _known(recurrent: Map, onto: str, inputs: Inputs) -> Contraction | None:
@@ -239,6 +239,7 @@ def _report(
     before: Contraction | None,
     contexts: tuple[str, str],
     epsilon: float,
+    inputs: Inputs,
     out: Path,
 ) -> None:
     table = Table(title=f"distance {found.distance:.9g}, by {found.method}", title_justify="left")
@@ -248,6 +249,7 @@ def _report(
         rate = "not certified" if c is None else f"{c.lam:.12g}"
         table.add_row(name, rate, "" if c is None else str(c.norm), k)
     console.print(table)
+    console.print(f"inputs: {inputs}", markup=False, soft_wrap=True)
     console.print(f"no member is nearer than {found.lower:.9g}")
     for name, size in found.moved.items():
         console.print(f"moved {name}: {size:.9g}", markup=False)

@@ -10,6 +10,7 @@ it holds.  Every enclosure below is rounded outward, and infinite ends are legal
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, Context
 from fractions import Fraction
 from typing import Any, final
 
@@ -164,8 +165,9 @@ class Inputs:
         share = float(widened)
         if share > 0:
             more = times_up(np.max(np.abs(rows), axis=0), share)
-            low = np.where(more > 0, np.nextafter(low - more, -np.inf), low)
-            high = np.where(more > 0, np.nextafter(high + more, np.inf), high)
+            with np.errstate(over="ignore"):
+                low = np.where(more > 0, np.nextafter(low - more, -np.inf), low)
+                high = np.where(more > 0, np.nextafter(high + more, np.inf), high)
         norms: tuple[Norm, ...] = (L1(), L2())
         balls = tuple(
             (
@@ -177,9 +179,10 @@ class Inputs:
         if not all(np.isfinite(radius) for _, radius in balls):
             balls = ()
         told = "like" if share == 0 else f"within {_told(share)} of"
-        return cls(
-            low=low, high=high, balls=balls, name=f"inputs {told} the {len(rows)} that were seen"
-        )
+        most = _told_up(float(np.max(np.maximum(np.abs(low), np.abs(high)))))
+        size = f", |x|_2 <= {_told_up(balls[1][1])}" if balls else ""
+        name = f"inputs {told} the {len(rows)} that were seen (|x_i| <= {most}{size})"
+        return cls(low=low, high=high, balls=balls, name=name)
 
     @property
     def dim(self) -> int | None:
@@ -403,6 +406,13 @@ def _told(x: float) -> str:
     return text[:-2] if text.endswith(".0") else text
 
 
+def _told_up(x: float) -> str:
+    """Return the number rounded up to four digits."""
+    if not np.isfinite(x):
+        return str(x)
+    return f"{Context(prec=4, rounding=ROUND_CEILING).create_decimal_from_float(x).normalize():g}"
+
+
 def _told_ball(norm: Norm, radius: float) -> str:
     index = {L1: "_1", L2: "_2", Linf: "_inf"}.get(type(norm))
     if index is not None:
@@ -427,7 +437,10 @@ def _told_box(low: Array, high: Array) -> str:
 
 def ambiguous(name: str, value: Any, m: int | None = None) -> ValueError:
     """Return the error for a number where a set of inputs is needed, with the ways to say it."""
-    size = f"{value}"
+    try:
+        size = f"{abs(float(value))}"
+    except (TypeError, ValueError):
+        size = "B"
     wide = "" if m is None or m == 1 else f", whose Euclidean length is up to sqrt({m}) times that"
     return ValueError(
         f"{name}={value!r} does not say which inputs are meant; if every |x_i| <= {size}{wide}, "
@@ -526,9 +539,10 @@ def read_inputs(text: str) -> Inputs:
     except ValueError:
         pass
     else:
+        size = text.strip().lstrip("+-")
         raise ValueError(
-            f"--inputs {text!r} does not say which inputs are meant; if every |x_i| <= {text}, "
-            f'pass --inputs "box:-{text},{text}"; if |x|_2 <= {text}, pass --inputs "ball:{text}"'
+            f"--inputs {text!r} does not say which inputs are meant; if every |x_i| <= {size}, "
+            f'pass --inputs "box:-{size},{size}"; if |x|_2 <= {size}, pass --inputs "ball:{size}"'
         )
     if kind in {"box", "ball"} and colon:
         raise ValueError(
@@ -548,7 +562,8 @@ class Drive:
     inputs: Inputs  # for which it holds
 
     def __post_init__(self) -> None:
-        check_nonnegative(size=self.size)
+        if not self.size >= 0:
+            raise ValueError(f"size={self.size!r}, needed a number >= 0; inf bounds nothing")
         object.__setattr__(self, "size", float(self.size))
 
     def __float__(self) -> float:

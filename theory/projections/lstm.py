@@ -2,8 +2,8 @@ r"""Projections of LSTM cells: the published set, and the larger one with bounds
 
 Main names: `lstm`, `published_limits`, `unit_limits`, `forget_rows`, `per_unit_lower`.
 
-States |h| <= 1, |c_j| <= 1 / (1 - f_j), inputs |x| <= B.  With w_g the row sums of |W_g| of unit j
-in the weights v = (v_c, v_h) of a maximum norm and f = f_j, one step maps differences to at most
+States |h| <= 1, |c_j| <= 1 / (1 - f_j), inputs |x_i| <= B.  With w_g the row sums of |W_g| of unit
+j in the weights v = (v_c, v_h) of a maximum norm and f = f_j, one step maps differences to at most
 
     c:   f + (w_i / 4 + w_g + w_f / (4 (1 - f))) / v_c,
     h:   (f v_c + w_i / 4 + w_g + w_f / (4 (1 - f)) + w_o / 4) / v_h,
