@@ -264,8 +264,8 @@ def _past(recurrent: Map, domain: Domain | None, past: Any) -> Array:
     sizes = as_vector("past", past, size=recurrent.state_dim)
     if not bool(np.all(sizes >= 0)):
         raise ValueError(f"past has least entry {np.min(sizes)}, needed sizes |h_i|")
-    if domain is not None and bool(np.any(sizes > domain.reach)):
-        i = int(np.argmax(sizes > domain.reach))
+    if domain is not None and not bool(np.all(sizes <= domain.reach)):
+        i = int(np.argmin(sizes <= domain.reach))
         raise ValueError(
             f"past[{i}]={sizes[i]:.17g} is the size of no state of the domain, where it is at most "
             f"{domain.reach[i]:.17g}; needed a state in the domain"

@@ -187,7 +187,8 @@ def gram_residual_upper(P: Array, L: Array) -> float:
         return math.inf
     with np.errstate(over="ignore", invalid="ignore"):
         residual = float(frobenius_upper(P - L @ L.T))
-        gram = min(absolute_gram_upper(L.T), up(float(frobenius_upper(L)) ** 2))
+        length = float(frobenius_upper(L))
+        gram = min(absolute_gram_upper(L.T), up(length * length))
     total = residual + 2 * gamma(L.shape[1] + 2) * gram + _UNDERFLOW
     return total * (1 + 8 * UNIT) if math.isfinite(total) else math.inf
 

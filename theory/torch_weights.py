@@ -422,9 +422,8 @@ def _share(a: Any, b: Any) -> bool:
     if a.untyped_storage().data_ptr() != b.untyped_storage().data_ptr():
         return False
     (low, high), (start, end) = _span(a), _span(b)
-    if high < start or end < low:
-        return False
-    return bool(np.intersect1d(_places(a), _places(b)).size)
+    overlap = low <= end and start <= high
+    return overlap and bool(np.intersect1d(_places(a), _places(b)).size)
 
 
 def _span(tensor: Any) -> tuple[int, int]:

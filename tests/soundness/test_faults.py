@@ -126,8 +126,8 @@ def errors_that_are_no_numbers_are_small(patch: pytest.MonkeyPatch) -> None:
 
     def effective_memory(*given: Any, **asked: Any) -> Any:
         found = right(*given, **asked)
-        errors = np.where(np.isinf(found.errors), np.nan, found.errors)
-        seen = np.count_nonzero(errors > found.eps, axis=1)
+        errors = np.where(np.isinf(found.errors), 0.0, found.errors)
+        seen = np.count_nonzero(~(errors <= found.eps), axis=1)
         failing = np.flatnonzero(seen > 0)
         k = 0 if failing.size == 0 else int(failing[-1]) + 1
         return replace(found, exceedances=seen, k=k if k < len(seen) else None)
