@@ -521,3 +521,12 @@ def test_projections_take_the_largest_entry():
     assert by_box.distance == by_ball.distance
     default = project(cell, onto="lstm", rate=0.9)
     assert str(default.certificate.domain.inputs) == "|x_i| <= 1"
+
+
+def test_constants_beyond_the_largest_double_are_left_out():
+    # L_x overflows in the norm, and so does the offset: 0 times infinity was asked for
+    cell = VanillaRNN(np.zeros((2, 2)), np.full((2, 1), 1e308), np.full(2, 1e308), "relu")
+    for norm in (L1(), WeightedL1(np.full(2, 1e10))):
+        with pytest.raises(ValueError, match="bounds step"):
+            cell.drive(norm, inputs=Inputs.box(0, 0))
+    assert cell.drive(Linf(), inputs=Inputs.box(0, 0)).size < np.inf

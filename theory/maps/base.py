@@ -345,7 +345,8 @@ class Map(ABC):
         if gain is not None and math.isfinite(length):
             error = self.step_error(zero, np.zeros(m))
             start = up(float(norm.vector_upper(self.offset())) + norm.majorant(error))
-            found.append(evaluate(formula, gain=gain, input_bound=length, offset=start))
+            if math.isfinite(gain) and math.isfinite(start):
+                found.append(evaluate(formula, gain=gain, input_bound=length, offset=start))
         low, high = inputs.ends(m)
         image = self.image(Domain(low=zero, high=zero, input_low=low, input_high=high))
         with np.errstate(over="ignore", invalid="ignore"):
