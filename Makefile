@@ -42,9 +42,9 @@ boundscheck: $(VENV)/.test
 	$(ONE) NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(BUILD)/boundscheck \
 	  $(BIN)/python -m pytest -n $(JOBS) $(KERNEL_TESTS)
 
-KERNEL_TESTS := tests/test_kernels.py tests/maps tests/test_measure.py tests/test_truncation.py \
+KERNEL_TESTS := tests/kernels/test_kernels.py tests/maps tests/measure/test_measure.py tests/test_truncation.py \
   tests/projections/test_balls.py tests/projections/test_gated.py tests/projections/test_schur.py \
-  tests/test_measured_rates.py tests/test_gradients.py
+  tests/measure/test_rates.py tests/learning/test_gradients.py
 
 ## lint, types, proofs: style, strict types, and the algebra of every theorem
 lint: $(VENV)/.dev

@@ -19,15 +19,15 @@ except ImportError:
 import theory
 import theory.interop
 from theory import projections
-from theory.activations import TANH
-from theory.memory import effective_memory as measure_memory
-from theory.memory import sequences_needed
-from theory.projections.gated import certify
-from theory.projections.lstm import unit_limits
+from theory.arithmetic.activations import TANH
+from theory.arithmetic.rounding import gamma
+from theory.certify.gate_bounds import certify
+from theory.measure.effective_memory import effective_memory as measure_memory
+from theory.measure.effective_memory import sequences_needed
+from theory.projections.lstm_units import unit_limits
 from theory.projections.metric import MetricSet, clip_in_metric, incremental_set
 from theory.projections.repair import SINGLE_UNIT, least_margin
 from theory.projections.rows import RowLimits, nearest_rows
-from theory.rounding import gamma
 from theory.torch import StableProjection
 
 #: Between two full projections the sharp sets are entered in a fixed metric, or bound, and only

@@ -20,7 +20,7 @@ import numpy as np
 import tasks
 
 import theory
-from theory.losses import loss_constants
+from theory.learning.losses import loss_constants
 
 COLUMNS = ("task", "system", "k", "loss", "recurrent_loss", "distance", "band")
 SIZES = {

@@ -21,7 +21,7 @@ import numpy as np
 import tasks
 
 import theory
-from theory.losses import loss_constants
+from theory.learning.losses import loss_constants
 
 COLUMNS = ("task", "system", "lag", "derivative", "bound")
 SIZES = {"small": (8, 40), "paper": (32, 200)}

@@ -22,7 +22,7 @@ import _results
 import numpy as np
 
 import theory
-from theory.training import Projection
+from theory.learning.weights import Projection
 
 COLUMNS = ("run", "step", "factor", "gradient", "lower_bound", "diverged")
 SIZES = {"small": (10, 40), "paper": (10, 500)}

@@ -23,8 +23,9 @@ import numpy as np
 import tasks
 
 import theory
-from theory.losses import loss_constants
-from theory.training import progress_bar, with_weights
+from theory.cli.progress import training_bar
+from theory.learning.losses import loss_constants
+from theory.learning.weights import with_weights
 
 COLUMNS = ("task", "system", "k", "step", "distance", "log10_bound", "log10_bound_as_measured")
 SIZES = {
@@ -98,7 +99,7 @@ def data(
         begun, projection = start, tasks.clip(RATE)
         if system == "unstable":
             begun, projection = start.with_parameters(W=start.W * (1.5 / RATE)), None
-        with progress_bar(f"{task}, {system}") as shown:
+        with training_bar(f"{task}, {system}") as shown:
             twins = theory.train_twins(
                 begun, head, training, k=lengths, steps=steps, alpha=ALPHA[task],
                 projection=projection, gap_every=steps, progress=shown,

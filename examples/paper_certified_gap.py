@@ -22,7 +22,7 @@ import _training
 import numpy as np
 
 import theory
-from theory.rounding import drift
+from theory.arithmetic.rounding import drift
 
 COLUMNS = (
     "task", "cell", "variant", "seed", "rate", "norm", "k", "measured", "observed_bound",

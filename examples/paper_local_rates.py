@@ -22,7 +22,7 @@ import _stability
 import _training
 from _training import VARIANTS
 
-from theory.measured_rates import local_rates
+from theory.measure.rates import local_rates
 
 COLUMNS = ("task", "cell", "variant", "seed", "r", "median", "q90", "largest", "below_1", "times")
 STEPS = (1, 2, 5, 10, 20)

@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import theory
+from theory.learning.weights import Projection
 from theory.projections import spectral_ball
-from theory.training import Projection
 
 KEYS, LOWEST = 88, 21
 FILE = Path("jsb-chorales") / "jsb-chorales-quarter.json"

@@ -13,8 +13,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from theory.theorem import Formula
 from theory.theorems import THEOREMS
+from theory.theorems.theorem import Formula
 
 if TYPE_CHECKING:
     from proofs.steps import Proof

@@ -2,9 +2,9 @@ r"""Proofs of the facts of the activations: slopes, curvature, value at 0 and ra
 
 Main names: `prove`, `FactProof`, `EXAMPLES`.
 
-What is proved is what `theory.activations` stores: each number there is compared with the exact one
-that sympy derives from the definition of the activation, and each bound is shown to be attained or
-approached, so that a number that is too small and one that is too large both fail.
+What is proved is what `theory.arithmetic.activations` stores: each number there is compared with
+the exact one that sympy derives from the definition of the activation, and each bound is shown to
+be attained or approached, so that a number that is too small and one that is too large both fail.
 
 The smooth activations become quotients of polynomials by s = exp(a) or s = exp(2 a), which runs
 through the positive numbers; there a sign is decided by factoring.  The others are linear in
@@ -23,8 +23,8 @@ import sympy as sp
 
 from proofs.decide import Expr
 from proofs.steps import Step, StepKind, check, check_at_most, check_equal, check_limit, cite
-from theory.activations import ACTIVATIONS, Activation, leaky_relu
-from theory.rounding import down, up
+from theory.arithmetic.activations import ACTIVATIONS, Activation, leaky_relu
+from theory.arithmetic.rounding import down, up
 
 #: Those that `python -m proofs` proves; of leaky relu every kind of leak.
 EXAMPLES: tuple[Activation, ...] = (
@@ -258,7 +258,7 @@ def _pieces(stem: str, argument: str) -> _Pieces:
     if stem == "hard_tanh":
         return _Pieces(knots=(-one, one), lines=((zero, -one), (one, zero), (zero, one)))
     raise ValueError(
-        f"activation {stem!r} has no definition here, needed one of theory.activations"
+        f"activation {stem!r} has no definition here, needed one of theory.arithmetic.activations"
     )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sympy as sp
 
 from proofs.steps import Proof, at_most, begin, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import TWO_LAYERS, ZERO_RESTART
 from theory.theorems.cascade_gap import CASCADE_GAP, equal_rates
+from theory.theorems.theorem import Formula
 
 
 def prove(formula: Formula = CASCADE_GAP.formula) -> Proof:

@@ -7,9 +7,9 @@ import sympy as sp
 from proofs import state_gap_finite
 from proofs.decide import Expr
 from proofs.steps import Proof, at_most, begin, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import CONTRACTIVE, DRIVE_BOUNDED, OUTPUT_LIPSCHITZ, ZERO_START
 from theory.theorems.context_length import CONTEXT_LENGTH, gap_at
+from theory.theorems.theorem import Formula
 
 
 def prove(formula: Formula = CONTEXT_LENGTH.formula) -> Proof:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sympy as sp
 
 from proofs.steps import Proof, at_most, begin, equals, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import IN_DOMAIN, MAJORISED, WEIGHTED_MAXIMUM
 from theory.theorems.contractive_of_comparison import CONTRACTIVE_OF_COMPARISON
+from theory.theorems.theorem import Formula
 
 
 def prove(formula: Formula = CONTRACTIVE_OF_COMPARISON.formula) -> Proof:

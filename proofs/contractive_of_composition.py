@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from proofs.steps import Proof, at_most, begin, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import TWO_CONTRACTIONS
 from theory.theorems.contractive_of_composition import CONTRACTIVE_OF_COMPOSITION
+from theory.theorems.theorem import Formula
 
 
 def prove(formula: Formula = CONTRACTIVE_OF_COMPOSITION.formula) -> Proof:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from proofs.decide import LAM
 from proofs.steps import Proof, at_most, begin, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import IN_DOMAIN, LSTM_CELL, MAXIMUM_NORM
 from theory.theorems.contractive_of_gate_norms import CONTRACTIVE_OF_GATE_NORMS
+from theory.theorems.theorem import Formula
 
 
 def prove(formula: Formula = CONTRACTIVE_OF_GATE_NORMS.formula) -> Proof:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from proofs.decide import LAM
 from proofs.steps import Proof, at_most, begin, equals, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import GRU_CELL, IN_DOMAIN, MAXIMUM_NORM
 from theory.theorems.contractive_of_gru_norms import CONTRACTIVE_OF_GRU_NORMS
+from theory.theorems.theorem import Formula
 
 
 def prove(formula: Formula = CONTRACTIVE_OF_GRU_NORMS.formula) -> Proof:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sympy as sp
 
 from proofs.steps import Proof, at_most, begin, equals, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import AFFINE_FORM, INCREMENTAL_LMI
 from theory.theorems.contractive_of_incremental_lmi import CONTRACTIVE_OF_INCREMENTAL_LMI
+from theory.theorems.theorem import Formula
 
 ALGEBRA = "expansion of the block matrix's quadratic form, checked for two units below"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sympy as sp
 
 from proofs.steps import Proof, at_most, begin, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import AFFINE_FORM, PRODUCTS_BOUNDED
 from theory.theorems.contractive_of_iterate import CONTRACTIVE_OF_ITERATE
+from theory.theorems.theorem import Formula
 
 SECANTS = "mean value: rho(a) - rho(b) = s (a - b) with a slope s of rho, unit by unit"
 

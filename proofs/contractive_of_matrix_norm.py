@@ -5,9 +5,9 @@ from __future__ import annotations
 import sympy as sp
 
 from proofs.steps import NORM, Proof, at_most, begin, equals, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import AFFINE_FORM, MONOTONE_NORM
 from theory.theorems.contractive_of_matrix_norm import CONTRACTIVE_OF_MATRIX_NORM
+from theory.theorems.theorem import Formula
 
 
 def prove(formula: Formula = CONTRACTIVE_OF_MATRIX_NORM.formula) -> Proof:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sympy as sp
 
 from proofs.steps import NORM, Proof, at_most, begin, equals, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import AFFINE_FORM, WEIGHTED_MAXIMUM
 from theory.theorems.contractive_of_perron_weights import CONTRACTIVE_OF_PERRON_WEIGHTS
+from theory.theorems.theorem import Formula
 
 PERRON = "Perron and Frobenius; Horn and Johnson, Matrix Analysis, theorem 8.3.1"
 

@@ -6,9 +6,9 @@ import sympy as sp
 
 from proofs.gradient_growth import from_below
 from proofs.steps import Proof, at_most, begin, equals, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import SCALAR_GROWTH
 from theory.theorems.curvature_growth import CURVATURE_GROWTH
+from theory.theorems.theorem import Formula
 
 
 def prove(formula: Formula = CURVATURE_GROWTH.formula) -> Proof:

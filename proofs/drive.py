@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from proofs.steps import NORM, Proof, at_most, begin, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import INPUT_LIPSCHITZ
 from theory.theorems.drive import DRIVE
+from theory.theorems.theorem import Formula
 
 
 def prove(formula: Formula = DRIVE.formula) -> Proof:

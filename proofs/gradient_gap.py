@@ -8,7 +8,6 @@ import sympy as sp
 
 from proofs import gradient_gap_finite, hidden_state
 from proofs.steps import Proof, at_most, begin, equals, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import (
     CONTRACTIVE,
     CONTRACTIVE_SET,
@@ -20,6 +19,7 @@ from theory.theorems.assumptions import (
     ZERO_START,
 )
 from theory.theorems.gradient_gap import GRADIENT_GAP
+from theory.theorems.theorem import Formula
 
 
 @cache  # it serves as a lemma, again and again

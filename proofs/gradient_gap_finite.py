@@ -9,7 +9,6 @@ import sympy as sp
 from proofs import parameter_gap, state_gap_observed
 from proofs.decide import Expr
 from proofs.steps import Proof, at_most, begin, equals, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import (
     CONTRACTIVE,
     CONTRACTIVE_SET,
@@ -22,6 +21,7 @@ from theory.theorems.assumptions import (
     ZERO_START,
 )
 from theory.theorems.gradient_gap_finite import GRADIENT_GAP_FINITE
+from theory.theorems.theorem import Formula
 
 #: References of facts about derivatives.
 INDUCED = "definition of an induced norm"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from proofs.decide import Expr
 from proofs.steps import Fact, Proof, at_most, begin, equals, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import SCALAR_GROWTH
 from theory.theorems.gradient_growth import GRADIENT_GROWTH
+from theory.theorems.theorem import Formula
 
 
 def from_below(proof: Proof) -> tuple[Expr, Expr, Fact, Fact]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from proofs.steps import NORM, Proof, at_most, begin, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import CONTRACTIVE, DRIVE_BOUNDED
 from theory.theorems.hidden_state import HIDDEN_STATE
+from theory.theorems.theorem import Formula
 
 
 def prove(formula: Formula = HIDDEN_STATE.formula) -> Proof:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from proofs.steps import NORM, Proof, at_most, begin, equals, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import CONTRACTIVE, SAME_INPUTS
 from theory.theorems.initial_state import INITIAL_STATE
+from theory.theorems.theorem import Formula
 
 
 def prove(formula: Formula = INITIAL_STATE.formula) -> Proof:

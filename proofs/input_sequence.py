@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from proofs.steps import NORM, Proof, at_most, begin, equals, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import CONTRACTIVE, INPUT_LIPSCHITZ
 from theory.theorems.input_sequence import INPUT_SEQUENCE
+from theory.theorems.theorem import Formula
 
 
 def prove(formula: Formula = INPUT_SEQUENCE.formula) -> Proof:

@@ -9,7 +9,6 @@ import sympy as sp
 from proofs import parameter_gap
 from proofs.gradient_gap_finite import CHAIN, INDUCED
 from proofs.steps import Proof, at_most, begin, equals, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import (
     CONTRACTIVE_SET,
     LOSS_LIPSCHITZ,
@@ -19,6 +18,7 @@ from theory.theorems.assumptions import (
     WEIGHT_LIPSCHITZ,
 )
 from theory.theorems.loss_smoothness import LOSS_SMOOTHNESS
+from theory.theorems.theorem import Formula
 
 
 @cache  # it serves as a lemma, again and again

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from proofs.steps import Proof, at_most, begin, equals, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import BOUNDED_PRODUCT
 from theory.theorems.nearest_pair_distance import NEAREST_PAIR_DISTANCE
+from theory.theorems.theorem import Formula
 
 
 def prove(formula: Formula = NEAREST_PAIR_DISTANCE.formula) -> Proof:

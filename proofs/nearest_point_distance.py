@@ -5,9 +5,9 @@ from __future__ import annotations
 import sympy as sp
 
 from proofs.steps import Proof, at_most, begin, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import HALF_SPACE
 from theory.theorems.nearest_point_distance import NEAREST_POINT_DISTANCE
+from theory.theorems.theorem import Formula
 
 
 def prove(formula: Formula = NEAREST_POINT_DISTANCE.formula) -> Proof:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from proofs.steps import Proof, at_most, begin, equals, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import CONVEX_SET, NEAREST_POINT
 from theory.theorems.nearest_point_gap import NEAREST_POINT_GAP
+from theory.theorems.theorem import Formula
 
 
 def prove(formula: Formula = NEAREST_POINT_GAP.formula) -> Proof:

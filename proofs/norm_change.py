@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from proofs import state_gap_observed
 from proofs.steps import Proof, at_most, begin, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import CONTRACTIVE, ZERO_RESTART
 from theory.theorems.norm_change import NORM_CHANGE
+from theory.theorems.theorem import Formula
 
 
 def prove(formula: Formula = NORM_CHANGE.formula) -> Proof:

@@ -6,9 +6,9 @@ import sympy as sp
 
 from proofs import state_gap
 from proofs.steps import Proof, at_most, begin, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import CONTRACTIVE, DRIVE_BOUNDED, OUTPUT_LIPSCHITZ, ZERO_START
 from theory.theorems.output_gap import OUTPUT_GAP
+from theory.theorems.theorem import Formula
 
 
 def prove(formula: Formula = OUTPUT_GAP.formula) -> Proof:

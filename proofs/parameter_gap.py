@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cache
 
 from proofs.steps import NORM, Proof, at_most, begin, equals, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import CONTRACTIVE_SET, SAME_START, WEIGHT_LIPSCHITZ
 from theory.theorems.parameter_gap import PARAMETER_GAP
+from theory.theorems.theorem import Formula
 
 
 @cache  # it serves as a lemma, again and again

@@ -8,7 +8,6 @@ import sympy as sp
 
 from proofs import parameter_gap, state_gap
 from proofs.steps import NORM, Proof, at_most, begin, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import (
     CONTRACTIVE,
     CONTRACTIVE_SET,
@@ -19,6 +18,7 @@ from theory.theorems.assumptions import (
     ZERO_START,
 )
 from theory.theorems.prediction_gap import PREDICTION_GAP
+from theory.theorems.theorem import Formula
 
 
 @cache  # it serves as a lemma, again and again

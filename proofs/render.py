@@ -17,7 +17,7 @@ from proofs import statements
 from proofs.activations import FactProof
 from proofs.decide import Expr
 from proofs.steps import Proof, Step, StepKind, begin
-from theory.theorem import Theorem
+from theory.theorems.theorem import Theorem
 
 #: The letters that the table of symbols in `theory` gives to names; other words are set upright.
 _LETTERS = {

@@ -6,8 +6,8 @@ import sympy as sp
 
 from proofs.state_gap_finite import from_zero
 from proofs.steps import Proof, begin, symbols
-from theory.theorem import Formula
 from theory.theorems.state_gap import STATE_GAP
+from theory.theorems.theorem import Formula
 
 
 def prove(formula: Formula = STATE_GAP.formula) -> Proof:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from proofs import hidden_state, initial_state
 from proofs.state_gap_observed import COUNTERPART
 from proofs.steps import NORM, Proof, at_most, begin, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import CONTRACTIVE, DRIVE_BOUNDED, SAME_INPUTS
 from theory.theorems.state_gap_any_start import STATE_GAP_ANY_START
+from theory.theorems.theorem import Formula
 
 
 def prove(formula: Formula = STATE_GAP_ANY_START.formula) -> Proof:

@@ -6,7 +6,6 @@ import sympy as sp
 
 from proofs import state_gap_iterate
 from proofs.steps import NORM, Proof, at_most, begin, equals, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import (
     DRIVE_BOUNDED,
     ITERATE_CONTRACTIVE,
@@ -15,6 +14,7 @@ from theory.theorems.assumptions import (
     ZERO_START,
 )
 from theory.theorems.state_gap_blocks import STATE_GAP_BLOCKS
+from theory.theorems.theorem import Formula
 
 
 def prove(formula: Formula = STATE_GAP_BLOCKS.formula) -> Proof:

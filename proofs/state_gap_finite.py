@@ -5,9 +5,9 @@ from __future__ import annotations
 from proofs import hidden_state, state_gap_observed
 from proofs.decide import Expr
 from proofs.steps import Fact, Proof, begin, equals, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import CONTRACTIVE, DRIVE_BOUNDED, ZERO_RESTART, ZERO_START
 from theory.theorems.state_gap_finite import STATE_GAP_FINITE
+from theory.theorems.theorem import Formula
 
 
 def from_zero(proof: Proof) -> tuple[Expr, dict[Fact, Expr], Expr]:

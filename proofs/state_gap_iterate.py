@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from proofs.steps import NORM, Proof, at_most, begin, equals, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import ITERATE_CONTRACTIVE, STEP_LIPSCHITZ, ZERO_RESTART
 from theory.theorems.state_gap_iterate import STATE_GAP_ITERATE
+from theory.theorems.theorem import Formula
 
 
 def prove(formula: Formula = STATE_GAP_ITERATE.formula) -> Proof:

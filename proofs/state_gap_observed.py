@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from proofs import initial_state
 from proofs.steps import NORM, Proof, at_most, begin, equals, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import CONTRACTIVE, SAME_INPUTS, ZERO_RESTART
 from theory.theorems.state_gap_observed import STATE_GAP_OBSERVED
+from theory.theorems.theorem import Formula
 
 #: Why two trajectories that end at t receive the same inputs after t - k.
 COUNTERPART = "both models receive the last k inputs"

@@ -17,7 +17,7 @@ from sympy import Symbol, parse_expr
 
 from proofs.decide import Expr, is_zero
 from proofs.steps import begin
-from theory.theorem import Theorem
+from theory.theorems.theorem import Theorem
 
 #: A criterion bounds a stretch: its line ends with the distance that `formula` leaves out.
 _DISTANCE = "* |h - g|"

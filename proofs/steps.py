@@ -26,7 +26,7 @@ from typing import TypeAlias, final
 import sympy as sp
 
 from proofs.decide import LAM, Expr, has_limit, is_nonnegative, is_zero
-from theory.theorem import Assumption, Formula, Kind, Theorem
+from theory.theorems.theorem import Assumption, Formula, Kind, Theorem
 
 
 class StepKind(Enum):

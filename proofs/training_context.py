@@ -8,7 +8,6 @@ import sympy as sp
 
 from proofs import gradient_gap, prediction_gap, weight_gap
 from proofs.steps import Proof, at_most, begin, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import (
     CONTRACTIVE_SET,
     DRIVE_BOUNDED,
@@ -25,6 +24,7 @@ from theory.theorems.assumptions import (
 )
 from theory.theorems.gradient_gap import formula as mismatch_of
 from theory.theorems.prediction_gap import formula as prediction_of
+from theory.theorems.theorem import Formula
 from theory.theorems.training_context import TRAINING_CONTEXT, gap_at
 
 

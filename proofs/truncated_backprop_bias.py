@@ -9,13 +9,13 @@ import sympy as sp
 from proofs import parameter_gap
 from proofs.gradient_gap_finite import CHAIN, INDUCED
 from proofs.steps import Proof, at_most, begin, equals, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import (
     CONTRACTIVE_SET,
     LOSS_LIPSCHITZ,
     SAME_START,
     WEIGHT_LIPSCHITZ,
 )
+from theory.theorems.theorem import Formula
 from theory.theorems.truncated_backprop_bias import TRUNCATED_BACKPROP_BIAS
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from proofs.gradient_gap_finite import CHAIN, INDUCED
 from proofs.steps import Proof, at_most, begin, equals, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import CONTRACTIVE_SET, INPUT_LIPSCHITZ, LOSS_LIPSCHITZ
+from theory.theorems.theorem import Formula
 from theory.theorems.vanishing_gradient import VANISHING_GRADIENT
 
 

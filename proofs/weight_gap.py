@@ -8,7 +8,6 @@ import sympy as sp
 
 from proofs import loss_smoothness
 from proofs.steps import NORM, Proof, at_most, begin, equals, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import (
     CONTRACTIVE_SET,
     GRADIENT_MISMATCH,
@@ -21,6 +20,7 @@ from theory.theorems.assumptions import (
     WEIGHT_LIPSCHITZ,
 )
 from theory.theorems.loss_smoothness import formula as smoothness
+from theory.theorems.theorem import Formula
 from theory.theorems.weight_gap import WEIGHT_GAP
 
 _CONSTANTS = "lam weight_gain loss_gain beta_hh beta_hw beta_wh beta_ww beta_p"

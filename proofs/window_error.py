@@ -5,9 +5,9 @@ from __future__ import annotations
 import sympy as sp
 
 from proofs.steps import NORM, Proof, at_most, begin, equals, symbols
-from theory.theorem import Formula
 from theory.theorems.assumptions import SCALAR_LINEAR
 from theory.theorems.state_gap_finite import STATE_GAP_FINITE
+from theory.theorems.theorem import Formula
 from theory.theorems.window_error import WINDOW_ERROR
 
 

@@ -22,7 +22,7 @@ from theory import (
     contraction,
 )
 from theory.certificates import check_one_step
-from theory.norms import norm_from_dict
+from theory.norms.norms import norm_from_dict
 
 rates = st.floats(0.0, 1.0, exclude_max=True)
 

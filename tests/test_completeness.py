@@ -15,14 +15,16 @@ import pytest
 
 import theory
 from theory import THEOREMS
-from theory.theorem import Kind
+from theory.theorems.theorem import Kind
+from theory.trials import TRIALS
 
 ROOT = Path(__file__).resolve().parents[1]
 STEMS = [theorem.name for theorem in THEOREMS]
 
 #: Files in these folders that are no theorem's.
 SHARED = {
-    "theory/theorems": {"__init__", "assumptions"},
+    "theory/theorems": {"__init__", "assumptions", "schedules", "theorem"},
+    "theory/trials": {"__init__", "establish", "nearest_points", "table", "trial", "verdict"},
     "tests/theorems": {"__init__", "conftest", "questions"},
 }
 by_theorem = pytest.mark.parametrize("theorem", THEOREMS, ids=STEMS)
@@ -36,35 +38,6 @@ def modules(package: str) -> list[str]:
         parts = path.relative_to(ROOT).with_suffix("").parts
         names.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
     return names
-
-
-def imported_at_module_level(path: Path) -> set[str]:
-    """Return the modules that a file imports when it is imported, but for type checking."""
-    found: set[str] = set()
-
-    def visit(body: list[ast.stmt]) -> None:
-        for node in body:
-            if isinstance(node, ast.Import):
-                found.update(alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                assert node.level == 0, f"{path} has a relative import"
-                found.add(node.module or "")
-                # `from theory import norms` imports a module too
-                found.update(
-                    f"{node.module}.{alias.name}"
-                    for alias in node.names
-                    if f"{node.module}.{alias.name}" in ALL
-                )
-            elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-                visit(node.orelse)
-            elif isinstance(node, (ast.If, ast.Try, ast.With, ast.ClassDef)):
-                for part in ("body", "orelse", "finalbody"):
-                    visit(getattr(node, part, []))
-                for handler in getattr(node, "handlers", []):
-                    visit(handler.body)
-
-    visit(ast.parse(path.read_text(encoding="utf-8")).body)
-    return found
 
 
 def imported_anywhere(path: Path) -> set[str]:
@@ -86,20 +59,22 @@ def path_of(module: str) -> Path:
 THEORY, PROOFS = modules("theory"), modules("proofs")
 ALL = {*THEORY, *PROOFS}
 
-# -------------------------------------------------------------------------------------- three files
+# --------------------------------------------------------------------------------------- four files
 
 
 @by_theorem
 @pytest.mark.parametrize(
-    "place", ["theory/theorems/{}.py", "proofs/{}.py", "tests/theorems/test_{}.py"]
+    "place",
+    ["theory/theorems/{}.py", "theory/trials/{}.py", "proofs/{}.py", "tests/theorems/test_{}.py"],
 )
-def test_every_theorem_has_its_three_files(theorem, place):
+def test_every_theorem_has_its_four_files(theorem, place):
     path = ROOT / place.format(theorem.name)
     assert path.is_file(), f"missing: {path.relative_to(ROOT)}"
 
 
 @pytest.mark.parametrize(
-    ("folder", "prefix"), [("theory/theorems", ""), ("tests/theorems", "test_")]
+    ("folder", "prefix"),
+    [("theory/theorems", ""), ("theory/trials", ""), ("tests/theorems", "test_")],
 )
 def test_no_file_is_without_a_theorem(folder, prefix):
     stems = {path.stem for path in (ROOT / folder).glob("*.py")} - SHARED[folder]
@@ -112,8 +87,9 @@ def test_names_are_unique_and_lead_to_the_theorem():
     for theorem in THEOREMS:
         module = importlib.import_module(f"theory.theorems.{theorem.name}")
         assert getattr(module, theorem.name.upper()) is theorem
+        trial = importlib.import_module(f"theory.trials.{theorem.name}").TRIAL
         assert module.formula is theorem.formula
-        assert module.observe is theorem.observe
+        assert trial.theorem is theorem
         # the typed function has the stem's name and is public
         assert getattr(theory, theorem.name) is getattr(module, theorem.name)
 
@@ -133,10 +109,10 @@ def test_every_theorem_says_what_it_needs_to(theorem):
 
 @by_theorem
 def test_every_theorem_has_near_misses_of_one_kind_each(theorem):
-    assert len(theorem.near_misses) >= 2
-    names = [miss.name for miss in theorem.near_misses]
+    assert len(TRIALS[theorem.name].near_misses) >= 2
+    names = [miss.name for miss in TRIALS[theorem.name].near_misses]
     assert len(set(names)) == len(names)
-    for miss in theorem.near_misses:
+    for miss in TRIALS[theorem.name].near_misses:
         wrong = [x for x in (miss.formula, miss.observe, miss.drops) if x is not None]
         assert len(wrong) == 1, f"{theorem.name} [{miss.name}]"
         if miss.drops is not None:
@@ -145,7 +121,7 @@ def test_every_theorem_has_near_misses_of_one_kind_each(theorem):
             assert tuple(inspect.signature(miss.formula).parameters) == theorem.symbols
             assert miss.formula is not theorem.formula
         if miss.observe is not None:
-            assert miss.observe is not theorem.observe
+            assert miss.observe is not TRIALS[theorem.name].observe
 
 
 def test_assumptions_of_one_name_are_one():
@@ -217,26 +193,6 @@ def test_computing_a_bound_loads_nothing_heavy():
     assert result.stdout.strip() == "[]"
 
 
-#: What a theorem's file may import, besides the standard library.
-BELOW_THEOREMS = {
-    *("theorem", "certificates", "domain", "errors", "rounding", "norms", "activations", "typing"),
-    "inputs",
-}
-in_theorems = [name for name in THEORY if name.startswith("theory.theorems.")]
-
-
-@pytest.mark.parametrize("module", in_theorems)
-def test_theorems_import_only_what_is_to_their_left(module):
-    for name in imported_at_module_level(path_of(module)):
-        top, *rest = name.split(".")
-        if top == "theory":
-            assert rest, f"{module} imports the whole package"
-            assert rest[0] in BELOW_THEOREMS | {"theorems"}, f"{module} imports {name}"
-        else:
-            # NumPy comes with the norms anyway
-            assert top in sys.stdlib_module_names | {"numpy"}, f"{module} imports {name}"
-
-
 @pytest.mark.parametrize("module", THEORY)
 def test_the_library_imports_neither_proofs_nor_tests(module):
     tops = {name.split(".")[0] for name in imported_anywhere(path_of(module))}
@@ -253,8 +209,11 @@ def test_numba_is_imported_in_one_place():
 
 
 def test_the_trusted_module_trusts_little():
-    names = imported_anywhere(path_of("theory.rigor"))
-    assert {n for n in names if n.startswith("theory")} == {"theory.rounding", "theory.typing"}
+    names = imported_anywhere(path_of("theory.arithmetic.rigor"))
+    assert {n for n in names if n.startswith("theory")} == {
+        "theory.arithmetic.rounding",
+        "theory.typing",
+    }
     assert {n.split(".")[0] for n in names} <= {"theory", "numpy", *sys.stdlib_module_names}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from theory.rounding import drift, gamma
+from theory.arithmetic.rounding import drift, gamma
 
 FOLDER = Path(__file__).parents[1] / "examples"
 sys.path.insert(0, str(FOLDER))  # the figures share examples/tasks.py

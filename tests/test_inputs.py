@@ -49,9 +49,9 @@ from theory import (
     truncation_gaps,
 )
 from theory.certificates import drive_size
+from theory.files.sequences import Sequences
 from theory.inputs import as_inputs, read_inputs
-from theory.norms import same_norm
-from theory.sequences import Sequences
+from theory.norms.norms import same_norm
 
 P = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.25], [0.0, 0.25, 3.0]])
 NORMS = (

@@ -361,14 +361,22 @@ def test_a_planted_threshold_is_found(program):
 
 #: Lines of the package, and how they read the other way round; the first one once was so.
 TURNED = (
-    ("memory.py", "np.count_nonzero(~(errors <= eps), axis=1)", "np.count_nonzero(errors > eps)"),
-    ("memory.py", "np.flatnonzero(~(upper <= probability))", "np.flatnonzero(upper > probability)"),
-    ("verdict.py", "not larger - smaller <= spare", "larger - smaller > spare"),
-    ("verdict.py", "not bool((excess <= total).all())", "bool((excess > total).any())"),
+    (
+        "measure/effective_memory.py",
+        "np.count_nonzero(~(errors <= eps), axis=1)",
+        "np.count_nonzero(errors > eps)",
+    ),
+    (
+        "measure/effective_memory.py",
+        "np.flatnonzero(~(upper <= probability))",
+        "np.flatnonzero(upper > probability)",
+    ),
+    ("trials/verdict.py", "not larger - smaller <= spare", "larger - smaller > spare"),
+    ("trials/verdict.py", "not bool((excess <= total).all())", "bool((excess > total).any())"),
     ("errors.py", "not _check_real(name, value) > 0", "_check_real(name, value) <= 0"),
-    ("testing.py", "not (gaps <= budget", "(gaps > budget"),
-    ("lower.py", "if not rate > 1:", "if rate <= 1:"),
-    ("tails.py", "if not float(np.max(size)) < 1:", "if float(np.max(size)) >= 1:"),
+    ("testing/truncation.py", "not (gaps <= budget", "(gaps > budget"),
+    ("certify/refute.py", "if not rate > 1:", "if rate <= 1:"),
+    ("memory/tails.py", "if not float(np.max(size)) < 1:", "if float(np.max(size)) >= 1:"),
 )
 
 

@@ -19,7 +19,7 @@ from theory import (
     WeightedLinf,
     truncate,
 )
-from theory.rounding import UNIT, drift
+from theory.arithmetic.rounding import UNIT, drift
 from theory.typing import Array
 
 W = np.array([[0.5, -0.25, 0.0], [0.125, 0.5, 0.25], [0.0, -0.5, 0.25]])  # row sums 3/4, 7/8, 3/4

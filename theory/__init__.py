@@ -20,112 +20,106 @@ Symbols used throughout (the only table of them):
 Importing this package loads neither numba, cvxpy, sympy nor hypothesis.
 """
 
-from importlib.metadata import PackageNotFoundError, version
-
 from theory import interop
-from theory.activations import Activation, activation, leaky_relu
-from theory.certificate_file import load_certificate, recheck, save_certificate
+from theory.arithmetic.activations import Activation, activation, leaky_relu
 from theory.certificates import Contraction, Evidence
-from theory.certify import contraction, contractions
-from theory.comparison import componentwise_gap, layer_gaps
-from theory.constants import MapConstants, constants_lower, map_constants
-from theory.context import required_context, smallest_error
+from theory.certify.certificate_file import load_certificate, save_certificate
+from theory.certify.enclose import JointSpectralRadius
+from theory.certify.interface import contraction, contractions
+from theory.certify.iterates import iterate_in_norm
+from theory.certify.jsr import joint_spectral_radius, rate_lower
+from theory.certify.judge import judge_contraction
+from theory.certify.recheck import recheck
+from theory.certify.refute import refute
 from theory.domain import Domain
 from theory.errors import DivergedError, MissingExtraError
-from theory.gradients import (
+from theory.inputs import Drive, Inputs
+from theory.learning.constants.interface import map_constants
+from theory.learning.constants.lower import constants_lower
+from theory.learning.constants.values import MapConstants
+from theory.learning.data import TrainingData, training_data
+from theory.learning.descent import Descent, Divergence, projected_gradient_descent
+from theory.learning.gradients import (
     Gradient,
-    TrainingData,
     input_gradients,
     recurrent_gradient,
-    training_data,
     truncated_backprop_gradient,
     truncated_gradient,
 )
-from theory.inputs import Drive, Inputs
-from theory.invariance import invariant_domain
-from theory.iterates import context_length_iterate, iterate_in_norm
-from theory.jsr import JointSpectralRadius, joint_spectral_radius
-from theory.learning import Training, training_setup
-from theory.linear_gap import worst_case_error
-from theory.lower import judge_contraction, rate_lower, refute
-from theory.maps import (
-    GRU,
-    LSTM,
-    RGLRU,
-    CallableMap,
-    Cascade,
-    DiagonalSSM,
-    EchoStateNetwork,
-    LinearMap,
-    Map,
-    MinGRU,
-    SelectiveSSM,
-    VanillaRNN,
-)
-from theory.measure import Experiment, Run, experiment, truncation_gap_table, truncation_gaps
-from theory.measured_rates import MeasuredRates, local_rates
-from theory.memory import EffectiveMemory, effective_memory
-from theory.norms import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf
-from theory.projections import Projection, project
-from theory.reach import ReachTube, reach_tube
-from theory.tails import kernel_tail, window_decay
-from theory.theorem import Kind, Theorem
-from theory.theorems import (
-    THEOREMS,
-    cascade_gap,
-    context_length,
-    contractive_of_comparison,
-    contractive_of_composition,
-    contractive_of_gate_norms,
-    contractive_of_gru_norms,
-    contractive_of_incremental_lmi,
-    contractive_of_iterate,
-    contractive_of_matrix_norm,
-    contractive_of_perron_weights,
-    curvature_growth,
-    drive,
-    gradient_gap,
-    gradient_gap_finite,
-    gradient_growth,
-    hidden_state,
-    initial_state,
-    input_sequence,
-    loss_smoothness,
-    nearest_pair_distance,
-    nearest_point_distance,
-    nearest_point_gap,
-    norm_change,
-    output_gap,
-    parameter_gap,
-    prediction_gap,
-    state_gap,
-    state_gap_any_start,
-    state_gap_blocks,
-    state_gap_finite,
-    state_gap_iterate,
-    state_gap_observed,
-    training_context,
-    truncated_backprop_bias,
-    vanishing_gradient,
-    weight_gap,
-    window_error,
-)
-from theory.training import (
-    Descent,
-    Divergence,
-    Twins,
-    prediction_gaps,
-    projected_gradient_descent,
-    step_sizes,
-    train_twins,
-)
-from theory.truncation import LinearHead, TruncatedModel, truncate
-from theory.verdict import Outcome, Verdict, verify
-
-try:
-    __version__ = version("stable-recurrent-models")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
+from theory.learning.setup import Training, training_setup
+from theory.learning.twins import Twins, prediction_gaps, train_twins
+from theory.maps.base import Map
+from theory.maps.callable import CallableMap
+from theory.maps.cascade import Cascade
+from theory.maps.diagonal import DiagonalSSM
+from theory.maps.esn import EchoStateNetwork
+from theory.maps.gru import GRU
+from theory.maps.head import LinearHead
+from theory.maps.invariance import invariant_domain
+from theory.maps.linear import LinearMap
+from theory.maps.lstm import LSTM
+from theory.maps.mingru import MinGRU
+from theory.maps.rglru import RGLRU
+from theory.maps.rnn import VanillaRNN
+from theory.maps.selective import SelectiveSSM
+from theory.measure.effective_memory import EffectiveMemory, effective_memory
+from theory.measure.experiment import Experiment, experiment
+from theory.measure.gaps import truncation_gap_table, truncation_gaps
+from theory.measure.rates import MeasuredRates, local_rates
+from theory.measure.run import Run
+from theory.memory.context import required_context, smallest_error
+from theory.memory.entrywise import componentwise_gap
+from theory.memory.iterates import context_length_iterate
+from theory.memory.layers import layer_gaps
+from theory.memory.reach import ReachTube, reach_tube
+from theory.memory.tails import kernel_tail, window_decay
+from theory.memory.worst_case import worst_case_error
+from theory.norms.norms import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf
+from theory.projections.base import Projection
+from theory.projections.interface import project
+from theory.theorems import THEOREMS
+from theory.theorems.cascade_gap import cascade_gap
+from theory.theorems.context_length import context_length
+from theory.theorems.contractive_of_comparison import contractive_of_comparison
+from theory.theorems.contractive_of_composition import contractive_of_composition
+from theory.theorems.contractive_of_gate_norms import contractive_of_gate_norms
+from theory.theorems.contractive_of_gru_norms import contractive_of_gru_norms
+from theory.theorems.contractive_of_incremental_lmi import contractive_of_incremental_lmi
+from theory.theorems.contractive_of_iterate import contractive_of_iterate
+from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
+from theory.theorems.contractive_of_perron_weights import contractive_of_perron_weights
+from theory.theorems.curvature_growth import curvature_growth
+from theory.theorems.drive import drive
+from theory.theorems.gradient_gap import gradient_gap
+from theory.theorems.gradient_gap_finite import gradient_gap_finite
+from theory.theorems.gradient_growth import gradient_growth
+from theory.theorems.hidden_state import hidden_state
+from theory.theorems.initial_state import initial_state
+from theory.theorems.input_sequence import input_sequence
+from theory.theorems.loss_smoothness import loss_smoothness
+from theory.theorems.nearest_pair_distance import nearest_pair_distance
+from theory.theorems.nearest_point_distance import nearest_point_distance
+from theory.theorems.nearest_point_gap import nearest_point_gap
+from theory.theorems.norm_change import norm_change
+from theory.theorems.output_gap import output_gap
+from theory.theorems.parameter_gap import parameter_gap
+from theory.theorems.prediction_gap import prediction_gap
+from theory.theorems.schedules import step_sizes
+from theory.theorems.state_gap import state_gap
+from theory.theorems.state_gap_any_start import state_gap_any_start
+from theory.theorems.state_gap_blocks import state_gap_blocks
+from theory.theorems.state_gap_finite import state_gap_finite
+from theory.theorems.state_gap_iterate import state_gap_iterate
+from theory.theorems.state_gap_observed import state_gap_observed
+from theory.theorems.theorem import Kind, Theorem
+from theory.theorems.training_context import training_context
+from theory.theorems.truncated_backprop_bias import truncated_backprop_bias
+from theory.theorems.vanishing_gradient import vanishing_gradient
+from theory.theorems.weight_gap import weight_gap
+from theory.theorems.window_error import window_error
+from theory.trials.verdict import Outcome, Verdict, verify
+from theory.truncation import TruncatedModel, truncate
+from theory.version import __version__ as __version__
 
 __all__ = [
     "GRU",

@@ -11,7 +11,7 @@ from typing import Any, final
 from theory.domain import Domain
 from theory.errors import check_count, check_nonnegative, check_rate
 from theory.inputs import Drive
-from theory.norms import L2, Norm, same_norm
+from theory.norms.norms import L2, Norm, same_norm
 
 
 @final
@@ -19,7 +19,7 @@ from theory.norms import L2, Norm, same_norm
 class Evidence:
     """How a contraction factor is known."""
 
-    kind: str  # "certified" (accepted by theory.rigor) or "assumed" (typed by hand)
+    kind: str  # "certified" (accepted by theory.arithmetic.rigor) or "assumed" (typed by hand)
     method: str  # the criterion's name, or "by hand"
     detail: str = ""  # one sentence for the report
     multipliers: tuple[float, ...] = ()  # q of an incremental matrix inequality, else empty

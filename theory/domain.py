@@ -21,7 +21,7 @@ class Domain:
     r"""The states low <= h <= high under the inputs input_low <= x <= input_high.
 
     The box of states contains 0, where recurrent and truncated models start.  Whether it is forward
-    invariant is decided by `theory.invariance.is_invariant`; in a `Contraction` it is.
+    invariant is decided by `theory.maps.invariance.is_invariant`; in a `Contraction` it is.
 
     Parameters
     ----------

@@ -16,11 +16,11 @@ from typing import Any, final
 
 import numpy as np
 
+from theory.arithmetic.intervals import affine_image, times_up
+from theory.arithmetic.rounding import inner_product_error, product_up, up
 from theory.errors import as_array, check_nonnegative
-from theory.intervals import affine_image, times_up
-from theory.norms import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf, over
-from theory.rounding import inner_product_error, product_up, up
-from theory.sequences import Sequences, load_sequences
+from theory.files.sequences import Sequences, load_sequences
+from theory.norms.norms import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf, over
 from theory.typing import Array
 
 #: Intervals of a box that are written out one by one; longer boxes are told by their largest end.

@@ -1,6 +1,6 @@
 r"""A map and k -> its k-step feed-forward counterpart.
 
-Main names: `truncate`, `TruncatedModel`, `LinearHead`.
+Main names: `truncate`, `TruncatedModel`.
 """
 
 from __future__ import annotations
@@ -10,38 +10,10 @@ from typing import Any, final
 
 import numpy as np
 
-from theory.errors import as_matrix, as_sequences, as_states, as_vector, check_count
+from theory.errors import as_sequences, as_states, as_vector, check_count
 from theory.maps.base import Map, check_finite_states
-from theory.norms import Norm
+from theory.maps.head import LinearHead
 from theory.typing import Array
-
-
-@final
-class LinearHead:
-    """The output y = C h + d.
-
-    Parameters
-    ----------
-    C : (p, n) array
-    d : (p,) array, optional
-        Zero by default.
-    """
-
-    C: Array
-    d: Array
-
-    def __init__(self, C: Any, d: Any = None) -> None:
-        self.C = as_matrix("C", C)
-        self.d = as_vector("d", np.zeros(len(self.C)) if d is None else d, size=len(self.C))
-
-    def __call__(self, H: Array) -> Array:
-        """Return the outputs of states (..., n)."""
-        result: Array = H @ self.C.T + self.d
-        return result
-
-    def lipschitz(self, norm: Norm) -> float:
-        """Return an upper bound of L_f from `norm` to its companion on the outputs."""
-        return norm.companion.matrix_upper(self.C, norm)
 
 
 @final

@@ -13,11 +13,13 @@ import warnings
 
 import numpy as np
 
-from theory import VanillaRNN, contraction, lmi
-from theory.certificate_file import certificate_from_dict, certificate_to_dict, recheck
-from theory.lower import rate_lower
+from theory import VanillaRNN, contraction
+from theory.certify import lmi
+from theory.certify.certificate_file import certificate_from_dict, certificate_to_dict
+from theory.certify.jsr import rate_lower
+from theory.certify.recheck import recheck
+from theory.certify.trade import trade_offs
 from theory.norms import L2, over
-from theory.search import trade_offs
 
 
 def gaussian(n, seed):

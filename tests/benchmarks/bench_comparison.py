@@ -9,7 +9,7 @@ import time
 import numpy as np
 
 from theory import GRU, LSTM, Inputs, invariant_domain
-from theory.comparison import by_comparison, by_delta_iss, by_gate_norms, gate_bound_matrix
+from theory.certify.gated import by_comparison, by_delta_iss, by_gate_norms, gate_bound_matrix
 from theory.theorems.contractive_of_gate_norms import gate_norms
 
 

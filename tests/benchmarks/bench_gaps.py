@@ -12,7 +12,7 @@ import numpy as np
 from paired import paired, seconds
 
 from theory import VanillaRNN, truncate, truncation_gaps
-from theory.kernels import gaps
+from theory.measure import sweep as gaps
 
 T, N, M, K = 2000, 256, 8, 64
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from theory import GRU, LSTM, VanillaRNN, contraction
 from theory.projections import column_sum_ball, oracle, project, row_sum_ball, spectral_ball
-from theory.projections.lstm import _lstm_rows, nearest_published, published_limits
+from theory.projections.lstm import nearest_published, published_limits
+from theory.projections.lstm_rows import lstm_rows
 from theory.projections.metric import clip_in_metric, incremental_set, metric_ball
 
 RATE = 0.95
@@ -105,7 +106,7 @@ def gated(n):
     rng = np.random.default_rng(0)
     m = n // 4
     cell = LSTM(*(rng.standard_normal(s) / np.sqrt(n) for s in ((4 * n, n), (4 * n, m), 4 * n)))
-    X = _lstm_rows(cell)
+    X = lstm_rows(cell)
     began = time.process_time()
     found = project(cell, onto="lstm", rate=RATE)
     searched = time.process_time() - began

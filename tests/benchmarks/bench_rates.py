@@ -9,7 +9,7 @@ import numpy as np
 from paired import paired, seconds
 
 from theory import GRU, LSTM, EchoStateNetwork, Map, VanillaRNN, WeightedL2, local_rates
-from theory.kernels import rates
+from theory.measure import jacobians as rates
 
 T, N, M = 2000, 128, 8
 

@@ -22,18 +22,13 @@ import time
 
 import numpy as np
 
-from theory import LinearMap, lmi
+from theory import LinearMap
+from theory.certify import lmi
 from theory.projections import project, spectral_ball
 from theory.projections.families import largest_condition
+from theory.projections.lyapunov_path import WIDER, provably_stable
 from theory.projections.metric import gram_set, metric_ball
-from theory.projections.schur import (
-    _WIDER,
-    Stable,
-    _nearest_form,
-    _schur_factor,
-    nearest_stable,
-    provably_stable,
-)
+from theory.projections.nearest_stable import Stable, nearest_form, nearest_stable, schur_factor
 
 RATE = 0.95
 
@@ -143,7 +138,7 @@ def orthogonal_group(A, r, seconds, Q):
 
     def rest(Q):
         T = Q.T @ A @ Q
-        return T - _nearest_form(T, r)
+        return T - nearest_form(T, r)
 
     @pymanopt.function.numpy(manifold)
     def cost(Q):
@@ -200,7 +195,7 @@ def member(A, r, X, Q=None):
         if Q is None:
             near = X * (1 - margin)
         else:
-            near = Q @ _nearest_form(Q.T @ A @ Q, r * (1 - margin)) @ Q.T
+            near = Q @ nearest_form(Q.T @ A @ Q, r * (1 - margin)) @ Q.T
         reached = radius(near, 600) - r
     return outside, float(np.linalg.norm(near - A))
 
@@ -208,10 +203,10 @@ def member(A, r, X, Q=None):
 def proved(A, r, X):
     if not np.isfinite(X).all():
         return math.nan
-    Q = _schur_factor(X)
-    S = _nearest_form(Q.T @ X @ Q, r)
+    Q = schur_factor(X)
+    S = nearest_form(Q.T @ X @ Q, r)
     near = Stable(Q=Q, S=S, distance=0.0, iterations=0, gradient=0.0)
-    return provably_stable(A, r, _WIDER * largest_condition(len(A)), near=near).distance
+    return provably_stable(A, r, WIDER * largest_condition(len(A)), near=near).distance
 
 
 def table(n, seconds, chosen):
@@ -242,8 +237,8 @@ def table(n, seconds, chosen):
         row("ours, no proof", free.matrix, time.process_time() - began, free.Q, found.distance)
 
         began = time.process_time()
-        factors = [orthogonal_group(A, r, seconds, Q) for Q in (_schur_factor(A), np.eye(n))]
-        pairs = [(Q @ _nearest_form(Q.T @ A @ Q, r) @ Q.T, Q) for Q in factors]
+        factors = [orthogonal_group(A, r, seconds, Q) for Q in (schur_factor(A), np.eye(n))]
+        pairs = [(Q @ nearest_form(Q.T @ A @ Q, r) @ Q.T, Q) for Q in factors]
         X, Q = min(pairs, key=lambda pair: np.linalg.norm(pair[0] - A))
         row("orthogonal group", X, time.process_time() - began, Q)
 

@@ -9,7 +9,7 @@ import numpy as np
 from paired import paired
 
 from theory import VanillaRNN
-from theory.kernels import affine
+from theory.kernels import simulate as affine
 
 
 def main() -> None:

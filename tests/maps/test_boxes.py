@@ -21,7 +21,7 @@ from theory import (
     invariant_domain,
     reach_tube,
 )
-from theory.invariance import is_invariant
+from theory.maps.invariance import is_invariant
 
 M = 2
 

@@ -47,11 +47,11 @@ from theory import (
     WeightedLinf,
     truncation_gap_table,
 )
-from theory.activations import ACTIVATIONS, Activation, activation
-from theory.kernels.affine import LARGE_STEP, SMALL_DIM
-from theory.maps.gates import BLOCK_ROWS
-from theory.rigor import row_sum_upper
-from theory.rounding import TINY, UNIT
+from theory.arithmetic.activations import ACTIVATIONS, Activation, activation
+from theory.arithmetic.rigor import row_sum_upper
+from theory.arithmetic.rounding import TINY, UNIT
+from theory.kernels.blocks import BLOCK_ROWS
+from theory.kernels.simulate import LARGE_STEP, SMALL_DIM
 from theory.typing import Array
 
 RHO = [*ACTIVATIONS, "leaky_relu(0.2)", "leaky_relu(-0.5)", "leaky_relu(2.0)"]

@@ -24,11 +24,11 @@ from theory import (
     VanillaRNN,
     truncate,
 )
+from theory.arithmetic.rounding import UNIT
 from theory.inputs import Inputs
+from theory.kernels.blocks import BLOCK_ROWS
 from theory.maps.base import Map
-from theory.maps.gates import BLOCK_ROWS
 from theory.norms import L1, L2, Norm, WeightedLinf
-from theory.rounding import UNIT
 from theory.testing import check_contraction
 
 RNG = np.random.default_rng(0)

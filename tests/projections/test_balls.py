@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theory import rigor
-from theory.kernels.loops import row_sum_kernel, sum_excess
+from theory.arithmetic import rigor
+from theory.kernels.row_sums import row_sum_kernel, sum_excess
 from theory.projections import column_sum_ball, oracle, row_sum_ball, spectral_ball
 from theory.projections.balls import clip_singular_values
 

@@ -8,20 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from theory import GRU, LSTM, Inputs, VanillaRNN
-from theory.kernels.loops import row_limits_kernel
+from theory.certify.gate_bounds import certify
+from theory.kernels.row_limits import row_limits_kernel
 from theory.projections import oracle, project
-from theory.projections.gated import certify
 from theory.projections.gru import _gru_rows, gru_limits, gru_lower
 from theory.projections.lstm import (
-    _lstm_parameters,
-    _lstm_rows,
     forget_rows,
     in_published,
     nearest_published,
     published_limits,
     published_middle,
-    unit_limits,
 )
+from theory.projections.lstm_rows import lstm_parameters, lstm_rows
+from theory.projections.lstm_units import unit_limits
 from theory.projections.rows import RowLimits, nearest_rows, rows_lower, solve_rows
 
 
@@ -51,7 +50,7 @@ def limits(seed, n, m, kind):
 def rows(seed, n, m, kind, size=1.0):
     if kind == "gru":
         return _gru_rows(gru(seed, n, m, size))
-    return _lstm_rows(lstm(seed, n, m, size))
+    return lstm_rows(lstm(seed, n, m, size))
 
 
 def sums(Y, where):
@@ -245,8 +244,8 @@ def test_forget_rows_keep_members():
 
 def test_parameters_round_trip():
     cell = lstm(11, 3, 2)
-    X = _lstm_rows(cell)
-    for a, b in zip(_lstm_parameters(cell, X), (cell.W, cell.U, cell.b), strict=True):
+    X = lstm_rows(cell)
+    for a, b in zip(lstm_parameters(cell, X), (cell.W, cell.U, cell.b), strict=True):
         assert np.array_equal(a, b)
 
 

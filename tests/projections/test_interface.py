@@ -23,9 +23,11 @@ from theory import (
     contraction,
     leaky_relu,
 )
-from theory.certificate_file import certificate_from_dict, certificate_to_dict, recheck
+from theory.arithmetic.sums import length_upper
+from theory.certify.certificate_file import certificate_from_dict, certificate_to_dict
+from theory.certify.recheck import recheck
 from theory.projections import SETS, Projection, oracle, project, spectral_ball
-from theory.projections.repair import half_space_distance, inside, least_margin, length_upper
+from theory.projections.repair import half_space_distance, inside, least_margin
 
 ROOT = Path(__file__).resolve().parents[2]
 BALLS = ("spectral", "linf", "l1")

@@ -6,9 +6,9 @@ from hypothesis import example, given, target
 from hypothesis import strategies as st
 
 from theory import LSTM, VanillaRNN, leaky_relu
+from theory.certify.gate_bounds import certify
 from theory.projections import project, row_sum_ball, spectral_ball
-from theory.projections.gated import certify
-from theory.projections.lstm import per_unit_lower
+from theory.projections.lstm_units import per_unit_lower
 from theory.projections.pairs import (
     pair_distance_squares,
     scaled_numerical_radius_lower,

@@ -11,21 +11,22 @@ from mpmath import mp
 from scipy.optimize import minimize
 
 from theory import LinearMap, VanillaRNN
-from theory.kernels.loops import _hyperbola
-from theory.projections import affine, project, schur
-from theory.projections.schur import (
+from theory.arithmetic.rounding import UNIT
+from theory.kernels.stable_pairs import _hyperbola
+from theory.projections import project
+from theory.projections import schur as schur_module
+from theory.projections.lyapunov_path import _lyapunov
+from theory.projections.nearest_stable import nearest_stable, schur_factor
+from theory.projections.spectrum_lower import (
     _around,
-    _lyapunov,
-    _schur_factor,
+    _Pairs,
     determinant_lower,
-    nearest_stable,
     pair_distances_lower,
     principal_lower,
     schur_lower,
-    stable_pairs,
     trace_lower,
 )
-from theory.rounding import UNIT
+from theory.projections.stable_pairs import stable_pairs
 
 
 def radius(X):
@@ -182,7 +183,7 @@ def test_a_stable_matrix_is_a_start_no_further_away():
     X = np.zeros((6, 6))
     X[0, 0], X[1:3, 1:3], X[3, 3], X[4:, 4:] = 0.5, pair, -0.5, 0.5 * pair
     for A in (X, X.T + 0.1):
-        Q = _schur_factor(A)
+        Q = schur_factor(A)
         T = Q.T @ A @ Q
         assert np.allclose(np.tril(T, -2), 0)
         assert np.allclose(np.diag(T, -1)[1::2], 0)
@@ -377,9 +378,7 @@ def test_pair_distances_are_proved_and_lose_nothing_but_rounding(kind, radius):
 @pytest.mark.parametrize("multiplier", [-1.0, -0.5, 0.0, 1e-3, 0.7, 1.0])
 def test_the_multiplier_of_a_pair_is_not_trusted(monkeypatch, multiplier):
     """Whatever m is found, what is returned is a lower bound."""
-    monkeypatch.setattr(
-        schur._Pairs, "slope", lambda _, quotient: multiplier - _around(quotient)[2]
-    )
+    monkeypatch.setattr(_Pairs, "slope", lambda _, quotient: multiplier - _around(quotient)[2])
     with mp.workprec(120):
         for M in pairs_of_every_kind().values():
             M = M / max(float(np.max(np.abs(M))), 1.0)
@@ -423,13 +422,13 @@ def test_lower_bounds_of_subnormal_matrices(lower, n):
 
 def test_the_spectral_ball_is_left_alone_where_it_cannot_be_nearer(monkeypatch):
     asked = []
-    spectral = affine.spectral
+    spectral = schur_module.spectral
 
     def counted(recurrent, request):
         asked.append(recurrent)
         return spectral(recurrent, request)
 
-    monkeypatch.setattr(affine, "spectral", counted)
+    monkeypatch.setattr(schur_module, "spectral", counted)
     near = system(np.array([[1.1, 3.0], [0.0, 0.5]]))
     assert project(near, onto="schur", rate=0.9, starts=1).distance < 0.5
     assert not asked

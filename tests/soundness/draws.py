@@ -29,8 +29,8 @@ from theory import (
     WeightedL2,
     WeightedLinf,
 )
-from theory.activations import ACTIVATIONS, Activation, leaky_relu
-from theory.rounding import TINY
+from theory.arithmetic.activations import ACTIVATIONS, Activation, leaky_relu
+from theory.arithmetic.rounding import TINY
 from theory.typing import Array
 
 Draw = np.random.Generator

@@ -43,10 +43,11 @@ from theory import (
     smallest_error,
     worst_case_error,
 )
-from theory.comparison import advanced, componentwise_context, layer_rates
+from theory.memory.entrywise import advanced, componentwise_context
+from theory.memory.layers import layer_rates
 from theory.projections.balls import column_sum_ball, row_sum_ball, spectral_ball
 from theory.projections.pairs import scaled_numerical_radius_lower, scaled_rows_lower
-from theory.projections.schur import (
+from theory.projections.spectrum_lower import (
     determinant_lower,
     pair_distances_lower,
     principal_lower,

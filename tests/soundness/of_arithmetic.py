@@ -23,26 +23,14 @@ from exact import (
 )
 from tally import Tally
 
-from theory import (
-    LinearMap,
-    VanillaRNN,
-    intervals,
-    joint_spectral_radius,
-    rate_lower,
-    rigor,
-    rounding,
-)
-from theory.jsr import products_upper
-from theory.lower import product_radius_lower, spectral_radius_lower
-from theory.norms import L2, Norm, WeightedL2, over, scaled_matrix_upper
-from theory.products import (
-    UnsettledError,
-    frobenius_upper,
-    growths,
-    lipschitz_of_steps,
-    power,
-    product_upper,
-)
+from theory import LinearMap, VanillaRNN, joint_spectral_radius, rate_lower
+from theory.arithmetic import intervals, rigor, rounding
+from theory.arithmetic.rigor import frobenius_upper
+from theory.certify.jsr import products_upper
+from theory.norms import L2, Norm, WeightedL2, over
+from theory.norms.norms import scaled_matrix_upper
+from theory.norms.products import UnsettledError, growths, lipschitz_of_steps, power, product_upper
+from theory.norms.radius import product_radius_lower, spectral_radius_lower
 from theory.typing import Array
 
 # rounding -----------------------------------------------------------------------------------------

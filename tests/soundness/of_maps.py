@@ -25,10 +25,11 @@ from theory import (
     state_gap,
     window_decay,
 )
-from theory.certificate_file import certificate_from_dict, certificate_to_dict, recheck
 from theory.certify import METHODS
-from theory.invariance import is_invariant
-from theory.maps.ssm import LinearRecurrence
+from theory.certify.certificate_file import certificate_from_dict, certificate_to_dict
+from theory.certify.recheck import recheck
+from theory.maps.invariance import is_invariant
+from theory.maps.recurrence import LinearRecurrence
 from theory.typing import Array
 
 

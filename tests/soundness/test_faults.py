@@ -18,11 +18,11 @@ from check import Check
 from tally import FalseClaimError
 from test_lane import CHECKS, compared
 
-import theory.intervals
+import theory.arithmetic.intervals
 import theory.maps.boxes
-from theory.intervals import Interval, products, sum_of, widened
-from theory.maps.boxes import fading, roots
-from theory.rounding import TINY, UNIT, gamma, inner_product_error
+from theory.arithmetic.intervals import Interval, products, sum_of, widened
+from theory.arithmetic.rounding import TINY, UNIT, gamma, inner_product_error
+from theory.maps.boxes.fading import fading, roots
 from theory.typing import Array
 
 BY_NAME: dict[str, Check] = {check.name: check for check in CHECKS}
@@ -48,7 +48,7 @@ def turned_up_for_states_around_zero(patch: pytest.MonkeyPatch) -> None:
         apart = total(slowest, (largest, largest))
         return np.where(grows, total(slowest, root), np.minimum(length, apart))
 
-    patch.setattr(theory.maps.boxes, "_turned_up", _turned_up)
+    patch.setattr("theory.maps.boxes.fading._turned_up", _turned_up)
 
 
 def euler_image_of_states_around_zero(patch: pytest.MonkeyPatch) -> None:
@@ -62,7 +62,7 @@ def euler_image_of_states_around_zero(patch: pytest.MonkeyPatch) -> None:
         ]
         return np.minimum(ends[0][0], ends[1][0]), np.maximum(ends[0][1], ends[1][1])
 
-    patch.setattr(theory.maps.boxes, "euler_image", euler_image)
+    patch.setattr("theory.maps.selective.euler_image", euler_image)
 
 
 def affine_image_of_finite_boxes(patch: pytest.MonkeyPatch) -> None:
@@ -168,7 +168,7 @@ def slopes_to_nearest(patch: pytest.MonkeyPatch) -> None:
     """Forget what the derivative loses."""
     import of_arithmetic
 
-    right = theory.intervals.slope_range
+    right = theory.arithmetic.intervals.slope_range
 
     def slope_range(rho: Any, low: Array, high: Array) -> Interval:
         if rho.name != "tanh":
@@ -182,7 +182,7 @@ def slopes_to_nearest(patch: pytest.MonkeyPatch) -> None:
 
 def pairs_taken_at_their_word(patch: pytest.MonkeyPatch) -> None:
     """Put back the distance that the search for the nearest stable pair returns, unchecked."""
-    import theory.kernels.loops as loops
+    from theory.kernels.stable_pairs import stable_pair_kernel
 
     def principal_lower(A: Array, radius: float) -> float:
         best = 0.0
@@ -190,7 +190,7 @@ def pairs_taken_at_their_word(patch: pytest.MonkeyPatch) -> None:
             for j in range(i):
                 block = np.ascontiguousarray(A[np.ix_([j, i], [j, i])])
                 out = np.empty((1, 2, 2))
-                loops.stable_pair_kernel(block[None], radius, out)
+                stable_pair_kernel(block[None], radius, out)
                 best = max(best, float(np.linalg.norm(block - out[0])) * (1 - 2.0**-25))
         return best
 

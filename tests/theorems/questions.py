@@ -44,12 +44,14 @@ from theory import (
     training_setup,
     verify,
 )
-from theory.activations import ACTIVATIONS, IDENTITY, slope_intervals
-from theory.campaign.recipes import scaled_to
-from theory.products import product_upper
+from theory.arithmetic.activations import ACTIVATIONS, IDENTITY, slope_intervals
+from theory.campaign.recipes.draws import scaled_to
+from theory.norms.products import product_upper
 from theory.strategies import factors, norms
-from theory.theorem import NearMiss
-from theory.verdict import COUNTS
+from theory.trials import TRIALS
+from theory.trials.establish import missing
+from theory.trials.trial import NearMiss
+from theory.trials.verdict import COUNTS
 
 #: Outcomes of a theorem that was not refuted.
 STANDS = (Outcome.HOLDS, Outcome.HOLDS_WITHIN_ROUNDING)
@@ -214,7 +216,7 @@ def every_assumption_is_needed(theorem, broken):
         case = broken[assumption.name]
         if isinstance(case, Experiment):
             run = Run(case)
-            assert [a.name for a in theorem.missing(run)] == [assumption.name]
+            assert [a.name for a in missing(theorem, run)] == [assumption.name]
             verdict = verify(theorem, run)
             assert verdict.outcome is Outcome.NOT_APPLICABLE
             assert assumption.statement in verdict.reason
@@ -231,8 +233,8 @@ def every_assumption_is_needed(theorem, broken):
 
 def every_near_miss_is_noticed(theorem, witnesses):
     """Check that each near miss is refuted by its witness, on which the theorem itself holds."""
-    assert set(witnesses) == {miss.name for miss in theorem.near_misses}
-    for miss in theorem.near_misses:
+    assert set(witnesses) == {miss.name for miss in TRIALS[theorem.name].near_misses}
+    for miss in TRIALS[theorem.name].near_misses:
         run = Run(witnesses[miss.name])
         verdict = verify(theorem, run, near_miss=miss)
         assert verdict.outcome is Outcome.REFUTED, (miss.name, verdict)
@@ -292,7 +294,8 @@ def agrees_with_formula(typed, data):
 def rounded_outward(formula, value, *, upward=True, **arguments):
     """Check that a value is the formula's exact one, rounded outward by at most two units.
 
-    `theory.rounding.evaluate` promises the nearest double on the safe side, up to one unit.
+    `theory.arithmetic.rounding.evaluate` promises the nearest double on the safe side, up to one
+    unit.
     """
     exact = formula(
         **{k: v if isinstance(v, int) else Fraction(float(v)) for k, v in arguments.items()}

@@ -30,7 +30,8 @@ from theory import (
     experiment,
     verify,
 )
-from theory.campaign import recipes
+from theory.campaign.recipes.gated import gated_stack
+from theory.campaign.recipes.layers import layers, layers_impulse, layers_restart
 from theory.strategies import factors
 from theory.theorems.cascade_gap import CASCADE_GAP, equal_rates, formula
 
@@ -62,14 +63,14 @@ def test_holds(seed):
 
 def test_holds_between_gated_layers():
     for seed in range(3):
-        made = recipes.gated_stack(np.random.default_rng(seed))
+        made = gated_stack(np.random.default_rng(seed))
         assert isinstance(made.map, Cascade)
         verdict = verify(CASCADE_GAP, made)
         assert verdict.outcome in STANDS, verdict
 
 
 def test_sharp_for_scalar_layers():
-    is_sharp(CASCADE_GAP, recipes.layers(np.random.default_rng(0)))
+    is_sharp(CASCADE_GAP, layers(np.random.default_rng(0)))
 
 
 def test_oracle():
@@ -93,7 +94,7 @@ def test_every_assumption_is_needed():
                 scalar(1.0, claim=0.5).inputs.sum(),
                 formula(0.5, 0.25, 1.0, 4, 1.0, 1.0),
             ),
-            "zero_restart": recipes.layers_restart(np.random.default_rng(0)),
+            "zero_restart": layers_restart(np.random.default_rng(0)),
         },
     )
 
@@ -103,11 +104,11 @@ def test_every_near_miss_is_noticed():
     every_near_miss_is_noticed(
         CASCADE_GAP,
         {
-            "nothing comes from below": recipes.layers(rng),
-            "the layers' rates alone: no polynomial factor": recipes.layers(rng),
-            "the lower state seen a step later": recipes.layers(rng),
-            "present states instead of the stored ones": recipes.layers_impulse(rng),
-            "any restart": recipes.layers_restart(rng),
+            "nothing comes from below": layers(rng),
+            "the layers' rates alone: no polynomial factor": layers(rng),
+            "the lower state seen a step later": layers(rng),
+            "present states instead of the stored ones": layers_impulse(rng),
+            "any restart": layers_restart(rng),
         },
     )
 

@@ -24,8 +24,8 @@ from theory import (
     contractive_of_perron_weights,
     experiment,
 )
-from theory.campaign import recipes
-from theory.rounding import UNIT
+from theory.arithmetic.rounding import UNIT
+from theory.campaign.recipes.gated import gated, lstm_far_weighted, saturated
 from theory.theorems.contractive_of_comparison import (
     CONTRACTIVE_OF_COMPARISON,
     SEARCH_SLACK,
@@ -51,7 +51,7 @@ def at_rest(cell, v):
 @settings(max_examples=40)
 @given(seeds)
 def test_holds(seed):
-    holds(CONTRACTIVE_OF_COMPARISON, recipes.gated(np.random.default_rng(seed)))
+    holds(CONTRACTIVE_OF_COMPARISON, gated(np.random.default_rng(seed)))
 
 
 def test_holds_at_extremes():
@@ -67,7 +67,7 @@ def test_sharp_for_linear_maps():
 
 def test_sharp_for_a_leaky_unit():
     # slope 1 at rest, which the domain holds: 1 - a + a W
-    is_sharp(CONTRACTIVE_OF_COMPARISON, recipes.saturated(np.random.default_rng(0)), slack=2.0**-18)
+    is_sharp(CONTRACTIVE_OF_COMPARISON, saturated(np.random.default_rng(0)), slack=2.0**-18)
 
 
 def test_every_assumption_is_needed():
@@ -79,7 +79,7 @@ def test_every_assumption_is_needed():
         CONTRACTIVE_OF_COMPARISON,
         {
             "majorised": (stretch, formula(row=0.5, weight=1.0)),
-            "in_domain": recipes.lstm_far_weighted(np.random.default_rng(1)),
+            "in_domain": lstm_far_weighted(np.random.default_rng(1)),
             # in the unweighted maximum norm the same map stretches (1, 1) by 4.5
             "weighted_maximum": (Linf().vector(M @ np.ones(2)), formula(row=14.0, weight=20.0)),
         },
@@ -91,11 +91,11 @@ def test_every_near_miss_is_noticed():
     every_near_miss_is_noticed(
         CONTRACTIVE_OF_COMPARISON,
         {
-            "slopes at rest in place of the domain's": recipes.saturated(rng),
+            "slopes at rest in place of the domain's": saturated(rng),
             "weights multiply instead of divide": at_rest(
                 LinearMap(0.5 * np.eye(2), np.eye(2)), [0.5, 0.5]
             ),
-            "states outside the domain": recipes.lstm_far_weighted(rng),
+            "states outside the domain": lstm_far_weighted(rng),
         },
     )
 

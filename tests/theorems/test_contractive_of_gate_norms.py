@@ -16,16 +16,22 @@ from questions import (
 )
 
 from theory import GRU, LSTM, Linf, contractive_of_comparison, contractive_of_gate_norms, verify
-from theory.campaign import recipes
-from theory.invariance import is_invariant
-from theory.rounding import UNIT
+from theory.arithmetic.rounding import UNIT
+from theory.campaign.recipes.gated import (
+    candidate_steep,
+    forget_driven,
+    forget_turning,
+    lstm_far,
+    lstm_row_sums,
+)
+from theory.maps.invariance import is_invariant
 from theory.theorems.contractive_of_gate_norms import (
     CONTRACTIVE_OF_GATE_NORMS,
     GateNorms,
     formula,
     gate_norms,
 )
-from theory.verdict import Outcome
+from theory.trials.verdict import Outcome
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -33,23 +39,21 @@ seeds = st.integers(0, 2**32 - 1)
 @settings(max_examples=40)
 @given(seeds)
 def test_holds(seed):
-    holds(CONTRACTIVE_OF_GATE_NORMS, recipes.lstm_row_sums(np.random.default_rng(seed)))
+    holds(CONTRACTIVE_OF_GATE_NORMS, lstm_row_sums(np.random.default_rng(seed)))
 
 
 def test_sharp_without_recurrent_weights():
     # the forget gate is as far open as it can be; its bound is raised to make room for rounding
     is_sharp(
         CONTRACTIVE_OF_GATE_NORMS,
-        recipes.forget_driven(np.random.default_rng(0)),
+        forget_driven(np.random.default_rng(0)),
         slack=2.0**-22,
     )
 
 
 def test_nearly_sharp_in_the_weights_of_the_candidate():
     # the input gate is sigma(12), 6e-6 from 1
-    is_sharp(
-        CONTRACTIVE_OF_GATE_NORMS, recipes.candidate_steep(np.random.default_rng(0)), slack=2e-5
-    )
+    is_sharp(CONTRACTIVE_OF_GATE_NORMS, candidate_steep(np.random.default_rng(0)), slack=2e-5)
 
 
 def test_every_assumption_is_needed():
@@ -63,7 +67,7 @@ def test_every_assumption_is_needed():
         CONTRACTIVE_OF_GATE_NORMS,
         {
             "lstm_cell": (stretch, formula(0.5, 0.0, 0.0, 0.0, 0.0)),
-            "in_domain": recipes.lstm_far(rng),
+            "in_domain": lstm_far(rng),
             "maximum_norm": (stretched, formula(0.9, 0.0, 0.0, 0.0, 0.0)),
         },
     )
@@ -74,10 +78,10 @@ def test_every_near_miss_is_noticed():
     every_near_miss_is_noticed(
         CONTRACTIVE_OF_GATE_NORMS,
         {
-            "forget gates at rest in place of the largest": recipes.forget_driven(rng),
-            "the forget gate does not move: W_f left out": recipes.forget_turning(rng),
-            "slope of the candidate 1/4 instead of 1": recipes.candidate_steep(rng),
-            "states outside the domain": recipes.lstm_far(rng),
+            "forget gates at rest in place of the largest": forget_driven(rng),
+            "the forget gate does not move: W_f left out": forget_turning(rng),
+            "slope of the candidate 1/4 instead of 1": candidate_steep(rng),
+            "states outside the domain": lstm_far(rng),
         },
     )
 
@@ -158,7 +162,7 @@ def test_the_published_set_touches_the_factor_1():
 
 def test_no_iterate_contracts_outside_the_box():
     """A.12 d: one unit, only W_f = .2: the stretch grows with c without bound."""
-    cell = recipes.lstm_far(np.random.default_rng(0)).map.with_parameters(W=[[0], [0.2], [0], [0]])
+    cell = lstm_far(np.random.default_rng(0)).map.with_parameters(W=[[0], [0.2], [0], [0]])
     assert gate_norms(**cell.parameters, input_bound=0.0).slacks[2] < 1
     # as published, with the closed form of the gate's bound
     assert 0.2 < (1 - 0.5498) ** 2
@@ -169,7 +173,7 @@ def test_no_iterate_contracts_outside_the_box():
         )
         assert abs(moved[0]) == pytest.approx(stretch, rel=5e-3)
     found = contractive_of_gate_norms(**cell.parameters, input_bound=0.0)
-    made = recipes.lstm_far(np.random.default_rng(0))
+    made = lstm_far(np.random.default_rng(0))
     assert not found.domain.contains_states(made.start)
     assert verify(CONTRACTIVE_OF_GATE_NORMS, made).outcome is Outcome.NOT_APPLICABLE
 

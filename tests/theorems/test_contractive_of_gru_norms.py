@@ -16,8 +16,8 @@ from questions import (
 )
 
 from theory import GRU, LSTM, contractive_of_gru_norms
-from theory.campaign import recipes
-from theory.invariance import is_invariant
+from theory.campaign.recipes.gated import gru_far, gru_row_sums, update_driven, update_turning
+from theory.maps.invariance import is_invariant
 from theory.theorems.contractive_of_gru_norms import CONTRACTIVE_OF_GRU_NORMS, formula, gru_norms
 
 seeds = st.integers(0, 2**32 - 1)
@@ -26,14 +26,12 @@ seeds = st.integers(0, 2**32 - 1)
 @settings(max_examples=40)
 @given(seeds)
 def test_holds(seed):
-    holds(CONTRACTIVE_OF_GRU_NORMS, recipes.gru_row_sums(np.random.default_rng(seed)))
+    holds(CONTRACTIVE_OF_GRU_NORMS, gru_row_sums(np.random.default_rng(seed)))
 
 
 def test_sharp_without_recurrent_weights():
     # the bound of the gate is raised by the 16 u that the logistic function may err
-    is_sharp(
-        CONTRACTIVE_OF_GRU_NORMS, recipes.update_driven(np.random.default_rng(0)), slack=2.0**-42
-    )
+    is_sharp(CONTRACTIVE_OF_GRU_NORMS, update_driven(np.random.default_rng(0)), slack=2.0**-42)
 
 
 def test_every_assumption_is_needed():
@@ -46,7 +44,7 @@ def test_every_assumption_is_needed():
         CONTRACTIVE_OF_GRU_NORMS,
         {
             "gru_cell": (stretch, formula(0.5, 0.0, 0.0, 0.0)),
-            "in_domain": recipes.gru_far(np.random.default_rng(1)),
+            "in_domain": gru_far(np.random.default_rng(1)),
             "maximum_norm": _in_the_sum_norm(),
         },
     )
@@ -69,10 +67,10 @@ def test_every_near_miss_is_noticed():
     every_near_miss_is_noticed(
         CONTRACTIVE_OF_GRU_NORMS,
         {
-            "update gates at rest in place of the largest": recipes.update_driven(rng),
-            "the update gate does not move: W_z left out": recipes.update_turning(rng),
-            "gates swapped: update weighs the candidate": recipes.update_driven(rng),
-            "states outside the domain": recipes.gru_far(rng),
+            "update gates at rest in place of the largest": update_driven(rng),
+            "the update gate does not move: W_z left out": update_turning(rng),
+            "gates swapped: update weighs the candidate": update_driven(rng),
+            "states outside the domain": gru_far(rng),
         },
     )
 

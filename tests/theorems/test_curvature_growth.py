@@ -27,6 +27,7 @@ from theory import (
     verify,
 )
 from theory.theorems.curvature_growth import CURVATURE_GROWTH, formula
+from theory.trials.curvature_growth import TRIAL
 
 
 @given(st.floats(1.0, 4.0), st.integers(2, 40))
@@ -53,11 +54,11 @@ def test_reality():
         ]
         quotient = (ends[0] - ends[1]) / (2 * step)
         seen = verify(CURVATURE_GROWTH, growing(a, T))
-        observation = CURVATURE_GROWTH.observe(Run(growing(a, T)))
+        observation = TRIAL.observe(Run(growing(a, T)))
         assert observation.measured[-1] == pytest.approx(quotient, rel=1e-8)
         assert seen.outcome in STANDS
     # A.10: of order T**2 a**(2 T)
-    measured = CURVATURE_GROWTH.observe(Run(growing(1.1, 200))).measured[-1]
+    measured = TRIAL.observe(Run(growing(1.1, 200))).measured[-1]
     assert 0.1 < measured / (200**2 * 1.1**400 * 100) < 10
 
 
@@ -68,7 +69,7 @@ def test_every_assumption_is_needed():
 
 def test_every_near_miss_is_noticed():
     every_near_miss_is_noticed(
-        CURVATURE_GROWTH, {m.name: growing(1.5, 8) for m in CURVATURE_GROWTH.near_misses}
+        CURVATURE_GROWTH, {m.name: growing(1.5, 8) for m in TRIAL.near_misses}
     )
 
 

@@ -27,6 +27,7 @@ from theory import (
     verify,
 )
 from theory.theorems.gradient_growth import GRADIENT_GROWTH, formula
+from theory.trials.gradient_growth import TRIAL
 
 
 def slope(a, T):
@@ -86,7 +87,7 @@ def test_every_assumption_is_needed():
 
 def test_every_near_miss_is_noticed():
     every_near_miss_is_noticed(
-        GRADIENT_GROWTH, {m.name: growing(1.5, 8) for m in GRADIENT_GROWTH.near_misses}
+        GRADIENT_GROWTH, {m.name: growing(1.5, 8) for m in TRIAL.near_misses}
     )
 
 

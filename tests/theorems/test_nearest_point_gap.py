@@ -19,11 +19,11 @@ from questions import (
 )
 
 from theory import L1, L2, Contraction, LinearMap, Linf, experiment, nearest_point_gap
+from theory.measure.run import Run
 from theory.projections import row_sum_ball
-from theory.projections.measured import RADIUS, pairs, rescaled_rows
 from theory.strategies import experiments
 from theory.theorems.nearest_point_gap import NEAREST_POINT_GAP, formula
-from theory.verdict import Run
+from theory.trials.nearest_points import RADIUS, pairs, rescaled_rows
 
 
 def made(norm=None, n=3):

@@ -1,1 +1,5 @@
-"""All of Numba: compile options in `jit`, kernels in `loops`, their callers in `affine`, `gaps`."""
+"""All of Numba: arrays in, arrays out.
+
+`jit` holds the compile options, `simulate` and `blocks` are called by maps, and every other file is
+one closure of compiled loops, since Numba's cache watches a single file.
+"""

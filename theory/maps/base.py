@@ -1,6 +1,6 @@
 r"""What is studied: a state map h <- step(h, x), as an abstract class.
 
-Main names: `Map`, `AffineMap`, `Affine`, `check_map`, `simulate_by_steps`.
+Main names: `Map`, `check_map`, `simulate_by_steps`.
 """
 
 from __future__ import annotations
@@ -8,66 +8,21 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, final
 
 import numpy as np
 
-from theory.activations import Activation
+from theory.arithmetic.intervals import Interval
+from theory.arithmetic.rounded import Rounded
+from theory.arithmetic.rounding import evaluate, product_up, up
 from theory.domain import Domain
 from theory.errors import DivergedError, as_sequences, as_states
 from theory.inputs import Drive, Inputs, ambiguous, as_inputs
-from theory.intervals import (
-    Interval,
-    activation_image,
-    affine_image,
-    slope_range,
-    sum_of,
-    times_up,
-)
-from theory.norms import L2, Linf, Norm, over, scaled_matrix_upper
-from theory.rounding import Rounded, evaluate, product_up, up
+from theory.maps.form import Affine
+from theory.norms.norms import Linf, Norm
 from theory.theorems.drive import formula
 from theory.typing import Array
-
-
-@final
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Affine:
-    """The form h <- rho(W h + U x + b) that criteria and kernels recognise."""
-
-    W: Array  # W, (n, n), recurrent weights
-    U: Array  # U, (n, m), input weights
-    b: Array  # b, (n,), bias
-    rho: Activation  # rho, elementwise
-    domain: Domain | None = None  # where the slopes below hold; None: everywhere
-    restricted: Interval | None = None  # the units' slopes on the domain, (n,) each
-
-    @property
-    def slopes(self) -> Interval:
-        """Return intervals (low, high) of the slopes of every unit, (n,) each."""
-        if self.restricted is not None:
-            return self.restricted
-        n = len(self.W)
-        return np.full(n, self.rho.slope[0]), np.full(n, self.rho.slope[1])
-
-    @property
-    def steepest(self) -> Array:
-        """Return the largest magnitude of each unit's slopes, (n,)."""
-        largest: Array = np.maximum(*(np.abs(end) for end in self.slopes))
-        return largest
-
-    @property
-    def lipschitz(self) -> float:
-        """Return the largest magnitude of all slopes."""
-        return float(np.max(self.steepest, initial=0.0))
-
-    @property
-    def linear(self) -> bool:
-        """Return whether all slopes are one number: a step is then affine in the state."""
-        low, high = self.slopes
-        return bool(np.all(low == low[:1]) and np.all(high == low[:1]))
 
 
 class Map(ABC):
@@ -368,182 +323,6 @@ class Map(ABC):
         return size
 
 
-class AffineMap(Map):
-    """A map of the form h <- rho(W h + U x + b); a subclass names the parameters."""
-
-    @abstractmethod
-    def affine(self) -> Affine:
-        """Return the form."""
-
-    @property
-    @final
-    def state_dim(self) -> int:
-        """Return n."""
-        return int(self.affine().W.shape[0])
-
-    @property
-    @final
-    def input_dim(self) -> int:
-        """Return m."""
-        return int(self.affine().U.shape[1])
-
-    @final
-    def step(self, h: Array, x: Array) -> Array:
-        """Return rho(W h + U x + b)."""
-        return self.affine().rho(self._preactivation(h, x))
-
-    def _preactivation(self, h: Array, x: Array) -> Array:
-        form = self.affine()
-        if np.shape(h)[-1:] != (self.state_dim,) or np.shape(x)[-1:] != (self.input_dim,):
-            raise ValueError(
-                f"h has shape {np.shape(h)} and x has shape {np.shape(x)}, needed "
-                f"(..., {self.state_dim}) and (..., {self.input_dim})"
-            )
-        result: Array = h @ form.W.T + x @ form.U.T + form.b
-        return result
-
-    @final
-    def jacobian_state(self, h: Array, x: Array) -> Array:
-        """Return diag(rho'(a)) W."""
-        form = self.affine()
-        return form.rho.derivative(self._preactivation(h, x))[..., None] * form.W
-
-    @final
-    def jacobian_input(self, h: Array, x: Array) -> Array:
-        """Return diag(rho'(a)) U."""
-        form = self.affine()
-        return form.rho.derivative(self._preactivation(h, x))[..., None] * form.U
-
-    @final
-    def input_terms(self, X: Array) -> Array:
-        """Return U x + b for every input."""
-        form = self.affine()
-        terms: Array = X @ form.U.T
-        terms += form.b
-        if not np.isfinite(terms).all():
-            raise DivergedError(
-                "U x + b left the range of double precision; scale the inputs or U down"
-            )
-        return terms
-
-    @final
-    def advance(self, h: Array, terms: Array, out: Array | None = None) -> Array:
-        """Return rho(W h + terms)."""
-        form = self.affine()
-        result: Array = np.matmul(h, form.W.T, out=out)
-        result += terms
-        return form.rho.in_place(result)
-
-    @final
-    def step_error(self, h_size: Array, x_size: Array) -> Array:
-        """Bound the rounding error of rho(W h + U x + b), entrywise; see `rounded_step`."""
-        return self.rounded_step(Rounded.exact(h_size), Rounded.exact(x_size)).error
-
-    @final
-    def rounded_step(self, h: Rounded, x: Rounded) -> Rounded:
-        r"""Return size and rounding error of rho(W h + U x + b).
-
-        The pre-activation a is a sum of n + m + 1 products, so its error e obeys
-        `inner_product_error`; then |rho(a + e) - rho(a)| <= L e, and rho itself is computed to
-        `Activation.units` u relative to its value, |rho| <= min(range, |rho(0)| + L |a|).
-        """
-        form = self.affine()
-        rho = form.rho
-        return h.affine(form.W, form.b, (form.U, x)).through(*rho.facts)
-
-    @final
-    def input_lipschitz(self, norm: Norm) -> float:
-        r"""Return L_x = L ||U||.
-
-        |rho(a) - rho(a')| <= L |a - a'| entrywise and the norm is monotone.  If it is not, the
-        bound is taken in L2 and converted by a constant.
-        """
-        form = self.affine()
-        L = form.rho.lipschitz
-        if norm.monotone:
-            return product_up(L, norm.matrix_upper(form.U, norm.companion))
-        plain = product_up(L, L2().matrix_upper(form.U))
-        return product_up(over(norm, L2(), form.U.shape[0]), plain)
-
-    def _preactivation_range(self, domain: Domain) -> Interval:
-        form = self.affine()
-        return sum_of(
-            affine_image(form.W, domain.low, domain.high, form.b),
-            affine_image(form.U, domain.input_low, domain.input_high),
-        )
-
-    @final
-    def slopes(self, domain: Domain | None = None) -> Interval:
-        """Enclose the slopes of each unit's activation on a domain, by default everywhere: (n,)."""
-        rho = self.affine().rho
-        if domain is None:
-            return np.full(self.state_dim, rho.slope[0]), np.full(self.state_dim, rho.slope[1])
-        return slope_range(rho, *self._preactivation_range(domain))
-
-    @final
-    def affine_on(self, domain: Domain | None) -> Affine:
-        """Return the form with the slopes that its units take on a domain."""
-        form = self.affine()
-        if domain is None:
-            return form
-        return replace(form, domain=domain, restricted=self.slopes(domain))
-
-    @final
-    def state_lipschitz(self, norm: Norm, domain: Domain | None = None) -> float:
-        """Return the norm of diag(s) W, s the largest slopes; in L2 if the norm is not monotone."""
-        form = self.affine_on(domain)
-        if norm.monotone or form.linear:
-            return scaled_matrix_upper(norm, form.steepest, form.W)
-        n = len(form.W)
-        constant = product_up(over(norm, L2(), n), over(L2(), norm, n))
-        return product_up(constant, scaled_matrix_upper(L2(), form.steepest, form.W))
-
-    @final
-    def image(self, domain: Domain) -> Interval:
-        """Enclose rho over the range of the pre-activations."""
-        return activation_image(self.affine().rho, *self._preactivation_range(domain))
-
-    @final
-    def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
-        r"""Return the range of rho or, where that is not bounded, a multiple of a fixed point.
-
-        With s the least upper bound of |step(0, x)| entrywise and M = L |W|, every state obeys
-        |h+| <= s + M |h|, so the box r = (I - M)^-1 s is invariant if the radius of M is below 1.
-        """
-        form = self.affine()
-        if all(np.isfinite(form.rho.range)):
-            n = self.state_dim
-            return np.full(n, form.rho.range[0]), np.full(n, form.rho.range[1])
-        rest = Domain(
-            low=np.zeros(self.state_dim),
-            high=np.zeros(self.state_dim),
-            input_low=input_low,
-            input_high=input_high,
-        )
-        start = np.maximum(*(np.abs(end) for end in self.image(rest)))
-        return fixed_box(form.rho.lipschitz * np.abs(form.W), start)
-
-    @final
-    def comparison(self, domain: Domain | None = None) -> tuple[Array, ...]:
-        """Return diag(s) |W|, s the largest slopes."""
-        return (times_up(self._largest_slopes(domain)[:, None], np.abs(self.affine().W)),)
-
-    @final
-    def input_comparison(self, domain: Domain | None = None) -> Array:
-        """Return diag(s) |U|, s the largest slopes."""
-        return times_up(self._largest_slopes(domain)[:, None], np.abs(self.affine().U))
-
-    def _largest_slopes(self, domain: Domain | None) -> Array:
-        largest: Array = np.maximum(*(np.abs(end) for end in self.slopes(domain)))
-        return largest
-
-    @final
-    def _run(self, X: Array, h0: Array) -> Array:
-        from theory.kernels.affine import run
-
-        return run(self.affine(), self.input_terms(X), h0)
-
-
 def check_map(recurrent: Any) -> Map:
     """Raise `ValueError` for anything but a map."""
     if not isinstance(recurrent, Map):
@@ -552,17 +331,6 @@ def check_map(recurrent: Any) -> Map:
             "theory.CallableMap(step, state_dim=n, input_dim=m)"
         )
     return recurrent
-
-
-def fixed_box(M: Array, start: Array) -> Interval | None:
-    """Return -r, r with r = (I - M)^-1 s, a little wider; None if M has not a radius below 1."""
-    if not (np.isfinite(start).all() and np.isfinite(M).all()):
-        return None
-    if not np.max(np.abs(np.linalg.eigvals(M))) < 1:
-        return None
-    # widened a little, so that the outward-rounded image fits; a zero stays narrow
-    r = np.asarray(np.linalg.solve(np.eye(len(M)) - M, start * (1 + 2.0**-20) + 2.0**-500))
-    return -r, r
 
 
 def check_finite_states(states: Array) -> None:

@@ -10,10 +10,11 @@ from typing import final
 
 import numpy as np
 
+from theory.arithmetic.rounding import UNIT, product_up
 from theory.errors import as_array, check_count, check_nonnegative
-from theory.maps.base import Affine, Map, read_only, simulate_by_steps
-from theory.norms import L2, Norm, over
-from theory.rounding import UNIT, product_up
+from theory.maps.base import Map, read_only, simulate_by_steps
+from theory.maps.form import Affine
+from theory.norms.norms import L2, Norm, over
 from theory.typing import Array
 
 

@@ -6,77 +6,22 @@ Main name: `Cascade`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, final
 
 import numpy as np
 
+from theory.arithmetic.intervals import Interval, product_matrix_up
+from theory.arithmetic.rounded import Rounded
+from theory.arithmetic.rounding import product_up
 from theory.domain import Domain
-from theory.errors import as_matrix, as_vector
 from theory.inputs import Inputs
-from theory.intervals import Interval, affine_image, product_matrix_up
-from theory.maps import boxes
-from theory.maps.base import Affine, Map, read_only
-from theory.norms import L1, L2, Linf, Norm
-from theory.rounding import Rounded, product_up
+from theory.maps.base import Map, read_only
+from theory.maps.boxes import ends as boxes
+from theory.maps.form import Affine
+from theory.maps.head import LinearHead, Readout, layer_readout
+from theory.norms.norms import L1, L2, Linf, Norm
 from theory.typing import Array
-
-
-@final
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Readout:
-    """What the next layer sees of a state: C h + d, or a run of entries if `entries` is given."""
-
-    C: Array  # C, (p, n)
-    d: Array  # d, (p,)
-    given: bool  # whether it was given, rather than the layer's own output map
-    entries: slice | None  # the entries that C selects, where it does no more than that
-
-    def __call__(self, h: Array) -> Array:
-        """Return the outputs of states (..., n)."""
-        if self.entries is not None:
-            return h[..., self.entries]
-        result: Array = h @ self.C.T + self.d
-        return result
-
-    def times(self, J: Array) -> Array:
-        """Return C J."""
-        return J[..., self.entries, :] if self.entries is not None else self.C @ J
-
-    def rounded(self, h: Rounded) -> Rounded:
-        """Return size and rounding error of the outputs."""
-        if self.entries is not None:
-            return Rounded(h.size[self.entries], h.error[self.entries])
-        return h.affine(self.C, self.d)
-
-    def image(self, box: Interval) -> Interval:
-        """Enclose the outputs over a box of states."""
-        if self.entries is not None:
-            return box[0][self.entries], box[1][self.entries]
-        return affine_image(self.C, *box, self.d)
-
-    def size(self, h_size: Array) -> Array:
-        """Return a bound of the outputs over |h| <= h_size, entrywise."""
-        bound = self.rounded(Rounded.exact(h_size))
-        return np.nextafter(bound.size, np.inf) if self.entries is None else bound.size
-
-
-def _readout(layer: Map, given: Any) -> Readout:
-    """Return a layer's readout: a matrix, a `LinearHead`, or by default its own output map."""
-    from theory.truncation import LinearHead
-
-    n = layer.state_dim
-    if isinstance(given, LinearHead):
-        C, d = as_matrix("readout", given.C, columns=n), given.d
-    else:
-        C = as_matrix("readout", layer.output_map if given is None else given, columns=n)
-        d = as_vector("readout bias", np.zeros(len(C)))
-    first = int(np.argmax(C[0] != 0))
-    selects = first + len(C) <= n and not d.any()
-    selects = selects and np.array_equal(C, np.eye(len(C), n, first))
-    entries = slice(first, first + len(C)) if selects else None
-    return Readout(C=C, d=d, given=given is not None, entries=entries)
 
 
 @final
@@ -119,7 +64,7 @@ class Cascade(Map):
                 f"{len(self._layers) - 1}: one for every layer but the last, None for its own"
             )
         # zip stops before the last layer, which has no readout
-        self._readouts = tuple(map(_readout, self._layers, between))
+        self._readouts = tuple(map(layer_readout, self._layers, between))
         for number, readout in enumerate(self._readouts):
             width = self._layers[number + 1].input_dim
             if len(readout.C) != width:
@@ -182,7 +127,6 @@ class Cascade(Map):
         return read_only(**named)
 
     def _rebuilt(self, parameters: Mapping[str, Any]) -> Cascade:
-        from theory.truncation import LinearHead
 
         layers = []
         for number, layer in enumerate(self._layers):

@@ -10,16 +10,21 @@ from typing import Any, final
 
 import numpy as np
 
-from theory.activations import Activation
-from theory.activations import activation as look_up
+from theory.arithmetic.activations import Activation
+from theory.arithmetic.activations import activation as look_up
+from theory.arithmetic.intervals import Interval
+from theory.arithmetic.rounded import Rounded
+from theory.arithmetic.rounding import product_up
 from theory.domain import Domain
 from theory.errors import as_array, as_matrix, as_square, as_vector
-from theory.intervals import Interval
-from theory.maps import boxes
-from theory.maps.base import Affine, Map, fixed_box, read_only
-from theory.maps.gates import finite_terms, row_blocks
-from theory.norms import L2, Norm, over
-from theory.rounding import Rounded, product_up
+from theory.kernels.blocks import row_blocks
+from theory.maps.base import Map, read_only
+from theory.maps.boxes import ends as boxes
+from theory.maps.boxes.ends import fixed_box
+from theory.maps.boxes.leaky import leaky_comparison, leaky_image, leaky_input_comparison
+from theory.maps.form import Affine
+from theory.maps.gates import finite_terms
+from theory.norms.norms import L2, Norm, over
 from theory.typing import Array
 
 
@@ -39,7 +44,7 @@ class EchoStateNetwork(Map):
         a, the leaking rate, one for all units or one each, 0 < a <= 1; with 1, the default, it is
         the map of `VanillaRNN`.
     activation : str or Activation
-        ``tanh`` by default; see `theory.activations`.
+        ``tanh`` by default; see `theory.arithmetic.activations`.
 
     Raises
     ------
@@ -201,7 +206,7 @@ class EchoStateNetwork(Map):
 
     def image(self, domain: Domain) -> Interval:
         """Enclose (1 - a) h + a rho over a box."""
-        return boxes.leaky_image(self._weights, self._leak, self.activation, self._ends(domain))
+        return leaky_image(self._weights, self._leak, self.activation, self._ends(domain))
 
     def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
         """Return the hull of 0 and the range of rho, or a multiple of a fixed point.
@@ -216,25 +221,24 @@ class EchoStateNetwork(Map):
         steep = self._leak * self.activation.lipschitz
         M = np.diag(1.0 - self._leak) + steep[:, None] * np.abs(self.W)
         rest = boxes.Ends(np.zeros(n), np.zeros(n), input_low, input_high)
-        start = boxes.magnitude(boxes.leaky_image(self._weights, self._leak, self.activation, rest))
+        start = boxes.magnitude(leaky_image(self._weights, self._leak, self.activation, rest))
         return fixed_box(M, start)
 
     def comparison(self, domain: Domain | None = None) -> tuple[Array, ...] | None:
         """Return |(1 - a) I + a s W| at the least and at the largest slopes s."""
-        return boxes.leaky_comparison(
-            self._weights, self._leak, self.activation, self._ends(domain)
-        )
+        return leaky_comparison(self._weights, self._leak, self.activation, self._ends(domain))
 
     def input_comparison(self, domain: Domain | None = None) -> Array | None:
         """Return diag(a s) |U|, s the largest slopes."""
-        return boxes.leaky_input_comparison(
+        return leaky_input_comparison(
             self._weights, self._leak, self.activation, self._ends(domain)
         )
 
     def _run(self, X: Array, h0: Array) -> Array:
-        from theory.kernels.gated import run_leaky
+        from theory.kernels.simulate import run_leaky
 
-        return run_leaky(self._form, self._leak, self.input_terms(X), h0)
+        form = self._form
+        return run_leaky(form.W, form.rho, self._leak, self.input_terms(X), h0)
 
     def __repr__(self) -> str:
         return (

@@ -11,11 +11,13 @@ from typing import Any, final
 
 import numpy as np
 
-from theory.activations import Activation
+from theory.arithmetic.activations import Activation
+from theory.arithmetic.rounded import Rounded
+from theory.arithmetic.rounding import TINY, UNIT
 from theory.errors import DivergedError, as_matrix, as_vector
-from theory.maps.base import Affine, Map
-from theory.norms import Norm
-from theory.rounding import TINY, UNIT, Rounded
+from theory.maps.base import Map
+from theory.maps.form import Affine
+from theory.norms.norms import Norm
 from theory.typing import Array
 
 
@@ -69,33 +71,6 @@ def largest(rho: Activation, a: Array) -> Array:
     # twice the units of rho: the second half covers the rounding of this sum
     raised = value + np.abs(value) * (2 * rho.units * UNIT) + 2 * rho.units * TINY
     return np.minimum(raised, rho.range[1])
-
-
-#: Rows that are advanced together: few enough that what they need in between is small beside the
-#: states, and enough that a product is worth the threads that BLAS hands it to.
-BLOCK_ROWS = 512
-
-
-def row_blocks(
-    h: Array, terms: Array, out: Array | None
-) -> tuple[Array, list[tuple[Array, Array, Array]], int]:
-    """Return the array of results, blocks of rows of (h, terms, results), and the largest size.
-
-    Leading axes of h and terms are broadcast; results are as wide as h and go to `out` if given.
-    """
-    leading = np.broadcast_shapes(h.shape[:-1], terms.shape[:-1])
-    result = np.empty((*leading, h.shape[-1])) if out is None else out
-    if not leading:
-        return result, [(h[None], terms[None], result[None])], 1
-    states = np.broadcast_to(h, (*leading, h.shape[-1]))
-    driving = np.broadcast_to(terms, (*leading, terms.shape[-1]))
-    blocks = [
-        (states[rows], driving[rows], result[rows])
-        for index in np.ndindex(leading[:-1])
-        for first in range(0, leading[-1], BLOCK_ROWS)
-        for rows in [(*index, slice(first, first + BLOCK_ROWS))]
-    ]
-    return result, blocks, min(BLOCK_ROWS, leading[-1])
 
 
 class GatedMap(Map):

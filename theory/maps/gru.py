@@ -10,15 +10,16 @@ from typing import Any, final
 
 import numpy as np
 
-from theory.activations import SIGMOID, TANH
+from theory.arithmetic.activations import SIGMOID, TANH
+from theory.arithmetic.intervals import Interval
+from theory.arithmetic.rounded import Rounded
 from theory.domain import Domain
 from theory.errors import as_matrix, as_vector
 from theory.inputs import Inputs
-from theory.intervals import Interval
-from theory.maps import boxes
 from theory.maps.base import read_only
+from theory.maps.boxes import ends as boxes
+from theory.maps.boxes.gru import gru_box, gru_comparison, gru_image, gru_input_comparison
 from theory.maps.gates import GatedMap, finite_terms, gate_rows, largest, stacked
-from theory.rounding import Rounded
 from theory.typing import Array
 
 #: The gates in the order of their rows: reset, update, candidate (PyTorch's order).
@@ -172,7 +173,7 @@ class GRU(GatedMap):
 
     def advance(self, h: Array, terms: Array, out: Array | None = None) -> Array:
         """Return ``step(h, x)`` from ``terms = input_terms(x)``."""
-        from theory.kernels.gated import advance_gru
+        from theory.kernels.simulate import advance_gru
 
         after = self._variant == "reset_after"
         return advance_gru(self._W, self._b_candidate, h, terms, out, reset_after=after)
@@ -241,7 +242,7 @@ class GRU(GatedMap):
 
     def image(self, domain: Domain) -> Interval:
         """Enclose (1 - z) n + z h over a box."""
-        return boxes.gru_image(
+        return gru_image(
             self._gate_weights,
             self._b_candidate,
             self._ends(domain),
@@ -250,7 +251,7 @@ class GRU(GatedMap):
 
     def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
         """Return a box that holds 0 and every candidate it gives."""
-        return boxes.gru_box(
+        return gru_box(
             self._gate_weights,
             self._b_candidate,
             (input_low, input_high),
@@ -262,7 +263,7 @@ class GRU(GatedMap):
 
         Everywhere there are none unless the update gates do not depend on h.
         """
-        return boxes.gru_comparison(
+        return gru_comparison(
             self._gate_weights,
             self._b_candidate,
             self._ends(domain),
@@ -271,7 +272,7 @@ class GRU(GatedMap):
 
     def input_comparison(self, domain: Domain | None = None) -> Array | None:
         """Return the matrix, (n, m), of the same bounds for the input."""
-        return boxes.gru_input_comparison(
+        return gru_input_comparison(
             self._gate_weights,
             self._b_candidate,
             self._ends(domain),
@@ -279,7 +280,7 @@ class GRU(GatedMap):
         )
 
     def _run(self, X: Array, h0: Array) -> Array:
-        from theory.kernels.gated import run_gru
+        from theory.kernels.simulate import run_gru
 
         after = self._variant == "reset_after"
         return run_gru(self._W, self._b_candidate, self.input_terms, X, h0, reset_after=after)

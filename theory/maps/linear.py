@@ -10,9 +10,11 @@ from typing import Any, final
 
 import numpy as np
 
-from theory.activations import IDENTITY
+from theory.arithmetic.activations import IDENTITY
 from theory.errors import as_matrix, as_square, as_vector
-from theory.maps.base import Affine, AffineMap, read_only
+from theory.maps.affine import AffineMap
+from theory.maps.base import read_only
+from theory.maps.form import Affine
 from theory.typing import Array
 
 

@@ -10,15 +10,16 @@ from typing import Any, final
 
 import numpy as np
 
-from theory.activations import SIGMOID, TANH
+from theory.arithmetic.activations import SIGMOID, TANH
+from theory.arithmetic.intervals import Interval
+from theory.arithmetic.rounded import Rounded
 from theory.domain import Domain
 from theory.errors import as_matrix
 from theory.inputs import Inputs
-from theory.intervals import Interval
-from theory.maps import boxes
 from theory.maps.base import read_only
+from theory.maps.boxes import ends as boxes
+from theory.maps.boxes.lstm import lstm_box, lstm_comparison, lstm_image, lstm_input_comparison
 from theory.maps.gates import GatedMap, finite_terms, gate_rows, largest, stacked
-from theory.rounding import Rounded
 from theory.typing import Array
 
 #: The gates in the order of their rows: input, forget, candidate, output (PyTorch's order).
@@ -168,7 +169,7 @@ class LSTM(GatedMap):
 
     def advance(self, h: Array, terms: Array, out: Array | None = None) -> Array:
         """Return ``step(h, x)`` from ``terms = input_terms(x)``."""
-        from theory.kernels.gated import advance_lstm
+        from theory.kernels.simulate import advance_lstm
 
         return advance_lstm(self._W, h, terms, out)
 
@@ -200,25 +201,25 @@ class LSTM(GatedMap):
 
     def image(self, domain: Domain) -> Interval:
         """Enclose (c+, h+) over a box, gate by gate."""
-        return boxes.lstm_image(self._gate_weights, self._ends(domain))
+        return lstm_image(self._gate_weights, self._ends(domain))
 
     def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
         """Return the box of (c, h) that its own gates keep; None if a forget gate reaches 1."""
-        return boxes.lstm_box(self._gate_weights, (input_low, input_high))
+        return lstm_box(self._gate_weights, (input_low, input_high))
 
     def comparison(self, domain: Domain | None = None) -> tuple[Array, ...] | None:
         """Return the matrix, (2 n, 2 n), of the bounds of gates and slopes on the domain.
 
         Everywhere there is none unless the forget gates do not depend on h.
         """
-        return boxes.lstm_comparison(self._gate_weights, self._ends(domain))
+        return lstm_comparison(self._gate_weights, self._ends(domain))
 
     def input_comparison(self, domain: Domain | None = None) -> Array | None:
         """Return the matrix, (2 n, m), of the same bounds for the input."""
-        return boxes.lstm_input_comparison(self._gate_weights, self._ends(domain))
+        return lstm_input_comparison(self._gate_weights, self._ends(domain))
 
     def _run(self, X: Array, h0: Array) -> Array:
-        from theory.kernels.gated import run_lstm
+        from theory.kernels.simulate import run_lstm
 
         return run_lstm(self._W, self.input_terms, X, h0)
 

@@ -10,9 +10,11 @@ from typing import Any, final
 
 import numpy as np
 
-from theory.activations import Activation, activation
+from theory.arithmetic.activations import Activation, activation
 from theory.errors import as_matrix, as_square, as_vector
-from theory.maps.base import Affine, AffineMap, read_only
+from theory.maps.affine import AffineMap
+from theory.maps.base import read_only
+from theory.maps.form import Affine
 from theory.typing import Array
 
 
@@ -29,7 +31,7 @@ class VanillaRNN(AffineMap):
     b : (n,) array, optional
         Bias, zero by default.
     activation : str or Activation
-        ``tanh`` by default; see `theory.activations`.
+        ``tanh`` by default; see `theory.arithmetic.activations`.
 
     Raises
     ------

@@ -15,10 +15,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from theory import rigor
+from theory.arithmetic import rigor
+from theory.arithmetic.rounding import ldexp_up, scaled_to_one
 from theory.errors import as_array, as_vector, check_positive
 from theory.projections.repair import inside, least_margin, unit_of
-from theory.rounding import ldexp_up, scaled_to_one
 from theory.typing import Array
 
 #: W, weights, limits, whether the weights are ones, out -> how many lines moved.
@@ -116,7 +116,7 @@ def spectral_ball(W: Any, radius: float, *, out: Any = None) -> Any:
     -------
     (m, n) array
         Of the type of W; its spectral norm is at most the radius, proved by
-        `theory.rigor.spectral_norm_at_most` on the stored numbers.
+        `theory.arithmetic.rigor.spectral_norm_at_most` on the stored numbers.
 
     Raises
     ------
@@ -194,7 +194,7 @@ def row_sum_ball(W: Any, radius: Any, *, weights: Any = None, out: Any = None) -
     >>> row_sum_ball([[2.0, -1.5], [0.25, 0.5]], 1.0).tolist()
     [[0.75, -0.25], [0.25, 0.5]]
     """
-    from theory.kernels.loops import row_sum_kernel
+    from theory.kernels.row_sums import row_sum_kernel
 
     return _sum_ball(W, radius, weights, out, row_sum_kernel, "row")
 
@@ -224,7 +224,7 @@ def column_sum_ball(W: Any, radius: Any, *, weights: Any = None, out: Any = None
     ValueError
         If a number is not finite, a radius or a weight is not positive, or `out` does not fit.
     """
-    from theory.kernels.loops import column_sum_kernel
+    from theory.kernels.row_sums import column_sum_kernel
 
     return _sum_ball(W, radius, weights, out, column_sum_kernel, "column")
 

@@ -13,9 +13,10 @@ from typing import Any, final
 
 import numpy as np
 
+from theory.arithmetic.sums import length_upper
 from theory.certificates import Contraction
 from theory.maps.base import Map
-from theory.projections.repair import inside, length_upper
+from theory.projections.repair import inside
 from theory.typing import Array
 
 

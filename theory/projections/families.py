@@ -21,7 +21,8 @@ from typing import final
 
 import numpy as np
 
-from theory.lmi import minimise
+from theory.arithmetic.minimise import minimise
+from theory.arithmetic.rounding import scaled_to_one
 from theory.projections.metric import (
     LARGEST_COUNT,
     Found,
@@ -30,7 +31,6 @@ from theory.projections.metric import (
     incremental_set,
     metric_ball,
 )
-from theory.rounding import scaled_to_one
 from theory.typing import Array
 
 #: Relative accuracy of the nearest points during the search.

@@ -7,38 +7,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import numpy as np
 
-from theory.activations import TANH
+from theory.arithmetic.activations import TANH
+from theory.arithmetic.intervals import activation_image
+from theory.arithmetic.rounding import down, up
+from theory.arithmetic.sums import raised, sums_up
 from theory.certificates import Contraction
-from theory.intervals import activation_image
+from theory.certify.gate_bounds import certify, sigmoid_up
 from theory.maps.base import Map
+from theory.maps.gru import GRU
+from theory.projections import oracle
 from theory.projections.base import Projection, Request, answer
-from theory.projections.gated import (
-    certify,
-    check_published_rate,
-    finish,
-    log_odds,
-    outside_note,
-    sigmoid_up,
-    unmoved,
-)
-from theory.projections.rows import (
-    RowLimits,
-    nearest_rows,
-    raised,
-    rows_distance,
-    rows_lower,
-    solve_rows,
-    sums_up,
-)
-from theory.rounding import down, up
+from theory.projections.gates import check_published_rate, finish, log_odds, outside_note, unmoved
+from theory.projections.oracle import Solved
+from theory.projections.rows import RowLimits, nearest_rows, rows_distance, rows_lower, solve_rows
 from theory.typing import Array
-
-if TYPE_CHECKING:
-    from theory.projections.oracle import Solved
 
 
 def gru_limits(
@@ -50,8 +36,6 @@ def gru_limits(
     in the maximum norm to at most z + (1 - z) (r + reset / 4) |W_n| 1 + (1 + candidate) |W_z| 1 / 4
     (and, with the reset gate after the product, (1 - z) reset |b_c| / 4).
     """
-    from theory.maps.gru import GRU
-
     assert isinstance(cell, GRU)
     n, m = cell.units, cell.input_dim
     sizes = [n, n, n, m, m, m, 1, 1, 1, 1]
@@ -74,7 +58,6 @@ def gru_limits(
 
 
 def _gru_rows(cell: object) -> Array:
-    from theory.maps.gru import GRU
 
     assert isinstance(cell, GRU)
     gates = [cell.gate(g) for g in ("r", "z", "n")]
@@ -89,7 +72,6 @@ def _gru_rows(cell: object) -> Array:
 
 
 def _gru_parameters(cell: object, Y: Array) -> tuple[Array, ...]:
-    from theory.maps.gru import GRU
 
     assert isinstance(cell, GRU)
     n, m = cell.units, cell.input_dim
@@ -128,8 +110,6 @@ def gru_bounds(
     gate's bound leaves next to nothing for the recurrent weights.
     """
     from scipy.optimize import minimize
-
-    from theory.maps.gru import GRU
 
     assert isinstance(cell, GRU)
     X = _gru_rows(cell)
@@ -193,8 +173,6 @@ def gru_nearest(
 
 def least_bounds(cell: object, bound: float) -> GRUBounds:
     """Return the least bounds for which the criterion's inequalities on the gates hold."""
-    from theory.maps.gru import GRU
-
     assert isinstance(cell, GRU)
     reach = {}
     for g in ("r", "z", "n"):
@@ -214,8 +192,6 @@ def in_criterion(
     For given bounds; without them, for the least that hold: the left-hand side grows with each, as
     z + (1 - z) s does with z while s <= 1.
     """
-    from theory.maps.gru import GRU
-
     assert isinstance(cell, GRU)
     least = least_bounds(cell, bound)
     if at is None:
@@ -257,9 +233,6 @@ def gru_lower(cell: object, rate: float, bound: float) -> float:
 
 def gru(recurrent: Map, request: Request) -> Projection:
     """Project a GRU onto its criterion, with the gates' bounds of least distance."""
-    from theory.maps.gru import GRU
-    from theory.projections import oracle
-
     if not isinstance(recurrent, GRU):
         raise ValueError(
             f"onto='gru' is a set of GRU cells, received {recurrent!r}; for an LSTM there is "

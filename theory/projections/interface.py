@@ -6,6 +6,7 @@ Main names: `project`, `SETS`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from theory.certificates import Contraction
 from theory.errors import as_square, as_vector, check_count, check_positive
 from theory.inputs import entry_bound
 from theory.maps.base import Map
-from theory.norms import WeightedL2
+from theory.norms.norms import WeightedL2
 from theory.projections.base import Projection, Request
 from theory.threads import few_threads
 
@@ -22,7 +23,6 @@ from theory.threads import few_threads
 def _by(module: str, name: str) -> Callable[[Map, Request], Projection]:
     def run(recurrent: Map, request: Request) -> Projection:
         # scipy, and cvxpy where asked for, are loaded only now
-        from importlib import import_module
 
         projected: Projection = getattr(import_module(module), name)(recurrent, request)
         return projected
@@ -32,11 +32,11 @@ def _by(module: str, name: str) -> Callable[[Map, Request], Projection]:
 
 #: The sets by name.
 SETS: dict[str, Callable[[Map, Request], Projection]] = {
-    "spectral": _by("theory.projections.affine", "spectral"),
-    "linf": _by("theory.projections.affine", "linf"),
-    "l1": _by("theory.projections.affine", "l1"),
-    "diagonal": _by("theory.projections.affine", "diagonal"),
-    "lmi": _by("theory.projections.affine", "lmi"),
+    "spectral": _by("theory.projections.norm_balls", "spectral"),
+    "linf": _by("theory.projections.norm_balls", "linf"),
+    "l1": _by("theory.projections.norm_balls", "l1"),
+    "diagonal": _by("theory.projections.metrics", "diagonal"),
+    "lmi": _by("theory.projections.metrics", "lmi"),
     "schur": _by("theory.projections.schur", "schur"),
     "lstm": _by("theory.projections.lstm", "lstm"),
     "gru": _by("theory.projections.gru", "gru"),

@@ -30,8 +30,9 @@ from typing import final
 
 import numpy as np
 
-from theory.projections.repair import half_space_distance, length_upper
-from theory.rounding import gamma, up
+from theory.arithmetic.rounding import gamma, up
+from theory.arithmetic.sums import length_upper
+from theory.projections.repair import half_space_distance
 from theory.typing import Array
 
 #: The splitting iteration ends when distance and lower bound agree to this, relatively.

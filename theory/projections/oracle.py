@@ -8,16 +8,15 @@ goes through the same rigorous test as every other candidate.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import numpy as np
 
+from theory.projections.metric import MetricSet
 from theory.typing import Array
-
-if TYPE_CHECKING:
-    from theory.projections.metric import MetricSet
 
 #: Solvers in the order in which they are tried, with their settings.
 SOLVERS: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -49,8 +48,6 @@ def solve(
     ArithmeticError
         If no solver ends with a solution.
     """
-    import warnings
-
     import cvxpy as cp
 
     variables = [cp.Variable(a.shape) for a in given]

@@ -26,8 +26,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from theory.projections.repair import length_upper
-from theory.rounding import (
+from theory.arithmetic.rounding import (
     UNIT,
     down,
     gamma,
@@ -37,6 +36,7 @@ from theory.rounding import (
     sum_up,
     up,
 )
+from theory.arithmetic.sums import length_upper
 from theory.typing import Array
 
 #: Common multipliers looked at before the search, and its most steps.

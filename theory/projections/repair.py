@@ -1,6 +1,6 @@
 r"""Back inside: a point is accepted by a rigorous test, or moved inwards by a growing margin.
 
-Main names: `inside`, `length_upper`, `half_space_distance`, `least_margin`.
+Main names: `inside`, `half_space_distance`, `least_margin`.
 
 A projection ends at the boundary, and so on either side of it in floating-point arithmetic.  Here
 the point of a slightly smaller set is taken instead, the margin being doubled until the test, which
@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from theory.rigor import frobenius_upper
-from theory.rounding import UNIT, down, gamma, ldexp_down, ldexp_up, scaled_to_one
+from theory.arithmetic.rounding import UNIT, down, gamma, ldexp_down, ldexp_up, scaled_to_one
+from theory.arithmetic.sums import length_upper
 from theory.typing import Array
 
 T = TypeVar("T")
@@ -37,9 +37,9 @@ def least_margin(n: int, unit: float) -> float:
     r"""Return the margin, relative to the radius, that is tried first.
 
     The rigorous test of an n x n matrix against its norm needs about 6 n^2 u (the shift of
-    `theory.rigor.eigenvalues_at_least` relative to the square of the norm), half of that on the
-    norm.  A cast to single precision changes the norm by at most u sqrt(n) of it; rounding errors
-    that are not aligned do by a few u.
+    `theory.arithmetic.rigor.eigenvalues_at_least` relative to the square of the norm), half of that
+    on the norm.  A cast to single precision changes the norm by at most u sqrt(n) of it; rounding
+    errors that are not aligned do by a few u.
     """
     margin = 16.0 * (n + 4) ** 2 * UNIT
     return margin if unit <= UNIT else margin + 8.0 * unit
@@ -65,15 +65,6 @@ def inside(
             return candidate, margin
         margin = max(2.0 * margin, 2.0**-52)
     return None
-
-
-def length_upper(*arrays: Array) -> float:
-    """Return an upper bound of the Euclidean length of all entries together.
-
-    It is infinite where the length exceeds the largest double, or an entry is not finite.
-    """
-    entries = np.concatenate([np.ravel(a).astype(np.float64) for a in arrays])
-    return float(frobenius_upper(entries[None]))
 
 
 def half_space_distance(point: Array, normal: Array, support: float) -> float:

@@ -1,22 +1,22 @@
 r"""Nearest rows under inequalities on weighted sums of absolute values, and bounds from below.
 
-Main names: `RowLimits`, `nearest_rows`, `rows_lower`, `sums_up`.
+Main names: `RowLimits`, `nearest_rows`, `rows_lower`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, final
+from typing import final
 
 import numpy as np
 import numpy.typing as npt
 
-from theory.projections.repair import half_space_distance, length_upper
-from theory.rounding import gamma, up
+from theory.arithmetic.rounding import gamma, up
+from theory.arithmetic.sums import length_upper
+from theory.projections import oracle
+from theory.projections.oracle import Solved
+from theory.projections.repair import half_space_distance
 from theory.typing import Array
-
-if TYPE_CHECKING:
-    from theory.projections.oracle import Solved
 
 #: Rows this much larger than a limit lose digits that matter to it, and are projected twice.
 _ROUGH = 2.0**7
@@ -50,7 +50,7 @@ def nearest_rows(X: Array, where: RowLimits) -> tuple[Array, Array]:
 
     Members y are at most R long, and without signed entries t y is one for t in [0, 1].  So for far
     larger rows x the point nearest to t x is further from x than the nearest one by at most 2 R, as
-    in `theory.projections.affine.brought_near`.  Once more from there takes away what rounding has
+    in `theory.projections.forms.brought_near`.  Once more from there takes away what rounding has
     left outside.
     """
     finite = np.isfinite(where.limits) & (where.limits > 0)
@@ -71,7 +71,7 @@ def nearest_rows(X: Array, where: RowLimits) -> tuple[Array, Array]:
 
 
 def _nearest(X: Array, where: RowLimits) -> tuple[Array, Array]:
-    from theory.kernels.loops import row_limits_kernel
+    from theory.kernels.row_limits import row_limits_kernel
 
     out, multipliers = np.empty_like(X), np.empty_like(where.limits)
     row_limits_kernel(
@@ -116,21 +116,5 @@ def rows_distance(X: Array, where: RowLimits) -> float:
 
 def solve_rows(X: Array, where: RowLimits) -> Solved:
     """Return the nearest rows by a solver."""
-    from theory.projections import oracle
-
     signed = where.signed[where.groups].astype(bool)
     return oracle.rows(X, where.factors, where.groups, where.v, where.limits, signed)
-
-
-def sums_up(A: Array, v: Array | None = None) -> Array:
-    """Return row sums of |A| v, rounded up."""
-    n = A.shape[1]
-    sums = np.abs(A).sum(axis=1) if v is None else np.abs(A) @ v
-    result: Array = np.nextafter(sums * (1 + 2 * gamma(n + 2)) + n * 2.0**-1070, np.inf)
-    return result
-
-
-def raised(x: Array) -> Array:
-    """Return numbers above the results of a few rounded operations on non-negative numbers."""
-    above: Array = x * (1 + 2.0**-48) + 2.0**-1040
-    return above

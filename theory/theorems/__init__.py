@@ -1,6 +1,5 @@
 """The theorems, in reading order; each file holds one, with its formula and its typed function."""
 
-from theory.theorem import Theorem
 from theory.theorems.cascade_gap import CASCADE_GAP, cascade_gap
 from theory.theorems.context_length import CONTEXT_LENGTH, context_length
 from theory.theorems.contractive_of_comparison import (
@@ -23,10 +22,7 @@ from theory.theorems.contractive_of_incremental_lmi import (
     CONTRACTIVE_OF_INCREMENTAL_LMI,
     contractive_of_incremental_lmi,
 )
-from theory.theorems.contractive_of_iterate import (
-    CONTRACTIVE_OF_ITERATE,
-    contractive_of_iterate,
-)
+from theory.theorems.contractive_of_iterate import CONTRACTIVE_OF_ITERATE, contractive_of_iterate
 from theory.theorems.contractive_of_matrix_norm import (
     CONTRACTIVE_OF_MATRIX_NORM,
     contractive_of_matrix_norm,
@@ -45,10 +41,7 @@ from theory.theorems.initial_state import INITIAL_STATE, initial_state
 from theory.theorems.input_sequence import INPUT_SEQUENCE, input_sequence
 from theory.theorems.loss_smoothness import LOSS_SMOOTHNESS, loss_smoothness
 from theory.theorems.nearest_pair_distance import NEAREST_PAIR_DISTANCE, nearest_pair_distance
-from theory.theorems.nearest_point_distance import (
-    NEAREST_POINT_DISTANCE,
-    nearest_point_distance,
-)
+from theory.theorems.nearest_point_distance import NEAREST_POINT_DISTANCE, nearest_point_distance
 from theory.theorems.nearest_point_gap import NEAREST_POINT_GAP, nearest_point_gap
 from theory.theorems.norm_change import NORM_CHANGE, norm_change
 from theory.theorems.output_gap import OUTPUT_GAP, output_gap
@@ -60,6 +53,7 @@ from theory.theorems.state_gap_blocks import STATE_GAP_BLOCKS, state_gap_blocks
 from theory.theorems.state_gap_finite import STATE_GAP_FINITE, state_gap_finite
 from theory.theorems.state_gap_iterate import STATE_GAP_ITERATE, state_gap_iterate
 from theory.theorems.state_gap_observed import STATE_GAP_OBSERVED, state_gap_observed
+from theory.theorems.theorem import Theorem
 from theory.theorems.training_context import TRAINING_CONTEXT, training_context
 from theory.theorems.truncated_backprop_bias import TRUNCATED_BACKPROP_BIAS, truncated_backprop_bias
 from theory.theorems.vanishing_gradient import VANISHING_GRADIENT, vanishing_gradient

@@ -12,17 +12,12 @@ Source      this project
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from theory.arithmetic.rounding import evaluate
 from theory.certificates import Contraction, check_one_step
 from theory.errors import check_count, check_nonnegative
-from theory.rounding import evaluate
-from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import TWO_LAYERS, ZERO_RESTART
+from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
 
 
 def formula(
@@ -83,46 +78,6 @@ def _value(first: float, second: float, gain: float, k: int, below: float, above
     return evaluate(formula, first=first, second=second, gain=gain, k=k, below=below, above=above)
 
 
-def _observe(run: Run, *, past_is_present: bool = False) -> Observation:
-    from theory.comparison import layer_gap_tables, layer_rates
-
-    rates = layer_rates(run.map, run.of.contraction.domain)
-    assert rates is not None
-    measured, budget, sizes, k, t = layer_gap_tables(run, rates)
-    past = (t if past_is_present else t - k).astype(int)
-    first, second = _apart(*(float(rate) for rate in rates.rates))
-    return Observation(
-        measured=measured,
-        budget=budget,
-        arguments={
-            "first": first,
-            "second": second,
-            "gain": float(rates.gains[1]),
-            "k": k,
-            "below": sizes[0][past],
-            "above": sizes[1][past],
-        },
-    )
-
-
-def _apart(first: float, second: float) -> tuple[float, float]:
-    """Return rates no smaller that are visibly different; the formula divides by the difference."""
-    least = 2.0**-20
-    if abs(first - second) > least * max(first, second) and first != second:
-        return first, second
-    return first, min(second, first) + 2 * least * max(first, second, least)
-
-
-def observe(run: Run) -> Observation:
-    """Measure the upper layer's gap for all k and t > k, from the states at t - k."""
-    return _observe(run)
-
-
-def observe_present(run: Run) -> Observation:
-    """Use the present states instead of those at the start of the window."""
-    return _observe(run, past_is_present=True)
-
-
 CASCADE_GAP = Theorem(
     name="cascade_gap",
     title="state gap of the upper of two layers",
@@ -131,26 +86,4 @@ CASCADE_GAP = Theorem(
     kind=Kind.SHARP,
     assumes=(TWO_LAYERS, ZERO_RESTART),
     source="this project",
-    observe=observe,
-    near_misses=(
-        NearMiss(
-            name="nothing comes from below",
-            formula=lambda first, second, gain, k, below, above: second**k * above,  # noqa: ARG005
-        ),
-        NearMiss(
-            name="the layers' rates alone: no polynomial factor",
-            formula=lambda first, second, gain, k, below, above: (
-                second**k * above + gain * first**k * below
-            ),
-        ),
-        NearMiss(
-            name="the lower state seen a step later",
-            formula=lambda first, second, gain, k, below, above: (
-                second**k * above
-                + gain * first * second * (first**k - second**k) / (first - second) * below
-            ),
-        ),
-        NearMiss(name="present states instead of the stored ones", observe=observe_present),
-        NearMiss(name="any restart", drops=ZERO_RESTART),
-    ),
 )

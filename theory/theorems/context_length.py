@@ -11,21 +11,15 @@ Source      Miller and Hardt (ICLR 2019), Proposition 3; the horizon form is thi
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from theory.certificates import Contraction, check_one_step, drive_size
 from theory.errors import check_count, check_nonnegative, check_positive
 from theory.inputs import Drive
-from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import CONTRACTIVE, DRIVE_BOUNDED, OUTPUT_LIPSCHITZ, ZERO_START
-from theory.theorems.output_gap import measured_output_gaps
+from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Scalar
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from theory.measure import Run
 
 
 def formula(eps: Scalar) -> Scalar:
@@ -185,73 +179,6 @@ def _smallest(enough: Callable[[int], bool], guess: int) -> int:
     return high
 
 
-def _observe(run: Run, choose: Callable[[float, Run], int]) -> Observation:
-    import numpy as np
-
-    lengths, budgets, targets = [], [], []
-    longest = float(np.max(run.gap_table[0], initial=0.0)) * run.output_lipschitz
-    for share in (0.5, 0.1, 1e-2, 1e-4):
-        eps = share * longest
-        if not eps > 0:
-            continue
-        k = choose(eps, run)
-        if k < len(run.of.inputs):
-            measured, budget = measured_output_gaps(run, k)
-            worst = int(np.argmax(measured - budget))
-            lengths.append(measured[worst])
-            budgets.append(budget[worst])
-            targets.append(eps)
-    return Observation(
-        measured=np.array(lengths), budget=np.array(budgets), arguments={"eps": np.array(targets)}
-    )
-
-
-def _right(eps: float, run: Run) -> int:
-    return context_length(
-        run.of.contraction,
-        eps=eps,
-        drive=run.drive,
-        lipschitz=run.output_lipschitz,
-        horizon=len(run.of.inputs),
-    )
-
-
-def observe(run: Run) -> Observation:
-    """Measure the worst output gap at the required context of a few tolerances."""
-    return _observe(run, _right)
-
-
-def observe_one_fewer(run: Run) -> Observation:
-    """Use one input fewer than required."""
-    return _observe(run, lambda eps, r: max(0, _right(eps, r) - 1))
-
-
-def observe_without_geometric_factor(run: Run) -> Observation:
-    """Solve lipschitz * drive * lam**k <= eps instead."""
-
-    def choose(eps: float, r: Run) -> int:
-        tolerance = eps / (1 - r.lam)
-        return context_length(
-            r.of.contraction, eps=tolerance, drive=r.drive, lipschitz=r.output_lipschitz
-        )
-
-    return _observe(run, choose)
-
-
-def observe_published_drive(run: Run) -> Observation:
-    """Use L_x B_x alone as the drive, as if step(0, 0) were 0."""
-
-    def choose(eps: float, r: Run) -> int:
-        if math.isnan(r.published_drive):
-            # L_x is unknown: ask for all inputs, which measures nothing
-            return len(r.of.inputs)
-        return context_length(
-            r.of.contraction, eps=eps, drive=r.published_drive, lipschitz=r.output_lipschitz
-        )
-
-    return _observe(run, choose)
-
-
 CONTEXT_LENGTH = Theorem(
     name="context_length",
     title="required context k(eps)",
@@ -260,13 +187,4 @@ CONTEXT_LENGTH = Theorem(
     kind=Kind.SHARP,
     assumes=(CONTRACTIVE, DRIVE_BOUNDED, ZERO_START, OUTPUT_LIPSCHITZ),
     source="Miller and Hardt (ICLR 2019), Proposition 3; with horizon: this project",
-    observe=observe,
-    near_misses=(
-        NearMiss(name="one input fewer", observe=observe_one_fewer),
-        NearMiss(
-            name="geometric factor 1/(1 - lam) dropped", observe=observe_without_geometric_factor
-        ),
-        NearMiss(name="offset step(0, 0) left out of the drive", observe=observe_published_drive),
-        NearMiss(name="any start", drops=ZERO_START),
-    ),
 )

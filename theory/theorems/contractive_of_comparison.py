@@ -14,22 +14,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from theory.arithmetic.rounding import evaluate
 from theory.certificates import Contraction, Evidence
 from theory.domain import Domain
 from theory.errors import as_square, as_vector
-from theory.norms import WeightedLinf
-from theory.rounding import UNIT, evaluate
-from theory.theorem import Kind, NearMiss, Observation, Theorem
+from theory.norms.norms import WeightedLinf
 from theory.theorems.assumptions import IN_DOMAIN, MAJORISED, WEIGHTED_MAXIMUM
 from theory.theorems.contractive_of_perron_weights import LARGEST_RATIO
+from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Array, Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
 
 
 def formula(row: Scalar, weight: Scalar) -> Scalar:
@@ -58,8 +55,8 @@ def comparison_weights(matrices: Sequence[Array], start: Array | None = None) ->
     """
     n = len(matrices[0])
     v = np.ones(n) if start is None else start / np.max(start)
-    best, best_rate = v, _rate(_largest(matrices, v), v)
-    scale = best_rate if start is None else _rate(_largest(matrices, np.ones(n)), np.ones(n))
+    best, best_rate = v, _rate(largest_image(matrices, v), v)
+    scale = best_rate if start is None else _rate(largest_image(matrices, np.ones(n)), np.ones(n))
     if not (math.isfinite(scale) and scale > 0):
         return best
     steps = max(_STEPS, min(int(_WORK / (len(matrices) * n * n)), 1000))
@@ -68,7 +65,7 @@ def comparison_weights(matrices: Sequence[Array], start: Array | None = None) ->
         enough = max(SEARCH_SLACK, shift / 4)
         for _ in range(steps):
             steps -= 1
-            image = _largest(matrices, v)
+            image = largest_image(matrices, v)
             # f(v) >= v shows that no weights give a rate below 1
             if float(np.min(image / v)) >= 1:
                 return best
@@ -80,7 +77,7 @@ def comparison_weights(matrices: Sequence[Array], start: Array | None = None) ->
             # a part of v keeps periodic matrices from going around in circles
             v = image / scale + rate / scale / 4 * v
             v = np.maximum(v / np.max(v), 1.0 / LARGEST_RATIO)
-        image = _largest(matrices, v)
+        image = largest_image(matrices, v)
         found = _rate(image, v)
         if found < best_rate * (1 - SEARCH_SLACK):
             best, best_rate = v, found
@@ -89,7 +86,7 @@ def comparison_weights(matrices: Sequence[Array], start: Array | None = None) ->
     return best
 
 
-def _largest(matrices: Sequence[Array], v: Array) -> Array:
+def largest_image(matrices: Sequence[Array], v: Array) -> Array:
     """Return max_M M v, entrywise."""
     with np.errstate(over="ignore"):
         image = matrices[0] @ v
@@ -164,32 +161,6 @@ def contractive_of_comparison(
     return Contraction(lam=lam, norm=norm, evidence=evidence, domain=domain)
 
 
-def _observe(run: Run, rows: Array) -> Observation:
-    v = run.norm.v  # type: ignore[attr-defined]  # the assumption says that it has weights
-    i = int(np.argmax(rows / v))
-    ratios, budgets = run.trajectory_ratios
-    # the row sum is a floating-point value: widen the budget by its relative error
-    return Observation(
-        measured=ratios,
-        budget=budgets + (4 * run.norm.vector_rounding(len(v)) + 8 * UNIT) * ratios,
-        arguments={"row": float(rows[i]), "weight": float(v[i])},
-    )
-
-
-def observe(run: Run) -> Observation:
-    """Measure the stretch of adversarial pairs and of two trajectories under one step."""
-    matrices = run.map.comparison(run.of.contraction.domain)
-    assert matrices is not None
-    return _observe(run, _largest(matrices, run.norm.v))  # type: ignore[attr-defined]
-
-
-def observe_at_rest(run: Run) -> Observation:
-    """Use the slopes at the start and the first input in place of those of the whole domain."""
-    x = run.of.inputs[0] if len(run.of.inputs) else np.zeros(run.map.input_dim)
-    J = np.abs(run.map.jacobian_state(run.of.start, x))
-    return _observe(run, J @ run.norm.v)  # type: ignore[attr-defined]
-
-
 CONTRACTIVE_OF_COMPARISON = Theorem(
     name="contractive_of_comparison",
     title="contraction by comparison matrices",
@@ -198,13 +169,5 @@ CONTRACTIVE_OF_COMPARISON = Theorem(
     kind=Kind.SHARP,
     assumes=(MAJORISED, IN_DOMAIN, WEIGHTED_MAXIMUM),
     source="this project; Collatz-Wielandt (Horn and Johnson, Matrix Analysis, section 8.1)",
-    observe=observe,
-    near_misses=(
-        NearMiss(name="slopes at rest in place of the domain's", observe=observe_at_rest),
-        NearMiss(
-            name="weights multiply instead of divide", formula=lambda row, weight: row * weight
-        ),
-        NearMiss(name="states outside the domain", drops=IN_DOMAIN),
-    ),
     criterion=True,
 )

@@ -9,18 +9,13 @@ Source      this project (composition of Lipschitz maps)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from theory.arithmetic.rounding import evaluate
 from theory.certificates import Contraction, Evidence, check_one_step
 from theory.errors import check_count
-from theory.norms import over
-from theory.rounding import evaluate
-from theory.theorem import Kind, NearMiss, Observation, Theorem
+from theory.norms.norms import over
 from theory.theorems.assumptions import TWO_CONTRACTIONS
+from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
 
 
 def formula(lam_first: Scalar, lam_second: Scalar, there: Scalar, back: Scalar) -> Scalar:
@@ -79,24 +74,6 @@ def contractive_of_composition(
     return Contraction(lam=lam, norm=first.norm, evidence=evidence, domain=first.domain)
 
 
-def observe(run: Run) -> Observation:
-    """Measure the stretch of pairs of states under both maps in turn."""
-    second = run.of.partner_contraction
-    assert second is not None
-    n = run.map.state_dim
-    ratios, budgets = run.composed_step_ratios
-    return Observation(
-        measured=ratios,
-        budget=budgets,
-        arguments={
-            "lam_first": run.lam,
-            "lam_second": second.lam,
-            "there": over(second.norm, run.norm, n),
-            "back": over(run.norm, second.norm, n),
-        },
-    )
-
-
 CONTRACTIVE_OF_COMPOSITION = Theorem(
     name="contractive_of_composition",
     title="composition of two contractions",
@@ -105,20 +82,5 @@ CONTRACTIVE_OF_COMPOSITION = Theorem(
     kind=Kind.SHARP,
     assumes=(TWO_CONTRACTIONS,),
     source="this project",
-    observe=observe,
-    near_misses=(
-        NearMiss(
-            name="norms taken as equal",
-            formula=lambda lam_first, lam_second, there, back: lam_first * lam_second,  # noqa: ARG005
-        ),
-        NearMiss(
-            name="way back not paid",
-            formula=lambda lam_first, lam_second, there, back: lam_first * lam_second * there,  # noqa: ARG005
-        ),
-        NearMiss(
-            name="way there not paid",
-            formula=lambda lam_first, lam_second, there, back: lam_first * lam_second * back,  # noqa: ARG005
-        ),
-    ),
     criterion=True,
 )

@@ -15,22 +15,19 @@ Source      Miller and Hardt (ICLR 2019), proposition 2, as reconstructed: its c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from theory.activations import SIGMOID
+from theory.arithmetic.activations import SIGMOID
+from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT, down, evaluate, product_up, up
 from theory.certificates import Contraction, Evidence
 from theory.domain import Domain
 from theory.errors import as_matrix, as_vector, check_nonnegative
-from theory.norms import Linf
-from theory.rounding import ELEMENTARY_UNITS, UNIT, down, evaluate, product_up, up
-from theory.theorem import Kind, NearMiss, Observation, Theorem
+from theory.norms.norms import Linf
 from theory.theorems.assumptions import IN_DOMAIN, LSTM_CELL, MAXIMUM_NORM
-from theory.typing import Array, Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
+from theory.theorems.theorem import Kind, Theorem
+from theory.typing import Scalar
 
 
 def formula(forget: Scalar, W_i: Scalar, W_f: Scalar, W_z: Scalar, W_o: Scalar) -> Scalar:
@@ -155,33 +152,6 @@ def contractive_of_gate_norms(
     )
 
 
-def _observe(run: Run, forget: float | None = None) -> Observation:
-    parameters = run.map.parameters
-    bound = float(np.max(np.abs(run.of.inputs), initial=0.0))
-    norms = gate_norms(parameters["W"], parameters["U"], parameters["b"], input_bound=bound)
-    ratios, budgets = run.trajectory_ratios
-    arguments = norms._asdict()
-    if forget is not None:
-        arguments["forget"] = forget
-    return Observation(
-        measured=ratios,
-        budget=budgets + (4 * run.norm.vector_rounding(run.map.state_dim) + 8 * UNIT) * ratios,
-        arguments=arguments,
-    )
-
-
-def observe(run: Run) -> Observation:
-    """Measure the stretch of adversarial pairs and of two trajectories under one step."""
-    return _observe(run)
-
-
-def observe_at_rest(run: Run) -> Observation:
-    """Take the forget gates at rest, h = 0 and x = 0, for those of the whole domain."""
-    b: Array = run.map.parameters["b"]
-    n = len(b) // 4
-    return _observe(run, float(np.max(SIGMOID(b[n : 2 * n]))))
-
-
 CONTRACTIVE_OF_GATE_NORMS = Theorem(
     name="contractive_of_gate_norms",
     title="contraction of an LSTM by row sums of its gates",
@@ -190,20 +160,5 @@ CONTRACTIVE_OF_GATE_NORMS = Theorem(
     kind=Kind.SHARP,
     assumes=(LSTM_CELL, IN_DOMAIN, MAXIMUM_NORM),
     source="Miller and Hardt (ICLR 2019), proposition 2, as reconstructed; this project",
-    observe=observe,
-    near_misses=(
-        NearMiss(name="forget gates at rest in place of the largest", observe=observe_at_rest),
-        NearMiss(
-            name="the forget gate does not move: W_f left out",
-            formula=lambda forget, W_i, W_f, W_z, W_o: forget + (W_i + W_o) / 4 + W_z,  # noqa: ARG005
-        ),
-        NearMiss(
-            name="slope of the candidate 1/4 instead of 1",
-            formula=lambda forget, W_i, W_f, W_z, W_o: (
-                forget + (W_i + W_o + W_z) / 4 + W_f / (4 * (1 - forget))
-            ),
-        ),
-        NearMiss(name="states outside the domain", drops=IN_DOMAIN),
-    ),
     criterion=True,
 )

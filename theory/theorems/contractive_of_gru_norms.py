@@ -14,22 +14,19 @@ Source      Bonassi, Farina and Scattolini (arXiv 2011.06806), as reconstructed,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from theory.activations import SIGMOID, TANH
+from theory.arithmetic.activations import SIGMOID, TANH
+from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT, evaluate, product_up, up
 from theory.certificates import Contraction, Evidence
 from theory.domain import Domain
 from theory.errors import as_matrix, as_vector, check_nonnegative
-from theory.norms import Linf
-from theory.rounding import ELEMENTARY_UNITS, UNIT, evaluate, product_up, up
-from theory.theorem import Kind, NearMiss, Observation, Theorem
+from theory.norms.norms import Linf
 from theory.theorems.assumptions import GRU_CELL, IN_DOMAIN, MAXIMUM_NORM
+from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
 
 
 def formula(update: Scalar, inner: Scalar, candidate: Scalar, W_z: Scalar) -> Scalar:
@@ -167,33 +164,6 @@ def contractive_of_gru_norms(
     )
 
 
-def _observe(run: Run, *, at_rest: bool = False) -> Observation:
-    parameters = run.map.parameters
-    bound = float(np.max(np.abs(run.of.inputs), initial=0.0))
-    variant = getattr(run.map, "variant", "reset_after")
-    norms = gru_norms(**parameters, variant=variant, input_bound=bound)
-    ratios, budgets = run.trajectory_ratios
-    arguments = norms._asdict()
-    if at_rest:
-        n = run.map.state_dim
-        arguments["update"] = float(np.max(SIGMOID(parameters["b"][n : 2 * n])))
-    return Observation(
-        measured=ratios,
-        budget=budgets + (4 * run.norm.vector_rounding(run.map.state_dim) + 8 * UNIT) * ratios,
-        arguments=arguments,
-    )
-
-
-def observe(run: Run) -> Observation:
-    """Measure the stretch of adversarial pairs and of two trajectories under one step."""
-    return _observe(run)
-
-
-def observe_at_rest(run: Run) -> Observation:
-    """Take the update gates at rest, h = 0 and x = 0, for those of the whole domain."""
-    return _observe(run, at_rest=True)
-
-
 CONTRACTIVE_OF_GRU_NORMS = Theorem(
     name="contractive_of_gru_norms",
     title="contraction of a GRU by row sums of its gates",
@@ -202,20 +172,5 @@ CONTRACTIVE_OF_GRU_NORMS = Theorem(
     kind=Kind.SHARP,
     assumes=(GRU_CELL, IN_DOMAIN, MAXIMUM_NORM),
     source="Bonassi, Farina and Scattolini (arXiv 2011.06806), as reconstructed; this project",
-    observe=observe,
-    near_misses=(
-        NearMiss(name="update gates at rest in place of the largest", observe=observe_at_rest),
-        NearMiss(
-            name="the update gate does not move: W_z left out",
-            formula=lambda update, inner, candidate, W_z: update + (1 - update) * inner,  # noqa: ARG005
-        ),
-        NearMiss(
-            name="gates swapped: update weighs the candidate",
-            formula=lambda update, inner, candidate, W_z: (
-                (1 - update) + update * inner + (1 + candidate) * W_z / 4
-            ),
-        ),
-        NearMiss(name="states outside the domain", drops=IN_DOMAIN),
-    ),
     criterion=True,
 )

@@ -12,20 +12,17 @@ Source      Yildiz, Jaeger and Kiebel (2012); Revay, Wang and Manchester (2020);
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from theory.activations import Activation, slope_intervals
-from theory.activations import activation as look_up
+from theory.arithmetic.activations import Activation, slope_intervals
+from theory.arithmetic.activations import activation as look_up
 from theory.certificates import Contraction, Evidence
 from theory.domain import Domain
 from theory.errors import as_square, as_vector, check_nonnegative
-from theory.norms import WeightedL2
-from theory.theorem import Kind, NearMiss, Observation, Theorem
+from theory.norms.norms import WeightedL2
 from theory.theorems.assumptions import AFFINE_FORM, INCREMENTAL_LMI
+from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
 
 
 def formula(rate: Scalar) -> Scalar:
@@ -104,23 +101,6 @@ def contractive_of_incremental_lmi(
     return Contraction(lam=float(rate), norm=norm, evidence=evidence, domain=domain)
 
 
-def observe(run: Run) -> Observation:
-    """Measure the stretch of adversarial pairs of states under one step."""
-    ratios, budgets = run.step_ratios
-    return Observation(measured=ratios, budget=budgets, arguments={"rate": run.lam})
-
-
-def observe_spectral_radius(run: Run) -> Observation:
-    """Use the spectral radius of W, as if every slope were constant."""
-    import numpy as np
-
-    seen = observe(run)
-    form = run.map.affine()
-    assert form is not None
-    radius = float(np.max(np.abs(np.linalg.eigvals(form.W)))) * form.rho.lipschitz
-    return seen.with_arguments(rate=radius)
-
-
 CONTRACTIVE_OF_INCREMENTAL_LMI = Theorem(
     name="contractive_of_incremental_lmi",
     title="contraction by an incremental matrix inequality",
@@ -129,11 +109,5 @@ CONTRACTIVE_OF_INCREMENTAL_LMI = Theorem(
     kind=Kind.SHARP,
     assumes=(AFFINE_FORM, INCREMENTAL_LMI),
     source="Yildiz, Jaeger and Kiebel (2012); Revay, Wang and Manchester (2020); Ando (1973)",
-    observe=observe,
-    near_misses=(
-        NearMiss(name="r P in place of r**2 P in the block", formula=lambda rate: rate**2),
-        NearMiss(name="spectral radius of W in place of the rate", observe=observe_spectral_radius),
-        NearMiss(name="any Gram matrix", drops=INCREMENTAL_LMI),
-    ),
     criterion=True,
 )

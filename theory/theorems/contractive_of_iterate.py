@@ -10,20 +10,18 @@ Source      Miller and Hardt (ICLR 2019), section 3, there for the LSTM; the pro
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from theory.activations import Activation, slope_intervals
-from theory.activations import activation as look_up
+from theory.arithmetic.activations import Activation, slope_intervals
+from theory.arithmetic.activations import activation as look_up
 from theory.certificates import Contraction, Evidence
 from theory.domain import Domain
 from theory.errors import as_square, check_count
-from theory.norms import L2, Norm
-from theory.theorem import Kind, NearMiss, Observation, Theorem
+from theory.norms.norms import L2, Norm
+from theory.norms.products import UnsettledError, product_upper
 from theory.theorems.assumptions import AFFINE_FORM, PRODUCTS_BOUNDED
+from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
 
 
 def formula(product: Scalar) -> Scalar:
@@ -71,8 +69,6 @@ def contractive_of_iterate(
     >>> round(c.lam, 6), c.iterate
     (0.908787, 6)
     """
-    from theory.products import UnsettledError, product_upper
-
     matrix = as_square("W", W)
     rho = look_up(activation)
     measure = L2() if norm is None else norm
@@ -95,23 +91,6 @@ def contractive_of_iterate(
     )
 
 
-def observe(run: Run) -> Observation:
-    """Measure the stretch of adversarial pairs of states under r steps."""
-    ratios, budgets = run.iterate_ratios
-    return Observation(measured=ratios, budget=budgets, arguments={"product": run.lam})
-
-
-def observe_spectral_radius(run: Run) -> Observation:
-    """Use the r-th power of the spectral radius of W in place of the norm of products."""
-    import numpy as np
-
-    seen = observe(run)
-    form = run.map.affine()
-    assert form is not None
-    radius = float(np.max(np.abs(np.linalg.eigvals(form.W)))) * form.rho.lipschitz
-    return seen.with_arguments(product=radius**run.of.contraction.iterate)
-
-
 CONTRACTIVE_OF_ITERATE = Theorem(
     name="contractive_of_iterate",
     title="contraction of several steps together",
@@ -120,11 +99,5 @@ CONTRACTIVE_OF_ITERATE = Theorem(
     kind=Kind.SHARP,
     assumes=(AFFINE_FORM, PRODUCTS_BOUNDED),
     source="Miller and Hardt (ICLR 2019), section 3; this project for the vertices of the slopes",
-    observe=observe,
-    near_misses=(
-        NearMiss(name="r steps contract as 2 r do", formula=lambda product: product**2),
-        NearMiss(name="power of the spectral radius of W", observe=observe_spectral_radius),
-        NearMiss(name="any factor", drops=PRODUCTS_BOUNDED),
-    ),
     criterion=True,
 )

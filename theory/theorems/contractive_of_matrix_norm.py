@@ -9,23 +9,20 @@ Source      Miller and Hardt (ICLR 2019), section 2, there for the spectral norm
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from theory.activations import Activation, slope_intervals
-from theory.activations import activation as look_up
+from theory.arithmetic.activations import Activation, slope_intervals
+from theory.arithmetic.activations import activation as look_up
+from theory.arithmetic.rounding import evaluate
 from theory.certificates import Contraction, Evidence
 from theory.domain import Domain
 from theory.errors import as_square
-from theory.norms import L2, Norm, scaled_matrix_upper
-from theory.rounding import evaluate
-from theory.theorem import Kind, NearMiss, Observation, Theorem
+from theory.norms.norms import L2, Norm, scaled_matrix_upper
 from theory.theorems.assumptions import AFFINE_FORM, MONOTONE_NORM
+from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
 
 
 def formula(slope: Scalar, norm: Scalar) -> Scalar:
@@ -99,27 +96,6 @@ def contractive_of_matrix_norm(
     return Contraction(lam=lam, norm=measure, evidence=evidence, domain=domain)
 
 
-def observe(run: Run) -> Observation:
-    """Measure the stretch of adversarial pairs of states under one step."""
-    form = run.map.affine()
-    assert form is not None
-    ratios, budgets = run.step_ratios
-    return Observation(
-        measured=ratios,
-        budget=budgets,
-        arguments={"slope": form.rho.lipschitz, "norm": run.norm.matrix_upper(form.W)},
-    )
-
-
-def observe_spectral_radius(run: Run) -> Observation:
-    """Use the spectral radius in place of the norm."""
-    seen = observe(run)
-    form = run.map.affine()
-    assert form is not None
-    radius = float(np.max(np.abs(np.linalg.eigvals(form.W))))
-    return seen.with_arguments(norm=radius)
-
-
 CONTRACTIVE_OF_MATRIX_NORM = Theorem(
     name="contractive_of_matrix_norm",
     title="contraction by a matrix norm",
@@ -128,11 +104,5 @@ CONTRACTIVE_OF_MATRIX_NORM = Theorem(
     kind=Kind.SHARP,
     assumes=(AFFINE_FORM, MONOTONE_NORM),
     source="Miller and Hardt (ICLR 2019), section 2 (there for the spectral norm)",
-    observe=observe,
-    near_misses=(
-        NearMiss(name="slope left out", formula=lambda slope, norm: norm),  # noqa: ARG005
-        NearMiss(name="spectral radius in place of the norm", observe=observe_spectral_radius),
-        NearMiss(name="any norm", drops=MONOTONE_NORM),
-    ),
     criterion=True,
 )

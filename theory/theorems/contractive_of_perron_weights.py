@@ -10,21 +10,20 @@ Source      this project; Collatz-Wielandt (Horn and Johnson, Matrix Analysis, s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from theory.activations import Activation, slope_intervals
-from theory.activations import activation as look_up
+import numpy as np
+
+from theory.arithmetic.activations import Activation, slope_intervals
+from theory.arithmetic.activations import activation as look_up
+from theory.arithmetic.rounding import evaluate
 from theory.certificates import Contraction, Evidence
 from theory.domain import Domain
 from theory.errors import as_square
-from theory.norms import WeightedLinf, scaled_matrix_upper
-from theory.rounding import evaluate
-from theory.theorem import Kind, NearMiss, Observation, Theorem
+from theory.norms.norms import WeightedLinf, scaled_matrix_upper
 from theory.theorems.assumptions import AFFINE_FORM, WEIGHTED_MAXIMUM
+from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Array, Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
 
 
 def formula(slope: Scalar, row: Scalar, weight: Scalar) -> Scalar:
@@ -49,8 +48,6 @@ def perron_weights(W: Array) -> Array:
     An eigenvector of |W| plus a small constant, which makes the matrix irreducible.  Candidates
     only: any positive vector certifies some rate.
     """
-    import numpy as np
-
     size = np.abs(W)
     top = float(np.max(size, initial=0.0))
     n = len(size)
@@ -125,43 +122,6 @@ def contractive_of_perron_weights(
     return Contraction(lam=lam, norm=norm, evidence=evidence, domain=domain)
 
 
-def _observe(run: Run, rows: Array) -> Observation:
-    import numpy as np
-
-    form = run.map.affine()
-    assert form is not None
-    assert isinstance(run.norm, WeightedLinf)
-    v = run.norm.v
-    i = int(np.argmax(rows / v))
-    ratios, budgets = run.step_ratios
-    # the row sum is a floating-point value: widen the budget by its relative error
-    return Observation(
-        measured=ratios,
-        budget=budgets + run.norm.vector_rounding(len(v)) * ratios,
-        arguments={"slope": form.rho.lipschitz, "row": float(rows[i]), "weight": float(v[i])},
-    )
-
-
-def observe(run: Run) -> Observation:
-    """Measure the stretch of adversarial pairs of states under one step."""
-    import numpy as np
-
-    form = run.map.affine()
-    assert form is not None
-    assert isinstance(run.norm, WeightedLinf)
-    return _observe(run, np.abs(form.W) @ run.norm.v)
-
-
-def observe_signed(run: Run) -> Observation:
-    """Use W in place of |W|, so that entries of opposite sign cancel."""
-    import numpy as np
-
-    form = run.map.affine()
-    assert form is not None
-    assert isinstance(run.norm, WeightedLinf)
-    return _observe(run, np.abs(form.W @ run.norm.v))
-
-
 CONTRACTIVE_OF_PERRON_WEIGHTS = Theorem(
     name="contractive_of_perron_weights",
     title="contraction by Perron weights",
@@ -170,17 +130,5 @@ CONTRACTIVE_OF_PERRON_WEIGHTS = Theorem(
     kind=Kind.SHARP,
     assumes=(AFFINE_FORM, WEIGHTED_MAXIMUM),
     source="this project; Collatz-Wielandt (Horn and Johnson, Matrix Analysis, section 8.1)",
-    observe=observe,
-    near_misses=(
-        NearMiss(name="signs cancel: W in place of |W|", observe=observe_signed),
-        NearMiss(
-            name="weights multiply instead of divide",
-            formula=lambda slope, row, weight: slope * row * weight,
-        ),
-        NearMiss(
-            name="slope left out",
-            formula=lambda slope, row, weight: row / weight,  # noqa: ARG005
-        ),
-    ),
     criterion=True,
 )

@@ -9,17 +9,11 @@ Source      this project; Miller and Hardt (ICLR 2019), Proposition 1, is about 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from theory.arithmetic.rounding import evaluate
 from theory.errors import check_count, check_positive
-from theory.rounding import evaluate
-from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import SCALAR_GROWTH
-from theory.theorems.gradient_growth import from_two_steps
+from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
 
 
 def formula(factor: Scalar, t: Scalar) -> Scalar:
@@ -57,18 +51,6 @@ def curvature_growth(*, factor: float, t: int) -> float:
     return evaluate(formula, upward=False, factor=float(factor), t=int(t))
 
 
-def observe(run: Run) -> Observation:
-    """Measure the second derivative by forward recursion, at all times."""
-    a = float(run.map.parameters["A"][0, 0])
-    h = first = second = 0.0
-    found = []
-    for driven in run.map.input_terms(run.of.inputs)[:, 0].tolist():
-        # derivatives of a h + 1 in a, from those of h
-        h, first, second = a * h + driven, a * first + h, a * second + 2 * first
-        found.append(first * first + (h - 1.0) * second)
-    return from_two_steps(run, found[1:])
-
-
 CURVATURE_GROWTH = Theorem(
     name="curvature_growth",
     title="growth of the curvature, unstable system",
@@ -77,15 +59,4 @@ CURVATURE_GROWTH = Theorem(
     kind=Kind.LOWER,
     assumes=(SCALAR_GROWTH,),
     source="this project; Miller and Hardt (ICLR 2019), Proposition 1, is about this system",
-    observe=observe,
-    near_misses=(
-        NearMiss(
-            name="one power too many",
-            formula=lambda factor, t: (t - 1) * (2 * t - 3) * factor ** (2 * t - 3),
-        ),
-        NearMiss(
-            name="both parts counted alike",
-            formula=lambda factor, t: 2 * (t - 1) ** 2 * factor ** (2 * t - 4),
-        ),
-    ),
 )

@@ -9,16 +9,11 @@ Source      this project; repairs Miller and Hardt (ICLR 2019), section 3, as re
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from theory.arithmetic.rounding import evaluate
 from theory.errors import check_nonnegative
-from theory.rounding import evaluate
-from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import INPUT_LIPSCHITZ
+from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
 
 
 def formula(gain: Scalar, input_bound: Scalar, offset: Scalar) -> Scalar:
@@ -57,23 +52,6 @@ def drive(*, gain: float, input_bound: float, offset: float) -> float:
     return evaluate(formula, gain=gain, input_bound=input_bound, offset=offset)
 
 
-def observe(run: Run) -> Observation:
-    """Measure |step(0, x_t)| at each input."""
-    import numpy as np
-
-    rest = np.zeros((len(run.of.inputs), run.map.state_dim))
-    measured = run.norm.vector(run.map.step(rest, run.of.inputs))
-    return Observation(
-        measured=measured,
-        budget=run.budget(measured, 1.0),
-        arguments={
-            "gain": run.input_gain,
-            "input_bound": run.norm.companion.vector_upper(run.of.inputs),
-            "offset": run.offset,
-        },
-    )
-
-
 DRIVE = Theorem(
     name="drive",
     title="drive of a zero-start model",
@@ -82,15 +60,4 @@ DRIVE = Theorem(
     kind=Kind.SHARP,
     assumes=(INPUT_LIPSCHITZ,),
     source="this project (the published statement assumes offset 0, as reconstructed)",
-    observe=observe,
-    near_misses=(
-        NearMiss(
-            name="offset left out",
-            formula=lambda gain, input_bound, offset: gain * input_bound,  # noqa: ARG005
-        ),
-        NearMiss(
-            name="gain left out",
-            formula=lambda gain, input_bound, offset: input_bound + offset,  # noqa: ARG005
-        ),
-    ),
 )

@@ -13,13 +13,10 @@ Source      Miller and Hardt (ICLR 2019), Proposition 4 as reconstructed: gamma 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from theory.arithmetic.rounding import evaluate
 from theory.certificates import Contraction, check_one_step, drive_size
 from theory.errors import check_count, check_nonnegative
 from theory.inputs import Drive
-from theory.rounding import evaluate
-from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import (
     CONTRACTIVE_SET,
     DRIVE_BOUNDED,
@@ -29,11 +26,8 @@ from theory.theorems.assumptions import (
     WEIGHT_LIPSCHITZ,
     ZERO_START,
 )
-from theory.theorems.gradient_gap_finite import observe as observe_finite
+from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
 
 
 def formula(
@@ -79,9 +73,9 @@ def gradient_gap(
     drive : float or Drive
         Bound of |step(0, x_t)|.
     weight_gain, beta_hh, beta_wh : float
-        L_w and smoothness of the map, see `theory.constants.map_constants`.
+        L_w and smoothness of the map, see `theory.learning.constants.interface.map_constants`.
     loss_gain, beta_p : float
-        L_p and smoothness of the loss in the state, see `theory.losses.loss_constants`.
+        L_p and smoothness of the loss in the state, see `theory.learning.losses.loss_constants`.
 
     Returns
     -------
@@ -112,19 +106,6 @@ def gradient_gap(
     )  # fmt: skip
 
 
-def observe(run: Run) -> Observation:
-    """Take the gaps of `gradient_gap_finite`, with the drive for the state k steps back."""
-    seen = run.observation(observe_finite)
-    learning = run.learning
-    assert learning is not None
-    c = learning.own
-    assert c is not None
-    arguments = {name: seen.arguments[name] for name in seen.arguments if name not in {"t", "past"}}
-    return Observation(
-        measured=seen.measured, budget=seen.budget, arguments={**arguments, "drive": c.drive}
-    )
-
-
 GRADIENT_GAP = Theorem(
     name="gradient_gap",
     title="gradient gap, any history",
@@ -141,19 +122,4 @@ GRADIENT_GAP = Theorem(
         ZERO_START,
     ),
     source="Miller and Hardt (ICLR 2019), Proposition 4, as reconstructed; constants: this project",
-    observe=observe,
-    near_misses=(
-        NearMiss(
-            name="lam**k instead of lam**(k - 1)",
-            formula=lambda lam, k, drive, weight_gain, loss_gain, beta_hh, beta_wh, beta_p: (
-                lam * formula(lam, k, drive, weight_gain, loss_gain, beta_hh, beta_wh, beta_p)
-            ),
-        ),
-        NearMiss(
-            name="change of the derivatives along the way left out",
-            formula=lambda lam, k, drive, weight_gain, loss_gain, beta_hh, beta_wh, beta_p: (  # noqa: ARG005
-                formula(lam, k, drive, weight_gain, loss_gain, 0, 0, beta_p)
-            ),
-        ),
-    ),
 )

@@ -13,12 +13,9 @@ Source      Miller and Hardt (ICLR 2019), appendix, as reconstructed; the sum fo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from theory.arithmetic.rounding import evaluate
 from theory.certificates import Contraction, check_one_step
 from theory.errors import check_count, check_nonnegative
-from theory.rounding import evaluate
-from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import (
     CONTRACTIVE_SET,
     LOSS_LIPSCHITZ,
@@ -27,10 +24,8 @@ from theory.theorems.assumptions import (
     WEIGHT_LIPSCHITZ,
     ZERO_START,
 )
+from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
 
 
 def formula(
@@ -75,9 +70,9 @@ def gradient_gap_finite(
     past : float
         Bound of the state k steps back, |h_(t-k)|.
     weight_gain, beta_hh, beta_wh : float
-        L_w and smoothness of the map, see `theory.constants.map_constants`.
+        L_w and smoothness of the map, see `theory.learning.constants.interface.map_constants`.
     loss_gain, beta_p : float
-        L_p and smoothness of the loss in the state, see `theory.losses.loss_constants`.
+        L_p and smoothness of the loss in the state, see `theory.learning.losses.loss_constants`.
 
     Returns
     -------
@@ -115,43 +110,6 @@ def gradient_gap_finite(
     )  # fmt: skip
 
 
-def observe(run: Run) -> Observation:
-    """Measure the gap of the gradients at a few times and lengths."""
-    import numpy as np
-
-    from theory.norms import L2
-
-    learning = run.learning
-    assert learning is not None
-    c = learning.own
-    assert c is not None
-    rows = []
-    for t in learning.times:
-        gain, beta_p = learning.loss_constants(c, t)
-        whole = learning.gradient(t)
-        for k in learning.lengths(t):
-            measured = float(L2().vector(whole - learning.gradient(t, k)))
-            past = float(run.norm.vector_upper(run.states[t - k])) + learning.state_error(c)
-            rows.append((measured, float(k), float(t), past, gain, beta_p))
-    table = np.array(rows).reshape(-1, 6).T
-    size = sum(run.map.parameters[name].size for name in learning.setup.trained)
-    return Observation(
-        measured=table[0],
-        budget=2 * learning.gradient_error(c) + L2().vector_rounding(size) * table[0],
-        arguments={
-            "lam": c.lam,
-            "k": table[1],
-            "t": table[2],
-            "past": table[3],
-            "weight_gain": c.weight_gain,
-            "loss_gain": table[4],
-            "beta_hh": c.beta_hh,
-            "beta_wh": c.beta_wh,
-            "beta_p": table[5],
-        },
-    )
-
-
 GRADIENT_GAP_FINITE = Theorem(
     name="gradient_gap_finite",
     title="gradient gap after t inputs",
@@ -167,25 +125,4 @@ GRADIENT_GAP_FINITE = Theorem(
         ZERO_START,
     ),
     source="Miller and Hardt (ICLR 2019), appendix, as reconstructed; sum form: this project",
-    observe=observe,
-    near_misses=(
-        NearMiss(
-            name="lost history alone",
-            formula=lambda lam, k, t, past, weight_gain, loss_gain, beta_hh, beta_wh, beta_p: (  # noqa: ARG005
-                loss_gain * lam**k * weight_gain * (1 - lam ** (t - k)) / (1 - lam)
-            ),
-        ),
-        NearMiss(
-            name="one power of lam too many",
-            formula=lambda lam, k, t, past, weight_gain, loss_gain, beta_hh, beta_wh, beta_p: (
-                lam * formula(lam, k, t, past, weight_gain, loss_gain, beta_hh, beta_wh, beta_p)
-            ),
-        ),
-        NearMiss(
-            name="smoothness of the loss left out",
-            formula=lambda lam, k, t, past, weight_gain, loss_gain, beta_hh, beta_wh, beta_p: (  # noqa: ARG005
-                formula(lam, k, t, past, weight_gain, loss_gain, beta_hh, beta_wh, 0)
-            ),
-        ),
-    ),
 )

@@ -9,16 +9,11 @@ Source      this project; Miller and Hardt (ICLR 2019), Proposition 1, is about 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from theory.arithmetic.rounding import evaluate
 from theory.errors import check_count, check_positive
-from theory.rounding import evaluate
-from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import SCALAR_GROWTH
+from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
 
 
 def formula(factor: Scalar, t: Scalar) -> Scalar:
@@ -56,29 +51,6 @@ def gradient_growth(*, factor: float, t: int) -> float:
     return evaluate(formula, upward=False, factor=float(factor), t=int(t))
 
 
-def observe(run: Run) -> Observation:
-    """Measure the gradient by reverse mode, at all times."""
-    learning = run.learning
-    assert learning is not None
-    T = len(run.of.inputs)
-    return from_two_steps(run, [learning.gradient(t)[0] for t in range(2, T + 1)])
-
-
-def from_two_steps(run: Run, derivatives: list[float]) -> Observation:
-    """Return an observation of a derivative of p_2 .. p_T, with the budget of its recursion."""
-    import numpy as np
-
-    from theory.rounding import gamma
-
-    measured, T = np.array(derivatives), len(run.of.inputs)
-    # sums of positive products; h - 1 loses a digit at most: h <= 2 (h - 1) for factor >= 1
-    return Observation(
-        measured=measured,
-        budget=4 * gamma(16 * (T + 4)) * measured,
-        arguments={"factor": float(run.map.parameters["A"][0, 0]), "t": np.arange(2.0, T + 1)},
-    )
-
-
 GRADIENT_GROWTH = Theorem(
     name="gradient_growth",
     title="growth of gradients, unstable system",
@@ -87,15 +59,4 @@ GRADIENT_GROWTH = Theorem(
     kind=Kind.LOWER,
     assumes=(SCALAR_GROWTH,),
     source="this project; Miller and Hardt (ICLR 2019), Proposition 1, is about this system",
-    observe=observe,
-    near_misses=(
-        NearMiss(
-            name="one power too many",
-            formula=lambda factor, t: (t - 1) * factor ** (2 * t - 2),
-        ),
-        NearMiss(
-            name="the limit taken for the value",
-            formula=lambda factor, t: (t - 1) * factor ** (2 * t - 1) / (factor - 1) ** 2,
-        ),
-    ),
 )

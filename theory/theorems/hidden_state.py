@@ -8,18 +8,13 @@ Source      Miller and Hardt (ICLR 2019), section 3, stated there for h_0 = 0 an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from theory.arithmetic.rounding import evaluate
 from theory.certificates import Contraction, check_one_step, drive_size
 from theory.errors import check_count, check_nonnegative
 from theory.inputs import Drive
-from theory.rounding import evaluate
-from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import CONTRACTIVE, DRIVE_BOUNDED
+from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
 
 
 def formula(lam: Scalar, t: Scalar, drive: Scalar, start: Scalar) -> Scalar:
@@ -61,21 +56,6 @@ def hidden_state(c: Contraction, *, t: int, drive: float | Drive, start: float =
     return evaluate(formula, lam=c.lam, t=int(t), drive=drive_size(c, drive), start=start)
 
 
-def observe(run: Run) -> Observation:
-    """Measure |h_t| at all times."""
-    measured = run.norm.vector(run.states)
-    start = float(run.norm.vector_upper(run.of.start))
-    arguments = {"lam": run.lam, "t": run.times, "drive": run.drive, "start": start}
-    return Observation(
-        measured=measured, budget=run.budget(measured, run.times), arguments=arguments
-    )
-
-
-def observe_published_drive(run: Run) -> Observation:
-    """Use L_x B_x alone as the drive, as if step(0, 0) were 0."""
-    return observe(run).with_arguments(drive=run.published_drive)
-
-
 HIDDEN_STATE = Theorem(
     name="hidden_state",
     title="size of the hidden state",
@@ -84,19 +64,4 @@ HIDDEN_STATE = Theorem(
     kind=Kind.SHARP,
     assumes=(CONTRACTIVE, DRIVE_BOUNDED),
     source="Miller and Hardt (ICLR 2019), section 3 (there for zero start and zero offset)",
-    observe=observe,
-    near_misses=(
-        NearMiss(
-            name="start forgotten one step too early",
-            formula=lambda lam, t, drive, start: (
-                lam ** (t + 1) * start + drive * (1 - lam**t) / (1 - lam)
-            ),
-        ),
-        NearMiss(
-            name="drive counted once instead of summed",
-            formula=lambda lam, t, drive, start: lam**t * start + drive,
-        ),
-        NearMiss(name="offset step(0, 0) left out of the drive", observe=observe_published_drive),
-        NearMiss(name="without contraction", drops=CONTRACTIVE),
-    ),
 )

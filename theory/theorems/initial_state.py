@@ -8,17 +8,12 @@ Source      Miller and Hardt (ICLR 2019), section 3 (the definition of stability
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from theory.arithmetic.rounding import evaluate
 from theory.certificates import Contraction, check_one_step
 from theory.errors import check_count, check_nonnegative
-from theory.rounding import evaluate
-from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import CONTRACTIVE, SAME_INPUTS
+from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
 
 
 def formula(lam: Scalar, t: Scalar, distance: Scalar) -> Scalar:
@@ -58,17 +53,6 @@ def initial_state(c: Contraction, *, t: int, distance: float) -> float:
     return evaluate(formula, lam=c.lam, t=int(t), distance=distance)
 
 
-def observe(run: Run) -> Observation:
-    """Measure the distance of the two runs at all times."""
-    measured = run.norm.vector(run.states - run.other_states)
-    distance = float(run.norm.vector_upper(run.of.start - run.of.other_start))
-    return Observation(
-        measured=measured,
-        budget=run.budget(measured, run.times, run.times),
-        arguments={"lam": run.lam, "t": run.times, "distance": distance},
-    )
-
-
 INITIAL_STATE = Theorem(
     name="initial_state",
     title="Lipschitz in the initial state",
@@ -77,12 +61,4 @@ INITIAL_STATE = Theorem(
     kind=Kind.SHARP,
     assumes=(CONTRACTIVE, SAME_INPUTS),
     source="Miller and Hardt (ICLR 2019), section 3",
-    observe=observe,
-    near_misses=(
-        NearMiss(
-            name="one power of lam too many",
-            formula=lambda lam, t, distance: lam ** (t + 1) * distance,
-        ),
-        NearMiss(name="without contraction", drops=CONTRACTIVE),
-    ),
 )

@@ -8,19 +8,12 @@ Source      Miller and Hardt (ICLR 2019), section 3 (L_x)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import numpy as np
-
+from theory.arithmetic.rounding import evaluate
 from theory.certificates import Contraction, check_one_step
 from theory.errors import check_count, check_nonnegative
-from theory.rounding import evaluate
-from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import CONTRACTIVE, INPUT_LIPSCHITZ
+from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
 
 
 def formula(lam: Scalar, t: Scalar, gain: Scalar, distance: Scalar) -> Scalar:
@@ -62,22 +55,6 @@ def input_sequence(c: Contraction, *, t: int, gain: float, distance: float) -> f
     return evaluate(formula, lam=c.lam, t=int(t), gain=gain, distance=distance)
 
 
-def observe(run: Run) -> Observation:
-    """Measure the distance of the runs under the two input sequences, at all times."""
-    measured = run.norm.vector(run.states - run.other_driven_states)
-    apart = run.norm.companion.vector_upper(run.of.inputs - run.of.other_inputs)
-    return Observation(
-        measured=measured,
-        budget=run.budget(measured, run.times, run.times),
-        arguments={
-            "lam": run.lam,
-            "t": run.times,
-            "gain": run.input_gain,
-            "distance": float(np.max(apart, initial=0.0)),
-        },
-    )
-
-
 INPUT_SEQUENCE = Theorem(
     name="input_sequence",
     title="Lipschitz in the inputs",
@@ -86,20 +63,4 @@ INPUT_SEQUENCE = Theorem(
     kind=Kind.SHARP,
     assumes=(CONTRACTIVE, INPUT_LIPSCHITZ),
     source="Miller and Hardt (ICLR 2019), section 3",
-    observe=observe,
-    near_misses=(
-        NearMiss(
-            name="last input only",
-            formula=lambda lam, t, gain, distance: gain * distance,  # noqa: ARG005
-        ),
-        NearMiss(
-            name="gain left out",
-            formula=lambda lam, t, gain, distance: distance * (1 - lam**t) / (1 - lam),  # noqa: ARG005
-        ),
-        NearMiss(
-            name="one power of lam too many",
-            formula=lambda lam, t, gain, distance: lam * gain * distance * (1 - lam**t) / (1 - lam),
-        ),
-        NearMiss(name="without contraction", drops=CONTRACTIVE),
-    ),
 )

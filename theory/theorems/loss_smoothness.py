@@ -13,12 +13,11 @@ Source      Miller and Hardt (ICLR 2019), appendix, as reconstructed; constants:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from theory.arithmetic.rounding import evaluate
 from theory.certificates import Contraction, check_one_step
 from theory.errors import check_nonnegative
-from theory.rounding import evaluate
-from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import (
     CONTRACTIVE_SET,
     LOSS_LIPSCHITZ,
@@ -27,10 +26,8 @@ from theory.theorems.assumptions import (
     SMOOTH_MAP,
     WEIGHT_LIPSCHITZ,
 )
+from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
 
 
 def formula(
@@ -79,9 +76,9 @@ def loss_smoothness(
     c : Contraction
         Of every map between the two.
     weight_gain, beta_hh, beta_hw, beta_wh, beta_ww : float
-        L_w and smoothness of the map, see `theory.constants.map_constants`.
+        L_w and smoothness of the map, see `theory.learning.constants.interface.map_constants`.
     loss_gain, beta_p : float
-        L_p and smoothness of the loss in the state, see `theory.losses.loss_constants`.
+        L_p and smoothness of the loss in the state, see `theory.learning.losses.loss_constants`.
     distance : float
         Bound of the Euclidean distance of the parameters.
 
@@ -112,48 +109,6 @@ def loss_smoothness(
     return evaluate(formula, **arguments)
 
 
-def observe(run: Run) -> Observation:
-    """Measure the distance of the gradients of both parameter vectors at a few times."""
-    import numpy as np
-
-    from theory.norms import L2
-
-    learning = run.learning
-    assert learning is not None
-    c = learning.pair
-    assert c is not None
-    other = learning.setup.other
-    measured, gains, betas = [], [], []
-    for t in learning.times:
-        pairs = [(learning.gradient(t), learning.gradient(t, model=other))]
-        pairs += [
-            (learning.gradient(t, k), learning.gradient(t, k, model=other))
-            for k in learning.lengths(t)[:1]
-        ]
-        gain, beta_p = learning.loss_constants(c, t)
-        for one, two in pairs:
-            measured.append(float(L2().vector(one - two)))
-            gains.append(gain)
-            betas.append(beta_p)
-    size = sum(run.map.parameters[name].size for name in learning.setup.trained)
-    seen = np.array(measured)
-    return Observation(
-        measured=seen,
-        budget=2 * learning.gradient_error(c) + L2().vector_rounding(size) * seen,
-        arguments={
-            "lam": c.lam,
-            "weight_gain": c.weight_gain,
-            "loss_gain": np.array(gains),
-            "beta_hh": c.beta_hh,
-            "beta_hw": c.beta_hw,
-            "beta_wh": c.beta_wh,
-            "beta_ww": c.beta_ww,
-            "beta_p": np.array(betas),
-            "distance": learning.distance(run.map, other),
-        },
-    )
-
-
 LOSS_SMOOTHNESS = Theorem(
     name="loss_smoothness",
     title="smoothness of the loss in the parameters",
@@ -169,38 +124,4 @@ LOSS_SMOOTHNESS = Theorem(
         SAME_START,
     ),
     source="Miller and Hardt (ICLR 2019), appendix, as reconstructed; constants: this project",
-    observe=observe,
-    near_misses=(
-        NearMiss(
-            name="mixed derivative counted once",
-            formula=lambda lam, weight_gain, loss_gain, beta_hh, beta_hw, beta_wh, beta_ww, beta_p, distance: (  # noqa: ARG005, E501
-                formula(lam, weight_gain, loss_gain, beta_hh, beta_hw, 0, beta_ww, beta_p, distance)
-            ),
-        ),
-        NearMiss(
-            name="smoothness of the loss left out",
-            formula=lambda lam, weight_gain, loss_gain, beta_hh, beta_hw, beta_wh, beta_ww, beta_p, distance: (  # noqa: ARG005, E501
-                formula(
-                    lam, weight_gain, loss_gain, beta_hh, beta_hw, beta_wh, beta_ww, 0, distance
-                )
-            ),
-        ),
-        NearMiss(
-            name="one geometric factor dropped",
-            formula=lambda lam, weight_gain, loss_gain, beta_hh, beta_hw, beta_wh, beta_ww, beta_p, distance: (  # noqa: E501
-                (1 - lam)
-                * formula(
-                    lam,
-                    weight_gain,
-                    loss_gain,
-                    beta_hh,
-                    beta_hw,
-                    beta_wh,
-                    beta_ww,
-                    beta_p,
-                    distance,
-                )
-            ),
-        ),
-    ),
 )

@@ -10,16 +10,11 @@ Source      this project (weak duality for u v <= product)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from theory.arithmetic.rounding import evaluate
 from theory.errors import check_nonnegative
-from theory.rounding import evaluate
-from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import BOUNDED_PRODUCT
+from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
 
 
 def formula(total: Scalar, multiplier: Scalar) -> Scalar:
@@ -60,29 +55,6 @@ def nearest_pair_distance(*, total: float, multiplier: float) -> float:
     return evaluate(formula, upward=False, total=total, multiplier=multiplier)
 
 
-def observe(run: Run) -> Observation:
-    """Measure pairs of entries, from nearest points of hyperbolas and from scaled balls."""
-    import numpy as np
-
-    from theory.projections.measured import scaled_pairs
-    from theory.rounding import UNIT
-
-    x, y, u, v, multiplier = scaled_pairs(run)
-    parts = (
-        np.square(x - u),
-        np.square(y - v),
-        0.5 * multiplier * np.square(x - y),
-        2.0 * multiplier * (u * v) / (1.0 + multiplier),
-    )
-    # differences are rounded relative to their terms, and the total is squared
-    size = (1.0 + multiplier) * (np.square(x) + np.square(y) + np.square(u) + np.square(v))
-    return Observation(
-        measured=np.sum(parts, axis=0),
-        budget=32 * UNIT * size,
-        arguments={"total": x + y, "multiplier": multiplier},
-    )
-
-
 NEAREST_PAIR_DISTANCE = Theorem(
     name="nearest_pair_distance",
     title="distance from a bounded product, from below",
@@ -94,15 +66,4 @@ NEAREST_PAIR_DISTANCE = Theorem(
     kind=Kind.LOWER,
     assumes=(BOUNDED_PRODUCT,),
     source="this project",
-    observe=observe,
-    near_misses=(
-        NearMiss(
-            name="the multiplier once",
-            formula=lambda total, multiplier: multiplier * total**2 / (2 * (1 + multiplier)),
-        ),
-        NearMiss(
-            name="not halved",
-            formula=lambda total, multiplier: multiplier * total**2 / (1 + 2 * multiplier),
-        ),
-    ),
 )

@@ -9,16 +9,11 @@ Source      classical (separation of a point from a convex set)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from theory.arithmetic.rounding import evaluate
 from theory.errors import check_nonnegative, check_positive
-from theory.rounding import evaluate
-from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import HALF_SPACE
+from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
 
 
 def formula(inner: Scalar, support: Scalar, length: Scalar) -> Scalar:
@@ -58,31 +53,6 @@ def nearest_point_distance(*, inner: float, support: float, length: float) -> fl
     return evaluate(formula, upward=False, inner=inner, support=support, length=length)
 
 
-def observe(run: Run) -> Observation:
-    """Measure distances of members from a matrix outside, with the normal at its projection."""
-    import numpy as np
-
-    from theory.projections.measured import pairs
-    from theory.projections.repair import length_upper
-    from theory.rounding import gamma
-
-    made = pairs(run)
-    W = made.first[0]
-    near = made.ball(W)
-    N = W - near
-    members = (near, *(made.ball(v) for v in made.second), 0.0 * W)
-    error = 4 * gamma(W.size + 4) * float(np.sum(np.abs(N) * np.abs(W)))
-    # the largest inner product with the members looked at
-    support = max(float(np.sum(N * v)) for v in members) + error
-    measured = np.array([float(np.linalg.norm(W - v)) for v in members])
-    inner = max(float(np.sum(N * W)) - error, 0.0)
-    return Observation(
-        measured=measured,
-        budget=4 * gamma(W.size + 4) * measured,
-        arguments={"inner": inner, "support": max(support, 0.0), "length": length_upper(N)},
-    )
-
-
 NEAREST_POINT_DISTANCE = Theorem(
     name="nearest_point_distance",
     title="distance from a set, from below",
@@ -91,15 +61,4 @@ NEAREST_POINT_DISTANCE = Theorem(
     kind=Kind.LOWER,
     assumes=(HALF_SPACE,),
     source="classical",
-    observe=observe,
-    near_misses=(
-        NearMiss(
-            name="the support added",
-            formula=lambda inner, support, length: (inner + support) / length,
-        ),
-        NearMiss(
-            name="not divided by the length",
-            formula=lambda inner, support, length: inner - support,  # noqa: ARG005
-        ),
-    ),
 )

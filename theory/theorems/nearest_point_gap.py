@@ -9,16 +9,11 @@ Source      classical (Moreau 1965); used by Miller and Hardt (ICLR 2019) for pr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from theory.arithmetic.rounding import evaluate
 from theory.errors import check_nonnegative
-from theory.rounding import evaluate
-from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import CONVEX_SET, NEAREST_POINT
+from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
 
 
 def formula(distance: Scalar) -> Scalar:
@@ -53,28 +48,6 @@ def nearest_point_gap(*, distance: float) -> float:
     return evaluate(formula, distance=distance)
 
 
-def observe(run: Run) -> Observation:
-    """Measure the distance of projections onto a ball of matrices."""
-    from theory.projections.measured import pairs
-
-    made = pairs(run)
-    return Observation(
-        measured=made.moved(), budget=made.budget, arguments={"distance": made.distances}
-    )
-
-
-def observe_rescaled_rows(run: Run) -> Observation:
-    """Measure the same where rows are scaled down instead."""
-    from theory.projections.measured import pairs, rescaled_rows
-
-    made = pairs(run)
-    return Observation(
-        measured=made.moved(rescaled_rows),
-        budget=made.budget,
-        arguments={"distance": made.distances},
-    )
-
-
 NEAREST_POINT_GAP = Theorem(
     name="nearest_point_gap",
     title="distance of projections",
@@ -83,9 +56,4 @@ NEAREST_POINT_GAP = Theorem(
     kind=Kind.SHARP,
     assumes=(NEAREST_POINT, CONVEX_SET),
     source="classical (Moreau 1965)",
-    observe=observe,
-    near_misses=(
-        NearMiss(name="rows scaled down to the ball", observe=observe_rescaled_rows),
-        NearMiss(name="half of the distance", formula=lambda distance: distance / 2),
-    ),
 )

@@ -10,18 +10,13 @@ Source      this project; outer * inner = sqrt(cond(P)) for a weighted Euclidean
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from theory.arithmetic.rounding import evaluate
 from theory.certificates import Contraction, check_one_step
 from theory.errors import check_count, check_nonnegative
-from theory.norms import Norm, over
-from theory.rounding import evaluate
-from theory.theorem import Kind, NearMiss, Observation, Theorem
+from theory.norms.norms import Norm, over
 from theory.theorems.assumptions import CONTRACTIVE, ZERO_RESTART
+from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
 
 
 def formula(lam: Scalar, k: Scalar, past: Scalar, outer: Scalar, inner: Scalar) -> Scalar:
@@ -68,28 +63,6 @@ def norm_change(c: Contraction, *, k: int, past: float, norm: Norm, dim: int) ->
     return evaluate(formula, lam=c.lam, k=int(k), past=past, outer=outer, inner=inner)
 
 
-def _observe(run: Run, outer: float, inner: float) -> Observation:
-    k, t = run.gap_index
-    norm = run.of.other_norm
-    measured = run.pick(run.gap_table_in(norm))
-    past = norm.vector_upper(run.states)[(t - k).astype(int)]
-    drifts = run.drift(t) + run.drift(k) + run.drift(t - k)
-    rounding = norm.vector_rounding(run.map.state_dim) * measured
-    # a drift measured in the contraction's norm weighs at most `outer` in the other
-    weight = over(norm, run.norm, run.map.state_dim)
-    return Observation(
-        measured=measured,
-        budget=weight * drifts + rounding,
-        arguments={"lam": run.lam, "k": k, "past": past, "outer": outer, "inner": inner},
-    )
-
-
-def observe(run: Run) -> Observation:
-    """Measure the gap in the other norm for all k and all t >= k."""
-    n = run.map.state_dim
-    return _observe(run, over(run.of.other_norm, run.norm, n), over(run.norm, run.of.other_norm, n))
-
-
 NORM_CHANGE = Theorem(
     name="norm_change",
     title="state gap in another norm",
@@ -98,20 +71,4 @@ NORM_CHANGE = Theorem(
     kind=Kind.SHARP,
     assumes=(CONTRACTIVE, ZERO_RESTART),
     source="this project",
-    observe=observe,
-    near_misses=(
-        NearMiss(
-            name="no constants: the rate is taken over to the other norm",
-            formula=lambda lam, k, past, outer, inner: lam**k * past,  # noqa: ARG005
-        ),
-        NearMiss(
-            name="only the way out is paid",
-            formula=lambda lam, k, past, outer, inner: outer * lam**k * past,  # noqa: ARG005
-        ),
-        NearMiss(
-            name="only the way in is paid",
-            formula=lambda lam, k, past, outer, inner: inner * lam**k * past,  # noqa: ARG005
-        ),
-        NearMiss(name="without contraction", drops=CONTRACTIVE),
-    ),
 )

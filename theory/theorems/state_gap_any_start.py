@@ -11,18 +11,13 @@ Source      this project; repairs Miller and Hardt (ICLR 2019), section 3, as re
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from theory.arithmetic.rounding import evaluate
 from theory.certificates import Contraction, check_one_step, drive_size
 from theory.errors import check_count, check_nonnegative
 from theory.inputs import Drive
-from theory.rounding import evaluate
-from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import CONTRACTIVE, DRIVE_BOUNDED
+from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
 
 
 def formula(
@@ -73,19 +68,6 @@ def state_gap_any_start(
     )
 
 
-def observe(run: Run) -> Observation:
-    """Measure the gap for all k and all t >= k."""
-    k, t = run.gap_index
-    return run.gaps(
-        lam=run.lam,
-        k=k,
-        t=t,
-        drive=run.drive,
-        start=float(run.norm.vector_upper(run.of.start)),
-        restart=float(run.norm.vector_upper(run.of.restart)),
-    )
-
-
 STATE_GAP_ANY_START = Theorem(
     name="state_gap_any_start",
     title="state gap, any start and restart",
@@ -94,26 +76,4 @@ STATE_GAP_ANY_START = Theorem(
     kind=Kind.SHARP,
     assumes=(CONTRACTIVE, DRIVE_BOUNDED),
     source="this project (the published statement takes h_0 = 0, as reconstructed)",
-    observe=observe,
-    near_misses=(
-        NearMiss(
-            name="start left out",
-            formula=lambda lam, k, t, drive, start, restart: (  # noqa: ARG005
-                lam**k * (drive * (1 - lam ** (t - k)) / (1 - lam) + restart)
-            ),
-        ),
-        NearMiss(
-            name="restart left out",
-            formula=lambda lam, k, t, drive, start, restart: (  # noqa: ARG005
-                lam**k * (lam ** (t - k) * start + drive * (1 - lam ** (t - k)) / (1 - lam))
-            ),
-        ),
-        NearMiss(
-            name="drive left out",
-            formula=lambda lam, k, t, drive, start, restart: (  # noqa: ARG005
-                lam**k * (lam ** (t - k) * start + restart)
-            ),
-        ),
-        NearMiss(name="without contraction", drops=CONTRACTIVE),
-    ),
 )

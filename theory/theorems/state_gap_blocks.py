@@ -10,23 +10,18 @@ Source      this project; r = 1 is the bound of Miller and Hardt (ICLR 2019), se
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from theory.arithmetic.rounding import evaluate
 from theory.certificates import Contraction, check_contraction_given, drive_size
 from theory.errors import check_count, check_nonnegative
 from theory.inputs import Drive
-from theory.rounding import evaluate
-from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import (
     DRIVE_BOUNDED,
     ITERATE_CONTRACTIVE,
     STEP_LIPSCHITZ,
     ZERO_START,
 )
+from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
 
 
 def formula(
@@ -95,20 +90,6 @@ def state_gap_blocks(
     )
 
 
-def observe(run: Run) -> Observation:
-    """Measure the gap for all k and all t >= k."""
-    r = run.of.contraction.iterate
-    k, _ = run.gap_index
-    return run.gaps(
-        lam=run.lam,
-        blocks=k // r,
-        rest=k % r,
-        growth=run.growth,
-        drive=run.drive,
-        spread=run.spread,
-    )
-
-
 STATE_GAP_BLOCKS = Theorem(
     name="state_gap_blocks",
     title="state gap, several steps together",
@@ -117,27 +98,4 @@ STATE_GAP_BLOCKS = Theorem(
     kind=Kind.SHARP,
     assumes=(ITERATE_CONTRACTIVE, STEP_LIPSCHITZ, DRIVE_BOUNDED, ZERO_START),
     source="this project; Miller and Hardt (ICLR 2019), section 3, for r = 1",
-    observe=observe,
-    near_misses=(
-        NearMiss(
-            name="drive of one step in place of that of r",
-            formula=lambda lam, blocks, rest, growth, drive, spread: (  # noqa: ARG005
-                growth**rest * lam**blocks * drive / (1 - lam)
-            ),
-        ),
-        NearMiss(
-            name="geometric factor 1/(1 - lam) dropped",
-            formula=lambda lam, blocks, rest, growth, drive, spread: (
-                growth**rest * lam**blocks * drive * spread
-            ),
-        ),
-        NearMiss(
-            name="one block too many",
-            formula=lambda lam, blocks, rest, growth, drive, spread: (
-                growth**rest * lam ** (blocks + 1) * drive * spread / (1 - lam)
-            ),
-        ),
-        NearMiss(name="without contraction", drops=ITERATE_CONTRACTIVE),
-        NearMiss(name="any start", drops=ZERO_START),
-    ),
 )

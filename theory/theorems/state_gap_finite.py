@@ -8,18 +8,13 @@ Source      this project; the finite-history form of Miller and Hardt (ICLR 2019
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from theory.arithmetic.rounding import evaluate
 from theory.certificates import Contraction, check_one_step, drive_size
 from theory.errors import check_count
 from theory.inputs import Drive
-from theory.rounding import evaluate
-from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import CONTRACTIVE, DRIVE_BOUNDED, ZERO_START
+from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
 
 
 def formula(lam: Scalar, k: Scalar, t: Scalar, drive: Scalar) -> Scalar:
@@ -62,12 +57,6 @@ def state_gap_finite(c: Contraction, *, k: int, t: int, drive: float | Drive) ->
     return evaluate(formula, lam=c.lam, k=int(k), t=int(t), drive=drive_size(c, drive))
 
 
-def observe(run: Run) -> Observation:
-    """Measure the gap for all k and all t >= k."""
-    k, t = run.gap_index
-    return run.gaps(lam=run.lam, k=k, t=t, drive=run.drive)
-
-
 STATE_GAP_FINITE = Theorem(
     name="state_gap_finite",
     title="state gap after t inputs",
@@ -76,17 +65,4 @@ STATE_GAP_FINITE = Theorem(
     kind=Kind.SHARP,
     assumes=(CONTRACTIVE, DRIVE_BOUNDED, ZERO_START),
     source="this project (finite-history form of Miller and Hardt, ICLR 2019, section 3)",
-    observe=observe,
-    near_misses=(
-        NearMiss(
-            name="one power of lam too many",
-            formula=lambda lam, k, t, drive: drive * lam * (lam**k - lam**t) / (1 - lam),
-        ),
-        NearMiss(
-            name="geometric factor 1/(1 - lam) dropped",
-            formula=lambda lam, k, t, drive: drive * (lam**k - lam**t),
-        ),
-        NearMiss(name="without contraction", drops=CONTRACTIVE),
-        NearMiss(name="any start", drops=ZERO_START),
-    ),
 )

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from theory.certificates import Contraction, check_one_step, drive_size
 from theory.errors import check_nonnegative, check_positive, check_rate
 from theory.inputs import Drive
-from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import (
     CONTRACTIVE_SET,
     DRIVE_BOUNDED,
@@ -32,12 +31,11 @@ from theory.theorems.assumptions import (
     WEIGHT_LIPSCHITZ,
     ZERO_START,
 )
+from theory.theorems.gradient_gap import formula as mismatch_of
+from theory.theorems.prediction_gap import formula as prediction_of
+from theory.theorems.theorem import Kind, Theorem
+from theory.theorems.weight_gap import weight_gap
 from theory.typing import Scalar
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from theory.measure import Run
 
 
 def formula(eps: Scalar) -> Scalar:
@@ -112,10 +110,6 @@ def training_context(
     ... )
     18
     """
-    from theory.theorems.gradient_gap import formula as mismatch_of
-    from theory.theorems.prediction_gap import formula as prediction_of
-    from theory.theorems.weight_gap import weight_gap
-
     check_one_step(c)
     check_positive(eps=eps)
     sizes = {
@@ -296,76 +290,6 @@ def _guess(lam: float, per_mismatch: Fraction, rest: Fraction, eps: Fraction) ->
         return 0
 
 
-def _observe(run: Run, choose: Callable[[int], int]) -> Observation:
-    import numpy as np
-
-    from theory.rounding import evaluate
-    from theory.theorems.gradient_gap import formula as mismatch_of
-    from theory.theorems.prediction_gap import formula as prediction_of
-    from theory.theorems.prediction_gap import measured_gap
-    from theory.theorems.weight_gap import weight_gap
-
-    learning = run.learning
-    assert learning is not None
-    gain = run.norm.companion.matrix_upper(learning.full_C, run.norm)
-    rows = []
-    setup = learning.setup
-    for wanted in learning.lengths(learning.T)[:2] if setup.steps else ():
-        k = choose(wanted)
-        c = learning.met(wanted)
-        if c is None or k < 1:
-            continue
-        loss_gain, beta_p = learning.loss_constants(c, learning.T)
-        beta = c.smoothness(loss_gain, beta_p)
-        # eps is what the bound promises at `wanted`, so that this is the required context
-        mismatch = evaluate(
-            mismatch_of, lam=c.lam, k=wanted, drive=c.drive, weight_gain=c.weight_gain,
-            loss_gain=loss_gain, beta_hh=c.beta_hh, beta_wh=c.beta_wh, beta_p=beta_p,
-        )  # fmt: skip
-        apart = weight_gap(
-            steps=setup.steps, alpha=setup.alpha, beta=beta, mismatch=mismatch,
-            schedule=setup.schedule,
-        ) if math.isfinite(beta) else math.inf  # fmt: skip
-        if math.isinf(apart):
-            continue
-        eps = evaluate(
-            prediction_of, lam=c.lam, k=wanted, drive=c.drive, weight_gain=c.weight_gain,
-            lipschitz=gain, distance=apart,
-        )  # fmt: skip
-        if learning.descent(k).diverged:
-            continue
-        measured, budget = measured_gap(
-            run, k, learning.descent().model, learning.descent(k).model, c
-        )
-        if not len(measured):
-            continue
-        error = learning.gradient_error(c, loss_gain)
-        trained = weight_gap(
-            steps=setup.steps, alpha=setup.alpha, beta=beta, mismatch=2.2 * error,
-            schedule=setup.schedule,
-        )  # fmt: skip
-        rows.append(
-            (float(np.max(measured)), budget + gain * c.weight_gain * trained / (1 - c.lam), eps)
-        )
-    table = np.array(rows).reshape(-1, 3).T
-    return Observation(measured=table[0], budget=table[1], arguments={"eps": table[2]})
-
-
-def observe(run: Run) -> Observation:
-    """Train twins with the context that a tolerance requires, and compare their predictions."""
-    return _observe(run, lambda k: k)
-
-
-def observe_one_fewer(run: Run) -> Observation:
-    """Train with one input fewer than required."""
-    return _observe(run, lambda k: k - 1)
-
-
-def observe_half(run: Run) -> Observation:
-    """Train with half of the inputs required."""
-    return _observe(run, lambda k: k // 2)
-
-
 TRAINING_CONTEXT = Theorem(
     name="training_context",
     title="required context for training k(N, eps)",
@@ -387,9 +311,4 @@ TRAINING_CONTEXT = Theorem(
         ZERO_START,
     ),
     source="Miller and Hardt (ICLR 2019), Theorem 1, as reconstructed; solved: this project",
-    observe=observe,
-    near_misses=(
-        NearMiss(name="one input fewer", observe=observe_one_fewer),
-        NearMiss(name="half of the inputs", observe=observe_half),
-    ),
 )

@@ -8,17 +8,12 @@ Source      this project; Aicher, Foti and Fox (UAI 2020) with one decay rate fo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from theory.arithmetic.rounding import evaluate
 from theory.certificates import Contraction, check_one_step
 from theory.errors import check_count, check_nonnegative
-from theory.rounding import evaluate
-from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import CONTRACTIVE_SET, LOSS_LIPSCHITZ, WEIGHT_LIPSCHITZ
+from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
 
 
 def formula(lam: Scalar, k: Scalar, t: Scalar, weight_gain: Scalar, loss_gain: Scalar) -> Scalar:
@@ -37,9 +32,9 @@ def truncated_backprop_bias(
     k, t : int
         Steps kept, and inputs received.
     weight_gain : float
-        L_w, see `theory.constants.map_constants`.
+        L_w, see `theory.learning.constants.interface.map_constants`.
     loss_gain : float
-        L_p, see `theory.losses.loss_constants`.
+        L_p, see `theory.learning.losses.loss_constants`.
 
     Returns
     -------
@@ -66,35 +61,6 @@ def truncated_backprop_bias(
     )
 
 
-def observe(run: Run) -> Observation:
-    """Measure the bias at a few times and lengths."""
-    import numpy as np
-
-    from theory.norms import L2
-
-    learning = run.learning
-    assert learning is not None
-    c = learning.own
-    assert c is not None
-    rows = []
-    for t in learning.times:
-        gain, _ = learning.loss_constants(c, t)
-        whole = learning.gradient(t)
-        for k in learning.lengths(t):
-            measured = float(L2().vector(whole - learning.cut_gradient(t, k)))
-            rows.append((measured, float(k), float(t), gain))
-    table = np.array(rows).reshape(-1, 4).T
-    size = sum(run.map.parameters[name].size for name in learning.setup.trained)
-    return Observation(
-        measured=table[0],
-        budget=2 * learning.gradient_error(c) + L2().vector_rounding(size) * table[0],
-        arguments={
-            "lam": c.lam, "k": table[1], "t": table[2], "weight_gain": c.weight_gain,
-            "loss_gain": table[3],
-        },
-    )  # fmt: skip
-
-
 TRUNCATED_BACKPROP_BIAS = Theorem(
     name="truncated_backprop_bias",
     title="bias of truncated backpropagation",
@@ -103,19 +69,4 @@ TRUNCATED_BACKPROP_BIAS = Theorem(
     kind=Kind.SHARP,
     assumes=(CONTRACTIVE_SET, WEIGHT_LIPSCHITZ, LOSS_LIPSCHITZ),
     source="this project; Aicher, Foti and Fox (UAI 2020) with one decay rate for all lags",
-    observe=observe,
-    near_misses=(
-        NearMiss(
-            name="one power of lam too many",
-            formula=lambda lam, k, t, weight_gain, loss_gain: (
-                lam ** (k + 1) * loss_gain * weight_gain * (1 - lam ** (t - k)) / (1 - lam)
-            ),
-        ),
-        NearMiss(
-            name="geometric factor dropped",
-            formula=lambda lam, k, t, weight_gain, loss_gain: (  # noqa: ARG005
-                lam**k * loss_gain * weight_gain
-            ),
-        ),
-    ),
 )

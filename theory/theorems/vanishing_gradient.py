@@ -9,17 +9,12 @@ Source      Miller and Hardt (ICLR 2019), section 4, as reconstructed
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from theory.arithmetic.rounding import evaluate
 from theory.certificates import Contraction, check_one_step
 from theory.errors import check_count, check_nonnegative
-from theory.rounding import evaluate
-from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import CONTRACTIVE_SET, INPUT_LIPSCHITZ, LOSS_LIPSCHITZ
+from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
 
 
 def formula(lam: Scalar, k: Scalar, gain: Scalar, loss_gain: Scalar) -> Scalar:
@@ -38,7 +33,7 @@ def vanishing_gradient(c: Contraction, *, k: int, gain: float, loss_gain: float)
     gain : float
         L_x, see `Map.input_lipschitz`.
     loss_gain : float
-        L_p, see `theory.losses.loss_constants`.
+        L_p, see `theory.learning.losses.loss_constants`.
 
     Returns
     -------
@@ -61,30 +56,6 @@ def vanishing_gradient(c: Contraction, *, k: int, gain: float, loss_gain: float)
     return evaluate(formula, lam=c.lam, k=int(k), gain=gain, loss_gain=loss_gain)
 
 
-def observe(run: Run) -> Observation:
-    """Measure the derivative of the last loss in every input."""
-    import numpy as np
-
-    learning = run.learning
-    assert learning is not None
-    c = learning.own
-    assert c is not None
-    gain, _ = learning.loss_constants(c, learning.T)
-    measured = learning.input_gradients(learning.T)[::-1]
-    # a gradient in the inputs is one in the weights of a map with one more input
-    error = learning.gradient_error(c) * max(run.input_gain / max(c.weight_gain, 1e-300), 1.0)
-    return Observation(
-        measured=measured,
-        budget=error * run.map.input_dim,
-        arguments={
-            "lam": c.lam,
-            "k": np.arange(float(len(measured))),
-            "gain": run.input_gain,
-            "loss_gain": gain,
-        },
-    )
-
-
 VANISHING_GRADIENT = Theorem(
     name="vanishing_gradient",
     title="vanishing gradients",
@@ -93,15 +64,4 @@ VANISHING_GRADIENT = Theorem(
     kind=Kind.SHARP,
     assumes=(CONTRACTIVE_SET, INPUT_LIPSCHITZ, LOSS_LIPSCHITZ),
     source="Miller and Hardt (ICLR 2019), section 4, as reconstructed",
-    observe=observe,
-    near_misses=(
-        NearMiss(
-            name="one power of lam too many",
-            formula=lambda lam, k, gain, loss_gain: loss_gain * lam ** (k + 1) * gain,
-        ),
-        NearMiss(
-            name="Lipschitz constant in the input left out",
-            formula=lambda lam, k, gain, loss_gain: loss_gain * lam**k,  # noqa: ARG005
-        ),
-    ),
 )

@@ -13,11 +13,10 @@ Source      Miller and Hardt (ICLR 2019), Theorem 1, as reconstructed; the exact
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from theory.arithmetic.rounding import product_up, sum_up, up
 from theory.errors import check_count, check_nonnegative
-from theory.rounding import product_up, sum_up, up
-from theory.theorem import Kind, NearMiss, Observation, Theorem
 from theory.theorems.assumptions import (
     CONTRACTIVE_SET,
     GRADIENT_MISMATCH,
@@ -28,10 +27,9 @@ from theory.theorems.assumptions import (
     TWIN_DESCENTS,
     WEIGHT_LIPSCHITZ,
 )
-from theory.typing import Array, Scalar
-
-if TYPE_CHECKING:
-    from theory.measure import Run
+from theory.theorems.schedules import step_sizes
+from theory.theorems.theorem import Kind, Theorem
+from theory.typing import Scalar
 
 
 def formula(amplification: Scalar, mismatch: Scalar, beta: Scalar) -> Scalar:
@@ -79,8 +77,6 @@ def weight_gap(
     >>> round(weight_gap(steps=100, alpha=0.01, beta=100.0, mismatch=1e-3), 12)
     0.001
     """
-    from theory.training import step_sizes
-
     check_count(steps=steps)
     check_nonnegative(beta=beta, mismatch=mismatch)
     sizes = step_sizes(alpha, schedule, int(steps))
@@ -95,52 +91,6 @@ def weight_gap(
         if math.isinf(gap):
             break
     return gap
-
-
-def observe(run: Run) -> Observation:
-    """Train twins with a few lengths and measure the distance of their weights at every step."""
-    import numpy as np
-
-    from theory.norms import L2
-    from theory.rounding import UNIT
-
-    learning = run.learning
-    assert learning is not None
-    parts: list[tuple[Array, ...]] = []
-    for k in learning.lengths(learning.T)[:2]:
-        c = learning.met(k)
-        if c is None or learning.setup.steps == 0:
-            continue
-        gain, beta_p = learning.loss_constants(c, learning.T)
-        beta = c.smoothness(gain, beta_p)
-        if not (0 < beta < math.inf):
-            continue
-        mismatch = learning.mismatch(c, k)
-        growth = learning.growth(beta)[1:]
-        w, v = learning.descent().weights, learning.descent(k).weights
-        measured = L2().vector(w - v)[1:]
-        # computed twins are exact ones with gradients that err, and steps that round
-        error = learning.gradient_error(c, gain)
-        steps = np.arange(1.0, len(measured) + 1)
-        largest = float(np.max(np.abs(np.vstack([w, v])))) * math.sqrt(w.shape[1])
-        moved = max(
-            float(np.max(learning.sizes * d.gradient_norms, initial=0.0))
-            for d in (learning.descent(), learning.descent(k))
-        )
-        # overflow to inf or nan makes a bound of no use, which is what it then is
-        with np.errstate(over="ignore", invalid="ignore"):
-            budget = formula(growth, 2.2 * error, beta)
-            budget = budget + growth * steps * 8 * UNIT * (largest + moved)
-            budget = budget + L2().vector_rounding(w.shape[1]) * measured
-        keep = np.isfinite(growth) & np.isfinite(budget)
-        shape = np.ones(int(keep.sum()))
-        parts.append((measured[keep], budget[keep], growth[keep], mismatch * shape, beta * shape))
-    joined = [np.concatenate([p[i] for p in parts]) if parts else np.zeros(0) for i in range(5)]
-    return Observation(
-        measured=joined[0],
-        budget=joined[1],
-        arguments={"amplification": joined[2], "mismatch": joined[3], "beta": joined[4]},
-    )
 
 
 WEIGHT_GAP = Theorem(
@@ -160,17 +110,4 @@ WEIGHT_GAP = Theorem(
         NONEXPANSIVE,
     ),
     source="Miller and Hardt (ICLR 2019), Theorem 1, as reconstructed; exact growth: this project",
-    observe=observe,
-    near_misses=(
-        NearMiss(
-            name="gradient gap summed without growth",
-            formula=lambda amplification, mismatch, beta: mismatch * (1 - 1 / amplification) / beta,
-        ),
-        NearMiss(
-            name="half the growth",
-            formula=lambda amplification, mismatch, beta: (
-                mismatch * (amplification - 1) / (2 * beta)
-            ),
-        ),
-    ),
 )

@@ -1,0 +1,200 @@
+"""`theory certify` and `theory check` from the outside."""
+
+import json
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from theory import GRU, Inputs, contraction, save_certificate
+from theory.cli.certify import certify, check
+from theory.cli.options import read_map
+
+MONE = np.array([[0.9, -1.0], [0.5, -0.9]])
+app = typer.Typer()
+app.command()(certify)
+app.command()(check)
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture
+def weights(tmp_path):
+    path = tmp_path / "w.npz"
+    np.savez(path, W=MONE, U=np.eye(2), b=np.zeros(2))
+    return path
+
+
+def test_certify_writes_what_check_accepts(weights, tmp_path):
+    file, picture = tmp_path / "c.json", tmp_path / "c.png"
+    done = run("certify", weights, "--json", file, "--plot", picture, "--epsilon", "0.01")
+    assert done.exit_code == 0, done.output
+    for word in ("lmi", "0.9000", "required context", "no norm can certify less"):
+        assert word in done.output
+    assert picture.stat().st_size > 1000
+    assert "upper/lower = 1.0" in done.output
+    assert run("check", file, weights).exit_code == 0
+    data = json.loads(file.read_text())
+    data["rate"] = (0.89).hex()
+    file.write_text(json.dumps(data))
+    bad = run("check", file, weights)
+    assert bad.exit_code == 1
+    assert "rejected: inequality" in bad.output
+    np.savez(weights, W=2 * MONE, U=np.eye(2), b=np.zeros(2))
+    assert "rejected: parameters" in run("check", file, weights).output
+
+
+def test_bounded_inputs_make_local_certificates(tmp_path):
+    path, file, picture = tmp_path / "w.npz", tmp_path / "c.json", tmp_path / "c.png"
+    W = np.array([[1.6, -0.4], [0.3, 1.5]])
+    np.savez(path, W=W, U=np.eye(2), b=[3.0, 3.0])
+    done = run(
+        "certify", path, "--inputs", "ball:0.1", "--json", file, "--plot", picture, "--effort", "0"
+    )
+    assert done.exit_code == 0, done.output
+    for words in (
+        "refuted", "for bounded inputs there is a certificate", "perron, on the box",
+        "on the box, ", "required context: k = 3 for an error of 0.001, |x|_2 <= 0.1 ",
+    ):  # fmt: skip
+        assert words in done.output, done.output
+    assert picture.stat().st_size > 1000
+    done = run("check", file, path)
+    assert done.exit_code == 0, done.output
+    assert "accepted" in done.output
+    assert "for |h_i| <= 0.9999, |x_i| <= 0.1\n" in done.output
+    data = json.loads(file.read_text())
+    data["domain"]["input_high"] = [(5.0).hex()] * 2
+    file.write_text(json.dumps(data))
+    done = run("check", file, path)
+    assert done.exit_code == 1
+    assert "rejected: invariance" in done.output
+    # larger inputs: no certificate anywhere
+    assert run("certify", path, "--inputs", "ball:9").exit_code == 1
+
+
+def test_several_steps_have_a_row_and_a_file(weights, tmp_path):
+    done = run("certify", weights)
+    assert "iterate " in done.output
+    file = tmp_path / "c.json"
+    done = run("certify", weights, "--method", "iterate", "--json", file, "--inputs", "ball:9")
+    assert done.exit_code == 0, done.output
+    assert "of 6 steps together" in done.output
+    done = run("check", file, weights)
+    assert done.exit_code == 0, done.output
+    assert "of 6 steps together in L2 (products), everywhere" in done.output
+
+
+def test_refuted_and_unknown(tmp_path):
+    path = tmp_path / "w.npy"
+    np.save(path, np.array([[0.0, 10.0], [-0.012, 1.1]]))
+    done = run("certify", path)
+    assert done.exit_code == 1
+    assert "refuted (orbits)" in done.output
+    assert "for bounded inputs" not in done.output
+    np.save(path, np.array([[1.0]]))
+    done = run("certify", path)
+    assert done.exit_code == 1
+    assert "unknown" in done.output
+
+
+def test_linear_and_single_method(tmp_path):
+    path = tmp_path / "w.npz"
+    np.savez(path, A=[[0.9, 5.0], [0.0, 0.9]], B=np.eye(2))
+    done = run("certify", path, "--activation", "identity", "--method", "lyapunov")
+    assert done.exit_code == 0
+    assert "lyapunov" in done.output
+
+
+def test_names_of_other_programs(tmp_path):
+    path = tmp_path / "w.npz"
+    np.savez(
+        path,
+        weight_hh_l0=MONE.astype(np.float32),
+        weight_ih_l0=np.ones((2, 3), np.float32),
+        bias_hh_l0=np.ones(2, np.float32),
+        bias_ih_l0=np.ones(2, np.float32),
+    )
+    one = read_map(path, "tanh")
+    assert one.input_dim == 3
+    assert one.parameters["b"].tolist() == [2.0, 2.0]
+
+
+def test_bad_input(weights, tmp_path):
+    for arguments, message in (
+        (("certify", tmp_path / "none.npz"), "cannot be read"),
+        (("certify", weights, "--epsilon", "0"), "epsilon"),
+        (("certify", weights, "--method", "magic"), "magic"),
+        (("certify", weights, "--activation", "tan"), "tan"),
+        (("certify", weights, "--effort", "7"), "effort"),
+        (("check", weights, weights), "error"),
+    ):
+        done = run(*arguments)
+        assert done.exit_code == 2, arguments
+        assert message in done.output + done.stderr
+    for arrays, message in (
+        ({"U": np.eye(2)}, "no recurrent weights"),
+        ({"W": np.ones((2, 3))}, "needed (n, n)"),
+        ({"W": [[0.5, np.nan], [0.0, 0.5]]}, "finite"),
+        ({"W": [[0.5, np.inf], [0.0, 0.5]]}, "finite"),
+        ({"W": [[0.5, 1j], [0.0, 0.5]]}, "complex"),
+    ):
+        np.savez(weights, **arrays)
+        done = run("certify", weights)
+        assert done.exit_code == 2
+        assert message in " ".join((done.output + done.stderr).split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--epsilon", "-1"), ("--epsilon", "nan"), ("--inputs", "ball:-1"), ("--inputs", "1")],
+)
+def test_bad_sizes(weights, arguments):
+    done = run("certify", weights, *arguments)
+    assert done.exit_code == 2
+    assert "error:" in done.output + done.stderr
+
+
+def test_what_could_still_be_gained(tmp_path):
+    # four masks in turn grow faster than any of up to three; the best norm lies between
+    path = tmp_path / "w.npy"
+    W = np.random.default_rng(5).standard_normal((5, 5))
+    np.save(path, W * (0.36 / 2.5354))
+    done = run("certify", path)
+    assert done.exit_code == 0, done.output
+    assert "some norm certifies every rate above" in done.output
+
+
+@pytest.mark.parametrize("ending", ["png", "pdf", "svg"])
+def test_pictures(weights, tmp_path, ending):
+    picture = tmp_path / f"p.{ending}"
+    # the range of k follows the question: thousands of steps are sampled, not drawn one by one
+    np.savez(weights, W=[[0.9999]], U=[[1.0]])
+    done = run("certify", weights, "--activation", "relu", "--plot", picture)
+    assert done.exit_code == 0, done.output
+    assert picture.stat().st_size > 1000
+
+
+def test_a_picture_of_no_known_kind(weights, tmp_path):
+    done = run("certify", weights, "--plot", tmp_path / "p.xyz")
+    assert done.exit_code != 0
+    assert "cannot be drawn" in str(done.exception)
+
+
+def test_certificates_of_gated_maps_are_checked_from_their_weights(tmp_path):
+    rng = np.random.default_rng(0)
+    cell = GRU(0.1 * rng.standard_normal((12, 4)), 0.3 * rng.standard_normal((12, 3)))
+    path, file = tmp_path / "w.npz", tmp_path / "c.json"
+    np.savez(path, weight_hh_l0=cell.parameters["W"], weight_ih_l0=cell.parameters["U"])
+    for method in ("comparison", "iterate"):
+        c = contraction(cell, inputs=Inputs.box(-1.0, 1.0), method=method)
+        save_certificate(file, cell, c)
+        done = run("check", file, path)
+        assert done.exit_code == 0, done.output
+        assert "|x_i| <= 1" in done.output
+    data = json.loads(file.read_text())
+    data["domain"]["input_high"] = [(50.0).hex()] * 3
+    file.write_text(json.dumps(data))
+    assert run("check", file, path).exit_code == 1

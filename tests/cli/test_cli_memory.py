@@ -1,0 +1,179 @@
+"""`theory memory` from the outside."""
+
+import json
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from theory import LSTM, effective_memory
+from theory.cli import app as whole
+from theory.cli.certify import certify
+from theory.cli.memory import memory
+from theory.interop import read_weights
+
+app = typer.Typer()
+app.command()(memory)
+app.command()(certify)
+
+
+def run(*arguments, command=app):
+    return CliRunner().invoke(command, [str(a) for a in arguments], env={"COLUMNS": "200"})
+
+
+@pytest.fixture
+def files(tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "w.npz", W=[[0.5, 0.1], [0.0, -0.4]], U=np.eye(2))
+    np.savez(tmp_path / "x.npz", x=rng.uniform(-1, 1, (120, 25, 2)))
+    lstm = {
+        "enc.weight_ih_l0": rng.standard_normal((8, 2)),
+        "enc.weight_hh_l0": rng.standard_normal((8, 2)),
+    }
+    np.savez(tmp_path / "lstm.npz", **lstm)
+    return tmp_path
+
+
+USUAL = ("--epsilon", "0.01", "--probability", "0.05", "--confidence", "0.95")
+
+
+def test_a_certified_model(files):
+    data, picture = files / "out.json", files / "out.png"
+    done = run(
+        "memory", files / "w.npz", "--sequences", files / "x.npz", *USUAL,
+        "--json", data, "--plot", picture,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    answer = json.loads(data.read_text())
+    X = np.load(files / "x.npz")["x"]
+    expected = effective_memory(read_weights(files / "w.npz"), X, 0.01, 0.05, 0.95)
+    assert answer["k"] == expected.k
+    assert len(answer["table"]) == 257
+    assert answer["certified_k"] > answer["k"]
+    assert answer["table"][3]["certified"] > answer["table"][3]["quantiles"]["1"]
+    assert picture.stat().st_size > 1000
+    for word in (f"k = {expected.k}:", "measured, not certified", "certified: k =", "largest"):
+        assert word in done.output
+    # the rows of the answer are there, however many are left out
+    rows = [line.split()[0] for line in done.output.splitlines() if line.strip()[:1].isdigit()]
+    assert {str(expected.k), str(expected.k - 1), str(answer["certified_k"])} <= set(rows)
+
+
+def test_an_lstm_and_its_local_rates(files):
+    done = run(
+        "memory", files / "lstm.npz", "--sequences", files / "x.npz", *USUAL,
+        "--rates", "3", "--json", files / "out.json", "--when", "random", "--norm", "Linf",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "LSTM(units=2, m=2), 120 sequences of 25 inputs" in done.output
+    assert "local rates: measured, not certified" in done.output
+    answer = json.loads((files / "out.json").read_text())
+    assert answer["rates"]["kind"] == "measured"
+    assert answer["rates"]["products"] == 120 * 23
+    assert answer["when"] == "random"
+    again = run(
+        "memory", files / "lstm.npz", "--sequences", files / "x.npz", *USUAL, "--when", "random",
+        "--norm", "Linf", "--json", files / "again.json", "--prefix", "enc",
+    )  # fmt: skip
+    assert again.exit_code == 0
+    # the same seed draws the same times
+    assert json.loads((files / "again.json").read_text())["table"] == answer["table"]
+
+
+def test_no_length_is_enough(files):
+    np.savez(files / "w.npz", W=[[1.0, 0.0], [0.0, 1.0]], U=np.eye(2))
+    done = run(
+        "memory", files / "w.npz", "--sequences", files / "x.npz", *USUAL,
+        "--activation", "identity", "--k-max", "5", "--plot", files / "out.png",
+    )  # fmt: skip
+    assert done.exit_code == 1, done.output
+    assert "no k up to 5 was found" in done.output
+    assert "certified: nothing" in done.output
+
+
+def test_a_model_that_never_forgets(files, monkeypatch):
+    from matplotlib.axes import Axes
+
+    lines = []
+    monkeypatch.setattr(Axes, "axvline", lambda *arguments, **_: lines.append(arguments))
+    usual = ("--sequences", files / "x.npz", *USUAL, "--plot", files / "out.png")
+    assert run("memory", files / "w.npz", *usual).exit_code == 0
+    assert len(lines) == 1
+    np.savez(files / "w.npz", W=np.eye(2), U=np.eye(2))
+    done = run("memory", files / "w.npz", *usual, "--activation", "identity")
+    assert done.exit_code == 1, done.output
+    assert "no k below the longest sequence (T = 25) is enough: 120 exceedances" in done.output
+    # no line in the picture, and no row of the table, for the model itself
+    assert len(lines) == 1
+    assert not [line for line in done.output.splitlines() if line.split()[:1] == ["25"]]
+
+
+def test_a_proof_beyond_the_longest_sequence(files):
+    np.savez(files / "w.npz", W=0.9 * np.eye(2), U=np.eye(2))
+    done = run(
+        "memory", files / "w.npz", "--sequences", files / "x.npz", *USUAL,
+        "--activation", "identity",
+    )  # fmt: skip
+    assert done.exit_code == 1, done.output
+    assert "inputs not larger, of any length; none given has more than 25 (rate" in done.output
+
+
+def test_a_restarted_model_that_leaves_the_range(files):
+    np.savez(files / "w.npz", W=[[1e150, -1e160], [0.0, 1.0]], U=np.eye(2))
+    X = np.zeros((100, 12, 2))
+    X[:, 1:, 0] = 1.0
+    X[:, 0, 1] = 1.0
+    np.savez(files / "x.npz", x=X)
+    done = run(
+        "memory", files / "w.npz", "--sequences", files / "x.npz", *USUAL, "--activation", "relu",
+        "--k-max", "10", "--plot", files / "out.png", "--json", files / "out.json",
+    )  # fmt: skip
+    assert done.exit_code == 1, done.output
+    assert "leaves the range of double precision on up to 100 sequences" in done.output
+    assert json.loads((files / "out.json").read_text())["table"][10]["quantiles"]["1"] is None
+    assert (files / "out.png").stat().st_size > 1000
+
+
+def test_sequences_of_several_lengths(files):
+    rng = np.random.default_rng(1)
+    np.savez(files / "x.npz", **{f"s{i}": rng.standard_normal((1 + i, 2)) for i in range(70)})
+    done = run("memory", files / "w.npz", "--sequences", files / "x.npz", *USUAL)
+    assert done.exit_code == 0, done.output
+    assert "70 sequences of 1 to 70 inputs" in done.output
+    assert "sequences have more than k inputs" in done.output
+    assert "longer" in done.output
+
+
+def test_bad_input(files):
+    usual = ("memory", files / "w.npz", "--sequences", files / "x.npz")
+    np.savez(files / "wide.npz", x=np.zeros((120, 5, 3)))
+    two = np.load(files / "lstm.npz")
+    named = dict(two) | {k.replace("enc", "dec"): v for k, v in two.items()}
+    np.savez(files / "two.npz", **named)
+    for arguments, message in (
+        ((*usual, "--epsilon", "0.01"), "received 120 sequences, needed at least 459"),
+        ((*usual, *USUAL, "--norm", "L3"), "needed one of: L1, L2, Linf"),
+        ((*usual, *USUAL, "--when", "never"), "needed one of"),
+        ((*usual, "--epsilon", "-1"), "eps"),
+        ((*usual, *USUAL, "--rates", "26"), "r=26, but the longest"),
+        (("memory", files / "w.npz", "--sequences", files / "none", *USUAL), "does not exist"),
+        (("memory", files / "no.npz", "--sequences", files / "x.npz", *USUAL), "cannot be read"),
+        (("memory", files / "w.npz", "--sequences", files / "wide.npz", *USUAL), "wide.npz:x"),
+        (("memory", files / "two.npz", "--sequences", files / "x.npz", *USUAL), "enc (torch), dec"),
+        ((*usual, *USUAL, "--json", files), "is a folder"),
+        (("memory", files / "w.pt", "--sequences", files / "x.npz", *USUAL), "pickle"),
+    ):
+        done = run(*arguments)
+        assert done.exit_code == 2, (arguments, done.output)
+        assert message in done.output + done.stderr, arguments
+
+
+def test_it_is_registered_and_certify_reads_the_same_files(files):
+    assert "--sequences" in run("memory", "--help", command=whole).output
+    assert isinstance(read_weights(files / "lstm.npz"), LSTM)
+    done = run("certify", files / "lstm.npz", "--prefix", "enc")
+    assert done.exit_code in {0, 1}, done.output
+    missing = run("certify", files / "lstm.npz", "--prefix", "dec")
+    assert missing.exit_code == 2
+    assert "there are: enc (torch)" in missing.output + missing.stderr

@@ -1,0 +1,121 @@
+"""Reach tubes: no past is left out, for the inputs given."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from theory import (
+    L2,
+    CallableMap,
+    Domain,
+    Inputs,
+    LinearMap,
+    Linf,
+    VanillaRNN,
+    contraction,
+    invariant_domain,
+    reach_tube,
+    truncation_gap_table,
+)
+from theory.arithmetic.rounding import UNIT
+
+LARGE = np.array([[1.6, -0.4], [0.3, 1.5]])
+CELL = VanillaRNN(LARGE, np.eye(2))
+ALL_OF_TANH = Domain(low=[-1, -1], high=[1, 1], input_low=[0, 0], input_high=[1, 1])
+
+
+def test_oracles():
+    # B.4: spectral radius 1.587, constant drive (1, 1), from [-1, 1]^2
+    tube = reach_tube(CELL, np.ones((20, 2)), 20, domain=ALL_OF_TANH)
+    widths = tube.widths.max(axis=1)
+    assert widths[0] == np.nextafter(2.0, 3.0)
+    assert widths[5] == pytest.approx(0.26905, abs=5e-6)
+    assert widths[10] == pytest.approx(1.8273e-6, abs=5e-11)
+    # rounded outward they never vanish, as naive ones do at 20
+    assert 0 < widths[20] < 1e-14
+    # without drive the past is never forgotten: width 1.91
+    tube = reach_tube(CELL, np.zeros((40, 2)), 40, domain=ALL_OF_TANH)
+    assert tube.widths[-1].max() == pytest.approx(1.91, abs=0.01)
+    assert contraction(CELL) is None
+
+
+def test_the_trap_is_not_fallen_into():
+    # h <- tanh(2 h): slope .17 at .9575, but the restarted run stays at 0
+    cell = VanillaRNN([[2.0]], [[1.0]])
+    assert reach_tube(cell, np.zeros((50, 1)), 50).gap(L2())[-1] > 1.9
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(0, 12))
+def test_no_past_is_left_out(seed, n, k):
+    rng = np.random.default_rng(seed)
+    name = rng.choice(["tanh", "sigmoid", "hard_tanh", "sin"])
+    W = rng.standard_normal((n, n)) * rng.choice([0.5, 1.5])
+    cell = VanillaRNN(W, rng.standard_normal((n, 2)), rng.standard_normal(n), str(name))
+    x = rng.standard_normal((12, 2)) * rng.choice([0.0, 1.0, 4.0])
+    tube = reach_tube(cell, x, k)
+    # whatever came before: any state of the first box
+    for _ in range(6):
+        h = np.where(rng.random(n) < 0.5, tube.low[0], tube.high[0])
+        states = np.vstack([h, cell.simulate(x[12 - k :], h)])
+        drift = 64 * (k + 1) * UNIT * (1 + np.abs(W).sum()) ** np.arange(k + 1)[:, None] * 8
+        assert (states >= tube.low - drift).all()
+        assert (states <= tube.high + drift).all()
+    # so also the k-step model and the recurrent one
+    gap = truncation_gap_table(cell, x, k, Linf())[k, -1]
+    assert gap <= tube.gap(Linf())[-1] + 2 * drift[-1, 0]
+    assert len(tube.low) == k + 1
+
+
+def test_nested_and_never_wider_than_the_box():
+    x = np.random.default_rng(0).uniform(-1, 1, (30, 2))
+    domain = invariant_domain(CELL, inputs=x)
+    last = [reach_tube(CELL, x, k, domain=domain).widths[-1] for k in range(31)]
+    for before, after in itertools.pairwise(last):
+        assert (after <= before * (1 + 1e-12)).all()
+
+
+def test_linear_maps_shrink_by_their_matrix():
+    system = LinearMap([[0.5]], [[1.0]])
+    tube = reach_tube(system, np.ones((6, 1)), 6)
+    widths = tube.widths[:, 0]
+    # each step rounds an interval of size 2 outward
+    np.testing.assert_allclose(widths[1:], widths[0] * 0.5 ** np.arange(1, 7), atol=1e-13)
+    assert widths[-1] >= widths[0] * 0.5**6
+
+
+def test_malformed_questions():
+    own = CallableMap(lambda h, x: 0.5 * h + x, 2, 2)
+    for arguments, message in (
+        ((CELL, np.ones((3, 2)), 4), "at least 4"),
+        ((CELL, np.ones((3, 2)), -1), "k="),
+        ((CELL, np.ones((3, 1)), 2), "X has shape"),
+        ((CELL, np.ones((1, 3, 2)), 2), "one sequence"),
+        ((own, np.ones((3, 2)), 2), "no bounded box"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            reach_tube(*arguments)
+    with pytest.raises(ValueError, match="outside the domain"):
+        reach_tube(CELL, 2 * np.ones((3, 2)), 2, domain=ALL_OF_TANH)
+    small = Domain(low=[0, 0], high=[0.1, 0.1], input_low=[0, 0], input_high=[1, 1])
+    with pytest.raises(ValueError, match="not proved forward invariant"):
+        reach_tube(CELL, np.ones((3, 2)), 2, domain=small)
+    assert reach_tube(CELL, np.zeros((0, 2)), 0).widths.shape == (1, 2)
+
+
+def test_what_came_before_may_be_other_inputs():
+    x = np.full((6, 2), 0.1)
+    own, wider = (reach_tube(CELL, x, 4, inputs=i) for i in (None, Inputs.box(-1, 1)))
+    assert (wider.low[0] < own.low[0]).all()
+    assert (wider.widths >= own.widths).all()
+    same = reach_tube(CELL, x, 4, domain=invariant_domain(CELL, inputs=Inputs.box(-1, 1)))
+    assert np.array_equal(same.high, wider.high)
+    for options, message in (
+        ({"inputs": 1.0}, "does not say which inputs are meant"),
+        ({"inputs": Inputs.box(0, 1), "domain": ALL_OF_TANH}, "at most one of them"),
+        ({"inputs": Inputs.box(0.2, 1)}, "outside the domain"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            reach_tube(CELL, x, 4, **options)

@@ -1,0 +1,151 @@
+"""Where a module stands: imports point one way, files form no circle, and a long file says why."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+#: The rooms of theory/ in the order of imports: each imports only from its left.  Plain modules of
+#: the package root stand where they belong.
+LINE = (
+    *("version", "typing", "errors", "threads"),
+    "files",
+    "arithmetic",
+    "norms",
+    *("inputs", "domain", "certificates"),
+    "theorems",
+    "kernels",
+    "maps",
+    "truncation",
+    "certify",
+    "memory",
+    "projections",
+    "interop",
+    "learning",
+    "measure",
+    "trials",
+    "campaign",
+    "cli",
+    "torch",
+    "testing",
+    "strategies",
+    "__main__",
+)
+
+#: Lines that a file may have without a reason.
+LENGTH = 450
+
+#: Longer files, each with its reason.
+LONG = {
+    "theory.inputs": "one value, its constructors, and what is computed from it",
+    "theory.measure.effective_memory": "its statement and proof are the docstring",
+    "theory.norms.norms": "six norms that know each other",
+    "theory.kernels.cells": "one closure of calls: Numba's cache watches a single file",
+    "theory.strategies.maps": "one strategy a class of maps, public and private, with its examples",
+    "proofs.steps": "all steps of proofs, each a few lines",
+}
+
+
+def _modules(package: str) -> dict[str, Path]:
+    found = {}
+    for path in sorted((ROOT / package).rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = _modules("theory")
+
+
+def _is_face(module: str) -> bool:
+    return MODULES[module].name == "__init__.py"
+
+
+def _imports(path: Path) -> set[str]:
+    """Return the modules of theory/ that a file imports: at its top, in functions, for types.
+
+    The name of a file in a string counts too, as in import_module("theory.certify.search").
+    """
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            module = node.module or ""
+            inner = {f"{module}.{alias.name}" for alias in node.names} & set(MODULES)
+            found |= inner
+            if len(inner) < len(node.names):
+                found.add(module)
+        elif isinstance(node, ast.Constant) and node.value in MODULES:
+            # a face may be a word or a place of data
+            found |= {node.value} - {m for m in MODULES if _is_face(m)}
+    return found & set(MODULES)
+
+
+IMPORTS = {module: _imports(path) - {module} for module, path in MODULES.items()}
+
+
+def _room(module: str) -> str:
+    return module.split(".")[1]
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m != "theory"])
+def test_imports_point_to_the_left(module):
+    assert _room(module) in LINE, f"{module} has no place in LINE"
+    here = LINE.index(_room(module))
+    for name in sorted(IMPORTS[module]):
+        assert name != "theory", f"{module} imports the whole package"
+        assert LINE.index(_room(name)) <= here, f"{module} imports {name}, which is to its right"
+        own = _is_face(name) and f"{module}.".startswith(f"{name}.")
+        assert not own or module.endswith("__main__"), f"{module} imports its own face {name}"
+
+
+def test_files_form_no_circle():
+    """Faces are left out: they only hand on names, and no file imports the face above it."""
+    inner = {m: {n for n in IMPORTS[m] if not _is_face(n)} for m in MODULES if not _is_face(m)}
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " -> ".join([*path[path.index(module) :], module])
+        if module not in done:
+            for name in sorted(inner[module]):
+                visit(name, (*path, module))
+            done.add(module)
+
+    for module in sorted(inner):
+        visit(module, ())
+
+
+def test_theorems_need_numpy_and_the_standard_library_only():
+    """So that computing a bound loads nothing else; mpmath and SciPy decide close calls."""
+    allowed = sys.stdlib_module_names | {"theory", "numpy"}
+    for module in (m for m in MODULES if m.startswith("theory.theorems")):
+        tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+        for node in tree.body:
+            if isinstance(node, ast.Import):
+                tops = {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                tops = {(node.module or "").split(".")[0]}
+            else:
+                continue
+            assert tops <= allowed, f"{module} imports {sorted(tops - allowed)}"
+
+
+def test_long_files_have_a_reason():
+    lengths = {
+        module: len(path.read_text(encoding="utf-8").splitlines())
+        for package in ("theory", "proofs")
+        for module, path in _modules(package).items()
+    }
+    assert {m for m, length in lengths.items() if length > LENGTH} == set(LONG)
+
+
+def test_tests_mirror_the_rooms():
+    """A folder of tests has the name of a room; the lane of soundness is about all of them."""
+    folders = {p.parent.name for p in (ROOT / "tests").rglob("test_*.py")}
+    folders -= {"tests", "soundness"}
+    assert folders <= set(LINE), sorted(folders - set(LINE))

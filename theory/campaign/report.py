@@ -1,0 +1,167 @@
+r"""Verdicts -> table, JSON and a self-contained HTML page.
+
+Main names: `table`, `html_report`.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import io
+import math
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from theory.campaign.results import Row
+from theory.campaign.tasks import Config
+from theory.errors import MissingExtraError
+from theory.theorems.theorem import Kind
+from theory.version import __version__
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def number(value: float) -> str:
+    """Return a ratio for people: four digits, or how far it stays below 1 when that is less."""
+    if math.isnan(value):
+        return "-"
+    if 0 < abs(1 - value) < 5e-5:
+        return f"1{'-' if value < 1 else '+'}{abs(1 - value):.0e}"
+    return f"{value:.4g}"
+
+
+def verdict_of(row: Row) -> str:
+    """Return the verdict of a row in words."""
+    if row.refuted:
+        return f"REFUTED by {row.refuted}"
+    if row.instances == 0:
+        return "NOT TESTED"
+    if row.caught < len(row.near_misses):
+        return "near miss survives"
+    return "holds"
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """Return the campaign's table for a terminal."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(title="Verdicts", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    made.add_column("theorem", no_wrap=True)
+    for name in ("instances", "worst\nratio", "misses\nrefuted", "time"):
+        made.add_column(name, justify="right", no_wrap=True)
+    made.add_column("verdict", no_wrap=True)
+    for row in rows:
+        made.add_row(
+            row.theorem.name,
+            str(row.instances),
+            "-" if row.worst is None else number(row.worst.ratio),
+            f"{row.caught}/{len(row.near_misses)}",
+            f"{row.seconds:.1f} s",
+            Text(verdict_of(row), style="green" if row.ok else "bold red"),
+        )
+    return made
+
+
+def _plot(row: Row) -> str:
+    """Return measured against bound as a PNG image in base64; both axes logarithmic."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtraError("matplotlib", "report", "the HTML report") from None
+
+    # a fixed place, wide enough for the labels 10**-300: to fit the layout would double the time
+    figure = Figure(figsize=(4.6, 3.6), dpi=100)
+    axes = figure.add_axes((0.18, 0.14, 0.79, 0.82))
+    groups: dict[str, list[tuple[float, float]]] = {}
+    for measured, bound, source in row.points:
+        group = (
+            "your sequences"
+            if source == "sequence"
+            else ("random" if source.startswith("random") else "witnesses and search")
+        )
+        # logarithmic axes have no place for zero (a map at rest)
+        if 0 < bound < math.inf and 0 < measured < math.inf:
+            groups.setdefault(group, []).append((bound, measured))
+    for name, marker in (("random", "o"), ("witnesses and search", "x"), ("your sequences", "+")):
+        if name in groups:
+            xs, ys = zip(*groups[name], strict=True)
+            axes.plot(xs, ys, marker, ms=4, label=name, ls="none", alpha=0.7)
+    everything = [v for points in groups.values() for point in points for v in point]
+    if everything:
+        low, high = min(everything), max(everything)
+        axes.plot([low, high], [low, high], "k-", lw=0.8, label="measured = bound")
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.legend(fontsize=7)
+    axes.set_xlabel("bound")
+    axes.set_ylabel("measured")
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png")
+    return base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def html_report(rows: Sequence[Row], config: Config, *, notes: Sequence[str] = ()) -> str:
+    """Return the campaign as one HTML page without outside references.
+
+    Raises
+    ------
+    MissingExtraError
+        If matplotlib or jinja2 is not installed.
+    """
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ImportError:
+        raise MissingExtraError("jinja2", "report", "the HTML report") from None
+
+    environment = Environment(
+        loader=PackageLoader("theory.campaign", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+    )
+    entries = [_entry(row) for row in rows]
+    return environment.get_template("report.html").render(
+        version=__version__,
+        config=config,
+        entries=entries,
+        ok=all(row.ok for row in rows),
+        notes=list(notes),
+    )
+
+
+def _entry(row: Row) -> dict[str, Any]:
+    worst = row.worst
+    lower = row.theorem.kind is Kind.LOWER
+    return {
+        "name": row.theorem.name,
+        "title": row.theorem.title,
+        "statement": statement(row.theorem.name),
+        "source": row.theorem.source,
+        "kind": row.theorem.kind.value,
+        "assumes": [(a.name, a.statement) for a in row.theorem.assumes],
+        "instances": row.instances,
+        "observations": row.observations,
+        "ratio": "-" if worst is None else number(worst.ratio),
+        "ratio_name": "bound / measured" if lower else "measured / bound",
+        "worst": worst,
+        "arguments": {} if worst is None else {k: f"{v:.6g}" for k, v in worst.arguments.items()},
+        "verdict": verdict_of(row),
+        "ok": row.ok,
+        "seconds": f"{row.seconds:.1f}",
+        "near_misses": [
+            (name, None if found is None else (found[0].label, number(found[0].ratio)))
+            for name, found in row.near_misses.items()
+        ],
+        "caught": row.caught,
+        "plot": _plot(row),
+    }
+
+
+def statement(name: str) -> str:
+    """Return the Statement of a theorem's module, on one line."""
+    text = importlib.import_module(f"theory.theorems.{name}").__doc__ or ""
+    found = re.search(r"^Statement(.*?)^\w", text, re.DOTALL | re.MULTILINE)
+    return " ".join(found.group(1).split()) if found else ""

@@ -1,0 +1,188 @@
+r"""Certificates as files: written once, checked again by anybody without a solver or a search.
+
+Main names: `save_certificate`, `load_certificate`.
+
+A file is JSON.  Floats are hexadecimal text, hence exact; the parameters of the map are named by
+their SHA-256.  Reading it needs no solver and no search: the stated inequality is true or not.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from theory.arithmetic.rounding import up
+from theory.certificates import Contraction
+from theory.certify.recheck import (
+    Recheck,
+    StoredCertificate,
+    activation_of,
+    hashes_of,
+    read_claim,
+    recheck,
+)
+from theory.domain import Domain
+from theory.maps.base import Map
+from theory.version import __version__
+
+#: What the first line of a file says; the number grows with every incompatible change.
+FORMAT = "stable-recurrent-models certificate, version 2"
+
+#: Files of the version before, which are read too: one step, everywhere, maps in affine form.
+OLD_FORMAT = "stable-recurrent-models certificate, version 1"
+
+#: A stored rate is larger than the certified one by this, relatively, if that leaves it below 1:
+#: sums taken in another order on another machine differ by far less (n 2**-53), and must not
+#: reject it.  The same goes for the ends of a box.
+PORTABLE = 2.0**-40
+
+
+def _versions() -> dict[str, str]:
+
+    return {
+        "theory": __version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def certificate_to_dict(recurrent: Map, c: Contraction) -> dict[str, Any]:
+    """Return the JSON-ready certificate of a map, which `recheck` accepts.
+
+    The rate, and the box of a domain where that leaves it invariant, are stored a little larger
+    than they are known, see `PORTABLE`.
+
+    Raises
+    ------
+    ValueError
+        If the contraction is assumed rather than certified, or cannot be verified again.
+    """
+    if c.evidence.kind != "certified":
+        raise ValueError(
+            f"the contraction is {c.evidence}, needed a certified one; theory.contraction(map) "
+            "looks for one"
+        )
+    answer = Recheck(accepted=False)
+    for domain in (None,) if c.domain is None else (_enlarged(c.domain), c.domain):
+        data = {
+            "format": FORMAT,
+            **_claim(c),
+            "domain": None if domain is None else domain.to_dict(),
+            "map": _described(recurrent),
+            "versions": _versions(),
+        }
+        answer = recheck(certificate_from_dict(data), recurrent)
+        if answer:
+            return data
+    raise ValueError(
+        f"received {c!r} of {recurrent!r}, which cannot be verified again: {answer.failed}: "
+        f"{answer.reason}"
+    )
+
+
+def _claim(c: Contraction, slack: float = PORTABLE) -> dict[str, Any]:
+    """Return what is claimed and why: rate, norm, iterate, evidence."""
+    rate = up(c.lam * (1 + slack)) if c.lam > 0 else 0.0
+    source = c.evidence.source
+    return {
+        "rate": (rate if rate < 1 else c.lam).hex(),
+        "rate_decimal": repr(rate if rate < 1 else c.lam),
+        "iterate": c.iterate,
+        "norm": c.norm.to_dict(),
+        "evidence": {
+            "method": c.evidence.method,
+            "detail": c.evidence.detail,
+            "multipliers": [q.hex() for q in c.evidence.multipliers],
+            # r steps of an enlarged rate must be within the enlarged rate of all together
+            "source": None if source is None else _claim(source, slack / (2 * c.iterate)),
+        },
+    }
+
+
+def _enlarged(domain: Domain) -> Domain:
+    low, high = (np.nextafter(x * (1 + PORTABLE), 2 * x) for x in (domain.low, domain.high))
+    return replace(domain, low=low, high=high)
+
+
+def _described(recurrent: Map) -> dict[str, Any]:
+    return {
+        "kind": type(recurrent).__name__,
+        "activation": activation_of(recurrent),
+        "state_dim": recurrent.state_dim,
+        "input_dim": recurrent.input_dim,
+        "sha256": hashes_of(recurrent),
+    }
+
+
+def save_certificate(path: str | Path, recurrent: Map, c: Contraction) -> None:
+    """Write the certificate of a map.
+
+    Parameters
+    ----------
+    path : str or Path
+    recurrent : Map
+    c : Contraction
+        Certified; of one step or several, everywhere or on a domain.
+
+    Raises
+    ------
+    ValueError
+        If the contraction is assumed, or cannot be verified again from the file alone.
+    """
+    text = json.dumps(certificate_to_dict(recurrent, c), indent=1)
+    Path(path).write_text(text + "\n", encoding="utf-8")
+
+
+def _refuse_constant(text: str) -> float:
+    raise ValueError(f"{text} is not a number that a certificate may hold")
+
+
+def load_certificate(path: str | Path) -> StoredCertificate:
+    """Read a certificate file; what it says is not believed before `recheck`.
+
+    Parameters
+    ----------
+    path : path
+        A file that `save_certificate` wrote.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a certificate of a known version; the message names what is missing.
+    """
+    text = Path(path).read_text(encoding="utf-8")
+    try:
+        data = json.loads(text, parse_constant=_refuse_constant)
+    except ValueError as error:
+        raise ValueError(f"{path} is not a certificate: {error}") from None
+    return certificate_from_dict(data)
+
+
+def certificate_from_dict(data: Any) -> StoredCertificate:
+    """Read back what `certificate_to_dict` returned, of this version or the one before.
+
+    Raises
+    ------
+    ValueError
+        If a field is missing or not of its kind.
+    """
+    if not isinstance(data, dict) or data.get("format") not in (FORMAT, OLD_FORMAT):
+        found = data.get("format") if isinstance(data, dict) else type(data).__name__
+        raise ValueError(f"the format is {found!r}, needed {FORMAT!r} or {OLD_FORMAT!r}")
+    old = data["format"] == OLD_FORMAT
+    try:
+        return StoredCertificate(
+            **read_claim(data, old=old),
+            domain=None if old or data["domain"] is None else dict(data["domain"]),
+            kind=None if old else str(data["map"]["kind"]),
+            parameters={str(k): str(v) for k, v in data["map"]["sha256"].items()},
+            activation=str(data["map"]["activation"]),
+            versions={str(k): str(v) for k, v in data["versions"].items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ValueError(f"not a certificate: {type(error).__name__} at {error}") from None

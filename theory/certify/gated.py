@@ -1,0 +1,157 @@
+"""Criteria of gated and leaky maps: gate norms, the published condition, comparison matrices.
+
+Main names: `by_comparison`, `by_gate_norms`, `by_delta_iss`, `gate_bound_matrix`,
+`delta_iss_holds`.
+
+Matrices M that majorise one step (`Map.comparison`) bound the distance of two trajectories of the
+same inputs entry by entry; a weighted maximum norm in which they contract gives a rate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from theory.arithmetic.activations import SIGMOID, TANH
+from theory.arithmetic.rounding import down, product_up, up
+from theory.certificates import Contraction
+from theory.domain import Domain
+from theory.errors import check_nonnegative
+from theory.maps.base import Map
+from theory.maps.gates import largest
+from theory.maps.gru import GRU
+from theory.maps.lstm import LSTM
+from theory.norms.norms import Linf, WeightedLinf
+from theory.theorems.contractive_of_comparison import contractive_of_comparison
+from theory.theorems.contractive_of_gate_norms import contractive_of_gate_norms
+from theory.theorems.contractive_of_gru_norms import contractive_of_gru_norms
+from theory.typing import Array
+
+
+def by_comparison(recurrent: Map, domain: Domain | None = None) -> Contraction | None:
+    """Return the contraction by the comparison matrices of every unit, on a domain.
+
+    For an LSTM the search for weights begins at those of `by_delta_iss`, so that it never ends at a
+    larger rate.
+    """
+    matrices = recurrent.comparison(domain)
+    if matrices is None:
+        return None
+    one_row = by_delta_iss(recurrent, domain) if isinstance(recurrent, LSTM) else None
+    weights = one_row.norm.v if one_row and isinstance(one_row.norm, WeightedLinf) else None
+    return contractive_of_comparison(matrices, weights=weights, domain=domain)
+
+
+def _input_bound(domain: Domain | None) -> float | None:
+    """Return the bound of |x_j| that a domain gives, None if there is none."""
+    if domain is None:
+        return None
+    ends = np.maximum(np.abs(domain.input_low), np.abs(domain.input_high))
+    bound = float(np.max(ends, initial=0.0))
+    return bound if np.isfinite(bound) else None
+
+
+def _holds_on(c: Contraction | None, domain: Domain | None) -> Contraction | None:
+    """Return the contraction if its own domain holds the states asked about."""
+    if c is None or c.domain is None or domain is None:
+        return None
+    inside = c.domain.contains_states(np.stack([domain.low, domain.high]))
+    return c if inside else None
+
+
+def by_gate_norms(recurrent: Map, domain: Domain | None = None) -> Contraction | None:
+    """Return the contraction of an LSTM by row sums, in the maximum norm, on its own domain."""
+    bound = _input_bound(domain)
+    if not isinstance(recurrent, LSTM) or bound is None:
+        return None
+    parameters = recurrent.parameters
+    found = contractive_of_gate_norms(**parameters, input_bound=bound)
+    return _holds_on(found, domain)
+
+
+def by_delta_iss(recurrent: Map, domain: Domain | None = None) -> Contraction | None:
+    """Return the contraction by one row for all units, as published for LSTM and GRU.
+
+    It is of the map on its own domain: |h| <= 1, and for an LSTM |c| <= i z / (1 - f), from the
+    largest gates.
+    """
+    bound = _input_bound(domain)
+    if bound is None:
+        return None
+    if isinstance(recurrent, GRU):
+        found = contractive_of_gru_norms(
+            **recurrent.parameters, variant=recurrent.variant, input_bound=bound
+        )
+        return _holds_on(found, domain)
+    if not isinstance(recurrent, LSTM):
+        return None
+    made = gate_bound_matrix(recurrent, input_bound=bound)
+    if made is None:
+        return None
+    M, cell = made
+    pair = contractive_of_comparison([M])
+    if pair is None or not isinstance(pair.norm, WeightedLinf):
+        return None
+    n, m = recurrent.units, recurrent.input_dim
+    high, inputs = np.append(np.full(n, cell), np.ones(n)), np.full(m, bound)
+    lifted = Contraction(
+        lam=pair.lam,
+        norm=WeightedLinf(np.repeat(pair.norm.v, n)),
+        evidence=replace(pair.evidence, method="comparison of gate bounds"),
+        domain=Domain(low=-high, high=high, input_low=-inputs, input_high=inputs),
+    )
+    return _holds_on(lifted, domain)
+
+
+#: By how much the bound of |c| is raised, so that its box is seen to be invariant despite rounding.
+_ROOM = 2.0**-24
+
+
+def gate_bound_matrix(cell: LSTM, *, input_bound: float) -> tuple[Array, float] | None:
+    r"""Return the (2, 2) comparison matrix of the largest |c| and |h|, and the bound of |c|.
+
+    With i, f, o, z the largest gates over |h| <= 1 and |x_j| <= input_bound, c = i z / (1 - f),
+    t = tanh(c) and row sums W,
+
+        M = [ f    a           ]       a = z W_i / 4 + i W_z + c W_f / 4.
+            [ o f  o a + t W_o / 4 ],
+
+    Rounded upward; None if the largest forget gate is 1 to rounding.
+
+    Raises
+    ------
+    ValueError
+        If the bound is negative.
+    """
+    check_nonnegative(input_bound=input_bound)
+    norm, at, rest, row = Linf(), {}, {}, {}
+    for name in ("i", "f", "g", "o"):
+        W, U, b = cell.gate(name)
+        scaled = np.where(U == 0, 0.0, np.nextafter(np.abs(U) * float(input_bound), np.inf))
+        reach = norm.matrix_upper(np.hstack([W, scaled, b[:, None]]))
+        at[name] = float(largest(TANH if name == "g" else SIGMOID, np.array(reach)))
+        rest[name] = down(float(SIGMOID(np.array(-reach))) * (1 - _ROOM))
+        row[name] = norm.matrix_upper(W)
+    f, z, o = at["f"], at["g"], at["o"]
+    if not rest["f"] > 0:
+        return None
+    c = up(product_up(at["i"], z) / rest["f"])
+    t = float(largest(TANH, np.array(c)))
+    a = up(
+        up(product_up(z, row["i"] / 4) + product_up(at["i"], row["g"]))
+        + product_up(c, row["f"] / 4)
+    )
+    last = up(product_up(o, a) + product_up(t, row["o"] / 4))
+    return np.array([[f, a], [product_up(o, f), last]]), c
+
+
+def delta_iss_holds(M: Array) -> bool:
+    r"""Return whether tr M - 1 < det M < 1, for the (2, 2) matrix of `gate_bound_matrix`.
+
+    In doubles, for comparison only.  It is the published condition for LSTM (Terzi, Bonassi, Farina
+    and Scattolini, arXiv 1910.04024, as reconstructed), and by the criterion of Jury equivalent to
+    a spectral radius below 1.
+    """
+    trace, determinant = M[0, 0] + M[1, 1], M[0, 0] * M[1, 1] - M[0, 1] * M[1, 0]
+    return bool(trace - 1 < determinant < 1)

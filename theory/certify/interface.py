@@ -1,0 +1,182 @@
+r"""A map -> its contraction or None, by trying the criteria that fit.
+
+Main names: `contraction`, `contractions`, `domain_of`, `narrowing`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory.certificates import Contraction
+from theory.certify.methods import ITERATED, METHODS, by_iterate, by_norm, check_effort, tried
+from theory.domain import Domain
+from theory.inputs import ambiguous
+from theory.maps.base import Map, check_map
+from theory.maps.invariance import check_invariant, invariant_domain
+from theory.norms.norms import Norm
+
+#: Slopes on a box that are narrower than everywhere by less than this part are not worth the box.
+_NARROWER = 2.0**-7
+
+
+def domain_of(recurrent: Map, domain: Domain | None = None, inputs: Any = None) -> Domain | None:
+    """Return the domain that is meant: a given one, checked, or the box under the inputs.
+
+    None, everywhere, if there is no bounded box or it makes no slope interval notably narrower.
+
+    Raises
+    ------
+    ValueError
+        If both are given, or the domain is not one of this map or is not proved invariant.
+    """
+    if domain is not None:
+        if inputs is not None:
+            raise ValueError("received both domain= and inputs=, needed at most one of them")
+        check_invariant(recurrent, domain)
+        return domain
+    if inputs is None:
+        return None
+    return narrowing(recurrent, invariant_domain(recurrent, inputs=inputs))
+
+
+def narrowing(recurrent: Map, box: Domain | None) -> Domain | None:
+    """Return an invariant box, None if it makes no slope interval notably narrower."""
+    form = recurrent.affine_on(box)
+    if form is not None:
+        (low, high), (alpha, beta) = form.slopes, form.rho.slope
+        if not bool(np.any(high - low < (beta - alpha) * (1 - _NARROWER))):
+            return None
+    return box
+
+
+def contractions(
+    recurrent: Map,
+    *,
+    domain: Domain | None = None,
+    inputs: Any = None,
+    iterates: bool = False,
+) -> dict[str, Contraction]:
+    """Return every contraction of a single step that some method certifies, by the method's name.
+
+    Parameters
+    ----------
+    recurrent : Map
+    domain, inputs
+        As in `theory.contraction`.
+    iterates : bool
+        Whether contractions of several steps together are wanted too.
+
+    Returns
+    -------
+    dict
+        Empty if no method does; that is not a proof that the map is not contractive.
+
+    Raises
+    ------
+    ValueError
+        As in `theory.contraction`.
+    """
+    where = domain_of(recurrent, domain, inputs)
+    found: dict[str, Contraction] = {}
+    for name, method in METHODS.items():
+        if name in ITERATED and not iterates:
+            continue
+        if name in ITERATED:
+            c = by_iterate(recurrent, where, known=found)
+        else:
+            c = method(recurrent, where)
+        if c is not None:
+            found[name] = c
+    return found
+
+
+def contraction(
+    recurrent: Map,
+    *,
+    method: str = "auto",
+    norm: Norm | None = None,
+    effort: int = 1,
+    domain: Domain | None = None,
+    inputs: Any = None,
+    input_bound: Any = None,
+) -> Contraction | None:
+    r"""Look for a proof that a map is contractive.
+
+    Parameters
+    ----------
+    recurrent : Map
+    method : str
+        ``"auto"`` returns the smallest certified factor of one step that the effort finds (of equal
+        ones, the one in an unweighted norm), and one of several steps together only if there is
+        none of a single step: most bounds need the latter; or one of ``row_sums``,
+        ``column_sums``, ``spectral``, ``perron``, ``diagonal`` (Euclidean norm with diagonal
+        weights), ``numerical_radius`` and ``lmi`` (incremental matrix inequality, without and with
+        weights), ``lyapunov`` (linear maps only, near the spectral radius), ``iterate`` (the least
+        number of steps that contract together in the Euclidean norm); of gated and leaky maps
+        ``comparison`` (matrices of the bounds of every unit), ``delta_iss`` (one row for all units,
+        as published for LSTM and GRU) and ``gate_norms`` (row sums of an LSTM's gates).
+    norm : Norm, optional
+        Ask for a contraction in exactly this norm instead; of a single step, but with ``iterate``.
+    effort : int
+        How much ``"auto"`` tries, see `EFFORTS`: 0 matrix norms and Perron weights only; 1 also the
+        matrix inequality up to n = 64 and the numerical radius up to n = 256; 2 everything.
+    domain : Domain, optional
+        Ask for a contraction on this box only, which must be proved invariant: slopes are then
+        those of the pre-activations met there.
+    inputs : Inputs, or (..., m) array, optional
+        Ask for a contraction under these inputs only: the box of states is found by
+        `theory.invariant_domain`, for the smallest box that holds the inputs.  The answer holds
+        everywhere (its domain is None) where that gives nothing narrower.  Gated maps contract only
+        under bounded inputs, but for special weights.
+    input_bound
+        Refused: a number does not say which inputs are meant.
+
+    Returns
+    -------
+    Contraction or None
+        None if no criterion applies, which is not a proof of the contrary.
+
+    Raises
+    ------
+    ValueError
+        If the method or the effort is unknown, the norm is not one on the map's states, the domain
+        is not one of the map's or not proved invariant, or the inputs are a plain number.
+
+    Examples
+    --------
+    >>> from theory import Inputs, VanillaRNN
+    >>> contraction(VanillaRNN([[0.5, 4.0], [0.01, 0.5]], [[1.0], [1.0]])).evidence.method
+    'Perron weights'
+    >>> contraction(VanillaRNN([[2.0]], [[1.0]])) is None
+    True
+    >>> driven = VanillaRNN([[1.1]], [[1.0]], [2.0])  # slopes are small where a is near 2
+    >>> round(contraction(driven, inputs=Inputs.box(-0.1, 0.1)).lam, 3)
+    0.094
+    >>> from theory import GRU
+    >>> cell = GRU([[0.1], [0.1], [0.5]], [[0.1], [0.1], [0.5]])
+    >>> found = contraction(cell, inputs=Inputs.box(-1, 1))
+    >>> found.evidence.method, round(found.lam, 2), found.domain.high.round(2).tolist()
+    ('comparison matrix', 0.7, [0.58])
+    """
+    check_map(recurrent)
+    if input_bound is not None:
+        raise ambiguous("input_bound", input_bound, recurrent.input_dim)
+    check_effort(effort)
+    if method != "auto" and method not in METHODS:
+        known = ", ".join(["auto", *METHODS])
+        raise ValueError(f"method {method!r} is not known, needed one of: {known}")
+    if norm is not None:
+        if not isinstance(norm, Norm):
+            raise ValueError(f"norm={norm!r}, needed a norm such as theory.L2()")
+        norm.check_dim(recurrent.state_dim)
+    where = domain_of(recurrent, domain, inputs)
+    if norm is not None:
+        if method in ITERATED:
+            return by_iterate(recurrent, where, norm)
+        return by_norm(norm)(recurrent, where)
+    if method == "auto":
+        # of equal factors the first is kept, and unweighted norms come first
+        return min(tried(recurrent, effort, where).values(), key=lambda c: c.lam, default=None)
+    return METHODS[method](recurrent, where)

@@ -1,0 +1,219 @@
+r"""The joint spectral radius of a map's slope vertices, enclosed from both sides.
+
+Main names: `joint_spectral_radius`, `products_upper`.
+
+With slopes in [alpha_i, beta_i] one step moves the difference of two states by diag(s) W, and
+products are affine in every slope, so norms are largest at vertices, s_i in {alpha_i, beta_i}.
+The joint spectral radius is the growth rate of the largest product of k such factors:
+
+    max rho(product of k)**(1/k)  <=  jsr  <=  max |product of k|**(1/k)     for every k, any norm,
+
+and a norm in which every factor is a contraction exists iff jsr < 1.
+
+The search is that of Gripenberg (*Computing the joint spectral radius*, Linear Algebra and its
+Applications 234, 1996), best first.  Its upper bound is read off a finite tree: every infinite
+product is cut at leaves, so if every leaf X of length k has |X| <= r**k then jsr <= r.  The norm is
+a Euclidean, sum or maximum norm in coordinates T, that is, products of T diag(s) W T^-1 are formed,
+each with a bound F of its distance from the exact one in the Frobenius norm.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from theory.arithmetic.rounding import scaled_to_one
+from theory.certify.ascent import LowerBound, search_products
+from theory.certify.enclose import BATCH, LARGEST, JointSpectralRadius, enclose, slope_vertices
+from theory.errors import check_count, check_positive
+from theory.maps.base import Map
+from theory.norms.enclosed import (
+    coordinates_of,
+    factor_pairs,
+    multiply_pairs,
+    norms_upper,
+    power_pair,
+    roots_up,
+    unscaled,
+)
+from theory.norms.norms import L2, Norm
+from theory.typing import Array
+
+
+def products_upper(recurrent: Map, length: int, *, norm: Norm | None = None) -> float:
+    r"""Return max |product|**(1/length) over all products of `length` slope vertices, rounded up.
+
+    Parameters
+    ----------
+    recurrent : Map
+        In affine form.
+    length : int
+    norm : Norm, optional
+        `L2` by default.
+
+    Returns
+    -------
+    float
+        An upper bound of the joint spectral radius; below 1 the map contracts in `length` steps
+        together.  inf if nothing can be proved in this norm.
+
+    Raises
+    ------
+    ValueError
+        If the map has no affine form, the length is not positive, or there are more than 2**22
+        products.
+
+    Examples
+    --------
+    >>> from theory import VanillaRNN
+    >>> mone = VanillaRNN([[0.9, -1.0], [0.5, -0.9]], [[1.0], [1.0]])
+    >>> [round(products_upper(mone, r), 4) for r in (1, 2, 6)]
+    [1.6841, 1.1769, 0.9842]
+    """
+    check_count(at_least=1, length=length)
+    form = recurrent.affine()
+    if form is None:
+        raise ValueError(f"received {recurrent!r}, needed a map in affine form")
+    n = len(form.W)
+    count = 1 if form.rho.slope[0] == form.rho.slope[1] else 2**n
+    if count > 1 and not length * math.log2(count) <= 22:
+        raise ValueError(
+            f"length={length} for n={n} means {count}**{length} products, more than 2**22; "
+            "try joint_spectral_radius, which leaves most of them out"
+        )
+    vertices, steep = scaled_to_one(slope_vertices(form))
+    W, e = scaled_to_one(form.W)
+    T, kind = coordinates_of(L2() if norm is None else norm, n)
+    pairs = factor_pairs(W, vertices, T)
+    if pairs is None:
+        return math.inf
+    B, F = pairs
+
+    def largest(C: Array, f: Array, rest: int) -> float:
+        if rest == 0:
+            return float(np.max(norms_upper(C, f, kind)))
+        best = 0.0
+        step = max(1, BATCH // len(B))
+        for i in range(0, len(C), step):
+            D, d = multiply_pairs(B[None], F[None], C[i : i + step, None], f[i : i + step, None])
+            best = max(best, largest(D.reshape(-1, n, n), d.ravel(), rest - 1))
+        return best
+
+    if len(B) == 1:
+        C, f = power_pair(B[0], F[0], length)
+        top = float(norms_upper(C, f, kind))
+    else:
+        top = largest(B, F, length - 1)
+    return unscaled(float(roots_up(np.array(top), length)), e + steep)
+
+
+def joint_spectral_radius(
+    recurrent: Map,
+    *,
+    norm: Norm | None = None,
+    products: int = 20000,
+    tol: float = 1e-4,
+    rng: np.random.Generator | None = None,
+) -> JointSpectralRadius | None:
+    r"""Enclose the rate that the best of all norms could certify.
+
+    Parameters
+    ----------
+    recurrent : Map
+    norm : Norm, optional
+        The norm of the products: the nearer to a best one, the fewer are needed.  That of a
+        contraction found before is a good choice; by default one is searched for.
+    products : int
+        How many may be formed.
+    tol : float
+        The search ends when upper and lower bound differ by less than this, relatively.
+    rng : numpy.random.Generator, optional
+        For the search of good products; a fixed seed by default.
+
+    Returns
+    -------
+    JointSpectralRadius or None
+        None for a map that is not in affine form, and for n > `LARGEST`.
+
+    Raises
+    ------
+    ValueError
+        If the count or the tolerance is not positive, or the norm is not one on the map's states.
+
+    Examples
+    --------
+    >>> from theory import VanillaRNN
+    >>> mone = VanillaRNN([[0.9, -1.0], [0.5, -0.9]], [[1.0], [1.0]])
+    >>> radius = joint_spectral_radius(mone)
+    >>> round(radius.lower.rate, 3), round(radius.upper, 3)
+    (0.9, 0.9)
+    """
+    check_count(at_least=1, products=products)
+    check_positive(tol=tol)
+    form = recurrent.affine()
+    if form is None or not len(form.W) <= LARGEST:
+        return None
+    if norm is not None:
+        norm.check_dim(len(form.W))
+    start = rate_lower(recurrent, rng=rng, products=0)
+    assert start is not None
+    return enclose(recurrent, start, norm=norm, products=products, tol=tol)
+
+
+#: Up to this dimension `rate_lower` also searches by branch and bound over the 2**n vertices.
+SMALL = 6
+
+
+def rate_lower(
+    recurrent: Map,
+    *,
+    rng: np.random.Generator | None = None,
+    length: int = 3,
+    starts: int = 12,
+    products: int = 2000,
+) -> LowerBound | None:
+    r"""Return a rate below which no norm certifies all slope sequences of a map.
+
+    Parameters
+    ----------
+    recurrent : Map
+        In affine form; None is returned for others.
+    rng : numpy.random.Generator, optional
+        For the starting points of the search; a fixed seed by default.
+    length : int
+        Longest product that the randomised search tries.
+    starts : int
+        Its starting points for each length; all vertices are tried for length 1 and n <= 8.
+    products : int
+        How many products branch and bound may form besides, for n <= `SMALL`; see
+        `theory.joint_spectral_radius`, which also gives an upper bound.
+
+    Returns
+    -------
+    LowerBound or None
+        Rigorous whatever the search found: the spectral radius is bounded from below.
+
+    Raises
+    ------
+    ValueError
+        If a count is not an integer, or too small.
+
+    Examples
+    --------
+    >>> from theory import VanillaRNN
+    >>> mone = VanillaRNN([[0.9, -1.0], [0.5, -0.9]], [[1.0], [1.0]])
+    >>> round(rate_lower(mone).rate, 4)
+    0.9
+    """
+    check_count(at_least=1, length=length, starts=starts)
+    check_count(products=products)
+    form = recurrent.affine()
+    if form is None:
+        return None
+    best = search_products(form, np.random.default_rng(0) if rng is None else rng, length, starts)
+    linear = form.rho.slope[0] == form.rho.slope[1]
+    if linear or len(form.W) > SMALL or products == 0 or not np.any(form.W):
+        return best
+
+    return enclose(recurrent, best, norm=None, products=products, tol=1e-6).lower

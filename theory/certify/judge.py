@@ -1,0 +1,89 @@
+"""Is a map contractive?  Certified, refuted or unknown, with what shows it.
+
+Main names: `judge_contraction`, `Judgement`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT, up
+from theory.certificates import Contraction
+from theory.certify.ascent import LowerBound
+from theory.certify.enclose import LARGEST, JointSpectralRadius
+from theory.certify.interface import contraction, domain_of
+from theory.certify.jsr import joint_spectral_radius, rate_lower
+from theory.certify.refute import Refutation, refute
+from theory.maps.base import Map
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judgement:
+    """The answer to "is this map contractive?"."""
+
+    answer: str  # "certified", "refuted" or "unknown"
+    contraction: Contraction | None = None  # the proof of contraction
+    refutation: Refutation | None = None  # the proof of the contrary
+    lower: LowerBound | None = None  # what no certificate can beat
+    radius: JointSpectralRadius | None = None  # what the best of all norms could certify, if small
+
+    @property
+    def gap(self) -> float:
+        """Return the certified rate over the lower bound: 1 means that nothing can be gained."""
+        if self.contraction is None or self.lower is None or not self.lower.rate > 0:
+            return math.inf
+        rate = self.contraction.lam
+        if self.contraction.iterate > 1:  # the rate of one step
+            rate = rate ** (1 / self.contraction.iterate) * (1 + 4 * ELEMENTARY_UNITS * UNIT)
+        return up(rate / self.lower.rate)
+
+
+def judge_contraction(
+    recurrent: Map,
+    *,
+    inputs: Any = None,
+    effort: int = 1,
+    rng: np.random.Generator | None = None,
+) -> Judgement:
+    """Decide whether a map is contractive: certified, refuted, or unknown.
+
+    Up to n = 10 the joint spectral radius is enclosed too, which says how much could be gained.
+
+    Parameters
+    ----------
+    recurrent : Map
+    inputs : Inputs, or (..., m) array, optional
+        Ask about these inputs only, as in `theory.contraction` and `theory.refute`; all by default.
+        The lower bound and the joint spectral radius, which are about slopes met everywhere, are
+        then left out where the contraction is one on a box.
+    effort : int
+        As for `theory.contraction`.
+    rng : numpy.random.Generator, optional
+        For the searches; a fixed seed by default.
+
+    Examples
+    --------
+    >>> from theory import VanillaRNN
+    >>> judge_contraction(VanillaRNN([[0.0, 10.0], [-0.012, 1.1]], [[1.0], [1.0]])).answer
+    'refuted'
+    """
+    where = domain_of(recurrent, inputs=inputs)
+    found = contraction(recurrent, effort=effort, domain=where)
+    radius, lower = None, None
+    if where is None and recurrent.state_dim <= LARGEST:
+        # the norm of a contraction found is where few products are needed
+        radius = joint_spectral_radius(
+            recurrent, norm=None if found is None else found.norm, rng=rng
+        )
+    if where is None:
+        lower = rate_lower(recurrent, rng=rng) if radius is None else radius.lower
+    if found is not None:
+        return Judgement(answer="certified", contraction=found, lower=lower, radius=radius)
+    refutation = refute(recurrent, inputs=inputs, rng=rng)
+    answer = "unknown" if refutation is None else "refuted"
+    return Judgement(answer=answer, refutation=refutation, lower=lower, radius=radius)

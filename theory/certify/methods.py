@@ -1,0 +1,173 @@
+"""The table of criteria: from a map to its contraction, or None.
+
+Main names: `METHODS`, `EFFORTS`, `tried`, `Method`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+
+import numpy as np
+
+from theory.certificates import Contraction
+from theory.certify.gated import by_comparison, by_delta_iss, by_gate_norms
+from theory.certify.iterates import iterate_in_norm, least_iterate
+from theory.domain import Domain
+from theory.errors import check_count
+from theory.maps.base import Map
+from theory.maps.form import Affine
+from theory.norms.norms import L1, L2, Linf, Norm
+from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
+from theory.theorems.contractive_of_perron_weights import contractive_of_perron_weights
+from theory.threads import few_threads
+
+#: A method takes a map and where it is asked about, everywhere by default, and answers with a
+#: contraction there, or None if it does not fit or finds none.
+Method = Callable[[Map, Domain | None], Contraction | None]
+
+
+def by_norm(norm: Norm) -> Method:
+    """Return the method that bounds W in a norm."""
+
+    def method(recurrent: Map, domain: Domain | None = None) -> Contraction | None:
+        form = recurrent.affine_on(domain)
+        if form is None:
+            return None
+        return contractive_of_matrix_norm(
+            form.W, form.rho, norm, slopes=form.slopes, domain=form.domain
+        )
+
+    return method
+
+
+def _by_perron_weights(recurrent: Map, domain: Domain | None = None) -> Contraction | None:
+    form = recurrent.affine_on(domain)
+    if form is None:
+        return None
+    return contractive_of_perron_weights(form.W, form.rho, slopes=form.slopes, domain=form.domain)
+
+
+def _by_search(module: str, name: str) -> Method:
+    def method(recurrent: Map, domain: Domain | None = None) -> Contraction | None:
+        form = recurrent.affine_on(domain)
+        if form is None:
+            return None
+        # scipy is loaded only when a search is asked for
+        search = getattr(import_module(module), name)
+        with few_threads(len(form.W)):
+            found: Contraction | None = search(form)
+        return found
+
+    return method
+
+
+def by_iterate(
+    recurrent: Map,
+    domain: Domain | None = None,
+    norm: Norm | None = None,
+    known: Mapping[str, Contraction] | None = None,
+) -> Contraction | None:
+    """Return the contraction of several steps in the Euclidean norm.
+
+    By products or, where they are too many, from the contraction of one step, looked for if it is
+    not among the known ones, that needs the fewest steps.
+    """
+    measure, n = L2() if norm is None else norm, recurrent.state_dim
+    form = recurrent.affine_on(domain)
+    with few_threads(n):
+        found = None if form is None else least_iterate(form, measure)
+    if found is not None:
+        return found
+    single = tried(recurrent, 1, domain, iterates=False) if known is None else known
+    converted = (iterate_in_norm(c, measure, dim=n) for c in single.values() if c.iterate == 1)
+    return min((c for c in converted if c is not None), key=lambda c: c.iterate, default=None)
+
+
+def _by_criterion(criterion: Method) -> Method:
+    def method(recurrent: Map, domain: Domain | None = None) -> Contraction | None:
+        if recurrent.affine() is not None:
+            return None
+        with few_threads(recurrent.state_dim):
+            return criterion(recurrent, domain)
+
+    return method
+
+
+#: The methods by name, cheapest first.  A stronger criterion is one more line here.
+METHODS: dict[str, Method] = {
+    "row_sums": by_norm(Linf()),
+    "column_sums": by_norm(L1()),
+    "spectral": by_norm(L2()),
+    "perron": _by_perron_weights,
+    "lyapunov": _by_search("theory.certify.lyapunov", "by_lyapunov"),
+    "numerical_radius": _by_search("theory.certify.search", "by_numerical_radius"),
+    "diagonal": _by_search("theory.certify.search", "by_diagonal"),
+    "lmi": _by_search("theory.certify.search", "by_incremental_lmi"),
+    "gate_norms": _by_criterion(by_gate_norms),
+    "delta_iss": _by_criterion(by_delta_iss),
+    "comparison": _by_criterion(by_comparison),
+    "iterate": by_iterate,
+}
+
+#: Those whose contractions are of several steps together.
+ITERATED = ("iterate",)
+
+#: Up to which dimension a method is part of an effort: 0 takes milliseconds at any size, 1 (the
+#: default) about two seconds, 2 about a minute at n = 256; methods not listed are always part.
+EFFORTS: tuple[dict[str, float], ...] = (
+    {"lyapunov": 0, "numerical_radius": 0, "diagonal": 0, "lmi": 0, "iterate": 0},
+    {"lyapunov": 256, "numerical_radius": 256, "diagonal": 64, "lmi": 64, "iterate": 64},
+    {},
+)
+
+#: A certified rate this near to a lower bound, relatively, ends the search of ``"auto"``.
+_NEAR = 2.0**-30
+
+
+def _floor(form: Affine) -> float:
+    """Return about the largest spectral radius of constant slopes, for stopping early only."""
+    low, high = form.slopes
+    radius = float(np.max(np.abs(np.linalg.eigvals(high[:, None] * form.W))))
+    if bool(np.all(low <= 0) and np.all(high >= 0)):
+        radius = max(radius, float(np.max(np.abs(form.steepest * np.diag(form.W)))))
+    return radius
+
+
+def check_effort(effort: int) -> None:
+    """Raise `ValueError` for anything but an index into `EFFORTS`."""
+    check_count(effort=effort)
+    if effort >= len(EFFORTS):
+        raise ValueError(f"effort={effort!r}, needed one of {list(range(len(EFFORTS)))}")
+
+
+def tried(
+    recurrent: Map, effort: int, domain: Domain | None = None, *, iterates: bool | None = None
+) -> dict[str, Contraction]:
+    """Return what the methods of an effort certify, without those that cannot matter.
+
+    Contractions of several steps are among them if `iterates` is true; by default, if there is none
+    of a single step.
+    """
+    check_effort(effort)
+    found: dict[str, Contraction] = {}
+    form, n = recurrent.affine_on(domain), recurrent.state_dim
+    floor: float | None = None
+    for name, method in METHODS.items():
+        if n > EFFORTS[effort].get(name, float("inf")):
+            continue
+        if name in ITERATED:
+            if iterates is False or (iterates is None and found):
+                continue
+        elif name in EFFORTS[0] and form is not None:
+            floor = _floor(form) if floor is None else floor
+            best = min((c.lam for c in found.values()), default=1.0)
+            if best <= floor * (1 + _NEAR) or floor >= 1:
+                continue
+        if name in ITERATED:
+            c = by_iterate(recurrent, domain, known=found)
+        else:
+            c = method(recurrent, domain)
+        if c is not None:
+            found[name] = c
+    return found

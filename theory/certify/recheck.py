@@ -1,0 +1,273 @@
+"""What a certificate file says, checked again without a solver and without a search.
+
+Main names: `recheck`, `Recheck`, `StoredCertificate`.
+
+Nothing in a file is believed: the parameters are compared by their SHA-256, and the stated
+inequality is decided in `theory.arithmetic.rigor`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import numpy as np
+
+from theory.arithmetic import rigor
+from theory.arithmetic.activations import Activation
+from theory.arithmetic.rounding import evaluate
+from theory.domain import Domain, domain_from_dict
+from theory.errors import as_square, as_vector
+from theory.maps.base import Map
+from theory.maps.form import Affine
+from theory.maps.invariance import is_invariant
+from theory.norms.norms import Linf, Norm, WeightedLinf, norm_from_dict, over, scaled_matrix_upper
+from theory.norms.products import UnsettledError, product_upper
+from theory.theorems.norm_change import formula as converted
+
+#: Products of more matrices than this are not formed for a file.
+MOST_STEPS = 4096
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StoredCertificate:
+    """What a certificate file says; nothing in it is believed before `recheck`."""
+
+    rate: float  # lambda
+    norm: dict[str, Any]  # as written by `Norm.to_dict`
+    iterate: int  # number of steps
+    method: str  # which inequality proves it
+    multipliers: tuple[float, ...]  # q of the matrix inequality, else empty
+    source: dict[str, Any] | None  # the claim of one step that it was converted from, if any
+    domain: dict[str, Any] | None  # as written by `Domain.to_dict`; None: everywhere
+    kind: str | None  # of the map: the name of its class; None in files of the first version
+    parameters: dict[str, str]  # SHA-256 of each parameter
+    activation: str  # its name, empty for a map whose activations are not to choose
+    versions: dict[str, str]  # of the programs that wrote it
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Recheck:
+    """The answer of a check: whether every condition holds, else the first that does not."""
+
+    accepted: bool
+    failed: str = ""  # the name of the first failed condition
+    reason: str = ""  # what was found there
+
+    def __bool__(self) -> bool:
+        return self.accepted
+
+
+def hash_array(array: Any) -> str:
+    """Return the SHA-256 of shape and values, little-endian doubles in row order."""
+    values = np.ascontiguousarray(array, dtype="<f8")
+    digest = hashlib.sha256(repr(values.shape).encode())
+    digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
+def hashes_of(recurrent: Map) -> dict[str, str]:
+    """Return the SHA-256 of every parameter, by name."""
+    return {name: hash_array(value) for name, value in sorted(recurrent.parameters.items())}
+
+
+def activation_of(recurrent: Map) -> str:
+    """Return the name of the activation, empty for a map whose activations are not to choose."""
+    form = recurrent.affine()
+    chosen = getattr(recurrent, "activation", None) if form is None else form.rho
+    return chosen.name if isinstance(chosen, Activation) else ""
+
+
+def read_claim(data: dict[str, Any], *, old: bool) -> dict[str, Any]:
+    """Return the rate and what it rests on, converted but not checked."""
+    evidence = data["evidence"]
+    source = None if old else evidence["source"]
+    return {
+        "rate": float.fromhex(data["rate"]),
+        "norm": dict(data["norm"]),
+        "iterate": int(data["iterate"]),
+        "method": str(evidence["method"]),
+        "multipliers": tuple(float.fromhex(q) for q in evidence["multipliers"]),
+        "source": None if source is None else dict(source),
+    }
+
+
+class _RejectedError(Exception):
+    """The first condition that failed, and what was found."""
+
+
+def recheck(stored: StoredCertificate, recurrent: Map) -> Recheck:
+    r"""Decide whether a stored certificate is true of a map, without a solver or a search.
+
+    The conditions, in this order: ``map`` (its kind), ``activation``, ``parameters`` (hashes),
+    ``iterate`` (a number of steps that can be checked), ``rate`` (0 <= rate < 1), ``domain`` (well
+    formed, of the map's dimensions), ``invariance`` (the map does not leave it), ``norm`` (well
+    formed, on the map's states), ``inequality``.
+
+    The inequality is that of one step with the slopes that the units take on the domain: the
+    incremental matrix inequality if there are multipliers, else the norm of diag(s) W, or of
+    ``Map.comparison`` for a map that is not in affine form.  Of several steps it is that of all
+    products; or that of the one step which the certificate was converted from, and the conversion.
+
+    Parameters
+    ----------
+    stored : StoredCertificate
+    recurrent : Map
+
+    Returns
+    -------
+    Recheck
+        False with the first condition that fails.  ``invariance`` and ``inequality`` may fail
+        within rounding of the truth; acceptance is a proof.
+    """
+    try:
+        _check_map(stored, recurrent)
+        _check_numbers(stored)
+        domain = _checked_domain(stored.domain, recurrent)
+        _check_claim(stored, recurrent, domain)
+    except _RejectedError as rejected:
+        failed, reason = rejected.args
+        return Recheck(accepted=False, failed=failed, reason=reason)
+    return Recheck(accepted=True)
+
+
+def _check_map(stored: StoredCertificate, recurrent: Map) -> None:
+    form, kind = recurrent.affine(), type(recurrent).__name__
+    if stored.kind not in (None, kind):
+        raise _RejectedError("map", f"made for a {stored.kind}, the map is {recurrent!r}")
+    if form is None and stored.kind is None:
+        raise _RejectedError("map", f"{recurrent!r} has no affine form")
+    activation = activation_of(recurrent)
+    if stored.activation != activation:
+        raise _RejectedError(
+            "activation", f"made for {stored.activation!r}, the map has {activation!r}"
+        )
+    hashes = hashes_of(recurrent)
+    if stored.parameters != hashes:
+        wrong = sorted(
+            name
+            for name in {*hashes, *stored.parameters}
+            if hashes.get(name) != stored.parameters.get(name)
+        )
+        raise _RejectedError(
+            "parameters", f"the SHA-256 of {', '.join(wrong)} is not the stored one"
+        )
+
+
+def _check_numbers(stored: StoredCertificate) -> None:
+    if stored.iterate < 1 or (stored.source is None and stored.iterate > MOST_STEPS):
+        raise _RejectedError("iterate", f"{stored.iterate} steps, needed 1 .. {MOST_STEPS}")
+    if not (math.isfinite(stored.rate) and 0 <= stored.rate < 1):
+        raise _RejectedError("rate", f"rate={stored.rate!r}, needed 0 <= rate < 1")
+
+
+def _checked_domain(data: dict[str, Any] | None, recurrent: Map) -> Domain | None:
+    if data is None:
+        return None
+    try:
+        domain = domain_from_dict(data)
+    except ValueError as error:
+        raise _RejectedError("domain", str(error)) from None
+    if (domain.state_dim, domain.input_dim) != (recurrent.state_dim, recurrent.input_dim):
+        reason = f"{domain.state_dim} states and {domain.input_dim} inputs"
+        raise _RejectedError("domain", f"{reason}, the map is {recurrent!r}")
+    if not is_invariant(recurrent, domain):
+        raise _RejectedError("invariance", f"the map is not proved to stay in {domain}")
+    return domain
+
+
+def _check_claim(stored: StoredCertificate, recurrent: Map, domain: Domain | None) -> None:
+    """Check the norm and the inequality."""
+    form = recurrent.affine_on(domain)
+    try:
+        if stored.source is not None:
+            _check_conversion(stored, recurrent, domain)
+            return
+        if stored.multipliers:
+            if form is None or stored.iterate != 1:
+                raise ValueError("multipliers are for one step of a map in affine form")
+            bound = _by_matrix_inequality(stored, form)
+        else:
+            norm = norm_from_dict(stored.norm)
+            norm.check_dim(recurrent.state_dim)
+            if form is None:
+                bound = _by_comparison(stored, norm, recurrent, domain)
+            elif stored.iterate > 1:
+                bound = product_upper(form.W, form.slopes, norm, stored.iterate)
+            else:
+                bound = _by_norm(norm, form)
+    except UnsettledError as error:
+        raise _RejectedError("inequality", str(error)) from None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise _RejectedError("norm", str(error)) from None
+    if not bound <= stored.rate:
+        steps = "a step" if stored.iterate == 1 else f"{stored.iterate} steps"
+        reason = f"{steps} proved to contract by {bound!r} only, needed {stored.rate!r}"
+        raise _RejectedError("inequality", reason)
+
+
+def _by_matrix_inequality(stored: StoredCertificate, form: Affine) -> float:
+    """Return the rate if the incremental matrix inequality holds; P > 0 is part of it."""
+    n = len(form.W)
+    if stored.norm.get("name") != "WeightedL2":
+        raise ValueError(f"multipliers with the norm {stored.norm.get('name')!r}")
+    P = as_square("P", [[float.fromhex(x) for x in row] for row in stored.norm["P"]])
+    if len(P) != n or not np.array_equal(P, P.T):
+        raise ValueError(f"P of shape {P.shape}, needed a symmetric ({n}, {n})")
+    q = as_vector("multipliers", stored.multipliers, size=n)
+    return stored.rate if rigor.lmi_holds(form.W, *form.slopes, P, q, stored.rate) else math.inf
+
+
+def _by_norm(norm: Norm, form: Affine) -> float:
+    """Bound |diag(s) W| in a monotone norm, or in any norm for equal slopes."""
+    if not (norm.monotone or form.linear):
+        raise _RejectedError(
+            "inequality", f"the norm {norm} is not monotone, which needs multipliers"
+        )
+    return scaled_matrix_upper(norm, form.steepest, form.W)
+
+
+def _by_comparison(
+    stored: StoredCertificate, norm: Norm, recurrent: Map, domain: Domain | None
+) -> float:
+    """Bound the comparison matrices in a monotone norm."""
+    if stored.iterate != 1:
+        raise _RejectedError("iterate", f"{stored.iterate} steps of a map without affine form")
+    matrices = recurrent.comparison(domain)
+    if matrices is None or not norm.monotone:
+        raise _RejectedError(
+            "inequality", f"no comparison matrix of {recurrent!r} in {norm} is known"
+        )
+    if isinstance(norm, (Linf, WeightedLinf)):
+        # a maximum over rows is one over the matrices too
+        return max(norm.matrix_upper(M) for M in matrices)
+    return norm.matrix_upper(np.maximum.reduce(matrices))
+
+
+def _check_conversion(stored: StoredCertificate, recurrent: Map, domain: Domain | None) -> None:
+    """Check the contraction of one step in another norm, and K rate**r."""
+    assert stored.source is not None
+    below = replace(stored, **read_claim(stored.source, old=False))
+    if below.source is not None or below.iterate != 1:
+        raise _RejectedError(
+            "iterate", "converted from a contraction that is not one of a single step"
+        )
+    _check_numbers(below)
+    _check_claim(below, recurrent, domain)
+    norm, other = norm_from_dict(stored.norm), norm_from_dict(below.norm)
+    n = recurrent.state_dim
+    bound = evaluate(
+        converted,
+        lam=below.rate,
+        k=stored.iterate,
+        past=1.0,
+        outer=over(norm, other, n),
+        inner=over(other, norm, n),
+    )
+    if not bound <= stored.rate:
+        reason = f"K rate**{stored.iterate} <= {bound!r}, needed at most {stored.rate!r}"
+        raise _RejectedError("inequality", reason)

@@ -1,0 +1,254 @@
+r"""The command `theory memory`: how many inputs a model remembers, on the user's sequences.
+
+Main name: `memory`; `theory.cli` registers it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from theory.certificates import Contraction
+from theory.cli.options import (
+    BAD_INPUT,
+    NO,
+    ActivationOption,
+    PrefixOption,
+    WeightsArgument,
+    read_map,
+)
+from theory.cli.progress import progress_bar
+from theory.errors import DivergedError, MissingExtraError
+from theory.files.sequences import Sequences, load_sequences
+from theory.files.writing import check_writable
+from theory.inputs import Inputs
+from theory.maps.base import Map
+from theory.maps.head import LinearHead
+from theory.measure.effective_memory import EVENTS, LEVELS, EffectiveMemory, effective_memory
+from theory.measure.rates import MeasuredRates, local_rates
+from theory.memory.context import required_context
+from theory.norms.norms import L1, L2, Linf, Norm
+from theory.typing import Array
+
+_NORMS = {"L1": L1(), "L2": L2(), "Linf": Linf()}
+
+#: Rows of the table on the screen; the JSON file has all of them.
+_ROWS = 24
+
+
+def memory(
+    weights: WeightsArgument,
+    sequences: Annotated[
+        Path, typer.Option(help="An .npy or .npz file, or a folder of them, with inputs (T, m).")
+    ],
+    epsilon: Annotated[float, typer.Option(help="Allowed error of the output.")],
+    probability: Annotated[
+        float, typer.Option(help="Allowed probability that the error exceeds epsilon.")
+    ] = 0.01,
+    confidence: Annotated[float, typer.Option(help="Of the statement.")] = 0.99,
+    when: Annotated[
+        str, typer.Option(help="Where in a sequence the error is taken: anywhere, last, random.")
+    ] = "anywhere",
+    k_max: Annotated[
+        int | None, typer.Option(help="Largest length looked at; fix it beforehand.")
+    ] = None,
+    norm: Annotated[str, typer.Option(help="Norm of the error: L1, L2, Linf.")] = "L2",
+    activation: ActivationOption = "tanh",
+    prefix: PrefixOption = None,
+    seed: Annotated[int, typer.Option(help="Draws the times of --when random.")] = 0,
+    rates: Annotated[
+        int | None,
+        typer.Option(help="Measure the local contraction of this many steps, too."),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the whole table here.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the quantiles of the error against k.")
+    ] = None,
+) -> None:
+    """Measure how many inputs a recurrent model remembers, with a statistical guarantee.
+
+    Every sequence has to be an independent example of what the model will see: pieces of one
+    recording are not.  Exit status 0 if a k was found, 1 if not: a k as large as the longest
+    sequence is none, as the truncated model then is the model itself.
+    """
+    out, err = Console(), Console(stderr=True)
+    measured: MeasuredRates | None = None
+    try:
+        # fail before the work rather than after it
+        for target in (json_file, plot):
+            if target is not None:
+                check_writable(target)
+        if plot is not None and find_spec("matplotlib") is None:
+            raise MissingExtraError("matplotlib", "report", "a picture")
+        if norm not in _NORMS:
+            raise ValueError(f"norm {norm!r} is not known, needed one of: {', '.join(_NORMS)}")
+        recurrent = read_map(weights, activation, prefix)
+        given = load_sequences(sequences)
+        with progress_bar(err) as bar:
+            task = bar.add_task("sequences", total=len(given))
+            answer = effective_memory(
+                recurrent,
+                given,
+                epsilon,
+                probability,
+                confidence,
+                when=when,
+                norm=_NORMS[norm],
+                k_max=k_max,
+                certificate=_certificate(recurrent, given, epsilon, _NORMS[norm]),
+                rng=np.random.default_rng(seed),
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+            if rates is not None:
+                again = bar.add_task("local rates", total=len(given))
+                measured = local_rates(
+                    recurrent,
+                    given,
+                    rates,
+                    progress=lambda done, total: bar.update(again, completed=done, total=total),
+                )
+    except (ValueError, OSError, DivergedError, MissingExtraError) as error:
+        err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(BAD_INPUT) from None
+    out.print(f"{recurrent}, {answer.sequences} sequences of {_lengths(answer)}", markup=False)
+    out.print(_table(answer))
+    out.print(str(answer), markup=False, soft_wrap=True)
+    _print_certified(out, answer)
+    if measured is not None:
+        out.print(f"local rates: {measured}", markup=False, soft_wrap=True)
+    for target in (json_file, plot):
+        if target is not None:
+            target.parent.mkdir(parents=True, exist_ok=True)
+    if json_file is not None:
+        data = answer.to_dict() | ({} if measured is None else {"rates": measured.to_dict()})
+        json_file.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        out.print(f"written: {json_file}", markup=False)
+    if plot is not None:
+        draw(plot, answer)
+        out.print(f"drawn: {plot}", markup=False)
+    if answer.k is None:
+        raise typer.Exit(NO)
+
+
+def _certificate(recurrent: Map, given: Sequences, eps: float, norm: Norm) -> Contraction | None:
+    """Return the contraction that proves the least context for inputs not larger than these."""
+    widths = {one.shape[1] for one in given.arrays}
+    if widths != {recurrent.input_dim} or not eps > 0:
+        return None  # the measurement says what is wrong
+    bound = max(float(np.max(L2().vector_upper(one), initial=0.0)) for one in given.arrays)
+    output = recurrent.output_map
+    whole = np.array_equal(output, np.eye(recurrent.state_dim))
+    choice = required_context(
+        recurrent, eps, Inputs.ball(bound), head=None if whole else LinearHead(output), norm=norm
+    )
+    return None if choice is None else choice.contraction
+
+
+def _lengths(answer: EffectiveMemory) -> str:
+    low, high = answer.lengths
+    return f"{low} inputs" if low == high else f"{low} to {high} inputs"
+
+
+def _print_certified(out: Console, answer: EffectiveMemory) -> None:
+    """Say what is proved, or that nothing is."""
+    if answer.certificate is None:
+        out.print("certified: nothing (no contraction was found)")
+        return
+    c = answer.certificate
+    proved = (
+        f"no k up to {answer.k_max} is enough"
+        if answer.certified_k is None
+        else f"k = {answer.certified_k} is enough for every sequence of inputs not larger"
+    )
+    if answer.certified_k is not None and answer.certified_k >= answer.longest:
+        proved += f", of any length; none given has more than {answer.longest}"
+    out.print(
+        f"{c.evidence.kind}: {proved} (rate {c.lam:.6g} in {c.norm}, {c.evidence.method})",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _last(answer: EffectiveMemory) -> int:
+    """Return the largest k that is shown: with longer ones the model is the recurrent one."""
+    return min(answer.k_max, answer.longest - 1)
+
+
+def _table(answer: EffectiveMemory) -> Table:
+    """Return the lengths around the answer: every so many, and each near it.
+
+    The column "longer" tells how many sequences have more than k inputs, where not all have; the
+    column "limit" is the upper confidence limit of the probability of an error above eps.
+    """
+    last = _last(answer)
+    step = max(1, math.ceil((last + 1) / _ROWS))
+    shown = set(range(0, last + 1, step)) | {last}
+    for k in (answer.k, answer.certified_k):
+        if k is not None:
+            shown |= {j for j in (k - 1, k) if 0 <= j <= last}
+    made = Table(
+        box=box.SIMPLE_HEAD,
+        title=f"error {EVENTS[answer.when]}, in {answer.norm}",
+        title_justify="left",
+    )
+    headings = ["k", *("largest" if level == 1 else f"{100 * level:g} %" for level in LEVELS)]
+    # where they have different lengths: how many are longer than k
+    uneven = bool(np.any(answer.longer[: last + 1] < answer.sequences))
+    headings += [*(["longer"] if uneven else []), f"> {answer.eps:g}", "limit"]
+    if answer.certified is not None:
+        headings.append("certified")
+    for heading in headings:
+        made.add_column(heading, justify="right", no_wrap=True)
+    quantiles = answer.quantiles()
+    for k in sorted(shown):
+        row = [str(k), *(f"{q:.2g}" for q in quantiles[k])]
+        row += [str(answer.longer[k])] if uneven else []
+        row += [str(answer.exceedances[k]), f"{answer.upper[k]:.2g}"]
+        if answer.certified is not None:
+            row.append(f"{answer.certified[k]:.2g}")
+        made.add_row(*row, style="bold green" if k == answer.k else None)
+    return made
+
+
+#: Sizes that are drawn; a logarithmic axis has no zero, and no margin at the end of the range.
+_DRAWN = (1e-200, 1e200)
+
+
+def _drawn(curve: Array) -> Array:
+    """Return a curve without what a logarithmic axis cannot show: NaN there, a gap in the line."""
+    return np.where((curve >= _DRAWN[0]) & (curve <= _DRAWN[1]), curve, np.nan)
+
+
+def draw(path: Path, answer: EffectiveMemory) -> None:
+    """Draw the quantiles of the error against k, with the certified bound where there is one."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.0, 4.0), layout="constrained")
+    axes = figure.add_subplot()
+    last = _last(answer)
+    lengths = np.arange(last + 1)
+    for level, curve in zip(LEVELS, answer.quantiles()[: last + 1].T, strict=True):
+        label = "largest measured" if level == 1 else f"{100 * level:g} % of the sequences"
+        axes.plot(lengths, _drawn(curve), label=label)
+    if answer.certified is not None:
+        axes.plot(lengths, _drawn(answer.certified[: last + 1]), "k--", label="certified bound")
+    axes.axhline(float(_drawn(np.array(answer.eps))), color="0.5", lw=0.8)
+    if answer.k is not None:
+        axes.axvline(answer.k, color="0.5", lw=0.8, label=f"effective memory {answer.k}")
+    axes.set_yscale("log")
+    axes.set_xlim(0, max(last, 1))
+    axes.set_xlabel("k")
+    axes.set_ylabel(f"error {EVENTS[answer.when]}")
+    axes.legend(fontsize=8)
+    figure.savefig(path)

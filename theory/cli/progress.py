@@ -1,0 +1,44 @@
+"""The bars that long work shows on the command line.
+
+Main names: `progress_bar`, `training_bar`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+def progress_bar(console: Console) -> Progress:
+    """Return a bar that counts and is gone when the work is done."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+
+
+@contextmanager
+def training_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar on the terminal; use as ``with training_bar("training") as shown``."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), transient=True) as bar:
+        task = bar.add_task(label, total=None)
+
+        def show(made: int, steps: int) -> None:
+            bar.update(task, completed=made, total=steps)
+
+        yield show

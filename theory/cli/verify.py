@@ -1,0 +1,160 @@
+"""The commands `theory verify`, `theory replay` and `theory theorems`.
+
+Main names: `verify`, `replay_command`, `theorems`.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from theory.campaign.replay import replay
+from theory.campaign.report import html_report, number, statement, table
+from theory.campaign.results import summarize
+from theory.campaign.runner import Campaign
+from theory.campaign.tasks import Config
+from theory.cli.options import err, out
+from theory.cli.progress import progress_bar
+from theory.errors import MissingExtraError
+from theory.files.writing import check_writable, write_atomically
+from theory.theorems import THEOREMS
+from theory.trials.verdict import Outcome
+
+#: Exit statuses: every theorem held, one did not, interrupted.
+HOLDS, FAILS, INTERRUPTED = 0, 1, 130
+
+
+def verify(
+    only: Annotated[
+        list[str] | None, typer.Option(help="Test only this theorem; may be repeated.")
+    ] = None,
+    instances: Annotated[int, typer.Option(help="How many instances to build.")] = 200,
+    seed: Annotated[int, typer.Option(help="Seed of the instances.")] = 0,
+    jobs: Annotated[int, typer.Option(help="Processes to use.")] = 1,
+    sequences: Annotated[
+        Path | None,
+        typer.Option(help="An .npy or .npz file, or a folder of them, with inputs (T, m)."),
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Keep the verdicts in this file.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write a self-contained HTML page.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the campaign in the --json file.")
+    ] = False,
+) -> None:
+    """Try to refute every theorem; refute every near miss.
+
+    Exit status 0 only if every theorem held and every near miss was refuted.
+    """
+    if resume and json is None:
+        raise ValueError("--resume needs --json FILE, the file of the campaign to continue")
+    if report is not None:
+        _need_report_packages()
+    for target in (json, report):
+        if target is not None:
+            check_writable(target)
+    config = Config(
+        instances=instances,
+        seed=seed,
+        only=tuple(only or ()),
+        sequences="" if sequences is None else str(sequences),
+    )
+    campaign = Campaign(config, path=json, resume=resume)
+    started = time.perf_counter()
+    kept = len(campaign.results)
+    try:
+        with progress_bar(err) as bar:
+            task = bar.add_task("instances", total=len(campaign.tasks), completed=kept)
+            for _ in campaign.run(jobs=jobs):
+                bar.advance(task)
+    except KeyboardInterrupt:
+        where = "" if json is None else f"; continue with --json {json} --resume"
+        err.print(f"interrupted: {len(campaign.results)} of {len(campaign.tasks)} kept{where}")
+        raise typer.Exit(INTERRUPTED) from None
+    ordered = [campaign.results[t.key] for t in campaign.tasks if t.key in campaign.results]
+    rows = summarize(config.theorems, ordered)
+    out.print(table(rows))
+    for row in rows:
+        for name, found in row.near_misses.items():
+            if found is None:
+                out.print(f"near miss not refuted: {row.theorem.name} [{name}]", markup=False)
+        if row.refuted and row.worst is not None:
+            out.print(
+                f"{row.theorem.name} is refuted by {row.worst.label}: measured "
+                f"{row.worst.measured!r} against {row.worst.bound!r}, budget {row.worst.budget!r}",
+                markup=False,
+            )
+    driven = sum(t.source == "sequence" for t in campaign.tasks)
+    out.print(
+        f"{len(ordered)} instances ({driven} driven by your sequences, {kept} kept from before) "
+        f"in {time.perf_counter() - started:.1f} s"
+    )
+    if report is not None:
+        write_atomically(report, html_report(rows, config))
+        out.print(f"report: {report}", markup=False)
+    if not all(row.ok for row in rows):
+        raise typer.Exit(FAILS)
+
+
+def _need_report_packages() -> None:
+    """Fail before the work rather than after it."""
+    from importlib.util import find_spec
+
+    for package in ("matplotlib", "jinja2"):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, "report", "the HTML report")
+
+
+def replay_command(
+    file: Annotated[Path, typer.Argument(help="A file written by `theory verify --json`.")],
+    only: Annotated[str | None, typer.Option(help="Replay only this theorem.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Replay every verdict, not only the worst ones.")
+    ] = False,
+    sequences: Annotated[
+        Path | None, typer.Option(help="Where the campaign's sequences are now.")
+    ] = None,
+) -> None:
+    """Build the instances of a campaign again and compare the verdicts, bit for bit."""
+    with progress_bar(err) as bar:
+        task = bar.add_task("verdicts", total=None)
+        answers = replay(
+            file,
+            only=only,
+            everything=everything,
+            sequences=None if sequences is None else str(sequences),
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    made = Table(title="Replayed verdicts", title_justify="left")
+    for name in ("verdict", "instance", "outcome", "ratio", "same"):
+        made.add_column(name)
+    for answer in answers:
+        made.add_row(
+            answer.now.theorem.replace("[", "\\["),
+            answer.now.label,
+            answer.now.outcome.value,
+            number(answer.now.ratio),
+            "yes" if answer.same else "NO",
+        )
+    out.print(made)
+    same = sum(answer.same for answer in answers)
+    agree = all(answer.agrees for answer in answers)
+    out.print(f"{same} of {len(answers)} verdicts are equal to the last bit")
+    failed = any(a.now.outcome is Outcome.REFUTED and "[" not in a.now.theorem for a in answers)
+    if not agree or failed:
+        raise typer.Exit(FAILS)
+
+
+def theorems() -> None:
+    """List the statements that this package implements, proves and tests."""
+    made = Table(title="Theorems", title_justify="left", show_lines=True)
+    made.add_column("name", no_wrap=True)
+    for name in ("statement", "kind", "assumes", "source"):
+        made.add_column(name)
+    for t in THEOREMS:
+        assumed = ", ".join(a.name for a in t.assumes)
+        made.add_row(t.name, statement(t.name), t.kind.value, assumed, t.source)
+    out.print(made)

@@ -1,0 +1,16 @@
+"""Files: arrays and sequences, read without trust, and files that are replaced in one step."""
+
+from theory.files.arrays import ArrayFileError, read_arrays, write_archive
+from theory.files.sequences import SequenceFileError, Sequences, as_list, load_sequences
+from theory.files.writing import replacing
+
+__all__ = [
+    "ArrayFileError",
+    "SequenceFileError",
+    "Sequences",
+    "as_list",
+    "load_sequences",
+    "read_arrays",
+    "replacing",
+    "write_archive",
+]

@@ -1,0 +1,24 @@
+"""Maps from other programs' weights: PyTorch, safetensors, NumPy files, Keras, reservoirpy.
+
+Every function returns the map whose simulation is the other program's forward pass in evaluation
+mode, in double precision; shorter floats are embedded exactly.  Several layers become a `Cascade`.
+Nothing is unpickled, neither PyTorch nor any other of those programs is needed to read arrays.
+Layouts are recognised by the names of the arrays, see `theory.interop.arrays`.
+"""
+
+from theory.interop.arrays import from_arrays
+from theory.interop.files import from_npz, from_safetensors, named_arrays, read_weights
+from theory.interop.keras import from_keras
+from theory.interop.reservoirpy import from_reservoirpy
+from theory.interop.torch import from_torch
+
+__all__ = [
+    "from_arrays",
+    "from_keras",
+    "from_npz",
+    "from_reservoirpy",
+    "from_safetensors",
+    "from_torch",
+    "named_arrays",
+    "read_weights",
+]

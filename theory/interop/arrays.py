@@ -1,0 +1,176 @@
+"""Maps from named arrays, whose layout is recognised by their names.
+
+Main name: `from_arrays`.
+
+All names may have a prefix, as in ``encoder.rnn.weight_hh_l0``:
+
+    torch   weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0 (and _l1, ...; cells without _l0)
+    keras   kernel, recurrent_kernel, bias: matrices that act from the right
+    own     W, U, b, b_candidate, leak (or A, B for W, U): what `Map.parameters` gives
+
+Which cell it is follows from the shape: n, 3 n or 4 n rows for n units are a plain cell, a GRU, an
+LSTM.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from theory.interop.build import names_of
+from theory.interop.layouts.keras import keras_cell
+from theory.interop.layouts.own import own_cell
+from theory.interop.layouts.torch import torch_cells
+from theory.maps.base import Map
+from theory.maps.cascade import Cascade
+
+_TORCH = re.compile(
+    r"(?:(?P<prefix>.*)\.)?(?P<key>(?:weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)"
+    r"(?:_l\d+)?(?:_reverse)?)"
+)
+#: What parametrizations, their predecessors and wrappers store instead of, or beside, a weight.
+_MADE = re.compile(
+    r"(?:(?P<prefix>.*?)\.)??(?:parametrizations\.(?P<held>(?:weight|bias)_[ih]\w+)\.\w+(?:\.\w+)*"
+    r"|(?P<key>(?:weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)(?:_l\d+)?(?:_reverse)?)"
+    r"_(?!l\d|reverse$)\w+)"
+)
+_KERAS = re.compile(r"(?:(?P<prefix>.*)[./])?(?P<key>kernel|recurrent_kernel|bias)(?::0)?")
+_OWN = re.compile(r"(?:(?P<prefix>.*)\.)?(?P<key>W|U|b|b_candidate|leak|A|B|bias)")
+
+#: What makes a group of names one of that layout: Keras' other layers have kernels, too.
+_LAYOUTS = (
+    ("torch", _TORCH, re.compile(r"weight_[ih]h.*")),
+    ("keras", _KERAS, re.compile("recurrent_kernel")),
+    ("own", _OWN, re.compile("W|A")),
+)
+
+
+def from_arrays(
+    arrays: Mapping[str, Any],
+    *,
+    prefix: str | None = None,
+    activation: str = "tanh",
+    layout: str | None = None,
+) -> Map:
+    """Return the map of named arrays, in one of the layouts of the module's docstring.
+
+    Parameters
+    ----------
+    arrays : mapping
+        Names to arrays or tensors.
+    prefix : str, optional
+        Where the cell is, as in ``"encoder.rnn"``; needed only if there are several.
+    activation : str
+        Of a plain cell; with ``identity`` it is a `LinearMap`.
+    layout : str, optional
+        ``torch``, ``keras`` or ``own``; any by default.
+
+    Returns
+    -------
+    Map
+
+    Raises
+    ------
+    ValueError
+        If no cell is found or more than one (the message lists them), keys are missing (the message
+        lists which), shapes do not fit, or a weight is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from_arrays({"W": np.eye(2), "U": np.ones((2, 1)), "b": np.zeros(2)})
+    VanillaRNN(n=2, m=1, activation='tanh')
+    """
+    if layout is not None and layout not in _BUILDERS:
+        raise ValueError(f"layout {layout!r} is not known, needed one of: {', '.join(_BUILDERS)}")
+    groups = _groups(arrays, layout)
+    wanted = None if prefix is None else prefix.rstrip("./")
+    _check_not_made(arrays, groups, wanted, layout)
+    chosen = [g for g in groups if wanted is None or g[1] == wanted]
+    own = [p for kind, p in chosen if kind == "own"]
+    if wanted is None and len(own) > 1 and sorted(own) == sorted(map(str, range(len(own)))):
+        if any(re.fullmatch(r"\d+\.readout(_bias)?", str(name)) for name in arrays):
+            raise ValueError("a readout between layers has no layout; build the Cascade yourself")
+        layers = [own_cell(groups["own", str(i)], "", activation) for i in range(len(own))]
+        return layers[0] if len(layers) == 1 else Cascade(layers)
+    if len(chosen) != 1:
+        where = ", ".join(f"{p or '(no prefix)'} ({kind})" for kind, p in groups)
+        if not groups:
+            raise ValueError(
+                f"no recurrent weights among {names_of(arrays)}; needed weight_hh_l0 and so on "
+                "(PyTorch), recurrent_kernel (Keras), or W; see the layouts of theory.interop"
+            )
+        if not chosen:
+            raise ValueError(f"no recurrent weights under prefix={prefix!r}; there are: {where}")
+        raise ValueError(f"more than one recurrent cell: {where}; choose one with prefix=")
+    kind, at = chosen[0]
+    start = f"{at}." if at else ""
+    return _BUILDERS[kind](groups[kind, at], start, activation)
+
+
+def _groups(arrays: Mapping[str, Any], layout: str | None) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the arrays of each cell by layout and prefix."""
+    groups: dict[tuple[str, str], dict[str, Any]] = {}
+    for kind, pattern, needs in _LAYOUTS:
+        if layout not in {None, kind}:
+            continue
+        found: dict[str, dict[str, Any]] = {}
+        for name, value in arrays.items():
+            match = pattern.fullmatch(str(name))
+            if match:
+                found.setdefault(match["prefix"] or "", {})[match["key"]] = value
+        for at, group in found.items():
+            if any(needs.fullmatch(key) for key in group):
+                groups[kind, at] = group
+    return groups
+
+
+def _check_not_made(
+    arrays: Mapping[str, Any],
+    groups: Mapping[tuple[str, str], Mapping[str, Any]],
+    wanted: str | None,
+    layout: str | None,
+) -> None:
+    """Check that no weight of PyTorch's is stored in parts, or beside what it is made from."""
+    if layout not in {None, "torch"}:
+        return
+    cells = {p: g for (kind, p), g in groups.items() if kind == "torch" and wanted in {None, p}}
+    loose: dict[str, list[str]] = {}
+    for name in map(str, arrays):
+        match = None if _TORCH.fullmatch(name) else _MADE.fullmatch(name)
+        if match is None:
+            continue
+        at, key = match["prefix"] or "", match["held"] or match["key"]
+        # a wrapper around the cell may hold them, too
+        p = next((p for p in cells if at in {p, ""} or p.startswith(f"{at}.")), None)
+        if p is not None and key in cells[p]:
+            raise ValueError(
+                f"{_joined(p, key)} and {name} are both there, and one may be made from the other "
+                "before every forward pass, perhaps as it was in training; which of them counts is "
+                "not known: pass the module, or leave out the one that does not count"
+            )
+        if wanted in {None, at, p}:
+            loose.setdefault(at if p is None else p, []).append(name)
+    others = sorted({*cells, *loose})
+    if wanted is None and loose and len(others) > 1:
+        where = ", ".join(f"{p or '(no prefix)'} (torch)" for p in others)
+        raise ValueError(f"more than one recurrent cell: {where}; choose one with prefix=")
+    for names in loose.values():
+        raise ValueError(
+            f"weights are not stored themselves, but what they are made from: {names_of(names)}; a "
+            "state dict does not tell how: pass the module, or first call remove_parametrizations, "
+            "remove_weight_norm, remove_spectral_norm or prune.remove of torch.nn.utils, whichever "
+            "it was; where one array is the weight itself (weight drop), rename it to that"
+        )
+
+
+def _joined(prefix: str, key: str) -> str:
+    return f"{prefix}.{key}" if prefix else key
+
+
+_BUILDERS: dict[str, Callable[[dict[str, Any], str, str], Map]] = {
+    "torch": torch_cells,
+    "keras": keras_cell,
+    "own": own_cell,
+}

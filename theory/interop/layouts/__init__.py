@@ -1,0 +1,1 @@
+"""The layouts of named arrays: of PyTorch, of Keras, and of this package."""

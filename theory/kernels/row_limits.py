@@ -1,0 +1,290 @@
+"""Nearest rows under several inequalities on weighted sums of absolute values.
+
+Main name: `row_limits_kernel`.
+
+The unit roundoff is stated here again: an imported number would go stale in Numba's cache.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from theory.kernels.jit import kernel
+from theory.typing import Array
+
+#: u and eta of `theory.arithmetic.rounding`.
+_UNIT = 2.0**-53
+
+
+@kernel
+def _dot(a: Array, b: Array, c: Array) -> float:
+    """Return sum a_j b_j c_j, in four parts that do not wait for each other."""
+    n = a.shape[0]
+    s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+    for i in range(n // 4):
+        j = 4 * i  # so the compiler knows that no index is negative
+        s0 += a[j] * b[j] * c[j]
+        s1 += a[j + 1] * b[j + 1] * c[j + 1]
+        s2 += a[j + 2] * b[j + 2] * c[j + 2]
+        s3 += a[j + 3] * b[j + 3] * c[j + 3]
+    for j in range(n - n % 4, n):
+        s0 += a[j] * b[j] * c[j]
+    return (s0 + s1) + (s2 + s3)
+
+
+@kernel
+def _model_step(J: Array, g: Array, tau: Array, d: Array) -> None:
+    """Overwrite d with a step of large g d - d J d / 2 under tau + d >= 0.
+
+    One number at a time, which only ascends; then those that stay positive together, by Gaussian
+    elimination, as far as they stay so, if that is better.  Where inequalities share their only
+    entry, J is singular, and a part of its diagonal is added.
+    """
+    count = len(g)
+    A, e = J.copy(), g.copy()
+    d[:] = 0.0
+    for _ in range(20):
+        for k in range(count):
+            rest = g[k]
+            for r in range(count):
+                rest -= J[k, r] * d[r]
+            d[k] = max(d[k] + rest / J[k, k], -tau[k]) if J[k, k] > 0.0 else -tau[k]
+    for k in range(count):
+        A[k, k] *= 1.0 + 2.0**-48
+        if not tau[k] + d[k] > 0.0:  # stays at zero
+            for r in range(count):
+                e[r] -= J[r, k] * d[k]
+                A[k, r] = 0.0
+                A[r, k] = 0.0
+            A[k, k] = 1.0
+    for k in range(count):
+        if not tau[k] + d[k] > 0.0:
+            e[k] = d[k]
+        for i in range(k + 1, count):
+            part = A[i, k] / A[k, k]
+            for r in range(k, count):
+                A[i, r] -= part * A[k, r]
+            e[i] -= part * e[k]
+    share = 1.0
+    for k in range(count - 1, -1, -1):
+        for r in range(k + 1, count):
+            e[k] -= A[k, r] * e[r]
+        e[k] /= A[k, k]
+        if tau[k] + e[k] < 0.0:
+            share = min(share, -tau[k] / e[k])
+    gain, other = 0.0, 0.0
+    for k in range(count):
+        gain += d[k] * g[k]
+        other += share * e[k] * g[k]
+        for r in range(count):
+            gain -= 0.5 * d[k] * J[k, r] * d[r]
+            other -= 0.5 * share * e[k] * J[k, r] * share * e[r]
+    if other > gain or (share == 1.0 and other >= gain * (1.0 - 1e-9)):
+        for k in range(count):
+            d[k] = share * e[k]
+
+
+@kernel
+def _thresholds(
+    starts: npt.NDArray[np.int64], factors: Array, v: Array, tau: Array, t: Array
+) -> None:
+    """Overwrite t with sum_k tau_k a_kj."""  # fmt: skip
+    for j in range(t.shape[0]):
+        t[j] = 0.0
+    for k in range(tau.shape[0]):
+        for g in range(factors.shape[1]):
+            f = tau[k] * factors[k, g]
+            if f != 0.0:
+                for j in range(starts[g], starts[g + 1]):
+                    t[j] += f * v[k, j]
+
+
+@kernel
+def _newton_ascent(
+    x: Array,
+    starts: npt.NDArray[np.int64],
+    factors: Array,
+    v: Array,
+    limits: Array,
+    signed: Array,
+    tau: Array,
+    t: Array,
+) -> bool:
+    """Add Newton steps on all multipliers together to tau, and overwrite t.
+
+    The dual, sum_j (x_j^2 - y_j^2) / 2 - sum_k tau_k limit_k, is concave and piecewise quadratic.
+    A step that goes too far is cut to about where the derivative along it is zero.  Returns whether
+    the last step moved nothing but digits that rounding has already taken.
+    """  # fmt: skip
+    count, groups = limits.shape[0], factors.shape[1]
+    J, g, d, before = np.empty((count, count)), np.empty(count), np.empty(count), tau.copy()
+    y, above, lengths = np.empty_like(x), np.empty_like(x), np.empty(count)
+    size = 0.0
+    for j in range(x.shape[0]):
+        size += x[j] * x[j]
+    slope, at_low, low, high, share, done = 0.0, 0.0, 0.0, 1.0, 1.0, False
+    d[:] = 0.0
+    for _ in range(100):
+        _thresholds(starts, factors, v, tau, t)
+        if done:
+            return True
+        J[:] = 0.0
+        for k in range(count):
+            g[k] = 0.0 if limits[k] == np.inf else -limits[k]
+        for i in range(groups):
+            first, end = starts[i], starts[i + 1]
+            for j in range(first, end):
+                y[j] = x[j] - t[j] if signed[i] != 0.0 else abs(x[j]) - t[j]
+                above[j] = 1.0 if signed[i] != 0.0 or y[j] > 0.0 else 0.0
+            for k in range(count):
+                f = factors[k, i]
+                if f == 0.0 or limits[k] == np.inf:
+                    continue
+                g[k] += f * _dot(v[k, first:end], y[first:end], above[first:end])
+                for r in range(k + 1):
+                    h = factors[r, i]
+                    if h != 0.0 and limits[r] != np.inf:
+                        J[k, r] += f * h * _dot(v[k, first:end], v[r, first:end], above[first:end])
+        # the derivative along the step, which it is to bring down to a tenth
+        after = 0.0
+        for k in range(count):
+            after += g[k] * d[k]
+        beyond = after < -0.1 * slope
+        if (beyond or (share < 1.0 and after > 0.1 * slope)) and high - low > 2.0**-20 * high:
+            if beyond:
+                high = share
+                part = at_low / (at_low - after)
+            else:
+                low, at_low, part = share, after, 0.5
+            share = low + (high - low) * min(max(part, 0.05), 0.5)
+            for k in range(count):
+                tau[k] = max(before[k] + share * d[k], 0.0)
+            continue
+        for k in range(count):
+            before[k] = tau[k]
+            if limits[k] != np.inf and not g[k] <= 0.0 and not J[k, k] > 0.0:
+                return False  # no rows obey the inequality
+            lengths[k] = J[k, k]
+            for r in range(k):
+                J[r, k] = J[k, r]
+        _model_step(J, g, tau, d)
+        moved, reach, slope = 0.0, math.sqrt(size), 0.0
+        for k in range(count):
+            slope += g[k] * d[k]
+            if d[k] != 0.0:
+                moved += abs(d[k]) * math.sqrt(lengths[k]) if lengths[k] > 0.0 else np.inf
+            reach += tau[k] * math.sqrt(lengths[k])
+            tau[k] = max(tau[k] + d[k], 0.0)
+        at_low, low, high, share = slope, 0.0, 1.0, 1.0
+        done = moved <= 8.0 * _UNIT * reach
+    return False
+
+
+@kernel
+def _row_limits(
+    x: Array,
+    starts: npt.NDArray[np.int64],
+    factors: Array,
+    v: Array,
+    limits: Array,
+    signed: Array,
+    tau: Array,
+    t: Array,
+) -> int:
+    """Overwrite tau, (K,), with the multipliers of one row, and t, (n,), with sum_k tau_k a_kj.
+
+    Newton steps on all multipliers, and then cyclic ascent of the dual until nothing moves: each
+    multiplier in turn solves its own constraint, by Newton steps on a convex, decreasing, piecewise
+    linear function (from the right a step lands on the left, from where they are monotone).
+    Returns the number of sweeps, 0 if Newton steps ended it.
+    """  # fmt: skip
+    count, groups = limits.shape[0], factors.shape[1]
+    for k in range(count):
+        tau[k] = 0.0
+    if _newton_ascent(x, starts, factors, v, limits, signed, tau, t):
+        return 0
+    for sweep in range(500):
+        change = 0.0
+        for k in range(count):
+            limit = limits[k]
+            if limit == np.inf:
+                continue
+            before = tau[k]
+            for _ in range(100):
+                total, weight, size = 0.0, 0.0, abs(limit)
+                for g in range(groups):
+                    f = factors[k, g]
+                    if f == 0.0:
+                        continue
+                    if signed[g] != 0.0:
+                        for j in range(starts[g], starts[g + 1]):
+                            a = f * v[k, j]
+                            total += a * (x[j] - t[j])
+                            weight += a * a
+                            size += a * (abs(x[j]) + t[j])
+                    else:
+                        for j in range(starts[g], starts[g + 1]):
+                            a = f * v[k, j]
+                            y = abs(x[j]) - t[j]
+                            total += a * y if y > 0.0 else 0.0
+                            weight += a * a if y > 0.0 else 0.0
+                            size += a * t[j] if y > 0.0 else 0.0
+                over = total - limit
+                if over <= 0.0 and tau[k] == 0.0:
+                    break
+                if weight == 0.0:
+                    if over > 0.0:  # no rows obey the inequality
+                        break
+                    new = 0.0  # all entries are zero already: again, from the left
+                else:
+                    new = max(tau[k] + over / weight, 0.0)
+                step = new - tau[k]
+                tau[k] = new
+                for g in range(groups):
+                    f = factors[k, g]
+                    if f != 0.0:
+                        for j in range(starts[g], starts[g + 1]):
+                            t[j] += step * f * v[k, j]
+                if abs(over) <= 8.0 * _UNIT * (size + abs(total)):
+                    break
+            change = max(change, abs(tau[k] - before) - 1e-13 * abs(tau[k]))
+        if change <= 0.0:
+            return sweep + 1
+    return 500
+
+
+@kernel
+def row_limits_kernel(
+    X: Array,
+    starts: npt.NDArray[np.int64],
+    factors: Array,
+    v: Array,
+    limits: Array,
+    signed: Array,
+    out: Array,
+    multipliers: Array,
+) -> int:
+    """Overwrite out, (m, n), with the nearest rows under several weighted sums each.
+
+    The columns are in groups, group g from starts[g] to starts[g + 1], and row i is to obey, for
+    all k, sum_j a_kj |y_j| <= limits[i, k] with a_kj = factors[i, k, g] v[k, j]; in groups marked
+    as signed y_j stands for itself.  Overwrites multipliers, (m, K); returns the sweeps of the rows
+    in which Newton steps did not end.  y_j is |x_j| - t_j where positive, else 0 (signed:
+    x_j - t_j), t = sum_k tau_k a_k.
+    """  # fmt: skip
+    m, n = X.shape
+    t = np.empty(n)
+    total = 0
+    for i in range(m):
+        x = X[i]
+        total += _row_limits(x, starts, factors[i], v, limits[i], signed, multipliers[i], t)
+        for g in range(signed.shape[0]):
+            for j in range(starts[g], starts[g + 1]):
+                if signed[g] != 0.0:
+                    out[i, j] = x[j] - t[j]
+                else:
+                    out[i, j] = np.copysign(max(abs(x[j]) - t[j], 0.0), x[j])
+    return total

@@ -1,0 +1,174 @@
+"""A recurrent descent and those of its k-step counterparts, from the same start.
+
+Main names: `train_twins`, `Twins`, `prediction_gaps`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from theory.errors import DivergedError, check_count
+from theory.learning.data import TrainingData
+from theory.learning.descent import MODELS, Descent, Progress, projected_gradient_descent
+from theory.learning.gradients import readout_of
+from theory.learning.weights import Projection, WeightVector
+from theory.maps.base import Map
+from theory.maps.head import LinearHead
+from theory.norms.norms import L2
+from theory.theorems.schedules import Schedule
+from theory.truncation import truncate
+from theory.typing import Array
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Twins:
+    """A recurrent descent and those of its k-step counterparts, from the same start."""
+
+    recurrent: Descent
+    truncated: Mapping[int, Descent]  # by k
+    distances: Mapping[int, Array]  # |w_recurrent - w_truncated| after 0 .. N steps, by k
+    gaps: Mapping[int, Array]  # largest |y_t - y_t^k| at `gap_steps`, by k
+    gap_steps: npt.NDArray[np.int64]  # the steps at which predictions were compared
+
+
+def train_twins(
+    recurrent: Map,
+    head: LinearHead,
+    data: TrainingData,
+    *,
+    k: int | Sequence[int],
+    steps: int,
+    alpha: float,
+    schedule: Schedule = "1/t",
+    projection: Projection | None = None,
+    model: str = "truncated",
+    trained: Sequence[str] | None = None,
+    train_head: bool = False,
+    gap_every: int = 1,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Twins:
+    r"""Train a recurrent model and its k-step counterparts from the same start.
+
+    Parameters
+    ----------
+    recurrent, head, data, steps, alpha, schedule, projection, trained, train_head
+        As for `projected_gradient_descent`, the same for all.
+    k : int or sequence of int
+        The truncation lengths.
+    model : str
+        ``truncated`` or ``truncated_backprop``: what the others are.
+    gap_every : int
+        Predictions are compared after 0, gap_every, 2 gap_every, ... steps.
+    checkpoint : path, optional
+        A folder; it receives one file a descent.
+    resume : bool
+        Whether to go on from the files there.
+    progress : callable, optional
+        Called with (steps made, steps in all), over all descents together.
+
+    Returns
+    -------
+    Twins
+        Distances and gaps end where the first of a pair diverged.
+
+    Raises
+    ------
+    ValueError
+        As `projected_gradient_descent`.
+
+    Examples
+    --------
+    >>> from theory import LinearMap, LinearHead, training_data
+    >>> data = training_data([[4.0], [1.0]], [[0.0], [0.0]], at="last")
+    >>> twins = train_twins(
+    ...     LinearMap([[0.5]], [[1.0]]), LinearHead([[1.0]]), data, k=1, steps=1, alpha=0.25,
+    ...     trained=("A",),
+    ... )
+    >>> twins.distances[1].tolist(), twins.gaps[1].tolist()
+    ([0.0, 3.0], [2.0, 10.0])
+    """
+    lengths = list(k) if isinstance(k, Sequence) else [k]
+    check_count(at_least=1, gap_every=gap_every)
+    for length in lengths:
+        check_count(k=length)
+    if model not in MODELS[1:]:
+        raise ValueError(f"model={model!r}, needed one of: {', '.join(MODELS[1:])}")
+    folder = None if checkpoint is None else Path(checkpoint)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    total = (1 + len(lengths)) * steps
+
+    def descend(index: int, kind: str, length: int | None) -> Descent:
+        def count(made: int, _: int) -> None:
+            if progress is not None:
+                progress(index * steps + made, total)
+
+        name = "recurrent.npz" if length is None else f"{kind}_{length}.npz"
+        return projected_gradient_descent(
+            recurrent, head, data, steps=steps, alpha=alpha, schedule=schedule,
+            projection=projection, model=kind, k=length, trained=trained, train_head=train_head,
+            checkpoint=None if folder is None else folder / name, resume=resume, progress=count,
+        )  # fmt: skip
+
+    base = descend(0, "recurrent", None)
+    others = {int(q): descend(i + 1, model, int(q)) for i, q in enumerate(lengths)}
+    distances, gaps = {}, {}
+    state = WeightVector(recurrent, head, base.trained, train_head)
+    for q, other in others.items():
+        both = min(len(base.weights), len(other.weights))
+        distances[q] = np.asarray(L2().vector(base.weights[:both] - other.weights[:both]))
+        gaps[q] = np.array(
+            [
+                _gap_of(state, base.weights[i], other.weights[i], data, q)
+                for i in range(0, both, gap_every)
+            ]
+        )
+    return Twins(
+        recurrent=base,
+        truncated=others,
+        distances=distances,
+        gaps=gaps,
+        gap_steps=np.arange(0, steps + 1, gap_every),
+    )
+
+
+def _gap_of(state: WeightVector, w: Array, v: Array, data: TrainingData, k: int) -> float:
+    (one, head), (other, other_head) = state.unpack(w), state.unpack(v)
+    try:
+        return float(np.max(prediction_gaps(one, head, other, other_head, data.inputs, k=k)))
+    except DivergedError:
+        return math.inf
+
+
+def prediction_gaps(
+    recurrent: Map, head: LinearHead, other: Map, other_head: LinearHead, X: Any, *, k: int
+) -> Array:
+    r"""Return |y_t - y_t^k| of a recurrent model and the k-step model of other weights.
+
+    Parameters
+    ----------
+    recurrent, head : Map and LinearHead
+        The recurrent model.
+    other, other_head : Map and LinearHead
+        The one that starts from zero k steps back.
+    X : (T, m) or (batch, T, m) array
+    k : int
+
+    Returns
+    -------
+    (T,) or (batch, T) array
+        In the Euclidean norm.
+    """
+    long = head(recurrent.simulate(X) @ readout_of(recurrent, head).T)
+    short = other_head(truncate(other, k).states(X) @ readout_of(other, other_head).T)
+    return np.asarray(L2().vector(long - short))

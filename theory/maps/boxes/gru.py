@@ -1,0 +1,158 @@
+"""Boxes of a GRU: enclosures of a step, an invariant box, and matrices that majorise a step.
+
+Main names: `gru_image`, `gru_box`, `gru_comparison`, `gru_input_comparison`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from theory.arithmetic.activations import SIGMOID, TANH
+from theory.arithmetic.intervals import (
+    Interval,
+    activation_image,
+    affine_image,
+    plus_up,
+    product_matrix_up,
+    products,
+    sum_of,
+    times_up,
+)
+from theory.maps.boxes.ends import (
+    Ends,
+    Weights,
+    complement,
+    finite_or_none,
+    magnitude,
+    mixed,
+    preactivation,
+    scaled,
+    steepest,
+    with_room,
+)
+from theory.maps.boxes.lstm import ROUNDS, SETTLED
+from theory.typing import Array
+
+
+class GRURanges(NamedTuple):
+    """Ranges and largest slopes over a box; every array is (n,)."""
+
+    z: Interval
+    rest: tuple[Array, Array]  # upper bounds of 1 - z at the least and at the largest z
+    candidate: Interval
+    slope_z: Array
+    slope_n: Array
+    r: Array  # largest r
+    turned: Array  # largest |v| times the slope of r, where v is what r multiplies
+
+
+def gru_ranges(gates: Weights, b_candidate: Array, box: Ends, *, reset_after: bool) -> GRURanges:
+    """Enclose the gates r, z and the candidate, stacked in this order, over a box."""
+    n = len(gates.W) // 3
+    states, inputs = (box.low, box.high), (box.input_low, box.input_high)
+    low, high = preactivation(
+        Weights(gates.W[: 2 * n], gates.U[: 2 * n], gates.b[: 2 * n]), states, inputs
+    )
+    at_r, at_z = (low[:n], high[:n]), (low[n:], high[n:])
+    r = activation_image(SIGMOID, *at_r)
+    own = affine_image(gates.U[2 * n :], *inputs, gates.b[2 * n :])
+    if reset_after:
+        held = affine_image(gates.W[2 * n :], *states, b_candidate)
+        at_n = sum_of(own, products(r, held))
+    else:
+        held = states
+        at_n = sum_of(own, affine_image(gates.W[2 * n :], *products(r, held)))
+    z = activation_image(SIGMOID, *at_z)
+    return GRURanges(
+        z=z,
+        rest=(complement(z[0])[1], complement(z[1])[1]),
+        candidate=activation_image(TANH, *at_n),
+        slope_z=steepest(SIGMOID, at_z),
+        slope_n=steepest(TANH, at_n),
+        r=r[1],
+        turned=times_up(steepest(SIGMOID, at_r), magnitude(held)),
+    )
+
+
+def gru_image(gates: Weights, b_candidate: Array, box: Ends, *, reset_after: bool) -> Interval:
+    """Enclose (1 - z) n + z h over a box of h and x."""
+    r = gru_ranges(gates, b_candidate, box, reset_after=reset_after)
+    return mixed(r.z, (box.low, box.high), r.candidate)
+
+
+def gru_box(gates: Weights, b_candidate: Array, inputs: Interval, *, reset_after: bool) -> Interval:
+    r"""Return a box of h that may be invariant: the hull of 0 and the candidates it gives.
+
+    h+ is a mean of h and n, so a box that holds every n it gives is never left.
+    """
+    n = len(gates.W) // 3
+    low, high = -np.ones(n), np.ones(n)
+    for _ in range(ROUNDS):
+        found = gru_ranges(
+            gates, b_candidate, Ends(low, high, *inputs), reset_after=reset_after
+        ).candidate
+        outer = with_room(*found)
+        smaller = np.maximum(outer[0], low), np.minimum(outer[1], high)
+        settled = bool(np.all(smaller[1] - smaller[0] >= (high - low) * (1 - SETTLED)))
+        low, high = smaller
+        if settled:
+            break
+    return low, high
+
+
+def _gru_candidate(gates: Weights, r: GRURanges, *, reset_after: bool, in_state: bool) -> Array:
+    """Return what multiplies a difference of h (or of x) in the candidate n.
+
+    The reset gate multiplies W_n h + b_c, or h before W_n: r v - r' v' = r (v - v') + v' (r - r').
+    """
+    V_r, _, V_n = np.split(gates.W if in_state else gates.U, 3)
+    W_n = np.abs(np.split(gates.W, 3)[2])
+    inner = scaled(r.turned, V_r)
+    if reset_after:
+        through = plus_up(scaled(r.r, V_n) if in_state else np.abs(V_n), inner)
+    elif in_state:
+        through = product_matrix_up(W_n, plus_up(np.diag(r.r), inner))
+    else:
+        through = plus_up(np.abs(V_n), product_matrix_up(W_n, inner))
+    return times_up(r.slope_n[:, None], through)
+
+
+def gru_comparison(
+    gates: Weights, b_candidate: Array, box: Ends, *, reset_after: bool
+) -> tuple[Array, ...] | None:
+    r"""Return two matrices that majorise a step: at the least and at the largest update gate.
+
+    h+ - g+ = z (h - g) + (1 - z) (n - n') + (z - z') (g - n'), with z that of h and n', z' of g:
+    affine in z entry by entry, hence largest at an end of its range.
+    """
+    r = gru_ranges(gates, b_candidate, box, reset_after=reset_after)
+    N = _gru_candidate(gates, r, reset_after=reset_after, in_state=True)
+    Z = scaled(times_up(r.slope_z, _apart(r, box)), np.split(gates.W, 3)[1])
+    matrices = [plus_up(np.diag(r.z[end]), times_up(r.rest[end][:, None], N), Z) for end in (0, 1)]
+    return finite_or_none(*matrices)
+
+
+def _apart(r: GRURanges, box: Ends) -> Array:
+    """Return the largest |h - n| for h in the box and n a candidate."""
+    with np.errstate(over="ignore"):
+        low = np.nextafter(box.low - r.candidate[1], -math.inf)
+        high = np.nextafter(box.high - r.candidate[0], math.inf)
+    return magnitude((low, high))
+
+
+def gru_input_comparison(
+    gates: Weights, b_candidate: Array, box: Ends, *, reset_after: bool
+) -> Array | None:
+    """Return the matrix (n, m) that majorises a step in its input; None if it is not finite."""
+    r = gru_ranges(gates, b_candidate, box, reset_after=reset_after)
+    by_x = _gru_candidate(gates, r, reset_after=reset_after, in_state=False)
+    U_z = np.split(gates.U, 3)[1]
+    # z (h - h) vanishes, and 1 - z is largest at the least z
+    G = plus_up(
+        times_up(r.rest[0][:, None], by_x), scaled(times_up(r.slope_z, _apart(r, box)), U_z)
+    )
+    found = finite_or_none(G)
+    return None if found is None else found[0]

@@ -1,0 +1,65 @@
+"""Boxes of a leaky cell: enclosures of a step and matrices that majorise it.
+
+Main names: `leaky_image`, `leaky_comparison`, `leaky_input_comparison`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from theory.arithmetic.activations import Activation
+from theory.arithmetic.intervals import (
+    Interval,
+    activation_image,
+    products,
+    slope_range,
+    sum_of,
+    times_up,
+)
+from theory.maps.boxes.ends import (
+    Ends,
+    Weights,
+    complement,
+    finite_or_none,
+    magnitude,
+    mixed,
+    preactivation,
+    scaled,
+)
+from theory.typing import Array
+
+
+def leaky_image(weights: Weights, leak: Array, rho: Activation, box: Ends) -> Interval:
+    """Enclose (1 - a) h + a rho(W h + U x + b) over a box of h and x."""
+    states = (box.low, box.high)
+    at = preactivation(weights, states, (box.input_low, box.input_high))
+    return mixed((leak, leak), activation_image(rho, *at), states)
+
+
+def leaky_comparison(
+    weights: Weights, leak: Array, rho: Activation, box: Ends
+) -> tuple[Array, ...] | None:
+    r"""Return |(1 - a) I + a s W| at the least and the largest slopes s, which majorise a step.
+
+    A difference is (1 - a) d + a s W d with one slope s for each unit, and its size is convex in
+    each slope, hence largest at an end.
+    """
+    at = preactivation(weights, (box.low, box.high), (box.input_low, box.input_high))
+    least, largest = slope_range(rho, *at)
+    own = np.diag(weights.W)
+    matrices = []
+    for s in (least,) if np.array_equal(least, largest) else (least, largest):
+        gain = times_up(leak, np.abs(s))
+        M = scaled(gain, weights.W)
+        middle = products(products((leak, leak), (s, s)), (own, own))
+        np.fill_diagonal(M, magnitude(sum_of(complement(leak), middle)))
+        matrices.append(M)
+    return finite_or_none(*matrices)
+
+
+def leaky_input_comparison(
+    weights: Weights, leak: Array, rho: Activation, box: Ends
+) -> Array | None:
+    """Return diag(a s) |U|, s the largest sizes of slopes."""
+    at = preactivation(weights, (box.low, box.high), (box.input_low, box.input_high))
+    return scaled(times_up(leak, magnitude(slope_range(rho, *at))), weights.U)

@@ -1,0 +1,191 @@
+"""Spectral radii bounded from below, of a matrix and of products of diag(s) W.
+
+Main names: `spectral_radius_lower`, `product_radius_lower`, `balanced`.
+
+The trace of a power is a sum of powers of eigenvalues, so |tr A**k| <= n rho(A)**k; powers are
+formed by squaring, with a bound of their rounding error.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from theory.arithmetic.rigor import frobenius_upper
+from theory.arithmetic.rounding import (
+    ELEMENTARY_UNITS,
+    TINY,
+    UNIT,
+    down,
+    gamma,
+    ldexp_up,
+    scaled_to_one,
+    up,
+)
+from theory.norms.products import product_error
+from theory.typing import Array
+
+
+def balanced(A: Array, error: Array | None = None) -> tuple[Any, Array]:
+    """Return exponents e and the similar matrix with entries A_ij 2**(e_j - e_i), formed exactly.
+
+    Rows and columns of it, with its error, have about equal sizes, so that errors relative to its
+    norm are small; the exponents are zero where the matrix would lose an entry.
+    """
+    from scipy.linalg import matrix_balance
+
+    zero = np.zeros(len(A), dtype=np.int64)
+    with np.errstate(all="ignore"):
+        size = A if error is None else np.abs(A) + error
+        if not np.isfinite(size).all():
+            return zero, A
+        scale = matrix_balance(size, permute=False, separate=True)[1][0]
+        if not (np.isfinite(scale).all() and np.all(scale > 0)):
+            return zero, A
+        exponents = np.frexp(scale)[1].astype(np.int64) - 1
+        shift = exponents[None, :] - exponents[:, None]
+        B = np.ldexp(A, shift)
+        exact = np.isfinite(B).all() and np.array_equal(np.ldexp(B, -shift), A)
+    return (exponents, B) if exact else (zero, A)
+
+
+def _good_powers(A: Array) -> list[int]:
+    """Return odd numbers m such that the traces of A^(m 2^j) are large for one of them.
+
+    The dominant eigenvalues of a cyclic matrix are the p-th roots of one number, and the trace of a
+    power vanishes unless p divides it.
+    """
+    if len(A) > 256:  # a long cycle among many units is rare, and eigenvalues take seconds
+        return [1, 3]
+    values = np.linalg.eigvals(A)
+    sizes = np.abs(values)
+    top = float(np.max(sizes))
+    if not top > 0:
+        return [1]
+    phases = (values / top)[sizes > 0.9 * top]
+    seen = {m: float(np.abs(np.sum(phases ** (64 * m)))) for m in range(1, 2 * len(A) + 2, 2)}
+    powers = [1, 3]
+    best = max(seen, key=lambda m: (seen[m], -m))
+    if seen[best] > 2 * max(seen[m] for m in powers if m in seen):
+        powers.append(best)
+    return powers
+
+
+def spectral_radius_lower(A: Array, error: Array | None = None) -> float:
+    r"""Return a lower bound of the spectral radius, of every matrix within `error` of A entrywise.
+
+    The trace of A^k is a sum of n k-th powers of eigenvalues, so rho(A) >= (|tr A^k| / n)^(1/k).
+    For k = m 2^j, with a few odd m, the power is formed by squaring, together with a bound E of the
+    distance in the Frobenius norm from the exact power:
+
+        (B + E)^2 - fl(B^2):   E' = 2 |B| E + E^2 + gamma(n) |B|^2.
+
+    Every step is scaled by a power of two, exactly, after a similarity by powers of two.
+
+    Returns
+    -------
+    float
+        Rounded downward; 0 if nothing can be proved.  Below the radius by about a factor n^(1/k),
+        k at least 2^18, or as far as rounding lets the powers grow.
+    """
+    n = len(A)
+    exponents, A = balanced(A, error)
+    top = float(np.max(np.abs(A), initial=0.0))
+    if top == 0.0:
+        return 0.0
+    exponent = math.frexp(top)[1]
+    B = np.ldexp(A, -exponent)
+    E = 0.0
+    if error is not None:
+        with np.errstate(over="ignore"):
+            shifted = np.ldexp(error, exponents[None, :] - exponents[:, None] - exponent)
+            E = float(frobenius_upper(shifted))
+        if not math.isfinite(E):
+            return 0.0
+    # scaling A and the error may underflow, by at most eta / 2 an entry
+    E = up(E + n * TINY)
+    best = 0.0
+    for power in _good_powers(B):
+        C, F, shift = _power(B, E, exponent, power)
+        k = power
+        for _ in range(19):
+            trace = float(np.sum(np.diag(C)))
+            # |tr X| <= sqrt(n) |X|_F for the error, and the sum itself is rounded
+            wrong = math.sqrt(n) * F + gamma(n + 2) * float(np.sum(np.abs(np.diag(C))))
+            least = (abs(trace) - up(wrong * (1 + 8 * UNIT))) / n
+            if least > 0 and math.isfinite(least):
+                best = max(best, _root_down(down(least), k, shift))
+            size = float(np.max(np.abs(C)))
+            if not (0 < size < math.inf and size >= 10 * F):
+                break
+            C, F, shift = _rescaled(C, F, shift)
+            C, F, shift = C @ C, _square_error(C, C, F, F), 2 * shift
+            k *= 2
+    return best
+
+
+def _rescaled(C: Array, F: float, shift: int) -> tuple[Array, float, int]:
+    """Return the same matrix C 2**shift, with an error of F, with largest entry about 1."""
+    size = float(np.max(np.abs(C)))
+    if not 0 < size < math.inf:
+        return C, F, shift
+    e = math.frexp(size)[1]
+    return np.ldexp(C, -e), up(ldexp_up(F, -e) + len(C) * TINY), shift + e
+
+
+def _power(B: Array, E: float, exponent: int, k: int) -> tuple[Array, float, int]:
+    """Return C, its error and a shift: C 2**shift is the k-th power of B 2**exponent."""
+    if k == 1:
+        return B, E, exponent
+    C, F, shift = _rescaled(*_power(B, E, exponent, k // 2))
+    square, f = C @ C, _square_error(C, C, F, F)
+    if k % 2 == 0:
+        return square, f, 2 * shift
+    square, f, shift = _rescaled(square, f, 2 * shift)
+    return square @ B, _square_error(square, B, f, E), shift + exponent
+
+
+def _square_error(B: Array, C: Array, e: float, f: float) -> float:
+    """Bound the Frobenius distance of fl(B C) from (B + E)(C + F), |E| <= e, |F| <= f."""
+    return float(product_error(frobenius_upper(B), frobenius_upper(C), e, f, len(B)))
+
+
+def _root_down(x: float, k: int, shift: int) -> float:
+    """Return a double below (x 2**shift)**(1/k), x > 0."""
+    # log and exp2 err by at most ELEMENTARY_UNITS u of their values
+    exponent = (math.log2(x) + shift) / k
+    slack = 4 * ELEMENTARY_UNITS * UNIT * (1 + abs(exponent) + abs(math.log2(x)) / k)
+    if not -1000 < exponent < 1000:
+        return 0.0
+    return max(0.0, down(float(2.0**exponent) * (1 - 2 * slack)))
+
+
+def product_radius_lower(W: Array, slopes: Array) -> float:
+    """Return a lower bound of rho(product)^(1/p) over the factors diag(s) W, s in `slopes`."""
+    n = len(W)
+    slopes, steep = scaled_to_one(slopes)
+    scaled, e = scaled_to_one(W)
+    if np.array_equal(np.ldexp(np.ldexp(scaled, e // 2), e - e // 2), W):
+        # a similarity by a diagonal matrix is one of every factor, and so of the product
+        scaled = balanced(scaled)[1]
+    # eta / 2 each of s_i W_ij, of a slope that vanished when it was scaled, times W_ij, and of such
+    # an entry, times a slope of at most 1
+    lost = up(n * TINY * (1 + float(np.max(np.abs(scaled)))))
+    product = slopes[0][:, None] * scaled
+    error = up(float(frobenius_upper(product)) * 2 * UNIT + lost)
+    for s in slopes[1:]:
+        factor = s[:, None] * scaled
+        wrong = up(float(frobenius_upper(factor)) * 2 * UNIT + lost)
+        product, error = factor @ product, _square_error(factor, product, wrong, error)
+    # a Frobenius error spread over all entries is at least as large entrywise as needed
+    rate = spectral_radius_lower(product, np.full((n, n), error))
+    if not rate > 0:
+        return 0.0
+    try:
+        result = math.ldexp(_root_down(rate, len(slopes), 0), e + steep)
+    except OverflowError:  # the largest double is a lower bound all the same
+        return math.nextafter(math.inf, 0.0)
+    # exact unless it became subnormal
+    return result if result >= 2.0**-1020 else max(0.0, down(result))

@@ -1,0 +1,14 @@
+"""Checks for the suites of users, of their own maps: a search for what would refute a claim.
+
+Both raise `AssertionError` with everything needed to reproduce the failure, and return what was
+compared when nothing was refuted.  That is evidence, not a proof: a search that finds nothing may
+have looked in the wrong place.  No tolerance is involved, only the rounding budgets of the map.
+"""
+
+from theory.testing.contraction import check_contraction
+from theory.testing.truncation import check_truncation
+
+__all__ = [
+    "check_contraction",
+    "check_truncation",
+]

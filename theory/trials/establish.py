@@ -1,0 +1,179 @@
+"""How each named assumption is established for a run.
+
+Main names: `ESTABLISHED`, `missing`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from theory.maps.invariance import is_invariant
+from theory.measure.learning import learning_of
+from theory.measure.run import Run
+from theory.memory.layers import layer_rates
+from theory.norms.norms import Linf, WeightedL2, WeightedLinf
+from theory.theorems.assumptions import (
+    AFFINE_FORM,
+    BOUNDED_PRODUCT,
+    CONTRACTIVE,
+    CONTRACTIVE_SET,
+    CONVEX_SET,
+    DRIVE_BOUNDED,
+    GRADIENT_MISMATCH,
+    GRU_CELL,
+    HALF_SPACE,
+    IN_DOMAIN,
+    INCREMENTAL_LMI,
+    INPUT_LIPSCHITZ,
+    ITERATE_CONTRACTIVE,
+    LOSS_LIPSCHITZ,
+    LOSS_SMOOTH,
+    LSTM_CELL,
+    MAJORISED,
+    MAXIMUM_NORM,
+    MONOTONE_NORM,
+    NEAREST_POINT,
+    NONEXPANSIVE,
+    OUTPUT_LIPSCHITZ,
+    PRODUCTS_BOUNDED,
+    SAME_INPUTS,
+    SAME_START,
+    SCALAR_GROWTH,
+    SCALAR_LINEAR,
+    SMOOTH_MAP,
+    STEP_LIPSCHITZ,
+    TWIN_DESCENTS,
+    TWO_CONTRACTIONS,
+    TWO_LAYERS,
+    WEIGHT_LIPSCHITZ,
+    WEIGHTED_MAXIMUM,
+    ZERO_RESTART,
+    ZERO_START,
+)
+from theory.theorems.theorem import Assumption, Theorem
+
+
+def _incremental_lmi_holds(run: Run) -> bool:
+    certificate = run.of.contraction
+    form, q = run.map.affine_on(certificate.domain), certificate.evidence.multipliers
+    if form is None or len(q) != len(form.W) or not isinstance(run.norm, WeightedL2):
+        return False
+    if not run.within_domain:
+        return False
+    return run.norm.incremental_lmi_holds(form.W, form.slopes, np.array(q), run.lam)
+
+
+def _two_layers(run: Run) -> bool:
+
+    domain = run.of.contraction.domain
+    if domain is not None and not is_invariant(run.map, domain):
+        return False
+    rates = layer_rates(run.map, domain)
+    return rates is not None and len(rates.rates) == 2
+
+
+def _learns(run: Run) -> bool:
+    learning = run.once(learning_of)
+    return learning is not None and learning.pair is not None
+
+
+def _smooth(run: Run) -> bool:
+    learning = run.once(learning_of)
+    return learning is not None and learning.pair is not None and learning.pair.smooth
+
+
+def _clips(run: Run) -> bool:
+    """Return whether a projection does not stretch the distances that a run can show."""
+    learning = run.once(learning_of)
+    return learning is not None and learning.nonexpansive
+
+
+def _is_growing_system(run: Run) -> bool:
+    training, form = run.of.training, run.map.affine()
+    return (
+        training is not None
+        and training.trained == ("A",)
+        and training.loss.name == "squared"
+        and run.map.state_dim == 1
+        and form is not None
+        and form.rho.name == "identity"
+        and bool(form.W[0, 0] >= 1)
+        and not np.any(run.of.start)
+        and len(run.of.inputs) > 1
+        and bool((run.of.inputs @ form.U.T + form.b == 1).all())
+        and run.of.head.C.tolist() == [[1.0]]
+        and run.of.head.d.tolist() == [0.0]
+        and bool((training.targets == 1).all())
+    )
+
+
+#: How each assumption is established for a run.
+ESTABLISHED: dict[Assumption, Callable[[Run], bool]] = {
+    CONTRACTIVE: lambda run: (
+        run.of.contraction.iterate == 1 and run.within_domain and not run.contradicted
+    ),
+    ITERATE_CONTRACTIVE: lambda run: run.within_domain and not run.contradicted,
+    STEP_LIPSCHITZ: lambda run: math.isfinite(run.growth),
+    PRODUCTS_BOUNDED: lambda run: run.within_domain and run.products_bounded,
+    ZERO_START: lambda run: not np.any(run.of.start) and not np.any(run.of.restart),
+    ZERO_RESTART: lambda run: not np.any(run.of.restart),
+    SAME_INPUTS: lambda run: True,  # noqa: ARG005  (a run is simulated that way)
+    DRIVE_BOUNDED: lambda run: math.isfinite(run.drive),
+    INPUT_LIPSCHITZ: lambda run: math.isfinite(run.input_gain),
+    OUTPUT_LIPSCHITZ: lambda run: math.isfinite(run.output_lipschitz),
+    AFFINE_FORM: lambda run: run.map.affine() is not None,
+    MONOTONE_NORM: lambda run: (
+        run.norm.monotone
+        or ((form := run.map.affine()) is not None and form.rho.slope[0] == form.rho.slope[1])
+    ),
+    WEIGHTED_MAXIMUM: lambda run: isinstance(run.norm, WeightedLinf),
+    MAJORISED: lambda run: run.map.comparison(run.of.contraction.domain) is not None,
+    IN_DOMAIN: lambda run: run.within_domain,
+    LSTM_CELL: lambda run: type(run.map).__name__ == "LSTM",
+    GRU_CELL: lambda run: type(run.map).__name__ == "GRU",
+    MAXIMUM_NORM: lambda run: isinstance(run.norm, Linf),
+    TWO_LAYERS: lambda run: run.within_domain and _two_layers(run),
+    INCREMENTAL_LMI: lambda run: _incremental_lmi_holds(run),
+    TWO_CONTRACTIONS: lambda run: (
+        run.of.partner is not None
+        and run.of.partner_contraction is not None
+        and run.of.contraction.shares_domain(run.of.partner_contraction)
+        and run.of.partner_contraction.iterate == 1
+        and run.of.contraction.iterate == 1
+        and run.within_domain
+        and not run.contradicted
+        and not run.partner_contradicted
+    ),
+    SCALAR_LINEAR: lambda run: (
+        run.map.state_dim == 1
+        and run.map.input_dim == 1
+        and (form := run.map.affine()) is not None
+        and form.rho.name == "identity"
+        and form.W[0, 0] == run.lam
+        and form.b[0] == 0
+        and run.of.head.C.shape == (1, 1)
+    ),
+    NEAREST_POINT: lambda run: run.map.affine() is not None,
+    # a run is about a ball of matrices in its norm
+    CONVEX_SET: lambda run: run.map.affine() is not None,
+    HALF_SPACE: lambda run: run.map.affine() is not None,
+    BOUNDED_PRODUCT: lambda run: run.map.affine() is not None,
+    CONTRACTIVE_SET: _learns,
+    WEIGHT_LIPSCHITZ: _learns,
+    SMOOTH_MAP: _smooth,
+    LOSS_LIPSCHITZ: _learns,
+    LOSS_SMOOTH: _learns,
+    SAME_START: lambda run: True,  # noqa: ARG005  (they are simulated that way)
+    GRADIENT_MISMATCH: _learns,
+    TWIN_DESCENTS: _learns,
+    NONEXPANSIVE: _clips,
+    SCALAR_GROWTH: _is_growing_system,
+}
+
+
+def missing(theorem: Theorem, run: Run) -> Iterator[Assumption]:
+    """Yield the assumptions of a theorem that are not established for a run."""
+    return (a for a in theorem.assumes if not ESTABLISHED[a](run))
