@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from theory.arithmetic.rounding import TINY, UNIT
+from theory.kernels import row_limits, row_sums
+
 ROOT = Path(__file__).resolve().parents[1]
 
 #: The rooms of theory/ in the order of imports: each imports only from its left.  Plain modules of
@@ -149,3 +152,9 @@ def test_tests_mirror_the_rooms():
     folders = {p.parent.name for p in (ROOT / "tests").rglob("test_*.py")}
     folders -= {"tests", "soundness"}
     assert folders <= set(LINE), sorted(folders - set(LINE))
+
+
+def test_kernels_state_the_constants_of_rounding():
+    """An imported number would go stale in Numba's cache, so kernels state theirs again."""
+    assert (row_sums._UNIT, row_sums._TINY) == (UNIT, TINY)
+    assert row_limits._UNIT == UNIT
