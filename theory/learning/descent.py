@@ -8,8 +8,6 @@ interruption and a resumption.
 
 from __future__ import annotations
 
-import hashlib
-import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,8 +16,13 @@ from typing import final
 
 import numpy as np
 
-from theory.errors import DivergedError, as_array, check_count
-from theory.files.writing import replacing
+from theory.errors import DivergedError, check_count
+from theory.learning.checkpoint import (
+    Checkpoint,
+    fingerprint,
+    read_checkpoint,
+    write_checkpoint,
+)
 from theory.learning.constants.values import trained_names
 from theory.learning.data import TrainingData
 from theory.learning.gradients import (
@@ -293,70 +296,30 @@ class _Runner:
     # files ----------------------------------------------------------------------------------------
 
     def _fingerprint(self) -> str:
-        """Return a digest of all that the weights depend on, but for the projection's code."""
-        digest = hashlib.sha256()
-        name = type(self.state.model).__name__
-        rho = getattr(self.state.model, "activation", None)
-        kind = f"{name} {getattr(rho, 'name', '')} {getattr(self.state.model, 'variant', '')}"
-        plain = (kind, self.kind, self.k, self.state.trained, self.state.train_head)
-        digest.update(repr((*plain, self.data.loss.name)).encode())
-        for array in (
-            *self.state.model.parameters.values(),
-            self.state.head.C, self.state.head.d, self.sizes, self.weights[0],
-            self.data.inputs, self.data.targets, self.data.weights,
-        ):  # fmt: skip
-            digest.update(repr(array.shape).encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
+        plain = (self.kind, self.k)
+        return fingerprint(plain, self.state, self.data, self.sizes, self.weights[0])
 
     def save(self, path: Path) -> None:
-        """Write everything so far to an .npz file, atomically."""
-        stop = self.diverged
+        """Write everything so far to a file."""
         # an interruption may have come between two of the lists
         whole = min(len(self.weights), len(self.losses))
-        with replacing(path) as stream:
-            np.savez(
-                stream,
-                fingerprint=np.array(self._fingerprint()),
-                weights=np.array(self.weights[:whole]),
-                losses=np.array(self.losses[:whole]),
-                gradient_norms=np.array(self.norms[: whole - 1]),
-                diverged=np.array("" if stop is None else stop.reason),
-            )
+        done = Checkpoint(
+            fingerprint=self._fingerprint(),
+            weights=np.array(self.weights[:whole]),
+            losses=np.array(self.losses[:whole]),
+            gradient_norms=np.array(self.norms[: whole - 1]),
+            diverged="" if self.diverged is None else self.diverged.reason,
+        )
+        write_checkpoint(path, done)
 
     def load(self, path: Path) -> None:
-        """Take over what a file holds.
-
-        Raises
-        ------
-        ValueError
-            If it cannot be read, or belongs to another descent.
-        """
-        needed = ("fingerprint", "weights", "losses", "gradient_norms", "diverged")
-        try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
-                found = {name: archive[name] for name in needed}
-        except (OSError, KeyError, ValueError, EOFError) as error:
-            raise ValueError(f"{path} cannot be read as a checkpoint: {error}") from None
-        except Exception as error:  # a damaged archive raises what zipfile and zlib choose to
-            raise ValueError(f"{path} cannot be read as a checkpoint: {error!r}") from None
-        if str(found["fingerprint"]) != self._fingerprint():
-            raise ValueError(
-                f"{path} belongs to another descent (other data, weights, step sizes, model or k); "
-                "resume with the same arguments, or remove the file"
-            )
-        weights = as_array("weights", found["weights"], ndim=2)
-        if (
-            weights.shape[1] != len(self.weights[0])
-            or not 1 <= len(weights) <= len(self.sizes) + 1
-            or len(found["losses"]) != len(weights)
-            or len(found["gradient_norms"]) != len(weights) - 1
-        ):
-            raise ValueError(f"{path} cannot be read as a checkpoint: its arrays do not match")
-        self.weights = [row.copy() for row in weights]
-        self.losses = found["losses"].tolist()
-        self.norms = found["gradient_norms"].tolist()
+        """Take over what a file holds; `ValueError` where it is of another descent."""
+        width, most = len(self.weights[0]), len(self.sizes)
+        done = read_checkpoint(path, self._fingerprint(), width=width, most=most)
+        self.weights = [row.copy() for row in done.weights]
+        self.losses = done.losses.tolist()
+        self.norms = done.gradient_norms.tolist()
         self.map, self.head = self.state.unpack(self.weights[-1])
         self.upcoming = self._gradient()
-        if str(found["diverged"]) and self.diverged is None:
-            self._stop(str(found["diverged"]))
+        if done.diverged and self.diverged is None:
+            self._stop(done.diverged)
