@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 
 from theory.certificates import Contraction
-from theory.certify.methods import ITERATED, METHODS, by_iterate, by_norm, check_effort, tried
+from theory.certify.methods import (
+    ITERATED,
+    METHODS,
+    by_iterate,
+    by_norm,
+    check_effort,
+    may_be_better_everywhere,
+    tried,
+)
 from theory.domain import Domain
 from theory.inputs import ambiguous
 from theory.maps.base import Map, check_map
@@ -176,7 +184,13 @@ def contraction(
         if method in ITERATED:
             return by_iterate(recurrent, where, norm)
         return by_norm(norm)(recurrent, where)
-    if method == "auto":
-        # of equal factors the first is kept, and unweighted norms come first
-        return min(tried(recurrent, effort, where).values(), key=lambda c: c.lam, default=None)
-    return METHODS[method](recurrent, where)
+    if method != "auto":
+        return METHODS[method](recurrent, where)
+    # of equal factors the first is kept, and unweighted norms come first
+    best = min(tried(recurrent, effort, where).values(), key=lambda c: c.lam, default=None)
+    if where is None or not may_be_better_everywhere(recurrent, best):
+        return best
+    # to know more is never to claim less: what holds everywhere holds on the domain
+    wide = tried(recurrent, effort, iterates=None if best is None else False)
+    found = [*wide.values()] if best is None else [best, *wide.values()]
+    return min(found, key=lambda c: (c.iterate, c.lam), default=None)

@@ -141,6 +141,17 @@ def check_effort(effort: int) -> None:
         raise ValueError(f"effort={effort!r}, needed one of {list(range(len(EFFORTS)))}")
 
 
+def may_be_better_everywhere(recurrent: Map, best: Contraction | None) -> bool:
+    """Return whether a contraction of all states may have a smaller factor than one on a domain.
+
+    A guess for saving time: no norm certifies a map of the affine form below about `_floor`.
+    """
+    form = recurrent.affine()
+    if best is None:
+        return True
+    return form is not None and not (best.iterate == 1 and best.lam <= _floor(form))
+
+
 def tried(
     recurrent: Map, effort: int, domain: Domain | None = None, *, iterates: bool | None = None
 ) -> dict[str, Contraction]:

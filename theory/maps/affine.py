@@ -6,7 +6,6 @@ Main name: `AffineMap`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import replace
 from typing import final
 
 import numpy as np
@@ -14,9 +13,6 @@ import numpy as np
 from theory.arithmetic.intervals import (
     Interval,
     activation_image,
-    affine_image,
-    slope_range,
-    sum_of,
     times_up,
 )
 from theory.arithmetic.rounded import Rounded
@@ -127,33 +123,15 @@ class AffineMap(Map):
         plain = product_up(L, L2().matrix_upper(form.U))
         return product_up(over(norm, L2(), form.U.shape[0]), plain)
 
-    def _preactivation_range(self, domain: Domain) -> Interval:
-        form = self.affine()
-        return sum_of(
-            affine_image(form.W, domain.low, domain.high, form.b),
-            affine_image(form.U, domain.input_low, domain.input_high),
-        )
-
     @final
     def slopes(self, domain: Domain | None = None) -> Interval:
         """Enclose the slopes of each unit's activation on a domain, by default everywhere: (n,)."""
-        rho = self.affine().rho
-        if domain is None:
-            return np.full(self.state_dim, rho.slope[0]), np.full(self.state_dim, rho.slope[1])
-        return slope_range(rho, *self._preactivation_range(domain))
-
-    @final
-    def affine_on(self, domain: Domain | None) -> Affine:
-        """Return the form with the slopes that its units take on a domain."""
-        form = self.affine()
-        if domain is None:
-            return form
-        return replace(form, domain=domain, restricted=self.slopes(domain))
+        return self.affine().on(domain).slopes
 
     @final
     def state_lipschitz(self, norm: Norm, domain: Domain | None = None) -> float:
         """Return the norm of diag(s) W, s the largest slopes; in L2 if the norm is not monotone."""
-        form = self.affine_on(domain)
+        form = self.affine().on(domain)
         if norm.monotone or form.linear:
             return scaled_matrix_upper(norm, form.steepest, form.W)
         n = len(form.W)
@@ -163,7 +141,7 @@ class AffineMap(Map):
     @final
     def image(self, domain: Domain) -> Interval:
         """Enclose rho over the range of the pre-activations."""
-        return activation_image(self.affine().rho, *self._preactivation_range(domain))
+        return activation_image(self.affine().rho, *self.affine().preactivations(domain))
 
     @final
     def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:

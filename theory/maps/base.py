@@ -63,9 +63,11 @@ class Map(ABC):
     def affine(self) -> Affine | None:
         """Return the map in the form rho(W h + U x + b), or None if it has not that form."""
 
+    @final
     def affine_on(self, domain: Domain | None) -> Affine | None:
         """Return the form with the slopes that its units take on a domain, or None as `affine`."""
-        return self.affine() if domain is None else None
+        form = self.affine()
+        return None if form is None else form.on(domain)
 
     @abstractmethod
     def input_terms(self, X: Array) -> Array:

@@ -5,13 +5,13 @@ Main name: `Affine`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 
 from theory.arithmetic.activations import Activation
-from theory.arithmetic.intervals import Interval
+from theory.arithmetic.intervals import Interval, affine_image, slope_range, sum_of
 from theory.domain import Domain
 from theory.typing import Array
 
@@ -35,6 +35,20 @@ class Affine:
             return self.restricted
         n = len(self.W)
         return np.full(n, self.rho.slope[0]), np.full(n, self.rho.slope[1])
+
+    def preactivations(self, domain: Domain) -> Interval:
+        """Enclose W h + U x + b over a domain, (n,) each."""
+        return sum_of(
+            affine_image(self.W, domain.low, domain.high, self.b),
+            affine_image(self.U, domain.input_low, domain.input_high),
+        )
+
+    def on(self, domain: Domain | None) -> Affine:
+        """Return the form with the slopes that its units take on a domain; None: everywhere."""
+        if domain is None:
+            return self
+        slopes = slope_range(self.rho, *self.preactivations(domain))
+        return replace(self, domain=domain, restricted=slopes)
 
     @property
     def steepest(self) -> Array:
