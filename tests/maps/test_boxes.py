@@ -262,3 +262,17 @@ def test_a_stack_is_carried_away_from_zero():
         drift = 2.0**-40
         assert np.all((tube.low - drift <= run) & (run <= tube.high + drift))
         assert tube.widths[-1].max() < tube.widths[0].max()
+
+
+@pytest.mark.parametrize("bias", [0.0, 17.0, 18.0, 30.0, 36.0, 100.0, 700.0])
+def test_boxes_at_large_forget_biases(bias):
+    # |c| <= i g / (1 - f): provable as long as 1 - f is a positive double, found up to 17 before
+    cell = LSTM(0.1 * np.ones((4, 1)), np.ones((4, 1)), [0.0, bias, 0.0, 0.0])
+    box = invariant_domain(cell, inputs=Inputs.box(-1, 1))
+    assert is_invariant(cell, box)
+    entry, candidate = 1 / (1 + np.exp(-1.1)), np.tanh(1.1)
+    largest = entry * candidate * (1 + np.exp(bias + 1.1))
+    assert box.high[0] <= largest * (1 + 1e-6)
+    # from its end a state loses what it gains
+    h = np.array([box.high[0], box.high[1]])
+    assert cell.step(h, np.array([1.0]))[0] <= box.high[0] * (1 + 1e-15)

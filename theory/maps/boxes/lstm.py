@@ -75,11 +75,30 @@ def _halves(box: Ends) -> tuple[Interval, Interval, Interval]:
     )
 
 
+def _new_cell(r: LSTMRanges, cell: Interval) -> Interval:
+    r"""Enclose f c + i g over a box of c.
+
+    At an upper end c >= 0 it is c - (1 - f) c + i g, hence at most c where i g <= (1 - f) c.  That
+    is decided without f, of which nothing is left beside 1 at large forget biases; a lower end
+    below 0 likewise.
+    """
+    low, high = sum_of(products(r.f, cell), r.new)
+    least = r.kept[0]  # of 1 - f
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        # rounded down, and 0 where it is not positive
+        lost = [np.maximum(np.nextafter(least * end, 0.0), 0.0) for end in (-cell[0], cell[1])]
+    stays = [lost[0] >= -r.new[0], lost[1] >= r.new[1]]
+    return (
+        np.where(stays[0] & (cell[0] <= 0), np.maximum(low, cell[0]), low),
+        np.where(stays[1] & (cell[1] >= 0), np.minimum(high, cell[1]), high),
+    )
+
+
 def lstm_image(gates: Weights, box: Ends) -> Interval:
     """Enclose (c+, h+) over a box of (c, h) and x."""
     cell, hidden, inputs = _halves(box)
     r = lstm_ranges(gates, hidden, inputs)
-    c = sum_of(products(r.f, cell), r.new)
+    c = _new_cell(r, cell)
     h = products(r.o, activation_image(TANH, *c))
     return np.concatenate([c[0], h[0]]), np.concatenate([c[1], h[1]])
 
@@ -138,7 +157,7 @@ def lstm_gains(gates: Weights, box: Ends) -> LSTMGains:
     """
     cell, hidden, inputs = _halves(box)
     r = lstm_ranges(gates, hidden, inputs)
-    c = sum_of(products(r.f, cell), r.new)
+    c = _new_cell(r, cell)
     return LSTMGains(
         forget=r.f[1],
         by_i=times_up(r.slope_i, magnitude(r.g)),
