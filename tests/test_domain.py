@@ -60,7 +60,10 @@ def test_malformed_boxes(changed, message):
 
 def test_a_contraction_says_where_it_holds():
     local = Contraction.assumed(0.5, Linf(), domain=box())
-    assert "domain=|h_i| <= 2, x_i <= 1" in repr(local)
+    assert "domain=h in [-1, 0.5] x [0, 2], x_i <= 1" in repr(local)
+    # what has too many digits is rounded up, and says that the box is within
+    third = Contraction.assumed(0.5, Linf(), domain=box(low=[-1 / 3, 0.0]))
+    assert "domain=a box of states within |h_i| <= 2, x_i <= 1" in repr(third)
     assert local.to_dict()["domain"] == box().to_dict()
     assert local.holds_for(np.zeros((3, 2)), np.zeros((3, 1)))
     assert not local.holds_for(np.full((1, 2), 3.0), np.zeros((3, 1)))

@@ -263,11 +263,11 @@ def test_a_finite_set_gives_the_largest_of_its_rows():
         (Inputs.any_of([1.0]), "1 given input"),
         (
             Inputs.seen(np.ones((12, 2))),
-            "inputs like the 12 that were seen (|x_i| <= 1, |x|_2 <= 1.415)",
+            "inputs like the 12 that were seen, within |x_i| <= 1 and |x|_2 <= 1.415",
         ),
         (
             Inputs.seen(np.ones((12, 2)), 0.1),
-            "inputs within 0.1 of the 12 that were seen (|x_i| <= 1.101, |x|_2 <= 1.556)",
+            "inputs within 0.1 of the 12 that were seen, within |x_i| <= 1.101 and |x|_2 <= 1.556",
         ),
     ],
 )
@@ -417,7 +417,7 @@ def test_a_command_line_says_which_inputs(tmp_path):
         ("box:0,inf", "x_i >= 0"),
         ("ball:2", "|x|_2 <= 2"),
         ("ball:2,L1", "|x|_1 <= 2"),
-        (str(path), "inputs like the 2 that were seen (|x_i| <= 4, |x|_2 <= 5.001)"),
+        (str(path), "inputs like the 2 that were seen, within |x_i| <= 4 and |x|_2 <= 5.001"),
     ):
         assert str(read_inputs(text)) == told
     for text, message in (

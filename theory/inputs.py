@@ -26,6 +26,9 @@ from theory.typing import Array
 #: Intervals of a box that are written out one by one; longer boxes are told by their largest end.
 _SHOWN = 4
 
+#: Ends of states with more characters than this are rounded.
+_DIGITS = 8
+
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -180,8 +183,9 @@ class Inputs:
             balls = ()
         told = "like" if share == 0 else f"within {_told(share)} of"
         most = _told_up(float(np.max(np.maximum(np.abs(low), np.abs(high)))))
-        size = f", |x|_2 <= {_told_up(balls[1][1])}" if balls else ""
-        name = f"inputs {told} the {len(rows)} that were seen (|x_i| <= {most}{size})"
+        size = f" and |x|_2 <= {_told_up(balls[1][1])}" if balls else ""
+        # the set is smaller than what these two figures say
+        name = f"inputs {told} the {len(rows)} that were seen, within |x_i| <= {most}{size}"
         return cls(low=low, high=high, balls=balls, name=name)
 
     @property
@@ -420,19 +424,28 @@ def _told_ball(norm: Norm, radius: float) -> str:
     return f"|x| <= {_told(radius)} in {norm.label}"
 
 
-def _told_box(low: Array, high: Array) -> str:
+def told_states(low: Array, high: Array) -> str:
+    """Return a box of states in words: exactly where that is short, else what it lies within."""
+    ends = [*np.ravel(low).tolist(), *np.ravel(high).tolist()]
+    if len(low) <= _SHOWN and all(len(_told(end)) <= _DIGITS for end in ends):
+        return _told_box(low, high, "h")
+    # a figure that is rounded up says where the box lies, and claims nothing of what is beside it
+    return f"a box of states within |h_i| <= {_told_up(max(map(abs, ends)))}"
+
+
+def _told_box(low: Array, high: Array, x: str = "x") -> str:
     flat = np.ravel(low), np.ravel(high)
     pairs = list(zip(flat[0].tolist(), flat[1].tolist(), strict=True))
     a, b = pairs[0]
     if all(pair == (a, b) for pair in pairs):
         if a == -b:
-            return "all inputs" if np.isinf(b) else f"|x_i| <= {_told(b)}"
+            return "all inputs" if np.isinf(b) else f"|{x}_i| <= {_told(b)}"
         least = "" if np.isinf(a) else f"{_told(a)} <= "
-        return f"x_i >= {_told(a)}" if np.isinf(b) else f"{least}x_i <= {_told(b)}"
+        return f"{x}_i >= {_told(a)}" if np.isinf(b) else f"{least}{x}_i <= {_told(b)}"
     if len(pairs) <= _SHOWN:
-        return "x in " + " x ".join(f"[{_told(a)}, {_told(b)}]" for a, b in pairs)
+        return f"{x} in " + " x ".join(f"[{_told(a)}, {_told(b)}]" for a, b in pairs)
     largest = float(np.max(np.maximum(np.abs(flat[0]), np.abs(flat[1]))))
-    return f"a box of inputs within |x_i| <= {_told(largest)}"
+    return f"a box of inputs within |{x}_i| <= {_told(largest)}"
 
 
 def ambiguous(name: str, value: Any, m: int | None = None) -> ValueError:

@@ -64,7 +64,7 @@ def test_bounded_inputs_make_local_certificates(tmp_path):
     done = run("check", file, path)
     assert done.exit_code == 0, done.output
     assert "accepted" in done.output
-    assert "for |h_i| <= 0.9999, |x_i| <= 0.1\n" in done.output
+    assert "for a box of states within |h_i| <= 1, |x_i| <= 0.1\n" in done.output
     data = json.loads(file.read_text())
     data["domain"]["input_high"] = [(5.0).hex()] * 2
     file.write_text(json.dumps(data))

@@ -244,3 +244,24 @@ def test_unknown_losses():
     with pytest.raises(ValueError, match="needed one of: squared, cross_entropy"):
         look_up("hinge")
     assert look_up(LOSSES["linear"]) is LOSSES["linear"]
+
+
+def test_the_drive_of_a_gru_covers_changes_of_its_second_bias():
+    # all is 0 but for b_candidate, which may be anything up to 1: tanh(1/2)/2 is reached
+    cell = GRU(np.zeros((3, 1)), np.zeros((3, 1)), np.zeros(3), [0.0])
+    found = map_constants(
+        cell, Linf(), inputs=np.zeros((1, 1)), trained=("b_candidate",), radius=1.0
+    )
+    moved = cell.with_parameters(b_candidate=[1.0]).step(np.zeros(1), np.zeros(1))[0]
+    assert moved == pytest.approx(np.tanh(0.5) / 2)
+    assert moved <= found.drive < 2 * moved
+
+
+def test_drives_of_products_that_underflow_are_not_zero():
+    # 400 products of 2**-1075 each, rounded to 0: 9.9e-322 together
+    m = 400
+    cell = VanillaRNN([[0.5]], np.full((1, m), 2.0**-537))
+    found = map_constants(cell, inputs=np.full((1, m), 2.0**-538))
+    assert min(found.drive, found.state_bound) >= m * 2.0**-1074 / 2
+    # what is exactly 0 stays so
+    assert map_constants(VanillaRNN([[0.5]], [[0.0]]), inputs=np.ones((1, 1))).drive == 0.0

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from definitions import step_by_definition
 
 from theory import (
     GRU,
@@ -428,3 +429,14 @@ def test_simulation_is_what_torch_computes(kind, n, m, batch, seed):
         expected = module(torch.from_numpy(X))[0].numpy()
     H = cell.simulate(X) @ cell.output_map.T
     assert np.max(np.abs(H - expected)) <= 1e-12 * np.max(np.abs(expected))
+
+
+def test_the_rounding_budget_of_an_rglru_covers_a_decay_that_is_lost():
+    # the pre-activation of r errs by more than 2: a is .997 in doubles and .00093 exactly
+    U = np.zeros((6, 3))
+    U[0] = [0.0, 1e17, -1e17 / 3]
+    unit = RGLRU(U=U, Lambda=[-20.0, 0.0, 0.0], scale=8.0)
+    h, x = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.078410912107204, 3.2352327363216125])
+    apart = np.abs(unit.step(h, x) - step_by_definition(unit, h, x))
+    assert apart[0] > 0.9
+    assert np.all(apart <= unit.step_error(np.abs(h), np.abs(x)))

@@ -883,3 +883,24 @@ def test_the_inputs_that_are_said_are_those_of_the_certificate(kind):
         (certificate,) = stable.certificates()
         assert certificate.lam <= 0.9
         assert str(certificate.domain.inputs) == told
+
+
+def test_what_a_cache_or_a_compiler_computes_is_not_read():
+    from theory.interop import from_torch
+
+    class Tenth(nn.Module):
+        def forward(self, X):
+            return 0.1 * X
+
+    cell = nn.RNNCell(1, 1, bias=False)
+    nn.utils.parametrize.register_parametrization(cell, "weight_hh", Tenth(), unsafe=True)
+    with nn.utils.parametrize.cached():
+        cell(torch.ones(1, 1))
+        with pytest.raises(ValueError, match=r"inside torch\.nn\.utils\.parametrize\.cached"):
+            from_torch(cell)
+    assert from_torch(cell).W.shape == (1, 1)
+    compiled = nn.RNN(2, 3)
+    compiled._compiled_call_impl = lambda *given: given  # what module.compile() sets
+    for ask in (from_torch, lambda module: StableProjection(module, rate=0.9)):
+        with pytest.raises(ValueError, match="compiled in place"):
+            ask(compiled)

@@ -99,6 +99,11 @@ def check_forward(module: Any, name: str = "the module") -> None:
                     f"{name} is a {kind}, in which {one.__name__} defines {key} of "
                     f"torch.nn.{known.__name__} again; what it computes is not known; {_COPY}"
                 )
+    if getattr(module, "_compiled_call_impl", None) is not None:
+        raise ValueError(
+            f"{name} is compiled in place (module.compile()); what it computes is that of the "
+            f"compiler, in its arithmetic; {_COPY}"
+        )
     for key in vars(module):
         if callable(getattr(known, key, None)):
             raise ValueError(
@@ -364,6 +369,11 @@ def weights_in_use(module: Any, *, where: str = "") -> dict[str, Any]:
 def _evaluated(module: Any, name: str, full: str) -> Any:
     """Return what a parametrization gives in evaluation mode, from a copy of it."""
     held = module.parametrizations[name]
+    if import_module("torch.nn.utils.parametrize")._cache_enabled:
+        raise ValueError(
+            f"{full} is parametrized, and looked at inside torch.nn.utils.parametrize.cached(), "
+            "where the forward pass reads a value of before; call this outside of the block"
+        )
     if any(one._forward_pre_hooks or one._forward_hooks for one in held.modules()):
         raise ValueError(
             f"{full} is parametrized by a module with hooks, of which it is not known what they "

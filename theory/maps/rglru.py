@@ -161,18 +161,19 @@ class RGLRU(LinearRecurrence):
         r"""Return size and rounding error of a and sqrt(1 - a**2) i x.
 
         y = q r > 0 is relatively accurate: the gate moves by a factor of at most e**e if its
-        pre-activation is off by e, and softplus, products and the gate round by 18 u in all.  With
-        w = log(y / Y), |w| <= e + 20 u,
+        pre-activation is off by e, and softplus, two products and the gate round by 17 + 2 + 10 u.
+        With w = log(y / Y), |w| <= e + 32 u,
 
-            |exp(-y) - exp(-Y)| <= max(y exp(-y)) |w| <= |w| / 2,
+            |exp(-y) - exp(-Y)| <= max(y exp(-y)) |w| <= min(1, |w| / 2),
             |log(s / S)| <= |w| / 2  for  s = sqrt(1 - exp(-2 y)),  so  |s - S| <= min(1, |w|).
 
         Where y itself underflows, s is below 2**-500.
         """
         r, i = (x.affine(*self.gate(name)) for name in self.GATES)
-        moved = np.minimum(1.0, r.error + 20 * UNIT)
-        a = Rounded(np.full_like(moved, 1.0), moved / 2 + 16 * UNIT)
-        share = Rounded(np.full_like(moved, 1.0), moved + 16 * UNIT + 2.0**-500)
+        moved = r.error + 32 * UNIT
+        one = np.ones_like(moved)
+        a = Rounded(one, np.minimum(1.0, moved / 2) + 16 * UNIT)
+        share = Rounded(one, np.minimum(1.0, moved) + 16 * UNIT + 2.0**-500)
         return a, share * i.logistic() * x
 
     def _ranges(self, inputs: Interval) -> tuple[Interval, Interval, Interval]:

@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from theory.arithmetic.rounding import evaluate, gamma, product_up, sqrt_up, sum_up, up
+from theory.arithmetic.rounding import (
+    evaluate,
+    inner_product_error,
+    product_up,
+    sqrt_up,
+    sum_up,
+    up,
+)
 from theory.learning.constants.values import MapConstants
 from theory.maps.base import Map
 from theory.norms.norms import L2, Norm
@@ -96,6 +103,7 @@ def _affine_drive(forms: list[Any], X: Array | None, reach: float, slack: list[f
             continue
         # an inner product of m + 1 terms, rounded in any order
         magnitude = np.abs(X) @ np.abs(f.U).T + np.abs(f.b)
-        error = 2 * gamma(X.shape[1] + 3) * magnitude
+        touched = (X != 0).astype(float) @ (f.U.T != 0).astype(float) > 0
+        error = np.where(touched, inner_product_error(magnitude, X.shape[1] + 1), 0.0)
         most = max(most, float(np.max(L2().vector_upper(np.abs(terms) + error), initial=0.0)))
     return sum_up([most, extra])

@@ -9,7 +9,7 @@ from typing import final
 
 import numpy as np
 
-from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT, gamma, up
+from theory.arithmetic.rounding import ELEMENTARY_UNITS, TINY, UNIT, gamma, up
 from theory.learning.constants.values import MapConstants
 from theory.maps.base import Map
 from theory.norms.norms import Norm, WeightedLinf
@@ -171,7 +171,7 @@ def gated_constants(
         rest = np.concatenate([fresh / v[:n], _sigma_upper(ao) * _tanh_upper(fresh) / vh])
     else:
         (r, z, _), _ = split(box)
-        bc = absolute("b_candidate", slice(None))
+        bc, extra = absolute("b_candidate", slice(None)), slack.get("b_candidate", 0.0)
         hidden = _Jet(v=box, s=vh, w=zero, ss=zero, sw=zero, ww=zero)
         Wn, Un, bn = (absolute(name, blocks[2]) for name in ("W", "U", "b"))
         lengths = math.sqrt(float(np.sum(box * box))), math.sqrt(float(np.sum(vh * vh)))
@@ -186,7 +186,6 @@ def gated_constants(
         free = "W" in trained
         if getattr(first, "variant", "reset_after") == "reset_after":
             with_bias = "b_candidate" in trained
-            extra = slack.get("b_candidate", 0.0)
             product = _Jet(
                 v=Wn @ box + bc + slack["W"] * lengths[0] + extra,
                 s=Wn @ vh + slack["W"] * lengths[1],
@@ -232,12 +231,21 @@ def gated_constants(
         (_, zz, az), _ = split(np.zeros(n))
         rest = (
             _sigma_upper(zz.v)
-            * _tanh_upper(az.v + (bc if getattr(first, "variant", "") == "reset_after" else 0.0))
+            * _tanh_upper(
+                az.v + (bc + extra if getattr(first, "variant", "") == "reset_after" else 0.0)
+            )
             / vh
         )
 
+    # what an operation loses to underflow, eta / 2, later factors multiply: at most twelve, none
+    # larger than the largest number that enters
+    sizes = [1.0, reach, radius, *(1.0 / v), *v, *map(float, largest)]
+    sizes += [float(np.max(absolute(name, slice(None)), initial=0.0)) for name in slack]
+    with np.errstate(over="ignore"):
+        lost = float(np.float64(max(sizes)) ** 12 * ((8 * n + 8 * m + 800) * TINY))
+
     def most(arrays: list[Array]) -> float:
-        return up(float(np.max(np.concatenate(arrays))) * safe)
+        return up(float(np.max(np.concatenate(arrays))) * safe + lost)
 
     mixed = most([j.sw / scale for j, scale in out])
     lam = most(rates)
