@@ -18,6 +18,7 @@ from theory import (
     DiagonalSSM,
     Domain,
     EchoStateNetwork,
+    LinearHead,
     LinearMap,
     Linf,
     Map,
@@ -215,10 +216,11 @@ def _rg_lru(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
 def _stack(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
     single = [make for kind, make in MAKERS.items() if kind is not Cascade]
     layers = [one_of(rng, *single)(rng, W, int(rng.integers(1, 3)), m)]
-    readouts: list[Array | None] = []
+    readouts: list[Any] = []
     for _ in range(int(rng.integers(1, 3))):
         width = int(rng.integers(1, 3))
-        readouts.append(W(width, layers[-1].state_dim))
+        C = W(width, layers[-1].state_dim)
+        readouts.append(LinearHead(C, W(width)) if rng.random() < 0.5 else C)
         layers.append(one_of(rng, *single)(rng, W, int(rng.integers(1, 3)), width))
     return Cascade(layers, readouts)
 

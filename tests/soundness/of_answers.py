@@ -16,6 +16,7 @@ from tally import Tally
 
 from theory import (
     GRU,
+    L1,
     L2,
     LSTM,
     Cascade,
@@ -193,13 +194,27 @@ def contexts(rng: Draw, tally: Tally) -> None:
     """No sequence is worse than what is promised for a context, whatever the certificate."""
     model = tame_map(rng)
     bound, k = float(one_of(rng, 0.3, 1.0)), int(rng.integers(0, 6))
-    norm = one_of(rng, L2(), Linf())
-    inputs = Inputs.ball(bound)
-    found = smallest_error(model, k, inputs, norm=norm, effort=0)
-    wanted = required_context(model, 0.01, inputs, norm=norm, effort=0)
-    step, C = exact_step(model), model.output_map
+    norm, m = one_of(rng, L2(), Linf()), model.input_dim
+    rows = bound * rng.uniform(-1, 1, (4, m))
+    inputs = one_of(
+        rng, Inputs.ball(bound), Inputs.box(-bound, bound), Inputs.box(0, bound),
+        Inputs.any_of(rows), Inputs.seen(rows), Inputs.ball(bound, L1()),
+    )  # fmt: skip
+    effort = 1 if rng.random() < 0.05 else 0
+    C = model.output_map
+    head = LinearHead(rng.standard_normal((2, len(C)))) if rng.random() < 0.3 else None
+    asked = {"norm": norm, "effort": effort, "head": head}
+    found = smallest_error(model, k, inputs, **asked)
+    horizon = one_of(rng, None, None, 25)
+    wanted = required_context(model, 0.01, inputs, horizon=horizon, **asked)
+    step, C = exact_step(model), C if head is None else head.C @ C
     for _ in range(2):
-        xs = _sequence(rng, model.input_dim, 25, bound)
+        corners = np.where(rng.random((25, m)) < 0.5, -bound, bound)
+        corners = corners[:1].repeat(25, 0) if rng.random() < 0.5 else corners
+        near = [inputs.near(x) for x in corners]
+        if any(x is None for x in near):
+            continue
+        xs = np.array(near)
         h = _run(step, np.zeros(model.state_dim), xs)
         for choice in (found, wanted):
             if choice is None or choice.k > 20:
@@ -209,7 +224,7 @@ def contexts(rng: Draw, tally: Tally) -> None:
             name = "smallest_error" if choice is found else "required_context"
             tally.at_most(
                 name, [length(norm, seen)], choice.error, k=choice.k, xs=xs, model=model,
-                c=choice.contraction, **model.parameters,
+                c=choice.contraction, inputs=inputs, **model.parameters,
             )  # fmt: skip
 
 
@@ -326,6 +341,24 @@ def constants(rng: Draw, tally: Tally) -> None:
     # weight_gain: of a step in one parameter
     name = one_of(rng, *found.trained)
     value = model.parameters[name]
+    # a map anywhere in a ball around this one: its drive, its states and its rate
+    radius = float(one_of(rng, 0.1, 1.0))
+    wide = map_constants(model, norm, inputs=X, trained=(name,), radius=radius)
+    if wide is not None:
+        change = rng.standard_normal(value.shape) * (rng.random(value.shape) < 0.5)
+        change *= radius * (1 - 2.0**-40) / max(float(np.linalg.norm(change)), 1e-300)
+        far = model.with_parameters(**{name: value + change})
+        run, h, old = exact_step(far), balls(np.zeros(n)), balls(np.zeros(n))
+        for x in X:
+            reached = length(norm, run(balls(np.zeros(n)), balls(x)))
+            tally.at_most("map_constants(radius=)", [reached], wide.drive, name=name, **given)
+            h, old = run(h, balls(x)), h
+            reached = length(norm, h)
+            tally.at_most("map_constants(radius=)", [reached], wide.state_bound, **given)
+            apart = length(norm, minus(h, old))
+            if apart > 0:
+                moved = length(norm, minus(run(h, balls(x)), run(old, balls(x)))) / apart
+                tally.at_most("map_constants(radius=)", [moved], wide.lam, name=name, **given)
     change = 2.0**-20 * rng.standard_normal(value.shape)
     other = model.with_parameters(**{name: value + change})
     moved = (
@@ -545,7 +578,7 @@ def parametrizations(rng: Draw, tally: Tally) -> None:
 CHECKS = (
     Check(run=kernel_tails, covers=(kernel_tail,), weight=0.3),
     Check(run=worst_cases, covers=(worst_case_error,), weight=0.3),
-    Check(run=contexts, covers=(smallest_error, required_context), weight=0.1),
+    Check(run=contexts, covers=(smallest_error, required_context), weight=0.06),
     Check(
         run=entrywise_gaps,
         covers=(componentwise_gap, componentwise_context, layer_gaps, layer_rates, advanced),

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from check import Check
-from definitions import activated, balls, exact_step
+from definitions import activated, balls, exact_step, faded
 from draws import MAKERS, NORMS, Draw, a_map, domain, ends, interior, matrix, one_of, tame_map
 from exact import ZERO, Vector, length, minus, times
 from tally import Tally
 
 from theory import (
+    L2,
     Contraction,
     DivergedError,
     Domain,
     Inputs,
     LinearMap,
+    Linf,
     Map,
     VanillaRNN,
     WeightedL2,
@@ -28,6 +32,8 @@ from theory import (
 from theory.certify import METHODS
 from theory.certify.certificate_file import certificate_from_dict, certificate_to_dict
 from theory.certify.recheck import recheck
+from theory.maps.boxes import fading
+from theory.maps.boxes.ends import complement, mixed
 from theory.maps.invariance import is_invariant
 from theory.maps.recurrence import LinearRecurrence
 from theory.typing import Array
@@ -53,6 +59,29 @@ def _apart(rng: Draw, box: Domain, h: Array) -> Array:
     return g
 
 
+def _extremes(rng: Draw, model: Map, box: Domain) -> list[tuple[Array, Array]]:
+    """Return places of a box where some state after a step is least or largest, and others."""
+    H, X = (np.array([pick(rng, box) for _ in range(48)]) for pick in (_states, _inputs))
+    # one entry of the inputs from end to end, for the extremes that lie between
+    x = _inputs(rng, box)
+    j, share = rng.integers(len(x)), np.linspace(0, 1, 16)[:, None]
+    first, last = (np.where(np.isfinite(e), e, x) for e in (box.input_low, box.input_high))
+    with np.errstate(all="ignore"):
+        line = np.where(np.arange(len(x)) == j, first * (1 - share) + last * share, x)
+    line = np.clip(np.where(np.isfinite(line), line, x), box.input_low, box.input_high)
+    H, X = np.vstack([H, np.tile(H[0], (16, 1))]), np.vstack([X, line])
+    chosen = {0, 1, 48, 56}
+    try:
+        new = model.step(H, X)
+    except (ValueError, DivergedError):
+        new = np.full((64, model.state_dim), np.nan)
+    for column in new.T:
+        seen = np.flatnonzero(np.isfinite(column))
+        if len(seen):
+            chosen |= {int(seen[np.argmin(column[seen])]), int(seen[np.argmax(column[seen])])}
+    return [(H[i], X[i]) for i in sorted(chosen)]
+
+
 def images(rng: Draw, tally: Tally) -> None:
     """Images, of the map and of the layers of a stack, hold every step."""
     model = a_map(rng)
@@ -61,13 +90,48 @@ def images(rng: Draw, tally: Tally) -> None:
     if found is None:
         return
     step = exact_step(model)
-    for _ in range(5):
-        h, x = _states(rng, box), _inputs(rng, box)
+    for h, x in _extremes(rng, model, box):
         new = step(balls(h), balls(x))
         name = f"{type(model).__name__}.image"
         tally.between(
             name, found[0], new, found[1], box=box.to_dict(), h=h, x=x, **model.parameters
         )
+
+
+def parts_of_steps(rng: Draw, tally: Tally) -> None:
+    """The pieces that images are made of hold on intervals that do not depend on each other."""
+    h, w = ends(rng, 3), ends(rng, 3)
+    size = float(one_of(rng, 1e-300, 1e-3, 1.0, 30.0))
+    rates = np.exp(rng.uniform(-3, 3, 3))
+    y = np.sort(size * rng.uniform(0, 1, (2, 3)), axis=0)
+    steps = (y[0] / rates, y[1] / rates)
+    share = np.sort(rng.random((2, 3)), axis=0)
+    euler = fading.euler_image(rates, steps, w, h)
+    turned = fading.turned_image((y[0], y[1]), w, h)
+    means = mixed((share[0], share[1]), h, w)
+    # the extreme may lie between the ends of the steps, wherever both states are at an end
+    for t in (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0):
+        D = np.clip(steps[0] * (1 - t) + steps[1] * t, *steps)
+        at = np.clip(y[0] * (1 - t) + y[1] * t, *y)
+        part = np.clip(share[0] * (1 - t) + share[1] * t, *share)
+        for a, b in ((h[0], w[0]), (h[0], w[1]), (h[1], w[0]), (h[1], w[1])):
+            numbers = list(zip(*map(balls, (rates, D, at, part, a, b)), strict=True))
+            given = {"rates": rates, "y": y, "h": h, "w": w, "D": D}
+            exact = [faded(r * d) * p + d * q for r, d, _, _, p, q in numbers]
+            tally.between("euler_image", euler[0], exact, euler[1], **given)
+            exact = [faded(z) * p + (-(-2 * z).expm1()).sqrt() * q for _, _, z, _, p, q in numbers]
+            tally.between("turned_image", turned[0], exact, turned[1], **given)
+            exact = [s * p + (1 - s) * q for _, _, _, s, p, q in numbers]
+            tally.between("mixed", means[0], exact, means[1], share=share, **given)
+    first = balls(y[0])
+    low, high = fading.fading((y[0], y[0]))
+    tally.between("fading", low, map(faded, first), high, y=y[0])
+    low, high = fading.roots(y[0])
+    tally.between("roots", low, [(-(-2 * z).expm1()).sqrt() for z in first], high, y=y[0])
+    low, high = fading.faded_share(y[0])
+    tally.between("faded_share", low, [-((-z).expm1()) for z in first], high, y=y[0])
+    low, high = complement(share[0])
+    tally.between("complement", low, [1 - s for s in balls(share[0])], high, share=share[0])
 
 
 def invariance(rng: Draw, tally: Tally) -> None:
@@ -284,6 +348,8 @@ def tubes(rng: Draw, tally: Tally) -> None:
             return
         raise
     step = exact_step(model)
+    norm = one_of(rng, L2(), Linf(), NORMS[WeightedL2](rng, model.state_dim))
+    ends_of = []
     for start in (
         np.zeros(model.state_dim),
         *(interior(rng, tube.low[0], tube.high[0]) for _ in "ab"),
@@ -295,6 +361,13 @@ def tubes(rng: Draw, tally: Tally) -> None:
                 "reach_tube", tube.low[t + 1], h, tube.high[t + 1], start=start, x=x, t=t,
                 **model.parameters,
             )  # fmt: skip
+        ends_of.append(h)
+    gaps = tube.gap(norm)
+    for a, b in itertools.combinations(ends_of, 2):
+        gap = length(norm, minus(a, b))
+        tally.at_most("ReachTube.gap", [gap], gaps[-1], norm=norm, x=x, **model.parameters)
+        widths = [abs(d) for d in minus(a, b)]
+        tally.at_most("ReachTube.widths", widths, tube.widths[-1], x=x, **model.parameters)
 
 
 # certificates -------------------------------------------------------------------------------------
@@ -389,6 +462,18 @@ def certificates(rng: Draw, tally: Tally) -> None:
 
 CHECKS = (
     Check(run=images, covers=(Map.image,), weight=2.0),
+    Check(
+        run=parts_of_steps,
+        covers=(
+            fading.euler_image,
+            fading.turned_image,
+            fading.fading,
+            fading.roots,
+            fading.faded_share,
+            mixed,
+            complement,
+        ),
+    ),
     Check(run=invariance, covers=(invariant_domain, is_invariant)),
     Check(
         run=majorants,

@@ -62,7 +62,21 @@ def euler_image_of_states_around_zero(patch: pytest.MonkeyPatch) -> None:
         ]
         return np.minimum(ends[0][0], ends[1][0]), np.maximum(ends[0][1], ends[1][1])
 
-    patch.setattr("theory.maps.selective.euler_image", euler_image)
+    patch.setattr("theory.maps.boxes.fading.euler_image", euler_image)
+
+
+def euler_steps_are_largest_at_an_end(patch: pytest.MonkeyPatch) -> None:
+    """Put back the ends of the steps as the extremes, on the curve, for states below 0 too."""
+    import theory.maps.boxes.fading as fading_file
+
+    def _euler_up(rates: Array, step: Interval, w: Array, h: Array) -> Array:
+        def value(D: Array) -> Interval:
+            s = fading(products((rates, rates), (D, D)))
+            return sum_of(products(s, (h, h)), products((D, D), (w, w)))
+
+        return np.maximum(*(value(D)[1] for D in step))
+
+    patch.setattr(fading_file, "_euler_up", _euler_up)
 
 
 def affine_image_of_finite_boxes(patch: pytest.MonkeyPatch) -> None:
@@ -153,6 +167,17 @@ def casts_err_relatively(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(theory.torch, "RowSums", RowSums)
 
 
+def constants_forget_a_radius(patch: pytest.MonkeyPatch) -> None:
+    """Put back constants of maps in a ball that leave out the ball."""
+    right = of_answers.map_constants
+
+    def map_constants(*given: Any, radius: float = 0.0, **asked: Any) -> Any:
+        del radius
+        return right(*given, **asked)
+
+    patch.setattr(of_answers, "map_constants", map_constants)
+
+
 def sums_to_nearest(patch: pytest.MonkeyPatch) -> None:
     """Forget to round sums of intervals outward."""
     import of_arithmetic
@@ -200,7 +225,9 @@ def pairs_taken_at_their_word(patch: pytest.MonkeyPatch) -> None:
 FAULTS: tuple[tuple[Patch, str], ...] = (
     (turned_up_for_states_around_zero, "images"),
     (turned_up_for_states_around_zero, "tubes"),
-    (euler_image_of_states_around_zero, "images"),
+    (euler_image_of_states_around_zero, "parts_of_steps"),
+    (euler_steps_are_largest_at_an_end, "parts_of_steps"),
+    (constants_forget_a_radius, "constants"),
     (affine_image_of_finite_boxes, "affine_images"),
     (kernel_tail_of_normal_powers, "kernel_tails"),
     (errors_that_are_no_numbers_are_small, "memories"),

@@ -113,6 +113,8 @@ NOT_COMPARED = {
     "certify.gated.by_delta_iss": "a method of contraction",
     "certify.gated.gate_bound_matrix": "the matrix behind by_delta_iss",
     "certify.gated.delta_iss_holds": "in doubles, for comparison only",
+    "certify.methods.may_be_better_everywhere": "a guess that saves a search",
+    "inputs.told_states": "a text",
     "certify.methods.tried": "calls the methods of contraction",
     "certify.interface.domain_of": "calls invariant_domain",
     "certify.interface.narrowing": "chooses",
