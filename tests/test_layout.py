@@ -46,6 +46,7 @@ LONG = {
     "theory.inputs": "one value, its constructors, and what is computed from it",
     "theory.measure.effective_memory": "its statement and proof are the docstring",
     "theory.norms.norms": "six norms that know each other",
+    "theory.interop.torch_weights": "one question, what the next forward pass reads, case by case",
     "theory.kernels.cells": "one closure of calls: Numba's cache watches a single file",
     "theory.strategies.maps": "one strategy a class of maps, public and private, with its examples",
     "proofs.steps": "all steps of proofs, each a few lines",

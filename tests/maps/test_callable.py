@@ -6,7 +6,17 @@ import math
 import numpy as np
 import pytest
 
-from theory import L2, CallableMap, DivergedError, Inputs, truncate, truncation_gaps
+from theory import (
+    L2,
+    CallableMap,
+    Contraction,
+    DivergedError,
+    Inputs,
+    truncate,
+    truncation_gaps,
+)
+from theory.arithmetic.rounding import UNIT
+from theory.testing import check_contraction, check_truncation
 from theory.typing import Array
 
 
@@ -120,3 +130,49 @@ def test_no_states_without_inputs():
     model = CallableMap(half, 2, 2)
     assert model.simulate(np.zeros((0, 2))).shape == (0, 2)
     assert model.step(np.zeros((0, 2)), np.zeros((0, 2))).shape == (0, 2)
+
+
+def test_a_buffer_that_is_returned_again_is_copied():
+    rng = np.random.default_rng(0)
+    W, U, X = rng.normal(size=(4, 4)) / 4, rng.normal(size=(4, 2)), rng.normal(size=(60, 2))
+    buffer = np.zeros(4)
+
+    def shared(h, x):
+        return np.tanh(W @ h + U @ x, out=buffer)
+
+    def spoiling(h, x):
+        new = np.tanh(W @ h + U @ x)
+        h[:], x[:] = np.nan, np.nan  # what it received are copies
+        return new
+
+    plain = CallableMap(lambda h, x: np.tanh(W @ h + U @ x), 4, 2)
+    for own in (CallableMap(shared, 4, 2), CallableMap(spoiling, 4, 2)):
+        assert np.array_equal(own.simulate(X), plain.simulate(X))
+        assert np.array_equal(own.step(np.zeros((60, 4)), X), plain.step(np.zeros((60, 4)), X))
+        assert float(own.drive(L2(), inputs=X)) == float(plain.drive(L2(), inputs=X))
+        assert np.array_equal(truncation_gaps(own, X, 6), truncation_gaps(plain, X, 6))
+        J = own.jacobian_state(np.zeros(4), X[0])
+        assert np.array_equal(J, plain.jacobian_state(np.zeros(4), X[0]))
+
+
+@pytest.mark.parametrize(("kind", "units"), [("f8", 1.0), ("f4", 2.0**29), ("f2", 2.0**42)])
+def test_the_precision_of_a_step_is_noticed(kind, units):
+    rng = np.random.default_rng(0)
+    W = rng.normal(size=(4, 4))
+    W = (W * 0.7 / np.linalg.norm(W, 2)).astype(kind)
+    U = rng.normal(size=(4, 2)).astype(kind)
+    own = CallableMap(lambda h, x: np.tanh(W @ h.astype(kind) + U @ x.astype(kind)), 4, 2)
+    # a true claim is not refuted by the rounding of the type that the user computes in
+    check_contraction(own, Contraction.assumed(0.75))
+    check_truncation(own, rng.normal(size=(60, 2)), Contraction.assumed(0.75))
+    assert own.precision == np.dtype(kind).name
+    assert own.step_error(np.ones(4), np.ones(2))[0] == 4 * 22 * units * UNIT
+    # a false one is, and the message says what the budget is made of
+    with pytest.raises(AssertionError, match=f"rounding of a step in {np.dtype(kind).name}"):
+        check_contraction(own, Contraction.assumed(0.3))
+
+
+def test_a_state_that_is_not_finite_is_shown():
+    own = CallableMap(lambda h, x: np.where(np.abs(h) > 5, np.nan, 0.5 * h + x), 2, 2)
+    with pytest.raises(AssertionError, match=r"not finite\n  h = array.*\n  x = array"):
+        check_contraction(own, Contraction.assumed(0.75))

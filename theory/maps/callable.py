@@ -17,6 +17,9 @@ from theory.maps.form import Affine
 from theory.norms.norms import L2, Norm, over
 from theory.typing import Array
 
+#: The unit roundoff of a floating-point type, in units of that of double precision.
+_UNITS = {"float64": 1.0, "float32": 2.0**29, "float16": 2.0**42, "bfloat16": 2.0**45}
+
 
 @final
 class CallableMap(Map):
@@ -25,9 +28,9 @@ class CallableMap(Map):
     Parameters
     ----------
     step : callable
-        Takes h of shape (n,) and x of shape (m,), returns the next state, (n,), as a new array:
-        what it receives is read-only or shared.  If it also accepts
-        h of shape (batch, n) and x of shape (batch, m), pass ``vectorized=True``.
+        Takes h of shape (n,) and x of shape (m,), returns the next state, (n,).  It receives copies
+        and may return the same buffer each time: what it returns is copied.  If it also accepts h
+        of shape (batch, n) and x of shape (batch, m), pass ``vectorized=True``.
     state_dim, input_dim : int
         n and m.
     vectorized : bool
@@ -38,9 +41,10 @@ class CallableMap(Map):
         The norm of that bound, `L2` by default; for other norms it is converted.
     rounding_units : float, optional
         The *assumed* accuracy of one step in units of u = 2**-53, relative to the largest of
-        |h|, |x| and |step(h, x)|.  By default 4 (n + m + 16), what an affine step followed by an
-        elementary function has when |W|, |U| and |b| have entries below 1.  It enters only the
-        rounding budget of verdicts.
+        |h|, |x| and |step(h, x)|.  By default 4 (n + m + 16) units of the coarsest type that a
+        step has returned so far, see `precision`: what an affine step followed by an elementary
+        function has when |W|, |U| and |b| have entries below 1.  It enters only the rounding budget
+        of verdicts.
 
     Raises
     ------
@@ -81,7 +85,8 @@ class CallableMap(Map):
         self._input_lipschitz = input_lipschitz
         self._lipschitz_norm = L2() if lipschitz_norm is None else lipschitz_norm
         self._lipschitz_norm.check_dim(int(state_dim))
-        self._units = 4.0 * (self._n + self._m + 16) if rounding_units is None else rounding_units
+        self._units = rounding_units
+        self._precision = "float64"
 
     @property
     def state_dim(self) -> int:
@@ -98,20 +103,30 @@ class CallableMap(Map):
         """Return nothing: the function keeps its own parameters."""
         return read_only()
 
+    @property
+    def precision(self) -> str:
+        """Return the name of the coarsest floating-point type that a step has returned so far."""
+        return self._precision
+
     def step(self, h: Array, x: Array) -> Array:
         """Return the user's function at (h, x), checked."""
         leading = np.broadcast_shapes(np.shape(h)[:-1], np.shape(x)[:-1])
         if self._vectorized or not leading:
-            return self._checked(self._step(h, x), (*leading, self._n))
+            return self._checked(self._step(np.array(h), np.array(x)), (*leading, self._n))
         states = np.broadcast_to(h, (*leading, self._n)).reshape(-1, self._n)
         inputs = np.broadcast_to(x, (*leading, self._m)).reshape(-1, self._m)
         rows = [
-            self._checked(self._step(a, b), (self._n,)) for a, b in zip(states, inputs, strict=True)
+            self._checked(self._step(a.copy(), b.copy()), (self._n,))
+            for a, b in zip(states, inputs, strict=True)
         ]
         return np.array(rows).reshape(*leading, self._n)
 
     def _checked(self, value: Array, shape: tuple[int, ...]) -> Array:
-        result = as_array("the state returned by step", value)
+        # the types of NumPy, PyTorch and JAX end in the same names
+        kind = str(getattr(value, "dtype", "")).rpartition(".")[2]
+        if _UNITS.get(kind, 0.0) > _UNITS[self._precision]:
+            self._precision = kind
+        result = np.array(as_array("the state returned by step", value))
         if result.shape != shape:
             hint = "" if self._vectorized else "; h has shape (n,) and x has shape (m,)"
             raise ValueError(f"step returned shape {result.shape}, needed {shape}{hint}")
@@ -158,9 +173,12 @@ class CallableMap(Map):
         return out
 
     def step_error(self, h_size: Array, x_size: Array) -> Array:
-        """Return the assumed rounding of one step, `rounding_units` u times the largest entry."""
+        """Return the assumed rounding of one step, relative to the largest entry."""
         largest = max(float(np.max(h_size)), float(np.max(x_size)), 1.0)
-        return np.full(self._n, self._units * UNIT * largest)
+        unit = self._units
+        if unit is None:
+            unit = 4.0 * (self._n + self._m + 16) * _UNITS[self._precision]
+        return np.full(self._n, unit * UNIT * largest)
 
     def input_lipschitz(self, norm: Norm) -> float | None:
         """Return what was given when the map was made, converted to the norm in question."""

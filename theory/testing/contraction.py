@@ -108,6 +108,7 @@ def check_contraction(
             f"a factor of at least {verdict.measured:.6g} if it is below 1, another norm, or "
             "radius= and inputs= if the claim is one for some states and inputs only; "
             "theory.contraction(map) looks for a factor that is certified",
+            of=recurrent,
         )
     return verdict
 
@@ -200,7 +201,14 @@ class _Search:
 
     def step(self, h: Array, x: Array) -> Array:
         """Return the next states, which must be finite."""
-        result = self.map.step(h, x)
+        try:
+            result = self.map.step(h, x)
+        except ValueError as error:  # a map of the user's own refuses what it was given back
+            if "finite" not in str(error):
+                raise
+            result = np.full(np.shape(h), np.nan)
+            if np.ndim(h) > 1:
+                result = np.array([self._row(a, b) for a, b in zip(h, x, strict=True)])
         if not np.isfinite(result).all():
             bad = np.argwhere(~np.isfinite(np.atleast_2d(result)).all(axis=-1))[0, 0]
             states = {"h": np.atleast_2d(h)[bad], "x": np.atleast_2d(x)[bad]}
@@ -209,6 +217,12 @@ class _Search:
                 "  try       radius= and inputs=, if the map is meant for some states and inputs"
             )
         return result
+
+    def _row(self, h: Array, x: Array) -> Array:
+        try:
+            return self.map.step(h, x)
+        except ValueError:
+            return np.full(len(h), np.nan)
 
     def check_function(self) -> None:
         """Check that a step depends on (h, x) alone: repeated, alone and beside others."""
@@ -231,6 +245,7 @@ class _Search:
                         arrays,
                         "passing every hidden variable as part of h, fixing random numbers "
                         "(dropout off), and vectorized=False if it takes one state at a time",
+                        of=self.map,
                     )
 
     def measure(self, pairs: _Pairs) -> tuple[Array, Array]:

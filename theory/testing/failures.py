@@ -7,15 +7,22 @@ from typing import NoReturn
 
 import numpy as np
 
+from theory.maps.base import Map
+from theory.maps.callable import CallableMap
 from theory.trials.verdict import Verdict
 from theory.typing import Array
 
 
 def fail_refuted(
-    headline: str, verdict: Verdict, arrays: Mapping[str, Array], advice: str
+    headline: str,
+    verdict: Verdict,
+    arrays: Mapping[str, Array],
+    advice: str,
+    *,
+    of: Map | None = None,
 ) -> NoReturn:
     """Raise with a verdict that refutes."""
-    fail(headline, verdict.measured, verdict.budget, arrays, advice, bound=verdict.bound)
+    fail(headline, verdict.measured, verdict.budget, arrays, advice, bound=verdict.bound, of=of)
 
 
 def fail(
@@ -26,12 +33,20 @@ def fail(
     advice: str,
     *,
     bound: float = 0.0,
+    of: Map | None = None,
 ) -> NoReturn:
     """Raise with what was compared, what reproduces it, and what to try."""
     raise AssertionError(
         f"{headline}\n  measured  {measured!r}\n  bound     {bound!r}\n"
-        f"  budget    {budget!r}  (derived rounding)\n{array_lines(arrays)}\n  try       {advice}"
+        f"  budget    {budget!r}  ({_source_of(of)})\n{array_lines(arrays)}\n  try       {advice}"
     )
+
+
+def _source_of(recurrent: Map | None) -> str:
+    """Return where the budget of a map's steps comes from."""
+    if not isinstance(recurrent, CallableMap):
+        return "derived rounding"
+    return f"assumed rounding of a step in {recurrent.precision}; see rounding_units="
 
 
 def array_lines(arrays: Mapping[str, Array]) -> str:

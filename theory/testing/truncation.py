@@ -166,6 +166,7 @@ def _check_simulation(made: Experiment) -> None:
                     arrays,
                     "simulate_by_steps as the run, and looking for an input that is used one time "
                     "too early or too late",
+                    of=recurrent,
                 )
 
 
