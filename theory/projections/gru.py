@@ -11,12 +11,13 @@ from typing import Any, final
 
 import numpy as np
 
-from theory.arithmetic.activations import TANH
-from theory.arithmetic.intervals import activation_image
-from theory.arithmetic.rounding import down, up
-from theory.arithmetic.sums import raised, sums_up
+from theory.arithmetic.activations import SIGMOID
+from theory.arithmetic.gates import GateBounds, sigmoid_up, tanh_up
+from theory.arithmetic.intervals import plus_up
+from theory.arithmetic.rounding import down, raised, up
+from theory.arithmetic.sums import sums_up
 from theory.certificates import Contraction
-from theory.certify.gate_bounds import certify, sigmoid_up
+from theory.certify.gate_bounds import certify
 from theory.maps.base import Map
 from theory.maps.gru import GRU
 from theory.projections import oracle
@@ -115,7 +116,7 @@ def gru_bounds(
     X = _gru_rows(cell)
 
     def bounds(x: Array) -> GRUBounds:
-        part = 1.0 / (1.0 + np.exp(-np.clip(x, -reach, reach)))
+        part = SIGMOID(np.clip(x, -reach, reach))
         reset = float(np.exp(np.clip(x[2], -20, min(reach, 20))))
         return GRUBounds(
             z=float(0.5 + (rate - 0.5) * part[0]),
@@ -174,14 +175,13 @@ def gru_nearest(
 def least_bounds(cell: object, bound: float) -> GRUBounds:
     """Return the least bounds for which the criterion's inequalities on the gates hold."""
     assert isinstance(cell, GRU)
-    reach = {}
-    for g in ("r", "z", "n"):
-        W, U, b = cell.gate(g)
-        extra = np.abs(cell.b_candidate) if g == "n" else 0.0
-        reach[g] = raised(sums_up(W) + bound * sums_up(U) + np.abs(b) + extra)
-    z, r = (float(np.max(sigmoid_up(reach[g]))) for g in ("z", "r"))
-    top = float(np.max(np.minimum(activation_image(TANH, reach["n"], reach["n"])[1], 1.0)))
-    return GRUBounds(z=z, r=r, reset=float(np.max(sums_up(cell.gate("r")[0]))), candidate=top)
+    gates = {g: GateBounds.of(*cell.gate(g), inputs=bound) for g in ("r", "z", "n")}
+    return GRUBounds(
+        z=float(np.max(sigmoid_up(gates["z"].reach))),
+        r=float(np.max(sigmoid_up(gates["r"].reach))),
+        reset=float(np.max(gates["r"].rows)),
+        candidate=float(np.max(tanh_up(plus_up(gates["n"].reach, np.abs(cell.b_candidate))))),
+    )
 
 
 def in_criterion(
@@ -199,11 +199,12 @@ def in_criterion(
     elif not all(getattr(least, f.name) <= getattr(at, f.name) for f in fields(at)):
         return None
     room = down(rate - at.z)
-    inner = raised((at.r + 0.25 * at.reset) * sums_up(cell.gate("n")[0]))
+    # quarters are exact but for underflow
+    inner = raised((at.r + 0.25 * at.reset) * sums_up(cell.gate("n")[0]), 2)
     if cell.variant == "reset_after":
-        inner = raised(inner + 0.25 * at.reset * np.abs(cell.b_candidate))
-    outer = raised(0.25 * (1.0 + at.candidate) * sums_up(cell.gate("z")[0]))
-    if not bool(np.all(raised(up(1.0 - at.z) * inner + outer) <= room)):
+        inner = raised(inner + 0.25 * at.reset * np.abs(cell.b_candidate), 2)
+    outer = raised(0.25 * (1.0 + at.candidate) * sums_up(cell.gate("z")[0]), 2)
+    if not bool(np.all(raised(up(1.0 - at.z) * inner + outer, 2) <= room)):
         return None
     c = certify(cell, bound)
     return c if c is not None and c.lam <= rate else None

@@ -23,10 +23,10 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from theory.arithmetic.gates import GateBounds, sigmoid_up
 from theory.arithmetic.rounding import down, gamma, up
-from theory.arithmetic.sums import raised, sums_up
 from theory.certificates import Contraction
-from theory.certify.gate_bounds import certify, sigmoid_up
+from theory.certify.gate_bounds import certify
 from theory.maps.base import Map
 from theory.maps.lstm import LSTM
 from theory.projections import oracle
@@ -112,10 +112,9 @@ def _published_sizes(cell: object, input_bound: float) -> tuple[float, float, fl
     The bound of the forget gates, with |b_f|; the largest of w_i, w_o and 4 w_g; the largest w_f.
     """
     assert isinstance(cell, LSTM)
-    W_f, U_f, b_f = cell.gate("f")
-    reach = raised(sums_up(W_f) + input_bound * sums_up(U_f) + np.abs(b_f))
-    i, g, o = (float(np.max(sums_up(cell.gate(name)[0]))) for name in ("i", "g", "o"))
-    return float(np.max(sigmoid_up(reach))), max(i, o, 4.0 * g), float(np.max(sums_up(W_f)))
+    gates = {g: GateBounds.of(*cell.gate(g), inputs=input_bound) for g in ("i", "f", "g", "o")}
+    i, f, g, o = (float(np.max(gate.rows)) for gate in gates.values())
+    return float(np.max(sigmoid_up(gates["f"].reach))), max(i, o, 4.0 * g), f
 
 
 def in_published(
@@ -176,9 +175,8 @@ def forget_rows(
     own = down(down(rate - forget) * down(1.0 - forget))
 
     def outside(Y: Array) -> npt.NDArray[np.bool_]:
-        sums = sums_up(Y[:, :n])
-        reach = raised(sums + input_bound * sums_up(Y[:, n:-1]) + np.abs(Y[:, -1]))
-        beyond: npt.NDArray[np.bool_] = (sums > own) | (sigmoid_up(reach) > forget)
+        gate = GateBounds.of(Y[:, :n], Y[:, n:-1], Y[:, -1], inputs=input_bound)
+        beyond: npt.NDArray[np.bool_] = (gate.rows > own) | (sigmoid_up(gate.reach) > forget)
         return beyond
 
     moved = left = outside(X)

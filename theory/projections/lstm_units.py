@@ -12,10 +12,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from theory.arithmetic.gates import GateBounds
 from theory.arithmetic.rounding import up
-from theory.arithmetic.sums import sums_up
 from theory.certificates import Contraction
-from theory.certify.gate_bounds import certify, sigmoid_up
+from theory.certify.gate_bounds import certify
 from theory.maps.base import Map
 from theory.maps.lstm import LSTM
 from theory.projections import oracle
@@ -183,8 +183,8 @@ def _forget_for_units(
     top = rate * np.minimum(1.0, v[n:] / v[:n])
     if near is None or n < _LARGE:
         # and the bounds that the gates have already
-        reach = X[:, n : 2 * n], X[:, 4 * n : -1], X[:, -1]
-        own = sigmoid_up(sums_up(reach[0]) + bound * sums_up(reach[1]) + reach[2])
+        gate = GateBounds.of(X[:, n : 2 * n], X[:, 4 * n : -1], X[:, -1], inputs=bound)
+        own = gate.sigmoid
         grid, rounds = np.array(GRID)[:, None] * top[None, :], 6
         grid = np.sort(np.vstack([grid, np.clip(own, 2.0**-40 * top, GRID[-1] * top)]), axis=0)
     else:
@@ -216,9 +216,7 @@ def _comparison(cell: Map, bound: float) -> tuple[Array, Array, Array] | None:
     """
     assert isinstance(cell, LSTM)
     W = {g: np.abs(cell.gate(g)[0]) for g in ("i", "f", "g", "o")}
-    _, U_f, b_f = cell.gate("f")
-    a = W["f"].sum(axis=1) + bound * np.abs(U_f).sum(axis=1) + b_f
-    f = 1.0 / (1.0 + np.exp(-np.clip(a, -700, 700)))
+    f = GateBounds.of(*cell.gate("f"), inputs=bound).sigmoid
     if not float(np.max(f)) < 1 - 1e-9:
         return None
     A = 0.25 * W["i"] + W["g"] + (0.25 / (1.0 - f))[:, None] * W["f"]

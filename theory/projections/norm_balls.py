@@ -16,7 +16,7 @@ import numpy as np
 
 from theory.arithmetic import rigor
 from theory.arithmetic.rounding import gamma, scaled_to_one, up
-from theory.certificates import Contraction, Evidence
+from theory.certificates import Contraction, certified
 from theory.maps.base import Map
 from theory.norms.norms import L1, L2, Linf, Norm, WeightedL1, WeightedLinf
 from theory.projections import oracle
@@ -89,8 +89,7 @@ def spectral(recurrent: Map, request: Request) -> Projection:
         if not rigor.spectral_norm_at_most(W, radius):
             return None
         detail = f"slope {form.lipschitz!r} times |W| <= {radius!r}"
-        evidence = Evidence(kind="certified", method="spectral norm", detail=detail)
-        return Contraction(lam=request.rate, norm=L2(), evidence=evidence)
+        return certified(request.rate, L2(), method="spectral norm", detail=detail)
 
     return _in_ball(
         recurrent,
