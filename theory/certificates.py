@@ -163,9 +163,20 @@ def certified(
     upper bounds, none of them sampled or estimated; what a search or a solver returned entered as a
     candidate only.  `source` is certified itself.
 
-    What such proofs rest on, beside IEEE 754 arithmetic, is the trusted base:
+    What such proofs rest on, beside IEEE 754 arithmetic and the theorem itself, is the trusted base
+    (a test compares this list with what the callers import):
 
-        TRUSTED_BASE
+        theory.arithmetic.rounding     the model of arithmetic; sums, products, formulas upward
+        theory.arithmetic.rigor        decides inequalities between matrices
+        theory.arithmetic.sums         row sums and lengths upward
+        theory.arithmetic.activations  slopes and ranges, and what computed values err by
+        theory.arithmetic.intervals    boxes through affine maps and activations
+        theory.arithmetic.gates        bounds of gates over a box
+        theory.norms.norms             induced norms, and the constants between norms
+        theory.norms.products          norms of the products of several steps
+        theory.inputs                  which inputs a box or a ball holds
+        theory.domain                  which states and inputs a domain holds
+        theory.maps                    what a map says of itself: slopes, comparison matrices, boxes
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 
 from theory.arithmetic import rigor
-from theory.arithmetic.rounding import gamma, scaled_to_one, up
+from theory.arithmetic.rounding import gamma, product_up, scaled_to_one, up
 from theory.certificates import Contraction, certified
 from theory.maps.base import Map
 from theory.norms.norms import L1, L2, Linf, Norm, WeightedL1, WeightedLinf
@@ -86,7 +86,8 @@ def spectral(recurrent: Map, request: Request) -> Projection:
         if c is not None and c.lam <= request.rate:
             return c
         # a test at the radius itself accepts what a bound of the norm may miss by its last digits
-        if not rigor.spectral_norm_at_most(W, radius):
+        within = product_up(form.lipschitz, radius) <= request.rate
+        if not (within and rigor.spectral_norm_at_most(W, radius)):
             return None
         detail = f"slope {form.lipschitz!r} times |W| <= {radius!r}"
         return certified(request.rate, L2(), method="spectral norm", detail=detail)
