@@ -22,10 +22,21 @@ from theory.maps.base import Map
 from theory.maps.gru import GRU
 from theory.projections import oracle
 from theory.projections.base import Projection, Request, answer
-from theory.projections.gates import check_published_rate, finish, log_odds, outside_note, unmoved
+from theory.projections.gates import (
+    check_published_rate,
+    finish,
+    log_odds,
+    log_odds_up,
+    outside_note,
+    unmoved,
+)
 from theory.projections.oracle import Solved
 from theory.projections.rows import RowLimits, nearest_rows, rows_distance, rows_lower, solve_rows
 from theory.typing import Array
+
+#: How far a candidate's argument of tanh keeps from the largest, relatively: far more than
+#: `tanh_up` adds, and still no distance that matters.
+_ROOM = 2.0**-40
 
 
 def gru_limits(
@@ -50,7 +61,7 @@ def gru_limits(
         factors[:, k, g], factors[:, k, 3 + g], factors[:, k, 6 + g] = 1.0, bound, 1.0
     factors[:, 3, 9] = 1.0
     factors[:, 4, 0] = 1.0
-    top = float(np.arctanh(candidate)) * (1 - 2.0**-40) if candidate < 1 else math.inf
+    top = float(np.arctanh(candidate)) * (1 - _ROOM) if candidate < 1 else math.inf
     row = [rate - z, float(log_odds(z)), float(log_odds(r)), top, reset]
     return RowLimits(
         starts=starts, factors=factors, v=np.ones((5, int(starts[-1]))),
@@ -222,11 +233,11 @@ def gru_lower(cell: object, rate: float, bound: float) -> float:
     This and z <= rate in the inequality of the update gate make a convex set that contains all.
     """
     X = _gru_rows(cell)
-    top = min(rate * (1 + 2.0**-40), 1 - 2.0**-50)
-    cap = gru_limits(cell, up(rate), bound, 0.5, 0.5, 0.0, 0.0)
+    # its factors, 1/4 and 1/2 * 1/2, are exact, and so is rate - 1/2 for rates of [1/2, 1]
+    cap = gru_limits(cell, rate, bound, 0.5, 0.5, 0.0, 0.0)
     limits = np.full_like(cap.limits, np.inf)
-    limits[:, 0] = cap.limits[:, 0] + 2.0**-40
-    limits[:, 1] = float(log_odds(top)) + 2.0**-40
+    limits[:, 0] = rate - 0.5
+    limits[:, 1] = float(log_odds_up(rate))
     cap = replace(cap, limits=limits)
     Y, tau = nearest_rows(X, cap)
     return rows_lower(X, Y, cap, tau)
