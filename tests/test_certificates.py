@@ -1,8 +1,12 @@
 """Contraction and Evidence: what can exist, what is said of it, what is written down."""
 
+import ast
+import inspect
 import json
+import re
 from dataclasses import FrozenInstanceError
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +25,7 @@ from theory import (
     WeightedLinf,
     contraction,
 )
-from theory.certificates import check_one_step
+from theory.certificates import certified, check_one_step
 from theory.norms.norms import norm_from_dict
 
 rates = st.floats(0.0, 1.0, exclude_max=True)
@@ -109,3 +113,147 @@ def test_check_one_step():
         check_one_step(Contraction.assumed(0.5, iterate=2))
     with pytest.raises(ValueError, match=r"needed a Contraction; theory.contraction\(map\)"):
         check_one_step(None)
+
+
+# the door -----------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).resolve().parents[1]
+CODE = {
+    str(path.relative_to(ROOT)): ast.parse(path.read_text(encoding="utf-8"))
+    for path in sorted((ROOT / "theory").rglob("*.py"))
+}
+DOOR = "theory/certificates.py"
+
+#: Where the word is no claim of a contraction.
+OTHER_WORDS = {
+    "theory/certify/judge.py": "one of the three answers of a judgement, beside its contraction",
+    "theory/cli/memory.py": "the heading of a column",
+    "theory/measure/effective_memory.py": "the name of a field of a file",
+}
+
+#: What callers of the door import from beside the trusted base, and why it need not be trusted.
+BESIDE = {
+    "theory.arithmetic.rounded": "budgets of runs; no certificate is of a computed run",
+    "theory.kernels": "computes runs and points; no certificate is of a computed run",
+    "theory.theorems": "the theorem itself: proved in proofs/, attacked in theory/trials/",
+    "theory.projections": "nearest points: candidates",
+    "theory.files": "reads arrays; what was read is what a statement is about",
+}
+WORDS = {"theory.typing", "theory.errors", "theory.threads", "theory.certificates"}
+
+
+def literals(tree):
+    """Return how often the word stands as a string of its own."""
+    return sum(isinstance(n, ast.Constant) and n.value == "certified" for n in ast.walk(tree))
+
+
+def imported(tree):
+    """Return the modules of theory/ that a file imports, and names inside them."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("theory"):
+            found |= {(node.module, alias.name) for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {(a.name, "") for a in node.names if a.name.startswith("theory")}
+    return found
+
+
+def module_of(path):
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+MODULES = {module_of(path): tree for path, tree in CODE.items()}
+CALLERS = {
+    m for m, tree in MODULES.items() if ("theory.certificates", "certified") in imported(tree)
+}
+CALLERS -= {"theory"}
+
+
+def below(module):
+    """Return the modules that a module imports."""
+    pairs = imported(MODULES[module])
+    return {f"{m}.{name}" if f"{m}.{name}" in MODULES else m for m, name in pairs} - {module}
+
+
+def under(module, names):
+    """Return whether a module is one of these, or inside a package among them."""
+    return any(f"{module}.".startswith(f"{name}.") for name in names)
+
+
+def trusted_base():
+    """Return the modules that the docstring of the door names."""
+    return set(re.findall(r"^ {4}(theory\.[a-z.]+)  +\w", inspect.getdoc(certified), re.M))
+
+
+def test_the_word_stands_at_the_door_only():
+    found = {path for path, tree in CODE.items() if literals(tree)}
+    assert found == {DOOR, *OTHER_WORDS}
+
+
+def test_no_other_file_makes_evidence_or_contractions():
+    """`Contraction.assumed` says so in its name, `described` changes words only."""
+    for path, tree in CODE.items():
+        made = {
+            node.func.id
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        assert path == DOOR or not made & {"Contraction", "Evidence"}, path
+
+
+def test_evidence_is_not_replaced_beside_the_door():
+    for path, tree in CODE.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "replace":
+                named = {word.arg for word in node.keywords}
+                assert path == DOOR or not named & {"evidence", "kind", "lam"}, path
+
+
+def test_callers_rest_on_the_trusted_base():
+    """Follow their imports through the base: each module is listed, a word, or beside it."""
+    base = trusted_base()
+    maps = {m for m in MODULES if under(m, {"theory.maps"})}
+    seen, left = set(), CALLERS | maps
+    while left:
+        module = left.pop()
+        for name in below(module) - seen - CALLERS - WORDS:
+            known = under(name, base) or under(name, BESIDE)
+            assert known, f"{module} imports {name}: list it at the door, or say why not in BESIDE"
+            seen.add(name)
+            if under(name, base):
+                left.add(name)
+    assert not {name for name in base if not any(under(m, {name}) for m in seen)}
+    assert not {name for name in BESIDE if not any(under(m, {name}) for m in seen)}
+
+
+def test_contributing_names_the_same_base():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = text.split("## What a proof rests on")[1].split("\n## ")[0].split("\n\nOther")[0]
+    named = {
+        n.removesuffix(".py").rstrip("/").replace("/", ".")
+        for n in re.findall(r"`(theory/[\w/.]+)`", section)
+    }
+    assert named == trusted_base() | {"theory.certificates"}
+
+
+@pytest.mark.parametrize("lam", [1.0, 1.5, float("inf"), float("nan")])
+def test_the_door_is_closed_to_what_does_not_contract(lam):
+    assert certified(lam, L2(), method="spectral norm") is None
+
+
+def test_the_door_is_closed_to_what_rests_on_an_assumption():
+    with pytest.raises(ValueError, match="needed a certified contraction"):
+        certified(0.5, L2(), method="norm change", source=Contraction.assumed(0.5))
+    one = certified(0.5, Linf(), method="row sums")
+    two = certified(0.5, L2(), method="norm change", iterate=2, source=one)
+    assert two.evidence.source is one
+    assert two.evidence.is_certified
+    assert not Contraction.assumed(0.5).evidence.is_certified
+
+
+def test_other_words_do_not_change_what_is_known():
+    one = certified(0.5, Linf(), method="row sums", detail="d")
+    told = one.described(method="other")
+    assert (told.evidence.method, told.evidence.detail) == ("other", "d")
+    assert told.evidence.is_certified
+    assert not Contraction.assumed(0.5).described(detail="x").evidence.is_certified

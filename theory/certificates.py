@@ -1,11 +1,11 @@
 r"""Contraction and its evidence: a value, nothing more.
 
-Main names: `Contraction`, `Evidence`, `check_one_step`, `drive_size`.
+Main names: `Contraction`, `Evidence`, `certified`, `check_one_step`, `drive_size`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 from theory.domain import Domain
@@ -19,7 +19,7 @@ from theory.norms.norms import L2, Norm, same_norm
 class Evidence:
     """How a contraction factor is known."""
 
-    kind: str  # "certified" (accepted by theory.arithmetic.rigor) or "assumed" (typed by hand)
+    kind: str  # "certified" (made by `certified`, which says what that takes) or "assumed"
     method: str  # the criterion's name, or "by hand"
     detail: str = ""  # one sentence for the report
     multipliers: tuple[float, ...] = ()  # q of an incremental matrix inequality, else empty
@@ -28,6 +28,11 @@ class Evidence:
     def __post_init__(self) -> None:
         if self.kind not in {"certified", "assumed"}:
             raise ValueError(f"evidence kind {self.kind!r}, needed 'certified' or 'assumed'")
+
+    @property
+    def is_certified(self) -> bool:
+        """Return whether the factor is proved."""
+        return self.kind == "certified"
 
     def __str__(self) -> str:
         return f"{self.kind} ({self.method})"
@@ -76,9 +81,27 @@ class Contraction:
         *,
         iterate: int = 1,
         domain: Domain | None = None,
+        method: str = "by hand",
+        detail: str = "",
+        source: Contraction | None = None,
     ) -> Contraction:
         """Return a contraction that nobody has proved; every report repeats the word assumed."""
-        return cls(lam=lam, norm=L2() if norm is None else norm, iterate=iterate, domain=domain)
+        return cls(
+            lam=lam,
+            norm=L2() if norm is None else norm,
+            iterate=iterate,
+            evidence=Evidence(kind="assumed", method=method, detail=detail, source=source),
+            domain=domain,
+        )
+
+    def described(self, *, method: str | None = None, detail: str | None = None) -> Contraction:
+        """Return the same contraction, its evidence in other words; whether it is proved stays."""
+        evidence = replace(
+            self.evidence,
+            method=self.evidence.method if method is None else method,
+            detail=self.evidence.detail if detail is None else detail,
+        )
+        return replace(self, evidence=evidence)
 
     def holds_for(self, states: Any, inputs: Any) -> bool:
         """Return whether all these states (..., n) and inputs (..., m) lie where it holds."""
@@ -116,6 +139,86 @@ class Contraction:
             + ("" if self.domain is None else f", domain={self.domain}")
             + ")"
         )
+
+
+def certified(
+    lam: float,
+    norm: Norm,
+    *,
+    method: str,
+    detail: str = "",
+    iterate: int = 1,
+    domain: Domain | None = None,
+    multipliers: tuple[float, ...] = (),
+    source: Contraction | None = None,
+) -> Contraction | None:
+    r"""Return a contraction that is proved: the one door through which every certificate comes.
+
+    Whoever calls has proved, rounding included,
+
+        norm(step^iterate(h) - step^iterate(g)) <= lam norm(h - g)
+
+    for the exact map of the stored doubles, same inputs on both sides, and all states and inputs or
+    those of a domain whose box of states the map never leaves.  `lam` and what it is made of are
+    upper bounds, none of them sampled or estimated; what a search or a solver returned entered as a
+    candidate only.  `source` is certified itself.
+
+    What such proofs rest on, beside IEEE 754 arithmetic and the theorem itself, is the trusted base
+    (a test compares this list with what the callers import):
+
+        theory.arithmetic.rounding     the model of arithmetic; sums, products, formulas upward
+        theory.arithmetic.rigor        decides inequalities between matrices
+        theory.arithmetic.sums         row sums and lengths upward
+        theory.arithmetic.activations  slopes and ranges, and what computed values err by
+        theory.arithmetic.intervals    boxes through affine maps and activations
+        theory.arithmetic.gates        bounds of gates over a box
+        theory.norms.norms             induced norms, and the constants between norms
+        theory.norms.products          norms of the products of several steps
+        theory.inputs                  which inputs a box or a ball holds
+        theory.domain                  which states and inputs a domain holds
+        theory.maps                    what a map says of itself: slopes, comparison matrices, boxes
+
+    Parameters
+    ----------
+    lam : float
+    norm : Norm
+    method, detail : str
+        The criterion's name, and one sentence for the report.
+    iterate : int
+    domain : Domain, optional
+        Where it holds; everywhere by default.
+    multipliers, source
+        As in `Evidence`.
+
+    Returns
+    -------
+    Contraction or None
+        None unless lam < 1, so of NaN too.
+
+    Raises
+    ------
+    ValueError
+        If the factor is negative, the number of steps is not one, the norm is not one of the
+        domain's states, or the source is only assumed.
+
+    Examples
+    --------
+    >>> certified(0.9, L2(), method="spectral norm").evidence
+    Evidence(kind='certified', method='spectral norm', detail='', multipliers=(), source=None)
+    >>> certified(1.0, L2(), method="spectral norm") is None
+    True
+    """
+    if source is not None and not source.evidence.is_certified:
+        raise ValueError(
+            f"source={source!r}, needed a certified contraction; what rests on an assumed one is "
+            "assumed: Contraction.assumed"
+        )
+    if not lam < 1:
+        return None
+    evidence = Evidence(
+        kind="certified", method=method, detail=detail, multipliers=multipliers, source=source
+    )
+    return Contraction(lam=lam, norm=norm, iterate=iterate, evidence=evidence, domain=domain)
 
 
 def check_contraction_given(c: Contraction) -> None:

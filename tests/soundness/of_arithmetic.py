@@ -24,8 +24,10 @@ from exact import (
 from tally import Tally
 
 from theory import LinearMap, VanillaRNN, joint_spectral_radius, rate_lower
-from theory.arithmetic import intervals, rigor, rounding
+from theory.arithmetic import gates, intervals, rigor, rounding
+from theory.arithmetic.gates import GateBounds
 from theory.arithmetic.rigor import frobenius_upper
+from theory.arithmetic.sums import length_upper, sums_up
 from theory.certify.jsr import products_upper
 from theory.norms import L2, Norm, WeightedL2, over
 from theory.norms.norms import scaled_matrix_upper
@@ -70,6 +72,24 @@ def formulas(rng: Draw, tally: Tally) -> None:
     tally.at_least("evaluate", [exact], rounding.evaluate(formula, upward=False, **given), **given)
 
 
+def chains(rng: Draw, tally: Tally) -> None:
+    """Compare `raised` and `lowered` with a chain of so many rounded operations."""
+    k = int(rng.integers(1, 12))
+    sizes = np.exp2(rng.uniform(-40, 40, k + 1)) if rng.random() < 0.8 else 1 + rng.random(k + 1)
+    first, *others = sizes.tolist()
+    x, exact = np.float64(first), Ball(first)
+    for other in others:
+        way = int(rng.integers(4))
+        if way == 3:
+            x, exact = np.sqrt(x), exact.sqrt()
+        else:
+            operation = (np.add, np.multiply, np.divide)[way]
+            x = operation(x, other)
+            exact = (exact + other, exact * other, exact / other)[way]
+    tally.at_most("raised", [exact], rounding.raised(x, k), sizes=sizes)
+    tally.at_least("lowered", [exact], rounding.lowered(x, k), sizes=sizes)
+
+
 # intervals ----------------------------------------------------------------------------------------
 
 
@@ -99,6 +119,9 @@ def activation_images(rng: Draw, tally: Tally) -> None:
         at = np.where(np.isfinite(point), point, a)
         exact = [activated(rho.name, Ball(float(x))) for x in at]
         tally.between("activation_image", found[0], exact, found[1], rho=rho.name, a=at)
+        if rho.slope[0] >= 0:
+            upper = intervals.activation_upper(rho, at)
+            tally.at_most("activation_upper", exact, upper, rho=rho.name, a=at)
     for i in range(n):
         x, y = Ball(float(max(a[i], c[i]))), Ball(float(min(a[i], c[i])))
         if not x > y:
@@ -127,8 +150,45 @@ def entrywise(rng: Draw, tally: Tally) -> None:
         (matrix_of(A) * matrix_of(B)).entries(),
         intervals.product_matrix_up(A, B), A=A, B=B,
     )  # fmt: skip
+    s = np.abs(np.sin(u))
+    low, high = intervals.complement(s)
+    tally.between("complement", low, [1 - p for p in balls(s)], high, s=s)
     low, high = intervals.widened(u, u)
     tally.between("widened", low, balls(u), high, u=u)
+
+
+def gate_bounds(rng: Draw, tally: Tally) -> None:
+    """Compare bounds of a gate with the gate where its argument is largest, and elsewhere."""
+    p, n, m = int(rng.integers(1, 4)), int(rng.integers(0, 5)), int(rng.integers(0, 4))
+    W, U, b = numbers(rng, (p, n)), numbers(rng, (p, m)), numbers(rng, p)
+    plain = rng.random() < 0.5
+    s = np.ones(n) if plain else np.abs(numbers(rng, n))
+    B = np.full(m, float(abs(numbers(rng, ())))) if rng.random() < 0.5 else np.abs(numbers(rng, m))
+    gate = GateBounds.of(W, U, b, state=s, inputs=B)
+    given = {"W": W, "U": U, "b": b, "s": s, "B": B}
+    rows = [total(abs(w) * v for w, v in zip(balls(r), balls(s), strict=True)) for r in W]
+    driven = [total(abs(u) * v for u, v in zip(balls(r), balls(B), strict=True)) for r in U]
+    sums = [r + d for r, d in zip(rows, driven, strict=True)]
+    tops = [a + c for a, c in zip(sums, balls(b), strict=True)]
+    reaches = [a + abs(c) for a, c in zip(sums, balls(b), strict=True)]
+    tally.at_most("rows", rows, gate.rows, **given)
+    tally.at_most("weighted", rows, gate.weighted(s), **given)
+    tally.at_most("driven", driven, gate.driven, **given)
+    tally.at_most("top", tops, gate.top, **given)
+    tally.at_most("reach", reaches, gate.reach, **given)
+    tally.at_most("sigmoid", [activated("sigmoid", a) for a in tops], gate.sigmoid, **given)
+    tally.at_most("tanh", [activated("tanh", a) for a in reaches], gate.tanh, **given)
+    plain_rows = [total(map(abs, balls(r))) for r in W]
+    tally.at_most("largest_row", [largest(plain_rows)], gate.largest_row, **given)
+    tally.at_most("largest_reach", [largest(reaches)], gate.largest_reach, **given)
+    if plain:
+        tally.at_most("separate_reach", [largest(reaches)], gate.separate_reach, **given)
+    a = rng.choice([-1.0, 1.0]) * np.exp2(rng.uniform(-60, 10, 3))
+    exact = [activated("sigmoid", x) for x in balls(a)]
+    tally.between("sigmoid_up", gates.sigmoid_down(a), exact, gates.sigmoid_up(a), a=a)
+    tally.at_most("tanh_up", [activated("tanh", x) for x in balls(a)], gates.tanh_up(a), a=a)
+    tally.at_most("sums_up", plain_rows, sums_up(W), W=W)
+    tally.at_most("length_upper", [length(L2(), balls(np.append(W, b)))], length_upper(W, b))
 
 
 # norms --------------------------------------------------------------------------------------------
@@ -373,13 +433,21 @@ CHECKS = (
         ),
     ),
     Check(run=formulas, covers=(rounding.evaluate,), weight=0.5),
+    Check(run=chains, covers=(rounding.raised, rounding.lowered)),
     Check(run=affine_images, covers=(intervals.affine_image,)),
-    Check(run=activation_images, covers=(intervals.activation_image, intervals.slope_range)),
+    Check(
+        run=activation_images,
+        covers=(intervals.activation_image, intervals.activation_upper, intervals.slope_range),
+    ),
+    Check(
+        run=gate_bounds,
+        covers=(gates.sigmoid_up, gates.sigmoid_down, gates.tanh_up, sums_up, length_upper),
+    ),
     Check(
         run=entrywise,
         covers=(
             intervals.sum_of, intervals.products, intervals.times_up, intervals.plus_up,
-            intervals.product_matrix_up, intervals.widened,
+            intervals.product_matrix_up, intervals.complement, intervals.widened,
         ),
     ),
     Check(

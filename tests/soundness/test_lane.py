@@ -75,6 +75,7 @@ def test_no_claim_is_false(check: Check, block: int, record_property: Any) -> No
 #: Whose public functions enclose, bound or prove.
 MODULES = (
     "arithmetic.rounded", "arithmetic.rounding", "arithmetic.intervals", "arithmetic.rigor",
+    "arithmetic.gates", "arithmetic.sums",
     "norms.norms", "norms.products", "certify.ascent", "certify.jsr", "certify.judge",
     "certify.refute", "norms.radius", "certify.enclose", "norms.enclosed", "certify.gated",
     "memory.entrywise", "memory.layers", "memory.tails", "memory.worst_case", "memory.reach",

@@ -1,6 +1,7 @@
 r"""Boxes carried through affine maps and activations, rounded outward.
 
-Main names: `affine_image`, `activation_image`, `slope_range`, `products`, `widened`, `times_up`.
+Main names: `affine_image`, `activation_image`, `activation_upper`, `slope_range`, `products`,
+`complement`, `widened`, `times_up`.
 
 An interval is a pair of arrays (low, high) of one shape, entry by entry; ends may be infinite.
 What is returned encloses the exact image of the exact box, whatever the arithmetic rounded: the
@@ -127,6 +128,16 @@ def _underflows(a: Interval, b: Interval) -> Array:
     return lost
 
 
+def complement(s: Array) -> Interval:
+    """Enclose 1 - s for 0 <= s <= 1."""
+    rest = 1.0 - s
+    exact = (s == 0) | (s == 1)
+    return (
+        np.where(exact, rest, np.maximum(np.nextafter(rest, -math.inf), 0.0)),
+        np.where(exact, rest, np.minimum(np.nextafter(rest, math.inf), 1.0)),
+    )
+
+
 def widened(low: Array, high: Array, units: int = ELEMENTARY_UNITS) -> Interval:
     """Move computed ends outward by `units` u of their size and, for underflow, `units` eta."""
     with np.errstate(over="ignore", invalid="ignore"):
@@ -149,6 +160,14 @@ def activation_image(rho: Activation, low: Array, high: Array) -> Interval:
     else:
         ends = widened(_at_infinity(rho, low), _at_infinity(rho, high), rho.units)
     return np.maximum(ends[0], rho.range[0]), np.minimum(ends[1], rho.range[1])
+
+
+def activation_upper(rho: Activation, a: Array) -> Array:
+    """Return an upper bound of a non-decreasing rho over arguments up to a, entry by entry.
+
+    The upper end of `activation_image` of a alone; what is not a number has the largest value.
+    """
+    return activation_image(rho, a, a)[1]
 
 
 def _at_infinity(rho: Activation, a: Array) -> Array:
@@ -178,7 +197,8 @@ def slope_range(rho: Activation, low: Array, high: Array) -> Interval:
         # 28 u and 4 eta of 4 z / (1 + z)**2, below 4 ELEMENTARY_UNITS of each
         ends = widened(rho.derivative(farthest), rho.derivative(nearest), 4 * ELEMENTARY_UNITS)
     elif rho.name == "softplus":
-        ends = widened(_logistic(low), _logistic(high), 4 * ELEMENTARY_UNITS)
+        # increasing, and itself the logistic function
+        ends = widened(rho.derivative(low), rho.derivative(high), 4 * ELEMENTARY_UNITS)
     elif rho.name == "hard_tanh":
         inside = (low >= -1) & (high <= 1)
         outside = (high <= -1) | (low >= 1)
@@ -193,12 +213,6 @@ def slope_range(rho: Activation, low: Array, high: Array) -> Interval:
             np.where(low >= 0, right, np.where(high <= 0, left, max(below, 1.0))),
         )
     return np.clip(ends[0], alpha, beta), np.clip(ends[1], alpha, beta)
-
-
-def _logistic(a: Array) -> Array:
-    z = np.exp(-np.abs(a))
-    result: Array = np.where(a >= 0, 1.0, z) / (1.0 + z)
-    return result
 
 
 #: Beyond this the argument reduction below has lost too many digits to place the extremes.

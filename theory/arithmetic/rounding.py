@@ -1,7 +1,7 @@
 r"""Every tolerance of the project, with its derivation: the only home of such numbers.
 
-Main names: `up`, `down`, `gamma`, `sum_up`, `scaled_to_one`, `ldexp_up`, `ldexp_down`, `evaluate`,
-`formula_slack`, `drift`, `reverse_mode_error`, `UNIT`.
+Main names: `up`, `down`, `gamma`, `raised`, `lowered`, `sum_up`, `scaled_to_one`, `ldexp_up`,
+`ldexp_down`, `evaluate`, `formula_slack`, `drift`, `reverse_mode_error`, `UNIT`.
 
 Model of arithmetic: IEEE 754 double precision, rounding to nearest, gradual underflow,
 
@@ -36,6 +36,14 @@ TINY = 2.0**-1074
 #: measure at most 3.5 u against 80-digit arithmetic, and the rest covers other platforms.
 ELEMENTARY_UNITS = 8
 
+#: What `raised` and `lowered` allow for underflow, 2**34 eta: that of 2**10 operations, of results
+#: that are multiplied by at most 2**24 afterwards.
+LOST = 2.0**-1040
+
+#: By how much, relatively, a box is made wider than its bounds ask for, so that its image, rounded
+#: outward, is seen to lie inside.  Any number is sound: it decides how often the proof succeeds.
+BOX_ROOM = 2.0**-24
+
 #: Smallest precision, in bits, at which `evaluate` works; it doubles until the answer is decided.
 _INTERVAL_BITS = 120
 
@@ -57,6 +65,38 @@ def gamma(n: int) -> float:
             f"gamma({n}): needed 0 <= n < 2**51, beyond which a sum has no digits left"
         )
     return up(up(n * UNIT) / down(1.0 - up(n * UNIT)))
+
+
+def raised(x: Any, operations: int) -> Array:
+    r"""Return numbers above the exact results of a few operations that were rounded to x >= 0.
+
+    Operations are + * / and roots of non-negative numbers; `operations` is the largest number k of
+    them on a way from exact numbers to the result.  With x = X prod (1 + d_i)^(+-1) of k factors,
+    |d_i| <= u, and g = gamma(k + 3) >= (k + 3) u,
+
+        X <= x / (1 - u)^k <= x / (1 - k u),
+        fl(x fl(1 + g)) >= x (1 + g) (1 - u)^2 >= x (1 - 2 u) / (1 - (k + 3) u)
+                        >= x (1 + u) / (1 - k u),
+
+    as (1 - 2 u) (1 - k u) >= (1 + u) (1 - (k + 3) u).  `LOST`, and from 2**-990 on the part u of x
+    that is left, cover what underflowed on the way.
+    """
+    with np.errstate(over="ignore"):
+        above: Array = np.asarray(x) * (1.0 + gamma(operations + 3)) + LOST
+    return above
+
+
+def lowered(x: Any, operations: int) -> Array:
+    r"""Return non-negative numbers below the exact results of operations that were rounded to x.
+
+    As `raised`, from the other side; a difference may be among the operations if its operands are
+    exact.  With g = gamma(k + 3) >= (k + 3) u,
+
+        X >= x (1 - u)^k >= x (1 - k u),
+        fl(x fl(1 - g)) <= x (1 - (k + 3) u) (1 + u)^2 <= x (1 - k u) - u x + 2 u^2 x.
+    """
+    below: Array = np.maximum(np.asarray(x) * (1.0 - gamma(operations + 3)) - LOST, 0.0)
+    return below
 
 
 def scaled_to_one(A: Array) -> tuple[Array, int]:

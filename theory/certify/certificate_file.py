@@ -62,7 +62,7 @@ def certificate_to_dict(recurrent: Map, c: Contraction) -> dict[str, Any]:
     ValueError
         If the contraction is assumed rather than certified, or cannot be verified again.
     """
-    if c.evidence.kind != "certified":
+    if not c.evidence.is_certified:
         raise ValueError(
             f"the contraction is {c.evidence}, needed a certified one; theory.contraction(map) "
             "looks for one"

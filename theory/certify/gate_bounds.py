@@ -1,27 +1,22 @@
 """Certificates of LSTM and GRU cells by the bounds of their gates.
 
-Main names: `certify`, `sigmoid_up`.
+Main name: `certify`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from theory.arithmetic.activations import SIGMOID, TANH
-from theory.arithmetic.intervals import activation_image
-from theory.arithmetic.sums import raised, sums_up
-from theory.certificates import Contraction, Evidence
+from theory.arithmetic.gates import GateBounds, tanh_up
+from theory.arithmetic.intervals import complement, plus_up
+from theory.arithmetic.rounding import raised
+from theory.certificates import Contraction, certified
 from theory.domain import Domain
 from theory.maps.base import Map
 from theory.maps.gru import GRU
 from theory.maps.lstm import LSTM
 from theory.norms.norms import Linf, WeightedLinf
 from theory.typing import Array
-
-
-def sigmoid_up(a: Array) -> Array:
-    """Return upper bounds of the gates at arguments of at most a."""
-    return np.minimum(activation_image(SIGMOID, a, a)[1], 1.0)
 
 
 def certify(recurrent: Map, input_bound: float, weights: Array | None = None) -> Contraction | None:
@@ -42,64 +37,65 @@ def certify(recurrent: Map, input_bound: float, weights: Array | None = None) ->
     """
     if isinstance(recurrent, LSTM):
         rates, low = _lstm_rates(recurrent, input_bound, weights)
-    else:
+    elif isinstance(recurrent, GRU):
         rates, low = _gru_rates(recurrent, input_bound)
-    lam = float(np.max(rates))
-    if not lam < 1:
-        return None
+    else:
+        raise ValueError(f"received {recurrent!r}, needed an LSTM or a GRU")
     bound = np.full(recurrent.input_dim, input_bound)
-    return Contraction(
-        lam=lam,
-        norm=Linf() if weights is None else WeightedLinf(weights),
-        evidence=Evidence(
-            kind="certified",
-            method="gate bounds",
-            detail=f"row sums of a comparison matrix, inputs |x_i| <= {input_bound!r}",
-        ),
+    return certified(
+        float(np.max(rates)),
+        Linf() if weights is None else WeightedLinf(weights),
+        method="gate bounds",
+        detail=f"row sums of a comparison matrix, inputs |x_i| <= {input_bound!r}",
         domain=Domain(low=-low, high=low, input_low=-bound, input_high=bound),
     )
 
 
-def _lstm_rates(cell: object, input_bound: float, weights: Array | None) -> tuple[Array, Array]:
-    """Return row sums of the comparison matrix in the weights, and the ends of the states."""
-    assert isinstance(cell, LSTM)
+def _lstm_rates(cell: LSTM, input_bound: float, weights: Array | None) -> tuple[Array, Array]:
+    r"""Return row sums of the comparison matrix in the weights, and the ends of the states.
+
+    With w_g the row sums of |W_g| v_h and f the bounds of the forget gates, as in
+    `theory.projections.lstm`,
+
+        inner = w_i / 4 + w_g + w_f / (4 (1 - f)),
+        by c:   f + inner / v_c,               by h:   (f v_c + inner + w_o / 4) / v_h.
+    """
     n = cell.units
     v = np.ones(2 * n) if weights is None else weights
     v_c, v_h = v[:n], v[n:]
-    W_f, U_f, b_f = cell.gate("f")
-    reach = raised(sums_up(W_f) + input_bound * sums_up(U_f))
-    f = sigmoid_up(np.nextafter(reach + b_f, np.inf))
-    room = np.nextafter(1.0 - f, 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        largest = np.where(room > 0, raised(1.0 / np.maximum(room, 2.0**-1000)), np.inf)
-    rows = {g: sums_up(cell.gate(g)[0], v_h) for g in ("i", "f", "g", "o")}
-    inner = raised(0.25 * rows["i"] + rows["g"] + 0.25 * largest * rows["f"])
-    by_c = raised(f + inner / v_c)
-    by_h = raised((f * v_c + inner + 0.25 * rows["o"]) / v_h)
+    gates = {g: GateBounds.of(*cell.gate(g), inputs=input_bound) for g in ("i", "f", "g", "o")}
+    f = gates["f"].sigmoid
+    # from the bound itself, which rounding has raised: so |c_j| <= largest_j is seen to be kept
+    room = np.maximum(np.nextafter(1.0 - f, 0.0), 0.0)
+    with np.errstate(divide="ignore"):
+        largest = raised(1.0 / room, 1)
+    rows = {g: gate.weighted(v_h) for g, gate in gates.items()}
+    # quarters are exact but for underflow; the longest ways are two sums, a quotient and a sum, and
+    # a product, two sums and a quotient
+    inner = raised(0.25 * rows["i"] + rows["g"] + 0.25 * largest * rows["f"], 2)
+    by_c = raised(f + inner / v_c, 2)
+    by_h = raised((f * v_c + inner + 0.25 * rows["o"]) / v_h, 4)
     low = np.append(np.where(np.isfinite(largest), largest, 1.0), np.ones(n))
     return np.append(by_c, by_h), low
 
 
-def _gru_rates(cell: object, input_bound: float) -> tuple[Array, Array]:
-    """Return the factors of all units in the maximum norm, and the ends of the states."""
-    if not isinstance(cell, GRU):
-        raise ValueError(f"received {cell!r}, needed an LSTM or a GRU")
-    n = cell.units
-    rows, bounds = {}, {}
-    for g in ("r", "z", "n"):
-        W, U, b = cell.gate(g)
-        rows[g] = sums_up(W)
-        bounds[g] = raised(rows[g] + input_bound * sums_up(U)), b
-    r, z = (sigmoid_up(np.nextafter(bounds[g][0] + bounds[g][1], np.inf)) for g in ("r", "z"))
-    reach, b_n = bounds["n"]
+def _gru_rates(cell: GRU, input_bound: float) -> tuple[Array, Array]:
+    r"""Return the factors of all units in the maximum norm, and the ends of the states.
+
+    With w_g the row sums, r and z the bounds of the gates and N that of |n|, one unit's factor is
+    z' + (1 - z') inner + (1 + N) w_z / 4 for some z' of [0, z], where inner is that of the
+    pre-activation of n, as in `theory.theorems.contractive_of_gru_norms`.
+    """
+    gates = {g: GateBounds.of(*cell.gate(g), inputs=input_bound) for g in ("r", "z", "n")}
+    rows = {g: gate.rows for g, gate in gates.items()}
+    r, z = gates["r"].sigmoid, gates["z"].sigmoid
     extra = np.abs(cell.b_candidate)
-    top = raised(reach + np.abs(b_n) + extra)
-    candidate = np.minimum(activation_image(TANH, top, top)[1], 1.0)
+    candidate = tanh_up(plus_up(gates["n"].reach, extra))
     if cell.variant == "reset_after":
-        inner = raised(r * rows["n"] + 0.25 * rows["r"] * (rows["n"] + extra))
+        inner = raised(r * rows["n"] + 0.25 * rows["r"] * (rows["n"] + extra), 3)
     else:
-        inner = sums_up(cell.gate("n")[0], raised(r + 0.25 * rows["r"]))
-    by_z = raised(0.25 * (1.0 + candidate) * rows["z"])
-    # z + (1 - z) inner is affine in z of [0, z_max]
-    last = np.maximum(raised(z + (1.0 - z + 2.0**-53) * inner), inner)
-    return raised(last + by_z), np.ones(n)
+        inner = gates["n"].weighted(raised(r + 0.25 * rows["r"], 1))
+    by_z = raised(0.25 * (1.0 + candidate) * rows["z"], 2)
+    # z' + (1 - z') inner is affine in z': largest at an end of [0, z]
+    last = np.maximum(raised(z + complement(z)[1] * inner, 2), inner)
+    return raised(last + by_z, 1), np.ones(cell.units)

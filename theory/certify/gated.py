@@ -9,20 +9,17 @@ same inputs entry by entry; a weighted maximum norm in which they contract gives
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
-from theory.arithmetic.activations import SIGMOID, TANH
-from theory.arithmetic.rounding import down, product_up, up
-from theory.certificates import Contraction
+from theory.arithmetic.gates import GateBounds, sigmoid_down, sigmoid_up, tanh_up
+from theory.arithmetic.rounding import BOX_ROOM, down, product_up, up
+from theory.certificates import Contraction, certified
 from theory.domain import Domain
 from theory.errors import check_nonnegative
 from theory.maps.base import Map
-from theory.maps.gates import largest
 from theory.maps.gru import GRU
 from theory.maps.lstm import LSTM
-from theory.norms.norms import Linf, WeightedLinf
+from theory.norms.norms import WeightedLinf
 from theory.theorems.contractive_of_comparison import contractive_of_comparison
 from theory.theorems.contractive_of_gate_norms import contractive_of_gate_norms
 from theory.theorems.contractive_of_gru_norms import contractive_of_gru_norms
@@ -95,17 +92,15 @@ def by_delta_iss(recurrent: Map, domain: Domain | None = None) -> Contraction | 
         return None
     n, m = recurrent.units, recurrent.input_dim
     high, inputs = np.append(np.full(n, cell), np.ones(n)), np.full(m, bound)
-    lifted = Contraction(
-        lam=pair.lam,
-        norm=WeightedLinf(np.repeat(pair.norm.v, n)),
-        evidence=replace(pair.evidence, method="comparison of gate bounds"),
+    # the largest |dc| and |dh| obey M, so max(|dc| / v_1, |dh| / v_2) contracts by its rate
+    lifted = certified(
+        pair.lam,
+        WeightedLinf(np.repeat(pair.norm.v, n)),
+        method="comparison of gate bounds",
+        detail=pair.evidence.detail,
         domain=Domain(low=-high, high=high, input_low=-inputs, input_high=inputs),
     )
     return _holds_on(lifted, domain)
-
-
-#: By how much the bound of |c| is raised, so that its box is seen to be invariant despite rounding.
-_ROOM = 2.0**-24
 
 
 def gate_bound_matrix(cell: LSTM, *, input_bound: float) -> tuple[Array, float] | None:
@@ -125,24 +120,26 @@ def gate_bound_matrix(cell: LSTM, *, input_bound: float) -> tuple[Array, float] 
         If the bound is negative.
     """
     check_nonnegative(input_bound=input_bound)
-    norm, at, rest, row = Linf(), {}, {}, {}
-    for name in ("i", "f", "g", "o"):
-        W, U, b = cell.gate(name)
-        scaled = np.where(U == 0, 0.0, np.nextafter(np.abs(U) * float(input_bound), np.inf))
-        reach = norm.matrix_upper(np.hstack([W, scaled, b[:, None]]))
-        at[name] = float(largest(TANH if name == "g" else SIGMOID, np.array(reach)))
-        rest[name] = down(float(SIGMOID(np.array(-reach))) * (1 - _ROOM))
-        row[name] = norm.matrix_upper(W)
-    f, z, o = at["f"], at["g"], at["o"]
-    if not rest["f"] > 0:
+    gates = {
+        name: GateBounds.of(*cell.gate(name), inputs=float(input_bound))
+        for name in ("i", "f", "g", "o")
+    }
+    i, f, o = (float(sigmoid_up(gates[name].largest_reach)) for name in ("i", "f", "o"))
+    z = float(tanh_up(gates["g"].largest_reach))
+    # `BOX_ROOM` raises the bound of |c|, so that its box is seen to be invariant despite rounding
+    rest = down(float(sigmoid_down(-gates["f"].largest_reach)) * (1 - BOX_ROOM))
+    if not rest > 0:
         return None
-    c = up(product_up(at["i"], z) / rest["f"])
-    t = float(largest(TANH, np.array(c)))
-    a = up(
-        up(product_up(z, row["i"] / 4) + product_up(at["i"], row["g"]))
-        + product_up(c, row["f"] / 4)
-    )
-    last = up(product_up(o, a) + product_up(t, row["o"] / 4))
+    c = up(product_up(i, z) / rest)
+    t = float(tanh_up(c))
+
+    def quarter(size: float, name: str) -> float:
+        """Return size W_name / 4: the product first, as a quarter of W_name could underflow."""
+        product = product_up(size, gates[name].largest_row)
+        return up(product / 4) if product else 0.0
+
+    a = up(up(quarter(z, "i") + product_up(i, gates["g"].largest_row)) + quarter(c, "f"))
+    last = up(product_up(o, a) + quarter(t, "o"))
     return np.array([[f, a], [product_up(o, f), last]]), c
 
 

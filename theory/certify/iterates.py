@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from theory.arithmetic.rounding import evaluate, product_up
-from theory.certificates import Contraction, Evidence, check_one_step
+from theory.certificates import Contraction, certified, check_one_step
 from theory.errors import check_count
 from theory.maps.form import Affine
 from theory.norms.norms import L2, Norm, over
@@ -148,10 +148,12 @@ def iterate_in_norm(c: Contraction, norm: Norm, *, dim: int) -> Contraction | No
     r = max(1, int(least) - 1)
     while not rate(r) < 1:
         r += 1
-    evidence = Evidence(
-        kind=c.evidence.kind,
+    return (certified if c.evidence.is_certified else Contraction.assumed)(
+        rate(r),
+        norm,
         method="norm change",
         detail=f"{outer * inner:.6g} * {c.lam!r}**{r} from {c.norm} ({c.evidence.method})",
+        iterate=r,
+        domain=c.domain,
         source=c,
     )
-    return Contraction(lam=rate(r), norm=norm, iterate=r, evidence=evidence, domain=c.domain)

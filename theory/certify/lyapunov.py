@@ -6,11 +6,10 @@ Main names: `by_lyapunov`, `lyapunov_at`.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
-from theory.certificates import Contraction, Evidence
+from theory.certificates import Contraction
 from theory.certify import lmi
 from theory.certify.accept import LARGEST_CONDITION, MARGINS, by_matrix_norm
 from theory.certify.condition import cheaper_lyapunov
@@ -47,12 +46,8 @@ def lyapunov_at(form: Affine, r: float, *, dense: int = 0) -> Contraction | None
     found = by_matrix_norm(form, norm)
     if found is None:
         return None
-    evidence = Evidence(
-        kind="certified",
-        method="Lyapunov",
-        detail=f"sqrt(cond(P)) <= {norm.condition_upper:.6g}",
-    )
-    return Contraction(lam=found.lam, norm=norm, evidence=evidence, domain=form.domain)
+    detail = f"sqrt(cond(P)) <= {norm.condition_upper:.6g}"
+    return found.described(method="Lyapunov", detail=detail)
 
 
 def by_lyapunov(form: Affine) -> Contraction | None:
@@ -78,4 +73,4 @@ def by_lyapunov(form: Affine) -> Contraction | None:
     detail = (
         f"{best.evidence.detail}; spectral radius about {radius:.9g}, which need not be attained"
     )
-    return replace(best, evidence=replace(best.evidence, detail=detail))
+    return best.described(detail=detail)

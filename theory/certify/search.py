@@ -9,11 +9,10 @@ criterion.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
-from theory.certificates import Contraction, Evidence
+from theory.certificates import Contraction
 from theory.certify import lmi
 from theory.certify.accept import MARGINS, accepted, by_matrix_norm, problem_of
 from theory.certify.lyapunov import stein
@@ -166,8 +165,7 @@ def _told(c: Contraction | None, form: Affine, x: Array) -> Contraction | None:
         note = "the weights are at their limit: this rate is above the infimum over all weights"
     if not note:
         return c
-    evidence = replace(c.evidence, detail=f"{c.evidence.detail}; {note}")
-    return replace(c, evidence=evidence)
+    return c.described(detail=f"{c.evidence.detail}; {note}")
 
 
 def by_incremental_lmi(form: Affine) -> Contraction | None:
@@ -212,11 +210,10 @@ def by_diagonal(form: Affine) -> Contraction | None:
             continue
         certificate = by_matrix_norm(form, norm)
         if certificate is not None:
-            evidence = Evidence(
-                kind="certified",
+            named = certificate.described(
                 method="diagonal weights",
                 detail=f"{certificate.evidence.detail}; weights within a factor "
                 f"{float(np.max(d) / np.min(d)):.6g}",
             )
-            return _told(replace(certificate, evidence=evidence), form, found[0])
+            return _told(named, form, found[0])
     return None

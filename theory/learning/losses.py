@@ -14,6 +14,7 @@ from typing import Any, final
 
 import numpy as np
 
+from theory.arithmetic.intervals import complement
 from theory.arithmetic.rounding import product_up, sqrt_up, up
 from theory.errors import as_array
 from theory.norms.norms import L2
@@ -170,7 +171,7 @@ class BernoulliLoss(Loss):
     def gain(self, targets: Array, reach: float) -> float:
         """Return the length of max(target, 1 - target), at most sqrt(p)."""
         del reach
-        return _longest(np.maximum(targets, 1.0 - targets) * (1 + 2.0**-52))
+        return _longest(np.maximum(targets, complement(targets)[1]))
 
 
 @final

@@ -1,6 +1,6 @@
 r"""What the gated maps share: stacked weights, and a step that is not Lipschitz in the input.
 
-Main names: `GatedMap`, `stacked`, `gate_rows`, `largest`.
+Main names: `GatedMap`, `stacked`, `gate_rows`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ from typing import Any, final
 
 import numpy as np
 
-from theory.arithmetic.activations import Activation
 from theory.arithmetic.rounded import Rounded
-from theory.arithmetic.rounding import TINY, UNIT
 from theory.errors import DivergedError, as_matrix, as_vector
 from theory.maps.base import Map
 from theory.maps.form import Affine
@@ -63,14 +61,6 @@ def gate_rows(gates: Sequence[str], name: str, units: int) -> slice:
         raise ValueError(f"gate {name!r} is not known, needed one of: {', '.join(gates)}")
     first = list(gates).index(name) * units
     return slice(first, first + units)
-
-
-def largest(rho: Activation, a: Array) -> Array:
-    """Return an upper bound of a non-decreasing rho over pre-activations up to `a`, entrywise."""
-    value = rho(a)
-    # twice the units of rho: the second half covers the rounding of this sum
-    raised = value + np.abs(value) * (2 * rho.units * UNIT) + 2 * rho.units * TINY
-    return np.minimum(raised, rho.range[1])
 
 
 class GatedMap(Map):

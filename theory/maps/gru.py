@@ -11,6 +11,7 @@ from typing import Any, final
 import numpy as np
 
 from theory.arithmetic.activations import SIGMOID, TANH
+from theory.arithmetic.gates import sigmoid_up, tanh_up
 from theory.arithmetic.intervals import Interval
 from theory.arithmetic.rounded import Rounded
 from theory.domain import Domain
@@ -19,7 +20,7 @@ from theory.inputs import Inputs
 from theory.maps.base import read_only
 from theory.maps.boxes import ends as boxes
 from theory.maps.boxes.gru import gru_box, gru_comparison, gru_image, gru_input_comparison
-from theory.maps.gates import GatedMap, finite_terms, gate_rows, largest, stacked
+from theory.maps.gates import GatedMap, finite_terms, gate_rows, stacked
 from theory.typing import Array
 
 #: The gates in the order of their rows: reset, update, candidate (PyTorch's order).
@@ -222,12 +223,12 @@ class GRU(GatedMap):
         r, z, n = np.split(inputs.image_upper(self._U), 3)
         b_r, b_z, b_n = np.split(self._b, 3)
         # 1 - z is the gate of the opposite pre-activation
-        rest = largest(SIGMOID, np.nextafter(z - b_z, np.inf))
-        reset = largest(SIGMOID, np.nextafter(r + b_r, np.inf)) * np.abs(self._b_candidate)
+        rest = sigmoid_up(np.nextafter(z - b_z, np.inf))
+        reset = sigmoid_up(np.nextafter(r + b_r, np.inf)) * np.abs(self._b_candidate)
         a = np.nextafter(
             n + np.nextafter(np.abs(b_n) + np.nextafter(reset, np.inf), np.inf), np.inf
         )
-        return np.nextafter(rest * largest(TANH, a), np.inf)
+        return np.nextafter(rest * tanh_up(a), np.inf)
 
     def _ends(self, domain: Domain | None) -> boxes.Ends:
         return boxes.ends_of(domain, self.state_dim, self.input_dim)

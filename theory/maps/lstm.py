@@ -11,6 +11,7 @@ from typing import Any, final
 import numpy as np
 
 from theory.arithmetic.activations import SIGMOID, TANH
+from theory.arithmetic.gates import sigmoid_up, tanh_up
 from theory.arithmetic.intervals import Interval
 from theory.arithmetic.rounded import Rounded
 from theory.domain import Domain
@@ -19,7 +20,7 @@ from theory.inputs import Inputs
 from theory.maps.base import read_only
 from theory.maps.boxes import ends as boxes
 from theory.maps.boxes.lstm import lstm_box, lstm_comparison, lstm_image, lstm_input_comparison
-from theory.maps.gates import GatedMap, finite_terms, gate_rows, largest, stacked
+from theory.maps.gates import GatedMap, finite_terms, gate_rows, stacked
 from theory.typing import Array
 
 #: The gates in the order of their rows: input, forget, candidate, output (PyTorch's order).
@@ -187,10 +188,10 @@ class LSTM(GatedMap):
     def rest_reach(self, inputs: Inputs) -> Array:
         """Bound |c| = i |g| and |h| = o tanh |c| after one step from rest, entrywise."""
         reached = inputs.image_upper(self._U)
-        i, _, _, o = np.split(largest(SIGMOID, np.nextafter(reached + self._b, np.inf)), 4)
-        _, _, g, _ = np.split(largest(TANH, np.nextafter(reached + np.abs(self._b), np.inf)), 4)
+        i, _, _, o = np.split(sigmoid_up(np.nextafter(reached + self._b, np.inf)), 4)
+        _, _, g, _ = np.split(tanh_up(np.nextafter(reached + np.abs(self._b), np.inf)), 4)
         c = np.nextafter(i * g, np.inf)
-        return np.append(c, np.nextafter(o * largest(TANH, c), np.inf))
+        return np.append(c, np.nextafter(o * tanh_up(c), np.inf))
 
     def _ends(self, domain: Domain | None) -> boxes.Ends:
         return boxes.ends_of(domain, self.state_dim, self.input_dim)

@@ -12,6 +12,7 @@ import numpy as np
 
 from theory.arithmetic.activations import SIGMOID, Activation
 from theory.arithmetic.activations import activation as look_up
+from theory.arithmetic.gates import sigmoid_up
 from theory.arithmetic.intervals import (
     Interval,
     activation_image,
@@ -26,7 +27,7 @@ from theory.errors import as_matrix
 from theory.inputs import Inputs
 from theory.maps.base import read_only
 from theory.maps.boxes import ends as boxes
-from theory.maps.gates import finite_terms, gate_rows, largest, stacked
+from theory.maps.gates import finite_terms, gate_rows, stacked
 from theory.maps.recurrence import LinearRecurrence
 from theory.typing import Array
 
@@ -169,7 +170,7 @@ class MinGRU(LinearRecurrence):
     def rest_reach(self, inputs: Inputs) -> Array:
         """Bound z |n|, entrywise."""
         (U_z, b_z), (U_n, b_n) = (self.gate(name) for name in self.GATES)
-        z = largest(SIGMOID, np.nextafter(inputs.image_upper(U_z) + b_z, np.inf))
+        z = sigmoid_up(np.nextafter(inputs.image_upper(U_z) + b_z, np.inf))
         n = Rounded.exact(np.nextafter(inputs.image_upper(U_n) + np.abs(b_n), np.inf))
         rho = self._activation
         candidate = n.through(*rho.facts).size

@@ -11,6 +11,7 @@ from typing import Any, final
 import numpy as np
 
 from theory.arithmetic.activations import SIGMOID, SOFTPLUS
+from theory.arithmetic.gates import sigmoid_up
 from theory.arithmetic.intervals import (
     Interval,
     activation_image,
@@ -27,7 +28,7 @@ from theory.inputs import Inputs
 from theory.maps.base import read_only
 from theory.maps.boxes import ends as boxes
 from theory.maps.boxes.fading import fading, roots, turned_box, turned_image
-from theory.maps.gates import gate_rows, largest, stacked
+from theory.maps.gates import gate_rows, stacked
 from theory.maps.recurrence import LinearRecurrence
 from theory.typing import Array
 
@@ -228,7 +229,7 @@ class RGLRU(LinearRecurrence):
     def rest_reach(self, inputs: Inputs) -> Array:
         """Bound sqrt(1 - a**2) i |x|, entrywise, by i |x|."""
         U_i, b_i = self.gate("i")
-        i = largest(SIGMOID, np.nextafter(inputs.image_upper(U_i) + b_i, np.inf))
+        i = sigmoid_up(np.nextafter(inputs.image_upper(U_i) + b_i, np.inf))
         return np.nextafter(i * inputs.reach(self.input_dim), np.inf)
 
     def __repr__(self) -> str:

@@ -14,6 +14,7 @@ from theory.arithmetic.activations import SOFTPLUS
 from theory.arithmetic.intervals import (
     Interval,
     activation_image,
+    activation_upper,
     affine_image,
     plus_up,
     products,
@@ -27,7 +28,6 @@ from theory.inputs import Inputs
 from theory.maps.base import read_only
 from theory.maps.boxes import ends as boxes
 from theory.maps.boxes.fading import euler_box, euler_image, faded_share, fading
-from theory.maps.gates import largest
 from theory.maps.recurrence import LinearRecurrence
 from theory.typing import Array
 
@@ -284,7 +284,7 @@ class SelectiveSSM(LinearRecurrence):
         """Bound gamma |W_B x + b_B| |x| entrywise; gamma is at most Delta, and 1 / a for zoh."""
         N = self._decay.shape[1]
         longest = np.nextafter(inputs.image_upper(self._W_step) + self._b_step, np.inf)
-        gamma = np.broadcast_to(largest(SOFTPLUS, longest)[:, None], self._decay.shape)
+        gamma = np.broadcast_to(activation_upper(SOFTPLUS, longest)[:, None], self._decay.shape)
         if self._discretization == "zoh":
             gamma = np.minimum(gamma, np.nextafter(1.0 / self._decay, np.inf))
         gain = np.nextafter(inputs.image_upper(self._W_B) + np.abs(self._b_B), np.inf)

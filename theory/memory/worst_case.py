@@ -127,7 +127,7 @@ def worst_case_error(
     found = _well_conditioned(recurrent) if c is None else c
     if found is None:
         return None
-    if found.iterate != 1 or found.evidence.kind != "certified":
+    if found.iterate != 1 or not found.evidence.is_certified:
         raise ValueError(f"received {found!r}, needed a certified contraction of one step")
     lam = found.lam if c is None else _rate_of(form.W, found)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -13,6 +13,7 @@ from typing import Any, final
 
 import numpy as np
 
+from theory.arithmetic.rounding import raised
 from theory.arithmetic.sums import length_upper
 from theory.certificates import Contraction
 from theory.maps.base import Map
@@ -139,11 +140,12 @@ def answer(
     given = recurrent.parameters
     new = {name: a for name, a in changed.items() if not np.array_equal(a, given[name])}
     moved = {name: length_upper(new[name] - given[name]) if name in new else 0.0 for name in given}
-    distance = length_upper(*(new[name] - given[name] for name in new)) if new else 0.0
     # differences of stored numbers are rounded once
+    changes = (new[name] - given[name] for name in new)
+    distance = float(raised(length_upper(*changes), 1)) if new else 0.0
     return Projection(
         map=with_parameters(recurrent, new) if new else recurrent,
-        distance=distance * (1 + 2.0**-50),
+        distance=distance,
         lower=min(lower, distance) if math.isfinite(lower) else 0.0,
         certificate=certificate,
         iterations=iterations,

@@ -1,6 +1,6 @@
 """What the sets of LSTM and GRU cells share: the search for the bounds of gates.
 
-Main names: `finish`, `best_number`.
+Main names: `finish`, `best_number`, `log_odds`, `log_odds_up`.
 
 For fixed bounds of the gates the published sets are convex: the rows of a unit obey a few
 inequalities on weighted sums of absolute values (`theory.projections.rows`), and units do not share
@@ -14,11 +14,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from theory.arithmetic.rounding import gamma
+from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT, gamma
 from theory.certificates import Contraction
 from theory.certify.gate_bounds import certify
 from theory.maps.base import Map
 from theory.projections.base import Request, settle, with_parameters
+from theory.projections.repair import SINGLE_UNIT
 from theory.typing import Array
 
 #: Grid of forget bounds, as fractions of the rate, before the search refines the best.
@@ -48,10 +49,32 @@ def check_published_rate(rate: float, gates: str, otherwise: str) -> None:
         )
 
 
+#: A computed log(f / (1 - f)) = v errs by at most this times 1 + |v|.  The two logarithms err by
+#: 8 u of themselves and their difference by u; the smaller one is at most log 2, so together they
+#: are at most |log-odds| + 2 log 2, and 8 u (|log-odds| + 1.4) + u |v| < 12 u (1 + |v|).
+_ODDS_ERROR = 2 * ELEMENTARY_UNITS * UNIT
+
+#: By how much, relative to 1 + |v|, a candidate keeps below the log-odds of its bound: eight times
+#: the error, so that `sigmoid_up` of what comes near it is seen to be within the bound.
+_ODDS_ROOM = 8 * _ODDS_ERROR
+
+
+def _odds(f: Array | float) -> Array:
+    return np.asarray(np.log(f) - np.log1p(-np.asarray(f, dtype=np.float64)))
+
+
 def log_odds(f: Array | float) -> Array:
     """Return log(f / (1 - f)), a little less."""
-    value = np.log(f) - np.log1p(-np.asarray(f, dtype=np.float64))
-    return np.asarray(value - 2.0**-46 * (1.0 + np.abs(value)))
+    value = _odds(f)
+    return np.asarray(value - _ODDS_ROOM * (1.0 + np.abs(value)))
+
+
+def log_odds_up(f: Array | float) -> Array:
+    """Return an upper bound of log(f / (1 - f))."""
+    value = _odds(f)
+    # the product errs by far less than the 4 u (1 + |v|) that the constant has in hand, the sum by
+    # less than the next double adds
+    return np.asarray(np.nextafter(value + _ODDS_ERROR * (1.0 + np.abs(value)), np.inf))
 
 
 def finish(
@@ -78,7 +101,7 @@ def finish(
     """
     given = cell.parameters
     # for the rounding of row sums, and the cast
-    first = 8.0 * gamma(4 * cell.state_dim + 64) + (2.0**-23 if request.single else 0.0)
+    first = 8.0 * gamma(4 * cell.state_dim + 64) + (2 * SINGLE_UNIT if request.single else 0.0)
 
     def stored(arrays: tuple[Array, ...]) -> tuple[Array, ...]:
         return tuple(map(request.stored, arrays, given.values()))

@@ -11,20 +11,32 @@ from typing import Any, final
 
 import numpy as np
 
-from theory.arithmetic.activations import TANH
-from theory.arithmetic.intervals import activation_image
-from theory.arithmetic.rounding import down, up
-from theory.arithmetic.sums import raised, sums_up
+from theory.arithmetic.activations import SIGMOID
+from theory.arithmetic.gates import GateBounds, sigmoid_up, tanh_up
+from theory.arithmetic.intervals import plus_up
+from theory.arithmetic.rounding import down, raised, up
+from theory.arithmetic.sums import sums_up
 from theory.certificates import Contraction
-from theory.certify.gate_bounds import certify, sigmoid_up
+from theory.certify.gate_bounds import certify
 from theory.maps.base import Map
 from theory.maps.gru import GRU
 from theory.projections import oracle
 from theory.projections.base import Projection, Request, answer
-from theory.projections.gates import check_published_rate, finish, log_odds, outside_note, unmoved
+from theory.projections.gates import (
+    check_published_rate,
+    finish,
+    log_odds,
+    log_odds_up,
+    outside_note,
+    unmoved,
+)
 from theory.projections.oracle import Solved
 from theory.projections.rows import RowLimits, nearest_rows, rows_distance, rows_lower, solve_rows
 from theory.typing import Array
+
+#: How far a candidate's argument of tanh keeps from the largest, relatively: far more than
+#: `tanh_up` adds, and still no distance that matters.
+_ROOM = 2.0**-40
 
 
 def gru_limits(
@@ -49,7 +61,7 @@ def gru_limits(
         factors[:, k, g], factors[:, k, 3 + g], factors[:, k, 6 + g] = 1.0, bound, 1.0
     factors[:, 3, 9] = 1.0
     factors[:, 4, 0] = 1.0
-    top = float(np.arctanh(candidate)) * (1 - 2.0**-40) if candidate < 1 else math.inf
+    top = float(np.arctanh(candidate)) * (1 - _ROOM) if candidate < 1 else math.inf
     row = [rate - z, float(log_odds(z)), float(log_odds(r)), top, reset]
     return RowLimits(
         starts=starts, factors=factors, v=np.ones((5, int(starts[-1]))),
@@ -115,7 +127,7 @@ def gru_bounds(
     X = _gru_rows(cell)
 
     def bounds(x: Array) -> GRUBounds:
-        part = 1.0 / (1.0 + np.exp(-np.clip(x, -reach, reach)))
+        part = SIGMOID(np.clip(x, -reach, reach))
         reset = float(np.exp(np.clip(x[2], -20, min(reach, 20))))
         return GRUBounds(
             z=float(0.5 + (rate - 0.5) * part[0]),
@@ -174,14 +186,13 @@ def gru_nearest(
 def least_bounds(cell: object, bound: float) -> GRUBounds:
     """Return the least bounds for which the criterion's inequalities on the gates hold."""
     assert isinstance(cell, GRU)
-    reach = {}
-    for g in ("r", "z", "n"):
-        W, U, b = cell.gate(g)
-        extra = np.abs(cell.b_candidate) if g == "n" else 0.0
-        reach[g] = raised(sums_up(W) + bound * sums_up(U) + np.abs(b) + extra)
-    z, r = (float(np.max(sigmoid_up(reach[g]))) for g in ("z", "r"))
-    top = float(np.max(np.minimum(activation_image(TANH, reach["n"], reach["n"])[1], 1.0)))
-    return GRUBounds(z=z, r=r, reset=float(np.max(sums_up(cell.gate("r")[0]))), candidate=top)
+    gates = {g: GateBounds.of(*cell.gate(g), inputs=bound) for g in ("r", "z", "n")}
+    return GRUBounds(
+        z=float(np.max(sigmoid_up(gates["z"].reach))),
+        r=float(np.max(sigmoid_up(gates["r"].reach))),
+        reset=float(np.max(gates["r"].rows)),
+        candidate=float(np.max(tanh_up(plus_up(gates["n"].reach, np.abs(cell.b_candidate))))),
+    )
 
 
 def in_criterion(
@@ -199,11 +210,12 @@ def in_criterion(
     elif not all(getattr(least, f.name) <= getattr(at, f.name) for f in fields(at)):
         return None
     room = down(rate - at.z)
-    inner = raised((at.r + 0.25 * at.reset) * sums_up(cell.gate("n")[0]))
+    # quarters are exact but for underflow
+    inner = raised((at.r + 0.25 * at.reset) * sums_up(cell.gate("n")[0]), 2)
     if cell.variant == "reset_after":
-        inner = raised(inner + 0.25 * at.reset * np.abs(cell.b_candidate))
-    outer = raised(0.25 * (1.0 + at.candidate) * sums_up(cell.gate("z")[0]))
-    if not bool(np.all(raised(up(1.0 - at.z) * inner + outer) <= room)):
+        inner = raised(inner + 0.25 * at.reset * np.abs(cell.b_candidate), 2)
+    outer = raised(0.25 * (1.0 + at.candidate) * sums_up(cell.gate("z")[0]), 2)
+    if not bool(np.all(raised(up(1.0 - at.z) * inner + outer, 2) <= room)):
         return None
     c = certify(cell, bound)
     return c if c is not None and c.lam <= rate else None
@@ -221,11 +233,11 @@ def gru_lower(cell: object, rate: float, bound: float) -> float:
     This and z <= rate in the inequality of the update gate make a convex set that contains all.
     """
     X = _gru_rows(cell)
-    top = min(rate * (1 + 2.0**-40), 1 - 2.0**-50)
-    cap = gru_limits(cell, up(rate), bound, 0.5, 0.5, 0.0, 0.0)
+    # its factors, 1/4 and 1/2 * 1/2, are exact, and so is rate - 1/2 for rates of [1/2, 1]
+    cap = gru_limits(cell, rate, bound, 0.5, 0.5, 0.0, 0.0)
     limits = np.full_like(cap.limits, np.inf)
-    limits[:, 0] = cap.limits[:, 0] + 2.0**-40
-    limits[:, 1] = float(log_odds(top)) + 2.0**-40
+    limits[:, 0] = rate - 0.5
+    limits[:, 1] = float(log_odds_up(rate))
     cap = replace(cap, limits=limits)
     Y, tau = nearest_rows(X, cap)
     return rows_lower(X, Y, cap, tau)

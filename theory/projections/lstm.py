@@ -23,10 +23,10 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from theory.arithmetic.rounding import down, gamma, up
-from theory.arithmetic.sums import raised, sums_up
+from theory.arithmetic.gates import GateBounds, sigmoid_up
+from theory.arithmetic.rounding import down, gamma, raised
 from theory.certificates import Contraction
-from theory.certify.gate_bounds import certify, sigmoid_up
+from theory.certify.gate_bounds import certify
 from theory.maps.base import Map
 from theory.maps.lstm import LSTM
 from theory.projections import oracle
@@ -37,16 +37,20 @@ from theory.projections.gates import (
     check_published_rate,
     finish,
     log_odds,
+    log_odds_up,
     outside_note,
     unmoved,
 )
 from theory.projections.lstm_rows import lstm_parameters, lstm_rows, row_starts
 from theory.projections.lstm_units import per_unit
+from theory.projections.repair import SINGLE_UNIT
 from theory.projections.rows import RowLimits, nearest_rows, rows_lower, solve_rows
 from theory.typing import Array
 
-#: Cells of forget bounds that a lower bound of the distance may look at.
-_CELLS = 40
+#: Cells of forget bounds that a lower bound of the distance may look at; it stops at this part of
+#: the distance reached, or when a cell is this narrow, and f from this part of the rate on share a
+#: cell.  Any numbers give a lower bound.
+_CELLS, _ENOUGH, _NARROWEST, _LAST = 40, 0.99, 1e-6, 1.0 - 1e-9
 
 
 def published_limits(
@@ -112,10 +116,9 @@ def _published_sizes(cell: object, input_bound: float) -> tuple[float, float, fl
     The bound of the forget gates, with |b_f|; the largest of w_i, w_o and 4 w_g; the largest w_f.
     """
     assert isinstance(cell, LSTM)
-    W_f, U_f, b_f = cell.gate("f")
-    reach = raised(sums_up(W_f) + input_bound * sums_up(U_f) + np.abs(b_f))
-    i, g, o = (float(np.max(sums_up(cell.gate(name)[0]))) for name in ("i", "g", "o"))
-    return float(np.max(sigmoid_up(reach))), max(i, o, 4.0 * g), float(np.max(sums_up(W_f)))
+    gates = {g: GateBounds.of(*cell.gate(g), inputs=input_bound) for g in ("i", "f", "g", "o")}
+    i, f, g, o = (float(np.max(gate.rows)) for gate in gates.values())
+    return float(np.max(sigmoid_up(gates["f"].reach))), max(i, o, 4.0 * g), f
 
 
 def in_published(
@@ -176,13 +179,12 @@ def forget_rows(
     own = down(down(rate - forget) * down(1.0 - forget))
 
     def outside(Y: Array) -> npt.NDArray[np.bool_]:
-        sums = sums_up(Y[:, :n])
-        reach = raised(sums + input_bound * sums_up(Y[:, n:-1]) + np.abs(Y[:, -1]))
-        beyond: npt.NDArray[np.bool_] = (sums > own) | (sigmoid_up(reach) > forget)
+        gate = GateBounds.of(Y[:, :n], Y[:, n:-1], Y[:, -1], inputs=input_bound)
+        beyond: npt.NDArray[np.bool_] = (gate.rows > own) | (sigmoid_up(gate.reach) > forget)
         return beyond
 
     moved = left = outside(X)
-    shrink = 2.0**-22 if single else 8.0 * gamma(n + m + 8)
+    shrink = 4 * SINGLE_UNIT if single else 8.0 * gamma(n + m + 8)
     Y = X.copy()
     while np.any(left):
         limits = where.limits[left] * max(1.0 - shrink, 0.0)
@@ -271,29 +273,29 @@ def _published_lower(X: Array, cell: object, request: Request, forget: float) ->
     counts, and the cell that has it is halved until the bounds are within a part of 0.01.
     """
     assert isinstance(cell, LSTM)
-    n, m, bound = cell.units, cell.input_dim, request.input_bound
-    # the certificate drops less than the set: a rate rounded up contains it
-    rate = up(request.rate)
+    n, m, bound, rate = cell.units, cell.input_dim, request.input_bound, request.rate
 
     def lower(a: float, b: float) -> float:
         where = published_limits(n, m, rate, a, bound, cap=b)
-        slack = 1.0 + 2.0**-40 * np.sign(where.limits)
-        limits = where.limits * slack + 2.0**-40 * np.array([0.0, 0.0, 0.0, 0.0, 1.0])
-        where = replace(where, limits=limits)
+        # the same limits rounded up: rate - a, a difference of exact numbers, and times 1 - a
+        room = float(raised(rate - a, 1))
+        own = float(raised(room * (1.0 - a), 2))
+        row = [room, room, 0.25 * room, own, float(log_odds_up(b))]
+        where = replace(where, limits=np.tile(row, (n, 1)))
         Y, tau = nearest_published(X, where)
         return rows_lower(X, Y, where, tau)
 
     if request.forget is not None:
         return lower(forget, forget)
     reached = _published_distance(X, published_limits(n, m, request.rate, forget, bound))
-    last_end = rate * (1.0 - 1e-9)
+    last_end = rate * _LAST
     ends = [0.5, *(0.5 + (rate - 0.5) * share for share in GRID), last_end]
     cells = [(lower(a, b), a, b) for a, b in pairwise(ends)]
-    # an f nearer to the rate: nothing but 0 in the sums, at any bound of the gate
-    last = lower(last_end, max(request.rate, 1.0 - 2.0**-40))
+    # an f nearer to the rate: next to nothing but 0 in the sums
+    last = lower(last_end, rate)
     for _ in range(_CELLS):
         least, a, b = min(cells)
-        if least >= 0.99 * reached or b - a < 1e-6:
+        if least >= _ENOUGH * reached or b - a < _NARROWEST:
             break
         middle = 0.5 * (a + b)
         cells.remove((least, a, b))

@@ -12,15 +12,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from theory.arithmetic.rounding import up
-from theory.arithmetic.sums import sums_up
+from theory.arithmetic.gates import GateBounds
+from theory.arithmetic.rounding import ELEMENTARY_UNITS, lowered
 from theory.certificates import Contraction
-from theory.certify.gate_bounds import certify, sigmoid_up
+from theory.certify.gate_bounds import certify
 from theory.maps.base import Map
 from theory.maps.lstm import LSTM
 from theory.projections import oracle
 from theory.projections.base import Projection, Request, answer
-from theory.projections.gates import GRID, finish, log_odds, unmoved
+from theory.projections.gates import GRID, finish, log_odds, log_odds_up, unmoved
 from theory.projections.lstm_rows import lstm_parameters, lstm_rows, row_starts
 from theory.projections.pairs import scaled_sums_lower
 from theory.projections.rows import RowLimits, nearest_rows, rows_lower, solve_rows
@@ -31,6 +31,10 @@ _LARGE = 48
 
 #: Rounds of new weights in the larger set.
 _ROUNDS = 6
+
+#: Least bound of a forget gate that is tried, as a part of the largest; the least weight, and the
+#: change at which a search for weights ends.  Of candidates only.
+_LEAST_SHARE, _LEAST_WEIGHT, _SETTLED = 2.0**-40, 2.0**-20, 1e-9
 
 
 def unit_limits(
@@ -152,18 +156,16 @@ def per_unit_lower(cell: object, rate: float, bound: float) -> float:
     assert isinstance(cell, LSTM)
     X = lstm_rows(cell)
     n = cell.units
-    largest = np.full(n, min(rate * (1 + 2.0**-40), 1 - 2.0**-50))
-    cap = unit_limits(n, cell.input_dim, rate, largest, bound, np.ones(2 * n))
-    limits = cap.limits.copy()
-    limits[:, :2] = np.inf
-    limits[:, 2] += 2.0**-40
+    cap = unit_limits(n, cell.input_dim, rate, np.full(n, rate), bound, np.ones(2 * n))
+    limits = np.full_like(cap.limits, np.inf)
+    limits[:, 2] = log_odds_up(rate)
     cap = replace(cap, limits=limits)
     Y, multipliers = nearest_rows(X, cap)
     gate = rows_lower(X, Y, cap, multipliers)
     W = {g: cell.gate(g)[0] for g in ("i", "f", "g", "o")}
-    others = scaled_sums_lower((W["i"], W["g"], W["o"]), (0.25, 1.0, 0.25), up(rate))
-    together = scaled_sums_lower(tuple(W.values()), (0.25, 0.25, 1.0, 0.25), up(rate))
-    return max(together, math.hypot(gate, others) * (1 - 2.0**-50))
+    others = scaled_sums_lower((W["i"], W["g"], W["o"]), (0.25, 1.0, 0.25), rate)
+    together = scaled_sums_lower(tuple(W.values()), (0.25, 0.25, 1.0, 0.25), rate)
+    return max(together, float(lowered(math.hypot(gate, others), ELEMENTARY_UNITS)))
 
 
 def _forget_for_units(
@@ -183,10 +185,10 @@ def _forget_for_units(
     top = rate * np.minimum(1.0, v[n:] / v[:n])
     if near is None or n < _LARGE:
         # and the bounds that the gates have already
-        reach = X[:, n : 2 * n], X[:, 4 * n : -1], X[:, -1]
-        own = sigmoid_up(sums_up(reach[0]) + bound * sums_up(reach[1]) + reach[2])
+        gate = GateBounds.of(X[:, n : 2 * n], X[:, 4 * n : -1], X[:, -1], inputs=bound)
+        own = gate.sigmoid
         grid, rounds = np.array(GRID)[:, None] * top[None, :], 6
-        grid = np.sort(np.vstack([grid, np.clip(own, 2.0**-40 * top, GRID[-1] * top)]), axis=0)
+        grid = np.sort(np.vstack([grid, np.clip(own, _LEAST_SHARE * top, GRID[-1] * top)]), axis=0)
     else:
         f = np.minimum(near, GRID[-1] * top)
         grid, rounds = np.stack([f - 0.25 * np.minimum(f, top - f), f]), 4
@@ -216,9 +218,7 @@ def _comparison(cell: Map, bound: float) -> tuple[Array, Array, Array] | None:
     """
     assert isinstance(cell, LSTM)
     W = {g: np.abs(cell.gate(g)[0]) for g in ("i", "f", "g", "o")}
-    _, U_f, b_f = cell.gate("f")
-    a = W["f"].sum(axis=1) + bound * np.abs(U_f).sum(axis=1) + b_f
-    f = 1.0 / (1.0 + np.exp(-np.clip(a, -700, 700)))
+    f = GateBounds.of(*cell.gate("f"), inputs=bound).sigmoid
     if not float(np.max(f)) < 1 - 1e-9:
         return None
     A = 0.25 * W["i"] + W["g"] + (0.25 / (1.0 - f))[:, None] * W["f"]
@@ -255,8 +255,8 @@ def _perron(cell: Map, bound: float) -> Array | None:
     for _ in range(200):
         y = A @ v[n:]
         w = np.append(f * v[:n] + y, f * v[:n] + y + last @ v[n:])
-        w = np.maximum(w / float(np.max(w)), 2.0**-20)
-        if float(np.max(np.abs(w - v))) < 1e-9:
+        w = np.maximum(w / float(np.max(w)), _LEAST_WEIGHT)
+        if float(np.max(np.abs(w - v))) < _SETTLED:
             break
         v = 0.5 * (v + w)
     return v / float(np.max(v))

@@ -15,8 +15,8 @@ from functools import partial
 import numpy as np
 
 from theory.arithmetic import rigor
-from theory.arithmetic.rounding import gamma, scaled_to_one, up
-from theory.certificates import Contraction, Evidence
+from theory.arithmetic.rounding import UNIT, product_up, raised, scaled_to_one
+from theory.certificates import Contraction, certified
 from theory.maps.base import Map
 from theory.norms.norms import L1, L2, Linf, Norm, WeightedL1, WeightedLinf
 from theory.projections import oracle
@@ -24,9 +24,12 @@ from theory.projections.balls import centered, column_sum_ball, row_sum_ball, sp
 from theory.projections.base import Projection, Request, answer, settle
 from theory.projections.forms import brought_near, form_of, parameter_of, radius_of
 from theory.projections.metric import gram_set, metric_ball
-from theory.projections.repair import half_space_distance, least_margin, unit_of
+from theory.projections.repair import SINGLE_UNIT, half_space_distance, least_margin
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
 from theory.typing import Array
+
+#: The margin tried first for what a solver returned.
+_FIRST = 8 * UNIT
 
 
 def _in_ball(
@@ -51,7 +54,7 @@ def _in_ball(
         if solved is not None:
             W_solver = solved.arrays[0]
             point = lambda m: (W_solver * (1.0 - m),)  # noqa: E731
-            method, first = f"cvxpy ({solved.solver})", 2.0**-50
+            method, first = f"cvxpy ({solved.solver})", _FIRST
     found = settle(request, (W,), point, lambda arrays: prove(arrays[0]), first)
     if found is None:
         raise ArithmeticError(
@@ -86,11 +89,11 @@ def spectral(recurrent: Map, request: Request) -> Projection:
         if c is not None and c.lam <= request.rate:
             return c
         # a test at the radius itself accepts what a bound of the norm may miss by its last digits
-        if not rigor.spectral_norm_at_most(W, radius):
+        within = product_up(form.lipschitz, radius) <= request.rate
+        if not (within and rigor.spectral_norm_at_most(W, radius)):
             return None
         detail = f"slope {form.lipschitz!r} times |W| <= {radius!r}"
-        evidence = Evidence(kind="certified", method="spectral norm", detail=detail)
-        return Contraction(lam=request.rate, norm=L2(), evidence=evidence)
+        return certified(request.rate, L2(), method="spectral norm", detail=detail)
 
     return _in_ball(
         recurrent,
@@ -99,7 +102,7 @@ def spectral(recurrent: Map, request: Request) -> Projection:
         lambda m: np.asarray(spectral_ball(form.W, radius * (1 - m)), dtype=np.float64),
         lower,
         lambda: oracle.spectral(form.W, radius),
-        least_margin(n, unit_of(np.float32(0)) if request.single else 2.0**-53),
+        least_margin(n, SINGLE_UNIT if request.single else UNIT),
         certify,
     )
 
@@ -116,10 +119,10 @@ def _normal_of_rows(N: Array, kept: Array, radius: Array, v: Array) -> tuple[Arr
         largest = np.max(np.abs(N) / shares, axis=1)
     tau = np.where(squares > 0, sums / np.where(squares > 0, squares, 1.0), largest)
     bound = tau[:, None] * shares[None, :]
-    # sum_j N_ij y_j <= tau_i sum_j shares_j |y_j| <= tau_i radius_i / max(v), four roundings each
+    # sum_j N_ij y_j <= tau_i sum_j shares_j |y_j| <= tau_i radius_i / max(v): two roundings in the
+    # bound of N_ij, two in a term, and those of the sum
     terms = tau * (radius / float(np.max(v)))
-    support = float(np.sum(terms)) * (1 + 2 * gamma(len(N) + 12)) + len(N) * 2.0**-1070
-    return np.clip(N, -bound, bound), up(support)
+    return np.clip(N, -bound, bound), float(raised(np.sum(terms), len(N) + 4))
 
 
 def _sums(recurrent: Map, request: Request, *, columns: bool) -> Projection:
@@ -157,7 +160,7 @@ def _sums(recurrent: Map, request: Request, *, columns: bool) -> Projection:
         lambda m: np.asarray(ball(form.W, limits * (1 - m), weights=weights)),
         lower,
         lambda: solver(form.W, limits, v),
-        0.0 if not request.single else 2.0**-24,
+        SINGLE_UNIT if request.single else 0.0,
     )
 
 

@@ -27,11 +27,13 @@ import numpy as np
 from scipy.optimize import minimize
 
 from theory.arithmetic.rounding import (
+    ELEMENTARY_UNITS,
     UNIT,
     down,
     gamma,
     ldexp_down,
     ldexp_up,
+    lowered,
     scaled_to_one,
     sum_up,
     up,
@@ -44,6 +46,13 @@ _GRID, _STEPS = 2.0 ** np.arange(-12, 5), 30
 
 #: Smaller levels are raised to this one, which costs next to nothing: entries are about 1.
 _LEAST_LEVEL = 2.0**-400
+
+#: What takes the roundings out of g = factor_ij m_ij: at most 4 of a factor, two roots, a product
+#: and a quotient; 3 of m_ij, two roots and a product (of exact t); 2 products, that with this too.
+_SMALLER = 1.0 - gamma(4 + 3 + 2 + 3)
+
+#: More than an entry's share of what underflows, in squares and products of numbers of at most 1.
+_LOST = 2.0**-1000
 
 #: The search ends when a step gains less than this part of the value.
 _GAIN = 1e-4
@@ -104,9 +113,10 @@ def _least(x: Array, factors: Array, level: float, *, arithmetic: bool = False) 
     found = minimize(negative, best, jac=True, method="L-BFGS-B", options=options)
     s = found.x if np.isfinite(found.x).all() and found.fun < negative(best)[0] else best
     # a smaller g gives a smaller value: one that rounding cannot have made too large
-    t, values, _ = terms(s, 1.0 - 2.0**-48)
+    t, values, _ = terms(s, _SMALLER)
     size = float(np.sum(np.square(x))) + float(np.sum(np.abs(values)))
-    error = (64 * UNIT + 2 * gamma(x.size + 4)) * size + x.size * 2.0**-1000
+    # each value errs by 32 u x^2 at most, their sum by gamma(x.size) of the sizes
+    error = (64 * UNIT + 2 * gamma(x.size + 4)) * size + x.size * _LOST
     total = down(down(0.5 * float(np.sum(values)) - error) - up(up(level) * sum_up(t.tolist())))
     return down(math.sqrt(total)) if total > 0 else 0.0
 
@@ -208,10 +218,11 @@ def scaled_numerical_radius_lower(A: Array, radius: float) -> float:
     r = ldexp_up(radius, -e)
     signs = np.sign(A) * np.sign(A.T)
     np.fill_diagonal(signs, 0.0)
-    own = np.maximum(np.diag(x[0]) - r, 0.0) * (1 - 2.0**-50)
+    own = lowered(np.maximum(np.diag(x[0]) - r, 0.0), 1)
     parts = [
         _least(x * (signs == sign), np.ones_like(x), up(r * r), arithmetic=True)
         for sign in (1.0, -1.0)
     ]
-    total = math.sqrt(float(np.sum(np.square([*own, *parts]))))
-    return ldexp_down(total * (1 - 4 * gamma(len(A) + 8)), e)
+    # no square underflows in hypot, which is an elementary function
+    total = math.hypot(*own.tolist(), *parts)
+    return ldexp_down(float(lowered(total, ELEMENTARY_UNITS)), e)

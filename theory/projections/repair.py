@@ -15,7 +15,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from theory.arithmetic.rounding import UNIT, down, gamma, ldexp_down, ldexp_up, scaled_to_one
+from theory.arithmetic.rounding import (
+    UNIT,
+    down,
+    inner_product_error,
+    ldexp_down,
+    ldexp_up,
+    scaled_to_one,
+)
 from theory.arithmetic.sums import length_upper
 from theory.typing import Array
 
@@ -63,7 +70,7 @@ def inside(
         candidate = point(margin)
         if accept(candidate):
             return candidate, margin
-        margin = max(2.0 * margin, 2.0**-52)
+        margin = max(2.0 * margin, 2 * UNIT)
     return None
 
 
@@ -90,7 +97,8 @@ def half_space_distance(point: Array, normal: Array, support: float) -> float:
     N, e_N = scaled_to_one(np.asarray(normal, dtype=np.float64))
     p, e = scaled_to_one(np.asarray(point, dtype=np.float64))
     terms = N * p
-    # what underflows, in products or in the scaling, adds a few eta each
-    error = 2.0 * gamma(terms.size + 2) * float(np.sum(np.abs(terms))) + terms.size * 2.0**-1070
+    # entries of N and p, at most 1, that underflow in the scaling change a product by eta / 2 each,
+    # and the product itself errs by as much: less than the 2 eta of `inner_product_error`
+    error = float(inner_product_error(np.sum(np.abs(terms)), terms.size))
     excess = down(down(float(np.sum(terms)) - error) - ldexp_up(support, -e_N - e))
     return max(0.0, ldexp_down(down(excess / length_upper(N)), e)) if excess > 0 else 0.0

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from theory.arithmetic.rounding import ldexp_down, ldexp_up, scaled_to_one
+from theory.arithmetic.rounding import UNIT, ldexp_down, ldexp_up, scaled_to_one
 from theory.arithmetic.sums import length_upper
 from theory.certificates import Contraction
 from theory.certify.lyapunov import lyapunov_at
@@ -28,6 +28,7 @@ from theory.projections.lyapunov_path import WIDER, provably_stable
 from theory.projections.metric import gram_set, metric_ball
 from theory.projections.nearest_stable import descend, nearest_stable, schur_factor
 from theory.projections.norm_balls import spectral
+from theory.projections.repair import SINGLE_UNIT
 from theory.projections.spectrum_lower import schur_lower
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
 from theory.typing import Array
@@ -89,8 +90,8 @@ def schur(recurrent: Map, request: Request) -> Projection:
 
     values = np.linalg.eigvalsh(P)
     condition = float(values[-1] / values[0])
-    first = (n + 4) ** 2 * 2.0**-53 * condition
-    first = max(first, math.sqrt(condition) * 2.0**-24) if request.single else first
+    first = (n + 4) ** 2 * UNIT * condition
+    first = max(first, math.sqrt(condition) * SINGLE_UNIT) if request.single else first
     settled = settle(request, (A,), point, certify, min(first, 0.25))
     lower = schur_lower(A, radius)
     distance = math.inf if settled is None else length_upper(settled[0][0] - A)

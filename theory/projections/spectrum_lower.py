@@ -18,6 +18,8 @@ from theory.arithmetic.rounding import (
     gamma,
     ldexp_down,
     ldexp_up,
+    lowered,
+    raised,
     scaled_to_one,
     sum_up,
     up,
@@ -31,6 +33,13 @@ Mask = np.ndarray[tuple[int, ...], np.dtype[np.bool]]
 
 #: The multiplier of `pair_distances_lower` lies between -1 and 1; both differences are no smaller.
 _LEAST_ROOM = 2.0**-200
+
+#: More than a few eta divided by `_LEAST_ROOM`.
+_LOST = 2.0**-800
+
+#: Smaller singular values, as parts of the largest or as such, are no help to `determinant_lower`;
+#: above the second their squares do not underflow.
+_LEAST_PART, _LEAST_VALUE = 2.0**-40, 2.0**-500
 
 #: Halvings of the logarithm of their quotient, from 400 octaves to the last digit of a double.
 _HALVINGS = 62
@@ -72,10 +81,13 @@ def determinant_lower(A: Array, radius: float) -> float:
     top = float(s[0])
     error = length_upper(A - (U * s) @ Vt)
     error += 2 * gamma(n + 4) * (top * lengths[0] * lengths[1] + length_upper(A))
-    low = s * ((1 - off[0]) * (1 - off[1]) * (1 - 2.0**-50)) - error * (1 + 2.0**-50)
+    if not max(off) < 0.5:
+        return 0.0
+    # two differences and two products; the difference of all rounds by u of itself, which the
+    # products of `lowered` have in hand, as it is the smaller number
+    low = lowered(s * ((1 - off[0]) * (1 - off[1])), 4 + 1) - raised(error, 2)
     least = float(low[-1])
-    # below 2^-500 squares underflow; relative to the largest they are no help anyway
-    if not (max(off) < 0.5 and least > 2.0**-40 * top and least > 2.0**-500):
+    if not (least > _LEAST_PART * top and least > _LEAST_VALUE):
         return 0.0
     logs, level = np.log(low), math.log(radius)
     error = 2 * gamma(n + 2 * ELEMENTARY_UNITS) * (float(np.sum(np.abs(logs))) + n * abs(level))
@@ -83,7 +95,9 @@ def determinant_lower(A: Array, radius: float) -> float:
     if not room > 0:
         return 0.0
     spread = math.sqrt(float(np.sum(np.square(least / low)))) * (1 + 2 * gamma(n + 4))
-    return max(0.0, -math.expm1(-room / spread * (1 - 2.0**-48)) * least * (1 - 2.0**-46))
+    # s_n (1 - exp(-room / spread)), which the elementary function and a product round
+    share = -math.expm1(-float(lowered(room / spread, 1)))
+    return float(lowered(share * least, ELEMENTARY_UNITS + 1))
 
 
 def pair_distances_lower(M: Array, radius: float) -> Array:
@@ -144,7 +158,7 @@ def pair_distances_lower(M: Array, radius: float) -> Array:
         low, high = np.where(rises, middle, low), np.where(rises, high, middle)
     best = np.fmax(pairs.lower(np.exp2(low)), pairs.lower(np.exp2(high)))
     # of doubled numbers: a quarter, and twice that
-    bounds[left] = np.sqrt(0.5 * np.fmax(best, 0.0)) * (1 - 4 * UNIT)
+    bounds[left] = lowered(np.sqrt(0.5 * np.fmax(best, 0.0)), 1)
     return bounds
 
 
@@ -202,7 +216,8 @@ class _Pairs:
 
         1 + m and 1 - m err by 2 u and m by 3 u, sums like p and q by u and their squares by 3 u, so
         no term errs by more than 7 u; differences and the product with m add 7 u of the sum of all
-        terms, of which 32 u are taken off.  An underflow is divided by at least `_LEAST_ROOM`.
+        terms, of which 32 u are taken off.  An underflow is divided by at least `_LEAST_ROOM`, and
+        `_LOST` is more than what is left of a few of them.
         """
         plus, minus, m = _around(quotient)
         base, h, e, doubt = self._case(m)
@@ -211,7 +226,7 @@ class _Pairs:
         value = base + m * (top - bottom - square)
         size = base + np.abs(m) * (top + bottom + np.abs(square))
         share = np.where(h != 0, np.abs(m) / plus, 1.0)
-        taken = 32 * UNIT * size + share * doubt + 2.0**-800
+        taken = 32 * UNIT * size + share * doubt + _LOST
         lower: Array = value - taken * (1 + 16 * UNIT)
         return lower
 
@@ -234,7 +249,7 @@ def principal_lower(A: Array, radius: float) -> float:
     n = len(A)
     if not radius < n:  # the norm of A, and so every eigenvalue, is below n
         return 0.0
-    alone = np.maximum(np.abs(np.diag(A)) - radius, 0.0) * (1 - 2.0**-50)
+    alone = lowered(np.maximum(np.abs(np.diag(A)) - radius, 0.0), 1)
     if n < 2:
         return ldexp_down(float(alone[0]), e)
     i, j = np.triu_indices(n, 1)
@@ -250,7 +265,10 @@ def principal_lower(A: Array, radius: float) -> float:
         if free[i[k]] and free[j[k]]:
             free[i[k]] = free[j[k]] = False
             total += float(gains[k])
-    return ldexp_down(max(0.0, math.sqrt(total) * (1 - 4 * gamma(n + 8))), e)
+    # n squares and their sum; a gain errs by 4 u of a pair's square, which is above that of its two
+    # entries alone, and up to n / 2 sums follow: (n + 4 + n / 2) u of the total, half of it and one
+    # more of the root.  Nothing underflows: what is positive is at least 2**-427.
+    return ldexp_down(float(lowered(math.sqrt(total), n + 8)), e)
 
 
 def schur_lower(A: Array, radius: float) -> float:
@@ -270,9 +288,9 @@ def schur_lower(A: Array, radius: float) -> float:
     size = length_upper(A)
     terms = A * A.T
     second = abs(float(np.sum(terms))) - 2 * gamma(n * n + 2) * sum_up(np.abs(terms).ravel())
-    excess = down(second - up(n * up(radius * radius) * (1 + 2.0**-50)))
+    excess = down(second - up(n * up(radius * radius)))
     if excess <= 0 or not math.isfinite(size):
         return ldexp_down(simple, e)
-    # sqrt(s^2 + e) - s = e / (sqrt(s^2 + e) + s)
-    bound = excess / (math.sqrt(size * size + excess) + size) * (1 - 2.0**-48)
+    # sqrt(s^2 + e) - s = e / (sqrt(s^2 + e) + s): a square, two sums, a root and a quotient
+    bound = float(lowered(excess / (math.sqrt(size * size + excess) + size), 5))
     return ldexp_down(max(simple, bound), e)

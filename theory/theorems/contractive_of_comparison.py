@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from theory.arithmetic.rounding import evaluate
-from theory.certificates import Contraction, Evidence
+from theory.certificates import Contraction, certified
 from theory.domain import Domain
 from theory.errors import as_square, as_vector
 from theory.norms.norms import WeightedLinf
@@ -152,13 +152,9 @@ def contractive_of_comparison(
     if math.isinf(row):
         return None
     lam = evaluate(formula, row=row, weight=1.0)
-    if not lam < 1:
-        return None
     ratio = float(norm.v.max() / norm.v.min())
-    evidence = Evidence(
-        kind="certified", method="comparison matrix", detail=f"weights within a factor {ratio:.6g}"
-    )
-    return Contraction(lam=lam, norm=norm, evidence=evidence, domain=domain)
+    detail = f"weights within a factor {ratio:.6g}"
+    return certified(lam, norm, method="comparison matrix", detail=detail, domain=domain)
 
 
 CONTRACTIVE_OF_COMPARISON = Theorem(

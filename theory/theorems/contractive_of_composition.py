@@ -10,7 +10,7 @@ Source      this project (composition of Lipschitz maps)
 from __future__ import annotations
 
 from theory.arithmetic.rounding import evaluate
-from theory.certificates import Contraction, Evidence, check_one_step
+from theory.certificates import Contraction, certified, check_one_step
 from theory.errors import check_count
 from theory.norms.norms import over
 from theory.theorems.assumptions import TWO_CONTRACTIONS
@@ -65,13 +65,14 @@ def contractive_of_composition(
     lam = evaluate(formula, lam_first=first.lam, lam_second=second.lam, there=there, back=back)
     if not lam < 1:
         return None
-    kinds = {first.evidence.kind, second.evidence.kind}
-    evidence = Evidence(
-        kind="certified" if kinds == {"certified"} else "assumed",
+    proved = first.evidence.is_certified and second.evidence.is_certified
+    return (certified if proved else Contraction.assumed)(
+        lam,
+        first.norm,
         method="composition",
         detail=f"{first.evidence} then {second.evidence}",
+        domain=first.domain,
     )
-    return Contraction(lam=lam, norm=first.norm, evidence=evidence, domain=first.domain)
 
 
 CONTRACTIVE_OF_COMPOSITION = Theorem(

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from theory.arithmetic.activations import SIGMOID
-from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT, down, evaluate, product_up, up
-from theory.certificates import Contraction, Evidence
+from theory.arithmetic.gates import GateBounds, sigmoid_down, sigmoid_up
+from theory.arithmetic.rounding import BOX_ROOM, down, evaluate
+from theory.certificates import Contraction, certified
 from theory.domain import Domain
 from theory.errors import as_matrix, as_vector, check_nonnegative
 from theory.norms.norms import Linf
@@ -62,11 +62,6 @@ class GateNorms(NamedTuple):
         return t_i < 1 and t_z <= 1 and t_f < 1 and t_o < 1
 
 
-#: By how much the bound of the forget gates is raised, as a part of 1 - forget, so that the box
-#: |c| <= 1 / (1 - forget) is seen to be invariant in spite of rounding.
-_ROOM = 2.0**-24
-
-
 def gate_norms(W: Any, U: Any, b: Any = None, *, input_bound: float) -> GateNorms:
     r"""Return sigma(|W_f| + input_bound |U_f| + |b_f|) and the row sums of the four gates.
 
@@ -88,15 +83,20 @@ def gate_norms(W: Any, U: Any, b: Any = None, *, input_bound: float) -> GateNorm
     recurrent = as_matrix("W", W, rows=4 * n)
     driven = as_matrix("U", U, rows=4 * n)
     bias = as_vector("b", np.zeros(4 * n) if b is None else b, size=4 * n)
-    gates = (slice(k * n, (k + 1) * n) for k in range(4))
-    i, f, z, o = (Linf().matrix_upper(recurrent[rows]) for rows in gates)
-    rows = slice(n, 2 * n)
-    drive = product_up(Linf().matrix_upper(driven[rows]), float(input_bound))
-    at = up(up(f + drive) + float(np.max(np.abs(bias[rows]))))
-    gate = float(SIGMOID(np.array(at)))
-    # the gate rounds by ELEMENTARY_UNITS u; a part of 1 - gate on top makes room
-    rest = float(SIGMOID(np.array(-at))) * (1 - _ROOM)
-    return GateNorms(min(1.0, max(gate * (1 + 2 * ELEMENTARY_UNITS * UNIT), 1 - rest)), i, f, z, o)
+    i, f, z, o = (
+        GateBounds.of(recurrent[rows], driven[rows], bias[rows], inputs=float(input_bound))
+        for rows in (slice(k * n, (k + 1) * n) for k in range(4))
+    )
+    at = f.separate_reach
+    # the part `BOX_ROOM` of 1 - forget makes room for rounding in the box |c| <= 1 / (1 - forget)
+    rest = float(sigmoid_down(-at)) * (1 - BOX_ROOM)
+    return GateNorms(
+        forget=min(1.0, max(float(sigmoid_up(at)), 1 - rest)),
+        W_i=i.largest_row,
+        W_f=f.largest_row,
+        W_z=z.largest_row,
+        W_o=o.largest_row,
+    )
 
 
 def contractive_of_gate_norms(
@@ -133,21 +133,16 @@ def contractive_of_gate_norms(
     if not norms.forget < 1:
         return None
     lam = evaluate(formula, **norms._asdict())
-    if not lam < 1:
-        return None
     n, m = np.shape(W)[1], np.shape(U)[1]
     # at most 1 / (1 - forget), and more than the gates need
     c = down(down(1.0 / (1.0 - norms.forget)))
     ends = np.append(np.full(n, c), np.ones(n))
     inputs = np.full(m, float(input_bound))
-    return Contraction(
-        lam=lam,
-        norm=Linf(),
-        evidence=Evidence(
-            kind="certified",
-            method="gate norms",
-            detail=f"forget gates below {norms.forget:.6g}",
-        ),
+    return certified(
+        lam,
+        Linf(),
+        method="gate norms",
+        detail=f"forget gates below {norms.forget:.6g}",
         domain=Domain(low=-ends, high=ends, input_low=-inputs, input_high=inputs),
     )
 

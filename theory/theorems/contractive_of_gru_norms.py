@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from theory.arithmetic.activations import SIGMOID, TANH
-from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT, evaluate, product_up, up
-from theory.certificates import Contraction, Evidence
+from theory.arithmetic.gates import GateBounds, sigmoid_up, tanh_up
+from theory.arithmetic.rounding import evaluate, product_up, up
+from theory.certificates import Contraction, certified
 from theory.domain import Domain
 from theory.errors import as_matrix, as_vector, check_nonnegative
 from theory.norms.norms import Linf
@@ -41,11 +41,6 @@ class GRUNorms(NamedTuple):
     inner: float  # kappa, the factor of the candidate's pre-activation
     candidate: float  # of |n|
     W_z: float  # row sum
-
-
-def _raised(value: float) -> float:
-    """Return an upper bound of what an elementary function rounded to `value` in [0, 1]."""
-    return min(1.0, up(value * (1 + 2 * ELEMENTARY_UNITS * UNIT)))
 
 
 def gru_norms(
@@ -78,30 +73,26 @@ def gru_norms(
     driven = as_matrix("U", U, rows=3 * n)
     bias = as_vector("b", np.zeros(3 * n) if b is None else b, size=3 * n)
     held = as_vector("b_candidate", np.zeros(n) if b_candidate is None else b_candidate, size=n)
-    norm = Linf()
-    parts = [slice(k * n, (k + 1) * n) for k in range(3)]
-    scaled = np.nextafter(np.abs(driven) * input_bound, np.inf)
-    scaled = np.where(driven == 0, 0.0, scaled)
-    W_r, W_z, W_n = (norm.matrix_upper(recurrent[rows]) for rows in parts)
-    at_r, at_z = (
-        norm.matrix_upper(np.hstack([recurrent[rows], scaled[rows], bias[rows, None]]))
-        for rows in parts[:2]
+    reset, update, new = (
+        GateBounds.of(recurrent[rows], driven[rows], bias[rows], inputs=float(input_bound))
+        for rows in (slice(k * n, (k + 1) * n) for k in range(3))
     )
-    r = _raised(float(SIGMOID(np.array(at_r))))
-    rows = parts[2]
+    r, W_r, W_n = float(sigmoid_up(reset.largest_reach)), reset.largest_row, new.largest_row
     if variant == "reset_before":
-        reach = norm.matrix_upper(np.hstack([recurrent[rows], scaled[rows], bias[rows, None]]))
+        reach = new.largest_reach
         inner = product_up(W_n, up(r + W_r / 4))
     else:
-        inside = norm.matrix_upper(np.hstack([recurrent[rows], held[:, None]]))
-        own = norm.matrix_upper(np.hstack([scaled[rows], bias[rows, None]]))
+        none = np.zeros((n, 0))
+        inside = GateBounds.of(new.W, none, held, inputs=0.0).largest_reach
+        own = GateBounds.of(none, new.U, new.b, inputs=new.inputs).largest_reach
         reach = up(own + product_up(r, inside))
-        inner = up(product_up(r, W_n) + product_up(inside, W_r / 4))
+        # a quarter of the product: one of W_r could underflow, and be multiplied by more than 1
+        inner = up(product_up(r, W_n) + up(product_up(inside, W_r) / 4))
     return GRUNorms(
-        update=_raised(float(SIGMOID(np.array(at_z)))),
+        update=float(sigmoid_up(update.largest_reach)),
         inner=inner,
-        candidate=_raised(float(TANH(np.array(reach)))),
-        W_z=W_z,
+        candidate=float(tanh_up(reach)),
+        W_z=update.largest_row,
     )
 
 
@@ -149,17 +140,12 @@ def contractive_of_gru_norms(
     if not norms.inner <= 1:
         return None
     lam = evaluate(formula, **norms._asdict())
-    if not lam < 1:
-        return None
     ends, inputs = np.ones(np.shape(W)[1]), np.full(np.shape(U)[1], float(input_bound))
-    return Contraction(
-        lam=lam,
-        norm=Linf(),
-        evidence=Evidence(
-            kind="certified",
-            method="GRU gate norms",
-            detail=f"update gates below {norms.update:.6g}",
-        ),
+    return certified(
+        lam,
+        Linf(),
+        method="GRU gate norms",
+        detail=f"update gates below {norms.update:.6g}",
         domain=Domain(low=-ends, high=ends, input_low=-inputs, input_high=inputs),
     )
 

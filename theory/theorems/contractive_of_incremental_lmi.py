@@ -16,7 +16,7 @@ from typing import Any
 
 from theory.arithmetic.activations import Activation, slope_intervals
 from theory.arithmetic.activations import activation as look_up
-from theory.certificates import Contraction, Evidence
+from theory.certificates import Contraction, certified
 from theory.domain import Domain
 from theory.errors import as_square, as_vector, check_nonnegative
 from theory.norms.norms import WeightedL2
@@ -91,14 +91,15 @@ def contractive_of_incremental_lmi(
     low, high = slope_intervals(rho, n, slopes, local=domain is not None)
     if not rate < 1 or not norm.incremental_lmi_holds(matrix, (low, high), weights, float(rate)):
         return None
-    evidence = Evidence(
-        kind="certified",
+    return certified(
+        float(rate),
+        norm,
         method="incremental LMI",
         detail=f"slopes in [{float(low.min())!r}, {float(high.max())!r}], "
         f"sqrt(cond(P)) <= {norm.condition_upper:.6g}",
+        domain=domain,
         multipliers=tuple(weights.tolist()),
     )
-    return Contraction(lam=float(rate), norm=norm, evidence=evidence, domain=domain)
 
 
 CONTRACTIVE_OF_INCREMENTAL_LMI = Theorem(

@@ -14,7 +14,7 @@ from typing import Any
 
 from theory.arithmetic.activations import Activation, slope_intervals
 from theory.arithmetic.activations import activation as look_up
-from theory.certificates import Contraction, Evidence
+from theory.certificates import Contraction, certified
 from theory.domain import Domain
 from theory.errors import as_square, check_count
 from theory.norms.norms import L2, Norm
@@ -79,15 +79,13 @@ def contractive_of_iterate(
         lam = product_upper(matrix, ends, measure, int(iterate))
     except UnsettledError:
         return None
-    if not lam < 1:
-        return None
-    evidence = Evidence(
-        kind="certified",
+    return certified(
+        lam,
+        measure,
         method="products",
         detail=f"all products of {iterate} matrices diag(s) W have norm at most {lam!r}",
-    )
-    return Contraction(
-        lam=lam, norm=measure, iterate=int(iterate), evidence=evidence, domain=domain
+        iterate=int(iterate),
+        domain=domain,
     )
 
 

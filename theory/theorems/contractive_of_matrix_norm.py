@@ -16,7 +16,7 @@ import numpy as np
 from theory.arithmetic.activations import Activation, slope_intervals
 from theory.arithmetic.activations import activation as look_up
 from theory.arithmetic.rounding import evaluate
-from theory.certificates import Contraction, Evidence
+from theory.certificates import Contraction, certified
 from theory.domain import Domain
 from theory.errors import as_square
 from theory.norms.norms import L2, Norm, scaled_matrix_upper
@@ -83,17 +83,16 @@ def contractive_of_matrix_norm(
     if size == float("inf"):  # the norm exceeds the largest double, or could not be bounded
         return None
     lam = evaluate(formula, slope=slope, norm=size)
-    if not lam < 1:
-        return None
     names = {"L2": "spectral norm", "Linf": "row sums", "L1": "column sums"}
-    evidence = Evidence(
-        kind="certified",
+    return certified(
+        lam,
+        measure,
         method=names.get(measure.label, f"matrix norm in {measure.label}"),
         detail=f"slope {slope!r} times |W| <= {size!r}"
         if equal
         else f"|diag(s) W| <= {size!r}, s the largest slopes",
+        domain=domain,
     )
-    return Contraction(lam=lam, norm=measure, evidence=evidence, domain=domain)
 
 
 CONTRACTIVE_OF_MATRIX_NORM = Theorem(

@@ -17,7 +17,7 @@ import numpy as np
 from theory.arithmetic.activations import Activation, slope_intervals
 from theory.arithmetic.activations import activation as look_up
 from theory.arithmetic.rounding import evaluate
-from theory.certificates import Contraction, Evidence
+from theory.certificates import Contraction, certified
 from theory.domain import Domain
 from theory.errors import as_square
 from theory.norms.norms import WeightedLinf, scaled_matrix_upper
@@ -112,14 +112,11 @@ def contractive_of_perron_weights(
     if row == float("inf"):  # the row sum exceeds the largest double
         return None
     lam = evaluate(formula, slope=float(steepest[0]) if equal else 1.0, row=row, weight=1.0)
-    if not lam < 1:
-        return None
     ratio = float(norm.v.max() / norm.v.min())
     detail = f"weights within a factor {ratio:.6g}"
     if ratio >= LARGEST_RATIO * (1 - 2.0**-50):
         detail += ", their limit: this rate is above the infimum over all weights"
-    evidence = Evidence(kind="certified", method="Perron weights", detail=detail)
-    return Contraction(lam=lam, norm=norm, evidence=evidence, domain=domain)
+    return certified(lam, norm, method="Perron weights", detail=detail, domain=domain)
 
 
 CONTRACTIVE_OF_PERRON_WEIGHTS = Theorem(

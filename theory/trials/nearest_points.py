@@ -11,7 +11,7 @@ from typing import final
 
 import numpy as np
 
-from theory.arithmetic.rounding import UNIT
+from theory.arithmetic.rounding import UNIT, raised
 from theory.arithmetic.sums import length_upper
 from theory.measure.run import Run
 from theory.norms.norms import L1, L2
@@ -40,7 +40,8 @@ class Pairs:
     def distances(self) -> Array:
         """Return the distances of the pairs, rounded up."""
         both = zip(self.first, self.second, strict=True)
-        return np.array([length_upper(w - v) for w, v in both]) * (1 + 2.0**-50)
+        # differences are rounded once
+        return raised([length_upper(w - v) for w, v in both], 1)
 
     def moved(self, by: Callable[[Array], Array] | None = None) -> Array:
         """Return the distances of the pairs' projections, or of what another map makes of them."""

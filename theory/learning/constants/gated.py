@@ -9,7 +9,9 @@ from typing import final
 
 import numpy as np
 
-from theory.arithmetic.rounding import ELEMENTARY_UNITS, TINY, UNIT, gamma, up
+from theory.arithmetic.gates import GateBounds, sigmoid_down, sigmoid_up, tanh_up
+from theory.arithmetic.intervals import complement
+from theory.arithmetic.rounding import TINY, gamma, up
 from theory.learning.constants.values import MapConstants
 from theory.maps.base import Map
 from theory.norms.norms import Norm, WeightedLinf
@@ -62,18 +64,6 @@ class _Jet:
 #: sup |sigma''| and sup |tanh''|, rounded upward; proved in `proofs.activations`.
 _SIGMA_CURVATURE, _TANH_CURVATURE = 0.09622504486493765, 0.7698003589195011
 
-#: What one elementary function and the few operations around it may lose, relatively.
-_LOSS = 1 + 4 * ELEMENTARY_UNITS * UNIT
-
-
-def _sigma_upper(a: Array) -> Array:
-    """Return an upper bound of sigma(a), below 1 for a < 36."""
-    return np.minimum(_LOSS / (1.0 + np.exp(-a)), 1.0)
-
-
-def _tanh_upper(a: Array) -> Array:
-    return np.minimum(np.tanh(a) * _LOSS, 1.0)
-
 
 def _entries_of(family: tuple[Map, ...]) -> Callable[[str, slice], Array]:
     """Return a function to entrywise bounds |W_ij| of a block of rows over the hull."""
@@ -120,9 +110,10 @@ def gated_constants(
         length = float(np.sqrt(np.sum(box * box)))
         found = []
         for rows in blocks:
-            a = absolute("W", rows) @ box + absolute("U", rows) @ largest + absolute("b", rows)
+            weights = (absolute(name, rows) for name in ("W", "U", "b"))
+            gate = GateBounds.of(*weights, state=box, inputs=largest)
             more = slack["W"] * length + slack["U"] * reach + slack["b"]
-            found.append((a + more) * safe)
+            found.append((gate.reach + more) * safe)
         return found
 
     def split(box: Array) -> tuple[list[_Jet], Array]:
@@ -142,21 +133,21 @@ def gated_constants(
         return jets, R
 
     def sigma(a: _Jet) -> _Jet:
-        return a.through(_sigma_upper(a.v), np.full(n, 0.25), _SIGMA_CURVATURE)
+        return a.through(sigmoid_up(a.v), np.full(n, 0.25), _SIGMA_CURVATURE)
 
     def tanh(a: _Jet) -> _Jet:
-        return a.through(_tanh_upper(a.v), np.ones(n), _TANH_CURVATURE)
+        return a.through(tanh_up(a.v), np.ones(n), _TANH_CURVATURE)
 
     zero = np.zeros(n)
     if kind == "LSTM":
         # |c| <= i g / (1 - f) and |h| <= o tanh |c| are invariant, for any box |h| <= box before
         for _ in range(3):
             ai, af, ag, ao = arguments(box)
-            forget = _sigma_upper(af)
+            forget = sigmoid_up(af)
             if not float(np.max(forget)) < 1:
                 return None
-            cell = _sigma_upper(ai) * _tanh_upper(ag) / (1.0 - forget) * safe
-            box = np.minimum(box, _sigma_upper(ao) * _tanh_upper(cell) * safe)
+            cell = sigmoid_up(ai) * tanh_up(ag) / (1.0 - forget) * safe
+            box = np.minimum(box, sigmoid_up(ao) * tanh_up(cell) * safe)
         (i, f, g, o), _ = split(box)
         memory = _Jet(v=cell, s=v[:n], w=zero, ss=zero, sw=zero, ww=zero)
         c = sigma(i) * tanh(g) + sigma(f) * memory
@@ -167,8 +158,8 @@ def gated_constants(
         rates = [c.s / v[:n], h.s / vh]
         weights = [c.w / v[:n], h.w / vh]
         ai, _, ag, ao = arguments(np.zeros(n))
-        fresh = _sigma_upper(ai) * _tanh_upper(ag)
-        rest = np.concatenate([fresh / v[:n], _sigma_upper(ao) * _tanh_upper(fresh) / vh])
+        fresh = sigmoid_up(ai) * tanh_up(ag)
+        rest = np.concatenate([fresh / v[:n], sigmoid_up(ao) * tanh_up(fresh) / vh])
     else:
         (r, z, _), _ = split(box)
         bc, extra = absolute("b_candidate", slice(None)), slack.get("b_candidate", 0.0)
@@ -217,21 +208,21 @@ def gated_constants(
             )
         candidate = tanh(inside)
         update = sigma(z)
-        keep = replace(update, v=_sigma_upper(z.v))  # 1 - z = sigma(-a), with the same derivatives
+        keep = replace(update, v=sigmoid_up(z.v))  # 1 - z = sigma(-a), with the same derivatives
         h = keep * candidate + update * hidden
         out = [(h, vh)]
         states = box
         # z h + (1 - z) n is affine in z: its stretch is largest at an end of z's range
-        high = _sigma_upper(z.v)
-        low = np.maximum(0.0, (1.0 - high) * (1 - 16 * UNIT))
+        high = sigmoid_up(z.v)
+        low = sigmoid_down(-z.v)
         turn = update.s * (box + candidate.v)
-        ends = [q * vh + (1.0 - q) * (1 + 4 * UNIT) * candidate.s for q in (low, high)]
+        ends = [q * vh + complement(q)[1] * candidate.s for q in (low, high)]
         rates = [(np.maximum(*ends) + turn) / vh]
         weights = [(high * candidate.w + update.w * (box + candidate.v)) / vh]
         (_, zz, az), _ = split(np.zeros(n))
         rest = (
-            _sigma_upper(zz.v)
-            * _tanh_upper(
+            sigmoid_up(zz.v)
+            * tanh_up(
                 az.v + (bc + extra if getattr(first, "variant", "") == "reset_after" else 0.0)
             )
             / vh

@@ -14,11 +14,13 @@ from theory.arithmetic.activations import Activation
 from theory.arithmetic.intervals import (
     Interval,
     affine_image,
+    complement,
     products,
     slope_range,
     sum_of,
     times_up,
 )
+from theory.arithmetic.rounding import BOX_ROOM
 from theory.domain import Domain
 from theory.typing import Array
 
@@ -94,23 +96,13 @@ def mixed(share: Interval, kept: Interval, new: Interval) -> Interval:
     )
 
 
-def complement(s: Array) -> Interval:
-    """Enclose 1 - s for 0 <= s <= 1."""
-    rest = 1.0 - s
-    exact = (s == 0) | (s == 1)
-    return (
-        np.where(exact, rest, np.maximum(np.nextafter(rest, -math.inf), 0.0)),
-        np.where(exact, rest, np.minimum(np.nextafter(rest, math.inf), 1.0)),
-    )
-
-
-#: By how much a candidate is widened, so that the outward-rounded image fits into it.
-_ROOM = 2.0**-24
+#: The same for what is so small that a part of itself is no room.
+_LEAST_ROOM = 2.0**-500
 
 
 def with_room(low: Array, high: Array) -> Interval:
     """Return the hull of 0 and an interval, a little wider."""
-    wide = (1 + _ROOM, 2.0**-500)
+    wide = (1 + BOX_ROOM, _LEAST_ROOM)
     return (
         np.where(low < 0, low * wide[0] - wide[1], 0.0),
         np.where(high > 0, high * wide[0] + wide[1], 0.0),
@@ -124,12 +116,18 @@ def hull_with_room(ends: Interval) -> Interval | None:
     return with_room(*ends)
 
 
+#: By how much the start of `fixed_box` is widened: more than a solution of a linear system, good to
+#: half of the digits, is off.
+_WIDER = 2.0**-20
+
+
 def fixed_box(M: Array, start: Array) -> Interval | None:
     """Return -r, r with r = (I - M)^-1 s, a little wider; None if M has not a radius below 1."""
     if not (np.isfinite(start).all() and np.isfinite(M).all()):
         return None
     if not np.max(np.abs(np.linalg.eigvals(M))) < 1:
         return None
-    # widened a little, so that the outward-rounded image fits; a zero stays narrow
-    r = np.asarray(np.linalg.solve(np.eye(len(M)) - M, start * (1 + 2.0**-20) + 2.0**-500))
+    # a candidate, widened so that the outward-rounded image fits; a zero stays narrow
+    wider = start * (1 + _WIDER) + _LEAST_ROOM
+    r = np.asarray(np.linalg.solve(np.eye(len(M)) - M, wider))
     return -r, r

@@ -100,6 +100,11 @@ def roots(y: Array) -> Interval:
 _NORMAL = 2.0**-1000
 
 
+#: Products of two computed numbers that differ by less, relatively, are not told apart: far above
+#: the few dozen u by which a root of an exponential function times a number errs.
+_DOUBT = 2.0**-40
+
+
 def _turned_up(y: Interval, w: Array, h: Array) -> Array:
     r"""Bound a h + sqrt(1 - a**2) w from above over a = exp(-y), for h and w of any sign.
 
@@ -132,7 +137,7 @@ def _turned_up(y: Interval, w: Array, h: Array) -> Array:
 
 def _surely_below(small: Array, large: Array) -> np.ndarray[tuple[int, ...], np.dtype[np.bool]]:
     """Return where one product of two computed numbers is below another one, errors included."""
-    return np.asarray((large >= _NORMAL) & (small <= large * (1 - 2.0**-40)))
+    return np.asarray((large >= _NORMAL) & (small <= large * (1 - _DOUBT)))
 
 
 def turned_box(y: Interval, drive: Interval) -> Interval | None:

@@ -15,6 +15,7 @@ from theory.arithmetic.intervals import (
     Interval,
     activation_image,
     affine_image,
+    complement,
     plus_up,
     product_matrix_up,
     products,
@@ -24,7 +25,6 @@ from theory.arithmetic.intervals import (
 from theory.maps.boxes.ends import (
     Ends,
     Weights,
-    complement,
     finite_or_none,
     magnitude,
     mixed,

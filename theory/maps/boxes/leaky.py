@@ -11,6 +11,7 @@ from theory.arithmetic.activations import Activation
 from theory.arithmetic.intervals import (
     Interval,
     activation_image,
+    complement,
     products,
     slope_range,
     sum_of,
@@ -19,7 +20,6 @@ from theory.arithmetic.intervals import (
 from theory.maps.boxes.ends import (
     Ends,
     Weights,
-    complement,
     finite_or_none,
     magnitude,
     mixed,
