@@ -75,7 +75,7 @@ def test_no_claim_is_false(check: Check, block: int, record_property: Any) -> No
 #: Whose public functions enclose, bound or prove.
 MODULES = (
     "arithmetic.rounded", "arithmetic.rounding", "arithmetic.intervals", "arithmetic.rigor",
-    "norms.norms", "norms.products", "certify.ascent", "certify.jsr", "certify.judge",
+    "norms.norm", "norms.norms", "norms.products", "certify.ascent", "certify.jsr", "certify.judge",
     "certify.refute", "norms.radius", "certify.enclose", "norms.enclosed", "certify.gated",
     "memory.entrywise", "memory.layers", "memory.tails", "memory.worst_case", "memory.reach",
     "maps.invariance", "certify.interface", "certify.methods", "certify.certificate_file",
@@ -103,11 +103,14 @@ NOT_COMPARED = {
     "inputs.box_of": "checks an argument",
     "inputs.entry_bound": "the largest of Inputs.reach",
     "inputs.read_inputs": "reads a text",
-    "norms.products.product_error": "the error of power and lipschitz_of_steps, which are compared",
+    "norms.enclosed.product_error": "the error of power and lipschitz_of_steps, which are compared",
     "norms.products.vertices": "lists matrices",
+    "norms.products.slope_vertices": "lists slopes",
+    "norms.norm.power_iteration": "a candidate",
+    "norms.norm.best_unit_image": "the engine of matrix_lower, which is compared",
     "norms.radius.balanced": "a change of coordinates, with the error of spectral_radius_lower",
     "certify.enclose.enclose": "the engine of joint_spectral_radius, which is compared",
-    "certify.enclose.slope_vertices": "lists slopes",
+    "certify.enclose.form_vertices": "lists slopes",
     "certify.gated.by_comparison": "a method of contraction",
     "certify.gated.by_gate_norms": "a method of contraction",
     "certify.gated.by_delta_iss": "a method of contraction",
@@ -155,13 +158,13 @@ NOT_COMPARED = {
     "memory.prices.on_state": "shared inside its package",
     "memory.prices.price_all": "shared inside its package",
     "memory.prices.price_of": "shared inside its package",
-    "norms.enclosed.coordinates_of": "shared inside its package",
     "norms.enclosed.factor_pairs": "shared inside its package",
     "norms.enclosed.multiply_pairs": "shared inside its package",
     "norms.enclosed.norms_upper": "shared inside its package",
     "norms.enclosed.power_pair": "shared inside its package",
     "norms.enclosed.roots_up": "shared inside its package",
-    "norms.enclosed.unscaled": "shared inside its package",
+    "norms.enclosed.scaled_pair": "shared inside its package",
+    "norms.enclosed.scaled_power": "shared inside its package",
     "projections.nearest_stable.descend": "shared inside its package",
     "projections.nearest_stable.nearest_form": "shared inside its package",
     "projections.nearest_stable.schur_factor": "shared inside its package",
@@ -171,7 +174,7 @@ NOT_COMPARED = {
 DEFINITIONS = {
     "state_dim", "input_dim", "parameters", "step", "jacobian_state", "jacobian_input", "affine",
     "input_terms", "advance", "step_error", "rounded_step", "output_map", "with_parameters",
-    "simulate", "offset", "candidate_box", "rest_reach",
+    "simulate", "offset", "candidate_box", "rest_reach", "form_names", "recurrent_name",
 }  # fmt: skip
 
 
