@@ -12,6 +12,8 @@ import numpy as np
 from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT, gamma, up
 from theory.learning.constants.values import MapConstants
 from theory.maps.base import Map
+from theory.maps.gru import GRU
+from theory.maps.lstm import LSTM
 from theory.norms.norms import Norm, WeightedLinf
 from theory.typing import Array
 
@@ -100,7 +102,7 @@ def gated_constants(
     length n + m, so that one factor 1 + gamma(8 n + 8 m + 800) at the end covers their rounding.
     """
     first = family[0]
-    kind = type(first).__name__
+    after = isinstance(first, GRU) and first.variant == "reset_after"
     W0 = first.parameters["W"]
     n, m = W0.shape[1], first.input_dim
     gates = W0.shape[0] // n
@@ -148,7 +150,7 @@ def gated_constants(
         return a.through(_tanh_upper(a.v), np.ones(n), _TANH_CURVATURE)
 
     zero = np.zeros(n)
-    if kind == "LSTM":
+    if isinstance(first, LSTM):
         # |c| <= i g / (1 - f) and |h| <= o tanh |c| are invariant, for any box |h| <= box before
         for _ in range(3):
             ai, af, ag, ao = arguments(box)
@@ -184,7 +186,7 @@ def gated_constants(
             s=zero, w=np.full(n, own), ss=zero, sw=zero, ww=zero,
         )  # fmt: skip
         free = "W" in trained
-        if getattr(first, "variant", "reset_after") == "reset_after":
+        if after:
             with_bias = "b_candidate" in trained
             extra = slack.get("b_candidate", 0.0)
             product = _Jet(
@@ -230,11 +232,7 @@ def gated_constants(
         rates = [(np.maximum(*ends) + turn) / vh]
         weights = [(high * candidate.w + update.w * (box + candidate.v)) / vh]
         (_, zz, az), _ = split(np.zeros(n))
-        rest = (
-            _sigma_upper(zz.v)
-            * _tanh_upper(az.v + (bc if getattr(first, "variant", "") == "reset_after" else 0.0))
-            / vh
-        )
+        rest = _sigma_upper(zz.v) * _tanh_upper(az.v + (bc if after else 0.0)) / vh
 
     def most(arrays: list[Array]) -> float:
         return up(float(np.max(np.concatenate(arrays))) * safe)
