@@ -40,7 +40,7 @@ def clip(limit: float) -> Projection:
     """Return the projection of the factor onto [-limit, limit]."""
 
     def project(model: theory.Map) -> theory.Map:
-        return model.with_parameters(A=np.clip(model.parameters["A"], -limit, limit))
+        return model.with_parameters(W=np.clip(model.parameters["W"], -limit, limit))
 
     return project
 
@@ -53,7 +53,7 @@ def data(size: str = "small") -> list[Row]:
     for name, (factor, alpha, limit) in RUNS.items():
         done = theory.projected_gradient_descent(
             theory.LinearMap([[factor]], [[1.0]]), theory.LinearHead([[1.0]]), training,
-            steps=steps, alpha=alpha, trained=("A",),
+            steps=steps, alpha=alpha, trained=("W",),
             projection=None if limit is None else clip(limit),
             schedule="1/t" if alpha == 1.0 else "constant",
         )  # fmt: skip
@@ -63,7 +63,7 @@ def data(size: str = "small") -> list[Row]:
                 found = theory.recurrent_gradient(
                     theory.LinearMap([[a]], [[1.0]]), theory.LinearHead([[1.0]]), training
                 )
-                gradient = abs(float(found.parameters["A"][0, 0]))
+                gradient = abs(float(found.parameters["W"][0, 0]))
             except theory.DivergedError:
                 pass
             lower = theory.gradient_growth(factor=a, t=T) if a > 1 else math.nan
@@ -74,7 +74,7 @@ def data(size: str = "small") -> list[Row]:
             found = theory.recurrent_gradient(
                 theory.LinearMap([[a]], [[1.0]]), theory.LinearHead([[1.0]]), once
             )
-            gradient = abs(float(found.parameters["A"][0, 0]))
+            gradient = abs(float(found.parameters["W"][0, 0]))
             lower = theory.gradient_growth(factor=a, t=t) if a > 1 else math.nan
             rows.append((f"T at a = {a}", t, a, gradient, lower, False))
     return rows

@@ -45,7 +45,7 @@ LENGTH = 450
 LONG = {
     "theory.inputs": "one value, its constructors, and what is computed from it",
     "theory.measure.effective_memory": "its statement and proof are the docstring",
-    "theory.norms.norms": "six norms that know each other",
+    "theory.norms.norms": "six norms, each with what is sharper for it",
     "theory.interop.torch_weights": "one question, what the next forward pass reads, case by case",
     "theory.kernels.cells": "one closure of calls: Numba's cache watches a single file",
     "theory.strategies.maps": "one strategy a class of maps, public and private, with its examples",
@@ -159,3 +159,88 @@ def test_kernels_state_the_constants_of_rounding():
     """An imported number would go stale in Numba's cache, so kernels state theirs again."""
     assert (row_sums._UNIT, row_sums._TINY) == (UNIT, TINY)
     assert row_limits._UNIT == UNIT
+
+
+#: Where a class is known by its name only, and why.
+NAMED = {
+    "theory.interop.reservoirpy": "classes of a library that need not be installed",
+    "theory.interop.torch_weights": "classes of a library, quantised ones among them",
+    "theory.certify.recheck": "compares with the word that a file holds",
+}
+
+
+def _functions(tree: ast.Module) -> list[ast.AST]:
+    kinds = (ast.FunctionDef, ast.Lambda)
+    return [node for node in ast.walk(tree) if isinstance(node, kinds)]
+
+
+def _is_name_of_class(node: ast.AST) -> bool:
+    """Return whether an expression is x.__name__ or __qualname__, or holds one."""
+    attributes = {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}
+    return bool(attributes & {"__name__", "__qualname__"})
+
+
+def _dispatches(tree: ast.Module) -> list[str]:
+    """Return the comparisons of names of classes, of numbers of parameters, and guessed fields."""
+    found = []
+    for function in _functions(tree):
+        names: set[str] = set()
+        for node in ast.walk(function):
+            if isinstance(node, ast.Assign) and _is_name_of_class(node.value):
+                names |= {
+                    n.id for t in node.targets for n in ast.walk(t) if isinstance(n, ast.Name)
+                }
+        for node in ast.walk(function):
+            if isinstance(node, ast.Compare):
+                sides = [node.left, *node.comparators]
+                known = {side.id for side in sides if isinstance(side, ast.Name)} & names
+                counted = any(
+                    isinstance(side, ast.Call)
+                    and ast.unparse(side.func) == "len"
+                    and "parameters" in ast.unparse(side)
+                    for side in sides
+                )
+                if known or counted or any(map(_is_name_of_class, sides)):
+                    found.append(ast.unparse(node))
+            elif isinstance(node, ast.Match) and _is_name_of_class(node.subject):
+                found.append(ast.unparse(node.subject))
+    return found
+
+
+def test_dispatch_is_by_type():
+    """Neither the name of a class nor the number of its parameters decides what is done with it."""
+    found = {
+        module: dispatches
+        for module, path in MODULES.items()
+        if (dispatches := _dispatches(ast.parse(path.read_text(encoding="utf-8"))))
+    }
+    assert found.keys() <= NAMED.keys(), {m: d for m, d in found.items() if m not in NAMED}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def f(x):\n    return type(x).__name__ == 'LSTM'",
+        "def f(x):\n    kind = type(x).__name__\n    if kind in {'LSTM', 'GRU'}:\n        return 1",
+        "f = lambda x: len(x.parameters) == 3",
+        "def f(x):\n    return 3 == len(tuple(x.parameters))",
+        "def f(x):\n    match type(x).__name__:\n        case 'GRU':\n            return 1",
+    ],
+)
+def test_a_dispatch_by_name_or_count_is_seen(code):
+    assert _dispatches(ast.parse(code))
+
+
+def test_classes_of_norms_are_known_to_norms_only():
+    """No ladder over the six: outside of norms/ a function asks for one class of norms or two."""
+    classes = {"L1", "L2", "Linf", "WeightedL1", "WeightedL2", "WeightedLinf"}
+    for module in (m for m in MODULES if not m.startswith("theory.norms")):
+        for function in _functions(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+            asked = {
+                name.id
+                for call in ast.walk(function)
+                if isinstance(call, ast.Call) and ast.unparse(call.func) == "isinstance"
+                for name in ast.walk(call.args[1])
+                if isinstance(name, ast.Name)
+            }
+            assert len(asked & classes) <= 2, f"{module} tells {sorted(asked & classes)} apart"

@@ -8,10 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, final
 
+from theory.arithmetic.rounding import product_up, up
 from theory.domain import Domain
 from theory.errors import check_count, check_nonnegative, check_rate
 from theory.inputs import Drive
 from theory.norms.norms import L2, Norm, same_norm
+from theory.typing import Array
 
 
 @final
@@ -114,6 +116,13 @@ class Contraction:
         if self.domain is None:
             return other.domain is None
         return self.domain.same_as(other.domain)
+
+    def drive_of_reach(self, reach: Array) -> float:
+        r"""Return a drive C that makes C lam**k / (1 - lam) a bound while |h| <= reach entrywise.
+
+        The gap is at most lam**k ||h_{t-k}||, so C = (1 - lam) max ||h|| does; rounded up.
+        """
+        return product_up(up(1.0 - self.lam), self.norm.majorant(reach))
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready description; the factor as a hexadecimal float, hence exact."""

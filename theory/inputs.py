@@ -20,7 +20,7 @@ from theory.arithmetic.intervals import affine_image, times_up
 from theory.arithmetic.rounding import inner_product_error, product_up, up
 from theory.errors import as_array, check_nonnegative
 from theory.files.sequences import Sequences, load_sequences
-from theory.norms.norms import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf, over
+from theory.norms.norms import L1, L2, Linf, Norm, over
 from theory.typing import Array
 
 #: Intervals of a box that are written out one by one; longer boxes are told by their largest end.
@@ -112,11 +112,13 @@ class Inputs:
         measure = L2() if norm is None else norm
         if not isinstance(measure, Norm):
             raise ValueError(f"norm={norm!r}, needed a norm such as theory.L2()")
+        # a plain norm is at least the largest entry, in every dimension
         high = np.array(r)
         if measure.dim is not None:
-            # |x_i| = |e_i . x| <= ||e_i|| ||x||, with the norm from the ball's to the maximum norm
-            rows = np.eye(measure.dim)[:, None, :]
-            high = np.array([product_up(Linf().matrix_upper(e, measure), r) for e in rows])
+            reach = measure.reach_upper(measure.dim).tolist()
+            high = np.array([product_up(entry, r) for entry in reach])
+        elif not measure.plain:
+            high = np.array(np.inf)
         return cls(low=-high, high=high, balls=((measure, r),))
 
     @classmethod
@@ -215,6 +217,10 @@ class Inputs:
         """Return the ends, (m,) each, of the smallest box that is known to hold the set."""
         self.check_dim(m)
         low, high = (np.broadcast_to(end, (m,)) for end in (self.low, self.high))
+        for norm, radius in self.balls:
+            if norm.dim is None and not norm.plain:
+                reach = times_up(norm.reach_upper(m), radius)
+                low, high = np.maximum(low, -reach), np.minimum(high, reach)
         return low, high
 
     def reach(self, m: int) -> Array:
@@ -245,7 +251,7 @@ class Inputs:
         else:
             result = np.maximum(*(np.abs(end) for end in affine_image(U, *self.ends(m))))
             for norm, radius in self.balls:
-                result = np.minimum(result, times_up(_dual_upper(norm, U), radius))
+                result = np.minimum(result, times_up(norm.dual_upper(U), radius))
         return np.where(np.any(U != 0, axis=1), result, 0.0)
 
     def contains(self, X: Any) -> bool:
@@ -348,60 +354,12 @@ def _rows(name: str, X: Any) -> Array:
     return array.reshape(-1, array.shape[-1])
 
 
-def _dual_upper(norm: Norm, U: Array) -> Array:
-    r"""Return an upper bound of sup |u . x| over ||x|| <= 1, for every row u of U.
-
-    |u . x| <= max |u_j| |x|_1,  <= |u|_2 |x|_2,  <= |u|_1 max |x_j|;  with weights
-    |u . x| <= max (|u_j| / v_j) sum v_j |x_j|,  <= (sum |u_j| v_j) max |x_j| / v_j, and of any
-    other norm |u . x| <= |u|_2 |x|_2 <= |u|_2 over(L2, norm) ||x||.
-    """
-    dual: Norm
-    if isinstance(norm, L1):
-        dual = Linf()
-    elif isinstance(norm, Linf):
-        dual = L1()
-    elif isinstance(norm, WeightedL1):
-        dual = WeightedLinf(norm.v)
-    elif isinstance(norm, WeightedLinf):
-        dual = WeightedL1(norm.v)
-    else:
-        factor = over(L2(), norm, U.shape[1])
-        return times_up(np.asarray(L2().vector_upper(U)), factor)
-    return np.asarray(dual.vector_upper(U), dtype=np.float64)
-
-
 def _all_in_ball(norm: Norm, radius: float, rows: Array) -> bool:
     """Decide ||x|| <= radius for all rows; those too near to it in exact arithmetic."""
     norm.check_dim(rows.shape[1])
     upper = np.asarray(norm.vector_upper(rows))
     near = rows[~(upper <= radius)]
-    return all(_in_ball_exactly(norm, Fraction(radius), row) for row in near.tolist())
-
-
-def _in_ball_exactly(norm: Norm, radius: Fraction, row: list[float]) -> bool:
-    x = [abs(Fraction(entry)) for entry in row]
-    if isinstance(norm, Linf):
-        return max(x) <= radius
-    if isinstance(norm, L1):
-        return sum(x) <= radius
-    if isinstance(norm, L2):
-        return sum(entry * entry for entry in x) <= radius * radius
-    if isinstance(norm, WeightedL1):
-        return (
-            sum(v * entry for v, entry in zip(map(Fraction, norm.v.tolist()), x, strict=True))
-            <= radius
-        )
-    if isinstance(norm, WeightedLinf):
-        return all(e <= v * radius for v, e in zip(map(Fraction, norm.v.tolist()), x, strict=True))
-    if isinstance(norm, WeightedL2):
-        y = [Fraction(entry) for entry in row]
-        form = sum(
-            a * Fraction(p) * b
-            for a, line in zip(y, norm.P.tolist(), strict=True)
-            for p, b in zip(line, y, strict=True)
-        )
-        return form <= radius * radius
-    return False
+    return all(norm.in_ball(row, Fraction(radius)) for row in near.tolist())
 
 
 def _told(x: float) -> str:
@@ -418,9 +376,8 @@ def _told_up(x: float) -> str:
 
 
 def _told_ball(norm: Norm, radius: float) -> str:
-    index = {L1: "_1", L2: "_2", Linf: "_inf"}.get(type(norm))
-    if index is not None:
-        return f"|x|{index} <= {_told(radius)}"
+    if norm.plain:
+        return f"|x|_{norm.p:g} <= {_told(radius)}"
     return f"|x| <= {_told(radius)} in {norm.label}"
 
 

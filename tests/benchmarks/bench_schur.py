@@ -229,7 +229,7 @@ def table(n, seconds, chosen):
         began = time.process_time()
         found = project(LinearMap(A * size, np.eye(n)), onto="schur", rate=RATE)
         took = time.process_time() - began
-        W = found.map.A / size
+        W = found.map.W / size
         began = time.process_time()
         free = nearest_stable(A, r, near=(W,), starts=3)
         root = getattr(found.certificate.norm, "condition_upper", 1.0)

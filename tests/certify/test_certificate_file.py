@@ -11,6 +11,7 @@ import pytest
 from theory import (
     L1,
     CallableMap,
+    Cascade,
     Contraction,
     Domain,
     Evidence,
@@ -179,7 +180,7 @@ def test_every_parameter_is_bound():
 
 def test_a_contraction_of_a_linear_map_is_not_one_of_a_network():
     one, data = stored("lyapunov")
-    network = VanillaRNN(one.A, one.B, activation="tanh")
+    network = VanillaRNN(one.W, one.U, activation="tanh")
     forged = changed(data, "map", "activation", value="tanh")
     forged = changed(forged, "map", "kind", value="VanillaRNN")
     forged = changed(forged, "map", "sha256", value=certificate_hashes(network))
@@ -374,3 +375,85 @@ def test_hash_is_of_shape_and_values():
     assert hash_array(np.zeros((2, 3))) != hash_array(np.zeros((3, 2)))
     assert hash_array(np.zeros(2)) != hash_array(np.array([0.0, 5e-324]))
     assert hash_array(np.eye(3)[::-1]) == hash_array(np.ascontiguousarray(np.eye(3)[::-1]))
+
+
+#: Written when the parameters of a `LinearMap` were called A, B and bias.
+OF_OLD_NAMES = """
+{
+ "format": "stable-recurrent-models certificate, version 2",
+ "rate": "0x1.2de8a0c5a9f91p-3",
+ "rate_decimal": "0.1474163589784863",
+ "iterate": 1,
+ "norm": {
+  "name": "WeightedL2",
+  "P": [
+   [
+    "0x1.76bdfa36a577ap-1",
+    "-0x1.86096ec756398p-7"
+   ],
+   [
+    "-0x1.86096ec756398p-7",
+    "0x1.35342e39ce47dp-3"
+   ]
+  ]
+ },
+ "evidence": {
+  "method": "Lyapunov",
+  "detail": "sqrt(cond(P)) <= 2.20393",
+  "multipliers": [],
+  "source": null
+ },
+ "domain": null,
+ "map": {
+  "kind": "LinearMap",
+  "activation": "identity",
+  "state_dim": 2,
+  "input_dim": 2,
+  "sha256": {
+   "A": "f50eade33cbe8b8965bbbbfb15376c760b53bbf51610dc704de344272d4e3dfb",
+   "B": "9731c5e61c73fef1b41f85e7a4766144a67fcdc4c74a092b2f586e1e04ad31b0",
+   "bias": "45e2f25e02832ebe2ff01c77369d754e8270cc3707914b80bc591ac522b5e197"
+  }
+ },
+ "versions": {
+  "theory": "0.1.0",
+  "numpy": "2.4.6",
+  "python": "3.11.7"
+ }
+}
+"""
+
+
+def test_a_linear_map_is_recognised_under_its_old_names():
+    W = [[0.05926979462348153, -0.06227482977400092], [0.3018981326359378, 0.04945038945745177]]
+    U = [[-0.45772582566733916, 0.2201951234700494], [-1.009618183538736, -0.20917557487171307]]
+    data = json.loads(OF_OLD_NAMES)
+    one = LinearMap(A=W, B=U)
+    assert recheck(certificate_from_dict(data), one)
+    written = certificate_to_dict(one, contraction(one, method="lyapunov"))
+    assert sorted(written["map"]["sha256"]) == ["U", "W", "b"]
+    # every array still counts, under its old name too
+    for changed in ({"W": np.array(W) / 2}, {"U": np.array(U) / 2}, {"b": [1.0, 0.0]}):
+        answer = recheck(certificate_from_dict(data), one.with_parameters(**changed))
+        assert not answer
+        assert (answer.failed, answer.reason) == (
+            "parameters", f"the SHA-256 of {next(iter(changed))} is not the stored one",
+        )  # fmt: skip
+    # of both names neither is read for the other
+    data["map"]["sha256"]["W"] = data["map"]["sha256"]["A"]
+    assert recheck(certificate_from_dict(data), one).failed == "parameters"
+    # nor for another kind of map
+    answer = recheck(certificate_from_dict(json.loads(OF_OLD_NAMES)), VanillaRNN(W, U))
+    assert answer.failed == "map"
+
+
+def test_layers_are_recognised_under_old_names():
+    below, above = LinearMap([[0.5]], [[1.0]]), LinearMap([[0.25]], [[0.125]])
+    stack = Cascade([below, above])
+    data = certificate_to_dict(stack, contraction(stack))
+    hashes = data["map"]["sha256"]
+    for layer in "01":
+        for new, old in (("W", "A"), ("U", "B"), ("b", "bias")):
+            hashes[f"{layer}.{old}"] = hashes.pop(f"{layer}.{new}")
+    assert recheck(certificate_from_dict(data), stack)
+    assert not recheck(certificate_from_dict(data), Cascade([above, above]))

@@ -26,7 +26,7 @@ from theory import (
     leaky_relu,
     rate_lower,
 )
-from theory.certify.enclose import LARGEST, slope_vertices
+from theory.certify.enclose import LARGEST, form_vertices
 from theory.certify.jsr import products_upper
 from theory.norms.enclosed import factor_pairs, multiply_pairs, norms_upper, roots_up
 
@@ -217,7 +217,7 @@ def test_no_product_exceeds_the_bound(seed, n, rho, which):
     one = cell(W, rho)
     found = joint_spectral_radius(one, norm=norm, products=600)
     assert found.lower.rate <= found.upper
-    vertices = slope_vertices(one.affine())
+    vertices = form_vertices(one.affine())
     for _ in range(4):
         product = np.eye(n)
         for k in range(1, 12):

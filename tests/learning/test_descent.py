@@ -280,7 +280,7 @@ def growing(alpha, steps=40, **more):
     data = training_data(np.ones((10, 1)), np.ones((10, 1)), at="last")
     return projected_gradient_descent(
         LinearMap([[1.1]], [[1.0]]), LinearHead([[1.0]]), data, steps=steps, alpha=alpha,
-        trained=("A",), **more,
+        trained=("W",), **more,
     )  # fmt: skip
 
 
@@ -316,7 +316,7 @@ def test_twins_of_a_diverging_descent_are_compared_while_both_last():
     data = training_data(np.ones((10, 1)), np.ones((10, 1)), at="last")
     twins = train_twins(
         LinearMap([[1.1]], [[1.0]]), LinearHead([[1.0]]), data, k=1, steps=40, alpha=1.0,
-        trained=("A",),
+        trained=("W",),
     )  # fmt: skip
     assert twins.recurrent.diverged is not None
     assert len(twins.distances[1]) == len(twins.recurrent.weights)

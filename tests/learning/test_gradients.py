@@ -311,7 +311,7 @@ def symbolic_step(kind, h, x, w):
         else:
             inner += w["W", 2] * r * h[0]
         return [(1 - z) * sp.tanh(inner) + z * h[0]]
-    names = ("A", "B", "bias") if kind == "linear" else ("W", "U", "b")
+    names = ("W", "U", "b")
     a = w[names[0], 0] * h[0] + w[names[1], 0] * x + w[names[2], 0]
     rho = {
         "linear": lambda v: v,
@@ -441,9 +441,9 @@ def test_linear_gradients_are_exact_to_rounding():
     # A7.lds_gap_k5 and A7.lds_gap_tbptt_k5: h -> a h + 1 after a long history at a = 0.9
     model, head = LinearMap([[0.9]], [[1.0]]), LinearHead([[1.0]])
     data = training_data(np.ones((1200, 1)), np.ones((1200, 1)), loss="linear", at="last")
-    whole = recurrent_gradient(model, head, data).parameters["A"][0, 0]
-    short = truncated_gradient(model, head, data, k=5).parameters["A"][0, 0]
-    cut = truncated_backprop_gradient(model, head, data, k=5).parameters["A"][0, 0]
+    whole = recurrent_gradient(model, head, data).parameters["W"][0, 0]
+    short = truncated_gradient(model, head, data, k=5).parameters["W"][0, 0]
+    cut = truncated_backprop_gradient(model, head, data, k=5).parameters["W"][0, 0]
     assert whole == pytest.approx(100.0, rel=1200 * 8 * UNIT)
     assert whole - short == pytest.approx(91.854, rel=1e-12)
     assert whole - cut == pytest.approx(59.049, rel=1e-12)

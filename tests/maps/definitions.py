@@ -216,7 +216,7 @@ def cascade(model: Cascade) -> Step:
 
 #: The definition of each class; functions of the user's own are attached to their map.
 OF_CLASS: dict[type[Map], Callable[..., Step]] = {
-    LinearMap: lambda model: vanilla(model.A, model.B, model.bias, "identity"),
+    LinearMap: lambda model: vanilla(model.W, model.U, model.b, "identity"),
     VanillaRNN: lambda cell: vanilla(cell.W, cell.U, cell.b, cell.activation.name),
     LSTM: lstm,
     GRU: gru,

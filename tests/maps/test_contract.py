@@ -690,11 +690,46 @@ def test_parameters_of_short_types_are_taken_exactly(dtype):
         np.testing.assert_array_equal(short.simulate(X), long.simulate(X))
 
 
+def test_a_linear_map_takes_the_names_of_control_theory_too():
+    A, B, bias = np.array([[0.5, 0.1], [0.0, 0.3]]), np.ones((2, 1)), np.array([0.1, 0.2])
+    one = LinearMap(W=A, U=B, b=bias)
+    for other in (LinearMap(A, B, bias), LinearMap(A=A, B=B, bias=bias), LinearMap(A, B=B, b=bias)):
+        assert list(other.parameters) == ["W", "U", "b"]
+        for name, value in one.parameters.items():
+            np.testing.assert_array_equal(other.parameters[name], value)
+    assert (one.recurrent_name, one.form_names) == ("W", ("W", "U", "b"))
+    np.testing.assert_array_equal(one.with_parameters(W=B @ B.T).W, B @ B.T)
+    for arrays, message in (
+        ({"W": A, "A": A, "U": B}, "W and A are two names of one array; pass one of them"),
+        ({"W": A, "U": B, "B": B}, "U and B are two names"),
+        ({"W": A, "U": B, "b": bias, "bias": bias}, "b and bias are two names"),
+        ({"U": B}, "received no W, needed W "),
+        ({"A": A}, "received no U, needed U "),
+        ({"A": np.ones((2, 3)), "B": B}, r"W has shape \(2, 3\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            LinearMap(**arrays)
+
+
+@pytest.mark.parametrize("name", sorted(MAPS))
+def test_the_named_parameters_are_the_form(name):
+    """`form_names` names W, U and b of the affine form, wherever it names any."""
+    model = MAPS[name]
+    form, names = model.affine(), model.form_names
+    if names is None:
+        with pytest.raises(ValueError, match=r"no parameter of .* is its recurrent matrix"):
+            _ = model.recurrent_name
+        return
+    assert model.recurrent_name == names[0]
+    for key, value in zip(names, (form.W, form.U, form.b), strict=True):
+        np.testing.assert_array_equal(model.parameters[key], value)
+
+
 def test_parameters_are_copied():
     A = np.eye(2) * 0.5
     model = LinearMap(A, A)
     A[0, 0] = 9.0
-    assert model.A[0, 0] == model.B[0, 0] == 0.5
+    assert model.W[0, 0] == model.U[0, 0] == 0.5
     W = np.zeros((4, 1))
     cell = LSTM(W, W)
     W[0, 0] = 9.0
@@ -702,7 +737,7 @@ def test_parameters_are_copied():
 
 
 def test_biases_are_zero_by_default():
-    assert LinearMap(np.eye(2), np.eye(2)).bias.tolist() == [0.0, 0.0]
+    assert LinearMap(np.eye(2), np.eye(2)).b.tolist() == [0.0, 0.0]
     assert VanillaRNN(np.eye(2), np.eye(2)).b.tolist() == [0.0, 0.0]
     assert VanillaRNN(np.eye(2), np.eye(2)).activation.name == "tanh"
     for stacked in (4, 3):

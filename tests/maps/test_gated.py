@@ -270,12 +270,12 @@ def test_readouts_by_matrix_and_head():
     expected = upper.step(h[3:], C @ lower.step(h[:3], x) + d)
     np.testing.assert_allclose(model.step(h, x)[3:], expected, rtol=1e-13)
     assert list(model.parameters) == [
-        "0.W", "0.U", "0.b", "1.A", "1.B", "1.bias", "0.readout", "0.readout_bias",
+        "0.W", "0.U", "0.b", "1.W", "1.U", "1.b", "0.readout", "0.readout_bias",
     ]  # fmt: skip
-    half = model.with_parameters(**{"0.readout": 0.5 * C, "1.A": [[0.25]]})
+    half = model.with_parameters(**{"0.readout": 0.5 * C, "1.W": [[0.25]]})
     np.testing.assert_array_equal(half.readouts[0].C, 0.5 * C)
     np.testing.assert_array_equal(half.readouts[0].d, d)
-    assert half.layers[1].A.tolist() == [[0.25]]
+    assert half.layers[1].W.tolist() == [[0.25]]
     plain = Cascade([lower, upper], [C])
     np.testing.assert_array_equal(plain.readouts[0].C, C)
     assert not plain.readouts[0].d.any()

@@ -254,13 +254,12 @@ def test_a_product_beyond_the_largest_number_is_refused():
         local_rates(model, np.zeros((3, 1)))
 
 
-def test_a_norm_of_the_users_own_is_refused():
+def test_a_norm_without_coordinates_is_none():
     class Own(Norm):
-        dim, label = None, "own"
+        dim, label, monotone = None, "own", True
 
-    Own.__abstractmethods__ = frozenset()
-    with pytest.raises(ValueError, match="not known for own; needed one of L1"):
-        local_rates(MAPS["rnn"], np.zeros((3, M)), 1, Own())
+    with pytest.raises(TypeError, match=r"abstract methods .*coordinates"):
+        Own()
 
 
 # ------------------------------------------------------------------------- measured, not certified

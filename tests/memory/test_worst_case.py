@@ -80,7 +80,7 @@ def test_exact_rational_sums(seed, n, k):
     )
     A, B, b, C = (
         [[Fraction(x) for x in row] for row in np.atleast_2d(M).tolist()]
-        for M in (one.A, one.B, one.bias, head.C)
+        for M in (one.W, one.U, one.b, head.C)
     )
     ends = [(Fraction(x), Fraction(y)) for x, y in zip(low.tolist(), high.tolist(), strict=True)]
     for i, row in enumerate(C):

@@ -16,7 +16,8 @@ from theory import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf
 from theory.arithmetic import rigor
 from theory.arithmetic.rounding import TINY, UNIT, gamma, sqrt_up
 from theory.norms import over
-from theory.norms.norms import _best_unit_image, norm_from_dict, scaled_matrix_upper
+from theory.norms.norm import best_unit_image
+from theory.norms.norms import norm_from_dict, scaled_matrix_upper
 from theory.typing import Array
 
 N = 3
@@ -731,5 +732,5 @@ def test_the_rounding_of_a_gram_matrix_is_near_what_is_expected(n, condition):
 def test_lower_values_cover_what_underflows(norm):
     """A product that is 0.6 of the smallest double is computed as the whole."""
     A, x = np.diag([0.5, 0.6 * 2.0**-1000]), np.array([[0.0], [2.0**-74]])
-    assert _best_unit_image(norm, A, x) <= A[1, 1]
+    assert best_unit_image(norm, A, x) <= A[1, 1]
     assert norm.matrix_lower(A) == pytest.approx(0.5)

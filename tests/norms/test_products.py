@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from theory import L1, L2, Linf, WeightedL1, WeightedL2, WeightedLinf
 from theory.arithmetic.rigor import frobenius_upper
 from theory.norms import products as module
+from theory.norms.enclosed import product_error
 from theory.norms.products import (
     UnsettledError,
     growths,
     lipschitz_of_steps,
     power,
-    product_error,
     product_upper,
     vertices,
 )

@@ -167,14 +167,14 @@ def test_projection_is_proved_and_beats_convex_sets(seed):
     found = project(system(A), onto="schur", rate=0.95, starts=2)
     assert found.certificate.lam <= 0.95
     assert found.certificate.evidence.kind == "certified"
-    assert radius(found.map.A) < 0.95
+    assert radius(found.map.W) < 0.95
     assert found.lower <= found.distance
     spectral = project(system(A), onto="spectral", rate=0.95)
     assert found.distance < 0.7 * spectral.distance
     free = found.residuals["distance of a stable matrix without proof"]
     # the proof costs little: it was 16 % before the central path
     assert found.distance <= 1.01 * free
-    assert found.moved["B"] == 0.0
+    assert found.moved["U"] == 0.0
 
 
 def test_a_stable_matrix_is_a_start_no_further_away():

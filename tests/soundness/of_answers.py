@@ -170,7 +170,7 @@ def worst_cases(rng: Draw, tally: Tally) -> None:
 
 def _after(model: LinearMap, state: list, k: int, head: LinearHead) -> list:
     """Return C A^k s, exactly: what k further steps leave of a difference of states."""
-    A = matrix_of(model.parameters["A"])
+    A = matrix_of(model.parameters["W"])
     s = flint.arb_mat([[x] for x in state])
     for _ in range(k):
         s = A * s

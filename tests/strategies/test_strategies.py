@@ -390,7 +390,7 @@ def test_plain_inputs_and_states():
 def test_plain_maps():
     recurrent, certificate = smallest(certified_maps())
     assert isinstance(recurrent, LinearMap)
-    assert (recurrent.A.tolist(), recurrent.B.tolist(), recurrent.bias.tolist()) == (
+    assert (recurrent.W.tolist(), recurrent.U.tolist(), recurrent.b.tolist()) == (
         [[0.5]],
         [[1.0]],
         [0.0],

@@ -117,7 +117,7 @@ def swap(a=4.0, b=0.125, *, x=1.0, T=60, k_max=7, **more):
     """Return h <- (a h_2, b h_1) + x: one step stretches by a, two contract by a b."""
     inputs = np.full((T, 2), x) if np.isscalar(x) else np.asarray(x, float)
     system = LinearMap([[0.0, a], [b, 0.0]], np.eye(2))
-    claim = contractive_of_iterate(system.A, "identity", Linf(), iterate=2)
+    claim = contractive_of_iterate(system.W, "identity", Linf(), iterate=2)
     return experiment(system, inputs, contraction=claim, k_max=k_max, **more)
 
 
@@ -313,7 +313,7 @@ def growing(a, T, x=1.0):
     model = LinearMap([[a]], [[1.0]])
     return experiment(
         model, np.full((T, 1), x), contraction=Contraction.assumed(0.5), head=LinearHead([[1.0]]),
-        training=training_setup(model, np.ones((T, 1)), trained=("A",)),
+        training=training_setup(model, np.ones((T, 1)), trained=("W",)),
     )  # fmt: skip
 
 
@@ -374,7 +374,7 @@ def statement_is_the_formula(theorem, seed=0):
 
 
 def learning(
-    a=0.5, *, T=150, trained="bias", loss="linear", target=-1.0, change=0.25, steps=2,
+    a=0.5, *, T=150, trained="b", loss="linear", target=-1.0, change=0.25, steps=2,
     alpha=2.0**-40, gain=1.0, **more,
 ):  # fmt: skip
     """Return h <- a h + gain x + bias under x = 1 / gain, y = h, with one trained parameter."""
@@ -422,7 +422,7 @@ def learning_extremes():
                     )
                 )
         made.append(learning(lam, T=5))
-        made.append(learning(lam, T=5, loss="squared", trained="A", change=lam / 2, alpha=1e-3))
+        made.append(learning(lam, T=5, loss="squared", trained="W", change=lam / 2, alpha=1e-3))
     return tuple(Run(one) for one in made)
 
 

@@ -79,7 +79,7 @@ def test_two_contractions_need_not_compose_to_one():
     # for n = 4 the composition above expands by 3/2, each map being a contraction in its norm
     made = pair(4)
     assert contractive_of_composition(made.contraction, made.partner_contraction, dim=4) is None
-    W = made.partner.A @ made.map.A
+    W = made.partner.W @ made.map.W
     assert Linf().matrix_upper(W) == 1.5
 
 

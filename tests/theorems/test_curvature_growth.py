@@ -49,7 +49,7 @@ def test_reality():
         ends = [
             recurrent_gradient(
                 LinearMap([[a + s * step]], [[1.0]]), LinearHead([[1.0]]), data
-            ).parameters["A"][0, 0]
+            ).parameters["W"][0, 0]
             for s in (1, -1)
         ]
         quotient = (ends[0] - ends[1]) / (2 * step)

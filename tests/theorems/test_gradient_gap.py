@@ -39,7 +39,7 @@ def test_holds_at_extremes():
 
 
 def test_sharp_at_one_step():
-    verdict = is_sharp(GRADIENT_GAP, learning(0.5, T=250, trained="A", target=1.0))
+    verdict = is_sharp(GRADIENT_GAP, learning(0.5, T=250, trained="W", target=1.0))
     assert verdict.arguments["k"] == 1
 
 
@@ -90,7 +90,7 @@ def test_every_assumption_is_needed():
 
 
 def test_every_near_miss_is_noticed():
-    factor = learning(0.5, T=250, trained="A", target=1.0)
+    factor = learning(0.5, T=250, trained="W", target=1.0)
     every_near_miss_is_noticed(
         GRADIENT_GAP,
         {

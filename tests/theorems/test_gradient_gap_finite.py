@@ -55,7 +55,7 @@ def scalar_gap(a, k, T, **loss):
     model, head = LinearMap([[a]], [[1.0]]), LinearHead([[1.0]])
     data = training_data(np.ones((T, 1)), np.ones((T, 1)), loss="linear", at="last", **loss)
     pair = recurrent_gradient(model, head, data), truncated_gradient(model, head, data, k=k)
-    return pair[0].parameters["A"][0, 0] - pair[1].parameters["A"][0, 0]
+    return pair[0].parameters["W"][0, 0] - pair[1].parameters["W"][0, 0]
 
 
 @given(learning_experiments())
@@ -69,7 +69,7 @@ def test_holds_at_extremes():
 
 def test_sharp_in_the_factor_on_a_linear_loss():
     # lost history and the change of the derivatives, after 150 steps: less by 2**-140
-    is_sharp(GRADIENT_GAP_FINITE, learning(0.5, T=250, trained="A", target=1.0))
+    is_sharp(GRADIENT_GAP_FINITE, learning(0.5, T=250, trained="W", target=1.0))
 
 
 def test_sharp_in_the_bias_on_a_squared_loss():
@@ -110,12 +110,12 @@ def test_every_assumption_is_needed():
     model, head = LinearMap([[0.5]], [[1.0]]), LinearHead([[1.0]])
     data = training_data(np.ones((400, 1)), np.zeros((400, 1)), loss="squared", at="last")
     pair = recurrent_gradient(model, head, data), truncated_gradient(model, head, data, k=1)
-    squared = pair[0].parameters["A"][0, 0] - pair[1].parameters["A"][0, 0]
-    bias = pair[0].parameters["bias"][0] - pair[1].parameters["bias"][0]
+    squared = pair[0].parameters["W"][0, 0] - pair[1].parameters["W"][0, 0]
+    bias = pair[0].parameters["b"][0] - pair[1].parameters["b"][0]
     # a start at 100 is part of the history, and is no part of 1 / (1 - lam)
     far = recurrent_gradient(model, head, data, start=[100.0])
     near = training_data(np.zeros((3, 1)), np.ones((3, 1)), loss="linear", at="last")
-    far = recurrent_gradient(model, head, near, start=[100.0]).parameters["A"][0, 0]
+    far = recurrent_gradient(model, head, near, start=[100.0]).parameters["W"][0, 0]
     every_assumption_is_needed(
         GRADIENT_GAP_FINITE,
         {
@@ -138,7 +138,7 @@ def test_every_assumption_is_needed():
 
 
 def test_every_near_miss_is_noticed():
-    factor = learning(0.5, T=250, trained="A", target=1.0)
+    factor = learning(0.5, T=250, trained="W", target=1.0)
     every_near_miss_is_noticed(
         GRADIENT_GAP_FINITE,
         {

@@ -34,7 +34,7 @@ def slope(a, T):
     """Return d p_T / d a."""
     data = training_data(np.ones((T, 1)), np.ones((T, 1)), at="last")
     model = LinearMap([[a]], [[1.0]])
-    return recurrent_gradient(model, LinearHead([[1.0]]), data).parameters["A"][0, 0]
+    return recurrent_gradient(model, LinearHead([[1.0]]), data).parameters["W"][0, 0]
 
 
 @given(st.floats(1.0, 4.0), st.integers(2, 40))
@@ -66,7 +66,7 @@ def test_descent_at_the_published_step_sizes():
         data = training_data(np.ones((T, 1)), np.ones((T, 1)), at="last")
         return projected_gradient_descent(
             LinearMap([[a]], [[1.0]]), LinearHead([[1.0]]), data, steps=steps, alpha=alpha,
-            trained=("A",),
+            trained=("W",),
         )  # fmt: skip
 
     assert descend(1.1, 2, 1.0, 1).weights[-1].tolist() == [0.0]

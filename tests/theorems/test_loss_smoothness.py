@@ -43,7 +43,7 @@ def curvature(a, loss, target, step=2.0**-24, T=1500):
     data = training_data(np.ones((T, 1)), np.full((T, 1), target), loss=loss, at="last")
     head = LinearHead([[1.0]])
     ends = [
-        recurrent_gradient(LinearMap([[a + s * step]], [[1.0]]), head, data).parameters["A"][0, 0]
+        recurrent_gradient(LinearMap([[a + s * step]], [[1.0]]), head, data).parameters["W"][0, 0]
         for s in (1, -1)
     ]
     return (ends[0] - ends[1]) / (2 * step)
@@ -63,7 +63,7 @@ def test_sharp_in_the_bias_on_a_squared_loss():
 
 
 def test_sharp_in_the_factor_to_first_order():
-    made = learning(0.5, T=250, trained="A", target=1.0, change=2.0**-20)
+    made = learning(0.5, T=250, trained="W", target=1.0, change=2.0**-20)
     is_sharp(LOSS_SMOOTHNESS, made, slack=2.0**-18)
 
 
@@ -108,7 +108,7 @@ def test_every_assumption_is_needed():
 
 
 def test_every_near_miss_is_noticed():
-    factor = learning(0.5, T=250, trained="A", target=1.0, change=2.0**-20)
+    factor = learning(0.5, T=250, trained="W", target=1.0, change=2.0**-20)
     bias = learning(0.5, loss="squared")
     every_near_miss_is_noticed(
         LOSS_SMOOTHNESS,

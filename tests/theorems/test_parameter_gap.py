@@ -47,7 +47,7 @@ def test_sharp_in_the_bias():
 
 def test_sharp_in_the_factor_after_a_long_history_to_first_order():
     # the distance of the factors is 2**-20; 1 / ((1 - a)(1 - a + 2**-20)) against 1 / (1 - a)**2
-    made = learning(0.5, T=250, trained="A", change=2.0**-20)
+    made = learning(0.5, T=250, trained="W", change=2.0**-20)
     is_sharp(PARAMETER_GAP, made, slack=2.0**-19 + OUTWARD)
 
 

@@ -69,26 +69,26 @@ def test_oracles():
     c = Contraction.assumed(0.9)
     bound = truncated_backprop_bias(c, k=5, t=10**6, weight_gain=10.0, loss_gain=1.0)
     assert bound == pytest.approx(59.049, rel=1e-12)
-    assert bias_of(0.9, 5, 1200, "A") == pytest.approx(59.049, rel=1e-12)
+    assert bias_of(0.9, 5, 1200, "W") == pytest.approx(59.049, rel=1e-12)
     c = Contraction.assumed(0.8)
     bound = truncated_backprop_bias(c, k=10, t=10**6, weight_gain=1.0, loss_gain=1.0)
     assert bound == pytest.approx(0.536870912, rel=1e-12)
-    assert bias_of(0.8, 10, 600, "bias") == pytest.approx(0.536870912, rel=1e-12)
+    assert bias_of(0.8, 10, 600, "b") == pytest.approx(0.536870912, rel=1e-12)
 
 
 def test_one_step_less_is_kept_than_aicher_foti_and_fox_may_count():
     # lags 0 .. K kept (their other indexing) is k = K + 1 here: a factor lam is gained
-    assert bias_of(0.8, 11, 600, "bias") == pytest.approx(0.8 * 0.536870912, rel=1e-12)
+    assert bias_of(0.8, 11, 600, "b") == pytest.approx(0.8 * 0.536870912, rel=1e-12)
 
 
 def test_every_assumption_is_needed():
     c = Contraction.assumed(0.5)
     claim = truncated_backprop_bias(c, k=2, t=100, weight_gain=1.0, loss_gain=1.0)
-    exact = bias_of(0.5, 2, 100, "bias")
+    exact = bias_of(0.5, 2, 100, "b")
     every_assumption_is_needed(
         TRUNCATED_BACKPROP_BIAS,
         {
-            "contractive_set": (bias_of(0.9, 2, 100, "bias"), claim),
+            "contractive_set": (bias_of(0.9, 2, 100, "b"), claim),
             # a bias that acts through 3 b, and a loss 3 h
             "weight_lipschitz": (3 * exact, claim),
             "loss_lipschitz": (3 * exact, claim),

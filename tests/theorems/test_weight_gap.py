@@ -118,10 +118,10 @@ def test_rescaling_rows_is_no_projection_for_this_theorem():
 
 def test_a_projection_that_stretches_is_noticed():
     def clipped(model):
-        return model.with_parameters(bias=np.clip(model.bias, -1.0, 1.0))
+        return model.with_parameters(b=np.clip(model.b, -1.0, 1.0))
 
     def stretched(model):
-        return model.with_parameters(bias=3.0 * model.bias)
+        return model.with_parameters(b=3.0 * model.b)
 
     verdict = verify(WEIGHT_GAP, learning(0.5, **BIAS, projection=clipped))
     assert verdict.outcome in STANDS

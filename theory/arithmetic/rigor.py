@@ -28,6 +28,7 @@ from theory.arithmetic.rounding import (
     UNIT,
     gamma,
     ldexp_down,
+    ldexp_up,
     product_up,
     scaled_to_one,
     sqrt_up,
@@ -342,18 +343,9 @@ def operator_norm_upper(
     while slack < 1.0:
         mu = guess * (1.0 + slack)
         if quadratic_bound_holds(B, P, Q, mu):
-            return _ldexp_up(mu, exponent)
+            return ldexp_up(mu, exponent)
         slack *= 2.0
     return math.inf
-
-
-def _ldexp_up(x: float, exponent: int) -> float:
-    try:
-        result = math.ldexp(x, exponent)
-    except OverflowError:
-        return math.inf
-    # exact unless it became subnormal
-    return result if result >= 2.0**-1020 else up(result)
 
 
 def _operator_norm_guess(A: Array, P: Array | None, Q: Array | None) -> float:
@@ -394,9 +386,9 @@ def spectral_norm_upper(A: Array) -> float:
     simple = rows if rows == columns else sqrt_up(product_up(rows, columns))
     # scaling down may have lost entries below 2**-1074, each by at most half of that
     lost = 0.0 if e <= 0 else B.size * TINY
-    bound = _ldexp_up(up(simple + lost) if lost and _lossy(A, B, e) else simple, e)
+    bound = ldexp_up(up(simple + lost) if lost and _lossy(A, B, e) else simple, e)
     if min(A.shape) == 1:
-        return min(bound, _ldexp_up(up(float(frobenius_upper(B))), e))
+        return min(bound, ldexp_up(up(float(frobenius_upper(B))), e))
     return min(bound, operator_norm_upper(A))
 
 

@@ -10,7 +10,6 @@ rigorously from below.
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 from typing import final
@@ -19,6 +18,7 @@ import numpy as np
 
 from theory.arithmetic.rounding import scaled_to_one
 from theory.maps.form import Affine
+from theory.norms.products import slope_vertices
 from theory.norms.radius import balanced, product_radius_lower
 from theory.typing import Array
 
@@ -98,7 +98,7 @@ def search_products(
         candidates = [(_growth(W, high[None]), high[None])]
     else:
         if n <= 8:
-            vertices = np.array(list(itertools.product((low[0], high[0]), repeat=n)))
+            vertices = slope_vertices(low, high)
             radii = np.max(np.abs(np.linalg.eigvals(vertices[:, :, None] * W)), axis=-1)
             for i in np.argsort(-radii, kind="stable")[:3]:
                 candidates.append((float(radii[i]), vertices[i][None]))

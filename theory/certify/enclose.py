@@ -1,30 +1,28 @@
 """The joint spectral radius enclosed from a lower bound that is known: the tree of products.
 
-Main names: `enclose`, `JointSpectralRadius`, `slope_vertices`.
+Main names: `enclose`, `JointSpectralRadius`, `form_vertices`.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
 
-from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT, scaled_to_one, up
+from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT, ldexp_up, scaled_to_one, up
 from theory.certify.ascent import LowerBound
 from theory.maps.base import Map
 from theory.maps.form import Affine
 from theory.norms.enclosed import (
-    coordinates_of,
     factor_pairs,
     multiply_pairs,
     norms_upper,
     roots_up,
-    unscaled,
 )
 from theory.norms.norms import L2, Norm, WeightedL2
+from theory.norms.products import slope_vertices
 from theory.norms.radius import product_radius_lower
 from theory.typing import Array
 
@@ -59,14 +57,12 @@ class JointSpectralRadius:
         return up(self.upper / self.lower.rate) if self.lower.rate > 0 else math.inf
 
 
-def slope_vertices(form: Affine) -> Array:
+def form_vertices(form: Affine) -> Array:
     """Return the slope vertices, (2**n, n), less those that only change a sign; one if linear."""
     low, high = form.rho.slope
     n = len(form.W)
-    if low == high:
-        return np.full((1, n), high)
-    vertices = np.array(list(itertools.product((high, low), repeat=n)))
-    return vertices[: len(vertices) // 2] if low == -high else vertices
+    vertices = slope_vertices(np.full(n, low), np.full(n, high))
+    return vertices[: len(vertices) // 2] if low == -high and low != 0 else vertices
 
 
 def _good_norm(form: Affine) -> Norm:
@@ -112,16 +108,15 @@ def enclose(
     form = recurrent.affine()
     assert form is not None
     n = len(form.W)
-    vertices = slope_vertices(form)
+    vertices = form_vertices(form)
     scaled, steep = scaled_to_one(vertices)
     W, e = scaled_to_one(form.W)
     e += steep
     measure = _good_norm(form) if norm is None else norm
-    T, kind = coordinates_of(measure, n)
-    pairs = factor_pairs(W, scaled, T)
+    pairs = factor_pairs(W, scaled, measure.coordinates(n).T)
     if pairs is None:
-        measure, T, kind = L2(), np.eye(n), 2.0
-        pairs = factor_pairs(W, scaled, T)
+        measure = L2()
+        pairs = factor_pairs(W, scaled, measure.coordinates(n).T)
     if pairs is None:  # not a finite number
         return JointSpectralRadius(
             lower=start, upper=math.inf, constant=1.0, norm=measure, products=0, longest=0
@@ -158,7 +153,7 @@ def enclose(
         length = np.repeat(parents.length + 1, len(B))
         path = np.repeat(parents.path, len(B), axis=0)
         path[np.arange(len(C)), length - 1] = np.tile(np.arange(len(B)), count)
-        sizes = norms_upper(C, f, kind)
+        sizes = norms_upper(C, f, measure.p)
         value = np.minimum(roots_up(sizes, length), np.repeat(parents.value, len(B)))
         with np.errstate(divide="ignore"):
             growth = np.max(np.abs(np.linalg.eigvals(C)), axis=-1) ** (1.0 / length)
@@ -181,7 +176,7 @@ def enclose(
             lower = LowerBound(rate=rate, slopes=slopes)
     return JointSpectralRadius(
         lower=lower,
-        upper=max(unscaled(upper, e), lower.rate),
+        upper=max(ldexp_up(upper, e), lower.rate),
         constant=_constant(inner, upper),
         norm=measure,
         products=formed,

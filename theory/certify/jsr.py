@@ -23,19 +23,17 @@ import math
 
 import numpy as np
 
-from theory.arithmetic.rounding import scaled_to_one
+from theory.arithmetic.rounding import ldexp_up, scaled_to_one
 from theory.certify.ascent import LowerBound, search_products
-from theory.certify.enclose import BATCH, LARGEST, JointSpectralRadius, enclose, slope_vertices
+from theory.certify.enclose import BATCH, LARGEST, JointSpectralRadius, enclose, form_vertices
 from theory.errors import check_count, check_positive
 from theory.maps.base import Map
 from theory.norms.enclosed import (
-    coordinates_of,
     factor_pairs,
     multiply_pairs,
     norms_upper,
     power_pair,
     roots_up,
-    unscaled,
 )
 from theory.norms.norms import L2, Norm
 from theory.typing import Array
@@ -82,17 +80,18 @@ def products_upper(recurrent: Map, length: int, *, norm: Norm | None = None) -> 
             f"length={length} for n={n} means {count}**{length} products, more than 2**22; "
             "try joint_spectral_radius, which leaves most of them out"
         )
-    vertices, steep = scaled_to_one(slope_vertices(form))
+    vertices, steep = scaled_to_one(form_vertices(form))
     W, e = scaled_to_one(form.W)
-    T, kind = coordinates_of(L2() if norm is None else norm, n)
-    pairs = factor_pairs(W, vertices, T)
+    measure = L2() if norm is None else norm
+    measure.check_dim(n)
+    pairs = factor_pairs(W, vertices, measure.coordinates(n).T)
     if pairs is None:
         return math.inf
     B, F = pairs
 
     def largest(C: Array, f: Array, rest: int) -> float:
         if rest == 0:
-            return float(np.max(norms_upper(C, f, kind)))
+            return float(np.max(norms_upper(C, f, measure.p)))
         best = 0.0
         step = max(1, BATCH // len(B))
         for i in range(0, len(C), step):
@@ -101,11 +100,11 @@ def products_upper(recurrent: Map, length: int, *, norm: Norm | None = None) -> 
         return best
 
     if len(B) == 1:
-        C, f = power_pair(B[0], F[0], length)
-        top = float(norms_upper(C, f, kind))
+        C, f = power_pair(B[0], float(F[0]), length)
+        top = float(norms_upper(C, np.asarray(f), measure.p))
     else:
         top = largest(B, F, length - 1)
-    return unscaled(float(roots_up(np.array(top), length)), e + steep)
+    return ldexp_up(float(roots_up(np.array(top), length)), e + steep)
 
 
 def joint_spectral_radius(

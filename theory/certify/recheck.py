@@ -23,7 +23,8 @@ from theory.errors import as_square, as_vector
 from theory.maps.base import Map
 from theory.maps.form import Affine
 from theory.maps.invariance import is_invariant
-from theory.norms.norms import Linf, Norm, WeightedLinf, norm_from_dict, over, scaled_matrix_upper
+from theory.maps.linear import OLD_NAMES
+from theory.norms.norms import Norm, norm_from_dict, over, scaled_matrix_upper
 from theory.norms.products import UnsettledError, product_upper
 from theory.theorems.norm_change import formula as converted
 
@@ -147,15 +148,24 @@ def _check_map(stored: StoredCertificate, recurrent: Map) -> None:
             "activation", f"made for {stored.activation!r}, the map has {activation!r}"
         )
     hashes = hashes_of(recurrent)
-    if stored.parameters != hashes:
+    parameters = _renamed(stored.parameters, hashes)
+    if parameters != hashes:
         wrong = sorted(
-            name
-            for name in {*hashes, *stored.parameters}
-            if hashes.get(name) != stored.parameters.get(name)
+            name for name in {*hashes, *parameters} if hashes.get(name) != parameters.get(name)
         )
         raise _RejectedError(
             "parameters", f"the SHA-256 of {', '.join(wrong)} is not the stored one"
         )
+
+
+def _renamed(stored: dict[str, str], known: dict[str, str]) -> dict[str, str]:
+    """Return the parameters under the names of today; those of a LinearMap were A, B and bias."""
+    renamed: dict[str, str] = {}
+    for name, value in stored.items():
+        layer, dot, last = name.rpartition(".")
+        new = f"{layer}{dot}{OLD_NAMES.get(last, last)}"
+        renamed[new if name not in known and new in known and new not in stored else name] = value
+    return renamed
 
 
 def _check_numbers(stored: StoredCertificate) -> None:
@@ -242,7 +252,7 @@ def _by_comparison(
         raise _RejectedError(
             "inequality", f"no comparison matrix of {recurrent!r} in {norm} is known"
         )
-    if isinstance(norm, (Linf, WeightedLinf)):
+    if norm.p == math.inf and norm.coordinates(recurrent.state_dim).weights is not None:
         # a maximum over rows is one over the matrices too
         return max(norm.matrix_upper(M) for M in matrices)
     return norm.matrix_upper(np.maximum.reduce(matrices))

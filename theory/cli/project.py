@@ -13,7 +13,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from theory.arithmetic.rounding import product_up, up
 from theory.certificates import Contraction
 from theory.certify.gate_bounds import certify
 from theory.certify.interface import contraction
@@ -74,9 +73,7 @@ def context(recurrent: Map, c: Contraction | None, epsilon: float, inputs: Input
         return "none known" if choice is None else f"k = {choice.k}"
     if c is None or c.domain is None:
         return "none known"
-    # |h_t| <= reach gives a gap of at most lam**k reach, the bound of a drive (1 - lam) reach
-    reach = c.norm.majorant(c.domain.reach)
-    return f"k = {context_length(c, eps=epsilon, drive=product_up(up(1.0 - c.lam), reach))}"
+    return f"k = {context_length(c, eps=epsilon, drive=c.drive_of_reach(c.domain.reach))}"
 
 
 def project(

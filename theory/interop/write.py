@@ -15,7 +15,6 @@ from theory.files.arrays import write_archive
 from theory.files.writing import replacing
 from theory.maps.base import Map
 from theory.maps.gru import GRU
-from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
 
 #: Names of the arrays of one layer: this package's own, PyTorch's, PyTorch's for a single cell.
@@ -79,8 +78,7 @@ def changed_arrays(arrays: Mapping[str, Any], before: Map, after: Map) -> dict[s
                 "exactly; convert it to float64 or float32"
             )
 
-    W = "A" if isinstance(before, LinearMap) else "W"
-    put(names[0], new[W])
+    put(names[0], new["W"])
     if isinstance(before, LSTM | GRU):
         if names[1] in out:
             put(names[1], new["U"])

@@ -151,7 +151,7 @@ def projected_gradient_descent(
     >>> data = training_data([[1.0]], [[1.0]])
     >>> done = projected_gradient_descent(
     ...     LinearMap([[0.5]], [[0.0]]), LinearHead([[1.0]]), data, steps=2, alpha=0.5,
-    ...     trained=("bias",),
+    ...     trained=("b",),
     ... )
     >>> done.weights.ravel().tolist(), done.losses.tolist()
     ([0.0, 0.5, 0.625], [0.5, 0.125, 0.0703125])

@@ -238,7 +238,7 @@ def recurrent_gradient(
     >>> from theory import LinearHead, LinearMap, training_data
     >>> data = training_data([[1.0], [1.0]], [[1.0], [1.0]], loss="linear", at="last")
     >>> g = recurrent_gradient(LinearMap([[0.5]], [[1.0]]), LinearHead([[1.0]]), data)
-    >>> g.loss, g.parameters["A"].tolist()
+    >>> g.loss, g.parameters["W"].tolist()
     (1.5, [[1.0]])
     """
     sweep = _Sweep(model, head, data, start)
@@ -277,7 +277,7 @@ def truncated_gradient(
     >>> from theory import LinearHead, LinearMap, training_data
     >>> data = training_data([[1.0], [1.0]], [[1.0], [1.0]], loss="linear", at="last")
     >>> g = truncated_gradient(LinearMap([[0.5]], [[1.0]]), LinearHead([[1.0]]), data, k=1)
-    >>> g.loss, g.parameters["A"].tolist()
+    >>> g.loss, g.parameters["W"].tolist()
     (1.0, [[0.0]])
     """
     check_count(k=k)
@@ -327,7 +327,7 @@ def truncated_backprop_gradient(
     >>> data = training_data([[1.0], [1.0]], [[1.0], [1.0]], loss="linear", at="last")
     >>> model, head = LinearMap([[0.5]], [[1.0]]), LinearHead([[1.0]])
     >>> g = truncated_backprop_gradient(model, head, data, k=1)
-    >>> g.loss, g.parameters["A"].tolist(), g.parameters["bias"].tolist()
+    >>> g.loss, g.parameters["W"].tolist(), g.parameters["b"].tolist()
     (1.5, [[1.0]], [1.0])
     """
     check_count(at_least=1, k=k, stride=stride)

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from theory.maps.base import Map
 from theory.maps.form import Affine
+from theory.maps.gru import GRU
+from theory.maps.lstm import LSTM
 from theory.typing import Array
 
 Ints = npt.NDArray[np.int64]
@@ -73,7 +75,7 @@ def _affine_cell(form: Affine, names: tuple[str, str, str]) -> _Cell:
     )
 
 
-def _lstm_cell(model: Any) -> _Cell:
+def _lstm_cell(model: LSTM) -> _Cell:
     from theory.kernels.adjoints import lstm_adjoints
     from theory.kernels.cells import lstm_windows
 
@@ -104,7 +106,7 @@ def _lstm_cell(model: Any) -> _Cell:
     )
 
 
-def _gru_cell(model: Any) -> _Cell:
+def _gru_cell(model: GRU) -> _Cell:
     from theory.kernels.adjoints import gru_adjoints
     from theory.kernels.cells import gru_windows
 
@@ -159,13 +161,11 @@ def loops_of(model: Map) -> _Cell:
         If the library has none for this kind of map.
     """
     form = model.affine()
-    names = tuple(model.parameters)
-    if form is not None and len(names) == 3:
-        return _affine_cell(form, (names[0], names[1], names[2]))
-    kind = type(model).__name__
-    if kind == "LSTM":
+    if form is not None and model.form_names == tuple(model.parameters):
+        return _affine_cell(form, model.form_names)
+    if isinstance(model, LSTM):
         return _lstm_cell(model)
-    if kind == "GRU":
+    if isinstance(model, GRU):
         return _gru_cell(model)
     raise ValueError(
         f"gradients of {model!r} are not available, needed a LinearMap, VanillaRNN, LSTM or GRU"

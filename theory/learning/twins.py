@@ -92,7 +92,7 @@ def train_twins(
     >>> data = training_data([[4.0], [1.0]], [[0.0], [0.0]], at="last")
     >>> twins = train_twins(
     ...     LinearMap([[0.5]], [[1.0]]), LinearHead([[1.0]]), data, k=1, steps=1, alpha=0.25,
-    ...     trained=("A",),
+    ...     trained=("W",),
     ... )
     >>> twins.distances[1].tolist(), twins.gaps[1].tolist()
     ([0.0, 3.0], [2.0, 10.0])

@@ -27,11 +27,17 @@ from theory.typing import Array
 
 
 class AffineMap(Map):
-    """A map of the form h <- rho(W h + U x + b); a subclass names the parameters."""
+    """A map of the form h <- rho(W h + U x + b), with the parameters W, U and b."""
 
     @abstractmethod
     def affine(self) -> Affine:
         """Return the form."""
+
+    @property
+    @final
+    def form_names(self) -> tuple[str, str, str]:
+        """Return W, U and b."""
+        return "W", "U", "b"
 
     @property
     @final

@@ -63,6 +63,28 @@ class Map(ABC):
     def affine(self) -> Affine | None:
         """Return the map in the form rho(W h + U x + b), or None if it has not that form."""
 
+    @property
+    def form_names(self) -> tuple[str, str, str] | None:
+        """Return the names of the parameters that are W, U and b of `affine`; None if none are."""
+        return None
+
+    @property
+    @final
+    def recurrent_name(self) -> str:
+        """Return the name of the parameter that is the recurrent matrix of `affine`.
+
+        Raises
+        ------
+        ValueError
+            If no parameter is.
+        """
+        if self.form_names is None:
+            raise ValueError(
+                f"no parameter of {self!r} is its recurrent matrix, needed a map such as "
+                "VanillaRNN or LinearMap"
+            )
+        return self.form_names[0]
+
     @final
     def affine_on(self, domain: Domain | None) -> Affine | None:
         """Return the form with the slopes that its units take on a domain, or None as `affine`."""

@@ -20,7 +20,7 @@ from theory.maps.base import Map, read_only
 from theory.maps.boxes import ends as boxes
 from theory.maps.form import Affine
 from theory.maps.head import LinearHead, Readout, layer_readout
-from theory.norms.norms import L1, L2, Linf, Norm
+from theory.norms.norms import Norm
 from theory.typing import Array
 
 
@@ -144,6 +144,12 @@ class Cascade(Map):
         """Return the form of the only layer; None if there are more."""
         return self._layers[0].affine() if len(self._layers) == 1 else None
 
+    @property
+    def form_names(self) -> tuple[str, str, str] | None:
+        """Return the names of the only layer's; None if there are more."""
+        names = self._layers[0].form_names if len(self._layers) == 1 else None
+        return None if names is None else (f"0.{names[0]}", f"0.{names[1]}", f"0.{names[2]}")
+
     def _states(self, h: Array) -> list[Array]:
         if np.shape(h)[-1:] != (self.state_dim,):
             raise ValueError(f"h has shape {np.shape(h)}, needed (..., {self.state_dim})")
@@ -224,7 +230,7 @@ class Cascade(Map):
         Layer l moves by at most g_l = L_l ||C_{l-1}|| g_{l-1} per unit of input, and the norm of
         the whole is that of the vector of the layers' norms.
         """
-        if not isinstance(norm, (L1, L2, Linf)):
+        if not norm.plain:
             return None
         gains: list[float] = []
         for number, layer in enumerate(self._layers):

@@ -130,6 +130,11 @@ class EchoStateNetwork(Map):
         """Return rho(W h + U x + b) if nothing leaks, that is a = 1 for all units, else None."""
         return self._form if (self._leak == 1.0).all() else None
 
+    @property
+    def form_names(self) -> tuple[str, str, str] | None:
+        """Return W, U and b if nothing leaks, else None."""
+        return ("W", "U", "b") if self.affine() is not None else None
+
     def _preactivation(self, h: Array, x: Array) -> Array:
         if np.shape(h)[-1:] != (self.state_dim,) or np.shape(x)[-1:] != (self.input_dim,):
             raise ValueError(

@@ -1,4 +1,4 @@
-r"""The linear system h <- A h + B x + bias.
+r"""The linear system h <- W h + U x + b.
 
 Main name: `LinearMap`.
 """
@@ -17,24 +17,29 @@ from theory.maps.base import read_only
 from theory.maps.form import Affine
 from theory.typing import Array
 
+#: What the parameters were called before, and still are in certificates and files of that time.
+OLD_NAMES = {"A": "W", "B": "U", "bias": "b"}
+
 
 @final
 class LinearMap(AffineMap):
-    r"""The map h <- A h + B x + bias.
+    r"""The map h <- W h + U x + b.
 
     Parameters
     ----------
-    A : (n, n) array
+    W : (n, n) array
         State matrix.
-    B : (n, m) array
+    U : (n, m) array
         Input matrix.
-    bias : (n,) array, optional
+    b : (n,) array, optional
         Zero by default.
+    A, B, bias : arrays
+        Other names of W, U and b, as control theory has them.
 
     Raises
     ------
     ValueError
-        If shapes do not fit or a number is not finite.
+        If shapes do not fit, a number is not finite, or a matrix is missing or given twice.
 
     Examples
     --------
@@ -42,35 +47,48 @@ class LinearMap(AffineMap):
     [[1.0], [1.5]]
     """
 
-    def __init__(self, A: Any, B: Any, bias: Any = None) -> None:
-        matrix = as_square("A", A)
+    def __init__(
+        self,
+        W: Any = None,
+        U: Any = None,
+        b: Any = None,
+        *,
+        A: Any = None,
+        B: Any = None,
+        bias: Any = None,
+    ) -> None:
+        W, U, b = _one("W", W, "A", A), _one("U", U, "B", B), _one("b", b, "bias", bias)
+        for name, other, value in (("W", "A", W), ("U", "B", U)):
+            if value is None:
+                raise ValueError(f"received no {name}, needed {name} (or {other}), a matrix")
+        matrix = as_square("W", W)
         n = matrix.shape[0]
         self._form = Affine(
             W=matrix,
-            U=as_matrix("B", B, rows=n),
-            b=as_vector("bias", np.zeros(n) if bias is None else bias, size=n),
+            U=as_matrix("U", U, rows=n),
+            b=as_vector("b", np.zeros(n) if b is None else b, size=n),
             rho=IDENTITY,
         )
 
     @property
-    def A(self) -> Array:
+    def W(self) -> Array:
         """Return the state matrix, (n, n), read-only."""
         return self._form.W
 
     @property
-    def B(self) -> Array:
+    def U(self) -> Array:
         """Return the input matrix, (n, m), read-only."""
         return self._form.U
 
     @property
-    def bias(self) -> Array:
+    def b(self) -> Array:
         """Return the bias, (n,), read-only."""
         return self._form.b
 
     @property
     def parameters(self) -> Mapping[str, Array]:
-        """Return A, B and bias."""
-        return read_only(A=self.A, B=self.B, bias=self.bias)
+        """Return W, U and b."""
+        return read_only(W=self.W, U=self.U, b=self.b)
 
     def affine(self) -> Affine:
         """Return itself with the identity as activation."""
@@ -81,3 +99,10 @@ class LinearMap(AffineMap):
 
     def __repr__(self) -> str:
         return f"LinearMap(n={self.state_dim}, m={self.input_dim})"
+
+
+def _one(name: str, value: Any, other: str, alias: Any) -> Any:
+    """Return the one of two values that is given."""
+    if value is not None and alias is not None:
+        raise ValueError(f"{name} and {other} are two names of one array; pass one of them")
+    return value if alias is None else alias

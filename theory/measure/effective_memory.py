@@ -48,7 +48,7 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from theory.arithmetic.rounding import evaluate, product_up, up
+from theory.arithmetic.rounding import evaluate
 from theory.certificates import Contraction, check_one_step
 from theory.errors import check_count, check_positive
 from theory.files.sequences import as_list
@@ -525,8 +525,7 @@ def certified_errors(
     if c.domain is not None:
         if not c.domain.contains_inputs(X):
             return np.full(k_max + 1, math.inf)
-        # |h| <= reach, so the error is at most lam**k ||reach||: as if the drive were this
-        drive = min(drive, product_up(up(1.0 - c.lam), c.norm.majorant(c.domain.reach)))
+        drive = min(drive, c.drive_of_reach(c.domain.reach))
     lipschitz = norm.matrix_upper(C, c.norm)
     if not math.isfinite(drive * lipschitz):
         return np.full(k_max + 1, math.inf)

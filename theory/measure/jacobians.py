@@ -17,7 +17,6 @@ singular value then comes from Lanczos bidiagonalisation.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -31,7 +30,7 @@ from theory.maps.base import Map
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.gru import GRU
 from theory.maps.lstm import LSTM
-from theory.norms.norms import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf
+from theory.norms.norm import Norm
 from theory.typing import Array
 
 #: Up to this state dimension forming the products is as fast as applying them, or faster;
@@ -115,10 +114,9 @@ def log_product_norms(recurrent: Map, H: Array, X: Array, r: int, stride: int, n
     """
     count = max(0, (len(X) - r) // stride + 1)
     n = recurrent.state_dim
-    euclidean = isinstance(norm, (L2, WeightedL2))
     if count == 0:
         return np.empty(0)
-    if not euclidean or n <= DENSE_DIM:
+    if norm.p != 2 or n <= DENSE_DIM:
         return _by_products(recurrent, H, X, r, stride, norm, count)
     with np.errstate(over="ignore", invalid="ignore"):
         logs, _ = _by_vectors(recurrent, H, X, r, stride, norm, count)
@@ -140,12 +138,11 @@ def _by_vectors(
 ) -> tuple[Array, int]:
     """Return the logarithms and the number of Lanczos steps."""
     n = recurrent.state_dim
-    left, right, weighted = np.eye(1), np.eye(1), isinstance(norm, WeightedL2)
-    if isinstance(norm, WeightedL2):
-        # ||A||_P = ||L^T A L^-T||_2 with P = L L^T
-        L = np.linalg.cholesky(norm.P)
-        left = np.ascontiguousarray(L.T)
-        right = np.ascontiguousarray(np.linalg.inv(L).T)
+    c = norm.coordinates(n)
+    left, right, weighted = np.eye(1), np.eye(1), not c.plain
+    if weighted:
+        # ||A|| = |T A T^-1|_2
+        left, right = np.ascontiguousarray(c.T), np.ascontiguousarray(c.inverse)
     # fixed, so that the same question has the same answer; no entry is small
     start = np.cos(np.arange(1.0, n + 1.0) ** 2) + 2.0 * (-1.0) ** np.arange(n)
     logs = np.empty(count)
@@ -199,11 +196,6 @@ def _products(J: Array, r: int, stride: int, count: int) -> tuple[Array, Array]:
         m *= 2
 
 
-def _largest_singular_values(P: Array) -> Array:
-    """Return those of stacked matrices, by LAPACK."""
-    return np.asarray(np.linalg.svd(P, compute_uv=False)[:, 0], dtype=np.float64)
-
-
 def _jacobians(recurrent: Map, H: Array, X: Array) -> Array:
     """Return the Jacobians, (T, n, n).
 
@@ -218,38 +210,14 @@ def _jacobians(recurrent: Map, H: Array, X: Array) -> Array:
     return J
 
 
-def _matrix_norm(norm: Norm) -> Callable[[Array], Array]:
-    """Return the induced norm of stacked matrices, rounded to nearest."""
-    if isinstance(norm, L2):
-        return _largest_singular_values
-    if isinstance(norm, WeightedL2):
-        L = np.linalg.cholesky(norm.P)
-        right = np.linalg.inv(L).T
-        return lambda P: _largest_singular_values(L.T @ P @ right)
-    if isinstance(norm, L1):
-        return lambda P: np.max(np.sum(np.abs(P), axis=1), axis=-1)
-    if isinstance(norm, Linf):
-        return lambda P: np.max(np.sum(np.abs(P), axis=2), axis=-1)
-    if isinstance(norm, WeightedL1):
-        w = norm.v
-        return lambda P: np.max((w @ np.abs(P)) / w, axis=-1)
-    if isinstance(norm, WeightedLinf):
-        v = norm.v
-        return lambda P: np.max((np.abs(P) @ v) / v, axis=-1)
-    raise ValueError(
-        f"the norm of a matrix is not known for {norm.label}; needed one of L1, L2, Linf, "
-        "WeightedL1, WeightedL2, WeightedLinf"
-    )
-
-
 def _by_products(
     recurrent: Map, H: Array, X: Array, r: int, stride: int, norm: Norm, count: int
 ) -> Array:
-    measure = _matrix_norm(norm)
+    c = norm.coordinates(recurrent.state_dim)
     logs = np.empty(count)
     for lo, hi in _blocks(count, r, stride, recurrent.state_dim):
         at = slice(lo * stride, (hi - 1) * stride + r)
         P, e = _products(_jacobians(recurrent, H[at], X[at]), r, stride, hi - lo)
         with np.errstate(divide="ignore"):
-            logs[lo:hi] = np.log(measure(P)) + e * math.log(2.0)
+            logs[lo:hi] = np.log(c.norms(P)) + e * math.log(2.0)
     return logs

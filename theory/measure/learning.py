@@ -146,10 +146,7 @@ class Learning:
     def state_error(self, c: MapConstants) -> float:
         """Return a bound of the error of computed states, in the norm."""
         n = self.run.map.state_dim
-        if isinstance(self.norm, L2):
-            sizes = np.full(n, c.state_bound)
-        else:
-            sizes = c.state_bound * getattr(self.norm, "v", np.ones(n))
+        sizes = c.state_bound * self.norm.reach_upper(n)
         inputs = np.max(np.abs(self.run.of.inputs), axis=0, initial=0.0)
         errors = [model.step_error(sizes, inputs) for model in (self.run.map, self.setup.other)]
         local = self.norm.majorant(np.max(errors, axis=0))
@@ -158,9 +155,7 @@ class Learning:
     def seed_error(self, c: MapConstants) -> float:
         """Return a bound of the error of the loss's derivative in the state, in the dual norm."""
         C, n = np.abs(self.full_C), self.run.map.state_dim
-        reach = c.state_bound * (
-            np.ones(n) if isinstance(self.norm, L2) else getattr(self.norm, "v", np.ones(n))
-        )
+        reach = c.state_bound * self.norm.reach_upper(n)
         outputs = C @ reach + np.abs(self.head.d)
         error = inner_product_error(outputs, n + 1)
         largest = float(np.max(np.abs(self.setup.targets), initial=0.0))

@@ -5,13 +5,14 @@ Main names: `step_ratios`, `norm_attaining`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 
 from theory.arithmetic.rounding import UNIT
 from theory.domain import Domain
-from theory.norms.norms import Norm, WeightedL1, WeightedL2, WeightedLinf
+from theory.norms.norm import Coordinates, Norm
 from theory.typing import Array
 
 
@@ -64,24 +65,17 @@ def norm_attaining(norm: Norm, A: Array) -> Array:
     if np.any(A):
         scaled = A / np.max(np.abs(A))
         candidates.append(np.linalg.svd(scaled)[2][0])
-        if isinstance(norm, WeightedLinf):
-            row = np.argmax((np.abs(scaled) @ norm.v) / norm.v)
-            candidates.append(np.where(scaled[row] < 0, -1.0, 1.0) * norm.v)
-        else:
-            row = np.argmax(np.sum(np.abs(scaled), axis=1))
-            candidates.append(np.where(scaled[row] < 0, -1.0, 1.0))
-        if isinstance(norm, WeightedL1):
-            column = np.argmax((norm.v @ np.abs(scaled)) / norm.v)
-        else:
-            column = np.argmax(np.sum(np.abs(scaled), axis=0))
-        candidates.append(np.eye(n)[column])
-        if isinstance(norm, WeightedL2):
+        own, plain = norm.coordinates(n), Coordinates(p=2.0, weights=np.ones(n))
+        rows, columns = (own if own.p == p else plain for p in (math.inf, 1.0))
+        B = rows.conjugated(scaled)
+        worst = B[int(np.argmax(np.sum(np.abs(B), axis=1)))]
+        candidates.append(rows.inverse @ np.where(worst < 0, -1.0, 1.0))
+        B = np.abs(columns.conjugated(scaled))
+        candidates.append(columns.inverse[:, int(np.argmax(np.sum(B, axis=0)))])
+        if own.p == 2 and not own.plain:
             # differences that an activation turns out of the thin direction of the unit ball
-            candidates.extend(np.linalg.eigh(norm.P)[1].T[[0, -1]])
-            L = np.linalg.cholesky(norm.P)
-            candidates.append(
-                np.linalg.solve(L.T, np.linalg.svd(np.linalg.solve(L, (L.T @ scaled).T).T)[2][0])
-            )
+            candidates.extend(np.linalg.eigh(own.T.T @ own.T)[1].T[[0, -1]])
+            candidates.append(own.inverse @ np.linalg.svd(own.conjugated(scaled))[2][0])
     directions = np.array(candidates, dtype=np.float64)
     scaled_down: Array = directions / np.max(np.abs(directions), axis=1, keepdims=True)
     return scaled_down

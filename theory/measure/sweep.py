@@ -9,6 +9,7 @@ from k - 1 to k, and the whole curve k = 0 .. k_max costs k_max products instead
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from theory.kernels.cells import gap_kernel
 from theory.maps.base import Map
 from theory.maps.form import Affine
-from theory.norms.norms import L1, L2, Linf, Norm, WeightedL1, WeightedLinf
+from theory.norms.norm import Norm
 from theory.typing import Array
 
 #: Up to this state dimension the fused kernel is about as fast as matrix products or faster, and
@@ -35,13 +36,10 @@ def _fused_form(recurrent: Map, norm: Norm) -> tuple[Affine, int, Array] | None:
     form = recurrent.affine() if n <= FUSED_DIM else None
     if form is None:
         return None
-    ones = np.ones(n)
-    if isinstance(norm, WeightedLinf):
-        return form, 0, norm.v
-    if isinstance(norm, WeightedL1):
-        return form, 1, norm.v
-    kinds = {Linf: 0, L1: 1, L2: 2}
-    return (form, kinds[type(norm)], ones) if type(norm) in kinds else None
+    c = norm.coordinates(n)
+    if c.weights is None or (c.p == 2 and not c.plain):
+        return None
+    return form, 0 if c.p == math.inf else int(c.p), c.weights
 
 
 def sweep(

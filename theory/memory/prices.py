@@ -9,7 +9,7 @@ from typing import final
 
 import numpy as np
 
-from theory.arithmetic.rounding import evaluate, product_up, sum_up, up
+from theory.arithmetic.rounding import evaluate, product_up, sum_up
 from theory.certificates import Contraction
 from theory.certify.interface import narrowing
 from theory.certify.methods import tried
@@ -94,17 +94,14 @@ def price_of(
     lipschitz = over(norm, c.norm, n) if head is None else norm.matrix_upper(head.C, c.norm)
     reach = math.inf
     form = recurrent.affine_on(c.domain)
-    # the gap is at most lam**k |h_{t-k}|, which is drive lam**k / (1 - lam) for
-    # drive = (1 - lam) |h_{t-k}|
-    less = up(1.0 - c.lam)
     if form is not None:
         # |h_t| <= range of rho entrywise, for t >= 1 and for h_0 = 0
         largest = max(abs(form.rho.range[0]), abs(form.rho.range[1]))
         if math.isfinite(largest):
-            reach = product_up(less, c.norm.majorant(np.full(n, largest)))
+            reach = c.drive_of_reach(np.full(n, largest))
     for states in (box, c.domain):
         if states is not None:
-            reach = min(reach, product_up(less, c.norm.majorant(states.reach)))
+            reach = min(reach, c.drive_of_reach(states.reach))
     drive = float(recurrent.drive(c.norm, inputs))
     factors: tuple[float, ...] = (1.0,)
     if c.iterate > 1:

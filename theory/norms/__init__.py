@@ -1,14 +1,16 @@
 """Norms, each a vector norm and the matrix norm it induces, and what products of matrices do.
 
-`norms` holds the six norms, `products` bounds all products of r steps, `radius` spectral radii from
-below, and `enclosed` matrices with a bound of their error.
+`norm` says what a norm is, `norms` holds the six, `products` bounds all products of r steps,
+`radius` bounds spectral radii from below, `enclosed` holds matrices with bounds of their errors.
 """
 
+from theory.norms.norm import Coordinates
 from theory.norms.norms import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf, over
 
 __all__ = [
     "L1",
     "L2",
+    "Coordinates",
     "Linf",
     "Norm",
     "WeightedL1",

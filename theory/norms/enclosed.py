@@ -1,38 +1,89 @@
 """Matrices with a bound of their error, and products, powers and norms of such pairs.
 
-A pair is a computed matrix and a bound F of its distance from the exact one in the Frobenius norm.
+A pair (C, F), arrays (..., n, n) and (...), is a computed matrix and a bound F of its distance from
+the exact one in the Frobenius norm, |exact - C|_F <= F.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from theory.arithmetic.rigor import frobenius_upper
-from theory.arithmetic.rounding import ELEMENTARY_UNITS, TINY, UNIT, gamma, up
-from theory.norms.norms import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf
-from theory.norms.products import product_error
+from theory.arithmetic.rounding import ELEMENTARY_UNITS, TINY, UNIT, gamma, ldexp_up, up
 from theory.typing import Array
 
-# ---------------------------------------------------------------------- matrices with error bounds
-# A pair (C, F): arrays (..., n, n) and (...), |exact - C|_F <= F.
+
+def product_error(b: Any, c: Any, e: Any, f: Any, n: int) -> Array:
+    r"""Bound the Frobenius distances of fl(B C) from products (B + E)(C + F).
+
+    B and C are (n, n) with Frobenius norms at most b and c, E and F have at most e and f; floats or
+    arrays of them.
+
+        (B + E)(C + F) - fl(B C) = B F + E C + E F + (B C - fl(B C)),
+        |B C - fl(B C)|_F <= gamma(n) b c + n (n eta / 2),
+
+    as each of the n^2 entries is a sum of n products, which lose eta / 2 each to underflow.  The
+    four products of this bound and that with gamma lose eta / 2 too, less than 3 eta together.
+    Infinite where the bound is: 0 times infinity is nothing that is known.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        # b c first: what underflows in gamma b would be multiplied by c
+        whole = b * f + c * e + e * f + gamma(n + 1) * (b * c)
+        bound = np.nextafter(whole * (1 + 16 * UNIT) + (n * n + 4) * TINY, np.inf)
+    return np.where(np.isnan(bound), np.inf, bound)
 
 
-def multiply_pairs(B: Array, e: Array, C: Array, f: Array) -> tuple[Array, Array]:
+def multiply_pairs(B: Array, e: Any, C: Array, f: Any) -> tuple[Array, Array]:
     """Return the product of two pairs."""
     error = product_error(frobenius_upper(B), frobenius_upper(C), e, f, B.shape[-1])
     with np.errstate(over="ignore", invalid="ignore"):
         return B @ C, error
 
 
-def power_pair(C: Array, f: Array, k: int) -> tuple[Array, Array]:
-    """Return the pair of a k-th power, by squaring: errors grow with the powers' own norms."""
-    if k == 1:
-        return C, f
-    root = power_pair(C, f, k // 2)
-    square = multiply_pairs(*root, *root)
-    return multiply_pairs(*square, C, f) if k % 2 else square
+def scaled_pair(C: Array, F: float, shift: int) -> tuple[Array, float, int]:
+    """Return the same pair C 2**shift and F 2**shift, with a C whose largest entry is about 1."""
+    size = float(np.max(np.abs(C), initial=0.0))
+    if not 0 < size < math.inf:
+        return C, F, shift
+    e = math.frexp(size)[1]
+    return np.ldexp(C, -e), up(ldexp_up(F, -e) + len(C) * TINY), shift + e
+
+
+def scaled_power(C: Array, F: float, shift: int, k: int) -> tuple[Array, float, int]:
+    """Return a pair and a shift, which are the k-th power of the matrix C 2**shift, k >= 1.
+
+    By squaring: errors grow with the norms of the powers themselves.  The factors of the result are
+    powers of nearly the same size.
+    """
+
+    def times(
+        left: tuple[Array, float, int], right: tuple[Array, float, int]
+    ) -> tuple[Array, float, int]:
+        product, f = multiply_pairs(left[0], left[1], right[0], right[1])
+        return scaled_pair(product, float(f), left[2] + right[2])
+
+    square, result = (C, F, shift), None
+    while True:
+        if k % 2 == 1:
+            result = square if result is None else times(square, result)
+        k //= 2
+        if k == 0:
+            assert result is not None
+            return result
+        square = times(square, square)
+
+
+def power_pair(C: Array, F: float, k: int) -> tuple[Array, float]:
+    """Return the pair of a k-th power, k >= 1; infinite where it is beyond the largest double."""
+    power, error, shift = scaled_power(C, F, 0, k)
+    if shift == 0:
+        return power, error
+    with np.errstate(over="ignore", under="ignore"):
+        # entries that become subnormal lose at most eta / 2 each
+        return np.ldexp(power, shift), up(ldexp_up(error, shift) + len(C) * TINY)
 
 
 def norms_upper(C: Array, f: Array, kind: float) -> Array:
@@ -85,27 +136,6 @@ def roots_up(x: Array, k: Array | int) -> Array:
     return np.where(x == 0, 0.0, np.where(np.isfinite(result), result, math.inf))
 
 
-# ------------------------------------------------------------------------------------- coordinates
-
-
-def coordinates_of(norm: Norm, n: int) -> tuple[Array, float]:
-    """Return T and the kind of norm, |h| = |T h|_kind."""
-    norm.check_dim(n)
-    kinds = {L1: 1.0, L2: 2.0, Linf: math.inf}
-    if type(norm) in kinds:
-        return np.eye(n), kinds[type(norm)]
-    if isinstance(norm, WeightedLinf):
-        return np.diag(1.0 / norm.v), math.inf
-    if isinstance(norm, WeightedL1):
-        return np.diag(norm.v), 1.0
-    if isinstance(norm, WeightedL2):
-        return np.ascontiguousarray(np.linalg.cholesky(norm.P).T), 2.0
-    raise ValueError(
-        f"norm={norm!r}, needed one of L1, L2, Linf, WeightedL1, WeightedL2 and WeightedLinf on "
-        f"R^{n}"
-    )
-
-
 def factor_pairs(W: Array, vertices: Array, T: Array) -> tuple[Array, Array] | None:
     r"""Return pairs for T diag(s) W T^-1; None if T is too ill-conditioned.
 
@@ -130,12 +160,3 @@ def factor_pairs(W: Array, vertices: Array, T: Array) -> tuple[Array, Array] | N
     # than 2 eta
     F = (F + frobenius_upper(C) * eps) / (1 - eps) * (1 + 8 * UNIT) + 2 * TINY
     return (C, F) if np.isfinite(C).all() and np.isfinite(F).all() else None
-
-
-def unscaled(x: float, e: int) -> float:
-    """Return x 2**e rounded upward."""
-    try:
-        result = math.ldexp(x, e)
-    except OverflowError:
-        return math.inf
-    return result if result >= 2.0**-1020 or x == 0 else up(result)

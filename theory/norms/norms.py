@@ -1,4 +1,4 @@
-r"""Norms: a vector norm and the matrix norm it induces, as one object.
+r"""The six norms, and what a certificate file may name.
 
 Main names: `L1`, `L2`, `Linf`, `WeightedL1`, `WeightedL2`, `WeightedLinf`, all of them a `Norm`;
 `scaled_matrix_upper`, `over`.
@@ -11,140 +11,31 @@ inf and a lower value is 0.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, final
 
 import numpy as np
 
 from theory.arithmetic import rigor
-from theory.arithmetic.rounding import (
-    TINY,
-    UNIT,
-    down,
-    gamma,
-    inner_product_error,
-    product_up,
-    sqrt_up,
-    up,
-)
+from theory.arithmetic.rounding import TINY, UNIT, down, gamma, product_up
 from theory.errors import as_square, as_vector
+from theory.norms.norm import Coordinates, Norm, best_unit_image, over, power_iteration
 from theory.typing import Array
 
-
-class Norm(ABC):
-    """A norm on R^n with the matrix norm it induces."""
-
-    #: Whether |a| <= |b| entrywise implies ||a|| <= ||b||.  Only then does an elementwise
-    #: L-Lipschitz activation multiply the norm of a difference by at most L.
-    monotone: bool
-
-    @property
-    @abstractmethod
-    def dim(self) -> int | None:
-        """Return the dimension it is defined on, or None for every dimension."""
-
-    @property
-    @abstractmethod
-    def label(self) -> str:
-        """Return a short name for tables, such as ``L2``."""
-
-    @property
-    @abstractmethod
-    def companion(self) -> Norm:
-        """Return the unweighted norm of the same family, used for inputs and outputs."""
-
-    @abstractmethod
-    def vector(self, h: Array) -> Any:
-        """Return the norm along the last axis, rounded to nearest at each operation."""
-
-    @abstractmethod
-    def matrix_upper(self, A: Array, source: Norm | None = None) -> float:
-        """Return an outward-rounded upper bound of max ||A x||_self / ||x||_source.
-
-        `source` is this norm by default.  Where no exact formula connects the two families, the
-        bound goes through the source's own family and a constant between the norms.
-        """
-
-    @abstractmethod
-    def matrix_lower(self, A: Array) -> float:
-        """Return a lower bound of the induced norm, attained by an explicit vector."""
-
-    @abstractmethod
-    def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-ready description that `norm_from_dict` reads back exactly."""
-
-    def vector_upper(self, h: Array) -> Any:
-        """Return an upper bound of the exact norm along the last axis; inf if h is not finite."""
-        finite = np.isfinite(h).all(axis=-1)
-        with np.errstate(over="ignore", invalid="ignore"):
-            value = self.vector(h) * (1.0 + self.vector_rounding(h.shape[-1])) + self._underflow
-        # sums of products with both signs overflow to NaN
-        known = finite & ~np.isnan(value)
-        upper = np.nextafter(np.where(known, value, math.inf), math.inf)
-        return np.where(np.any(h != 0, axis=-1), upper, 0.0)[()]
-
-    def vector_rounding(self, n: int) -> float:
-        """Return the relative error of `vector` in dimension n, as a part of either value."""
-        # at most n products, n sums, a root or a quotient: relative error below gamma(2 n + 6)
-        return 2.0 * gamma(2 * n + 6)
-
-    @property
-    def _underflow(self) -> float:
-        """Return an absolute error of `vector` (0 but for a full P)."""
-        return 0.0
-
-    def majorant(self, e: Array) -> float:
-        """Return an upper bound of ||d|| over all d with |d| <= e entrywise, e >= 0."""
-        if self.monotone:
-            return float(self.vector_upper(e))
-        return product_up(over(self, L2(), e.shape[-1]), float(L2().vector_upper(e)))
-
-    def check_dim(self, n: int) -> None:
-        """Raise `ValueError` unless the norm is defined on R^n."""
-        if self.dim is not None and self.dim != n:
-            raise ValueError(f"{self.label} is a norm on R^{self.dim}, needed one on R^{n}")
-
-    def __repr__(self) -> str:
-        return self.label
-
-
-def _best_unit_image(norm: Norm, A: Array, candidates: Array) -> float:
-    """Return a lower bound of the induced norm from candidate vectors (columns)."""
-    keep = norm.vector(candidates.T) > 0
-    if not keep.any():
-        return 0.0
-    size = math.frexp(float(np.max(np.abs(A))))[1]
-    B = np.ldexp(np.ldexp(A, -(size // 2)), size // 2 - size)
-    columns = candidates[:, keep]
-    error = inner_product_error(np.abs(B) @ np.abs(columns), A.shape[1])
-    # ||A x|| >= ||fl(A x)|| - ||error||, all rounded down by the error of `vector`
-    slack = norm.vector_rounding(max(A.shape))
-    images = norm.vector((B @ columns).T) * (1 - slack) - (norm._underflow + TINY)
-    errors = np.array([norm.majorant(column) for column in error.T])
-    ratios = (images - errors) / norm.vector_upper(columns.T) * (1 - 8 * UNIT)
-    try:
-        return max(0.0, down(math.ldexp(float(np.max(ratios)), size)))
-    except OverflowError:  # the largest double is a lower bound all the same
-        return math.nextafter(math.inf, 0.0)
-
-
-def _power_iteration(A: Array, steps: int = 60) -> Array:
-    """Return columns that nearly maximise ||A x||_2 / ||x||_2; a heuristic."""
-    scale = float(np.max(np.abs(A)))
-    B = A / scale
-    x = (
-        np.asarray(np.linalg.svd(B)[2][:1].T)
-        if max(B.shape) <= 512
-        else B.T @ B.sum(axis=1)[:, None]
-    )
-    for _ in range(steps if max(B.shape) > 512 else 0):
-        x = B.T @ (B @ x)
-        length = np.linalg.norm(x)
-        if length == 0:
-            break
-        x /= length
-    return x
+__all__ = [
+    "L1",
+    "L2",
+    "Linf",
+    "Norm",
+    "WeightedL1",
+    "WeightedL2",
+    "WeightedLinf",
+    "norm_from_dict",
+    "over",
+    "same_norm",
+    "scaled_matrix_upper",
+]
 
 
 def _scaled_length(h: Array) -> Array:
@@ -164,6 +55,11 @@ def _sums_lower(A: Array) -> float:
     return down(rigor.row_sum_upper(A))
 
 
+def _squares_up(slopes: Array) -> Array:
+    """Return upper bounds of squares."""
+    return np.asarray(np.nextafter(slopes * slopes, math.inf))
+
+
 @final
 class L2(Norm):
     """The Euclidean norm; induces the spectral norm, the largest singular value."""
@@ -171,11 +67,21 @@ class L2(Norm):
     monotone = True
     dim = None
     label = "L2"
+    p = 2.0
 
     @property
     def companion(self) -> Norm:
         """Return itself."""
         return self
+
+    @property
+    def dual(self) -> Norm:
+        """Return `L2`."""
+        return L2()
+
+    def coordinates(self, n: int) -> Coordinates:
+        """Return the identity."""
+        return Coordinates(p=self.p, weights=np.ones(n))
 
     def vector(self, h: Array) -> Any:
         """Return the root of the sum of squares along the last axis."""
@@ -186,19 +92,23 @@ class L2(Norm):
             return np.where(unsafe, _scaled_length(h), np.sqrt(square))[()]
         return np.sqrt(square)
 
-    def matrix_upper(self, A: Array, source: Norm | None = None) -> float:
+    def _matrix_upper(self, A: Array, source: Norm) -> float:
         """Return a rigorous upper bound of the largest singular value."""
-        if source is None or isinstance(source, L2):
+        if isinstance(source, L2):
             return rigor.spectral_norm_upper(A)
         if isinstance(source, WeightedL2):
             return rigor.operator_norm_upper(A, None, source.P)
-        return product_up(rigor.spectral_norm_upper(A), over(self, source, A.shape[1]))
+        return super()._matrix_upper(A, source)
+
+    def scaled_upper(self, slopes: Array, A: Array) -> float:
+        """Return the norm from A to the target weights s^2."""
+        return rigor.operator_norm_upper(A, np.diag(_squares_up(slopes)), None)
 
     def matrix_lower(self, A: Array) -> float:
         """Return ||A x||_2 for the computed leading singular vector, rounded down."""
         if not (rigor.all_finite(A) and np.any(A)):
             return 0.0
-        return _best_unit_image(self, A, _power_iteration(A))
+        return best_unit_image(self, A, power_iteration(A))
 
     def to_dict(self) -> dict[str, Any]:
         """Return ``{"name": "L2"}``."""
@@ -212,25 +122,32 @@ class L1(Norm):
     monotone = True
     dim = None
     label = "L1"
+    p = 1.0
 
     @property
     def companion(self) -> Norm:
         """Return itself."""
         return self
 
+    @property
+    def dual(self) -> Norm:
+        """Return `Linf`."""
+        return Linf()
+
+    def coordinates(self, n: int) -> Coordinates:
+        """Return the identity."""
+        return Coordinates(p=self.p, weights=np.ones(n))
+
     def vector(self, h: Array) -> Any:
         """Return the sum of magnitudes along the last axis; inf beyond the largest double."""
         with np.errstate(over="ignore"):
             return np.sum(np.abs(h), axis=-1)
 
-    def matrix_upper(self, A: Array, source: Norm | None = None) -> float:
+    def _matrix_upper(self, A: Array, source: Norm) -> float:
         """Return the largest column sum, correctly rounded up."""
-        exact = rigor.column_sum_upper(A)
-        if source is None or isinstance(source, L1):
-            return exact
-        if isinstance(source, WeightedL1):
-            return rigor.weighted_row_sum_upper(A.T, source.v, np.ones(A.shape[0]))
-        return product_up(exact, over(self, source, A.shape[1]))
+        if isinstance(source, L1):
+            return rigor.column_sum_upper(A)
+        return super()._matrix_upper(A, source)
 
     def matrix_lower(self, A: Array) -> float:
         """Return the largest column sum, rounded down."""
@@ -248,23 +165,31 @@ class Linf(Norm):
     monotone = True
     dim = None
     label = "Linf"
+    p = math.inf
 
     @property
     def companion(self) -> Norm:
         """Return itself."""
         return self
 
+    @property
+    def dual(self) -> Norm:
+        """Return `L1`."""
+        return L1()
+
+    def coordinates(self, n: int) -> Coordinates:
+        """Return the identity."""
+        return Coordinates(p=self.p, weights=np.ones(n))
+
     def vector(self, h: Array) -> Any:
         """Return the largest magnitude along the last axis (exact)."""
         return np.max(np.abs(h), axis=-1, initial=0.0)
 
-    def matrix_upper(self, A: Array, source: Norm | None = None) -> float:
+    def _matrix_upper(self, A: Array, source: Norm) -> float:
         """Return the largest row sum, correctly rounded up."""
-        if source is None or isinstance(source, Linf):
+        if isinstance(source, Linf):
             return rigor.row_sum_upper(A)
-        if isinstance(source, WeightedLinf):
-            return rigor.weighted_row_sum_upper(A, np.ones(A.shape[0]), source.v)
-        return product_up(rigor.row_sum_upper(A), over(self, source, A.shape[1]))
+        return super()._matrix_upper(A, source)
 
     def matrix_lower(self, A: Array) -> float:
         """Return the largest row sum, rounded down."""
@@ -293,6 +218,11 @@ class _Weighted(Norm):
     def dim(self) -> int:
         """Return the number of weights."""
         return int(self.v.shape[0])
+
+    def coordinates(self, n: int) -> Coordinates:
+        """Return the weights."""
+        self.check_dim(n)
+        return Coordinates(p=self.p, weights=self.v)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the name and the weights as hexadecimal floats."""
@@ -335,6 +265,11 @@ class WeightedL1(_Weighted):
         return L1()
 
     @property
+    def dual(self) -> Norm:
+        """Return `WeightedLinf` with the same weights."""
+        return WeightedLinf(self.v)
+
+    @property
     def _underflow(self) -> float:
         # each of the n products loses at most eta / 2
         return self.dim * TINY
@@ -343,17 +278,6 @@ class WeightedL1(_Weighted):
         """Return the sum of v_i |h_i| along the last axis; inf beyond the largest double."""
         with np.errstate(over="ignore"):
             return np.sum(np.abs(h) * self.v, axis=-1)
-
-    def matrix_upper(self, A: Array, source: Norm | None = None) -> float:
-        """Return max_j (v |A|)_j / w_j rounded up, w the weights of the source."""
-        if source is None:
-            return rigor.weighted_row_sum_upper(A.T, self.v)
-        if isinstance(source, WeightedL1):
-            return rigor.weighted_row_sum_upper(A.T, source.v, self.v)
-        plain = rigor.weighted_row_sum_upper(A.T, np.ones(A.shape[1]), self.v)
-        if isinstance(source, L1):
-            return plain
-        return product_up(plain, over(L1(), source, A.shape[1]))
 
     def matrix_lower(self, A: Array) -> float:
         """Return max_j (v |A|)_j / v_j, rounded down."""
@@ -385,20 +309,14 @@ class WeightedLinf(_Weighted):
         """Return `Linf`."""
         return Linf()
 
+    @property
+    def dual(self) -> Norm:
+        """Return `WeightedL1` with the same weights."""
+        return WeightedL1(self.v)
+
     def vector(self, h: Array) -> Any:
         """Return max |h_i| / v_i along the last axis."""
         return np.max(np.abs(h) / self.v, axis=-1, initial=0.0)
-
-    def matrix_upper(self, A: Array, source: Norm | None = None) -> float:
-        """Return max_i (|A| w)_i / v_i rounded up, w the weights of the source."""
-        if source is None:
-            return rigor.weighted_row_sum_upper(A, self.v)
-        if isinstance(source, WeightedLinf):
-            return rigor.weighted_row_sum_upper(A, self.v, source.v)
-        plain = rigor.weighted_row_sum_upper(A, self.v, np.ones(A.shape[1]))
-        if isinstance(source, Linf):
-            return plain
-        return product_up(plain, over(Linf(), source, A.shape[1]))
 
     def matrix_lower(self, A: Array) -> float:
         """Return max_i (|A| v)_i / v_i, rounded down."""
@@ -523,16 +441,49 @@ class WeightedL2(Norm):
         """Return ||L^T h||_2 along the last axis, P = L L^T."""
         return L2().vector(h @ self._factor)
 
-    def matrix_upper(self, A: Array, source: Norm | None = None) -> float:
+    def coordinates(self, n: int) -> Coordinates:
+        """Return the factor that `vector` uses."""
+        self.check_dim(n)
+        T = np.ascontiguousarray(self._factor.T)
+        return Coordinates(p=2.0, factor=T, error=self._rounding)
+
+    def in_ball(self, x: list[float], radius: Fraction) -> bool:
+        """Decide x^T P x <= radius^2 in exact arithmetic."""
+        y = [Fraction(entry) for entry in x]
+        form = sum(
+            a * Fraction(p) * b
+            for a, line in zip(y, self.P.tolist(), strict=True)
+            for p, b in zip(line, y, strict=True)
+        )
+        return form <= radius * radius
+
+    def _matrix_upper(self, A: Array, source: Norm) -> float:
         """Return a rigorous upper bound, accepted by the shifted Cholesky test."""
-        if source is None:
-            return rigor.operator_norm_upper(A, self.P, self.P)
         if isinstance(source, WeightedL2):
             return rigor.operator_norm_upper(A, self.P, source.P)
         plain = rigor.operator_norm_upper(A, self.P, None)
-        if isinstance(source, L2):
-            return plain
-        return product_up(plain, over(L2(), source, A.shape[1]))
+        return product_up(plain, source.companion_over(A.shape[1]))
+
+    def scaled_upper(self, slopes: Array, A: Array) -> float:
+        """Return the norm from P to the target diag(s)^T P diag(s), P diagonal."""
+        target = np.nextafter(_squares_up(slopes) * np.diag(self.P), math.inf)
+        return rigor.operator_norm_upper(A, np.diag(target), self.P)
+
+    def over_companion(self, n: int) -> float:
+        """Return an upper bound of the root of the largest eigenvalue of P."""
+        self.check_dim(n)
+        return self._root
+
+    def companion_over(self, n: int) -> float:
+        """Return an upper bound of 1 / the root of the least eigenvalue of P."""
+        self.check_dim(n)
+        return self._inverse_root
+
+    def over_alike(self, other: Norm, n: int) -> float:
+        """Return the norm of the identity from the other's Gram matrix to P."""
+        if isinstance(other, WeightedL2):
+            return rigor.operator_norm_upper(np.eye(n), self.P, other.P)
+        return super().over_alike(other, n)
 
     def incremental_lmi_holds(
         self, W: Array, slopes: tuple[Array, Array], q: Array, rate: float
@@ -546,8 +497,8 @@ class WeightedL2(Norm):
             return 0.0
         L = self._factor / np.max(np.abs(self._factor))
         B = np.asarray(np.linalg.solve(L, (L.T @ (A / np.max(np.abs(A)))).T).T, dtype=np.float64)
-        x = np.asarray(np.linalg.solve(L.T, _power_iteration(B)), dtype=np.float64)
-        return _best_unit_image(self, A, x)
+        x = np.asarray(np.linalg.solve(L.T, power_iteration(B)), dtype=np.float64)
+        return best_unit_image(self, A, x)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the name and P as hexadecimal floats."""
@@ -574,70 +525,12 @@ def scaled_matrix_upper(norm: Norm, slopes: Array, A: Array) -> float:
         return product_up(float(slopes[0]) if slopes.size else 0.0, norm.matrix_upper(A))
     if not norm.monotone:
         raise ValueError(f"{norm} is not monotone, needed a monotone norm for unequal slopes")
-    if isinstance(norm, (L2, WeightedL2)):
-        P = np.ones(len(A)) if isinstance(norm, L2) else np.diag(norm.P)
-        target = np.nextafter(np.nextafter(slopes * slopes, math.inf) * P, math.inf)
-        source = None if isinstance(norm, L2) else norm.P
-        return rigor.operator_norm_upper(A, np.diag(target), source)
-    larger = np.nextafter(slopes[:, None] * np.abs(A), math.inf)
-    return norm.matrix_upper(np.where((slopes[:, None] == 0) | (A == 0), 0.0, larger))
+    return norm.scaled_upper(slopes, A)
 
 
 def same_norm(norm: Norm, other: Norm) -> bool:
     """Return whether two norms are one: of one kind, with the same weights."""
-    if norm is other:
-        return True
-    if isinstance(norm, _Weighted) and isinstance(other, _Weighted):
-        return type(norm) is type(other) and np.array_equal(norm.v, other.v)
-    if isinstance(norm, WeightedL2) and isinstance(other, WeightedL2):
-        return np.array_equal(norm.P, other.P)
-    return type(norm) is type(other) and norm.dim is None and other.dim is None
-
-
-def over(norm: Norm, other: Norm, n: int) -> float:
-    """Return an upper bound c with ||h||_norm <= c ||h||_other on R^n.
-
-    Exact (up to rounding) between members of {L1, L2, Linf}, between the weighted maximum norms and
-    Linf, between the weighted sum norms and L1, and between the weighted Euclidean norms and L2;
-    otherwise through the unweighted norm.
-
-    Examples
-    --------
-    >>> over(L1(), Linf(), 5)
-    5.0
-    """
-    norm.check_dim(n)
-    other.check_dim(n)
-    if norm is other or (type(norm) is type(other) and norm.dim is None):
-        return 1.0
-    plain = {(L1, L2): sqrt_up(float(n)), (L1, Linf): float(n), (L2, Linf): sqrt_up(float(n))}
-    if norm.dim is None and other.dim is None:
-        return plain.get((type(norm), type(other)), 1.0)
-    if isinstance(norm, WeightedLinf):
-        if isinstance(other, WeightedLinf):
-            with np.errstate(over="ignore", under="ignore"):
-                return up(float(np.max(np.nextafter(other.v / norm.v, math.inf))))
-        with np.errstate(over="ignore"):
-            lead = up(float(np.max(1.0 / norm.v)))
-        return product_up(lead, over(Linf(), other, n))
-    if isinstance(norm, WeightedL1):
-        if isinstance(other, WeightedL1):
-            with np.errstate(over="ignore", under="ignore"):
-                return up(float(np.max(np.nextafter(norm.v / other.v, math.inf))))
-        return product_up(float(np.max(norm.v)), over(L1(), other, n))
-    if isinstance(norm, WeightedL2):
-        if isinstance(other, WeightedL2):
-            return rigor.operator_norm_upper(np.eye(n), norm.P, other.P)
-        return product_up(norm._root, over(L2(), other, n))
-    if isinstance(other, WeightedLinf):
-        return product_up(over(norm, Linf(), n), float(np.max(other.v)))
-    if isinstance(other, WeightedL1):
-        with np.errstate(over="ignore"):
-            lead = up(float(np.max(1.0 / other.v)))
-        return product_up(over(norm, L1(), n), lead)
-    if isinstance(other, WeightedL2):
-        return product_up(over(norm, L2(), n), other._inverse_root)
-    raise ValueError(f"no constant is known between {norm.label} and {other.label}")
+    return norm.is_same(other)
 
 
 def norm_from_dict(data: dict[str, Any]) -> Norm:

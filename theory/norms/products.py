@@ -1,6 +1,7 @@
 r"""How far r steps together can stretch distances: norms of all r-fold products of diag(s) W.
 
-Main names: `lipschitz_of_steps`, `product_upper`, `growths`, `power`, `vertices`, `UnsettledError`.
+Main names: `lipschitz_of_steps`, `product_upper`, `growths`, `power`, `vertices`, `slope_vertices`,
+`UnsettledError`.
 
 With slopes s_i in [alpha_i, beta_i] the difference of two trajectories after r steps is
 
@@ -19,14 +20,16 @@ rounding made in forming a product is bounded in the Frobenius norm and added to
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from typing import Any
 
 import numpy as np
 
 from theory.arithmetic.rigor import frobenius_upper
 from theory.arithmetic.rounding import TINY, UNIT, gamma, product_up, up
-from theory.norms.norms import L1, L2, Linf, Norm, WeightedL1, WeightedLinf, over
+from theory.norms.enclosed import power_pair, product_error
+from theory.norms.norm import Norm, over
+from theory.norms.norms import L2
 from theory.typing import Array
 
 #: Partial products kept at a time; beyond that the number of vertices to the power r wins.
@@ -39,26 +42,6 @@ LARGEST_VERTICES = 10
 _BEAM = 24
 
 
-def product_error(b: Any, c: Any, e: Any, f: Any, n: int) -> Array:
-    r"""Bound the Frobenius distances of fl(B C) from products (B + E)(C + F).
-
-    B and C are (n, n) with Frobenius norms at most b and c, E and F have at most e and f; floats or
-    arrays of them.
-
-        (B + E)(C + F) - fl(B C) = B F + E C + E F + (B C - fl(B C)),
-        |B C - fl(B C)|_F <= gamma(n) b c + n (n eta / 2),
-
-    as each of the n^2 entries is a sum of n products, which lose eta / 2 each to underflow.  The
-    four products of this bound and that with gamma lose eta / 2 too, less than 3 eta together.
-    Infinite where the bound is: 0 times infinity is nothing that is known.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):
-        # b c first: what underflows in gamma b would be multiplied by c
-        whole = b * f + c * e + e * f + gamma(n + 1) * (b * c)
-        bound = np.nextafter(whole * (1 + 16 * UNIT) + (n * n + 4) * TINY, np.inf)
-    return np.where(np.isnan(bound), np.inf, bound)
-
-
 def power(A: Array, r: int) -> tuple[Array, float]:
     """Return a computed A**r and a bound of its Frobenius distance from the exact power, r >= 1.
 
@@ -66,32 +49,18 @@ def power(A: Array, r: int) -> tuple[Array, float]:
     entry by entry, gamma(r (n + 1)) |A|**r (good where nothing cancels).
     """
     n = len(A)
-    result: Array | None = None
-    wrong, error, square = 0.0, 0.0, A
-    majorant: Array | None = None
-    size = np.abs(A)
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        for bit in bin(r)[:1:-1]:
-            if bit == "1":
-                if result is None or majorant is None:
-                    result, wrong, majorant = square, error, size
-                else:
-                    b, c = float(frobenius_upper(square)), float(frobenius_upper(result))
-                    result, wrong = square @ result, float(product_error(b, c, error, wrong, n))
-                    majorant = size @ majorant
-            b = float(frobenius_upper(square))
-            square, error = square @ square, float(product_error(b, b, error, error, n))
-            size = size @ size
-        assert result is not None
-        assert majorant is not None
-        # the majorant is a product of non-negative numbers, low by at most the same relative error;
-        # each of less than 2 r products loses at most n eta to underflow, times later factors
-        growth = r * math.log2(max(1.0, float(frobenius_upper(A))))
-        lost = 2.0 * r * n * n * 2.0 ** (growth - 1070.0) if growth < 1000 else math.inf
-        entrywise = float(frobenius_upper(majorant)) * 2 * gamma(r * (n + 2))
-        entrywise = up(up(entrywise) + lost)
     if not np.any(_pattern(A, r)):
         return np.zeros_like(A), 0.0
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        result, wrong = power_pair(A, 0.0, r)
+        majorant = power_pair(np.abs(A), 0.0, r)[0]
+        # the majorant is a product of non-negative numbers, low by at most the same relative error;
+        # each of less than 2 r products loses at most n eta to underflow, times later factors, and
+        # so does the scaling of a factor before it
+        growth = r * math.log2(max(1.0, float(frobenius_upper(A))))
+        lost = 4.0 * r * n * n * 2.0 ** (growth - 1070.0) if growth < 1000 else math.inf
+        entrywise = float(frobenius_upper(majorant)) * 2 * gamma(r * (n + 2))
+        entrywise = up(up(entrywise) + lost)
     bound = min(wrong, entrywise)
     return result, bound if np.isfinite(result).all() else math.inf
 
@@ -118,49 +87,8 @@ def _norm_upper(norm: Norm, P: Array, error: float) -> float:
 
 
 def _quick_norms(norm: Norm, products: Array) -> Array | None:
-    r"""Return rigorous upper bounds of the norms of a stack of matrices, or None if not known.
-
-    In a weighted norm a sum s = sum_i v_i |P_ij| of n products is computed as s~,
-
-        s <= s~ (1 + gamma(n)) + n eta / 2   =>   s / v_j <= (s~ (1 + gamma(n)) + n eta) / v_j,
-
-    where eta / 2 is left for the rounding of s~ (1 + gamma(n)); what is lost to underflow is
-    divided by the weight.  The quotient loses eta / 2 more, and the factor after it.
-    """
-    n = products.shape[-1]
-    slack = 1 + 4 * gamma(2 * n + 4)
-
-    def weighted(sums: Array, v: Array) -> Array:
-        quotients = (sums * slack + n * TINY) / v
-        return np.asarray(np.max(quotients, axis=1) * (1 + 4 * UNIT) + TINY)
-
-    if isinstance(norm, Linf):
-        return np.asarray(np.max(np.sum(np.abs(products), axis=2), axis=1) * slack)
-    if isinstance(norm, L1):
-        return np.asarray(np.max(np.sum(np.abs(products), axis=1), axis=1) * slack)
-    if isinstance(norm, WeightedL1):
-        return weighted(norm.v @ np.abs(products), norm.v)
-    if isinstance(norm, WeightedLinf):
-        return weighted(np.abs(products) @ norm.v, norm.v)
-    if not isinstance(norm, L2):
-        return None
-    # ||A||_2^2 = ||G||_2 <= ||G^32||_F^(1/32) for G = A^T A.  A squaring errs by at most
-    # gamma(n) |G|_F^2 <= n gamma(n) |G^2|_2, and the root divides later powers back: 6 in all.
-    size = np.max(np.abs(products), axis=(1, 2))
-    exponent = np.frexp(size)[1]
-    A = np.ldexp(products, -exponent[:, None, None])
-    G = np.swapaxes(A, 1, 2) @ A
-    shift = np.zeros(len(G))
-    for j in range(5):
-        e = np.frexp(np.max(np.abs(G), axis=(1, 2)))[1]
-        G = np.ldexp(G, -e[:, None, None])
-        shift = shift + e * 0.5**j
-        G = G @ G
-    root = np.sqrt(np.sum(np.square(G), axis=(1, 2)))
-    with np.errstate(divide="ignore"):
-        logs = (np.log2(root) / 32 + shift) / 2 + exponent
-    slack = (1 + 16 * n * gamma(n + 4)) * (1 + 64 * UNIT * (1 + float(np.max(np.abs(exponent)))))
-    return np.where(size == 0, 0.0, np.exp2(logs) * slack + TINY)
+    """Return rigorous upper bounds of the norms of a stack of matrices, or None if not known."""
+    return norm.coordinates(products.shape[-1]).norms_upper(products)
 
 
 def _largest_norm(norm: Norm, products: Array, error: float, floor: float = 0.0) -> float:
@@ -190,15 +118,19 @@ def _largest_norm(norm: Norm, products: Array, error: float, floor: float = 0.0)
     return best
 
 
+def slope_vertices(low: Array, high: Array) -> Array:
+    """Return all slopes with s_i one of low_i and high_i, (N, n), high ends first."""
+    ends = [(b,) if a == b else (b, a) for a, b in zip(low.tolist(), high.tolist(), strict=True)]
+    return np.array(list(itertools.product(*ends)), dtype=np.float64)
+
+
 def vertices(W: Array, low: Array, high: Array) -> Array | None:
     """Return diag(s) W for all vertices s, (N, n, n), or None if they are too many."""
-    free = np.flatnonzero((low < high) & np.any(W != 0, axis=1))
-    if len(free) > LARGEST_VERTICES:
+    # where a row of W is zero, the slope does nothing
+    low = np.where(np.any(W != 0, axis=1), low, high)
+    if np.count_nonzero(low != high) > LARGEST_VERTICES:
         return None
-    bits = (np.arange(2 ** len(free))[:, None] >> np.arange(len(free))) & 1
-    slopes = np.tile(high, (len(bits), 1))
-    slopes[:, free] = np.where(bits == 1, high[free], low[free])
-    return np.asarray(slopes[:, :, None] * W)
+    return np.asarray(slope_vertices(low, high)[:, :, None] * W)
 
 
 class UnsettledError(Exception):

@@ -20,11 +20,11 @@ from theory.arithmetic.rounding import (
     UNIT,
     down,
     gamma,
-    ldexp_up,
+    ldexp_down,
     scaled_to_one,
     up,
 )
-from theory.norms.products import product_error
+from theory.norms.enclosed import multiply_pairs, scaled_pair, scaled_power
 from theory.typing import Array
 
 
@@ -108,7 +108,7 @@ def spectral_radius_lower(A: Array, error: Array | None = None) -> float:
     E = up(E + n * TINY)
     best = 0.0
     for power in _good_powers(B):
-        C, F, shift = _power(B, E, exponent, power)
+        C, F, shift = scaled_power(B, E, exponent, power)
         k = power
         for _ in range(19):
             trace = float(np.sum(np.diag(C)))
@@ -120,36 +120,9 @@ def spectral_radius_lower(A: Array, error: Array | None = None) -> float:
             size = float(np.max(np.abs(C)))
             if not (0 < size < math.inf and size >= 10 * F):
                 break
-            C, F, shift = _rescaled(C, F, shift)
-            C, F, shift = C @ C, _square_error(C, C, F, F), 2 * shift
+            C, F, shift = scaled_power(*scaled_pair(C, F, shift), 2)
             k *= 2
     return best
-
-
-def _rescaled(C: Array, F: float, shift: int) -> tuple[Array, float, int]:
-    """Return the same matrix C 2**shift, with an error of F, with largest entry about 1."""
-    size = float(np.max(np.abs(C)))
-    if not 0 < size < math.inf:
-        return C, F, shift
-    e = math.frexp(size)[1]
-    return np.ldexp(C, -e), up(ldexp_up(F, -e) + len(C) * TINY), shift + e
-
-
-def _power(B: Array, E: float, exponent: int, k: int) -> tuple[Array, float, int]:
-    """Return C, its error and a shift: C 2**shift is the k-th power of B 2**exponent."""
-    if k == 1:
-        return B, E, exponent
-    C, F, shift = _rescaled(*_power(B, E, exponent, k // 2))
-    square, f = C @ C, _square_error(C, C, F, F)
-    if k % 2 == 0:
-        return square, f, 2 * shift
-    square, f, shift = _rescaled(square, f, 2 * shift)
-    return square @ B, _square_error(square, B, f, E), shift + exponent
-
-
-def _square_error(B: Array, C: Array, e: float, f: float) -> float:
-    """Bound the Frobenius distance of fl(B C) from (B + E)(C + F), |E| <= e, |F| <= f."""
-    return float(product_error(frobenius_upper(B), frobenius_upper(C), e, f, len(B)))
 
 
 def _root_down(x: float, k: int, shift: int) -> float:
@@ -178,14 +151,10 @@ def product_radius_lower(W: Array, slopes: Array) -> float:
     for s in slopes[1:]:
         factor = s[:, None] * scaled
         wrong = up(float(frobenius_upper(factor)) * 2 * UNIT + lost)
-        product, error = factor @ product, _square_error(factor, product, wrong, error)
+        product, within = multiply_pairs(factor, wrong, product, error)
+        error = float(within)
     # a Frobenius error spread over all entries is at least as large entrywise as needed
     rate = spectral_radius_lower(product, np.full((n, n), error))
     if not rate > 0:
         return 0.0
-    try:
-        result = math.ldexp(_root_down(rate, len(slopes), 0), e + steep)
-    except OverflowError:  # the largest double is a lower bound all the same
-        return math.nextafter(math.inf, 0.0)
-    # exact unless it became subnormal
-    return result if result >= 2.0**-1020 else max(0.0, down(result))
+    return max(0.0, ldexp_down(_root_down(rate, len(slopes), 0), e + steep))

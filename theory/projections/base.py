@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from theory.certificates import Contraction
 from theory.maps.base import Map
 from theory.projections.repair import inside
 from theory.typing import Array
+
+M = TypeVar("M", bound=Map)
 
 
 @final
@@ -156,8 +158,8 @@ def answer(
     )
 
 
-def with_parameters(recurrent: Map, changed: Mapping[str, Array]) -> Map:
+def with_parameters(recurrent: M, changed: Mapping[str, Array]) -> M:
     """Return the map of the same class with some parameters changed."""
     rebuild: Any = recurrent.with_parameters
-    made: Map = rebuild(**changed)
+    made: M = rebuild(**changed)
     return made

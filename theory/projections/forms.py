@@ -1,6 +1,6 @@
 """What the sets of affine maps share: the form, the radius of a rate, and weights of any size.
 
-Main names: `form_of`, `parameter_of`, `radius_of`, `brought_near`.
+Main names: `form_of`, `radius_of`, `brought_near`.
 """
 
 from __future__ import annotations
@@ -45,16 +45,6 @@ def form_of(recurrent: Map, onto: str) -> Affine:
     return form
 
 
-def parameter_of(recurrent: Map, W: Array) -> str:
-    """Return the name of the parameter that is the recurrent matrix."""
-    for name, value in recurrent.parameters.items():
-        if value is W or (value.shape == W.shape and np.array_equal(value, W)):
-            return name
-    raise ValueError(
-        f"no parameter of {recurrent!r} is its recurrent matrix; project a VanillaRNN or LinearMap"
-    )
-
-
 def radius_of(form: Affine, rate: float) -> float:
     """Return the largest radius r with slope * r <= rate after rounding up.
 
@@ -90,7 +80,7 @@ def brought_near(nearest: Nearest) -> Nearest:
         k = scaled_to_one(form.W)[1] - FAR - max(0, math.frexp(radius)[1])
         if k <= 0:
             return nearest(recurrent, request)
-        name = parameter_of(recurrent, form.W)
+        name = recurrent.recurrent_name
         near = nearest(with_parameters(recurrent, {name: np.ldexp(form.W, -k)}), request)
         return answer(
             recurrent,

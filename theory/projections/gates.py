@@ -18,7 +18,7 @@ from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT, gamma
 from theory.certificates import Contraction
 from theory.certify.gate_bounds import certify
 from theory.maps.base import Map
-from theory.projections.base import Request, settle, with_parameters
+from theory.projections.base import M, Request, settle, with_parameters
 from theory.projections.repair import SINGLE_UNIT
 from theory.typing import Array
 
@@ -78,10 +78,10 @@ def log_odds_up(f: Array | float) -> Array:
 
 
 def finish(
-    cell: Map,
+    cell: M,
     request: Request,
     point: Callable[[float], tuple[Array, ...]],
-    prove: Callable[[Map], Contraction | None],
+    prove: Callable[[M], Contraction | None],
 ) -> tuple[tuple[Array, ...], Contraction, float]:
     """Return accepted parameters with their certificate and margin.
 

@@ -40,7 +40,7 @@ _ROOM = 2.0**-40
 
 
 def gru_limits(
-    cell: object, rate: float, bound: float, z: float, r: float, reset: float, candidate: float
+    cell: GRU, rate: float, bound: float, z: float, r: float, reset: float, candidate: float
 ) -> RowLimits:
     r"""Return the inequalities of the GRU criterion for fixed bounds.
 
@@ -48,7 +48,6 @@ def gru_limits(
     in the maximum norm to at most z + (1 - z) (r + reset / 4) |W_n| 1 + (1 + candidate) |W_z| 1 / 4
     (and, with the reset gate after the product, (1 - z) reset |b_c| / 4).
     """
-    assert isinstance(cell, GRU)
     n, m = cell.units, cell.input_dim
     sizes = [n, n, n, m, m, m, 1, 1, 1, 1]
     starts = np.append(0, np.cumsum(sizes))
@@ -69,9 +68,8 @@ def gru_limits(
     )  # fmt: skip
 
 
-def _gru_rows(cell: object) -> Array:
+def _gru_rows(cell: GRU) -> Array:
 
-    assert isinstance(cell, GRU)
     gates = [cell.gate(g) for g in ("r", "z", "n")]
     return np.hstack(
         [
@@ -83,9 +81,8 @@ def _gru_rows(cell: object) -> Array:
     )
 
 
-def _gru_parameters(cell: object, Y: Array) -> tuple[Array, ...]:
+def _gru_parameters(cell: GRU, Y: Array) -> tuple[Array, ...]:
 
-    assert isinstance(cell, GRU)
     n, m = cell.units, cell.input_dim
     W = np.vstack([Y[:, k * n : (k + 1) * n] for k in range(3)])
     U = np.vstack([Y[:, 3 * n + k * m : 3 * n + (k + 1) * m] for k in range(3)])
@@ -104,7 +101,7 @@ class GRUBounds:
     reset: float  # of the row sums of |W_r|
     candidate: float  # of |n|
 
-    def limits(self, cell: object, rate: float, bound: float, margin: float = 0.0) -> RowLimits:
+    def limits(self, cell: GRU, rate: float, bound: float, margin: float = 0.0) -> RowLimits:
         """Return the inequalities, those of a smaller set with a margin."""
         kept = 1.0 - margin
         # absolute values of the gates' arguments: no bound of a gate is below 1/2
@@ -113,9 +110,7 @@ class GRUBounds:
         return gru_limits(cell, level, bound, z, r, self.reset * kept, self.candidate * kept)
 
 
-def gru_bounds(
-    cell: object, rate: float, bound: float, reach: float = 30.0
-) -> tuple[GRUBounds, int]:
+def gru_bounds(cell: GRU, rate: float, bound: float, reach: float = 30.0) -> tuple[GRUBounds, int]:
     """Return the bounds whose set is nearest to a GRU, by a search, and the sets it looked at.
 
     The search goes to bounds 1 / (1 + exp(-reach)), as parts of what is possible: near 1 the update
@@ -123,7 +118,6 @@ def gru_bounds(
     """
     from scipy.optimize import minimize
 
-    assert isinstance(cell, GRU)
     X = _gru_rows(cell)
 
     def bounds(x: Array) -> GRUBounds:
@@ -157,7 +151,7 @@ def gru_bounds(
 
 
 def gru_nearest(
-    cell: Map, request: Request, bounds: GRUBounds, solved: Solved | None = None
+    cell: GRU, request: Request, bounds: GRUBounds, solved: Solved | None = None
 ) -> tuple[tuple[Array, ...], Contraction, float]:
     """Return W, U, b and b_candidate of the nearest GRU for fixed bounds, its proof, the margin.
 
@@ -168,7 +162,7 @@ def gru_nearest(
     """
     X = _gru_rows(cell)
 
-    def prove(changed: Map) -> Contraction | None:
+    def prove(changed: GRU) -> Contraction | None:
         return in_criterion(changed, request.rate, request.input_bound, bounds)
 
     def point(margin: float) -> tuple[Array, ...]:
@@ -183,9 +177,8 @@ def gru_nearest(
     return finish(cell, request, point, prove)
 
 
-def least_bounds(cell: object, bound: float) -> GRUBounds:
+def least_bounds(cell: GRU, bound: float) -> GRUBounds:
     """Return the least bounds for which the criterion's inequalities on the gates hold."""
-    assert isinstance(cell, GRU)
     gates = {g: GateBounds.of(*cell.gate(g), inputs=bound) for g in ("r", "z", "n")}
     return GRUBounds(
         z=float(np.max(sigmoid_up(gates["z"].reach))),
@@ -196,14 +189,13 @@ def least_bounds(cell: object, bound: float) -> GRUBounds:
 
 
 def in_criterion(
-    cell: Map, rate: float, bound: float, at: GRUBounds | None = None
+    cell: GRU, rate: float, bound: float, at: GRUBounds | None = None
 ) -> Contraction | None:
     """Return the contraction of a GRU that is provably in the set of the criterion, else None.
 
     For given bounds; without them, for the least that hold: the left-hand side grows with each, as
     z + (1 - z) s does with z while s <= 1.
     """
-    assert isinstance(cell, GRU)
     least = least_bounds(cell, bound)
     if at is None:
         at = least
@@ -221,7 +213,7 @@ def in_criterion(
     return c if c is not None and c.lam <= rate else None
 
 
-def gru_lower(cell: object, rate: float, bound: float) -> float:
+def gru_lower(cell: GRU, rate: float, bound: float) -> float:
     r"""Return a proved lower bound of the distance of a GRU from the sets of all bounds.
 
     Sums of absolute values are not negative, so that z, r >= 1/2.  With w_z, w_n the sums of a unit

@@ -110,19 +110,18 @@ def _forget_limits(where: RowLimits) -> RowLimits:
     )
 
 
-def _published_sizes(cell: object, input_bound: float) -> tuple[float, float, float]:
+def _published_sizes(cell: LSTM, input_bound: float) -> tuple[float, float, float]:
     """Return what an LSTM's published limits are compared with, each rounded up.
 
     The bound of the forget gates, with |b_f|; the largest of w_i, w_o and 4 w_g; the largest w_f.
     """
-    assert isinstance(cell, LSTM)
     gates = {g: GateBounds.of(*cell.gate(g), inputs=input_bound) for g in ("i", "f", "g", "o")}
     i, f, g, o = (float(np.max(gate.rows)) for gate in gates.values())
     return float(np.max(sigmoid_up(gates["f"].reach))), max(i, o, 4.0 * g), f
 
 
 def in_published(
-    cell: Map, rate: float, input_bound: float, forget: float | None = None
+    cell: LSTM, rate: float, input_bound: float, forget: float | None = None
 ) -> Contraction | None:
     """Return the contraction of an LSTM that is provably in the published set, else None.
 
@@ -138,7 +137,7 @@ def in_published(
     return c if c is not None and c.lam <= rate else None
 
 
-def published_middle(cell: Map, rate: float, input_bound: float) -> float | None:
+def published_middle(cell: LSTM, rate: float, input_bound: float) -> float | None:
     """Return the middle of the forget bounds for which an LSTM is in the set; None if it is not."""
     if in_published(cell, rate, input_bound) is None:
         return None
@@ -219,9 +218,7 @@ def lstm(recurrent: Map, request: Request) -> Projection:
     return per_unit(recurrent, request) if request.per_unit else _published(recurrent, request)
 
 
-def _published(cell: Map, request: Request) -> Projection:
-
-    assert isinstance(cell, LSTM)
+def _published(cell: LSTM, request: Request) -> Projection:
     X = lstm_rows(cell)
     n, m, rate, bound = cell.units, cell.input_dim, request.rate, request.input_bound
 
@@ -265,14 +262,13 @@ def _published(cell: Map, request: Request) -> Projection:
     )
 
 
-def _published_lower(X: Array, cell: object, request: Request, forget: float) -> float:
+def _published_lower(X: Array, cell: LSTM, request: Request, forget: float) -> float:
     """Return a proved lower bound of the distance from the published sets of all forget bounds.
 
     With the forget bound asked for, from one set.  Else for f of a cell [a, b] the set is contained
     in that with the sums at a and the bound of the gate at b; the least of the cells' lower bounds
     counts, and the cell that has it is halved until the bounds are within a part of 0.01.
     """
-    assert isinstance(cell, LSTM)
     n, m, bound, rate = cell.units, cell.input_dim, request.input_bound, request.rate
 
     def lower(a: float, b: float) -> float:

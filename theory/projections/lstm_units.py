@@ -16,10 +16,9 @@ from theory.arithmetic.gates import GateBounds
 from theory.arithmetic.rounding import ELEMENTARY_UNITS, lowered
 from theory.certificates import Contraction
 from theory.certify.gate_bounds import certify
-from theory.maps.base import Map
 from theory.maps.lstm import LSTM
 from theory.projections import oracle
-from theory.projections.base import Projection, Request, answer
+from theory.projections.base import Projection, Request, answer, with_parameters
 from theory.projections.gates import GRID, finish, log_odds, log_odds_up, unmoved
 from theory.projections.lstm_rows import lstm_parameters, lstm_rows, row_starts
 from theory.projections.pairs import scaled_sums_lower
@@ -58,18 +57,17 @@ def unit_limits(
     )  # fmt: skip
 
 
-def per_unit(cell: Map, request: Request) -> Projection:
+def per_unit(cell: LSTM, request: Request) -> Projection:
     r"""Project onto the larger set by successive convex steps.
 
     For fixed weights v and forget bounds f the set is convex and the units separate.  Each round
     chooses f for every unit by a search over one number; then v is moved towards the weights that
     the comparison matrix of the new cell asks for.  A round that does not come nearer ends it.
     """
-    assert isinstance(cell, LSTM)
     X = lstm_rows(cell)
     n, m, rate, bound = cell.units, cell.input_dim, request.rate, request.input_bound
 
-    def prove(changed: Map) -> Contraction | None:
+    def prove(changed: LSTM) -> Contraction | None:
         for v in (None, _resolvent(changed, rate, bound)):
             c = certify(changed, bound, v)
             if c is not None and c.lam <= rate:
@@ -94,7 +92,7 @@ def per_unit(cell: Map, request: Request) -> Projection:
     for _ in range(_ROUNDS):
         distance, Y, f, v = best
         W, U, b = lstm_parameters(cell, Y)
-        wanted = _perron(cell.with_parameters(W=W, U=U, b=b), bound)
+        wanted = _perron(with_parameters(cell, {"W": W, "U": U, "b": b}), bound)
         if wanted is None:
             break
         improved = False
@@ -143,7 +141,7 @@ def per_unit(cell: Map, request: Request) -> Projection:
     )
 
 
-def per_unit_lower(cell: object, rate: float, bound: float) -> float:
+def per_unit_lower(cell: LSTM, rate: float, bound: float) -> float:
     r"""Return a proved lower bound of the distance of an LSTM from the sets of all weights and f.
 
     The radius of the comparison matrix is at least every forget bound, so that f <= rate, which is
@@ -153,7 +151,6 @@ def per_unit_lower(cell: object, rate: float, bound: float) -> float:
 
     for the weights v of h; the same without W_f is about other parameters than the first.
     """
-    assert isinstance(cell, LSTM)
     X = lstm_rows(cell)
     n = cell.units
     cap = unit_limits(n, cell.input_dim, rate, np.full(n, rate), bound, np.ones(2 * n))
@@ -211,12 +208,11 @@ def _forget_for_units(
     return float(np.sqrt(np.sum(value))), Y, best
 
 
-def _comparison(cell: Map, bound: float) -> tuple[Array, Array, Array] | None:
+def _comparison(cell: LSTM, bound: float) -> tuple[Array, Array, Array] | None:
     """Return f, A and B: the rows are (f, A) for c and (f, A + B) for h; nothing is proved.
 
     None if a forget gate is not bounded away from 1.
     """
-    assert isinstance(cell, LSTM)
     W = {g: np.abs(cell.gate(g)[0]) for g in ("i", "f", "g", "o")}
     f = GateBounds.of(*cell.gate("f"), inputs=bound).sigmoid
     if not float(np.max(f)) < 1 - 1e-9:
@@ -225,7 +221,7 @@ def _comparison(cell: Map, bound: float) -> tuple[Array, Array, Array] | None:
     return f, A, 0.25 * W["o"]
 
 
-def _resolvent(cell: Map, rate: float, bound: float) -> Array | None:
+def _resolvent(cell: LSTM, rate: float, bound: float) -> Array | None:
     """Return weights in which the comparison matrix M is below the rate, if its radius is.
 
     v = (rate - M)^-1 1, positive if and only if the radius is below the rate, has M v = rate v - 1.
@@ -244,7 +240,7 @@ def _resolvent(cell: Map, rate: float, bound: float) -> Array | None:
     return v / float(np.max(v)) if np.isfinite(v).all() and float(np.min(v)) > 0 else None
 
 
-def _perron(cell: Map, bound: float) -> Array | None:
+def _perron(cell: LSTM, bound: float) -> Array | None:
     """Return weights that balance the rows of the comparison matrix; nothing is proved."""
     made = _comparison(cell, bound)
     if made is None:

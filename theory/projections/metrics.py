@@ -32,7 +32,7 @@ from theory.projections.families import (
     best_metric,
     largest_condition,
 )
-from theory.projections.forms import Certify, brought_near, form_of, parameter_of, radius_of
+from theory.projections.forms import Certify, brought_near, form_of, radius_of
 from theory.projections.metric import (
     Found,
     MetricSet,
@@ -110,7 +110,7 @@ def _given_metric(
     new, certificate, found, method, note, margin = done
     return answer(
         recurrent,
-        {parameter_of(recurrent, form.W): new},
+        {recurrent.recurrent_name: new},
         certificate=certificate,
         lower=found.lower,
         method=method,
@@ -321,7 +321,7 @@ def _in_some_metric(
             break
     return answer(
         recurrent,
-        {parameter_of(recurrent, W): new},
+        {recurrent.recurrent_name: new},
         certificate=certificate,
         lower=lower,
         method=f"descent over metrics, {method}",

@@ -22,7 +22,7 @@ from theory.norms.norms import L1, L2, Linf, Norm, WeightedL1, WeightedLinf
 from theory.projections import oracle
 from theory.projections.balls import centered, column_sum_ball, row_sum_ball, spectral_ball
 from theory.projections.base import Projection, Request, answer, settle
-from theory.projections.forms import brought_near, form_of, parameter_of, radius_of
+from theory.projections.forms import brought_near, form_of, radius_of
 from theory.projections.metric import gram_set, metric_ball
 from theory.projections.repair import SINGLE_UNIT, half_space_distance, least_margin
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
@@ -64,7 +64,7 @@ def _in_ball(
     (new,), certificate, margin = found
     return answer(
         recurrent,
-        {parameter_of(recurrent, W): new},
+        {recurrent.recurrent_name: new},
         certificate=certificate,
         lower=0.0 if new is W else lower(new),
         method=method,

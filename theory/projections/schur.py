@@ -23,7 +23,7 @@ from theory.maps.form import Affine
 from theory.norms.norms import L2, WeightedL2
 from theory.projections.base import Projection, Request, answer, settle
 from theory.projections.families import largest_condition
-from theory.projections.forms import FAR, form_of, parameter_of, radius_of
+from theory.projections.forms import FAR, form_of, radius_of
 from theory.projections.lyapunov_path import WIDER, provably_stable
 from theory.projections.metric import gram_set, metric_ball
 from theory.projections.nearest_stable import descend, nearest_stable, schur_factor
@@ -105,7 +105,7 @@ def schur(recurrent: Map, request: Request) -> Projection:
     (new,), certificate, margin = settled
     return answer(
         recurrent,
-        {parameter_of(recurrent, A): new},
+        {recurrent.recurrent_name: new},
         certificate=certificate,
         lower=lower,
         method="central path of Lyapunov matrices, then the nearest point of a Lyapunov ball",

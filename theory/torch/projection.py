@@ -16,6 +16,8 @@ from theory.certify.gate_bounds import certify
 from theory.errors import check_count
 from theory.inputs import Inputs, entry_bound
 from theory.interop.torch_weights import check_forward, check_stored, names_of, shared_pairs
+from theory.maps.gru import GRU
+from theory.maps.lstm import LSTM
 from theory.norms.norms import WeightedL2
 from theory.projections.balls import column_sum_ball, row_sum_ball, spectral_ball
 from theory.projections.base import Request
@@ -188,7 +190,7 @@ class StableProjection:
             if not 0.5 < forget < self.rate:
                 raise ValueError(f"forget={forget!r}, needed 1/2 < forget < rate = {self.rate!r}")
             return float(forget)
-        start = layer_map(self.module, suffix)
+        start = self._lstm(suffix)
         bound = self._bound(suffix)
         middle = published_middle(start, self.rate, bound)
         if middle is not None:
@@ -196,13 +198,23 @@ class StableProjection:
         found = project(start, onto="lstm", rate=self.rate, inputs=Inputs.box(-bound, bound))
         return float(found.residuals["forget"])
 
+    def _lstm(self, suffix: str) -> LSTM:
+        cell = layer_map(self.module, suffix)
+        assert isinstance(cell, LSTM)
+        return cell
+
+    def _gru(self, suffix: str) -> GRU:
+        cell = layer_map(self.module, suffix)
+        assert isinstance(cell, GRU)
+        return cell
+
     def _choose_bounds(self, suffix: str) -> GRUBounds:
         if not self.rate > 0.5:
             raise ValueError(
                 f"rate={self.rate!r}, needed more than 1/2: the set takes the absolute value of "
                 "the update gates' biases, so their bound is at least that"
             )
-        start = layer_map(self.module, suffix)
+        start = self._gru(suffix)
         bound = self._bound(suffix)
         chosen = gru_bounds(start, self.rate, bound, _REACH)[0]
         if in_criterion(start, self.rate, bound) is None:
@@ -278,7 +290,7 @@ class StableProjection:
             store_array(tensor, W.astype(np.float32) if single else W.copy())
 
     def _project_gru(self, suffix: str, tensor: Any) -> None:
-        cell = layer_map(self.module, suffix)
+        cell = self._gru(suffix)
         n, single = cell.state_dim, tensor.dtype == torch.float32
         asked = Request(
             onto="gru", rate=self.rate, method="auto", input_bound=self._bound(suffix),
@@ -305,7 +317,7 @@ class StableProjection:
         f, bound = self._forget[suffix], self._bound(suffix)
         # certificates round up: what they do not accept at the rate, they do a little below it
         for margin in (0.0, 2.0**-44, 2.0**-40, 2.0**-36, 2.0**-32):
-            if in_published(layer_map(self.module, suffix), self.rate, bound, f) is not None:
+            if in_published(self._lstm(suffix), self.rate, bound, f) is not None:
                 return
             rate = self.rate * (1.0 - margin)
             W, U = host_array(tensor), host_array(inputs)

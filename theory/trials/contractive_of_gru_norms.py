@@ -6,6 +6,7 @@ import numpy as np
 
 from theory.arithmetic.activations import SIGMOID
 from theory.arithmetic.rounding import UNIT
+from theory.maps.gru import GRU
 from theory.measure.observation import Observation
 from theory.measure.run import Run
 from theory.theorems.assumptions import IN_DOMAIN
@@ -16,8 +17,8 @@ from theory.trials.trial import NearMiss, Trial
 def _observe(run: Run, *, at_rest: bool = False) -> Observation:
     parameters = run.map.parameters
     bound = float(np.max(np.abs(run.of.inputs), initial=0.0))
-    variant = getattr(run.map, "variant", "reset_after")
-    norms = gru_norms(**parameters, variant=variant, input_bound=bound)
+    assert isinstance(run.map, GRU)
+    norms = gru_norms(**parameters, variant=run.map.variant, input_bound=bound)
     ratios, budgets = run.trajectory_ratios
     arguments = norms._asdict()
     if at_rest:

@@ -11,7 +11,7 @@ from theory.trials.trial import NearMiss, Trial
 
 def observe(run: Run) -> Observation:
     """Measure the second derivative by forward recursion, at all times."""
-    a = float(run.map.parameters["A"][0, 0])
+    a = float(run.map.parameters["W"][0, 0])
     h = first = second = 0.0
     found = []
     for driven in run.map.input_terms(run.of.inputs)[:, 0].tolist():

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from theory.maps.gru import GRU
 from theory.maps.invariance import is_invariant
+from theory.maps.lstm import LSTM
 from theory.measure.learning import learning_of
 from theory.measure.run import Run
 from theory.memory.layers import layer_rates
@@ -95,7 +97,8 @@ def _is_growing_system(run: Run) -> bool:
     training, form = run.of.training, run.map.affine()
     return (
         training is not None
-        and training.trained == ("A",)
+        and run.map.form_names is not None
+        and training.trained == run.map.form_names[:1]
         and training.loss.name == "squared"
         and run.map.state_dim == 1
         and form is not None
@@ -132,8 +135,8 @@ ESTABLISHED: dict[Assumption, Callable[[Run], bool]] = {
     WEIGHTED_MAXIMUM: lambda run: isinstance(run.norm, WeightedLinf),
     MAJORISED: lambda run: run.map.comparison(run.of.contraction.domain) is not None,
     IN_DOMAIN: lambda run: run.within_domain,
-    LSTM_CELL: lambda run: type(run.map).__name__ == "LSTM",
-    GRU_CELL: lambda run: type(run.map).__name__ == "GRU",
+    LSTM_CELL: lambda run: isinstance(run.map, LSTM),
+    GRU_CELL: lambda run: isinstance(run.map, GRU),
     MAXIMUM_NORM: lambda run: isinstance(run.norm, Linf),
     TWO_LAYERS: lambda run: run.within_domain and _two_layers(run),
     INCREMENTAL_LMI: lambda run: _incremental_lmi_holds(run),

@@ -27,7 +27,7 @@ def from_two_steps(run: Run, derivatives: list[float]) -> Observation:
     return Observation(
         measured=measured,
         budget=4 * gamma(16 * (T + 4)) * measured,
-        arguments={"factor": float(run.map.parameters["A"][0, 0]), "t": np.arange(2.0, T + 1)},
+        arguments={"factor": float(run.map.parameters["W"][0, 0]), "t": np.arange(2.0, T + 1)},
     )
 
 

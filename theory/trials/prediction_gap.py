@@ -28,7 +28,7 @@ def measured_gap(run: Run, k: int, w: Map, v: Map, c: MapConstants) -> tuple[Arr
     read = readout_of(run.map, learning.head).T
     apart = learning.head(long @ read) - learning.head(short @ read)
     measured = np.asarray(outputs.vector(apart[k:]))
-    reach = c.state_bound * getattr(run.norm, "v", np.ones(run.map.state_dim))
+    reach = c.state_bound * run.norm.reach_upper(run.map.state_dim)
     size = np.abs(C) @ reach + np.abs(learning.head.d)
     error = 2 * outputs.majorant(inner_product_error(size, C.shape[1] + 1))
     drifts = 2 * outputs.matrix_upper(C, run.norm) * learning.state_error(c)

@@ -149,7 +149,7 @@ def learning_bias(rng: np.random.Generator) -> Experiment:
     """
     a = float(rng.choice([0.5, 0.75]))
     return _scalar(
-        a, T=150, trained="bias", loss="squared", target=-1.0, change=0.25, steps=3,
+        a, T=150, trained="b", loss="squared", target=-1.0, change=0.25, steps=3,
         alpha=0.5 * (1 - a) ** 2,
     )  # fmt: skip
 
@@ -158,7 +158,7 @@ def learning_drift(rng: np.random.Generator) -> Experiment:
     """Build a descent in the bias on a linear loss: predictions part as far as they can."""
     a = float(rng.choice([0.5, 0.75]))
     return _scalar(
-        a, T=150, trained="bias", loss="linear", target=-1.0, change=0.25, steps=2,
+        a, T=150, trained="b", loss="linear", target=-1.0, change=0.25, steps=2,
         alpha=2.0**-40, gain=2.0,
     )  # fmt: skip
 
@@ -167,7 +167,7 @@ def learning_weight(rng: np.random.Generator) -> Experiment:
     """Build a linear loss in the factor, whose derivatives are those of a / (1 - a)."""
     a = float(rng.choice([0.5, 0.75]))
     return _scalar(
-        a, T=250, trained="A", loss="linear", target=1.0, change=2.0**-20, steps=1, alpha=2.0**-10
+        a, T=250, trained="W", loss="linear", target=1.0, change=2.0**-20, steps=1, alpha=2.0**-10
     )
 
 
@@ -181,7 +181,7 @@ def growth(rng: np.random.Generator) -> Experiment:
         contraction=Contraction.assumed(0.5),
         k_max=4,
         head=LinearHead([[1.0]]),
-        training=training_setup(recurrent, np.ones((T, 1)), trained=("A",)),
+        training=training_setup(recurrent, np.ones((T, 1)), trained=("W",)),
     )
 
 

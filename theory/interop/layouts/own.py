@@ -9,15 +9,15 @@ import numpy as np
 from theory.interop.build import cell_of, double_array, gates_of, names_of
 from theory.maps.base import Map
 from theory.maps.esn import EchoStateNetwork
+from theory.maps.linear import OLD_NAMES
 from theory.typing import Array
 
 
 def own_cell(group: dict[str, Any], start: str, activation: str) -> Map:
     """Return the map of arrays named as the parameters of ours are."""
-    alias = {"A": "W", "B": "U", "bias": "b"}
     arrays: dict[str, Array] = {}
     for key, value in group.items():
-        name = alias.get(key, key)
+        name = OLD_NAMES.get(key, key)
         if name in arrays:
             raise ValueError(f"{start}{key} and {start}{name} mean the same; pass one of them")
         arrays[name] = double_array(f"{start}{key}", value)

@@ -14,6 +14,8 @@ from theory.arithmetic.intervals import complement
 from theory.arithmetic.rounding import TINY, gamma, up
 from theory.learning.constants.values import MapConstants
 from theory.maps.base import Map
+from theory.maps.gru import GRU
+from theory.maps.lstm import LSTM
 from theory.norms.norms import Norm, WeightedLinf
 from theory.typing import Array
 
@@ -90,7 +92,7 @@ def gated_constants(
     length n + m, so that one factor 1 + gamma(8 n + 8 m + 800) at the end covers their rounding.
     """
     first = family[0]
-    kind = type(first).__name__
+    after = isinstance(first, GRU) and first.variant == "reset_after"
     W0 = first.parameters["W"]
     n, m = W0.shape[1], first.input_dim
     gates = W0.shape[0] // n
@@ -139,7 +141,7 @@ def gated_constants(
         return a.through(tanh_up(a.v), np.ones(n), _TANH_CURVATURE)
 
     zero = np.zeros(n)
-    if kind == "LSTM":
+    if isinstance(first, LSTM):
         # |c| <= i g / (1 - f) and |h| <= o tanh |c| are invariant, for any box |h| <= box before
         for _ in range(3):
             ai, af, ag, ao = arguments(box)
@@ -175,7 +177,7 @@ def gated_constants(
             s=zero, w=np.full(n, own), ss=zero, sw=zero, ww=zero,
         )  # fmt: skip
         free = "W" in trained
-        if getattr(first, "variant", "reset_after") == "reset_after":
+        if after:
             with_bias = "b_candidate" in trained
             product = _Jet(
                 v=Wn @ box + bc + slack["W"] * lengths[0] + extra,
@@ -220,13 +222,7 @@ def gated_constants(
         rates = [(np.maximum(*ends) + turn) / vh]
         weights = [(high * candidate.w + update.w * (box + candidate.v)) / vh]
         (_, zz, az), _ = split(np.zeros(n))
-        rest = (
-            sigmoid_up(zz.v)
-            * tanh_up(
-                az.v + (bc + extra if getattr(first, "variant", "") == "reset_after" else 0.0)
-            )
-            / vh
-        )
+        rest = sigmoid_up(zz.v) * tanh_up(az.v + (bc + extra if after else 0.0)) / vh
 
     # what an operation loses to underflow, eta / 2, later factors multiply: at most twelve, none
     # larger than the largest number that enters

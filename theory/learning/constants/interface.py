@@ -30,6 +30,8 @@ from theory.learning.constants.affine import affine_constants
 from theory.learning.constants.gated import gated_constants
 from theory.learning.constants.values import MapConstants, trained_names
 from theory.maps.base import Map
+from theory.maps.gru import GRU
+from theory.maps.lstm import LSTM
 from theory.norms.norms import L2, Linf, Norm, WeightedLinf
 
 
@@ -71,7 +73,7 @@ def map_constants(
     --------
     >>> from theory import Inputs, LinearMap
     >>> c = map_constants(
-    ...     LinearMap([[0.5]], [[1.0]]), inputs=Inputs.ball(1), trained=("A",)
+    ...     LinearMap([[0.5]], [[1.0]]), inputs=Inputs.ball(1), trained=("W",)
     ... )
     >>> c.lam, c.state_bound, round(c.weight_gain, 12), c.beta_hw
     (0.5, 2.0, 2.0, 1.0)
@@ -96,8 +98,8 @@ def map_constants(
         raise ValueError(f"the inputs are {given}, needed bounded ones")
     measure = L2() if norm is None else norm
     measure.check_dim(first.state_dim)
-    if first.affine() is not None and len(first.parameters) == 3:
+    if first.form_names == tuple(first.parameters):
         return affine_constants(family, measure, X, reach, names, radius)
-    if type(first).__name__ in {"LSTM", "GRU"} and isinstance(measure, (Linf, WeightedLinf)):
+    if isinstance(first, LSTM | GRU) and isinstance(measure, (Linf, WeightedLinf)):
         return gated_constants(family, measure, X, reach, names, radius)
     return None

@@ -12,6 +12,7 @@ from typing import final
 
 from theory.arithmetic.rounding import evaluate
 from theory.maps.base import Map
+from theory.maps.gru import GRU
 from theory.norms.norms import Norm
 from theory.theorems.loss_smoothness import formula
 from theory.typing import Array
@@ -62,7 +63,8 @@ def trained_names(model: Map, trained: Sequence[str] | None) -> tuple[str, ...]:
         If one of them is no parameter of the map.
     """
     # a GRU that resets before the product has no bias behind its reset gate, and keeps a zero
-    absent = {"b_candidate"} if getattr(model, "variant", "") == "reset_before" else set()
+    before = isinstance(model, GRU) and model.variant == "reset_before"
+    absent = {"b_candidate"} if before else set()
     known = tuple(name for name in model.parameters if name not in absent)
     if trained is None:
         return known
