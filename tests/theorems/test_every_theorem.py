@@ -27,11 +27,11 @@ from theory.trials import TRIALS
 FOLDER = Path(__file__).parent
 
 #: What stands in a file that says nothing yet.
-NEEDED = """tests/theorems/test_{0}.py is to end with
+NEEDED = """tests/theorems/test_{0}.py is to hold
 
     ASKED = Asked(made=..., extremes=..., broken=broken, witnesses=witnesses)
 
-see `Asked` in tests/support/questions.py, or let `python -m proofs --new {0}` write the file"""
+see `Asked` in tests/support/questions.py, or what `python -m proofs --new ANOTHER_STEM` writes"""
 
 
 def asked(stem: str) -> Asked | None:
