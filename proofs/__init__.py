@@ -6,6 +6,7 @@ Main names: `prove`, `PROOFS`, `FACTS`.
     python -m proofs state_gap     print one
     python -m proofs --latex DIR   render all
     python -m proofs --index       print the table of the README
+    python -m proofs --new STEM    write the four files of a new theorem
 """
 
 from __future__ import annotations

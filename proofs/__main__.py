@@ -4,6 +4,7 @@ python -m proofs               check all; the exit status is 1 if one fails
 python -m proofs state_gap     print one, a theorem's or an activation's
 python -m proofs --latex DIR   write one .tex file per theorem, and index.tex
 python -m proofs --index       print the table of the README
+python -m proofs --new STEM    write the four files of a new theorem, and say what is left to do
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from proofs import PROOFS, prove, render
+from proofs import PROOFS, prove, render, scaffold
 from proofs.activations import EXAMPLES, FactProof
 from proofs.activations import prove as prove_facts
 from proofs.steps import Proof, StepKind
@@ -28,7 +29,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("name", nargs="?", help="print this proof only")
     parser.add_argument("--latex", metavar="DIR", type=Path, help="write .tex files here")
     parser.add_argument("--index", action="store_true", help="print the table of the README")
+    parser.add_argument("--new", metavar="STEM", help="write the four files of a new theorem")
     chosen = parser.parse_args(arguments)
+    if chosen.new is not None:
+        try:
+            written = scaffold.write(chosen.new)
+        except ValueError as error:
+            parser.error(str(error))
+        print("\n".join(f"wrote {path.relative_to(scaffold.ROOT)}" for path in written))
+        print(f"\n{scaffold.what_is_left(chosen.new)}")
+        return 0
     facts = {rho.name: rho for rho in EXAMPLES}
     if chosen.name is not None:
         if chosen.name not in PROOFS and chosen.name not in facts:

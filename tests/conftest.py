@@ -1,4 +1,4 @@
-"""The Hypothesis profiles, a warm-up of the kernels, and the path to the module `enclosures`.
+"""The Hypothesis profiles, and a warm-up of the kernels.
 
 Choose a profile with the environment variable HYPOTHESIS_PROFILE: ``default`` draws new examples at
 every run, ``ci`` the same ones, ``quick`` a few of those (kernels as plain Python are slow),
@@ -6,8 +6,6 @@ every run, ``ci`` the same ones, ``quick`` a few of those (kernels as plain Pyth
 """
 
 import os
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +23,8 @@ from theory import (
     truncation_gaps,
 )
 
-sys.path.insert(0, str(Path(__file__).parent))
+# with explanations of its assertions, as those of a test
+pytest.register_assert_rewrite("questions")
 
 # no deadline anywhere: the first call of a kernel compiles it, and machines are slow at times
 settings.register_profile("default", deadline=None, max_examples=60, print_blob=True)

@@ -1,6 +1,10 @@
-"""What belongs together is there: stems, near misses, import directions, docstrings, examples."""
+"""What belongs together is there: stems, near misses, places, docstrings, examples.
+
+What a theorem, a map, a norm, a kernel, a recipe and a command need is in `support/rooms.py`.
+"""
 
 import ast
+import dataclasses
 import doctest
 import importlib
 import inspect
@@ -9,14 +13,19 @@ import re
 import subprocess
 import sys
 import tomllib
+import types
 from pathlib import Path
 
 import pytest
+import rooms
+from rooms import lacking
 
 import theory
-from theory import THEOREMS
+from theory import THEOREMS, LinearMap, Map, Norm
+from theory.maps.affine import AffineMap
 from theory.theorems.theorem import Kind
 from theory.trials import TRIALS
+from theory.trials.establish import ESTABLISHED
 
 ROOT = Path(__file__).resolve().parents[1]
 STEMS = [theorem.name for theorem in THEOREMS]
@@ -25,7 +34,7 @@ STEMS = [theorem.name for theorem in THEOREMS]
 SHARED = {
     "theory/theorems": {"__init__", "assumptions", "schedules", "theorem"},
     "theory/trials": {"__init__", "establish", "nearest_points", "table", "trial", "verdict"},
-    "tests/theorems": {"__init__", "conftest", "questions"},
+    "tests/theorems": {"test_every_theorem"},
 }
 by_theorem = pytest.mark.parametrize("theorem", THEOREMS, ids=STEMS)
 
@@ -69,7 +78,10 @@ ALL = {*THEORY, *PROOFS}
 )
 def test_every_theorem_has_its_four_files(theorem, place):
     path = ROOT / place.format(theorem.name)
-    assert path.is_file(), f"missing: {path.relative_to(ROOT)}"
+    assert path.is_file(), (
+        f"missing: {path.relative_to(ROOT)}; `python -m proofs --new ANOTHER_STEM` shows what "
+        "belongs there"
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,19 +91,25 @@ def test_every_theorem_has_its_four_files(theorem, place):
 def test_no_file_is_without_a_theorem(folder, prefix):
     stems = {path.stem for path in (ROOT / folder).glob("*.py")} - SHARED[folder]
     extra = {stem for stem in stems if stem.removeprefix(prefix) not in STEMS}
-    assert not extra, f"in {folder} but not in THEOREMS: {sorted(extra)}"
+    assert not extra, (
+        f"in {folder} but not in THEOREMS: {sorted(extra)}; list it there, in "
+        "theory/theorems/__init__.py, or name it in SHARED here if it is no theorem's"
+    )
 
 
-def test_names_are_unique_and_lead_to_the_theorem():
+def test_names_are_unique():
     assert len(set(STEMS)) == len(STEMS)
-    for theorem in THEOREMS:
-        module = importlib.import_module(f"theory.theorems.{theorem.name}")
-        assert getattr(module, theorem.name.upper()) is theorem
-        trial = importlib.import_module(f"theory.trials.{theorem.name}").TRIAL
-        assert module.formula is theorem.formula
-        assert trial.theorem is theorem
-        # the typed function has the stem's name and is public
-        assert getattr(theory, theorem.name) is getattr(module, theorem.name)
+
+
+@by_theorem
+def test_names_lead_to_the_theorem(theorem):
+    missing = lacking(rooms.OF_THEOREMS, theorem, theorem.name)
+    assert not missing, missing
+    module = importlib.import_module(f"theory.theorems.{theorem.name}")
+    trial = importlib.import_module(f"theory.trials.{theorem.name}").TRIAL
+    assert module.formula is theorem.formula
+    assert trial.theorem is theorem
+    assert TRIALS[theorem.name] is trial
 
 
 @by_theorem
@@ -130,6 +148,13 @@ def test_assumptions_of_one_name_are_one():
         assert seen.setdefault(assumption.name, assumption) is assumption
 
 
+def test_every_assumption_is_established_somehow():
+    missing = sorted({a.name for t in THEOREMS for a in t.assumes if a not in ESTABLISHED})
+    assert not missing, (
+        f"add to ESTABLISHED in theory/trials/establish.py how a run is seen to meet: {missing}"
+    )
+
+
 @by_theorem
 def test_formulas_use_arithmetic_only(theorem):
     """So that one function serves floats, arrays, fractions, intervals and symbols."""
@@ -155,6 +180,127 @@ def test_formulas_use_arithmetic_only(theorem):
     )
     for node in ast.walk(tree):
         assert isinstance(node, allowed), f"{theorem.name}: {type(node).__name__}"
+
+
+# ------------------------------------------------------------------------------------ other things
+
+MAPS = rooms.final_classes(Map, "theory/maps")
+NORMS = rooms.final_classes(Norm, "theory/norms")
+KERNELS, RECIPES, COMMANDS = rooms.kernels(), rooms.recipes(), rooms.commands()
+
+
+def file_of(kind: type) -> str:
+    return kind.__module__.replace(".", "/") + ".py"
+
+
+@pytest.mark.parametrize("kind", MAPS, ids=lambda kind: kind.__name__)
+def test_every_map_is_everywhere(kind):
+    missing = lacking(rooms.OF_MAPS, kind, kind.__name__, file=file_of(kind))
+    assert not missing, missing
+
+
+@pytest.mark.parametrize("kind", NORMS, ids=lambda kind: kind.__name__)
+def test_every_norm_is_everywhere(kind):
+    missing = lacking(rooms.OF_NORMS, kind, kind.__name__)
+    assert not missing, missing
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_every_kernel_is_compared_with_its_definition(name):
+    missing = lacking(rooms.OF_KERNELS, name, name)
+    assert not missing, missing
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_is_in_the_table(name):
+    missing = lacking(rooms.OF_RECIPES, RECIPES[name], name)
+    assert not missing, missing
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_registered_tried_and_described(name):
+    missing = lacking(rooms.OF_COMMANDS, COMMANDS[name], name)
+    assert not missing, missing
+
+
+def test_what_is_asked_for_is_found():
+    """A search that found nothing would ask nothing."""
+    assert {kind.__name__ for kind in MAPS} >= {"LinearMap", "LSTM", "Cascade", "CallableMap"}
+    assert {kind.__name__ for kind in NORMS} >= {"L1", "L2", "Linf", "WeightedL2"}
+    assert set(KERNELS) == set(rooms.COMPARED)
+    assert not rooms.kernels_without_use()
+    assert len(RECIPES) >= 40
+    assert set(COMMANDS) >= {"verify", "certify", "check", "project", "memory"}
+
+
+def test_exceptions_of_places_are_still_needed():
+    for kind in MAPS:
+        for place in rooms.OF_MAPS:
+            assert kind.__name__ not in place.without or not place.holds(kind), place
+
+
+def test_a_new_map_is_told_its_places():
+    class _Residual(AffineMap):
+        affine = parameters = _rebuilt = None
+
+    class _Bare(Map):
+        pass
+
+    told = lacking(rooms.OF_MAPS, _Residual, "Residual", file="theory/maps/residual.py")
+    assert [line.split(":")[0] for line in told.splitlines()] == [
+        "Residual is not everywhere; missing",
+        "  theory/maps/__init__.py",
+        "  theory/__init__.py",
+        "  tests/support/definitions.py",
+        "  tests/maps/test_contract.py",
+        "  tests/soundness/draws.py",
+        "  theory/strategies/maps.py",
+    ]
+    for words in (
+        "theory/maps/__init__.py: import Residual, and list it in __all__",
+        "Residual in OF_CLASS, its step in ball arithmetic",
+        "a Residual in affine_maps or gated_maps",
+        "Residual in MAKERS",
+        "a strategy that draws a Residual, listed in _layers so that any_maps draws it, and public",
+    ):
+        assert words in told
+    told = lacking(rooms.OF_MAPS, _Bare, "Bare", file="theory/maps/bare.py")
+    for method in ("comparison(domain)", "image(domain)", "candidate_box(low, high)"):
+        assert f"  theory/maps/bare.py: {method}" in told
+    # one place alone
+    assert lacking(rooms.OF_MAPS, LinearMap, "LinearMap", file="") == ""
+
+
+def test_a_new_norm_is_told_its_places():
+    class _Huber(Norm):
+        pass
+
+    told = lacking(rooms.OF_NORMS, _Huber, "Huber")
+    assert len(told.splitlines()) == 1 + len(rooms.OF_NORMS)
+    assert "theory/norms/norms.py: Huber in norm_from_dict" in told
+    assert "tests/norms/test_norms.py: a Huber in LIST" in told
+
+
+def test_a_new_kernel_recipe_and_command_are_told_their_places():
+    def fresh(rng):
+        raise NotImplementedError
+
+    assert '"fresh" in COMPARED' in lacking(rooms.OF_KERNELS, "fresh", "fresh")
+    assert '"fresh": (fresh, 1) in RECIPES' in lacking(rooms.OF_RECIPES, fresh, "fresh")
+    told = lacking(rooms.OF_COMMANDS, fresh, "fresh")
+    for words in ("app.command()(fresh)", "tests/cli: a test", "README.md: what"):
+        assert words in told
+
+
+def test_a_new_theorem_is_told_its_places():
+    fresh = dataclasses.replace(THEOREMS[0], title="another of the same name")
+    told = lacking(rooms.OF_THEOREMS, fresh, fresh.name)
+    assert "under its name in capitals" in told
+    assert "theory/trials/table.py: import TRIAL" in told
+    # one whose function is imported nowhere is said to be missing, in place of an AttributeError
+    stray = types.SimpleNamespace(name="schedules")
+    told = lacking(rooms.OF_THEOREMS, stray, "schedules")
+    assert "theory/__init__.py: import the function schedules, and list it in __all__" in told
 
 
 # ------------------------------------------------------------------------------------------ imports

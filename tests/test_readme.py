@@ -17,7 +17,9 @@ def test_index_is_the_one_that_the_proofs_print():
     )
     found = re.search(r"<!-- index: begin[^\n]*-->\n(.*?)<!-- index: end -->", README, re.DOTALL)
     assert found is not None
-    assert found.group(1).strip() == done.stdout.strip()
+    # compared without pytest's difference of two long texts, which hides the advice
+    same = found.group(1).strip() == done.stdout.strip()
+    assert same, "the index is not the one of the proofs: paste `python -m proofs --index` there"
 
 
 def test_first_program_runs_and_its_comments_are_true(capsys):

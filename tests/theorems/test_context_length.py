@@ -10,16 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from questions import (
-    every_assumption_is_needed,
-    every_near_miss_is_noticed,
-    example_is_true,
-    holds,
+    Asked,
     holds_at_extremes,
     is_sharp,
     logistic,
-    refuses_malformed,
     scalar,
-    statement_is_the_formula,
 )
 
 from theory import Contraction, LinearMap, context_length, truncate, window_error
@@ -54,15 +49,6 @@ def by_counting(lam, eps, drive, lipschitz, horizon):
     return k
 
 
-@given(experiments(min_length=2))
-def test_holds(made):
-    holds(CONTEXT_LENGTH, made)
-
-
-def test_holds_at_extremes():
-    holds_at_extremes(CONTEXT_LENGTH)
-
-
 def test_sharp_for_the_scalar_system():
     # eps is half of the longest gap 2 - 2**-19, k = 1, and the gap there is 1 - 2**-19
     verdict = is_sharp(CONTEXT_LENGTH, scalar(0.5, T=20), slack=2.0**-19)
@@ -82,7 +68,7 @@ def test_necessary_for_every_model_of_the_scalar_system():
     assert window_error(c, k=88, t=200, gain=1.0, input_bound=1.0) <= 1e-3
 
 
-def test_every_assumption_is_needed():
+def broken():
     # promised 1 at k = 1 for drive 1; an input of size 8 before the last breaks it
     system = LinearMap([[0.5]], [[1.0]])
     k = at(0.5, eps=1.0)
@@ -90,27 +76,37 @@ def test_every_assumption_is_needed():
     gap = abs(system.simulate(x)[-1, 0] - truncate(system, k).states(x)[-1, 0])
     assert (k, gap) == (1, 4.0)
     # states 2 and 1 through f(h) = h**2, whose slope is not 1
-    every_assumption_is_needed(
-        CONTEXT_LENGTH,
-        {
-            "contractive": scalar(0.9, claim=0.5, T=40),
-            "drive_bounded": (gap, 1.0),
-            "zero_start": scalar(0.9, T=40, start=[100.0]),
-            "output_lipschitz": (2.0**2 - 1.0**2, 1.0),
-        },
-    )
+    return {
+        "contractive": scalar(0.9, claim=0.5, T=40),
+        "drive_bounded": (gap, 1.0),
+        "zero_start": scalar(0.9, T=40, start=[100.0]),
+        "output_lipschitz": (2.0**2 - 1.0**2, 1.0),
+    }
 
 
-def test_every_near_miss_is_noticed():
-    every_near_miss_is_noticed(
-        CONTEXT_LENGTH,
-        {
-            "one input fewer": scalar(0.5),
-            "geometric factor 1/(1 - lam) dropped": scalar(0.9, T=100),
-            "offset step(0, 0) left out of the drive": logistic(),
-            "any start": scalar(0.9, T=40, start=[100.0]),
-        },
-    )
+def witnesses():
+    return {
+        "one input fewer": scalar(0.5),
+        "geometric factor 1/(1 - lam) dropped": scalar(0.9, T=100),
+        "offset step(0, 0) left out of the drive": logistic(),
+        "any start": scalar(0.9, T=40, start=[100.0]),
+    }
+
+
+ASKED = Asked(
+    made=experiments(min_length=2),
+    extremes=holds_at_extremes,
+    broken=broken,
+    witnesses=witnesses,
+    malformed={
+        "counts": ("horizon",),
+        "sizes": ("drive", "lipschitz"),
+        "eps": 0.5,
+        "drive": 1.0,
+        "lipschitz": 1.0,
+        "horizon": 9,
+    },
+)
 
 
 SIZES = st.sampled_from((1.0, 0.0, 0.1, 3.0, 2.0**-30)) | st.floats(1e-6, 1e6)
@@ -255,15 +251,6 @@ def test_huge_answers_are_exact_and_fast(lam, eps, horizon):
 
 
 def test_malformed_questions():
-    refuses_malformed(
-        context_length,
-        counts=("horizon",),
-        sizes=("drive", "lipschitz"),
-        eps=0.5,
-        drive=1.0,
-        lipschitz=1.0,
-        horizon=9,
-    )
     for bad in (0.0, -0.0, -1.0, math.nan, math.inf, "one", None):
         with pytest.raises(ValueError, match="eps="):
             at(0.5, eps=bad)
@@ -271,8 +258,3 @@ def test_malformed_questions():
 
 def test_answers_a_python_integer():
     assert type(at(np.float64(0.5), eps=np.float64(0.1), horizon=np.int64(9))) is int
-
-
-def test_documentation_is_true():
-    example_is_true(context_length)
-    statement_is_the_formula(CONTEXT_LENGTH)

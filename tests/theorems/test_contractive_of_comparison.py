@@ -2,16 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from questions import (
-    every_assumption_is_needed,
-    every_near_miss_is_noticed,
-    example_is_true,
-    holds,
+    Asked,
     holds_at_extremes,
     is_sharp,
-    statement_is_the_formula,
 )
 
 from theory import (
@@ -48,16 +44,6 @@ def at_rest(cell, v):
     )
 
 
-@settings(max_examples=40)
-@given(seeds)
-def test_holds(seed):
-    holds(CONTRACTIVE_OF_COMPARISON, gated(np.random.default_rng(seed)))
-
-
-def test_holds_at_extremes():
-    holds_at_extremes(CONTRACTIVE_OF_COMPARISON)
-
-
 def test_sharp_for_linear_maps():
     verdict = is_sharp(
         CONTRACTIVE_OF_COMPARISON, at_rest(LinearMap(M, np.eye(2)), [20.0, 1.0]), slack=2.0**-44
@@ -70,34 +56,36 @@ def test_sharp_for_a_leaky_unit():
     is_sharp(CONTRACTIVE_OF_COMPARISON, saturated(np.random.default_rng(0)), slack=2.0**-18)
 
 
-def test_every_assumption_is_needed():
+def broken():
     # a gate without any matrix that serves all inputs: (1 + x) h / 2 stretches by 2 at x = 3
     gate = CallableMap(lambda h, x: (1.0 + x) * h / 2, state_dim=1, input_dim=1)
     x = np.array([3.0])
     stretch = abs(gate.step(np.ones(1), x) - gate.step(np.zeros(1), x))[0]
-    every_assumption_is_needed(
-        CONTRACTIVE_OF_COMPARISON,
-        {
-            "majorised": (stretch, formula(row=0.5, weight=1.0)),
-            "in_domain": lstm_far_weighted(np.random.default_rng(1)),
-            # in the unweighted maximum norm the same map stretches (1, 1) by 4.5
-            "weighted_maximum": (Linf().vector(M @ np.ones(2)), formula(row=14.0, weight=20.0)),
-        },
-    )
+    return {
+        "majorised": (stretch, formula(row=0.5, weight=1.0)),
+        "in_domain": lstm_far_weighted(np.random.default_rng(1)),
+        # in the unweighted maximum norm the same map stretches (1, 1) by 4.5
+        "weighted_maximum": (Linf().vector(M @ np.ones(2)), formula(row=14.0, weight=20.0)),
+    }
 
 
-def test_every_near_miss_is_noticed():
+def witnesses():
     rng = np.random.default_rng(2)
-    every_near_miss_is_noticed(
-        CONTRACTIVE_OF_COMPARISON,
-        {
-            "slopes at rest in place of the domain's": saturated(rng),
-            "weights multiply instead of divide": at_rest(
-                LinearMap(0.5 * np.eye(2), np.eye(2)), [0.5, 0.5]
-            ),
-            "states outside the domain": lstm_far_weighted(rng),
-        },
-    )
+    return {
+        "slopes at rest in place of the domain's": saturated(rng),
+        "weights multiply instead of divide": at_rest(
+            LinearMap(0.5 * np.eye(2), np.eye(2)), [0.5, 0.5]
+        ),
+        "states outside the domain": lstm_far_weighted(rng),
+    }
+
+
+ASKED = Asked(
+    made=seeds.map(lambda seed: gated(np.random.default_rng(seed))),
+    extremes=holds_at_extremes,
+    broken=broken,
+    witnesses=witnesses,
+)
 
 
 @given(st.integers(1, 6), st.integers(1, 3), seeds)
@@ -166,8 +154,3 @@ def test_malformed_questions():
             contractive_of_comparison(bad)
     with pytest.raises(ValueError, match="positive weights"):
         contractive_of_comparison([np.eye(2) / 2], weights=[1.0, 0.0])
-
-
-def test_documentation_is_true():
-    example_is_true(contractive_of_comparison)
-    statement_is_the_formula(CONTRACTIVE_OF_COMPARISON)

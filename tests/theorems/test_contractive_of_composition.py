@@ -8,14 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from questions import (
-    every_assumption_is_needed,
-    every_near_miss_is_noticed,
-    example_is_true,
-    holds,
+    Asked,
     holds_at_extremes,
     is_sharp,
     rounded_outward,
-    statement_is_the_formula,
 )
 
 from theory import (
@@ -59,15 +55,6 @@ def pair(n=2, *, there=True, claims=(None, None)):
     )
 
 
-@given(experiments())
-def test_holds(made):
-    holds(CONTRACTIVE_OF_COMPOSITION, made)
-
-
-def test_holds_at_extremes():
-    holds_at_extremes(CONTRACTIVE_OF_COMPOSITION)
-
-
 @pytest.mark.parametrize("there", [True, False])
 @pytest.mark.parametrize("n", [2, 4])
 def test_sharp_when_everything_is_attained_in_a_row(there, n):
@@ -83,22 +70,25 @@ def test_two_contractions_need_not_compose_to_one():
     assert Linf().matrix_upper(W) == 1.5
 
 
-def test_every_assumption_is_needed():
+def broken():
     # the first contracts by 0.5 but claims 0.25
-    every_assumption_is_needed(
-        CONTRACTIVE_OF_COMPOSITION, {"two_contractions": pair(claims=(0.25, None))}
-    )
+    return {"two_contractions": pair(claims=(0.25, None))}
 
 
-def test_every_near_miss_is_noticed():
-    every_near_miss_is_noticed(
-        CONTRACTIVE_OF_COMPOSITION,
-        {
-            "norms taken as equal": pair(),
-            "way back not paid": pair(there=False),
-            "way there not paid": pair(),
-        },
-    )
+def witnesses():
+    return {
+        "norms taken as equal": pair(),
+        "way back not paid": pair(there=False),
+        "way there not paid": pair(),
+    }
+
+
+ASKED = Asked(
+    made=experiments(),
+    extremes=holds_at_extremes,
+    broken=broken,
+    witnesses=witnesses,
+)
 
 
 @given(
@@ -161,8 +151,3 @@ def test_malformed_questions():
     for bad in (0, 1.5, None):
         with pytest.raises(ValueError, match="dim="):
             contractive_of_composition(good, good, dim=bad)
-
-
-def test_documentation_is_true():
-    example_is_true(contractive_of_composition)
-    statement_is_the_formula(CONTRACTIVE_OF_COMPOSITION)

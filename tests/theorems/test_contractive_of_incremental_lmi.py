@@ -2,15 +2,10 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from questions import (
-    every_assumption_is_needed,
-    every_near_miss_is_noticed,
-    example_is_true,
-    holds,
+    Asked,
     is_sharp,
-    statement_is_the_formula,
 )
 
 from theory import (
@@ -53,47 +48,44 @@ def certified(draw):
     return experiment(cell, rng.standard_normal((draw(st.integers(0, 12)), 2)), contraction=found)
 
 
-@given(certified())
-def test_holds(made):
-    holds(CONTRACTIVE_OF_INCREMENTAL_LMI, made)
-
-
 def test_sharp_where_one_unit_is_active():
     # the rate found is within the search's margin, 2**-20, of W_22 = 0.9
     is_sharp(CONTRACTIVE_OF_INCREMENTAL_LMI, relu_in_a_corner(), slack=2.0**-18)
 
 
-def test_every_assumption_is_needed():
+def broken():
     # a gate, "W = 1/2": step(h, x) = (1 + x) h / 2 stretches by 2 at x = 3
     gate = CallableMap(lambda h, x: (1.0 + x) * h / 2, state_dim=1, input_dim=1)
     stretch = abs(gate.step(np.ones(1), np.array([3.0])) - gate.step(np.zeros(1), np.zeros(1)))[0]
     # W = I / 2 has norm 1/2 in every P-norm, but relu turns differences out of the thin direction
     thin = WeightedL2([[1.0, 0.95], [0.95, 1.0]])
     half = VanillaRNN(0.5 * np.eye(2), np.eye(2), activation="relu")
-    every_assumption_is_needed(
-        CONTRACTIVE_OF_INCREMENTAL_LMI,
-        {
-            "affine_form": (stretch, formula(rate=0.5)),
-            "incremental_lmi": experiment(
-                half, np.ones((4, 2)), contraction=Contraction.assumed(0.5 + 2.0**-40, thin)
-            ),
-        },
-    )
+    return {
+        "affine_form": (stretch, formula(rate=0.5)),
+        "incremental_lmi": experiment(
+            half, np.ones((4, 2)), contraction=Contraction.assumed(0.5 + 2.0**-40, thin)
+        ),
+    }
 
 
-def test_every_near_miss_is_noticed():
+def witnesses():
     thin = WeightedL2([[1.0, 0.95], [0.95, 1.0]])
     half = VanillaRNN(0.5 * np.eye(2), np.eye(2), activation="relu")
-    every_near_miss_is_noticed(
-        CONTRACTIVE_OF_INCREMENTAL_LMI,
-        {
-            "r P in place of r**2 P in the block": relu_in_a_corner(),
-            "spectral radius of W in place of the rate": relu_in_a_corner(),
-            "any Gram matrix": experiment(
-                half, np.ones((4, 2)), contraction=Contraction.assumed(0.5 + 2.0**-40, thin)
-            ),
-        },
-    )
+    return {
+        "r P in place of r**2 P in the block": relu_in_a_corner(),
+        "spectral radius of W in place of the rate": relu_in_a_corner(),
+        "any Gram matrix": experiment(
+            half, np.ones((4, 2)), contraction=Contraction.assumed(0.5 + 2.0**-40, thin)
+        ),
+    }
+
+
+ASKED = Asked(
+    made=certified(),
+    extremes=None,
+    broken=broken,
+    witnesses=witnesses,
+)
 
 
 def test_a_wrong_multiplier_is_not_applicable():
@@ -138,11 +130,3 @@ def test_malformed_arguments():
         contractive_of_incremental_lmi(MONE[:1], **good)
     with pytest.raises(ValueError, match="activation"):
         contractive_of_incremental_lmi(MONE, "tan", **good)
-
-
-def test_example():
-    example_is_true(contractive_of_incremental_lmi)
-
-
-def test_statement():
-    statement_is_the_formula(CONTRACTIVE_OF_INCREMENTAL_LMI)

@@ -7,15 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from questions import (
-    every_assumption_is_needed,
-    every_near_miss_is_noticed,
-    example_is_true,
-    holds,
+    Asked,
     holds_at_extremes,
     is_sharp,
     rounded_outward,
     scalar,
-    statement_is_the_formula,
 )
 
 from theory import (
@@ -51,15 +47,6 @@ def at_rest(cell, norm=None, T=4):
 
 
 MONOTONE = st.integers(1, 4).flatmap(lambda n: certified_maps(n, norm=norms(n, monotone=True)))
-
-
-@given(experiments(MONOTONE))
-def test_holds(made):
-    holds(CONTRACTIVE_OF_MATRIX_NORM, made)
-
-
-def test_holds_at_extremes():
-    holds_at_extremes(CONTRACTIVE_OF_MATRIX_NORM)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +87,7 @@ def test_euclidean_norm_alone_does_not_decide():
     assert contractive_of_matrix_norm(W) is None
 
 
-def test_every_assumption_is_needed():
+def broken():
     # a gate: step(h, x) = (1 + x) h / 2 stretches by 2 at x = 3, with "W = 1/2"
     gate = CallableMap(lambda h, x: (1.0 + x) * h / 2, state_dim=1, input_dim=1)
     x = np.array([3.0])
@@ -110,24 +97,26 @@ def test_every_assumption_is_needed():
     d = np.array([1.0, -1.0])
     turned = OBLIQUE.vector(relu.step(d, np.zeros(2))) / OBLIQUE.vector(d)
     assert turned == pytest.approx(0.5 / math.sqrt(0.2), rel=1e-12)
-    every_assumption_is_needed(
-        CONTRACTIVE_OF_MATRIX_NORM,
-        {
-            "affine_form": (stretch, formula(slope=1.0, norm=0.5)),
-            "monotone_norm": at_rest(relu, OBLIQUE),
-        },
-    )
+    return {
+        "affine_form": (stretch, formula(slope=1.0, norm=0.5)),
+        "monotone_norm": at_rest(relu, OBLIQUE),
+    }
 
 
-def test_every_near_miss_is_noticed():
-    every_near_miss_is_noticed(
-        CONTRACTIVE_OF_MATRIX_NORM,
-        {
-            "slope left out": at_rest(VanillaRNN([[0.5]], [[1.0]], activation=leaky_relu(-1.5))),
-            "spectral radius in place of the norm": at_rest(VanillaRNN(YILDIZ, np.eye(2))),
-            "any norm": at_rest(VanillaRNN(0.5 * np.eye(2), np.eye(2), activation="relu"), OBLIQUE),
-        },
-    )
+def witnesses():
+    return {
+        "slope left out": at_rest(VanillaRNN([[0.5]], [[1.0]], activation=leaky_relu(-1.5))),
+        "spectral radius in place of the norm": at_rest(VanillaRNN(YILDIZ, np.eye(2))),
+        "any norm": at_rest(VanillaRNN(0.5 * np.eye(2), np.eye(2), activation="relu"), OBLIQUE),
+    }
+
+
+ASKED = Asked(
+    made=experiments(MONOTONE),
+    extremes=holds_at_extremes,
+    broken=broken,
+    witnesses=witnesses,
+)
 
 
 DRAWN = st.integers(1, 4).flatmap(
@@ -187,11 +176,6 @@ def test_malformed_questions():
         contractive_of_matrix_norm([[0.5]], "swish")
     with pytest.raises(ValueError, match=r"R\^2, needed one on R\^1"):
         contractive_of_matrix_norm([[0.5]], norm=OBLIQUE)
-
-
-def test_documentation_is_true():
-    example_is_true(contractive_of_matrix_norm)
-    statement_is_the_formula(CONTRACTIVE_OF_MATRIX_NORM)
 
 
 def test_scalar_witness_certifies_itself():

@@ -8,13 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from questions import (
-    every_assumption_is_needed,
-    every_near_miss_is_noticed,
-    example_is_true,
-    holds,
+    Asked,
     holds_at_extremes,
     is_sharp,
-    statement_is_the_formula,
 )
 
 from theory import (
@@ -55,15 +51,6 @@ WEIGHTED = st.integers(1, 4).flatmap(
 )
 
 
-@given(experiments(WEIGHTED))
-def test_holds(made):
-    holds(CONTRACTIVE_OF_PERRON_WEIGHTS, made)
-
-
-def test_holds_at_extremes():
-    holds_at_extremes(CONTRACTIVE_OF_PERRON_WEIGHTS)
-
-
 def test_sharp_in_the_perron_weights():
     made = at_rest(LinearMap(W, np.eye(2)), [20.0, 1.0])
     verdict = is_sharp(CONTRACTIVE_OF_PERRON_WEIGHTS, made, slack=2.0**-44)
@@ -86,36 +73,38 @@ def test_oracles():
         assert contractive_of_perron_weights(matrix) is None
 
 
-def test_every_assumption_is_needed():
+def broken():
     # a gate, "W = 1/2": step(h, x) = (1 + x) h / 2 stretches by 2 at x = 3
     gate = CallableMap(lambda h, x: (1.0 + x) * h / 2, state_dim=1, input_dim=1)
     x = np.array([3.0])
     stretch = abs(gate.step(np.ones(1), x) - gate.step(np.zeros(1), x))[0]
     # in the unweighted maximum norm the same map stretches (1, 1) by 4.5
     unweighted = Linf().vector(W @ np.ones(2))
-    every_assumption_is_needed(
-        CONTRACTIVE_OF_PERRON_WEIGHTS,
-        {
-            "affine_form": (stretch, formula(slope=1.0, row=0.5, weight=1.0)),
-            "weighted_maximum": (unweighted, formula(slope=1.0, row=14.0, weight=20.0)),
-        },
-    )
+    return {
+        "affine_form": (stretch, formula(slope=1.0, row=0.5, weight=1.0)),
+        "weighted_maximum": (unweighted, formula(slope=1.0, row=14.0, weight=20.0)),
+    }
 
 
-def test_every_near_miss_is_noticed():
+def witnesses():
     steep = VanillaRNN([[0.5]], [[1.0]], activation=leaky_relu(-1.5))
-    every_near_miss_is_noticed(
-        CONTRACTIVE_OF_PERRON_WEIGHTS,
-        {
-            "signs cancel: W in place of |W|": at_rest(
-                LinearMap([[0.4, -0.4], [-0.4, 0.4]], np.eye(2)), [1.0, 1.0]
-            ),
-            "weights multiply instead of divide": at_rest(
-                LinearMap(0.5 * np.eye(2), np.eye(2)), [0.5, 0.5]
-            ),
-            "slope left out": at_rest(steep, [1.0]),
-        },
-    )
+    return {
+        "signs cancel: W in place of |W|": at_rest(
+            LinearMap([[0.4, -0.4], [-0.4, 0.4]], np.eye(2)), [1.0, 1.0]
+        ),
+        "weights multiply instead of divide": at_rest(
+            LinearMap(0.5 * np.eye(2), np.eye(2)), [0.5, 0.5]
+        ),
+        "slope left out": at_rest(steep, [1.0]),
+    }
+
+
+ASKED = Asked(
+    made=experiments(WEIGHTED),
+    extremes=holds_at_extremes,
+    broken=broken,
+    witnesses=witnesses,
+)
 
 
 @given(st.integers(1, 4).flatmap(lambda n: matrices_with_norm(n, size=st.floats(0.0, 3.0))))
@@ -169,8 +158,3 @@ def test_malformed_questions():
             contractive_of_perron_weights(bad)
     with pytest.raises(ValueError, match="activation 'swish' is not known"):
         contractive_of_perron_weights([[0.5]], "swish")
-
-
-def test_documentation_is_true():
-    example_is_true(contractive_of_perron_weights)
-    statement_is_the_formula(CONTRACTIVE_OF_PERRON_WEIGHTS)

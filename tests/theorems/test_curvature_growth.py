@@ -6,18 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from questions import (
     STANDS,
-    every_assumption_is_needed,
-    every_near_miss_is_noticed,
-    example_is_true,
+    Asked,
     growing,
     is_sharp,
-    refuses_malformed,
     rounded_outward,
-    statement_is_the_formula,
 )
 
 from theory import (
-    Kind,
     LinearHead,
     LinearMap,
     Run,
@@ -28,13 +23,6 @@ from theory import (
 )
 from theory.theorems.curvature_growth import CURVATURE_GROWTH, formula
 from theory.trials.curvature_growth import TRIAL
-
-
-@given(st.floats(1.0, 4.0), st.integers(2, 40))
-def test_holds(a, T):
-    verdict = verify(CURVATURE_GROWTH, growing(a, T))
-    assert verdict.outcome in STANDS, verdict
-    assert CURVATURE_GROWTH.kind is Kind.LOWER
 
 
 def test_sharp_at_two_steps():
@@ -62,15 +50,23 @@ def test_reality():
     assert 0.1 < measured / (200**2 * 1.1**400 * 100) < 10
 
 
-def test_every_assumption_is_needed():
+def broken():
     # another input, 0.5: the state is half as large
-    every_assumption_is_needed(CURVATURE_GROWTH, {"scalar_growth": growing(1.5, 8, x=0.25)})
+    return {"scalar_growth": growing(1.5, 8, x=0.25)}
 
 
-def test_every_near_miss_is_noticed():
-    every_near_miss_is_noticed(
-        CURVATURE_GROWTH, {m.name: growing(1.5, 8) for m in TRIAL.near_misses}
-    )
+def witnesses():
+    return {m.name: growing(1.5, 8) for m in TRIAL.near_misses}
+
+
+ASKED = Asked(
+    made=st.builds(growing, st.floats(1.0, 4.0), st.integers(2, 40)),
+    always_measured=True,
+    extremes=None,
+    broken=broken,
+    witnesses=witnesses,
+    malformed={"counts": ("t",), "sizes": ("factor",), "factor": 1.5, "t": 3},
+)
 
 
 @given(st.sampled_from([0.5, 1.1, 2.0]), st.integers(2, 30))
@@ -80,14 +76,8 @@ def test_typed_function(factor, t):
 
 
 def test_malformed_questions():
-    refuses_malformed(curvature_growth, counts=("t",), sizes=("factor",), factor=1.5, t=3)
     for bad in (0, 1):
         with pytest.raises(ValueError, match="t="):
             curvature_growth(factor=1.5, t=bad)
     with pytest.raises(ValueError, match="factor="):
         curvature_growth(factor=0.0, t=3)
-
-
-def test_documentation_is_true():
-    example_is_true(curvature_growth)
-    statement_is_the_formula(CURVATURE_GROWTH)

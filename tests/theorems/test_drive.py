@@ -8,17 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from questions import (
     LAMS,
-    every_assumption_is_needed,
-    every_near_miss_is_noticed,
-    example_is_true,
-    holds,
+    Asked,
     holds_at_extremes,
     is_sharp,
     logistic,
-    refuses_malformed,
     rounded_outward,
     scalar,
-    statement_is_the_formula,
 )
 
 from theory import CallableMap, drive
@@ -26,15 +21,6 @@ from theory.strategies import experiments
 from theory.theorems.drive import DRIVE, formula
 
 SIZES = st.sampled_from((0.0, 1.0, 0.1)) | st.floats(0.0, 1e6, allow_subnormal=False)
-
-
-@given(experiments(min_length=1))
-def test_holds(made):
-    holds(DRIVE, made)
-
-
-def test_holds_at_extremes():
-    holds_at_extremes(DRIVE)
 
 
 @pytest.mark.parametrize("lam", LAMS)
@@ -48,20 +34,30 @@ def test_sharp_for_the_logistic_function_at_rest():
     assert (verdict.measured, verdict.arguments["gain"]) == (0.5, 0.0)
 
 
-def test_every_assumption_is_needed():
+def broken():
     # step(0, x) = x**2 at x = 2, with the slope 1 that it has at x = 1/2
     square = CallableMap(lambda h, x: 0.5 * h + x**2, state_dim=1, input_dim=1)
     value = square.step(np.zeros(1), np.array([2.0]))[0]
     assert value == 4.0
-    every_assumption_is_needed(
-        DRIVE, {"input_lipschitz": (value, drive(gain=1.0, input_bound=2.0, offset=0.0))}
-    )
+    return {"input_lipschitz": (value, drive(gain=1.0, input_bound=2.0, offset=0.0))}
 
 
-def test_every_near_miss_is_noticed():
-    every_near_miss_is_noticed(
-        DRIVE, {"offset left out": logistic(), "gain left out": scalar(0.5, gain=2.0)}
-    )
+def witnesses():
+    return {"offset left out": logistic(), "gain left out": scalar(0.5, gain=2.0)}
+
+
+ASKED = Asked(
+    made=experiments(min_length=1),
+    extremes=holds_at_extremes,
+    broken=broken,
+    witnesses=witnesses,
+    malformed={
+        "sizes": ("gain", "input_bound", "offset"),
+        "gain": 1.0,
+        "input_bound": 1.0,
+        "offset": 1.0,
+    },
+)
 
 
 @given(SIZES, SIZES, SIZES, SIZES)
@@ -78,18 +74,3 @@ def test_boundary_cases():
     assert drive(gain=5.0, input_bound=0.0, offset=0.5) == 0.5
     # 0.1 * 3 + 0 is not a double: the answer is the next one above the exact product
     assert Fraction(0.3) < Fraction(0.1) * 3 < Fraction(drive(gain=0.1, input_bound=3.0, offset=0))
-
-
-def test_malformed_questions():
-    refuses_malformed(
-        drive,
-        sizes=("gain", "input_bound", "offset"),
-        gain=1.0,
-        input_bound=1.0,
-        offset=1.0,
-    )
-
-
-def test_documentation_is_true():
-    example_is_true(drive)
-    statement_is_the_formula(DRIVE)

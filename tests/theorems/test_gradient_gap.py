@@ -5,16 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from questions import (
-    every_assumption_is_needed,
-    every_near_miss_is_noticed,
-    example_is_true,
-    holds,
+    Asked,
     is_sharp,
     learning,
     learns_at_extremes,
-    refuses_malformed,
     rounded_outward,
-    statement_is_the_formula,
 )
 from test_gradient_gap_finite import relu_gap, scalar_gap
 
@@ -27,15 +22,6 @@ SIZES = ("drive", "weight_gain", "loss_gain", "beta_hh", "beta_wh", "beta_p")
 
 def at(lam, **arguments):
     return gradient_gap(Contraction.assumed(lam), **arguments)
-
-
-@given(learning_experiments())
-def test_holds(made):
-    holds(GRADIENT_GAP, made)
-
-
-def test_holds_at_extremes():
-    learns_at_extremes(GRADIENT_GAP)
 
 
 def test_sharp_at_one_step():
@@ -61,43 +47,48 @@ def test_never_below_the_finite_form(lam, k, more, data):
     assert finite <= whole * (1 + 1e-14)
 
 
-def test_every_assumption_is_needed():
+def broken():
     c = Contraction.assumed(0.5)
     base = {"k": 1, "drive": 1.0, "weight_gain": 2.0, "loss_gain": 1.0, "beta_wh": 1.0}
     claim = gradient_gap(c, **base)
     truth, exact = scalar_gap(0.9, 1, 400), scalar_gap(0.5, 1, 400)
     kink, _ = relu_gap(20)
     assert verify(GRADIENT_GAP, learning(0.5)).ratio > 0.9
-    every_assumption_is_needed(
-        GRADIENT_GAP,
-        {
-            "contractive_set": (truth, claim),
-            "weight_lipschitz": (exact, gradient_gap(c, **{**base, "weight_gain": 0.5})),
-            "smooth_map": (kink, gradient_gap(c, **{**base, "k": 20})),
-            # of p(h) = 3 h, and of p(h) = 3 h**2 / 2 in the bias, where p' is claimed constant
-            "loss_lipschitz": (3 * exact, claim),
-            "loss_smooth": (
-                3 * (2.0 * 2.0 - 1.0),
-                gradient_gap(c, k=1, drive=1.0, weight_gain=1.0, loss_gain=6.0),
-            ),
-            # inputs of 4 where the drive is said to be 1
-            "drive_bounded": (4 * exact, claim),
-            # a start at 100: the factor acts on it at once, and the restarted model knows nothing
-            "zero_start": (100.0 * 0.5, gradient_gap(c, **{**base, "k": 2, "drive": 0.0,
-                                                           "weight_gain": 0.0})),
-        },
-    )  # fmt: skip
+    return {
+        "contractive_set": (truth, claim),
+        "weight_lipschitz": (exact, gradient_gap(c, **{**base, "weight_gain": 0.5})),
+        "smooth_map": (kink, gradient_gap(c, **{**base, "k": 20})),
+        # of p(h) = 3 h, and of p(h) = 3 h**2 / 2 in the bias, where p' is claimed constant
+        "loss_lipschitz": (3 * exact, claim),
+        "loss_smooth": (
+            3 * (2.0 * 2.0 - 1.0),
+            gradient_gap(c, k=1, drive=1.0, weight_gain=1.0, loss_gain=6.0),
+        ),
+        # inputs of 4 where the drive is said to be 1
+        "drive_bounded": (4 * exact, claim),
+        # a start at 100: the factor acts on it at once, and the restarted model knows nothing
+        "zero_start": (
+            100.0 * 0.5,
+            gradient_gap(c, **{**base, "k": 2, "drive": 0.0, "weight_gain": 0.0}),
+        ),
+    }
 
 
-def test_every_near_miss_is_noticed():
+def witnesses():
     factor = learning(0.5, T=250, trained="W", target=1.0)
-    every_near_miss_is_noticed(
-        GRADIENT_GAP,
-        {
-            "lam**k instead of lam**(k - 1)": factor,
-            "change of the derivatives along the way left out": factor,
-        },
-    )
+    return {
+        "lam**k instead of lam**(k - 1)": factor,
+        "change of the derivatives along the way left out": factor,
+    }
+
+
+ASKED = Asked(
+    made=learning_experiments(),
+    extremes=learns_at_extremes,
+    broken=broken,
+    witnesses=witnesses,
+    malformed={"sizes": SIZES, "k": 1, **dict.fromkeys(SIZES, 1.0)},
+)
 
 
 @given(st.sampled_from([0.0, 0.5, 0.9, 1e-3]), st.integers(1, 9), st.data())
@@ -108,13 +99,7 @@ def test_typed_function(lam, k, data):
 
 def test_malformed_questions():
     good = dict.fromkeys(SIZES, 1.0)
-    refuses_malformed(gradient_gap, sizes=SIZES, k=1, **good)
     for bad in (0, -1, 1.5, None):
         with pytest.raises(ValueError, match="k="):
             at(0.5, k=bad, **good)
     assert np.isfinite(at(0.5, k=3, **good))
-
-
-def test_documentation_is_true():
-    example_is_true(gradient_gap)
-    statement_is_the_formula(GRADIENT_GAP)

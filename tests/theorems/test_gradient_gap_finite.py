@@ -5,16 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from questions import (
-    every_assumption_is_needed,
-    every_near_miss_is_noticed,
-    example_is_true,
-    holds,
+    Asked,
     is_sharp,
     learning,
     learns_at_extremes,
-    refuses_malformed,
     rounded_outward,
-    statement_is_the_formula,
 )
 
 from theory import (
@@ -30,6 +25,8 @@ from theory import (
 )
 from theory.strategies import learning_experiments
 from theory.theorems.gradient_gap_finite import GRADIENT_GAP_FINITE, formula
+
+SIZES = ("past", "weight_gain", "loss_gain", "beta_hh", "beta_wh", "beta_p")
 
 
 def relu_gap(k, T=60):
@@ -56,15 +53,6 @@ def scalar_gap(a, k, T, **loss):
     data = training_data(np.ones((T, 1)), np.ones((T, 1)), loss="linear", at="last", **loss)
     pair = recurrent_gradient(model, head, data), truncated_gradient(model, head, data, k=k)
     return pair[0].parameters["W"][0, 0] - pair[1].parameters["W"][0, 0]
-
-
-@given(learning_experiments())
-def test_holds(made):
-    holds(GRADIENT_GAP_FINITE, made)
-
-
-def test_holds_at_extremes():
-    learns_at_extremes(GRADIENT_GAP_FINITE)
 
 
 def test_sharp_in_the_factor_on_a_linear_loss():
@@ -95,7 +83,7 @@ def test_a_kink_breaks_the_gap_that_smoothness_would_give():
         assert states < 2.0 * 0.5**k * 1.01
 
 
-def test_every_assumption_is_needed():
+def broken():
     c = Contraction.assumed(0.5)
     kink, _ = relu_gap(20)
     smooth = gradient_gap_finite(
@@ -116,40 +104,38 @@ def test_every_assumption_is_needed():
     far = recurrent_gradient(model, head, data, start=[100.0])
     near = training_data(np.zeros((3, 1)), np.ones((3, 1)), loss="linear", at="last")
     far = recurrent_gradient(model, head, near, start=[100.0]).parameters["W"][0, 0]
-    every_assumption_is_needed(
-        GRADIENT_GAP_FINITE,
-        {
-            "contractive_set": (truth, claim),
-            "weight_lipschitz": (factor, gradient_gap_finite(c, **{**base, "weight_gain": 0.5})),
-            "smooth_map": (kink, smooth),
-            "loss_lipschitz": (squared, claim),
-            "loss_smooth": (
-                bias,
-                gradient_gap_finite(c, k=1, t=400, past=2.0, weight_gain=1.0, loss_gain=2.0),
-            ),
-            "zero_start": (
-                far,
-                gradient_gap_finite(
-                    c, k=1, t=3, past=0.0, weight_gain=0.0, loss_gain=1.0, beta_wh=1.0
-                ),
-            ),
-        },
-    )
+    return {
+        "contractive_set": (truth, claim),
+        "weight_lipschitz": (factor, gradient_gap_finite(c, **{**base, "weight_gain": 0.5})),
+        "smooth_map": (kink, smooth),
+        "loss_lipschitz": (squared, claim),
+        "loss_smooth": (
+            bias,
+            gradient_gap_finite(c, k=1, t=400, past=2.0, weight_gain=1.0, loss_gain=2.0),
+        ),
+        "zero_start": (
+            far,
+            gradient_gap_finite(c, k=1, t=3, past=0.0, weight_gain=0.0, loss_gain=1.0, beta_wh=1.0),
+        ),
+    }
 
 
-def test_every_near_miss_is_noticed():
+def witnesses():
     factor = learning(0.5, T=250, trained="W", target=1.0)
-    every_near_miss_is_noticed(
-        GRADIENT_GAP_FINITE,
-        {
-            "lost history alone": factor,
-            "one power of lam too many": factor,
-            "smoothness of the loss left out": learning(0.5, loss="squared"),
-        },
-    )
+    return {
+        "lost history alone": factor,
+        "one power of lam too many": factor,
+        "smoothness of the loss left out": learning(0.5, loss="squared"),
+    }
 
 
-SIZES = ("past", "weight_gain", "loss_gain", "beta_hh", "beta_wh", "beta_p")
+ASKED = Asked(
+    made=learning_experiments(),
+    extremes=learns_at_extremes,
+    broken=broken,
+    witnesses=witnesses,
+    malformed={"counts": ("t",), "sizes": SIZES, "k": 1, "t": 3, **dict.fromkeys(SIZES, 1.0)},
+)
 
 
 @given(st.sampled_from([0.0, 0.5, 0.9, 1e-3]), st.integers(1, 9), st.integers(0, 30), st.data())
@@ -164,12 +150,6 @@ def test_typed_function(lam, k, t, data):
 
 def test_malformed_questions():
     good = dict.fromkeys(SIZES, 1.0)
-    refuses_malformed(gradient_gap_finite, counts=("t",), sizes=SIZES, k=1, t=3, **good)
     for bad in (0, -1, 1.5, None):
         with pytest.raises(ValueError, match="k="):
             at(0.5, k=bad, t=3, **good)
-
-
-def test_documentation_is_true():
-    example_is_true(gradient_gap_finite)
-    statement_is_the_formula(GRADIENT_GAP_FINITE)

@@ -5,26 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from questions import (
-    STANDS,
-    every_assumption_is_needed,
-    every_near_miss_is_noticed,
-    example_is_true,
+    Asked,
     growing,
     is_sharp,
-    refuses_malformed,
     rounded_outward,
-    statement_is_the_formula,
 )
 
 from theory import (
-    Kind,
     LinearHead,
     LinearMap,
     gradient_growth,
     projected_gradient_descent,
     recurrent_gradient,
     training_data,
-    verify,
 )
 from theory.theorems.gradient_growth import GRADIENT_GROWTH, formula
 from theory.trials.gradient_growth import TRIAL
@@ -35,13 +28,6 @@ def slope(a, T):
     data = training_data(np.ones((T, 1)), np.ones((T, 1)), at="last")
     model = LinearMap([[a]], [[1.0]])
     return recurrent_gradient(model, LinearHead([[1.0]]), data).parameters["W"][0, 0]
-
-
-@given(st.floats(1.0, 4.0), st.integers(2, 40))
-def test_holds(a, T):
-    verdict = verify(GRADIENT_GROWTH, growing(a, T))
-    assert verdict.outcome in STANDS, verdict
-    assert GRADIENT_GROWTH.kind is Kind.LOWER
 
 
 def test_sharp_at_two_steps():
@@ -80,15 +66,23 @@ def test_descent_at_the_published_step_sizes():
     assert stable.weights[1, 0] == pytest.approx(-144.6, rel=1e-3)
 
 
-def test_every_assumption_is_needed():
+def broken():
     # another input, 0.5: the state is half as large
-    every_assumption_is_needed(GRADIENT_GROWTH, {"scalar_growth": growing(1.5, 8, x=0.25)})
+    return {"scalar_growth": growing(1.5, 8, x=0.25)}
 
 
-def test_every_near_miss_is_noticed():
-    every_near_miss_is_noticed(
-        GRADIENT_GROWTH, {m.name: growing(1.5, 8) for m in TRIAL.near_misses}
-    )
+def witnesses():
+    return {m.name: growing(1.5, 8) for m in TRIAL.near_misses}
+
+
+ASKED = Asked(
+    made=st.builds(growing, st.floats(1.0, 4.0), st.integers(2, 40)),
+    always_measured=True,
+    extremes=None,
+    broken=broken,
+    witnesses=witnesses,
+    malformed={"counts": ("t",), "sizes": ("factor",), "factor": 1.5, "t": 3},
+)
 
 
 @given(st.sampled_from([0.5, 1.1, 2.0]), st.integers(2, 30))
@@ -98,14 +92,8 @@ def test_typed_function(factor, t):
 
 
 def test_malformed_questions():
-    refuses_malformed(gradient_growth, counts=("t",), sizes=("factor",), factor=1.5, t=3)
     for bad in (0, 1):
         with pytest.raises(ValueError, match="t="):
             gradient_growth(factor=1.5, t=bad)
     with pytest.raises(ValueError, match="factor="):
         gradient_growth(factor=0.0, t=3)
-
-
-def test_documentation_is_true():
-    example_is_true(gradient_growth)
-    statement_is_the_formula(GRADIENT_GROWTH)

@@ -5,16 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from questions import (
-    every_assumption_is_needed,
-    every_near_miss_is_noticed,
-    example_is_true,
-    holds,
+    Asked,
     is_sharp,
     learning,
     learns_at_extremes,
-    refuses_malformed,
     rounded_outward,
-    statement_is_the_formula,
 )
 
 from theory import (
@@ -49,15 +44,6 @@ def curvature(a, loss, target, step=2.0**-24, T=1500):
     return (ends[0] - ends[1]) / (2 * step)
 
 
-@given(learning_experiments())
-def test_holds(made):
-    holds(LOSS_SMOOTHNESS, made)
-
-
-def test_holds_at_extremes():
-    learns_at_extremes(LOSS_SMOOTHNESS)
-
-
 def test_sharp_in_the_bias_on_a_squared_loss():
     is_sharp(LOSS_SMOOTHNESS, learning(0.5, loss="squared"))
 
@@ -80,7 +66,7 @@ def test_oracles():
     # so the order is (1 - a)**-4, not -3, when L_w and L_p grow with 1 / (1 - a) (A.12 i)
 
 
-def test_every_assumption_is_needed():
+def broken():
     base = {"weight_gain": 2.0, "loss_gain": 1.0, "beta_hw": 1.0, "beta_wh": 1.0}
     claim = at(0.5, **base)
     exact = curvature(0.5, "linear", 1.0)
@@ -90,46 +76,40 @@ def test_every_assumption_is_needed():
         model = VanillaRNN([[0.0]], [[0.0]], [b], activation="relu")
         data = training_data([[0.0]], [[1.0]], loss="linear")
         kink.append(recurrent_gradient(model, LinearHead([[1.0]]), data).parameters["b"][0])
-    every_assumption_is_needed(
-        LOSS_SMOOTHNESS,
-        {
-            "contractive_set": (curvature(0.9, "linear", 1.0), claim),
-            "weight_lipschitz": (exact, at(0.5, **{**base, "weight_gain": 1.0})),
-            "smooth_map": (
-                abs(kink[0] - kink[1]),
-                at(0.0, weight_gain=1.0, loss_gain=1.0, distance=2e-9),
-            ),
-            "loss_lipschitz": (3 * exact, claim),
-            "loss_smooth": (curvature(0.5, "squared", 0.0), at(0.5, **{**base, "loss_gain": 2.0})),
-            # the same loss from two starts, w = v: a h at h = 1 and at h = 0 differs in da
-            "same_start": (1.0, at(0.5, **base, distance=0.0)),
-        },
-    )
+    return {
+        "contractive_set": (curvature(0.9, "linear", 1.0), claim),
+        "weight_lipschitz": (exact, at(0.5, **{**base, "weight_gain": 1.0})),
+        "smooth_map": (
+            abs(kink[0] - kink[1]),
+            at(0.0, weight_gain=1.0, loss_gain=1.0, distance=2e-9),
+        ),
+        "loss_lipschitz": (3 * exact, claim),
+        "loss_smooth": (curvature(0.5, "squared", 0.0), at(0.5, **{**base, "loss_gain": 2.0})),
+        # the same loss from two starts, w = v: a h at h = 1 and at h = 0 differs in da
+        "same_start": (1.0, at(0.5, **base, distance=0.0)),
+    }
 
 
-def test_every_near_miss_is_noticed():
+def witnesses():
     factor = learning(0.5, T=250, trained="W", target=1.0, change=2.0**-20)
     bias = learning(0.5, loss="squared")
-    every_near_miss_is_noticed(
-        LOSS_SMOOTHNESS,
-        {
-            "mixed derivative counted once": factor,
-            "smoothness of the loss left out": bias,
-            "one geometric factor dropped": factor,
-        },
-    )
+    return {
+        "mixed derivative counted once": factor,
+        "smoothness of the loss left out": bias,
+        "one geometric factor dropped": factor,
+    }
+
+
+ASKED = Asked(
+    made=learning_experiments(),
+    extremes=learns_at_extremes,
+    broken=broken,
+    witnesses=witnesses,
+    malformed={"sizes": SIZES, **dict.fromkeys(SIZES, 1.0)},
+)
 
 
 @given(st.sampled_from([0.0, 0.5, 0.9, 1e-3]), st.data())
 def test_typed_function(lam, data):
     sizes = {name: data.draw(st.sampled_from([0.0, 1.0, 0.1, 3.0])) for name in SIZES}
     rounded_outward(formula, at(lam, **sizes), lam=lam, **sizes)
-
-
-def test_malformed_questions():
-    refuses_malformed(loss_smoothness, sizes=SIZES, **dict.fromkeys(SIZES, 1.0))
-
-
-def test_documentation_is_true():
-    example_is_true(loss_smoothness)
-    statement_is_the_formula(LOSS_SMOOTHNESS)

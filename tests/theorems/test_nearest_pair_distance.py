@@ -5,14 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from questions import (
-    every_assumption_is_needed,
-    every_near_miss_is_noticed,
-    example_is_true,
-    holds,
+    Asked,
     holds_at_extremes,
-    refuses_malformed,
     rounded_outward,
-    statement_is_the_formula,
 )
 
 from theory import Contraction, LinearMap, Linf, experiment, nearest_pair_distance, verify
@@ -25,15 +20,6 @@ def made(n=3):
     W[0, -1], W[-1, 0] = 0.25, 0.5
     cell = LinearMap(W, np.ones((n, 1)))
     return experiment(cell, np.zeros((1, 1)), contraction=Contraction.assumed(0.9, Linf()))
-
-
-@given(experiments(min_length=1))
-def test_holds(drawn):
-    holds(NEAREST_PAIR_DISTANCE, drawn)
-
-
-def test_holds_at_extremes():
-    holds_at_extremes(NEAREST_PAIR_DISTANCE)
 
 
 def test_attained_by_points_of_hyperbolas():
@@ -55,19 +41,22 @@ def test_the_best_multiplier_gives_the_distance(x, y):
         assert bound >= squares * (1 - 2e-2) - 1e-2
 
 
-def test_every_assumption_is_needed():
+def broken():
     # the pair (2, 2) itself, with the product 1 at the multiplier 1
-    every_assumption_is_needed(
-        NEAREST_PAIR_DISTANCE,
-        {"bounded_product": (1.0, nearest_pair_distance(total=4.0, multiplier=1.0))},
-    )
+    return {"bounded_product": (1.0, nearest_pair_distance(total=4.0, multiplier=1.0))}
 
 
-def test_every_near_miss_is_noticed():
-    every_near_miss_is_noticed(
-        NEAREST_PAIR_DISTANCE,
-        {"the multiplier once": made(), "not halved": made()},
-    )
+def witnesses():
+    return {"the multiplier once": made(), "not halved": made()}
+
+
+ASKED = Asked(
+    made=experiments(min_length=1),
+    extremes=holds_at_extremes,
+    broken=broken,
+    witnesses=witnesses,
+    malformed={"sizes": ("total", "multiplier"), "total": 1.0, "multiplier": 1.0},
+)
 
 
 entries = st.floats(0.0, 1e6, allow_subnormal=False)
@@ -78,13 +67,3 @@ def test_typed_function(total, multiplier):
     value = nearest_pair_distance(total=total, multiplier=multiplier)
     rounded_outward(formula, value, upward=False, total=total, multiplier=multiplier)
     assert nearest_pair_distance(total=total + 1, multiplier=multiplier) >= value
-
-
-def test_malformed_questions():
-    names = ("total", "multiplier")
-    refuses_malformed(nearest_pair_distance, sizes=names, **dict.fromkeys(names, 1.0))
-
-
-def test_documentation_is_true():
-    example_is_true(nearest_pair_distance)
-    statement_is_the_formula(NEAREST_PAIR_DISTANCE)

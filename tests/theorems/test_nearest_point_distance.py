@@ -5,19 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from questions import (
-    every_assumption_is_needed,
-    every_near_miss_is_noticed,
-    example_is_true,
-    holds,
+    Asked,
     holds_at_extremes,
-    refuses_malformed,
     rounded_outward,
-    statement_is_the_formula,
 )
 
 from theory import L1, L2, Contraction, LinearMap, Linf, experiment, nearest_point_distance, verify
 from theory.strategies import experiments
 from theory.theorems.nearest_point_distance import NEAREST_POINT_DISTANCE, formula
+
+GOOD = {"inner": 3.0, "support": 1.0, "length": 2.0}
 
 
 def made(norm=None, n=3):
@@ -27,34 +24,28 @@ def made(norm=None, n=3):
     return experiment(cell, np.zeros((1, 1)), contraction=Contraction.assumed(0.9, norm or Linf()))
 
 
-@given(experiments(min_length=1))
-def test_holds(drawn):
-    holds(NEAREST_POINT_DISTANCE, drawn)
-
-
-def test_holds_at_extremes():
-    holds_at_extremes(NEAREST_POINT_DISTANCE)
-
-
 @pytest.mark.parametrize("norm", [L1(), L2(), Linf()])
 def test_attained_by_the_nearest_point(norm):
     verdict = verify(NEAREST_POINT_DISTANCE, made(norm))
     assert verdict.measured == pytest.approx(verdict.bound, rel=1e-9)
 
 
-def test_every_assumption_is_needed():
+def broken():
     # a support that is too small: the half line v <= 1 from 3, with 0 for the support 1
-    every_assumption_is_needed(
-        NEAREST_POINT_DISTANCE,
-        {"half_space": (2.0, nearest_point_distance(inner=3.0, support=0.0, length=1.0))},
-    )
+    return {"half_space": (2.0, nearest_point_distance(inner=3.0, support=0.0, length=1.0))}
 
 
-def test_every_near_miss_is_noticed():
-    every_near_miss_is_noticed(
-        NEAREST_POINT_DISTANCE,
-        {"the support added": made(), "not divided by the length": made()},
-    )
+def witnesses():
+    return {"the support added": made(), "not divided by the length": made()}
+
+
+ASKED = Asked(
+    made=experiments(min_length=1),
+    extremes=holds_at_extremes,
+    broken=broken,
+    witnesses=witnesses,
+    malformed={"sizes": ("inner", "support"), **GOOD},
+)
 
 
 @given(
@@ -70,13 +61,6 @@ def test_typed_function(inner, support, length):
 
 
 def test_malformed_questions():
-    good = {"inner": 3.0, "support": 1.0, "length": 2.0}
-    refuses_malformed(nearest_point_distance, sizes=("inner", "support"), **good)
     for bad in (0.0, -1.0, np.nan):
         with pytest.raises(ValueError, match="length="):
-            nearest_point_distance(**{**good, "length": bad})
-
-
-def test_documentation_is_true():
-    example_is_true(nearest_point_distance)
-    statement_is_the_formula(NEAREST_POINT_DISTANCE)
+            nearest_point_distance(**{**GOOD, "length": bad})

@@ -7,15 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from questions import (
-    every_assumption_is_needed,
-    every_near_miss_is_noticed,
-    example_is_true,
-    holds,
+    Asked,
     holds_at_extremes,
     is_sharp,
-    refuses_malformed,
     rounded_outward,
-    statement_is_the_formula,
 )
 
 from theory import L1, L2, Contraction, LinearMap, Linf, experiment, nearest_point_gap
@@ -33,15 +28,6 @@ def made(norm=None, n=3):
     return experiment(cell, np.zeros((1, 1)), contraction=Contraction.assumed(0.9, norm or Linf()))
 
 
-@given(experiments(min_length=1))
-def test_holds(drawn):
-    holds(NEAREST_POINT_GAP, drawn)
-
-
-def test_holds_at_extremes():
-    holds_at_extremes(NEAREST_POINT_GAP)
-
-
 @pytest.mark.parametrize("norm", [L1(), L2(), Linf()])
 def test_sharp_for_members(norm):
     is_sharp(NEAREST_POINT_GAP, made(norm))
@@ -56,7 +42,7 @@ def test_the_pairs_are_what_they_promise():
         assert not np.array_equal(drawn.ball(drawn.first[0]), drawn.first[0])
 
 
-def test_every_assumption_is_needed():
+def broken():
     # the circle of radius 1 is not convex: (d, 0) and (-d, 0) go to opposite points
     d = 0.25
     circle = (2.0, nearest_point_gap(distance=2 * d))
@@ -66,32 +52,26 @@ def test_every_assumption_is_needed():
     near[0, 0] = far[0, 0] = RADIUS
     before = float(np.linalg.norm(near - far))
     moved = float(np.linalg.norm(rescaled_rows(near) - rescaled_rows(far)))
-    every_assumption_is_needed(
-        NEAREST_POINT_GAP,
-        {"convex_set": circle, "nearest_point": (moved, nearest_point_gap(distance=before))},
-    )
     # A.12 (g): a factor up to sqrt(n)
     assert 6.5 < moved / before < math.sqrt(n)
     assert np.linalg.norm(row_sum_ball(near, RADIUS) - row_sum_ball(far, RADIUS)) <= before
+    return {"convex_set": circle, "nearest_point": (moved, nearest_point_gap(distance=before))}
 
 
-def test_every_near_miss_is_noticed():
-    every_near_miss_is_noticed(
-        NEAREST_POINT_GAP,
-        {"rows scaled down to the ball": made(), "half of the distance": made()},
-    )
+def witnesses():
+    return {"rows scaled down to the ball": made(), "half of the distance": made()}
+
+
+ASKED = Asked(
+    made=experiments(min_length=1),
+    extremes=holds_at_extremes,
+    broken=broken,
+    witnesses=witnesses,
+    malformed={"sizes": ("distance",), "distance": 1.0},
+)
 
 
 @given(st.floats(0.0, 1e6, allow_subnormal=False))
 def test_typed_function(distance):
     value = nearest_point_gap(distance=distance)
     rounded_outward(formula, value, distance=distance)
-
-
-def test_malformed_questions():
-    refuses_malformed(nearest_point_gap, sizes=("distance",), distance=1.0)
-
-
-def test_documentation_is_true():
-    example_is_true(nearest_point_gap)
-    statement_is_the_formula(NEAREST_POINT_GAP)

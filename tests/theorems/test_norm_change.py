@@ -5,16 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from questions import (
-    every_assumption_is_needed,
-    every_near_miss_is_noticed,
-    example_is_true,
-    holds,
+    Asked,
     holds_at_extremes,
     is_sharp,
-    refuses_malformed,
     rounded_outward,
     scalar,
-    statement_is_the_formula,
 )
 
 from theory import (
@@ -51,15 +46,6 @@ def spread(n=4, lam=0.5, *, outward=True):
     return experiment(system, x, contraction=contraction(system, norm=norm), other_norm=other)
 
 
-@given(experiments(min_length=1, any_start=True))
-def test_holds(made):
-    holds(NORM_CHANGE, made)
-
-
-def test_holds_at_extremes():
-    holds_at_extremes(NORM_CHANGE)
-
-
 @pytest.mark.parametrize("outward", [True, False])
 @pytest.mark.parametrize("n", [2, 4])
 def test_sharp_for_a_spreading_map(outward, n):
@@ -80,26 +66,29 @@ def test_a_weighted_euclidean_norm_costs_the_root_of_its_condition():
     assert norm_change(c, k=1, past=2.0, norm=L2(), dim=2) == pytest.approx(3.0, rel=1e-9)
 
 
-def test_every_assumption_is_needed():
-    every_assumption_is_needed(
-        NORM_CHANGE,
-        {
-            "contractive": scalar(0.9, claim=0.5, T=40),
-            "zero_restart": scalar(0.5, x=0.0, restart=[-3.0]),
-        },
-    )
+def broken():
+    return {
+        "contractive": scalar(0.9, claim=0.5, T=40),
+        "zero_restart": scalar(0.5, x=0.0, restart=[-3.0]),
+    }
 
 
-def test_every_near_miss_is_noticed():
-    every_near_miss_is_noticed(
-        NORM_CHANGE,
-        {
-            "no constants: the rate is taken over to the other norm": spread(),
-            "only the way out is paid": spread(outward=False),
-            "only the way in is paid": spread(),
-            "without contraction": scalar(0.9, claim=0.5, T=40),
-        },
-    )
+def witnesses():
+    return {
+        "no constants: the rate is taken over to the other norm": spread(),
+        "only the way out is paid": spread(outward=False),
+        "only the way in is paid": spread(),
+        "without contraction": scalar(0.9, claim=0.5, T=40),
+    }
+
+
+ASKED = Asked(
+    made=experiments(min_length=1, any_start=True),
+    extremes=holds_at_extremes,
+    broken=broken,
+    witnesses=witnesses,
+    malformed={"counts": ("k",), "sizes": ("past",), "k": 3, "past": 1.0, "norm": L1(), "dim": 4},
+)
 
 
 @given(
@@ -136,15 +125,9 @@ def test_boundary_cases():
 
 
 def test_malformed_questions():
-    refuses_malformed(norm_change, counts=("k",), sizes=("past",), k=3, past=1.0, norm=L1(), dim=4)
     c = Contraction.assumed(0.5, Linf())
     for bad in (0, -1, 2.0):
         with pytest.raises(ValueError, match="dim="):
             norm_change(c, k=1, past=1.0, norm=L1(), dim=bad)
     with pytest.raises(ValueError, match=r"Linf,v is a norm on R\^2, needed one on R\^3"):
         norm_change(c, k=1, past=1.0, norm=WeightedLinf([1.0, 2.0]), dim=3)
-
-
-def test_documentation_is_true():
-    example_is_true(norm_change)
-    statement_is_the_formula(NORM_CHANGE)

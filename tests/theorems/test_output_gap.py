@@ -6,40 +6,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from questions import (
     OUTWARD,
+    Asked,
     Typed,
-    agrees_with_formula,
-    every_assumption_is_needed,
-    every_near_miss_is_noticed,
-    example_is_true,
-    holds,
     holds_at_extremes,
     is_sharp,
-    refuses_malformed,
     scalar,
-    statement_is_the_formula,
 )
 
 from theory import Contraction, LinearMap, output_gap, state_gap, truncate
 from theory.strategies import experiments, factors
-from theory.theorems.output_gap import OUTPUT_GAP, formula
+from theory.theorems.output_gap import OUTPUT_GAP
 
 TYPED = Typed(
-    function=output_gap,
-    formula=formula,
+    theorem=OUTPUT_GAP,
     counts=("k",),
     sizes=("drive", "lipschitz"),
     rising=("lam", "drive", "lipschitz"),
     falling=("k",),
 )
-
-
-@given(experiments(min_length=1))
-def test_holds(made):
-    holds(OUTPUT_GAP, made)
-
-
-def test_holds_at_extremes():
-    holds_at_extremes(OUTPUT_GAP)
 
 
 @pytest.mark.parametrize("head", [0.25, 3.0])
@@ -54,37 +38,35 @@ def test_oracle_of_the_scalar_system():
     assert pytest.approx(bound * (1 - 0.9**47), rel=1e-12) == 7.571687175989567
 
 
-def test_every_assumption_is_needed():
+def broken():
     system, x = LinearMap([[0.5]], [[1.0]]), np.array([[1.0], [8.0]])
     gap = abs(system.simulate(x)[-1, 0] - truncate(system, 0).states(x)[-1, 0])
     assert gap == 8.5
     # h = 2 against 0 through f(h) = h**2, which has slope 1 at h = 1/2
     square = 2.0**2 - 0.0**2
-    every_assumption_is_needed(
-        OUTPUT_GAP,
-        {
-            "contractive": scalar(0.9, claim=0.5, T=40),
-            "drive_bounded": (gap, TYPED(0.5, k=0, drive=1.0, lipschitz=1.0)),
-            "zero_start": scalar(0.9, x=0.0, start=[100.0]),
-            "output_lipschitz": (square, TYPED(0.5, k=0, drive=1.0, lipschitz=1.0)),
-        },
-    )
+    return {
+        "contractive": scalar(0.9, claim=0.5, T=40),
+        "drive_bounded": (gap, TYPED(0.5, k=0, drive=1.0, lipschitz=1.0)),
+        "zero_start": scalar(0.9, x=0.0, start=[100.0]),
+        "output_lipschitz": (square, TYPED(0.5, k=0, drive=1.0, lipschitz=1.0)),
+    }
 
 
-def test_every_near_miss_is_noticed():
-    every_near_miss_is_noticed(
-        OUTPUT_GAP,
-        {
-            "Lipschitz constant of the output left out": scalar(0.5, head=3.0),
-            "one power of lam too many": scalar(0.5),
-            "any start": scalar(0.9, x=0.0, start=[100.0]),
-        },
-    )
+def witnesses():
+    return {
+        "Lipschitz constant of the output left out": scalar(0.5, head=3.0),
+        "one power of lam too many": scalar(0.5),
+        "any start": scalar(0.9, x=0.0, start=[100.0]),
+    }
 
 
-@given(st.data())
-def test_typed_function(data):
-    agrees_with_formula(TYPED, data)
+ASKED = Asked(
+    made=experiments(min_length=1),
+    extremes=holds_at_extremes,
+    broken=broken,
+    witnesses=witnesses,
+    typed=TYPED,
+)
 
 
 @given(factors(), st.integers(0, 30))
@@ -98,19 +80,3 @@ def test_boundary_cases():
     assert TYPED(0.0, k=1, drive=1.0, lipschitz=3.0) == 0.0
     assert TYPED(0.9, k=2, drive=0.0, lipschitz=3.0) == 0.0
     assert TYPED(0.9, k=2, drive=1.0, lipschitz=0.0) == 0.0
-
-
-def test_malformed_questions():
-    refuses_malformed(
-        output_gap,
-        counts=("k",),
-        sizes=("drive", "lipschitz"),
-        k=3,
-        drive=1.0,
-        lipschitz=1.0,
-    )
-
-
-def test_documentation_is_true():
-    example_is_true(output_gap)
-    statement_is_the_formula(OUTPUT_GAP)

@@ -1,44 +1,25 @@
 """The four questions, asked of parameter_gap: distance weight_gain (1 - lam**t) / (1 - lam)."""
 
 import numpy as np
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from questions import (
     OUTWARD,
+    Asked,
     Typed,
-    agrees_with_formula,
-    every_assumption_is_needed,
-    every_near_miss_is_noticed,
-    example_is_true,
-    holds,
     is_sharp,
     learning,
     learns_at_extremes,
-    refuses_malformed,
-    statement_is_the_formula,
 )
 
 from theory import Contraction, LinearMap, parameter_gap
 from theory.strategies import learning_experiments
-from theory.theorems.parameter_gap import PARAMETER_GAP, formula
+from theory.theorems.parameter_gap import PARAMETER_GAP
 
 TYPED = Typed(
-    function=parameter_gap,
-    formula=formula,
+    theorem=PARAMETER_GAP,
     counts=("t",),
     sizes=("weight_gain", "distance"),
     rising=("lam", "t", "weight_gain", "distance"),
 )
-
-
-@given(learning_experiments())
-def test_holds(made):
-    holds(PARAMETER_GAP, made)
-
-
-def test_holds_at_extremes():
-    learns_at_extremes(PARAMETER_GAP)
 
 
 def test_sharp_in_the_bias():
@@ -51,7 +32,7 @@ def test_sharp_in_the_factor_after_a_long_history_to_first_order():
     is_sharp(PARAMETER_GAP, made, slack=2.0**-19 + OUTWARD)
 
 
-def test_every_assumption_is_needed():
+def broken():
     # h -> 2 h + w: apart by 1 + 2 + 4 after 3 steps, where 0.5 was claimed
     growing = [
         LinearMap([[2.0]], [[1.0]], [b]).simulate(np.zeros((3, 1)))[-1, 0] for b in (1.0, 0.0)
@@ -61,43 +42,27 @@ def test_every_assumption_is_needed():
     # a parameter that acts four times as strongly as claimed; starts that differ by 8
     strong = [LinearMap([[0.5]], [[4.0]]).simulate(np.full((3, 1), b))[-1, 0] for b in (1.0, 0.0)]
     apart = LinearMap([[0.5]], [[1.0]]).simulate(np.zeros((3, 1)), [16.0])[-1, 0]
-    every_assumption_is_needed(
-        PARAMETER_GAP,
-        {
-            "contractive_set": (growing[0] - growing[1], claimed),
-            "weight_lipschitz": (strong[0] - strong[1], claimed),
-            "same_start": (apart, parameter_gap(c, t=3, weight_gain=1.0, distance=0.0)),
-        },
-    )
+    return {
+        "contractive_set": (growing[0] - growing[1], claimed),
+        "weight_lipschitz": (strong[0] - strong[1], claimed),
+        "same_start": (apart, parameter_gap(c, t=3, weight_gain=1.0, distance=0.0)),
+    }
 
 
-def test_every_near_miss_is_noticed():
-    every_near_miss_is_noticed(
-        PARAMETER_GAP,
-        {"geometric factor dropped": learning(0.5), "one step fewer": learning(0.5)},
-    )
+def witnesses():
+    return {"geometric factor dropped": learning(0.5), "one step fewer": learning(0.5)}
 
 
-@given(st.data())
-def test_typed_function(data):
-    agrees_with_formula(TYPED, data)
+ASKED = Asked(
+    made=learning_experiments(),
+    extremes=learns_at_extremes,
+    broken=broken,
+    witnesses=witnesses,
+    typed=TYPED,
+)
 
 
 def test_boundary_cases():
     assert TYPED(0.5, t=0, weight_gain=1.0, distance=1.0) == 0.0
     assert TYPED(0.0, t=7, weight_gain=3.0, distance=2.0) == 6.0
     assert TYPED(0.9, t=7, weight_gain=0.0, distance=2.0) == 0.0
-
-
-def test_malformed_questions():
-    refuses_malformed(
-        parameter_gap, counts=("t",), sizes=("weight_gain", "distance"), t=3, weight_gain=1.0,
-        distance=1.0,
-    )  # fmt: skip
-    with pytest.raises(ValueError, match="needed a Contraction"):
-        parameter_gap(None, t=1, weight_gain=1.0, distance=1.0)
-
-
-def test_documentation_is_true():
-    example_is_true(parameter_gap)
-    statement_is_the_formula(PARAMETER_GAP)

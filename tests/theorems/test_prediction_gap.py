@@ -1,30 +1,20 @@
 """The four questions, asked of prediction_gap: L_f (L_w distance + lam**k drive) / (1 - lam)."""
 
 import numpy as np
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from questions import (
+    Asked,
     Typed,
-    agrees_with_formula,
-    every_assumption_is_needed,
-    every_near_miss_is_noticed,
-    example_is_true,
-    holds,
     is_sharp,
     learning,
     learns_at_extremes,
-    refuses_malformed,
-    statement_is_the_formula,
 )
 
 from theory import Contraction, LinearMap, prediction_gap, prediction_gaps
 from theory.strategies import learning_experiments
-from theory.theorems.prediction_gap import PREDICTION_GAP, formula
+from theory.theorems.prediction_gap import PREDICTION_GAP
 
 TYPED = Typed(
-    function=prediction_gap,
-    formula=formula,
+    theorem=PREDICTION_GAP,
     counts=("k",),
     sizes=("drive", "weight_gain", "lipschitz", "distance"),
     rising=("drive", "weight_gain", "lipschitz", "distance"),
@@ -44,60 +34,35 @@ def gap_of(w, v, k, T=200, head=1.0, start=None):
     return abs(long - truncate(models[1], k).states(x)[-1, 0])
 
 
-@given(learning_experiments())
-def test_holds(made):
-    holds(PREDICTION_GAP, made)
-
-
-def test_holds_at_extremes():
-    learns_at_extremes(PREDICTION_GAP)
-
-
 def test_sharp_between_two_biases():
     is_sharp(PREDICTION_GAP, learning(0.5))
 
 
-def test_every_assumption_is_needed():
+def broken():
     c = Contraction.assumed(0.5)
     claim = prediction_gap(c, k=2, drive=1.0, weight_gain=1.0, distance=0.5)
     growing = [LinearMap([[0.9]], [[1.0]], [b]).simulate(np.zeros((99, 1))) for b in (1.5, 1.0)]
-    every_assumption_is_needed(
-        PREDICTION_GAP,
-        {
-            "contractive_set": (growing[0][-1, 0] - growing[1][1, 0], claim),
-            "weight_lipschitz": (gap_of(4.0, 1.0, 2), claim),
-            "same_start": (gap_of(1.5, 1.0, 2, T=3, start=[100.0]), claim),
-            "drive_bounded": (gap_of(8.5, 8.0, 2), claim),
-            "output_lipschitz": (gap_of(1.5, 1.0, 2, head=4.0), claim),
-            "zero_start": (
-                gap_of(0.0, 0.0, 2, T=3, start=[100.0]),
-                prediction_gap(c, k=2, drive=0.0, weight_gain=1.0, distance=0.0),
-            ),
-        },
-    )  # fmt: skip
+    return {
+        "contractive_set": (growing[0][-1, 0] - growing[1][1, 0], claim),
+        "weight_lipschitz": (gap_of(4.0, 1.0, 2), claim),
+        "same_start": (gap_of(1.5, 1.0, 2, T=3, start=[100.0]), claim),
+        "drive_bounded": (gap_of(8.5, 8.0, 2), claim),
+        "output_lipschitz": (gap_of(1.5, 1.0, 2, head=4.0), claim),
+        "zero_start": (
+            gap_of(0.0, 0.0, 2, T=3, start=[100.0]),
+            prediction_gap(c, k=2, drive=0.0, weight_gain=1.0, distance=0.0),
+        ),
+    }
 
 
-def test_every_near_miss_is_noticed():
-    every_near_miss_is_noticed(
-        PREDICTION_GAP,
-        {"distance of the weights alone": learning(0.5), "truncation alone": learning(0.5)},
-    )
+def witnesses():
+    return {"distance of the weights alone": learning(0.5), "truncation alone": learning(0.5)}
 
 
-@given(st.data())
-def test_typed_function(data):
-    agrees_with_formula(TYPED, data)
-
-
-def test_malformed_questions():
-    refuses_malformed(
-        prediction_gap, counts=("k",), sizes=("drive", "weight_gain", "distance", "lipschitz"),
-        k=1, drive=1.0, weight_gain=1.0, distance=1.0, lipschitz=1.0,
-    )  # fmt: skip
-    with pytest.raises(ValueError, match="needed a Contraction"):
-        prediction_gap(0.5, k=1, drive=1.0, weight_gain=1.0, distance=1.0)
-
-
-def test_documentation_is_true():
-    example_is_true(prediction_gap)
-    statement_is_the_formula(PREDICTION_GAP)
+ASKED = Asked(
+    made=learning_experiments(),
+    extremes=learns_at_extremes,
+    broken=broken,
+    witnesses=witnesses,
+    typed=TYPED,
+)

@@ -2,22 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from questions import (
     OUTWARD,
+    Asked,
     Typed,
-    agrees_with_formula,
-    every_assumption_is_needed,
-    every_near_miss_is_noticed,
-    example_is_true,
-    holds,
     holds_at_extremes,
     is_sharp,
     logistic,
-    refuses_malformed,
     scalar,
-    statement_is_the_formula,
 )
 
 from theory import (
@@ -32,25 +24,15 @@ from theory import (
     verify,
 )
 from theory.strategies import experiments
-from theory.theorems.state_gap import STATE_GAP, formula
+from theory.theorems.state_gap import STATE_GAP
 
 TYPED = Typed(
-    function=state_gap,
-    formula=formula,
+    theorem=STATE_GAP,
     counts=("k",),
     sizes=("drive",),
     rising=("lam", "drive"),
     falling=("k",),
 )
-
-
-@given(experiments(min_length=1))
-def test_holds(made):
-    holds(STATE_GAP, made)
-
-
-def test_holds_at_extremes():
-    holds_at_extremes(STATE_GAP)
 
 
 def test_sharp_for_constant_drive():
@@ -97,36 +79,34 @@ def test_a_start_far_out_leaves_a_gap_that_no_drive_explains():
     assert state_gap(Contraction.assumed(0.9), k=10, drive=0.0) == 0.0
 
 
-def test_every_assumption_is_needed():
+def broken():
     # an input left out of the drive: x = 1, 1, 1, 8 with "drive 1"
     gap = truncation_gaps(LinearMap([[0.5]], [[1.0]]), [[1.0], [1.0], [1.0], [8.0]], 0)[0]
     assert gap == 8.875
-    every_assumption_is_needed(
-        STATE_GAP,
-        {
-            "contractive": scalar(0.9, claim=0.5, T=40),
-            "drive_bounded": (gap, state_gap(Contraction.assumed(0.5), k=0, drive=1.0)),
-            "zero_start": scalar(0.9, x=0.0, start=[100.0]),
-        },
-    )
+    return {
+        "contractive": scalar(0.9, claim=0.5, T=40),
+        "drive_bounded": (gap, state_gap(Contraction.assumed(0.5), k=0, drive=1.0)),
+        "zero_start": scalar(0.9, x=0.0, start=[100.0]),
+    }
 
 
-def test_every_near_miss_is_noticed():
-    every_near_miss_is_noticed(
-        STATE_GAP,
-        {
-            "one power of lam too many": scalar(0.5),
-            "geometric factor 1/(1 - lam) dropped": scalar(0.5),
-            "offset step(0, 0) left out of the drive": logistic(),
-            "without contraction": scalar(0.9, claim=0.5, T=40),
-            "any start": scalar(0.9, x=0.0, start=[100.0]),
-        },
-    )
+def witnesses():
+    return {
+        "one power of lam too many": scalar(0.5),
+        "geometric factor 1/(1 - lam) dropped": scalar(0.5),
+        "offset step(0, 0) left out of the drive": logistic(),
+        "without contraction": scalar(0.9, claim=0.5, T=40),
+        "any start": scalar(0.9, x=0.0, start=[100.0]),
+    }
 
 
-@given(st.data())
-def test_typed_function(data):
-    agrees_with_formula(TYPED, data)
+ASKED = Asked(
+    made=experiments(min_length=1),
+    extremes=holds_at_extremes,
+    broken=broken,
+    witnesses=witnesses,
+    typed=TYPED,
+)
 
 
 def test_boundary_cases():
@@ -135,15 +115,6 @@ def test_boundary_cases():
     assert TYPED(0.9, k=7, drive=0.0) == 0.0
     assert TYPED(0.5, k=1100, drive=1.0) == 5e-324  # an upper bound never rounds to zero
     assert TYPED(1 - 2.0**-53, k=0, drive=1.0) == 2.0**53
-
-
-def test_malformed_questions():
-    refuses_malformed(state_gap, counts=("k",), sizes=("drive",), k=3, drive=1.0)
-
-
-def test_documentation_is_true():
-    example_is_true(state_gap)
-    statement_is_the_formula(STATE_GAP)
 
 
 def test_a_run_that_contradicts_its_contraction_is_not_applicable():

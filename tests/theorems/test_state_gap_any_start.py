@@ -9,17 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from questions import (
     LAMS,
+    Asked,
     Typed,
-    agrees_with_formula,
-    every_assumption_is_needed,
-    every_near_miss_is_noticed,
-    example_is_true,
-    holds,
     holds_at_extremes,
     is_sharp,
-    refuses_malformed,
     scalar,
-    statement_is_the_formula,
 )
 
 from theory import (
@@ -30,26 +24,16 @@ from theory import (
     truncation_gap_table,
 )
 from theory.strategies import experiments, factors
-from theory.theorems.state_gap_any_start import STATE_GAP_ANY_START, formula
+from theory.theorems.state_gap_any_start import STATE_GAP_ANY_START
 
 TYPED = Typed(
-    function=state_gap_any_start,
-    formula=formula,
+    theorem=STATE_GAP_ANY_START,
     counts=("k", "t"),
     sizes=("drive", "start", "restart"),
     rising=("lam", "drive", "start", "restart"),
     from_k=True,
 )
 #: Only for t > k does the bound rise in lam: at t <= k it is 0 whatever lam is.
-
-
-@given(experiments(min_length=1, any_start=True, any_restart=True))
-def test_holds(made):
-    holds(STATE_GAP_ANY_START, made)
-
-
-def test_holds_at_extremes():
-    holds_at_extremes(STATE_GAP_ANY_START)
 
 
 @pytest.mark.parametrize("lam", LAMS)
@@ -65,38 +49,36 @@ def test_repairs_the_published_bound_far_out():
     assert table[10, 19] == pytest.approx(bound, rel=1e-12)
 
 
-def test_every_assumption_is_needed():
+def broken():
     # starts at 1 and -1, one input of size 8 with "drive 1"
     table = truncation_gap_table(LinearMap([[0.5]], [[1.0]]), [[8.0]], 0, h0=[1.0], restart=[-1.0])
     assert table[0, 0] == 9.5
-    every_assumption_is_needed(
-        STATE_GAP_ANY_START,
-        {
-            "contractive": scalar(0.9, claim=0.5, T=40),
-            "drive_bounded": (
-                table[0, 0],
-                TYPED(0.5, k=0, t=1, drive=1.0, start=1.0, restart=1.0),
-            ),
-        },
-    )
+    return {
+        "contractive": scalar(0.9, claim=0.5, T=40),
+        "drive_bounded": (
+            table[0, 0],
+            TYPED(0.5, k=0, t=1, drive=1.0, start=1.0, restart=1.0),
+        ),
+    }
 
 
-def test_every_near_miss_is_noticed():
+def witnesses():
     far = scalar(0.5, start=[40.0], restart=[-30.0])
-    every_near_miss_is_noticed(
-        STATE_GAP_ANY_START,
-        {
-            "start left out": far,
-            "restart left out": far,
-            "drive left out": scalar(0.5),
-            "without contraction": scalar(0.9, claim=0.5, T=40),
-        },
-    )
+    return {
+        "start left out": far,
+        "restart left out": far,
+        "drive left out": scalar(0.5),
+        "without contraction": scalar(0.9, claim=0.5, T=40),
+    }
 
 
-@given(st.data())
-def test_typed_function(data):
-    agrees_with_formula(TYPED, data)
+ASKED = Asked(
+    made=experiments(min_length=1, any_start=True, any_restart=True),
+    extremes=holds_at_extremes,
+    broken=broken,
+    witnesses=witnesses,
+    typed=TYPED,
+)
 
 
 @given(factors(), st.integers(0, 20), st.integers(0, 40))
@@ -113,21 +95,3 @@ def test_boundary_cases():
     assert TYPED(0.9, k=5, t=5, drive=1.0, start=7.0, restart=2.0) == 0.0
     assert TYPED(0.9, k=0, t=0, drive=1.0, start=7.0, restart=2.0) == 0.0
     assert TYPED(0.5, k=1, t=2, drive=0.0, start=4.0, restart=0.0) == 1.0
-
-
-def test_malformed_questions():
-    refuses_malformed(
-        state_gap_any_start,
-        counts=("k", "t"),
-        sizes=("drive", "start", "restart"),
-        k=1,
-        t=9,
-        drive=1.0,
-        start=1.0,
-        restart=1.0,
-    )
-
-
-def test_documentation_is_true():
-    example_is_true(state_gap_any_start)
-    statement_is_the_formula(STATE_GAP_ANY_START)

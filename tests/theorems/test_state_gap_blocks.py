@@ -7,16 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from questions import (
-    every_assumption_is_needed,
-    every_near_miss_is_noticed,
-    example_is_true,
-    holds,
+    Asked,
     holds_at_extremes,
     is_sharp,
     rounded_outward,
     scalar,
     several_steps,
-    statement_is_the_formula,
     swap,
 )
 
@@ -26,15 +22,6 @@ from theory.strategies import factors
 from theory.theorems.state_gap_blocks import STATE_GAP_BLOCKS, formula, spread_upper
 
 sizes = st.sampled_from((0.0, 1.0, 0.1, 3.0)) | st.floats(0.0, 1e6, allow_subnormal=False)
-
-
-@given(several_steps())
-def test_holds(made):
-    holds(STATE_GAP_BLOCKS, made)
-
-
-def test_holds_at_extremes():
-    holds_at_extremes(STATE_GAP_BLOCKS)
 
 
 def test_sharp_for_a_swap():
@@ -48,38 +35,40 @@ def test_sharp_for_a_swap():
     assert bound == pytest.approx(10.0, rel=1e-13)
 
 
-def test_every_assumption_is_needed():
+def broken():
     # an input left out of the drive: x = 1, 1, 1, 8 with "drive 1"
     system = LinearMap([[0.5]], [[1.0]])
     left_out = truncation_gaps(system, [[1.0], [1.0], [1.0], [8.0]], 0)[0]
     c = Contraction.assumed(0.5, Linf(), iterate=2)
     # h <- (4 h_2 + 1, h_1 / 8 + 1) reaches (10, 2.25), not within 3 as for a "growth" of 1/2
     reached = float(truncation_gaps(swap().map, np.ones((60, 2)), 0, Linf())[0])
-    every_assumption_is_needed(
-        STATE_GAP_BLOCKS,
-        {
-            "iterate_contractive": scalar(0.9, claim=0.5, T=40),
-            "step_lipschitz": (reached, state_gap_blocks(c, k=0, growth=0.5, drive=1.0)),
-            "drive_bounded": (
-                left_out,
-                state_gap_blocks(Contraction.assumed(0.5), k=0, growth=0.5, drive=1.0),
-            ),
-            "zero_start": scalar(0.9, x=0.0, start=[100.0]),
-        },
-    )
+    return {
+        "iterate_contractive": scalar(0.9, claim=0.5, T=40),
+        "step_lipschitz": (reached, state_gap_blocks(c, k=0, growth=0.5, drive=1.0)),
+        "drive_bounded": (
+            left_out,
+            state_gap_blocks(Contraction.assumed(0.5), k=0, growth=0.5, drive=1.0),
+        ),
+        "zero_start": scalar(0.9, x=0.0, start=[100.0]),
+    }
 
 
-def test_every_near_miss_is_noticed():
-    every_near_miss_is_noticed(
-        STATE_GAP_BLOCKS,
-        {
-            "drive of one step in place of that of r": swap(),
-            "geometric factor 1/(1 - lam) dropped": swap(),
-            "one block too many": swap(),
-            "without contraction": scalar(0.9, claim=0.5, T=40),
-            "any start": scalar(0.9, x=0.0, start=[100.0]),
-        },
-    )
+def witnesses():
+    return {
+        "drive of one step in place of that of r": swap(),
+        "geometric factor 1/(1 - lam) dropped": swap(),
+        "one block too many": swap(),
+        "without contraction": scalar(0.9, claim=0.5, T=40),
+        "any start": scalar(0.9, x=0.0, start=[100.0]),
+    }
+
+
+ASKED = Asked(
+    made=several_steps(),
+    extremes=holds_at_extremes,
+    broken=broken,
+    witnesses=witnesses,
+)
 
 
 @given(factors(), st.integers(1, 5), st.integers(0, 40), sizes, sizes)
@@ -115,8 +104,3 @@ def test_malformed_questions():
         for value in values:
             with pytest.raises(ValueError, match=f"{name}="):
                 state_gap_blocks(c, **{**good, name: value})
-
-
-def test_documentation_is_true():
-    example_is_true(state_gap_blocks)
-    statement_is_the_formula(STATE_GAP_BLOCKS)

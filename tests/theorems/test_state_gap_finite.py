@@ -6,41 +6,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from questions import (
     LAMS,
+    Asked,
     Typed,
-    agrees_with_formula,
-    every_assumption_is_needed,
-    every_near_miss_is_noticed,
-    example_is_true,
-    holds,
     holds_at_extremes,
     is_sharp,
-    refuses_malformed,
     scalar,
-    statement_is_the_formula,
 )
 
 from theory import Contraction, LinearMap, state_gap, state_gap_finite, truncation_gap_table
 from theory.strategies import experiments, factors
-from theory.theorems.state_gap_finite import STATE_GAP_FINITE, formula
+from theory.theorems.state_gap_finite import STATE_GAP_FINITE
 
 TYPED = Typed(
-    function=state_gap_finite,
-    formula=formula,
+    theorem=STATE_GAP_FINITE,
     counts=("k", "t"),
     sizes=("drive",),
     rising=("lam", "t", "drive"),
     falling=("k",),
     from_k=True,
 )
-
-
-@given(experiments(min_length=1))
-def test_holds(made):
-    holds(STATE_GAP_FINITE, made)
-
-
-def test_holds_at_extremes():
-    holds_at_extremes(STATE_GAP_FINITE)
 
 
 @pytest.mark.parametrize("lam", LAMS)
@@ -56,34 +40,32 @@ def test_oracle_of_the_scalar_system():
     assert 3 * table[13, 59] == pytest.approx(7.571687175989567, rel=1e-12)
 
 
-def test_every_assumption_is_needed():
+def broken():
     table = truncation_gap_table(LinearMap([[0.5]], [[1.0]]), [[1.0], [8.0]], 0)
     assert table[0, 1] == 8.5
-    every_assumption_is_needed(
-        STATE_GAP_FINITE,
-        {
-            "contractive": scalar(0.9, claim=0.5, T=40),
-            "drive_bounded": (table[0, 1], TYPED(0.5, k=0, t=2, drive=1.0)),
-            "zero_start": scalar(0.9, x=0.0, start=[100.0]),
-        },
-    )
+    return {
+        "contractive": scalar(0.9, claim=0.5, T=40),
+        "drive_bounded": (table[0, 1], TYPED(0.5, k=0, t=2, drive=1.0)),
+        "zero_start": scalar(0.9, x=0.0, start=[100.0]),
+    }
 
 
-def test_every_near_miss_is_noticed():
-    every_near_miss_is_noticed(
-        STATE_GAP_FINITE,
-        {
-            "one power of lam too many": scalar(0.5),
-            "geometric factor 1/(1 - lam) dropped": scalar(0.5),
-            "without contraction": scalar(0.9, claim=0.5, T=40),
-            "any start": scalar(0.9, x=0.0, start=[100.0]),
-        },
-    )
+def witnesses():
+    return {
+        "one power of lam too many": scalar(0.5),
+        "geometric factor 1/(1 - lam) dropped": scalar(0.5),
+        "without contraction": scalar(0.9, claim=0.5, T=40),
+        "any start": scalar(0.9, x=0.0, start=[100.0]),
+    }
 
 
-@given(st.data())
-def test_typed_function(data):
-    agrees_with_formula(TYPED, data)
+ASKED = Asked(
+    made=experiments(min_length=1),
+    extremes=holds_at_extremes,
+    broken=broken,
+    witnesses=witnesses,
+    typed=TYPED,
+)
 
 
 @given(factors(), st.integers(0, 30), st.integers(0, 60))
@@ -100,12 +82,3 @@ def test_boundary_cases():
     assert TYPED(0.9, k=0, t=1, drive=0.25) == 0.25
     assert TYPED(1 - 2.0**-53, k=0, t=2, drive=1.0) == 2.0
     assert TYPED(0.5, k=0, t=9, drive=0.0) == 0.0
-
-
-def test_malformed_questions():
-    refuses_malformed(state_gap_finite, counts=("k", "t"), sizes=("drive",), k=1, t=9, drive=1.0)
-
-
-def test_documentation_is_true():
-    example_is_true(state_gap_finite)
-    statement_is_the_formula(STATE_GAP_FINITE)

@@ -5,17 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from questions import (
-    every_assumption_is_needed,
-    every_near_miss_is_noticed,
-    example_is_true,
-    holds,
+    Asked,
     holds_at_extremes,
     impulse,
     is_sharp,
     rounded_outward,
     scalar,
     several_steps,
-    statement_is_the_formula,
     swap,
 )
 
@@ -25,15 +21,6 @@ from theory.strategies import factors
 from theory.theorems.state_gap_iterate import STATE_GAP_ITERATE, formula
 
 sizes = st.sampled_from((0.0, 1.0, 0.1, 3.0)) | st.floats(0.0, 1e6, allow_subnormal=False)
-
-
-@given(several_steps(any_start=True))
-def test_holds(made):
-    holds(STATE_GAP_ITERATE, made)
-
-
-def test_holds_at_extremes():
-    holds_at_extremes(STATE_GAP_ITERATE)
 
 
 def test_sharp_at_every_remainder():
@@ -50,32 +37,34 @@ def test_sharp_at_every_remainder():
         assert table[k, k] <= bound <= table[k, k] * (1 + 2.0**-44)
 
 
-def test_every_assumption_is_needed():
+def broken():
     # one step of h <- (4 h_2, h_1 / 8) from (0, 1): 4, not the 1/2 of a "growth" of 1/2
-    every_assumption_is_needed(
-        STATE_GAP_ITERATE,
-        {
-            "iterate_contractive": scalar(0.9, claim=0.5, T=40),
-            "step_lipschitz": (
-                4.0,
-                state_gap_iterate(Contraction.assumed(0.5, iterate=2), k=1, growth=0.5, past=1.0),
-            ),
-            "zero_restart": scalar(0.5, x=0.0, restart=[-3.0]),
-        },
-    )
+    return {
+        "iterate_contractive": scalar(0.9, claim=0.5, T=40),
+        "step_lipschitz": (
+            4.0,
+            state_gap_iterate(Contraction.assumed(0.5, iterate=2), k=1, growth=0.5, past=1.0),
+        ),
+        "zero_restart": scalar(0.5, x=0.0, restart=[-3.0]),
+    }
 
 
-def test_every_near_miss_is_noticed():
-    every_near_miss_is_noticed(
-        STATE_GAP_ITERATE,
-        {
-            "steps beyond the last block cost nothing": impulse(),
-            "every step counted as a block": impulse(),
-            "one block too many": swap(),
-            "without contraction": scalar(0.9, claim=0.5, T=40),
-            "any restart": scalar(0.5, x=0.0, restart=[-3.0]),
-        },
-    )
+def witnesses():
+    return {
+        "steps beyond the last block cost nothing": impulse(),
+        "every step counted as a block": impulse(),
+        "one block too many": swap(),
+        "without contraction": scalar(0.9, claim=0.5, T=40),
+        "any restart": scalar(0.5, x=0.0, restart=[-3.0]),
+    }
+
+
+ASKED = Asked(
+    made=several_steps(any_start=True),
+    extremes=holds_at_extremes,
+    broken=broken,
+    witnesses=witnesses,
+)
 
 
 @given(factors(), st.integers(1, 5), st.integers(0, 40), sizes, sizes)
@@ -103,8 +92,3 @@ def test_malformed_questions():
         for value in values:
             with pytest.raises(ValueError, match=f"{name}="):
                 state_gap_iterate(c, **{**good, name: value})
-
-
-def test_documentation_is_true():
-    example_is_true(state_gap_iterate)
-    statement_is_the_formula(STATE_GAP_ITERATE)

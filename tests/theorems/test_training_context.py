@@ -9,15 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from questions import (
-    every_assumption_is_needed,
-    every_near_miss_is_noticed,
-    example_is_true,
-    holds,
+    Asked,
     is_sharp,
     learning,
     learns_at_extremes,
-    refuses_malformed,
-    statement_is_the_formula,
 )
 
 from theory import Contraction, prediction_gap, training_context, weight_gap
@@ -28,15 +23,6 @@ from theory.theorems.training_context import TRAINING_CONTEXT, geometric_context
 MODULE = importlib.import_module("theory.theorems.training_context")
 BASE = {"steps": 100, "alpha": 0.1, "drive": 1.0, "weight_gain": 1.0, "loss_gain": 1.0}
 SMOOTH = {"beta_hh": 0.5, "beta_wh": 1.0, "beta_p": 0.25}
-
-
-@given(learning_experiments())
-def test_holds(made):
-    holds(TRAINING_CONTEXT, made)
-
-
-def test_holds_at_extremes():
-    learns_at_extremes(TRAINING_CONTEXT)
 
 
 def test_sharp_for_a_drift():
@@ -110,7 +96,7 @@ def test_extremes_of_lambert():
             assert abs(k - lambert_context(lam, bound)) <= 2 + 1e-6 * k
 
 
-def test_every_assumption_is_needed():
+def broken():
     # what the context promises, against what the twins do when a constant was understated
     c = Contraction.assumed(0.5)
     eps = 1e-2
@@ -134,16 +120,28 @@ def test_every_assumption_is_needed():
         "same_start": eps + 1.0,
         "zero_start": 8.0 * 0.5,
     }  # fmt: skip
-    every_assumption_is_needed(
-        TRAINING_CONTEXT, {name: (measured, eps) for name, measured in larger.items()}
-    )
+    return {name: (measured, eps) for name, measured in larger.items()}
 
 
-def test_every_near_miss_is_noticed():
-    every_near_miss_is_noticed(
-        TRAINING_CONTEXT,
-        {"one input fewer": learning(0.5), "half of the inputs": learning(0.5)},
-    )
+def witnesses():
+    return {"one input fewer": learning(0.5), "half of the inputs": learning(0.5)}
+
+
+ASKED = Asked(
+    made=learning_experiments(),
+    extremes=learns_at_extremes,
+    broken=broken,
+    witnesses=witnesses,
+    malformed={
+        "counts": ("steps",),
+        "sizes": ("drive", "weight_gain", "loss_gain", "beta", "lipschitz", *SMOOTH),
+        "eps": 0.1,
+        "beta": 1.0,
+        "lipschitz": 1.0,
+        **BASE,
+        **SMOOTH,
+    },
+)
 
 
 def test_grows_with_the_logarithm_of_the_steps():
@@ -155,11 +153,6 @@ def test_grows_with_the_logarithm_of_the_steps():
 
 
 def test_malformed_questions():
-    sizes = ("drive", "weight_gain", "loss_gain", "beta", "lipschitz", *SMOOTH)
-    refuses_malformed(
-        training_context, counts=("steps",), sizes=sizes, eps=0.1, beta=1.0, lipschitz=1.0, **BASE,
-        **SMOOTH,
-    )  # fmt: skip
     c = Contraction.assumed(0.5)
     for bad in (0.0, -1.0, math.nan):
         with pytest.raises(ValueError, match="eps="):
@@ -171,9 +164,3 @@ def test_malformed_questions():
             function(1.0, 0.1)
         with pytest.raises(ValueError, match="bound="):
             function(0.5, 0.0)
-
-
-def test_documentation_is_true():
-    example_is_true(training_context)
-    statement_is_the_formula(TRAINING_CONTEXT)
-    assert MODULE.TRAINING_CONTEXT is TRAINING_CONTEXT

@@ -2,20 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from questions import (
+    Asked,
     Typed,
-    agrees_with_formula,
-    every_assumption_is_needed,
-    every_near_miss_is_noticed,
-    example_is_true,
-    holds,
     is_sharp,
     learning,
     learns_at_extremes,
-    refuses_malformed,
-    statement_is_the_formula,
 )
 
 from theory import (
@@ -28,11 +20,10 @@ from theory import (
     truncated_backprop_gradient,
 )
 from theory.strategies import learning_experiments
-from theory.theorems.truncated_backprop_bias import TRUNCATED_BACKPROP_BIAS, formula
+from theory.theorems.truncated_backprop_bias import TRUNCATED_BACKPROP_BIAS
 
 TYPED = Typed(
-    function=truncated_backprop_bias,
-    formula=formula,
+    theorem=TRUNCATED_BACKPROP_BIAS,
     counts=("k", "t"),
     sizes=("weight_gain", "loss_gain"),
     rising=("t", "weight_gain", "loss_gain"),
@@ -48,15 +39,6 @@ def bias_of(a, k, T, trained):
     whole = recurrent_gradient(model, head, data).parameters[trained]
     cut = truncated_backprop_gradient(model, head, data, k=k).parameters[trained]
     return float((whole - cut).ravel()[0])
-
-
-@given(learning_experiments())
-def test_holds(made):
-    holds(TRUNCATED_BACKPROP_BIAS, made)
-
-
-def test_holds_at_extremes():
-    learns_at_extremes(TRUNCATED_BACKPROP_BIAS)
 
 
 def test_sharp_in_the_bias():
@@ -81,40 +63,26 @@ def test_one_step_less_is_kept_than_aicher_foti_and_fox_may_count():
     assert bias_of(0.8, 11, 600, "b") == pytest.approx(0.8 * 0.536870912, rel=1e-12)
 
 
-def test_every_assumption_is_needed():
+def broken():
     c = Contraction.assumed(0.5)
     claim = truncated_backprop_bias(c, k=2, t=100, weight_gain=1.0, loss_gain=1.0)
-    exact = bias_of(0.5, 2, 100, "b")
-    every_assumption_is_needed(
-        TRUNCATED_BACKPROP_BIAS,
-        {
-            "contractive_set": (bias_of(0.9, 2, 100, "b"), claim),
-            # a bias that acts through 3 b, and a loss 3 h
-            "weight_lipschitz": (3 * exact, claim),
-            "loss_lipschitz": (3 * exact, claim),
-        },
-    )
+    exact = bias_of(0.5, 2, 100, "bias")
+    return {
+        "contractive_set": (bias_of(0.9, 2, 100, "bias"), claim),
+        # a bias that acts through 3 b, and a loss 3 h
+        "weight_lipschitz": (3 * exact, claim),
+        "loss_lipschitz": (3 * exact, claim),
+    }
 
 
-def test_every_near_miss_is_noticed():
-    every_near_miss_is_noticed(
-        TRUNCATED_BACKPROP_BIAS,
-        {"one power of lam too many": learning(0.5), "geometric factor dropped": learning(0.5)},
-    )
+def witnesses():
+    return {"one power of lam too many": learning(0.5), "geometric factor dropped": learning(0.5)}
 
 
-@given(st.data())
-def test_typed_function(data):
-    agrees_with_formula(TYPED, data)
-
-
-def test_malformed_questions():
-    refuses_malformed(
-        truncated_backprop_bias, counts=("k", "t"), sizes=("weight_gain", "loss_gain"), k=1, t=5,
-        weight_gain=1.0, loss_gain=1.0,
-    )  # fmt: skip
-
-
-def test_documentation_is_true():
-    example_is_true(truncated_backprop_bias)
-    statement_is_the_formula(TRUNCATED_BACKPROP_BIAS)
+ASKED = Asked(
+    made=learning_experiments(),
+    extremes=learns_at_extremes,
+    broken=broken,
+    witnesses=witnesses,
+    typed=TYPED,
+)

@@ -9,16 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from questions import (
     LAMS,
-    STANDS,
+    Asked,
     Typed,
-    agrees_with_formula,
-    every_assumption_is_needed,
-    every_near_miss_is_noticed,
-    example_is_true,
     holds_at_extremes,
-    refuses_malformed,
     scalar,
-    statement_is_the_formula,
 )
 
 from theory import (
@@ -29,15 +23,13 @@ from theory import (
     experiment,
     state_gap_finite,
     truncate,
-    verify,
     window_error,
 )
 from theory.strategies import factors, input_sequences
-from theory.theorems.window_error import WINDOW_ERROR, formula
+from theory.theorems.window_error import WINDOW_ERROR
 
 TYPED = Typed(
-    function=window_error,
-    formula=formula,
+    theorem=WINDOW_ERROR,
     counts=("k", "t"),
     sizes=("gain", "input_bound", "lipschitz"),
     rising=("t", "gain", "input_bound", "lipschitz"),
@@ -45,17 +37,6 @@ TYPED = Typed(
     from_k=True,
 )
 SIZES = st.sampled_from((1.0, 0.5, -2.0)) | st.floats(0.1, 10.0)
-
-
-@given(factors(), SIZES, SIZES, input_sequences(1, 1, 20))
-def test_holds(lam, gain, head, x):
-    made = scalar(lam, gain=gain, head=head, x=x, k_max=25)
-    verdict = verify(WINDOW_ERROR, made)
-    assert verdict.outcome in STANDS, verdict
-
-
-def test_holds_at_extremes():
-    holds_at_extremes(WINDOW_ERROR)
 
 
 @pytest.mark.parametrize("lam", LAMS)
@@ -91,29 +72,33 @@ def test_no_function_of_the_window_does_better():
         assert max(abs(end - answer) for end in ends) >= bound - 60 * 5 * 2.0**-53
 
 
-def test_every_assumption_is_needed():
+def broken():
     # tanh saturates: the past beyond one input of size 5 hardly shows
     cell = VanillaRNN([[0.5]], [[1.0]])
     made = experiment(
         cell, np.full((6, 1), 5.0), contraction=Contraction.assumed(0.5), other_norm=Linf()
     )
-    every_assumption_is_needed(WINDOW_ERROR, {"scalar_linear": made})
+    return {"scalar_linear": made}
 
 
-def test_every_near_miss_is_noticed():
-    every_near_miss_is_noticed(
-        WINDOW_ERROR,
-        {
-            "history one input too long": scalar(0.5, T=6),
-            "history taken as infinite": scalar(0.5, T=6),
-            "distance of the histories not halved": scalar(0.5, T=6),
-        },
-    )
+def witnesses():
+    return {
+        "history one input too long": scalar(0.5, T=6),
+        "history taken as infinite": scalar(0.5, T=6),
+        "distance of the histories not halved": scalar(0.5, T=6),
+    }
 
 
-@given(st.data())
-def test_typed_function(data):
-    agrees_with_formula(TYPED, data)
+ASKED = Asked(
+    made=st.builds(
+        scalar, factors(), gain=SIZES, head=SIZES, x=input_sequences(1, 1, 20), k_max=st.just(25)
+    ),
+    always_measured=True,
+    extremes=holds_at_extremes,
+    broken=broken,
+    witnesses=witnesses,
+    typed=TYPED,
+)
 
 
 @given(factors(), st.integers(0, 20), st.integers(0, 40))
@@ -133,21 +118,3 @@ def test_boundary_cases():
     assert TYPED(0.9, k=0, t=5, gain=0.0, input_bound=1.0) == 0.0
     # a lower bound beyond the largest double is the largest double
     assert TYPED(0.5, k=0, t=2, gain=1e308, input_bound=1e308) == np.finfo(float).max
-
-
-def test_malformed_questions():
-    refuses_malformed(
-        window_error,
-        counts=("k", "t"),
-        sizes=("gain", "input_bound", "lipschitz"),
-        k=1,
-        t=9,
-        gain=1.0,
-        input_bound=1.0,
-        lipschitz=1.0,
-    )
-
-
-def test_documentation_is_true():
-    example_is_true(window_error)
-    statement_is_the_formula(WINDOW_ERROR)

@@ -6,6 +6,9 @@
 4. `every_near_miss_is_noticed`         would a wrong theorem be refuted?
 
 and of its typed function: `agrees_with_formula`, `refuses_malformed`, `example_is_true`.
+
+`test_every_theorem.py` asks all but the second, which has as many answers as there are theorems.
+A theorem's test file says in its `ASKED`, an `Asked`, what is needed for that.
 """
 
 import doctest
@@ -13,9 +16,11 @@ import inspect
 import math
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,6 +38,7 @@ from theory import (
     Linf,
     Outcome,
     Run,
+    Theorem,
     VanillaRNN,
     WeightedL2,
     WeightedLinf,
@@ -127,13 +133,36 @@ def impulse(**more):
 
 
 # ------------------------------------------------------------------------------------------
+# what a test file says of its theorem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What is needed to ask the questions of one theorem."""
+
+    made: st.SearchStrategy[Experiment]  # on which it is tried
+    always_measured: bool = False  # whether each of them leaves something to measure
+    #: `holds_at_extremes`, `learns_at_extremes`, or None where no run at the ends meets what the
+    #: theorem assumes
+    extremes: Callable[[Theorem], None] | None
+    #: assumption -> the counterexample to the theorem without it
+    broken: Callable[[], dict[str, Experiment | tuple[float, float]]]
+    #: near miss -> the experiment that refutes it
+    witnesses: Callable[[], dict[str, Experiment]]
+    #: how the typed function depends on its arguments; without it the file tests the function
+    typed: "Typed | None" = None
+    #: the arguments of `refuses_malformed`, where `typed` does not say them
+    malformed: dict[str, Any] | None = None
+
+
+# ------------------------------------------------------------------------------------------
 # 1. does it hold?
 
 
-def holds(theorem, made):
+def holds(theorem, made, *, always_measured=False):
     """Verify a theorem on a drawn experiment, and steer the next draws towards its bound."""
     verdict = verify(theorem, made)
-    if verdict.outcome is Outcome.NOT_APPLICABLE:
+    if verdict.outcome is Outcome.NOT_APPLICABLE and not always_measured:
         # nothing to compare: no inputs, or none that leaves a gap; never a missing assumption
         assert verdict.reason == "nothing was measured", verdict
         return
@@ -250,8 +279,7 @@ def every_near_miss_is_noticed(theorem, witnesses):
 class Typed:
     """A typed function and how it depends on its arguments."""
 
-    function: object
-    formula: object
+    theorem: Theorem
     counts: tuple[str, ...] = ()
     sizes: tuple[str, ...] = ()
     rising: tuple[str, ...] = ()  # arguments in which it does not fall
@@ -261,7 +289,24 @@ class Typed:
 
     def __call__(self, lam, **arguments):
         """Return the value of the typed function."""
-        return self.function(Contraction.assumed(lam), **arguments)
+        return typed_function(self.theorem)(Contraction.assumed(lam), **arguments)
+
+    @property
+    def malformed(self):
+        """Return the arguments of `refuses_malformed`, with good values."""
+        good = {"k": 3, "t": 9} | dict.fromkeys(self.sizes, 1.0)
+        good = {name: good[name] for name in (*self.counts, *self.sizes)}
+        return {"counts": self.counts, "sizes": self.sizes, **good}
+
+
+def module_of(theorem):
+    """Return the module of a theorem; its name in the package is the typed function."""
+    return sys.modules[theorem.formula.__module__]
+
+
+def typed_function(theorem):
+    """Return the typed function of a theorem."""
+    return getattr(module_of(theorem), theorem.name)
 
 
 def agrees_with_formula(typed, data):
@@ -274,7 +319,7 @@ def agrees_with_formula(typed, data):
     if typed.from_k and arguments["t"] <= arguments["k"]:
         assert value == 0.0
     else:
-        rounded_outward(typed.formula, value, upward=typed.upward, lam=lam, **arguments)
+        rounded_outward(typed.theorem.formula, value, upward=typed.upward, lam=lam, **arguments)
     moved = data.draw(st.sampled_from((*typed.rising, *typed.falling)), label="moved")
     larger = {"lam": lam, **arguments}
     if moved == "lam":
@@ -320,7 +365,7 @@ def growing(a, T, x=1.0):
 def refuses_malformed(function, *, counts=(), sizes=(), **good):
     """Check that malformed arguments raise, with a message that names them."""
     if "c" in inspect.signature(function).parameters:
-        for bad in (None, 0.9, "0.9"):
+        for bad in (None, 0.5, 0.9, "0.9"):
             with pytest.raises(ValueError, match="needed a Contraction"):
                 function(bad, **good)
         with pytest.raises(ValueError, match="one of 2 steps together"):
@@ -352,11 +397,20 @@ def example_is_true(function):
     assert doctest.DocTestRunner().run(found).failed == 0
 
 
+def said(theorem, word):
+    """Return a field of the docstring of a theorem's module, as one line."""
+    field = re.search(rf"^{word} +(.*?)^\S", f"{module_of(theorem).__doc__}\n.", re.M | re.S)[1]
+    return " ".join(field.split())
+
+
+def kind_is_the_one_said(theorem):
+    """Compare the first word of the Kind line of the module with the theorem's kind."""
+    assert re.split("[,;:]", said(theorem, "Kind"))[0] == theorem.kind.value
+
+
 def statement_is_the_formula(theorem, seed=0):
     """Read the Statement line of the module back and compare it with `formula` at rationals."""
-    module = sys.modules[theorem.formula.__module__]
-    field = re.search(r"^Statement +(.*?)^\S", module.__doc__, re.MULTILINE | re.DOTALL)[1]
-    right = " ".join(field.split()).rpartition(f" {theorem.relation} ")[2]
+    right = said(theorem, "Statement").rpartition(f" {theorem.relation} ")[2]
     right = right.removesuffix(" * |h - g|")
     rng = np.random.default_rng(seed)
     for _ in range(5):

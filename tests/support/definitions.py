@@ -233,6 +233,11 @@ def exact_step(model: Map) -> Step:
     """Return the step of a map in ball arithmetic."""
     if isinstance(model, CallableMap):
         return model.exact  # set by the test that made the map
+    if type(model) not in OF_CLASS:
+        raise LookupError(
+            f"tests/support/definitions.py defines no {type(model).__name__}: needed its step in "
+            "ball arithmetic, listed in OF_CLASS"
+        )
     return OF_CLASS[type(model)](model)
 
 

@@ -1,6 +1,0 @@
-"""Make the definitions importable as `definitions`."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))
