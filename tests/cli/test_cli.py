@@ -30,8 +30,6 @@ def run(monkeypatch, capsys):
         for console in (_out, _err):
             monkeypatch.setattr(console, "_width", 200)
             monkeypatch.setattr(console, "_height", 50)
-        monkeypatch.setattr(_out, "file", sys.stdout)
-        monkeypatch.setattr(_err, "file", sys.stderr)
         try:
             main()
         except SystemExit as leaving:

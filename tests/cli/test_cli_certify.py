@@ -179,8 +179,8 @@ def test_pictures(weights, tmp_path, ending):
 
 def test_a_picture_of_no_known_kind(weights, tmp_path):
     done = run("certify", weights, "--plot", tmp_path / "p.xyz")
-    assert done.exit_code != 0
-    assert "cannot be drawn" in str(done.exception)
+    assert done.exit_code == 2
+    assert "cannot be drawn" in done.output + done.stderr
 
 
 def test_certificates_of_gated_maps_are_checked_from_their_weights(tmp_path):
@@ -198,3 +198,38 @@ def test_certificates_of_gated_maps_are_checked_from_their_weights(tmp_path):
     data["domain"]["input_high"] = [(50.0).hex()] * 3
     file.write_text(json.dumps(data))
     assert run("check", file, path).exit_code == 1
+
+
+def test_each_method_is_asked_once_for_each_domain(tmp_path, searches):
+    rng = np.random.default_rng(0)
+    plain, local, gated = (tmp_path / f"{name}.npz" for name in ("plain", "local", "gated"))
+    np.savez(plain, W=MONE, U=np.eye(2))
+    np.savez(local, W=[[0.6, -0.4], [0.3, 0.5]], U=np.eye(2), b=[3.0, 3.0])
+    np.savez(
+        gated,
+        weight_hh_l0=0.1 * rng.standard_normal((16, 4)),
+        weight_ih_l0=0.3 * rng.standard_normal((16, 3)),
+    )
+    picture, file = tmp_path / "p.png", tmp_path / "c.json"
+    asked_with = ("--json", file, "--plot", picture, "--inputs", "ball:0.5", "--activation")
+    for weights, activation, domains in (
+        (plain, "relu", 1), (local, "tanh", 2), (gated, "tanh", 2)
+    ):  # fmt: skip
+        searches.clear()
+        done = run("certify", weights, *asked_with, activation)
+        assert done.exit_code == 0, done.output
+        assert "required context: k = " in done.output
+        assert searches.count("box") == 1
+        asked = [one for one in searches if one != "box"]
+        assert len(asked) == len(set(asked))
+        assert len({where for _, where in asked}) == domains
+        if weights != gated:
+            assert sum(name == "lmi" for name, _ in asked) == domains
+
+
+def test_the_method_that_is_asked_for_answers(weights):
+    np.savez(weights, W=0.5 * MONE, U=np.eye(2))
+    done = run("certify", weights, "--method", "spectral")
+    assert done.exit_code == 0, done.output
+    assert "(spectral norm, rate" in " ".join(done.output.split())
+    assert "LMI" not in done.output

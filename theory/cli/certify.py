@@ -11,40 +11,32 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from theory.certificates import Contraction
 from theory.certify.ascent import LowerBound
 from theory.certify.certificate_file import load_certificate, save_certificate
 from theory.certify.enclose import LARGEST, JointSpectralRadius
-from theory.certify.interface import domain_of
+from theory.certify.found import Certificates, find_certificates
 from theory.certify.jsr import joint_spectral_radius, rate_lower
-from theory.certify.methods import METHODS, tried
 from theory.certify.recheck import recheck
 from theory.certify.refute import refute
 from theory.cli.options import (
-    BAD_INPUT,
     NO,
     ActivationOption,
+    InputsOption,
     PrefixOption,
     WeightsArgument,
+    out,
     read_map,
+    refusals,
 )
-from theory.domain import Domain, domain_from_dict
-from theory.errors import MissingExtraError
-from theory.inputs import Inputs, read_inputs
+from theory.domain import domain_from_dict
+from theory.errors import MissingExtraError, check_positive
+from theory.inputs import read_inputs
 from theory.maps.base import Map
 from theory.memory.context import Choice, error_curve, required_context
 from theory.norms.norms import L2, over
-
-InputsOption = Annotated[
-    str,
-    typer.Option(
-        help='Which inputs: "box:-1,1" (every |x_i| <= 1), "ball:1" (Euclidean length), '
-        "or a file of sequences."
-    ),
-]
 
 
 def _condition(c: Contraction, n: int) -> float:
@@ -61,7 +53,6 @@ def _radius(recurrent: Map, found: dict[str, Contraction]) -> JointSpectralRadiu
 
 
 def _tell_gap(
-    out: Console,
     found: dict[str, Contraction],
     lower: LowerBound | None,
     radius: JointSpectralRadius | None,
@@ -80,16 +71,7 @@ def _tell_gap(
         )
 
 
-def _found(
-    recurrent: Map, method: str, effort: int, where: Domain | None
-) -> dict[str, Contraction]:
-    """Return what the methods certify everywhere or on a domain, several steps among them."""
-    if method == "auto":
-        return tried(recurrent, effort, where, iterates=True)
-    one = METHODS[method](recurrent, where)
-    return {} if one is None else {method: one}
-
-
+@refusals()
 def certify(
     weights: WeightsArgument,
     activation: ActivationOption = "tanh",
@@ -106,52 +88,40 @@ def certify(
     prefix: PrefixOption = None,
 ) -> None:
     """Look for a proof that a recurrent network forgets, and say how fast."""
-    out, err = Console(), Console(stderr=True)
-    try:
-        if not epsilon > 0:
-            raise ValueError(f"epsilon={epsilon!r}, needed epsilon > 0")
-        if method != "auto" and method not in METHODS:
-            raise ValueError(f"method {method!r} is not known, needed one of: auto, {[*METHODS]}")
-        meant, recurrent = read_inputs(inputs), read_map(weights, activation, prefix)
-        began = time.perf_counter()
-        found = _found(recurrent, method, effort, None)
-        where = domain_of(recurrent, inputs=meant)
-        local = {} if where is None else _found(recurrent, method, effort, where)
-        seconds = time.perf_counter() - began
-        radius = _radius(recurrent, found)
-        lower = rate_lower(recurrent) if radius is None else radius.lower
-        if not found:
-            refutation = refute(recurrent)
-            if refutation is None:
-                out.print("unknown: no certificate found, and no refutation")
-            else:
-                out.print(f"refuted ({refutation.kind}): {refutation.detail}")
-            if not local:
-                raise typer.Exit(NO)
-            out.print("that is everywhere; for bounded inputs there is a certificate")
-        choice = required_context(recurrent, epsilon, meant, effort=effort)
-    except (ValueError, OSError, MissingExtraError) as error:
-        err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(BAD_INPUT) from None
-    shown = {**found, **{f"{name}, on the box": c for name, c in local.items()}}
-    # of one step if there is any such, then of the smallest rate
-    best = min(shown.values(), key=lambda c: (c.iterate > 1, c.lam))
-    n = recurrent.state_dim
+    check_positive(epsilon=epsilon)
+    meant, recurrent = read_inputs(inputs), read_map(weights, activation, prefix)
+    began = time.perf_counter()
+    found = find_certificates(recurrent, meant, method=method, effort=effort)
+    seconds = time.perf_counter() - began
+    radius = _radius(recurrent, found.everywhere)
+    lower = rate_lower(recurrent) if radius is None else radius.lower
+    if not found.everywhere:
+        refutation = refute(recurrent)
+        if refutation is None:
+            out.print("unknown: no certificate found, and no refutation")
+        else:
+            out.print(f"refuted ({refutation.kind}): {refutation.detail}")
+    best, n = found.best, recurrent.state_dim
+    if best is None:
+        raise typer.Exit(NO)
+    if not found.everywhere:
+        out.print("that is everywhere; for bounded inputs there is a certificate")
+    choice = required_context(recurrent, epsilon, meant, effort=effort, certificates=found)
     table = Table(title=f"n = {n}, {activation}")
     for heading in ("method", "rate", "steps", "norm", "sqrt cond"):
         table.add_column(heading)
-    for name, c in shown.items():
+    for name, c in found.named.items():
         table.add_row(name, f"{c.lam:.9f}", str(c.iterate), str(c.norm), f"{_condition(c, n):.4g}")
     out.print(table)
-    if local:
-        out.print(f"the box: {where}, never left")
+    if found.local:
+        out.print(f"the box: {found.where}, never left")
     steps = "" if best.iterate == 1 else f" of {best.iterate} steps together"
     out.print(
         f"certified: rate {best.lam:.12g}{steps} ({best.evidence.method}), "
         + ("everywhere" if best.domain is None else "on the box")
         + f", {seconds:.2f} s"
     )
-    _tell_gap(out, found, lower, radius)
+    _tell_gap(found.everywhere, lower, radius)
     if choice is not None:
         out.print(
             f"required context: k = {choice.k} for an error of {epsilon:g}, {choice.inputs} "
@@ -161,18 +131,11 @@ def certify(
         save_certificate(json_file, recurrent, best)
         out.print(f"written: {json_file}")
     if plot is not None:
-        _draw(plot, recurrent, shown, meant, choice, epsilon)
+        _draw(plot, found, choice, epsilon)
         out.print(f"drawn: {plot}")
 
 
-def _draw(
-    path: Path,
-    recurrent: Map,
-    found: dict[str, Contraction],
-    inputs: Inputs,
-    choice: Choice | None,
-    epsilon: float,
-) -> None:
+def _draw(path: Path, found: Certificates, choice: Choice | None, epsilon: float) -> None:
     """Draw the bound of the state error against k, one line for each certificate.
 
     The certificate chosen for the allowed error is drawn in black, to the context it needs; the
@@ -186,12 +149,18 @@ def _draw(
     step = max(1, count // 100)
     figure = Figure(figsize=(6.4, 4.2), layout="constrained", dpi=150)
     axes = figure.add_subplot()
-    for name, c in sorted(found.items(), key=lambda item: item[1].lam):
-        lengths, errors = error_curve(recurrent, c, inputs, count=count, step=step)
+
+    def curve(c: Contraction) -> tuple[list[int], list[float]]:
+        return error_curve(
+            found.recurrent, c, found.inputs, count=count, step=step, certificates=found
+        )
+
+    for name, c in sorted(found.named.items(), key=lambda item: item[1].lam):
+        lengths, errors = curve(c)
         axes.semilogy(lengths, errors, label=f"{name.replace('_', ' ')}: rate {c.lam:.4f}")
     if choice is not None:
         c = choice.contraction
-        lengths, errors = error_curve(recurrent, c, inputs, count=count, step=step)
+        lengths, errors = curve(c)
         label = f"chosen: rate {c.lam:.4f}, k = {choice.k}"
         axes.semilogy(lengths, errors, color="black", linestyle="--", label=label)
         axes.semilogy([choice.k], [choice.error], color="black", marker="o", markersize=5)
@@ -203,7 +172,7 @@ def _draw(
     axes.set_xlim(0, count)
     axes.set_xlabel("context k, in steps")
     axes.set_ylabel("bound of the Euclidean state error")
-    axes.set_title(f"n = {recurrent.state_dim}, {inputs}")
+    axes.set_title(f"n = {found.recurrent.state_dim}, {found.inputs}")
     axes.grid(visible=True, which="major", color="0.92")
     axes.legend(fontsize="small", framealpha=0.9)
     try:
@@ -212,19 +181,15 @@ def _draw(
         raise ValueError(f"{path} cannot be drawn: {error}") from None
 
 
+@refusals()
 def check(
     certificate: Annotated[Path, typer.Argument(help="A certificate file.")],
     weights: WeightsArgument,
     prefix: PrefixOption = None,
 ) -> None:
     """Check a certificate against weights, without a solver or a search."""
-    out, err = Console(), Console(stderr=True)
-    try:
-        stored = load_certificate(certificate)
-        answer = recheck(stored, read_map(weights, stored.activation or "tanh", prefix))
-    except (ValueError, OSError, MissingExtraError) as error:
-        err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(BAD_INPUT) from None
+    stored = load_certificate(certificate)
+    answer = recheck(stored, read_map(weights, stored.activation or "tanh", prefix))
     if not answer:
         out.print(f"rejected: {answer.failed}: {answer.reason}", markup=False)
         raise typer.Exit(NO)

@@ -5,16 +5,12 @@ Main names: `app`, `main`.
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
 from theory.cli.certify import certify, check
 from theory.cli.memory import memory
-from theory.cli.options import BAD_INPUT, err
 from theory.cli.project import project
 from theory.cli.verify import replay_command, theorems, verify
-from theory.errors import MissingExtraError
 
 app = typer.Typer(
     help="How much memory does a recurrent model really have? Bounds, certificates, verdicts.",
@@ -40,8 +36,4 @@ app.command()(memory)
 
 def main() -> None:
     """Run the command line; a malformed question ends with a message and status 2."""
-    try:
-        app()
-    except (ValueError, MissingExtraError, ArithmeticError, OSError) as error:
-        err.print(f"error: {error}", style="bold red", markup=False, soft_wrap=True)
-        sys.exit(BAD_INPUT)
+    app()

@@ -1,24 +1,42 @@
 """What the commands share: arguments, options, exit codes, and how weights are read.
 
-Main names: `read_map`, `WeightsArgument`, `ActivationOption`, `PrefixOption`.
+Main names: `refusals`, `read_map`, `WeightsArgument`, `ActivationOption`, `PrefixOption`,
+`InputsOption`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from theory.errors import MissingExtraError
 from theory.interop.files import read_weights
 from theory.maps.base import Map
 
 out = Console()
 err = Console(stderr=True)
 
-#: Exit statuses: certified (accepted), not certified (rejected), a malformed question.
+#: Exit statuses: the answer is yes (certified, accepted, written, found), the answer is no, and a
+#: malformed question.
 YES, NO, BAD_INPUT = 0, 1, 2
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """End with one line and the status of a malformed question, where one is raised.
+
+    Use as a context, or as a decorator of a command.
+    """
+    try:
+        yield
+    except (ValueError, ArithmeticError, OSError, MissingExtraError) as error:
+        err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(BAD_INPUT) from None
 
 
 #: What several commands ask about a file of weights.
@@ -29,6 +47,13 @@ WeightsArgument = Annotated[
 ActivationOption = Annotated[str, typer.Option(help="Activation of a plain cell.")]
 PrefixOption = Annotated[
     str | None, typer.Option(help="Where the cell is in the file, as in encoder.rnn.")
+]
+InputsOption = Annotated[
+    str,
+    typer.Option(
+        help='Which inputs: "box:-1,1" (every |x_i| <= 1), "ball:1" (Euclidean length), '
+        "or a file of sequences."
+    ),
 ]
 
 

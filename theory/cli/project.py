@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from theory.arithmetic.rounding import product_up, up
 from theory.certificates import Contraction
 from theory.certify.gate_bounds import certify
 from theory.certify.interface import contraction
-from theory.cli.certify import InputsOption
-from theory.cli.options import BAD_INPUT, read_map
+from theory.cli.options import InputsOption, read_map, refusals
+from theory.cli.options import out as console
 from theory.errors import check_positive
 from theory.files.writing import check_writable
 from theory.inputs import Inputs, entry_bound, read_inputs
@@ -33,9 +32,6 @@ from theory.projections.base import Projection
 from theory.projections.interface import SETS
 from theory.projections.interface import project as nearest
 from theory.theorems.context_length import context_length
-
-#: Exit statuses: written, a malformed question.
-WRITTEN = 0
 
 
 def gated_map(arrays: Mapping[str, Any], kind: str) -> Map:
@@ -79,6 +75,7 @@ def context(recurrent: Map, c: Contraction | None, epsilon: float, inputs: Input
     return f"k = {context_length(c, eps=epsilon, drive=product_up(up(1.0 - c.lam), reach))}"
 
 
+@refusals()
 def project(
     weights: Annotated[Path, typer.Argument(help="An .npz file of one layer, or an .npy with W.")],
     onto: Annotated[str, typer.Option(help=f"The set: one of {', '.join(SETS)}.")],
@@ -96,41 +93,36 @@ def project(
     method: Annotated[str, typer.Option(help="auto, closed_form or cvxpy.")] = "auto",
 ) -> None:
     """Move weights to the nearest ones that are provably stable."""
-    console, err = Console(), Console(stderr=True)
-    try:
-        check_positive(epsilon=epsilon)
-        meant = read_inputs(inputs)
-        if onto not in SETS:
-            raise ValueError(f"onto={onto!r} is not known, needed one of: {', '.join(SETS)}")
-        check_writable(out)
-        if out.exists() and not force:
-            same = "the input" if weights.exists() and out.samefile(weights) else "a file"
-            raise ValueError(f"{out} is {same} that would be overwritten; add --force to allow it")
-        if out.suffix != weights.suffix:
-            raise ValueError(f"--out {out} and the input {weights} need the same suffix")
-        arrays = named_arrays(weights)
-        before = read(weights, onto, activation)
-        found = nearest(
-            before,
-            onto=onto,
-            rate=rate,
-            method=method,
-            inputs=meant,
-            per_unit=per_unit,
-            dtype="float32" if in_single(arrays, onto) else "float64",
-            bias_terms=2 if both_biases(layout(arrays)) else 1,
-        )
-        done = changed_arrays(arrays, before, found.map)
-        first = _known(before, onto, meant)
-        contexts = (
-            context(before, first, epsilon, meant),
-            context(found.map, found.certificate, epsilon, meant),
-        )
-        write(out, done)
-    except (ValueError, ArithmeticError, OSError) as error:
-        err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(BAD_INPUT) from None
-    _report(console, found, first, contexts, epsilon, meant, out)
+    check_positive(epsilon=epsilon)
+    meant = read_inputs(inputs)
+    if onto not in SETS:
+        raise ValueError(f"onto={onto!r} is not known, needed one of: {', '.join(SETS)}")
+    check_writable(out)
+    if out.exists() and not force:
+        same = "the input" if weights.exists() and out.samefile(weights) else "a file"
+        raise ValueError(f"{out} is {same} that would be overwritten; add --force to allow it")
+    if out.suffix != weights.suffix:
+        raise ValueError(f"--out {out} and the input {weights} need the same suffix")
+    arrays = named_arrays(weights)
+    before = read(weights, onto, activation)
+    found = nearest(
+        before,
+        onto=onto,
+        rate=rate,
+        method=method,
+        inputs=meant,
+        per_unit=per_unit,
+        dtype="float32" if in_single(arrays, onto) else "float64",
+        bias_terms=2 if both_biases(layout(arrays)) else 1,
+    )
+    done = changed_arrays(arrays, before, found.map)
+    first = _known(before, onto, meant)
+    contexts = (
+        context(before, first, epsilon, meant),
+        context(found.map, found.certificate, epsilon, meant),
+    )
+    write(out, done)
+    _report(found, first, contexts, epsilon, meant, out)
 
 
 def _known(recurrent: Map, onto: str, inputs: Inputs) -> Contraction | None:
@@ -141,7 +133,6 @@ def _known(recurrent: Map, onto: str, inputs: Inputs) -> Contraction | None:
 
 
 def _report(
-    console: Console,
     found: Projection,
     before: Contraction | None,
     contexts: tuple[str, str],

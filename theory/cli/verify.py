@@ -17,17 +17,18 @@ from theory.campaign.report import html_report, number, statement, table
 from theory.campaign.results import summarize
 from theory.campaign.runner import Campaign
 from theory.campaign.tasks import Config
-from theory.cli.options import err, out
+from theory.cli.options import NO, err, out, refusals
 from theory.cli.progress import progress_bar
 from theory.errors import MissingExtraError
 from theory.files.writing import check_writable, write_atomically
 from theory.theorems import THEOREMS
 from theory.trials.verdict import Outcome
 
-#: Exit statuses: every theorem held, one did not, interrupted.
-HOLDS, FAILS, INTERRUPTED = 0, 1, 130
+#: Exit status after Ctrl-C.
+INTERRUPTED = 130
 
 
+@refusals()
 def verify(
     only: Annotated[
         list[str] | None, typer.Option(help="Test only this theorem; may be repeated.")
@@ -96,7 +97,7 @@ def verify(
         write_atomically(report, html_report(rows, config))
         out.print(f"report: {report}", markup=False)
     if not all(row.ok for row in rows):
-        raise typer.Exit(FAILS)
+        raise typer.Exit(NO)
 
 
 def _need_report_packages() -> None:
@@ -108,6 +109,7 @@ def _need_report_packages() -> None:
             raise MissingExtraError(package, "report", "the HTML report")
 
 
+@refusals()
 def replay_command(
     file: Annotated[Path, typer.Argument(help="A file written by `theory verify --json`.")],
     only: Annotated[str | None, typer.Option(help="Replay only this theorem.")] = None,
@@ -145,9 +147,10 @@ def replay_command(
     out.print(f"{same} of {len(answers)} verdicts are equal to the last bit")
     failed = any(a.now.outcome is Outcome.REFUTED and "[" not in a.now.theorem for a in answers)
     if not agree or failed:
-        raise typer.Exit(FAILS)
+        raise typer.Exit(NO)
 
 
+@refusals()
 def theorems() -> None:
     """List the statements that this package implements, proves and tests."""
     made = Table(title="Theorems", title_justify="left", show_lines=True)
