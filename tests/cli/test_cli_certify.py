@@ -233,3 +233,61 @@ def test_the_method_that_is_asked_for_answers(weights):
     assert done.exit_code == 0, done.output
     assert "(spectral norm, rate" in " ".join(done.output.split())
     assert "LMI" not in done.output
+
+
+@pytest.mark.parametrize("shape", [(), (16,), (2, 3, 3), (0, 0), (0,), (3, 0), (5, 5, 0)])
+@pytest.mark.parametrize("name", ["w.npy", "w.npz", "k.npz", "t.npz"])
+def test_arrays_of_any_shape_are_answered_in_one_line(tmp_path, shape, name):
+    path, array = tmp_path / name, np.zeros(shape)
+    if name == "w.npy":
+        np.save(path, array)
+    elif name == "w.npz":
+        np.savez(path, W=array)
+    elif name == "k.npz":
+        np.savez(path, kernel=np.eye(2), recurrent_kernel=array)
+    else:
+        np.savez(path, weight_hh_l0=array, weight_ih_l0=np.eye(2))
+    done = run("certify", path)
+    assert done.exit_code == 2, done.output
+    assert done.stderr.startswith(f"error: {path}: ")
+    assert f"shape {shape}" in done.stderr or f"shape {shape[::-1]}" in done.stderr
+    assert done.stderr.count("\n") == 1
+    # and of what stands beside the recurrent weights
+    if name == "w.npz" and shape:
+        for other in ("U", "b", "leak", "b_candidate"):
+            np.savez(path, W=0.5 * np.eye(2), **{other: array})
+            done = run("certify", path)
+            assert done.exit_code == 2, (other, done.output)
+            assert done.stderr.startswith("error: ")
+
+
+def test_files_that_are_none(weights, tmp_path):
+    missing, text, folder = tmp_path / "none.npz", tmp_path / "text.npz", tmp_path / "f"
+    text.write_text("no archive")
+    folder.mkdir()
+    lost = tmp_path / "none.safetensors"
+    for path, message in (
+        (missing, f"error: {missing} cannot be read: No such file or directory\n"),
+        (lost, f"error: {lost} cannot be read: No such file or directory\n"),
+        (text, f"error: {text} cannot be read: File is not a zip file\n"),
+        (folder, f"error: {folder} is a folder, needed a file of weights"),
+    ):
+        done = run("certify", path)
+        assert done.exit_code == 2
+        assert done.stderr.startswith(message), done.stderr
+    file = tmp_path / "c.json"
+    assert run("certify", weights, "--json", file).exit_code == 0
+    done = run("check", weights, file)
+    assert done.exit_code == 2
+    assert f"error: {weights} is not a certificate: it is no text" in done.stderr
+    assert "were certificate and weights exchanged?" in done.stderr
+    file.write_text("{}")
+    assert f"{file} is not a certificate: the format is None" in run("check", file, weights).stderr
+
+
+def test_capital_endings_and_marks_of_encoding(weights, tmp_path):
+    capital, file = tmp_path / "W.NPZ", tmp_path / "c.json"
+    capital.write_bytes(weights.read_bytes())
+    assert run("certify", capital, "--json", file).exit_code == 0
+    file.write_text(file.read_text(), encoding="utf-8-sig")
+    assert run("check", file, capital).exit_code == 0

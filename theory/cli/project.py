@@ -118,7 +118,7 @@ def project(
     if out.exists() and not force:
         same = "the input" if weights.exists() and out.samefile(weights) else "a file"
         raise ValueError(f"{out} is {same} that would be overwritten; add --force to allow it")
-    if out.suffix != weights.suffix:
+    if out.suffix.lower() != weights.suffix.lower():
         raise ValueError(f"--out {out} and the input {weights} need the same suffix")
     file = read_file(weights)
     before = file.map(prefix=prefix, activation="identity" if onto == "schur" else activation)

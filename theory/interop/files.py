@@ -141,9 +141,13 @@ def read_file(path: str | Path) -> WeightFile:
         If a package that the kind of file needs is not installed.
     """
     file = Path(path)
-    if file.suffix == ".safetensors":
+    if file.is_dir():
+        raise ValueError(
+            f"{path} is a folder, needed a file of weights: .npz, .safetensors or .npy"
+        )
+    if file.suffix.lower() == ".safetensors":
         return _of_tensors(file)
-    if file.suffix in {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt"}:
+    if file.suffix.lower() in {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt"}:
         raise ValueError(
             f"{path} looks like a pickle, which is never read: load it yourself with "
             "torch.load(path, weights_only=True) and save the arrays as .npz or .safetensors"
@@ -166,7 +170,8 @@ def _of_arrays(path: Path) -> WeightFile:
     try:
         found = read_arrays(path)
     except ArrayFileError as error:
-        raise ValueError(f"{path} cannot be read: {error}") from None
+        told = str(error).removeprefix(f"{path.name} cannot be read: ")
+        raise ValueError(f"{path} cannot be read: {told}") from None
     single = bool(found) and found[0][0] == ""
     return WeightFile(
         path=path, arrays={"W": found[0][1]} if single else dict(found), single=single

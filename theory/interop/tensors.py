@@ -64,7 +64,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         content = path.read_bytes()
         found = dict(read(content))
     except (OSError, SafetensorError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from None
+        # the system's words for a missing file repeat its name
+        told = (error.strerror if isinstance(error, OSError) else None) or error
+        raise ValueError(f"{path} cannot be read: {told}") from None
     # the package has checked the header
     end = _WORD + int.from_bytes(content[:_WORD], "little")
     header = json.loads(content[_WORD:end])
