@@ -291,3 +291,58 @@ def test_capital_endings_and_marks_of_encoding(weights, tmp_path):
     assert run("certify", capital, "--json", file).exit_code == 0
     file.write_text(file.read_text(), encoding="utf-8-sig")
     assert run("check", file, capital).exit_code == 0
+
+
+def test_unknown_and_refuted_are_written_and_drawn(tmp_path):
+    path, file, picture = tmp_path / "w.npy", tmp_path / "a" / "c.json", tmp_path / "b" / "c.png"
+    for W, answer, kind in (
+        ([[1.0]], "unknown", None),
+        ([[0.0, 10.0], [-0.012, 1.1]], "refuted", "orbits"),
+    ):
+        np.save(path, np.array(W))
+        done = run("certify", path, "--json", file, "--plot", picture)
+        assert done.exit_code == 1, done.output + done.stderr
+        assert f"written: {file}" in done.output
+        assert f"drawn: {picture}" in done.output
+        data = json.loads(file.read_text())
+        assert data["answer"] == answer
+        assert (data["refutation"] or {"kind": None})["kind"] == kind
+        assert data["inputs"] == "|x|_2 <= 1"
+        assert picture.stat().st_size > 1000
+        picture.unlink()
+        done = run("check", file, path)
+        assert done.exit_code == 2
+        assert "the format is 'stable-recurrent-models answer, version 1'" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--json", "--plot"])
+def test_what_cannot_be_written_is_noticed_before_the_search(weights, tmp_path, option, searches):
+    for target, message in ((tmp_path, "is a folder"), (weights / "x.png", "cannot be written")):
+        done = run("certify", weights, option, target)
+        assert done.exit_code == 2
+        assert message in done.stderr
+    if option == "--plot":
+        done = run("certify", weights, "--plot", tmp_path / "p.xyz")
+        assert "needed one of: " in done.stderr
+        assert "png" in done.stderr
+    assert not searches
+
+
+@pytest.mark.parametrize("columns", [20, 60, 80])
+def test_a_narrow_terminal_loses_no_number(weights, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", "200")
+    wide = run("certify", weights, "--method", "lmi").output
+    monkeypatch.setenv("COLUMNS", str(columns))
+    narrow = run("certify", weights, "--method", "lmi").output
+    assert "…" not in narrow
+    rows = [line.split() for line in wide.splitlines() if "lmi" in line]
+    assert rows
+    assert [line.split() for line in narrow.splitlines() if "lmi" in line] == rows
+
+
+def test_options_list_their_values(weights):
+    done = run("certify", weights, "--method", "spectrall")
+    assert "'spectrall' is not known, needed one of: auto, row_sums, " in done.stderr
+    told = " ".join(run("certify", "--help").output.replace("│", " ").split())
+    for word in ("row_sums", "lmi", "relu", "softplus", "leaky_relu(0.2)"):
+        assert word in told

@@ -192,3 +192,18 @@ def test_one_search_and_one_box(files, searches, name):
     assert "certified: k = " in done.output
     assert len(set(searches)) == len(searches)
     assert searches.count("box") == 1
+
+
+def test_a_narrow_terminal_loses_no_number(files, monkeypatch):
+    def rows(columns):
+        monkeypatch.setenv("COLUMNS", columns)
+        arguments = ("memory", files / "w.npz", "--sequences", files / "x.npz", *USUAL)
+        done = CliRunner().invoke(app, [str(a) for a in arguments])
+        assert done.exit_code == 0, done.output
+        assert "…" not in done.output
+        return [line.split() for line in done.output.splitlines() if line.strip()[:1].isdigit()]
+
+    wide = rows("200")
+    assert [row[0] for row in wide][:2] == ["0", "2"]
+    assert rows("60") == wide
+    assert rows("20") == wide

@@ -5,6 +5,7 @@ Main names: `certify`, `check`; `theory.cli` registers them.
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from pathlib import Path
@@ -19,20 +20,24 @@ from theory.certify.certificate_file import load_certificate, save_certificate
 from theory.certify.enclose import LARGEST, JointSpectralRadius
 from theory.certify.found import Certificates, find_certificates
 from theory.certify.jsr import joint_spectral_radius, rate_lower
+from theory.certify.methods import METHODS
 from theory.certify.recheck import recheck
-from theory.certify.refute import refute
+from theory.certify.refute import Refutation, refute
 from theory.cli.options import (
     NO,
     ActivationOption,
     InputsOption,
     PrefixOption,
     WeightsArgument,
+    check_picture,
     out,
     read_map,
     refusals,
+    show,
 )
 from theory.domain import domain_from_dict
-from theory.errors import MissingExtraError, check_positive
+from theory.errors import check_positive
+from theory.files.writing import check_writable, write_atomically
 from theory.inputs import read_inputs
 from theory.maps.base import Map
 from theory.memory.context import Choice, error_curve, required_context
@@ -63,11 +68,12 @@ def _tell_gap(
     rate = min((c.lam for c in found.values() if c.iterate == 1), default=math.inf)
     known = math.isfinite(rate) and lower.rate > 0
     gap = f", upper/lower = {rate / lower.rate:.6f}" if known else ""
-    out.print(f"no norm can certify less than {lower.rate:.12g} everywhere{gap}")
+    out.print(f"no norm can certify less than {lower.rate:.12g} everywhere{gap}", soft_wrap=True)
     if radius is not None and radius.upper < min(rate, 1.0):
         out.print(
             f"some norm certifies every rate above {radius.upper:.12g} "
-            f"({radius.products} products of at most {radius.longest} steps)"
+            f"({radius.products} products of at most {radius.longest} steps)",
+            soft_wrap=True,
         )
 
 
@@ -77,7 +83,7 @@ def certify(
     activation: ActivationOption = "tanh",
     inputs: InputsOption = "ball:1",
     epsilon: Annotated[float, typer.Option(help="Allowed error of the state.")] = 1e-3,
-    method: Annotated[str, typer.Option(help="auto, or one method.")] = "auto",
+    method: Annotated[str, typer.Option(help=f"One of: auto, {', '.join(METHODS)}.")] = "auto",
     effort: Annotated[int, typer.Option(help="How much auto tries: 0, 1 or 2.")] = 1,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the certificate here.")
@@ -87,52 +93,96 @@ def certify(
     ] = None,
     prefix: PrefixOption = None,
 ) -> None:
-    """Look for a proof that a recurrent network forgets, and say how fast."""
+    """Look for a proof that a recurrent network forgets, and say how fast.
+
+    Exit status 0 if there is one, 1 if not.  What --json and --plot name is written in any case:
+    without a certificate the file says whether it is refuted or unknown, and `check` rejects it.
+    """
     check_positive(epsilon=epsilon)
+    if json_file is not None:
+        check_writable(json_file)
+    check_picture(plot)
     meant, recurrent = read_inputs(inputs), read_map(weights, activation, prefix)
     began = time.perf_counter()
     found = find_certificates(recurrent, meant, method=method, effort=effort)
     seconds = time.perf_counter() - began
     radius = _radius(recurrent, found.everywhere)
     lower = rate_lower(recurrent) if radius is None else radius.lower
-    if not found.everywhere:
-        refutation = refute(recurrent)
-        if refutation is None:
-            out.print("unknown: no certificate found, and no refutation")
+    refutation = None if found.everywhere else refute(recurrent)
+    if refutation is not None:
+        out.print(f"refuted ({refutation.kind}): {refutation.detail}", markup=False, soft_wrap=True)
+    elif not found.everywhere:
+        out.print("unknown: no certificate found, and no refutation")
+    best = found.best
+    choice = required_context(recurrent, epsilon, meant, effort=effort, certificates=found)
+    for target in (json_file, plot):
+        if target is not None:
+            target.parent.mkdir(parents=True, exist_ok=True)
+    if best is not None:
+        if not found.everywhere:
+            out.print("that is everywhere; for bounded inputs there is a certificate")
+        _tell(found, best, activation, seconds)
+    _tell_gap(found.everywhere, lower, radius)
+    if choice is not None:
+        out.print(
+            f"required context: k = {choice.k} for an error of {epsilon:g}, {choice.inputs} "
+            f"({choice.contraction.evidence.method}, rate {choice.contraction.lam:.6g})",
+            markup=False,
+            soft_wrap=True,
+        )
+    if json_file is not None:
+        if best is None:
+            _write_answer(json_file, found, refutation, lower)
         else:
-            out.print(f"refuted ({refutation.kind}): {refutation.detail}")
-    best, n = found.best, recurrent.state_dim
+            save_certificate(json_file, recurrent, best)
+        out.print(f"written: {json_file}", markup=False, soft_wrap=True)
+    if plot is not None:
+        _draw(plot, found, choice, epsilon)
+        out.print(f"drawn: {plot}", markup=False, soft_wrap=True)
     if best is None:
         raise typer.Exit(NO)
-    if not found.everywhere:
-        out.print("that is everywhere; for bounded inputs there is a certificate")
-    choice = required_context(recurrent, epsilon, meant, effort=effort, certificates=found)
+
+
+#: The format of an answer without a certificate; `check` knows those of certificates only.
+ANSWER = "stable-recurrent-models answer, version 1"
+
+
+def _write_answer(
+    path: Path, found: Certificates, refutation: Refutation | None, lower: LowerBound | None
+) -> None:
+    """Write what is known where there is no certificate."""
+    data = {
+        "format": ANSWER,
+        "answer": "unknown" if refutation is None else "refuted",
+        "refutation": None
+        if refutation is None
+        else {"kind": refutation.kind, "detail": refutation.detail},
+        "map": repr(found.recurrent),
+        "inputs": str(found.inputs),
+        "rate_lower": None if lower is None else lower.rate,
+    }
+    write_atomically(path, json.dumps(data, indent=1) + "\n")
+
+
+def _tell(found: Certificates, best: Contraction, activation: str, seconds: float) -> None:
+    """Print what was found."""
+    n = found.recurrent.state_dim
     table = Table(title=f"n = {n}, {activation}")
     for heading in ("method", "rate", "steps", "norm", "sqrt cond"):
         table.add_column(heading)
     for name, c in found.named.items():
         table.add_row(name, f"{c.lam:.9f}", str(c.iterate), str(c.norm), f"{_condition(c, n):.4g}")
-    out.print(table)
+    show(table)
     if found.local:
-        out.print(f"the box: {found.where}, never left")
+        out.print(f"the box: {found.where}, never left", markup=False, soft_wrap=True)
     steps = "" if best.iterate == 1 else f" of {best.iterate} steps together"
     out.print(
         f"certified: rate {best.lam:.12g}{steps} ({best.evidence.method}), "
         + ("everywhere" if best.domain is None else "on the box")
-        + f", {seconds:.2f} s"
+        + f", {seconds:.2f} s",
+        markup=False,
+        soft_wrap=True,
     )
-    _tell_gap(found.everywhere, lower, radius)
-    if choice is not None:
-        out.print(
-            f"required context: k = {choice.k} for an error of {epsilon:g}, {choice.inputs} "
-            f"({choice.contraction.evidence.method}, rate {choice.contraction.lam:.6g})"
-        )
-    if json_file is not None:
-        save_certificate(json_file, recurrent, best)
-        out.print(f"written: {json_file}")
-    if plot is not None:
-        _draw(plot, found, choice, epsilon)
-        out.print(f"drawn: {plot}")
 
 
 def _draw(path: Path, found: Certificates, choice: Choice | None, epsilon: float) -> None:
@@ -141,10 +191,8 @@ def _draw(path: Path, found: Certificates, choice: Choice | None, epsilon: float
     The certificate chosen for the allowed error is drawn in black, to the context it needs; the
     range of k is that of the question.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("matplotlib", "report", "a picture") from None
+    from matplotlib.figure import Figure
+
     count = 40 if choice is None else max(10, math.ceil(1.25 * choice.k))
     step = max(1, count // 100)
     figure = Figure(figsize=(6.4, 4.2), layout="constrained", dpi=150)
@@ -174,11 +222,12 @@ def _draw(path: Path, found: Certificates, choice: Choice | None, epsilon: float
     axes.set_ylabel("bound of the Euclidean state error")
     axes.set_title(f"n = {found.recurrent.state_dim}, {found.inputs}")
     axes.grid(visible=True, which="major", color="0.92")
-    axes.legend(fontsize="small", framealpha=0.9)
-    try:
-        figure.savefig(path)
-    except ValueError as error:  # an ending that stands for no known format
-        raise ValueError(f"{path} cannot be drawn: {error}") from None
+    if found.named:
+        axes.legend(fontsize="small", framealpha=0.9)
+    else:
+        axes.set_yscale("log")
+        axes.text(0.5, 0.5, "no certificate found", ha="center", transform=axes.transAxes)
+    figure.savefig(path)
 
 
 @refusals()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -21,13 +20,14 @@ from theory.cli.options import (
     ActivationOption,
     PrefixOption,
     WeightsArgument,
+    check_picture,
     err,
     out,
     read_map,
     refusals,
+    show,
 )
 from theory.cli.progress import progress_bar
-from theory.errors import MissingExtraError
 from theory.files.sequences import Sequences, load_sequences
 from theory.files.writing import check_writable
 from theory.inputs import Inputs
@@ -85,11 +85,9 @@ def memory(
     """
     measured: MeasuredRates | None = None
     # fail before the work rather than after it
-    for target in (json_file, plot):
-        if target is not None:
-            check_writable(target)
-    if plot is not None and find_spec("matplotlib") is None:
-        raise MissingExtraError("matplotlib", "report", "a picture")
+    if json_file is not None:
+        check_writable(json_file)
+    check_picture(plot)
     if norm not in _NORMS:
         raise ValueError(f"norm {norm!r} is not known, needed one of: {', '.join(_NORMS)}")
     recurrent = read_map(weights, activation, prefix)
@@ -118,7 +116,7 @@ def memory(
                 progress=lambda done, total: bar.update(again, completed=done, total=total),
             )
     out.print(f"{recurrent}, {answer.sequences} sequences of {_lengths(answer)}", markup=False)
-    out.print(_table(answer))
+    show(_table(answer))
     out.print(str(answer), markup=False, soft_wrap=True)
     _print_certified(answer)
     if measured is not None:

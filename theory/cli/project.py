@@ -22,6 +22,7 @@ from theory.cli.options import (
     PrefixOption,
     WeightsArgument,
     refusals,
+    show,
 )
 from theory.cli.options import out as console
 from theory.errors import check_positive
@@ -171,7 +172,7 @@ def _report(
     for name, c, k in zip(("before", "after"), (before, found.certificate), contexts, strict=True):
         rate = "not certified" if c is None else f"{c.lam:.12g}"
         table.add_row(name, rate, "" if c is None else str(c.norm), k)
-    console.print(table)
+    show(table)
     console.print(f"inputs: {inputs}", markup=False, soft_wrap=True)
     console.print(f"no member is nearer than {found.lower:.9g}")
     for name, size in found.moved.items():
