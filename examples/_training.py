@@ -401,11 +401,11 @@ class _Bar:
     """A progress bar over epochs, on a terminal only."""
 
     def __init__(self, setting: Setting, wanted: bool) -> None:
-        from rich.progress import Progress, TextColumn
+        from theory.cli.progress import progress_bar
 
-        columns = (*Progress.get_default_columns(), TextColumn("{task.fields[note]}"))
-        self.progress = Progress(*columns, transient=True, disable=not wanted)
-        self.task = self.progress.add_task(setting.name, total=setting.epochs, note="")
+        self.name = setting.name
+        self.progress = progress_bar(shown=wanted)
+        self.task = self.progress.add_task(self.name, total=setting.epochs)
 
     def __enter__(self) -> Any:
         if not self.progress.disable:
@@ -413,7 +413,7 @@ class _Bar:
         return self
 
     def __call__(self, epoch: int, note: str = "") -> None:
-        self.progress.update(self.task, completed=epoch, note=note)
+        self.progress.update(self.task, completed=epoch, description=f"{self.name} {note}".strip())
 
     def __exit__(self, *_: object) -> None:
         self.progress.stop()

@@ -25,13 +25,11 @@ FEWEST = str(len(RECIPES))
 def run(monkeypatch, capsys):
     """Run the command line in this process; returns status, output and errors."""
 
-    def call(*arguments: str) -> tuple[int, str, str]:
+    def call(*arguments: str, width: int = 200) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["theory", *arguments])
         for console in (_out, _err):
-            monkeypatch.setattr(console, "_width", 200)
+            monkeypatch.setattr(console, "_width", width)
             monkeypatch.setattr(console, "_height", 50)
-        monkeypatch.setattr(_out, "file", sys.stdout)
-        monkeypatch.setattr(_err, "file", sys.stderr)
         try:
             main()
         except SystemExit as leaving:
@@ -204,3 +202,33 @@ def test_report_escapes_what_it_is_given(tmp_path):
     assert "<script>" not in page
     assert "<img src=x>" not in page
     assert table(rows).row_count == 1
+
+
+def test_statements_are_whole_on_a_narrow_terminal(run):
+    status, out, _ = run("theorems", width=40)
+    assert status == 0
+    assert "…" not in out
+    for theorem in THEOREMS:
+        assert f"  statement  {statement(theorem.name)}\n" in out
+        assert ", ".join(a.name for a in theorem.assumes) in out
+
+
+def test_one_theorem(run):
+    status, out, _ = run("theorems", "state_gap")
+    assert status == 0
+    assert out.startswith("state_gap\n  statement  ")
+    assert len(out.splitlines()) == 5
+    status, _, err = run("theorems", "state_gab")
+    assert status == 2
+    assert "'state_gab' is not known, needed the name of a theorem, such as: state_gap" in err
+
+
+def test_version_and_short_help(run):
+    from theory import __version__
+
+    status, out, _ = run("--version")
+    assert (status, out) == (0, f"stable-recurrent-models {__version__}\n")
+    for arguments in (("-h",), ("certify", "-h")):
+        status, out, _ = run(*arguments)
+        assert status == 0
+        assert "Usage" in out

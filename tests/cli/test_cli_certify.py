@@ -179,8 +179,8 @@ def test_pictures(weights, tmp_path, ending):
 
 def test_a_picture_of_no_known_kind(weights, tmp_path):
     done = run("certify", weights, "--plot", tmp_path / "p.xyz")
-    assert done.exit_code != 0
-    assert "cannot be drawn" in str(done.exception)
+    assert done.exit_code == 2
+    assert "cannot be drawn" in done.output + done.stderr
 
 
 def test_certificates_of_gated_maps_are_checked_from_their_weights(tmp_path):
@@ -198,3 +198,151 @@ def test_certificates_of_gated_maps_are_checked_from_their_weights(tmp_path):
     data["domain"]["input_high"] = [(50.0).hex()] * 3
     file.write_text(json.dumps(data))
     assert run("check", file, path).exit_code == 1
+
+
+def test_each_method_is_asked_once_for_each_domain(tmp_path, searches):
+    rng = np.random.default_rng(0)
+    plain, local, gated = (tmp_path / f"{name}.npz" for name in ("plain", "local", "gated"))
+    np.savez(plain, W=MONE, U=np.eye(2))
+    np.savez(local, W=[[0.6, -0.4], [0.3, 0.5]], U=np.eye(2), b=[3.0, 3.0])
+    np.savez(
+        gated,
+        weight_hh_l0=0.1 * rng.standard_normal((16, 4)),
+        weight_ih_l0=0.3 * rng.standard_normal((16, 3)),
+    )
+    picture, file = tmp_path / "p.png", tmp_path / "c.json"
+    asked_with = ("--json", file, "--plot", picture, "--inputs", "ball:0.5", "--activation")
+    for weights, activation, domains in (
+        (plain, "relu", 1), (local, "tanh", 2), (gated, "tanh", 2)
+    ):  # fmt: skip
+        searches.clear()
+        done = run("certify", weights, *asked_with, activation)
+        assert done.exit_code == 0, done.output
+        assert "required context: k = " in done.output
+        assert searches.count("box") == 1
+        asked = [one for one in searches if one != "box"]
+        assert len(asked) == len(set(asked))
+        assert len({where for _, where in asked}) == domains
+        if weights != gated:
+            assert sum(name == "lmi" for name, _ in asked) == domains
+
+
+def test_the_method_that_is_asked_for_answers(weights):
+    np.savez(weights, W=0.5 * MONE, U=np.eye(2))
+    done = run("certify", weights, "--method", "spectral")
+    assert done.exit_code == 0, done.output
+    assert "(spectral norm, rate" in " ".join(done.output.split())
+    assert "LMI" not in done.output
+
+
+@pytest.mark.parametrize("shape", [(), (16,), (2, 3, 3), (0, 0), (0,), (3, 0), (5, 5, 0)])
+@pytest.mark.parametrize("name", ["w.npy", "w.npz", "k.npz", "t.npz"])
+def test_arrays_of_any_shape_are_answered_in_one_line(tmp_path, shape, name):
+    path, array = tmp_path / name, np.zeros(shape)
+    if name == "w.npy":
+        np.save(path, array)
+    elif name == "w.npz":
+        np.savez(path, W=array)
+    elif name == "k.npz":
+        np.savez(path, kernel=np.eye(2), recurrent_kernel=array)
+    else:
+        np.savez(path, weight_hh_l0=array, weight_ih_l0=np.eye(2))
+    done = run("certify", path)
+    assert done.exit_code == 2, done.output
+    assert done.stderr.startswith(f"error: {path}: ")
+    assert f"shape {shape}" in done.stderr or f"shape {shape[::-1]}" in done.stderr
+    assert done.stderr.count("\n") == 1
+    # and of what stands beside the recurrent weights
+    if name == "w.npz" and shape:
+        for other in ("U", "b", "leak", "b_candidate"):
+            np.savez(path, W=0.5 * np.eye(2), **{other: array})
+            done = run("certify", path)
+            assert done.exit_code == 2, (other, done.output)
+            assert done.stderr.startswith("error: ")
+
+
+def test_files_that_are_none(weights, tmp_path):
+    missing, text, folder = tmp_path / "none.npz", tmp_path / "text.npz", tmp_path / "f"
+    text.write_text("no archive")
+    folder.mkdir()
+    lost = tmp_path / "none.safetensors"
+    for path, message in (
+        (missing, f"error: {missing} cannot be read: No such file or directory\n"),
+        (lost, f"error: {lost} cannot be read: No such file or directory\n"),
+        (text, f"error: {text} cannot be read: File is not a zip file\n"),
+        (folder, f"error: {folder} is a folder, needed a file of weights"),
+    ):
+        done = run("certify", path)
+        assert done.exit_code == 2
+        assert done.stderr.startswith(message), done.stderr
+    file = tmp_path / "c.json"
+    assert run("certify", weights, "--json", file).exit_code == 0
+    done = run("check", weights, file)
+    assert done.exit_code == 2
+    assert f"error: {weights} is not a certificate: it is no text" in done.stderr
+    assert "were certificate and weights exchanged?" in done.stderr
+    file.write_text("{}")
+    assert f"{file} is not a certificate: the format is None" in run("check", file, weights).stderr
+
+
+def test_capital_endings_and_marks_of_encoding(weights, tmp_path):
+    capital, file = tmp_path / "W.NPZ", tmp_path / "c.json"
+    capital.write_bytes(weights.read_bytes())
+    assert run("certify", capital, "--json", file).exit_code == 0
+    file.write_text(file.read_text(), encoding="utf-8-sig")
+    assert run("check", file, capital).exit_code == 0
+
+
+def test_unknown_and_refuted_are_written_and_drawn(tmp_path):
+    path, file, picture = tmp_path / "w.npy", tmp_path / "a" / "c.json", tmp_path / "b" / "c.png"
+    for W, answer, kind in (
+        ([[1.0]], "unknown", None),
+        ([[0.0, 10.0], [-0.012, 1.1]], "refuted", "orbits"),
+    ):
+        np.save(path, np.array(W))
+        done = run("certify", path, "--json", file, "--plot", picture)
+        assert done.exit_code == 1, done.output + done.stderr
+        assert f"written: {file}" in done.output
+        assert f"drawn: {picture}" in done.output
+        data = json.loads(file.read_text())
+        assert data["answer"] == answer
+        assert (data["refutation"] or {"kind": None})["kind"] == kind
+        assert data["inputs"] == "|x|_2 <= 1"
+        assert picture.stat().st_size > 1000
+        picture.unlink()
+        done = run("check", file, path)
+        assert done.exit_code == 2
+        assert "the format is 'stable-recurrent-models answer, version 1'" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--json", "--plot"])
+def test_what_cannot_be_written_is_noticed_before_the_search(weights, tmp_path, option, searches):
+    for target, message in ((tmp_path, "is a folder"), (weights / "x.png", "cannot be written")):
+        done = run("certify", weights, option, target)
+        assert done.exit_code == 2
+        assert message in done.stderr
+    if option == "--plot":
+        done = run("certify", weights, "--plot", tmp_path / "p.xyz")
+        assert "needed one of: " in done.stderr
+        assert "png" in done.stderr
+    assert not searches
+
+
+@pytest.mark.parametrize("columns", [20, 60, 80])
+def test_a_narrow_terminal_loses_no_number(weights, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", "200")
+    wide = run("certify", weights, "--method", "lmi").output
+    monkeypatch.setenv("COLUMNS", str(columns))
+    narrow = run("certify", weights, "--method", "lmi").output
+    assert "…" not in narrow
+    rows = [line.split() for line in wide.splitlines() if "lmi" in line]
+    assert rows
+    assert [line.split() for line in narrow.splitlines() if "lmi" in line] == rows
+
+
+def test_options_list_their_values(weights):
+    done = run("certify", weights, "--method", "spectrall")
+    assert "'spectrall' is not known, needed one of: auto, row_sums, " in done.stderr
+    told = " ".join(run("certify", "--help").output.replace("│", " ").split())
+    for word in ("row_sums", "lmi", "relu", "softplus", "leaky_relu(0.2)"):
+        assert word in told

@@ -177,3 +177,33 @@ def test_it_is_registered_and_certify_reads_the_same_files(files):
     missing = run("certify", files / "lstm.npz", "--prefix", "dec")
     assert missing.exit_code == 2
     assert "there are: enc (torch)" in missing.output + missing.stderr
+
+
+@pytest.mark.parametrize("name", ["w.npz", "lstm.npz"])
+def test_one_search_and_one_box(files, searches, name):
+    rng = np.random.default_rng(0)
+    np.savez(
+        files / "lstm.npz",
+        weight_ih_l0=0.3 * rng.standard_normal((8, 2)),
+        weight_hh_l0=0.1 * rng.standard_normal((8, 2)),
+    )
+    done = run("memory", files / name, "--sequences", files / "x.npz", *USUAL)
+    assert done.exit_code == 0, done.output
+    assert "certified: k = " in done.output
+    assert len(set(searches)) == len(searches)
+    assert searches.count("box") == 1
+
+
+def test_a_narrow_terminal_loses_no_number(files, monkeypatch):
+    def rows(columns):
+        monkeypatch.setenv("COLUMNS", columns)
+        arguments = ("memory", files / "w.npz", "--sequences", files / "x.npz", *USUAL)
+        done = CliRunner().invoke(app, [str(a) for a in arguments])
+        assert done.exit_code == 0, done.output
+        assert "…" not in done.output
+        return [line.split() for line in done.output.splitlines() if line.strip()[:1].isdigit()]
+
+    wide = rows("200")
+    assert [row[0] for row in wide][:2] == ["0", "2"]
+    assert rows("60") == wide
+    assert rows("20") == wide

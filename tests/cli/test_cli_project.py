@@ -1,5 +1,7 @@
 """`theory project` from the outside."""
 
+import json
+
 import numpy as np
 import pytest
 import typer
@@ -9,6 +11,7 @@ from theory.certify.gate_bounds import certify
 from theory.cli.project import gated_map, project
 from theory.files.arrays import write_archive
 from theory.interop import named_arrays as read_arrays
+from theory.interop import read_weights
 from theory.interop.write import changed_arrays
 from theory.projections import project as nearest
 
@@ -310,3 +313,227 @@ def test_the_context_is_for_the_inputs_of_the_set(tmp_path):
         assert f"inputs: {told}" in done.output
         found.append(int(done.output.split("k = ")[-1].split()[0]))
     assert found[0] < found[1]
+
+
+def whole_model(gates, dtype=np.float32, start="enc.lstm."):
+    """Return the arrays of a trained model: one cell between other layers."""
+    rng = np.random.default_rng(4)
+    n, m = 3, 2
+    return {
+        "enc.embed.weight": rng.standard_normal((5, m)).astype(np.float16),
+        f"{start}weight_ih_l0": rng.standard_normal((gates * n, m)).astype(dtype),
+        f"{start}weight_hh_l0": rng.standard_normal((gates * n, n)).astype(dtype),
+        f"{start}bias_ih_l0": rng.standard_normal(gates * n).astype(dtype),
+        f"{start}bias_hh_l0": rng.standard_normal(gates * n).astype(dtype),
+        "head.weight": np.asfortranarray(rng.standard_normal((4, n))),
+        "head.bias": rng.standard_normal(4).astype(">f4"),
+        "steps": np.int64(7),
+        "mask": np.array([True, False]),
+    }
+
+
+def same_array(one, other):
+    return (
+        (one.dtype, one.shape, one.flags.f_contiguous, one.tobytes())
+        == (other.dtype, other.shape, other.flags.f_contiguous, other.tobytes())
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("onto", "gates"), [("lstm", 4), ("gru", 3), ("spectral", 1)])
+@pytest.mark.parametrize("prefix", [None, "enc.lstm"])
+def test_a_model_with_other_layers(tmp_path, onto, gates, prefix):
+    path, out, arrays = tmp_path / "net.npz", tmp_path / "new.npz", whole_model(gates)
+    np.savez(path, **arrays)
+    asked = ("--onto", onto, "--rate", 0.8, "--out", out)
+    done = run(path, *asked, *(() if prefix is None else ("--prefix", prefix)))
+    assert done.exit_code == 0, done.output + done.stderr
+    new = read_arrays(out)
+    assert list(new) == list(arrays)
+    moved = {name for name in new if not same_array(new[name], arrays[name])}
+    assert "enc.lstm.weight_hh_l0" in moved
+    assert all(name.startswith("enc.lstm.") for name in moved)
+    assert all(new[name].dtype == arrays[name].dtype for name in moved)
+    told = next(line for line in done.output.splitlines() if line.startswith("changed: "))
+    kept = f"({len(new) - len(moved)} of {len(new)} arrays are as they were)"
+    assert told == f"changed: {', '.join(name for name in new if name in moved)} {kept}"
+    assert f"onto {onto} with rate 0.8: " in done.output
+    # the other commands read what was written
+    again = read_weights(out, prefix="enc.lstm")
+    if gates > 1:
+        assert certify(again, 1.0).lam <= 0.8
+    else:
+        assert np.linalg.norm(again.W, 2) <= 0.8
+
+
+def test_a_prefix_chooses_the_cell_and_its_activation_is_asked(tmp_path):
+    path, out = tmp_path / "net.npz", tmp_path / "new.npz"
+    arrays = whole_model(1) | {"dec.weight_hh_l0": np.eye(2), "dec.weight_ih_l0": np.eye(2)}
+    np.savez(path, **arrays)
+    asked = ("--onto", "spectral", "--rate", 0.5, "--out", out)
+    done = run(path, *asked)
+    assert done.exit_code == 2
+    assert "enc.lstm (torch), dec (torch); choose one with prefix=" in done.stderr
+    done = run(path, *asked, "--prefix", "dec", "--activation", "relu")
+    assert done.exit_code == 0, done.output + done.stderr
+    assert "activation='relu'" in done.output
+    new = read_arrays(out)
+    assert [name for name in new if not same_array(new[name], arrays[name])] == ["dec.weight_hh_l0"]
+    np.savez(path, **arrays | {"dec.weight_hh_l1": np.eye(2), "dec.weight_ih_l1": np.eye(2)})
+    done = run(path, *asked, "--prefix", "dec", "--force")
+    assert done.exit_code == 2
+    assert "2 layers, needed one" in done.stderr
+
+
+def safe_file(path, arrays, kinds=None, metadata=None):
+    """Write a safetensors file by its definition, larger numbers first; types by its names."""
+    named = {"float16": "F16", "float32": "F32", "float64": "F64", "int64": "I64", "bool": "BOOL"}
+    header, body = {"__metadata__": metadata} if metadata else {}, b""
+    for name in sorted(arrays, key=lambda name: (-arrays[name].itemsize, name)):
+        array = arrays[name]
+        kind = (kinds or {}).get(name) or named[array.dtype.name]
+        data = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
+        if kind == "BF16":
+            data = (np.ascontiguousarray(array, "<f4").view("<u4") >> 16).astype("<u2").tobytes()
+        elif kind == "F8_E4M3":
+            data = array.astype(np.uint8).tobytes()
+        offsets = [len(body), len(body) + len(data)]
+        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": offsets}
+        body += data
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + body)
+
+
+@pytest.mark.parametrize(("onto", "gates"), [("lstm", 4), ("gru", 3), ("linf", 1)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_safetensors_stay_safetensors(tmp_path, onto, gates, dtype):
+    safetensors = pytest.importorskip("safetensors")
+    path, out = tmp_path / "net.safetensors", tmp_path / "new.safetensors"
+    arrays = whole_model(gates, dtype)
+    arrays |= {"odd": np.array([1.5, -2.0], np.float32), "short": np.arange(3)}
+    kinds, metadata = {"odd": "BF16", "short": "F8_E4M3"}, {"format": "pt", "title": "é ☃"}
+    safe_file(path, arrays, kinds, metadata)
+    done = run(path, "--onto", onto, "--rate", 0.8, "--out", out)
+    assert done.exit_code == 0, done.output + done.stderr
+    old, new = (dict(safetensors.deserialize(p.read_bytes())) for p in (path, out))
+    assert set(old) == set(new)
+    moved = {name for name in new if new[name] != old[name]}
+    assert "enc.lstm.weight_hh_l0" in moved
+    assert all(name.startswith("enc.lstm.") for name in moved)
+    for name in moved:
+        for key in ("dtype", "shape"):
+            assert new[name][key] == old[name][key]
+    header = json.loads(out.read_bytes()[8 : 8 + int.from_bytes(out.read_bytes()[:8], "little")])
+    assert header["__metadata__"] == metadata
+    first = json.loads(path.read_bytes()[8 : 8 + int.from_bytes(path.read_bytes()[:8], "little")])
+    assert list(header) == list(first)
+    # every number is where its type may be read
+    assert all(
+        t["data_offsets"][0] % {"F64": 8, "I64": 8, "F32": 4}.get(t["dtype"], 1) == 0
+        for name, t in header.items()
+        if name != "__metadata__"
+    )
+    if gates > 1:
+        assert certify(read_weights(out), 1.0).lam <= 0.8
+    # nothing to move: the numbers again
+    again = run(out, "--onto", onto, "--rate", 0.8, "--out", out, "--force")
+    assert again.exit_code == 0, again.output + again.stderr
+    if gates > 1:
+        assert "changed: nothing" in again.output
+        assert dict(safetensors.deserialize(out.read_bytes())) == new
+
+
+def test_biases_that_a_safetensors_file_has_not(tmp_path):
+    pytest.importorskip("safetensors")
+    path, out = tmp_path / "net.safetensors", tmp_path / "new.safetensors"
+    arrays = {name: a for name, a in whole_model(4).items() if ".bias_" not in name}
+    safe_file(path, arrays)
+    done = run(path, "--onto", "lstm", "--rate", 0.4, "--per-unit", "--out", out)
+    assert done.exit_code == 0, done.output + done.stderr
+    new = read_arrays(out)
+    assert {"enc.lstm.bias_ih_l0", "enc.lstm.bias_hh_l0"} == set(new) - set(arrays)
+    proved = nearest(
+        read_weights(path), onto="lstm", rate=0.4, per_unit=True, dtype="float32", bias_terms=2
+    )
+    assert same_parameters(read_weights(out), proved.map)
+
+
+def test_bfloat16_that_cannot_store_the_result(tmp_path):
+    pytest.importorskip("safetensors")
+    path, out = tmp_path / "net.safetensors", tmp_path / "new.safetensors"
+    safe_file(path, {"W": np.array([[0.75, 0.5], [0.5, 0.25]], np.float32)}, {"W": "BF16"})
+    done = run(path, "--onto", "linf", "--rate", 0.3, "--out", out)
+    assert done.exit_code == 2
+    assert "W is stored as BF16, which cannot store the projected numbers" in done.stderr
+    assert not out.exists()
+    # weights that are in the set already are those that are stored
+    done = run(path, "--onto", "linf", "--rate", 0.99, "--out", out)
+    assert done.exit_code == 2
+    safe_file(path, {"W": np.array([[0.5, 0.25], [0.5, 0.25]], np.float32)}, {"W": "BF16"})
+    done = run(path, "--onto", "linf", "--rate", 0.99, "--out", out)
+    assert done.exit_code == 0, done.output + done.stderr
+    assert "changed: nothing" in done.output
+    assert np.array_equal(read_arrays(out)["W"], read_arrays(path)["W"])
+
+
+@pytest.mark.parametrize(("onto", "gates"), [("lstm", 4), ("gru", 3), ("gru", -3), ("spectral", 1)])
+@pytest.mark.parametrize("biases", [True, False])
+def test_weights_of_keras(tmp_path, onto, gates, biases):
+    """Gates in another order, matrices from the right; a negative number: one bias of a GRU."""
+    path, out = tmp_path / "net.npz", tmp_path / "new.npz"
+    rng, n, m = np.random.default_rng(5), 3, 2
+    count, both = abs(gates), gates == 3
+    arrays = {
+        "cell/kernel": rng.standard_normal((m, count * n)),
+        "cell/recurrent_kernel": rng.standard_normal((n, count * n)),
+        "dense/kernel": np.ones((n, 1)),
+    }
+    if biases:
+        arrays["cell/bias"] = rng.standard_normal((2, count * n) if both else count * n)
+    np.savez(path, **arrays)
+    done = run(path, "--onto", onto, "--rate", 0.7, "--out", out)
+    if gates == -3 and biases:
+        assert done.exit_code in {0, 2}
+    if done.exit_code == 2:
+        assert "error: " in done.stderr
+        return
+    assert done.exit_code == 0, done.output + done.stderr
+    new = read_arrays(out)
+    assert np.array_equal(new["dense/kernel"], arrays["dense/kernel"])
+    asked = {"onto": onto, "rate": 0.7}
+    terms = 2 if count == 3 and (both or not biases) else 1
+    proved = nearest(read_weights(path), **asked, bias_terms=terms)
+    assert same_parameters(read_weights(out), proved.map)
+
+
+def test_a_link_is_written_through(plain, tmp_path):
+    folder = tmp_path / "models"
+    folder.mkdir()
+    real, link = folder / "real.npz", tmp_path / "link.npz"
+    real.write_bytes(plain.read_bytes())
+    link.symlink_to(real)
+    before = real.read_bytes()
+    done = run(link, "--onto", "linf", "--rate", 0.5, "--out", link)
+    assert done.exit_code == 2
+    assert "is the input that would be overwritten" in done.stderr
+    done = run(link, "--onto", "linf", "--rate", 0.5, "--out", link, "--force")
+    assert done.exit_code == 0, done.output
+    assert link.is_symlink()
+    assert real.read_bytes() != before
+    # a link that leads nowhere yet
+    link.unlink()
+    link.symlink_to(folder / "new.npz")
+    assert run(real, "--onto", "linf", "--rate", 0.5, "--out", link).exit_code == 0
+    assert link.is_symlink()
+    assert (folder / "new.npz").exists()
+    assert sorted(p.name for p in folder.iterdir()) == ["new.npz", "real.npz"]
+
+
+def test_project_searches_once_for_each_map(tmp_path, searches):
+    path, out = tmp_path / "w.npz", tmp_path / "new.npz"
+    np.savez(path, W=[[0.9, -0.8], [0.4, -0.9]], U=np.eye(2))
+    done = run(path, "--onto", "spectral", "--rate", 0.9, "--out", out, "--activation", "relu")
+    assert done.exit_code == 0, done.output
+    # of the map as it was, and of the projected one
+    assert searches.count("box") == 2
+    assert searches.count(("lmi", "everywhere")) <= 2
+    assert max(searches.count(one) for one in set(searches)) == 2

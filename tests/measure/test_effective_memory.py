@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -26,6 +27,7 @@ from theory import (
     contraction,
     effective_memory,
     invariant_domain,
+    required_context,
     truncate,
     truncation_gap_table,
 )
@@ -234,6 +236,45 @@ def test_a_certificate_stands_beside_and_is_above():
             answer.certified[answer.certified_k] <= 0.01 < answer.certified[answer.certified_k - 1]
         )
         assert answer.to_dict()["certificate"]["evidence"]["kind"] == "certified"
+
+
+def test_what_was_proved_before_is_not_derived_again(monkeypatch):
+    """The bounds of a choice: those of its drive, its box, and entry by entry."""
+    rng = np.random.default_rng(3)
+    model = LSTM(0.1 * rng.standard_normal((8, 2)), 0.3 * rng.standard_normal((8, 2)))
+    X = rng.uniform(-0.5, 0.5, (40, 20, 2))
+    head = LinearHead(model.output_map)
+    asked = {"eps": 0.001, "probability": 0.1, "confidence": 0.95, "norm": Linf(), "k_max": 60}
+    choice = required_context(model, 0.001, Inputs.ball(1.0), head=head, norm=Linf())
+    derived = effective_memory(model, X, certificate=choice.contraction, **asked)
+    module = sys.modules["theory.measure.effective_memory"]  # the function has the same name
+    monkeypatch.setattr(module, "certified_errors", None)
+    answer = effective_memory(model, X, certificate=choice, **asked)
+    assert answer.certificate is choice.contraction
+    assert answer.certified_k == choice.k <= derived.certified_k
+    assert np.all(answer.certified <= derived.certified)
+    assert np.all(answer.certified >= np.max(answer.errors, axis=1))
+    for change, message in (
+        ({"norm": L2()}, "needed that of the output that is measured, in L2"),
+        ({"head": LinearHead(np.eye(4))}, "another error"),
+        ({"sequences": 2 * X}, "some sequences hold other inputs"),
+        ({"recurrent": LSTM(model.W, model.U)}, "itself"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            effective_memory(
+                **({"recurrent": model, "sequences": X, **asked} | change), certificate=choice
+            )
+
+
+def test_a_proof_of_several_steps_together_is_put_beside_too():
+    shear = VanillaRNN([[0.5, 3.0], [0.0, 0.5]], np.eye(2), activation="relu")
+    X = np.random.default_rng(0).uniform(-0.5, 0.5, (40, 30, 2))
+    found = {"iterate": contraction(shear, method="iterate")}
+    choice = required_context(shear, 0.1, Inputs.ball(1.0), certificates=found)
+    assert choice.contraction.iterate > 1
+    answer = effective_memory(shear, X, 0.1, 0.1, 0.95, k_max=choice.k, certificate=choice)
+    assert answer.certified_k == choice.k
+    assert np.all(answer.certified >= np.max(answer.errors, axis=1))
 
 
 def test_a_bound_without_a_lipschitz_constant_uses_the_inputs_themselves():

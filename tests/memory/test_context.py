@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from theory import (
     L2,
     LSTM,
+    Contraction,
+    Domain,
     Inputs,
     LinearHead,
     LinearMap,
@@ -23,6 +25,7 @@ from theory import (
     leaky_relu,
     truncation_gaps,
 )
+from theory.certify import find_certificates, methods
 from theory.certify.trade import cheapest_at, end_of_trade
 from theory.memory.context import error_curve, required_context, smallest_error
 from theory.norms import over
@@ -266,3 +269,145 @@ def test_bad_requests(arguments, message):
         required_context(cell(6), 1.0, Inputs.ball(1.0), horizon=-1)
     with pytest.raises(ValueError, match="k="):
         smallest_error(cell(6), -1, Inputs.ball(1.0))
+
+
+def gated(size=0.3):
+    rng = np.random.default_rng(1)
+    return LSTM(0.1 * rng.standard_normal((8, 2)), size * rng.standard_normal((8, 2)))
+
+
+@pytest.fixture
+def searches(monkeypatch):
+    """Count the searches of every method, by its name and where it was asked."""
+    made = []
+
+    def counted(name, method):
+        def search(recurrent, domain=None, *rest, **known):
+            made.append((name, "everywhere" if domain is None else "on the box"))
+            return method(recurrent, domain, *rest, **known)
+
+        return search
+
+    for name, method in methods.METHODS.items():
+        monkeypatch.setitem(methods.METHODS, name, counted(name, method))
+    return made
+
+
+def test_certificates_that_are_given_are_not_searched_for(searches):
+    local = VanillaRNN([[1.6, -0.4], [0.3, 1.5]], np.eye(2), [3.0, 3.0])
+    for one, inputs in ((cell(1), Inputs.ball(1)), (gated(), Inputs.ball(1)),
+                        (local, Inputs.ball(0.1))):  # fmt: skip
+        found = find_certificates(one, inputs, iterates=False)
+        assert len(searches) == len(set(searches)) > 0
+        alone = required_context(one, 1e-3, inputs)
+        least = smallest_error(one, 9, inputs)
+        searches.clear()
+        again = required_context(one, 1e-3, inputs, certificates=found)
+        error = smallest_error(one, 9, inputs, certificates=found)
+        assert not searches
+        # what holds everywhere is at hand too, so nothing is lost
+        assert again.k <= alone.k
+        assert error.error <= least.error
+        assert again.states is found.states
+        by_name = found.everywhere if found.where is None else found.local
+        plain = required_context(one, 1e-3, inputs, certificates=by_name)
+        assert not searches
+        assert (plain.k, plain.error) == (alone.k, alone.error)
+
+
+def test_a_box_is_found_once(monkeypatch):
+    import theory.memory.prices as prices
+
+    one, inputs = gated(), Inputs.ball(1)
+    found = find_certificates(one, inputs)
+    monkeypatch.setattr(prices, "invariant_domain", None)
+    choice = required_context(one, 1e-3, inputs, certificates=found)
+    (c,) = (c for name, c in found.local.items() if name == "comparison")
+    lengths, errors = error_curve(one, c, inputs, count=4, certificates=found)
+    assert lengths == [0, 1, 2, 3, 4]
+    assert choice.errors(4)[4] <= errors[4]
+    # fewer inputs are within those that were looked at
+    assert required_context(one, 1e-3, Inputs.ball(0.5), certificates=found).k <= choice.k
+
+
+def test_assumed_certificates_are_used_and_said():
+    one = cell(3)
+    by_hand = {"mine": Contraction.assumed(0.5)}
+    choice = required_context(one, 1e-3, Inputs.ball(1.0), certificates=by_hand)
+    assert choice.contraction.evidence.kind == "assumed"
+    assert [name for name, _, _ in choice.considered] == ["mine (assumed)"]
+    assert smallest_error(one, 3, Inputs.ball(1.0), certificates=by_hand).error > 0
+    assert required_context(one, 1e-3, Inputs.ball(1.0), certificates={}) is None
+
+
+def test_a_false_assumption_does_not_certify_cheaper_norms():
+    """The trade of rate for norm begins at what is given, and proves what it returns."""
+    one = LinearMap([[0.9, 5.0], [0.0, 0.9]], np.eye(2))
+    lie = {"lyapunov": Contraction.assumed(0.85)}
+    choice = required_context(one, 1e-3, Inputs.ball(1.0), certificates=lie)
+    assert choice.contraction.evidence.kind == "assumed"
+    proved = [lam for name, lam, _ in choice.considered if name != "lyapunov (assumed)"]
+    assert proved
+    assert min(proved) >= 0.9
+
+
+def test_certificates_of_other_inputs_or_maps_are_refused():
+    one, inputs = gated(), Inputs.ball(1.0)
+    found = find_certificates(one, inputs)
+    ask = {"eps": 1e-3, "certificates": found}
+    with pytest.raises(
+        ValueError, match=r"found for \|x\|_2 <= 1, but the inputs are \|x\|_2 <= 2"
+    ):
+        required_context(one, inputs=Inputs.ball(2.0), **ask)
+    with pytest.raises(ValueError, match=r"found for .*find_certificates\(map, inputs\)"):
+        smallest_error(one, 3, Inputs.ball(2.0), certificates=found)
+    with pytest.raises(ValueError, match="needed those of this map"):
+        required_context(gated(), inputs=inputs, **ask)
+    local = contractions(one, inputs=Inputs.box(-1, 1))
+    with pytest.raises(
+        ValueError, match=r"certificates\['\w+'\] holds on .* only, but the inputs are \|x_i\| <= 2"
+    ):
+        required_context(one, 1e-3, Inputs.box(-2, 2), certificates=local)
+    with pytest.raises(ValueError, match=r"domain of 8 states and 2 inputs, needed 4 and 2"):
+        required_context(cell(1), 1e-3, Inputs.box(-1, 1), certificates={"other": assumed_on(8, 2)})
+    with pytest.raises(ValueError, match="needed contractions by name"):
+        required_context(one, 1e-3, inputs, certificates=Contraction.assumed(0.5))
+    with pytest.raises(ValueError, match="needed a Contraction"):
+        required_context(one, 1e-3, inputs, certificates={"spectral": None})
+    other = contractions(cell(1, n=3))
+    with pytest.raises(ValueError, match=r"is a norm on R\^3, needed one on R\^4"):
+        required_context(cell(1), 1e-3, inputs, certificates=other)
+
+
+def assumed_on(n, m):
+    ends = {"low": -np.ones(n), "high": np.ones(n)}
+    box = Domain(**ends, input_low=-np.ones(m), input_high=np.ones(m))
+    return Contraction.assumed(0.5, domain=box)
+
+
+@pytest.mark.parametrize("head", [None, LinearHead([[1.0, -2.0]])])
+@pytest.mark.parametrize("norm", [None, Linf()])
+def test_errors_of_a_choice(head, norm):
+    """They are kept, they answer eps at k, and a gated map has those entry by entry."""
+    one, inputs = gated(), Inputs.ball(1.0)
+    choice = required_context(one, 1e-3, inputs, head=head, norm=norm)
+    errors = choice.errors(choice.k + 1)
+    assert errors.shape == (choice.k + 2,)
+    assert errors[choice.k] <= 1e-3
+    assert np.all(errors[: choice.k] > 1e-3)
+    X = np.random.default_rng(0).uniform(-0.7, 0.7, (60, 2))
+    C = np.eye(4) if head is None else head.C @ one.output_map
+    H = one.simulate(X)
+    for k in (0, 2, choice.k):
+        ends = one.simulate(X[len(X) - k :])[-1] if k else np.zeros(4)
+        assert (norm or L2()).vector(C @ (H[-1] - ends)) <= errors[k]
+    with pytest.raises(ValueError, match="k_max"):
+        choice.errors(-1)
+
+
+def test_errors_of_several_steps_together():
+    shear = VanillaRNN([[0.5, 3.0], [0.0, 0.5]], np.eye(2), activation="relu")
+    found = {"iterate": contraction(shear, method="iterate")}
+    choice = smallest_error(shear, 11, Inputs.ball(1.0), certificates=found)
+    assert choice.contraction.iterate > 1
+    assert choice.errors(11)[11] == choice.error

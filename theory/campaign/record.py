@@ -30,7 +30,7 @@ def read_campaign(path: str | Path) -> tuple[dict[str, Any], dict[str, Result]]:
     """
     file = Path(path)
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = json.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{file} cannot be read as a campaign: {error}") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:

@@ -155,12 +155,20 @@ def load_certificate(path: str | Path) -> StoredCertificate:
     ValueError
         If the file is not a certificate of a known version; the message names what is missing.
     """
-    text = Path(path).read_text(encoding="utf-8")
+    content = Path(path).read_bytes()
     try:
-        data = json.loads(text, parse_constant=_refuse_constant)
+        # some programs begin a text with a mark of its encoding
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(
+            f"{path} is not a certificate: it is no text, needed a file that `theory certify "
+            "--json` wrote; were certificate and weights exchanged?"
+        ) from None
+    try:
+        return certificate_from_dict(json.loads(text, parse_constant=_refuse_constant))
     except ValueError as error:
-        raise ValueError(f"{path} is not a certificate: {error}") from None
-    return certificate_from_dict(data)
+        told = str(error).removeprefix("not a certificate: ")
+        raise ValueError(f"{path} is not a certificate: {told}") from None
 
 
 def certificate_from_dict(data: Any) -> StoredCertificate:

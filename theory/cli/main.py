@@ -5,27 +5,39 @@ Main names: `app`, `main`.
 
 from __future__ import annotations
 
-import sys
+from typing import Annotated
 
 import typer
 
 from theory.cli.certify import certify, check
 from theory.cli.memory import memory
-from theory.cli.options import BAD_INPUT, err
+from theory.cli.options import out
 from theory.cli.project import project
 from theory.cli.verify import replay_command, theorems, verify
-from theory.errors import MissingExtraError
+from theory.version import __version__
 
 app = typer.Typer(
     help="How much memory does a recurrent model really have? Bounds, certificates, verdicts.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        out.print(f"stable-recurrent-models {__version__}", highlight=False)
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_tell_version, is_eager=True),
+    ] = False,
+) -> None:
     """Keep the subcommands' names even while there is only one."""
 
 
@@ -40,8 +52,4 @@ app.command()(memory)
 
 def main() -> None:
     """Run the command line; a malformed question ends with a message and status 2."""
-    try:
-        app()
-    except (ValueError, MissingExtraError, ArithmeticError, OSError) as error:
-        err.print(f"error: {error}", style="bold red", markup=False, soft_wrap=True)
-        sys.exit(BAD_INPUT)
+    app()

@@ -7,27 +7,27 @@ from __future__ import annotations
 
 import json
 import math
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
-from theory.certificates import Contraction
 from theory.cli.options import (
-    BAD_INPUT,
     NO,
     ActivationOption,
     PrefixOption,
     WeightsArgument,
+    check_picture,
+    err,
+    out,
     read_map,
+    refusals,
+    show,
 )
 from theory.cli.progress import progress_bar
-from theory.errors import DivergedError, MissingExtraError
 from theory.files.sequences import Sequences, load_sequences
 from theory.files.writing import check_writable
 from theory.inputs import Inputs
@@ -35,7 +35,7 @@ from theory.maps.base import Map
 from theory.maps.head import LinearHead
 from theory.measure.effective_memory import EVENTS, LEVELS, EffectiveMemory, effective_memory
 from theory.measure.rates import MeasuredRates, local_rates
-from theory.memory.context import required_context
+from theory.memory.context import Choice, required_context
 from theory.norms.norms import L1, L2, Linf, Norm
 from theory.typing import Array
 
@@ -45,6 +45,7 @@ _NORMS = {"L1": L1(), "L2": L2(), "Linf": Linf()}
 _ROWS = 24
 
 
+@refusals()
 def memory(
     weights: WeightsArgument,
     sequences: Annotated[
@@ -82,49 +83,42 @@ def memory(
     recording are not.  Exit status 0 if a k was found, 1 if not: a k as large as the longest
     sequence is none, as the truncated model then is the model itself.
     """
-    out, err = Console(), Console(stderr=True)
     measured: MeasuredRates | None = None
-    try:
-        # fail before the work rather than after it
-        for target in (json_file, plot):
-            if target is not None:
-                check_writable(target)
-        if plot is not None and find_spec("matplotlib") is None:
-            raise MissingExtraError("matplotlib", "report", "a picture")
-        if norm not in _NORMS:
-            raise ValueError(f"norm {norm!r} is not known, needed one of: {', '.join(_NORMS)}")
-        recurrent = read_map(weights, activation, prefix)
-        given = load_sequences(sequences)
-        with progress_bar(err) as bar:
-            task = bar.add_task("sequences", total=len(given))
-            answer = effective_memory(
+    # fail before the work rather than after it
+    if json_file is not None:
+        check_writable(json_file)
+    check_picture(plot)
+    if norm not in _NORMS:
+        raise ValueError(f"norm {norm!r} is not known, needed one of: {', '.join(_NORMS)}")
+    recurrent = read_map(weights, activation, prefix)
+    given = load_sequences(sequences)
+    with progress_bar(err) as bar:
+        task = bar.add_task("sequences", total=len(given))
+        answer = effective_memory(
+            recurrent,
+            given,
+            epsilon,
+            probability,
+            confidence,
+            when=when,
+            norm=_NORMS[norm],
+            k_max=k_max,
+            certificate=_proved(recurrent, given, epsilon, _NORMS[norm]),
+            rng=np.random.default_rng(seed),
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+        if rates is not None:
+            again = bar.add_task("local rates", total=len(given))
+            measured = local_rates(
                 recurrent,
                 given,
-                epsilon,
-                probability,
-                confidence,
-                when=when,
-                norm=_NORMS[norm],
-                k_max=k_max,
-                certificate=_certificate(recurrent, given, epsilon, _NORMS[norm]),
-                rng=np.random.default_rng(seed),
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
+                rates,
+                progress=lambda done, total: bar.update(again, completed=done, total=total),
             )
-            if rates is not None:
-                again = bar.add_task("local rates", total=len(given))
-                measured = local_rates(
-                    recurrent,
-                    given,
-                    rates,
-                    progress=lambda done, total: bar.update(again, completed=done, total=total),
-                )
-    except (ValueError, OSError, DivergedError, MissingExtraError) as error:
-        err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(BAD_INPUT) from None
     out.print(f"{recurrent}, {answer.sequences} sequences of {_lengths(answer)}", markup=False)
-    out.print(_table(answer))
+    show(_table(answer))
     out.print(str(answer), markup=False, soft_wrap=True)
-    _print_certified(out, answer)
+    _print_certified(answer)
     if measured is not None:
         out.print(f"local rates: {measured}", markup=False, soft_wrap=True)
     for target in (json_file, plot):
@@ -141,18 +135,17 @@ def memory(
         raise typer.Exit(NO)
 
 
-def _certificate(recurrent: Map, given: Sequences, eps: float, norm: Norm) -> Contraction | None:
-    """Return the contraction that proves the least context for inputs not larger than these."""
+def _proved(recurrent: Map, given: Sequences, eps: float, norm: Norm) -> Choice | None:
+    """Return what proves the least context for inputs not larger than these."""
     widths = {one.shape[1] for one in given.arrays}
     if widths != {recurrent.input_dim} or not eps > 0:
         return None  # the measurement says what is wrong
     bound = max(float(np.max(L2().vector_upper(one), initial=0.0)) for one in given.arrays)
     output = recurrent.output_map
     whole = np.array_equal(output, np.eye(recurrent.state_dim))
-    choice = required_context(
+    return required_context(
         recurrent, eps, Inputs.ball(bound), head=None if whole else LinearHead(output), norm=norm
     )
-    return None if choice is None else choice.contraction
 
 
 def _lengths(answer: EffectiveMemory) -> str:
@@ -160,7 +153,7 @@ def _lengths(answer: EffectiveMemory) -> str:
     return f"{low} inputs" if low == high else f"{low} to {high} inputs"
 
 
-def _print_certified(out: Console, answer: EffectiveMemory) -> None:
+def _print_certified(answer: EffectiveMemory) -> None:
     """Say what is proved, or that nothing is."""
     if answer.certificate is None:
         out.print("certified: nothing (no contraction was found)")

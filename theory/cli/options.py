@@ -1,24 +1,94 @@
 """What the commands share: arguments, options, exit codes, and how weights are read.
 
-Main names: `read_map`, `WeightsArgument`, `ActivationOption`, `PrefixOption`.
+Main names: `refusals`, `show`, `check_picture`, `read_map`, `WeightsArgument`, `ActivationOption`,
+`PrefixOption`, `InputsOption`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, final
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
+from rich.table import Table
 
+from theory.arithmetic.activations import ACTIVATIONS
+from theory.errors import MissingExtraError
+from theory.files.writing import check_writable
 from theory.interop.files import read_weights
 from theory.maps.base import Map
 
 out = Console()
 err = Console(stderr=True)
 
-#: Exit statuses: certified (accepted), not certified (rejected), a malformed question.
+#: Exit statuses: the answer is yes (certified, accepted, written, found), the answer is no, and a
+#: malformed question.
 YES, NO, BAD_INPUT = 0, 1, 2
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """End with one line and the status of a malformed question, where one is raised.
+
+    Use as a context, or as a decorator of a command.
+    """
+    try:
+        yield
+    except (ValueError, ArithmeticError, OSError, MissingExtraError) as error:
+        err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(BAD_INPUT) from None
+
+
+@final
+class _Whole:
+    """A table at its own width, however narrow the terminal is: no number is left out."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Render the table as wide as it has to be."""
+        wide = options.update(max_width=_WIDEST)
+        width = max(options.max_width, Measurement.get(console, wide, self.table).maximum)
+        yield from console.render(self.table, options.update(width=width))
+
+
+#: No table is wider, in characters.
+_WIDEST = 10_000
+
+
+def show(table: Table) -> None:
+    """Print a table with all that it holds; what is too wide for a terminal it wraps itself."""
+    out.print(_Whole(table), crop=False, overflow="ignore", no_wrap=True)
+
+
+def check_picture(path: Path | None) -> None:
+    """Raise before the work rather than after it, if a picture cannot be drawn there.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be written, or its ending stands for no kind of picture.
+    MissingExtraError
+        If there is no package that draws.
+    """
+    if path is None:
+        return
+    check_writable(path)
+    try:
+        from matplotlib.backend_bases import FigureCanvasBase
+    except ImportError:
+        raise MissingExtraError("matplotlib", "report", "a picture") from None
+    known = sorted(FigureCanvasBase.get_supported_filetypes())
+    if path.suffix[1:].lower() not in known:
+        raise ValueError(
+            f"{path} cannot be drawn: its ending is {path.suffix!r}, needed one of: "
+            f"{', '.join(known)}"
+        )
 
 
 #: What several commands ask about a file of weights.
@@ -26,9 +96,19 @@ WeightsArgument = Annotated[
     Path,
     typer.Argument(help="Weights: .npz (PyTorch's, Keras' or our names), .safetensors, .npy (W)."),
 ]
-ActivationOption = Annotated[str, typer.Option(help="Activation of a plain cell.")]
+ActivationOption = Annotated[
+    str,
+    typer.Option(help=f"Activation of a plain cell: {', '.join(ACTIVATIONS)}, leaky_relu(0.2)."),
+]
 PrefixOption = Annotated[
     str | None, typer.Option(help="Where the cell is in the file, as in encoder.rnn.")
+]
+InputsOption = Annotated[
+    str,
+    typer.Option(
+        help='Which inputs: "box:-1,1" (every |x_i| <= 1), "ball:1" (Euclidean length), '
+        "or a file of sequences."
+    ),
 ]
 
 

@@ -19,23 +19,24 @@ from rich.progress import (
 )
 
 
-def progress_bar(console: Console) -> Progress:
+def progress_bar(console: Console | None = None, *, shown: bool = True) -> Progress:
     """Return a bar that counts and is gone when the work is done."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
         console=console,
         transient=True,
+        disable=not shown,
     )
 
 
 @contextmanager
 def training_bar(label: str) -> Iterator[Callable[[int, int], None]]:
     """Show a progress bar on the terminal; use as ``with training_bar("training") as shown``."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), transient=True) as bar:
+    with progress_bar() as bar:
         task = bar.add_task(label, total=None)
 
         def show(made: int, steps: int) -> None:

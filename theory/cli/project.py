@@ -6,24 +6,31 @@ Main names: `project`; `theory.cli` registers it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from theory.certificates import Contraction
+from theory.certify.found import Certificates, find_certificates
 from theory.certify.gate_bounds import certify
-from theory.certify.interface import contraction
-from theory.cli.certify import InputsOption
-from theory.cli.options import BAD_INPUT, read_map
+from theory.cli.options import (
+    ActivationOption,
+    InputsOption,
+    PrefixOption,
+    WeightsArgument,
+    refusals,
+    show,
+)
+from theory.cli.options import out as console
 from theory.errors import check_positive
 from theory.files.writing import check_writable
 from theory.inputs import Inputs, entry_bound, read_inputs
 from theory.interop.arrays import from_arrays
-from theory.interop.files import named_arrays
-from theory.interop.write import both_biases, changed_arrays, in_single, layout, write
+from theory.interop.files import read_file
+from theory.interop.write import changed_arrays, changed_names, in_single, stored_cell, write
 from theory.maps.base import Map
 from theory.maps.gru import GRU
 from theory.maps.lstm import LSTM
@@ -31,10 +38,6 @@ from theory.memory.context import required_context
 from theory.projections.base import Projection
 from theory.projections.interface import SETS
 from theory.projections.interface import project as nearest
-from theory.theorems.context_length import context_length
-
-#: Exit statuses: written, a malformed question.
-WRITTEN = 0
 
 
 def gated_map(arrays: Mapping[str, Any], kind: str) -> Map:
@@ -45,106 +48,123 @@ def gated_map(arrays: Mapping[str, Any], kind: str) -> Map:
     ValueError
         If arrays are missing, their shapes do not fit, or they are those of another cell.
     """
-    found = from_arrays(arrays)
-    if not isinstance(found, LSTM if kind == "lstm" else GRU):
+    return _of_kind(from_arrays(arrays), kind)
+
+
+def _of_kind(found: Map, kind: str) -> Map:
+    """Return the map, which has to be one layer of a kind, where that is a gated cell."""
+    if kind in {"lstm", "gru"} and not isinstance(found, LSTM if kind == "lstm" else GRU):
         raise ValueError(
             f"the file holds {found!r}, needed the weights of one {kind.upper()} layer"
         )
     return found
 
 
-def read(path: Path, onto: str, activation: str) -> Map:
-    """Return the map that a set applies to, from a file.
-
-    Raises
-    ------
-    ValueError
-        If the file does not hold such a map.
-    """
+def _known(recurrent: Map, onto: str, inputs: Inputs) -> Certificates | dict[str, Contraction]:
+    """Return the certificates of the map as it was given."""
     if onto in {"lstm", "gru"}:
-        return gated_map(named_arrays(path), onto)
-    return read_map(path, "identity" if onto == "schur" else activation)
+        c = certify(recurrent, entry_bound(inputs, recurrent.input_dim))
+        return {} if c is None else {"gate bounds": c}
+    return find_certificates(recurrent, inputs, iterates=False)
 
 
-def context(recurrent: Map, c: Contraction | None, epsilon: float, inputs: Inputs) -> str:
+def _known_after(
+    found: Projection, onto: str, inputs: Inputs
+) -> Certificates | dict[str, Contraction]:
+    """Return the certificates of the projected map, the projection's among them."""
+    if onto in {"lstm", "gru"}:
+        return {"gate bounds": found.certificate}
+    known = find_certificates(found.map, inputs, iterates=False)
+    return replace(known, everywhere={**known.everywhere, "projection": found.certificate})
+
+
+def _context(
+    recurrent: Map,
+    epsilon: float,
+    inputs: Inputs,
+    known: Certificates | dict[str, Contraction],
+) -> str:
     """Return the number of inputs that determine the state to epsilon, or that none is known."""
-    if recurrent.affine() is not None:
-        choice = required_context(recurrent, epsilon, inputs, effort=1)
-        return "none known" if choice is None else f"k = {choice.k}"
-    if c is None or c.domain is None:
-        return "none known"
-    return f"k = {context_length(c, eps=epsilon, drive=c.drive_of_reach(c.domain.reach))}"
+    choice = required_context(recurrent, epsilon, inputs, certificates=known)
+    return "none known" if choice is None else f"k = {choice.k}"
 
 
+@refusals()
 def project(
-    weights: Annotated[Path, typer.Argument(help="An .npz file of one layer, or an .npy with W.")],
+    weights: WeightsArgument,
     onto: Annotated[str, typer.Option(help=f"The set: one of {', '.join(SETS)}.")],
     rate: Annotated[float, typer.Option(help="The contraction factor asked for, below 1.")],
     out: Annotated[Path, typer.Option(help="Write the new weights here.")],
     force: Annotated[
         bool, typer.Option("--force", help="Allow --out to name a file that exists.")
     ] = False,
-    activation: Annotated[str, typer.Option(help="Elementwise activation.")] = "tanh",
+    activation: ActivationOption = "tanh",
     inputs: InputsOption = "box:-1,1",
     epsilon: Annotated[float, typer.Option(help="Allowed error of the state, for k.")] = 1e-3,
     per_unit: Annotated[
         bool, typer.Option("--per-unit", help="The larger set of LSTM cells.")
     ] = False,
     method: Annotated[str, typer.Option(help="auto, closed_form or cvxpy.")] = "auto",
+    prefix: PrefixOption = None,
 ) -> None:
-    """Move weights to the nearest ones that are provably stable."""
-    console, err = Console(), Console(stderr=True)
-    try:
-        check_positive(epsilon=epsilon)
-        meant = read_inputs(inputs)
-        if onto not in SETS:
-            raise ValueError(f"onto={onto!r} is not known, needed one of: {', '.join(SETS)}")
-        check_writable(out)
-        if out.exists() and not force:
-            same = "the input" if weights.exists() and out.samefile(weights) else "a file"
-            raise ValueError(f"{out} is {same} that would be overwritten; add --force to allow it")
-        if out.suffix != weights.suffix:
-            raise ValueError(f"--out {out} and the input {weights} need the same suffix")
-        arrays = named_arrays(weights)
-        before = read(weights, onto, activation)
-        found = nearest(
-            before,
-            onto=onto,
-            rate=rate,
-            method=method,
-            inputs=meant,
-            per_unit=per_unit,
-            dtype="float32" if in_single(arrays, onto) else "float64",
-            bias_terms=2 if both_biases(layout(arrays)) else 1,
-        )
-        done = changed_arrays(arrays, before, found.map)
-        first = _known(before, onto, meant)
-        contexts = (
-            context(before, first, epsilon, meant),
-            context(found.map, found.certificate, epsilon, meant),
-        )
-        write(out, done)
-    except (ValueError, ArithmeticError, OSError) as error:
-        err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(BAD_INPUT) from None
-    _report(console, found, first, contexts, epsilon, meant, out)
+    """Move weights to the nearest ones that are provably stable.
 
-
-def _known(recurrent: Map, onto: str, inputs: Inputs) -> Contraction | None:
-    """Return a contraction of the map as it was given, or None."""
-    if onto in {"lstm", "gru"}:
-        return certify(recurrent, entry_bound(inputs, recurrent.input_dim))
-    return contraction(recurrent)
+    Whatever else the file holds, such as the output layer, is written as it was.
+    """
+    check_positive(epsilon=epsilon)
+    meant = read_inputs(inputs)
+    if onto not in SETS:
+        raise ValueError(f"onto={onto!r} is not known, needed one of: {', '.join(SETS)}")
+    check_writable(out)
+    if out.exists() and not force:
+        same = "the input" if weights.exists() and out.samefile(weights) else "a file"
+        raise ValueError(f"{out} is {same} that would be overwritten; add --force to allow it")
+    if out.suffix.lower() != weights.suffix.lower():
+        raise ValueError(f"--out {out} and the input {weights} need the same suffix")
+    file = read_file(weights)
+    before = file.map(prefix=prefix, activation="identity" if onto == "schur" else activation)
+    before = _of_kind(before, onto)
+    cell = stored_cell(file.arrays, prefix)
+    found = nearest(
+        before,
+        onto=onto,
+        rate=rate,
+        method=method,
+        inputs=meant,
+        per_unit=per_unit,
+        dtype="float32" if in_single(file.arrays, cell, onto) else "float64",
+        bias_terms=len(cell.biases),
+    )
+    done = changed_arrays(file.arrays, before, found.map, cell)
+    known = _known(before, onto, meant)
+    named = known.everywhere if isinstance(known, Certificates) else known
+    first = min(named.values(), key=lambda c: (c.iterate > 1, c.lam), default=None)
+    contexts = (
+        _context(before, epsilon, meant, known),
+        _context(found.map, epsilon, meant, _known_after(found, onto, meant)),
+    )
+    write(out, done, file)
+    changed = changed_names(file.arrays, done)
+    console.print(
+        f"onto {onto} with rate {rate:g}: {before!r} of {weights}", markup=False, soft_wrap=True
+    )
+    _report(found, first, contexts, epsilon, meant)
+    kept = len(done) - len(changed)
+    console.print(
+        f"changed: {', '.join(changed) or 'nothing'} ({kept} of {len(done)} arrays are as they "
+        "were)",
+        markup=False,
+        soft_wrap=True,
+    )
+    console.print(f"written: {out}", markup=False, soft_wrap=True)
 
 
 def _report(
-    console: Console,
     found: Projection,
     before: Contraction | None,
     contexts: tuple[str, str],
     epsilon: float,
     inputs: Inputs,
-    out: Path,
 ) -> None:
     table = Table(title=f"distance {found.distance:.9g}, by {found.method}", title_justify="left")
     for heading in ("", "rate", "norm", f"context for {epsilon:g}"):
@@ -152,7 +172,7 @@ def _report(
     for name, c, k in zip(("before", "after"), (before, found.certificate), contexts, strict=True):
         rate = "not certified" if c is None else f"{c.lam:.12g}"
         table.add_row(name, rate, "" if c is None else str(c.norm), k)
-    console.print(table)
+    show(table)
     console.print(f"inputs: {inputs}", markup=False, soft_wrap=True)
     console.print(f"no member is nearer than {found.lower:.9g}")
     for name, size in found.moved.items():
@@ -160,4 +180,3 @@ def _report(
     console.print(f"certificate: {found.certificate.evidence}, {found.certificate.evidence.detail}")
     if found.note:
         console.print(f"note: {found.note}", markup=False)
-    console.print(f"written: {out}", markup=False, soft_wrap=True)

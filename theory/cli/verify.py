@@ -6,6 +6,7 @@ Main names: `verify`, `replay_command`, `theorems`.
 from __future__ import annotations
 
 import time
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -17,17 +18,18 @@ from theory.campaign.report import html_report, number, statement, table
 from theory.campaign.results import summarize
 from theory.campaign.runner import Campaign
 from theory.campaign.tasks import Config
-from theory.cli.options import err, out
+from theory.cli.options import NO, err, out, refusals, show
 from theory.cli.progress import progress_bar
 from theory.errors import MissingExtraError
 from theory.files.writing import check_writable, write_atomically
 from theory.theorems import THEOREMS
 from theory.trials.verdict import Outcome
 
-#: Exit statuses: every theorem held, one did not, interrupted.
-HOLDS, FAILS, INTERRUPTED = 0, 1, 130
+#: Exit status after Ctrl-C.
+INTERRUPTED = 130
 
 
+@refusals()
 def verify(
     only: Annotated[
         list[str] | None, typer.Option(help="Test only this theorem; may be repeated.")
@@ -76,7 +78,7 @@ def verify(
         raise typer.Exit(INTERRUPTED) from None
     ordered = [campaign.results[t.key] for t in campaign.tasks if t.key in campaign.results]
     rows = summarize(config.theorems, ordered)
-    out.print(table(rows))
+    show(table(rows))
     for row in rows:
         for name, found in row.near_misses.items():
             if found is None:
@@ -96,7 +98,7 @@ def verify(
         write_atomically(report, html_report(rows, config))
         out.print(f"report: {report}", markup=False)
     if not all(row.ok for row in rows):
-        raise typer.Exit(FAILS)
+        raise typer.Exit(NO)
 
 
 def _need_report_packages() -> None:
@@ -108,6 +110,7 @@ def _need_report_packages() -> None:
             raise MissingExtraError(package, "report", "the HTML report")
 
 
+@refusals()
 def replay_command(
     file: Annotated[Path, typer.Argument(help="A file written by `theory verify --json`.")],
     only: Annotated[str | None, typer.Option(help="Replay only this theorem.")] = None,
@@ -139,22 +142,31 @@ def replay_command(
             number(answer.now.ratio),
             "yes" if answer.same else "NO",
         )
-    out.print(made)
+    show(made)
     same = sum(answer.same for answer in answers)
     agree = all(answer.agrees for answer in answers)
     out.print(f"{same} of {len(answers)} verdicts are equal to the last bit")
     failed = any(a.now.outcome is Outcome.REFUTED and "[" not in a.now.theorem for a in answers)
     if not agree or failed:
-        raise typer.Exit(FAILS)
+        raise typer.Exit(NO)
 
 
-def theorems() -> None:
+@refusals()
+def theorems(
+    name: Annotated[str | None, typer.Argument(help="Only this theorem.")] = None,
+) -> None:
     """List the statements that this package implements, proves and tests."""
-    made = Table(title="Theorems", title_justify="left", show_lines=True)
-    made.add_column("name", no_wrap=True)
-    for name in ("statement", "kind", "assumes", "source"):
-        made.add_column(name)
-    for t in THEOREMS:
+    known = {t.name: t for t in THEOREMS}
+    if name is not None and name not in known:
+        near = ", ".join(get_close_matches(name, known, n=3)) or ", ".join(known)
+        raise ValueError(f"{name!r} is not known, needed the name of a theorem, such as: {near}")
+    for t in THEOREMS if name is None else (known[name],):
         assumed = ", ".join(a.name for a in t.assumes)
-        made.add_row(t.name, statement(t.name), t.kind.value, assumed, t.source)
-    out.print(made)
+        out.print(t.name, style="bold", markup=False, soft_wrap=True)
+        for heading, text in (
+            ("statement", statement(t.name)),
+            ("kind", t.kind.value),
+            ("assumes", assumed),
+            ("source", t.source),
+        ):
+            out.print(f"  {heading:<10} {text}", markup=False, highlight=False, soft_wrap=True)

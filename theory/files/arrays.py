@@ -53,15 +53,17 @@ def read_arrays(
         If the file is damaged, holds Python objects or unpacks to more than the limit.
     """
     try:
-        if file.suffix == ".npz":
+        if file.suffix.lower() == ".npz":
             return _read_archive(file, limit, check)
-        if file.suffix == ".npy":
+        if file.suffix.lower() == ".npy":
             size = file.stat().st_size
             if not size <= limit:
                 raise ArrayFileError(too_large(file.name, size, limit))
             return [("", _parse(file.name, file.read_bytes(), limit, check))]
     except (OSError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-        raise ArrayFileError(f"{file.name} cannot be read: {error}") from None
+        # the system's words for a missing file repeat its name
+        told = (error.strerror if isinstance(error, OSError) else None) or error
+        raise ArrayFileError(f"{file.name} cannot be read: {told}") from None
     raise ArrayFileError(f"{file.name} is not an .npy or .npz file")
 
 

@@ -58,7 +58,9 @@ def load_sequences(path: str | Path, *, limit: int = DEFAULT_LIMIT) -> Sequences
     """
     root = Path(path)
     if root.is_dir():
-        files = sorted(f for f in root.iterdir() if f.suffix in {".npy", ".npz"} and f.is_file())
+        files = sorted(
+            f for f in root.iterdir() if f.suffix.lower() in {".npy", ".npz"} and f.is_file()
+        )
         if not files:
             raise SequenceFileError(
                 f"{root} holds no .npy or .npz file; save your sequences with numpy.save or "

@@ -18,8 +18,10 @@ from typing import IO
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Give a stream whose content takes the file's place at the end; a failure leaves the old.
 
-    The file keeps its mode; the folder has to be there.
+    The file keeps its mode; of a link, the file that it leads to is replaced.  The folder has to be
+    there.
     """
+    path = Path(os.path.realpath(path))
     mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
     with tempfile.NamedTemporaryFile(
         dir=path.parent, prefix=f".{path.name}.", delete=False
@@ -53,7 +55,8 @@ def check_writable(path: Path) -> None:
     """
     if path.is_dir():
         raise ValueError(f"{path} is a folder, needed the path of a file")
-    folder = next(above for above in path.absolute().parents if above.exists())
+    target = Path(os.path.realpath(path))
+    folder = next(above for above in target.parents if above.exists())
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass

@@ -1,6 +1,6 @@
 """Maps from named arrays, whose layout is recognised by their names.
 
-Main name: `from_arrays`.
+Main names: `from_arrays`, `cell_names`.
 
 All names may have a prefix, as in ``encoder.rnn.weight_hh_l0``:
 
@@ -85,15 +85,41 @@ def from_arrays(
     if layout is not None and layout not in _BUILDERS:
         raise ValueError(f"layout {layout!r} is not known, needed one of: {', '.join(_BUILDERS)}")
     groups = _groups(arrays, layout)
+    own = [p for kind, p in groups if kind == "own"]
+    if prefix is None and len(own) > 1 and sorted(own) == sorted(map(str, range(len(own)))):
+        _check_not_made(arrays, groups, None, layout)
+        if any(re.fullmatch(r"\d+\.readout(_bias)?", str(name)) for name in arrays):
+            raise ValueError("a readout between layers has no layout; build the Cascade yourself")
+        parts = (groups["own", str(i)] for i in range(len(own)))
+        return Cascade([own_cell(_values(arrays, part), "", activation) for part in parts])
+    kind, start, names = cell_names(arrays, prefix=prefix, layout=layout)
+    return _BUILDERS[kind](_values(arrays, names), start, activation)
+
+
+def cell_names(
+    arrays: Mapping[str, Any], *, prefix: str | None = None, layout: str | None = None
+) -> tuple[str, str, dict[str, str]]:
+    """Return the layout of the cell among the arrays, what its names start with, and the names.
+
+    Parameters
+    ----------
+    arrays, prefix, layout
+        As in `from_arrays`.
+
+    Returns
+    -------
+    tuple
+        For example ``("torch", "rnn.", {"weight_hh_l0": "rnn.weight_hh_l0", ...})``.
+
+    Raises
+    ------
+    ValueError
+        If no cell is found or more than one, or a weight is not stored itself.
+    """
+    groups = _groups(arrays, layout)
     wanted = None if prefix is None else prefix.rstrip("./")
     _check_not_made(arrays, groups, wanted, layout)
     chosen = [g for g in groups if wanted is None or g[1] == wanted]
-    own = [p for kind, p in chosen if kind == "own"]
-    if wanted is None and len(own) > 1 and sorted(own) == sorted(map(str, range(len(own)))):
-        if any(re.fullmatch(r"\d+\.readout(_bias)?", str(name)) for name in arrays):
-            raise ValueError("a readout between layers has no layout; build the Cascade yourself")
-        layers = [own_cell(groups["own", str(i)], "", activation) for i in range(len(own))]
-        return layers[0] if len(layers) == 1 else Cascade(layers)
     if len(chosen) != 1:
         where = ", ".join(f"{p or '(no prefix)'} ({kind})" for kind, p in groups)
         if not groups:
@@ -105,21 +131,24 @@ def from_arrays(
             raise ValueError(f"no recurrent weights under prefix={prefix!r}; there are: {where}")
         raise ValueError(f"more than one recurrent cell: {where}; choose one with prefix=")
     kind, at = chosen[0]
-    start = f"{at}." if at else ""
-    return _BUILDERS[kind](groups[kind, at], start, activation)
+    return kind, f"{at}." if at else "", groups[kind, at]
 
 
-def _groups(arrays: Mapping[str, Any], layout: str | None) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return the arrays of each cell by layout and prefix."""
-    groups: dict[tuple[str, str], dict[str, Any]] = {}
+def _values(arrays: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {key: arrays[name] for key, name in names.items()}
+
+
+def _groups(arrays: Mapping[str, Any], layout: str | None) -> dict[tuple[str, str], dict[str, str]]:
+    """Return the names of each cell's arrays by layout and prefix."""
+    groups: dict[tuple[str, str], dict[str, str]] = {}
     for kind, pattern, needs in _LAYOUTS:
         if layout not in {None, kind}:
             continue
-        found: dict[str, dict[str, Any]] = {}
-        for name, value in arrays.items():
+        found: dict[str, dict[str, str]] = {}
+        for name in arrays:
             match = pattern.fullmatch(str(name))
             if match:
-                found.setdefault(match["prefix"] or "", {})[match["key"]] = value
+                found.setdefault(match["prefix"] or "", {})[match["key"]] = name
         for at, group in found.items():
             if any(needs.fullmatch(key) for key in group):
                 groups[kind, at] = group

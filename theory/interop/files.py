@@ -1,23 +1,51 @@
 """Maps from files of weights: safetensors, and NumPy's npz and npy.
 
-Main names: `read_weights`, `from_safetensors`, `from_npz`.
+Main names: `read_weights`, `from_safetensors`, `from_npz`, `WeightFile`, `read_file`.
 
 Nothing is unpickled, and none of the programs that wrote a file is needed to read it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
-import numpy as np
-
-from theory.errors import MissingExtraError
 from theory.files.arrays import ArrayFileError, read_arrays
 from theory.interop.arrays import from_arrays
-from theory.interop.build import DTYPES, Unread
+from theory.interop.tensors import Tensor, read_tensors
 from theory.maps.base import Map
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WeightFile:
+    """What a file of weights holds: the recurrent cell, and whatever stands beside it."""
+
+    path: Path
+    arrays: Mapping[str, Any]  # by name, in the order of the file
+    single: bool = False  # whether it is an .npy file, whose only array is W
+    tensors: Mapping[str, Tensor] | None = None  # of a safetensors file, as they are stored
+    metadata: Mapping[str, str] = field(default_factory=dict)  # of a safetensors file
+
+    def map(self, *, prefix: str | None = None, activation: str = "tanh") -> Map:
+        """Return the map of the cell; the file's name stands before what is complained about.
+
+        Parameters
+        ----------
+        prefix, activation
+            As in `from_npz`.
+
+        Raises
+        ------
+        ValueError
+            As `from_arrays` does.
+        """
+        try:
+            return from_arrays(self.arrays, prefix=prefix, activation=activation)
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}") from None
 
 
 def from_safetensors(
@@ -44,17 +72,7 @@ def from_safetensors(
     MissingExtraError
         If the package safetensors is not installed.
     """
-    try:
-        from safetensors import SafetensorError, deserialize
-    except ImportError:
-        raise MissingExtraError("safetensors", "safetensors", "a safetensors file") from None
-    read: Any = deserialize  # it has no types
-    try:
-        tensors = read(Path(path).read_bytes())
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from None
-    arrays = {name: _from_bytes(tensor) for name, tensor in tensors}
-    return _named(path, lambda: from_arrays(arrays, prefix=prefix, activation=activation))
+    return _of_tensors(Path(path)).map(prefix=prefix, activation=activation)
 
 
 def from_npz(path: str | Path, *, prefix: str | None = None, activation: str = "tanh") -> Map:
@@ -77,10 +95,10 @@ def from_npz(path: str | Path, *, prefix: str | None = None, activation: str = "
     ValueError
         If the file cannot be read, or as `from_arrays` does.
     """
-    arrays = _load(path)
-    if isinstance(arrays, np.ndarray):
+    found = _of_arrays(Path(path))
+    if found.single:
         raise ValueError(f"{path} is a single array, needed an .npz file of named ones")
-    return _named(path, lambda: from_arrays(arrays, prefix=prefix, activation=activation))
+    return found.map(prefix=prefix, activation=activation)
 
 
 def read_weights(path: str | Path, *, prefix: str | None = None, activation: str = "tanh") -> Map:
@@ -105,52 +123,62 @@ def read_weights(path: str | Path, *, prefix: str | None = None, activation: str
     MissingExtraError
         If a package that the kind of file needs is not installed.
     """
-    if Path(path).suffix == ".safetensors":
-        return from_safetensors(path, prefix=prefix, activation=activation)
-    if Path(path).suffix in {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt"}:
+    return read_file(path).map(prefix=prefix, activation=activation)
+
+
+def read_file(path: str | Path) -> WeightFile:
+    """Return the arrays of a file of weights, of any kind that `read_weights` reads.
+
+    Parameters
+    ----------
+    path : path
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read.
+    MissingExtraError
+        If a package that the kind of file needs is not installed.
+    """
+    file = Path(path)
+    if file.is_dir():
+        raise ValueError(
+            f"{path} is a folder, needed a file of weights: .npz, .safetensors or .npy"
+        )
+    if file.suffix.lower() == ".safetensors":
+        return _of_tensors(file)
+    if file.suffix.lower() in {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt"}:
         raise ValueError(
             f"{path} looks like a pickle, which is never read: load it yourself with "
             "torch.load(path, weights_only=True) and save the arrays as .npz or .safetensors"
         )
-    arrays = named_arrays(path)
-    return _named(path, lambda: from_arrays(arrays, prefix=prefix, activation=activation))
+    return _of_arrays(file)
 
 
 def named_arrays(path: str | Path) -> dict[str, Any]:
-    """Return the arrays of an .npz file by name, or that of an .npy file as W.
+    """Return the arrays of a file of weights by name; that of an .npy file is W.
 
     Raises
     ------
     ValueError
         If the file cannot be read.
     """
-    loaded = _load(path)
-    return {"W": loaded} if isinstance(loaded, np.ndarray) else loaded
+    return dict(read_file(path).arrays)
 
 
-def _load(path: str | Path) -> Any:
-    """Return an array, or a dict of them; nothing is unpickled."""
+def _of_arrays(path: Path) -> WeightFile:
     try:
-        found = read_arrays(Path(path))
+        found = read_arrays(path)
     except ArrayFileError as error:
-        raise ValueError(f"{path} cannot be read: {error}") from None
-    return found[0][1] if found and found[0][0] == "" else dict(found)
+        told = str(error).removeprefix(f"{path.name} cannot be read: ")
+        raise ValueError(f"{path} cannot be read: {told}") from None
+    single = bool(found) and found[0][0] == ""
+    return WeightFile(
+        path=path, arrays={"W": found[0][1]} if single else dict(found), single=single
+    )
 
 
-def _named(path: str | Path, build: Callable[[], Map]) -> Map:
-    """Return what `build` makes, with the file's name before whatever it complains about."""
-    try:
-        return build()
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-
-
-def _from_bytes(tensor: Mapping[str, Any]) -> Any:
-    """Return a tensor of a safetensors file as an array."""
-    kind = tensor["dtype"]
-    if kind not in DTYPES:
-        return Unread(kind)
-    array = np.frombuffer(tensor["data"], dtype=DTYPES[kind])
-    if kind == "BF16":
-        array = (array.astype("<u4") << 16).view("<f4")
-    return array.reshape(tensor["shape"])
+def _of_tensors(path: Path) -> WeightFile:
+    tensors, metadata = read_tensors(path)
+    arrays = {name: tensor.array for name, tensor in tensors.items()}
+    return WeightFile(path=path, arrays=arrays, tensors=tensors, metadata=metadata)

@@ -56,7 +56,8 @@ from theory.inputs import Inputs
 from theory.maps.base import Map, check_map
 from theory.maps.head import LinearHead
 from theory.measure.gaps import Progress, sweep_all
-from theory.norms.norms import L2, Norm
+from theory.memory.context import Choice
+from theory.norms.norms import L2, Norm, same_norm
 from theory.theorems.output_gap import formula as output_gap
 from theory.typing import Array
 
@@ -324,7 +325,7 @@ def effective_memory(
     head: LinearHead | None = None,
     norm: Norm | None = None,
     k_max: int | None = None,
-    certificate: Contraction | None = None,
+    certificate: Contraction | Choice | None = None,
     rng: np.random.Generator | None = None,
     progress: Progress | None = None,
 ) -> EffectiveMemory:
@@ -355,8 +356,10 @@ def effective_memory(
         The largest length that is looked at, `DEFAULT_K_MAX` by default; fix it, like `eps`,
         before looking at the sequences.  A sequence of T inputs takes about k_max T steps of the
         map, and k_max**2 unless `when` is ``"anywhere"``.
-    certificate : Contraction, optional
-        Of one step; its bound, for all inputs not larger than those given, is put beside.
+    certificate : Contraction or Choice, optional
+        Its bound is put beside: of a contraction, of one step, for all inputs not larger than those
+        given; of what `theory.required_context` answered, with the bounds that are known there, for
+        the inputs that were asked about, which have to hold those given.
     rng : numpy.random.Generator, optional
         Draws the times; needed for ``when="random"`` only.
     progress : callable, optional
@@ -413,6 +416,8 @@ def effective_memory(
     if when == "random" and rng is None:
         raise ValueError('when="random" draws times: pass rng=numpy.random.default_rng(seed)')
     C, measure = _output(recurrent, head, norm)
+    if isinstance(certificate, Choice):
+        _check_answers(certificate, recurrent, given, C, measure)
     errors = np.zeros((operator.index(longest) + 1, len(given)))
     behind = np.array([len(X) for X in given])  # inputs until the time that is looked at
     for i, X in enumerate(given):
@@ -430,8 +435,12 @@ def effective_memory(
     least = 0 if failing.size == 0 else int(failing[-1]) + 1
     not_longer = np.searchsorted(np.sort(behind), np.arange(len(errors)), side="right")
     certified, certified_k = None, None
-    if certificate is not None:
+    if isinstance(certificate, Choice):
+        certified = certificate.errors(len(errors) - 1)
+        certificate = certificate.contraction
+    elif certificate is not None:
         certified = certified_errors(recurrent, certificate, given, len(errors) - 1, C, measure)
+    if certified is not None:
         proved = np.flatnonzero(certified <= eps)
         certified_k = int(proved[0]) if proved.size else None
     return EffectiveMemory(
@@ -482,6 +491,27 @@ def _output(recurrent: Map, head: LinearHead | None, norm: Norm | None) -> tuple
         raise ValueError(f"norm={norm!r}, needed a norm such as theory.L2()")
     measure.check_dim(len(C))
     return C, measure
+
+
+def _check_answers(
+    choice: Choice, recurrent: Map, sequences: Sequence[Array], C: Array, norm: Norm
+) -> None:
+    """Raise unless what was proved is about this map, this error and these inputs."""
+    if choice.recurrent is not recurrent:
+        raise ValueError(
+            f"the certificate is about {choice.recurrent!r}, needed one about {recurrent!r} itself"
+        )
+    seen = np.eye(recurrent.state_dim) if choice.head is None else choice.head.C
+    if not (np.array_equal(seen, C) and same_norm(choice.norm, norm)):
+        raise ValueError(
+            f"the certificate bounds another error, in {choice.norm}, needed that of the output "
+            f"that is measured, in {norm}; ask theory.required_context with the same head and norm"
+        )
+    if not all(choice.inputs.contains(X) for X in sequences):
+        raise ValueError(
+            f"the certificate is for {choice.inputs}, but some sequences hold other inputs; ask "
+            "theory.required_context with inputs=theory.Inputs.seen(sequences)"
+        )
 
 
 def _errors(recurrent: Map, X: Array, end: int | None, k_max: int, norm: Norm, C: Array) -> Array:

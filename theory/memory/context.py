@@ -13,21 +13,32 @@ cheapest norm answers best.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
 
 from theory.certificates import Contraction
+from theory.certify.found import Certificates
 from theory.domain import Domain
 from theory.errors import check_count, check_positive
 from theory.inputs import Inputs, as_inputs
 from theory.maps.base import Map
 from theory.maps.head import LinearHead
 from theory.maps.invariance import invariant_domain
-from theory.memory.entrywise import advanced, componentwise_context, componentwise_gap
-from theory.memory.prices import on_state, price_all, price_of
+from theory.memory.entrywise import advanced, check_stays, componentwise_context
+from theory.memory.prices import (
+    Priced,
+    Supply,
+    error_after,
+    on_state,
+    price_all,
+    price_of,
+    supply,
+)
 from theory.norms.norms import L2, Norm
+from theory.typing import Array
 
 
 @final
@@ -43,13 +54,76 @@ class Choice:
     lipschitz: float  # from its norm to that of the error
     considered: tuple[tuple[str, float, float], ...]  # method, rate and answer of every certificate
     inputs: Inputs  # for which it holds
+    recurrent: Map  # the map, started and restarted from zero
+    states: Domain | None  # a box that it never leaves under these inputs
+    head: LinearHead | None  # of the whole state; None: the error is that of the state
+    norm: Norm  # of the error
+    growths: tuple[float, ...] = (1.0,)  # Lipschitz constants of 0, 1, .., iterate - 1 steps
+
+    def errors(self, k_max: int) -> Array:
+        """Return the proved bounds of the error for k = 0 .. k_max, rounded upward.
+
+        Parameters
+        ----------
+        k_max : int
+
+        Returns
+        -------
+        (k_max + 1,) array
+            The smaller, for each k, of the bound of the contraction and the one entry by entry.
+
+        Raises
+        ------
+        ValueError
+            If k_max is not a count.
+        """
+        check_count(k_max=k_max)
+        curve = np.array(
+            [
+                error_after(
+                    self.contraction,
+                    k,
+                    drive=self.drive,
+                    lipschitz=self.lipschitz,
+                    growths=self.growths,
+                )
+                for k in range(int(k_max) + 1)
+            ]
+        )
+        entries = _entrywise_errors(self.recurrent, self.states, int(k_max), self.head, self.norm)
+        return curve if entries is None else np.minimum(curve, entries)
 
 
 def error_curve(
-    recurrent: Map, c: Contraction, inputs: Inputs, *, count: int = 100, step: int = 1
+    recurrent: Map,
+    c: Contraction,
+    inputs: Inputs,
+    *,
+    count: int = 100,
+    step: int = 1,
+    certificates: Certificates | None = None,
 ) -> tuple[list[int], list[float]]:
-    """Return contexts 0, step, ... up to count and the bounds of the state error (Euclidean)."""
-    states = invariant_domain(recurrent, inputs=inputs)
+    """Return contexts 0, step, ... up to count and the bounds of the state error (Euclidean).
+
+    Parameters
+    ----------
+    recurrent : Map
+    c : Contraction
+    inputs : Inputs
+    count, step : int
+    certificates : Certificates, optional
+        What `theory.certify.find_certificates` found for these inputs, whose box is then used.
+
+    Raises
+    ------
+    ValueError
+        If the contraction does not hold for the inputs, or the certificates are not of this map and
+        these inputs.
+    """
+    if certificates is None:
+        states = invariant_domain(recurrent, inputs=inputs)
+    else:
+        states = supply(recurrent, inputs, 0, certificates).states
     priced = price_of(recurrent, c, inputs, None, L2(), states)
     lengths = list(range(0, count + 1, step))
     return lengths, [priced.error(k) for k in lengths]
@@ -59,31 +133,38 @@ def error_curve(
 _ENTRYWISE = "comparison, entry by entry"
 
 
-def _entrywise_error(
-    recurrent: Map, domain: Domain | None, k: int, head: LinearHead | None, norm: Norm | None
-) -> float | None:
-    """Return the error that `componentwise_gap` proves; None where it does not apply."""
-    measure = L2() if norm is None else norm
+def _entrywise_errors(
+    recurrent: Map, domain: Domain | None, k_max: int, head: LinearHead | None, norm: Norm
+) -> Array | None:
+    """Return the errors that `componentwise_gap` proves for k = 0 .. k_max.
+
+    None where it does not apply.
+    """
     # a map of the form rho(W h + U x + b) has its certificates everywhere
-    if domain is None or recurrent.affine() is not None or not measure.monotone:
+    if domain is None or recurrent.affine() is not None or not norm.monotone:
         return None
-    if recurrent.comparison(domain) is None:
+    matrices = recurrent.comparison(domain)
+    if matrices is None:
         return None
-    gap = componentwise_gap(recurrent, domain, k=k)
-    return measure.majorant(gap if head is None else advanced((np.abs(head.C),), gap))
+    check_stays(recurrent, domain)
+    C = None if head is None else (np.abs(head.C),)
+    gap, errors = domain.reach, []
+    for k in range(k_max + 1):
+        if k > 0:
+            gap = advanced(matrices, gap)
+        errors.append(norm.majorant(gap if C is None else advanced(C, gap)))
+    return np.array(errors)
 
 
 def _entrywise(
-    recurrent: Map, domain: Domain | None, eps: float, head: LinearHead | None, norm: Norm | None
+    recurrent: Map, domain: Domain | None, eps: float, head: LinearHead | None, norm: Norm
 ) -> tuple[int, float] | None:
     """Return the least context by `componentwise_context`, and the error it proves there."""
-    if domain is None or _entrywise_error(recurrent, domain, 0, head, norm) is None:
+    if domain is None or _entrywise_errors(recurrent, domain, 0, head, norm) is None:
         return None
     k = componentwise_context(recurrent, domain, eps=eps, head=head, norm=norm)
-    if k is None:
-        return None
-    error = _entrywise_error(recurrent, domain, k, head, norm)
-    return None if error is None else (k, error)
+    errors = None if k is None else _entrywise_errors(recurrent, domain, k, head, norm)
+    return None if k is None or errors is None else (k, float(errors[k]))
 
 
 def required_context(
@@ -95,6 +176,7 @@ def required_context(
     norm: Norm | None = None,
     horizon: int | None = None,
     effort: int = 1,
+    certificates: Mapping[str, Contraction] | Certificates | None = None,
 ) -> Choice | None:
     r"""Return the least context that some certificate proves sufficient for an error of eps.
 
@@ -115,11 +197,17 @@ def required_context(
         the truncated model then is the recurrent one, whatever it remembers.
     effort : int
         As for `theory.contraction`.
+    certificates : dict of contractions by name, or Certificates, optional
+        What was found before (by `theory.contractions` or `theory.certify.find_certificates`), used
+        instead of a search; each has to hold for the inputs.  That they are contractions of this
+        map is taken on their word; `Choice.considered` says which are assumed.  From one by the
+        matrix inequality cheaper norms are still looked for, unless the effort is 0.
 
     Returns
     -------
     Choice or None
-        None if no certificate was found, or, with a horizon, none that proves a context below it.
+        None if no certificate was found or given, or, with a horizon, none that proves a context
+        below it.
 
     Notes
     -----
@@ -130,7 +218,8 @@ def required_context(
     Raises
     ------
     ValueError
-        If eps is not positive, the inputs are a plain number, or a norm or count does not fit.
+        If eps is not positive, the inputs are a plain number, a norm or count does not fit, or a
+        given certificate does not hold for the inputs or is one of another dimension.
 
     Examples
     --------
@@ -142,17 +231,18 @@ def required_context(
     """
     check_positive(eps=eps)
     given = as_inputs(inputs, recurrent.input_dim)
-    head, states = on_state(recurrent, head), invariant_domain(recurrent, inputs=given)
+    head, measure = on_state(recurrent, head), L2() if norm is None else norm
     if horizon is not None:
         check_count(horizon=horizon)
+    known = supply(recurrent, given, effort, certificates)
     answers = [
         (k, one.c.lam, name, one)
         for name, one in price_all(
             recurrent,
             given,
-            states,
+            known,
             head,
-            norm,
+            measure,
             effort,
             lambda one: one.measure(None, float(eps)),
         )
@@ -163,7 +253,7 @@ def required_context(
     k, _, _, best = min(answers, key=lambda answer: answer[:2])
     error = best.error(k)
     considered = tuple((name, lam, float(k)) for k, lam, name, _ in answers)
-    entries = _entrywise(recurrent, states, float(eps), head, norm)
+    entries = _entrywise(recurrent, known.states, float(eps), head, measure)
     if entries is not None:
         considered = (*considered, (_ENTRYWISE, best.c.lam, float(entries[0])))
         if entries[0] < k:
@@ -173,15 +263,7 @@ def required_context(
         considered = tuple(one for one in considered if one[2] < horizon)
         if not k < horizon:
             return None
-    return Choice(
-        k=k,
-        error=error,
-        contraction=best.c,
-        drive=best.best,
-        lipschitz=best.lipschitz,
-        considered=considered,
-        inputs=given,
-    )
+    return _choice(k, error, best, considered, recurrent, given, known, head, measure)
 
 
 def smallest_error(
@@ -192,6 +274,7 @@ def smallest_error(
     head: LinearHead | None = None,
     norm: Norm | None = None,
     effort: int = 1,
+    certificates: Mapping[str, Contraction] | Certificates | None = None,
 ) -> Choice | None:
     r"""Return the least error that some certificate proves for a context of k steps.
 
@@ -200,42 +283,63 @@ def smallest_error(
     recurrent : Map
     k : int
         Number of inputs that the truncated model sees.
-    inputs, head, norm, effort
+    inputs, head, norm, effort, certificates
         As in `required_context`.
 
     Returns
     -------
     Choice or None
-        None if no certificate was found.
+        None if no certificate was found or given.
 
     Raises
     ------
     ValueError
-        If k is not a count, the inputs are a plain number, or a norm does not fit.
+        If k is not a count, the inputs are a plain number, a norm does not fit, or a given
+        certificate does not hold for the inputs or is one of another dimension.
     """
     check_count(k=k)
     given = as_inputs(inputs, recurrent.input_dim)
-    head, states = on_state(recurrent, head), invariant_domain(recurrent, inputs=given)
+    head, measure = on_state(recurrent, head), L2() if norm is None else norm
+    known = supply(recurrent, given, effort, certificates)
     answers = [
         (one.error(int(k)), one.c.lam, name, one)
         for name, one in price_all(
-            recurrent, given, states, head, norm, effort, lambda one: one.measure(int(k), 1.0)
+            recurrent, given, known, head, measure, effort, lambda one: one.measure(int(k), 1.0)
         )
     ]
     if not answers:
         return None
     error, _, _, best = min(answers, key=lambda answer: answer[:2])
     considered = tuple((name, lam, error) for error, lam, name, _ in answers)
-    entries = _entrywise_error(recurrent, states, int(k), head, norm)
+    entries = _entrywise_errors(recurrent, known.states, int(k), head, measure)
     if entries is not None:
-        considered = (*considered, (_ENTRYWISE, best.c.lam, entries))
-        error = min(error, entries)
+        considered = (*considered, (_ENTRYWISE, best.c.lam, float(entries[int(k)])))
+        error = min(error, float(entries[int(k)]))
+    return _choice(int(k), error, best, considered, recurrent, given, known, head, measure)
+
+
+def _choice(
+    k: int,
+    error: float,
+    best: Priced,
+    considered: tuple[tuple[str, float, float], ...],
+    recurrent: Map,
+    inputs: Inputs,
+    known: Supply,
+    head: LinearHead | None,
+    norm: Norm,
+) -> Choice:
     return Choice(
-        k=int(k),
+        k=k,
         error=error,
         contraction=best.c,
         drive=best.best,
         lipschitz=best.lipschitz,
         considered=considered,
-        inputs=given,
+        inputs=inputs,
+        recurrent=recurrent,
+        states=known.states,
+        head=head,
+        norm=norm,
+        growths=best.growths,
     )

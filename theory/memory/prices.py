@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 
 from theory.arithmetic.rounding import evaluate, product_up, sum_up
-from theory.certificates import Contraction
+from theory.certificates import Contraction, check_contraction_given
+from theory.certify.found import Certificates
 from theory.certify.interface import narrowing
-from theory.certify.methods import tried
+from theory.certify.methods import check_effort, tried
 from theory.domain import Domain
 from theory.inputs import Inputs
 from theory.maps.base import Map
 from theory.maps.head import LinearHead
-from theory.norms.norms import L2, Norm, over
+from theory.maps.invariance import invariant_domain
+from theory.norms.norms import Norm, over
 from theory.norms.products import growths
 from theory.theorems.context_length import context_length
 from theory.theorems.output_gap import formula as output_gap
 
 
+def error_after(
+    c: Contraction, k: int, *, drive: float, lipschitz: float, growths: tuple[float, ...]
+) -> float:
+    """Return the bound of the error at k from a certificate's constants, rounded upward."""
+    blocks, rest = divmod(k, c.iterate)
+    factor = product_up(lipschitz, growths[rest])
+    return evaluate(output_gap, lam=c.lam, k=blocks, drive=drive, lipschitz=factor)
+
+
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Priced:
+class Priced:
     """A certificate with its constants."""
 
     c: Contraction
@@ -41,9 +52,9 @@ class _Priced:
 
     def error(self, k: int) -> float:
         """Return the bound of the error at k, for every length of history."""
-        blocks, rest = divmod(k, self.c.iterate)
-        factor = product_up(self.lipschitz, self.growths[rest])
-        return evaluate(output_gap, lam=self.c.lam, k=blocks, drive=self.best, lipschitz=factor)
+        return error_after(
+            self.c, k, drive=self.best, lipschitz=self.lipschitz, growths=self.growths
+        )
 
     def measure(self, k: int | None, eps: float) -> float:
         """Return the logarithm of the error at k, or the context for eps as a real number."""
@@ -83,7 +94,7 @@ def price_of(
     head: LinearHead | None,
     norm: Norm,
     box: Domain | None = None,
-) -> _Priced:
+) -> Priced:
     """Return a certificate with its constants; the states are those of `box`, if there is one."""
     n, m = recurrent.state_dim, recurrent.input_dim
     if c.domain is not None and not inputs.within(c.domain.inputs, m):
@@ -109,7 +120,7 @@ def price_of(
         W, slopes = (None, None) if form is None else (form.W, form.slopes)
         factors = growths(W, slopes, c.norm, c.iterate, math.inf if growth is None else growth)
         drive = product_up(drive, sum_up(factors))
-    return _Priced(c=c, drive=drive, reach=reach, lipschitz=lipschitz, growths=factors)
+    return Priced(c=c, drive=drive, reach=reach, lipschitz=lipschitz, growths=factors)
 
 
 def on_state(recurrent: Map, head: LinearHead | None) -> LinearHead | None:
@@ -156,24 +167,109 @@ def _family(
     return f"{name}, cheaper norm", at
 
 
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Supply:
+    """The box of states and the certificates that answers are made of."""
+
+    states: Domain | None  # a box that the map never leaves under the inputs in question
+    where: Domain | None  # the same, None where it makes no slope notably narrower
+    found: dict[str, Contraction]  # each holds for the inputs in question
+    sharp: dict[str, Contraction]  # of these, by the method's name, where trade-offs begin
+
+
+def supply(
+    recurrent: Map,
+    inputs: Inputs,
+    effort: int,
+    certificates: Mapping[str, Contraction] | Certificates | None,
+) -> Supply:
+    """Return the box and the certificates: those that are given, or what a search finds.
+
+    Raises
+    ------
+    ValueError
+        If they were found for another map or fewer inputs, or one of them is none of this map's
+        dimensions or does not hold for the inputs.
+    """
+    check_effort(effort)
+    if isinstance(certificates, Certificates):
+        if certificates.recurrent is not recurrent:
+            raise ValueError(
+                f"the certificates are those of {certificates.recurrent!r}, needed those of this "
+                f"map, {recurrent!r}; theory.certify.find_certificates(map, inputs) finds them"
+            )
+        if not inputs.within(certificates.inputs, recurrent.input_dim):
+            raise ValueError(
+                f"the certificates were found for {certificates.inputs}, but the inputs are "
+                f"{inputs}, needed certificates for these; "
+                "theory.certify.find_certificates(map, inputs) finds them"
+            )
+        # several steps together are dear to price, and worth it where there is no single one
+        single = {name: c for name, c in certificates.named.items() if c.iterate == 1}
+        return Supply(
+            states=certificates.states,
+            where=certificates.where,
+            found=single or certificates.named,
+            sharp=certificates.everywhere if certificates.where is None else certificates.local,
+        )
+    states = invariant_domain(recurrent, inputs=inputs)
+    where = narrowing(recurrent, states)
+    if certificates is None:
+        found = tried(recurrent, effort, where)
+        return Supply(states=states, where=where, found=found, sharp=found)
+    if not isinstance(certificates, Mapping):
+        raise ValueError(
+            f"certificates={certificates!r}, needed contractions by name, such as those of "
+            "theory.contractions(map, inputs=...)"
+        )
+    found = dict(certificates)
+    for name, c in found.items():
+        _check_usable(name, c, recurrent, inputs)
+    named = {
+        f"{name} (assumed)" if c.evidence.kind == "assumed" else name: c
+        for name, c in found.items()
+    }
+    return Supply(states=states, where=where, found=named, sharp=found)
+
+
+def _check_usable(name: str, c: Contraction, recurrent: Map, inputs: Inputs) -> None:
+    """Raise unless a given contraction fits the map's dimensions and holds for the inputs."""
+    check_contraction_given(c)
+    n, m = recurrent.state_dim, recurrent.input_dim
+    c.norm.check_dim(n)
+    if c.domain is None:
+        return
+    if (c.domain.state_dim, c.domain.input_dim) != (n, m):
+        raise ValueError(
+            f"certificates[{name!r}] holds on a domain of {c.domain.state_dim} states and "
+            f"{c.domain.input_dim} inputs, needed {n} and {m}; is it one of another map?"
+        )
+    if not inputs.within(c.domain.inputs, m):
+        raise ValueError(
+            f"certificates[{name!r}] holds on {c.domain} only, but the inputs are {inputs}, needed "
+            "inputs in its domain; leave it out, or take those of "
+            "theory.contractions(map, inputs=...) for these inputs"
+        )
+
+
 def price_all(
     recurrent: Map,
     inputs: Inputs,
-    states: Domain | None,
+    given: Supply,
     head: LinearHead | None,
-    norm: Norm | None,
+    norm: Norm,
     effort: int,
-    measure: Callable[[_Priced], float],
-) -> list[tuple[str, _Priced]]:
+    measure: Callable[[Priced], float],
+) -> list[tuple[str, Priced]]:
     """Return all certificates with their constants, after a search for a small `measure`."""
-    target = L2() if norm is None else norm
-    target.check_dim(recurrent.state_dim if head is None else len(head.C))
-    where = narrowing(recurrent, states)
-    found = tried(recurrent, effort, where)
+    norm.check_dim(recurrent.state_dim if head is None else len(head.C))
+    states = given.states
     prices = [
-        (name, price_of(recurrent, c, inputs, head, target, states)) for name, c in found.items()
+        (name, price_of(recurrent, c, inputs, head, norm, states))
+        for name, c in given.found.items()
     ]
-    family = _family(recurrent, found, effort, where)
+    family = _family(recurrent, given.sharp, effort, given.where)
     if family is None:
         return prices
     name, at = family
@@ -183,7 +279,7 @@ def price_all(
         c = at(root**2)
         values[root] = math.inf
         if c is not None:
-            one = price_of(recurrent, c, inputs, head, target, states)
+            one = price_of(recurrent, c, inputs, head, norm, states)
             prices.append((name, one))
             values[root] = measure(one)
 

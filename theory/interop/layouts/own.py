@@ -22,7 +22,7 @@ def own_cell(group: dict[str, Any], start: str, activation: str) -> Map:
             raise ValueError(f"{start}{key} and {start}{name} mean the same; pass one of them")
         arrays[name] = double_array(f"{start}{key}", value)
     W = arrays["W"]
-    gates, n = gates_of(f"{start}W", W) if W.ndim == 2 and W.shape[0] != W.shape[1] else (1, len(W))
+    gates, n = gates_of(f"{start}W", W)
     if "U" not in arrays and gates != 1:
         raise ValueError(f"missing keys: {start}U; there are {names_of(group)}")
     # without input weights the inputs are added to the state directly
