@@ -26,6 +26,9 @@ from theory.typing import Array
 #: Intervals of a box that are written out one by one; longer boxes are told by their largest end.
 _SHOWN = 4
 
+#: How far inside a ball `Inputs.near` looks, relatively: `contains` decides in the end.
+_INSIDE = 2.0**-40
+
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -272,7 +275,7 @@ class Inputs:
             size = float(norm.vector_upper(y))
             if size > radius:
                 # a little less than the radius, so that rounding leaves it inside
-                y = y * (radius / size * (1 - 2.0**-40))
+                y = y * (radius / size * (1 - _INSIDE))
         return y if self.contains(y) else None
 
     def within(self, other: Inputs, m: int) -> bool:
