@@ -29,6 +29,9 @@ _SHOWN = 4
 #: Ends of states with more characters than this are rounded.
 _DIGITS = 8
 
+#: How far inside a ball `Inputs.near` looks, relatively: `contains` decides in the end.
+_INSIDE = 2.0**-40
+
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -282,7 +285,7 @@ class Inputs:
             size = float(norm.vector_upper(y))
             if size > radius:
                 # a little less than the radius, so that rounding leaves it inside
-                y = y * (radius / size * (1 - 2.0**-40))
+                y = y * (radius / size * (1 - _INSIDE))
         return y if self.contains(y) else None
 
     def within(self, other: Inputs, m: int) -> bool:

@@ -1,8 +1,10 @@
 """theory.arithmetic.rounding against exact rational arithmetic and against balls of 300 bits."""
 
+import ast
 import math
 import sys
 from fractions import Fraction
+from pathlib import Path
 
 import flint
 import numpy as np
@@ -544,3 +546,57 @@ def test_scaling_to_one(size):
     assert 0.5 <= np.max(np.abs(scaled)) < 1.0
     assert np.array_equal(np.ldexp(scaled, e), A)
     assert scaled_to_one(np.zeros(3))[1] == 0
+
+
+# no bare factors ----------------------------------------------------------------------------------
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: Rooms whose numbers are proved.
+PROVED = ("arithmetic", "inputs", "domain", "certificates", "theorems", "maps", "certify",
+          "memory", "projections", "learning/constants", "norms")  # fmt: skip
+
+#: Files that choose candidates or scale exactly, where a power of two decides nothing, and others.
+CHOOSING = {
+    "theory/certify/iterates.py": "which number of steps is tried",
+    "theory/certify/lyapunov.py": "levels of candidates; exact scaling",
+    "theory/certify/search.py": "weights of candidates",
+    "theory/learning/constants/lower.py": "a search in doubles",
+    "theory/maps/rglru.py": "derived in the docstring around it",
+    "theory/norms/enclosed.py": "exact from there on",
+    "theory/norms/norms.py": "derived beside them",
+    "theory/norms/products.py": "a guess, of which any will do",
+    "theory/norms/radius.py": "exact from there on",
+    "theory/projections/balls.py": "exact scaling",
+    "theory/projections/families.py": "limits of candidates",
+    "theory/projections/metric.py": "whether a candidate is looked for",
+    "theory/projections/metrics.py": "which candidate is tried",
+    "theory/theorems/contractive_of_perron_weights.py": "which weights are tried; words",
+}
+
+
+def bare_powers(path):
+    """Return the lines of functions that hold a power like 2.0**-40 as a number of its own."""
+    found = set()
+    for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(function, ast.FunctionDef):
+            for node in ast.walk(function):
+                if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
+                    base, power = node.left, node.right
+                    known = isinstance(base, ast.Constant) and isinstance(power, ast.UnaryOp)
+                    found |= {node.lineno} if known else set()
+    return found
+
+
+def test_factors_of_proofs_have_names():
+    """Read the code: a tolerance in a function has a name, and its derivation stands there."""
+    files = [
+        path
+        for room in PROVED
+        for path in (ROOT / "theory" / f"{room}.py", *(ROOT / "theory" / room).rglob("*.py"))
+        if path.is_file()
+    ]
+    bare = {str(path.relative_to(ROOT)): bare_powers(path) for path in files}
+    bare = {path: lines for path, lines in bare.items() if lines}
+    assert not {path: sorted(lines) for path, lines in bare.items() if path not in CHOOSING}
+    assert bare.keys() >= CHOOSING.keys(), sorted(CHOOSING.keys() - bare.keys())

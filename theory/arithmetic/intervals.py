@@ -218,17 +218,20 @@ def slope_range(rho: Activation, low: Array, high: Array) -> Interval:
 #: Beyond this the argument reduction below has lost too many digits to place the extremes.
 _LARGEST_ANGLE = 2.0**20
 
+#: Places in half turns err by a few u of at most `_LARGEST_ANGLE`, less than 2**-31: with this
+#: margin every extreme inside is counted.
+_PLACE = 2.0**-30
+
 
 def _cosine_image(low: Array, high: Array, *, quarter: bool) -> Interval:
     """Enclose cos (sin with ``quarter``) over low <= a <= high."""
     function = np.sin if quarter else np.cos
     safe = (np.abs(low) <= _LARGEST_ANGLE) & (np.abs(high) <= _LARGEST_ANGLE)
     l, h = np.where(safe, low, 0.0), np.where(safe, high, 0.0)  # noqa: E741
-    # in half turns: cos has an extreme at every integer, sin at every integer and a half; places
-    # err by a few u of at most 2**20, so a margin of 2**-30 counts every extreme that is inside
+    # in half turns: cos has an extreme at every integer, sin at every integer and a half
     shift = 0.5 if quarter else 0.0
-    first = np.ceil(l / math.pi - shift - 2.0**-30)
-    last = np.floor(h / math.pi - shift + 2.0**-30)
+    first = np.ceil(l / math.pi - shift - _PLACE)
+    last = np.floor(h / math.pi - shift + _PLACE)
     even = np.floor(last / 2) * 2 >= first
     odd = np.floor((last - 1) / 2) * 2 + 1 >= first
     at_low, at_high = function(l), function(h)

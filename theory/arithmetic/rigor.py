@@ -1,4 +1,4 @@
-r"""The small trusted module: everything that is called certified is accepted here.
+r"""Decisions about matrices of doubles: every stated inequality between them is decided here.
 
 Main names: `row_sum_upper`, `column_sum_upper`, `weighted_row_sum_upper`, `spectral_norm_upper`,
 `spectral_norm_at_most`, `quadratic_bound_holds`, `lmi_holds`, `eigenvalues_at_least`,
@@ -42,6 +42,19 @@ from theory.typing import Array
 #: eta/2; with n <= 2**20 their sum, even multiplied by n, stays far below this.
 _UNDERFLOW = 2.0**-950
 
+#: Sums of squares between this and its inverse neither overflow nor lose what matters to underflow.
+_LEAST_SQUARE = 2.0**-900
+
+#: Products of three numbers between this and its inverse neither overflow nor underflow.
+_MODERATE = 2.0**300
+
+#: From here on, four times the least normal double, scaling by a power of two is exact.
+_NORMAL = 2.0**-1020
+
+#: The first multiple of an eigenvalue routine's estimate that is tried, and how near a product of
+#: sums must come to a level for the exact sums to be worth forming.  Neither decides what is true.
+_FIRST_SLACK, _MAY_DECIDE = 2.0**-46, 2.0**-30
+
 #: Entries up to this multiply the sum of all underflows, at most n**2 eta, to below `_UNDERFLOW`.
 _LARGEST = 2.0**64
 
@@ -70,7 +83,7 @@ def _may_be_largest(totals: Array, length: int) -> np.ndarray[tuple[int, ...], n
     """
     largest = min(float(np.max(totals, initial=0.0)), sys.float_info.max)
     slack = 4 * gamma(length + 4)
-    return np.logical_not(totals < largest * (1 - slack) - 2.0**-900)
+    return np.logical_not(totals < largest * (1 - slack) - _LEAST_SQUARE)
 
 
 def column_sum_upper(A: Array) -> float:
@@ -103,7 +116,7 @@ def weighted_row_sum_upper(A: Array, v: Array, w: Array | None = None) -> float:
 def _moderate(A: Array) -> bool:
     """Return whether products of three such numbers neither overflow nor underflow."""
     size = np.abs(A[A != 0])
-    return size.size == 0 or bool(size.min() > 2.0**-300 and size.max() < 2.0**300)
+    return size.size == 0 or bool(size.min() > 1 / _MODERATE and size.max() < _MODERATE)
 
 
 def _weighted_row_sum_exact(A: Array, v: Array, w: Array) -> float:
@@ -142,7 +155,7 @@ def frobenius_upper(A: Array) -> Array:
     slack = 1 + 2 * gamma(A.shape[-1] * A.shape[-2] + 2)
     with np.errstate(over="ignore", invalid="ignore"):
         square = np.asarray(np.einsum("...ij,...ij->...", A, A))
-        safe = (square > 2.0**-900) & (square < 2.0**900)
+        safe = (square > _LEAST_SQUARE) & (square < 1 / _LEAST_SQUARE)
         if safe.all():
             return np.asarray(np.nextafter(np.sqrt(square * slack), np.inf))
         largest = np.max(np.abs(A), axis=(-2, -1), initial=0.0)
@@ -151,7 +164,7 @@ def frobenius_upper(A: Array) -> Array:
         square = np.asarray(np.einsum("...ij,...ij->...", scaled, scaled))
         # the scaling back rounds only where it underflows
         bound = np.ldexp(np.nextafter(np.sqrt(square * slack), np.inf), exponent)
-        bound = np.where(bound < 2.0**-1020, np.nextafter(bound, np.inf), bound)
+        bound = np.where(bound < _NORMAL, np.nextafter(bound, np.inf), bound)
     bound = np.where(square == 0, 0.0, np.where(np.isfinite(bound), bound, np.inf))
     return np.asarray(bound)
 
@@ -339,7 +352,7 @@ def operator_norm_upper(
         B = np.ascontiguousarray(B.T)  # the spectral norm of the transpose is the same
     exponent = scale + (p_scale - q_scale) // 2
     guess = _operator_norm_guess(B, P, Q)
-    slack = 2.0**-46
+    slack = _FIRST_SLACK
     while slack < 1.0:
         mu = guess * (1.0 + slack)
         if quadratic_bound_holds(B, P, Q, mu):
@@ -408,7 +421,7 @@ def spectral_norm_at_most(A: Array, mu: float) -> bool:
     with np.errstate(over="ignore"):
         rows, columns = float(np.max(size.sum(axis=1))), float(np.max(size.sum(axis=0)))
     # the exact sums are slow: only where they may decide
-    if math.sqrt(rows) * math.sqrt(columns) <= mu * (1 + 2.0**-30):
+    if math.sqrt(rows) * math.sqrt(columns) <= mu * (1 + _MAY_DECIDE):
         exact_rows, exact_columns = row_sum_upper(A), column_sum_upper(A)
         if exact_rows <= mu and exact_columns <= mu:
             return True

@@ -1,4 +1,4 @@
-r"""Every tolerance of the project, with its derivation: the only home of such numbers.
+r"""The model of arithmetic, and the tolerances that several files share, each with its derivation.
 
 Main names: `up`, `down`, `gamma`, `raised`, `lowered`, `sum_up`, `scaled_to_one`, `ldexp_up`,
 `ldexp_down`, `evaluate`, `formula_slack`, `drift`, `reverse_mode_error`, `UNIT`.

@@ -25,6 +25,10 @@ from theory.maps.invariance import invariant_domain
 from theory.norms.radius import spectral_radius_lower
 from theory.typing import Array
 
+#: The boxes around points of a cycle are at least this wide, relative to 1 and the points: a
+#: candidate, which the criterion of Krawczyk decides.
+_LEAST_RADIUS = 2.0**-60
+
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,7 +93,7 @@ def _verified_cycle(recurrent: Map, form: Affine, x: Array, points: Array) -> fl
     eta = float(np.max(size @ residual.ravel())) * slack
     if not math.isfinite(eta):
         return None
-    radius = 4.0 * eta + 2.0**-60 * (1.0 + float(np.max(np.abs(points))))
+    radius = 4.0 * eta + _LEAST_RADIUS * (1.0 + float(np.max(np.abs(points))))
     # |I - C J| as computed, its rounding, and the change of the slopes over the box
     product = np.abs(np.eye(N) - C @ J)
     rounding = 2 * gamma(N + 4) * (size @ (np.abs(J) @ np.ones(N))) + 4 * UNIT

@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from theory.arithmetic.activations import slope_intervals
-from theory.arithmetic.rounding import ldexp_up, scaled_to_one, up
+from theory.arithmetic.rounding import UNIT, ldexp_up, scaled_to_one, up
 from theory.certificates import Contraction
 from theory.certify import lmi as search
 from theory.certify.accept import accepted, problem_of
@@ -43,7 +43,7 @@ from theory.projections.metric import (
 )
 from theory.projections.norm_balls import spectral
 from theory.projections.pairs import scaled_numerical_radius_lower, scaled_rows_lower
-from theory.projections.repair import least_margin
+from theory.projections.repair import SINGLE_UNIT, least_margin
 from theory.projections.spectrum_lower import principal_lower, schur_lower
 from theory.theorems.contractive_of_incremental_lmi import contractive_of_incremental_lmi
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
@@ -79,7 +79,7 @@ def _nearest_in_metric(
             method = f"cvxpy ({solved.solver})"
     if found is None:
         found = metric_ball(W, where, start=start)
-    unit = 2.0**-24 if request.single else 2.0**-53
+    unit = SINGLE_UNIT if request.single else UNIT
     best = found
     done = settle(
         request,
