@@ -1,7 +1,7 @@
 """Norms, each a vector norm and the matrix norm it induces, and what products of matrices do.
 
 `norm` says what a norm is, `norms` holds the six, `products` bounds all products of r steps,
-`radius` bounds spectral radii from below, and `enclosed` holds matrices with a bound of their error.
+`radius` spectral radii from below, and `enclosed` holds matrices with a bound of their error.
 """
 
 from theory.norms.norm import Coordinates
