@@ -161,7 +161,7 @@ def test_malformed_setups():
         ({"loss": "hinge"}, "'hinge' is not known"),
         ({"steps": -1}, "steps=-1"),
         ({"alpha": 0.0}, "alpha=0.0"),
-        ({"trained": ("W",)}, "'W' is no parameter"),
+        ({"trained": ("A",)}, "'A' is no parameter"),
     ):
         with pytest.raises(ValueError, match=message):
             training_setup(model, np.ones((3, 1)), **arguments)
