@@ -115,7 +115,11 @@ def memory(
                 rates,
                 progress=lambda done, total: bar.update(again, completed=done, total=total),
             )
-    out.print(f"{recurrent}, {answer.sequences} sequences of {_lengths(answer)}", markup=False)
+    out.print(
+        f"{recurrent}, {answer.sequences} sequences of {_lengths(answer)}",
+        markup=False,
+        soft_wrap=True,
+    )
     show(_table(answer))
     out.print(str(answer), markup=False, soft_wrap=True)
     _print_certified(answer)
