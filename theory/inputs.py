@@ -10,14 +10,13 @@ it holds.  Every enclosure below is rounded outward, and infinite ends are legal
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, Context
 from fractions import Fraction
 from typing import Any, final
 
 import numpy as np
 
 from theory.arithmetic.intervals import affine_image, times_up
-from theory.arithmetic.rounding import inner_product_error, product_up, up
+from theory.arithmetic.rounding import inner_product_error, product_up, told_up, up
 from theory.errors import as_array, check_nonnegative
 from theory.files.sequences import Sequences, load_sequences
 from theory.norms.norms import L1, L2, Linf, Norm, over
@@ -372,10 +371,7 @@ def _told(x: float) -> str:
 
 
 def _told_up(x: float) -> str:
-    """Return the number rounded up to four digits."""
-    if not np.isfinite(x):
-        return str(x)
-    return f"{Context(prec=4, rounding=ROUND_CEILING).create_decimal_from_float(x).normalize():g}"
+    return told_up(x, 4)
 
 
 def _told_ball(norm: Norm, radius: float) -> str:

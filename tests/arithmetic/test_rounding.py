@@ -34,6 +34,9 @@ from theory.arithmetic.rounding import (
     scaled_to_one,
     sqrt_up,
     sum_up,
+    told_down,
+    told_rate,
+    told_up,
     up,
 )
 
@@ -600,3 +603,20 @@ def test_factors_of_proofs_have_names():
     bare = {path: lines for path, lines in bare.items() if lines}
     assert not {path: sorted(lines) for path, lines in bare.items() if path not in CHOOSING}
     assert bare.keys() >= CHOOSING.keys(), sorted(CHOOSING.keys() - bare.keys())
+
+
+@given(st.floats(min_value=1e-300, max_value=1e300), st.integers(1, 15), st.booleans())
+def test_told_numbers_are_rounded_to_the_side_they_bound(x, digits, negative):
+    x = -x if negative else x
+    assert Fraction(told_down(x, digits)) <= Fraction(x) <= Fraction(told_up(x, digits))
+    apart = Fraction(told_up(x, digits)) - Fraction(told_down(x, digits))
+    assert apart <= abs(Fraction(x)) * Fraction(10) ** (1 - digits)
+
+
+def test_a_rate_below_one_is_told_below_one():
+    assert told_rate(1 - 2.0**-50, 9) == repr(1 - 2.0**-50)
+    assert (told_rate(0.9, 9), told_up(0.9 + 4e-13, 12), told_up(2.0**-7, 2)) == (
+        "0.900000001", "0.900000000001", "0.0079",
+    )  # fmt: skip
+    assert (told_up(math.inf, 3), told_up(0.0, 3), told_up(0.5, 6)) == ("inf", "0", "0.5")
+    assert told_up(0.99999, 4) == "1"

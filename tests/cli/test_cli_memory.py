@@ -116,7 +116,8 @@ def test_a_proof_beyond_the_longest_sequence(files):
         "--activation", "identity",
     )  # fmt: skip
     assert done.exit_code == 1, done.output
-    assert "inputs not larger, of any length; none given has more than 25 (rate" in done.output
+    assert "inputs within |x|_2 <= " in done.output
+    assert ", of any length; none given has more than 25 (rate" in done.output
 
 
 def test_a_restarted_model_that_leaves_the_range(files):

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 from fractions import Fraction
 from typing import Any
 
@@ -121,6 +122,30 @@ def ldexp_up(x: float, e: int) -> float:
 def ldexp_down(x: float, e: int) -> float:
     """Return a double <= x * 2**e, exact unless it overflows or underflows."""
     return -ldexp_up(-x, e)
+
+
+def told_up(x: float, digits: int) -> str:
+    """Return a decimal number of so many digits that is no smaller than x."""
+    return _told(x, digits, ROUND_CEILING)
+
+
+def told_down(x: float, digits: int) -> str:
+    """Return a decimal number of so many digits that is no larger than x."""
+    return _told(x, digits, ROUND_FLOOR)
+
+
+def told_rate(lam: float, digits: int) -> str:
+    """Return `told_up` of a rate, which must stay below 1: with all its digits next to 1."""
+    told = told_up(lam, digits)
+    return repr(float(lam)) if lam < 1 <= float(told) else told
+
+
+def _told(x: float, digits: int, direction: str) -> str:
+    if not math.isfinite(x):
+        return str(x)
+    context = Context(prec=digits, rounding=direction)
+    told = context.create_decimal_from_float(float(x)).normalize(context)
+    return f"{told:f}" if -5 < told.adjusted() < 15 else f"{told:g}"
 
 
 def sum_up(values: Iterable[float]) -> float:

@@ -73,7 +73,7 @@ def find_certificates(
     >>> cell = VanillaRNN([[1.1]], [[1.0]], [2.0])
     >>> found = find_certificates(cell, Inputs.box(-0.1, 0.1), method="spectral")
     >>> list(found.named), str(found.states)
-    (['spectral, on the box'], '|h_i| <= 0.9967, |x_i| <= 0.1')
+    (['spectral, on the box'], 'a box of states within |h_i| <= 0.9967, |x_i| <= 0.1')
     """
     check_map(recurrent)
     check_effort(effort)

@@ -15,6 +15,7 @@ import typer
 from rich import box
 from rich.table import Table
 
+from theory.arithmetic.rounding import told_rate, told_up
 from theory.cli.options import (
     NO,
     ActivationOption,
@@ -166,12 +167,13 @@ def _print_certified(answer: EffectiveMemory) -> None:
     proved = (
         f"no k up to {answer.k_max} is enough"
         if answer.certified_k is None
-        else f"k = {answer.certified_k} is enough for every sequence of inputs not larger"
+        else f"k = {answer.certified_k} is enough for every sequence of inputs within "
+        + " and ".join(map(str, answer.certified_for))
     )
     if answer.certified_k is not None and answer.certified_k >= answer.longest:
         proved += f", of any length; none given has more than {answer.longest}"
     out.print(
-        f"{c.evidence.kind}: {proved} (rate {c.lam:.6g} in {c.norm}, {c.evidence.method})",
+        f"{c.evidence.kind}: {proved} (rate {told_rate(c.lam, 6)} in {c.norm}, {c.evidence.method})",
         markup=False,
         soft_wrap=True,
     )
@@ -211,9 +213,9 @@ def _table(answer: EffectiveMemory) -> Table:
     for k in sorted(shown):
         row = [str(k), *(f"{q:.2g}" for q in quantiles[k])]
         row += [str(answer.longer[k])] if uneven else []
-        row += [str(answer.exceedances[k]), f"{answer.upper[k]:.2g}"]
+        row += [str(answer.exceedances[k]), told_up(float(answer.upper[k]), 2)]
         if answer.certified is not None:
-            row.append(f"{answer.certified[k]:.2g}")
+            row.append(told_up(float(answer.certified[k]), 2))
         made.add_row(*row, style="bold green" if k == answer.k else None)
     return made
 

@@ -169,6 +169,7 @@ class EffectiveMemory:
     certified: Array | None = None  # proved bound of the error, (k_max + 1,); inf where none
     certified_k: int | None = None  # least k <= k_max with a proved error of at most eps; it may
     # be the longest length or beyond, as the proof holds for sequences of any length
+    certified_for: tuple[Inputs, ...] = ()  # that is proved for inputs in all of these sets
 
     @property
     def k_max(self) -> int:
@@ -264,6 +265,7 @@ class EffectiveMemory:
             "allowed_exceedances": self.allowed,
             "certificate": None if self.certificate is None else self.certificate.to_dict(),
             "certified_k": self.certified_k,
+            "certified_for": [str(inputs) for inputs in self.certified_for],
             "table": table,
         }
 
@@ -435,11 +437,15 @@ def effective_memory(
     least = 0 if failing.size == 0 else int(failing[-1]) + 1
     not_longer = np.searchsorted(np.sort(behind), np.arange(len(errors)), side="right")
     certified, certified_k = None, None
+    sets: tuple[Inputs, ...] = ()
     if isinstance(certificate, Choice):
         certified = certificate.errors(len(errors) - 1)
+        sets = (certificate.inputs,)
         certificate = certificate.contraction
     elif certificate is not None:
-        certified = certified_errors(recurrent, certificate, given, len(errors) - 1, C, measure)
+        certified, sets = certified_errors(
+            recurrent, certificate, given, len(errors) - 1, C, measure
+        )
     if certified is not None:
         proved = np.flatnonzero(certified <= eps)
         certified_k = int(proved[0]) if proved.size else None
@@ -460,6 +466,7 @@ def effective_memory(
         certificate=certificate,
         certified=certified,
         certified_k=certified_k,
+        certified_for=sets,
     )
 
 
@@ -536,32 +543,36 @@ def _errors(recurrent: Map, X: Array, end: int | None, k_max: int, norm: Norm, C
 
 def certified_errors(
     recurrent: Map, c: Contraction, sequences: Sequence[Array], k_max: int, C: Array, norm: Norm
-) -> Array:
-    r"""Return the proved bound of the output's error for k = 0 .. k_max, rounded upward.
+) -> tuple[Array, tuple[Inputs, ...]]:
+    r"""Return the proved bound of the output's error for k = 0 .. k_max, and for which inputs.
 
-    It holds for every input sequence, of any length, whose inputs lie in the certificate's domain
-    and are not larger, in the companion of its norm, than the largest of those given; for a map of
-    which nothing bounds step(0, x) beyond them, for every sequence made of the given inputs.  It is
-    infinite if a given input lies outside the domain.
+    It is rounded upward, and holds for every sequence, of any length, of inputs that are in all of
+    the returned sets: in the certificate's domain and not larger, in the companion of its norm,
+    than the largest of those given; for a map of which nothing bounds step(0, x) beyond them, made
+    of the given inputs.  It is infinite if a given input lies outside the domain.
     """
     check_one_step(c)
     c.norm.check_dim(recurrent.state_dim)
     X = np.concatenate(list(sequences))
     bound = float(np.max(c.norm.companion.vector_upper(X)))
+    inputs = Inputs.ball(bound, c.norm.companion)
     try:
-        drive = float(recurrent.drive(c.norm, Inputs.ball(bound, c.norm.companion)))
+        drive = float(recurrent.drive(c.norm, inputs))
     except ValueError:
-        drive = float(recurrent.drive(c.norm, inputs=X))
+        inputs = Inputs.any_of(X)
+        drive = float(recurrent.drive(c.norm, inputs))
+    sets: tuple[Inputs, ...] = (inputs,)
     if c.domain is not None:
+        if not inputs.within(c.domain.inputs, recurrent.input_dim):
+            sets = (inputs, c.domain.inputs)
         if not c.domain.contains_inputs(X):
-            return np.full(k_max + 1, math.inf)
+            return np.full(k_max + 1, math.inf), sets
         drive = min(drive, c.drive_of_reach(c.domain.reach))
     lipschitz = norm.matrix_upper(C, c.norm)
     if not math.isfinite(drive * lipschitz):
-        return np.full(k_max + 1, math.inf)
-    return np.array(
-        [
-            evaluate(output_gap, lam=c.lam, k=k, drive=drive, lipschitz=lipschitz)
-            for k in range(k_max + 1)
-        ]
-    )
+        return np.full(k_max + 1, math.inf), sets
+    errors = [
+        evaluate(output_gap, lam=c.lam, k=k, drive=drive, lipschitz=lipschitz)
+        for k in range(k_max + 1)
+    ]
+    return np.array(errors), sets

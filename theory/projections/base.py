@@ -13,7 +13,7 @@ from typing import Any, TypeVar, final
 
 import numpy as np
 
-from theory.arithmetic.rounding import raised
+from theory.arithmetic.rounding import raised, told_down, told_up
 from theory.arithmetic.sums import length_upper
 from theory.certificates import Contraction
 from theory.maps.base import Map
@@ -78,7 +78,7 @@ class Projection:
 
     def __repr__(self) -> str:
         return (
-            f"Projection(distance={self.distance:.6g}, lower={self.lower:.6g}, "
+            f"Projection(distance={told_up(self.distance, 6)}, lower={told_down(self.lower, 6)}, "
             f"certificate={self.certificate!r}, method={self.method!r})"
         )
 
