@@ -22,7 +22,7 @@ def test_they_are_those_of_the_separate_questions(recurrent):
         for name, c in mine.items():
             assert (c.lam, c.iterate) == (others[name].lam, others[name].iterate)
     assert all(c.domain is None for c in found.everywhere.values())
-    assert all()
+    assert all(inputs.within(c.domain.inputs, recurrent.input_dim) for c in found.local.values())
     least = min(c.lam for c in found.named.values() if c.iterate == 1)
     assert (found.best.lam, found.best.iterate) == (least, 1)
 
