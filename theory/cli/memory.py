@@ -173,7 +173,8 @@ def _print_certified(answer: EffectiveMemory) -> None:
     if answer.certified_k is not None and answer.certified_k >= answer.longest:
         proved += f", of any length; none given has more than {answer.longest}"
     out.print(
-        f"{c.evidence.kind}: {proved} (rate {told_rate(c.lam, 6)} in {c.norm}, {c.evidence.method})",
+        f"{c.evidence.kind}: {proved} "
+        f"(rate {told_rate(c.lam, 6)} in {c.norm}, {c.evidence.method})",
         markup=False,
         soft_wrap=True,
     )
