@@ -17,7 +17,7 @@ try:
     import torch.nn.functional as fn
     from torch import Tensor, nn
 except ImportError:
-    from theory import MissingExtraError
+    from theory.errors import MissingExtraError
 
     raise MissingExtraError("torch", "experiments", "training the networks") from None
 

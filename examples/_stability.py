@@ -12,7 +12,7 @@ import numpy as np
 try:
     import torch
 except ImportError:
-    from theory import MissingExtraError
+    from theory.errors import MissingExtraError
 
     raise MissingExtraError("torch", "experiments", "training the networks") from None
 
@@ -249,7 +249,7 @@ def certificates(t: Any) -> dict[str, theory.Contraction]:
     else:
         # the box of the encoded inputs
         ends = np.array([[t.model.encoder.low], [1.0]]) * np.ones(cell.input_dim)
-        domain = theory.invariant_domain(cell, inputs=ends)
+        domain = theory.certify.invariant_domain(cell, inputs=ends)
         found = {
             "stable": certify(cell, 1.0),
             "sharp-stable": None
@@ -270,7 +270,7 @@ def head(t: Any) -> theory.LinearHead:
     return theory.LinearHead(C @ to_map(t.model).output_map, d)
 
 
-def loss_lipschitz(t: Any, norm: theory.Norm) -> float:
+def loss_lipschitz(t: Any, norm: theory.norms.Norm) -> float:
     r"""Return how much the loss of a prediction can change with the state, in nats.
 
     A Bernoulli loss has slopes of at most 1 in each logit, so the sum over the keys changes by at
@@ -299,7 +299,13 @@ def effective_memory(t: Any, eps: float, sequences: list[np.ndarray], k_max: int
     if len(sequences) < needed:
         return f"not measured: {len(sequences)} sequences, needed {needed}"
     measured = measure_memory(
-        to_map(t.model), sequences, eps, PROBABILITY, CONFIDENCE, head=head(t), k_max=k_max
+        to_map(t.model),
+        sequences,
+        eps=eps,
+        probability=PROBABILITY,
+        confidence=CONFIDENCE,
+        head=head(t),
+        k_max=k_max,
     )
     if measured.k is None:
         return f">{min(k_max, measured.longest - 1)}"

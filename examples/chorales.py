@@ -48,7 +48,7 @@ def data(count: int = 40) -> dict[str, NDArray[np.float64]]:
     try:
         from music21 import corpus
     except ImportError:
-        from theory import MissingExtraError
+        from theory.errors import MissingExtraError
 
         raise MissingExtraError("music21", "examples", "reading the chorales") from None
     rolls: dict[str, NDArray[np.float64]] = {}

@@ -280,7 +280,7 @@ def download(name: str, data: Path) -> list[Path]:
     try:
         import pooch
     except ImportError:
-        from theory import MissingExtraError
+        from theory.errors import MissingExtraError
 
         raise MissingExtraError("pooch", "experiments", "downloading data sets") from None
     for relative, expected, source in missing:

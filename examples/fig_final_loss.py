@@ -42,21 +42,21 @@ def data(
         begun, projection = start, tasks.clip(RATE)
         if system == "unstable":
             begun, projection = start.with_parameters(W=start.W * (1.5 / RATE)), None
-        twins = theory.train_twins(
+        twins = theory.learning.train_twins(
             begun, head, training, k=setup["lengths"], steps=setup["steps"], alpha=ALPHA[task],
             schedule="1/sqrt", projection=projection, gap_every=setup["steps"],
         )  # fmt: skip
         for k, descent in twins.truncated.items():
             band = math.nan
             if system == "stable":
-                c = theory.map_constants(
+                c = theory.learning.map_constants(
                     [twins.recurrent.model, descent.model], inputs=training.inputs
                 )
                 assert c is not None
                 gain, _ = loss_constants(
                     training.loss, head.C, head.d, training.targets, theory.L2(), c.state_bound
                 )
-                states = theory.prediction_gap(
+                states = theory.theorems.prediction_gap(
                     theory.Contraction.assumed(c.lam), k=k, drive=c.drive,
                     weight_gain=c.weight_gain, distance=float(twins.distances[k][-1]),
                 )  # fmt: skip

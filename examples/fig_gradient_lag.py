@@ -36,13 +36,15 @@ def data(
     start, head, training = tasks.data(task, units, T, seed, folder)
     last = np.zeros(T)
     last[-1] = 1.0
-    once = theory.training_data(training.inputs, training.targets, loss=training.loss, weights=last)
+    once = theory.learning.training_data(
+        training.inputs, training.targets, loss=training.loss, weights=last
+    )
     rows: list[Row] = []
     for system, rate in (("stable", 0.9), ("unstable", 1.5)):
         model = start.with_parameters(W=start.W * (rate / 0.9))
-        found = theory.input_gradients(model, head, once)[0]
+        found = theory.learning.input_gradients(model, head, once)[0]
         lengths = np.linalg.norm(found, axis=1)[::-1]
-        c = theory.map_constants(model, inputs=training.inputs)
+        c = theory.learning.map_constants(model, inputs=training.inputs)
         assert c is not None
         gain, _ = loss_constants(
             once.loss, head.C, head.d, once.targets[:, -1:], theory.L2(), c.state_bound
@@ -50,7 +52,7 @@ def data(
         for lag, value in enumerate(lengths):
             bound = math.nan
             if c.lam < 1:
-                bound = theory.vanishing_gradient(
+                bound = theory.theorems.vanishing_gradient(
                     theory.Contraction.assumed(c.lam), k=lag, loss_gain=gain,
                     gain=model.input_lipschitz(theory.L2()),
                 )  # fmt: skip

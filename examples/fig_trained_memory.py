@@ -55,8 +55,8 @@ class Outcome(NamedTuple):
     model: str
     training: str
     nll: float
-    memory: theory.EffectiveMemory
-    rates: theory.MeasuredRates
+    memory: theory.measure.EffectiveMemory
+    rates: theory.measure.MeasuredRates
 
 
 def train(kind: str, units: int, epochs: int, pieces: int, *, stable: bool) -> tuple[Any, Any]:
@@ -97,7 +97,9 @@ def certificate(model: theory.Map, inputs: NDArray[np.float64]) -> theory.Contra
     everywhere = theory.contraction(model)
     if everywhere is not None:
         return everywhere
-    box = theory.invariant_domain(model, inputs=np.vstack([np.zeros(KEYS), np.ones(KEYS), inputs]))
+    box = theory.certify.invariant_domain(
+        model, inputs=np.vstack([np.zeros(KEYS), np.ones(KEYS), inputs])
+    )
     return None if box is None else theory.contraction(model, domain=box)
 
 
@@ -120,9 +122,9 @@ def data(size: str = "small") -> list[Outcome]:
             memory = theory.effective_memory(
                 model,
                 held_out,
-                EPS,
-                PROBABILITY,
-                CONFIDENCE,
+                eps=EPS,
+                probability=PROBABILITY,
+                confidence=CONFIDENCE,
                 head=head,
                 norm=theory.Linf(),
                 k_max=K_MAX,
@@ -134,7 +136,7 @@ def data(size: str = "small") -> list[Outcome]:
                     training="stable" if stable else "unconstrained",
                     nll=float(np.average(losses, weights=frames)),
                     memory=memory,
-                    rates=theory.local_rates(model, held_out[:20], 5),
+                    rates=theory.measure.local_rates(model, held_out[:20], r=5),
                 )
             )
     return outcomes

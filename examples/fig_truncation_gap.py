@@ -41,7 +41,7 @@ def data(size: str = "small", seed: int = 0) -> list[tuple[str, int, float, floa
         if c is None:
             raise ValueError(f"{name} was scaled to be contractive, but is not")
         drive = recurrent.drive(c.norm, inputs=X)
-        gaps = theory.truncation_gaps(recurrent, X, k_max, c.norm)
+        gaps = theory.truncation_gaps(recurrent, X, k_max=k_max, norm=c.norm)
         sizes = c.norm.vector_upper(recurrent.simulate(X))
         for k in range(k_max + 1):
             rows.append(
@@ -50,9 +50,11 @@ def data(size: str = "small", seed: int = 0) -> list[tuple[str, int, float, floa
                     k,
                     float(gaps[k]),
                     # the largest stored state from which a window of length k can start
-                    theory.state_gap_observed(c, k=k, past=float(sizes[: T - k].max(initial=0.0))),
-                    theory.state_gap_finite(c, k=k, t=T, drive=drive),
-                    theory.state_gap(c, k=k, drive=drive),
+                    theory.theorems.state_gap_observed(
+                        c, k=k, past=float(sizes[: T - k].max(initial=0.0))
+                    ),
+                    theory.theorems.state_gap_finite(c, k=k, t=T, drive=drive),
+                    theory.theorems.state_gap(c, k=k, drive=drive),
                 )
             )
     return rows

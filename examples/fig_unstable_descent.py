@@ -48,10 +48,10 @@ def clip(limit: float) -> Projection:
 def data(size: str = "small") -> list[Row]:
     """Return rows of `COLUMNS`; the lower bound is nan where the factor is not above 1."""
     T, steps = SIZES[size]
-    training = theory.training_data(np.ones((T, 1)), np.ones((T, 1)), at="last")
+    training = theory.learning.training_data(np.ones((T, 1)), np.ones((T, 1)), at="last")
     rows: list[Row] = []
     for name, (factor, alpha, limit) in RUNS.items():
-        done = theory.projected_gradient_descent(
+        done = theory.learning.projected_gradient_descent(
             theory.LinearMap([[factor]], [[1.0]]), theory.LinearHead([[1.0]]), training,
             steps=steps, alpha=alpha, trained=("W",),
             projection=None if limit is None else clip(limit),
@@ -60,22 +60,22 @@ def data(size: str = "small") -> list[Row]:
         for i, a in enumerate(done.weights[:, 0].tolist()):
             gradient = math.nan
             try:
-                found = theory.recurrent_gradient(
+                found = theory.learning.recurrent_gradient(
                     theory.LinearMap([[a]], [[1.0]]), theory.LinearHead([[1.0]]), training
                 )
                 gradient = abs(float(found.parameters["W"][0, 0]))
-            except theory.DivergedError:
+            except theory.errors.DivergedError:
                 pass
-            lower = theory.gradient_growth(factor=a, t=T) if a > 1 else math.nan
+            lower = theory.theorems.gradient_growth(factor=a, t=T) if a > 1 else math.nan
             rows.append((name, i, a, gradient, lower, done.diverged is not None))
     for a in LENGTHS:
         for t in range(2, 6 * T + 1):
-            once = theory.training_data(np.ones((t, 1)), np.ones((t, 1)), at="last")
-            found = theory.recurrent_gradient(
+            once = theory.learning.training_data(np.ones((t, 1)), np.ones((t, 1)), at="last")
+            found = theory.learning.recurrent_gradient(
                 theory.LinearMap([[a]], [[1.0]]), theory.LinearHead([[1.0]]), once
             )
             gradient = abs(float(found.parameters["W"][0, 0]))
-            lower = theory.gradient_growth(factor=a, t=t) if a > 1 else math.nan
+            lower = theory.theorems.gradient_growth(factor=a, t=t) if a > 1 else math.nan
             rows.append((f"T at a = {a}", t, a, gradient, lower, False))
     return rows
 

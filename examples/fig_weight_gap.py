@@ -47,23 +47,26 @@ def log10_bounds(sizes: np.ndarray, beta: float, mismatch: float) -> np.ndarray:
 
 
 def constants(
-    twins: theory.Twins, start: theory.Map, head: theory.LinearHead, data: theory.TrainingData
-) -> tuple[theory.MapConstants, float, float, float]:
+    twins: theory.learning.Twins,
+    start: theory.Map,
+    head: theory.LinearHead,
+    data: theory.learning.TrainingData,
+) -> tuple[theory.learning.MapConstants, float, float, float]:
     """Return the constants on the hull of all weights met, L_p, beta_p and beta."""
     maps = [
-        with_weights(start, w, tuple(start.parameters))
+        with_weights(start, w, trained=tuple(start.parameters))
         for descent in (twins.recurrent, *twins.truncated.values())
         for w in descent.weights
     ]
-    c = theory.map_constants(maps, inputs=data.inputs)
+    c = theory.learning.map_constants(maps, inputs=data.inputs)
     assert c is not None
     gains = loss_constants(data.loss, head.C, head.d, data.targets, theory.L2(), c.state_bound)
     return c, *gains, c.smoothness(*gains)
 
 
 def measured(
-    twins: theory.Twins, k: int, start: theory.Map, head: theory.LinearHead,
-    data: theory.TrainingData,
+    twins: theory.learning.Twins, k: int, start: theory.Map, head: theory.LinearHead,
+    data: theory.learning.TrainingData,
 ) -> tuple[float, float]:  # fmt: skip
     """Return the largest gradient gap on the counterpart's way, and the largest quotient for beta.
 
@@ -72,16 +75,16 @@ def measured(
     gap, beta = 0.0, 1e-12
 
     def at(w: np.ndarray) -> theory.Map:
-        return with_weights(start, w, tuple(start.parameters))
+        return with_weights(start, w, trained=tuple(start.parameters))
 
     W, V = twins.recurrent.weights, twins.truncated[k].weights
     for w, v in zip(W[: len(V) - 1], V[: len(W) - 1], strict=False):
-        here = theory.recurrent_gradient(at(v), head, data).vector()
-        short = theory.truncated_gradient(at(v), head, data, k=k).vector()
+        here = theory.learning.recurrent_gradient(at(v), head, data).vector()
+        short = theory.learning.truncated_gradient(at(v), head, data, k=k).vector()
         gap = max(gap, float(np.linalg.norm(here - short)))
         apart = float(np.linalg.norm(w - v))
         if apart > 0:
-            there = theory.recurrent_gradient(at(w), head, data).vector()
+            there = theory.learning.recurrent_gradient(at(w), head, data).vector()
             beta = max(beta, float(np.linalg.norm(there - here)) / apart)
     return gap, beta
 
@@ -100,7 +103,7 @@ def data(
         if system == "unstable":
             begun, projection = start.with_parameters(W=start.W * (1.5 / RATE)), None
         with training_bar(f"{task}, {system}") as shown:
-            twins = theory.train_twins(
+            twins = theory.learning.train_twins(
                 begun, head, training, k=lengths, steps=steps, alpha=ALPHA[task],
                 projection=projection, gap_every=steps, progress=shown,
             )  # fmt: skip
@@ -118,7 +121,7 @@ def data(
             bound = observed = nothing
             if c is not None:
                 # the mean over t of the gaps, which are 0 up to t = k
-                mismatch = (1 - k / T) * theory.gradient_gap(
+                mismatch = (1 - k / T) * theory.theorems.gradient_gap(
                     theory.Contraction.assumed(c.lam), k=k, drive=c.drive,
                     weight_gain=c.weight_gain, loss_gain=gain, beta_hh=c.beta_hh,
                     beta_wh=c.beta_wh, beta_p=beta_p,

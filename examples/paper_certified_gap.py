@@ -52,7 +52,7 @@ def certified(
     measured, past, drive, local = np.zeros(k_max + 1), np.zeros(k_max + 1), 0.0, 0.0
     for X in sequences:
         states = recurrent.simulate(X)
-        gaps = theory.truncation_gaps(recurrent, X, k_max, c.norm)
+        gaps = theory.truncation_gaps(recurrent, X, k_max=k_max, norm=c.norm)
         sizes = c.norm.vector_upper(states)
         drive = max(drive, float(recurrent.drive(c.norm, inputs=X)))
         error = recurrent.step_error(np.abs(states).max(0), np.abs(X).max(0))
@@ -64,11 +64,11 @@ def certified(
     rounding = 2 * drift(local, c.lam)
     rows = []
     for k in range(k_max + 1):
-        bound = theory.state_gap_observed(c, k=k, past=float(past[k]))
+        bound = theory.theorems.state_gap_observed(c, k=k, past=float(past[k]))
         slack = rounding + c.norm.vector_rounding(recurrent.state_dim) * measured[k]
         rows.append((
             *label, c.lam, str(c.norm), k, float(measured[k]), bound,
-            theory.state_gap(c, k=k, drive=drive), bool(measured[k] <= bound + slack),
+            theory.theorems.state_gap(c, k=k, drive=drive), bool(measured[k] <= bound + slack),
         ))  # fmt: skip
     return rows
 

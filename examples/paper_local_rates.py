@@ -37,7 +37,9 @@ def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
         sequences = _training.test_sequences(t, most, 200)
         longest = max(len(X) for X in sequences)
         for r in (r for r in steps if r <= longest):
-            found = local_rates(recurrent, [X for X in sequences if len(X) >= r], r, stride=stride)
+            found = local_rates(
+                recurrent, [X for X in sequences if len(X) >= r], r=r, stride=stride
+            )
             rows.append((
                 *label, r, *map(found.quantile, (0.5, 0.9, 1.0)), found.fraction_below_one,
                 len(found.rates),

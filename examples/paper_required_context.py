@@ -89,7 +89,9 @@ def answers(
     memory: int | str = "not measured: one text"
     if len(pieces) > 1:
         sequences = _training.test_sequences(t, None, longest)
-        memory = _stability.effective_memory(t, MEASURED_AT, sequences, min(longest, lengths[-1]))
+        memory = _stability.effective_memory(
+            t, MEASURED_AT, eps=sequences, probability=min(longest, lengths[-1])
+        )
     rows: list[tuple[object, ...]] = []
     for tolerance in TOLERANCES:
         measured = first([abs(found[k]["loss"] - full["loss"]) <= tolerance for k in lengths])
@@ -118,11 +120,11 @@ def context(
     t: _training.Trained,
     c: theory.Contraction,
     tolerance: float,
-    drive: theory.Drive,
+    drive: theory.maps.Drive,
     longest: int,
 ) -> int:
     """Return the k that a certificate proves sufficient for a change of the loss, or `longest`."""
-    return theory.context_length(
+    return theory.theorems.context_length(
         c,
         eps=tolerance,
         drive=drive,

@@ -68,7 +68,7 @@ def chorales(split: str, folder: str | Path | None = None) -> list[NDArray[np.fl
 
 def data(
     task: str, units: int = 32, T: int = 200, seed: int = 0, folder: str | Path | None = None
-) -> tuple[theory.VanillaRNN, theory.LinearHead, theory.TrainingData]:
+) -> tuple[theory.VanillaRNN, theory.LinearHead, theory.learning.TrainingData]:
     """Return a start of W = 0.9 Q, a fixed head, and the data of a task."""
     rng = np.random.default_rng(seed)
     if task == "teacher":
@@ -78,7 +78,7 @@ def data(
         )
         X = rng.standard_normal((T, 4))
         head = theory.LinearHead(rng.standard_normal((2, units)) / np.sqrt(units))
-        training = theory.training_data(X, head(teacher.simulate(X)))
+        training = theory.learning.training_data(X, head(teacher.simulate(X)))
     elif task == "chorales":
         # the first frames of the pieces, one after another
         roll = np.concatenate(chorales("train", folder))[: T + 1]
@@ -88,7 +88,7 @@ def data(
         head = theory.LinearHead(
             rng.standard_normal((KEYS, units)) / np.sqrt(units), np.log(share / (1 - share))
         )
-        training = theory.training_data(X, goal, loss="bernoulli")
+        training = theory.learning.training_data(X, goal, loss="bernoulli")
     else:
         raise ValueError(f"task {task!r} is not known, needed one of: teacher, chorales")
     Q = np.linalg.qr(rng.standard_normal((units, units)))[0]

@@ -42,10 +42,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 def _warm_kernels() -> None:
     """Compile what the tests call, so that no single test is charged for it."""
     cell = VanillaRNN([[0.5]], [[1.0]])
-    truncation_gaps(cell, np.zeros((2, 1)), 1, Linf())
-    truncation_gaps(cell, np.zeros((2, 1)), 1, WeightedLinf([1.0]))
+    truncation_gaps(cell, np.zeros((2, 1)), k_max=1, norm=Linf())
+    truncation_gaps(cell, np.zeros((2, 1)), k_max=1, norm=WeightedLinf([1.0]))
     gated = LSTM(np.zeros((4, 1)), np.zeros((4, 1))), GRU(np.zeros((3, 1)), np.zeros((3, 1)))
     others = EchoStateNetwork([[0.5]], [[1.0]], leak=0.5), DiagonalSSM([0.5], [[1.0]])
     for model in (*gated, *others, MinGRU([[1.0], [1.0]])):
-        truncation_gaps(model, np.zeros((2, 1)), 1)
+        truncation_gaps(model, np.zeros((2, 1)), k_max=1)
         model.simulate(np.zeros((1024, 1, 1)))

@@ -17,7 +17,6 @@ from theory import (
     L1,
     L2,
     Contraction,
-    Evidence,
     LinearMap,
     Linf,
     WeightedL1,
@@ -26,6 +25,7 @@ from theory import (
     contraction,
 )
 from theory.certificates import certified, check_one_step
+from theory.certify import Evidence
 from theory.norms.norms import norm_from_dict
 
 rates = st.floats(0.0, 1.0, exclude_max=True)

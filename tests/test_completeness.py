@@ -21,14 +21,20 @@ import rooms
 from rooms import lacking
 
 import theory
-from theory import THEOREMS, LinearMap, Map, Norm
+from theory import THEOREMS, LinearMap, Map
 from theory.maps.affine import AffineMap
+from theory.norms import Norm
 from theory.theorems.theorem import Kind
 from theory.trials import TRIALS
 from theory.trials.establish import ESTABLISHED
 
 ROOT = Path(__file__).resolve().parents[1]
 STEMS = [theorem.name for theorem in THEOREMS]
+
+#: The packages whose names are public, by name.
+FACES = {
+    name: getattr(theory, name) for name in dir(theory) if inspect.ismodule(getattr(theory, name))
+}
 
 #: Files in these folders that are no theorem's.
 SHARED = {
@@ -300,12 +306,13 @@ def test_a_new_theorem_is_told_its_places():
     # one whose function is imported nowhere is said to be missing, in place of an AttributeError
     stray = types.SimpleNamespace(name="schedules")
     told = lacking(rooms.OF_THEOREMS, stray, "schedules")
-    assert "theory/__init__.py: import the function schedules, and list it in __all__" in told
+    assert "theory/theorems/__init__.py: import the function schedules beside" in told
+    assert "theory/theorems/__init__.py: list the theorem itself in __all__ too" in told
 
 
 # ------------------------------------------------------------------------------------------ imports
 
-HEAVY = ["numba", "cvxpy", "sympy", "hypothesis", "matplotlib", "rich", "typer"]
+HEAVY = ["numba", "cvxpy", "sympy", "hypothesis", "matplotlib", "rich", "typer", "torch"]
 
 
 def test_importing_the_package_loads_nothing_heavy():
@@ -325,7 +332,8 @@ def test_computing_a_bound_loads_nothing_heavy():
     code = (
         "import sys, theory\n"
         "c = theory.Contraction.assumed(0.9)\n"
-        "theory.state_gap(c, k=3, drive=1.0); theory.context_length(c, eps=1e-3, drive=1.0)\n"
+        "theory.theorems.state_gap(c, k=3, drive=1.0)\n"
+        "theory.theorems.context_length(c, eps=1e-3, drive=1.0)\n"
         "theory.contraction(theory.VanillaRNN([[0.5]], [[1.0]]))\n"
         f"print([m for m in {HEAVY} if m in sys.modules])"
     )
@@ -372,11 +380,12 @@ def test_proofs_import_their_theorem(module):
 
 
 def test_public_names_exist_and_are_documented():
-    assert sorted(theory.__all__) == sorted(set(theory.__all__))
-    for name in theory.__all__:
-        thing = getattr(theory, name)
-        if name != "THEOREMS":
-            assert (inspect.getdoc(thing) or "").strip(), name
+    for face in (theory, *FACES.values()):
+        assert sorted(face.__all__) == sorted(set(face.__all__)), face
+        for name in face.__all__:
+            thing = getattr(face, name)  # a table is explained where it is, a comment above it
+            if not isinstance(thing, dict | tuple):
+                assert (inspect.getdoc(thing) or "").strip(), f"{face.__name__}.{name}"
     assert [t.name for t in theory.THEOREMS] == STEMS
 
 
@@ -387,15 +396,24 @@ def test_modules_say_what_they_are(module):
     assert doc.strip().splitlines()[0].endswith((".", ",", "?")) or len(doc.splitlines()) > 1
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in theory.__all__ if callable(getattr(theory, n)) and n[0].islower()]
-)
+FUNCTIONS = {
+    f"{face.__name__}.{name}": face
+    for face in (theory, *FACES.values())
+    for name in face.__all__
+    if inspect.isroutine(getattr(face, name))
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_public_functions_describe_every_parameter(name):
-    function = getattr(theory, name)
+    face, name = FUNCTIONS[name], name.split(".")[-1]
+    function = getattr(face, name)
     doc = inspect.getdoc(function)
     elsewhere = re.search(r"The\s+parameters are those of `(\w+)`", doc)
     if elsewhere:
-        doc = inspect.getdoc(getattr(theory, elsewhere[1]))
+        doc = inspect.getdoc(
+            next(getattr(f, elsewhere[1]) for f in FACES.values() if elsewhere[1] in f.__all__)
+        )
     parameters = inspect.signature(function).parameters
     # a numpydoc section lists the names, several to a line where they belong together
     section = re.search(r"\nParameters\n-+\n(.*?)(\n\n\w+\n-+\n|$)", doc, re.DOTALL)
@@ -414,7 +432,7 @@ def test_examples_in_docstrings_are_true(module):
 
 def test_every_bound_shows_an_example():
     for theorem in THEOREMS:
-        assert ">>>" in inspect.getdoc(getattr(theory, theorem.name)), theorem.name
+        assert ">>>" in inspect.getdoc(getattr(theory.theorems, theorem.name)), theorem.name
 
 
 # ------------------------------------------------------------------------------------------ project

@@ -11,38 +11,22 @@ from hypothesis.extra import numpy as hnp
 from theory import (
     CallableMap,
     Contraction,
-    DivergedError,
-    Evidence,
     Inputs,
     LinearHead,
     LinearMap,
     Linf,
-    MissingExtraError,
     VanillaRNN,
     WeightedL2,
     WeightedLinf,
-    context_length,
-    contractive_of_composition,
-    contractive_of_matrix_norm,
-    contractive_of_perron_weights,
-    drive,
     experiment,
-    hidden_state,
-    initial_state,
-    input_sequence,
-    norm_change,
-    output_gap,
-    state_gap,
-    state_gap_any_start,
-    state_gap_finite,
-    state_gap_observed,
     truncate,
-    truncation_gap_table,
     truncation_gaps,
-    window_error,
 )
 from theory.certificates import check_one_step
+from theory.certify import Evidence
 from theory.errors import (
+    DivergedError,
+    MissingExtraError,
     as_array,
     as_matrix,
     as_sequences,
@@ -53,6 +37,24 @@ from theory.errors import (
     check_nonnegative,
     check_positive,
     check_rate,
+)
+from theory.measure import truncation_gap_table
+from theory.theorems import (
+    context_length,
+    contractive_of_composition,
+    contractive_of_matrix_norm,
+    contractive_of_perron_weights,
+    drive,
+    hidden_state,
+    initial_state,
+    input_sequence,
+    norm_change,
+    output_gap,
+    state_gap,
+    state_gap_any_start,
+    state_gap_finite,
+    state_gap_observed,
+    window_error,
 )
 
 I2 = np.eye(2)
@@ -95,7 +97,7 @@ needs_longdouble = np.dtype(np.longdouble).itemsize > 8
         (lambda v: HALF.simulate(v), "X"),
         (lambda v: HALF.drive(Linf(), inputs=v), "inputs"),
         (lambda v: truncate(HALF, 1)(v), "X"),
-        (lambda v: truncation_gaps(HALF, v, 1), "X"),
+        (lambda v: truncation_gaps(HALF, v, k_max=1), "X"),
         (lambda v: experiment(HALF, v, contraction=C), "inputs"),
         (lambda v: experiment(HALF, I2, other_inputs=v, contraction=C), "other_inputs"),
         (lambda v: contractive_of_matrix_norm(v), "W"),
@@ -130,8 +132,8 @@ def test_matrices_that_are_not_numbers(call, name, value, message):
         (lambda v: LinearHead(I2, v), "d"),
         (lambda v: HALF.simulate(I2, v), "h0"),
         (lambda v: truncate(HALF, 1, restart=v), "restart"),
-        (lambda v: truncation_gaps(HALF, I2, 1, restart=v), "restart"),
-        (lambda v: truncation_gaps(HALF, I2, 1, h0=v), "h0"),
+        (lambda v: truncation_gaps(HALF, I2, k_max=1, restart=v), "restart"),
+        (lambda v: truncation_gaps(HALF, I2, k_max=1, h0=v), "h0"),
         (lambda v: experiment(HALF, I2, start=v, contraction=C), "start"),
         (lambda v: experiment(HALF, I2, restart=v, contraction=C), "restart"),
         (lambda v: experiment(HALF, I2, other_start=v, contraction=C), "other_start"),
@@ -188,7 +190,7 @@ def test_long_doubles_are_refused_because_rounding_them_is_the_callers():
             r"other_inputs has shape \(3, 2\), needed \(2, 2\) as inputs has",
         ),
         (
-            lambda: truncation_gaps(HALF, I2, 1, WeightedLinf([1.0, 1.0, 1.0])),
+            lambda: truncation_gaps(HALF, I2, k_max=1, norm=WeightedLinf([1.0, 1.0, 1.0])),
             r"Linf,v is a norm on R\^3, needed one on R\^2",
         ),
         (
@@ -287,8 +289,8 @@ COUNTS = {
         lambda k: norm_change(C, k=k, past=1.0, norm=Linf(), dim=2),
     ],
     "k_max": [
-        lambda k: truncation_gaps(HALF, I2, k),
-        lambda k: truncation_gap_table(HALF, I2, k),
+        lambda k: truncation_gaps(HALF, I2, k_max=k),
+        lambda k: truncation_gap_table(HALF, I2, k_max=k),
         lambda k: experiment(HALF, I2, contraction=C, k_max=k),
     ],
     "t": [
@@ -434,11 +436,11 @@ def test_empty_sequences_and_any_k_are_legal(T, k):
     X = np.ones((T, 2))
     assert HALF.simulate(X).shape == (T, 2)
     assert truncate(HALF, k)(X).shape == (T, 2)
-    gaps = truncation_gaps(HALF, X, k)
+    gaps = truncation_gaps(HALF, X, k_max=k)
     assert gaps.shape == (k + 1,)
     # a half at every step: sum_{j=k}^{T-1} 2^-j in both entries, exactly
     exact = [sum(2.0**-j for j in range(i, T)) for i in range(k + 1)]
-    assert truncation_gaps(HALF, X, k, Linf()).tolist() == exact
+    assert truncation_gaps(HALF, X, k_max=k, norm=Linf()).tolist() == exact
 
 
 @pytest.mark.parametrize("batch", [0, 1, 3])
@@ -448,8 +450,8 @@ def test_empty_batches_and_batches_of_empty_sequences_are_legal(batch, T):
     assert HALF.simulate(X).shape == (batch, T, 2)
     assert HALF.simulate(X, np.ones((batch, 2))).shape == (batch, T, 2)
     assert truncate(HALF, 1)(X).shape == (batch, T, 2)
-    assert truncation_gap_table(HALF, X, 3).shape == (batch, 4, T)
-    assert truncation_gaps(HALF, X, 3).shape == (4,)
+    assert truncation_gap_table(HALF, X, k_max=3).shape == (batch, 4, T)
+    assert truncation_gaps(HALF, X, k_max=3).shape == (4,)
 
 
 # ---------------------------------------------------------------------------------- the exceptions
@@ -484,7 +486,7 @@ def test_a_gap_that_is_not_a_number_is_never_measured_as_a_number(norm, rho):
     W = np.array([[1e200, -1e200], [0.0, 0.0]])
     cell = VanillaRNN(W, I2, activation=rho)
     with pytest.raises(DivergedError):
-        truncation_gaps(cell, np.ones((3, 2)), 2, norm, restart=[1e200, 1e200])
+        truncation_gaps(cell, np.ones((3, 2)), k_max=2, norm=norm, restart=[1e200, 1e200])
 
 
 def test_a_missing_extra_says_what_to_install():

@@ -18,7 +18,6 @@ from theory import (
     Cascade,
     Contraction,
     Domain,
-    Drive,
     Inputs,
     LinearHead,
     LinearMap,
@@ -29,29 +28,31 @@ from theory import (
     WeightedL1,
     WeightedL2,
     WeightedLinf,
-    context_length,
-    context_length_iterate,
     contraction,
-    gradient_gap,
-    hidden_state,
-    invariant_domain,
-    judge_contraction,
-    output_gap,
-    prediction_gap,
     project,
     refute,
     required_context,
+    truncation_gaps,
+)
+from theory.certificates import drive_size
+from theory.certify import invariant_domain, judge_contraction
+from theory.files.sequences import Sequences
+from theory.inputs import as_inputs, read_inputs
+from theory.maps import Drive
+from theory.memory import context_length_iterate
+from theory.norms.norms import same_norm
+from theory.theorems import (
+    context_length,
+    gradient_gap,
+    hidden_state,
+    output_gap,
+    prediction_gap,
     state_gap,
     state_gap_any_start,
     state_gap_blocks,
     state_gap_finite,
     training_context,
-    truncation_gaps,
 )
-from theory.certificates import drive_size
-from theory.files.sequences import Sequences
-from theory.inputs import as_inputs, read_inputs
-from theory.norms.norms import same_norm
 
 P = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.25], [0.0, 0.25, 3.0]])
 NORMS = (
@@ -102,7 +103,7 @@ def test_a_bound_holds_for_the_inputs_of_its_drive(kind, least, inputs, x):
     drive = cell.drive(c.norm, inputs)
     X = np.full((120, 16), x)
     assert inputs.contains(X)
-    measured = truncation_gaps(cell, X, 3, L2())[3]
+    measured = truncation_gaps(cell, X, k_max=3, norm=L2())[3]
     assert measured <= state_gap(c, k=3, drive=drive) <= 2 * measured
     if x == 1.0:
         assert measured >= least
@@ -377,8 +378,9 @@ def test_every_bound_that_takes_a_drive_asks_it():
 
     taking = {
         name
-        for name in theory.__all__
-        if inspect.isfunction(function := getattr(theory, name))
+        for face in (theory.theorems, theory.memory)
+        for name in face.__all__
+        if inspect.isfunction(function := getattr(face, name))
         and "drive" in inspect.signature(function).parameters
     }
     assert taking == set(BOUNDS)
@@ -502,13 +504,13 @@ def test_bounds_for_tokens_are_not_above_those_for_their_box():
     rows = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.25]])
     cell = VanillaRNN(0.9 * np.eye(2), np.array([[1.0, 1.0], [1.0, -1.0]]), activation="relu")
     tokens, box = Inputs.any_of(rows), Inputs.box(0, 1)
-    one, other = (required_context(cell, 1e-3, inputs) for inputs in (tokens, box))
+    one, other = (required_context(cell, 1e-3, inputs=inputs) for inputs in (tokens, box))
     assert one.k < other.k
     assert (one.inputs, other.inputs) == (tokens, box)
-    assert required_context(cell, 1e-3, rows).k == one.k
+    assert required_context(cell, 1e-3, inputs=rows).k == one.k
     # a run of the tokens keeps the bound
     X = rows[np.random.default_rng(0).integers(0, 3, 300)]
-    assert truncation_gaps(cell, X, one.k, L2())[one.k] <= one.error <= 1e-3
+    assert truncation_gaps(cell, X, k_max=one.k, norm=L2())[one.k] <= one.error <= 1e-3
 
 
 def test_projections_take_the_largest_entry():

@@ -12,7 +12,6 @@ from theory import (
     LinearHead,
     LinearMap,
     Linf,
-    TruncatedModel,
     VanillaRNN,
     WeightedL1,
     WeightedL2,
@@ -20,6 +19,7 @@ from theory import (
     truncate,
 )
 from theory.arithmetic.rounding import UNIT, drift
+from theory.memory import TruncatedModel
 from theory.typing import Array
 
 W = np.array([[0.5, -0.25, 0.0], [0.125, 0.5, 0.25], [0.0, -0.5, 0.25]])  # row sums 3/4, 7/8, 3/4

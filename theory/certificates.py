@@ -245,7 +245,8 @@ def check_one_step(c: Contraction) -> None:
     if c.iterate != 1:
         raise ValueError(
             f"the contraction is one of {c.iterate} steps together, this bound needs a contraction "
-            "of every single step; theory.state_gap_blocks and theory.state_gap_iterate do not"
+            "of every single step; theory.theorems.state_gap_blocks and "
+            "theory.theorems.state_gap_iterate do not"
         )
 
 

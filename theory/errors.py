@@ -17,6 +17,9 @@ import numpy as np
 
 from theory.typing import Array
 
+#: The exceptions; the checks are for the other modules of this package.
+__all__ = ["DivergedError", "MissingExtraError"]
+
 
 class MissingExtraError(ImportError):
     """An optional package is needed for this call; the message names the extra to install."""

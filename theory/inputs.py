@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import Any, final
 
 import numpy as np
+import numpy.typing as npt
 
 from theory.arithmetic.intervals import affine_image, times_up
 from theory.arithmetic.rounding import inner_product_error, product_up, told_up, up
@@ -75,7 +76,7 @@ class Inputs:
             )
 
     @classmethod
-    def box(cls, low: Any, high: Any) -> Inputs:
+    def box(cls, low: npt.ArrayLike, high: npt.ArrayLike) -> Inputs:
         """Return the inputs with low <= x <= high, entry by entry.
 
         Parameters
@@ -124,7 +125,7 @@ class Inputs:
         return cls(low=-high, high=high, balls=((measure, r),))
 
     @classmethod
-    def any_of(cls, rows: Any) -> Inputs:
+    def any_of(cls, rows: npt.ArrayLike) -> Inputs:
         """Return a finite set of inputs, such as the embeddings of all tokens.
 
         Parameters
@@ -239,7 +240,7 @@ class Inputs:
             return float(np.max(norm.vector_upper(self.rows), initial=0.0))
         reach = self.reach(m)
         by_box = norm.majorant(reach) if np.isfinite(reach).all() else np.inf
-        return min([by_box, *(product_up(over(norm, own, m), r) for own, r in self.balls)])
+        return min([by_box, *(product_up(over(norm, own, n=m), r) for own, r in self.balls)])
 
     def image_upper(self, U: Array) -> Array:
         """Return an upper bound of |U x| over the set, entry by entry; U is (p, m)."""

@@ -10,7 +10,7 @@ from enclosures import may_be_at_least, may_be_at_most
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theory import Inputs, LinearMap, VanillaRNN, activation, invariant_domain
+from theory import Inputs, LinearMap, VanillaRNN
 from theory.arithmetic.activations import ACTIVATIONS
 from theory.arithmetic.intervals import (
     activation_image,
@@ -23,7 +23,9 @@ from theory.arithmetic.intervals import (
     times_up,
 )
 from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT
+from theory.certify import invariant_domain
 from theory.domain import Domain
+from theory.maps import activation
 from theory.maps.invariance import is_invariant
 
 NAMES = ("identity", "tanh", "relu", "sigmoid", "softplus", "hard_tanh", "sin",

@@ -57,7 +57,7 @@ def table(sizes, seed):
                 timed(lambda stored=stored, one=one: recheck(stored, one))[1] for _ in range(3)
             )
             assert recheck(stored, one)
-            price = over(L2(), c.norm, n) * over(c.norm, L2(), n)
+            price = over(L2(), c.norm, n=n) * over(c.norm, L2(), n=n)
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
             print(f"{n:5d} {method:>17} {c.lam:10.6f} {lower.rate:10.6f} "
                   f"{c.lam / lower.rate:7.4f} {price:8.3f} {seconds:8.2f}s {busy:8.2f}s "
@@ -161,7 +161,7 @@ def unrolled(n, seed):
     found, seconds, busy = timed(
         lambda: [sharpest, *trade_offs(one.affine(), sharpest, count=10, dense=64)]
     )
-    priced = [(over(L2(), c.norm, n) * over(c.norm, L2(), n), c.lam) for c in found]
+    priced = [(over(L2(), c.norm, n=n) * over(c.norm, L2(), n=n), c.lam) for c in found]
     print(f"n = {n}: {len(found)} rates with their cheapest norms in {seconds:.1f} s "
           f"({busy:.1f} s of processor time)")  # fmt: skip
     for k in (1, 2, 3, 4, 5, 7, 10, 20, 40):

@@ -8,7 +8,8 @@ import time
 
 import numpy as np
 
-from theory import GRU, LSTM, Inputs, invariant_domain
+from theory import GRU, LSTM, Inputs
+from theory.certify import invariant_domain
 from theory.certify.gated import by_comparison, by_delta_iss, by_gate_norms, gate_bound_matrix
 from theory.theorems.contractive_of_gate_norms import gate_norms
 

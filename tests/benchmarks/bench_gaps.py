@@ -28,7 +28,7 @@ def crossover(rng: np.random.Generator) -> None:
 
             def run(work: int, recurrent=recurrent, X=X) -> None:
                 gaps.FUSED_DIM = work
-                truncation_gaps(recurrent, X, K)
+                truncation_gaps(recurrent, X, k_max=K)
 
             ratio = paired(lambda run=run: run(10**12), lambda run=run: run(0), 5)[2]
             line.append(f"n={n}: {ratio:5.2f}{'*' if n <= chosen else ' '}")
@@ -46,7 +46,7 @@ def main() -> None:
     print(f"all-k sweep, T = {T}, n = {N}, k_max = {K}, tanh, float64")
 
     def ours():
-        return truncation_gaps(recurrent, X, K)
+        return truncation_gaps(recurrent, X, k_max=K)
 
     ours()
     # the windows of a random sample of end points and lengths, scaled to all of them

@@ -75,7 +75,7 @@ def sweeps(n: int = 128) -> tuple[Any, Any]:
     X = np.random.default_rng(1).standard_normal((T, M))
 
     def ours(steps: int = T):
-        return truncation_gaps(cell, X[:steps], K)
+        return truncation_gaps(cell, X[:steps], k_max=K)
 
     def theirs(steps: int = T):
         # one run over all full windows gives every k: output k - 1 of a window restarted k ago

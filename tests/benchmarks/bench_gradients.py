@@ -8,11 +8,8 @@ from __future__ import annotations
 import numpy as np
 from paired import paired
 
-from theory import (
-    GRU,
-    LSTM,
-    LinearHead,
-    VanillaRNN,
+from theory import GRU, LSTM, LinearHead, VanillaRNN
+from theory.learning import (
     recurrent_gradient,
     training_data,
     truncated_backprop_gradient,

@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 from paired import paired, seconds
 
-from theory import GRU, LSTM, EchoStateNetwork, Map, VanillaRNN, WeightedL2, local_rates
+from theory import GRU, LSTM, EchoStateNetwork, Map, VanillaRNN, WeightedL2
 from theory.measure import jacobians as rates
+from theory.measure import local_rates
 
 T, N, M = 2000, 128, 8
 
@@ -32,10 +33,10 @@ def target(rng: np.random.Generator) -> None:
     for name, model in maps(rng, N).items():
         line = []
         for r in (1, 5, 20):
-            local_rates(model, X[: r + 2], r)
-            line.append(f"r = {r}: {seconds(lambda r=r, m=model: local_rates(m, X, r)):5.1f} s")
+            local_rates(model, X[: r + 2], r=r)
+            line.append(f"r = {r}: {seconds(lambda r=r, m=model: local_rates(m, X, r=r)):5.1f} s")
         P = WeightedL2(np.diag(np.linspace(1.0, 2.0, model.state_dim)) + 0.1 / model.state_dim)
-        took = seconds(lambda m=model, P=P: local_rates(m, X, 1, P))
+        took = seconds(lambda m=model, P=P: local_rates(m, X, r=1, norm=P))
         print(f"  {name:5s} {'   '.join(line)}   r = 1 in L2,P: {took:.1f} s")
 
 
@@ -49,7 +50,7 @@ def crossover(rng: np.random.Generator) -> None:
 
             def run(dim: int, model=model, X=X, r=r) -> None:
                 rates.DENSE_DIM = dim
-                local_rates(model, X, r)
+                local_rates(model, X, r=r)
 
             ratio = paired(lambda run=run: run(0), lambda run=run: run(10**9), 5)[2]
             line.append(f"n={n}: {ratio:5.2f}{'*' if n <= chosen else ' '}")

@@ -14,7 +14,6 @@ from theory import (
     Cascade,
     Contraction,
     Domain,
-    Evidence,
     Inputs,
     LinearMap,
     Linf,
@@ -25,6 +24,7 @@ from theory import (
     WeightedLinf,
     contraction,
 )
+from theory.certify import Evidence
 from theory.certify.certificate_file import (
     OLD_FORMAT,
     certificate_from_dict,
@@ -102,7 +102,7 @@ def test_round_trip(method, tmp_path):
     one = METHODS[method]
     c = contraction(one, method=method)
     path = tmp_path / "c.json"
-    save_certificate(path, one, c)
+    save_certificate(path, one, c=c)
     back = load_certificate(path)
     assert back.norm == c.norm.to_dict()
     assert c.lam <= back.rate <= c.lam * (1 + 2.0**-38)
@@ -234,7 +234,7 @@ def test_only_what_can_be_verified_again_is_stored():
 def test_round_trip_on_a_domain(method, tmp_path):
     c = contraction(BIASED, method=method, inputs=Inputs.box(-0.1, 0.1))
     path = tmp_path / "c.json"
-    save_certificate(path, BIASED, c)
+    save_certificate(path, BIASED, c=c)
     back = load_certificate(path)
     assert recheck(back, BIASED), recheck(back, BIASED)
     # stored a little larger, so that other machines find it invariant too

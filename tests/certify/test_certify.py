@@ -9,21 +9,22 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from theory import (
+    GRU,
     L1,
     L2,
     CallableMap,
+    Inputs,
     LinearMap,
     Linf,
     VanillaRNN,
     WeightedL2,
     WeightedLinf,
-    activation,
     contraction,
-    contractions,
 )
 from theory.arithmetic.rounding import UNIT
-from theory.certify import METHODS
+from theory.certify import METHODS, contractions
 from theory.certify.methods import ITERATED
+from theory.maps import activation
 from theory.theorems.contractive_of_perron_weights import LARGEST_RATIO
 from theory.typing import Array
 
@@ -280,3 +281,42 @@ def test_permuting_and_signing_the_units_changes_no_factor(W):
         there = contraction(rnn(P @ W @ P.T, "sin"), method=method)
         assert (here is None) == (there is None)
         assert here is None or here.lam == there.lam
+
+
+# ----------------------------------------------------------------------------------------- required
+
+
+def test_required_answers_as_without():
+    cell = VanillaRNN([[0.5]], [[1.0]])
+    c = contraction(cell, required=True)
+    assert c.lam == contraction(cell).lam
+    assert contraction(VanillaRNN([[2.0]], [[1.0]]), required=False) is None
+
+
+def test_required_says_what_was_tried_and_what_to_try():
+    wild = VanillaRNN([[2.0]], [[1.0]])
+    with pytest.raises(ValueError, match="required=True") as caught:
+        contraction(wild, required=True)
+    message = str(caught.value)
+    assert message.startswith("VanillaRNN(n=1, m=1, activation='tanh') has no certificate by ")
+    assert "row_sums, column_sums, spectral, perron, " in message
+    assert "comparison" not in message
+    for advice in ("inputs=", "effort=2", "judge_contraction", "reach_tube", "theory.project"):
+        assert advice in message, advice
+    with pytest.raises(ValueError, match="no certificate by spectral") as caught:
+        contraction(wild, method="spectral", inputs=Inputs.box(-0.1, 0.1), required=True)
+    assert "theory.Inputs" not in str(caught.value)
+    assert 'method="auto"' in str(caught.value)
+    with pytest.raises(ValueError, match="no certificate by the matrix norm of L2"):
+        contraction(wild, norm=L2(), required=True)
+
+
+def test_required_names_the_methods_of_gated_maps():
+    cell = GRU(np.full((3, 1), 9.0), np.ones((3, 1)))
+    with pytest.raises(ValueError, match="by gate_norms, delta_iss, comparison, iterate, needed"):
+        contraction(cell, required=True, inputs=Inputs.box(-1, 1))
+
+
+def test_required_is_true_or_false():
+    with pytest.raises(ValueError, match="required='yes', needed True or False"):
+        contraction(VanillaRNN([[0.5]], [[1.0]]), required="yes")

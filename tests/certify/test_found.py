@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from theory import LSTM, Inputs, VanillaRNN, contractions, invariant_domain
-from theory.certify import find_certificates
+from theory import LSTM, Inputs, VanillaRNN
+from theory.certify import contractions, find_certificates, invariant_domain
 
 MONE = VanillaRNN([[0.9, -1.0], [0.5, -0.9]], np.eye(2))
 BIASED = VanillaRNN([[1.6, -0.4], [0.3, 1.5]], np.eye(2), [3.0, 3.0])

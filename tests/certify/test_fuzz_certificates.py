@@ -18,9 +18,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from theory import LinearMap, VanillaRNN, WeightedL2, activation, leaky_relu, rate_lower, refute
+from theory import LinearMap, VanillaRNN, WeightedL2, refute
 from theory.arithmetic.rounding import UNIT, drift
-from theory.certify import METHODS
+from theory.certify import METHODS, rate_lower
+from theory.maps import activation, leaky_relu
 from theory.norms import L1, Linf, WeightedLinf
 from theory.norms.radius import product_radius_lower
 

@@ -14,20 +14,16 @@ from theory import (
     Linf,
     VanillaRNN,
     WeightedLinf,
-    context_length,
-    context_length_iterate,
     contraction,
-    contractions,
-    contractive_of_iterate,
-    iterate_in_norm,
     required_context,
-    smallest_error,
-    state_gap_blocks,
     truncation_gaps,
 )
+from theory.certify import contractions, iterate_in_norm
 from theory.certify.methods import tried
+from theory.memory import context_length_iterate, smallest_error
 from theory.norms import over
 from theory.norms.products import product_upper
+from theory.theorems import context_length, contractive_of_iterate, state_gap_blocks
 
 MONE = np.array([[0.9, -1.0], [0.5, -0.9]])
 SHIFT = np.array([[0.9, 5.0], [0.0, 0.9]])
@@ -110,7 +106,7 @@ def test_the_least_number_of_steps_in_another_norm(lam, n):
         (L1(), WeightedLinf(np.arange(1.0, n + 1))),
     ):
         c = iterate_in_norm(Contraction.assumed(lam, other), norm, dim=n)
-        K = over(norm, other, n) * over(other, norm, n)
+        K = over(norm, other, n=n) * over(other, norm, n=n)
         assert c.lam < 1
         assert c.lam >= K * lam**c.iterate * (1 - 1e-12)
         assert c.lam <= K * lam**c.iterate * (1 + 1e-12) + 1e-300
@@ -192,13 +188,13 @@ def test_malformed_context():
 def test_required_context_falls_back_to_several_steps():
     # entries that differ by 1e10: no Euclidean or weighted norm that is worth it
     system = LinearMap([[0.0, 1e200], [0.0, 0.0]], 1e-200 * np.eye(2))
-    choice = required_context(system, 1e-3, Inputs.ball(1.0))
+    choice = required_context(system, 1e-3, inputs=Inputs.ball(1.0))
     assert choice.contraction.iterate == 2
     assert choice.k == 2
     assert choice.error == 0.0
-    gaps = truncation_gaps(system, np.ones((9, 2)) / 2, 3)
+    gaps = truncation_gaps(system, np.ones((9, 2)) / 2, k_max=3)
     assert gaps[2] == 0.0
-    assert smallest_error(system, 1, Inputs.ball(1.0)).error >= gaps[1]
+    assert smallest_error(system, 1, inputs=Inputs.ball(1.0)).error >= gaps[1]
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -211,6 +207,6 @@ def test_errors_of_several_steps_are_kept(seed):
     cell = VanillaRNN(W, rng.standard_normal((2, 1)), rng.standard_normal(2))
     c = contractive_of_iterate(W, iterate=4)
     X = rng.uniform(-1, 1, (40, 1))
-    gaps = truncation_gaps(cell, X, 12)
+    gaps = truncation_gaps(cell, X, k_max=12)
     priced = price_of(cell, c, Inputs.ball(1.0), None, L2())
     assert all(gaps[k] <= priced.error(k) for k in range(13))

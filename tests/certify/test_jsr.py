@@ -21,13 +21,11 @@ from theory import (
     WeightedL2,
     WeightedLinf,
     contraction,
-    joint_spectral_radius,
-    judge_contraction,
-    leaky_relu,
-    rate_lower,
 )
+from theory.certify import joint_spectral_radius, judge_contraction, rate_lower
 from theory.certify.enclose import LARGEST, form_vertices
 from theory.certify.jsr import products_upper
+from theory.maps import leaky_relu
 from theory.norms.enclosed import factor_pairs, multiply_pairs, norms_upper, roots_up
 
 MONE = np.array([[0.9, -1.0], [0.5, -0.9]])

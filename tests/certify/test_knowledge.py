@@ -62,5 +62,5 @@ def test_a_network_that_does_not_leak_is_the_plain_one():
         )
         assert plain.lam == leaky.lam == stacked.lam
         assert str(plain.domain) == str(leaky.domain) == str(stacked.domain)
-    k = required_context(VanillaRNN(W, np.eye(2)), 1e-3, Inputs.ball(1.0)).k
-    assert required_context(EchoStateNetwork(W, np.eye(2)), 1e-3, Inputs.ball(1.0)).k == k
+    k = required_context(VanillaRNN(W, np.eye(2)), 1e-3, inputs=Inputs.ball(1.0)).k
+    assert required_context(EchoStateNetwork(W, np.eye(2)), 1e-3, inputs=Inputs.ball(1.0)).k == k

@@ -10,20 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theory import (
-    Inputs,
-    LinearMap,
-    VanillaRNN,
-    WeightedL2,
-    contraction,
-    contractions,
-    invariant_domain,
-    leaky_relu,
-)
+from theory import Inputs, LinearMap, VanillaRNN, WeightedL2, contraction
 from theory.arithmetic.activations import ACTIVATIONS
 from theory.arithmetic.rigor import lmi_holds
-from theory.certify import lmi
+from theory.certify import contractions, invariant_domain, lmi
 from theory.certify.jsr import rate_lower
+from theory.maps import leaky_relu
 
 MONE = np.array([[0.9, -1.0], [0.5, -0.9]])
 

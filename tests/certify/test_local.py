@@ -15,29 +15,25 @@ from theory import (
     Inputs,
     LinearMap,
     Linf,
-    Outcome,
     VanillaRNN,
     WeightedL1,
     WeightedL2,
     WeightedLinf,
     contraction,
-    contractions,
-    contractive_of_matrix_norm,
     experiment,
-    invariant_domain,
-    judge_contraction,
     refute,
     required_context,
-    state_gap,
     truncation_gaps,
     verify,
 )
 from theory.arithmetic.activations import TANH, slope_intervals
 from theory.arithmetic.rounding import UNIT
-from theory.certify import domain_of
+from theory.certify import contractions, invariant_domain, judge_contraction
+from theory.certify.interface import domain_of
 from theory.memory.context import error_curve
 from theory.norms.norms import scaled_matrix_upper
-from theory.theorems import THEOREMS
+from theory.theorems import THEOREMS, contractive_of_matrix_norm, state_gap
+from theory.trials import Outcome
 
 #: Spectral radius 1.587: not contractive everywhere, whatever the norm (B.4).
 LARGE = np.array([[1.6, -0.4], [0.3, 1.5]])
@@ -64,7 +60,7 @@ def test_a_map_with_a_local_certificate_and_no_global_one():
     assert c.holds_for(np.zeros(2), X)
     assert not c.holds_for(np.zeros(2), 2 * X)
     drive = cell.drive(c.norm, inputs=X)
-    gaps = truncation_gaps(cell, X, 12, c.norm)
+    gaps = truncation_gaps(cell, X, k_max=12, norm=c.norm)
     assert all(gaps[k] <= state_gap(c, k=k, drive=drive) for k in range(13))
     # larger inputs reach pre-activations near 0, where slopes are 1
     assert contraction(cell, inputs=Inputs.box(-3.0, 3.0)) is None
@@ -78,7 +74,7 @@ def test_small_slopes_along_one_trajectory_certify_nothing():
     settled = cell.simulate(x, [0.1])[-1]
     assert settled == pytest.approx(0.957504, abs=1e-6)
     assert float(cell.jacobian_state(settled, x[0])[0, 0]) == pytest.approx(0.1664, abs=1e-4)
-    gap = truncation_gaps(cell, x, 50, h0=settled)
+    gap = truncation_gaps(cell, x, k_max=50, h0=settled)
     assert gap[50] == pytest.approx(0.957504, abs=1e-6)
     assert contraction(cell, inputs=Inputs.box(-0.0, 0.0)) is None
     with pytest.raises(ValueError, match="holds 0"):
@@ -243,22 +239,22 @@ def test_the_box_is_left_out_where_it_brings_nothing():
 
 def test_context_under_bounded_inputs_uses_the_box():
     cell = biased()
-    assert required_context(cell, 1e-3, Inputs.ball(3.0)) is None
-    choice = required_context(cell, 1e-3, Inputs.ball(0.1))
+    assert required_context(cell, 1e-3, inputs=Inputs.ball(3.0)) is None
+    choice = required_context(cell, 1e-3, inputs=Inputs.ball(0.1))
     assert choice.contraction.domain is not None
     X = np.random.default_rng(0).uniform(-0.07, 0.07, (300, 2))
-    assert truncation_gaps(cell, X, choice.k)[choice.k] <= 1e-3
+    assert truncation_gaps(cell, X, k_max=choice.k)[choice.k] <= 1e-3
     # a box of states also bounds the past where the activation does not
     linear = LinearMap([[0.9]], [[1.0]])
-    assert required_context(linear, 1e-3, Inputs.ball(1.0)).k == 88
+    assert required_context(linear, 1e-3, inputs=Inputs.ball(1.0)).k == 88
 
 
 def test_bounds_for_inputs_outside_the_box_are_refused():
     cell = biased()
     c = contraction(cell, inputs=Inputs.box(-0.1, 0.1))
-    assert error_curve(cell, c, Inputs.ball(0.1), count=3)[1][3] < 1
+    assert error_curve(cell, c, inputs=Inputs.ball(0.1), count=3)[1][3] < 1
     with pytest.raises(ValueError, match=r"\|x\|_2 <= 0\.2, but the contraction holds on"):
-        error_curve(cell, c, Inputs.ball(0.2))
+        error_curve(cell, c, inputs=Inputs.ball(0.2))
 
 
 def test_malformed_domains():

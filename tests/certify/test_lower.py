@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theory import CallableMap, LinearMap, VanillaRNN, leaky_relu
+from theory import CallableMap, LinearMap, VanillaRNN
 from theory.certify.jsr import rate_lower
 from theory.certify.judge import judge_contraction
 from theory.certify.refute import refute
+from theory.maps import leaky_relu
 from theory.norms.enclosed import multiply_pairs
 from theory.norms.radius import spectral_radius_lower
 

@@ -7,7 +7,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from theory import GRU, Inputs, contraction, save_certificate
+from theory import GRU, Inputs, contraction
+from theory.certify import save_certificate
 from theory.cli.certify import certify, check
 from theory.cli.options import read_map
 
@@ -190,7 +191,7 @@ def test_certificates_of_gated_maps_are_checked_from_their_weights(tmp_path):
     np.savez(path, weight_hh_l0=cell.parameters["W"], weight_ih_l0=cell.parameters["U"])
     for method in ("comparison", "iterate"):
         c = contraction(cell, inputs=Inputs.box(-1.0, 1.0), method=method)
-        save_certificate(file, cell, c)
+        save_certificate(file, cell, c=c)
         done = run("check", file, path)
         assert done.exit_code == 0, done.output
         assert "|x_i| <= 1" in done.output

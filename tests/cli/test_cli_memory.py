@@ -47,7 +47,9 @@ def test_a_certified_model(files):
     assert done.exit_code == 0, done.output
     answer = json.loads(data.read_text())
     X = np.load(files / "x.npz")["x"]
-    expected = effective_memory(read_weights(files / "w.npz"), X, 0.01, 0.05, 0.95)
+    expected = effective_memory(
+        read_weights(files / "w.npz"), X, eps=0.01, probability=0.05, confidence=0.95
+    )
     assert answer["k"] == expected.k
     assert len(answer["table"]) == 257
     assert answer["certified_k"] > answer["k"]

@@ -10,16 +10,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from theory import (
-    GRU,
-    LSTM,
-    Cascade,
-    EchoStateNetwork,
-    LinearMap,
-    Map,
-    MissingExtraError,
-    VanillaRNN,
-)
+from theory import GRU, LSTM, Cascade, EchoStateNetwork, LinearMap, Map, VanillaRNN
+from theory.errors import MissingExtraError
 from theory.interop import (
     from_arrays,
     from_keras,
@@ -974,7 +966,7 @@ def test_missing_extras_say_what_to_install(tmp_path):
     path = tmp_path / "w.safetensors"
     path.write_bytes(b"")
     program = (
-        "from theory import MissingExtraError, interop\n"
+        "from theory import interop; from theory.errors import MissingExtraError\n"
         "try:\n    {}\nexcept MissingExtraError as error:\n    print(error)"
     )
     out = run_without("safetensors", program.format(f"interop.from_safetensors({str(path)!r})"))

@@ -86,11 +86,11 @@ def test_both_sweeps_are_the_definition(monkeypatch, fused, name, norm):
     model = cell(1, 3, 2, name)
     rng = np.random.default_rng(2)
     X, h0, restart = rng.standard_normal((12, 2)), rng.standard_normal(3), rng.standard_normal(3)
-    table = truncation_gap_table(model, X, 15, norm, h0=h0, restart=restart)
+    table = truncation_gap_table(model, X, k_max=15, norm=norm, h0=h0, restart=restart)
     differences = by_windows(model, X, 15, h0, restart)
     expected = norm.vector(differences)
     error = tolerance(model, X, model.simulate(X, h0), h0, restart)
-    error *= over(norm, Linf(), 3)
+    error *= over(norm, Linf(), n=3)
     assert np.max(np.abs(table - expected)) <= error + norm.vector_rounding(3) * np.max(expected)
     assert error < 1e-10  # far below the gaps
     assert np.max(expected[:5, -1]) > 1e-6
@@ -114,11 +114,13 @@ def test_sweeps_agree_with_each_other_and_the_definition(seed, n, T, k_max, name
     with pytest.MonkeyPatch.context() as patch:
         for fused in (0, 10**9):
             patch.setattr(gaps, "FUSED_DIM", fused)
-            tables.append(truncation_gap_table(model, X, k_max, norm, h0=h0, restart=restart))
+            tables.append(
+                truncation_gap_table(model, X, k_max=k_max, norm=norm, h0=h0, restart=restart)
+            )
     assert tables[0].shape == (k_max + 1, T)
     expected = norm.vector(by_windows(model, X, k_max, h0, restart))
     states = [h0, restart, *model.simulate(X, h0)]
-    error = tolerance(model, X, *states) * over(norm, Linf(), n)
+    error = tolerance(model, X, *states) * over(norm, Linf(), n=n)
     error += norm.vector_rounding(n) * np.max(expected, initial=0.0)
     for table in tables:
         assert np.max(np.abs(table - expected), initial=0.0) <= error
@@ -132,7 +134,7 @@ def test_tiny_gaps_keep_all_their_digits(monkeypatch, fused, norm):
     a = 2.0**-60
     X = np.zeros((16, 1))
     X[0] = 3.0
-    table = truncation_gap_table(LinearMap([[a]], [[1.0]]), X, 20, norm)
+    table = truncation_gap_table(LinearMap([[a]], [[1.0]]), X, k_max=20, norm=norm)
     # h_t = 3 a**(t - 1) after t inputs, and the truncated model has forgotten the first for k < t
     t = np.arange(1, 17)
     expected = np.where(np.arange(21)[:, None] < t, 3.0 * a ** (t - 1.0), 0.0)
@@ -146,18 +148,27 @@ def test_tiny_gaps_of_several_entries(monkeypatch, fused):
     X = np.zeros((4, 2))
     X[0] = [3.0, 4.0]
     model = LinearMap(2.0**-200 * np.eye(2), np.eye(2))
-    assert truncation_gaps(model, X, 2, L2()).tolist() == [5.0, 5.0 * 2.0**-200, 5.0 * 2.0**-400]
+    assert truncation_gaps(model, X, k_max=2, norm=L2()).tolist() == [
+        5.0,
+        5.0 * 2.0**-200,
+        5.0 * 2.0**-400,
+    ]
 
 
 @BOTH
 def test_k_max_beyond_the_length(monkeypatch, fused):
     monkeypatch.setattr(gaps, "FUSED_DIM", fused)
     model = LinearMap([[0.5]], [[1.0]])
-    assert truncation_gaps(model, np.ones((2, 1)), 6).tolist() == [1.5, 0.5, 0, 0, 0, 0, 0]
-    assert truncation_gaps(model, np.zeros((0, 1)), 3).tolist() == [0.0] * 4
+    assert truncation_gaps(model, np.ones((2, 1)), k_max=6).tolist() == [1.5, 0.5, 0, 0, 0, 0, 0]
+    assert truncation_gaps(model, np.zeros((0, 1)), k_max=3).tolist() == [0.0] * 4
     # a start counts as a past that the truncated model has lost, for t > k only
-    assert truncation_gaps(model, np.zeros((2, 1)), 3, h0=[8.0]).tolist() == [4.0, 2.0, 0.0, 0.0]
-    gap = truncation_gaps(model, np.zeros((2, 1)), 2, h0=[8.0], restart=[4.0])
+    assert truncation_gaps(model, np.zeros((2, 1)), k_max=3, h0=[8.0]).tolist() == [
+        4.0,
+        2.0,
+        0.0,
+        0.0,
+    ]
+    gap = truncation_gaps(model, np.zeros((2, 1)), k_max=2, h0=[8.0], restart=[4.0])
     assert gap.tolist() == [2.0, 0.0, 0.0]  # 8/4 - 4/2 = 0 for k = 1
 
 
@@ -166,15 +177,15 @@ def test_blocks_of_rows_make_no_difference(monkeypatch, rows):
     monkeypatch.setattr(gaps, "FUSED_DIM", 0)
     model = cell(3, 2, 1, "tanh")
     X = np.random.default_rng(0).standard_normal((20, 1))
-    expected = truncation_gap_table(model, X, 6)
+    expected = truncation_gap_table(model, X, k_max=6)
     monkeypatch.setattr(gaps, "BLOCK_ROWS", rows)
-    np.testing.assert_array_equal(truncation_gap_table(model, X, 6), expected)
+    np.testing.assert_array_equal(truncation_gap_table(model, X, k_max=6), expected)
 
 
 def test_sequences_longer_than_a_block():
     model = LinearMap([[0.5]], [[1.0]])
     T = 2 * gaps.BLOCK_ROWS + 5
-    table = truncation_gap_table(model, np.ones((T, 1)), 3, WeightedL2([[1.0]]))
+    table = truncation_gap_table(model, np.ones((T, 1)), k_max=3, norm=WeightedL2([[1.0]]))
     k, t = np.arange(4)[:, None], np.arange(1, T + 1)
     # 2 (2**-k - 2**-t), exact to the last bits of a sum of halves
     expected = np.where(k < t, 2.0 * (0.5**k - 0.5**t), 0.0)

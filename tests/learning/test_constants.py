@@ -9,20 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from theory import (
-    GRU,
-    L1,
-    L2,
-    LSTM,
-    CallableMap,
-    Inputs,
-    LinearMap,
-    Linf,
-    VanillaRNN,
-    WeightedLinf,
-    constants_lower,
-    map_constants,
-)
+from theory import GRU, L1, L2, LSTM, CallableMap, Inputs, LinearMap, Linf, VanillaRNN, WeightedLinf
+from theory.learning import constants_lower, map_constants
 from theory.learning.losses import LOSSES, look_up, loss_constants
 
 
@@ -113,7 +101,7 @@ def test_search_comes_near_the_closed_forms(rho):
     """A scalar cell without bias, on a ball so small that its centre stands for all of it."""
     model = VanillaRNN([[0.9]], [[1.0]], activation=rho)
     c = map_constants(model, inputs=Inputs.ball(2.0), trained=("W", "U"), radius=2.0**-10)
-    lower = constants_lower(model, c, np.random.default_rng(1), rounds=3000)
+    lower = constants_lower(model, c, rng=np.random.default_rng(1), rounds=3000)
     for name, least in REACHED[rho].items():
         assert least <= lower[name] / getattr(c, name) <= 1.0, name
 
@@ -122,7 +110,9 @@ def test_search_comes_near_the_closed_forms(rho):
 def test_search_never_exceeds(seed, rho):
     model = network(seed, rho=rho)
     c = map_constants(model, inputs=Inputs.ball(1.5), radius=2.0**-8)
-    for name, value in constants_lower(model, c, np.random.default_rng(seed), rounds=40).items():
+    for name, value in constants_lower(
+        model, c, rng=np.random.default_rng(seed), rounds=40
+    ).items():
         assert value <= getattr(c, name) * (1 + 1e-9) + 1e-9, name
 
 
@@ -136,7 +126,7 @@ def test_jets_are_never_exceeded(kind, seed, weighted):
     c = map_constants(model, norm, inputs=Inputs.ball(1.0), radius=2.0**-8)
     if c is None:
         return
-    for name, value in constants_lower(model, c, rng, rounds=40).items():
+    for name, value in constants_lower(model, c, rng=rng, rounds=40).items():
         assert value <= getattr(c, name) * (1 + 1e-9) + 1e-9, name
 
 
@@ -144,7 +134,7 @@ def test_jets_are_never_exceeded(kind, seed, weighted):
 def test_jets_are_of_the_right_size(kind):
     model = gated(kind, 3, n=2, m=1, scale=0.5)
     c = map_constants(model, Linf(), inputs=Inputs.ball(1.0), radius=2.0**-8)
-    lower = constants_lower(model, c, np.random.default_rng(0), rounds=1500)
+    lower = constants_lower(model, c, rng=np.random.default_rng(0), rounds=1500)
     ratios = {name: lower[name] / getattr(c, name) for name in lower}
     assert all(r <= 1 for r in ratios.values())
     assert ratios["lam"] > 0.25
@@ -198,7 +188,10 @@ def test_malformed_questions():
         map_constants([model, network(1)], inputs=Inputs.ball(1.0), trained=("W",))
     with pytest.raises(ValueError, match="rounds=0"):
         constants_lower(
-            model, map_constants(model, inputs=Inputs.ball(1.0)), np.random.default_rng(0), rounds=0
+            model,
+            map_constants(model, inputs=Inputs.ball(1.0)),
+            rng=np.random.default_rng(0),
+            rounds=0,
         )
 
 

@@ -9,12 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-from theory import (
-    GRU,
-    LSTM,
-    LinearHead,
-    LinearMap,
-    VanillaRNN,
+from theory import GRU, LSTM, LinearHead, LinearMap, VanillaRNN
+from theory.cli.progress import training_bar
+from theory.learning import (
     prediction_gaps,
     projected_gradient_descent,
     recurrent_gradient,
@@ -24,7 +21,6 @@ from theory import (
     truncated_backprop_gradient,
     truncated_gradient,
 )
-from theory.cli.progress import training_bar
 
 rng = np.random.default_rng(0)
 N, M, T, P = 4, 3, 12, 2
@@ -132,9 +128,9 @@ def test_the_number_of_threads_does_not_show():
         "normal = rng.standard_normal\n"
         "cell = theory.VanillaRNN(normal((64, 64)) / 16, normal((64, 8)))\n"
         "head = theory.LinearHead(rng.standard_normal((4, 64)))\n"
-        "data = theory.training_data(\n"
+        "data = theory.learning.training_data(\n"
         "    rng.standard_normal((8, 60, 8)), rng.standard_normal((8, 60, 4)))\n"
-        "done = theory.projected_gradient_descent(\n"
+        "done = theory.learning.projected_gradient_descent(\n"
         "    cell, head, data, steps=2, alpha=0.01, model='truncated', k=9)\n"
         "print(done.weights.tobytes().hex()[-4000:], done.losses.tolist())"
     )
@@ -153,11 +149,11 @@ def test_the_number_of_threads_does_not_show():
 
 
 def test_step_sizes():
-    assert step_sizes(2.0, "1/t", 3).tolist() == [2.0, 1.0, 2.0 / 3]
-    assert step_sizes(2.0, "constant", 2).tolist() == [2.0, 2.0]
-    assert step_sizes(2.0, "1/sqrt", 4).tolist()[3] == 1.0
-    assert step_sizes(1.0, lambda i: 0.5**i, 2).tolist() == [0.5, 0.25]
-    assert step_sizes(1.0, "1/t", 0).tolist() == []
+    assert step_sizes(2.0, "1/t", steps=3).tolist() == [2.0, 1.0, 2.0 / 3]
+    assert step_sizes(2.0, "constant", steps=2).tolist() == [2.0, 2.0]
+    assert step_sizes(2.0, "1/sqrt", steps=4).tolist()[3] == 1.0
+    assert step_sizes(1.0, lambda i: 0.5**i, steps=2).tolist() == [0.5, 0.25]
+    assert step_sizes(1.0, "1/t", steps=0).tolist() == []
 
 
 # twins --------------------------------------------------------------------------------------------
@@ -172,7 +168,7 @@ def test_twins_are_their_descents():
     np.testing.assert_allclose(twins.distances[3], expected, rtol=1e-14)
     assert twins.distances[3][0] == 0.0
     assert twins.gap_steps.tolist() == [0, 2, 4, 6]
-    last = prediction_gaps(base.model, HEAD, other.model, HEAD, DATA.inputs, k=3)
+    last = prediction_gaps(base.model, HEAD, other.model, HEAD, X=DATA.inputs, k=3)
     assert last.shape == (2, T)
     assert twins.gaps[3][-1] == pytest.approx(np.max(last), rel=1e-12)
     assert train_twins(CELL, HEAD, DATA, k=1, steps=1, alpha=0.1).distances.keys() == {1}

@@ -8,23 +8,17 @@ import sympy as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theory import (
-    GRU,
-    LSTM,
-    CallableMap,
-    DivergedError,
-    LinearHead,
-    LinearMap,
-    VanillaRNN,
+from theory import GRU, LSTM, CallableMap, LinearHead, LinearMap, VanillaRNN, truncate
+from theory.arithmetic.rounding import UNIT
+from theory.errors import DivergedError
+from theory.learning import gradients as module
+from theory.learning import (
     input_gradients,
     recurrent_gradient,
     training_data,
-    truncate,
     truncated_backprop_gradient,
     truncated_gradient,
 )
-from theory.arithmetic.rounding import UNIT
-from theory.learning import gradients as module
 from theory.learning.losses import LOSSES
 
 N, M, T, B = 3, 2, 7, 2

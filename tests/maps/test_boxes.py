@@ -18,10 +18,10 @@ from theory import (
     MinGRU,
     SelectiveSSM,
     VanillaRNN,
-    invariant_domain,
-    reach_tube,
 )
+from theory.certify import invariant_domain
 from theory.maps.invariance import is_invariant
+from theory.memory import reach_tube
 
 M = 2
 
@@ -226,7 +226,7 @@ def test_a_layer_sees_what_the_one_below_can_give():
 def test_an_rglru_that_is_carried_away_from_zero_stays_in_its_tube():
     # r = i = 1/2; the state after (1, 0) was below the tube by 2.8e-14 of itself
     unit = RGLRU(U=[[0.0], [0.0]], Lambda=[-5.0], scale=4.0)
-    tube = reach_tube(unit, [[1.0], [0.0]], 2)
+    tube = reach_tube(unit, [[1.0], [0.0]], k=2)
     with bits(300):
         step = exact_step(unit)
         h = step(step(balls(np.zeros(1)), balls(np.ones(1))), balls(np.zeros(1)))[0]
@@ -257,7 +257,7 @@ def test_a_stack_is_carried_away_from_zero():
     for seed in range(6):
         cell, _ = drawn("mixed_stack", seed, 0.5)
         x = rng.uniform(-1, 1, (6, M))
-        tube = reach_tube(cell, x, 6)
+        tube = reach_tube(cell, x, k=6)
         run = np.vstack([np.zeros(cell.state_dim), cell.simulate(x)])
         drift = 2.0**-40
         assert np.all((tube.low - drift <= run) & (run <= tube.high + drift))

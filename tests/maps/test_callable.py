@@ -6,16 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from theory import (
-    L2,
-    CallableMap,
-    Contraction,
-    DivergedError,
-    Inputs,
-    truncate,
-    truncation_gaps,
-)
+from theory import L2, CallableMap, Contraction, Inputs, truncate, truncation_gaps
 from theory.arithmetic.rounding import UNIT
+from theory.errors import DivergedError
 from theory.testing import check_contraction, check_truncation
 from theory.typing import Array
 
@@ -34,7 +27,7 @@ def test_the_function_is_called_with_one_state_and_one_input_at_a_time():
     model = CallableMap(step, state_dim=2, input_dim=3)
     model.step(np.zeros((4, 5, 2)), np.zeros(3))
     model.simulate(np.ones((2, 6, 3)))
-    truncation_gaps(model, np.ones((4, 3)), 2)
+    truncation_gaps(model, np.ones((4, 3)), k_max=2)
     truncate(model, 2)(np.ones((4, 3)))
     assert set(seen) == {((2,), (3,))}
 
@@ -55,7 +48,9 @@ def test_both_ways_agree_bitwise_for_an_elementwise_function():
     X = np.random.default_rng(0).standard_normal((3, 9, 2))
     one, many = (CallableMap(half, 2, 2, vectorized=v) for v in (False, True))
     np.testing.assert_array_equal(one.simulate(X), many.simulate(X))
-    np.testing.assert_array_equal(truncation_gaps(one, X, 5), truncation_gaps(many, X, 5))
+    np.testing.assert_array_equal(
+        truncation_gaps(one, X, k_max=5), truncation_gaps(many, X, k_max=5)
+    )
     np.testing.assert_array_equal(truncate(one, 3)(X), truncate(many, 3)(X))
 
 
@@ -150,7 +145,7 @@ def test_a_buffer_that_is_returned_again_is_copied():
         assert np.array_equal(own.simulate(X), plain.simulate(X))
         assert np.array_equal(own.step(np.zeros((60, 4)), X), plain.step(np.zeros((60, 4)), X))
         assert float(own.drive(L2(), inputs=X)) == float(plain.drive(L2(), inputs=X))
-        assert np.array_equal(truncation_gaps(own, X, 6), truncation_gaps(plain, X, 6))
+        assert np.array_equal(truncation_gaps(own, X, k_max=6), truncation_gaps(plain, X, k_max=6))
         J = own.jacobian_state(np.zeros(4), X[0])
         assert np.array_equal(J, plain.jacobian_state(np.zeros(4), X[0]))
 
@@ -163,16 +158,16 @@ def test_the_precision_of_a_step_is_noticed(kind, units):
     U = rng.normal(size=(4, 2)).astype(kind)
     own = CallableMap(lambda h, x: np.tanh(W @ h.astype(kind) + U @ x.astype(kind)), 4, 2)
     # a true claim is not refuted by the rounding of the type that the user computes in
-    check_contraction(own, Contraction.assumed(0.75))
-    check_truncation(own, rng.normal(size=(60, 2)), Contraction.assumed(0.75))
+    check_contraction(own, contraction=Contraction.assumed(0.75))
+    check_truncation(own, rng.normal(size=(60, 2)), contraction=Contraction.assumed(0.75))
     assert own.precision == np.dtype(kind).name
     assert own.step_error(np.ones(4), np.ones(2))[0] == 4 * 22 * units * UNIT
     # a false one is, and the message says what the budget is made of
     with pytest.raises(AssertionError, match=f"rounding of a step in {np.dtype(kind).name}"):
-        check_contraction(own, Contraction.assumed(0.3))
+        check_contraction(own, contraction=Contraction.assumed(0.3))
 
 
 def test_a_state_that_is_not_finite_is_shown():
     own = CallableMap(lambda h, x: np.where(np.abs(h) > 5, np.nan, 0.5 * h + x), 2, 2)
     with pytest.raises(AssertionError, match=r"not finite\n  h = array.*\n  x = array"):
-        check_contraction(own, Contraction.assumed(0.75))
+        check_contraction(own, contraction=Contraction.assumed(0.75))

@@ -45,13 +45,13 @@ from theory import (
     WeightedL1,
     WeightedL2,
     WeightedLinf,
-    truncation_gap_table,
 )
 from theory.arithmetic.activations import ACTIVATIONS, Activation, activation
 from theory.arithmetic.rigor import row_sum_upper
 from theory.arithmetic.rounding import TINY, UNIT
 from theory.kernels.blocks import BLOCK_ROWS
 from theory.kernels.simulate import LARGE_STEP, SMALL_DIM
+from theory.measure import truncation_gap_table
 from theory.typing import Array
 
 RHO = [*ACTIVATIONS, "leaky_relu(0.2)", "leaky_relu(-0.5)", "leaky_relu(2.0)"]
@@ -591,7 +591,7 @@ def test_the_truncation_sweep_is_its_definition(name):
             expected[k, t] = np.max(np.abs(h - g))
     # on these runs a step does not expand, so errors add up at most
     assert max(slopes) <= 1.0, f"{name} expands with weights of size 0.1: give it smaller ones"
-    table = truncation_gap_table(model, X, k_max, Linf(), h0=h0, restart=restart)
+    table = truncation_gap_table(model, X, k_max=k_max, norm=Linf(), h0=h0, restart=restart)
     size = 2 * np.max(np.abs(states), axis=0) + np.max(expected)
     local = Linf().majorant(model.step_error(size, np.max(np.abs(X), axis=0)))
     assert np.max(np.abs(table - expected)) <= 4 * T * local

@@ -15,7 +15,6 @@ from theory import (
     Cascade,
     Contraction,
     DiagonalSSM,
-    DivergedError,
     EchoStateNetwork,
     LinearHead,
     LinearMap,
@@ -26,6 +25,7 @@ from theory import (
     truncate,
 )
 from theory.arithmetic.rounding import UNIT
+from theory.errors import DivergedError
 from theory.inputs import Inputs
 from theory.kernels.blocks import BLOCK_ROWS
 from theory.maps.base import Map
@@ -138,9 +138,9 @@ def test_the_published_rate_holds_on_its_set_and_not_everywhere():
     U[4:8], b[4:8] = 0.25, 0.25
     cell, claim = LSTM(A, U, b), Contraction.assumed(0.998888889, Linf())
     inputs = rng.uniform(-0.75, 0.75, (20, 1))
-    check_contraction(cell, claim, radius=1.0, inputs=inputs)
+    check_contraction(cell, contraction=claim, radius=1.0, inputs=inputs)
     with pytest.raises(AssertionError, match=r"does not contract by lam=0\.998"):
-        check_contraction(cell, claim, inputs=inputs)
+        check_contraction(cell, contraction=claim, inputs=inputs)
 
 
 def test_both_conventions_of_the_reset_gate():

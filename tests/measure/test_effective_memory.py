@@ -17,7 +17,6 @@ from theory import (
     LSTM,
     CallableMap,
     Contraction,
-    DivergedError,
     Inputs,
     LinearHead,
     LinearMap,
@@ -26,12 +25,13 @@ from theory import (
     WeightedLinf,
     contraction,
     effective_memory,
-    invariant_domain,
     required_context,
     truncate,
-    truncation_gap_table,
 )
+from theory.certify import invariant_domain
+from theory.errors import DivergedError
 from theory.files.sequences import load_sequences
+from theory.measure import truncation_gap_table
 from theory.measure.effective_memory import (
     DEFAULT_K_MAX,
     EVENTS,
@@ -54,7 +54,7 @@ def tail(N: int, p: Fraction, seen: int) -> Fraction:
 @given(st.integers(1, 60), st.data(), st.sampled_from([0.5, 0.9, 0.99]))
 def test_the_limit_inverts_the_binomial_exactly(N, data, confidence):
     seen = data.draw(st.integers(0, N - 1))
-    limit = float(upper_limit(seen, N, confidence))
+    limit = float(upper_limit(seen, N, confidence=confidence))
     alpha = 1 - Fraction(confidence)
     shift = Fraction(1, 10**9)
     # the least probability of so few exceedances falls through alpha at the limit
@@ -63,10 +63,10 @@ def test_the_limit_inverts_the_binomial_exactly(N, data, confidence):
 
 
 def test_limits_of_extreme_observations():
-    assert upper_limit(5, 5, 0.9) == 1.0
+    assert upper_limit(5, 5, confidence=0.9) == 1.0
     # (1 - p)^N = alpha without exceedances
-    assert abs(upper_limit(0, 10, 0.95) - (1 - 0.05**0.1)) < 1e-14
-    assert (np.diff(upper_limit(np.arange(11), 10, 0.95)) > 0).all()
+    assert abs(upper_limit(0, 10, confidence=0.95) - (1 - 0.05**0.1)) < 1e-14
+    assert (np.diff(upper_limit(np.arange(11), 10, confidence=0.95)) > 0).all()
 
 
 @given(
@@ -109,7 +109,12 @@ def test_the_guarantee_holds_as_often_as_it_says(probability, confidence):
     wrong = 0
     for _ in range(trials):
         answer = effective_memory(
-            summing, chain(N, rng, T), 0.5, probability, confidence, when="last"
+            summing,
+            chain(N, rng, T),
+            eps=0.5,
+            probability=probability,
+            confidence=confidence,
+            when="last",
         )
         assert answer.k is not None
         wrong += exact_probability(answer.k, T) > probability
@@ -127,7 +132,7 @@ def test_looking_upward_instead_would_break_the_guarantee():
     trials = 2000
     # an error that does not fall with k: each length fails with probability 1/4, by itself
     seen = rng.binomial(N, 0.25, (trials, k_max))
-    passes = upper_limit(seen, N, confidence) <= probability
+    passes = upper_limit(seen, N, confidence=confidence) <= probability
     naive = passes.any(axis=1).mean()
     ours = passes[:, -1].mean()  # the longest of them has to pass first
     assert naive > 2 * (1 - confidence)
@@ -142,7 +147,9 @@ def test_errors_that_grow_with_k_are_not_overlooked():
     # what is 1 and 2 steps before the end cancels: x_{t-1} seen alone is wrong, both are right
     X[:, -2] = [1.0, 0.0]
     X[:, -3] = -np.linalg.inv(quarter) @ [1.0, 0.0]
-    answer = effective_memory(model, X, 0.5, 0.1, 0.9, when="last", k_max=5)
+    answer = effective_memory(
+        model, X, eps=0.5, probability=0.1, confidence=0.9, when="last", k_max=5
+    )
     assert (answer.exceedances == [0, 0, 100, 0, 0, 0]).all()
     assert answer.k == 3
     assert (answer.upper[[0, 1]] <= 0.1).all()
@@ -151,10 +158,15 @@ def test_errors_that_grow_with_k_are_not_overlooked():
 def test_the_largest_length_only_matters_where_it_is_short():
     rng = np.random.default_rng(1)
     X = rng.uniform(-1, 1, (100, 12, 1))
-    answers = [effective_memory(HALF, X, 0.05, 0.1, 0.9, k_max=k) for k in (11, 12, 50)]
+    answers = [
+        effective_memory(HALF, X, eps=0.05, probability=0.1, confidence=0.9, k_max=k)
+        for k in (11, 12, 50)
+    ]
     assert {a.k for a in answers} == {answers[0].k}
     assert answers[0].k is not None
-    short = effective_memory(HALF, X, 0.05, 0.1, 0.9, k_max=answers[0].k - 1)
+    short = effective_memory(
+        HALF, X, eps=0.05, probability=0.1, confidence=0.9, k_max=answers[0].k - 1
+    )
     assert short.k is None
     assert "no k up to" in str(short)
 
@@ -173,8 +185,8 @@ def test_errors_are_those_of_the_gap_table(when, norm):
         if seen is None and norm is not None and norm.dim is not None:
             continue
         answer = effective_memory(
-            model, X, 0.1, 0.2, 0.9, when=when, head=seen, norm=norm, k_max=9,
-            rng=np.random.default_rng(8),
+            model, X, eps=0.1, probability=0.2, confidence=0.9, when=when, head=seen, norm=norm,
+            k_max=9, rng=np.random.default_rng(8),
         )  # fmt: skip
         times = np.random.default_rng(8)
         for i, x in enumerate(X):
@@ -199,7 +211,7 @@ def test_errors_are_those_of_the_gap_table(when, norm):
 def test_the_answer_agrees_with_its_table():
     rng = np.random.default_rng(5)
     X = rng.uniform(-1, 1, (300, 30, 1))
-    answer = effective_memory(HALF, X, 0.02, 0.05, 0.95, k_max=20)
+    answer = effective_memory(HALF, X, eps=0.02, probability=0.05, confidence=0.95, k_max=20)
     assert answer.k is not None
     assert (answer.upper[answer.k :] <= 0.05).all()
     assert answer.upper[answer.k - 1] > 0.05
@@ -225,7 +237,9 @@ def test_a_certificate_stands_beside_and_is_above():
     X = rng.uniform(-1, 1, (60, 25, 2))
     head = LinearHead(rng.standard_normal((1, 4)))
     for seen in (None, head):
-        answer = effective_memory(model, X, 0.01, 0.1, 0.95, certificate=c, head=seen, k_max=60)
+        answer = effective_memory(
+            model, X, eps=0.01, probability=0.1, confidence=0.95, certificate=c, head=seen, k_max=60
+        )
         assert answer.certified is not None
         # a proof holds for all of them, so it is above the worst of them
         assert (answer.errors <= answer.certified[:, None]).all()
@@ -245,7 +259,7 @@ def test_what_was_proved_before_is_not_derived_again(monkeypatch):
     X = rng.uniform(-0.5, 0.5, (40, 20, 2))
     head = LinearHead(model.output_map)
     asked = {"eps": 0.001, "probability": 0.1, "confidence": 0.95, "norm": Linf(), "k_max": 60}
-    choice = required_context(model, 0.001, Inputs.ball(1.0), head=head, norm=Linf())
+    choice = required_context(model, 0.001, inputs=Inputs.ball(1.0), head=head, norm=Linf())
     derived = effective_memory(model, X, certificate=choice.contraction, **asked)
     module = sys.modules["theory.measure.effective_memory"]  # the function has the same name
     monkeypatch.setattr(module, "certified_errors", None)
@@ -270,9 +284,11 @@ def test_a_proof_of_several_steps_together_is_put_beside_too():
     shear = VanillaRNN([[0.5, 3.0], [0.0, 0.5]], np.eye(2), activation="relu")
     X = np.random.default_rng(0).uniform(-0.5, 0.5, (40, 30, 2))
     found = {"iterate": contraction(shear, method="iterate")}
-    choice = required_context(shear, 0.1, Inputs.ball(1.0), certificates=found)
+    choice = required_context(shear, 0.1, inputs=Inputs.ball(1.0), certificates=found)
     assert choice.contraction.iterate > 1
-    answer = effective_memory(shear, X, 0.1, 0.1, 0.95, k_max=choice.k, certificate=choice)
+    answer = effective_memory(
+        shear, X, eps=0.1, probability=0.1, confidence=0.95, k_max=choice.k, certificate=choice
+    )
     assert answer.certified_k == choice.k
     assert np.all(answer.certified >= np.max(answer.errors, axis=1))
 
@@ -281,7 +297,13 @@ def test_a_bound_without_a_lipschitz_constant_uses_the_inputs_themselves():
     model = CallableMap(lambda h, x: 0.5 * h + x, 1, 1)
     X = np.random.default_rng(0).uniform(-1, 1, (30, 10, 1))
     answer = effective_memory(
-        model, X, 0.1, 0.1, 0.9, certificate=Contraction.assumed(0.5, Linf()), norm=Linf()
+        model,
+        X,
+        eps=0.1,
+        probability=0.1,
+        confidence=0.9,
+        certificate=Contraction.assumed(0.5, Linf()),
+        norm=Linf(),
     )
     assert answer.certified is not None
     assert (answer.errors <= answer.certified[:, None]).all()
@@ -294,12 +316,16 @@ def test_a_bound_on_a_domain_needs_the_inputs_in_it():
     box = invariant_domain(model, inputs=Inputs.box(-0.5, 0.5))
     assert box is not None
     inside = Contraction.assumed(0.9, domain=box)
-    answer = effective_memory(model, X, 0.1, 0.1, 0.9, certificate=inside)
+    answer = effective_memory(
+        model, X, eps=0.1, probability=0.1, confidence=0.9, certificate=inside
+    )
     assert answer.certified is not None
     assert (answer.errors <= answer.certified[:, None]).all()
     # |h| <= reach < 1 is a better bound than drive / (1 - lam) = 5
     assert answer.certified[0] <= box.reach[0] * (1 + 1e-12)
-    outside = effective_memory(model, 2 * X, 0.1, 0.1, 0.9, certificate=inside)
+    outside = effective_memory(
+        model, 2 * X, eps=0.1, probability=0.1, confidence=0.9, certificate=inside
+    )
     assert outside.certified_k is None
     table = json.loads(json.dumps(outside.to_dict(), allow_nan=False))["table"]
     assert table[0]["certified"] is None
@@ -309,7 +335,7 @@ def test_an_lstm_is_seen_through_its_output():
     rng = np.random.default_rng(2)
     model = LSTM(rng.standard_normal((8, 2)), rng.standard_normal((8, 1)))
     X = rng.standard_normal((30, 6, 1))
-    answer = effective_memory(model, X, 0.1, 0.1, 0.9, k_max=6)
+    answer = effective_memory(model, X, eps=0.1, probability=0.1, confidence=0.9, k_max=6)
     # without any input the truncated model is at 0, and h alone is seen
     H = model.simulate(X)[..., 2:]
     np.testing.assert_allclose(answer.errors[0], np.linalg.norm(H, axis=2).max(axis=1), rtol=1e-13)
@@ -324,7 +350,9 @@ def test_progress_may_interrupt():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        effective_memory(HALF, np.ones((30, 4, 1)), 0.1, 0.1, 0.9, progress=stop)
+        effective_memory(
+            HALF, np.ones((30, 4, 1)), eps=0.1, probability=0.1, confidence=0.9, progress=stop
+        )
     assert seen == [(1, 30), (2, 30), (3, 30)]
 
 
@@ -332,7 +360,7 @@ def test_sequences_from_a_file(tmp_path):
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "x.npz", a=rng.standard_normal((20, 5, 1)), b=rng.standard_normal((9, 1)))
     loaded = load_sequences(tmp_path / "x.npz")
-    answer = effective_memory(HALF, loaded, 0.5, 0.2, 0.9)
+    answer = effective_memory(HALF, loaded, eps=0.5, probability=0.2, confidence=0.9)
     assert answer.sequences == 21
     assert answer.lengths == (5, 9)
     assert answer.k_max == DEFAULT_K_MAX
@@ -381,16 +409,22 @@ def test_malformed_questions(change, message):
 def test_too_few_says_how_many_and_that_many_are_enough():
     X = np.zeros((100, 3, 1))
     with pytest.raises(ValueError, match="needed at least 459") as refused:
-        effective_memory(HALF, X, 0.1)
+        effective_memory(HALF, X, eps=0.1)
     assert "collect more independent sequences" in str(refused.value)
-    assert effective_memory(HALF, np.zeros((459, 3, 1)), 0.1).k == 0
+    assert effective_memory(HALF, np.zeros((459, 3, 1)), eps=0.1).k == 0
     with pytest.raises(ValueError, match="needed at least 459"):
-        effective_memory(HALF, np.zeros((458, 3, 1)), 0.1)
+        effective_memory(HALF, np.zeros((458, 3, 1)), eps=0.1)
 
 
 def test_divergence_is_not_an_answer():
     with pytest.raises(DivergedError):
-        effective_memory(LinearMap([[1e200]], [[1.0]]), np.ones((30, 5, 1)), 0.1, 0.1, 0.9)
+        effective_memory(
+            LinearMap([[1e200]], [[1.0]]),
+            np.ones((30, 5, 1)),
+            eps=0.1,
+            probability=0.1,
+            confidence=0.9,
+        )
 
 
 ASTRAY = VanillaRNN([[1e150, -1e160], [0.0, 1.0]], np.eye(2), activation="relu")
@@ -409,7 +443,7 @@ def astray(N=30, T=12):
 def test_an_error_that_is_no_number_exceeds_every_eps(when, norm):
     """The restarted model is at infinity minus infinity, while the recurrent one is finite."""
     answer = effective_memory(
-        ASTRAY, astray(500), 0.1, norm=norm, when=when, k_max=10, rng=np.random.default_rng(0)
+        ASTRAY, astray(500), eps=0.1, norm=norm, when=when, k_max=10, rng=np.random.default_rng(0)
     )
     assert answer.k is None
     assert not np.isnan(answer.errors).any()
@@ -424,7 +458,7 @@ def test_an_error_that_is_no_number_exceeds_every_eps(when, norm):
 
 def test_errors_beyond_the_range_are_shown_and_written():
     X = np.concatenate([astray(10), np.zeros((90, 12, 2))])
-    answer = effective_memory(ASTRAY, X, 0.1, 0.2, 0.9, k_max=10)
+    answer = effective_memory(ASTRAY, X, eps=0.1, probability=0.2, confidence=0.9, k_max=10)
     assert answer.k == 0  # ten in a hundred are allowed
     assert answer.exceedances.tolist() == [10] * 11
     assert "on up to 10 sequences" in str(answer)
@@ -432,7 +466,9 @@ def test_errors_beyond_the_range_are_shown_and_written():
     table = json.loads(json.dumps(answer.to_dict(), allow_nan=False))["table"]
     assert table[6]["quantiles"] == {"0.5": 0.0, "0.9": 0.0, "0.99": None, "1": None}
     assert [row["out_of_range"] for row in table] == answer.out_of_range.tolist()
-    assert "range" not in str(effective_memory(HALF, np.ones((30, 5, 1)), 0.1, 0.1, 0.9))
+    assert "range" not in str(
+        effective_memory(HALF, np.ones((30, 5, 1)), eps=0.1, probability=0.1, confidence=0.9)
+    )
 
 
 # ------------------------------------------------------------------------- a k that tests nothing
@@ -445,7 +481,9 @@ def test_a_model_that_never_forgets_has_no_effective_memory(rate, k_max, when):
     """With as many inputs as the longest sequence has, the truncated model is the model itself."""
     X = np.random.default_rng(0).uniform(-1, 1, (459, 25, 1))
     model = LinearMap([[rate]], [[1.0]])
-    answer = effective_memory(model, X, 0.1, when=when, k_max=k_max, rng=np.random.default_rng(1))
+    answer = effective_memory(
+        model, X, eps=0.1, when=when, k_max=k_max, rng=np.random.default_rng(1)
+    )
     assert answer.k is None
     assert answer.longer_suffice is None
     assert (answer.exceedances[25:] == 0).all()
@@ -466,7 +504,7 @@ def test_a_k_below_the_longest_sequence_is_an_answer():
     # the last input but one counts at the last time only, so k = T - 1 is needed and enough
     X = np.zeros((459, 5, 1))
     X[:, 1] = 1.0
-    answer = effective_memory(LinearMap([[0.5]], [[1.0]]), X, 0.1)
+    answer = effective_memory(LinearMap([[0.5]], [[1.0]]), X, eps=0.1)
     assert answer.k == 4
     assert answer.reason is None
     assert answer.longest == 5
@@ -474,7 +512,7 @@ def test_a_k_below_the_longest_sequence_is_an_answer():
     assert "longer" not in str(answer)
     assert "more than k" not in str(answer)
     # one input earlier, and it is none
-    early = effective_memory(LinearMap([[0.5]], [[1.0]]), X[:, 1:], 0.1)
+    early = effective_memory(LinearMap([[0.5]], [[1.0]]), X[:, 1:], eps=0.1)
     assert early.k is None
     assert early.reason.startswith("no k below the longest sequence (T = 4) is enough: 459 exceed")
 
@@ -483,7 +521,7 @@ def test_sequences_that_end_before_k_matters_are_counted():
     rng = np.random.default_rng(0)
     short = list(rng.uniform(-1, 1, (599, 5, 1)))
     forever = LinearMap([[1.0]], [[1.0]])
-    answer = effective_memory(forever, [*short, np.ones((40, 1))], 0.1, 0.02)
+    answer = effective_memory(forever, [*short, np.ones((40, 1))], eps=0.1, probability=0.02)
     # literally true: of 600 such sequences one exceeds 0.1 at k = 5
     assert answer.k == 5
     assert answer.longer[4:7].tolist() == [600, 1, 1]
@@ -495,10 +533,10 @@ def test_sequences_that_end_before_k_matters_are_counted():
         f"({needed} needed)" in str(answer)
     )
     # a model that forgets is told apart: at k = 4 all are longer
-    assert "more than k" not in str(effective_memory(HALF, short, 0.2, 0.02))
+    assert "more than k" not in str(effective_memory(HALF, short, eps=0.2, probability=0.02))
     # and so is one that is put to the test by enough of them
     many = [*short[:50], *rng.uniform(-1, 1, (500, 40, 1))]
-    half = effective_memory(HALF, many, 0.05, 0.02)
+    half = effective_memory(HALF, many, eps=0.05, probability=0.02)
     assert half.k is not None
     assert half.k >= 5
     assert half.longer_suffice
@@ -514,11 +552,11 @@ def test_what_the_longer_ones_bear_is_the_limit_of_those_alone():
         X = [x.copy() for x in X]
         for x in X:
             x[0] = 1.0
-        answer = effective_memory(LinearMap([[0.5]], [[1.0]]), X, 0.5**2, 0.02)
+        answer = effective_memory(LinearMap([[0.5]], [[1.0]]), X, eps=0.5**2, probability=0.02)
         # the first input is worth 2**-k: k = 2 is the least that is enough, and all are longer
         assert answer.k == 2
         assert answer.longer_suffice
-        later = effective_memory(LinearMap([[0.5]], [[1.0]]), X, 0.5**4, 0.02)
+        later = effective_memory(LinearMap([[0.5]], [[1.0]]), X, eps=0.5**4, probability=0.02)
         assert later.k == 4
         assert later.longer_suffice is (tested >= sequences_needed(0.02, 0.99))
 
@@ -527,12 +565,14 @@ def test_a_proof_holds_for_longer_sequences_than_those_given():
     """The certified k may be beyond them all: it is proved for every length."""
     X = np.random.default_rng(0).uniform(-1, 1, (30, 4, 1))
     model = LinearMap([[0.9]], [[1.0]])
-    answer = effective_memory(model, X, 0.1, 0.1, 0.9, certificate=contraction(model))
+    answer = effective_memory(
+        model, X, eps=0.1, probability=0.1, confidence=0.9, certificate=contraction(model)
+    )
     assert answer.k is None
     assert answer.certified_k is not None
     assert answer.certified_k >= answer.longest == 4
     long = np.sign(np.random.default_rng(1).uniform(-1, 1, (3, 500, 1)))
-    gaps = truncation_gap_table(model, long * np.abs(X).max(), answer.certified_k)
+    gaps = truncation_gap_table(model, long * np.abs(X).max(), k_max=answer.certified_k)
     assert (gaps[:, answer.certified_k] <= 0.1).all()
 
 
@@ -541,7 +581,9 @@ def test_gaps_seen_through_an_output_of_any_shape():
     rng = np.random.default_rng(9)
     model = VanillaRNN(rng.standard_normal((2, 2)) / 2, rng.standard_normal((2, 1)))
     X = rng.standard_normal((30, 8, 1))
-    answer = effective_memory(model, X, 0.1, 0.1, 0.9, head=LinearHead(np.eye(2)), k_max=8)
-    table = truncation_gap_table(model, X, 8)
+    answer = effective_memory(
+        model, X, eps=0.1, probability=0.1, confidence=0.9, head=LinearHead(np.eye(2)), k_max=8
+    )
+    table = truncation_gap_table(model, X, k_max=8)
     np.testing.assert_array_equal(answer.errors, table.max(axis=2).T)
     assert isinstance(answer, EffectiveMemory)

@@ -13,15 +13,15 @@ from theory import (
     Contraction,
     LinearHead,
     LinearMap,
-    Run,
     VanillaRNN,
     contraction,
     experiment,
-    training_setup,
     verify,
 )
 from theory.arithmetic.rounding import reverse_mode_error
 from theory.campaign.recipes.table import build
+from theory.learning import training_setup
+from theory.measure import Run
 from theory.measure.learning import learning_of
 from theory.strategies import learning_experiments
 from theory.theorems import THEOREMS

@@ -13,12 +13,10 @@ from theory import (
     L2,
     CallableMap,
     Contraction,
-    Experiment,
     LinearHead,
     LinearMap,
     Linf,
     Map,
-    Run,
     VanillaRNN,
     WeightedL1,
     WeightedL2,
@@ -26,11 +24,11 @@ from theory import (
     contraction,
     experiment,
     truncate,
-    truncation_gap_table,
     truncation_gaps,
 )
 from theory.arithmetic.rigor import row_sum_upper
 from theory.arithmetic.rounding import UNIT, drift
+from theory.measure import Experiment, Run, truncation_gap_table
 from theory.measure.observation import Observation
 from theory.measure.ratios import norm_attaining, step_ratios
 from theory.norms import over
@@ -111,7 +109,7 @@ def test_the_sweep_is_the_truncated_model_for_every_k(seed, T, k_max, as_functio
         model = CallableMap(model.step, 2, 2, vectorized=True, rounding_units=1000)
     rng = np.random.default_rng(seed)
     X, h0, restart = rng.standard_normal((T, 2)), rng.standard_normal(2), rng.standard_normal(2)
-    table = truncation_gap_table(model, X, k_max, Linf(), h0=h0, restart=restart)
+    table = truncation_gap_table(model, X, k_max=k_max, norm=Linf(), h0=h0, restart=restart)
     H = model.simulate(X, h0)
     # |h| <= 1 for tanh, but for the starts
     size = np.maximum(1.0, np.maximum(np.abs(h0), np.abs(restart)))
@@ -124,35 +122,37 @@ def test_the_sweep_is_the_truncated_model_for_every_k(seed, T, k_max, as_functio
 def test_the_curve_is_the_supremum_of_the_table():
     model = contractive(0, 3, 0.9, "tanh")
     X = np.random.default_rng(0).standard_normal((4, 30, 2))
-    table = truncation_gap_table(model, X, 9)
+    table = truncation_gap_table(model, X, k_max=9)
     assert table.shape == (4, 10, 30)
-    np.testing.assert_array_equal(truncation_gaps(model, X, 9), table.max(axis=(0, 2)))
-    np.testing.assert_array_equal(truncation_gaps(model, X[1], 9), table[1].max(axis=-1))
+    np.testing.assert_array_equal(truncation_gaps(model, X, k_max=9), table.max(axis=(0, 2)))
+    np.testing.assert_array_equal(truncation_gaps(model, X[1], k_max=9), table[1].max(axis=-1))
     for i in range(4):
-        np.testing.assert_array_equal(truncation_gap_table(model, X[i], 9), table[i])
+        np.testing.assert_array_equal(truncation_gap_table(model, X[i], k_max=9), table[i])
     h0 = np.random.default_rng(1).standard_normal((4, 3))
-    starts = truncation_gap_table(model, X, 9, h0=h0)
+    starts = truncation_gap_table(model, X, k_max=9, h0=h0)
     for i in range(4):
-        np.testing.assert_array_equal(truncation_gap_table(model, X[i], 9, h0=h0[i]), starts[i])
+        np.testing.assert_array_equal(
+            truncation_gap_table(model, X[i], k_max=9, h0=h0[i]), starts[i]
+        )
 
 
 def test_known_curve():
     ones = np.ones((3, 1))
-    assert truncation_gaps(HALF, ones, 3).tolist() == [1.75, 0.75, 0.25, 0.0]
-    assert truncation_gap_table(HALF, ones, 2).tolist() == [
+    assert truncation_gaps(HALF, ones, k_max=3).tolist() == [1.75, 0.75, 0.25, 0.0]
+    assert truncation_gap_table(HALF, ones, k_max=2).tolist() == [
         [1.0, 1.5, 1.75],
         [0.0, 0.5, 0.75],
         [0.0, 0.0, 0.25],
     ]
-    assert truncation_gaps(HALF, np.zeros((0, 1)), 2).tolist() == [0.0] * 3
-    assert truncation_gaps(HALF, np.zeros((2, 0, 1)), 2).tolist() == [0.0] * 3
-    assert truncation_gaps(HALF, ones, 0).tolist() == [1.75]
+    assert truncation_gaps(HALF, np.zeros((0, 1)), k_max=2).tolist() == [0.0] * 3
+    assert truncation_gaps(HALF, np.zeros((2, 0, 1)), k_max=2).tolist() == [0.0] * 3
+    assert truncation_gaps(HALF, ones, k_max=0).tolist() == [1.75]
 
 
 @pytest.mark.parametrize("norm", [None, L1(), Linf(), WeightedLinf([1.0]), WeightedL2([[4.0]])])
 def test_the_norm_of_the_gaps(norm):
     weight = 2.0 if isinstance(norm, WeightedL2) else 1.0
-    assert truncation_gaps(HALF, np.ones((3, 1)), 1, norm).tolist() == [
+    assert truncation_gaps(HALF, np.ones((3, 1)), k_max=1, norm=norm).tolist() == [
         1.75 * weight,
         0.75 * weight,
     ]
@@ -164,14 +164,18 @@ def test_the_norm_of_the_gaps(norm):
 @pytest.mark.parametrize("norm", [L2(), WeightedL2([[1.0]])], ids=["fused", "products"])
 def test_progress_is_reported_up_to_the_end(norm):
     seen = []
-    truncation_gaps(HALF, np.ones((5, 1)), 9, norm, progress=lambda k, end: seen.append((k, end)))
+    truncation_gaps(
+        HALF, np.ones((5, 1)), k_max=9, norm=norm, progress=lambda k, end: seen.append((k, end))
+    )
     # k = 0 .. 4: from k = 5 on, both models are the same
     assert seen == [(done, 5) for done in range(1, 6)]
 
 
 def test_progress_of_a_batch():
     seen = []
-    truncation_gaps(HALF, np.ones((3, 5, 1)), 3, progress=lambda i, end: seen.append((i, end)))
+    truncation_gaps(
+        HALF, np.ones((3, 5, 1)), k_max=3, progress=lambda i, end: seen.append((i, end))
+    )
     assert seen == [(done, 12) for done in range(1, 13)]
 
 
@@ -188,10 +192,10 @@ def test_progress_may_interrupt(X):
         raise Enough
 
     with pytest.raises(Enough):
-        truncation_gaps(HALF, X, 4, WeightedL2([[1.0]]), progress=stop)
+        truncation_gaps(HALF, X, k_max=4, norm=WeightedL2([[1.0]]), progress=stop)
     assert len(calls) == 1
     # nothing was left in a strange state
-    assert truncation_gaps(HALF, np.ones((3, 1)), 1).tolist() == [1.75, 0.75]
+    assert truncation_gaps(HALF, np.ones((3, 1)), k_max=1).tolist() == [1.75, 0.75]
 
 
 # ------------------------------------------------------------------------------------- experiments
@@ -300,10 +304,11 @@ def test_what_a_run_measures():
     assert run.other_states.tolist() == [[0.0, 8.0], [1.0, 5.0], [-1.5, 3.5], [3.25, 2.75]]
     assert run.other_driven_states.tolist() == [[8.0, 0.0], [3.0, 1.0], [3.5, 1.5], [-2.25, 1.75]]
     assert run.times.tolist() == [0.0, 1.0, 2.0, 3.0]
-    expected = truncation_gap_table(model, X, 2, L2(), h0=[8.0, 0.0])
+    expected = truncation_gap_table(model, X, k_max=2, norm=L2(), h0=[8.0, 0.0])
     np.testing.assert_array_equal(run.gap_table, expected)
     np.testing.assert_array_equal(
-        run.gap_table_in(Linf()), truncation_gap_table(model, X, 2, Linf(), h0=[8.0, 0.0])
+        run.gap_table_in(Linf()),
+        truncation_gap_table(model, X, k_max=2, norm=Linf(), h0=[8.0, 0.0]),
     )
     # outward: just above |(4, 1)|, 1, 4 and 1
     for value, exact in (
@@ -452,7 +457,7 @@ def test_composed_step_ratios_are_within_the_product_of_the_factors():
         )
     )
     ratios, budgets = run.composed_step_ratios
-    product = certificates[0].lam * 0.8 * over(Linf(), Linf(), 3) ** 2
+    product = certificates[0].lam * 0.8 * over(Linf(), Linf(), n=3) ** 2
     assert (ratios - budgets <= product).all()
     assert np.max(ratios) > product / 4
     assert np.median(budgets) < 1e-10

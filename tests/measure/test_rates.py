@@ -17,26 +17,25 @@ from theory import (
     Cascade,
     Contraction,
     DiagonalSSM,
-    DivergedError,
     EchoStateNetwork,
     LinearMap,
     Linf,
     Map,
-    MeasuredRates,
     MinGRU,
-    Norm,
     VanillaRNN,
     WeightedL1,
     WeightedL2,
     WeightedLinf,
     contraction,
-    local_rates,
-    state_gap,
     truncation_gaps,
 )
 from theory.arithmetic.rounding import UNIT
+from theory.errors import DivergedError
 from theory.kernels.jacobians import product_norm_kernel, pull_jacobian, push_jacobian
+from theory.measure import MeasuredRates, local_rates
 from theory.measure import jacobians as rates
+from theory.norms import Norm
+from theory.theorems import state_gap
 
 N, M = 3, 2
 
@@ -115,7 +114,7 @@ def test_norms_are_those_of_the_products(monkeypatch, name, dense, norm):
     measure = NORMS[norm](model.state_dim)
     X, H = run(model, 23)
     for r, stride in ((1, 1), (2, 1), (5, 1), (7, 3), (3, 5)):
-        measured = local_rates(model, X, r, measure, stride=stride)
+        measured = local_rates(model, X, r=r, norm=measure, stride=stride)
         expected = by_definition(model, X, H, r, stride, measure)
         (logs,) = measured.log_norms
         assert logs.shape == (len(expected),)
@@ -139,7 +138,7 @@ def test_the_product_is_the_derivative_of_the_iterated_map(name):
             for d in eps * np.eye(n)
         ]
     ).T
-    measured = local_rates(model, X, r)
+    measured = local_rates(model, X, r=r)
     assert math.exp(measured.log_norms[0][t]) == pytest.approx(np.linalg.norm(D, 2), rel=1e-6)
 
 
@@ -212,7 +211,7 @@ def test_long_products_neither_vanish_nor_overflow():
     for a in (1e-3, 1e3):
         for n in (2, 40):
             model = LinearMap(a * np.eye(n), np.zeros((n, 1)))
-            measured = local_rates(model, np.zeros((600, 1)), 500, stride=50)
+            measured = local_rates(model, np.zeros((600, 1)), r=500, stride=50)
             np.testing.assert_allclose(measured.rates, a, rtol=1e-12)
             assert measured.log_norms[0][0] == pytest.approx(500 * math.log(a))
 
@@ -220,7 +219,7 @@ def test_long_products_neither_vanish_nor_overflow():
 @pytest.mark.parametrize("n", [1, 2, 40])
 def test_a_product_of_zeros_has_the_rate_zero(n):
     measured = local_rates(
-        VanillaRNN(np.eye(n), np.ones((n, 1)), activation="relu"), -np.ones((9, 1)), 2
+        VanillaRNN(np.eye(n), np.ones((n, 1)), activation="relu"), -np.ones((9, 1)), r=2
     )
     assert (measured.rates == 0.0).all()
     assert measured.memory(1e-3) == 2
@@ -228,7 +227,7 @@ def test_a_product_of_zeros_has_the_rate_zero(n):
     # and after it the search goes on
     X = np.ones((12, 1))
     X[4] = -100.0
-    again = local_rates(VanillaRNN(0.5 * np.eye(n), np.ones((n, 1)), activation="relu"), X, 2)
+    again = local_rates(VanillaRNN(0.5 * np.eye(n), np.ones((n, 1)), activation="relu"), X, r=2)
     np.testing.assert_allclose(again.rates, [0.5] * 3 + [0.0] * 2 + [0.5] * 6, rtol=1e-12)
 
 
@@ -244,7 +243,7 @@ def test_a_jacobian_that_is_not_finite_is_refused(n):
 @pytest.mark.parametrize("n", [2, 40])
 def test_huge_factors(n):
     """Neither squares nor sums of products overflow where the norm itself is a number."""
-    measured = local_rates(LinearMap(1e200 * np.eye(n), np.zeros((n, 1))), np.zeros((4, 1)), 2)
+    measured = local_rates(LinearMap(1e200 * np.eye(n), np.zeros((n, 1))), np.zeros((4, 1)), r=2)
     np.testing.assert_allclose(measured.rates, 1e200, rtol=1e-12)
 
 
@@ -274,7 +273,7 @@ def test_the_trap_of_one_trajectory():
     assert measured.quantile(1.0) == pytest.approx(2 * (1 - fixed[0] ** 2), rel=1e-9)
     assert measured.fraction_below_one == 1.0
     assert measured.memory(1e-6) == 8
-    gaps = truncation_gaps(model, X, 150, h0=fixed)
+    gaps = truncation_gaps(model, X, k_max=150, h0=fixed)
     assert (gaps > 0.9575).all()
     assert contraction(model) is None
     assert str(measured).startswith("measured, not certified")
@@ -307,18 +306,18 @@ def test_no_measured_rate_is_above_a_certified_one(seed, method):
     if c is None:
         return
     for r in (1, 3):
-        measured = local_rates(model, rng.standard_normal((12, 1)), r, c.norm)
+        measured = local_rates(model, rng.standard_normal((12, 1)), r=r, norm=c.norm)
         assert measured.quantile(1.0) <= c.lam * (1 + 1e-12)
 
 
 def test_a_linear_map_has_the_same_rate_everywhere():
     model = LinearMap([[0.9, 5.0], [0.0, 0.9]], np.eye(2))
-    measured = local_rates(model, np.ones((2, 90, 2)), 1)
+    measured = local_rates(model, np.ones((2, 90, 2)), r=1)
     assert measured.rates.shape == (180,)
     assert measured.rates == pytest.approx(5.157, abs=1e-3)
     # the smallest power with a norm below 1 is the 55th
     for r, below in ((54, 0.0), (55, 1.0)):
-        assert local_rates(model, np.ones((90, 2)), r).fraction_below_one == below
+        assert local_rates(model, np.ones((90, 2)), r=r).fraction_below_one == below
 
 
 # ----------------------------------------------------------------------------------- what it says
@@ -349,7 +348,7 @@ def test_sequences_of_any_length_and_progress():
     seen = []
     model = MAPS["rnn"]
     X = [np.zeros((T, M)) for T in (1, 5, 8)]
-    measured = local_rates(model, X, 3, progress=lambda i, n: seen.append((i, n)))
+    measured = local_rates(model, X, r=3, progress=lambda i, n: seen.append((i, n)))
     assert [len(one) for one in measured.log_norms] == [0, 3, 6]
     assert seen == [(1, 3), (2, 3), (3, 3)]
 

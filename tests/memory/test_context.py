@@ -19,16 +19,15 @@ from theory import (
     LinearMap,
     Linf,
     VanillaRNN,
-    context_length,
     contraction,
-    contractions,
-    leaky_relu,
     truncation_gaps,
 )
-from theory.certify import find_certificates, methods
+from theory.certify import contractions, find_certificates, methods
 from theory.certify.trade import cheapest_at, end_of_trade
+from theory.maps import leaky_relu
 from theory.memory.context import error_curve, required_context, smallest_error
 from theory.norms import over
+from theory.theorems import context_length
 
 MONE = np.array([[0.9, -1.0], [0.5, -0.9]])
 
@@ -42,16 +41,16 @@ def cell(seed, n=4, size=0.97):
 @pytest.mark.parametrize("eps", [1.0, 1e-2, 1e-8])
 def test_never_worse_than_one_certificate(eps):
     one = cell(1)
-    choice = required_context(one, eps, Inputs.ball(2.0))
+    choice = required_context(one, eps, inputs=Inputs.ball(2.0))
     assert choice.error <= eps
     assert choice.k == min(k for _, _, k in choice.considered)
     for c in contractions(one).values():
-        bound = over(c.norm.companion, L2(), 2) * 2.0
+        bound = over(c.norm.companion, L2(), n=2) * 2.0
         alone = context_length(
             c,
             eps=eps,
             drive=one.drive(c.norm, Inputs.ball(bound, c.norm.companion)),
-            lipschitz=over(L2(), c.norm, 4),
+            lipschitz=over(L2(), c.norm, n=4),
         )
         # the searches of both calls are the same, so is the best of theirs
         assert choice.k <= alone
@@ -61,18 +60,18 @@ def test_never_worse_than_one_certificate(eps):
 @settings(max_examples=12)
 def test_the_error_is_kept(seed, eps):
     one = cell(seed, n=3)
-    choice = required_context(one, eps, Inputs.ball(1.0))
+    choice = required_context(one, eps, inputs=Inputs.ball(1.0))
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((200, 2))
     X /= np.maximum(1.0, np.linalg.norm(X, axis=1, keepdims=True))
-    gaps = truncation_gaps(one, X, choice.k, L2())
+    gaps = truncation_gaps(one, X, k_max=choice.k, norm=L2())
     assert gaps[choice.k] <= eps
 
 
 def test_a_cheaper_norm_wins_at_large_errors():
     A = LinearMap([[0.9, 5.0], [0.0, 0.9]], np.eye(2))
     sharpest = min(contractions(A).values(), key=lambda c: c.lam)
-    loose = required_context(A, 1.0, Inputs.ball(1.0))
+    loose = required_context(A, 1.0, inputs=Inputs.ball(1.0))
     assert loose.contraction.lam > sharpest.lam
     (alone,) = (k for name, _, k in loose.considered if name == "lyapunov")
     assert loose.k <= 0.75 * alone
@@ -81,34 +80,35 @@ def test_a_cheaper_norm_wins_at_large_errors():
 def test_least_error_for_a_context():
     one = cell(2)
     for k in (0, 3, 20):
-        choice = smallest_error(one, k, Inputs.ball(1.0))
+        choice = smallest_error(one, k, inputs=Inputs.ball(1.0))
         assert choice.k == k
         assert choice.error == min(error for _, _, error in choice.considered)
     # required_context inverts it
     wanted = required_context(
-        one, smallest_error(one, 20, Inputs.ball(1.0)).error, Inputs.ball(1.0)
+        one, smallest_error(one, 20, inputs=Inputs.ball(1.0)).error, inputs=Inputs.ball(1.0)
     )
     assert wanted.k <= 20
 
 
 def test_outputs_norms_and_horizons():
     one = cell(3)
-    plain = required_context(one, 1e-4, Inputs.ball(1.0))
+    plain = required_context(one, 1e-4, inputs=Inputs.ball(1.0))
     assert (
-        required_context(one, 1e-4, Inputs.ball(1.0), head=LinearHead(1e-3 * np.eye(4))).k < plain.k
+        required_context(one, 1e-4, inputs=Inputs.ball(1.0), head=LinearHead(1e-3 * np.eye(4))).k
+        < plain.k
     )
-    assert required_context(one, 1e-4, Inputs.ball(1.0), norm=Linf()).k <= plain.k
-    assert required_context(one, 1e-4, Inputs.ball(1.0), horizon=10**6).k == plain.k
+    assert required_context(one, 1e-4, inputs=Inputs.ball(1.0), norm=Linf()).k <= plain.k
+    assert required_context(one, 1e-4, inputs=Inputs.ball(1.0), horizon=10**6).k == plain.k
 
 
 def test_a_context_as_long_as_the_longest_sequence_is_no_answer():
     one = cell(3)
-    plain = required_context(one, 1e-4, Inputs.ball(1.0))
+    plain = required_context(one, 1e-4, inputs=Inputs.ball(1.0))
     for horizon in (0, 1, 2, plain.k // 2):
-        assert required_context(one, 1e-4, Inputs.ball(1.0), horizon=horizon) is None
+        assert required_context(one, 1e-4, inputs=Inputs.ball(1.0), horizon=horizon) is None
     # of a known length less is forgotten, so a horizon may help, but never to itself
     for horizon in (plain.k - 1, plain.k, plain.k + 1, 2 * plain.k):
-        choice = required_context(one, 1e-4, Inputs.ball(1.0), horizon=horizon)
+        choice = required_context(one, 1e-4, inputs=Inputs.ball(1.0), horizon=horizon)
         if choice is None:
             assert horizon <= plain.k
             continue
@@ -116,47 +116,47 @@ def test_a_context_as_long_as_the_longest_sequence_is_no_answer():
         assert choice.k <= plain.k
         assert all(k < horizon for _, _, k in choice.considered)
     # an error that is large enough needs no inputs at all, whatever the horizon
-    assert required_context(one, 1e3, Inputs.ball(1.0), horizon=1).k == 0
+    assert required_context(one, 1e3, inputs=Inputs.ball(1.0), horizon=1).k == 0
 
 
 def test_a_context_found_entry_by_entry_is_below_the_horizon_too():
     rng = np.random.default_rng(1)
     lstm = LSTM(0.1 * rng.standard_normal((8, 2)), 0.3 * rng.standard_normal((8, 2)))
-    plain = required_context(lstm, 1e-3, Inputs.ball(1.0))
+    plain = required_context(lstm, 1e-3, inputs=Inputs.ball(1.0))
     *by_rate, by_entries = (k for _, _, k in plain.considered)
     assert plain.k == by_entries < min(by_rate)
     for horizon in (plain.k + 1, int(max(by_rate)) + 1):
-        choice = required_context(lstm, 1e-3, Inputs.ball(1.0), horizon=horizon)
+        choice = required_context(lstm, 1e-3, inputs=Inputs.ball(1.0), horizon=horizon)
         assert choice.k == plain.k
         assert all(k < horizon for _, _, k in choice.considered)
     for horizon in (2, plain.k):
-        assert required_context(lstm, 1e-3, Inputs.ball(1.0), horizon=horizon) is None
+        assert required_context(lstm, 1e-3, inputs=Inputs.ball(1.0), horizon=horizon) is None
 
 
 def test_bounded_activations_forget_unbounded_inputs():
     # the drive of an input of 1e9 is useless, the range of tanh is not
     one = cell(4)
     assert (
-        required_context(one, 1e-3, Inputs.ball(1e9)).k
-        <= required_context(one, 1e-3, Inputs.ball(1e3)).k + 1
+        required_context(one, 1e-3, inputs=Inputs.ball(1e9)).k
+        <= required_context(one, 1e-3, inputs=Inputs.ball(1e3)).k + 1
     )
     linear = VanillaRNN(one.W, one.U, activation="relu")
     assert (
-        required_context(linear, 1e-3, Inputs.ball(1e9)).k
-        > required_context(linear, 1e-3, Inputs.ball(1e3)).k + 10
+        required_context(linear, 1e-3, inputs=Inputs.ball(1e9)).k
+        > required_context(linear, 1e-3, inputs=Inputs.ball(1e3)).k + 10
     )
 
 
 def test_no_certificate_no_answer():
     yildiz = VanillaRNN([[0.0, 10.0], [-0.012, 1.1]], np.eye(2))
-    assert required_context(yildiz, 1e-3, Inputs.ball(1.0)) is None
-    assert smallest_error(yildiz, 5, Inputs.ball(1.0)) is None
+    assert required_context(yildiz, 1e-3, inputs=Inputs.ball(1.0)) is None
+    assert smallest_error(yildiz, 5, inputs=Inputs.ball(1.0)) is None
 
 
 def test_curve_is_geometric():
     one = cell(5)
     c = next(iter(contractions(one).values()))
-    lengths, errors = error_curve(one, c, Inputs.ball(1.0), count=5)
+    lengths, errors = error_curve(one, c, inputs=Inputs.ball(1.0), count=5)
     assert lengths == [0, 1, 2, 3, 4, 5]
     assert errors[5] == pytest.approx(errors[0] * c.lam**5, rel=1e-12)
 
@@ -229,24 +229,24 @@ def test_no_rate_and_norm_answer_better(low, k):
     rates, costs = rates[solved], np.array(costs)[solved]
     bounds = costs * rates**k / (1 - rates)
     best = float(np.min(bounds))
-    choice = smallest_error(one, k, Inputs.ball(1.0))
+    choice = smallest_error(one, k, inputs=Inputs.ball(1.0))
     assert choice.error <= 1.01 * best
-    thorough = smallest_error(one, k, Inputs.ball(1.0), effort=2)
+    thorough = smallest_error(one, k, inputs=Inputs.ball(1.0), effort=2)
     assert thorough.error <= min(choice.error, 1.005 * best)
     # the same in terms of the context: what suffices for the error found is not longer than k
-    assert required_context(one, choice.error, Inputs.ball(1.0)).k <= k
+    assert required_context(one, choice.error, inputs=Inputs.ball(1.0)).k <= k
     eps = 3e-4
     needed = min(
         math.ceil(math.log(eps * (1 - r) / cost) / math.log(r))
         for r, cost in zip(rates, costs, strict=True)
     )
-    assert required_context(one, eps, Inputs.ball(1.0)).k <= needed + 1
-    assert required_context(one, eps, Inputs.ball(1.0), effort=2).k <= needed
+    assert required_context(one, eps, inputs=Inputs.ball(1.0)).k <= needed + 1
+    assert required_context(one, eps, inputs=Inputs.ball(1.0), effort=2).k <= needed
 
 
 def test_a_longer_context_wants_a_sharper_rate():
     one, _ = priced(6, 4, 0.0)
-    rates = [smallest_error(one, k, Inputs.ball(1.0)).contraction.lam for k in (1, 5, 40)]
+    rates = [smallest_error(one, k, inputs=Inputs.ball(1.0)).contraction.lam for k in (1, 5, 40)]
     assert rates[0] >= rates[1] >= rates[2]
     assert rates[0] > rates[2] * 1.001
 
@@ -264,11 +264,11 @@ def test_a_longer_context_wants_a_sharper_rate():
 )
 def test_bad_requests(arguments, message):
     with pytest.raises(ValueError, match=message):
-        required_context(cell(6), *arguments)
+        required_context(cell(6), arguments[0], inputs=arguments[1])
     with pytest.raises(ValueError, match="horizon"):
-        required_context(cell(6), 1.0, Inputs.ball(1.0), horizon=-1)
+        required_context(cell(6), 1.0, inputs=Inputs.ball(1.0), horizon=-1)
     with pytest.raises(ValueError, match="k="):
-        smallest_error(cell(6), -1, Inputs.ball(1.0))
+        smallest_error(cell(6), -1, inputs=Inputs.ball(1.0))
 
 
 def gated(size=0.3):
@@ -299,18 +299,18 @@ def test_certificates_that_are_given_are_not_searched_for(searches):
                         (local, Inputs.ball(0.1))):  # fmt: skip
         found = find_certificates(one, inputs, iterates=False)
         assert len(searches) == len(set(searches)) > 0
-        alone = required_context(one, 1e-3, inputs)
-        least = smallest_error(one, 9, inputs)
+        alone = required_context(one, 1e-3, inputs=inputs)
+        least = smallest_error(one, 9, inputs=inputs)
         searches.clear()
-        again = required_context(one, 1e-3, inputs, certificates=found)
-        error = smallest_error(one, 9, inputs, certificates=found)
+        again = required_context(one, 1e-3, inputs=inputs, certificates=found)
+        error = smallest_error(one, 9, inputs=inputs, certificates=found)
         assert not searches
         # what holds everywhere is at hand too, so nothing is lost
         assert again.k <= alone.k
         assert error.error <= least.error
         assert again.states is found.states
         by_name = found.everywhere if found.where is None else found.local
-        plain = required_context(one, 1e-3, inputs, certificates=by_name)
+        plain = required_context(one, 1e-3, inputs=inputs, certificates=by_name)
         assert not searches
         assert (plain.k, plain.error) == (alone.k, alone.error)
 
@@ -321,30 +321,30 @@ def test_a_box_is_found_once(monkeypatch):
     one, inputs = gated(), Inputs.ball(1)
     found = find_certificates(one, inputs)
     monkeypatch.setattr(prices, "invariant_domain", None)
-    choice = required_context(one, 1e-3, inputs, certificates=found)
+    choice = required_context(one, 1e-3, inputs=inputs, certificates=found)
     (c,) = (c for name, c in found.local.items() if name == "comparison")
-    lengths, errors = error_curve(one, c, inputs, count=4, certificates=found)
+    lengths, errors = error_curve(one, c, inputs=inputs, count=4, certificates=found)
     assert lengths == [0, 1, 2, 3, 4]
     assert choice.errors(4)[4] <= errors[4]
     # fewer inputs are within those that were looked at
-    assert required_context(one, 1e-3, Inputs.ball(0.5), certificates=found).k <= choice.k
+    assert required_context(one, 1e-3, inputs=Inputs.ball(0.5), certificates=found).k <= choice.k
 
 
 def test_assumed_certificates_are_used_and_said():
     one = cell(3)
     by_hand = {"mine": Contraction.assumed(0.5)}
-    choice = required_context(one, 1e-3, Inputs.ball(1.0), certificates=by_hand)
+    choice = required_context(one, 1e-3, inputs=Inputs.ball(1.0), certificates=by_hand)
     assert choice.contraction.evidence.kind == "assumed"
     assert [name for name, _, _ in choice.considered] == ["mine (assumed)"]
-    assert smallest_error(one, 3, Inputs.ball(1.0), certificates=by_hand).error > 0
-    assert required_context(one, 1e-3, Inputs.ball(1.0), certificates={}) is None
+    assert smallest_error(one, 3, inputs=Inputs.ball(1.0), certificates=by_hand).error > 0
+    assert required_context(one, 1e-3, inputs=Inputs.ball(1.0), certificates={}) is None
 
 
 def test_a_false_assumption_does_not_certify_cheaper_norms():
     """The trade of rate for norm begins at what is given, and proves what it returns."""
     one = LinearMap([[0.9, 5.0], [0.0, 0.9]], np.eye(2))
     lie = {"lyapunov": Contraction.assumed(0.85)}
-    choice = required_context(one, 1e-3, Inputs.ball(1.0), certificates=lie)
+    choice = required_context(one, 1e-3, inputs=Inputs.ball(1.0), certificates=lie)
     assert choice.contraction.evidence.kind == "assumed"
     proved = [lam for name, lam, _ in choice.considered if name != "lyapunov (assumed)"]
     assert proved
@@ -360,23 +360,25 @@ def test_certificates_of_other_inputs_or_maps_are_refused():
     ):
         required_context(one, inputs=Inputs.ball(2.0), **ask)
     with pytest.raises(ValueError, match=r"found for .*find_certificates\(map, inputs\)"):
-        smallest_error(one, 3, Inputs.ball(2.0), certificates=found)
+        smallest_error(one, 3, inputs=Inputs.ball(2.0), certificates=found)
     with pytest.raises(ValueError, match="needed those of this map"):
         required_context(gated(), inputs=inputs, **ask)
     local = contractions(one, inputs=Inputs.box(-1, 1))
     with pytest.raises(
         ValueError, match=r"certificates\['\w+'\] holds on .* only, but the inputs are \|x_i\| <= 2"
     ):
-        required_context(one, 1e-3, Inputs.box(-2, 2), certificates=local)
+        required_context(one, 1e-3, inputs=Inputs.box(-2, 2), certificates=local)
     with pytest.raises(ValueError, match=r"domain of 8 states and 2 inputs, needed 4 and 2"):
-        required_context(cell(1), 1e-3, Inputs.box(-1, 1), certificates={"other": assumed_on(8, 2)})
+        required_context(
+            cell(1), 1e-3, inputs=Inputs.box(-1, 1), certificates={"other": assumed_on(8, 2)}
+        )
     with pytest.raises(ValueError, match="needed contractions by name"):
-        required_context(one, 1e-3, inputs, certificates=Contraction.assumed(0.5))
+        required_context(one, 1e-3, inputs=inputs, certificates=Contraction.assumed(0.5))
     with pytest.raises(ValueError, match="needed a Contraction"):
-        required_context(one, 1e-3, inputs, certificates={"spectral": None})
+        required_context(one, 1e-3, inputs=inputs, certificates={"spectral": None})
     other = contractions(cell(1, n=3))
     with pytest.raises(ValueError, match=r"is a norm on R\^3, needed one on R\^4"):
-        required_context(cell(1), 1e-3, inputs, certificates=other)
+        required_context(cell(1), 1e-3, inputs=inputs, certificates=other)
 
 
 def assumed_on(n, m):
@@ -390,7 +392,7 @@ def assumed_on(n, m):
 def test_errors_of_a_choice(head, norm):
     """They are kept, they answer eps at k, and a gated map has those entry by entry."""
     one, inputs = gated(), Inputs.ball(1.0)
-    choice = required_context(one, 1e-3, inputs, head=head, norm=norm)
+    choice = required_context(one, 1e-3, inputs=inputs, head=head, norm=norm)
     errors = choice.errors(choice.k + 1)
     assert errors.shape == (choice.k + 2,)
     assert errors[choice.k] <= 1e-3
@@ -408,6 +410,6 @@ def test_errors_of_a_choice(head, norm):
 def test_errors_of_several_steps_together():
     shear = VanillaRNN([[0.5, 3.0], [0.0, 0.5]], np.eye(2), activation="relu")
     found = {"iterate": contraction(shear, method="iterate")}
-    choice = smallest_error(shear, 11, Inputs.ball(1.0), certificates=found)
+    choice = smallest_error(shear, 11, inputs=Inputs.ball(1.0), certificates=found)
     assert choice.contraction.iterate > 1
     assert choice.errors(11)[11] == choice.error

@@ -24,21 +24,19 @@ from theory import (
     SelectiveSSM,
     VanillaRNN,
     WeightedL2,
-    componentwise_gap,
-    context_length,
     contraction,
-    contractions,
-    invariant_domain,
-    layer_gaps,
     truncate,
     truncation_gaps,
 )
 from theory.arithmetic.rounding import UNIT
+from theory.certify import contractions, invariant_domain
 from theory.certify.gated import delta_iss_holds, gate_bound_matrix
 from theory.maps.invariance import is_invariant
+from theory.memory import componentwise_gap, layer_gaps
 from theory.memory.context import required_context, smallest_error
 from theory.memory.entrywise import componentwise_context
 from theory.memory.layers import layer_rates
+from theory.theorems import context_length
 from theory.theorems.contractive_of_comparison import SEARCH_SLACK
 from theory.theorems.contractive_of_gate_norms import gate_norms
 
@@ -144,7 +142,7 @@ def test_a_selective_layer_under_bounded_inputs():
     layer = SelectiveSSM([[1.0]], [[0.5]], [[0.0]], [-1.0], [1.0], discretization="zoh")
     found = contraction(layer, inputs=Inputs.box(-1.0, 1.0))
     assert 0 <= found.lam - 0.8175744761936437 <= 64 * UNIT
-    assert required_context(layer, 1e-3, Inputs.ball(1.0)).k == 35
+    assert required_context(layer, 1e-3, inputs=Inputs.ball(1.0)).k == 35
     drive = layer.drive(found.norm, inputs=[[1.0], [-1.0]])
     assert context_length(found, eps=1e-3, drive=drive) == 38
     # without a bound of the inputs no rate below 1 serves all of them
@@ -185,7 +183,7 @@ def test_entrywise_gaps_hold_and_beat_the_rate(seed, k):
 def test_the_context_of_an_lstm_and_of_its_output():
     cell, _, rng = driven(5)
     head = LinearHead(rng.standard_normal((1, 4)))
-    choice = required_context(cell, 1e-3, Inputs.ball(1.0), head=head)
+    choice = required_context(cell, 1e-3, inputs=Inputs.ball(1.0), head=head)
     assert choice.error <= 1e-3
     names = [name for name, _, _ in choice.considered]
     assert names[-1] == "comparison, entry by entry"
@@ -193,24 +191,24 @@ def test_the_context_of_an_lstm_and_of_its_output():
     assert choice.k == choice.considered[-1][2] <= by_rate
     # a head on h alone is one on (c, h) with zeros for c
     whole = LinearHead(np.hstack([np.zeros((1, 4)), head.C]))
-    assert required_context(cell, 1e-3, Inputs.ball(1.0), head=whole).k == choice.k
+    assert required_context(cell, 1e-3, inputs=Inputs.ball(1.0), head=whole).k == choice.k
     # one step less is not proved, and the inverse question agrees
     box = choice.contraction.domain
     assert componentwise_context(cell, box, eps=1e-3, head=whole) == choice.k
-    assert smallest_error(cell, choice.k, Inputs.ball(1.0), head=head).error == choice.error
-    assert smallest_error(cell, choice.k - 1, Inputs.ball(1.0), head=head).error > 1e-3
+    assert smallest_error(cell, choice.k, inputs=Inputs.ball(1.0), head=head).error == choice.error
+    assert smallest_error(cell, choice.k - 1, inputs=Inputs.ball(1.0), head=head).error > 1e-3
     # and it holds along a run
     x = np.random.default_rng(6).choice([-1.0, 1.0], (200, 2)) / math.sqrt(2)
     apart = whole(cell.simulate(x)) - whole(truncate(cell, choice.k).states(x))
     assert np.max(np.abs(apart)) <= 1e-3
     with pytest.raises(ValueError, match=r"needed \(p, 8\) for the state or \(p, 4\)"):
-        required_context(cell, 1e-3, Inputs.ball(1.0), head=LinearHead(np.eye(3)))
+        required_context(cell, 1e-3, inputs=Inputs.ball(1.0), head=LinearHead(np.eye(3)))
 
 
 def test_norms_that_are_not_monotone_are_left_to_the_rate():
     cell, _, _ = driven(5)
     full = WeightedL2(np.eye(8) + 0.1)
-    choice = required_context(cell, 1e-3, Inputs.ball(1.0), norm=full)
+    choice = required_context(cell, 1e-3, inputs=Inputs.ball(1.0), norm=full)
     assert [name for name, _, _ in choice.considered] == ["comparison"]
     with pytest.raises(ValueError, match="not monotone"):
         componentwise_context(cell, choice.contraction.domain, eps=1e-3, norm=full)
@@ -296,7 +294,7 @@ def test_a_box_that_the_map_leaves_is_refused():
         with pytest.raises(ValueError, match="not proved forward invariant"):
             call()
     # the first step alone leaves it: its reach of 1e-3 would have bounded the gap at k = 0
-    gap = truncation_gaps(cell, np.zeros((40, 1)), 0, Linf())[0]
+    gap = truncation_gaps(cell, np.zeros((40, 1)), k_max=0, norm=Linf())[0]
     assert gap > 0.99
 
 

@@ -7,20 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theory import (
-    L2,
-    CallableMap,
-    Domain,
-    Inputs,
-    LinearMap,
-    Linf,
-    VanillaRNN,
-    contraction,
-    invariant_domain,
-    reach_tube,
-    truncation_gap_table,
-)
+from theory import L2, CallableMap, Domain, Inputs, LinearMap, Linf, VanillaRNN, contraction
 from theory.arithmetic.rounding import UNIT
+from theory.certify import invariant_domain
+from theory.measure import truncation_gap_table
+from theory.memory import reach_tube
 
 LARGE = np.array([[1.6, -0.4], [0.3, 1.5]])
 CELL = VanillaRNN(LARGE, np.eye(2))
@@ -29,7 +20,7 @@ ALL_OF_TANH = Domain(low=[-1, -1], high=[1, 1], input_low=[0, 0], input_high=[1,
 
 def test_oracles():
     # B.4: spectral radius 1.587, constant drive (1, 1), from [-1, 1]^2
-    tube = reach_tube(CELL, np.ones((20, 2)), 20, domain=ALL_OF_TANH)
+    tube = reach_tube(CELL, np.ones((20, 2)), k=20, domain=ALL_OF_TANH)
     widths = tube.widths.max(axis=1)
     assert widths[0] == np.nextafter(2.0, 3.0)
     assert widths[5] == pytest.approx(0.26905, abs=5e-6)
@@ -37,7 +28,7 @@ def test_oracles():
     # rounded outward they never vanish, as naive ones do at 20
     assert 0 < widths[20] < 1e-14
     # without drive the past is never forgotten: width 1.91
-    tube = reach_tube(CELL, np.zeros((40, 2)), 40, domain=ALL_OF_TANH)
+    tube = reach_tube(CELL, np.zeros((40, 2)), k=40, domain=ALL_OF_TANH)
     assert tube.widths[-1].max() == pytest.approx(1.91, abs=0.01)
     assert contraction(CELL) is None
 
@@ -45,7 +36,7 @@ def test_oracles():
 def test_the_trap_is_not_fallen_into():
     # h <- tanh(2 h): slope .17 at .9575, but the restarted run stays at 0
     cell = VanillaRNN([[2.0]], [[1.0]])
-    assert reach_tube(cell, np.zeros((50, 1)), 50).gap(L2())[-1] > 1.9
+    assert reach_tube(cell, np.zeros((50, 1)), k=50).gap(L2())[-1] > 1.9
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(0, 12))
@@ -55,7 +46,7 @@ def test_no_past_is_left_out(seed, n, k):
     W = rng.standard_normal((n, n)) * rng.choice([0.5, 1.5])
     cell = VanillaRNN(W, rng.standard_normal((n, 2)), rng.standard_normal(n), str(name))
     x = rng.standard_normal((12, 2)) * rng.choice([0.0, 1.0, 4.0])
-    tube = reach_tube(cell, x, k)
+    tube = reach_tube(cell, x, k=k)
     # whatever came before: any state of the first box
     for _ in range(6):
         h = np.where(rng.random(n) < 0.5, tube.low[0], tube.high[0])
@@ -64,7 +55,7 @@ def test_no_past_is_left_out(seed, n, k):
         assert (states >= tube.low - drift).all()
         assert (states <= tube.high + drift).all()
     # so also the k-step model and the recurrent one
-    gap = truncation_gap_table(cell, x, k, Linf())[k, -1]
+    gap = truncation_gap_table(cell, x, k_max=k, norm=Linf())[k, -1]
     assert gap <= tube.gap(Linf())[-1] + 2 * drift[-1, 0]
     assert len(tube.low) == k + 1
 
@@ -72,14 +63,14 @@ def test_no_past_is_left_out(seed, n, k):
 def test_nested_and_never_wider_than_the_box():
     x = np.random.default_rng(0).uniform(-1, 1, (30, 2))
     domain = invariant_domain(CELL, inputs=x)
-    last = [reach_tube(CELL, x, k, domain=domain).widths[-1] for k in range(31)]
+    last = [reach_tube(CELL, x, k=k, domain=domain).widths[-1] for k in range(31)]
     for before, after in itertools.pairwise(last):
         assert (after <= before * (1 + 1e-12)).all()
 
 
 def test_linear_maps_shrink_by_their_matrix():
     system = LinearMap([[0.5]], [[1.0]])
-    tube = reach_tube(system, np.ones((6, 1)), 6)
+    tube = reach_tube(system, np.ones((6, 1)), k=6)
     widths = tube.widths[:, 0]
     # each step rounds an interval of size 2 outward
     np.testing.assert_allclose(widths[1:], widths[0] * 0.5 ** np.arange(1, 7), atol=1e-13)
@@ -96,21 +87,21 @@ def test_malformed_questions():
         ((own, np.ones((3, 2)), 2), "no bounded box"),
     ):
         with pytest.raises(ValueError, match=message):
-            reach_tube(*arguments)
+            reach_tube(*arguments[:2], k=arguments[2])
     with pytest.raises(ValueError, match="outside the domain"):
-        reach_tube(CELL, 2 * np.ones((3, 2)), 2, domain=ALL_OF_TANH)
+        reach_tube(CELL, 2 * np.ones((3, 2)), k=2, domain=ALL_OF_TANH)
     small = Domain(low=[0, 0], high=[0.1, 0.1], input_low=[0, 0], input_high=[1, 1])
     with pytest.raises(ValueError, match="not proved forward invariant"):
-        reach_tube(CELL, np.ones((3, 2)), 2, domain=small)
-    assert reach_tube(CELL, np.zeros((0, 2)), 0).widths.shape == (1, 2)
+        reach_tube(CELL, np.ones((3, 2)), k=2, domain=small)
+    assert reach_tube(CELL, np.zeros((0, 2)), k=0).widths.shape == (1, 2)
 
 
 def test_what_came_before_may_be_other_inputs():
     x = np.full((6, 2), 0.1)
-    own, wider = (reach_tube(CELL, x, 4, inputs=i) for i in (None, Inputs.box(-1, 1)))
+    own, wider = (reach_tube(CELL, x, k=4, inputs=i) for i in (None, Inputs.box(-1, 1)))
     assert (wider.low[0] < own.low[0]).all()
     assert (wider.widths >= own.widths).all()
-    same = reach_tube(CELL, x, 4, domain=invariant_domain(CELL, inputs=Inputs.box(-1, 1)))
+    same = reach_tube(CELL, x, k=4, domain=invariant_domain(CELL, inputs=Inputs.box(-1, 1)))
     assert np.array_equal(same.high, wider.high)
     for options, message in (
         ({"inputs": 1.0}, "does not say which inputs are meant"),
@@ -118,4 +109,4 @@ def test_what_came_before_may_be_other_inputs():
         ({"inputs": Inputs.box(0.2, 1)}, "outside the domain"),
     ):
         with pytest.raises(ValueError, match=message):
-            reach_tube(CELL, x, 4, **options)
+            reach_tube(CELL, x, k=4, **options)

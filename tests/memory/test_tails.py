@@ -8,18 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theory import (
-    RGLRU,
-    DiagonalSSM,
-    Inputs,
-    LinearHead,
-    LinearMap,
-    MinGRU,
-    SelectiveSSM,
-    kernel_tail,
-    truncate,
-    window_decay,
-)
+from theory import RGLRU, DiagonalSSM, Inputs, LinearHead, LinearMap, MinGRU, SelectiveSSM, truncate
+from theory.memory import kernel_tail, window_decay
 
 seeds = st.integers(0, 2**32 - 1)
 

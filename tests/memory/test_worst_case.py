@@ -15,12 +15,11 @@ from theory import (
     Linf,
     VanillaRNN,
     contraction,
-    contractions,
-    leaky_relu,
-    smallest_error,
     truncate,
-    worst_case_error,
 )
+from theory.certify import contractions
+from theory.maps import leaky_relu
+from theory.memory import smallest_error, worst_case_error
 from theory.memory.context import error_curve
 from theory.memory.worst_case import WorstCase
 
@@ -54,7 +53,7 @@ def test_published_kernel_tail():
     worst = worst_case_error(one, 5, inputs=Inputs.box(-1.0, 1.0), head=head, tol=1e-13)
     assert worst.lower[0] <= 5.8424 <= worst.upper[0]
     assert worst.upper[0] - worst.lower[0] < 1e-11
-    assert worst.error < 5.9674 < smallest_error(one, 5, Inputs.ball(1.0), head=head).error
+    assert worst.error < 5.9674 < smallest_error(one, 5, inputs=Inputs.ball(1.0), head=head).error
 
 
 def test_published_scalar_gap_and_window():
@@ -119,21 +118,25 @@ def test_certified_bounds_are_above(seed, n, k):
     one = stable(seed, n, m=1, radius=0.95)
     worst = worst_case_error(one, k, inputs=Inputs.box(-1.0, 1.0))
     for c in contractions(one).values():
-        lengths, errors = error_curve(one, c, Inputs.ball(1.0), count=k)
+        lengths, errors = error_curve(one, c, inputs=Inputs.ball(1.0), count=k)
         assert lengths[k] == k
         assert errors[k] >= float(np.max(worst.lower))
-    assert smallest_error(one, k, Inputs.ball(1.0), norm=Linf()).error >= float(np.max(worst.lower))
+    assert smallest_error(one, k, inputs=Inputs.ball(1.0), norm=Linf()).error >= float(
+        np.max(worst.lower)
+    )
 
 
 def test_the_best_certificate_comes_near():
     # a normal matrix: the certificate in the Euclidean norm is exact for a state that is one mode
     one = LinearMap([[0.9]], [[2.0]])
     worst = worst_case_error(one, 10, inputs=Inputs.box(-1.0, 1.0))
-    assert smallest_error(one, 10, Inputs.ball(1.0)).error == pytest.approx(worst.error, rel=1e-9)
+    assert smallest_error(one, 10, inputs=Inputs.ball(1.0)).error == pytest.approx(
+        worst.error, rel=1e-9
+    )
     # B4.nonnormal_r: K (.95) = 37.8 in the bound, the exact error knows the direction of the input
     skew = LinearMap([[0.9, 5.0], [0.0, 0.9]], [[0.0], [1.0]])
     worst = worst_case_error(skew, 30, inputs=Inputs.box(-1.0, 1.0))
-    bound = smallest_error(skew, 30, Inputs.ball(1.0)).error
+    bound = smallest_error(skew, 30, inputs=Inputs.ball(1.0)).error
     assert worst.error <= bound <= 3 * worst.error
 
 

@@ -12,10 +12,10 @@ from hypothesis import assume, example, given, target
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from theory import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf
+from theory import L1, L2, Linf, WeightedL1, WeightedL2, WeightedLinf
 from theory.arithmetic import rigor
 from theory.arithmetic.rounding import TINY, UNIT, gamma, sqrt_up
-from theory.norms import over
+from theory.norms import Norm, over
 from theory.norms.norm import best_unit_image
 from theory.norms.norms import norm_from_dict, scaled_matrix_upper
 from theory.typing import Array
@@ -102,7 +102,7 @@ def test_the_axioms_of_a_norm(norm, a, b, c):
     tiny = 100 * TINY
     assert norm.vector(a + b) <= (norm.vector(a) + norm.vector(b)) * slack + tiny
     # c a is rounded entry by entry, which every norm here multiplies by at most its condition
-    rounding = slack - 1 + 4 * UNIT * 10 * over(norm, Linf(), N) * over(Linf(), norm, N)
+    rounding = slack - 1 + 4 * UNIT * 10 * over(norm, Linf(), n=N) * over(Linf(), norm, n=N)
     assert abs(norm.vector(c * a) - abs(c) * norm.vector(a)) <= (
         rounding * abs(c) * norm.vector(a) + tiny
     )
@@ -409,7 +409,7 @@ def test_matrix_upper_known_values():
 @every
 @given(other=others, h=vectors(usual))
 def test_over_bounds_one_norm_by_another(norm, other, h):
-    c = Fraction(over(norm, other, N))
+    c = Fraction(over(norm, other, n=N))
     (a, p), (b, q) = exact_power(norm, h), exact_power(other, h)
     assert a ** (2 // p) <= c**2 * b ** (2 // q)
     if b:
@@ -463,26 +463,26 @@ SHARP = [
 def test_over_is_attained_where_it_is_documented_as_exact(name, other):
     a, b = NORMS[name], NORMS[other]
     h = witness(a, b, N)
-    assert a.vector(h) / b.vector(h) >= over(a, b, N) * (1 - 1e-10)
+    assert a.vector(h) / b.vector(h) >= over(a, b, n=N) * (1 - 1e-10)
 
 
 def test_over_known_values():
     for n in (1, 2, 5, 100):
-        assert over(L1(), Linf(), n) == n
-        assert over(L1(), L2(), n) == over(L2(), Linf(), n) == sqrt_up(float(n))
-        assert over(Linf(), L2(), n) == over(Linf(), L1(), n) == over(L2(), L1(), n) == 1.0
-        assert over(L2(), L2(), n) == 1.0
+        assert over(L1(), Linf(), n=n) == n
+        assert over(L1(), L2(), n=n) == over(L2(), Linf(), n=n) == sqrt_up(float(n))
+        assert over(Linf(), L2(), n=n) == over(Linf(), L1(), n=n) == over(L2(), L1(), n=n) == 1.0
+        assert over(L2(), L2(), n=n) == 1.0
     for norm in LIST:
-        assert over(norm, norm, N) == 1.0
+        assert over(norm, norm, n=N) == 1.0
     twice = WeightedLinf(2 * V)
-    assert 0.5 <= over(twice, WeightedLinf(V), N) <= 0.5 + 4 * UNIT
-    assert 2.0 <= over(WeightedLinf(V), twice, N) <= 2.0 + 8 * UNIT
+    assert 0.5 <= over(twice, WeightedLinf(V), n=N) <= 0.5 + 4 * UNIT
+    assert 2.0 <= over(WeightedLinf(V), twice, n=N) <= 2.0 + 8 * UNIT
     twice = WeightedL1(2 * V)
-    assert 2.0 <= over(twice, WeightedL1(V), N) <= 2.0 + 8 * UNIT
-    assert 0.5 <= over(WeightedL1(V), twice, N) <= 0.5 + 4 * UNIT
+    assert 2.0 <= over(twice, WeightedL1(V), n=N) <= 2.0 + 8 * UNIT
+    assert 0.5 <= over(WeightedL1(V), twice, n=N) <= 0.5 + 4 * UNIT
     norm = NORMS["L2,D"]
-    assert over(norm, L2(), N) == pytest.approx(2.0)
-    assert over(L2(), norm, N) == pytest.approx(math.sqrt(10))
+    assert over(norm, L2(), n=N) == pytest.approx(2.0)
+    assert over(L2(), norm, n=N) == pytest.approx(math.sqrt(10))
     assert norm.condition_upper == pytest.approx(math.sqrt(40))
     assert norm.condition_upper >= math.sqrt(40) * (1 - 2 * UNIT)
 
@@ -490,7 +490,7 @@ def test_over_known_values():
 def test_over_asks_for_the_right_dimension():
     for a, b in ((NORMS["Linf,v"], L2()), (L2(), NORMS["L2,P"])):
         with pytest.raises(ValueError, match=r"is a norm on R\^3, needed one on R\^2"):
-            over(a, b, 2)
+            over(a, b, n=2)
 
 
 @pytest.mark.parametrize("v", [TINY, 1e-310, 1e300])
@@ -504,7 +504,7 @@ def test_over_with_extreme_weights_is_above_and_warns_of_nothing(v):
         (total, norm, Fraction(v) ** 2),
         (norm, total, 1 / Fraction(v) ** 2),
     ):
-        constant = over(a, b, 1)
+        constant = over(a, b, n=1)
         assert constant == math.inf or Fraction(constant) >= exact
 
 

@@ -16,25 +16,22 @@ from theory import (
     Inputs,
     LinearMap,
     Linf,
-    Norm,
     VanillaRNN,
     WeightedL1,
     WeightedL2,
     WeightedLinf,
     contraction,
-    joint_spectral_radius,
-    local_rates,
-    state_gap,
-    truncation_gap_table,
     truncation_gaps,
 )
+from theory.certify import joint_spectral_radius
 from theory.certify.jsr import products_upper
+from theory.measure import local_rates, truncation_gap_table
 from theory.measure.ratios import norm_attaining
-from theory.norms import over
+from theory.norms import Norm, over
 from theory.norms.norm import Coordinates
 from theory.norms.norms import same_norm, scaled_matrix_upper
 from theory.norms.products import lipschitz_of_steps
-from theory.theorems import contractive_of_matrix_norm
+from theory.theorems import contractive_of_matrix_norm, state_gap
 
 
 @final
@@ -143,7 +140,7 @@ def test_bounds_enclose_the_norm_of_a_matrix(norm, known, c, seed):
         for one, two in ((norm, other), (other, norm)):
             sizes = one.vector(x @ A.T) / two.vector(x)
             assert np.max(sizes) <= one.matrix_upper(A, two) * (1 + 1e-12)
-            assert np.max(one.vector(x) / two.vector(x)) <= over(one, two, 2) * (1 + 1e-12)
+            assert np.max(one.vector(x) / two.vector(x)) <= over(one, two, n=2) * (1 + 1e-12)
     if norm.monotone:
         s = rng.uniform(0, 2, 2)
         assert induced(norm, s[:, None] * A) <= scaled_matrix_upper(norm, s, A) * (1 + 1e-12)
@@ -171,21 +168,25 @@ def test_contraction_by_norm(norm, known, c):
 
 @every
 def test_gaps_and_their_bound(norm, known, c):
-    table = truncation_gap_table(TANH, X, 5, norm)
+    table = truncation_gap_table(TANH, X, k_max=5, norm=norm)
     H = TANH.simulate(X)
     late = TANH.simulate(X[10:14])[-1]
     assert table[4, 13] == pytest.approx(float(norm.vector(H[13] - late)), rel=1e-9)
     if known is not None:
-        np.testing.assert_allclose(table, c * truncation_gap_table(TANH, X, 5, known), rtol=1e-9)
+        np.testing.assert_allclose(
+            table, c * truncation_gap_table(TANH, X, k_max=5, norm=known), rtol=1e-9
+        )
     lam = norm.matrix_upper(W)
     if norm.monotone and lam < 1:
         claim = Contraction.assumed(lam, norm)
-        gaps = truncation_gaps(TANH, X, 5, norm)
+        gaps = truncation_gaps(TANH, X, k_max=5, norm=norm)
         drive = TANH.drive(norm, X)
         assert all(gaps[k] <= state_gap(claim, k=k, drive=drive) for k in range(6))
-    rates = local_rates(TANH, X, 2, norm)
+    rates = local_rates(TANH, X, r=2, norm=norm)
     if known is not None:
-        np.testing.assert_allclose(rates.rates, local_rates(TANH, X, 2, known).rates, rtol=1e-9)
+        np.testing.assert_allclose(
+            rates.rates, local_rates(TANH, X, r=2, norm=known).rates, rtol=1e-9
+        )
 
 
 @every
@@ -200,8 +201,8 @@ def test_rates_of_many_units(norm, known, c):
     own = _Scaled(v) if norm.p == 2 else norm
     same = WeightedL2(np.diag(v * v)) if norm.p == 2 else norm.companion
     big = VanillaRNN(rng.standard_normal((n, n)) / n, rng.standard_normal((n, 2)))
-    measured = local_rates(big, X, 3, own).rates
-    np.testing.assert_allclose(measured, local_rates(big, X, 3, same).rates, rtol=1e-7)
+    measured = local_rates(big, X, r=3, norm=own).rates
+    np.testing.assert_allclose(measured, local_rates(big, X, r=3, norm=same).rates, rtol=1e-7)
 
 
 @every
@@ -269,9 +270,9 @@ def test_a_norm_below_the_largest_entry_bounds_no_entry_by_its_radius():
 
 
 def test_two_multiples_are_two_norms():
-    assert over(_Times(2.0), _Times(0.5), 3) == pytest.approx(4.0)
-    assert over(_Times(2.0), L1(), 3) == 2.0
-    assert over(L1(), _Times(2.0), 3) == pytest.approx(0.5)
+    assert over(_Times(2.0), _Times(0.5), n=3) == pytest.approx(4.0)
+    assert over(_Times(2.0), L1(), n=3) == 2.0
+    assert over(L1(), _Times(2.0), n=3) == pytest.approx(0.5)
     assert same_norm(_Times(2.0), _Times(2.0))
     assert not same_norm(_Times(2.0), _Times(0.5))
     assert not same_norm(_Times(1.0), L1())

@@ -21,11 +21,11 @@ from theory import (
     WeightedL1,
     WeightedLinf,
     contraction,
-    leaky_relu,
 )
 from theory.arithmetic.sums import length_upper
 from theory.certify.certificate_file import certificate_from_dict, certificate_to_dict
 from theory.certify.recheck import recheck
+from theory.maps import leaky_relu
 from theory.projections import SETS, Projection, oracle, project, spectral_ball
 from theory.projections.repair import half_space_distance, inside, least_margin
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theory import LinearMap, VanillaRNN, contraction, leaky_relu
+from theory import LinearMap, VanillaRNN, contraction
+from theory.maps import leaky_relu
 from theory.projections import oracle, project
 from theory.projections.families import (
     DiagonalFamily,

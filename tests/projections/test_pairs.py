@@ -5,8 +5,9 @@ import pytest
 from hypothesis import example, given, target
 from hypothesis import strategies as st
 
-from theory import LSTM, VanillaRNN, leaky_relu
+from theory import LSTM, VanillaRNN
 from theory.certify.gate_bounds import certify
+from theory.maps import leaky_relu
 from theory.projections import project, row_sum_ball, spectral_ball
 from theory.projections.lstm_units import per_unit_lower
 from theory.projections.pairs import (

@@ -23,7 +23,6 @@ from theory import (
     Linf,
     Map,
     MinGRU,
-    Norm,
     SelectiveSSM,
     VanillaRNN,
     WeightedL1,
@@ -32,6 +31,7 @@ from theory import (
 )
 from theory.arithmetic.activations import ACTIVATIONS, Activation, leaky_relu
 from theory.arithmetic.rounding import TINY
+from theory.norms import Norm
 from theory.typing import Array
 
 Draw = np.random.Generator

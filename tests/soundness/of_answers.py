@@ -21,7 +21,6 @@ from theory import (
     LSTM,
     Cascade,
     DiagonalSSM,
-    DivergedError,
     Inputs,
     LinearHead,
     LinearMap,
@@ -29,18 +28,19 @@ from theory import (
     Map,
     VanillaRNN,
     WeightedLinf,
-    componentwise_gap,
     contraction,
     effective_memory,
-    invariant_domain,
-    iterate_in_norm,
-    judge_contraction,
-    kernel_tail,
-    layer_gaps,
-    map_constants,
     project,
     refute,
     required_context,
+)
+from theory.certify import invariant_domain, iterate_in_norm, judge_contraction
+from theory.errors import DivergedError
+from theory.learning import map_constants
+from theory.memory import (
+    componentwise_gap,
+    kernel_tail,
+    layer_gaps,
     smallest_error,
     worst_case_error,
 )
@@ -204,9 +204,9 @@ def contexts(rng: Draw, tally: Tally) -> None:
     C = model.output_map
     head = LinearHead(rng.standard_normal((2, len(C)))) if rng.random() < 0.3 else None
     asked = {"norm": norm, "effort": effort, "head": head}
-    found = smallest_error(model, k, inputs, **asked)
+    found = smallest_error(model, k, inputs=inputs, **asked)
     horizon = one_of(rng, None, None, 25)
-    wanted = required_context(model, 0.01, inputs, horizon=horizon, **asked)
+    wanted = required_context(model, 0.01, inputs=inputs, horizon=horizon, **asked)
     step, C = exact_step(model), C if head is None else head.C @ C
     for _ in range(2):
         corners = np.where(rng.random((25, m)) < 0.5, -bound, bound)

@@ -23,11 +23,12 @@ from exact import (
 )
 from tally import Tally
 
-from theory import LinearMap, VanillaRNN, joint_spectral_radius, rate_lower
+from theory import LinearMap, VanillaRNN
 from theory.arithmetic import gates, intervals, rigor, rounding
 from theory.arithmetic.gates import GateBounds
 from theory.arithmetic.rigor import frobenius_upper
 from theory.arithmetic.sums import length_upper, sums_up
+from theory.certify import joint_spectral_radius, rate_lower
 from theory.certify.jsr import products_upper
 from theory.norms import L2, Norm, WeightedL2, over
 from theory.norms.norms import scaled_matrix_upper
@@ -225,7 +226,7 @@ def norms(rng: Draw, tally: Tally) -> None:
     signs = np.where(rng.random(n) < 0.5, -1.0, 1.0)
     size = norm.majorant(np.abs(h))
     tally.at_most("majorant", [length(norm, balls(h * signs))], size, norm=norm, h=h)
-    constant = over(norm, other, n)
+    constant = over(norm, other, n=n)
     A = matrix(rng, n, n)
     uppers = {source: norm.matrix_upper(A, source) for source in (norm, other)}
     for source, upper in uppers.items():

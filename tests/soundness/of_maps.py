@@ -14,7 +14,6 @@ from tally import Tally
 from theory import (
     L2,
     Contraction,
-    DivergedError,
     Domain,
     Inputs,
     LinearMap,
@@ -24,18 +23,17 @@ from theory import (
     WeightedL2,
     WeightedLinf,
     contraction,
-    invariant_domain,
-    reach_tube,
-    state_gap,
-    window_decay,
 )
-from theory.certify import METHODS
+from theory.certify import METHODS, invariant_domain
 from theory.certify.certificate_file import certificate_from_dict, certificate_to_dict
 from theory.certify.recheck import recheck
+from theory.errors import DivergedError
 from theory.maps.boxes import fading
 from theory.maps.boxes.ends import complement, mixed
 from theory.maps.invariance import is_invariant
 from theory.maps.recurrence import LinearRecurrence
+from theory.memory import reach_tube, window_decay
+from theory.theorems import state_gap
 from theory.typing import Array
 
 
@@ -342,7 +340,7 @@ def tubes(rng: Draw, tally: Tally) -> None:
     if rng.random() < 0.3:
         x[1:] = 0.0
     try:
-        tube = reach_tube(model, x, k)
+        tube = reach_tube(model, x, k=k)
     except ValueError as error:
         if "no bounded box" in str(error) or "has no enclosure" in str(error):
             return

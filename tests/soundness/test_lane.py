@@ -22,8 +22,9 @@ from draws import MAKERS, NORMS
 from tally import FalseClaimError, Tally
 
 import theory.maps
-from theory import CallableMap, Map, Norm
+from theory import CallableMap, Map
 from theory.maps.affine import AffineMap
+from theory.norms import Norm
 
 CHECKS: tuple[Check, ...] = (*of_arithmetic.CHECKS, *of_maps.CHECKS, *of_answers.CHECKS)
 

@@ -21,16 +21,16 @@ from theory import (
     LinearMap,
     Linf,
     MinGRU,
-    Run,
     SelectiveSSM,
     VanillaRNN,
     WeightedL2,
     WeightedLinf,
-    activation,
     contraction,
     truncation_gaps,
 )
 from theory.arithmetic.activations import ACTIVATIONS
+from theory.maps import activation
+from theory.measure import Run
 from theory.strategies import (
     activations,
     any_maps,
@@ -133,7 +133,7 @@ def test_activations_have_their_slopes(rho):
 )
 def test_matrices_have_the_norm(drawn_norm, size, m, data):
     n, norm = drawn_norm
-    A = data.draw(matrices_with_norm(n, norm, size, m))
+    A = data.draw(matrices_with_norm(n, norm, size=size, m=m))
     assert A.shape == (n, n if m is None else m)
     upper = norm.matrix_upper(A, None if m is None else norm.companion)
     assert size * (1 - MARGIN) <= upper <= size
@@ -148,7 +148,7 @@ def test_matrices_have_the_norm(drawn_norm, size, m, data):
 )
 def test_inputs_are_inside_their_bound(drawn_norm, bound, data):
     norm, m = drawn_norm
-    x = data.draw(input_sequences(m, 2, 9, bound=bound, norm=norm))
+    x = data.draw(input_sequences(m, min_length=2, max_length=9, bound=bound, norm=norm))
     assert 2 <= len(x) <= 9
     assert x.shape[1] == m
     assert (np.abs(x) <= bound).all()
@@ -173,7 +173,7 @@ def test_certified_maps_carry_their_certificate(lam, data):
     assert contraction(recurrent, norm=certificate.norm).lam == certificate.lam
 
 
-@given(certified_maps(3, 2, 0.75, st.just(L1()), "relu"))
+@given(certified_maps(3, 2, lam=0.75, norm=st.just(L1()), activation="relu"))
 def test_values_and_strategies_are_obeyed(pair):
     recurrent, certificate = pair
     assert (recurrent.state_dim, recurrent.input_dim) == (3, 2)
@@ -191,14 +191,16 @@ def test_a_norm_that_is_not_monotone_gets_linear_maps_of_its_dimension(recurrent
 @given(stable_maps(state_dim=st.integers(2, 3), activation=activations()))
 def test_stable_maps_are_stable(recurrent):
     assert 2 <= recurrent.state_dim <= 3
-    gaps = truncation_gaps(recurrent, np.ones((4, recurrent.input_dim)), 4)
+    gaps = truncation_gaps(recurrent, np.ones((4, recurrent.input_dim)), k_max=4)
     assert gaps[4] == 0
 
 
 @given(st.sampled_from([0.0, 0.25, 3.0]), st.data())
 def test_weights_are_inside_their_bound(size, data):
     strategy = data.draw(
-        st.sampled_from([lstm_maps(2, 3, size), gru_maps(2, 3, size), esn_maps(2, 3, size)])
+        st.sampled_from(
+            [lstm_maps(2, 3, size=size), gru_maps(2, 3, size=size), esn_maps(2, 3, size=size)]
+        )
     )
     cell = data.draw(strategy)
     assert (cell.input_dim, cell.U.shape[1], cell.W.shape[1]) == (3, 3, 2)
@@ -208,7 +210,7 @@ def test_weights_are_inside_their_bound(size, data):
 
 @given(st.sampled_from([0.0, 0.5, 1.0]), st.data())
 def test_eigenvalues_are_inside_their_disc(radius, data):
-    layer = data.draw(diagonal_maps(3, 2, radius))
+    layer = data.draw(diagonal_maps(3, 2, radius=radius))
     assert (layer.units, layer.input_dim) == (3, 2)
     assert (np.abs(layer.eigenvalues) <= radius).all()
 
@@ -216,12 +218,12 @@ def test_eigenvalues_are_inside_their_disc(radius, data):
 @given(any_maps(input_dim=2), st.data())
 def test_any_map_can_be_run(recurrent, data):
     x = data.draw(input_sequences(2, max_length=4))
-    gaps = truncation_gaps(recurrent, x, 4)
+    gaps = truncation_gaps(recurrent, x, k_max=4)
     assert np.isfinite(gaps).all()
     assert gaps[4] == 0
 
 
-@given(cascade_maps(2, 1, 0.5))
+@given(cascade_maps(2, 1, size=0.5))
 def test_cascades_have_their_depth(model):
     assert len(model.layers) == 2
     assert model.input_dim == 1
@@ -270,7 +272,7 @@ def test_every_norm():
 
 
 def test_every_kind_of_matrix():
-    seen = drawn(matrices_with_norm(3, L2(), 1.0))
+    seen = drawn(matrices_with_norm(3, L2(), size=1.0))
     tight = 1 - 2.0**-30
     # nilpotent, orthogonal, positive, of rank one, badly scaled, with both signs
     assert any(not np.linalg.matrix_power(A, 3).any() for A in seen)
@@ -373,7 +375,9 @@ def test_plain_norms():
 
 def test_plain_matrices():
     assert smallest(matrices_with_norm(2)).tolist() == [[0.9, 0.0], [0.0, 0.9]]
-    dense = smallest(matrices_with_norm(2, Linf(), 0.5), lambda A: A[0, 1] != 0 and A[1, 1] == 0)
+    dense = smallest(
+        matrices_with_norm(2, Linf(), size=0.5), lambda A: A[0, 1] != 0 and A[1, 1] == 0
+    )
     assert dense.tolist() == [[0.0, 0.5], [0.0, 0.0]]
     assert smallest(matrices_with_norm(1, size=3.0, m=2)).tolist() == [[3.0, 0.0]]
 
@@ -443,8 +447,11 @@ def test_plain_experiments():
         (lambda: matrices_with_norm(2, size=-1.0), "size=-1.0 is negative"),
         (lambda: matrices_with_norm(3, OBLIQUE), r"L2,P is a norm on R\^2, needed one on R\^3"),
         (lambda: input_sequences(0), "width=0"),
-        (lambda: input_sequences(1, -1), "min_length=-1"),
-        (lambda: input_sequences(1, 5, 4), "min_length=5 exceeds max_length=4"),
+        (lambda: input_sequences(1, min_length=-1), "min_length=-1"),
+        (
+            lambda: input_sequences(1, min_length=5, max_length=4),
+            "min_length=5 exceeds max_length=4",
+        ),
         (lambda: input_sequences(1, bound=np.nan), "bound=nan"),
         (lambda: input_sequences(3, norm=OBLIQUE), r"norm on R\^2, needed one on R\^3"),
         (lambda: certified_maps(0), "state_dim=0"),

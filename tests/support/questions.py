@@ -31,30 +31,25 @@ from theory import (
     L1,
     L2,
     Contraction,
-    Experiment,
-    Kind,
     LinearHead,
     LinearMap,
     Linf,
-    Outcome,
-    Run,
-    Theorem,
     VanillaRNN,
     WeightedL2,
     WeightedLinf,
-    activation,
     contraction,
-    contractive_of_iterate,
     experiment,
-    leaky_relu,
-    training_setup,
     verify,
 )
 from theory.arithmetic.activations import ACTIVATIONS, IDENTITY, slope_intervals
 from theory.campaign.recipes.draws import scaled_to
+from theory.learning import training_setup
+from theory.maps import activation, leaky_relu
+from theory.measure import Experiment, Run
 from theory.norms.products import product_upper
 from theory.strategies import factors, norms
-from theory.trials import TRIALS
+from theory.theorems import Kind, Theorem, contractive_of_iterate
+from theory.trials import TRIALS, Outcome
 from theory.trials.establish import missing
 from theory.trials.trial import NearMiss
 from theory.trials.verdict import COUNTS
@@ -108,7 +103,7 @@ def several_steps(draw, *, any_start=False):
     bound = product_upper(W, slope_intervals(rho, n), norm, r)
     W *= (draw(st.sampled_from([0.01, 0.5, 0.9])) / bound) ** (1 / r) * (1 - 2.0**-30)
     cell = VanillaRNN(W, rng.standard_normal((n, 2)), rng.standard_normal(n), rho)
-    found = contractive_of_iterate(W, rho, norm, iterate=r)
+    found = contractive_of_iterate(W, rho, norm=norm, iterate=r)
     assert found is not None
     return experiment(
         cell,
@@ -123,7 +118,7 @@ def swap(a=4.0, b=0.125, *, x=1.0, T=60, k_max=7, **more):
     """Return h <- (a h_2, b h_1) + x: one step stretches by a, two contract by a b."""
     inputs = np.full((T, 2), x) if np.isscalar(x) else np.asarray(x, float)
     system = LinearMap([[0.0, a], [b, 0.0]], np.eye(2))
-    claim = contractive_of_iterate(system.W, "identity", Linf(), iterate=2)
+    claim = contractive_of_iterate(system.W, "identity", norm=Linf(), iterate=2)
     return experiment(system, inputs, contraction=claim, k_max=k_max, **more)
 
 

@@ -20,7 +20,6 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 
 EXPORT = "import {name}, and list it in __all__"
-EXPORT_FUNCTION = "import the function {name}, and list it in __all__"
 
 
 @dataclass(frozen=True)
@@ -370,6 +369,12 @@ def in_face(package: str) -> Callable[[Any], bool]:
     return asks
 
 
+def on_the_page(theorem: Any) -> bool:
+    """Return whether the page of theorems has a theorem, as a value and in the docstring."""
+    face = importlib.import_module("theory.theorems")
+    return theorem.name.upper() in face.__all__ and theorem.name in (face.__doc__ or "")
+
+
 def tried_by(theorem: Any) -> bool:
     """Return whether the table of trials holds the one of a theorem."""
     from theory.trials import TRIALS
@@ -396,9 +401,9 @@ OF_THEOREMS = (
         in_face("theory.theorems"),
     ),
     Place(
-        "theory/__init__.py",
-        EXPORT_FUNCTION,
-        in_face("theory"),
+        "theory/theorems/__init__.py",
+        "list the theorem itself in __all__ too, and {name} on the page, which is the docstring",
+        on_the_page,
     ),
     Place(
         "theory/trials/table.py",

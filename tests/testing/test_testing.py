@@ -17,7 +17,6 @@ from theory import (
     LinearMap,
     Linf,
     Map,
-    Outcome,
     VanillaRNN,
     WeightedL1,
     WeightedL2,
@@ -28,6 +27,7 @@ from theory.campaign.recipes.draws import scaled_to
 from theory.maps.base import simulate_by_steps
 from theory.strategies import certified_maps
 from theory.testing import check_contraction, check_truncation
+from theory.trials import Outcome
 
 RNG = np.random.default_rng(20)
 INPUTS = RNG.uniform(-1.0, 1.0, (24, 2))
@@ -137,19 +137,28 @@ MATRICES = list(matrices())
 def test_linear_maps_are_sharp(W, norm):
     system = LinearMap(W, np.eye(len(W)))
     certificate = contraction(system, norm=norm)
-    verdict = check_contraction(system, certificate, trials=40)
+    verdict = check_contraction(system, contraction=certificate, trials=40)
     assert verdict.outcome is not Outcome.REFUTED
     # the search comes within 2**-26 of the certified factor, and the budget does not hide a claim
     # that is too small by little more
     assert verdict.ratio > 1 - 2.0**-26
-    refuted(check_contraction, system, Contraction.assumed(0.9 * (1 - 2.0**-25), norm), trials=40)
+    refuted(
+        check_contraction,
+        system,
+        contraction=Contraction.assumed(0.9 * (1 - 2.0**-25), norm),
+        trials=40,
+    )
 
 
 @settings(max_examples=25)
 @given(certified_maps())
 def test_certified_maps_pass(pair):
     verdicts = check_truncation(
-        pair[0], np.ones((4, pair[0].input_dim)), pair[1], trials=20, counterpart=by_hand(pair[0])
+        pair[0],
+        np.ones((4, pair[0].input_dim)),
+        contraction=pair[1],
+        trials=20,
+        counterpart=by_hand(pair[0]),
     )
     assert all(v.outcome is not Outcome.REFUTED for v in verdicts)
 
@@ -170,11 +179,13 @@ def by_hand(recurrent, *, extra=0, start=0.0):
 
 
 def test_gated_cell_passes_on_its_invariant_box():
-    verdict = check_contraction(GRU, GRU_CONTRACTION, inputs=INPUTS, radius=1.0)
+    verdict = check_contraction(GRU, contraction=GRU_CONTRACTION, inputs=INPUTS, radius=1.0)
     assert verdict.outcome is Outcome.HOLDS
     # hand-derived factors of gated cells are loose, but not by half
     assert 0.5 < verdict.ratio < 1
-    verdicts = check_truncation(GRU, INPUTS, GRU_CONTRACTION, k_max=8, radius=1.0, trials=40)
+    verdicts = check_truncation(
+        GRU, INPUTS, contraction=GRU_CONTRACTION, k_max=8, radius=1.0, trials=40
+    )
     seen = {v.theorem for v in verdicts}
     assert {
         "contractive",
@@ -194,9 +205,9 @@ def test_gated_cell_passes_on_its_invariant_box():
 
 def test_leaky_cell_passes_with_a_factor_below_its_weights():
     cell = CallableMap(leaky, 2, 2)
-    verdict = check_contraction(cell, Contraction.assumed(0.9, Linf()))
+    verdict = check_contraction(cell, contraction=Contraction.assumed(0.9, Linf()))
     assert verdict.ratio > 0.999
-    message = refuted(check_contraction, cell, Contraction.assumed(0.891, Linf()))
+    message = refuted(check_contraction, cell, contraction=Contraction.assumed(0.891, Linf()))
     assert "does not contract by lam=0.891 in Linf" in message
 
 
@@ -224,7 +235,9 @@ def test_no_inputs_are_no_failure():
 
 def test_the_same_seed_searches_the_same_pairs():
     first, again, other = (
-        check_contraction(GRU, GRU_CONTRACTION, inputs=INPUTS, radius=1.0, trials=20, seed=s)
+        check_contraction(
+            GRU, contraction=GRU_CONTRACTION, inputs=INPUTS, radius=1.0, trials=20, seed=s
+        )
         for s in (1, 1, 2)
     )
     assert first == again
@@ -243,7 +256,7 @@ def test_a_factor_too_small_by_a_hundredth_is_found(W, norm):
         LinearMap(W, np.eye(len(W))),
         CallableMap(step, len(W), len(W), vectorized=True),
     ):
-        message = refuted(check_contraction, system, claim, trials=40)
+        message = refuted(check_contraction, system, contraction=claim, trials=40)
         assert f"does not contract by lam=0.891 in {norm}" in message
 
 
@@ -252,36 +265,38 @@ def test_a_slope_that_is_steep_in_a_narrow_place_is_climbed_to():
     cell = CallableMap(
         lambda h, x: 0.3 * h + 0.6 * np.arctan(8 * (h - 1.7)) / 8 + 0 * x, 1, 1, vectorized=True
     )
-    assert check_contraction(cell, Contraction.assumed(0.9)).ratio > 0.99
-    refuted(check_contraction, cell, Contraction.assumed(0.88))
+    assert check_contraction(cell, contraction=Contraction.assumed(0.9)).ratio > 0.99
+    refuted(check_contraction, cell, contraction=Contraction.assumed(0.88))
 
 
 def test_the_wrong_norm_is_found():
     # oracle B1.perron: 0.7 in the weights (20, 1), and 4.5 in the maximum norm
     system = LinearMap([[0.5, 4.0], [0.01, 0.5]], np.eye(2))
-    check_contraction(system, Contraction.assumed(0.7 + 1e-9, WeightedLinf([20.0, 1.0])))
-    message = refuted(check_contraction, system, Contraction.assumed(0.7, Linf()))
+    check_contraction(
+        system, contraction=Contraction.assumed(0.7 + 1e-9, WeightedLinf([20.0, 1.0]))
+    )
+    message = refuted(check_contraction, system, contraction=Contraction.assumed(0.7, Linf()))
     assert "multiplies the distance of two states by 4.5" in message
     # relu in the norm of a full P (A.4, the monotone norms): 1.118, not 1/2
     relu = VanillaRNN(0.5 * np.eye(2), np.eye(2), activation="relu")
     refuted(
         check_contraction,
         relu,
-        Contraction.assumed(0.6, WeightedL2(np.array([[1.0, 0.9], [0.9, 1.0]]))),
+        contraction=Contraction.assumed(0.6, WeightedL2(np.array([[1.0, 0.9], [0.9, 1.0]]))),
     )
 
 
 def test_a_claim_outside_its_region_is_found():
     # true for |h| <= 1 only: the slope h of h**2 / 2
     cell = CallableMap(lambda h, x: h**2 / 2 + 0 * x, 1, 1, vectorized=True)
-    check_contraction(cell, Contraction.assumed(0.75), radius=0.75)
-    refuted(check_contraction, cell, Contraction.assumed(0.75), radius=0.8)
+    check_contraction(cell, contraction=Contraction.assumed(0.75), radius=0.75)
+    refuted(check_contraction, cell, contraction=Contraction.assumed(0.75), radius=0.8)
 
 
 def test_the_spectral_radius_is_found_out():
     # Yildiz, Jaeger and Kiebel 2012: spectral radius 0.977 (oracle B1.yildiz_rho)
     cell = VanillaRNN([[0.0, 10.0], [-0.012, 1.1]], np.eye(2))
-    refuted(check_contraction, cell, Contraction.assumed(0.9772001872658766))
+    refuted(check_contraction, cell, contraction=Contraction.assumed(0.9772001872658766))
 
 
 def test_hidden_state_is_found():
@@ -291,7 +306,9 @@ def test_hidden_state_is_found():
         memory[0] = 0.5 * memory[0] + float(x[0])
         return 0.5 * h + memory[0]
 
-    message = refuted(check_contraction, CallableMap(step, 1, 1), Contraction.assumed(0.5))
+    message = refuted(
+        check_contraction, CallableMap(step, 1, 1), contraction=Contraction.assumed(0.5)
+    )
     assert "is not a function of (h, x)" in message
     assert "hidden variable as part of h" in message
 
@@ -299,7 +316,7 @@ def test_hidden_state_is_found():
 def test_random_numbers_are_found():
     dropout = np.random.default_rng(0)
     cell = CallableMap(lambda h, x: 0.5 * h + x * dropout.integers(2), 1, 1)
-    message = refuted(check_contraction, cell, Contraction.assumed(0.5))
+    message = refuted(check_contraction, cell, contraction=Contraction.assumed(0.5))
     assert "is not a function of (h, x)" in message
     assert "fixing random numbers" in message
 
@@ -311,7 +328,7 @@ def test_a_step_that_mixes_its_batch_is_found():
         1,
         vectorized=True,
     )
-    message = refuted(check_contraction, cell, Contraction.assumed(0.5))
+    message = refuted(check_contraction, cell, contraction=Contraction.assumed(0.5))
     assert "in a batch" in message
     assert "vectorized=False" in message
 
@@ -322,8 +339,8 @@ def test_an_input_one_time_late_is_found():
 
     claim = Contraction.assumed(0.5)
     x = np.arange(6.0)[:, None]
-    assert check_truncation(OwnMap(), x, claim, trials=20)
-    message = refuted(check_truncation, OwnMap(late), x, claim, trials=20)
+    assert check_truncation(OwnMap(), x, contraction=claim, trials=20)
+    message = refuted(check_truncation, OwnMap(late), x, contraction=claim, trials=20)
     assert "simulate(X) of" in message
     assert "does not do what its step does at input 0 of sequence 0" in message
 
@@ -333,7 +350,9 @@ def test_an_advance_that_is_not_the_step_is_found():
         run=lambda m, X, h0: simulate_by_steps(OwnMap(), X, h0),  # noqa: ARG005
         advance=lambda h, x: 0.5 * h + 0.999 * x,
     )
-    message = refuted(check_truncation, wrong, np.ones((3, 1)), Contraction.assumed(0.5), trials=20)
+    message = refuted(
+        check_truncation, wrong, np.ones((3, 1)), contraction=Contraction.assumed(0.5), trials=20
+    )
     assert "advance(h, input_terms(x))" in message
 
 
@@ -342,20 +361,20 @@ def test_a_contraction_on_a_box_is_searched_there():
     cell = VanillaRNN(W, np.eye(2), b)
     c = contraction(cell, inputs=Inputs.box(-0.1, 0.1))
     # the search moves its pairs into the box, and so near its worst corner
-    verdict = check_contraction(cell, c, trials=60)
+    verdict = check_contraction(cell, contraction=c, trials=60)
     assert 0.5 < verdict.ratio <= 1
     x = RNG.uniform(-0.1, 0.1, (20, 2))
-    names = {v.theorem for v in check_truncation(cell, x, c, k_max=6, trials=20)}
+    names = {v.theorem for v in check_truncation(cell, x, contraction=c, k_max=6, trials=20)}
     assert {"state_gap", "hidden_state", "state_gap_any_start"} <= names
     # the same factor is wrong elsewhere, and too small a one is refuted inside
     assert "does not contract" in refuted(
-        check_contraction, cell, Contraction.assumed(c.lam, c.norm), trials=60
+        check_contraction, cell, contraction=Contraction.assumed(c.lam, c.norm), trials=60
     )
     small = Contraction.assumed(0.4 * c.lam, c.norm, domain=c.domain)
-    message = refuted(check_contraction, cell, small, trials=60)
+    message = refuted(check_contraction, cell, contraction=small, trials=60)
     assert "does not contract" in message
     with pytest.raises(ValueError, match="outside the domain"):
-        check_contraction(cell, c, inputs=np.ones((3, 2)))
+        check_contraction(cell, contraction=c, inputs=np.ones((3, 2)))
 
 
 def test_several_steps_are_not_taken_for_one():
@@ -380,11 +399,13 @@ def test_a_drive_says_how_it_is_known_and_for_which_inputs():
     c = contraction(cell, norm=L2())
     drive = cell.drive(c.norm, Inputs.box(-1, 1))
     for one, name in ((drive, "drive [certified]"), (1.5, "drive [assumed]")):
-        assert name in {v.theorem for v in check_truncation(cell, x, c, drive=one, trials=5)}
+        assert name in {
+            v.theorem for v in check_truncation(cell, x, contraction=c, drive=one, trials=5)
+        }
     with pytest.raises(ValueError, match=r"for \|x_i\| <= 1, and some inputs are not among them"):
-        check_truncation(cell, 2 * x, c, drive=drive, trials=5)
+        check_truncation(cell, 2 * x, contraction=c, drive=drive, trials=5)
     with pytest.raises(ValueError, match="needed one norm"):
-        check_truncation(cell, x, contraction(cell, norm=Linf()), drive=drive, trials=5)
+        check_truncation(cell, x, contraction=contraction(cell, norm=Linf()), drive=drive, trials=5)
 
 
 def test_a_drive_without_the_offset_is_found():
@@ -400,7 +421,9 @@ def test_a_drive_without_the_offset_is_found():
 def test_a_wrong_gain_is_found_by_the_theorems():
     # says that it is 1-Lipschitz in x, and is 3-Lipschitz
     cell = CallableMap(lambda h, x: 0.5 * h + 3 * x, 1, 1, input_lipschitz=1.0)
-    message = refuted(check_truncation, cell, np.ones((5, 1)), Contraction.assumed(0.5), trials=20)
+    message = refuted(
+        check_truncation, cell, np.ones((5, 1)), contraction=Contraction.assumed(0.5), trials=20
+    )
     assert "drive is refuted for CallableMap" in message
     assert "gain=1.0" in message
     assert "inputs = array([[1.],\n" in message
@@ -412,14 +435,17 @@ def test_runs_that_contradict_the_factor_are_reported_without_a_search(monkeypat
 
     monkeypatch.setattr(testing, "check_contraction", lambda *_, **__: None)
     message = refuted(
-        check_truncation, LinearMap([[0.9]], [[1.0]]), np.ones((9, 1)), Contraction.assumed(0.5)
+        check_truncation,
+        LinearMap([[0.9]], [[1.0]]),
+        np.ones((9, 1)),
+        contraction=Contraction.assumed(0.5),
     )
     assert "the runs contradict lam=0.5" in message
 
 
 def test_a_state_that_is_not_finite_is_found():
     with pytest.raises(AssertionError, match="returned a state that is not finite"):
-        check_contraction(OwnMap(value=math.nan), Contraction.assumed(0.5))
+        check_contraction(OwnMap(value=math.nan), contraction=Contraction.assumed(0.5))
 
 
 # ------------------------------------------------------------------------------------------
@@ -428,7 +454,7 @@ def test_a_state_that_is_not_finite_is_found():
 
 def test_the_message_reproduces_the_failure():
     cell = VanillaRNN([[0.9, 0.3], [0.1, -0.2]], np.eye(2))
-    message = refuted(check_contraction, cell, Contraction.assumed(0.5))
+    message = refuted(check_contraction, cell, contraction=Contraction.assumed(0.5))
     found = {}
     for line in message.splitlines():
         name, equals, value = line.strip().partition(" = ")
@@ -444,7 +470,12 @@ def test_the_message_reproduces_the_failure():
 def test_long_arrays_are_shortened():
     cell = CallableMap(lambda h, x: 0.5 * h + 3 * x, 1, 1, input_lipschitz=1.0)
     message = refuted(
-        check_truncation, cell, np.ones((500, 1)), Contraction.assumed(0.5), k_max=2, trials=5
+        check_truncation,
+        cell,
+        np.ones((500, 1)),
+        contraction=Contraction.assumed(0.5),
+        k_max=2,
+        trials=5,
     )
     assert len(message) < 1500
 
@@ -455,31 +486,47 @@ def test_long_arrays_are_shortened():
         (lambda: check_contraction(gru), "needed a Map; wrap your own function"),
         (lambda: check_contraction(GRU), "nothing is known of its function; pass the one"),
         (lambda: check_contraction(VanillaRNN([[2.0]], [[1.0]])), "no criterion gives a factor"),
-        (lambda: check_contraction(GRU, 0.5), "needed a Contraction"),
-        (lambda: check_contraction(GRU, Contraction.assumed(0.5, iterate=2)), "one of 2 steps"),
+        (lambda: check_contraction(GRU, contraction=0.5), "needed a Contraction"),
         (
-            lambda: check_contraction(GRU, Contraction.assumed(0.5, WeightedLinf([1.0]))),
+            lambda: check_contraction(GRU, contraction=Contraction.assumed(0.5, iterate=2)),
+            "one of 2 steps",
+        ),
+        (
+            lambda: check_contraction(
+                GRU, contraction=Contraction.assumed(0.5, WeightedLinf([1.0]))
+            ),
             r"norm on R\^1, needed one on R\^2",
         ),
-        (lambda: check_contraction(GRU, GRU_CONTRACTION, radius=0.0), "radius=0.0"),
-        (lambda: check_contraction(GRU, GRU_CONTRACTION, trials=-1), "trials=-1"),
-        (lambda: check_contraction(GRU, GRU_CONTRACTION, trials=1.5), "trials=1.5"),
-        (lambda: check_contraction(GRU, GRU_CONTRACTION, seed=-1), "seed=-1"),
-        (lambda: check_contraction(GRU, GRU_CONTRACTION, inputs=[[math.nan, 0.0]]), "inputs"),
-        (lambda: check_contraction(GRU, GRU_CONTRACTION, inputs=np.ones((3, 5))), "inputs"),
-        (lambda: check_truncation(GRU, np.ones((3, 1)), GRU_CONTRACTION), "inputs"),
-        (lambda: check_truncation(GRU, INPUTS), "no contraction is certified"),
-        (lambda: check_truncation(GRU, INPUTS, GRU_CONTRACTION, drive=-1.0), "drive=-1.0"),
-        (lambda: check_truncation(GRU, INPUTS, GRU_CONTRACTION, start=[1.0]), "start"),
+        (lambda: check_contraction(GRU, contraction=GRU_CONTRACTION, radius=0.0), "radius=0.0"),
+        (lambda: check_contraction(GRU, contraction=GRU_CONTRACTION, trials=-1), "trials=-1"),
+        (lambda: check_contraction(GRU, contraction=GRU_CONTRACTION, trials=1.5), "trials=1.5"),
+        (lambda: check_contraction(GRU, contraction=GRU_CONTRACTION, seed=-1), "seed=-1"),
         (
-            lambda: check_truncation(GRU, INPUTS, GRU_CONTRACTION, radius=1.0, trials=5, k_max=2.5),
+            lambda: check_contraction(GRU, contraction=GRU_CONTRACTION, inputs=[[math.nan, 0.0]]),
+            "inputs",
+        ),
+        (
+            lambda: check_contraction(GRU, contraction=GRU_CONTRACTION, inputs=np.ones((3, 5))),
+            "inputs",
+        ),
+        (lambda: check_truncation(GRU, np.ones((3, 1)), contraction=GRU_CONTRACTION), "inputs"),
+        (lambda: check_truncation(GRU, INPUTS), "no contraction is certified"),
+        (
+            lambda: check_truncation(GRU, INPUTS, contraction=GRU_CONTRACTION, drive=-1.0),
+            "drive=-1.0",
+        ),
+        (lambda: check_truncation(GRU, INPUTS, contraction=GRU_CONTRACTION, start=[1.0]), "start"),
+        (
+            lambda: check_truncation(
+                GRU, INPUTS, contraction=GRU_CONTRACTION, radius=1.0, trials=5, k_max=2.5
+            ),
             "k_max=2.5",
         ),
         (
             lambda: check_truncation(
                 GRU,
                 INPUTS,
-                GRU_CONTRACTION,
+                contraction=GRU_CONTRACTION,
                 radius=1.0,
                 trials=5,
                 counterpart=lambda X, k: X[k + 1 :],
@@ -495,5 +542,5 @@ def test_malformed_questions(call, message):
 
 def test_fast_enough_for_a_suite():
     started = time.process_time()
-    check_truncation(GRU, INPUTS, GRU_CONTRACTION, radius=1.0)
+    check_truncation(GRU, INPUTS, contraction=GRU_CONTRACTION, radius=1.0)
     assert time.process_time() - started < 10

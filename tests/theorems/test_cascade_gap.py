@@ -16,19 +16,11 @@ from questions import (
     scalar,
 )
 
-from theory import (
-    Cascade,
-    Contraction,
-    LinearMap,
-    VanillaRNN,
-    cascade_gap,
-    contraction,
-    experiment,
-    verify,
-)
+from theory import Cascade, Contraction, LinearMap, VanillaRNN, contraction, experiment, verify
 from theory.campaign.recipes.gated import gated_stack
 from theory.campaign.recipes.layers import layers, layers_impulse, layers_restart
 from theory.strategies import factors
+from theory.theorems import cascade_gap
 from theory.theorems.cascade_gap import CASCADE_GAP, equal_rates, formula
 
 seeds = st.integers(0, 2**32 - 1)

@@ -17,8 +17,9 @@ from questions import (
     scalar,
 )
 
-from theory import Contraction, LinearMap, context_length, truncate, window_error
+from theory import Contraction, LinearMap, truncate
 from theory.strategies import experiments, factors
+from theory.theorems import context_length, window_error
 from theory.theorems.context_length import CONTEXT_LENGTH
 
 # `theory.theorems.context_length` is the function; the module is reached by its name

@@ -10,18 +10,10 @@ from questions import (
     is_sharp,
 )
 
-from theory import (
-    CallableMap,
-    Contraction,
-    LinearMap,
-    Linf,
-    WeightedLinf,
-    contractive_of_comparison,
-    contractive_of_perron_weights,
-    experiment,
-)
+from theory import CallableMap, Contraction, LinearMap, Linf, WeightedLinf, experiment
 from theory.arithmetic.rounding import UNIT
 from theory.campaign.recipes.gated import gated, lstm_far_weighted, saturated
+from theory.theorems import contractive_of_comparison, contractive_of_perron_weights
 from theory.theorems.contractive_of_comparison import (
     CONTRACTIVE_OF_COMPARISON,
     SEARCH_SLACK,

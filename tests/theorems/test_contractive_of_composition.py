@@ -14,18 +14,10 @@ from questions import (
     rounded_outward,
 )
 
-from theory import (
-    L1,
-    Contraction,
-    LinearMap,
-    Linf,
-    contraction,
-    contractive_of_composition,
-    contractive_of_matrix_norm,
-    experiment,
-)
+from theory import L1, Contraction, LinearMap, Linf, contraction, experiment
 from theory.norms import over
 from theory.strategies import experiments, factors, norms
+from theory.theorems import contractive_of_composition, contractive_of_matrix_norm
 from theory.theorems.contractive_of_composition import CONTRACTIVE_OF_COMPOSITION, formula
 
 
@@ -101,7 +93,7 @@ def test_typed_function(lams, drawn):
         Contraction.assumed(lams[0], first_norm),
         Contraction.assumed(lams[1], second_norm),
     )
-    there, back = over(second_norm, first_norm, n), over(first_norm, second_norm, n)
+    there, back = over(second_norm, first_norm, n=n), over(first_norm, second_norm, n=n)
     found = contractive_of_composition(first, second, dim=n)
     if found is None:
         assert formula(*lams, there, back) >= 1 - 8 * 2.0**-53

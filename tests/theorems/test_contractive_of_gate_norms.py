@@ -11,7 +11,7 @@ from questions import (
     is_sharp,
 )
 
-from theory import GRU, LSTM, Linf, contractive_of_comparison, contractive_of_gate_norms, verify
+from theory import GRU, LSTM, Linf, verify
 from theory.arithmetic.rounding import UNIT
 from theory.campaign.recipes.gated import (
     candidate_steep,
@@ -21,6 +21,7 @@ from theory.campaign.recipes.gated import (
     lstm_row_sums,
 )
 from theory.maps.invariance import is_invariant
+from theory.theorems import contractive_of_comparison, contractive_of_gate_norms
 from theory.theorems.contractive_of_gate_norms import (
     CONTRACTIVE_OF_GATE_NORMS,
     GateNorms,

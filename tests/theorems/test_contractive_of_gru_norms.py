@@ -11,9 +11,10 @@ from questions import (
     is_sharp,
 )
 
-from theory import GRU, LSTM, contractive_of_gru_norms
+from theory import GRU, LSTM
 from theory.campaign.recipes.gated import gru_far, gru_row_sums, update_driven, update_turning
 from theory.maps.invariance import is_invariant
+from theory.theorems import contractive_of_gru_norms
 from theory.theorems.contractive_of_gru_norms import CONTRACTIVE_OF_GRU_NORMS, formula, gru_norms
 
 seeds = st.integers(0, 2**32 - 1)

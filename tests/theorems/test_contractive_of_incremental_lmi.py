@@ -8,17 +8,10 @@ from questions import (
     is_sharp,
 )
 
-from theory import (
-    CallableMap,
-    Contraction,
-    Evidence,
-    VanillaRNN,
-    WeightedL2,
-    contraction,
-    contractive_of_incremental_lmi,
-    experiment,
-    leaky_relu,
-)
+from theory import CallableMap, Contraction, VanillaRNN, WeightedL2, contraction, experiment
+from theory.certify import Evidence
+from theory.maps import leaky_relu
+from theory.theorems import contractive_of_incremental_lmi
 from theory.theorems.contractive_of_incremental_lmi import (
     CONTRACTIVE_OF_INCREMENTAL_LMI,
     formula,
@@ -96,7 +89,8 @@ def test_a_wrong_multiplier_is_not_applicable():
         norm=good.norm,
         evidence=Evidence(kind="certified", method="by hand", multipliers=(1470.0, 27400.0)),
     )
-    from theory import Outcome, verify
+    from theory import verify
+    from theory.trials import Outcome
 
     for c, outcome in ((good, Outcome.HOLDS), (bad, Outcome.NOT_APPLICABLE)):
         made = experiment(cell, np.zeros((3, 2)), contraction=c)

@@ -17,22 +17,20 @@ from theory import (
     Inputs,
     LinearMap,
     Linf,
-    Outcome,
     VanillaRNN,
     WeightedL2,
-    activation,
     contraction,
-    contractive_of_iterate,
-    contractive_of_matrix_norm,
     experiment,
-    invariant_domain,
-    state_gap,
     verify,
 )
 from theory.arithmetic.activations import slope_intervals
+from theory.certify import invariant_domain
+from theory.maps import activation
 from theory.norms.products import product_upper
 from theory.strategies import norms
+from theory.theorems import contractive_of_iterate, contractive_of_matrix_norm, state_gap
 from theory.theorems.contractive_of_iterate import CONTRACTIVE_OF_ITERATE, formula
+from theory.trials import Outcome
 
 MONE = np.array([[0.9, -1.0], [0.5, -0.9]])
 
@@ -99,7 +97,7 @@ ASKED = Asked(
 def test_typed_function(entries, norm, rho, slopes):
     # eighths: products of up to four such matrices are exact in doubles
     W, r = np.reshape(entries, (2, 2)) / 8, len(slopes)
-    found = contractive_of_iterate(W, rho, norm, iterate=r)
+    found = contractive_of_iterate(W, rho, norm=norm, iterate=r)
     drawn = [(1, 1)] * r if rho == "identity" else slopes
     product = np.eye(2)
     for chosen in drawn:

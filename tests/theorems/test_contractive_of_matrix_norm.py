@@ -24,12 +24,12 @@ from theory import (
     VanillaRNN,
     WeightedL2,
     contraction,
-    contractive_of_matrix_norm,
     experiment,
-    leaky_relu,
     truncation_gaps,
 )
+from theory.maps import leaky_relu
 from theory.strategies import activations, certified_maps, experiments, matrices_with_norm, norms
+from theory.theorems import contractive_of_matrix_norm
 from theory.theorems.contractive_of_matrix_norm import CONTRACTIVE_OF_MATRIX_NORM, formula
 
 #: Oracle B1.yildiz_rho (Yildiz, Jaeger and Kiebel 2012): spectral radius 0.977, not contractive.
@@ -74,7 +74,7 @@ def test_spectral_radius_does_not_certify():
     cell = VanillaRNN(YILDIZ, np.eye(2))
     states = cell.simulate(np.zeros((2000, 2)), [1.0, 1.0])
     np.testing.assert_allclose(states[-1], [0.99969, 0.43837], atol=5e-6)
-    assert truncation_gaps(cell, np.zeros((2000, 2)), 100, h0=[1.0, 1.0])[100] > 0.99
+    assert truncation_gaps(cell, np.zeros((2000, 2)), k_max=100, h0=[1.0, 1.0])[100] > 0.99
     assert contractive_of_matrix_norm(YILDIZ) is None
     assert contraction(cell) is None
 
@@ -122,7 +122,7 @@ ASKED = Asked(
 DRAWN = st.integers(1, 4).flatmap(
     lambda n: norms(n, monotone=True).flatmap(
         lambda norm: st.tuples(
-            st.just(norm), matrices_with_norm(n, norm, st.floats(0.0, 5.0)), activations()
+            st.just(norm), matrices_with_norm(n, norm, size=st.floats(0.0, 5.0)), activations()
         )
     )
 )
@@ -132,7 +132,7 @@ DRAWN = st.integers(1, 4).flatmap(
 def test_typed_function(drawn):
     norm, W, rho = drawn
     size = norm.matrix_upper(W)
-    found = contractive_of_matrix_norm(W, rho, norm)
+    found = contractive_of_matrix_norm(W, rho, norm=norm)
     if found is None:
         assert formula(rho.lipschitz, size) >= 1
         return
@@ -142,7 +142,7 @@ def test_typed_function(drawn):
     assert found.evidence.kind == "certified"
     # never below what an explicit vector attains
     assert found.lam >= rho.lipschitz * norm.matrix_lower(W) * (1 - 2.0**-52)
-    smaller = contractive_of_matrix_norm(W / 2, rho, norm)
+    smaller = contractive_of_matrix_norm(W / 2, rho, norm=norm)
     # an eigenvalue routine's margin of 2**-46 may vary by a few powers of two
     assert smaller.lam <= found.lam * (0.5 + 2.0**-40)
 
@@ -158,9 +158,11 @@ def test_boundary_cases():
 
 def test_a_norm_that_is_not_monotone_certifies_linear_maps_only():
     W = 0.5 * np.eye(2)
-    assert contractive_of_matrix_norm(W, "relu", OBLIQUE) is None
-    assert contractive_of_matrix_norm(W, "identity", OBLIQUE).lam == pytest.approx(0.5, rel=1e-12)
-    assert contractive_of_matrix_norm(0 * W, "identity", OBLIQUE).lam == 0.0
+    assert contractive_of_matrix_norm(W, "relu", norm=OBLIQUE) is None
+    assert contractive_of_matrix_norm(W, "identity", norm=OBLIQUE).lam == pytest.approx(
+        0.5, rel=1e-12
+    )
+    assert contractive_of_matrix_norm(0 * W, "identity", norm=OBLIQUE).lam == 0.0
 
 
 def test_malformed_questions():

@@ -21,12 +21,11 @@ from theory import (
     VanillaRNN,
     WeightedLinf,
     contraction,
-    contractive_of_matrix_norm,
-    contractive_of_perron_weights,
     experiment,
-    leaky_relu,
 )
+from theory.maps import leaky_relu
 from theory.strategies import certified_maps, experiments, matrices_with_norm
+from theory.theorems import contractive_of_matrix_norm, contractive_of_perron_weights
 from theory.theorems.contractive_of_perron_weights import (
     CONTRACTIVE_OF_PERRON_WEIGHTS,
     LARGEST_RATIO,

@@ -12,15 +12,10 @@ from questions import (
     rounded_outward,
 )
 
-from theory import (
-    LinearHead,
-    LinearMap,
-    Run,
-    curvature_growth,
-    recurrent_gradient,
-    training_data,
-    verify,
-)
+from theory import LinearHead, LinearMap, verify
+from theory.learning import recurrent_gradient, training_data
+from theory.measure import Run
+from theory.theorems import curvature_growth
 from theory.theorems.curvature_growth import CURVATURE_GROWTH, formula
 from theory.trials.curvature_growth import TRIAL
 

@@ -16,8 +16,9 @@ from questions import (
     scalar,
 )
 
-from theory import CallableMap, drive
+from theory import CallableMap
 from theory.strategies import experiments
+from theory.theorems import drive
 from theory.theorems.drive import DRIVE, formula
 
 SIZES = st.sampled_from((0.0, 1.0, 0.1)) | st.floats(0.0, 1e6, allow_subnormal=False)

@@ -13,8 +13,9 @@ from questions import (
 )
 from test_gradient_gap_finite import relu_gap, scalar_gap
 
-from theory import Contraction, gradient_gap, gradient_gap_finite, verify
+from theory import Contraction, verify
 from theory.strategies import learning_experiments
+from theory.theorems import gradient_gap, gradient_gap_finite
 from theory.theorems.gradient_gap import GRADIENT_GAP, formula
 
 SIZES = ("drive", "weight_gain", "loss_gain", "beta_hh", "beta_wh", "beta_p")

@@ -12,18 +12,10 @@ from questions import (
     rounded_outward,
 )
 
-from theory import (
-    Contraction,
-    LinearHead,
-    LinearMap,
-    VanillaRNN,
-    gradient_gap_finite,
-    recurrent_gradient,
-    training_data,
-    truncated_gradient,
-    truncation_gaps,
-)
+from theory import Contraction, LinearHead, LinearMap, VanillaRNN, truncation_gaps
+from theory.learning import recurrent_gradient, training_data, truncated_gradient
 from theory.strategies import learning_experiments
+from theory.theorems import gradient_gap_finite
 from theory.theorems.gradient_gap_finite import GRADIENT_GAP_FINITE, formula
 
 SIZES = ("past", "weight_gain", "loss_gain", "beta_hh", "beta_wh", "beta_p")
@@ -39,7 +31,7 @@ def relu_gap(k, T=60):
     data = training_data(x, np.ones((T, 1)), loss="linear", at="last")
     whole = recurrent_gradient(model, head, data)
     cut = truncated_gradient(model, head, data, k=k)
-    states = truncation_gaps(model, x, k)[k]
+    states = truncation_gaps(model, x, k_max=k)[k]
     return abs(whole.parameters["W"][0, 0] - cut.parameters["W"][0, 0]), states
 
 

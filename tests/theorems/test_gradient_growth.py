@@ -11,14 +11,9 @@ from questions import (
     rounded_outward,
 )
 
-from theory import (
-    LinearHead,
-    LinearMap,
-    gradient_growth,
-    projected_gradient_descent,
-    recurrent_gradient,
-    training_data,
-)
+from theory import LinearHead, LinearMap
+from theory.learning import projected_gradient_descent, recurrent_gradient, training_data
+from theory.theorems import gradient_growth
 from theory.theorems.gradient_growth import GRADIENT_GROWTH, formula
 from theory.trials.gradient_growth import TRIAL
 

@@ -12,16 +12,10 @@ from questions import (
     rounded_outward,
 )
 
-from theory import (
-    Contraction,
-    LinearHead,
-    LinearMap,
-    VanillaRNN,
-    loss_smoothness,
-    recurrent_gradient,
-    training_data,
-)
+from theory import Contraction, LinearHead, LinearMap, VanillaRNN
+from theory.learning import recurrent_gradient, training_data
 from theory.strategies import learning_experiments
+from theory.theorems import loss_smoothness
 from theory.theorems.loss_smoothness import LOSS_SMOOTHNESS, formula
 
 SIZES = (

@@ -10,8 +10,9 @@ from questions import (
     rounded_outward,
 )
 
-from theory import Contraction, LinearMap, Linf, experiment, nearest_pair_distance, verify
+from theory import Contraction, LinearMap, Linf, experiment, verify
 from theory.strategies import experiments
+from theory.theorems import nearest_pair_distance
 from theory.theorems.nearest_pair_distance import NEAREST_PAIR_DISTANCE, formula
 
 

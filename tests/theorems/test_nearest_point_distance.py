@@ -10,8 +10,9 @@ from questions import (
     rounded_outward,
 )
 
-from theory import L1, L2, Contraction, LinearMap, Linf, experiment, nearest_point_distance, verify
+from theory import L1, L2, Contraction, LinearMap, Linf, experiment, verify
 from theory.strategies import experiments
+from theory.theorems import nearest_point_distance
 from theory.theorems.nearest_point_distance import NEAREST_POINT_DISTANCE, formula
 
 GOOD = {"inner": 3.0, "support": 1.0, "length": 2.0}

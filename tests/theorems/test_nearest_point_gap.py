@@ -13,10 +13,11 @@ from questions import (
     rounded_outward,
 )
 
-from theory import L1, L2, Contraction, LinearMap, Linf, experiment, nearest_point_gap
+from theory import L1, L2, Contraction, LinearMap, Linf, experiment
 from theory.measure.run import Run
 from theory.projections import row_sum_ball
 from theory.strategies import experiments
+from theory.theorems import nearest_point_gap
 from theory.theorems.nearest_point_gap import NEAREST_POINT_GAP, formula
 from theory.trials.nearest_points import RADIUS, pairs, rescaled_rows
 

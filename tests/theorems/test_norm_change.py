@@ -22,11 +22,10 @@ from theory import (
     WeightedLinf,
     contraction,
     experiment,
-    norm_change,
-    state_gap_observed,
 )
 from theory.norms import over
 from theory.strategies import experiments, factors, norms
+from theory.theorems import norm_change, state_gap_observed
 from theory.theorems.norm_change import NORM_CHANGE, formula
 
 
@@ -101,7 +100,7 @@ def test_typed_function(lam, k, past, drawn):
     n, norm, other = drawn
     c = Contraction.assumed(lam, norm)
     value = norm_change(c, k=k, past=past, norm=other, dim=n)
-    outer, inner = over(other, norm, n), over(norm, other, n)
+    outer, inner = over(other, norm, n=n), over(norm, other, n=n)
     rounded_outward(formula, value, lam=lam, k=k, past=past, outer=outer, inner=inner)
     # both constants are upper ones, so their product is at least 1
     assert value >= state_gap_observed(c, k=k, past=past)

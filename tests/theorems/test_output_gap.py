@@ -13,8 +13,9 @@ from questions import (
     scalar,
 )
 
-from theory import Contraction, LinearMap, output_gap, state_gap, truncate
+from theory import Contraction, LinearMap, truncate
 from theory.strategies import experiments, factors
+from theory.theorems import output_gap, state_gap
 from theory.theorems.output_gap import OUTPUT_GAP
 
 TYPED = Typed(

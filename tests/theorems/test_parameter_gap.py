@@ -10,8 +10,9 @@ from questions import (
     learns_at_extremes,
 )
 
-from theory import Contraction, LinearMap, parameter_gap
+from theory import Contraction, LinearMap
 from theory.strategies import learning_experiments
+from theory.theorems import parameter_gap
 from theory.theorems.parameter_gap import PARAMETER_GAP
 
 TYPED = Typed(

@@ -9,8 +9,10 @@ from questions import (
     learns_at_extremes,
 )
 
-from theory import Contraction, LinearMap, prediction_gap, prediction_gaps
+from theory import Contraction, LinearMap
+from theory.learning import prediction_gaps
 from theory.strategies import learning_experiments
+from theory.theorems import prediction_gap
 from theory.theorems.prediction_gap import PREDICTION_GAP
 
 TYPED = Typed(
@@ -29,7 +31,7 @@ def gap_of(w, v, k, T=200, head=1.0, start=None):
     models = [LinearMap([[0.5]], [[1.0]], [b]) for b in (w, v)]
     x, read = np.zeros((T, 1)), LinearHead([[head]])
     if start is None:
-        return prediction_gaps(models[0], read, models[1], read, x, k=k)[-1]
+        return prediction_gaps(models[0], read, models[1], read, X=x, k=k)[-1]
     long = models[0].simulate(x, start)[-1, 0]
     return abs(long - truncate(models[1], k).states(x)[-1, 0])
 

@@ -18,12 +18,12 @@ from theory import (
     VanillaRNN,
     contraction,
     experiment,
-    state_gap,
-    truncation_gap_table,
     truncation_gaps,
     verify,
 )
+from theory.measure import truncation_gap_table
 from theory.strategies import experiments
+from theory.theorems import state_gap
 from theory.theorems.state_gap import STATE_GAP
 
 TYPED = Typed(
@@ -51,7 +51,7 @@ def test_sharp_for_a_rotation():
 def test_nearly_sharp_for_tanh_under_small_inputs():
     # the slopes of tanh along the way, near 1 only for small states, multiply; as written in A.2
     for drive, digits in ((0.001, "0.99832"), (0.1, "0.00340")):
-        gap = truncation_gaps(VanillaRNN([[0.9]], [[1.0]]), np.full((400, 1), drive), 20)[20]
+        gap = truncation_gaps(VanillaRNN([[0.9]], [[1.0]]), np.full((400, 1), drive), k_max=20)[20]
         ratio = gap / state_gap(Contraction.assumed(0.9), k=20, drive=drive)
         assert f"{ratio:.5f}" == digits
 
@@ -59,7 +59,7 @@ def test_nearly_sharp_for_tanh_under_small_inputs():
 def test_sigmoid_at_rest_has_a_gap_that_the_published_bound_denies():
     # oracles A3.sigmoid_bias_gap and A3.sigmoid_bias_bound (A.12 a): h* - 1/2 and lam C / (1 - lam)
     cell = VanillaRNN([[1.0]], [[0.0]], activation="sigmoid")
-    gaps = truncation_gaps(cell, np.zeros((200, 1)), 3)
+    gaps = truncation_gaps(cell, np.zeros((200, 1)), k_max=3)
     certificate = contraction(cell)
     assert certificate.lam == 0.25
     assert gaps[1] == pytest.approx(0.15904606840740665, rel=1e-12)
@@ -74,14 +74,16 @@ def test_sigmoid_at_rest_has_a_gap_that_the_published_bound_denies():
 
 def test_a_start_far_out_leaves_a_gap_that_no_drive_explains():
     # A.12 b: h_0 = 100, lam = 0.9, no input, T = 20, k = 10: 100 * 0.9**20, the bound says 0
-    table = truncation_gap_table(LinearMap([[0.9]], [[1.0]]), np.zeros((20, 1)), 10, h0=[100.0])
+    table = truncation_gap_table(
+        LinearMap([[0.9]], [[1.0]]), np.zeros((20, 1)), k_max=10, h0=[100.0]
+    )
     assert table[10, 19] == pytest.approx(12.157665459056929, rel=1e-12)
     assert state_gap(Contraction.assumed(0.9), k=10, drive=0.0) == 0.0
 
 
 def broken():
     # an input left out of the drive: x = 1, 1, 1, 8 with "drive 1"
-    gap = truncation_gaps(LinearMap([[0.5]], [[1.0]]), [[1.0], [1.0], [1.0], [8.0]], 0)[0]
+    gap = truncation_gaps(LinearMap([[0.5]], [[1.0]]), [[1.0], [1.0], [1.0], [8.0]], k_max=0)[0]
     assert gap == 8.875
     return {
         "contractive": scalar(0.9, claim=0.5, T=40),

@@ -16,14 +16,10 @@ from questions import (
     scalar,
 )
 
-from theory import (
-    Contraction,
-    LinearMap,
-    state_gap_any_start,
-    state_gap_finite,
-    truncation_gap_table,
-)
+from theory import Contraction, LinearMap
+from theory.measure import truncation_gap_table
 from theory.strategies import experiments, factors
+from theory.theorems import state_gap_any_start, state_gap_finite
 from theory.theorems.state_gap_any_start import STATE_GAP_ANY_START
 
 TYPED = Typed(
@@ -43,7 +39,9 @@ def test_sharp_for_opposite_starts(lam):
 
 def test_repairs_the_published_bound_far_out():
     # A.12 b: h_0 = 100, lam = .9, no input, T = 20, k = 10: the gap 100 * .9**20 is the bound
-    table = truncation_gap_table(LinearMap([[0.9]], [[1.0]]), np.zeros((20, 1)), 10, h0=[100.0])
+    table = truncation_gap_table(
+        LinearMap([[0.9]], [[1.0]]), np.zeros((20, 1)), k_max=10, h0=[100.0]
+    )
     bound = TYPED(0.9, k=10, t=20, drive=0.0, start=100.0, restart=0.0)
     assert bound == pytest.approx(12.157665459056929, rel=1e-12)
     assert table[10, 19] == pytest.approx(bound, rel=1e-12)
@@ -51,7 +49,9 @@ def test_repairs_the_published_bound_far_out():
 
 def broken():
     # starts at 1 and -1, one input of size 8 with "drive 1"
-    table = truncation_gap_table(LinearMap([[0.5]], [[1.0]]), [[8.0]], 0, h0=[1.0], restart=[-1.0])
+    table = truncation_gap_table(
+        LinearMap([[0.5]], [[1.0]]), [[8.0]], k_max=0, h0=[1.0], restart=[-1.0]
+    )
     assert table[0, 0] == 9.5
     return {
         "contractive": scalar(0.9, claim=0.5, T=40),

@@ -16,9 +16,10 @@ from questions import (
     swap,
 )
 
-from theory import Contraction, LinearMap, state_gap, state_gap_blocks, truncation_gaps
+from theory import Contraction, LinearMap, truncation_gaps
 from theory.norms import Linf
 from theory.strategies import factors
+from theory.theorems import state_gap, state_gap_blocks
 from theory.theorems.state_gap_blocks import STATE_GAP_BLOCKS, formula, spread_upper
 
 sizes = st.sampled_from((0.0, 1.0, 0.1, 3.0)) | st.floats(0.0, 1e6, allow_subnormal=False)
@@ -38,10 +39,10 @@ def test_sharp_for_a_swap():
 def broken():
     # an input left out of the drive: x = 1, 1, 1, 8 with "drive 1"
     system = LinearMap([[0.5]], [[1.0]])
-    left_out = truncation_gaps(system, [[1.0], [1.0], [1.0], [8.0]], 0)[0]
+    left_out = truncation_gaps(system, [[1.0], [1.0], [1.0], [8.0]], k_max=0)[0]
     c = Contraction.assumed(0.5, Linf(), iterate=2)
     # h <- (4 h_2 + 1, h_1 / 8 + 1) reaches (10, 2.25), not within 3 as for a "growth" of 1/2
-    reached = float(truncation_gaps(swap().map, np.ones((60, 2)), 0, Linf())[0])
+    reached = float(truncation_gaps(swap().map, np.ones((60, 2)), k_max=0, norm=Linf())[0])
     return {
         "iterate_contractive": scalar(0.9, claim=0.5, T=40),
         "step_lipschitz": (reached, state_gap_blocks(c, k=0, growth=0.5, drive=1.0)),

@@ -13,8 +13,10 @@ from questions import (
     scalar,
 )
 
-from theory import Contraction, LinearMap, state_gap, state_gap_finite, truncation_gap_table
+from theory import Contraction, LinearMap
+from theory.measure import truncation_gap_table
 from theory.strategies import experiments, factors
+from theory.theorems import state_gap, state_gap_finite
 from theory.theorems.state_gap_finite import STATE_GAP_FINITE
 
 TYPED = Typed(
@@ -36,12 +38,12 @@ def test_oracle_of_the_scalar_system():
     # oracle A2.scalar_lds_gap: lam = .9, L_x = .5, B = 2, L_f = 3, T = 60, k = 13, an equality
     bound = 3 * state_gap_finite(Contraction.assumed(0.9), k=13, t=60, drive=1.0)
     assert bound == pytest.approx(7.571687175989567, rel=1e-12)
-    table = truncation_gap_table(LinearMap([[0.9]], [[0.5]]), np.full((60, 1), 2.0), 13)
+    table = truncation_gap_table(LinearMap([[0.9]], [[0.5]]), np.full((60, 1), 2.0), k_max=13)
     assert 3 * table[13, 59] == pytest.approx(7.571687175989567, rel=1e-12)
 
 
 def broken():
-    table = truncation_gap_table(LinearMap([[0.5]], [[1.0]]), [[1.0], [8.0]], 0)
+    table = truncation_gap_table(LinearMap([[0.5]], [[1.0]]), [[1.0], [8.0]], k_max=0)
     assert table[0, 1] == 8.5
     return {
         "contractive": scalar(0.9, claim=0.5, T=40),

@@ -15,9 +15,11 @@ from questions import (
     swap,
 )
 
-from theory import Contraction, state_gap_iterate, state_gap_observed, truncation_gap_table
+from theory import Contraction
+from theory.measure import truncation_gap_table
 from theory.norms import Linf
 from theory.strategies import factors
+from theory.theorems import state_gap_iterate, state_gap_observed
 from theory.theorems.state_gap_iterate import STATE_GAP_ITERATE, formula
 
 sizes = st.sampled_from((0.0, 1.0, 0.1, 3.0)) | st.floats(0.0, 1e6, allow_subnormal=False)
@@ -28,7 +30,7 @@ def test_sharp_at_every_remainder():
     verdict = is_sharp(STATE_GAP_ITERATE, impulse(), slack=2.0**-44)
     assert verdict.arguments["rest"] in (0.0, 1.0)
     made = impulse()
-    table = truncation_gap_table(made.map, made.inputs, 7, Linf())
+    table = truncation_gap_table(made.map, made.inputs, k_max=7, norm=Linf())
     for k in range(8):
         # the state after the first input is (0, 1)
         bound = state_gap_iterate(made.contraction, k=k, growth=4.0, past=1.0)

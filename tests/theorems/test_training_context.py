@@ -15,8 +15,9 @@ from questions import (
     learns_at_extremes,
 )
 
-from theory import Contraction, prediction_gap, training_context, weight_gap
+from theory import Contraction
 from theory.strategies import learning_experiments
+from theory.theorems import prediction_gap, training_context, weight_gap
 from theory.theorems.gradient_gap import gradient_gap
 from theory.theorems.training_context import TRAINING_CONTEXT, geometric_context, lambert_context
 

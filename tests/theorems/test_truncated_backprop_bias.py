@@ -10,16 +10,10 @@ from questions import (
     learns_at_extremes,
 )
 
-from theory import (
-    Contraction,
-    LinearHead,
-    LinearMap,
-    recurrent_gradient,
-    training_data,
-    truncated_backprop_bias,
-    truncated_backprop_gradient,
-)
+from theory import Contraction, LinearHead, LinearMap
+from theory.learning import recurrent_gradient, training_data, truncated_backprop_gradient
 from theory.strategies import learning_experiments
+from theory.theorems import truncated_backprop_bias
 from theory.theorems.truncated_backprop_bias import TRUNCATED_BACKPROP_BIAS
 
 TYPED = Typed(

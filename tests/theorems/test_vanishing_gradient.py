@@ -9,15 +9,10 @@ from questions import (
     learns_at_extremes,
 )
 
-from theory import (
-    Contraction,
-    LinearHead,
-    LinearMap,
-    input_gradients,
-    training_data,
-    vanishing_gradient,
-)
+from theory import Contraction, LinearHead, LinearMap
+from theory.learning import input_gradients, training_data
 from theory.strategies import learning_experiments
+from theory.theorems import vanishing_gradient
 from theory.theorems.vanishing_gradient import VANISHING_GRADIENT
 
 TYPED = Typed(

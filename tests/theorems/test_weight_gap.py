@@ -16,9 +16,12 @@ from questions import (
 )
 from scipy.special import gammaln
 
-from theory import Outcome, step_sizes, verify, weight_gap
+from theory import verify
+from theory.learning import step_sizes
 from theory.strategies import learning_experiments
+from theory.theorems import weight_gap
 from theory.theorems.weight_gap import WEIGHT_GAP, formula
+from theory.trials import Outcome
 
 #: alpha beta = 1/2 at the first step of the descent in the bias: beta = 1 / (1 - 1/2)**2.
 BIAS = {"loss": "squared", "alpha": 0.125, "steps": 3}
@@ -42,7 +45,7 @@ def descend(slopes, sizes, w=0.0, project=lambda w: w):
 )  # fmt: skip
 def test_sharp_for_concave_quadratics(steps, alpha, beta, schedule):
     # p(w) = -beta w**2 / 2 and p^k = p - eps0 w: the recursion is attained at every N
-    sizes = [Fraction(s) for s in step_sizes(alpha, schedule, min(steps, 25)).tolist()]
+    sizes = [Fraction(s) for s in step_sizes(alpha, schedule, steps=min(steps, 25)).tolist()]
     eps0, curve = Fraction(1, 8), Fraction(beta)
     w = descend(lambda w: -curve * w, sizes, Fraction(1))
     v = descend(lambda v: -curve * v - eps0, sizes, Fraction(1))
@@ -118,7 +121,7 @@ def test_a_projection_that_stretches_is_noticed():
 
 def broken():
     # p(w) = -w**2 / 2, p^k = p - w / 8, 5 steps: the twins part by exactly the bound
-    sizes = step_sizes(1.0, "1/t", 5).tolist()
+    sizes = step_sizes(1.0, "1/t", steps=5).tolist()
     bound = weight_gap(steps=5, alpha=1.0, beta=1.0, mismatch=0.125)
 
     def apart(beta=1.0, mismatch=0.125, start=0.0, project=lambda w: w):

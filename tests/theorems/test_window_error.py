@@ -15,17 +15,9 @@ from questions import (
     scalar,
 )
 
-from theory import (
-    Contraction,
-    LinearMap,
-    Linf,
-    VanillaRNN,
-    experiment,
-    state_gap_finite,
-    truncate,
-    window_error,
-)
+from theory import Contraction, LinearMap, Linf, VanillaRNN, experiment, truncate
 from theory.strategies import factors, input_sequences
+from theory.theorems import state_gap_finite, window_error
 from theory.theorems.window_error import WINDOW_ERROR
 
 TYPED = Typed(
@@ -91,7 +83,12 @@ def witnesses():
 
 ASKED = Asked(
     made=st.builds(
-        scalar, factors(), gain=SIZES, head=SIZES, x=input_sequences(1, 1, 20), k_max=st.just(25)
+        scalar,
+        factors(),
+        gain=SIZES,
+        head=SIZES,
+        x=input_sequences(1, min_length=1, max_length=20),
+        k_max=st.just(25),
     ),
     always_measured=True,
     extremes=holds_at_extremes,

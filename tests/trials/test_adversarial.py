@@ -8,17 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theory import (
-    LinearMap,
-    VanillaRNN,
-    contraction,
-    contractions,
-    judge_contraction,
-    leaky_relu,
-    rate_lower,
-)
+from theory import LinearMap, VanillaRNN, contraction
 from theory.arithmetic.rigor import lmi_holds
-from theory.certify import METHODS, lmi
+from theory.certify import METHODS, contractions, judge_contraction, lmi, rate_lower
+from theory.maps import leaky_relu
 from theory.norms import WeightedL2
 
 ABOVE = "above the infimum|need not be attained"

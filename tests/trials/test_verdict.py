@@ -17,10 +17,7 @@ from theory import (
     LinearHead,
     LinearMap,
     Linf,
-    Outcome,
-    Run,
     VanillaRNN,
-    Verdict,
     WeightedL2,
     WeightedLinf,
     contraction,
@@ -28,6 +25,7 @@ from theory import (
     verify,
 )
 from theory.arithmetic.rounding import UNIT
+from theory.measure import Run
 from theory.measure.observation import Observation
 from theory.theorems.context_length import CONTEXT_LENGTH
 from theory.theorems.contractive_of_composition import CONTRACTIVE_OF_COMPOSITION
@@ -41,7 +39,7 @@ from theory.theorems.state_gap import STATE_GAP
 from theory.theorems.state_gap_observed import STATE_GAP_OBSERVED
 from theory.theorems.theorem import Kind
 from theory.theorems.window_error import WINDOW_ERROR
-from theory.trials import TRIALS
+from theory.trials import TRIALS, Outcome, Verdict
 from theory.trials.trial import NearMiss
 from theory.trials.verdict import judge
 

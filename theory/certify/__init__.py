@@ -1,44 +1,59 @@
-"""From a map to its contraction, or None, or a refutation.
+"""Is this map contractive?  A certificate, or None, or a refutation.
 
-`contraction` tries the criteria that fit, `judge_contraction` also tries to refute, and
-`joint_spectral_radius` and `rate_lower` say what no certificate can beat.  `find_certificates`
-keeps what a search found for the questions to come.  A certificate is written and read by
-`certificate_file` and checked again by `recheck`.
+A certificate is a `Contraction`, and its `Evidence` says how it is known:
 
-`methods` is the table of criteria.  Candidates come from `search`, `lmi` and `lyapunov`; only the
-criteria of `theory.theorems` turn one into a certificate, see `accept`.
+    contraction             the smallest certified rate of a map, or None
+    contractions            one of every method that certifies anything
+    find_certificates       all that a search found, kept for further questions: `Certificates`
+    METHODS, EFFORTS        the criteria by name, and how large a map each effort tries them on
+    invariant_domain        the box of states under bounded inputs, where slopes are smaller
+
+If there is none:
+
+    judge_contraction       certified, refuted or unknown: a `Judgement`
+    refute                  states and inputs that are not contracted: a `Refutation`, or None
+    rate_lower              a rate that no norm can beat: a `LowerBound`
+    joint_spectral_radius   that rate enclosed: a `JointSpectralRadius`
+
+From one step in one norm to several steps in another: `iterate_in_norm`.  Files that anybody can
+check again: `save_certificate`, `load_certificate` (a `StoredCertificate`) and `recheck` (a
+`Recheck`).
 """
 
+from theory.certificates import Contraction, Evidence
 from theory.certify.ascent import LowerBound
 from theory.certify.certificate_file import load_certificate, save_certificate
 from theory.certify.enclose import JointSpectralRadius
 from theory.certify.found import Certificates, find_certificates
-from theory.certify.interface import contraction, contractions, domain_of, narrowing
+from theory.certify.interface import contraction, contractions
 from theory.certify.iterates import iterate_in_norm
 from theory.certify.jsr import joint_spectral_radius, rate_lower
 from theory.certify.judge import Judgement, judge_contraction
 from theory.certify.methods import EFFORTS, METHODS
-from theory.certify.recheck import Recheck, recheck
+from theory.certify.recheck import Recheck, StoredCertificate, recheck
 from theory.certify.refute import Refutation, refute
+from theory.maps.invariance import invariant_domain
 
 __all__ = [
     "EFFORTS",
     "METHODS",
     "Certificates",
+    "Contraction",
+    "Evidence",
     "JointSpectralRadius",
     "Judgement",
     "LowerBound",
     "Recheck",
     "Refutation",
+    "StoredCertificate",
     "contraction",
     "contractions",
-    "domain_of",
     "find_certificates",
+    "invariant_domain",
     "iterate_in_norm",
     "joint_spectral_radius",
     "judge_contraction",
     "load_certificate",
-    "narrowing",
     "rate_lower",
     "recheck",
     "refute",

@@ -56,5 +56,5 @@ def accepted(form: Affine, candidate: lmi.Candidate | None) -> Contraction | Non
 def by_matrix_norm(form: Affine, norm: Norm) -> Contraction | None:
     """Return the contraction in a given norm, by the norm of W."""
     return contractive_of_matrix_norm(
-        form.W, form.rho, norm, slopes=form.slopes, domain=form.domain
+        form.W, form.rho, norm=norm, slopes=form.slopes, domain=form.domain
     )

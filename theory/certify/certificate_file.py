@@ -119,7 +119,7 @@ def _described(recurrent: Map) -> dict[str, Any]:
     }
 
 
-def save_certificate(path: str | Path, recurrent: Map, c: Contraction) -> None:
+def save_certificate(path: str | Path, recurrent: Map, *, c: Contraction) -> None:
     """Write the certificate of a map.
 
     Parameters

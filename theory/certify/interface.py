@@ -5,12 +5,14 @@ Main names: `contraction`, `contractions`, `domain_of`, `narrowing`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from theory.certificates import Contraction
 from theory.certify.methods import (
+    EFFORTS,
+    GATED,
     ITERATED,
     METHODS,
     by_iterate,
@@ -100,6 +102,30 @@ def contractions(
     return found
 
 
+@overload
+def contraction(
+    recurrent: Map,
+    *,
+    method: str = ...,
+    norm: Norm | None = ...,
+    effort: int = ...,
+    domain: Domain | None = ...,
+    inputs: Any = ...,
+    required: Literal[True],
+    input_bound: Any = ...,
+) -> Contraction: ...
+@overload
+def contraction(
+    recurrent: Map,
+    *,
+    method: str = ...,
+    norm: Norm | None = ...,
+    effort: int = ...,
+    domain: Domain | None = ...,
+    inputs: Any = ...,
+    required: bool = ...,
+    input_bound: Any = ...,
+) -> Contraction | None: ...
 def contraction(
     recurrent: Map,
     *,
@@ -108,6 +134,7 @@ def contraction(
     effort: int = 1,
     domain: Domain | None = None,
     inputs: Any = None,
+    required: bool = False,
     input_bound: Any = None,
 ) -> Contraction | None:
     r"""Look for a proof that a map is contractive.
@@ -135,22 +162,25 @@ def contraction(
         those of the pre-activations met there.
     inputs : Inputs, or (..., m) array, optional
         Ask for a contraction under these inputs only: the box of states is found by
-        `theory.invariant_domain`, for the smallest box that holds the inputs.  The answer holds
-        everywhere (its domain is None) where that gives nothing narrower.  Gated maps contract only
-        under bounded inputs, but for special weights.
+        `theory.certify.invariant_domain`, for the smallest box that holds the inputs.  The answer
+        holds everywhere (its domain is None) where that gives nothing narrower.  Gated maps
+        contract only under bounded inputs, but for special weights.
+    required : bool
+        Whether to raise, with what was tried, instead of answering None.
     input_bound
         Refused: a number does not say which inputs are meant.
 
     Returns
     -------
     Contraction or None
-        None if no criterion applies, which is not a proof of the contrary.
+        None if no criterion applies, which is not a proof of the contrary; never None if required.
 
     Raises
     ------
     ValueError
         If the method or the effort is unknown, the norm is not one on the map's states, the domain
-        is not one of the map's or not proved invariant, or the inputs are a plain number.
+        is not one of the map's or not proved invariant, the inputs are a plain number, or a
+        required certificate was not found.
 
     Examples
     --------
@@ -179,7 +209,19 @@ def contraction(
         if not isinstance(norm, Norm):
             raise ValueError(f"norm={norm!r}, needed a norm such as theory.L2()")
         norm.check_dim(recurrent.state_dim)
+    if not isinstance(required, bool):
+        raise ValueError(f"required={required!r}, needed True or False")
     where = domain_of(recurrent, domain, inputs)
+    found = _found(recurrent, method, norm, effort, where)
+    if found is None and required:
+        bounded = domain is not None or inputs is not None
+        raise ValueError(_what_to_try(recurrent, method, norm, effort, bounded))
+    return found
+
+
+def _found(
+    recurrent: Map, method: str, norm: Norm | None, effort: int, where: Domain | None
+) -> Contraction | None:
     if norm is not None:
         if method in ITERATED:
             return by_iterate(recurrent, where, norm)
@@ -194,3 +236,35 @@ def contraction(
     wide = tried(recurrent, effort, iterates=None if best is None else False)
     found = [*wide.values()] if best is None else [best, *wide.values()]
     return min(found, key=lambda c: (c.iterate, c.lam), default=None)
+
+
+def _what_to_try(recurrent: Map, method: str, norm: Norm | None, effort: int, bounded: bool) -> str:
+    """Return the message for a map without a certificate: what was tried, and what to try next."""
+    whole = method == "auto" and norm is None
+    names = [method]
+    if norm is not None:
+        names = [f"{method if method in ITERATED else 'the matrix norm'} of {norm}"]
+    elif whole:
+        gated = recurrent.affine() is None
+        names = [
+            name
+            for name in METHODS
+            if recurrent.state_dim <= EFFORTS[effort].get(name, float("inf"))
+            and (name in ITERATED or (name in GATED) == gated)
+        ]
+    further = []
+    if not bounded:
+        further.append("inputs=theory.Inputs.box(low, high) if the inputs are bounded")
+    if whole and effort + 1 < len(EFFORTS):
+        further.append(f"effort={effort + 1}")
+    if not whole:
+        further.append('method="auto" in any norm')
+    further += [
+        "theory.certify.judge_contraction(map), which may refute it",
+        "theory.memory.reach_tube(map, X, k=k), which bounds what is forgotten along given inputs",
+        "theory.project(map, onto=..., rate=...), the nearest map that contracts",
+    ]
+    return (
+        f"{recurrent!r} has no certificate by {', '.join(names)}, needed one since required=True; "
+        f"try {'; '.join(further)}"
+    )

@@ -40,7 +40,7 @@ def least_iterate(form: Affine, norm: Norm | None = None) -> Contraction | None:
     if r is None:
         return None
     return contractive_of_iterate(
-        form.W, form.rho, measure, iterate=r, slopes=form.slopes, domain=form.domain
+        form.W, form.rho, norm=measure, iterate=r, slopes=form.slopes, domain=form.domain
     )
 
 
@@ -74,7 +74,7 @@ def _least_power(form: Affine, norm: Norm) -> int | None:
 
 def _proved(form: Affine, norm: Norm, r: int) -> bool:
     found = contractive_of_iterate(
-        form.W, form.rho, norm, iterate=r, slopes=form.slopes, domain=form.domain
+        form.W, form.rho, norm=norm, iterate=r, slopes=form.slopes, domain=form.domain
     )
     return found is not None
 
@@ -132,7 +132,7 @@ def iterate_in_norm(c: Contraction, norm: Norm, *, dim: int) -> Contraction | No
     """
     check_one_step(c)
     check_count(at_least=1, dim=dim)
-    outer, inner = over(norm, c.norm, dim), over(c.norm, norm, dim)
+    outer, inner = over(norm, c.norm, n=dim), over(c.norm, norm, n=dim)
     if not math.isfinite(product_up(outer, inner)):
         return None
 

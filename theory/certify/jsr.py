@@ -186,7 +186,7 @@ def rate_lower(
         Its starting points for each length; all vertices are tried for length 1 and n <= 8.
     products : int
         How many products branch and bound may form besides, for n <= `SMALL`; see
-        `theory.joint_spectral_radius`, which also gives an upper bound.
+        `theory.certify.joint_spectral_radius`, which also gives an upper bound.
 
     Returns
     -------

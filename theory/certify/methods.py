@@ -35,7 +35,7 @@ def by_norm(norm: Norm) -> Method:
         if form is None:
             return None
         return contractive_of_matrix_norm(
-            form.W, form.rho, norm, slopes=form.slopes, domain=form.domain
+            form.W, form.rho, norm=norm, slopes=form.slopes, domain=form.domain
         )
 
     return method
@@ -109,6 +109,9 @@ METHODS: dict[str, Method] = {
     "comparison": _by_criterion(by_comparison),
     "iterate": by_iterate,
 }
+
+#: Those that are about maps without an affine form, as the others are about maps with one.
+GATED = ("gate_norms", "delta_iss", "comparison")
 
 #: Those whose contractions are of several steps together.
 ITERATED = ("iterate",)

@@ -275,8 +275,8 @@ def _check_conversion(stored: StoredCertificate, recurrent: Map, domain: Domain 
         lam=below.rate,
         k=stored.iterate,
         past=1.0,
-        outer=over(norm, other, n),
-        inner=over(other, norm, n),
+        outer=over(norm, other, n=n),
+        inner=over(other, norm, n=n),
     )
     if not bound <= stored.rate:
         reason = f"K rate**{stored.iterate} <= {bound!r}, needed at most {stored.rate!r}"

@@ -164,8 +164,8 @@ def refute(
     recurrent : Map
     inputs : Inputs, or (..., m) array, optional
         Ask about these inputs only, and about states of the box that the map does not leave under
-        them (`theory.invariant_domain`), where `theory.contraction` looks too: what refutes is then
-        an input of the set, with states of the box.  All inputs and states by default.
+        them (`theory.certify.invariant_domain`), where `theory.contraction` looks too: what refutes
+        is then an input of the set, with states of the box.  All inputs and states by default.
     rng : numpy.random.Generator, optional
         For starts and inputs; a fixed seed by default.
     starts, steps : int

@@ -47,7 +47,7 @@ from theory.norms.norms import L2, over
 
 def _condition(c: Contraction, n: int) -> float:
     """Return the price of converting the norm to the Euclidean one and back."""
-    return over(L2(), c.norm, n) * over(c.norm, L2(), n)
+    return over(L2(), c.norm, n=n) * over(c.norm, L2(), n=n)
 
 
 def _radius(recurrent: Map, found: dict[str, Contraction]) -> JointSpectralRadius | None:
@@ -117,7 +117,7 @@ def certify(
     elif not found.everywhere:
         out.print("unknown: no certificate found, and no refutation")
     best = found.best
-    choice = required_context(recurrent, epsilon, meant, effort=effort, certificates=found)
+    choice = required_context(recurrent, epsilon, inputs=meant, effort=effort, certificates=found)
     for target in (json_file, plot):
         if target is not None:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -137,7 +137,7 @@ def certify(
         if best is None:
             _write_answer(json_file, found, refutation, lower)
         else:
-            save_certificate(json_file, recurrent, best)
+            save_certificate(json_file, recurrent, c=best)
         out.print(f"written: {json_file}", markup=False, soft_wrap=True)
     if plot is not None:
         _draw(plot, found, choice, epsilon)
@@ -205,7 +205,7 @@ def _draw(path: Path, found: Certificates, choice: Choice | None, epsilon: float
 
     def curve(c: Contraction) -> tuple[list[int], list[float]]:
         return error_curve(
-            found.recurrent, c, found.inputs, count=count, step=step, certificates=found
+            found.recurrent, c, inputs=found.inputs, count=count, step=step, certificates=found
         )
 
     for name, c in sorted(found.named.items(), key=lambda item: item[1].lam):

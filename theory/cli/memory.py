@@ -98,9 +98,9 @@ def memory(
         answer = effective_memory(
             recurrent,
             given,
-            epsilon,
-            probability,
-            confidence,
+            eps=epsilon,
+            probability=probability,
+            confidence=confidence,
             when=when,
             norm=_NORMS[norm],
             k_max=k_max,
@@ -113,7 +113,7 @@ def memory(
             measured = local_rates(
                 recurrent,
                 given,
-                rates,
+                r=rates,
                 progress=lambda done, total: bar.update(again, completed=done, total=total),
             )
     out.print(
@@ -149,7 +149,11 @@ def _proved(recurrent: Map, given: Sequences, eps: float, norm: Norm) -> Choice 
     output = recurrent.output_map
     whole = np.array_equal(output, np.eye(recurrent.state_dim))
     return required_context(
-        recurrent, eps, Inputs.ball(bound), head=None if whole else LinearHead(output), norm=norm
+        recurrent,
+        eps,
+        inputs=Inputs.ball(bound),
+        head=None if whole else LinearHead(output),
+        norm=norm,
     )
 
 

@@ -86,7 +86,7 @@ def _context(
     known: Certificates | dict[str, Contraction],
 ) -> str:
     """Return the number of inputs that determine the state to epsilon, or that none is known."""
-    choice = required_context(recurrent, epsilon, inputs, certificates=known)
+    choice = required_context(recurrent, epsilon, inputs=inputs, certificates=known)
     return "none known" if choice is None else f"k = {choice.k}"
 
 

@@ -158,6 +158,10 @@ def read_file(path: str | Path) -> WeightFile:
 def named_arrays(path: str | Path) -> dict[str, Any]:
     """Return the arrays of a file of weights by name; that of an .npy file is W.
 
+    Parameters
+    ----------
+    path : str or Path
+
     Raises
     ------
     ValueError

@@ -1,7 +1,21 @@
-"""Gradients, their constants, descent, and twins that are trained side by side.
+"""Can the k-step model be trained instead?  Gradients, their constants, descent, and twins.
 
-Three gradients are three objects: `recurrent_gradient` of the recurrent model, `truncated_gradient`
-of the k-step model, and `truncated_backprop_gradient`, which is the gradient of no loss.
+What is learned from: `training_data` makes `TrainingData`, with a `Loss` that is `SquaredLoss`,
+`CrossEntropy`, `BernoulliLoss` or `LinearLoss`.
+
+Three gradients are three objects; each is a `Gradient`:
+
+    recurrent_gradient             of the recurrent model
+    truncated_gradient             of the k-step model
+    truncated_backprop_gradient    of no loss: the state is carried, the derivatives are cut
+
+`input_gradients` are those in the inputs, which vanish.  The constants of a map that bounds of
+gradients ask for: `map_constants` gives `MapConstants` from above, `constants_lower` from below.
+
+Training: `projected_gradient_descent` with the steps of `step_sizes` gives a `Descent`, with a
+`Divergence` where it left the range of numbers; `train_twins` trains a model and its k-step
+counterparts side by side: `Twins`; `prediction_gaps` compares any two models.  `training_setup`
+makes the `Training` of an experiment.
 """
 
 from theory.learning.constants.interface import map_constants
@@ -19,7 +33,7 @@ from theory.learning.gradients import (
 from theory.learning.losses import BernoulliLoss, CrossEntropy, LinearLoss, Loss, SquaredLoss
 from theory.learning.setup import Training, training_setup
 from theory.learning.twins import Twins, prediction_gaps, train_twins
-from theory.learning.weights import with_weights
+from theory.theorems.schedules import step_sizes
 
 __all__ = [
     "BernoulliLoss",
@@ -40,10 +54,10 @@ __all__ = [
     "prediction_gaps",
     "projected_gradient_descent",
     "recurrent_gradient",
+    "step_sizes",
     "train_twins",
     "training_data",
     "training_setup",
     "truncated_backprop_gradient",
     "truncated_gradient",
-    "with_weights",
 ]

@@ -107,7 +107,7 @@ def projected_gradient_descent(
         Where it starts; projected first, if there is a projection.
     head : LinearHead
     data : TrainingData
-        See `theory.training_data`.
+        See `theory.learning.training_data`.
     steps : int
         N.
     alpha : float
@@ -147,7 +147,8 @@ def projected_gradient_descent(
 
     Examples
     --------
-    >>> from theory import LinearMap, LinearHead, training_data
+    >>> from theory import LinearMap, LinearHead
+    >>> from theory.learning import training_data
     >>> data = training_data([[1.0]], [[1.0]])
     >>> done = projected_gradient_descent(
     ...     LinearMap([[0.5]], [[0.0]]), LinearHead([[1.0]]), data, steps=2, alpha=0.5,
@@ -218,7 +219,7 @@ class _Runner:
             if k is None:
                 raise ValueError(f"k=None, needed a truncation length for model={model!r}")
             check_count(at_least=1 if model == "truncated_backprop" else 0, k=k)
-        self.sizes = step_sizes(alpha, schedule, steps)
+        self.sizes = step_sizes(alpha, schedule, steps=steps)
         self.state = WeightVector(recurrent, head, trained_names(recurrent, trained), train_head)
         self.data, self.projection, self.kind, self.k = data, projection, model, k
         self.map = self.state.projected(recurrent, projection)

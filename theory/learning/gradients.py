@@ -56,7 +56,7 @@ class _Sweep:
 
     def __init__(self, model: Map, head: LinearHead, data: TrainingData, start: Any) -> None:
         if not isinstance(data, TrainingData):
-            raise ValueError(f"data={data!r}, needed what theory.training_data returns")
+            raise ValueError(f"data={data!r}, needed what theory.learning.training_data returns")
         self.cell = loops_of(model)
         self.model, self.head, self.data = model, head, data
         batch, T, m = data.inputs.shape
@@ -235,7 +235,8 @@ def recurrent_gradient(
     --------
     h_2 = a + 1 under inputs 1, 1, so that d h_2 / d a = 1:
 
-    >>> from theory import LinearHead, LinearMap, training_data
+    >>> from theory import LinearHead, LinearMap
+    >>> from theory.learning import training_data
     >>> data = training_data([[1.0], [1.0]], [[1.0], [1.0]], loss="linear", at="last")
     >>> g = recurrent_gradient(LinearMap([[0.5]], [[1.0]]), LinearHead([[1.0]]), data)
     >>> g.loss, g.parameters["W"].tolist()
@@ -274,7 +275,8 @@ def truncated_gradient(
 
     Examples
     --------
-    >>> from theory import LinearHead, LinearMap, training_data
+    >>> from theory import LinearHead, LinearMap
+    >>> from theory.learning import training_data
     >>> data = training_data([[1.0], [1.0]], [[1.0], [1.0]], loss="linear", at="last")
     >>> g = truncated_gradient(LinearMap([[0.5]], [[1.0]]), LinearHead([[1.0]]), data, k=1)
     >>> g.loss, g.parameters["W"].tolist()
@@ -323,7 +325,8 @@ def truncated_backprop_gradient(
 
     Examples
     --------
-    >>> from theory import LinearHead, LinearMap, training_data
+    >>> from theory import LinearHead, LinearMap
+    >>> from theory.learning import training_data
     >>> data = training_data([[1.0], [1.0]], [[1.0], [1.0]], loss="linear", at="last")
     >>> model, head = LinearMap([[0.5]], [[1.0]]), LinearHead([[1.0]])
     >>> g = truncated_backprop_gradient(model, head, data, k=1)
@@ -360,7 +363,8 @@ def input_gradients(model: Map, head: LinearHead, data: TrainingData) -> Array:
 
     Examples
     --------
-    >>> from theory import LinearHead, LinearMap, training_data
+    >>> from theory import LinearHead, LinearMap
+    >>> from theory.learning import training_data
     >>> data = training_data([[1.0], [1.0]], [[1.0], [1.0]], loss="linear", at="last")
     >>> input_gradients(LinearMap([[0.5]], [[1.0]]), LinearHead([[1.0]]), data).ravel().tolist()
     [0.5, 1.0]

@@ -24,7 +24,7 @@ from theory.typing import Array
 class Loss(ABC):
     """A function of an output (p,) and a target, and its gradient in the output."""
 
-    #: How `theory.training_data` names it.
+    #: How `theory.learning.training_data` names it.
     name: str
 
     #: An upper bound of the second derivative in the output, as a spectral norm.

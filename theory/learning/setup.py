@@ -76,7 +76,7 @@ def training_setup(
         If a number is malformed; shapes are checked when the gradients are first asked for.
     """
     check_count(steps=steps)
-    step_sizes(alpha, schedule, steps)
+    step_sizes(alpha, schedule, steps=steps)
     return Training(
         loss=look_up(loss),
         targets=np.asarray(targets, dtype=np.float64),

@@ -88,7 +88,8 @@ def train_twins(
 
     Examples
     --------
-    >>> from theory import LinearMap, LinearHead, training_data
+    >>> from theory import LinearMap, LinearHead
+    >>> from theory.learning import training_data
     >>> data = training_data([[4.0], [1.0]], [[0.0], [0.0]], at="last")
     >>> twins = train_twins(
     ...     LinearMap([[0.5]], [[1.0]]), LinearHead([[1.0]]), data, k=1, steps=1, alpha=0.25,
@@ -145,13 +146,13 @@ def train_twins(
 def _gap_of(state: WeightVector, w: Array, v: Array, data: TrainingData, k: int) -> float:
     (one, head), (other, other_head) = state.unpack(w), state.unpack(v)
     try:
-        return float(np.max(prediction_gaps(one, head, other, other_head, data.inputs, k=k)))
+        return float(np.max(prediction_gaps(one, head, other, other_head, X=data.inputs, k=k)))
     except DivergedError:
         return math.inf
 
 
 def prediction_gaps(
-    recurrent: Map, head: LinearHead, other: Map, other_head: LinearHead, X: Any, *, k: int
+    recurrent: Map, head: LinearHead, other: Map, other_head: LinearHead, *, X: Any, k: int
 ) -> Array:
     r"""Return |y_t - y_t^k| of a recurrent model and the k-step model of other weights.
 

@@ -19,7 +19,7 @@ from theory.typing import Array
 Projection = Callable[[Map], Map]
 
 
-def with_weights(model: Map, w: Array, trained: Sequence[str]) -> Map:
+def with_weights(model: Map, w: Array, *, trained: Sequence[str]) -> Map:
     """Return the map whose trained parameters are those of w, one after another."""
     changed, at = {}, 0
     for name in trained:
@@ -53,7 +53,7 @@ class WeightVector:
             p, n = head.C.shape
             w, last = w[: -p * (n + 1)], w[-p * (n + 1) :]
             head = LinearHead(last[: p * n].reshape(p, n), last[p * n :])
-        return with_weights(self.model, w, self.trained), head
+        return with_weights(self.model, w, trained=self.trained), head
 
     def flat(self, gradient: Gradient) -> Array:
         """Return a gradient as one vector."""

@@ -127,7 +127,7 @@ class AffineMap(Map):
         if norm.monotone:
             return product_up(L, norm.matrix_upper(form.U, norm.companion))
         plain = product_up(L, L2().matrix_upper(form.U))
-        return product_up(over(norm, L2(), form.U.shape[0]), plain)
+        return product_up(over(norm, L2(), n=form.U.shape[0]), plain)
 
     @final
     def slopes(self, domain: Domain | None = None) -> Interval:
@@ -141,7 +141,7 @@ class AffineMap(Map):
         if norm.monotone or form.linear:
             return scaled_matrix_upper(norm, form.steepest, form.W)
         n = len(form.W)
-        constant = product_up(over(norm, L2(), n), over(L2(), norm, n))
+        constant = product_up(over(norm, L2(), n=n), over(L2(), norm, n=n))
         return product_up(constant, scaled_matrix_upper(L2(), form.steepest, form.W))
 
     @final

@@ -185,8 +185,8 @@ class CallableMap(Map):
         given, known = self._input_lipschitz, self._lipschitz_norm
         if given is None:
             return None
-        outward = product_up(over(norm, known, self._n), given)
-        return product_up(outward, over(known.companion, norm.companion, self._m))
+        outward = product_up(over(norm, known, n=self._n), given)
+        return product_up(outward, over(known.companion, norm.companion, n=self._m))
 
     def _run(self, X: Array, h0: Array) -> Array:
         return simulate_by_steps(self, X, h0)

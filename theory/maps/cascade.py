@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any, final
 
 import numpy as np
+import numpy.typing as npt
 
 from theory.arithmetic.intervals import Interval, product_matrix_up
 from theory.arithmetic.rounded import Rounded
@@ -53,7 +54,11 @@ class Cascade(Map):
     [[1.0, 1.0], [0.5, 1.0]]
     """
 
-    def __init__(self, layers: Sequence[Map], readouts: Sequence[Any] | None = None) -> None:
+    def __init__(
+        self,
+        layers: Sequence[Map],
+        readouts: Sequence[npt.ArrayLike | LinearHead | None] | None = None,
+    ) -> None:
         self._layers = tuple(layers)
         if not self._layers or not all(isinstance(layer, Map) for layer in self._layers):
             raise ValueError(f"layers={layers!r}, needed one Map at least, from the input up")

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any, final
 
 import numpy as np
+import numpy.typing as npt
 
 from theory.arithmetic.activations import IDENTITY
 from theory.arithmetic.intervals import Interval, affine_image, sum_of
@@ -49,7 +50,7 @@ class DiagonalSSM(Map):
     [[1.0, 0.0], [0.0, 0.5], [-0.25, 0.0]]
     """
 
-    def __init__(self, eigenvalues: Any, B: Any) -> None:
+    def __init__(self, eigenvalues: npt.ArrayLike, B: npt.ArrayLike) -> None:
         values, matrix = np.asarray(eigenvalues), np.asarray(B)
         self._real = as_vector("eigenvalues (real part)", values.real)
         n = self._real.size

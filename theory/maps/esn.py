@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, final
 
 import numpy as np
+import numpy.typing as npt
 
 from theory.arithmetic.activations import Activation
 from theory.arithmetic.activations import activation as look_up
@@ -61,10 +62,10 @@ class EchoStateNetwork(Map):
 
     def __init__(
         self,
-        W: Any,
-        U: Any,
-        b: Any = None,
-        leak: Any = 1.0,
+        W: npt.ArrayLike,
+        U: npt.ArrayLike,
+        b: npt.ArrayLike | None = None,
+        leak: npt.ArrayLike = 1.0,
         activation: str | Activation = "tanh",
     ) -> None:
         weights = as_square("W", W)
@@ -200,7 +201,7 @@ class EchoStateNetwork(Map):
         if norm.monotone:
             return product_up(slope, norm.matrix_upper(self.U, norm.companion))
         plain = product_up(slope, L2().matrix_upper(self.U))
-        return product_up(over(norm, L2(), self.state_dim), plain)
+        return product_up(over(norm, L2(), n=self.state_dim), plain)
 
     def _ends(self, domain: Domain | None) -> boxes.Ends:
         return boxes.ends_of(domain, self.state_dim, self.input_dim)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, final
 
 import numpy as np
+import numpy.typing as npt
 
 from theory.arithmetic.activations import SIGMOID, TANH
 from theory.arithmetic.gates import sigmoid_up, tanh_up
@@ -67,10 +68,10 @@ class GRU(GatedMap):
 
     def __init__(
         self,
-        W: Any,
-        U: Any,
-        b: Any = None,
-        b_candidate: Any = None,
+        W: npt.ArrayLike,
+        U: npt.ArrayLike,
+        b: npt.ArrayLike | None = None,
+        b_candidate: npt.ArrayLike | None = None,
         variant: str = "reset_after",
     ) -> None:
         if variant not in VARIANTS:

@@ -6,9 +6,10 @@ Main names: `LinearHead`, `Readout`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
+import numpy.typing as npt
 
 from theory.arithmetic.intervals import Interval, affine_image
 from theory.arithmetic.rounded import Rounded
@@ -32,7 +33,7 @@ class LinearHead:
     C: Array
     d: Array
 
-    def __init__(self, C: Any, d: Any = None) -> None:
+    def __init__(self, C: npt.ArrayLike, d: npt.ArrayLike | None = None) -> None:
         self.C = as_matrix("C", C)
         self.d = as_vector("d", np.zeros(len(self.C)) if d is None else d, size=len(self.C))
 
@@ -85,7 +86,7 @@ class Readout:
         return np.nextafter(bound.size, np.inf) if self.entries is None else bound.size
 
 
-def layer_readout(layer: Map, given: Any) -> Readout:
+def layer_readout(layer: Map, given: npt.ArrayLike | LinearHead | None) -> Readout:
     """Return a layer's readout: a matrix, a `LinearHead`, or by default its own output map."""
     n = layer.state_dim
     if isinstance(given, LinearHead):

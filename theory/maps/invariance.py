@@ -54,7 +54,7 @@ def check_invariant(recurrent: Map, domain: Domain) -> None:
     if not is_invariant(recurrent, domain):
         raise ValueError(
             f"the box {domain} is not proved forward invariant, needed one that the map never "
-            "leaves; theory.invariant_domain(map, inputs=...) finds one"
+            "leaves; theory.certify.invariant_domain(map, inputs=...) finds one"
         )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, final
 
 import numpy as np
+import numpy.typing as npt
 
 from theory.arithmetic.activations import IDENTITY
 from theory.errors import as_matrix, as_square, as_vector
@@ -49,13 +50,13 @@ class LinearMap(AffineMap):
 
     def __init__(
         self,
-        W: Any = None,
-        U: Any = None,
-        b: Any = None,
+        W: npt.ArrayLike | None = None,
+        U: npt.ArrayLike | None = None,
+        b: npt.ArrayLike | None = None,
         *,
-        A: Any = None,
-        B: Any = None,
-        bias: Any = None,
+        A: npt.ArrayLike | None = None,
+        B: npt.ArrayLike | None = None,
+        bias: npt.ArrayLike | None = None,
     ) -> None:
         W, U, b = _one("W", W, "A", A), _one("U", U, "B", B), _one("b", b, "bias", bias)
         for name, other, value in (("W", "A", W), ("U", "B", U)):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, final
 
 import numpy as np
+import numpy.typing as npt
 
 from theory.arithmetic.activations import SIGMOID, TANH
 from theory.arithmetic.gates import sigmoid_up, tanh_up
@@ -57,7 +58,7 @@ class LSTM(GatedMap):
     [[0.3808, 0.1817], [0.1904, 0.0941]]
     """
 
-    def __init__(self, W: Any, U: Any, b: Any = None) -> None:
+    def __init__(self, W: npt.ArrayLike, U: npt.ArrayLike, b: npt.ArrayLike | None = None) -> None:
         n = as_matrix("W", W).shape[1]
         self._W = stacked("W", W, GATES, n, n)
         self._U = stacked("U", U, GATES, n, None)

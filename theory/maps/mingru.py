@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, final
 
 import numpy as np
+import numpy.typing as npt
 
 from theory.arithmetic.activations import SIGMOID, Activation
 from theory.arithmetic.activations import activation as look_up
@@ -61,7 +62,12 @@ class MinGRU(LinearRecurrence):
 
     GATES = ("z", "n")
 
-    def __init__(self, U: Any, b: Any = None, activation: str | Activation = "identity") -> None:
+    def __init__(
+        self,
+        U: npt.ArrayLike,
+        b: npt.ArrayLike | None = None,
+        activation: str | Activation = "identity",
+    ) -> None:
         n = max(1, as_matrix("U", U).shape[0] // 2)
         self._U = stacked("U", U, self.GATES, n, None)
         self._b = stacked("b", np.zeros(2 * n) if b is None else b, self.GATES, n, 0)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, final
 
 import numpy as np
+import numpy.typing as npt
 
 from theory.arithmetic.activations import SIGMOID, SOFTPLUS
 from theory.arithmetic.gates import sigmoid_up
@@ -67,7 +68,13 @@ class RGLRU(LinearRecurrence):
 
     GATES = ("r", "i")
 
-    def __init__(self, U: Any, Lambda: Any, b: Any = None, scale: float = 8.0) -> None:
+    def __init__(
+        self,
+        U: npt.ArrayLike,
+        Lambda: npt.ArrayLike,
+        b: npt.ArrayLike | None = None,
+        scale: float = 8.0,
+    ) -> None:
         self._Lambda = as_vector("Lambda", Lambda)
         n = self._Lambda.size
         if n == 0:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, final
 
 import numpy as np
+import numpy.typing as npt
 
 from theory.arithmetic.activations import Activation, activation
 from theory.errors import as_matrix, as_square, as_vector
@@ -46,7 +47,11 @@ class VanillaRNN(AffineMap):
     """
 
     def __init__(
-        self, W: Any, U: Any, b: Any = None, activation: str | Activation = "tanh"
+        self,
+        W: npt.ArrayLike,
+        U: npt.ArrayLike,
+        b: npt.ArrayLike | None = None,
+        activation: str | Activation = "tanh",
     ) -> None:
         weights = as_square("W", W)
         n = weights.shape[0]

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, final
 
 import numpy as np
+import numpy.typing as npt
 
 from theory.arithmetic.activations import SOFTPLUS
 from theory.arithmetic.intervals import (
@@ -79,11 +80,11 @@ class SelectiveSSM(LinearRecurrence):
 
     def __init__(
         self,
-        decay: Any,
-        W_step: Any,
-        W_B: Any,
-        b_step: Any = None,
-        b_B: Any = None,
+        decay: npt.ArrayLike,
+        W_step: npt.ArrayLike,
+        W_B: npt.ArrayLike,
+        b_step: npt.ArrayLike | None = None,
+        b_B: npt.ArrayLike | None = None,
         discretization: str = "euler",
     ) -> None:
         self._decay = as_matrix("decay", decay)

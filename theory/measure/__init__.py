@@ -1,8 +1,14 @@
-"""The left-hand sides of the bounds, measured with a budget of their rounding error.
+"""What is it really?  The left-hand sides of the bounds, with a budget of their rounding error.
 
-`truncation_gaps` measures every truncation length at once, `local_rates` how much a map contracts
-along inputs, and `effective_memory` how many inputs a deployed model remembers.  An `Experiment` is
-one instance to test theorems on, and a `Run` holds its measurements.
+    truncation_gaps         the error of every truncation length at once, in one sweep
+    truncation_gap_table    the same for every time and sequence
+    local_rates             how much a map contracts along inputs: `MeasuredRates`
+    effective_memory        how many inputs a deployed model remembers: an `EffectiveMemory`
+    sequences_needed        how many independent sequences that takes
+    upper_limit             the exact binomial limit behind it
+
+To put a theorem on trial: `experiment` makes an `Experiment`, one instance of everything a theorem
+may speak of; a `Run` holds its measurements, each an `Observation`.
 """
 
 from theory.measure.effective_memory import (

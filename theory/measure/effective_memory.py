@@ -75,7 +75,7 @@ DEFAULT_K_MAX = 256
 LEVELS = (0.5, 0.9, 0.99, 1.0)
 
 
-def upper_limit(exceedances: Any, sequences: int, confidence: float) -> Any:
+def upper_limit(exceedances: Any, sequences: int, *, confidence: float) -> Any:
     """Return the exact (Clopper-Pearson) upper confidence limit of a binomial probability.
 
     Parameters
@@ -93,7 +93,7 @@ def upper_limit(exceedances: Any, sequences: int, confidence: float) -> Any:
 
     Examples
     --------
-    >>> round(float(upper_limit(0, 459, 0.99)), 6)
+    >>> round(float(upper_limit(0, 459, confidence=0.99)), 6)
     0.009983
     """
     from scipy.stats import beta
@@ -135,11 +135,11 @@ def sequences_needed(probability: float, confidence: float, *, exceedances: int 
     seen = operator.index(exceedances)
     # doubling, then bisection: the limit falls with the number of sequences
     low, high = seen, max(1, 2 * seen)
-    while upper_limit(seen, high, confidence) > probability:
+    while upper_limit(seen, high, confidence=confidence) > probability:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        if upper_limit(seen, middle, confidence) > probability:
+        if upper_limit(seen, middle, confidence=confidence) > probability:
             low = middle
         else:
             high = middle
@@ -213,13 +213,17 @@ class EffectiveMemory:
         """
         if self.k is None:
             return None
-        limit = upper_limit(self.exceedances[self.k], self.longer[self.k], self.confidence)
+        limit = upper_limit(
+            self.exceedances[self.k], self.longer[self.k], confidence=self.confidence
+        )
         return bool(limit <= self.probability)
 
     @property
     def allowed(self) -> int:
         """Return the largest number of exceedances with which a length passes; -1 if none does."""
-        limits = upper_limit(np.arange(self.sequences + 1), self.sequences, self.confidence)
+        limits = upper_limit(
+            np.arange(self.sequences + 1), self.sequences, confidence=self.confidence
+        )
         return int(np.count_nonzero(limits <= self.probability)) - 1
 
     def quantiles(self, levels: Sequence[float] = LEVELS) -> Array:
@@ -319,10 +323,10 @@ class EffectiveMemory:
 def effective_memory(
     recurrent: Map,
     sequences: Any,
+    *,
     eps: float,
     probability: float = 0.01,
     confidence: float = 0.99,
-    *,
     when: str = "anywhere",
     head: LinearHead | None = None,
     norm: Norm | None = None,
@@ -432,7 +436,7 @@ def effective_memory(
     # a NaN, from infinity minus infinity in the restarted model, is as far off as can be
     errors[np.isnan(errors)] = math.inf
     seen = np.count_nonzero(~(errors <= eps), axis=1)
-    upper = np.asarray(upper_limit(seen, len(given), confidence), dtype=np.float64)
+    upper = np.asarray(upper_limit(seen, len(given), confidence=confidence), dtype=np.float64)
     failing = np.flatnonzero(~(upper <= probability))
     least = 0 if failing.size == 0 else int(failing[-1]) + 1
     not_longer = np.searchsorted(np.sort(behind), np.arange(len(errors)), side="right")

@@ -22,9 +22,9 @@ Progress = Callable[[int, int], None]
 def truncation_gap_table(
     recurrent: Map,
     X: Any,
+    *,
     k_max: int,
     norm: Norm | None = None,
-    *,
     h0: Any = None,
     restart: Any = None,
     progress: Progress | None = None,
@@ -135,9 +135,9 @@ def _check_finite_gaps(tables: Array) -> None:
 def truncation_gaps(
     recurrent: Map,
     X: Any,
+    *,
     k_max: int,
     norm: Norm | None = None,
-    *,
     h0: Any = None,
     restart: Any = None,
     progress: Progress | None = None,

@@ -191,7 +191,7 @@ class Learning:
     @cached_property
     def sizes(self) -> Array:
         """Return alpha_1 .. alpha_N."""
-        return step_sizes(self.setup.alpha, self.setup.schedule, self.setup.steps)
+        return step_sizes(self.setup.alpha, self.setup.schedule, steps=self.setup.steps)
 
     def descent(self, k: int | None = None) -> Descent:
         """Return the descent on p_T, or on that of the k-step model."""
@@ -207,7 +207,7 @@ class Learning:
     def maps_met(self, k: int) -> list[Map]:
         """Return the maps that a pair of descents met."""
         return [
-            with_weights(self.run.map, w, self.setup.trained)
+            with_weights(self.run.map, w, trained=self.setup.trained)
             for w in np.vstack([self.descent().weights, self.descent(k).weights])
         ]
 

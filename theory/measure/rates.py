@@ -120,9 +120,9 @@ class MeasuredRates:
 def local_rates(
     recurrent: Map,
     sequences: Any,
+    *,
     r: int = 1,
     norm: Norm | None = None,
-    *,
     stride: int = 1,
     h0: Any = None,
     progress: Progress | None = None,

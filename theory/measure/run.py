@@ -83,7 +83,12 @@ class Run:
     def gap_table_in(self, norm: Norm) -> Array:
         """Return the gap table in another norm."""
         return truncation_gap_table(
-            self.map, self.of.inputs, self.of.k_max, norm, h0=self.of.start, restart=self.of.restart
+            self.map,
+            self.of.inputs,
+            k_max=self.of.k_max,
+            norm=norm,
+            h0=self.of.start,
+            restart=self.of.restart,
         )
 
     @cached_property
@@ -146,7 +151,7 @@ class Run:
     def sizes(self) -> tuple[Array, Array]:
         """Return entrywise bounds of all states and all inputs met: (n,), (m,)."""
         reach = float(np.max(self.gap_table, initial=0.0))
-        spread = over(Linf(), self.norm, self.map.state_dim) * reach
+        spread = over(Linf(), self.norm, n=self.map.state_dim) * reach
         h = np.max(
             np.abs(np.vstack([self.states, self.other_states, self.other_driven_states])), axis=0
         )
@@ -249,7 +254,7 @@ class Run:
             drive += 2 * self.input_gain * self.map.input_dim * float(np.max(x, initial=0.0))
             size, error = self.norm.majorant(h), 0.0
             for _ in range(r):
-                box = np.full(n, over(Linf(), self.norm, n) * size)
+                box = np.full(n, over(Linf(), self.norm, n=n) * size)
                 error = self.growth * error + self.norm.majorant(self.map.step_error(box, x))
                 size = self.growth * size + drive
             return error * (1 + 4 * r * UNIT)
@@ -293,7 +298,7 @@ class Run:
         matrix = np.eye(n)
         for form in (first.affine(), second.affine()):
             matrix = matrix if form is None else form.W @ matrix
-        weight = over(self.norm, certificate.norm, n) * over(certificate.norm, self.norm, n)
+        weight = over(self.norm, certificate.norm, n=n) * over(certificate.norm, self.norm, n=n)
 
         def step(h: Array, x: Array) -> Array:
             return second.step(first.step(h, x), x)
@@ -302,7 +307,7 @@ class Run:
             # the first map's error passes through the second, which contracts in its own norm;
             # the second meets states no larger than the first's image of the box |h| <= h
             error = self.norm.majorant(first.step_error(h, x))
-            reach = over(Linf(), self.norm, n) * (
+            reach = over(Linf(), self.norm, n=n) * (
                 self.lam * self.norm.majorant(h)
                 + float(
                     np.max(

@@ -1,35 +1,46 @@
-"""From a certificate to a memory and back: eps <-> k.
+"""How many inputs are enough?  From a certificate to a memory and back: eps <-> k.
 
-`required_context` gives the least k for eps and `smallest_error` the least eps for k.  Sharper
-answers hold for some maps only: `componentwise_gap` entry by entry, `layer_gaps` layer by layer,
-`worst_case_error` and `kernel_tail` for linear maps, `window_decay` without feedback, and
-`reach_tube` along given inputs.
+    required_context        the least certified k for eps: a `Choice`, or None
+    smallest_error          the least certified eps for k, likewise
+    truncate                the k-step counterpart: a `TruncatedModel`
+
+Sharper answers, which hold for some maps only:
+
+    worst_case_error        linear maps: the exact error over all histories, a `WorstCase`
+    kernel_tail             diagonal state-space layers: a `KernelTail`
+    window_decay            recurrences that are linear in the state, along given inputs
+    componentwise_gap       entry by entry, and `componentwise_context` the k for eps
+    layer_rates             layer by layer of a cascade: `LayerRates`, and `layer_gaps` the bound
+    context_length_iterate  from a contraction of several steps together
+    reach_tube              along given inputs: all that any past can still do, a `ReachTube`
 """
 
-from theory.memory.context import Choice, error_curve, required_context, smallest_error
+from theory.memory.context import Choice, required_context, smallest_error
 from theory.memory.entrywise import componentwise_context, componentwise_gap
 from theory.memory.iterates import context_length_iterate
 from theory.memory.layers import LayerRates, layer_gaps, layer_rates
 from theory.memory.reach import ReachTube, reach_tube
 from theory.memory.tails import KernelTail, kernel_tail, window_decay
 from theory.memory.worst_case import WorstCase, worst_case_error
+from theory.truncation import TruncatedModel, truncate
 
 __all__ = [
     "Choice",
     "KernelTail",
     "LayerRates",
     "ReachTube",
+    "TruncatedModel",
     "WorstCase",
     "componentwise_context",
     "componentwise_gap",
     "context_length_iterate",
-    "error_curve",
     "kernel_tail",
     "layer_gaps",
     "layer_rates",
     "reach_tube",
     "required_context",
     "smallest_error",
+    "truncate",
     "window_decay",
     "worst_case_error",
 ]

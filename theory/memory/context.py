@@ -97,8 +97,8 @@ class Choice:
 def error_curve(
     recurrent: Map,
     c: Contraction,
-    inputs: Inputs,
     *,
+    inputs: Inputs,
     count: int = 100,
     step: int = 1,
     certificates: Certificates | None = None,
@@ -170,8 +170,8 @@ def _entrywise(
 def required_context(
     recurrent: Map,
     eps: float,
-    inputs: Any,
     *,
+    inputs: Any,
     head: LinearHead | None = None,
     norm: Norm | None = None,
     horizon: int | None = None,
@@ -198,10 +198,11 @@ def required_context(
     effort : int
         As for `theory.contraction`.
     certificates : dict of contractions by name, or Certificates, optional
-        What was found before (by `theory.contractions` or `theory.certify.find_certificates`), used
-        instead of a search; each has to hold for the inputs.  That they are contractions of this
-        map is taken on their word; `Choice.considered` says which are assumed.  From one by the
-        matrix inequality cheaper norms are still looked for, unless the effort is 0.
+        What was found before (by `theory.certify.contractions` or
+        `theory.certify.find_certificates`), used instead of a search; each has to hold for the
+        inputs.  That they are contractions of this map is taken on their word; `Choice.considered`
+        says which are assumed.  From one by the matrix inequality cheaper norms are still looked
+        for, unless the effort is 0.
 
     Returns
     -------
@@ -213,7 +214,7 @@ def required_context(
     -----
     A map that has no certificate everywhere, such as an `LSTM`, is looked at on the box that it
     never leaves under such inputs, and there also entry by entry, by powers of its comparison
-    matrix (`theory.componentwise_gap`), which needs no conversion of norms.
+    matrix (`theory.memory.componentwise_gap`), which needs no conversion of norms.
 
     Raises
     ------
@@ -269,8 +270,8 @@ def required_context(
 def smallest_error(
     recurrent: Map,
     k: int,
-    inputs: Any,
     *,
+    inputs: Any,
     head: LinearHead | None = None,
     norm: Norm | None = None,
     effort: int = 1,

@@ -28,7 +28,7 @@ def _matrices(recurrent: Map, domain: Domain | None) -> tuple[Array, ...]:
     if found is None:
         raise ValueError(
             f"no matrix is known that majorises a step of {recurrent!r} on this domain; give "
-            "domain=theory.invariant_domain(map, inputs=...)"
+            "domain=theory.certify.invariant_domain(map, inputs=...)"
         )
     return found
 

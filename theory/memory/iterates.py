@@ -39,7 +39,7 @@ def context_length_iterate(
     drive : float or Drive
         Bound of |step(0, x_t)| in the norm of `c`, see `Map.drive`.
     spread : float, optional
-        As in `theory.state_gap_blocks`.
+        As in `theory.theorems.state_gap_blocks`.
     lipschitz : float
         L_f; 1 for the state itself.
 

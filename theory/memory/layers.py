@@ -54,6 +54,12 @@ def layer_rates(recurrent: Map, domain: Domain | None = None) -> LayerRates | No
 
     None if it is no cascade, or a layer has no certificate in a monotone norm or no known gain.
 
+    Parameters
+    ----------
+    recurrent : Map
+    domain : Domain, optional
+        An invariant box in which rates and gains are meant; everywhere by default.
+
     Raises
     ------
     ValueError

@@ -102,7 +102,7 @@ def price_of(
             f"the inputs are {inputs}, but the contraction holds on {c.domain} only; look for one "
             "with theory.contraction(map, inputs=...)"
         )
-    lipschitz = over(norm, c.norm, n) if head is None else norm.matrix_upper(head.C, c.norm)
+    lipschitz = over(norm, c.norm, n=n) if head is None else norm.matrix_upper(head.C, c.norm)
     reach = math.inf
     form = recurrent.affine_on(c.domain)
     if form is not None:
@@ -221,7 +221,7 @@ def supply(
     if not isinstance(certificates, Mapping):
         raise ValueError(
             f"certificates={certificates!r}, needed contractions by name, such as those of "
-            "theory.contractions(map, inputs=...)"
+            "theory.certify.contractions(map, inputs=...)"
         )
     found = dict(certificates)
     for name, c in found.items():
@@ -249,7 +249,7 @@ def _check_usable(name: str, c: Contraction, recurrent: Map, inputs: Inputs) -> 
         raise ValueError(
             f"certificates[{name!r}] holds on {c.domain} only, but the inputs are {inputs}, needed "
             "inputs in its domain; leave it out, or take those of "
-            "theory.contractions(map, inputs=...) for these inputs"
+            "theory.certify.contractions(map, inputs=...) for these inputs"
         )
 
 

@@ -52,7 +52,7 @@ class ReachTube:
 
 
 def reach_tube(
-    recurrent: Map, X: Any, k: int, *, domain: Domain | None = None, inputs: Any = None
+    recurrent: Map, X: Any, *, k: int, domain: Domain | None = None, inputs: Any = None
 ) -> ReachTube:
     r"""Carry the box of all pasts through the last k inputs.
 
@@ -66,7 +66,7 @@ def reach_tube(
         Number of inputs that the truncated model sees.
     domain : Domain, optional
         Where the states are before those inputs: a box that the map never leaves, and whose inputs
-        hold the given ones; by default the one that `theory.invariant_domain` finds.
+        hold the given ones; by default the one that `theory.certify.invariant_domain` finds.
     inputs : Inputs, or (..., m) array, optional
         Which inputs came before, if no domain is given: a set that holds the given ones.  By
         default the smallest box of these.
@@ -86,7 +86,7 @@ def reach_tube(
     --------
     >>> from theory import VanillaRNN
     >>> cell = VanillaRNN([[1.6, -0.4], [0.3, 1.5]], np.eye(2))  # not contractive
-    >>> tube = reach_tube(cell, np.ones((10, 2)), 10)
+    >>> tube = reach_tube(cell, np.ones((10, 2)), k=10)
     >>> bool(tube.widths[-1].max() < 2e-6)
     True
     """

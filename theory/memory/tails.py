@@ -368,7 +368,7 @@ def _bound_of_norms(C: Array, B: Complex, lam: float, k: int, input_bound: float
     raised = float(power[0].real)
     total = product_up(total, up(raised * (1 + 4 * UNIT)) if raised else 0.0)
     total = up(total / down(1.0 - lam))
-    total = product_up(product_up(total, over(L2(), Linf(), B.shape[1])), float(mantissa))
+    total = product_up(product_up(total, over(L2(), Linf(), n=B.shape[1])), float(mantissa))
     return ldexp_up(total, e + f + int(exponent[0]) + int(g))
 
 

@@ -191,7 +191,7 @@ def _enclose(
     """
     n, m = B.shape
     low, high = box
-    to_euclid = over(L2(), norm, n)
+    to_euclid = over(L2(), norm, n=n)
     columns, offset = norm.vector_upper(B.T), float(norm.vector_upper(b))
     reach = np.maximum(np.abs(low), np.abs(high))
     drive = (float(columns @ reach) + offset) * (1 + 4 * gamma(m + 4)) + (m + 1) * TINY

@@ -1,7 +1,11 @@
-"""Norms, each a vector norm and the matrix norm it induces, and what products of matrices do.
+"""In which norm: each `Norm` is a vector norm together with the matrix norm it induces.
 
-`norm` says what a norm is, `norms` holds the six, `products` bounds all products of r steps,
-`radius` bounds spectral radii from below, `enclosed` holds matrices with bounds of their errors.
+    L1, L2, Linf                    in any dimension
+    WeightedL1(v), WeightedLinf(v)  positive weights v
+    WeightedL2(P)                   sqrt(h^T P h), P proved positive definite
+
+`over` is the constant from one norm to another.  ``norm.coordinates(n)`` are the `Coordinates` in
+which a norm is an unweighted one.  Bounds of matrices are rounded outward.
 """
 
 from theory.norms.norm import Coordinates

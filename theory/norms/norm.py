@@ -267,7 +267,7 @@ class Norm(ABC):
         if source.p == self.p:
             return self._matrix_upper(A, source)
         plain = self._matrix_upper(A, self.companion)
-        return product_up(plain, over(self.companion, source, A.shape[1]))
+        return product_up(plain, over(self.companion, source, n=A.shape[1]))
 
     def _matrix_upper(self, A: Array, source: Norm) -> float:
         """Return `matrix_upper` for a source of the same family."""
@@ -339,17 +339,23 @@ class Norm(ABC):
         return self.label
 
 
-def over(norm: Norm, other: Norm, n: int) -> float:
+def over(norm: Norm, other: Norm, *, n: int) -> float:
     """Return an upper bound c with ||h||_norm <= c ||h||_other on R^n.
 
     Exact (up to rounding) between members of {L1, L2, Linf}, between the weighted maximum norms and
     Linf, between the weighted sum norms and L1, and between the weighted Euclidean norms and L2;
     otherwise through the unweighted norms.
 
+    Parameters
+    ----------
+    norm, other : Norm
+    n : int
+        The dimension.
+
     Examples
     --------
     >>> from theory import L1, Linf
-    >>> over(L1(), Linf(), 5)
+    >>> over(L1(), Linf(), n=5)
     5.0
     """
     norm.check_dim(n)

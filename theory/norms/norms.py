@@ -16,6 +16,7 @@ from fractions import Fraction
 from typing import Any, final
 
 import numpy as np
+import numpy.typing as npt
 
 from theory.arithmetic import rigor
 from theory.arithmetic.rounding import TINY, UNIT, down, gamma, product_up
@@ -200,7 +201,7 @@ class Linf(Norm):
         return {"name": "Linf"}
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class _Weighted(Norm):
     """A norm with a positive weight for each entry."""
 
@@ -208,11 +209,13 @@ class _Weighted(Norm):
 
     monotone = True
 
-    def __post_init__(self) -> None:
-        v = as_vector("v", self.v)
-        if v.size == 0 or not float(np.min(v)) > 0:
-            raise ValueError(f"v has least entry {np.min(v, initial=0.0)}, needed positive weights")
-        object.__setattr__(self, "v", v)
+    def __init__(self, v: npt.ArrayLike) -> None:
+        weights = as_vector("v", v)
+        if weights.size == 0 or not float(np.min(weights)) > 0:
+            raise ValueError(
+                f"v has least entry {np.min(weights, initial=0.0)}, needed positive weights"
+            )
+        object.__setattr__(self, "v", weights)
 
     @property
     def dim(self) -> int:
@@ -240,7 +243,7 @@ def _weighted_sums_lower(A: Array, v: Array) -> float:
 
 
 @final
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class WeightedL1(_Weighted):
     """The weighted sum norm ||h|| = sum_i v_i |h_i|.
 
@@ -285,7 +288,7 @@ class WeightedL1(_Weighted):
 
 
 @final
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class WeightedLinf(_Weighted):
     """The weighted maximum norm ||h|| = max_i |h_i| / v_i.
 
@@ -345,7 +348,7 @@ def _gram_norm_error(P: Array, L: Array) -> float:
 
 
 @final
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class WeightedL2(Norm):
     """The norm ||h|| = sqrt(h^T P h) of a positive definite P.
 
@@ -365,26 +368,26 @@ class WeightedL2(Norm):
     _factor: Array = field(init=False)  # a computed L with L L^T near P
     _rounding: float = field(init=False)  # bound of the relative error of `vector`
 
-    def __post_init__(self) -> None:
-        P = as_square("P", self.P)
-        if not np.array_equal(P, P.T):
-            worst = float(np.max(np.abs(P - P.T)))
+    def __init__(self, P: npt.ArrayLike) -> None:
+        gram = as_square("P", P)
+        if not np.array_equal(gram, gram.T):
+            worst = float(np.max(np.abs(gram - gram.T)))
             raise ValueError(
                 f"P is not symmetric (largest |P - P^T| is {worst:.3g}); pass (P + P.T) / 2"
             )
-        object.__setattr__(self, "P", P)
+        object.__setattr__(self, "P", gram)
         object.__setattr__(
-            self, "_inverse_root", rigor.operator_norm_upper(np.eye(len(P)), None, P)
+            self, "_inverse_root", rigor.operator_norm_upper(np.eye(len(gram)), None, gram)
         )
         if not math.isfinite(self._inverse_root):
-            least = float(np.linalg.eigvalsh(P)[0])
+            least = float(np.linalg.eigvalsh(gram)[0])
             raise ValueError(
                 f"P is not provably positive definite (least eigenvalue about {least:.3g}); "
                 "add a multiple of the identity"
             )
         # in units of powers of two, in which the diagonal is about 1: exact, fair to bad scaling
-        half = -(np.frexp(np.diag(P))[1] // 2)
-        scaled = np.ldexp(P, half[:, None] + half[None, :])
+        half = -(np.frexp(np.diag(gram))[1] // 2)
+        scaled = np.ldexp(gram, half[:, None] + half[None, :])
         try:
             factor = np.ldexp(np.linalg.cholesky(scaled), -half[:, None])
         except np.linalg.LinAlgError:
@@ -400,7 +403,7 @@ class WeightedL2(Norm):
             )
         # 1 / (1 - error) <= 1 + 2 error, with room for the roundings of this product
         object.__setattr__(self, "_rounding", 2.0 * error)
-        object.__setattr__(self, "_root", rigor.operator_norm_upper(np.eye(len(P)), P, None))
+        object.__setattr__(self, "_root", rigor.operator_norm_upper(np.eye(len(gram)), gram, None))
 
     @property
     def monotone(self) -> bool:  # type: ignore[override]  # a class constant in the other norms

@@ -82,7 +82,7 @@ def _norm_upper(norm: Norm, P: Array, error: float) -> float:
     n = len(P)
     if error == 0.0:
         return norm.matrix_upper(P)
-    constant = product_up(over(norm, L2(), n), over(L2(), norm, n))
+    constant = product_up(over(norm, L2(), n=n), over(L2(), norm, n=n))
     return up(norm.matrix_upper(P) + product_up(constant, error))
 
 
@@ -104,7 +104,7 @@ def _largest_norm(norm: Norm, products: Array, error: float, floor: float = 0.0)
             best = max(best, _norm_upper(norm, P, error))
         return best
     n = products.shape[-1]
-    extra = product_up(product_up(over(norm, L2(), n), over(L2(), norm, n)), error)
+    extra = product_up(product_up(over(norm, L2(), n=n), over(L2(), norm, n=n)), error)
     # slopes of both signs give every product many times: |P| = |-P|, looked at once
     seen: set[bytes] = set()
     for i in np.argsort(-quick):
@@ -231,7 +231,7 @@ def _of_products(
             quick = _quick_norms(norm, partial)
             if quick is None:
                 quick = np.array([_norm_upper(norm, P, 0.0) for P in partial])
-            constant = product_up(over(norm, L2(), n), over(L2(), norm, n))
+            constant = product_up(over(norm, L2(), n=n), over(L2(), norm, n=n))
             reach = quick + product_up(constant, error)
             reach = np.nextafter(reach * bounds[r - depth] * (1 + 8 * UNIT), np.inf)
             if bounds[r - depth] == 0:  # and so are the products, exactly

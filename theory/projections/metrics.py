@@ -162,7 +162,7 @@ def diagonal(recurrent: Map, request: Request) -> Projection:
 def _diagonal_set(form: Affine, d: Array, radius: float) -> tuple[MetricSet, Certify]:
     P = np.diag(np.square(d / float(np.max(d))))
     norm = WeightedL2(P)
-    return gram_set(P, radius), lambda W: contractive_of_matrix_norm(W, form.rho, norm)
+    return gram_set(P, radius), lambda W: contractive_of_matrix_norm(W, form.rho, norm=norm)
 
 
 @brought_near

@@ -80,7 +80,7 @@ def schur(recurrent: Map, request: Request) -> Projection:
     def certify(arrays: tuple[Array, ...]) -> Contraction | None:
         # the test of members comes first: what is returned stays as it is in the next projection
         plain = _lyapunov_contraction(replace(form, W=arrays[0]), request.rate)
-        own = contractive_of_matrix_norm(arrays[0], form.rho, norm)
+        own = contractive_of_matrix_norm(arrays[0], form.rho, norm=norm)
         return own if plain is not None and own is not None and own.lam <= request.rate else plain
 
     def point(margin: float) -> tuple[Array, ...]:
@@ -121,7 +121,7 @@ def schur(recurrent: Map, request: Request) -> Projection:
 
 def _lyapunov_contraction(form: Affine, rate: float) -> Contraction | None:
     """Return a contraction at most at the rate, in the Euclidean or a Lyapunov norm, or None."""
-    plain = contractive_of_matrix_norm(form.W, form.rho, L2())
+    plain = contractive_of_matrix_norm(form.W, form.rho, norm=L2())
     if plain is not None and plain.lam <= rate:
         return plain
     radius = float(np.max(np.abs(np.linalg.eigvals(form.W)))) * form.rho.lipschitz

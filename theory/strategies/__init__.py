@@ -5,6 +5,14 @@ filtered.  The ends of every range are likely (lam = 0 and lam = 0.9999, one sta
 a failing example shrinks to what a person would draw: few states, the identity as activation, the
 Euclidean norm, lam = 1/2, a multiple of the identity as matrix, inputs of zeros and ones.
 
+    certified_maps          a map and its certificate; `stable_maps` the map alone
+    any_maps                any map, stable or not; of one kind: `lstm_maps`, `gru_maps`,
+                            `esn_maps`, `diagonal_maps`, `recurrence_maps`, `cascade_maps`
+    input_sequences         inputs; `states` a state
+    matrices_with_norm      matrices of a given norm
+    factors, norms, activations
+    experiments             what a theorem is tried on; `learning_experiments` with training
+
 An argument may be a value, a strategy for such values, or None for the strategy named in its
 description.
 
@@ -19,7 +27,7 @@ A test of the user's own function on every certified map:
 ... def test_no_gap_once_every_input_is_seen(pair):
 ...     recurrent, certificate = pair
 ...     inputs = [[1.0] * recurrent.input_dim] * 3
-...     assert truncation_gaps(recurrent, inputs, 3, certificate.norm)[3] == 0
+...     assert truncation_gaps(recurrent, inputs, k_max=3, norm=certificate.norm)[3] == 0
 >>> test_no_gap_once_every_input_is_seen()
 """
 

@@ -57,7 +57,8 @@ def experiments(
     Examples
     --------
     >>> from hypothesis import given
-    >>> from theory import THEOREMS, Outcome, verify
+    >>> from theory import THEOREMS, verify
+    >>> from theory.trials import Outcome
     >>> @given(experiments())
     ... def test_nothing_is_refuted(made):
     ...     assert all(verify(theorem, made).outcome is not Outcome.REFUTED for theorem in THEOREMS)
@@ -80,7 +81,7 @@ def _experiments(
     recurrent, certificate = draw(maps)
     n, m = recurrent.state_dim, recurrent.input_dim
     length = draw(sequence_lengths)
-    x = draw(input_sequences(m, length, length, bound=2.0))
+    x = draw(input_sequences(m, min_length=length, max_length=length, bound=2.0))
     lengths = dict.fromkeys((length, length + 5, max(length - 1, 0), 1, 0))
     partner, partner_certificate = draw(certified_maps(n, m))
     return experiment(
@@ -91,7 +92,7 @@ def _experiments(
         start=draw(states(n, 4.0)) if any_start else None,
         restart=draw(states(n, 4.0)) if any_restart else None,
         other_start=draw(states(n, 4.0)),
-        other_inputs=draw(input_sequences(m, length, length, bound=2.0)),
+        other_inputs=draw(input_sequences(m, min_length=length, max_length=length, bound=2.0)),
         head=LinearHead(draw(matrices(draw(st.integers(1, 2)), n))),
         other_norm=draw(norms(n)),
         partner=partner,
@@ -157,7 +158,7 @@ def _learning_experiments(draw: st.DrawFn, max_length: int, steps: int) -> Exper
         goal = draw(float_arrays((T, p), 2.0))
     return experiment(
         recurrent,
-        draw(input_sequences(m, T, T, bound=2.0)),
+        draw(input_sequences(m, min_length=T, max_length=T, bound=2.0)),
         contraction=certificate,
         k_max=T,
         head=LinearHead(draw(matrices(p, n))),

@@ -48,11 +48,14 @@ from theory.typing import Array
 def stable_maps(
     state_dim: int | st.SearchStrategy[int] | None = None,
     input_dim: int | st.SearchStrategy[int] | None = None,
+    *,
     lam: float | st.SearchStrategy[float] | None = None,
     norm: Norm | st.SearchStrategy[Norm] | None = None,
     activation: str | Activation | st.SearchStrategy[Activation] | None = None,
 ) -> st.SearchStrategy[Map]:
-    r"""Draw a `LinearMap` or `VanillaRNN` that is proved to contract; see `certified_maps`.
+    r"""Draw a `LinearMap` or `VanillaRNN` that is proved to contract.
+
+    The parameters are those of `certified_maps`.
 
     Examples
     --------
@@ -60,12 +63,15 @@ def stable_maps(
     >>> find(stable_maps(), lambda recurrent: recurrent.state_dim == 2).affine().W.shape
     (2, 2)
     """
-    return certified_maps(state_dim, input_dim, lam, norm, activation).map(lambda pair: pair[0])
+    return certified_maps(state_dim, input_dim, lam=lam, norm=norm, activation=activation).map(
+        lambda pair: pair[0]
+    )
 
 
 def certified_maps(
     state_dim: int | st.SearchStrategy[int] | None = None,
     input_dim: int | st.SearchStrategy[int] | None = None,
+    *,
     lam: float | st.SearchStrategy[float] | None = None,
     norm: Norm | st.SearchStrategy[Norm] | None = None,
     activation: str | Activation | st.SearchStrategy[Activation] | None = None,
@@ -175,7 +181,7 @@ def _weights(draw: st.DrawFn, gates: int, n: int, m: int, size: float) -> Array:
 
 
 def lstm_maps(
-    units: int | None = None, input_dim: int | None = None, size: float = 1.0
+    units: int | None = None, input_dim: int | None = None, *, size: float = 1.0
 ) -> st.SearchStrategy[LSTM]:
     r"""Draw an `LSTM` with weights and biases of magnitude at most `size`; the simplest is zero.
 
@@ -216,6 +222,7 @@ def _lstm_maps(
 def gru_maps(
     units: int | None = None,
     input_dim: int | None = None,
+    *,
     size: float = 1.0,
     variant: str | None = None,
 ) -> st.SearchStrategy[GRU]:
@@ -264,7 +271,7 @@ def _gru_maps(
 
 
 def esn_maps(
-    state_dim: int | None = None, input_dim: int | None = None, size: float = 1.0
+    state_dim: int | None = None, input_dim: int | None = None, *, size: float = 1.0
 ) -> st.SearchStrategy[EchoStateNetwork]:
     r"""Draw an `EchoStateNetwork` with weights and biases of magnitude at most `size`.
 
@@ -305,7 +312,7 @@ def _esn_maps(
 
 
 def diagonal_maps(
-    units: int | None = None, input_dim: int | None = None, radius: float = 0.9
+    units: int | None = None, input_dim: int | None = None, *, radius: float = 0.9
 ) -> st.SearchStrategy[DiagonalSSM]:
     r"""Draw a `DiagonalSSM` whose eigenvalues have modulus at most `radius`.
 
@@ -391,7 +398,7 @@ def _recurrence_maps(
 
 
 def cascade_maps(
-    depth: int | None = None, input_dim: int | None = None, size: float = 1.0
+    depth: int | None = None, input_dim: int | None = None, *, size: float = 1.0
 ) -> st.SearchStrategy[Cascade]:
     r"""Draw a `Cascade` of layers of any kind, with or without readouts between them.
 
@@ -431,8 +438,12 @@ def _cascade_maps(
             below = layers[-1]
             kind = draw(st.sampled_from(("own", "matrix", "head")))
             width = len(below.output_map) if kind == "own" else draw(st.integers(1, 3))
-            C = None if kind == "own" else draw(_weights(1, width, below.state_dim, size))
-            readouts.append(LinearHead(C, draw(float_arrays(width, size))) if kind == "head" else C)
+            readout: Array | LinearHead | None = None
+            if kind != "own":
+                readout = C = draw(_weights(1, width, below.state_dim, size))
+                if kind == "head":
+                    readout = LinearHead(C, draw(float_arrays(width, size)))
+            readouts.append(readout)
         layers.append(draw(_layers(width, size)))
     return Cascade(layers, readouts)
 

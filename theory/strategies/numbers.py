@@ -132,7 +132,13 @@ def float_arrays(shape: int | tuple[int, ...], bound: float = 1.0) -> st.SearchS
 
 
 def states(n: int, bound: float = 1.0) -> st.SearchStrategy[Array]:
-    """Draw a state, (n,), with entries of magnitude at most `bound`.
+    """Draw a state, (n,).
+
+    Parameters
+    ----------
+    n : int
+    bound : float
+        Of the magnitude of every entry.
 
     Raises
     ------
@@ -190,6 +196,7 @@ def scaled_to_size(A: Array, size: float, upper: Callable[[Array], float]) -> Ar
 def matrices_with_norm(
     n: int,
     norm: Norm | st.SearchStrategy[Norm] | None = None,
+    *,
     size: float | st.SearchStrategy[float] = 0.9,
     m: int | None = None,
 ) -> st.SearchStrategy[Array]:
@@ -215,7 +222,7 @@ def matrices_with_norm(
     Examples
     --------
     >>> from hypothesis import find
-    >>> A = find(matrices_with_norm(2, Linf(), 0.5), lambda A: A[0, 1] != 0)
+    >>> A = find(matrices_with_norm(2, Linf(), size=0.5), lambda A: A[0, 1] != 0)
     >>> Linf().matrix_upper(A) <= 0.5
     True
     """
@@ -243,6 +250,7 @@ def _matrices_with_norm(
 
 def input_sequences(
     width: int,
+    *,
     min_length: int = 0,
     max_length: int = 30,
     bound: float = 1.0,

@@ -1,4 +1,7 @@
-"""Checks for the suites of users, of their own maps: a search for what would refute a claim.
+"""Checks for your own test suite, of your own maps: a search for what would refute a claim.
+
+    check_contraction    searches for two states that are contracted by less than was claimed
+    check_truncation     runs the theorems on truncation on your inputs
 
 Both raise `AssertionError` with everything needed to reproduce the failure, and return what was
 compared when nothing was refuted.  That is evidence, not a proof: a search that finds nothing may

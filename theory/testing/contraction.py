@@ -33,8 +33,8 @@ _CLIMBERS = 6
 
 def check_contraction(
     recurrent: Map,
-    contraction: Contraction | None = None,
     *,
+    contraction: Contraction | None = None,
     inputs: Any = None,
     radius: float | None = None,
     trials: int = 200,
@@ -80,7 +80,7 @@ def check_contraction(
     --------
     >>> from theory import CallableMap, Contraction
     >>> leaky = CallableMap(lambda h, x: 0.5 * h + np.tanh(x), state_dim=1, input_dim=1)
-    >>> round(check_contraction(leaky, Contraction.assumed(0.5)).ratio, 6)
+    >>> round(check_contraction(leaky, contraction=Contraction.assumed(0.5)).ratio, 6)
     1.0
     """
     certificate = contraction_of(recurrent, contraction)
@@ -185,7 +185,8 @@ class _Search:
             if self.domain is not None and not self.domain.contains_inputs(self.inputs):
                 raise ValueError(
                     f"some of the inputs are outside the domain {self.domain} of the contraction, "
-                    "needed all inside; theory.invariant_domain(map, inputs=...) finds a larger one"
+                    "needed all inside; theory.certify.invariant_domain(map, inputs=...) finds a "
+                    "larger one"
                 )
         if len(self.inputs) == 0:
             self.inputs = np.zeros((1, m))

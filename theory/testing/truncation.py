@@ -35,8 +35,8 @@ from theory.typing import Array
 def check_truncation(
     recurrent: Map,
     inputs: Any,
-    contraction: Contraction | None = None,
     *,
+    contraction: Contraction | None = None,
     k_max: int | None = None,
     drive: float | Drive | None = None,
     start: Any = None,
@@ -111,7 +111,7 @@ def check_truncation(
     verdicts = [
         check_contraction(
             recurrent,
-            certificate,
+            contraction=certificate,
             inputs=x if x.size else None,
             radius=radius,
             trials=trials,

@@ -1,4 +1,33 @@
-"""The theorems, in reading order; each file holds one, with its formula and its typed function."""
+"""The theorems: a file holds one, with its formula and its typed function.
+
+A theorem has two names here: in small letters the function that takes a `Contraction` and numbers
+to a number, as `state_gap`; in capitals the `Theorem` itself, as `STATE_GAP`, with its statement,
+its `Assumption` values, its `Kind` (upper, lower or sharp) and its formula, which also accepts
+fractions, arrays and symbols.  `THEOREMS` lists them in this order:
+
+Criteria, from weights to a contraction, or None:
+    contractive_of_matrix_norm, contractive_of_perron_weights, contractive_of_comparison,
+    contractive_of_gate_norms, contractive_of_gru_norms, contractive_of_incremental_lmi,
+    contractive_of_composition, contractive_of_iterate
+
+Sizes and sensitivities:
+    drive, hidden_state, initial_state, input_sequence
+
+What k steps lose, and which k is enough:
+    state_gap_observed, state_gap, state_gap_finite, state_gap_any_start, state_gap_iterate,
+    state_gap_blocks, output_gap, cascade_gap, context_length, window_error (the converse),
+    norm_change
+
+Projections:
+    nearest_point_gap, nearest_point_distance, nearest_pair_distance
+
+Gradients and training:
+    parameter_gap, truncated_backprop_bias, vanishing_gradient, gradient_gap_finite, gradient_gap,
+    loss_smoothness, weight_gap, prediction_gap, training_context
+
+Without contraction:
+    gradient_growth, curvature_growth
+"""
 
 from theory.theorems.cascade_gap import CASCADE_GAP, cascade_gap
 from theory.theorems.context_length import CONTEXT_LENGTH, context_length
@@ -53,7 +82,7 @@ from theory.theorems.state_gap_blocks import STATE_GAP_BLOCKS, state_gap_blocks
 from theory.theorems.state_gap_finite import STATE_GAP_FINITE, state_gap_finite
 from theory.theorems.state_gap_iterate import STATE_GAP_ITERATE, state_gap_iterate
 from theory.theorems.state_gap_observed import STATE_GAP_OBSERVED, state_gap_observed
-from theory.theorems.theorem import Theorem
+from theory.theorems.theorem import Assumption, Kind, Theorem
 from theory.theorems.training_context import TRAINING_CONTEXT, training_context
 from theory.theorems.truncated_backprop_bias import TRUNCATED_BACKPROP_BIAS, truncated_backprop_bias
 from theory.theorems.vanishing_gradient import VANISHING_GRADIENT, vanishing_gradient
@@ -103,7 +132,47 @@ THEOREMS: tuple[Theorem, ...] = (
 )
 
 __all__ = [
+    "CASCADE_GAP",
+    "CONTEXT_LENGTH",
+    "CONTRACTIVE_OF_COMPARISON",
+    "CONTRACTIVE_OF_COMPOSITION",
+    "CONTRACTIVE_OF_GATE_NORMS",
+    "CONTRACTIVE_OF_GRU_NORMS",
+    "CONTRACTIVE_OF_INCREMENTAL_LMI",
+    "CONTRACTIVE_OF_ITERATE",
+    "CONTRACTIVE_OF_MATRIX_NORM",
+    "CONTRACTIVE_OF_PERRON_WEIGHTS",
+    "CURVATURE_GROWTH",
+    "DRIVE",
+    "GRADIENT_GAP",
+    "GRADIENT_GAP_FINITE",
+    "GRADIENT_GROWTH",
+    "HIDDEN_STATE",
+    "INITIAL_STATE",
+    "INPUT_SEQUENCE",
+    "LOSS_SMOOTHNESS",
+    "NEAREST_PAIR_DISTANCE",
+    "NEAREST_POINT_DISTANCE",
+    "NEAREST_POINT_GAP",
+    "NORM_CHANGE",
+    "OUTPUT_GAP",
+    "PARAMETER_GAP",
+    "PREDICTION_GAP",
+    "STATE_GAP",
+    "STATE_GAP_ANY_START",
+    "STATE_GAP_BLOCKS",
+    "STATE_GAP_FINITE",
+    "STATE_GAP_ITERATE",
+    "STATE_GAP_OBSERVED",
     "THEOREMS",
+    "TRAINING_CONTEXT",
+    "TRUNCATED_BACKPROP_BIAS",
+    "VANISHING_GRADIENT",
+    "WEIGHT_GAP",
+    "WINDOW_ERROR",
+    "Assumption",
+    "Kind",
+    "Theorem",
     "cascade_gap",
     "context_length",
     "contractive_of_comparison",

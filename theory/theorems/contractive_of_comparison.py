@@ -112,8 +112,8 @@ def contractive_of_comparison(
     weights : (n,) array, optional
         Where the search for the weights of the norm begins; the rate is never above that of these.
     domain : Domain, optional
-        Where the matrices hold, a box that the map never leaves (`theory.invariant_domain`);
-        everywhere by default.
+        Where the matrices hold, a box that the map never leaves
+        (`theory.certify.invariant_domain`); everywhere by default.
 
     Returns
     -------

@@ -61,7 +61,7 @@ def contractive_of_composition(
             f"the first contraction holds on {first.domain} and the second on {second.domain}, "
             "needed one domain (None is everywhere): the first map's image must lie in the second's"
         )
-    there, back = over(second.norm, first.norm, dim), over(first.norm, second.norm, dim)
+    there, back = over(second.norm, first.norm, n=dim), over(first.norm, second.norm, n=dim)
     lam = evaluate(formula, lam_first=first.lam, lam_second=second.lam, there=there, back=back)
     if not lam < 1:
         return None

@@ -55,7 +55,7 @@ def contractive_of_incremental_lmi(
         Positive.
     rate : float
     slopes, domain
-        As in `theory.contractive_of_matrix_norm`.
+        As in `theory.theorems.contractive_of_matrix_norm`.
 
     Returns
     -------

@@ -32,8 +32,8 @@ def formula(product: Scalar) -> Scalar:
 def contractive_of_iterate(
     W: Any,
     activation: str | Activation = "tanh",
-    norm: Norm | None = None,
     *,
+    norm: Norm | None = None,
     iterate: int,
     slopes: Any = None,
     domain: Domain | None = None,
@@ -49,7 +49,7 @@ def contractive_of_iterate(
     iterate : int
         Number of steps, at least 1; ``theory.contraction(map, method="iterate")`` finds the least.
     slopes, domain
-        As in `theory.contractive_of_matrix_norm`.
+        As in `theory.theorems.contractive_of_matrix_norm`.
 
     Returns
     -------

@@ -33,8 +33,8 @@ def formula(slope: Scalar, norm: Scalar) -> Scalar:
 def contractive_of_matrix_norm(
     W: Any,
     activation: str | Activation = "tanh",
-    norm: Norm | None = None,
     *,
+    norm: Norm | None = None,
     slopes: Any = None,
     domain: Domain | None = None,
 ) -> Contraction | None:

@@ -81,7 +81,7 @@ def contractive_of_perron_weights(
     W : (n, n) array
     activation : str or Activation
     slopes, domain
-        As in `theory.contractive_of_matrix_norm`.
+        As in `theory.theorems.contractive_of_matrix_norm`.
 
     Returns
     -------

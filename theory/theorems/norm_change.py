@@ -59,7 +59,7 @@ def norm_change(c: Contraction, *, k: int, past: float, norm: Norm, dim: int) ->
     check_count(k=k)
     check_count(at_least=1, dim=dim)
     check_nonnegative(past=past)
-    outer, inner = over(norm, c.norm, dim), over(c.norm, norm, dim)
+    outer, inner = over(norm, c.norm, n=dim), over(c.norm, norm, n=dim)
     return evaluate(formula, lam=c.lam, k=int(k), past=past, outer=outer, inner=inner)
 
 

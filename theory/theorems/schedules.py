@@ -16,7 +16,7 @@ from theory.typing import Array
 Schedule = str | Callable[[int], float]
 
 
-def step_sizes(alpha: float, schedule: Schedule, steps: int) -> Array:
+def step_sizes(alpha: float, schedule: Schedule, *, steps: int) -> Array:
     r"""Return alpha_1 .. alpha_N.
 
     Parameters
@@ -40,7 +40,7 @@ def step_sizes(alpha: float, schedule: Schedule, steps: int) -> Array:
 
     Examples
     --------
-    >>> step_sizes(1.0, "1/t", 3).tolist()
+    >>> step_sizes(1.0, "1/t", steps=3).tolist()
     [1.0, 0.5, 0.3333333333333333]
     """
     check_positive(alpha=alpha)

@@ -89,7 +89,7 @@ def training_context(
     beta_hh, beta_wh, beta_p : float
         Smoothness of the map and of the loss.
     schedule : str or callable
-        As in `theory.projected_gradient_descent`.
+        As in `theory.learning.projected_gradient_descent`.
 
     Returns
     -------

@@ -58,7 +58,7 @@ def weight_gap(
     mismatch : float
         Bound of the gradient gap on the set, see `gradient_gap`.
     schedule : str or callable
-        As in `theory.projected_gradient_descent`; ``1/t`` is the theorem's.
+        As in `theory.learning.projected_gradient_descent`; ``1/t`` is the theorem's.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def weight_gap(
     """
     check_count(steps=steps)
     check_nonnegative(beta=beta, mismatch=mismatch)
-    sizes = step_sizes(alpha, schedule, int(steps))
+    sizes = step_sizes(alpha, schedule, steps=int(steps))
     # d_i = (1 + alpha_i beta) d_{i-1} + alpha_i mismatch has positive terms only, so rounding each
     # one up costs a few units a step, also where growth - 1 would cancel
     gap = 0.0

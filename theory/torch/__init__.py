@@ -1,5 +1,9 @@
 """Stable PyTorch modules during training: projections after a step, or parametrizations.
 
+    StableProjection      after an optimizer's step, the nearest stable weights
+    parametrize_stable    weights that cannot leave the set, by `torch.nn.utils.parametrize`
+    SpectralBall, RowSums, MetricBall    the parametrizations it chooses from
+
 Needs PyTorch (the extra ``torch``); importing this package without it works, using it does not.
 Weights of `torch.nn.RNN`, `LSTM`, `GRU` and their cells are known, all layers and directions.
 """

@@ -1,13 +1,16 @@
-"""How every theorem is attacked: what is measured, and the near misses that must be refuted.
+"""Does a theorem hold here?  What is measured, and the near misses that must be refuted.
 
-A file holds the trial of the theorem of its name.  `verify` compares what was measured with the
-formula and gives a `Verdict`: holds, holds within rounding, refuted, or not applicable where an
-assumption is not established.  `table` lists the trials.
+`verify` compares what an experiment measures with a theorem's formula and gives a `Verdict`, whose
+`Outcome` is one of: holds, holds within rounding, refuted, or not applicable where an assumption is
+not established.
+
+`TRIALS` has the `Trial` of every theorem by its name, and `trial_of` finds one: how it is observed,
+and its false neighbours, each a `NearMiss`, which a search must be able to refute.
 """
 
 from theory.trials.table import TRIALS, trial_of
 from theory.trials.trial import NearMiss, Trial
-from theory.trials.verdict import Outcome, Verdict, judge, verify
+from theory.trials.verdict import Outcome, Verdict, verify
 
 __all__ = [
     "TRIALS",
@@ -15,7 +18,6 @@ __all__ = [
     "Outcome",
     "Trial",
     "Verdict",
-    "judge",
     "trial_of",
     "verify",
 ]

@@ -21,8 +21,8 @@ def observe(run: Run) -> Observation:
         arguments={
             "lam_first": run.lam,
             "lam_second": second.lam,
-            "there": over(second.norm, run.norm, n),
-            "back": over(run.norm, second.norm, n),
+            "there": over(second.norm, run.norm, n=n),
+            "back": over(run.norm, second.norm, n=n),
         },
     )
 

@@ -18,7 +18,7 @@ def _observe(run: Run, outer: float, inner: float) -> Observation:
     drifts = run.drift(t) + run.drift(k) + run.drift(t - k)
     rounding = norm.vector_rounding(run.map.state_dim) * measured
     # a drift measured in the contraction's norm weighs at most `outer` in the other
-    weight = over(norm, run.norm, run.map.state_dim)
+    weight = over(norm, run.norm, n=run.map.state_dim)
     return Observation(
         measured=measured,
         budget=weight * drifts + rounding,
@@ -29,7 +29,9 @@ def _observe(run: Run, outer: float, inner: float) -> Observation:
 def observe(run: Run) -> Observation:
     """Measure the gap in the other norm for all k and all t >= k."""
     n = run.map.state_dim
-    return _observe(run, over(run.of.other_norm, run.norm, n), over(run.norm, run.of.other_norm, n))
+    return _observe(
+        run, over(run.of.other_norm, run.norm, n=n), over(run.norm, run.of.other_norm, n=n)
+    )
 
 
 TRIAL = Trial(

@@ -119,7 +119,7 @@ def products(rng: np.random.Generator) -> Experiment:
 def in_steps(recurrent: Map, r: int, norm: Norm) -> Contraction:
     """Return the contraction of r steps of a map in affine form, built to have one."""
     form = recurrent.affine()
-    found = None if form is None else contractive_of_iterate(form.W, form.rho, norm, iterate=r)
+    found = None if form is None else contractive_of_iterate(form.W, form.rho, norm=norm, iterate=r)
     if found is None:
         raise ValueError(
             f"{recurrent!r} was built to contract in {r} steps, but has no certificate"

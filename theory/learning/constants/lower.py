@@ -17,7 +17,7 @@ from theory.typing import Array
 
 
 def constants_lower(
-    model: Map, constants: MapConstants, rng: np.random.Generator, *, rounds: int = 400
+    model: Map, constants: MapConstants, *, rng: np.random.Generator, rounds: int = 400
 ) -> dict[str, float]:
     r"""Search for states, inputs and parameters at which the constants are nearly reached.
 
