@@ -11,7 +11,7 @@ from typing import Any, final
 import numpy as np
 
 from theory.errors import as_vector
-from theory.inputs import Inputs, told_states
+from theory.inputs import Inputs, describe_states
 from theory.typing import Array
 
 
@@ -124,7 +124,7 @@ class Domain:
         }
 
     def __str__(self) -> str:
-        return f"{told_states(self.low, self.high)}, {self.inputs}"
+        return f"{describe_states(self.low, self.high)}, {self.inputs}"
 
 
 def domain_from_dict(data: dict[str, Any]) -> Domain:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from theory.arithmetic.intervals import affine_image, times_up
-from theory.arithmetic.rounding import inner_product_error, product_up, told_up, up
+from theory.arithmetic.rounding import decimal_up, inner_product_error, product_up, up
 from theory.errors import as_array, check_nonnegative
 from theory.files.sequences import Sequences, load_sequences
 from theory.norms.norms import L1, L2, Linf, Norm, over
@@ -372,7 +372,7 @@ def _told(x: float) -> str:
 
 
 def _told_up(x: float) -> str:
-    return told_up(x, 4)
+    return decimal_up(x, 4)
 
 
 def _told_ball(norm: Norm, radius: float) -> str:
@@ -381,7 +381,7 @@ def _told_ball(norm: Norm, radius: float) -> str:
     return f"|x| <= {_told(radius)} in {norm.label}"
 
 
-def told_states(low: Array, high: Array) -> str:
+def describe_states(low: Array, high: Array) -> str:
     """Return a box of states in words: exactly where that is short, else what it lies within."""
     ends = [*np.ravel(low).tolist(), *np.ravel(high).tolist()]
     if len(low) <= _SHOWN and all(len(_told(end)) <= _DIGITS for end in ends):

@@ -22,6 +22,9 @@ from theory.arithmetic.rounding import (
     ELEMENTARY_UNITS,
     TINY,
     UNIT,
+    decimal_down,
+    decimal_rate,
+    decimal_up,
     down,
     drift,
     evaluate,
@@ -34,9 +37,6 @@ from theory.arithmetic.rounding import (
     scaled_to_one,
     sqrt_up,
     sum_up,
-    told_down,
-    told_rate,
-    told_up,
     up,
 )
 
@@ -606,15 +606,15 @@ def test_factors_of_proofs_have_names():
 @given(st.floats(min_value=1e-300, max_value=1e300), st.integers(1, 15), st.booleans())
 def test_told_numbers_are_rounded_to_the_side_they_bound(x, digits, negative):
     x = -x if negative else x
-    assert Fraction(told_down(x, digits)) <= Fraction(x) <= Fraction(told_up(x, digits))
-    apart = Fraction(told_up(x, digits)) - Fraction(told_down(x, digits))
+    assert Fraction(decimal_down(x, digits)) <= Fraction(x) <= Fraction(decimal_up(x, digits))
+    apart = Fraction(decimal_up(x, digits)) - Fraction(decimal_down(x, digits))
     assert apart <= abs(Fraction(x)) * Fraction(10) ** (1 - digits)
 
 
 def test_a_rate_below_one_is_told_below_one():
-    assert told_rate(1 - 2.0**-50, 9) == repr(1 - 2.0**-50)
-    assert (told_rate(0.9, 9), told_up(0.9 + 4e-13, 12), told_up(2.0**-7, 2)) == (
+    assert decimal_rate(1 - 2.0**-50, 9) == repr(1 - 2.0**-50)
+    assert (decimal_rate(0.9, 9), decimal_up(0.9 + 4e-13, 12), decimal_up(2.0**-7, 2)) == (
         "0.900000001", "0.900000000001", "0.0079",
     )  # fmt: skip
-    assert (told_up(math.inf, 3), told_up(0.0, 3), told_up(0.5, 6)) == ("inf", "0", "0.5")
-    assert told_up(0.99999, 4) == "1"
+    assert (decimal_up(math.inf, 3), decimal_up(0.0, 3), decimal_up(0.5, 6)) == ("inf", "0", "0.5")
+    assert decimal_up(0.99999, 4) == "1"

@@ -19,7 +19,7 @@ from theory import (
     truncation_gaps,
 )
 from theory.certify import contractions, iterate_in_norm
-from theory.certify.methods import tried
+from theory.certify.methods import run_methods
 from theory.memory import context_length_iterate, smallest_error
 from theory.norms import over
 from theory.norms.products import product_upper
@@ -84,8 +84,8 @@ def test_auto_prefers_a_single_step():
     # most bounds ask for one; several steps are only the answer where there is no other
     single = contraction(VanillaRNN(MONE, np.eye(2)))
     assert single.iterate == 1
-    assert "iterate" not in tried(VanillaRNN(MONE, np.eye(2)), 1)
-    assert "iterate" in tried(VanillaRNN(MONE, np.eye(2)), 1, iterates=True)
+    assert "iterate" not in run_methods(VanillaRNN(MONE, np.eye(2)), 1)
+    assert "iterate" in run_methods(VanillaRNN(MONE, np.eye(2)), 1, iterates=True)
     assert "iterate" not in contractions(VanillaRNN(MONE, np.eye(2)))
     assert contractions(VanillaRNN(MONE, np.eye(2)), iterates=True)["iterate"].iterate == 6
     # entries that differ by 1e200: no norm can be written down, yet two steps forget everything

@@ -44,7 +44,7 @@ from theory.memory import (
     smallest_error,
     worst_case_error,
 )
-from theory.memory.entrywise import advanced, componentwise_context
+from theory.memory.entrywise import componentwise_context, gap_after_step
 from theory.memory.layers import layer_rates
 from theory.projections.balls import column_sum_ball, row_sum_ball, spectral_ball
 from theory.projections.pairs import scaled_numerical_radius_lower, scaled_rows_lower
@@ -263,7 +263,7 @@ def entrywise_gaps(rng: Draw, tally: Tally) -> None:
         tally.at_most("componentwise_context", [length(Linf(), gap)], 0.3, h=h, xs=xs)
     matrices, past = model.comparison(box), np.abs(numbers(rng, model.state_dim))
     images = [times(M, balls(past)) for M in matrices]
-    for i, bound_i in enumerate(advanced(matrices, past)):
+    for i, bound_i in enumerate(gap_after_step(matrices, past)):
         tally.at_most("advanced", [image[i] for image in images], [bound_i] * len(images))
 
 
@@ -581,7 +581,7 @@ CHECKS = (
     Check(run=contexts, covers=(smallest_error, required_context), weight=0.06),
     Check(
         run=entrywise_gaps,
-        covers=(componentwise_gap, componentwise_context, layer_gaps, layer_rates, advanced),
+        covers=(componentwise_gap, componentwise_context, layer_gaps, layer_rates, gap_after_step),
         weight=0.1,
     ),
     Check(run=iterates, covers=(iterate_in_norm,), weight=0.2),

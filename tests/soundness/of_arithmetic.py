@@ -87,8 +87,8 @@ def chains(rng: Draw, tally: Tally) -> None:
             operation = (np.add, np.multiply, np.divide)[way]
             x = operation(x, other)
             exact = (exact + other, exact * other, exact / other)[way]
-    tally.at_most("raised", [exact], rounding.raised(x, k), sizes=sizes)
-    tally.at_least("lowered", [exact], rounding.lowered(x, k), sizes=sizes)
+    tally.at_most("raised", [exact], rounding.upper_after(x, k), sizes=sizes)
+    tally.at_least("lowered", [exact], rounding.lower_after(x, k), sizes=sizes)
 
 
 # intervals ----------------------------------------------------------------------------------------
@@ -434,7 +434,7 @@ CHECKS = (
         ),
     ),
     Check(run=formulas, covers=(rounding.evaluate,), weight=0.5),
-    Check(run=chains, covers=(rounding.raised, rounding.lowered)),
+    Check(run=chains, covers=(rounding.upper_after, rounding.lower_after)),
     Check(run=affine_images, covers=(intervals.affine_image,)),
     Check(
         run=activation_images,

@@ -1,7 +1,7 @@
 r"""The model of arithmetic, and the tolerances that several files share, each with its derivation.
 
-Main names: `up`, `down`, `gamma`, `raised`, `lowered`, `sum_up`, `scaled_to_one`, `ldexp_up`,
-`ldexp_down`, `evaluate`, `formula_slack`, `drift`, `reverse_mode_error`, `UNIT`.
+Main names: `up`, `down`, `gamma`, `upper_after`, `lower_after`, `sum_up`, `scaled_to_one`,
+`ldexp_up`, `ldexp_down`, `evaluate`, `formula_slack`, `drift`, `reverse_mode_error`, `UNIT`.
 
 Model of arithmetic: IEEE 754 double precision, rounding to nearest, gradual underflow,
 
@@ -37,8 +37,8 @@ TINY = 2.0**-1074
 #: measure at most 3.5 u against 80-digit arithmetic, and the rest covers other platforms.
 ELEMENTARY_UNITS = 8
 
-#: What `raised` and `lowered` allow for underflow, 2**34 eta: that of 2**10 operations, of results
-#: that are multiplied by at most 2**24 afterwards.
+#: What `upper_after` and `lower_after` allow for underflow, 2**34 eta: that of 2**10 operations, of
+#: results that are multiplied by at most 2**24 afterwards.
 LOST = 2.0**-1040
 
 #: By how much, relatively, a box is made wider than its bounds ask for, so that its image, rounded
@@ -68,7 +68,7 @@ def gamma(n: int) -> float:
     return up(up(n * UNIT) / down(1.0 - up(n * UNIT)))
 
 
-def raised(x: Any, operations: int) -> Array:
+def upper_after(x: Any, operations: int) -> Array:
     r"""Return numbers above the exact results of a few operations that were rounded to x >= 0.
 
     Operations are + * / and roots of non-negative numbers; `operations` is the largest number k of
@@ -87,11 +87,11 @@ def raised(x: Any, operations: int) -> Array:
     return above
 
 
-def lowered(x: Any, operations: int) -> Array:
+def lower_after(x: Any, operations: int) -> Array:
     r"""Return non-negative numbers below the exact results of operations that were rounded to x.
 
-    As `raised`, from the other side; a difference may be among the operations if its operands are
-    exact.  With g = gamma(k + 3) >= (k + 3) u,
+    As `upper_after`, from the other side; a difference may be among the operations if its operands
+    are exact.  With g = gamma(k + 3) >= (k + 3) u,
 
         X >= x (1 - u)^k >= x (1 - k u),
         fl(x fl(1 - g)) <= x (1 - (k + 3) u) (1 + u)^2 <= x (1 - k u) - u x + 2 u^2 x.
@@ -124,19 +124,19 @@ def ldexp_down(x: float, e: int) -> float:
     return -ldexp_up(-x, e)
 
 
-def told_up(x: float, digits: int) -> str:
+def decimal_up(x: float, digits: int) -> str:
     """Return a decimal number of so many digits that is no smaller than x."""
     return _told(x, digits, ROUND_CEILING)
 
 
-def told_down(x: float, digits: int) -> str:
+def decimal_down(x: float, digits: int) -> str:
     """Return a decimal number of so many digits that is no larger than x."""
     return _told(x, digits, ROUND_FLOOR)
 
 
-def told_rate(lam: float, digits: int) -> str:
-    """Return `told_up` of a rate, which must stay below 1: with all its digits next to 1."""
-    told = told_up(lam, digits)
+def decimal_rate(lam: float, digits: int) -> str:
+    """Return `decimal_up` of a rate, which must stay below 1: with all its digits next to 1."""
+    told = decimal_up(lam, digits)
     return repr(float(lam)) if lam < 1 <= float(told) else told
 
 

@@ -1,6 +1,6 @@
 """From a candidate to a certificate: what the criteria accept.
 
-Main names: `accepted`, `by_matrix_norm`, `problem_of`.
+Main names: `accept_candidate`, `by_matrix_norm`, `problem_of`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def problem_of(form: Affine) -> lmi.Problem:
     return lmi.Problem(W=form.W, alpha=low, beta=high)
 
 
-def accepted(form: Affine, candidate: lmi.Candidate | None) -> Contraction | None:
+def accept_candidate(form: Affine, candidate: lmi.Candidate | None) -> Contraction | None:
     """Return the contraction of a candidate if the criterion accepts it."""
     if candidate is None or not 0 <= candidate.r < 1:
         return None

@@ -13,7 +13,7 @@ from typing import Any, final
 
 from theory.certificates import Contraction
 from theory.certify.interface import narrowing
-from theory.certify.methods import METHODS, check_effort, tried
+from theory.certify.methods import METHODS, check_effort, run_methods
 from theory.domain import Domain
 from theory.inputs import Inputs, as_inputs
 from theory.maps.base import Map, check_map
@@ -86,7 +86,7 @@ def find_certificates(
 
     def search(domain: Domain | None) -> dict[str, Contraction]:
         if method == "auto":
-            return tried(recurrent, effort, domain, iterates=True if iterates else None)
+            return run_methods(recurrent, effort, domain, iterates=True if iterates else None)
         one = METHODS[method](recurrent, domain)
         return {} if one is None else {method: one}
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from theory.arithmetic.gates import GateBounds, tanh_up
 from theory.arithmetic.intervals import complement, plus_up
-from theory.arithmetic.rounding import raised
+from theory.arithmetic.rounding import upper_after
 from theory.certificates import Contraction, certified
 from theory.domain import Domain
 from theory.maps.base import Map
@@ -68,13 +68,13 @@ def _lstm_rates(cell: LSTM, input_bound: float, weights: Array | None) -> tuple[
     # from the bound itself, which rounding has raised: so |c_j| <= largest_j is seen to be kept
     room = np.maximum(np.nextafter(1.0 - f, 0.0), 0.0)
     with np.errstate(divide="ignore"):
-        largest = raised(1.0 / room, 1)
+        largest = upper_after(1.0 / room, 1)
     rows = {g: gate.weighted(v_h) for g, gate in gates.items()}
     # quarters are exact but for underflow; the longest ways are two sums, a quotient and a sum, and
     # a product, two sums and a quotient
-    inner = raised(0.25 * rows["i"] + rows["g"] + 0.25 * largest * rows["f"], 2)
-    by_c = raised(f + inner / v_c, 2)
-    by_h = raised((f * v_c + inner + 0.25 * rows["o"]) / v_h, 4)
+    inner = upper_after(0.25 * rows["i"] + rows["g"] + 0.25 * largest * rows["f"], 2)
+    by_c = upper_after(f + inner / v_c, 2)
+    by_h = upper_after((f * v_c + inner + 0.25 * rows["o"]) / v_h, 4)
     low = np.append(np.where(np.isfinite(largest), largest, 1.0), np.ones(n))
     return np.append(by_c, by_h), low
 
@@ -92,10 +92,10 @@ def _gru_rates(cell: GRU, input_bound: float) -> tuple[Array, Array]:
     extra = np.abs(cell.b_candidate)
     candidate = tanh_up(plus_up(gates["n"].reach, extra))
     if cell.variant == "reset_after":
-        inner = raised(r * rows["n"] + 0.25 * rows["r"] * (rows["n"] + extra), 3)
+        inner = upper_after(r * rows["n"] + 0.25 * rows["r"] * (rows["n"] + extra), 3)
     else:
-        inner = gates["n"].weighted(raised(r + 0.25 * rows["r"], 1))
-    by_z = raised(0.25 * (1.0 + candidate) * rows["z"], 2)
+        inner = gates["n"].weighted(upper_after(r + 0.25 * rows["r"], 1))
+    by_z = upper_after(0.25 * (1.0 + candidate) * rows["z"], 2)
     # z' + (1 - z') inner is affine in z': largest at an end of [0, z]
-    last = np.maximum(raised(z + complement(z)[1] * inner, 2), inner)
-    return raised(last + by_z, 1), np.ones(cell.units)
+    last = np.maximum(upper_after(z + complement(z)[1] * inner, 2), inner)
+    return upper_after(last + by_z, 1), np.ones(cell.units)

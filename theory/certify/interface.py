@@ -19,7 +19,7 @@ from theory.certify.methods import (
     by_norm,
     check_effort,
     may_be_better_everywhere,
-    tried,
+    run_methods,
 )
 from theory.domain import Domain
 from theory.inputs import ambiguous
@@ -229,11 +229,11 @@ def _found(
     if method != "auto":
         return METHODS[method](recurrent, where)
     # of equal factors the first is kept, and unweighted norms come first
-    best = min(tried(recurrent, effort, where).values(), key=lambda c: c.lam, default=None)
+    best = min(run_methods(recurrent, effort, where).values(), key=lambda c: c.lam, default=None)
     if where is None or not may_be_better_everywhere(recurrent, best):
         return best
     # to know more is never to claim less: what holds everywhere holds on the domain
-    wide = tried(recurrent, effort, iterates=None if best is None else False)
+    wide = run_methods(recurrent, effort, iterates=None if best is None else False)
     found = [*wide.values()] if best is None else [best, *wide.values()]
     return min(found, key=lambda c: (c.iterate, c.lam), default=None)
 

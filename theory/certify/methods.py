@@ -1,6 +1,6 @@
 """The table of criteria: from a map to its contraction, or None.
 
-Main names: `METHODS`, `EFFORTS`, `tried`, `Method`.
+Main names: `METHODS`, `EFFORTS`, `run_methods`, `Method`.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def by_iterate(
         found = None if form is None else least_iterate(form, measure)
     if found is not None:
         return found
-    single = tried(recurrent, 1, domain, iterates=False) if known is None else known
+    single = run_methods(recurrent, 1, domain, iterates=False) if known is None else known
     converted = (iterate_in_norm(c, measure, dim=n) for c in single.values() if c.iterate == 1)
     return min((c for c in converted if c is not None), key=lambda c: c.iterate, default=None)
 
@@ -155,7 +155,7 @@ def may_be_better_everywhere(recurrent: Map, best: Contraction | None) -> bool:
     return form is not None and not (best.iterate == 1 and best.lam <= _floor(form))
 
 
-def tried(
+def run_methods(
     recurrent: Map, effort: int, domain: Domain | None = None, *, iterates: bool | None = None
 ) -> dict[str, Contraction]:
     """Return what the methods of an effort certify, without those that cannot matter.

@@ -14,7 +14,7 @@ import numpy as np
 
 from theory.certificates import Contraction
 from theory.certify import lmi
-from theory.certify.accept import MARGINS, accepted, by_matrix_norm, problem_of
+from theory.certify.accept import MARGINS, accept_candidate, by_matrix_norm, problem_of
 from theory.certify.lyapunov import stein
 from theory.maps.form import Affine
 from theory.norms.norms import WeightedL2
@@ -49,7 +49,7 @@ def _certify_at(
         candidate = lmi.gram_at(problem, x, r)
         if candidate is None:
             continue
-        found = accepted(form, lmi.Candidate(P=candidate.P, q=candidate.q, r=r * size))
+        found = accept_candidate(form, lmi.Candidate(P=candidate.P, q=candidate.q, r=r * size))
         if found is not None:
             return found
     return None

@@ -11,7 +11,7 @@ import numpy as np
 
 from theory.certificates import Contraction
 from theory.certify import lmi
-from theory.certify.accept import accepted, problem_of
+from theory.certify.accept import accept_candidate, problem_of
 from theory.certify.condition import cheaper
 from theory.certify.lyapunov import lyapunov_at
 from theory.certify.search import DENSE, norm_level, prepare
@@ -47,10 +47,10 @@ def cheapest_at(
     if candidate is None:
         return None
     if n <= dense:
-        better = accepted(form, _resized(cheaper(problem, candidate), size))
+        better = accept_candidate(form, _resized(cheaper(problem, candidate), size))
         if better is not None:
             return better
-    return accepted(form, _resized(candidate, size))
+    return accept_candidate(form, _resized(candidate, size))
 
 
 def _resized(candidate: lmi.Candidate, size: float) -> lmi.Candidate:

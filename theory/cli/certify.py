@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from theory.arithmetic.rounding import told_down, told_rate, told_up
+from theory.arithmetic.rounding import decimal_down, decimal_rate, decimal_up
 from theory.certificates import Contraction
 from theory.certify.ascent import LowerBound
 from theory.certify.certificate_file import load_certificate, save_certificate
@@ -70,11 +70,12 @@ def _tell_gap(
     known = math.isfinite(rate) and lower.rate > 0
     gap = f", upper/lower = {rate / lower.rate:.6f}" if known else ""
     out.print(
-        f"no norm can certify less than {told_down(lower.rate, 12)} everywhere{gap}", soft_wrap=True
+        f"no norm can certify less than {decimal_down(lower.rate, 12)} everywhere{gap}",
+        soft_wrap=True,
     )
     if radius is not None and radius.upper < min(rate, 1.0):
         out.print(
-            f"some norm certifies every rate above {told_up(radius.upper, 12)} "
+            f"some norm certifies every rate above {decimal_up(radius.upper, 12)} "
             f"({radius.products} products of at most {radius.longest} steps)",
             soft_wrap=True,
         )
@@ -129,7 +130,8 @@ def certify(
     if choice is not None:
         out.print(
             f"required context: k = {choice.k} for an error of {epsilon:g}, {choice.inputs} "
-            f"({choice.contraction.evidence.method}, rate {told_rate(choice.contraction.lam, 6)})",
+            f"({choice.contraction.evidence.method}, "
+            f"rate {decimal_rate(choice.contraction.lam, 6)})",
             markup=False,
             soft_wrap=True,
         )
@@ -175,14 +177,14 @@ def _tell(found: Certificates, best: Contraction, activation: str, seconds: floa
         table.add_column(heading)
     for name, c in found.named.items():
         table.add_row(
-            name, told_rate(c.lam, 9), str(c.iterate), str(c.norm), f"{_condition(c, n):.4g}"
+            name, decimal_rate(c.lam, 9), str(c.iterate), str(c.norm), f"{_condition(c, n):.4g}"
         )
     show(table)
     if found.local:
         out.print(f"the box: {found.where}, never left", markup=False, soft_wrap=True)
     steps = "" if best.iterate == 1 else f" of {best.iterate} steps together"
     out.print(
-        f"certified: rate {told_rate(best.lam, 12)}{steps} ({best.evidence.method}), "
+        f"certified: rate {decimal_rate(best.lam, 12)}{steps} ({best.evidence.method}), "
         + ("everywhere" if best.domain is None else "on the box")
         + f", {seconds:.2f} s",
         markup=False,
@@ -250,7 +252,7 @@ def check(
     steps = "" if stored.iterate == 1 else f" of {stored.iterate} steps together"
     where = "everywhere" if stored.domain is None else f"for {domain_from_dict(stored.domain)}"
     out.print(
-        f"accepted: rate {told_rate(stored.rate, 12)}{steps} in {stored.norm['name']} "
+        f"accepted: rate {decimal_rate(stored.rate, 12)}{steps} in {stored.norm['name']} "
         f"({stored.method}), {where}",
         markup=False,
         soft_wrap=True,

@@ -15,7 +15,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from theory.arithmetic.rounding import told_rate, told_up
+from theory.arithmetic.rounding import decimal_rate, decimal_up
 from theory.cli.options import (
     NO,
     ActivationOption,
@@ -178,7 +178,7 @@ def _print_certified(answer: EffectiveMemory) -> None:
         proved += f", of any length; none given has more than {answer.longest}"
     out.print(
         f"{c.evidence.kind}: {proved} "
-        f"(rate {told_rate(c.lam, 6)} in {c.norm}, {c.evidence.method})",
+        f"(rate {decimal_rate(c.lam, 6)} in {c.norm}, {c.evidence.method})",
         markup=False,
         soft_wrap=True,
     )
@@ -218,9 +218,9 @@ def _table(answer: EffectiveMemory) -> Table:
     for k in sorted(shown):
         row = [str(k), *(f"{q:.2g}" for q in quantiles[k])]
         row += [str(answer.longer[k])] if uneven else []
-        row += [str(answer.exceedances[k]), told_up(float(answer.upper[k]), 2)]
+        row += [str(answer.exceedances[k]), decimal_up(float(answer.upper[k]), 2)]
         if answer.certified is not None:
-            row.append(told_up(float(answer.certified[k]), 2))
+            row.append(decimal_up(float(answer.certified[k]), 2))
         made.add_row(*row, style="bold green" if k == answer.k else None)
     return made
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from theory.arithmetic.rounding import told_down, told_rate
+from theory.arithmetic.rounding import decimal_down, decimal_rate
 from theory.certificates import Contraction
 from theory.certify.found import Certificates, find_certificates
 from theory.certify.gate_bounds import certify
@@ -171,11 +171,11 @@ def _report(
     for heading in ("", "rate", "norm", f"context for {epsilon:g}"):
         table.add_column(heading)
     for name, c, k in zip(("before", "after"), (before, found.certificate), contexts, strict=True):
-        rate = "not certified" if c is None else told_rate(c.lam, 12)
+        rate = "not certified" if c is None else decimal_rate(c.lam, 12)
         table.add_row(name, rate, "" if c is None else str(c.norm), k)
     show(table)
     console.print(f"inputs: {inputs}", markup=False, soft_wrap=True)
-    console.print(f"no member is nearer than {told_down(found.lower, 9)}")
+    console.print(f"no member is nearer than {decimal_down(found.lower, 9)}")
     for name, size in found.moved.items():
         console.print(f"moved {name}: {size:.9g}", markup=False)
     console.print(f"certificate: {found.certificate.evidence}, {found.certificate.evidence.detail}")

@@ -27,7 +27,7 @@ from theory.inputs import Inputs, as_inputs
 from theory.maps.base import Map
 from theory.maps.head import LinearHead
 from theory.maps.invariance import invariant_domain
-from theory.memory.entrywise import advanced, check_stays, componentwise_context
+from theory.memory.entrywise import check_stays, componentwise_context, gap_after_step
 from theory.memory.prices import (
     Priced,
     Supply,
@@ -151,8 +151,8 @@ def _entrywise_errors(
     gap, errors = domain.reach, []
     for k in range(k_max + 1):
         if k > 0:
-            gap = advanced(matrices, gap)
-        errors.append(norm.majorant(gap if C is None else advanced(C, gap)))
+            gap = gap_after_step(matrices, gap)
+        errors.append(norm.majorant(gap if C is None else gap_after_step(C, gap)))
     return np.array(errors)
 
 

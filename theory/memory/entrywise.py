@@ -44,7 +44,7 @@ def check_stays(recurrent: Map, domain: Domain | None) -> None:
         check_invariant(recurrent, domain)
 
 
-def advanced(matrices: tuple[Array, ...], gap: Array) -> Array:
+def gap_after_step(matrices: tuple[Array, ...], gap: Array) -> Array:
     """Return an upper bound of max_M M gap, entry by entry."""
     images = []
     for M in matrices:
@@ -100,7 +100,7 @@ def componentwise_gap(
     gap = past_of(recurrent, domain, past)
     matrices = _matrices(recurrent, domain)
     for _ in range(int(k)):
-        gap = advanced(matrices, gap)
+        gap = gap_after_step(matrices, gap)
     return gap
 
 
@@ -174,8 +174,8 @@ def componentwise_context(
     C = None if head is None else (np.abs(head.C),)
     last = min(LONGEST_CONTEXT, int(_WORK / (len(matrices) * recurrent.state_dim**2)))
     for k in range(last + 1):
-        seen = gap if C is None else advanced(C, gap)
+        seen = gap if C is None else gap_after_step(C, gap)
         if measure.majorant(seen) <= eps:
             return k
-        gap = advanced(matrices, gap)
+        gap = gap_after_step(matrices, gap)
     return None

@@ -12,13 +12,13 @@ import numpy as np
 
 from theory.arithmetic.intervals import product_matrix_up
 from theory.arithmetic.rounding import product_up
-from theory.certify.methods import tried
+from theory.certify.methods import run_methods
 from theory.domain import Domain
 from theory.errors import check_count
 from theory.maps.base import Map
 from theory.maps.cascade import Cascade
 from theory.maps.invariance import check_invariant
-from theory.memory.entrywise import advanced, check_stays, past_of
+from theory.memory.entrywise import check_stays, gap_after_step, past_of
 from theory.norms.norms import Norm
 from theory.typing import Array
 
@@ -81,7 +81,9 @@ def layer_rates(recurrent: Map, domain: Domain | None = None) -> LayerRates | No
     gains: list[float] = []
     norms: list[Norm] = []
     for number, (layer, part) in enumerate(zip(recurrent.layers, parts, strict=True)):
-        found = [c for c in tried(layer, 0, part).values() if c.norm.monotone and c.iterate == 1]
+        found = [
+            c for c in run_methods(layer, 0, part).values() if c.norm.monotone and c.iterate == 1
+        ]
         seen = layer.input_comparison(part)
         if not found or seen is None:
             return None
@@ -148,5 +150,5 @@ def layer_gaps(
     )
     M = (found.matrix,)
     for _ in range(int(k)):
-        gap = advanced(M, gap)
+        gap = gap_after_step(M, gap)
     return gap

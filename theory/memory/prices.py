@@ -13,7 +13,7 @@ from theory.arithmetic.rounding import evaluate, product_up, sum_up
 from theory.certificates import Contraction, check_contraction_given
 from theory.certify.found import Certificates
 from theory.certify.interface import narrowing
-from theory.certify.methods import check_effort, tried
+from theory.certify.methods import check_effort, run_methods
 from theory.domain import Domain
 from theory.inputs import Inputs
 from theory.maps.base import Map
@@ -216,7 +216,7 @@ def supply(
     states = invariant_domain(recurrent, inputs=inputs)
     where = narrowing(recurrent, states)
     if certificates is None:
-        found = tried(recurrent, effort, where)
+        found = run_methods(recurrent, effort, where)
         return Supply(states=states, where=where, found=found, sharp=found)
     if not isinstance(certificates, Mapping):
         raise ValueError(

@@ -1,6 +1,6 @@
 r"""What a projection is asked and what it answers.
 
-Main names: `Projection`, `Request`, `settle`, `answer`.
+Main names: `Projection`, `Request`, `settle`, `make_projection`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, TypeVar, final
 
 import numpy as np
 
-from theory.arithmetic.rounding import raised, told_down, told_up
+from theory.arithmetic.rounding import decimal_down, decimal_up, upper_after
 from theory.arithmetic.sums import length_upper
 from theory.certificates import Contraction
 from theory.maps.base import Map
@@ -77,8 +77,9 @@ class Projection:
         return 0.0 if self.distance == 0 else 1.0 - self.lower / self.distance
 
     def __repr__(self) -> str:
+        distance, lower = decimal_up(self.distance, 6), decimal_down(self.lower, 6)
         return (
-            f"Projection(distance={told_up(self.distance, 6)}, lower={told_down(self.lower, 6)}, "
+            f"Projection(distance={distance}, lower={lower}, "
             f"certificate={self.certificate!r}, method={self.method!r})"
         )
 
@@ -127,7 +128,7 @@ def settle(
     return None if found is None else (found[0], proofs[-1], found[1])
 
 
-def answer(
+def make_projection(
     recurrent: Map,
     changed: Mapping[str, Array],
     *,
@@ -144,7 +145,7 @@ def answer(
     moved = {name: length_upper(new[name] - given[name]) if name in new else 0.0 for name in given}
     # differences of stored numbers are rounded once
     changes = (new[name] - given[name] for name in new)
-    distance = float(raised(length_upper(*changes), 1)) if new else 0.0
+    distance = float(upper_after(length_upper(*changes), 1)) if new else 0.0
     return Projection(
         map=with_parameters(recurrent, new) if new else recurrent,
         distance=distance,

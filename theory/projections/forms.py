@@ -1,6 +1,6 @@
 """What the sets of affine maps share: the form, the radius of a rate, and weights of any size.
 
-Main names: `form_of`, `radius_of`, `brought_near`.
+Main names: `form_of`, `radius_of`, `scale_near`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from theory.arithmetic.rounding import down, ldexp_down, product_up, scaled_to_o
 from theory.certificates import Contraction
 from theory.maps.base import Map
 from theory.maps.form import Affine
-from theory.projections.base import Projection, Request, answer, with_parameters
+from theory.projections.base import Projection, Request, make_projection, with_parameters
 from theory.typing import Array
 
 #: Returns a contraction of weights, or None.
@@ -62,7 +62,7 @@ def radius_of(form: Affine, rate: float) -> float:
     return radius
 
 
-def brought_near(nearest: Nearest) -> Nearest:
+def scale_near(nearest: Nearest) -> Nearest:
     r"""Return the projection onto a set for weights of any size, from that for moderate ones.
 
     Members X are at most R long and t X is a member for t in [0, 1].  So for t = 2^-k
@@ -82,7 +82,7 @@ def brought_near(nearest: Nearest) -> Nearest:
             return nearest(recurrent, request)
         name = recurrent.recurrent_name
         near = nearest(with_parameters(recurrent, {name: np.ldexp(form.W, -k)}), request)
-        return answer(
+        return make_projection(
             recurrent,
             {name: near.map.parameters[name]},
             certificate=near.certificate,

@@ -14,14 +14,14 @@ import numpy as np
 from theory.arithmetic.activations import SIGMOID
 from theory.arithmetic.gates import GateBounds, sigmoid_up, tanh_up
 from theory.arithmetic.intervals import plus_up
-from theory.arithmetic.rounding import down, raised, up
+from theory.arithmetic.rounding import down, up, upper_after
 from theory.arithmetic.sums import sums_up
 from theory.certificates import Contraction
 from theory.certify.gate_bounds import certify
 from theory.maps.base import Map
 from theory.maps.gru import GRU
 from theory.projections import oracle
-from theory.projections.base import Projection, Request, answer
+from theory.projections.base import Projection, Request, make_projection
 from theory.projections.gates import (
     check_published_rate,
     finish,
@@ -203,11 +203,11 @@ def in_criterion(
         return None
     room = down(rate - at.z)
     # quarters are exact but for underflow
-    inner = raised((at.r + 0.25 * at.reset) * sums_up(cell.gate("n")[0]), 2)
+    inner = upper_after((at.r + 0.25 * at.reset) * sums_up(cell.gate("n")[0]), 2)
     if cell.variant == "reset_after":
-        inner = raised(inner + 0.25 * at.reset * np.abs(cell.b_candidate), 2)
-    outer = raised(0.25 * (1.0 + at.candidate) * sums_up(cell.gate("z")[0]), 2)
-    if not bool(np.all(raised(up(1.0 - at.z) * inner + outer, 2) <= room)):
+        inner = upper_after(inner + 0.25 * at.reset * np.abs(cell.b_candidate), 2)
+    outer = upper_after(0.25 * (1.0 + at.candidate) * sums_up(cell.gate("z")[0]), 2)
+    if not bool(np.all(upper_after(up(1.0 - at.z) * inner + outer, 2) <= room)):
         return None
     c = certify(cell, bound)
     return c if c is not None and c.lam <= rate else None
@@ -246,7 +246,7 @@ def gru(recurrent: Map, request: Request) -> Projection:
     check_published_rate(rate, "update", "take a larger one")
     member = in_criterion(recurrent, rate, bound)
     if member is not None and unmoved(recurrent, request):
-        return answer(recurrent, {}, certificate=member, lower=0.0, method="member")
+        return make_projection(recurrent, {}, certificate=member, lower=0.0, method="member")
     X = _gru_rows(recurrent)
     chosen, count = gru_bounds(recurrent, rate, bound)
     method, solved = "soft thresholds of rows", None
@@ -256,7 +256,7 @@ def gru(recurrent: Map, request: Request) -> Projection:
         note = why or note
 
     arrays, certificate, margin = gru_nearest(recurrent, request, chosen, solved)
-    return answer(
+    return make_projection(
         recurrent,
         dict(zip(recurrent.parameters, arrays, strict=True)),
         certificate=certificate,

@@ -24,13 +24,13 @@ import numpy as np
 import numpy.typing as npt
 
 from theory.arithmetic.gates import GateBounds, sigmoid_up
-from theory.arithmetic.rounding import down, gamma, raised
+from theory.arithmetic.rounding import down, gamma, upper_after
 from theory.certificates import Contraction
 from theory.certify.gate_bounds import certify
 from theory.maps.base import Map
 from theory.maps.lstm import LSTM
 from theory.projections import oracle
-from theory.projections.base import Projection, Request, answer
+from theory.projections.base import Projection, Request, make_projection
 from theory.projections.gates import (
     GRID,
     best_number,
@@ -225,7 +225,7 @@ def _published(cell: LSTM, request: Request) -> Projection:
     prove = partial(in_published, rate=rate, input_bound=bound, forget=request.forget)
     member = prove(cell)
     if member is not None and unmoved(cell, request):
-        return answer(cell, {}, certificate=member, lower=0.0, method="member")
+        return make_projection(cell, {}, certificate=member, lower=0.0, method="member")
 
     def limits(f: float, margin: float = 0.0) -> RowLimits:
         cap = f - margin * min(f - 0.5, rate - f)
@@ -250,7 +250,7 @@ def _published(cell: LSTM, request: Request) -> Projection:
 
     (W, U, b), certificate, margin = finish(cell, request, point, prove)
     lower = _published_lower(X, cell, request, forget)
-    return answer(
+    return make_projection(
         cell,
         {"W": W, "U": U, "b": b},
         certificate=certificate,
@@ -274,8 +274,8 @@ def _published_lower(X: Array, cell: LSTM, request: Request, forget: float) -> f
     def lower(a: float, b: float) -> float:
         where = published_limits(n, m, rate, a, bound, cap=b)
         # the same limits rounded up: rate - a, a difference of exact numbers, and times 1 - a
-        room = float(raised(rate - a, 1))
-        own = float(raised(room * (1.0 - a), 2))
+        room = float(upper_after(rate - a, 1))
+        own = float(upper_after(room * (1.0 - a), 2))
         row = [room, room, 0.25 * room, own, float(log_odds_up(b))]
         where = replace(where, limits=np.tile(row, (n, 1)))
         Y, tau = nearest_published(X, where)

@@ -13,12 +13,12 @@ from dataclasses import replace
 import numpy as np
 
 from theory.arithmetic.gates import GateBounds
-from theory.arithmetic.rounding import ELEMENTARY_UNITS, lowered
+from theory.arithmetic.rounding import ELEMENTARY_UNITS, lower_after
 from theory.certificates import Contraction
 from theory.certify.gate_bounds import certify
 from theory.maps.lstm import LSTM
 from theory.projections import oracle
-from theory.projections.base import Projection, Request, answer, with_parameters
+from theory.projections.base import Projection, Request, make_projection, with_parameters
 from theory.projections.gates import GRID, finish, log_odds, log_odds_up, unmoved
 from theory.projections.lstm_rows import lstm_parameters, lstm_rows, row_starts
 from theory.projections.pairs import scaled_sums_lower
@@ -76,7 +76,7 @@ def per_unit(cell: LSTM, request: Request) -> Projection:
 
     member = prove(cell)
     if member is not None and unmoved(cell, request):
-        return answer(cell, {}, certificate=member, lower=0.0, method="member")
+        return make_projection(cell, {}, certificate=member, lower=0.0, method="member")
     original = _perron(cell, bound)
     best: tuple[float, Array, Array, Array] | None = None  # distance, rows, forget, weights
     rounds = 0
@@ -125,7 +125,7 @@ def per_unit(cell: LSTM, request: Request) -> Projection:
         return lstm_parameters(cell, nearest_rows(X, where)[0])
 
     (W, U, b), certificate, margin = finish(cell, request, point, prove)
-    return answer(
+    return make_projection(
         cell,
         {"W": W, "U": U, "b": b},
         certificate=certificate,
@@ -162,7 +162,7 @@ def per_unit_lower(cell: LSTM, rate: float, bound: float) -> float:
     W = {g: cell.gate(g)[0] for g in ("i", "f", "g", "o")}
     others = scaled_sums_lower((W["i"], W["g"], W["o"]), (0.25, 1.0, 0.25), rate)
     together = scaled_sums_lower(tuple(W.values()), (0.25, 0.25, 1.0, 0.25), rate)
-    return max(together, float(lowered(math.hypot(gate, others), ELEMENTARY_UNITS)))
+    return max(together, float(lower_after(math.hypot(gate, others), ELEMENTARY_UNITS)))
 
 
 def _forget_for_units(

@@ -19,12 +19,12 @@ from theory.arithmetic.activations import slope_intervals
 from theory.arithmetic.rounding import UNIT, ldexp_up, scaled_to_one, up
 from theory.certificates import Contraction
 from theory.certify import lmi as search
-from theory.certify.accept import accepted, problem_of
+from theory.certify.accept import accept_candidate, problem_of
 from theory.maps.base import Map
 from theory.maps.form import Affine
 from theory.norms.norms import WeightedL2
 from theory.projections import oracle
-from theory.projections.base import Projection, Request, answer, settle
+from theory.projections.base import Projection, Request, make_projection, settle
 from theory.projections.families import (
     DiagonalFamily,
     Family,
@@ -32,7 +32,7 @@ from theory.projections.families import (
     best_metric,
     largest_condition,
 )
-from theory.projections.forms import Certify, brought_near, form_of, radius_of
+from theory.projections.forms import Certify, form_of, radius_of, scale_near
 from theory.projections.metric import (
     Found,
     MetricSet,
@@ -108,7 +108,7 @@ def _given_metric(
             "matrix may be too ill-conditioned: pull it towards the identity"
         )
     new, certificate, found, method, note, margin = done
-    return answer(
+    return make_projection(
         recurrent,
         {recurrent.recurrent_name: new},
         certificate=certificate,
@@ -120,7 +120,7 @@ def _given_metric(
     )
 
 
-@brought_near
+@scale_near
 def diagonal(recurrent: Map, request: Request) -> Projection:
     """Project onto slope * ||D W D^-1||_2 <= rate, D = diag(weights) or the best found."""
     form = form_of(recurrent, request.onto)
@@ -165,7 +165,7 @@ def _diagonal_set(form: Affine, d: Array, radius: float) -> tuple[MetricSet, Cer
     return gram_set(P, radius), lambda W: contractive_of_matrix_norm(W, form.rho, norm=norm)
 
 
-@brought_near
+@scale_near
 def lmi(recurrent: Map, request: Request) -> Projection:
     r"""Project onto the weights whose incremental matrix inequality holds at the rate.
 
@@ -252,7 +252,7 @@ def gentle_metric(recurrent: Map, rate: float) -> Contraction | None:
     if found is None:
         return None
     for share in (0.0, 0.25, 0.5, 0.75, 0.9, 1.0):
-        c = accepted(form, search.gram_at(problem, share * found[0], rate))
+        c = accept_candidate(form, search.gram_at(problem, share * found[0], rate))
         if c is not None:
             return c
     return None
@@ -301,7 +301,7 @@ def _in_some_metric(
     families = starting(W)
     given = member(W, families)
     if given is not None and np.array_equal(request.cast(W), W):
-        return answer(recurrent, {}, certificate=given, lower=0.0, method="member")
+        return make_projection(recurrent, {}, certificate=given, lower=0.0, method="member")
     rounds = 8 if n <= _WEIGHTED else 1
     best = best_metric(W, families, rounds=rounds)
     if best is not None:
@@ -319,7 +319,7 @@ def _in_some_metric(
         if c is not None:
             new, certificate, margin = inner, (certificate if step == 0.0 else c), max(margin, step)
             break
-    return answer(
+    return make_projection(
         recurrent,
         {recurrent.recurrent_name: new},
         certificate=certificate,

@@ -15,14 +15,14 @@ from functools import partial
 import numpy as np
 
 from theory.arithmetic import rigor
-from theory.arithmetic.rounding import UNIT, product_up, raised, scaled_to_one
+from theory.arithmetic.rounding import UNIT, product_up, scaled_to_one, upper_after
 from theory.certificates import Contraction, certified
 from theory.maps.base import Map
 from theory.norms.norms import L1, L2, Linf, Norm, WeightedL1, WeightedLinf
 from theory.projections import oracle
 from theory.projections.balls import centered, column_sum_ball, row_sum_ball, spectral_ball
-from theory.projections.base import Projection, Request, answer, settle
-from theory.projections.forms import brought_near, form_of, radius_of
+from theory.projections.base import Projection, Request, make_projection, settle
+from theory.projections.forms import form_of, radius_of, scale_near
 from theory.projections.metric import gram_set, metric_ball
 from theory.projections.repair import SINGLE_UNIT, half_space_distance, least_margin
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
@@ -62,7 +62,7 @@ def _in_ball(
             "weights may be too large for the type they are stored in: scale them down first"
         )
     (new,), certificate, margin = found
-    return answer(
+    return make_projection(
         recurrent,
         {recurrent.recurrent_name: new},
         certificate=certificate,
@@ -74,7 +74,7 @@ def _in_ball(
     )
 
 
-@brought_near
+@scale_near
 def spectral(recurrent: Map, request: Request) -> Projection:
     """Project onto slope * ||W||_2 <= rate."""
     form = form_of(recurrent, request.onto)
@@ -122,7 +122,7 @@ def _normal_of_rows(N: Array, kept: Array, radius: Array, v: Array) -> tuple[Arr
     # sum_j N_ij y_j <= tau_i sum_j shares_j |y_j| <= tau_i radius_i / max(v): two roundings in the
     # bound of N_ij, two in a term, and those of the sum
     terms = tau * (radius / float(np.max(v)))
-    return np.clip(N, -bound, bound), float(raised(np.sum(terms), len(N) + 4))
+    return np.clip(N, -bound, bound), float(upper_after(np.sum(terms), len(N) + 4))
 
 
 def _sums(recurrent: Map, request: Request, *, columns: bool) -> Projection:

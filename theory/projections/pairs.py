@@ -33,7 +33,7 @@ from theory.arithmetic.rounding import (
     gamma,
     ldexp_down,
     ldexp_up,
-    lowered,
+    lower_after,
     scaled_to_one,
     sum_up,
     up,
@@ -218,11 +218,11 @@ def scaled_numerical_radius_lower(A: Array, radius: float) -> float:
     r = ldexp_up(radius, -e)
     signs = np.sign(A) * np.sign(A.T)
     np.fill_diagonal(signs, 0.0)
-    own = lowered(np.maximum(np.diag(x[0]) - r, 0.0), 1)
+    own = lower_after(np.maximum(np.diag(x[0]) - r, 0.0), 1)
     parts = [
         _least(x * (signs == sign), np.ones_like(x), up(r * r), arithmetic=True)
         for sign in (1.0, -1.0)
     ]
     # no square underflows in hypot, which is an elementary function
     total = math.hypot(*own.tolist(), *parts)
-    return ldexp_down(float(lowered(total, ELEMENTARY_UNITS)), e)
+    return ldexp_down(float(lower_after(total, ELEMENTARY_UNITS)), e)

@@ -50,7 +50,7 @@ def nearest_rows(X: Array, where: RowLimits) -> tuple[Array, Array]:
 
     Members y are at most R long, and without signed entries t y is one for t in [0, 1].  So for far
     larger rows x the point nearest to t x is further from x than the nearest one by at most 2 R, as
-    in `theory.projections.forms.brought_near`.  Once more from there takes away what rounding has
+    in `theory.projections.forms.scale_near`.  Once more from there takes away what rounding has
     left outside.
     """
     finite = np.isfinite(where.limits) & (where.limits > 0)

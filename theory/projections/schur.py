@@ -21,7 +21,7 @@ from theory.certify.lyapunov import lyapunov_at
 from theory.maps.base import Map
 from theory.maps.form import Affine
 from theory.norms.norms import L2, WeightedL2
-from theory.projections.base import Projection, Request, answer, settle
+from theory.projections.base import Projection, Request, make_projection, settle
 from theory.projections.families import largest_condition
 from theory.projections.forms import FAR, form_of, radius_of
 from theory.projections.lyapunov_path import WIDER, provably_stable
@@ -58,8 +58,8 @@ def schur(recurrent: Map, request: Request) -> Projection:
     radius = radius_of(form, request.rate)
     c = _lyapunov_contraction(form, request.rate)
     if c is not None and np.array_equal(request.cast(A), A):
-        return answer(recurrent, {}, certificate=c, lower=0.0, method="member")
-    # huge weights are scaled down as in `theory.projections.forms.brought_near`
+        return make_projection(recurrent, {}, certificate=c, lower=0.0, method="member")
+    # huge weights are scaled down as in `theory.projections.forms.scale_near`
     B, size = scaled_to_one(A)
     e = min(size, math.frexp(radius)[1] + FAR)
     r = math.ldexp(radius, -e)
@@ -103,7 +103,7 @@ def schur(recurrent: Map, request: Request) -> Projection:
             note = "no matrix nearer than the spectral ball could be proved stable"
             return replace(plain, lower=min(lower, plain.distance), note=note)
     (new,), certificate, margin = settled
-    return answer(
+    return make_projection(
         recurrent,
         {recurrent.recurrent_name: new},
         certificate=certificate,

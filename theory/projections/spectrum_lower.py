@@ -18,11 +18,11 @@ from theory.arithmetic.rounding import (
     gamma,
     ldexp_down,
     ldexp_up,
-    lowered,
-    raised,
+    lower_after,
     scaled_to_one,
     sum_up,
     up,
+    upper_after,
 )
 from theory.arithmetic.sums import length_upper
 from theory.projections.stable_pairs import LEAST_RADIUS
@@ -84,8 +84,8 @@ def determinant_lower(A: Array, radius: float) -> float:
     if not max(off) < 0.5:
         return 0.0
     # two differences and two products; the difference of all rounds by u of itself, which the
-    # products of `lowered` have in hand, as it is the smaller number
-    low = lowered(s * ((1 - off[0]) * (1 - off[1])), 4 + 1) - raised(error, 2)
+    # products of `lower_after` have in hand, as it is the smaller number
+    low = lower_after(s * ((1 - off[0]) * (1 - off[1])), 4 + 1) - upper_after(error, 2)
     least = float(low[-1])
     if not (least > _LEAST_PART * top and least > _LEAST_VALUE):
         return 0.0
@@ -96,8 +96,8 @@ def determinant_lower(A: Array, radius: float) -> float:
         return 0.0
     spread = math.sqrt(float(np.sum(np.square(least / low)))) * (1 + 2 * gamma(n + 4))
     # s_n (1 - exp(-room / spread)), which the elementary function and a product round
-    share = -math.expm1(-float(lowered(room / spread, 1)))
-    return float(lowered(share * least, ELEMENTARY_UNITS + 1))
+    share = -math.expm1(-float(lower_after(room / spread, 1)))
+    return float(lower_after(share * least, ELEMENTARY_UNITS + 1))
 
 
 def pair_distances_lower(M: Array, radius: float) -> Array:
@@ -158,7 +158,7 @@ def pair_distances_lower(M: Array, radius: float) -> Array:
         low, high = np.where(rises, middle, low), np.where(rises, high, middle)
     best = np.fmax(pairs.lower(np.exp2(low)), pairs.lower(np.exp2(high)))
     # of doubled numbers: a quarter, and twice that
-    bounds[left] = lowered(np.sqrt(0.5 * np.fmax(best, 0.0)), 1)
+    bounds[left] = lower_after(np.sqrt(0.5 * np.fmax(best, 0.0)), 1)
     return bounds
 
 
@@ -249,7 +249,7 @@ def principal_lower(A: Array, radius: float) -> float:
     n = len(A)
     if not radius < n:  # the norm of A, and so every eigenvalue, is below n
         return 0.0
-    alone = lowered(np.maximum(np.abs(np.diag(A)) - radius, 0.0), 1)
+    alone = lower_after(np.maximum(np.abs(np.diag(A)) - radius, 0.0), 1)
     if n < 2:
         return ldexp_down(float(alone[0]), e)
     i, j = np.triu_indices(n, 1)
@@ -268,7 +268,7 @@ def principal_lower(A: Array, radius: float) -> float:
     # n squares and their sum; a gain errs by 4 u of a pair's square, which is above that of its two
     # entries alone, and up to n / 2 sums follow: (n + 4 + n / 2) u of the total, half of it and one
     # more of the root.  Nothing underflows: what is positive is at least 2**-427.
-    return ldexp_down(float(lowered(math.sqrt(total), n + 8)), e)
+    return ldexp_down(float(lower_after(math.sqrt(total), n + 8)), e)
 
 
 def schur_lower(A: Array, radius: float) -> float:
@@ -292,5 +292,5 @@ def schur_lower(A: Array, radius: float) -> float:
     if excess <= 0 or not math.isfinite(size):
         return ldexp_down(simple, e)
     # sqrt(s^2 + e) - s = e / (sqrt(s^2 + e) + s): a square, two sums, a root and a quotient
-    bound = float(lowered(excess / (math.sqrt(size * size + excess) + size), 5))
+    bound = float(lower_after(excess / (math.sqrt(size * size + excess) + size), 5))
     return ldexp_down(max(simple, bound), e)

@@ -11,7 +11,7 @@ from typing import final
 
 import numpy as np
 
-from theory.arithmetic.rounding import UNIT, raised
+from theory.arithmetic.rounding import UNIT, upper_after
 from theory.arithmetic.sums import length_upper
 from theory.measure.run import Run
 from theory.norms.norms import L1, L2
@@ -41,7 +41,7 @@ class Pairs:
         """Return the distances of the pairs, rounded up."""
         both = zip(self.first, self.second, strict=True)
         # differences are rounded once
-        return raised([length_upper(w - v) for w, v in both], 1)
+        return upper_after([length_upper(w - v) for w, v in both], 1)
 
     def moved(self, by: Callable[[Array], Array] | None = None) -> Array:
         """Return the distances of the pairs' projections, or of what another map makes of them."""
