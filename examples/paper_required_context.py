@@ -89,9 +89,7 @@ def answers(
     memory: int | str = "not measured: one text"
     if len(pieces) > 1:
         sequences = _training.test_sequences(t, None, longest)
-        memory = _stability.effective_memory(
-            t, MEASURED_AT, eps=sequences, probability=min(longest, lengths[-1])
-        )
+        memory = _stability.effective_memory(t, MEASURED_AT, sequences, min(longest, lengths[-1]))
     rows: list[tuple[object, ...]] = []
     for tolerance in TOLERANCES:
         measured = first([abs(found[k]["loss"] - full["loss"]) <= tolerance for k in lengths])

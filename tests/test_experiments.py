@@ -661,16 +661,14 @@ def test_effective_memory_says_why_there_is_none(training, runs, tmp_path):
     setting = training.preset("smoke", "synthetic-music", "rnn", variant="stable")
     t = training.trained(setting, runs=runs)
     sequences = training.test_sequences(t, None, 50)
-    assert _stability.effective_memory(t, 0.1, eps=sequences, probability=5).startswith(
-        "not measured: "
-    )
+    assert _stability.effective_memory(t, 0.1, sequences, 5).startswith("not measured: ")
     many = [part for X in sequences for part in (X, X[1:], X[2:])] * 5
-    found = _stability.effective_memory(t, 10.0, eps=many, probability=5)
+    found = _stability.effective_memory(t, 10.0, many, 5)
     assert isinstance(found, int)
-    assert _stability.effective_memory(t, 1e-12, eps=many, probability=2) == ">2"
+    assert _stability.effective_memory(t, 1e-12, many, 2) == ">2"
     # what never ends below the longest sequence has no length
     longest = max(map(len, many))
-    assert _stability.effective_memory(t, 1e-300, eps=many, probability=10**3) == f">{longest - 1}"
+    assert _stability.effective_memory(t, 1e-300, many, 10**3) == f">{longest - 1}"
 
 
 @pytest.mark.parametrize(

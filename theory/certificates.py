@@ -181,7 +181,9 @@ def certified(
         theory.arithmetic.activations  slopes and ranges, and what computed values err by
         theory.arithmetic.intervals    boxes through affine maps and activations
         theory.arithmetic.gates        bounds of gates over a box
+        theory.norms.norm              what a norm is, and what follows from its coordinates
         theory.norms.norms             induced norms, and the constants between norms
+        theory.norms.enclosed          matrices with bounds of their errors, and their powers
         theory.norms.products          norms of the products of several steps
         theory.inputs                  which inputs a box or a ball holds
         theory.domain                  which states and inputs a domain holds

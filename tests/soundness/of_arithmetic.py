@@ -52,6 +52,11 @@ def scalars(rng: Draw, tally: Tally) -> None:
     scaled = scaled if size >= 0 else -scaled
     tally.at_most("ldexp_up", [scaled], rounding.ldexp_up(size, e), x=size, e=e)
     tally.at_least("ldexp_down", [scaled], rounding.ldexp_down(size, e), x=size, e=e)
+    digits = int(rng.integers(1, 16))
+    tally.true("decimal_up", Fraction(rounding.decimal_up(size, digits)) >= Fraction(size), x=size)
+    told = rounding.decimal_down(size, digits)
+    tally.true("decimal_down", Fraction(told) <= Fraction(size), x=size)
+    tally.true("decimal_rate", Fraction(rounding.decimal_rate(x, digits)) >= Fraction(x), x=x)
     n = int(rng.integers(0, 2**20))
     exact = Fraction(n, 2**53) / (1 - Fraction(n, 2**53))
     tally.true("gamma", Fraction(rounding.gamma(n)) >= exact, n=n)
@@ -431,6 +436,7 @@ CHECKS = (
         covers=(
             rounding.up, rounding.down, rounding.gamma, rounding.ldexp_up, rounding.ldexp_down,
             rounding.sum_up, rounding.product_up, rounding.sqrt_up,
+            rounding.decimal_up, rounding.decimal_down, rounding.decimal_rate,
         ),
     ),
     Check(run=formulas, covers=(rounding.evaluate,), weight=0.5),

@@ -60,9 +60,9 @@ def test_one_step_less_is_kept_than_aicher_foti_and_fox_may_count():
 def broken():
     c = Contraction.assumed(0.5)
     claim = truncated_backprop_bias(c, k=2, t=100, weight_gain=1.0, loss_gain=1.0)
-    exact = bias_of(0.5, 2, 100, "bias")
+    exact = bias_of(0.5, 2, 100, "b")
     return {
-        "contractive_set": (bias_of(0.9, 2, 100, "bias"), claim),
+        "contractive_set": (bias_of(0.9, 2, 100, "b"), claim),
         # a bias that acts through 3 b, and a loss 3 h
         "weight_lipschitz": (3 * exact, claim),
         "loss_lipschitz": (3 * exact, claim),

@@ -135,9 +135,10 @@ def decimal_down(x: float, digits: int) -> str:
 
 
 def decimal_rate(lam: float, digits: int) -> str:
-    """Return `decimal_up` of a rate, which must stay below 1: with all its digits next to 1."""
+    """Return `decimal_up` of a rate, which stays below 1: with more digits next to it."""
     told = decimal_up(lam, digits)
-    return repr(float(lam)) if lam < 1 <= float(told) else told
+    # a double below 1 is below it by 2**-53 at least: 20 digits do not step over
+    return decimal_up(lam, 20) if lam < 1 <= float(told) else told
 
 
 def _told(x: float, digits: int, direction: str) -> str:

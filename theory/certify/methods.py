@@ -152,7 +152,9 @@ def may_be_better_everywhere(recurrent: Map, best: Contraction | None) -> bool:
     form = recurrent.affine()
     if best is None:
         return True
-    return form is not None and not (best.iterate == 1 and best.lam <= _floor(form))
+    if form is None:
+        return False
+    return best.iterate > 1 or best.lam > _floor(form)
 
 
 def run_methods(
