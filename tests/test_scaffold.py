@@ -162,10 +162,6 @@ def registered(folder: Path) -> None:
             ("    CURVATURE_GROWTH,\n)", "    GAP_SUM,\n"),
             ('    "gradient_gap",', '    "gap_sum",\n'),
         ),
-        "theory/__init__.py": (
-            ("from theory.theorems.theorem", f"{theorems}gap_sum\n"),
-            ('    "gradient_gap",', '    "gap_sum",\n'),
-        ),
         "theory/trials/table.py": (
             ("from theory.trials.trial ", "from theory.trials.gap_sum import TRIAL as GAP_SUM\n"),
             ("        CURVATURE_GROWTH,\n    )", "        GAP_SUM,\n"),

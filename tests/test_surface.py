@@ -10,6 +10,7 @@ import sys
 import typing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import theory
@@ -128,6 +129,24 @@ METHODS = {
     if inspect.isclass(thing) and not place.startswith("theory.torch.")
     for name, method in _methods(thing).items()
 }
+
+
+#: The public functions of one map; training takes the models of `theory.learning` besides.
+OF_A_MAP = [
+    place
+    for place, thing in FUNCTIONS.items()
+    if next(iter(inspect.signature(thing).parameters), None) == "recurrent"
+    and not place.startswith("theory.learning.")
+]
+
+
+@pytest.mark.parametrize("place", OF_A_MAP)
+def test_a_matrix_in_place_of_a_map_is_refused_with_what_to_make_of_it(place):
+    function = FUNCTIONS[place]
+    needed = [one.name for one in inspect.signature(function).parameters.values()
+              if one.default is one.empty and one.name != "recurrent"]  # fmt: skip
+    with pytest.raises(ValueError, match=r"needed a Map.*theory\."):
+        function(np.eye(2), **dict.fromkeys(needed))
 
 
 @pytest.mark.parametrize("place", [*FUNCTIONS, *METHODS])

@@ -11,7 +11,7 @@ from typing import Any, final
 import numpy as np
 
 from theory.errors import as_sequences, as_states, as_vector, check_count
-from theory.maps.base import Map, check_finite_states
+from theory.maps.base import Map, check_finite_states, check_map
 from theory.maps.head import LinearHead
 from theory.typing import Array
 
@@ -97,6 +97,7 @@ def truncate(
     >>> truncate(LinearMap([[0.5]], [[1.0]]), k=2)([[1.0], [1.0], [1.0]]).ravel().tolist()
     [1.0, 1.5, 1.5]
     """
+    check_map(recurrent)
     check_count(k=k)
     n = recurrent.state_dim
     start = as_vector("restart", np.zeros(n) if restart is None else restart, size=n)

@@ -27,7 +27,7 @@ from theory.certify.recheck import (
     recheck,
 )
 from theory.domain import Domain
-from theory.maps.base import Map
+from theory.maps.base import Map, check_map
 from theory.version import __version__
 
 #: What the first line of a file says; the number grows with every incompatible change.
@@ -134,6 +134,7 @@ def save_certificate(path: str | Path, recurrent: Map, *, c: Contraction) -> Non
     ValueError
         If the contraction is assumed, or cannot be verified again from the file alone.
     """
+    check_map(recurrent)
     text = json.dumps(certificate_to_dict(recurrent, c), indent=1)
     Path(path).write_text(text + "\n", encoding="utf-8")
 

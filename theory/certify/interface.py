@@ -88,6 +88,7 @@ def contractions(
     ValueError
         As in `theory.contraction`.
     """
+    check_map(recurrent)
     where = domain_of(recurrent, domain, inputs)
     found: dict[str, Contraction] = {}
     for name, method in METHODS.items():

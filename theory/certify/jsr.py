@@ -27,7 +27,7 @@ from theory.arithmetic.rounding import ldexp_up, scaled_to_one
 from theory.certify.ascent import LowerBound, search_products
 from theory.certify.enclose import BATCH, LARGEST, JointSpectralRadius, enclose, form_vertices
 from theory.errors import check_count, check_positive
-from theory.maps.base import Map
+from theory.maps.base import Map, check_map
 from theory.norms.enclosed import (
     factor_pairs,
     multiply_pairs,
@@ -148,6 +148,7 @@ def joint_spectral_radius(
     >>> round(radius.lower.rate, 3), round(radius.upper, 3)
     (0.9, 0.9)
     """
+    check_map(recurrent)
     check_count(at_least=1, products=products)
     check_positive(tol=tol)
     form = recurrent.affine()
@@ -205,6 +206,7 @@ def rate_lower(
     >>> round(rate_lower(mone).rate, 4)
     0.9
     """
+    check_map(recurrent)
     check_count(at_least=1, length=length, starts=starts)
     check_count(products=products)
     form = recurrent.affine()

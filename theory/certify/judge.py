@@ -18,7 +18,7 @@ from theory.certify.enclose import LARGEST, JointSpectralRadius
 from theory.certify.interface import contraction, domain_of
 from theory.certify.jsr import joint_spectral_radius, rate_lower
 from theory.certify.refute import Refutation, refute
-from theory.maps.base import Map
+from theory.maps.base import Map, check_map
 
 
 @final
@@ -72,6 +72,7 @@ def judge_contraction(
     >>> judge_contraction(VanillaRNN([[0.0, 10.0], [-0.012, 1.1]], [[1.0], [1.0]])).answer
     'refuted'
     """
+    check_map(recurrent)
     where = domain_of(recurrent, inputs=inputs)
     found = contraction(recurrent, effort=effort, domain=where)
     radius, lower = None, None

@@ -19,7 +19,7 @@ from theory.certify.jsr import rate_lower
 from theory.domain import Domain
 from theory.errors import check_count
 from theory.inputs import Inputs, as_inputs
-from theory.maps.base import Map
+from theory.maps.base import Map, check_map
 from theory.maps.form import Affine
 from theory.maps.invariance import invariant_domain
 from theory.norms.radius import spectral_radius_lower
@@ -182,6 +182,7 @@ def refute(
     >>> refute(VanillaRNN([[2.0]], [[1.0]])).kind
     'orbits'
     """
+    check_map(recurrent)
     check_count(at_least=1, starts=starts, steps=steps)
     form = recurrent.affine()
     if form is None:

@@ -294,6 +294,8 @@ class Map(ABC):
         >>> [round(float(drive), 6) for drive in drives], str(drives[0].inputs)
         ([0.199833, 0.05], '|x_i| <= 1')
         """
+        if not isinstance(norm, Norm):
+            raise ValueError(f"norm={norm!r}, needed a norm such as theory.L2()")
         norm.check_dim(self.state_dim)
         if input_bound is not None:
             raise ambiguous("input_bound", input_bound, self.input_dim)

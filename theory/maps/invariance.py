@@ -16,7 +16,7 @@ import numpy as np
 
 from theory.domain import Domain
 from theory.inputs import as_inputs
-from theory.maps.base import Map
+from theory.maps.base import Map, check_map
 from theory.typing import Array
 
 #: Shrinking ends when no width has lost this part of itself in one step.
@@ -94,6 +94,7 @@ def invariant_domain(recurrent: Map, *, inputs: Any = None) -> Domain | None:
     >>> bool(0.16 < box.high[0] < 0.2), str(box.inputs)
     (True, '|x_i| <= 0.1')
     """
+    check_map(recurrent)
     low, high = _input_box(recurrent.input_dim, inputs)
     first = recurrent.candidate_box(low, high)
     if first is None or not all(np.isfinite(end).all() for end in first):

@@ -158,6 +158,7 @@ def truncation_gaps(
     >>> truncation_gaps(LinearMap([[0.5]], [[1.0]]), np.ones((3, 1)), k_max=3).tolist()
     [1.75, 0.75, 0.25, 0.0]
     """
+    check_map(recurrent)
     check_count(k_max=k_max)
     curve = np.zeros(operator.index(k_max) + 1)
 

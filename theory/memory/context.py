@@ -24,7 +24,7 @@ from theory.certify.found import Certificates
 from theory.domain import Domain
 from theory.errors import check_count, check_positive
 from theory.inputs import Inputs, as_inputs
-from theory.maps.base import Map
+from theory.maps.base import Map, check_map
 from theory.maps.head import LinearHead
 from theory.maps.invariance import invariant_domain
 from theory.memory.entrywise import check_stays, componentwise_context, gap_after_step
@@ -230,6 +230,7 @@ def required_context(
     >>> choice.contraction.evidence.method, choice.error <= 1e-3
     ('incremental LMI', True)
     """
+    check_map(recurrent)
     check_positive(eps=eps)
     given = as_inputs(inputs, recurrent.input_dim)
     head, measure = on_state(recurrent, head), L2() if norm is None else norm
@@ -298,6 +299,7 @@ def smallest_error(
         If k is not a count, the inputs are a plain number, a norm does not fit, or a given
         certificate does not hold for the inputs or is one of another dimension.
     """
+    check_map(recurrent)
     check_count(k=k)
     given = as_inputs(inputs, recurrent.input_dim)
     head, measure = on_state(recurrent, head), L2() if norm is None else norm

@@ -16,7 +16,7 @@ import numpy as np
 from theory.arithmetic.rounding import inner_product_error
 from theory.domain import Domain
 from theory.errors import as_vector, check_count, check_positive
-from theory.maps.base import Map
+from theory.maps.base import Map, check_map
 from theory.maps.head import LinearHead
 from theory.maps.invariance import check_invariant
 from theory.norms.norms import L2, Norm
@@ -95,6 +95,7 @@ def componentwise_gap(
     >>> componentwise_gap(shift, k=2, past=[1.0, 1.0]).tolist()
     [0.0, 0.0]
     """
+    check_map(recurrent)
     check_count(k=k)
     check_stays(recurrent, domain)
     gap = past_of(recurrent, domain, past)
@@ -165,6 +166,7 @@ def componentwise_context(
         If eps is not positive, no matrix majorises the map there, the domain is not proved
         invariant, or the norm is not monotone.
     """
+    check_map(recurrent)
     check_positive(eps=eps)
     measure = L2() if norm is None else norm
     if not measure.monotone:

@@ -15,7 +15,7 @@ from theory.arithmetic.rounding import product_up
 from theory.certify.methods import run_methods
 from theory.domain import Domain
 from theory.errors import check_count
-from theory.maps.base import Map
+from theory.maps.base import Map, check_map
 from theory.maps.cascade import Cascade
 from theory.maps.invariance import check_invariant
 from theory.memory.entrywise import check_stays, gap_after_step, past_of
@@ -65,6 +65,7 @@ def layer_rates(recurrent: Map, domain: Domain | None = None) -> LayerRates | No
     ValueError
         If the domain is not proved invariant.
     """
+    check_map(recurrent)
     if not isinstance(recurrent, Cascade):
         return None
     parts: tuple[Domain | None, ...] | None = (None,) * len(recurrent.layers)
@@ -139,6 +140,7 @@ def layer_gaps(
     >>> layer_gaps(stack, k=12, past=[10.0, 50.0]).round(6).tolist()
     [2.824295, 31.067249]
     """
+    check_map(recurrent)
     check_count(k=k)
     check_stays(recurrent, domain)
     sizes = past_of(recurrent, domain, past)

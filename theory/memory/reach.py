@@ -20,7 +20,7 @@ import numpy as np
 from theory.domain import Domain
 from theory.errors import as_sequences, check_count
 from theory.inputs import as_inputs
-from theory.maps.base import Map
+from theory.maps.base import Map, check_map
 from theory.maps.invariance import check_invariant, invariant_domain
 from theory.norms.norms import Norm
 from theory.typing import Array
@@ -90,6 +90,7 @@ def reach_tube(
     >>> bool(tube.widths[-1].max() < 2e-6)
     True
     """
+    check_map(recurrent)
     check_count(k=k)
     x = as_sequences("X", X, width=recurrent.input_dim)
     if x.ndim != 2 or len(x) < k:

@@ -24,7 +24,7 @@ from theory.certificates import Contraction
 from theory.certify.interface import contraction
 from theory.errors import check_count, check_positive
 from theory.inputs import Inputs, box_of
-from theory.maps.base import Map
+from theory.maps.base import Map, check_map
 from theory.maps.head import LinearHead
 from theory.norms.norms import L2, Norm, over
 from theory.typing import Array
@@ -112,6 +112,7 @@ def worst_case_error(
     >>> worst.lower <= 0.25 <= worst.upper, round(worst.error, 9)
     (array([ True]), 0.25)
     """
+    check_map(recurrent)
     check_count(k=k)
     check_positive(tol=tol)
     if horizon is not None:

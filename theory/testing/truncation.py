@@ -16,7 +16,7 @@ from theory.arithmetic.rounding import drift
 from theory.certificates import Contraction, drive_size
 from theory.errors import as_array, as_sequences, as_vector
 from theory.inputs import Drive
-from theory.maps.base import Map
+from theory.maps.base import Map, check_map
 from theory.maps.head import LinearHead
 from theory.measure.experiment import Experiment, experiment
 from theory.measure.observation import Observation
@@ -97,6 +97,7 @@ def check_truncation(
     >>> max(v.ratio for v in verdicts if v.theorem == "state_gap_observed") <= 1
     True
     """
+    check_map(recurrent)
     certificate = contraction_of(recurrent, contraction)
     x = as_sequences("inputs", inputs, width=recurrent.input_dim)
     if drive is not None:
