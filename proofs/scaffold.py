@@ -253,7 +253,7 @@ _LEFT = """Lines to add, and what they are for:
 
 theory/theorems/__init__.py     from theory.theorems.{stem} import {NAME}, {stem}
                                 {NAME}, in THEOREMS, where it is read
-                                "{stem}", in __all__
+                                "{NAME}" and "{stem}", in __all__
                                 its place in the docstring, the page that help shows
 theory/trials/table.py          from theory.trials.{stem} import TRIAL as {NAME}
                                 {NAME}, in TRIALS, at the same place

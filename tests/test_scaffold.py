@@ -160,7 +160,9 @@ def registered(folder: Path) -> None:
         "theory/theorems/__init__.py": (
             ("from theory.theorems.theorem", f"{theorems}GAP_SUM, gap_sum\n"),
             ("    CURVATURE_GROWTH,\n)", "    GAP_SUM,\n"),
+            ('    "GRADIENT_GAP",', '    "GAP_SUM",\n'),
             ('    "gradient_gap",', '    "gap_sum",\n'),
+            ("    gradient_growth, curvature_growth", "    gap_sum,\n"),
         ),
         "theory/trials/table.py": (
             ("from theory.trials.trial ", "from theory.trials.gap_sum import TRIAL as GAP_SUM\n"),
