@@ -12,6 +12,7 @@ from theory.arithmetic.rounding import product_up, up
 from theory.domain import Domain
 from theory.errors import check_count, check_nonnegative, check_rate
 from theory.inputs import Drive
+from theory.norms.norm import check_norm
 from theory.norms.norms import L2, Norm, same_norm
 from theory.typing import Array
 
@@ -65,8 +66,7 @@ class Contraction:
     def __post_init__(self) -> None:
         check_rate(self.lam)
         check_count(at_least=1, iterate=self.iterate)
-        if not isinstance(self.norm, Norm):
-            raise ValueError(f"norm={self.norm!r}, needed a norm such as theory.L2()")
+        check_norm(self.norm)
         if self.domain is not None:
             if not isinstance(self.domain, Domain):
                 raise ValueError(f"domain={self.domain!r}, needed a theory.Domain or None")

@@ -20,6 +20,7 @@ from theory.arithmetic.intervals import affine_image, times_up
 from theory.arithmetic.rounding import decimal_up, inner_product_error, product_up, up
 from theory.errors import as_array, check_nonnegative
 from theory.files.sequences import Sequences, load_sequences
+from theory.norms.norm import check_norm
 from theory.norms.norms import L1, L2, Linf, Norm, over
 from theory.typing import Array
 
@@ -112,9 +113,7 @@ class Inputs:
         """
         r = float(as_array("radius", radius, ndim=0))
         check_nonnegative(radius=r)
-        measure = L2() if norm is None else norm
-        if not isinstance(measure, Norm):
-            raise ValueError(f"norm={norm!r}, needed a norm such as theory.L2()")
+        measure = L2() if norm is None else check_norm(norm)
         # a plain norm is at least the largest entry, in every dimension
         high = np.array(r)
         if measure.dim is not None:

@@ -25,6 +25,7 @@ from theory.domain import Domain
 from theory.inputs import ambiguous
 from theory.maps.base import Map, check_map
 from theory.maps.invariance import check_invariant, invariant_domain
+from theory.norms.norm import check_norm
 from theory.norms.norms import Norm
 
 #: Slopes on a box that are narrower than everywhere by less than this part are not worth the box.
@@ -207,9 +208,7 @@ def contraction(
         known = ", ".join(["auto", *METHODS])
         raise ValueError(f"method {method!r} is not known, needed one of: {known}")
     if norm is not None:
-        if not isinstance(norm, Norm):
-            raise ValueError(f"norm={norm!r}, needed a norm such as theory.L2()")
-        norm.check_dim(recurrent.state_dim)
+        check_norm(norm).check_dim(recurrent.state_dim)
     if not isinstance(required, bool):
         raise ValueError(f"required={required!r}, needed True or False")
     where = domain_of(recurrent, domain, inputs)

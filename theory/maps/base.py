@@ -20,6 +20,7 @@ from theory.domain import Domain
 from theory.errors import DivergedError, as_sequences, as_states
 from theory.inputs import Drive, Inputs, ambiguous, as_inputs
 from theory.maps.form import Affine
+from theory.norms.norm import check_norm
 from theory.norms.norms import Linf, Norm
 from theory.theorems.drive import formula
 from theory.typing import Array
@@ -294,9 +295,7 @@ class Map(ABC):
         >>> [round(float(drive), 6) for drive in drives], str(drives[0].inputs)
         ([0.199833, 0.05], '|x_i| <= 1')
         """
-        if not isinstance(norm, Norm):
-            raise ValueError(f"norm={norm!r}, needed a norm such as theory.L2()")
-        norm.check_dim(self.state_dim)
+        check_norm(norm).check_dim(self.state_dim)
         if input_bound is not None:
             raise ambiguous("input_bound", input_bound, self.input_dim)
         if inputs is None:

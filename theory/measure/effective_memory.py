@@ -57,6 +57,7 @@ from theory.maps.base import Map, check_map
 from theory.maps.head import LinearHead
 from theory.measure.gaps import Progress, sweep_all
 from theory.memory.context import Choice
+from theory.norms.norm import check_norm
 from theory.norms.norms import L2, Norm, same_norm
 from theory.theorems.output_gap import formula as output_gap
 from theory.typing import Array
@@ -497,9 +498,7 @@ def _output(recurrent: Map, head: LinearHead | None, norm: Norm | None) -> tuple
     C = recurrent.output_map if head is None else head.C
     if C.shape[1] != n:
         raise ValueError(f"head has C of shape {C.shape}, needed (p, {n})")
-    measure = L2() if norm is None else norm
-    if not isinstance(measure, Norm):
-        raise ValueError(f"norm={norm!r}, needed a norm such as theory.L2()")
+    measure = L2() if norm is None else check_norm(norm)
     measure.check_dim(len(C))
     return C, measure
 

@@ -15,7 +15,7 @@ from theory.errors import as_sequences, as_vector, check_count
 from theory.learning.setup import Training
 from theory.maps.base import Map, check_map
 from theory.maps.head import LinearHead
-from theory.measure.gaps import checked_norm
+from theory.norms.norm import check_norm
 from theory.norms.norms import L2, Norm
 from theory.typing import Array
 
@@ -117,7 +117,7 @@ def experiment(
     k = min(len(x), 64) if k_max is None else k_max
     check_count(k_max=k)
     contraction.norm.check_dim(n)
-    other = L2() if other_norm is None else checked_norm("other_norm", other_norm)
+    other = L2() if other_norm is None else check_norm(other_norm, "other_norm")
     other.check_dim(n)
     if head is not None and head.C.shape[1] != n:
         raise ValueError(f"head has C of shape {head.C.shape}, needed (p, {n})")

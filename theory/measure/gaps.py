@@ -13,6 +13,7 @@ import numpy as np
 
 from theory.errors import DivergedError, as_sequences, as_states, as_vector, check_count
 from theory.maps.base import Map, check_map
+from theory.norms.norm import check_norm
 from theory.norms.norms import L2, Norm
 from theory.typing import Array
 
@@ -72,13 +73,6 @@ def truncation_gap_table(
     return table
 
 
-def checked_norm(name: str, norm: Any) -> Norm:
-    """Raise `ValueError` for anything but a norm."""
-    if not isinstance(norm, Norm):
-        raise ValueError(f"{name}={norm!r}, needed a norm such as theory.L2()")
-    return norm
-
-
 def sweep_all(
     recurrent: Map,
     X: Any,
@@ -98,7 +92,7 @@ def sweep_all(
 
     check_map(recurrent)
     check_count(k_max=k_max)
-    measure = L2() if norm is None else checked_norm("norm", norm)
+    measure = L2() if norm is None else check_norm(norm)
     n = recurrent.state_dim
     measure.check_dim(n if output is None else len(output))
     inputs = as_sequences("X", X, width=recurrent.input_dim)

@@ -25,6 +25,7 @@ from theory.errors import as_vector, check_count, check_positive
 from theory.files.sequences import as_list
 from theory.maps.base import Map, check_map
 from theory.measure.gaps import Progress
+from theory.norms.norm import check_norm
 from theory.norms.norms import L2, Norm
 from theory.typing import Array
 
@@ -167,9 +168,7 @@ def local_rates(
     check_map(recurrent)
     check_count(at_least=1, r=r, stride=stride)
     n = recurrent.state_dim
-    measure = L2() if norm is None else norm
-    if not isinstance(measure, Norm):
-        raise ValueError(f"norm={norm!r}, needed a norm such as theory.L2()")
+    measure = L2() if norm is None else check_norm(norm)
     measure.check_dim(n)
     start = as_vector("h0", np.zeros(n) if h0 is None else h0, size=n)
     given = as_list(sequences, recurrent.input_dim)

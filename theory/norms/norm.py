@@ -414,3 +414,10 @@ def power_iteration(A: Array, steps: int = 60) -> Array:
             break
         x /= length
     return x
+
+
+def check_norm(norm: Any, name: str = "norm") -> Norm:
+    """Raise `ValueError` for anything but a norm."""
+    if not isinstance(norm, Norm):
+        raise ValueError(f"{name}={norm!r}, needed a norm such as theory.L2()")
+    return norm
