@@ -108,6 +108,7 @@ NOT_COMPARED = {
     "norms.enclosed.product_error": "the error of power and lipschitz_of_steps, which are compared",
     "norms.products.vertices": "lists matrices",
     "norms.products.slope_vertices": "lists slopes",
+    "norms.norm.check_norm": "refuses what is not a norm; no number",
     "norms.norm.power_iteration": "a candidate",
     "norms.norm.best_unit_image": "the engine of matrix_lower, which is compared",
     "norms.radius.balanced": "a change of coordinates, with the error of spectral_radius_lower",
