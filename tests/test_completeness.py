@@ -107,6 +107,10 @@ def test_names_are_unique():
     assert len(set(STEMS)) == len(STEMS)
 
 
+def test_trials_stand_in_the_order_of_their_theorems():
+    assert list(TRIALS) == [theorem.name for theorem in THEOREMS]
+
+
 @by_theorem
 def test_names_lead_to_the_theorem(theorem):
     missing = lacking(rooms.OF_THEOREMS, theorem, theorem.name)

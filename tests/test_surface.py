@@ -78,6 +78,23 @@ def test_a_name_that_is_elsewhere_is_pointed_to():
         theory.stage_gap  # noqa: B018
 
 
+def test_a_name_of_a_package_that_is_not_loaded_is_pointed_to_without_loading_it():
+    code = (
+        "import sys, theory\n"
+        "for name in ('from_torch', 'stable_maps', 'StableProjection', 'MissingExtraError'):\n"
+        "    try: getattr(theory, name)\n"
+        "    except AttributeError as error: print(str(error).split(' is ')[1])\n"
+        "print([p for p in ('theory.interop', 'theory.strategies', 'torch') if p in sys.modules])"
+    )
+    assert run(code).splitlines() == [
+        "theory.interop.from_torch",
+        "theory.strategies.stable_maps",
+        "theory.torch.StableProjection",
+        "theory.errors.MissingExtraError",
+        "[]",
+    ]
+
+
 # ------------------------------------------------------------------------------------------- pages
 
 
@@ -131,12 +148,11 @@ METHODS = {
 }
 
 
-#: The public functions of one map; training takes the models of `theory.learning` besides.
+#: The public functions of one map.
 OF_A_MAP = [
     place
     for place, thing in FUNCTIONS.items()
-    if next(iter(inspect.signature(thing).parameters), None) == "recurrent"
-    and not place.startswith("theory.learning.")
+    if next(iter(inspect.signature(thing).parameters), None) in {"recurrent", "model"}
 ]
 
 
@@ -144,7 +160,7 @@ OF_A_MAP = [
 def test_a_matrix_in_place_of_a_map_is_refused_with_what_to_make_of_it(place):
     function = FUNCTIONS[place]
     needed = [one.name for one in inspect.signature(function).parameters.values()
-              if one.default is one.empty and one.name != "recurrent"]  # fmt: skip
+              if one.default is one.empty][1:]  # fmt: skip
     with pytest.raises(ValueError, match=r"needed a Map.*theory\."):
         function(np.eye(2), **dict.fromkeys(needed))
 

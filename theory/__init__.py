@@ -147,11 +147,25 @@ else:  # a checker that saw this function would take any name for a module
         if name in _PACKAGES:
             return _import_module(f"theory.{name}")
         message = f"module 'theory' has no attribute {name!r}"
-        for package in _PACKAGES:
-            if name in getattr(_sys.modules.get(f"theory.{package}"), "__all__", ()):
-                message += f"; it is theory.{package}.{name}"
-                break
+        where = None if name.startswith("_") else _package_of(name)
+        if where is not None:
+            message += f"; it is theory.{where}.{name}"
         raise AttributeError(message, name=name, obj=_sys.modules["theory"])
+
+    def _package_of(name):
+        """Return the package that lists a name in its `__all__`; the pages are read, not loaded."""
+        import ast
+        from pathlib import Path
+
+        for package in _PACKAGES:
+            here = Path(__file__).with_name(package)
+            page = here / "__init__.py" if here.is_dir() else here.with_suffix(".py")
+            for node in ast.parse(page.read_text(encoding="utf-8")).body:
+                targets = getattr(node, "targets", [None])
+                listed = getattr(targets[0], "id", "") == "__all__"
+                if listed and name in ast.literal_eval(node.value):
+                    return package
+        return None
 
 
 def __dir__() -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
+import numpy.typing as npt
 
 from theory.errors import as_vector
 from theory.inputs import Inputs, describe_states
@@ -16,7 +17,7 @@ from theory.typing import Array
 
 
 @final
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, init=False, eq=False)
 class Domain:
     r"""The states low <= h <= high under the inputs input_low <= x <= input_high.
 
@@ -49,14 +50,22 @@ class Domain:
     high: Array  # (n,)
     input_low: Array  # (m,)
     input_high: Array  # (m,)
-    start: bool = True  # whether it must hold 0; False for a box that states only pass through
+    start: bool  # whether it must hold 0; False for a box that states only pass through
 
-    def __post_init__(self) -> None:
-        low, high = as_vector("low", self.low), as_vector("high", self.high)
+    def __init__(
+        self,
+        *,
+        low: npt.ArrayLike,
+        high: npt.ArrayLike,
+        input_low: npt.ArrayLike,
+        input_high: npt.ArrayLike,
+        start: bool = True,
+    ) -> None:
+        low, high = as_vector("low", low), as_vector("high", high)
         if low.shape != high.shape:
             raise ValueError(f"low has {len(low)} and high {len(high)} entries, needed as many")
         holds_0 = (low <= 0) & (high >= 0)
-        if self.start and not holds_0.all():
+        if start and not holds_0.all():
             i = int(np.argmin(holds_0))
             raise ValueError(
                 f"the interval of state {i} is [{low[i]:.17g}, {high[i]:.17g}], needed one that "
@@ -65,10 +74,10 @@ class Domain:
         if not bool(np.all(low <= high)):
             raise ValueError(f"low={low!r} and high={high!r}, needed low <= high")
         ends = []
-        for name in ("input_low", "input_high"):
-            end = np.array(getattr(self, name), dtype=np.float64)
+        for name, given in (("input_low", input_low), ("input_high", input_high)):
+            end = np.array(given, dtype=np.float64)
             if end.ndim != 1 or bool(np.isnan(end).any()):
-                raise ValueError(f"{name}={getattr(self, name)!r}, needed a vector without NaN")
+                raise ValueError(f"{name}={given!r}, needed a vector without NaN")
             end.flags.writeable = False
             ends.append(end)
         if ends[0].shape != ends[1].shape or not bool(np.all(ends[0] <= ends[1])):
@@ -77,7 +86,9 @@ class Domain:
                 "order"
             )
         for name, value in zip(
-            ("low", "high", "input_low", "input_high"), (low, high, *ends), strict=True
+            ("low", "high", "input_low", "input_high", "start"),
+            (low, high, *ends, start),
+            strict=True,
         ):
             object.__setattr__(self, name, value)
 

@@ -154,9 +154,13 @@ def load_certificate(path: str | Path) -> StoredCertificate:
     Raises
     ------
     ValueError
-        If the file is not a certificate of a known version; the message names what is missing.
+        If the file cannot be read, or is not a certificate of a known version; the message names
+        what is missing.
     """
-    content = Path(path).read_bytes()
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     try:
         # some programs begin a text with a mark of its encoding
         text = content.decode("utf-8-sig")

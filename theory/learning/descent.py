@@ -32,7 +32,7 @@ from theory.learning.gradients import (
     truncated_gradient,
 )
 from theory.learning.weights import Projection, WeightVector
-from theory.maps.base import Map
+from theory.maps.base import Map, check_map
 from theory.maps.head import LinearHead
 from theory.norms.norms import L2
 from theory.theorems.schedules import Schedule, step_sizes
@@ -213,6 +213,7 @@ class _Runner:
         trained: Sequence[str] | None,
         train_head: bool,
     ) -> None:
+        check_map(recurrent)
         if model not in MODELS:
             raise ValueError(f"model={model!r}, needed one of: {', '.join(MODELS)}")
         if model != "recurrent":

@@ -26,7 +26,7 @@ import numpy as np
 from theory.errors import DivergedError, check_count
 from theory.learning.data import TrainingData
 from theory.learning.reverse import Ints, Windows, loops_of
-from theory.maps.base import Map
+from theory.maps.base import Map, check_map
 from theory.maps.head import LinearHead
 from theory.typing import Array
 
@@ -55,6 +55,7 @@ class _Sweep:
     """One map, one head and one data set, put together and checked."""
 
     def __init__(self, model: Map, head: LinearHead, data: TrainingData, start: Any) -> None:
+        check_map(model)
         if not isinstance(data, TrainingData):
             raise ValueError(f"data={data!r}, needed what theory.learning.training_data returns")
         self.cell = loops_of(model)
@@ -205,13 +206,13 @@ def readout_of(model: Map, head: LinearHead) -> Array:
 
 
 def recurrent_gradient(
-    model: Map, head: LinearHead, data: TrainingData, *, start: Any = None
+    recurrent: Map, head: LinearHead, data: TrainingData, *, start: Any = None
 ) -> Gradient:
     r"""Return the loss of the recurrent model and its gradient.
 
     Parameters
     ----------
-    model : Map
+    recurrent : Map
         A `LinearMap`, `VanillaRNN`, `LSTM` or `GRU`.
     head : LinearHead
         Its outputs are compared with the targets.
@@ -242,13 +243,13 @@ def recurrent_gradient(
     >>> g.loss, g.parameters["W"].tolist()
     (1.5, [[1.0]])
     """
-    sweep = _Sweep(model, head, data, start)
+    sweep = _Sweep(recurrent, head, data, start)
     with np.errstate(over="ignore", invalid="ignore"):
         return sweep.add_up(sweep.along(None))
 
 
 def truncated_gradient(
-    model: Map, head: LinearHead, data: TrainingData, *, k: int, start: Any = None
+    recurrent: Map, head: LinearHead, data: TrainingData, *, k: int, start: Any = None
 ) -> Gradient:
     r"""Return the loss of the k-step model and its gradient.
 
@@ -257,7 +258,7 @@ def truncated_gradient(
 
     Parameters
     ----------
-    model, head, data, start
+    recurrent, head, data, start
         As for `recurrent_gradient`.
     k : int
         How many inputs it sees; from T on it is the recurrent model.
@@ -282,14 +283,15 @@ def truncated_gradient(
     >>> g.loss, g.parameters["W"].tolist()
     (1.0, [[0.0]])
     """
+    check_map(recurrent)
     check_count(k=k)
-    sweep = _Sweep(model, head, data, start)
+    sweep = _Sweep(recurrent, head, data, start)
     with np.errstate(over="ignore", invalid="ignore"):
         return sweep.add_up(sweep.windows(int(k), carried=False))
 
 
 def truncated_backprop_gradient(
-    model: Map,
+    recurrent: Map,
     head: LinearHead,
     data: TrainingData,
     *,
@@ -301,7 +303,7 @@ def truncated_backprop_gradient(
 
     Parameters
     ----------
-    model, head, data, start
+    recurrent, head, data, start
         As for `recurrent_gradient`, whose loss this is.
     k : int
         How many steps back each derivative goes, at most.
@@ -333,22 +335,23 @@ def truncated_backprop_gradient(
     >>> g.loss, g.parameters["W"].tolist(), g.parameters["b"].tolist()
     (1.5, [[1.0]], [1.0])
     """
+    check_map(recurrent)
     check_count(at_least=1, k=k, stride=stride)
     if stride not in {1, k}:
         raise ValueError(f"stride={stride}, needed 1 or k={k}")
-    sweep = _Sweep(model, head, data, start)
+    sweep = _Sweep(recurrent, head, data, start)
     with np.errstate(over="ignore", invalid="ignore"):
         if stride == 1:
             return sweep.add_up(sweep.windows(int(k), carried=True))
         return sweep.add_up(sweep.along(int(k)))
 
 
-def input_gradients(model: Map, head: LinearHead, data: TrainingData) -> Array:
+def input_gradients(recurrent: Map, head: LinearHead, data: TrainingData) -> Array:
     r"""Return the derivatives of the recurrent model's loss in all inputs.
 
     Parameters
     ----------
-    model, head, data
+    recurrent, head, data
         As for `recurrent_gradient`; with ``at="last"`` the result shows how the derivative of one
         loss fades with the lag.
 
@@ -369,7 +372,7 @@ def input_gradients(model: Map, head: LinearHead, data: TrainingData) -> Array:
     >>> input_gradients(LinearMap([[0.5]], [[1.0]]), LinearHead([[1.0]]), data).ravel().tolist()
     [0.5, 1.0]
     """
-    sweep = _Sweep(model, head, data, None)
+    sweep = _Sweep(recurrent, head, data, None)
     batch, T, m = data.inputs.shape
     found = np.empty((T, batch, m))
     rows = Windows(

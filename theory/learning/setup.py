@@ -15,7 +15,7 @@ from theory.errors import check_count
 from theory.learning.constants.values import trained_names
 from theory.learning.losses import Loss, look_up
 from theory.learning.weights import Projection
-from theory.maps.base import Map
+from theory.maps.base import Map, check_map
 from theory.theorems.schedules import Schedule, step_sizes
 from theory.typing import Array
 
@@ -75,6 +75,9 @@ def training_setup(
     ValueError
         If a number is malformed; shapes are checked when the gradients are first asked for.
     """
+    check_map(recurrent)
+    if other is not None:
+        check_map(other)
     check_count(steps=steps)
     step_sizes(alpha, schedule, steps=steps)
     return Training(

@@ -19,7 +19,7 @@ from theory.learning.data import TrainingData
 from theory.learning.descent import MODELS, Descent, Progress, projected_gradient_descent
 from theory.learning.gradients import readout_of
 from theory.learning.weights import Projection, WeightVector
-from theory.maps.base import Map
+from theory.maps.base import Map, check_map
 from theory.maps.head import LinearHead
 from theory.norms.norms import L2
 from theory.theorems.schedules import Schedule
@@ -98,6 +98,7 @@ def train_twins(
     >>> twins.distances[1].tolist(), twins.gaps[1].tolist()
     ([0.0, 3.0], [2.0, 10.0])
     """
+    check_map(recurrent)
     lengths = list(k) if isinstance(k, Sequence) else [k]
     check_count(at_least=1, gap_every=gap_every)
     for length in lengths:
@@ -169,7 +170,14 @@ def prediction_gaps(
     -------
     (T,) or (batch, T) array
         In the Euclidean norm.
+
+    Raises
+    ------
+    ValueError
+        If a model is no map, a shape does not fit, or k is not a count.
     """
+    check_map(recurrent)
+    check_map(other)
     long = head(recurrent.simulate(X) @ readout_of(recurrent, head).T)
     short = other_head(truncate(other, k).states(X) @ readout_of(other, other_head).T)
     return np.asarray(L2().vector(long - short))

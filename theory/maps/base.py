@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, final
 
 import numpy as np
+import numpy.typing as npt
 
 from theory.arithmetic.intervals import Interval
 from theory.arithmetic.rounded import Rounded
@@ -223,7 +224,7 @@ class Map(ABC):
         return None if matrices is None else norm.matrix_upper(np.maximum.reduce(matrices))
 
     @final
-    def simulate(self, X: Any, h0: Any = None) -> Array:
+    def simulate(self, X: npt.ArrayLike, h0: npt.ArrayLike | None = None) -> Array:
         """Run the recurrent model.
 
         Parameters
@@ -352,8 +353,9 @@ def check_map(recurrent: Any) -> Map:
     """Raise `ValueError` for anything but a map."""
     if not isinstance(recurrent, Map):
         raise ValueError(
-            f"received {recurrent!r}, needed a Map; wrap your own function: "
-            "theory.CallableMap(step, state_dim=n, input_dim=m)"
+            f"received {recurrent!r}, needed a Map; read weights: theory.interop.from_torch and its "
+            "neighbours; put matrices in: theory.VanillaRNN(W, U, b) or theory.LinearMap; wrap "
+            "your own function: theory.CallableMap(step, state_dim=n, input_dim=m)"
         )
     return recurrent
 

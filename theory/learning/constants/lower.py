@@ -11,19 +11,19 @@ import numpy as np
 
 from theory.errors import check_count
 from theory.learning.constants.values import MapConstants
-from theory.maps.base import Map
+from theory.maps.base import Map, check_map
 from theory.norms.norms import L2
 from theory.typing import Array
 
 
 def constants_lower(
-    model: Map, constants: MapConstants, *, rng: np.random.Generator, rounds: int = 400
+    recurrent: Map, constants: MapConstants, *, rng: np.random.Generator, rounds: int = 400
 ) -> dict[str, float]:
     r"""Search for states, inputs and parameters at which the constants are nearly reached.
 
     Parameters
     ----------
-    model : Map
+    recurrent : Map
         One of the maps that `constants` are about.
     constants : MapConstants
     rng : numpy.random.Generator
@@ -41,22 +41,23 @@ def constants_lower(
     ValueError
         If `rounds` is not a positive count.
     """
+    check_map(recurrent)
     check_count(at_least=1, rounds=rounds)
-    norm, n, m = constants.norm, model.state_dim, model.input_dim
+    norm, n, m = constants.norm, recurrent.state_dim, recurrent.input_dim
     names = constants.trained
-    values = model.parameters
+    values = recurrent.parameters
     sizes = {name: values[name].size for name in names}
     total = sum(sizes.values())
 
     def moved(dw: Array) -> Map:
         if not dw.any():
-            return model
+            return recurrent
         changed, at = {}, 0
         for name in names:
             piece = dw[at : at + sizes[name]].reshape(values[name].shape)
             changed[name] = values[name] + piece
             at += sizes[name]
-        return model.with_parameters(**changed)
+        return recurrent.with_parameters(**changed)
 
     def box(h: Array) -> Array:
         """Return a state inside the domain."""
@@ -84,11 +85,11 @@ def constants_lower(
         g = box(h + t * u)
         gap = float(norm.vector(g - h))
         J, K, Q = (
-            model.jacobian_state(h, x),
-            model.jacobian_state(g, x),
+            recurrent.jacobian_state(h, x),
+            recurrent.jacobian_state(g, x),
             other.jacobian_state(h, x),
         )
-        middle, far = model.step(h, x), other.step(h, x)
+        middle, far = recurrent.step(h, x), other.step(h, x)
         back = moved(-d).step(h, x)
         return {
             "lam": float(norm.vector(J @ e)),
