@@ -353,8 +353,8 @@ def check_map(recurrent: Any) -> Map:
     """Raise `ValueError` for anything but a map."""
     if not isinstance(recurrent, Map):
         raise ValueError(
-            f"received {recurrent!r}, needed a Map; read weights: theory.interop.from_torch and its "
-            "neighbours; put matrices in: theory.VanillaRNN(W, U, b) or theory.LinearMap; wrap "
+            f"received {recurrent!r}, needed a Map; read weights: theory.interop.from_torch and "
+            "its neighbours; put matrices in: theory.VanillaRNN(W, U, b) or theory.LinearMap; wrap "
             "your own function: theory.CallableMap(step, state_dim=n, input_dim=m)"
         )
     return recurrent
