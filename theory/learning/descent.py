@@ -9,7 +9,7 @@ interruption and a resumption.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -37,9 +37,7 @@ from theory.maps.head import LinearHead
 from theory.norms.norms import L2
 from theory.theorems.schedules import Schedule, step_sizes
 from theory.threads import few_threads
-from theory.typing import Array
-
-Progress = Callable[[int, int], None]
+from theory.typing import Array, Progress
 
 MODELS = ("recurrent", "truncated", "truncated_backprop")
 

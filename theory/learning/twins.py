@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from theory.errors import DivergedError, check_count
 from theory.learning.data import TrainingData
-from theory.learning.descent import MODELS, Descent, Progress, projected_gradient_descent
+from theory.learning.descent import MODELS, Descent, projected_gradient_descent
 from theory.learning.gradients import readout_of
 from theory.learning.weights import Projection, WeightVector
 from theory.maps.base import Map, check_map
@@ -24,7 +24,7 @@ from theory.maps.head import LinearHead
 from theory.norms.norms import L2
 from theory.theorems.schedules import Schedule
 from theory.truncation import truncate
-from theory.typing import Array
+from theory.typing import Array, Progress
 
 
 @final

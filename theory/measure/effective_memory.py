@@ -55,12 +55,12 @@ from theory.files.sequences import as_list
 from theory.inputs import Inputs
 from theory.maps.base import Map, check_map
 from theory.maps.head import LinearHead
-from theory.measure.gaps import Progress, sweep_all
+from theory.measure.gaps import sweep_all
 from theory.memory.context import Choice
 from theory.norms.norm import check_norm
 from theory.norms.norms import L2, Norm, same_norm
 from theory.theorems.output_gap import formula as output_gap
-from theory.typing import Array
+from theory.typing import Array, Progress
 
 #: What the error of a sequence is: at the worst of its times, at its last, at one drawn uniformly.
 EVENTS = {

@@ -15,9 +15,7 @@ from theory.errors import DivergedError, as_sequences, as_states, as_vector, che
 from theory.maps.base import Map, check_map
 from theory.norms.norm import check_norm
 from theory.norms.norms import L2, Norm
-from theory.typing import Array
-
-Progress = Callable[[int, int], None]
+from theory.typing import Array, Progress
 
 
 def truncation_gap_table(

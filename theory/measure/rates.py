@@ -24,10 +24,9 @@ import numpy as np
 from theory.errors import as_vector, check_count, check_positive
 from theory.files.sequences import as_list
 from theory.maps.base import Map, check_map
-from theory.measure.gaps import Progress
 from theory.norms.norm import check_norm
 from theory.norms.norms import L2, Norm
-from theory.typing import Array
+from theory.typing import Array, Progress
 
 #: Levels of the quantiles in reports.
 LEVELS = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)

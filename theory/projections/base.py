@@ -1,6 +1,6 @@
 r"""What a projection is asked and what it answers.
 
-Main names: `Projection`, `Request`, `settle`, `make_projection`.
+Main names: `Projection`, `Request`, `accepted_arrays`, `make_projection`.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Projection:
         )
 
 
-def settle(
+def accepted_arrays(
     request: Request,
     arrays: tuple[Array, ...],
     point: Callable[[float], tuple[Array, ...]],

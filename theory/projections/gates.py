@@ -18,7 +18,7 @@ from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT, gamma
 from theory.certificates import Contraction
 from theory.certify.gate_bounds import certify
 from theory.maps.base import Map
-from theory.projections.base import M, Request, settle, with_parameters
+from theory.projections.base import M, Request, accepted_arrays, with_parameters
 from theory.projections.repair import SINGLE_UNIT
 from theory.typing import Array
 
@@ -106,7 +106,7 @@ def finish(
     def stored(arrays: tuple[Array, ...]) -> tuple[Array, ...]:
         return tuple(map(request.stored, arrays, given.values()))
 
-    done = settle(
+    done = accepted_arrays(
         request,
         point(0.0),
         point,

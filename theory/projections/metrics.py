@@ -24,7 +24,7 @@ from theory.maps.base import Map
 from theory.maps.form import Affine
 from theory.norms.norms import WeightedL2
 from theory.projections import oracle
-from theory.projections.base import Projection, Request, make_projection, settle
+from theory.projections.base import Projection, Request, make_projection, accepted_arrays
 from theory.projections.families import (
     DiagonalFamily,
     Family,
@@ -81,7 +81,7 @@ def _nearest_in_metric(
         found = metric_ball(W, where, start=start)
     unit = SINGLE_UNIT if request.single else UNIT
     best = found
-    done = settle(
+    done = accepted_arrays(
         request,
         (W,),
         lambda m: (best.W * (1.0 - m),),

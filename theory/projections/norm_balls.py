@@ -21,7 +21,7 @@ from theory.maps.base import Map
 from theory.norms.norms import L1, L2, Linf, Norm, WeightedL1, WeightedLinf
 from theory.projections import oracle
 from theory.projections.balls import centered, column_sum_ball, row_sum_ball, spectral_ball
-from theory.projections.base import Projection, Request, make_projection, settle
+from theory.projections.base import Projection, Request, make_projection, accepted_arrays
 from theory.projections.forms import form_of, radius_of, scale_near
 from theory.projections.metric import gram_set, metric_ball
 from theory.projections.repair import SINGLE_UNIT, half_space_distance, least_margin
@@ -55,7 +55,7 @@ def _in_ball(
             W_solver = solved.arrays[0]
             point = lambda m: (W_solver * (1.0 - m),)  # noqa: E731
             method, first = f"cvxpy ({solved.solver})", _FIRST
-    found = settle(request, (W,), point, lambda arrays: prove(arrays[0]), first)
+    found = accepted_arrays(request, (W,), point, lambda arrays: prove(arrays[0]), first)
     if found is None:
         raise ArithmeticError(
             f"no point near the boundary could be proved to contract at {request.rate!r}; the "

@@ -21,7 +21,7 @@ from theory.certify.lyapunov import lyapunov_at
 from theory.maps.base import Map
 from theory.maps.form import Affine
 from theory.norms.norms import L2, WeightedL2
-from theory.projections.base import Projection, Request, make_projection, settle
+from theory.projections.base import Projection, Request, make_projection, accepted_arrays
 from theory.projections.families import largest_condition
 from theory.projections.forms import FAR, form_of, radius_of
 from theory.projections.lyapunov_path import WIDER, provably_stable
@@ -92,7 +92,7 @@ def schur(recurrent: Map, request: Request) -> Projection:
     condition = float(values[-1] / values[0])
     first = (n + 4) ** 2 * UNIT * condition
     first = max(first, math.sqrt(condition) * SINGLE_UNIT) if request.single else first
-    settled = settle(request, (A,), point, certify, min(first, 0.25))
+    settled = accepted_arrays(request, (A,), point, certify, min(first, 0.25))
     lower = schur_lower(A, radius)
     distance = math.inf if settled is None else length_upper(settled[0][0] - A)
     # the spectral ball is no nearer than this
