@@ -24,7 +24,7 @@ from theory.maps.base import Map
 from theory.maps.form import Affine
 from theory.norms.norms import WeightedL2
 from theory.projections import oracle
-from theory.projections.base import Projection, Request, make_projection, accepted_arrays
+from theory.projections.base import Projection, Request, accepted_arrays, make_projection
 from theory.projections.families import (
     DiagonalFamily,
     Family,

@@ -21,7 +21,7 @@ from theory.maps.base import Map
 from theory.norms.norms import L1, L2, Linf, Norm, WeightedL1, WeightedLinf
 from theory.projections import oracle
 from theory.projections.balls import centered, column_sum_ball, row_sum_ball, spectral_ball
-from theory.projections.base import Projection, Request, make_projection, accepted_arrays
+from theory.projections.base import Projection, Request, accepted_arrays, make_projection
 from theory.projections.forms import form_of, radius_of, scale_near
 from theory.projections.metric import gram_set, metric_ball
 from theory.projections.repair import SINGLE_UNIT, half_space_distance, least_margin

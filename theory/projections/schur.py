@@ -21,7 +21,7 @@ from theory.certify.lyapunov import lyapunov_at
 from theory.maps.base import Map
 from theory.maps.form import Affine
 from theory.norms.norms import L2, WeightedL2
-from theory.projections.base import Projection, Request, make_projection, accepted_arrays
+from theory.projections.base import Projection, Request, accepted_arrays, make_projection
 from theory.projections.families import largest_condition
 from theory.projections.forms import FAR, form_of, radius_of
 from theory.projections.lyapunov_path import WIDER, provably_stable
