@@ -3,6 +3,7 @@
     from_torch          a module or its state dict
     from_keras          a list of weights
     from_reservoirpy    a reservoir
+    from_state_space    a linear system A, B, C, D of SciPy or python-control, and its head
     from_safetensors    a file
     from_npz            a file of NumPy arrays
     read_weights        a file of either kind, as the commands read it
@@ -19,6 +20,7 @@ from theory.interop.arrays import from_arrays
 from theory.interop.files import from_npz, from_safetensors, named_arrays, read_weights
 from theory.interop.keras import from_keras
 from theory.interop.reservoirpy import from_reservoirpy
+from theory.interop.state_space import from_state_space
 from theory.interop.torch import from_torch
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "from_npz",
     "from_reservoirpy",
     "from_safetensors",
+    "from_state_space",
     "from_torch",
     "named_arrays",
     "read_weights",
