@@ -11,7 +11,7 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from theory.errors import as_vector
+from theory.errors import as_vector, plain_array
 from theory.inputs import Inputs, describe_states
 from theory.typing import Array
 
@@ -75,7 +75,7 @@ class Domain:
             raise ValueError(f"low={low!r} and high={high!r}, needed low <= high")
         ends = []
         for name, given in (("input_low", input_low), ("input_high", input_high)):
-            end = np.array(given, dtype=np.float64)
+            end = np.array(plain_array(name, given), dtype=np.float64)
             if end.ndim != 1 or bool(np.isnan(end).any()):
                 raise ValueError(f"{name}={given!r}, needed a vector without NaN")
             end.flags.writeable = False
@@ -115,12 +115,12 @@ class Domain:
 
     def contains_states(self, H: Any) -> bool:
         """Return whether all states (..., n) lie in the box."""
-        states = np.asarray(H, dtype=np.float64)
+        states = np.asarray(plain_array("H", H), dtype=np.float64)
         return bool(np.all((self.low <= states) & (states <= self.high)))
 
     def contains_inputs(self, X: Any) -> bool:
         """Return whether all inputs (..., m) lie in their box."""
-        inputs = np.asarray(X, dtype=np.float64)
+        inputs = np.asarray(plain_array("X", X), dtype=np.float64)
         return bool(np.all((self.input_low <= inputs) & (inputs <= self.input_high)))
 
     def same_as(self, other: Domain | None) -> bool:

@@ -1,7 +1,7 @@
 """Argument checks; each message says what was received, what was needed and what to try.
 
-Main names: `as_array`, `as_matrix`, `as_vector`, `as_sequences`, `check_count`, `check_positive`,
-`check_nonnegative`, `check_rate`, `MissingExtraError`.
+Main names: `as_array`, `plain_array`, `as_matrix`, `as_vector`, `as_sequences`, `check_count`,
+`check_positive`, `check_nonnegative`, `check_rate`, `MissingExtraError`.
 
 A malformed question raises `ValueError`; a well-formed question with an unwelcome answer (not
 contractive, bound exceeded) is answered with a value, never with an exception.
@@ -10,7 +10,9 @@ contractive, bound exceeded) is answered with a value, never with an exception.
 from __future__ import annotations
 
 import math
+import numbers
 import operator
+import re
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -31,24 +33,94 @@ class MissingExtraError(ImportError):
         )
 
 
+def plain_array(name: str, value: Any) -> Any:
+    """Return what any library holds as a NumPy array, exactly, of whatever type its numbers are.
+
+    PyTorch's tensors, SciPy's sparse matrices and tables are known by what they answer, so that
+    none of these libraries is needed.
+
+    Raises
+    ------
+    ValueError
+        If entries are masked, or the value is not an array of one shape; the argument is named.
+    """
+    if type(value) is np.ndarray:
+        return value
+    if value is None:
+        raise ValueError(
+            f"{name} is None, needed an array of real numbers; a function without a return gives "
+            "None"
+        )
+    if _is_masked(value):
+        raise ValueError(f"{name} has masked entries, needed all of them; fill or drop them first")
+    tensor = callable(getattr(value, "detach", None))
+    try:
+        if tensor:
+            value = _of_tensor(value)
+        elif callable(getattr(value, "toarray", None)):
+            value = value.toarray()
+        array = np.asarray(value)
+    except (ValueError, TypeError, RuntimeError, AttributeError) as error:
+        told = str(error).strip().partition("\n")[0]
+        if tensor:
+            told = f"is a tensor that holds no plain numbers: {told}"
+        elif isinstance(value, (list, tuple)) and isinstance(error, ValueError):
+            told = f"is not rectangular ({told}); needed an array of real numbers"
+        else:
+            told = f"is a {type(value).__name__} that is no array of real numbers: {told}"
+        raise ValueError(f"{name} {told}") from None
+    if array.dtype.kind == "O" and callable(getattr(value, "to_numpy", None)):
+        return _of_table(name, array)
+    # the short floats of ml_dtypes, as JAX has them, look like types without numbers
+    if array.dtype.kind == "V" and re.match("b?float[0-9]", array.dtype.name):
+        return array.astype(np.float64)
+    return array
+
+
+def _is_masked(value: Any) -> bool:
+    """Return whether an array, or one in a list of them, hides some of its entries."""
+    if isinstance(value, (list, tuple)):
+        return any(
+            _is_masked(one) for one in value if isinstance(one, (list, tuple, np.ma.MaskedArray))
+        )
+    return isinstance(value, np.ma.MaskedArray) and bool(np.ma.is_masked(value))
+
+
+def _of_tensor(tensor: Any) -> Any:
+    """Return a tensor as an array: off its device and graph, dense, signs and conjugates done."""
+    plain = tensor.detach().cpu()
+    if plain.is_quantized:
+        raise TypeError("it is quantised; call its dequantize()")
+    plain = plain.to_dense().resolve_conj().resolve_neg()
+    # every float that NumPy has not, such as bfloat16, is a double
+    return (plain.double() if plain.is_floating_point() else plain).numpy()
+
+
+def _of_table(name: str, cells: Any) -> Array:
+    """Return the cells of a table as doubles; its columns may be of types that have no array."""
+    doubles = np.empty(cells.shape)
+    for where, cell in np.ndenumerate(cells):
+        if not isinstance(cell, (numbers.Real, np.bool_)):
+            raise ValueError(f"{name} holds {cell!r} at index {where}, needed real numbers only")
+        doubles[where] = float(cell)
+        if isinstance(cell, numbers.Integral) and int(doubles[where]) != int(cell):
+            raise _inexact(name, int(cell), where)
+    return doubles
+
+
 def as_array(name: str, value: Any, *, ndim: int | tuple[int, ...] | None = None) -> Array:
     """Convert to a C-contiguous float64 array of finite numbers.
 
-    Integers, booleans and short floats are converted (exactly); everything else is refused.
+    Integers, booleans and short floats are converted (exactly), also those of tensors, sparse
+    matrices and tables; everything else is refused.
 
     Raises
     ------
     ValueError
         If the value is complex, of object or text type, longer than double precision, of the
-        wrong number of dimensions, or holds a NaN or an infinity.
+        wrong number of dimensions, or holds a NaN or an infinity, or entries that are masked.
     """
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-        raise ValueError(f"{name} has masked entries, needed all of them; fill or drop them first")
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        msg = f"{name} is not rectangular ({error}); needed an array of real numbers"
-        raise ValueError(msg) from None
+    array = plain_array(name, value)
     if array.dtype.kind not in "biuf":
         hint = {
             "c": "pass real and imaginary parts as separate state components",
@@ -80,10 +152,14 @@ def _check_exact(name: str, integers: Any, doubles: Array) -> None:
     """Raise if the conversion changed an integer; they are compared as Python's exact ones."""
     for where, a in np.ndenumerate(integers):
         if int(doubles[where]) != int(a):
-            raise ValueError(
-                f"{name} holds {int(a)} at index {where}, which no double is equal to (integers "
-                "are exact up to 2**53); round it yourself"
-            )
+            raise _inexact(name, int(a), where)
+
+
+def _inexact(name: str, integer: int, where: tuple[int, ...]) -> ValueError:
+    return ValueError(
+        f"{name} holds {integer} at index {where}, which no double is equal to (integers are exact "
+        "up to 2**53); round it yourself"
+    )
 
 
 def _frozen(array: Array) -> Array:

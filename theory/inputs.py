@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from theory.arithmetic.intervals import affine_image, times_up
 from theory.arithmetic.rounding import decimal_up, inner_product_error, product_up, up
-from theory.errors import as_array, check_nonnegative
+from theory.errors import as_array, check_nonnegative, plain_array
 from theory.files.sequences import Sequences, load_sequences
 from theory.norms.norm import check_norm
 from theory.norms.norms import L1, L2, Linf, Norm, over
@@ -331,9 +331,10 @@ class Inputs:
 
 def _end(name: str, value: Any) -> Array:
     """Return one end of a box: numbers or infinities."""
+    value = plain_array(name, value)
     try:
-        infinite = np.isinf(np.asarray(value))
-    except (TypeError, ValueError):
+        infinite = np.isinf(value)
+    except TypeError:
         infinite = np.zeros((), dtype=bool)
     if not infinite.any():
         return as_array(name, value, ndim=(0, 1))

@@ -27,8 +27,11 @@ from theory.certify.refute import Refutation, refute
 from theory.cli.options import (
     NO,
     ActivationOption,
+    GatesOption,
     InputsOption,
     PrefixOption,
+    UnusedOption,
+    VariantOption,
     WeightsArgument,
     check_picture,
     out,
@@ -40,6 +43,8 @@ from theory.domain import domain_from_dict
 from theory.errors import check_positive
 from theory.files.writing import check_writable, write_atomically
 from theory.inputs import read_inputs
+from theory.interop.files import read_file
+from theory.interop.map_file import HEADER
 from theory.maps.base import Map
 from theory.memory.context import Choice, error_curve, required_context
 from theory.norms.norms import L2, over
@@ -84,7 +89,7 @@ def _tell_gap(
 @refusals()
 def certify(
     weights: WeightsArgument,
-    activation: ActivationOption = "tanh",
+    activation: ActivationOption = None,
     inputs: InputsOption = "ball:1",
     epsilon: Annotated[float, typer.Option(help="Allowed error of the state.")] = 1e-3,
     method: Annotated[str, typer.Option(help=f"One of: auto, {', '.join(METHODS)}.")] = "auto",
@@ -96,6 +101,9 @@ def certify(
         Path | None, typer.Option(help="Draw the bound against k for each certificate.")
     ] = None,
     prefix: PrefixOption = None,
+    variant: VariantOption = None,
+    recurrent_activation: GatesOption = None,
+    unused: UnusedOption = None,
 ) -> None:
     """Look for a proof that a recurrent network forgets, and say how fast.
 
@@ -106,7 +114,10 @@ def certify(
     if json_file is not None:
         check_writable(json_file)
     check_picture(plot)
-    meant, recurrent = read_inputs(inputs), read_map(weights, activation, prefix)
+    meant = read_inputs(inputs)
+    recurrent = read_map(
+        weights, activation, prefix, variant=variant, gates=recurrent_activation, unused=unused
+    )
     began = time.perf_counter()
     found = find_certificates(recurrent, meant, method=method, effort=effort)
     seconds = time.perf_counter() - began
@@ -125,7 +136,7 @@ def certify(
     if best is not None:
         if not found.everywhere:
             out.print("that is everywhere; for bounded inputs there is a certificate")
-        _tell(found, best, activation, seconds)
+        _tell(found, best, seconds)
     _tell_gap(found.everywhere, lower, radius)
     if choice is not None:
         out.print(
@@ -169,10 +180,10 @@ def _write_answer(
     write_atomically(path, json.dumps(data, indent=1) + "\n")
 
 
-def _tell(found: Certificates, best: Contraction, activation: str, seconds: float) -> None:
+def _tell(found: Certificates, best: Contraction, seconds: float) -> None:
     """Print what was found."""
     n = found.recurrent.state_dim
-    table = Table(title=f"n = {n}, {activation}")
+    table = Table(title=repr(found.recurrent))
     for heading in ("method", "rate", "steps", "norm", "sqrt cond"):
         table.add_column(heading)
     for name, c in found.named.items():
@@ -241,11 +252,25 @@ def _draw(path: Path, found: Certificates, choice: Choice | None, epsilon: float
 def check(
     certificate: Annotated[Path, typer.Argument(help="A certificate file.")],
     weights: WeightsArgument,
+    activation: ActivationOption = None,
     prefix: PrefixOption = None,
+    variant: VariantOption = None,
+    recurrent_activation: GatesOption = None,
+    unused: UnusedOption = None,
 ) -> None:
     """Check a certificate against weights, without a solver or a search."""
     stored = load_certificate(certificate)
-    answer = recheck(stored, read_map(weights, stored.activation or "tanh", prefix))
+    file = read_file(weights)
+    # what the certificate says is a claim; a file that tells all by itself is read alone
+    known = None if HEADER in file.arrays else stored.activation or None
+    recurrent = file.map(
+        prefix=prefix,
+        activation=known if activation is None else activation,
+        variant=variant,
+        recurrent_activation=recurrent_activation,
+        unused=unused or (),
+    )
+    answer = recheck(stored, recurrent)
     if not answer:
         out.print(f"rejected: {answer.failed}: {answer.reason}", markup=False)
         raise typer.Exit(NO)

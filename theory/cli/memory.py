@@ -19,7 +19,10 @@ from theory.arithmetic.rounding import decimal_rate, decimal_up
 from theory.cli.options import (
     NO,
     ActivationOption,
+    GatesOption,
     PrefixOption,
+    UnusedOption,
+    VariantOption,
     WeightsArgument,
     check_picture,
     err,
@@ -64,8 +67,11 @@ def memory(
         int | None, typer.Option(help="Largest length looked at; fix it beforehand.")
     ] = None,
     norm: Annotated[str, typer.Option(help="Norm of the error: L1, L2, Linf.")] = "L2",
-    activation: ActivationOption = "tanh",
+    activation: ActivationOption = None,
     prefix: PrefixOption = None,
+    variant: VariantOption = None,
+    recurrent_activation: GatesOption = None,
+    unused: UnusedOption = None,
     seed: Annotated[int, typer.Option(help="Draws the times of --when random.")] = 0,
     rates: Annotated[
         int | None,
@@ -91,7 +97,9 @@ def memory(
     check_picture(plot)
     if norm not in _NORMS:
         raise ValueError(f"norm {norm!r} is not known, needed one of: {', '.join(_NORMS)}")
-    recurrent = read_map(weights, activation, prefix)
+    recurrent = read_map(
+        weights, activation, prefix, variant=variant, gates=recurrent_activation, unused=unused
+    )
     given = load_sequences(sequences)
     with progress_bar(err) as bar:
         task = bar.add_task("sequences", total=len(given))

@@ -1,12 +1,12 @@
 """What the commands share: arguments, options, exit codes, and how weights are read.
 
 Main names: `refusals`, `show`, `check_picture`, `read_map`, `WeightsArgument`, `ActivationOption`,
-`PrefixOption`, `InputsOption`.
+`PrefixOption`, `VariantOption`, `GatesOption`, `UnusedOption`, `InputsOption`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, final
@@ -19,6 +19,7 @@ from rich.table import Table
 from theory.arithmetic.activations import ACTIVATIONS
 from theory.errors import MissingExtraError
 from theory.files.writing import check_writable
+from theory.interop.build import VARIANTS
 from theory.interop.files import read_weights
 from theory.maps.base import Map
 
@@ -94,11 +95,31 @@ def check_picture(path: Path | None) -> None:
 #: What several commands ask about a file of weights.
 WeightsArgument = Annotated[
     Path,
-    typer.Argument(help="Weights: .npz (PyTorch's, Keras' or our names), .safetensors, .npy (W)."),
+    typer.Argument(
+        help="Weights: .npz (PyTorch's, Keras' or our names, or by save_map), .safetensors, "
+        ".npy (W)."
+    ),
 ]
 ActivationOption = Annotated[
-    str,
-    typer.Option(help=f"Activation of a plain cell: {', '.join(ACTIVATIONS)}, leaky_relu(0.2)."),
+    str | None,
+    typer.Option(
+        help="Activation of a plain cell, where the file does not tell: "
+        f"{', '.join(ACTIVATIONS)}, leaky_relu(0.2)."
+    ),
+]
+VariantOption = Annotated[
+    str | None,
+    typer.Option(help=f"Which GRU, where the file does not tell: {', '.join(VARIANTS)}."),
+]
+GatesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--recurrent-activation", help="Of the gates in Keras' files, which do not tell: sigmoid."
+    ),
+]
+UnusedOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Arrays that may be left over, by name or pattern; may be repeated."),
 ]
 PrefixOption = Annotated[
     str | None, typer.Option(help="Where the cell is in the file, as in encoder.rnn.")
@@ -112,7 +133,15 @@ InputsOption = Annotated[
 ]
 
 
-def read_map(path: Path, activation: str, prefix: str | None = None) -> Map:
+def read_map(
+    path: Path,
+    activation: str | None,
+    prefix: str | None = None,
+    *,
+    variant: str | None = None,
+    gates: str | None = None,
+    unused: Iterable[str] | None = None,
+) -> Map:
     """Read a map from a file of weights, see `theory.interop.read_weights`.
 
     Raises
@@ -120,4 +149,11 @@ def read_map(path: Path, activation: str, prefix: str | None = None) -> Map:
     ValueError
         If the file holds no recurrent weights, or what it holds does not fit.
     """
-    return read_weights(path, activation=activation, prefix=prefix)
+    return read_weights(
+        path,
+        prefix=prefix,
+        activation=activation,
+        variant=variant,
+        recurrent_activation=gates,
+        unused=unused or (),
+    )

@@ -19,8 +19,11 @@ from theory.certify.found import Certificates, find_certificates
 from theory.certify.gate_bounds import certify
 from theory.cli.options import (
     ActivationOption,
+    GatesOption,
     InputsOption,
     PrefixOption,
+    UnusedOption,
+    VariantOption,
     WeightsArgument,
     refusals,
     show,
@@ -31,7 +34,15 @@ from theory.files.writing import check_writable
 from theory.inputs import Inputs, entry_bound, read_inputs
 from theory.interop.arrays import from_arrays
 from theory.interop.files import read_file
-from theory.interop.write import changed_arrays, changed_names, in_single, stored_cell, write
+from theory.interop.map_file import HEADER
+from theory.interop.write import (
+    changed_arrays,
+    changed_names,
+    check_kept,
+    in_single,
+    stored_cell,
+    write,
+)
 from theory.maps.base import Map
 from theory.maps.gru import GRU
 from theory.maps.lstm import LSTM
@@ -99,7 +110,7 @@ def project(
     force: Annotated[
         bool, typer.Option("--force", help="Allow --out to name a file that exists.")
     ] = False,
-    activation: ActivationOption = "tanh",
+    activation: ActivationOption = None,
     inputs: InputsOption = "box:-1,1",
     epsilon: Annotated[float, typer.Option(help="Allowed error of the state, for k.")] = 1e-3,
     per_unit: Annotated[
@@ -107,6 +118,9 @@ def project(
     ] = False,
     method: Annotated[str, typer.Option(help="auto, closed_form or cvxpy.")] = "auto",
     prefix: PrefixOption = None,
+    variant: VariantOption = None,
+    recurrent_activation: GatesOption = None,
+    unused: UnusedOption = None,
 ) -> None:
     """Move weights to the nearest ones that are provably stable.
 
@@ -123,9 +137,20 @@ def project(
     if out.suffix.lower() != weights.suffix.lower():
         raise ValueError(f"--out {out} and the input {weights} need the same suffix")
     file = read_file(weights)
-    before = file.map(prefix=prefix, activation="identity" if onto == "schur" else activation)
+    check_kept(file)
+    if onto == "schur" and activation is None and HEADER not in file.arrays:
+        activation = "identity"
+    before = file.map(
+        prefix=prefix,
+        activation=activation,
+        variant=variant,
+        recurrent_activation=recurrent_activation,
+        unused=unused or (),
+    )
     before = _of_kind(before, onto)
-    cell = stored_cell(file.arrays, prefix)
+    cell = stored_cell(
+        file.arrays, prefix, unused=unused or (), variant=getattr(before, "variant", None)
+    )
     found = nearest(
         before,
         onto=onto,

@@ -1,6 +1,6 @@
 """Files: arrays and sequences, read without trust, and files that are replaced in one step."""
 
-from theory.files.arrays import ArrayFileError, read_arrays, write_archive
+from theory.files.arrays import ArrayFileError, Unread, read_arrays, write_archive
 from theory.files.sequences import SequenceFileError, Sequences, as_list, load_sequences
 from theory.files.writing import replacing
 
@@ -8,6 +8,7 @@ __all__ = [
     "ArrayFileError",
     "SequenceFileError",
     "Sequences",
+    "Unread",
     "as_list",
     "load_sequences",
     "read_arrays",

@@ -1,6 +1,6 @@
 r"""Arrays from .npy and .npz files, read without trusting them, and written under any name.
 
-Main names: `read_arrays`, `write_archive`, `ArrayFileError`, `DEFAULT_LIMIT`.
+Main names: `read_arrays`, `write_archive`, `Unread`, `ArrayFileError`, `DEFAULT_LIMIT`.
 
 Nothing is unpickled, and nothing is read before its declared size is known to be within a limit.
 """
@@ -11,6 +11,7 @@ import io
 import math
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, final
 
@@ -33,9 +34,21 @@ class ArrayFileError(ValueError):
     """A file of arrays that cannot be read, or is refused; the message says why."""
 
 
+@final
+@dataclass(frozen=True)
+class Unread:
+    """An array that is there and is not read; refused by name if it turns out to be needed."""
+
+    reason: str  # what it is stored as, and what to do, as in "holds Python objects, ..."
+
+
 def read_arrays(
-    file: Path, limit: int = DEFAULT_LIMIT, check: Check | None = None
-) -> list[tuple[str, npt.NDArray[Any]]]:
+    file: Path,
+    limit: int = DEFAULT_LIMIT,
+    check: Check | None = None,
+    *,
+    leave_objects: bool = False,
+) -> list[tuple[str, Any]]:
     """Return the arrays of a file with their names; an .npy file's only one has the empty name.
 
     Parameters
@@ -46,20 +59,25 @@ def read_arrays(
         Largest total number of bytes, unpacked and as doubles.
     check : callable, optional
         Raises if a declared shape is not wanted.
+    leave_objects : bool
+        Whether an array of Python objects in an archive becomes an `Unread`.
 
     Raises
     ------
     ArrayFileError
-        If the file is damaged, holds Python objects or unpacks to more than the limit.
+        If the file is damaged, holds something that is no array, Python objects or two arrays of
+        one name, or unpacks to more than the limit.
     """
     try:
         if file.suffix.lower() == ".npz":
-            return _read_archive(file, limit, check)
+            return _read_archive(file, limit, check, leave_objects)
         if file.suffix.lower() == ".npy":
             size = file.stat().st_size
             if not size <= limit:
                 raise ArrayFileError(too_large(file.name, size, limit))
             return [("", _parse(file.name, file.read_bytes(), limit, check))]
+    except _ObjectsError as error:
+        raise ArrayFileError(f"{file.name} {error}") from None
     except (OSError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
         # the system's words for a missing file repeat its name
         told = (error.strerror if isinstance(error, OSError) else None) or error
@@ -83,10 +101,12 @@ def too_large(name: str, size: int, left: int) -> str:
     )
 
 
-def _read_archive(file: Path, left: int, check: Check | None) -> list[tuple[str, npt.NDArray[Any]]]:
-    found = []
+def _read_archive(
+    file: Path, left: int, check: Check | None, leave_objects: bool
+) -> list[tuple[str, Any]]:
+    found: dict[str, Any] = {}
     with zipfile.ZipFile(file) as archive:
-        members = [i for i in archive.infolist() if i.filename.endswith(".npy")]
+        members = [i for i in archive.infolist() if not i.is_dir()]
         # the archive's own directory may lie, so what is read is counted as well
         declared = sum(i.file_size for i in members)
         if not declared <= left:
@@ -94,13 +114,26 @@ def _read_archive(file: Path, left: int, check: Check | None) -> list[tuple[str,
         for member in members:
             own = member.filename.removesuffix(".npy")
             name = f"{file.name}:{own}"
+            if own == member.filename:
+                raise ArrayFileError(f"{name} is no .npy array; leave it out of the archive")
+            if own in found:
+                raise ArrayFileError(f"{name} is there twice; which of them counts is not known")
             with archive.open(member) as stream:
                 data = stream.read(left + 1)
             if len(data) > left:
                 raise ArrayFileError(too_large(name, len(data), left))
-            found.append((own, _parse(name, data, left, check)))
+            try:
+                found[own] = _parse(name, data, left, check)
+            except _ObjectsError as error:
+                if not leave_objects:
+                    raise ArrayFileError(f"{name} {error}") from None
+                found[own] = Unread(str(error))
             left -= len(data)
-    return found
+    return list(found.items())
+
+
+class _ObjectsError(Exception):
+    """An array holds Python objects."""
 
 
 def _parse(name: str, data: bytes, left: int, check: Check | None) -> npt.NDArray[Any]:
@@ -119,9 +152,9 @@ def _parse(name: str, data: bytes, left: int, check: Check | None) -> npt.NDArra
             raise
         raise ArrayFileError(f"{name} is not a readable .npy array: {error}") from None
     if dtype.hasobject:
-        raise ArrayFileError(
-            f"{name} holds Python objects, which are never unpickled; save it as a plain float "
-            "array, one per sequence if the lengths differ"
+        raise _ObjectsError(
+            "holds Python objects, which are never unpickled; save it as a plain float array, one "
+            "per sequence if the lengths differ"
         )
     if check is not None:
         check(name, shape)
@@ -136,6 +169,12 @@ def _parse(name: str, data: bytes, left: int, check: Check | None) -> npt.NDArra
         raise ArrayFileError(too_large(name, doubles, left))
     stream.seek(0)
     try:
-        return npy.read_array(stream, allow_pickle=False)
+        array = npy.read_array(stream, allow_pickle=False)
     except ValueError as error:
         raise ArrayFileError(f"{name} is not a readable .npy array: {error}") from None
+    if stream.tell() != len(data):
+        raise ArrayFileError(
+            f"{name} holds {len(data) - stream.tell()} bytes behind its array, perhaps another "
+            "one; save several arrays with numpy.savez"
+        )
+    return array

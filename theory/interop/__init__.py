@@ -1,24 +1,36 @@
-"""Maps from other programs' weights: PyTorch, safetensors, NumPy files, Keras, reservoirpy.
+"""Maps from the weights of PyTorch, safetensors, NumPy, Keras and reservoirpy; files of maps.
 
     from_torch          a module or its state dict
-    from_keras          a list of weights
-    from_reservoirpy    a reservoir
+    from_keras          a layer or a list of weights
+    from_reservoirpy    a reservoir, or a model with one
     from_state_space    a linear system A, B, C, D of SciPy or python-control, and its head
     from_safetensors    a file
     from_npz            a file of NumPy arrays
     read_weights        a file of either kind, as the commands read it
     from_arrays         arrays by name, in any layout that is known
     named_arrays        the arrays of a NumPy file, as they are
+    named_head          the readout C of a linear system A, B, C among named arrays
+    read_head           the same, of a file
+    save_map, load_map  a file that tells everything of a map, bit for bit
 
-Every function but the last returns the map whose simulation is the other program's forward pass in
-evaluation mode, in double precision; shorter floats are embedded exactly.  Several layers become a
-`Cascade`.  Nothing is unpickled, neither PyTorch nor any other of those programs is needed to read
-arrays.  Layouts are recognised by the names of the arrays, see `theory.interop.arrays`.
+What is read is the map whose simulation is the other program's forward pass in evaluation mode, in
+double precision; shorter floats are embedded exactly.  Several layers become a `Cascade`.  Every
+array below the cell is used, or refused by name unless it is named in ``unused=``; what no array
+tells, such as an activation, is asked for.  Nothing is unpickled, neither PyTorch nor any other of
+those programs is needed to read arrays.  Layouts are recognised by the names of the arrays, see
+`theory.interop.arrays`.
 """
 
-from theory.interop.arrays import from_arrays
-from theory.interop.files import from_npz, from_safetensors, named_arrays, read_weights
+from theory.interop.arrays import from_arrays, named_head
+from theory.interop.files import (
+    from_npz,
+    from_safetensors,
+    named_arrays,
+    read_head,
+    read_weights,
+)
 from theory.interop.keras import from_keras
+from theory.interop.map_file import load_map, save_map
 from theory.interop.reservoirpy import from_reservoirpy
 from theory.interop.state_space import from_state_space
 from theory.interop.torch import from_torch
@@ -31,6 +43,10 @@ __all__ = [
     "from_safetensors",
     "from_state_space",
     "from_torch",
+    "load_map",
     "named_arrays",
+    "named_head",
+    "read_head",
     "read_weights",
+    "save_map",
 ]

@@ -1,13 +1,21 @@
-"""From stacked weights in PyTorch's order of gates to a map."""
+"""From stacked weights in PyTorch's order of gates to a map, with what the arrays cannot tell.
+
+Main names: `Said`, `cell_of`, `leaky_cell`, `double_array`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, final
 
+from theory.arithmetic.activations import ACTIVATIONS, Activation
+from theory.arithmetic.activations import activation as look_up
 from theory.errors import as_array
+from theory.files.arrays import Unread
 from theory.maps.base import Map
 from theory.maps.cascade import Cascade
+from theory.maps.esn import EchoStateNetwork
 from theory.maps.gru import GRU
 from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
@@ -17,33 +25,50 @@ from theory.typing import Array
 #: Cells by the number of gates stacked in their weights.
 _CELLS = {1: "rnn", 3: "gru", 4: "lstm"}
 
+#: The two GRUs, by what the reset gate multiplies: the product with W, or the state before it.
+VARIANTS = ("reset_after", "reset_before")
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What a caller says of a cell beyond its arrays, which do not tell it; None says nothing."""
+
+    activation: str | Activation | None = None
+    variant: str | None = None
+    recurrent_activation: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.variant is not None and self.variant not in VARIANTS:
+            raise ValueError(f"variant={self.variant!r}, needed one of: {', '.join(VARIANTS)}")
+
+    def check_known(self, *, variant: str | None, gated: bool = True) -> None:
+        """Raise `ValueError` if more or other is said than fits a cell that is known.
+
+        Its variant is given, None for a cell that is no GRU; the gates of a gated one are sigmoids.
+        """
+        if self.variant is not None and self.variant != variant:
+            told = "no GRU" if variant is None else f"a GRU with variant={variant!r}"
+            raise ValueError(f"variant={self.variant!r}, but the arrays are those of {told}")
+        if self.recurrent_activation is None:
+            return
+        if not gated:
+            raise ValueError(
+                f"recurrent_activation={self.recurrent_activation!r} is of the gates of a GRU or "
+                "an LSTM, and this is a plain cell; leave it out"
+            )
+        check_gates(self.recurrent_activation)
+
 
 #: What NumPy calls the types of safetensors; bfloat16 is the upper half of a float32.
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "?"}
 DTYPES |= {f"{k}{8 * size}": f"<{k.lower()}{size}" for k in "IU" for size in (1, 2, 4, 8)}
 
 
-@final
-class Unread:
-    """A tensor of a type that NumPy has not; refused by name if it turns out to be needed."""
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-
-
 def double_array(name: str, value: Any) -> Array:
     """Return a tensor or an array in double precision."""
     if isinstance(value, Unread):
-        raise ValueError(
-            f"{name} is stored as {value.kind}, needed {', '.join(DTYPES)}; convert it"
-        )
-    if hasattr(value, "detach"):
-        try:
-            if value.is_complex():
-                raise TypeError("they are complex")
-            value = value.detach().cpu().to_dense().double().numpy()
-        except (RuntimeError, TypeError, NotImplementedError) as error:
-            raise ValueError(f"{name} is a tensor that holds no plain numbers: {error}") from None
+        raise ValueError(f"{name} {value.reason}")
     return as_array(name, value)
 
 
@@ -81,25 +106,74 @@ def check_shape(name: str, array: Array, shape: tuple[int | None, ...]) -> None:
         raise ValueError(f"{name} has shape {array.shape}, needed {needed}")
 
 
+def check_gates(recurrent_activation: str) -> None:
+    """Raise `ValueError` unless the gates are those of a map there is."""
+    if recurrent_activation != "sigmoid":
+        raise ValueError(
+            f"recurrent_activation={recurrent_activation!r}: gates other than 'sigmoid' are of no "
+            "map yet; wrap your own step in theory.CallableMap"
+        )
+
+
+def plain_activation(said: Said) -> Activation:
+    """Return the activation of a plain cell, or ask for it."""
+    if said.activation is None:
+        known = ", ".join([*ACTIVATIONS, "leaky_relu(0.2)"])
+        raise ValueError(
+            "the weights are those of a plain cell, whose activation no array tells: pass "
+            f"activation= (in a command, --activation), one of: {known}"
+        )
+    return look_up(said.activation)
+
+
 def cell_of(
     W: Array,
     U: Array,
     b: Array,
-    activation: str,
+    said: Said,
     *,
     b_candidate: Array | None = None,
-    variant: str = "reset_after",
+    variant: str | None = None,
 ) -> Map:
-    """Return the map of stacked weights in PyTorch's order of gates."""
+    """Return the map of stacked weights in PyTorch's order of gates.
+
+    The variant of a GRU is given where its layout tells it.
+
+    Raises
+    ------
+    ValueError
+        If something is not said, or what is said does not fit.
+    """
     kind = _CELLS[W.shape[0] // W.shape[1]]
     if kind == "rnn":
-        return LinearMap(W, U, b) if activation == "identity" else VanillaRNN(W, U, b, activation)
-    if activation != "tanh":
+        said.check_known(variant=None, gated=False)
+        rho = plain_activation(said)
+        return LinearMap(W, U, b) if rho.name == "identity" else VanillaRNN(W, U, b, rho)
+    if said.activation is not None and look_up(said.activation).name != "tanh":
+        name = look_up(said.activation).name
         raise ValueError(
-            f"activation={activation!r}, but the weights are those of a {kind.upper()}, which has "
-            "its own: leave it at tanh"
+            f"activation={name!r}, but the weights are those of a {kind.upper()} cell, of which "
+            "there is no map with another activation than tanh; wrap your own step in "
+            "theory.CallableMap"
         )
-    return LSTM(W, U, b) if kind == "lstm" else GRU(W, U, b, b_candidate, variant)
+    if kind == "lstm":
+        said.check_known(variant=None)
+        return LSTM(W, U, b)
+    variant = said.variant if variant is None else variant
+    said.check_known(variant=variant)
+    if variant is None:
+        raise ValueError(
+            "the weights are those of a GRU, and no array tells which: pass variant= (in a "
+            "command, --variant), 'reset_after' (as in PyTorch, and Keras by default: the reset "
+            "gate multiplies W h + b) or 'reset_before' (as first published: it multiplies h)"
+        )
+    return GRU(W, U, b, b_candidate, variant)
+
+
+def leaky_cell(W: Array, U: Array, b: Array, leak: Array, said: Said) -> Map:
+    """Return the map of a leaky plain cell."""
+    said.check_known(variant=None, gated=False)
+    return EchoStateNetwork(W, U, b, leak=leak, activation=plain_activation(said))
 
 
 def stack_layers(layers: Sequence[Map]) -> Map:

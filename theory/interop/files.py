@@ -1,21 +1,23 @@
 """Maps from files of weights: safetensors, and NumPy's npz and npy.
 
-Main names: `read_weights`, `from_safetensors`, `from_npz`, `WeightFile`, `read_file`.
+Main names: `read_weights`, `from_safetensors`, `from_npz`, `read_head`, `WeightFile`, `read_file`.
 
 Nothing is unpickled, and none of the programs that wrote a file is needed to read it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
+from theory.arithmetic.activations import Activation
 from theory.files.arrays import ArrayFileError, read_arrays
-from theory.interop.arrays import from_arrays
+from theory.interop.arrays import from_arrays, named_head
 from theory.interop.tensors import Tensor, read_tensors
 from theory.maps.base import Map
+from theory.maps.head import LinearHead
 
 
 @final
@@ -29,12 +31,20 @@ class WeightFile:
     tensors: Mapping[str, Tensor] | None = None  # of a safetensors file, as they are stored
     metadata: Mapping[str, str] = field(default_factory=dict)  # of a safetensors file
 
-    def map(self, *, prefix: str | None = None, activation: str = "tanh") -> Map:
+    def map(
+        self,
+        *,
+        prefix: str | None = None,
+        activation: str | Activation | None = None,
+        variant: str | None = None,
+        recurrent_activation: str | None = None,
+        unused: str | Iterable[str] = (),
+    ) -> Map:
         """Return the map of the cell; the file's name stands before what is complained about.
 
         Parameters
         ----------
-        prefix, activation
+        prefix, activation, variant, recurrent_activation, unused
             As in `from_npz`.
 
         Raises
@@ -43,23 +53,34 @@ class WeightFile:
             As `from_arrays` does.
         """
         try:
-            return from_arrays(self.arrays, prefix=prefix, activation=activation)
+            return from_arrays(
+                self.arrays,
+                prefix=prefix,
+                activation=activation,
+                variant=variant,
+                recurrent_activation=recurrent_activation,
+                unused=unused,
+            )
         except ValueError as error:
             raise ValueError(f"{self.path}: {error}") from None
 
 
 def from_safetensors(
-    path: str | Path, *, prefix: str | None = None, activation: str = "tanh"
+    path: str | Path,
+    *,
+    prefix: str | None = None,
+    activation: str | Activation | None = None,
+    variant: str | None = None,
+    recurrent_activation: str | None = None,
+    unused: str | Iterable[str] = (),
 ) -> Map:
     """Return the map of the weights in a safetensors file.
 
     Parameters
     ----------
     path : path
-    prefix : str, optional
-        Where the cell is, as in ``"encoder.rnn"``; needed only if there are several.
-    activation : str
-        Of a plain cell; the file does not tell.
+    prefix, activation, variant, recurrent_activation, unused
+        As in `from_npz`.
 
     Returns
     -------
@@ -72,19 +93,40 @@ def from_safetensors(
     MissingExtraError
         If the package safetensors is not installed.
     """
-    return _of_tensors(Path(path)).map(prefix=prefix, activation=activation)
+    return _of_tensors(Path(path)).map(
+        prefix=prefix,
+        activation=activation,
+        variant=variant,
+        recurrent_activation=recurrent_activation,
+        unused=unused,
+    )
 
 
-def from_npz(path: str | Path, *, prefix: str | None = None, activation: str = "tanh") -> Map:
+def from_npz(
+    path: str | Path,
+    *,
+    prefix: str | None = None,
+    activation: str | Activation | None = None,
+    variant: str | None = None,
+    recurrent_activation: str | None = None,
+    unused: str | Iterable[str] = (),
+) -> Map:
     """Return the map of the weights in an .npz file; nothing is unpickled.
 
     Parameters
     ----------
     path : path
+        A file of weights, or one of `save_map`, which tells everything.
     prefix : str, optional
         Where the cell is, as in ``"encoder.rnn"``; needed only if there are several.
-    activation : str
-        Of a plain cell; the file does not tell.  With ``identity`` it is a `LinearMap`.
+    activation : str, optional
+        Of a plain cell, which the file does not tell; with ``identity`` it is a `LinearMap`.
+    variant : str, optional
+        Of a GRU, ``reset_after`` or ``reset_before``, where the file does not tell.
+    recurrent_activation : str, optional
+        Of the gates of Keras' layers, which the file does not tell; ``sigmoid`` is known.
+    unused : str or iterable of str
+        Names of arrays that may be left over, or patterns of them, as ``"ema.*"``.
 
     Returns
     -------
@@ -98,10 +140,24 @@ def from_npz(path: str | Path, *, prefix: str | None = None, activation: str = "
     found = _of_arrays(Path(path))
     if found.single:
         raise ValueError(f"{path} is a single array, needed an .npz file of named ones")
-    return found.map(prefix=prefix, activation=activation)
+    return found.map(
+        prefix=prefix,
+        activation=activation,
+        variant=variant,
+        recurrent_activation=recurrent_activation,
+        unused=unused,
+    )
 
 
-def read_weights(path: str | Path, *, prefix: str | None = None, activation: str = "tanh") -> Map:
+def read_weights(
+    path: str | Path,
+    *,
+    prefix: str | None = None,
+    activation: str | Activation | None = None,
+    variant: str | None = None,
+    recurrent_activation: str | None = None,
+    unused: str | Iterable[str] = (),
+) -> Map:
     """Return the map of a file of weights, whatever its kind.
 
     Parameters
@@ -109,7 +165,7 @@ def read_weights(path: str | Path, *, prefix: str | None = None, activation: str
     path : path
         A ``.safetensors`` file, an ``.npz``, or an ``.npy`` with W alone (inputs are then added to
         the state directly).
-    prefix, activation
+    prefix, activation, variant, recurrent_activation, unused
         As in `from_npz`.
 
     Returns
@@ -123,7 +179,38 @@ def read_weights(path: str | Path, *, prefix: str | None = None, activation: str
     MissingExtraError
         If a package that the kind of file needs is not installed.
     """
-    return read_file(path).map(prefix=prefix, activation=activation)
+    return read_file(path).map(
+        prefix=prefix,
+        activation=activation,
+        variant=variant,
+        recurrent_activation=recurrent_activation,
+        unused=unused,
+    )
+
+
+def read_head(
+    path: str | Path, *, prefix: str | None = None, unused: str | Iterable[str] = ()
+) -> LinearHead:
+    """Return the readout of the linear system in a file, C beside A and B; see `named_head`.
+
+    Parameters
+    ----------
+    path : path
+    prefix, unused
+        As in `from_npz`.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, or as `named_head` does.
+    MissingExtraError
+        If a package that the kind of file needs is not installed.
+    """
+    file = read_file(path)
+    try:
+        return named_head(file.arrays, prefix=prefix, unused=unused)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def read_file(path: str | Path) -> WeightFile:
@@ -172,7 +259,7 @@ def named_arrays(path: str | Path) -> dict[str, Any]:
 
 def _of_arrays(path: Path) -> WeightFile:
     try:
-        found = read_arrays(path)
+        found = read_arrays(path, leave_objects=True)
     except ArrayFileError as error:
         told = str(error).removeprefix(f"{path.name} cannot be read: ")
         raise ValueError(f"{path} cannot be read: {told}") from None

@@ -19,7 +19,8 @@ from typing import IO, Any, final
 import numpy as np
 
 from theory.errors import MissingExtraError
-from theory.interop.build import DTYPES, Unread
+from theory.files.arrays import Unread
+from theory.interop.build import DTYPES
 
 #: The header begins after its length, and what follows it at a multiple of this.
 _WORD = 8
@@ -38,7 +39,7 @@ class Tensor:
     def array(self) -> Any:
         """Return it as an array; bfloat16 in single precision, and what NumPy has not, `Unread`."""
         if self.kind not in DTYPES:
-            return Unread(self.kind)
+            return Unread(f"is stored as {self.kind}, needed {', '.join(DTYPES)}; convert it")
         array = np.frombuffer(self.data, dtype=DTYPES[self.kind])
         if self.kind == "BF16":
             array = (array.astype("<u4") << 16).view("<f4")

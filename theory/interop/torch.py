@@ -5,10 +5,12 @@ Main name: `from_torch`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from theory.arithmetic.activations import Activation
+from theory.arithmetic.activations import activation as look_up
 from theory.errors import MissingExtraError
 from theory.interop.arrays import from_arrays
 from theory.interop.layouts.torch import BIDIRECTIONAL, PROJECTED
@@ -16,7 +18,11 @@ from theory.maps.base import Map
 
 
 def from_torch(
-    module_or_state_dict: Any, *, prefix: str | None = None, activation: str = "tanh"
+    module_or_state_dict: Any,
+    *,
+    prefix: str | None = None,
+    activation: str | Activation | None = None,
+    unused: str | Iterable[str] = (),
 ) -> Map:
     r"""Return the map of a PyTorch module, or of a state dict.
 
@@ -27,8 +33,10 @@ def from_torch(
         mapping of names to tensors or arrays.
     prefix : str, optional
         Where the cell is, as in ``"encoder.rnn"``; needed only if there are several.
-    activation : str
+    activation : str, optional
         Of a plain cell in a state dict, which does not tell; a module does.
+    unused : str or iterable of str
+        Names in a state dict that may be left over, or patterns of them, as ``"ema.*"``.
 
     Returns
     -------
@@ -49,7 +57,8 @@ def from_torch(
     ------
     ValueError
         If there is no such cell or more than one, it is bidirectional or has projections, keys are
-        missing, shapes do not fit, a weight is not finite, or it is not known what the forward pass
+        missing, shapes do not fit, a weight is not finite, an array is left over, the activation of
+        a plain cell in a state dict is not given, or it is not known what the forward pass
         computes.
     MissingExtraError
         If it is not a mapping and PyTorch is not installed.
@@ -68,9 +77,16 @@ def from_torch(
             "safetensors and use from_safetensors"
         )
     if isinstance(given, Mapping):
-        return from_arrays(given, prefix=prefix, activation=activation, layout="torch")
-    arrays, activation = _of_module(given, prefix)
-    return from_arrays(arrays, activation=activation, layout="torch")
+        return from_arrays(
+            given, prefix=prefix, activation=activation, unused=unused, layout="torch"
+        )
+    arrays, read = _of_module(given, prefix)
+    if activation is not None and look_up(activation).name != read:
+        raise ValueError(
+            f"activation={look_up(activation).name!r}, but the forward pass of the module has "
+            f"{read!r}; leave activation= out"
+        )
+    return from_arrays(arrays, activation=read, layout="torch")
 
 
 def _of_module(module: Any, prefix: str | None) -> tuple[dict[str, Any], str]:

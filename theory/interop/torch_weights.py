@@ -198,7 +198,7 @@ def strange_cells(root: Any) -> list[str]:
             if getattr(one, "original_name", "") in kinds:
                 found.append(
                     f"{where} is an {one.original_name} compiled by torch.jit; pass the module it "
-                    "was made from"
+                    "was made from, or its state_dict()"
                 )
         elif kind in kinds and "quanti" in type(one).__module__:
             found.append(f"{where} is a quantised {kind}; pass the module it was made from")

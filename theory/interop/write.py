@@ -1,18 +1,18 @@
 """Projected weights, written back under the names and in the layout that they were read in.
 
-Main names: `stored_cell`, `changed_arrays`, `in_single`, `write`.
+Main names: `stored_cell`, `changed_arrays`, `in_single`, `check_kept`, `write`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
-from theory.files.arrays import write_archive
+from theory.files.arrays import Unread, write_archive
 from theory.files.writing import replacing
 from theory.interop.arrays import cell_names
 from theory.interop.files import WeightFile
@@ -65,15 +65,21 @@ class StoredCell:
         return (self.W, *more)
 
 
-def stored_cell(arrays: Mapping[str, Any], prefix: str | None = None) -> StoredCell:
-    """Return where the recurrent cell stands among named arrays.
+def stored_cell(
+    arrays: Mapping[str, Any],
+    prefix: str | None = None,
+    *,
+    unused: str | Iterable[str] = (),
+    variant: str | None = None,
+) -> StoredCell:
+    """Return where the recurrent cell stands among named arrays; a GRU's variant may be known.
 
     Raises
     ------
     ValueError
         If no cell is found or more than one, or it has several layers.
     """
-    layout, start, names = cell_names(arrays, prefix=prefix)
+    layout, start, names = cell_names(arrays, prefix=prefix, unused=unused)
     if layout == "torch":
         recurrent = [key for key in names if key.startswith("weight_hh")]
         if len(recurrent) != 1:
@@ -97,8 +103,9 @@ def stored_cell(arrays: Mapping[str, Any], prefix: str | None = None) -> StoredC
         name = names["recurrent_kernel"]
         n, size = np.shape(arrays[name])
         bias = names.get("bias", name.replace("recurrent_kernel", "bias"))
-        # a GRU without a bias is taken for one of Keras' default, with two
-        two = size == 3 * n and ("bias" not in names or np.ndim(arrays[bias]) == 2)
+        # a GRU of Keras' default has two, also where they are still to be made
+        two = np.ndim(arrays[bias]) == 2 if "bias" in names else variant != "reset_before"
+        two = two and size == 3 * n
         rows: tuple[int | None, ...] = (0, 1) if two else (None,)
         shape = (2, size) if two else (size,)
         return StoredCell(
@@ -207,6 +214,19 @@ def _same_bits(array: Any, other: Any) -> bool:
 def changed_names(arrays: Mapping[str, Any], done: Mapping[str, Any]) -> list[str]:
     """Return the names of the arrays that `changed_arrays` has changed or made."""
     return [name for name, array in done.items() if array is not arrays.get(name)]
+
+
+def check_kept(source: WeightFile) -> None:
+    """Check that everything in a file can be written again as it is.
+
+    Raises
+    ------
+    ValueError
+        If an archive holds an array that is not read.
+    """
+    for name, array in source.arrays.items():
+        if source.tensors is None and isinstance(array, Unread):
+            raise ValueError(f"{source.path}: {name} {array.reason}")
 
 
 def write(path: Path, arrays: Mapping[str, Any], source: WeightFile) -> None:

@@ -16,7 +16,7 @@ from theory.arithmetic.activations import IDENTITY
 from theory.arithmetic.intervals import Interval, affine_image, sum_of
 from theory.arithmetic.rounded import Rounded
 from theory.domain import Domain
-from theory.errors import as_matrix, as_vector
+from theory.errors import as_array, as_matrix, as_vector, plain_array
 from theory.maps.base import Map, read_only
 from theory.maps.boxes import ends as boxes
 from theory.maps.boxes.ends import fixed_box
@@ -24,6 +24,24 @@ from theory.maps.form import Affine
 from theory.maps.gates import finite_terms
 from theory.norms.norms import Norm
 from theory.typing import Array
+
+
+def complex_of(name: str, real: Any, imag: Any) -> Any:
+    """Return an array of complex numbers from its parts; real + 1j imag loses signs of zeros.
+
+    Raises
+    ------
+    ValueError
+        If a part is no array of finite numbers, or they have two shapes.
+    """
+    parts = as_array(f"{name}_real", real), as_array(f"{name}_imag", imag)
+    if parts[0].shape != parts[1].shape:
+        raise ValueError(
+            f"{name}_real has shape {parts[0].shape} and {name}_imag {parts[1].shape}, needed one"
+        )
+    both = np.empty(parts[0].shape, dtype=np.complex128)
+    both.real, both.imag = parts
+    return both
 
 
 @final
@@ -51,7 +69,7 @@ class DiagonalSSM(Map):
     """
 
     def __init__(self, eigenvalues: npt.ArrayLike, B: npt.ArrayLike) -> None:
-        values, matrix = np.asarray(eigenvalues), np.asarray(B)
+        values, matrix = plain_array("eigenvalues", eigenvalues), plain_array("B", B)
         self._real = as_vector("eigenvalues (real part)", values.real)
         n = self._real.size
         self._imag = as_vector("eigenvalues (imaginary part)", values.imag, size=n)
@@ -96,10 +114,11 @@ class DiagonalSSM(Map):
         )
 
     def _rebuilt(self, parameters: Mapping[str, Any]) -> DiagonalSSM:
-        parts = {name: np.asarray(value) for name, value in parameters.items()}
         return DiagonalSSM(
-            parts["eigenvalues_real"] + 1j * parts["eigenvalues_imag"],
-            parts["B_real"] + 1j * parts["B_imag"],
+            complex_of(
+                "eigenvalues", parameters["eigenvalues_real"], parameters["eigenvalues_imag"]
+            ),
+            complex_of("B", parameters["B_real"], parameters["B_imag"]),
         )
 
     @cached_property

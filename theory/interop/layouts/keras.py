@@ -1,23 +1,45 @@
-"""The layout of Keras' recurrent layers."""
+"""The layout of Keras' recurrent layers, and the names of its activations."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from theory.interop.build import cell_of, check_shape, double_array, gates_of, names_of
+from theory.arithmetic.activations import ACTIVATIONS, Activation
+from theory.interop.build import Said, cell_of, check_shape, double_array, gates_of, names_of
 from theory.maps.base import Map
 
+#: Keras' names of what has another one here; its leaky_relu has this slope, in every version.
+_NAMES = {"linear": "identity", "leaky_relu": "leaky_relu(0.2)"}
 
-def keras_cell(
-    group: dict[str, Any],
-    start: str,
-    activation: str,
-    *,
-    gates: int | None = None,
-    reset_after: bool | None = None,
-) -> Map:
+#: Keras' activations that no map has.
+_WITHOUT_A_MAP = {
+    "celu", "elu", "exponential", "gelu", "glu", "hard_shrink", "hard_sigmoid", "hard_silu",
+    "hard_swish", "log_sigmoid", "log_softmax", "mish", "relu6", "selu", "silu", "soft_shrink",
+    "softmax", "softsign", "sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus", "swish",
+    "tanh_shrink", "threshold",
+}  # fmt: skip
+
+
+def own_name(activation: str) -> str:
+    """Return our name of an activation that Keras calls so.
+
+    Raises
+    ------
+    ValueError
+        If it is one of Keras' that no map has.
+    """
+    if activation in _WITHOUT_A_MAP:
+        raise ValueError(
+            f"activation={activation!r} of Keras is of no map here, needed one of: linear, "
+            f"leaky_relu, {', '.join(ACTIVATIONS)}; wrap your own step in theory.CallableMap"
+        )
+    return _NAMES.get(activation, activation)
+
+
+def keras_cell(group: dict[str, Any], start: str, said: Said, *, gates: int | None = None) -> Map:
     """Return the map of Keras' weights: kernel (m, gates n), recurrent_kernel (n, gates n)."""
     if "kernel" not in group:
         raise ValueError(f"missing keys: {start}kernel; there are {names_of(group)}")
@@ -34,21 +56,59 @@ def keras_cell(
     check_shape(f"{start}kernel", kernel, (None, gates * n))
     W, U = recurrent.T, kernel.T
     bias = arrays.get("bias")
-    if gates != 3:
-        if bias is not None:
-            check_shape(f"{start}bias", bias, (gates * n,))
-        return cell_of(W, U, np.zeros(gates * n) if bias is None else bias, activation)
-    # reset_after has a bias for the inputs and one for the state; by default the shape decides
-    after = reset_after
-    if after is None:
-        after = bias is None or bias.ndim == 2
+    if gates != 3 and bias is not None:
+        check_shape(f"{start}bias", bias, (gates * n,))
+    variant = _variant(bias, said) if gates == 3 else None
+    after = variant == "reset_after"
+    if gates == 3 and bias is not None:
+        check_shape(f"{start}bias", bias, (2, 3 * n) if after else (3 * n,))
+    said = _checked(said, gates)
     if bias is None:
-        bias = np.zeros((2, 3 * n)) if after else np.zeros(3 * n)
-    check_shape(f"{start}bias", bias, (2, 3 * n) if after else (3 * n,))
+        bias = np.zeros((2, 3 * n)) if after else np.zeros(gates * n)
+    if gates != 3:
+        return cell_of(W, U, bias, said)
     order = np.concatenate([np.arange(n, 2 * n), np.arange(n), np.arange(2 * n, 3 * n)])
     W, U, bias = W[order], U[order], bias[..., order]
     if not after:
-        return cell_of(W, U, bias, activation, variant="reset_before")
+        return cell_of(W, U, bias, said, variant=variant)
     b = bias[0] + bias[1]
     b[2 * n :] = bias[0, 2 * n :]
-    return cell_of(W, U, b, activation, b_candidate=bias[1, 2 * n :])
+    return cell_of(W, U, b, said, b_candidate=bias[1, 2 * n :], variant=variant)
+
+
+def _variant(bias: Any, said: Said) -> str:
+    """Return which GRU it is: with reset_after there are two biases; without any it is asked."""
+    if said.variant is not None:
+        return said.variant
+    if bias is None:
+        raise ValueError(
+            "the weights are those of a GRU without a bias, and nothing else tells which: pass "
+            "reset_after= to from_keras, as the layer's get_config() says, or variant= (in a "
+            "command, --variant): 'reset_after', the default since TensorFlow 2, or "
+            "'reset_before'"
+        )
+    return "reset_after" if bias.ndim == 2 else "reset_before"
+
+
+def _checked(said: Said, gates: int) -> Said:
+    """Return what is said of a cell in our words; both activations of a gated one are asked."""
+    if isinstance(said.activation, str):
+        said = replace(said, activation=own_name(said.activation))
+    elif isinstance(said.activation, Activation):
+        said = replace(said, activation=said.activation.name)
+    asked = {
+        "activation='tanh'": said.activation is None,
+        "recurrent_activation='sigmoid'": said.recurrent_activation is None,
+    }
+    missing = [name for name, lacks in asked.items() if lacks]
+    if gates > 1 and missing:
+        flags = " ".join(
+            f"--{name}".replace("='", " ").replace("_", "-").rstrip("'") for name in missing
+        )
+        raise ValueError(
+            "the arrays do not tell the activations of Keras' gated layers (before version 2.3 "
+            "gates are hard_sigmoid by default, and haste uses the same names for another order "
+            "of gates): pass the layer itself to from_keras, or, if its get_config() says so, "
+            f"{' and '.join(missing)} (in a command, {flags})"
+        )
+    return said

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from theory.interop.build import (
+    Said,
     cell_of,
     check_shape,
     double_array,
@@ -19,7 +20,8 @@ from theory.typing import Array
 
 BIDIRECTIONAL = (
     "the cell is bidirectional: its state depends on inputs to come, so it is no recurrent map of "
-    "the past; take the forward direction alone, without the keys that end in _reverse"
+    "the past; take the forward direction alone, without the keys that end in _reverse (from a "
+    "state dict, unused='*_reverse'), if there is one layer only: upper ones see both directions"
 )
 PROJECTED = (
     "the cell has projections (proj_size, weight_hr): its state is not that of an LSTM; there is "
@@ -27,7 +29,7 @@ PROJECTED = (
 )
 
 
-def torch_cells(group: dict[str, Any], start: str, activation: str) -> Map:
+def torch_cells(group: dict[str, Any], start: str, said: Said) -> Map:
     """Return the map of PyTorch's weights, all layers."""
     if any(key.endswith("_reverse") for key in group):
         raise ValueError(BIDIRECTIONAL)
@@ -51,11 +53,17 @@ def torch_cells(group: dict[str, Any], start: str, activation: str) -> Map:
     layers = []
     for end in suffixes:
         named = {stem: double_array(f"{start}{stem}{end}", group[f"{stem}{end}"]) for stem in stems}
-        layers.append(_torch_layer(named, f"{start}*{end}", activation))
+        layers.append(_torch_layer(named, f"{start}*{end}", said))
+        if len(layers) > 1 and layers[-1].input_dim == 2 * len(layers[-2].output_map):
+            raise ValueError(
+                f"{start}weight_ih{end} takes twice what the layer below gives, as in a "
+                "bidirectional network, whose upper layers see inputs to come; only the forward "
+                "direction of its first layer is a map of the past"
+            )
     return stack_layers(layers)
 
 
-def _torch_layer(named: dict[str, Array], where: str, activation: str) -> Map:
+def _torch_layer(named: dict[str, Array], where: str, said: Said) -> Map:
     """Return one layer; `where` is the pattern of its names."""
     W, U = named["weight_hh"], named["weight_ih"]
     names = {stem: where.replace("*", stem) for stem in named}
@@ -71,4 +79,4 @@ def _torch_layer(named: dict[str, Array], where: str, activation: str) -> Map:
     if gates == 3:
         b[2 * n :] = bi[2 * n :]
         inner = bh[2 * n :]
-    return cell_of(W, U, b, activation, b_candidate=inner)
+    return cell_of(W, U, b, said, b_candidate=inner, variant="reset_after" if gates == 3 else None)
