@@ -36,7 +36,7 @@ class MissingExtraError(ImportError):
 def plain_array(name: str, value: Any) -> Any:
     """Return what any library holds as a NumPy array, exactly, of whatever type its numbers are.
 
-    PyTorch's tensors, SciPy's sparse matrices and tables are known by what they answer, so that
+    PyTorch's tensors, sparse matrices and tables are known by what they answer, so that
     none of these libraries is needed.
 
     Raises
@@ -57,8 +57,10 @@ def plain_array(name: str, value: Any) -> Any:
     try:
         if tensor:
             value = _of_tensor(value)
-        elif callable(getattr(value, "toarray", None)):
-            value = value.toarray()
+        else:
+            # SciPy's sparse matrices have the first, JAX's and those of PyData the second
+            dense = getattr(value, "toarray", getattr(value, "todense", None))
+            value = dense() if callable(dense) else value
         array = np.asarray(value)
     except (ValueError, TypeError, RuntimeError, AttributeError) as error:
         told = str(error).strip().partition("\n")[0]

@@ -19,7 +19,11 @@ app.command()(check)
 
 
 def run(*arguments):
-    return CliRunner().invoke(app, [str(a) for a in arguments])
+    """Run a command; the plain cells of these files have tanh, which no array tells."""
+    words = [str(a) for a in arguments]
+    if words[0] == "certify" and not {"--activation", "--help"} & set(words):
+        words += ["--activation", "tanh"]
+    return CliRunner().invoke(app, words)
 
 
 @pytest.fixture

@@ -23,7 +23,10 @@ _GATES = {"simple_rnn": 1, "gru": 3, "lstm": 4}
 
 #: Names of cells, in lower case and without underscores.
 _CELLS = {"rnn": "simple_rnn", "simplernn": "simple_rnn", "gru": "gru", "lstm": "lstm"}
-_CELLS |= {f"{name}cell": cell for name, cell in _CELLS.items()}
+
+#: Keras' own classes of them; its RNN is a layer of any cell.
+_CLASSES = {"SimpleRNN": "simple_rnn", "GRU": "gru", "LSTM": "lstm"}
+_CLASSES |= {f"{name}Cell": cell for name, cell in _CLASSES.items()}
 
 
 def from_keras(
@@ -129,12 +132,13 @@ def _of_weights(weights: Sequence[Any], cell: str, said: dict[str, Any]) -> Map:
 def _of_layer(layer: Any, cell: str | None, said: dict[str, Any]) -> Map:
     """Return the map of a layer, which tells its activations."""
     kind = library_name(type(layer), _LIBRARIES)
-    known = None if kind is None else _CELLS.get(kind.lower())
+    known = None if kind is None else _CLASSES.get(kind)
     if known is None and (kind is not None or cell is None):
         raise ValueError(
             f"received a {type(layer).__name__}, needed one of Keras' own LSTM, GRU and SimpleRNN "
-            "(of a model pass these layers, one or a list; a bidirectional layer is no map of the "
-            "past); if the layer computes what one of these does, pass cell= as well"
+            "(of a model pass these layers, one or a list, and of an RNN its cell; a bidirectional "
+            "layer is no map of the past); if it computes what one of these does, pass cell= as "
+            "well"
         )
     if known is None:
         known = _cell_of_name(str(cell))

@@ -1,0 +1,121 @@
+"""Weights and layers of Keras."""
+
+import numpy as np
+import pytest
+from layouts import same
+
+from theory import Cascade
+from theory.interop import from_keras, from_npz
+
+
+def fixed(shape: tuple[int, ...], s: float) -> np.ndarray:
+    """Return the numbers with which the values below were computed."""
+    return (np.sin(1.0 + 0.7 * np.arange(int(np.prod(shape))) + s) * 0.9).reshape(shape)
+
+
+#: Outputs of Keras 3.15 (JAX backend, single precision) for inputs ``fixed((4, 3), 5)`` and
+#: weights ``fixed(shape, i)``, i = 0, 1, 2 for kernel, recurrent kernel and bias.
+KERAS = {
+    "lstm": [
+        [0.04698992, 0.04760014],
+        [-0.18641422, -0.24632343],
+        [-0.08346310, 0.02512915],
+        [0.03325628, 0.05542252],
+    ],
+    "gru": [
+        [-0.13723029, 0.34101758],
+        [-0.24464839, 0.11419017],
+        [-0.36022369, -0.02438674],
+        [-0.31175225, 0.36231894],
+    ],
+    "gru before": [
+        [-0.12400489, 0.54891597],
+        [-0.16948259, 0.20945766],
+        [-0.31938836, 0.09901524],
+        [-0.20844365, 0.58848158],
+    ],
+    "simple_rnn": [
+        [-0.27968448, -0.88519025],
+        [0.80758369, 0.72859895],
+        [0.00648103, -0.56963545],
+        [-0.13438962, -0.74847382],
+    ],
+}
+
+
+#: What the layers had, and their weights do not tell.
+GATED = {"activation": "tanh", "recurrent_activation": "sigmoid"}
+TOLD = {"lstm": GATED, "gru": GATED, "simple_rnn": {"activation": "tanh"}}
+
+
+def keras_weights(kind: str) -> list[np.ndarray]:
+    gates = {"lstm": 4, "gru": 3, "gru before": 3, "simple_rnn": 1}[kind]
+    bias = (2, 6) if kind == "gru" else (2 * gates,)
+    shapes = ((3, 2 * gates), (2, 2 * gates), bias)
+    return [fixed(shape, float(i)) for i, shape in enumerate(shapes)]
+
+
+@pytest.mark.parametrize("kind", KERAS)
+def test_values_computed_by_keras(kind):
+    model = from_keras(keras_weights(kind), kind.split()[0], **TOLD[kind.split()[0]])
+    got = model.simulate(fixed((4, 3), 5.0)) @ model.output_map.T
+    assert np.max(np.abs(got - KERAS[kind])) < 2e-7
+
+
+def test_keras_weights_without_bias_and_of_several_layers():
+    kernel, recurrent, _ = keras_weights("gru")
+    with pytest.raises(ValueError, match="a GRU without a bias, and nothing else tells which"):
+        from_keras([kernel, recurrent], "gru", **GATED)
+    for after in (True, False):
+        plain = from_keras([kernel, recurrent], "gru", reset_after=after, **GATED)
+        assert plain.variant == ("reset_after" if after else "reset_before")
+        assert not plain.b.any()
+    two = from_keras(
+        [keras_weights("lstm"), [fixed((2, 8), 3), fixed((2, 8), 4)]], "lstm", **GATED
+    )
+    assert isinstance(two, Cascade)
+    assert (two.layers[1].parameters["U"] == fixed((2, 8), 3).T).all()
+    relu = from_keras(keras_weights("simple_rnn"), "simple_rnn", activation="relu")
+    assert relu.activation.name == "relu"
+
+
+def test_keras_names_in_a_file(tmp_path):
+    kernel, recurrent, bias = keras_weights("gru")
+    named = {"gru/kernel:0": kernel, "gru/recurrent_kernel:0": recurrent, "gru/bias:0": bias}
+    named |= {"dense/kernel:0": kernel, "dense/bias:0": bias}
+    np.savez(tmp_path / "k.npz", **named)
+    with pytest.raises(ValueError, match="activation='tanh' and recurrent_activation='sigmoid'"):
+        from_npz(tmp_path / "k.npz")
+    read = from_npz(tmp_path / "k.npz", **GATED)
+    assert same(read, from_keras([kernel, recurrent, bias], "gru", **GATED))
+    with pytest.raises(ValueError, match="'hard_sigmoid': gates other than 'sigmoid' are of no map"):
+        from_npz(tmp_path / "k.npz", activation="tanh", recurrent_activation="hard_sigmoid")
+    np.savez(tmp_path / "k.npz", recurrent_kernel=recurrent)
+    with pytest.raises(ValueError, match=r"k.npz: missing keys: kernel"):
+        from_npz(tmp_path / "k.npz")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "more", "message"),
+    [
+        ((keras_weights("lstm"), "CuDNN"), {}, "needed one of: simple_rnn, gru, lstm"),
+        ((keras_weights("lstm"), "LSTM"), {"activation": "tanh"}, "recurrent_activation='sigmoid'"),
+        ((keras_weights("lstm"), "lstm"), {}, "hard_sigmoid by default"),
+        ((keras_weights("lstm"),), GATED, "a list, which does not tell the cell"),
+        ((keras_weights("simple_rnn"), "rnn"), {}, "pass activation="),
+        ((keras_weights("simple_rnn"), "rnn"), GATED, "and this is a plain cell; leave it out"),
+        ((keras_weights("simple_rnn"), "rnn"), {"activation": "swish"}, "'swish' of Keras is of"),
+        ((keras_weights("lstm"), "gru"), {}, r"\(2, 8\), needed \(2, 6\)"),
+        ((keras_weights("lstm")[:1], "lstm"), {}, "received 1 arrays"),
+        (([], "lstm"), {}, "no weights"),
+        ((keras_weights("gru"), "gru"), {"reset_after": False}, r"\(2, 6\), needed \(6,\)"),
+        ((keras_weights("gru before"), "gru"), {"reset_after": True}, r"needed \(2, 6\)"),
+        ((keras_weights("lstm"), "lstm"), {"reset_after": True}, "setting of a gru"),
+        ((keras_weights("lstm"), "lstm"), GATED | {"activation": "relu"}, "there is no map with another"),
+        ((keras_weights("lstm"), "lstm"), {"recurrent_activation": "x"}, "'x': gates other than"),
+        (([*keras_weights("lstm")[:1], np.ones(8), np.ones(8)], "lstm"), {}, "recurrent_kernel"),
+    ],
+)  # fmt: skip
+def test_keras_weights_that_do_not_fit(arguments, more, message):
+    with pytest.raises(ValueError, match=message):
+        from_keras(*arguments, **more)
