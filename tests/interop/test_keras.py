@@ -70,9 +70,7 @@ def test_keras_weights_without_bias_and_of_several_layers():
         plain = from_keras([kernel, recurrent], "gru", reset_after=after, **GATED)
         assert plain.variant == ("reset_after" if after else "reset_before")
         assert not plain.b.any()
-    two = from_keras(
-        [keras_weights("lstm"), [fixed((2, 8), 3), fixed((2, 8), 4)]], "lstm", **GATED
-    )
+    two = from_keras([keras_weights("lstm"), [fixed((2, 8), 3), fixed((2, 8), 4)]], "lstm", **GATED)
     assert isinstance(two, Cascade)
     assert (two.layers[1].parameters["U"] == fixed((2, 8), 3).T).all()
     relu = from_keras(keras_weights("simple_rnn"), "simple_rnn", activation="relu")
@@ -88,7 +86,9 @@ def test_keras_names_in_a_file(tmp_path):
         from_npz(tmp_path / "k.npz")
     read = from_npz(tmp_path / "k.npz", **GATED)
     assert same(read, from_keras([kernel, recurrent, bias], "gru", **GATED))
-    with pytest.raises(ValueError, match="'hard_sigmoid': gates other than 'sigmoid' are of no map"):
+    with pytest.raises(
+        ValueError, match="'hard_sigmoid': gates other than 'sigmoid' are of no map"
+    ):
         from_npz(tmp_path / "k.npz", activation="tanh", recurrent_activation="hard_sigmoid")
     np.savez(tmp_path / "k.npz", recurrent_kernel=recurrent)
     with pytest.raises(ValueError, match=r"k.npz: missing keys: kernel"):

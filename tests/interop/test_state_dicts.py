@@ -87,7 +87,9 @@ def test_pickles_are_never_read(name, tmp_path):
             read(str(tmp_path / name))
     path = tmp_path / "p.npz"
     np.savez(path, W=np.array([object()], dtype=object))
-    with pytest.raises(ValueError, match=r"p.npz: W holds Python objects, which are never unpickled"):
+    with pytest.raises(
+        ValueError, match=r"p.npz: W holds Python objects, which are never unpickled"
+    ):
         from_npz(path)
     np.save(tmp_path / "p.npy", np.array([object()], dtype=object))
     with pytest.raises(ValueError, match=r"cannot be read: .*, which are never unpickled"):

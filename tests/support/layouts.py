@@ -42,3 +42,46 @@ def same(a: Map, b: Map) -> bool:
 
 def drop(cell, *keys):
     return {k: v for k, v in cell.items() if k not in keys}
+
+
+# the forward passes of other programs, by their definitions -------------------------------------
+
+
+def sigmoid(a):
+    return 1 / (1 + np.exp(-a))
+
+
+def rnn_outputs(X, Wx, Wh, b, rho=np.tanh, leak=1.0):
+    """Return the states of h <- (1 - leak) h + leak rho(Wh h + Wx x + b)."""
+    h, out = np.zeros(len(Wh)), []
+    for x in X:
+        h = (1 - leak) * h + leak * rho(Wx @ x + Wh @ h + b)
+        out.append(h)
+    return np.array(out)
+
+
+def lstm_outputs(X, Wx, Wh, b, order="ifgo", gate=sigmoid, rho=np.tanh):
+    """Return the outputs of an LSTM whose blocks of rows are in that order."""
+    n = Wh.shape[1]
+    h, c, out = np.zeros(n), np.zeros(n), []
+    for x in X:
+        a = dict(zip(order, np.split(Wx @ x + Wh @ h + b, 4), strict=True))
+        c = gate(a["f"]) * c + gate(a["i"]) * rho(a["g"])
+        h = gate(a["o"]) * rho(c)
+        out.append(h)
+    return np.array(out)
+
+
+def gru_outputs(X, Wx, Wh, bx, bh, order="rzn", after=True):
+    """Return the states of a GRU; with `after` the reset gate multiplies Wh h + bh."""
+    n = Wh.shape[1]
+    h, out = np.zeros(n), []
+    rows = dict(zip(order, np.split(Wh, 3), strict=True))
+    for x in X:
+        a = dict(zip(order, np.split(Wx @ x + bx, 3), strict=True))
+        s = dict(zip(order, np.split(Wh @ h + bh, 3), strict=True))
+        r, z = sigmoid(a["r"] + s["r"]), sigmoid(a["z"] + s["z"])
+        inner = r * s["n"] if after else rows["n"] @ (r * h)
+        h = (1 - z) * np.tanh(a["n"] + inner) + z * h
+        out.append(h)
+    return np.array(out)

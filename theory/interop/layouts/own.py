@@ -36,7 +36,8 @@ def own_cell(group: dict[str, Any], start: str, said: Said) -> Map:
     names = {key: f"{start}{key}" for key in group}
     arrays = {key: double_array(names[key], value) for key, value in group.items()}
     W = arrays["W"]
-    if "U" in arrays:
+    # these two are of a GRU only
+    if "U" in arrays and "b_candidate" not in arrays and said.variant is None:
         _check_not_exchanged(W, arrays["U"], start)
     gates, n = gates_of(f"{start}W", W)
     if "U" not in arrays and gates != 1:
@@ -74,8 +75,12 @@ def _check_not_exchanged(W: Array, U: Array, start: str) -> None:
         raise ValueError(f"{told}{plain}; exchange the names: here W acts on the state")
     raise ValueError(
         f"{told}either {plain} (then exchange the names: here W acts on the state), or W holds the "
-        f"recurrent weights of a {gates} of {m} units with as many as {n} inputs (then write "
-        f"theory.{gates}(W, U, b) into a file with theory.interop.save_map)"
+        f"recurrent weights of a {gates} of {m} units with as many as {n} inputs (then "
+        + (
+            "pass variant=, in a command --variant)"
+            if gates == "GRU"
+            else "write theory.LSTM(W, U, b) into a file with theory.interop.save_map)"
+        )
     )
 
 
