@@ -1,10 +1,14 @@
 """Weights and layers of Keras."""
 
+import sys
+import types
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from layouts import same
 
-from theory import Cascade
+from theory import LSTM, Cascade, LinearMap
 from theory.interop import from_keras, from_npz
 
 
@@ -111,7 +115,7 @@ def test_keras_names_in_a_file(tmp_path):
         ((keras_weights("gru"), "gru"), {"reset_after": False}, r"\(2, 6\), needed \(6,\)"),
         ((keras_weights("gru before"), "gru"), {"reset_after": True}, r"needed \(2, 6\)"),
         ((keras_weights("lstm"), "lstm"), {"reset_after": True}, "setting of a gru"),
-        ((keras_weights("lstm"), "lstm"), GATED | {"activation": "relu"}, "there is no map with another"),
+        ((keras_weights("lstm"), "lstm"), GATED | {"activation": "relu"}, "no map with another"),
         ((keras_weights("lstm"), "lstm"), {"recurrent_activation": "x"}, "'x': gates other than"),
         (([*keras_weights("lstm")[:1], np.ones(8), np.ones(8)], "lstm"), {}, "recurrent_kernel"),
     ],
@@ -119,3 +123,131 @@ def test_keras_names_in_a_file(tmp_path):
 def test_keras_weights_that_do_not_fit(arguments, more, message):
     with pytest.raises(ValueError, match=message):
         from_keras(*arguments, **more)
+
+
+# ------------------------------------------------------------------------------------------ layers
+
+
+def library(monkeypatch):
+    """Return a module that answers as Keras' does: classes, and functions under their names."""
+    home = types.ModuleType("keras.src.layers.stand_in")
+    monkeypatch.setitem(sys.modules, home.__name__, home)
+
+    def add(name, thing):
+        thing.__name__, thing.__module__ = name, home.__name__
+        setattr(home, name, thing)
+        return thing
+
+    class Layer:
+        def __init__(self, weights=(), **config):
+            self.weights, self.config = list(weights), config
+            for name, value in config.items():
+                setattr(self, name, value)
+
+        def get_weights(self):
+            return self.weights
+
+        def get_config(self):
+            return {name: getattr(value, "__name__", value) for name, value in self.config.items()}
+
+    for name in ("LSTM", "GRU", "SimpleRNN", "LSTMCell", "RNN", "Bidirectional", "LeakyReLU"):
+        add(name, type(name, (Layer,), {}))
+    for name in ("tanh", "sigmoid", "linear", "leaky_relu", "relu", "hard_sigmoid", "silu"):
+        add(name, lambda x: x)
+    return home
+
+
+def test_a_layer_tells_everything(monkeypatch):
+    home = library(monkeypatch)
+    gates = {"activation": home.tanh, "recurrent_activation": home.sigmoid}
+    lstm = home.LSTM(keras_weights("lstm"), **gates)
+    expected = from_keras(keras_weights("lstm"), "lstm", **GATED)
+    for cell in (None, "lstm", "LSTM"):
+        assert same(from_keras(lstm, cell), expected)
+    assert same(from_keras(home.LSTMCell(keras_weights("lstm"), **gates)), expected)
+    assert same(from_keras(lstm, **GATED), expected)
+    kernel, recurrent, _ = keras_weights("gru")
+    for after in (True, False):
+        gru = home.GRU([kernel, recurrent], reset_after=after, **gates)
+        assert from_keras(gru).variant == ("reset_after" if after else "reset_before")
+    weights = keras_weights("simple_rnn")
+    for word, name in (("linear", None), ("leaky_relu", "leaky_relu(0.2)"), ("relu", "relu")):
+        model = from_keras(home.SimpleRNN(weights, activation=getattr(home, word)))
+        assert isinstance(model, LinearMap) if name is None else model.activation.name == name
+    slope = home.LeakyReLU(negative_slope=0.1)
+    model = from_keras(home.SimpleRNN(weights, activation=slope))
+    assert model.activation.name == "leaky_relu(0.1)"
+    upper = home.GRU([kernel[:2], recurrent], reset_after=True, **gates)
+    assert isinstance(from_keras([lstm, upper]), Cascade)
+
+
+def test_layers_that_are_no_such_map(monkeypatch):
+    home = library(monkeypatch)
+    gates = {"activation": home.tanh, "recurrent_activation": home.sigmoid}
+    weights = keras_weights("lstm")
+
+    def tanh(x):
+        return 2 * x
+
+    class Own(home.LSTM):
+        pass
+
+    for layer, more, message in (
+        (home.LSTM(weights, **gates), {"cell": "gru"}, "the layer is a LSTM; leave cell= out"),
+        (home.LSTM(weights, **gates), {"activation": "relu"}, "but the layer has 'tanh'"),
+        (home.LSTM(weights, **gates, go_backwards=True), {}, "reads the last input first"),
+        (home.LSTM(weights, **gates | {"activation": home.relu}), {}, "no map with another"),
+        (
+            home.LSTM(weights, **gates | {"recurrent_activation": home.hard_sigmoid}),
+            {},
+            "gates other than 'sigmoid'",
+        ),
+        (home.LSTM(weights, **gates | {"activation": tanh}), {}, "none of Keras' own functions"),
+        (home.SimpleRNN(keras_weights("simple_rnn"), activation=home.silu), {}, "'silu' of Keras"),
+        (home.LSTM([], **gates), {}, "has some once it has seen an input"),
+        (home.RNN(weights, **gates), {}, "of an RNN its cell"),
+        (home.Bidirectional(weights), {"cell": "lstm"}, "a bidirectional layer is no map"),
+        (Own(weights, **gates), {}, "received a Own, needed one of Keras' own"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            from_keras(layer, **more)
+    # by the word of the caller, with what the configuration says
+    assert same(from_keras(Own(weights, **gates), "lstm"), from_keras(weights, "lstm", **GATED))
+
+
+def test_a_layer_that_has_a_configuration_only():
+    class Layer:
+        config: ClassVar = {"activation": "tanh", "recurrent_activation": "hard_sigmoid"}
+
+        def get_weights(self):
+            return keras_weights("lstm")
+
+        def get_config(self):
+            return self.config
+
+    with pytest.raises(ValueError, match="if it computes what one of these does, pass cell="):
+        from_keras(Layer())
+    with pytest.raises(ValueError, match="'hard_sigmoid': gates other than"):
+        from_keras(Layer(), "lstm")
+    Layer.config = GATED
+    assert isinstance(from_keras(Layer(), "lstm"), LSTM)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_layers_of_keras_itself():
+    keras = pytest.importorskip("keras", reason="Keras is not installed")
+    layers, X = keras.layers, np.random.default_rng(0).normal(size=(9, 3))
+    for layer in (
+        layers.LSTM(4, return_sequences=True, dropout=0.2),
+        layers.GRU(4, return_sequences=True),
+        layers.GRU(4, return_sequences=True, reset_after=False),
+        layers.GRU(4, return_sequences=True, use_bias=False),
+        *(
+            layers.SimpleRNN(4, return_sequences=True, activation=rho)
+            for rho in (None, "tanh", "linear", "relu", "leaky_relu", "hard_tanh", "softplus")
+        ),
+    ):
+        expected = np.asarray(layer(X[None].astype("float32")))[0]
+        model = from_keras(layer)
+        got = model.simulate(X) @ model.output_map.T
+        assert np.max(np.abs(got - expected)) <= 1e-5 * max(1, np.max(np.abs(expected)))

@@ -71,10 +71,10 @@ def test_state_dicts_that_do_not_fit(arrays, message):
 def test_an_activation_is_for_plain_cells():
     assert from_torch(weights("rnn"), activation="relu").activation.name == "relu"
     assert isinstance(from_torch(weights("rnn"), activation="identity"), LinearMap)
-    with pytest.raises(ValueError, match="an? LSTM cell, of which there is no map with another"):
+    with pytest.raises(ValueError, match="LSTM cell, of which there is no map with another"):
         from_torch(weights("lstm"), activation="relu")
     assert same(from_torch(weights("lstm"), activation="tanh"), from_torch(weights("lstm")))
-    with pytest.raises(ValueError, match="pass activation= .*one of: identity, tanh, relu,"):
+    with pytest.raises(ValueError, match=r"pass activation= .*one of: identity, tanh, relu,"):
         from_torch(weights("rnn"))
     with pytest.raises(ValueError, match="'tan' is not known"):
         from_torch(weights("rnn"), activation="tan")
@@ -87,9 +87,7 @@ def test_pickles_are_never_read(name, tmp_path):
             read(str(tmp_path / name))
     path = tmp_path / "p.npz"
     np.savez(path, W=np.array([object()], dtype=object))
-    with pytest.raises(
-        ValueError, match=r"p.npz: W holds Python objects, which are never unpickled"
-    ):
+    with pytest.raises(ValueError, match=r"p.npz: W holds Python objects, which are never"):
         from_npz(path)
     np.save(tmp_path / "p.npy", np.array([object()], dtype=object))
     with pytest.raises(ValueError, match=r"cannot be read: .*, which are never unpickled"):

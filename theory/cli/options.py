@@ -19,9 +19,9 @@ from rich.table import Table
 from theory.arithmetic.activations import ACTIVATIONS
 from theory.errors import MissingExtraError
 from theory.files.writing import check_writable
-from theory.interop.build import VARIANTS
 from theory.interop.files import read_weights
 from theory.maps.base import Map
+from theory.maps.gru import VARIANTS
 
 out = Console()
 err = Console(stderr=True)

@@ -16,7 +16,7 @@ from theory.files.arrays import Unread
 from theory.maps.base import Map
 from theory.maps.cascade import Cascade
 from theory.maps.esn import EchoStateNetwork
-from theory.maps.gru import GRU
+from theory.maps.gru import GRU, VARIANTS
 from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
 from theory.maps.rnn import VanillaRNN
@@ -24,9 +24,6 @@ from theory.typing import Array
 
 #: Cells by the number of gates stacked in their weights.
 _CELLS = {1: "rnn", 3: "gru", 4: "lstm"}
-
-#: The two GRUs, by what the reset gate multiplies: the product with W, or the state before it.
-VARIANTS = ("reset_after", "reset_before")
 
 
 @final
