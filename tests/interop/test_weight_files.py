@@ -1,9 +1,11 @@
 """Files of weights: their kinds, short forms, and what is damaged."""
 
+import io
 import json
 import struct
 import subprocess
 import sys
+import warnings
 import zipfile
 
 import numpy as np
@@ -12,6 +14,7 @@ from layouts import needs_safetensors, safetensors, same, weights
 
 from theory import GRU, LSTM, Cascade, EchoStateNetwork, LinearMap, Map, VanillaRNN
 from theory.errors import MissingExtraError
+from theory.files import load_sequences
 from theory.interop import from_arrays, from_npz, from_safetensors, read_weights
 
 
@@ -174,3 +177,80 @@ def test_reading_arrays_loads_neither_torch_nor_safetensors():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+# --------------------------------------------------------------------- what is read is all there is
+
+
+def archive(path, *members):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a name that is there twice
+        with zipfile.ZipFile(path, "w") as stream:
+            for name, content in members:
+                stream.writestr(name, content)
+
+
+def npy(array) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def test_an_archive_holds_arrays_each_once(tmp_path):
+    path, one, other = tmp_path / "x.npz", npy(np.eye(2)), npy(2 * np.eye(2))
+    archive(path, ("folder/", b""), ("folder/W.npy", one), ("W.npy", one))
+    assert read_weights(path, activation="tanh", prefix="").W[0, 0] == 1
+    for members, message in (
+        ((("W.npy", one), ("W.npy", other)), "x.npz:W is there twice"),
+        ((("W.npy", one), ("notes.txt", b"text")), "x.npz:notes.txt is no .npy array"),
+    ):
+        archive(path, *members)
+        with pytest.raises(ValueError, match=f"cannot be read: {message}"):
+            read_weights(path, activation="tanh")
+        with pytest.raises(ValueError, match=message):
+            load_sequences(path)
+
+
+def test_bytes_behind_an_array_are_another_array(tmp_path):
+    """numpy.save into an open file, twice: the second was dropped without a word."""
+    path = tmp_path / "x.npy"
+    path.write_bytes(npy(np.ones((3, 2))) + npy(np.ones((4, 2))))
+    with pytest.raises(
+        ValueError, match=r"x.npy holds \d+ bytes behind its array, perhaps another"
+    ):
+        load_sequences(path)
+    with pytest.raises(ValueError, match="behind its array"):
+        read_weights(path)
+    archive(tmp_path / "x.npz", ("W.npy", npy(np.eye(2)) + b"\x00"))
+    with pytest.raises(ValueError, match=r"x.npz:W holds 1 bytes behind its array"):
+        read_weights(tmp_path / "x.npz")
+
+
+def test_an_object_array_that_is_not_needed(tmp_path):
+    path = tmp_path / "x.npz"
+    vocabulary = np.array(["a", None], dtype=object)
+    np.savez(path, W=np.eye(2), U=np.ones((2, 1)), vocab=vocabulary)
+    with pytest.raises(ValueError, match=r"\[vocab\] would be left over.*unused='vocab'"):
+        read_weights(path, activation="tanh")
+    assert read_weights(path, activation="tanh", unused="vocab").W[0, 0] == 1
+    named = {f"rnn.{k}": v for k, v in weights("gru").items()}
+    np.savez(path, vocab=vocabulary, **named)
+    assert same(read_weights(path), from_arrays(named))
+    with pytest.raises(ValueError, match="holds Python objects, which are never unpickled"):
+        load_sequences(path)
+
+
+def test_what_says_more_than_a_file_fits(tmp_path):
+    path = tmp_path / "x.npz"
+    for arrays, told, message in (
+        (weights("lstm"), {"variant": "reset_after"}, "the arrays are those of no GRU"),
+        (weights("gru"), {"variant": "other"}, "variant='other', needed one of: reset_after"),
+        (weights("gru"), {"recurrent_activation": "relu"}, "gates other than 'sigmoid'"),
+        (weights("rnn"), {"recurrent_activation": "sigmoid"}, "this is a plain cell; leave it"),
+    ):
+        np.savez(path, **arrays)
+        with pytest.raises(ValueError, match=f"x.npz: .*{message}"):
+            read_weights(path, **told)
+    np.savez(path, **weights("gru"))
+    told = {"activation": "tanh", "variant": "reset_after", "recurrent_activation": "sigmoid"}
+    assert same(read_weights(path, **told), read_weights(path))
