@@ -265,6 +265,7 @@ def test_a_new_map_is_told_its_places():
         "  tests/maps/test_contract.py",
         "  tests/soundness/draws.py",
         "  theory/strategies/maps.py",
+        "  theory/interop/map_file.py",
     ]
     for words in (
         "theory/maps/__init__.py: import Residual, and list it in __all__",

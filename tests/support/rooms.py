@@ -109,6 +109,8 @@ def final_classes(base: type, package: str) -> list[type]:
 
 # --------------------------------------------------------------------------------------------- maps
 
+MAP_FILE = "theory/interop/map_file.py"
+
 #: A function of the user's own: tests attach its exact step, and nothing encloses its steps.
 OWN = frozenset({"CallableMap"})
 
@@ -164,6 +166,13 @@ OF_MAPS = (
         "a strategy that draws a {name}, listed in _layers so that any_maps draws it, and public",
         lambda kind: kind.__name__ in called_in("theory/strategies/maps.py"),
         OWN,
+    ),
+    Place(
+        MAP_FILE,
+        "{name} in _KINDS, with all that makes one, so that `save_map` writes it; and in EVERY of "
+        "tests/interop/test_map_file.py",
+        lambda kind: kind.__name__ in names_in(body_of(MAP_FILE, "_KINDS")),
+        OWN | {"Cascade"},  # which is written layer by layer
     ),
 )
 

@@ -20,7 +20,7 @@ everything without one; what has a prefix of its own, as ``head.weight``, is lef
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from theory.arithmetic.activations import Activation
@@ -28,7 +28,7 @@ from theory.interop.build import Said, double_array, names_of
 from theory.interop.layouts.keras import keras_cell
 from theory.interop.layouts.own import linear_readout, own_cell
 from theory.interop.layouts.torch import torch_cells
-from theory.interop.leftover import allowed, check_all_used
+from theory.interop.leftover import allowed, check_all_used, patterns_of
 from theory.interop.map_file import HEADER, map_of
 from theory.maps.base import Map
 from theory.maps.cascade import Cascade
@@ -108,23 +108,25 @@ def from_arrays(
     if HEADER in arrays:
         if prefix is not None:
             raise ValueError(f"prefix={prefix!r}, but a file of save_map holds one map, without")
-        return map_of(_kept(arrays, unused, ()), said)
-    arrays, groups = _found(arrays, layout, unused)
+        return map_of(_kept(arrays, patterns_of(unused), ()), said)
+    patterns = patterns_of(unused)
+    arrays, groups = _found(arrays, layout, patterns)
+    asked = [name for name in arrays if not allowed(name, patterns)]
     own = [p for kind, p in groups if kind == "own"]
     if prefix is None and len(own) > 1 and sorted(own) == sorted(map(str, range(len(own)))):
         _check_not_made(arrays, groups, None, layout)
-        if any(re.fullmatch(r"\d+\.readout(_bias)?", str(name)) for name in arrays):
+        if any(re.fullmatch(r"\d+\.(readout|readout_bias|C|D)", name) for name in arrays):
             raise ValueError(
                 "a readout between layers has no layout; build the Cascade yourself, or write it "
                 "with theory.interop.save_map, which keeps it"
             )
         parts = [groups["own", str(i)] for i in range(len(own))]
-        check_all_used(arrays, {n for part in parts for n in part.values()}, ["", *own], "own")
+        check_all_used(asked, [n for part in parts for n in part.values()], ["", *own], "own")
         return Cascade(
             [own_cell(_values(arrays, part), f"{i}.", said) for i, part in enumerate(parts)]
         )
     kind, start, names = _chosen(arrays, groups, prefix, layout)
-    check_all_used(arrays, set(names.values()), [start.removesuffix(".")], kind)
+    check_all_used(asked, list(names.values()), [start.removesuffix(".")], kind)
     return _BUILDERS[kind](_values(arrays, names), start, said)
 
 
@@ -152,7 +154,7 @@ def cell_names(
     ValueError
         If no cell is found or more than one, or a weight is not stored itself.
     """
-    arrays, groups = _found(arrays, layout, unused)
+    arrays, groups = _found(arrays, layout, patterns_of(unused))
     return _chosen(arrays, groups, prefix, layout)
 
 
@@ -195,29 +197,28 @@ def named_head(
 
 
 def _kept(
-    arrays: Mapping[str, Any], unused: str | Iterable[str], needed: Iterable[str]
+    arrays: Mapping[str, Any], patterns: list[str], needed: Collection[str]
 ) -> dict[str, Any]:
     """Return the arrays without those that are not to be used; a pattern leaves what is needed."""
-    own = set(needed)
-    patterns = [unused] if isinstance(unused, str) else list(unused)
     return {
         name: value
         for name, value in arrays.items()
-        if not allowed(str(name), patterns, exact=name in own)
+        if not allowed(name, patterns, exact=name in needed)
     }
 
 
 def _found(
-    arrays: Mapping[str, Any], layout: str | None, unused: str | Iterable[str]
+    arrays: Mapping[str, Any], layout: str | None, patterns: list[str]
 ) -> tuple[dict[str, Any], dict[tuple[str, str], dict[str, str]]]:
     """Return the arrays that are to be read, and the names of each cell's by layout and prefix."""
+    arrays = {str(name): value for name, value in arrays.items()}
     needed = {
         name
         for group in _groups(arrays, layout).values()
         for key, name in group.items()
         if key not in {"C", "D"} and not key.endswith("_reverse")
     }
-    kept = _kept(arrays, unused, needed)
+    kept = _kept(arrays, patterns, needed)
     return kept, _groups(kept, layout)
 
 

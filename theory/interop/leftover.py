@@ -1,6 +1,6 @@
 """What stands beside the arrays of a cell: every array is used, or named in a refusal.
 
-Main names: `allowed`, `check_all_used`.
+Main names: `patterns_of`, `allowed`, `check_all_used`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from fnmatch import fnmatchcase
+from typing import Any
 
 from theory.interop.build import names_of
 
@@ -39,13 +40,29 @@ _MEANINGS = (
     (r"C|D|d", "own", "a readout stands beside A and B"),
 )
 
+#: So many names are written out in the advice; a pattern does for more.
+_LISTED = 3
+
 #: Parts of a name that stand for something inside a step, wherever the cell is.
 _INSIDE = re.compile(r"(\w*(layer|batch|rms|group)_?norm\w*|ln(_\w+)?|norm\w*|\w*peephole\w*)")
 
 
-def allowed(name: str, unused: str | Iterable[str], *, exact: bool = False) -> bool:
+def patterns_of(unused: Any) -> list[str]:
+    """Return the names and patterns of what may be left over, given as one or as several.
+
+    Raises
+    ------
+    ValueError
+        If they are no text.
+    """
+    patterns = [unused] if isinstance(unused, str) else unused
+    if not isinstance(patterns, Iterable) or not all(isinstance(p, str) for p in patterns):
+        raise ValueError(f"unused={unused!r}, needed a name, or a list of names")
+    return list(patterns)
+
+
+def allowed(name: str, patterns: Collection[str], *, exact: bool = False) -> bool:
     """Return whether a name is one of those that may be left over, or fits a pattern of theirs."""
-    patterns = [unused] if isinstance(unused, str) else list(unused)
     return name in patterns or (not exact and any(fnmatchcase(name, p) for p in patterns))
 
 
@@ -83,11 +100,12 @@ def check_all_used(
         ),
         "",
     )
-    word = left[0] if len(left) == 1 else "NAME"
+    words = left[0] if len(left) == 1 else left[:_LISTED]
+    flags = " ".join(f"--unused {name}" for name in left[:_LISTED])
     raise ValueError(
         f"{names_of(left)} would be left over beside {names_of(used)}: what it does is not "
-        f"known{told}; where it does not enter the step of the cell, allow it with unused={word!r} "
-        f"(in a command, --unused {word})"
+        f"known{told}; where it does not enter the step of the cell, allow it with "
+        f"unused={words!r} (in a command, {flags})"
     )
 
 
