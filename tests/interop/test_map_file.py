@@ -18,7 +18,7 @@ from theory.interop import (
     read_weights,
     save_map,
 )
-from theory.interop.map_file import FORMAT, HEADER
+from theory.interop.map_file import _KINDS, FORMAT, HEADER
 from theory.maps import RGLRU, DiagonalSSM, LinearHead, MinGRU, SelectiveSSM
 from theory.strategies import any_maps
 
@@ -213,3 +213,12 @@ def test_a_byte_that_is_wrong(at, tmp_path):
     except ValueError as error:
         found = str(error)
     assert isinstance(found, GRU) or "map.npz" in found
+
+
+def test_the_table_holds_all_that_makes_a_map():
+    """A setting that a class gets later is not forgotten."""
+    for name, kind in _KINDS.items():
+        if kind.make is None:
+            takes = set(inspect.signature(kind.of).parameters) - {"A", "B", "bias"}
+            assert takes == {*kind.arrays, *kind.settings}, name
+        assert list(EVERY[name].parameters) == list(kind.arrays), name

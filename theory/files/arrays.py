@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any, final
 
 import numpy as np
@@ -78,7 +81,7 @@ def read_arrays(
             return [("", _parse(file.name, file.read_bytes(), limit, check))]
     except _ObjectsError as error:
         raise ArrayFileError(f"{file.name} {error}") from None
-    except (OSError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
         # the system's words for a missing file repeat its name
         told = (error.strerror if isinstance(error, OSError) else None) or error
         raise ArrayFileError(f"{file.name} cannot be read: {told}") from None
@@ -106,7 +109,7 @@ def _read_archive(
 ) -> list[tuple[str, Any]]:
     found: dict[str, Any] = {}
     with zipfile.ZipFile(file) as archive:
-        members = [i for i in archive.infolist() if not i.is_dir()]
+        members = [i for i in archive.infolist() if not i.filename.endswith("/")]
         # the archive's own directory may lie, so what is read is counted as well
         declared = sum(i.file_size for i in members)
         if not declared <= left:
@@ -114,6 +117,8 @@ def _read_archive(
         for member in members:
             own = member.filename.removesuffix(".npy")
             name = f"{file.name}:{own}"
+            if not own.isprintable():
+                raise ArrayFileError(f"{file.name} holds an array with the name {own!r}")
             if own == member.filename:
                 raise ArrayFileError(f"{name} is no .npy array; leave it out of the archive")
             if own in found:
@@ -146,8 +151,12 @@ def _parse(name: str, data: bytes, left: int, check: Check | None) -> npt.NDArra
         }.get(version)
         if read_header is None:
             raise ArrayFileError(f"{name} has .npy version {version}, needed 1.0 or 2.0")
-        shape, _, dtype = read_header(stream, max_header_size=_MAX_HEADER)
-    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+        with warnings.catch_warnings():
+            # of headers from Python 2, and of old names of types; both are read
+            warnings.simplefilter("ignore")
+            shape, _, dtype = read_header(stream, max_header_size=_MAX_HEADER)
+    # the header is a Python literal
+    except (ValueError, TypeError, SyntaxError, TokenError, MemoryError, RecursionError) as error:
         if isinstance(error, ArrayFileError):
             raise
         raise ArrayFileError(f"{name} is not a readable .npy array: {error}") from None
@@ -169,7 +178,9 @@ def _parse(name: str, data: bytes, left: int, check: Check | None) -> npt.NDArra
         raise ArrayFileError(too_large(name, doubles, left))
     stream.seek(0)
     try:
-        array = npy.read_array(stream, allow_pickle=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            array = npy.read_array(stream, allow_pickle=False)
     except ValueError as error:
         raise ArrayFileError(f"{name} is not a readable .npy array: {error}") from None
     if stream.tell() != len(data):

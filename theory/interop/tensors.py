@@ -72,6 +72,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     end = _WORD + int.from_bytes(content[:_WORD], "little")
     header = json.loads(content[_WORD:end])
     metadata = header.pop("__metadata__", None) or {}
+    for name in header:
+        if not name.isprintable():
+            raise ValueError(f"{path} cannot be read: it holds a tensor with the name {name!r}")
     tensors = {
         name: Tensor(kind=t["dtype"], shape=tuple(t["shape"]), data=bytes(t["data"]))
         for name, t in ((name, found[name]) for name in header)
