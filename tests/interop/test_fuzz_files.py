@@ -63,7 +63,7 @@ def tried(kind, folder, count, seed):
 
 @pytest.mark.parametrize("kind", SEEDS)
 def test_some_files(kind, tmp_path):
-    tried(kind, tmp_path, 150, 0)
+    tried(kind, tmp_path, 60, 0)
 
 
 @pytest.mark.slow

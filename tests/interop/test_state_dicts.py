@@ -1,5 +1,8 @@
 """State dicts, and arrays by other names of theirs: what fits, and what is refused."""
 
+import pickle
+import zipfile
+
 import numpy as np
 import pytest
 from layouts import drop, same, weights
@@ -92,3 +95,19 @@ def test_pickles_are_never_read(name, tmp_path):
     np.save(tmp_path / "p.npy", np.array([object()], dtype=object))
     with pytest.raises(ValueError, match=r"cannot be read: .*, which are never unpickled"):
         read_weights(tmp_path / "p.npy")
+
+
+@pytest.mark.parametrize("name", ["weights", "model.pth.tar", "x.dat"])
+def test_a_pickle_of_any_name_is_seen(name, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(pickle.dumps({"W": 1}))
+    with pytest.raises(ValueError, match="looks like a pickle, which is never read"):
+        read_weights(path)
+    with zipfile.ZipFile(path, "w") as archive:  # as torch.save writes it
+        archive.writestr("model/data.pkl", b"")
+    with pytest.raises(ValueError, match="looks like a pickle, which is never read"):
+        read_weights(path)
+    for content in (b"", b"text", b"\x80\x09", b"PK\x05\x06"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"is not an .npy or .npz file"):
+            read_weights(path)

@@ -7,6 +7,7 @@ Nothing is unpickled, and none of the programs that wrote a file is needed to re
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -234,12 +235,32 @@ def read_file(path: str | Path) -> WeightFile:
         )
     if file.suffix.lower() == ".safetensors":
         return _of_tensors(file)
-    if file.suffix.lower() in {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt"}:
+    if file.suffix.lower() in _PICKLES or _looks_pickled(file):
         raise ValueError(
             f"{path} looks like a pickle, which is never read: load it yourself with "
             "torch.load(path, weights_only=True) and save the arrays as .npz or .safetensors"
         )
     return _of_arrays(file)
+
+
+#: Endings of files that are pickles, by habit.
+_PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt"}
+
+
+def _looks_pickled(file: Path) -> bool:
+    """Return whether a file of an unknown ending begins as a pickle does, or is PyTorch's."""
+    if file.suffix.lower() in {".npz", ".npy"}:
+        return False
+    try:
+        with file.open("rb") as stream:
+            first = stream.read(2)
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                return any(name.endswith("data.pkl") for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
+    # the mark of protocols 2 to 5
+    return len(first) == 2 and first[0] == 0x80 and 2 <= first[1] <= 5
 
 
 def named_arrays(path: str | Path) -> dict[str, Any]:
