@@ -171,3 +171,28 @@ def test_a_state_that_is_not_finite_is_shown():
     own = CallableMap(lambda h, x: np.where(np.abs(h) > 5, np.nan, 0.5 * h + x), 2, 2)
     with pytest.raises(AssertionError, match=r"not finite\n  h = array.*\n  x = array"):
         check_contraction(own, contraction=Contraction.assumed(0.75))
+
+
+def test_the_precision_of_what_is_no_array_is_noticed():
+    """A list has no type of its own; a tensor may have one that NumPy has not."""
+
+    def listed(h: Array, x: Array) -> list[np.float32]:
+        return [np.float32(0.5 * h[0] + x[0])]
+
+    own = CallableMap(listed, state_dim=1, input_dim=1)
+    own.step(np.zeros(1), np.ones(1))
+    assert own.precision == "float32"
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra 'torch')")
+    for kind, name in (
+        ("float64", "float64"),
+        ("bfloat16", "bfloat16"),
+        ("float8_e5m2", "float8"),
+        ("float8_e4m3fn", "float8"),
+    ):
+        own = CallableMap(
+            lambda h, x, kind=kind: torch.tensor(0.5 * h + x).to(getattr(torch, kind)),
+            state_dim=1,
+            input_dim=1,
+        )
+        own.step(np.zeros(1), np.ones(1))
+        assert own.precision == name

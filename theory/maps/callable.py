@@ -11,7 +11,7 @@ from typing import final
 import numpy as np
 
 from theory.arithmetic.rounding import UNIT, product_up
-from theory.errors import as_array, check_count, check_nonnegative
+from theory.errors import as_array, check_count, check_nonnegative, plain_array
 from theory.maps.base import Map, read_only, simulate_by_steps
 from theory.maps.form import Affine
 from theory.norms.norms import L2, Norm, over
@@ -19,6 +19,8 @@ from theory.typing import Array
 
 #: The unit roundoff of a floating-point type, in units of that of double precision.
 _UNITS = {"float64": 1.0, "float32": 2.0**29, "float16": 2.0**42, "bfloat16": 2.0**45}
+#: Of the types of 8 bits, the coarsest has two of them behind the point.
+_UNITS["float8"] = 2.0**50
 
 
 @final
@@ -122,11 +124,13 @@ class CallableMap(Map):
         return np.array(rows).reshape(*leading, self._n)
 
     def _checked(self, value: Array, shape: tuple[int, ...]) -> Array:
-        # the types of NumPy, PyTorch and JAX end in the same names
-        kind = str(getattr(value, "dtype", "")).rpartition(".")[2]
-        if _UNITS.get(kind, 0.0) > _UNITS[self._precision]:
-            self._precision = kind
-        result = np.array(as_array("the state returned by step", value))
+        array = plain_array("the state returned by step", value)
+        for holder in (value, array):
+            # the types of NumPy, PyTorch and JAX end in the same names
+            kind = str(getattr(holder, "dtype", "")).rpartition(".")[2].partition("_")[0]
+            if _UNITS.get(kind, 0.0) > _UNITS[self._precision]:
+                self._precision = kind
+        result = np.array(as_array("the state returned by step", array))
         if result.shape != shape:
             hint = "" if self._vectorized else "; h has shape (n,) and x has shape (m,)"
             raise ValueError(f"step returned shape {result.shape}, needed {shape}{hint}")
