@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from theory import GRU, Cascade, LinearMap, VanillaRNN
 from theory.cli import app
-from theory.interop import load_map, save_map
+from theory.interop import from_arrays, load_map, save_map
+from theory.interop.write import changed_arrays, stored_cell
 
 
 def run(*arguments):
@@ -142,8 +143,21 @@ def test_a_projected_map_is_written_as_a_map(path, tmp_path):
     assert "vocab holds Python objects" in done.stderr
 
 
+@pytest.mark.parametrize("variant", ["reset_before", "reset_after"])
+def test_a_bias_that_is_made_is_that_of_the_gru(variant):
+    """It was made as the other kind has it, so that the file became another map's."""
+    rng = np.random.default_rng(1)
+    arrays = {"kernel": rng.normal(size=(2, 6)), "recurrent_kernel": rng.normal(size=(2, 6))}
+    told = {"activation": "tanh", "recurrent_activation": "sigmoid", "variant": variant}
+    before = from_arrays(arrays, **told)
+    after = before.with_parameters(W=before.W / 2, b=rng.normal(size=6))
+    new = changed_arrays(arrays, before, after, stored_cell(arrays, variant=variant))
+    assert new["bias"].shape == ((2, 6) if variant == "reset_after" else (6,))
+    again = from_arrays(new, **told)
+    assert all((again.parameters[k] == after.parameters[k]).all() for k in after.parameters)
+
+
 def test_a_gru_of_keras_keeps_its_kind(path, tmp_path):
-    """A bias that had to be made was one of the other kind: the file became another map's."""
     out, rng = tmp_path / "new.npz", np.random.default_rng(1)
     np.savez(path, kernel=rng.normal(size=(2, 6)), recurrent_kernel=rng.normal(size=(2, 6)))
     told = ("--activation", "tanh", "--recurrent-activation", "sigmoid", "--variant")
