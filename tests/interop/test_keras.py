@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from layouts import same
+from layouts import rnn_outputs, same
 
 from theory import LSTM, Cascade, LinearMap
 from theory.interop import from_keras, from_npz
@@ -115,6 +115,7 @@ def test_keras_names_in_a_file(tmp_path):
         ((keras_weights("gru"), "gru"), {"reset_after": False}, r"\(2, 6\), needed \(6,\)"),
         ((keras_weights("gru before"), "gru"), {"reset_after": True}, r"needed \(2, 6\)"),
         ((keras_weights("lstm"), "lstm"), {"reset_after": True}, "setting of a gru"),
+        ((keras_weights("gru"), "gru"), {"reset_after": "yes"}, "'yes', needed True or False"),
         ((keras_weights("lstm"), "lstm"), GATED | {"activation": "relu"}, "no map with another"),
         ((keras_weights("lstm"), "lstm"), {"recurrent_activation": "x"}, "'x': gates other than"),
         (([*keras_weights("lstm")[:1], np.ones(8), np.ones(8)], "lstm"), {}, "recurrent_kernel"),
@@ -123,6 +124,45 @@ def test_keras_names_in_a_file(tmp_path):
 def test_keras_weights_that_do_not_fit(arguments, more, message):
     with pytest.raises(ValueError, match=message):
         from_keras(*arguments, **more)
+
+
+#: Every activation of Keras 3, and older names; those without a formula have no map.
+ACTIVATIONS = {
+    "linear": lambda a: a,
+    "relu": lambda a: np.maximum(a, 0),
+    "leaky_relu": lambda a: np.where(a < 0, 0.2 * a, a),
+    "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
+    "softplus": lambda a: np.log1p(np.exp(a)),
+    "hard_tanh": lambda a: np.clip(a, -1, 1),
+    "tanh": np.tanh,
+} | dict.fromkeys(
+    (
+        *("celu", "elu", "exponential", "gelu", "glu", "hard_shrink", "hard_sigmoid", "hard_silu"),
+        *("hard_swish", "log_sigmoid", "log_softmax", "mish", "relu6", "selu", "silu", "swish"),
+        *("soft_shrink", "softmax", "softsign", "sparse_plus", "sparse_sigmoid", "sparsemax"),
+        *("squareplus", "tanh_shrink", "threshold"),
+    )
+)
+
+
+@pytest.mark.parametrize("word", ACTIVATIONS)
+def test_every_activation_is_right_or_refused(word):
+    kernel, recurrent, bias = keras_weights("simple_rnn")
+    gated = keras_weights("lstm")
+    if word != "sigmoid":
+        with pytest.raises(ValueError, match=f"recurrent_activation='{word}': gates other than"):
+            from_keras(gated, "lstm", activation="tanh", recurrent_activation=word)
+    if word != "tanh":
+        with pytest.raises(ValueError, match=r"no map with another|of Keras is of no map"):
+            from_keras(gated, "lstm", activation=word, recurrent_activation="sigmoid")
+    if ACTIVATIONS[word] is None:
+        with pytest.raises(ValueError, match=f"activation='{word}' of Keras is of no map here"):
+            from_keras([kernel, recurrent, bias], "simple_rnn", activation=word)
+        return
+    model = from_keras([kernel, recurrent, bias], "simple_rnn", activation=word)
+    X = 2 * fixed((6, 3), 5.0)
+    expected = rnn_outputs(X, kernel.T, recurrent.T, bias, ACTIVATIONS[word])
+    np.testing.assert_allclose(model.simulate(X), expected, rtol=1e-13, atol=1e-15)
 
 
 # ------------------------------------------------------------------------------------------ layers

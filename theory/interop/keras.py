@@ -107,6 +107,8 @@ def _of_weights(weights: Sequence[Any], cell: str, said: dict[str, Any]) -> Map:
     gates, reset_after = _GATES[cell], said["reset_after"]
     if reset_after is not None and cell != "gru":
         raise ValueError(f"reset_after={reset_after!r} is a setting of a gru, not of {cell}")
+    if reset_after not in {None, True, False}:
+        raise ValueError(f"reset_after={reset_after!r}, needed True or False")
     if len(weights) == 0:
         raise ValueError(
             "received no weights, needed [kernel, recurrent_kernel, bias]; a layer has some once "
