@@ -171,7 +171,8 @@ def named_head(
     Returns
     -------
     LinearHead
-        It reads the state after the input of the same time.
+        It reads the state after the input of the same time; where y is read before it, as control
+        theory does, a context of k inputs is one of k + 1 for y, see `from_state_space`.
 
     Raises
     ------
