@@ -25,14 +25,13 @@ from theory.domain import Domain
 from theory.errors import check_count, check_positive
 from theory.inputs import Inputs, as_inputs
 from theory.maps.base import Map, check_map
-from theory.maps.head import LinearHead
+from theory.maps.head import LinearHead, as_head
 from theory.maps.invariance import invariant_domain
 from theory.memory.entrywise import check_stays, componentwise_context, gap_after_step
 from theory.memory.prices import (
     Priced,
     Supply,
     error_after,
-    on_state,
     price_all,
     price_of,
     supply,
@@ -172,7 +171,7 @@ def required_context(
     eps: float,
     *,
     inputs: Any,
-    head: LinearHead | None = None,
+    head: Any = None,
     norm: Norm | None = None,
     horizon: int | None = None,
     effort: int = 1,
@@ -233,7 +232,8 @@ def required_context(
     check_map(recurrent)
     check_positive(eps=eps)
     given = as_inputs(inputs, recurrent.input_dim)
-    head, measure = on_state(recurrent, head), L2() if norm is None else norm
+    output = None if head is None else as_head(recurrent, head)
+    measure = L2() if norm is None else check_norm(norm)
     if horizon is not None:
         check_count(horizon=horizon)
     known = supply(recurrent, given, effort, certificates)
@@ -273,7 +273,7 @@ def smallest_error(
     k: int,
     *,
     inputs: Any,
-    head: LinearHead | None = None,
+    head: Any = None,
     norm: Norm | None = None,
     effort: int = 1,
     certificates: Mapping[str, Contraction] | Certificates | None = None,
@@ -302,7 +302,8 @@ def smallest_error(
     check_map(recurrent)
     check_count(k=k)
     given = as_inputs(inputs, recurrent.input_dim)
-    head, measure = on_state(recurrent, head), L2() if norm is None else norm
+    output = None if head is None else as_head(recurrent, head)
+    measure = L2() if norm is None else check_norm(norm)
     known = supply(recurrent, given, effort, certificates)
     answers = [
         (one.error(int(k)), one.c.lam, name, one)
