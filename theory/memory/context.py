@@ -36,6 +36,7 @@ from theory.memory.prices import (
     price_of,
     supply,
 )
+from theory.norms.norm import check_norm
 from theory.norms.norms import L2, Norm
 from theory.typing import Array
 

@@ -80,7 +80,8 @@ def kernel_tail(
     ----------
     layer : DiagonalSSM
     head : LinearHead, array, or output layer, optional
-        See `theory.maps.as_head`.  The real outputs of the state (Re s, Im s); the state itself by default.
+        See `theory.maps.as_head`.  The real outputs of the state (Re s, Im s); the state itself by
+        default.
     k : int
         Number of inputs that the truncated model sees.
     inputs : Inputs
@@ -103,7 +104,7 @@ def kernel_tail(
     Examples
     --------
     >>> layer = DiagonalSSM([0.9, 0.5], [[1.0], [1.0]])
-    >>> head = LinearHead([[1.0, -1.0, 0.0, 0.0]])
+    >>> head = [[1.0, -1.0, 0.0, 0.0]]
     >>> tail = kernel_tail(layer, head, k=5, inputs=Inputs.box(-1, 1))
     >>> round(float(tail.upper[0]), 6), round(float(tail.modal[0]), 6), round(tail.norms, 6)
     (5.8424, 5.9674, 11.8098)
