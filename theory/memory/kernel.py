@@ -46,6 +46,9 @@ _ENTRIES, _ROWS = 2**20, 2**11
 #: Up to this dimension powers are carried in integers, with so many bits of the largest entry.
 _EXACT, _BITS = 64, 192
 
+#: A block of lags is of about as many as shrink the state by the exponential of this.
+_DECAY = 32.0
+
 #: By how much sums and products of a dozen non-negative numbers are raised.
 _SLACK = 1 + 64 * UNIT
 
@@ -99,12 +102,12 @@ class Kernel:
         In which A contracts.
     lam : float
         Its rate there, below 1; of the A of the form, whose own error is added.
-    lags : float
-        About how many lags will be asked for.
+    lags : int, optional
+        How many lags there are; infinitely many by default.
     """
 
     def __init__(
-        self, form: LinearForm, C: Array, push: Push, *, norm: Norm, lam: float, lags: float
+        self, form: LinearForm, C: Array, push: Push, *, norm: Norm, lam: float, lags: int | None = None
     ) -> None:
         n, m = form.B.shape
         self.n, self.m, self.norm, self.push = n, m, norm, push
@@ -129,12 +132,19 @@ class Kernel:
         ]  # fmt: skip
         self._outputs(C)
         self._inputs(form, push)
-        long = max(1.0, min(lags, 2.0**40))
+        # so many lags make the rest small, whatever is asked
+        long = min(_DECAY / max(-math.log(self.lam), UNIT) if self.lam > 0 else 1.0, 2.0**40)
+        long = max(1.0, long if lags is None else min(long, lags))
         self.p = len(C)
         rows = min(math.sqrt(long), _ROWS, _ENTRIES / (self.p * n))
         self.row_levels = max(0, math.ceil(math.log2(max(rows, 1.0))))
         blocks = min(long / 2**self.row_levels, _ENTRIES / (self.p * len(self._weights) * 2**self.row_levels))
         self.levels = self.row_levels + max(0, math.ceil(math.log2(max(blocks, 1.0))))
+
+    @property
+    def monotone(self) -> bool:
+        """Return whether `sums` apply: inputs in a box, which push equally far both ways."""
+        return not self.shifted and not self._balls
 
     @property
     def work(self) -> float:

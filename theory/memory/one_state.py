@@ -86,8 +86,7 @@ class OneState:
     def settled(self) -> int:
         """Return a number of lags after which nothing is left that a double would show."""
         A = abs(self.a)
-        decay = math.inf if A == 0 else -(math.log1p(A - 1) if A > 0.5 else math.log(A))
-        return max(1, math.ceil(_SETTLED / decay))
+        return 1 if A == 0 else max(1, math.ceil(_SETTLED / max(-math.log(A), 2.0**-54)))
 
     def _counts(self, lags: int | None) -> list[int]:
         """Return after how many terms the sum may be largest, 0 for all of infinitely many."""

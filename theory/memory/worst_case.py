@@ -13,32 +13,27 @@ of the kernel.
 Of one state the sum is geometric, and known in closed form at every rate.  Of several states signs
 may change at every lag, so the terms are summed, many at a time (`theory.memory.kernel`), up to
 some lag; a contraction |A h| <= lam |h| bounds the rest.  The sum ends when the rest is below `tol`
-of it or below its own rounding error, or after `WORK` multiplications: then the enclosure stays
+of it or below its own rounding error, or after `theory.memory.sums.WORK` multiplications: then the enclosure stays
 wider than was asked for, and says so by its ends.
 """
 
 from __future__ import annotations
 
-import math
-import sys
 from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
 
-from theory.arithmetic.rounding import UNIT, gamma, ldexp_down, ldexp_up
 from theory.certificates import Contraction
 from theory.errors import check_count, check_positive
 from theory.inputs import Inputs, box_of
 from theory.maps.base import Map, check_map
 from theory.maps.head import as_head
-from theory.memory.kernel import Columns, Kernel, Terms, in_units
-from theory.memory.linear import LinearForm, Push, contraction_of, linear_form, push_of
+from theory.memory.kernel import Kernel
+from theory.memory.linear import LinearForm, contraction_of, linear_form, push_of
 from theory.memory.one_state import OneState
+from theory.memory.sums import Tail, tail_from
 from theory.typing import Array
-
-#: Multiplications after which a sum is not continued: some ten seconds.
-WORK = 2.0**36
 
 #: Inputs of the worst history that are given: the newest, all of them if there are fewer.
 LONGEST_HISTORY = 2**17
@@ -139,16 +134,13 @@ def worst_case_error(
         return _closed(OneState(form, C, push), int(k), lags, box)
     if found is None:
         return None
-    # beyond this many lags a rest of `tol` is likely
-    about = math.log(tol * UNIT) / min(math.log(found.lam), -UNIT) if found.lam > 0 else 1.0
-    kernel = Kernel(
-        form, C, push, norm=found.norm, lam=found.lam,
-        lags=about if lags is None else min(about, lags),
-    )  # fmt: skip
+    kernel = Kernel(form, C, push, norm=found.norm, lam=found.lam, lags=lags)
     if not kernel.lam < 1:
         return None
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        return _summed(kernel, int(k), lags, tol, box)
+    tail = tail_from(kernel, int(k), lags=lags, tol=tol)
+    return WorstCase(
+        k=int(k), lower=tail.lower, upper=tail.upper, history=_history(kernel, tail, box)
+    )
 
 
 def _proved_again(form: LinearForm, c: Contraction) -> Contraction:
@@ -185,120 +177,13 @@ def _closed(one: OneState, k: int, lags: int | None, box: tuple[Array, Array]) -
     )
 
 
-def block_sums(terms: Array, rows: int) -> tuple[Array, float]:
-    """Return the sums of the terms up to each, (N, p), and a factor of their rounding error.
-
-    Added up in blocks of so many rows, and over the blocks: the error is below the factor times the
-    sum of all sizes.
-    """
-    N, p = terms.shape
-    inside = np.cumsum(terms.reshape(-1, rows, p), axis=1)
-    before = np.cumsum(inside[:, -1], axis=0)
-    inside[1:] += before[:-1, None]
-    return inside.reshape(N, p), 2 * gamma(rows + N // rows + 4)
-
-
-@final
-class _Running:
-    """Sums of terms of one sign that were added so far, and the largest of them."""
-
-    def __init__(self, p: int) -> None:
-        self.total, self.best = np.zeros(p), np.zeros(p)  # of no lag at all: 0
-        self.lag = np.zeros(p, dtype=np.int64)
-        self.error, self.blocks, self.lags = np.zeros(p), 0, 0
-
-    def add_sum(self, total: Array, lags: int) -> None:
-        """Add the sum of terms that do not change the sign of the whole."""
-        self.blocks += 1
-        self.total = self.best = self.total + total
-        self.lags += lags
-        self.lag[:] = self.lags
-        self.error += 4 * UNIT * self.total
-
-    def add(self, terms: Array, rows: int) -> None:
-        """Add terms of either sign."""
-        if len(terms) % rows:
-            rows = len(terms)
-        sums, factor = block_sums(terms, rows)
-        sizes = np.sum(np.abs(terms), axis=0)
-        self.blocks += 1
-        self.error += factor * sizes + 4 * UNIT * (np.abs(self.total) + sizes)
-        at = np.argmax(sums, axis=0)
-        largest = self.total + np.take_along_axis(sums, at[None], axis=0)[0]
-        better = largest > self.best
-        self.best = np.where(better, largest, self.best)
-        self.lag = np.where(better, self.lags + at + 1, self.lag)
-        self.total = self.total + sums[-1]
-        self.lags += len(terms)
-
-
-def _summed(
-    kernel: Kernel, k: int, lags: int | None, tol: float, box: tuple[Array, Array]
-) -> WorstCase:
-    """Add up the kernel from lag k on."""
-    start = columns = kernel.after(kernel.first, k)
-    p, rows = kernel.p, 2**kernel.row_levels
-    signs = 2 if kernel.shifted else 1
-    above, below = [_Running(p) for _ in range(signs)], [_Running(p) for _ in range(signs)]
-    rest, most = np.zeros(p), WORK / kernel.work
-    whole = not kernel.shifted
-    while lags is None or above[0].lags < lags:
-        left = None if lags is None else lags - above[0].lags
-        if whole and (left is None or left >= kernel.lags):
-            inside = in_units(kernel.sums(columns), columns.shift - start.shift)
-            above[0].add_sum(inside.upper, kernel.lags)
-            below[0].add_sum(inside.lower, kernel.lags)
-            parts = []
-        else:
-            parts = kernel.terms(columns)
-        for j, terms in enumerate(parts):
-            inside = in_units(terms, columns.shift - start.shift)
-            above[j].add(inside.upper[:left], rows)
-            below[j].add(inside.lower[:left], rows)
-        columns = kernel.after(columns, kernel.lags)
-        if left is not None and left <= kernel.lags:
-            break
-        rest = in_units(
-            Terms(upper=kernel.rest(columns), lower=np.zeros(p)), columns.shift - start.shift
-        ).upper
-        low = np.max([one.best - one.error for one in below], axis=0)
-        high = np.max([one.best + one.error for one in above], axis=0)
-        # a rest below the error of the sum so far: more terms leave the enclosure as wide
-        enough = rest <= np.maximum(tol * low, high - low)
-        if bool(np.all(enough)) or not np.isfinite(rest).all() or above[0].lags > most:
-            break
-    else:
-        rest = np.zeros(p)
-    if lags is not None and above[0].lags >= lags:
-        rest = np.zeros(p)
-    low = np.max([one.best - one.error for one in below], axis=0)
-    high = np.max(
-        [np.maximum(one.best, one.total + rest) + one.error for one in above], axis=0
-    ) * (1 + 16 * UNIT)
-    exponents = kernel.rows + kernel.scale + start.shift
-    lower = [max(0.0, min(ldexp_down(x * (1 - 4 * UNIT), e), sys.float_info.max))
-             for x, e in zip(low.tolist(), exponents.tolist(), strict=True)]  # fmt: skip
-    upper = [ldexp_up(x, e) if x >= 0 else np.inf
-             for x, e in zip(high.tolist(), exponents.tolist(), strict=True)]  # fmt: skip
-    i = int(np.argmax(lower))
-    sign = int(np.argmax([one.best[i] - one.error[i] for one in below]))
-    history = _history(kernel, start, i, (1.0, -1.0)[sign], int(below[sign].lag[i]), box)
-    return WorstCase(k=k, lower=np.array(lower), upper=np.array(upper), history=history)
-
-
-def _history(
-    kernel: Kernel,
-    columns: Columns,
-    i: int,
-    sign: float,
-    lags: int,
-    box: tuple[Array, Array],
-) -> Array:
-    """Return the inputs that push an output furthest, for so many lags, the newest of them."""
-    wanted, made = min(lags, LONGEST_HISTORY), 0
+def _history(kernel: Kernel, tail: Tail, box: tuple[Array, Array]) -> Array:
+    """Return the newest inputs of the history that pushes an output furthest."""
+    i, columns = int(np.argmax(tail.lower)), tail.start
+    wanted, made = min(int(tail.lags[i]), LONGEST_HISTORY), 0
     history = np.zeros((wanted, kernel.m))
     while made < wanted:
-        K = sign * kernel.row(columns, i)[: wanted - made, : kernel.m]
+        K = tail.sign[i] * kernel.row(columns, i)[: wanted - made, : kernel.m]
         history[wanted - made - len(K) : wanted - made] = np.where(K >= 0, box[1], box[0])[::-1]
         made += len(K)
         columns = kernel.after(columns, kernel.lags)
