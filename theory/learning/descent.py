@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
@@ -160,8 +160,8 @@ def projected_gradient_descent(
     with few_threads():
         return _descend(
             _Runner(
-                recurrent, own_head(recurrent, head), data, steps, alpha, schedule, projection, model, k, trained,
-                train_head,
+                recurrent, own_head(recurrent, head), data, steps, alpha, schedule, projection,
+                model, k, trained, train_head,
             ),
             checkpoint, resume, save_every, progress,
         )  # fmt: skip

@@ -10,7 +10,6 @@ from itertools import pairwise
 from typing import Any, final
 
 import numpy as np
-import numpy.typing as npt
 
 from theory.arithmetic.intervals import Interval, product_matrix_up
 from theory.arithmetic.rounded import Rounded

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from theory.arithmetic.intervals import Interval, affine_image
 from theory.arithmetic.rounded import Rounded
 from theory.errors import as_array, as_matrix, as_vector
-from theory.maps.base import Map
+from theory.maps.base import Map, check_map
 from theory.maps.foreign import output_arrays
 from theory.norms.norms import Norm
 from theory.typing import Array
@@ -54,16 +54,17 @@ class LinearHead:
 
 def own_head(recurrent: Map, head: Any, *, name: str = "head") -> LinearHead:
     """Return a head as it is given, of the state or of what the map shows; see `as_head`."""
-    if not isinstance(head, LinearHead):
+    if isinstance(head, LinearHead):
+        given = head
+    else:
         C, d = output_arrays(head, name)
         C = as_array(name, C)
-        if C.ndim == 2 and C.size:
-            head = LinearHead(C, d)
-        else:
+        if not (C.ndim == 2 and C.size):
             raise ValueError(f"{name} has shape {C.shape}, needed {_widths(recurrent)}")
-    if head.C.shape[1] not in {recurrent.state_dim, len(recurrent.output_map)}:
-        raise ValueError(f"{name} has C of shape {head.C.shape}, needed {_widths(recurrent)}")
-    return head
+        given = LinearHead(C, d)
+    if given.C.shape[1] not in {recurrent.state_dim, len(recurrent.output_map)}:
+        raise ValueError(f"{name} has C of shape {given.C.shape}, needed {_widths(recurrent)}")
+    return given
 
 
 def as_head(recurrent: Map, head: Any, *, name: str = "head") -> LinearHead:
@@ -96,7 +97,7 @@ def as_head(recurrent: Map, head: Any, *, name: str = "head") -> LinearHead:
     >>> as_head(cell, [[3.0, 4.0]]).C.tolist()
     [[0.0, 0.0, 3.0, 4.0]]
     """
-    given = own_head(recurrent, head, name=name)
+    given = own_head(check_map(recurrent), head, name=name)
     if given.C.shape[1] == recurrent.state_dim:
         return given
     # output_map selects entries, so the product is exact

@@ -494,9 +494,7 @@ def _check_level(name: str, value: float) -> None:
 
 def _output(recurrent: Map, head: Any, norm: Norm | None) -> tuple[Array, Norm]:
     """Return the matrix of the output and the norm of its error."""
-    C = recurrent.output_map if head is None else head.C
-    if C.shape[1] != n:
-        raise ValueError(f"head has C of shape {C.shape}, needed (p, {n})")
+    C = recurrent.output_map if head is None else as_head(recurrent, head).C
     measure = L2() if norm is None else check_norm(norm)
     measure.check_dim(len(C))
     return C, measure

@@ -14,7 +14,7 @@ cheapest norm answers best.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -28,6 +28,8 @@ from theory.maps.base import Map, check_map
 from theory.maps.head import LinearHead, as_head
 from theory.maps.invariance import invariant_domain
 from theory.memory.entrywise import check_stays, componentwise_context, gap_after_step
+from theory.memory.exact import ExactErrors, exact_errors_of
+from theory.memory.linear import linear_form, push_of, stack_contraction
 from theory.memory.prices import (
     Priced,
     Supply,
@@ -59,6 +61,13 @@ class Choice:
     head: LinearHead | None  # of the whole state; None: the error is that of the state
     norm: Norm  # of the error
     growths: tuple[float, ...] = (1.0,)  # Lipschitz constants of 0, 1, .., iterate - 1 steps
+    lower: float = 0.0  # an error that some history of these inputs reaches at k; 0: none is known
+    refuted: int | None = None  # a context at which some history errs by more than was allowed
+
+    @property
+    def exact(self) -> bool:
+        """Return whether no smaller context is enough, as some history of the inputs proves."""
+        return self.k == 0 or self.refuted == self.k - 1
 
     def errors(self, k_max: int) -> Array:
         """Return the proved bounds of the error for k = 0 .. k_max, rounded upward.
@@ -70,7 +79,7 @@ class Choice:
         Returns
         -------
         (k_max + 1,) array
-            The smaller, for each k, of the bound of the contraction and the one entry by entry.
+            For each k the least bound: of the contraction, entry by entry, or of the kernel.
 
         Raises
         ------
@@ -91,7 +100,10 @@ class Choice:
             ]
         )
         entries = _entrywise_errors(self.recurrent, self.states, int(k_max), self.head, self.norm)
-        return curve if entries is None else np.minimum(curve, entries)
+        exact = _exact_errors(self.recurrent, self.inputs, self.head, self.norm, None)
+        for other in (entries, None if exact is None else exact.upper(int(k_max))):
+            curve = curve if other is None else np.minimum(curve, other)
+        return curve
 
 
 def error_curve(
@@ -99,17 +111,20 @@ def error_curve(
     c: Contraction,
     *,
     inputs: Inputs,
+    head: Any = None,
     count: int = 100,
     step: int = 1,
     certificates: Certificates | None = None,
 ) -> tuple[list[int], list[float]]:
-    """Return contexts 0, step, ... up to count and the bounds of the state error (Euclidean).
+    """Return contexts 0, step, ... up to count and the bounds of the error (Euclidean).
 
     Parameters
     ----------
     recurrent : Map
     c : Contraction
     inputs : Inputs
+    head : LinearHead, array, or output layer, optional
+        As in `required_context`.
     count, step : int
     certificates : Certificates, optional
         What `theory.certify.find_certificates` found for these inputs, whose box is then used.
@@ -124,13 +139,27 @@ def error_curve(
         states = invariant_domain(recurrent, inputs=inputs)
     else:
         states = supply(recurrent, inputs, 0, certificates).states
-    priced = price_of(recurrent, c, inputs, None, L2(), states)
+    output = None if head is None else as_head(recurrent, head)
+    priced = price_of(recurrent, c, inputs, output, L2(), states)
     lengths = list(range(0, count + 1, step))
     return lengths, [priced.error(k) for k in lengths]
 
 
-#: What `Choice.considered` calls the bound by powers of the comparison matrix.
-_ENTRYWISE = "comparison, entry by entry"
+#: What `Choice.considered` calls the bound by powers of the comparison matrix, and the sum of the
+#: kernel of a linear map.
+_ENTRYWISE, _KERNEL = "comparison, entry by entry", "kernel"
+
+
+def _exact_errors(
+    recurrent: Map, inputs: Inputs, head: LinearHead | None, norm: Norm, horizon: int | None
+) -> ExactErrors | None:
+    """Return the errors from both sides of a linear map, or of a stack of them; else None."""
+    form = linear_form(recurrent)
+    push = None if form is None else push_of(inputs, recurrent.input_dim)
+    if form is None or push is None:
+        return None
+    C = np.eye(recurrent.state_dim) if head is None else head.C
+    return exact_errors_of(form, C, push, norm, horizon=horizon)
 
 
 def _entrywise_errors(
@@ -238,13 +267,15 @@ def required_context(
     if horizon is not None:
         check_count(horizon=horizon)
     known = supply(recurrent, given, effort, certificates)
+    exact = _exact_errors(recurrent, given, output, measure, horizon)
+    known = _with_kernel(known, recurrent, exact)
     answers = [
         (k, one.c.lam, name, one)
         for name, one in price_all(
             recurrent,
             given,
             known,
-            head,
+            output,
             measure,
             effort,
             lambda one: one.measure(None, float(eps)),
@@ -256,17 +287,25 @@ def required_context(
     k, _, _, best = min(answers, key=lambda answer: answer[:2])
     error = best.error(k)
     considered = tuple((name, lam, float(k)) for k, lam, name, _ in answers)
-    entries = _entrywise(recurrent, known.states, float(eps), head, measure)
-    if entries is not None:
-        considered = (*considered, (_ENTRYWISE, best.c.lam, float(entries[0])))
-        if entries[0] < k:
-            k, error = entries
+    entries = _entrywise(recurrent, known.states, float(eps), output, measure)
+    least = None if exact is None else exact.least(float(eps))
+    for name, found in ((_ENTRYWISE, entries), (_KERNEL, least and (least.k, least.error))):
+        if found is not None:
+            considered = (*considered, (name, best.c.lam, float(found[0])))
+            k, error = min((k, error), found)
     if horizon is not None:
         # with as many inputs as the longest sequence has, the model is the recurrent one
         considered = tuple(one for one in considered if one[2] < horizon)
         if not k < horizon:
             return None
-    return _choice(k, error, best, considered, recurrent, given, known, head, measure)
+    return Choice(
+        k=k,
+        error=error,
+        considered=considered,
+        refuted=None if least is None else least.refuted,
+        lower=0.0 if exact is None else exact.at(k)[0],
+        **_basis(best, recurrent, given, known, output, measure),
+    )
 
 
 def smallest_error(
@@ -306,45 +345,60 @@ def smallest_error(
     output = None if head is None else as_head(recurrent, head)
     measure = L2() if norm is None else check_norm(norm)
     known = supply(recurrent, given, effort, certificates)
+    exact = _exact_errors(recurrent, given, output, measure, None)
+    known = _with_kernel(known, recurrent, exact)
     answers = [
         (one.error(int(k)), one.c.lam, name, one)
         for name, one in price_all(
-            recurrent, given, known, head, measure, effort, lambda one: one.measure(int(k), 1.0)
+            recurrent, given, known, output, measure, effort, lambda one: one.measure(int(k), 1.0)
         )
     ]
     if not answers:
         return None
     error, _, _, best = min(answers, key=lambda answer: answer[:2])
     considered = tuple((name, lam, error) for error, lam, name, _ in answers)
-    entries = _entrywise_errors(recurrent, known.states, int(k), head, measure)
-    if entries is not None:
-        considered = (*considered, (_ENTRYWISE, best.c.lam, float(entries[int(k)])))
-        error = min(error, float(entries[int(k)]))
-    return _choice(int(k), error, best, considered, recurrent, given, known, head, measure)
+    entries = _entrywise_errors(recurrent, known.states, int(k), output, measure)
+    lower, upper = (0.0, None) if exact is None else exact.at(int(k))
+    of_entries = None if entries is None else float(entries[int(k)])
+    for name, found in ((_ENTRYWISE, of_entries), (_KERNEL, upper)):
+        if found is not None:
+            considered = (*considered, (name, best.c.lam, found))
+            error = min(error, found)
+    return Choice(
+        k=int(k),
+        error=error,
+        considered=considered,
+        lower=lower,
+        **_basis(best, recurrent, given, known, output, measure),
+    )
 
 
-def _choice(
-    k: int,
-    error: float,
+def _with_kernel(known: Supply, recurrent: Map, exact: ExactErrors | None) -> Supply:
+    """Return the certificates, with one of a linear stack of which none was found."""
+    if known.found or exact is None:
+        return known
+    form = linear_form(recurrent)
+    c = None if form is None else stack_contraction(form)
+    return known if c is None else replace(known, found={_KERNEL: c}, sharp={})
+
+
+def _basis(
     best: Priced,
-    considered: tuple[tuple[str, float, float], ...],
     recurrent: Map,
     inputs: Inputs,
     known: Supply,
     head: LinearHead | None,
     norm: Norm,
-) -> Choice:
-    return Choice(
-        k=k,
-        error=error,
-        contraction=best.c,
-        drive=best.best,
-        lipschitz=best.lipschitz,
-        considered=considered,
-        inputs=inputs,
-        recurrent=recurrent,
-        states=known.states,
-        head=head,
-        norm=norm,
-        growths=best.growths,
-    )
+) -> dict[str, Any]:
+    """Return what an answer rests on."""
+    return {
+        "contraction": best.c,
+        "drive": best.best,
+        "lipschitz": best.lipschitz,
+        "inputs": inputs,
+        "recurrent": recurrent,
+        "states": known.states,
+        "head": head,
+        "norm": norm,
+        "growths": best.growths,
+    }

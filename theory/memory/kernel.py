@@ -107,7 +107,14 @@ class Kernel:
     """
 
     def __init__(
-        self, form: LinearForm, C: Array, push: Push, *, norm: Norm, lam: float, lags: int | None = None
+        self,
+        form: LinearForm,
+        C: Array,
+        push: Push,
+        *,
+        norm: Norm,
+        lam: float,
+        lags: int | None = None,
     ) -> None:
         n, m = form.B.shape
         self.n, self.m, self.norm, self.push = n, m, norm, push
@@ -138,7 +145,9 @@ class Kernel:
         self.p = len(C)
         rows = min(math.sqrt(long), _ROWS, _ENTRIES / (self.p * n))
         self.row_levels = max(0, math.ceil(math.log2(max(rows, 1.0))))
-        blocks = min(long / 2**self.row_levels, _ENTRIES / (self.p * len(self._weights) * 2**self.row_levels))
+        blocks = min(
+            long / 2**self.row_levels, _ENTRIES / (self.p * len(self._weights) * 2**self.row_levels)
+        )
         self.levels = self.row_levels + max(0, math.ceil(math.log2(max(blocks, 1.0))))
 
     @property
@@ -350,9 +359,7 @@ class Kernel:
             found.append(Terms(upper=_in_order(most), lower=_in_order(least)))
         return found
 
-    def _in_balls(
-        self, size: Array, bias: Array, most: Array, error: Array
-    ) -> tuple[Array, Array]:
+    def _in_balls(self, size: Array, bias: Array, most: Array, error: Array) -> tuple[Array, Array]:
         """Return bounds over balls, or over the box as well."""
         least = np.full(most.shape, -np.inf)
         for q, radius in self._balls:

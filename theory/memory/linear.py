@@ -12,8 +12,9 @@ from typing import Any, final
 import numpy as np
 
 from theory.arithmetic.activations import IDENTITY
-from theory.arithmetic.rounding import UNIT
-from theory.certificates import Contraction
+from theory.arithmetic.rigor import frobenius_upper
+from theory.arithmetic.rounding import UNIT, product_up, up
+from theory.certificates import Contraction, certified
 from theory.certify.accept import by_matrix_norm
 from theory.certify.lyapunov import by_lyapunov, lyapunov_at
 from theory.inputs import Inputs
@@ -148,14 +149,30 @@ def contraction_of(form: LinearForm, norm: Norm | None = None) -> Contraction | 
     n = len(form.A)
     sharpest = by_lyapunov(linear)
     middle = None if sharpest is None else lyapunov_at(linear, 0.5 * (1.0 + sharpest.lam))
-    found = [by_matrix_norm(linear, one) for one in (L2(), Linf(), _of_eigenvectors(form.A)) if one]
-    found = [c for c in (*found, middle or sharpest) if c is not None]
+    norms = (L2(), Linf(), _of_eigenvectors(form.A))
+    tried = (*(by_matrix_norm(linear, one) for one in norms if one), middle or sharpest)
+    found = [c for c in tried if c is not None]
     # beyond half the gap a smaller rate is worth less than a norm that converts cheaply
     enough = max(middle.lam if middle else 0.0, min((c.lam for c in found), default=0.0))
     return min(
         (c for c in found if c.lam <= enough),
         key=lambda c: over(c.norm, L2(), n=n) * over(L2(), c.norm, n=n),
         default=None,
+    )
+
+
+def stack_contraction(form: LinearForm) -> Contraction | None:
+    """Return a contraction of the linear map itself, whose A the form may have rounded."""
+    found, n = contraction_of(form), len(form.A)
+    if found is None:
+        return None
+    if not np.any(form.errors[0]):
+        return found
+    # || E || <= |E|_F max ||h|| / |h|_2 max |h|_2 / ||h||
+    off = float(frobenius_upper(form.errors[0]))
+    wrong = product_up(off, product_up(over(found.norm, L2(), n=n), over(L2(), found.norm, n=n)))
+    return certified(
+        up(found.lam + wrong), found.norm, method="Lyapunov", detail="of the layers together"
     )
 
 

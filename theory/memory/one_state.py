@@ -2,8 +2,8 @@ r"""The worst-case error of one linear state, in closed form.
 
 Main name: `OneState`.
 
-Of h <- a h + B x + b with A = |a|, s = max |B (x - centre)| and g = |B centre + b| over the box, the
-terms of lags m >= k of an output c h are |c| times
+Of h <- a h + B x + b with A = |a|, s = max |B (x - centre)| and g = |B centre + b| over the box,
+the terms of lags m >= k of an output c h are |c| times
 
     A^m (s + g)                     for a >= 0: the drift pushes one way,
     A^m s + (-1)^(m-k) A^m g        for a < 0, for the better of both signs.
@@ -60,9 +60,8 @@ class OneState:
         self.drift += Fraction(float(form.b[0]))
         self.attained = push.attained
         # bounds of s; the box may be known from both sides only
-        self.reach = (
-            self._reach(push, push.within, upward=False), self._reach(push, push.radius, upward=True)
-        )  # fmt: skip
+        ends = ((push.within, False), (push.radius, True))
+        self.reach = tuple(self._reach(push, end, upward=upward) for end, upward in ends)
         if push.balls and not push.boxed:
             self.drift = Fraction(float(form.b[0]))
 
@@ -125,9 +124,7 @@ class OneState:
             ends.append(np.array(values))
         return np.minimum(ends[0], np.finfo(np.float64).max), ends[1]
 
-    def history(
-        self, i: int, k: int, lags: int, box: tuple[Array, Array], longest: int
-    ) -> Array:
+    def history(self, i: int, k: int, lags: int, box: tuple[Array, Array], longest: int) -> Array:
         """Return the inputs of the largest error of an output, oldest first, the newest of them."""
         c, g = float(self.C[i]), self.drift
         counts = self._counts(lags)

@@ -1,6 +1,6 @@
 r"""Sums of the terms of a kernel from some lag on, enclosed from both sides.
 
-Main names: `tail_from`, `Tail`, `block_sums`.
+Main names: `tail_from`, `Tail`, `block_sums`, `outward`, `lower_of`, `upper_of`.
 
 Sums over blocks of many lags go on until what a contraction bounds of the rest is below a share of
 the sum, or below its own rounding error, or after `WORK` multiplications.
@@ -89,9 +89,7 @@ class _Running:
         return whole
 
 
-def tail_from(
-    kernel: Kernel, k: int, *, lags: int | None, tol: float, work: float = WORK
-) -> Tail:
+def tail_from(kernel: Kernel, k: int, *, lags: int | None, tol: float, work: float = WORK) -> Tail:
     """Return the largest sums of the terms from lag k on.
 
     Parameters
@@ -151,22 +149,28 @@ def _rest(kernel: Kernel, columns: Columns, shift: int) -> Array:
     return in_units(Terms(upper=rest, lower=rest), shift).upper
 
 
-def lower_of(x: Array, exponents: Array) -> Array:
-    """Return x 2^e rounded downward, at least 0 and finite; x is (..., p) and e is (p,)."""
+def outward(x: Array, exponents: Array, *, up: bool) -> Array:
+    """Return x 2^e rounded upward or downward; x is (..., p) and e is (p,)."""
     with np.errstate(over="ignore", invalid="ignore"):
-        y = np.minimum(np.ldexp(x, exponents), sys.float_info.max)
-        below = np.where(_exact(x, y), y, np.nextafter(y, -np.inf))
+        y = np.ldexp(x, exponents)
+        return np.where(_exact(x, y), y, np.nextafter(y, np.inf if up else -np.inf))
+
+
+def lower_of(x: Array, exponents: Array) -> Array:
+    """Return x 2^e rounded downward, at least 0 and finite."""
+    below = np.minimum(outward(x, exponents, up=False), sys.float_info.max)
     return np.where(below > 0, below, 0.0)
 
 
 def upper_of(x: Array, exponents: Array) -> Array:
     """Return x 2^e rounded upward; NaN, of 0 times infinity, is no bound, so inf."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        y = np.ldexp(x, exponents)
-        above = np.where(_exact(x, y), y, np.nextafter(y, np.inf))
+    above = outward(x, exponents, up=True)
     return np.where(above >= 0, above, np.inf)
 
 
 def _exact(x: Array, y: Array) -> npt.NDArray[np.bool]:
     """Return where y is x 2^e itself, not rounded to a number of few digits."""
-    return (x == 0) | (np.abs(y) >= 2 * sys.float_info.min) & (np.abs(y) < sys.float_info.max)
+    known: npt.NDArray[np.bool] = (x == 0) | (np.abs(y) >= 2 * sys.float_info.min) & (
+        np.abs(y) < sys.float_info.max
+    )
+    return known

@@ -13,8 +13,8 @@ of the kernel.
 Of one state the sum is geometric, and known in closed form at every rate.  Of several states signs
 may change at every lag, so the terms are summed, many at a time (`theory.memory.kernel`), up to
 some lag; a contraction |A h| <= lam |h| bounds the rest.  The sum ends when the rest is below `tol`
-of it or below its own rounding error, or after `theory.memory.sums.WORK` multiplications: then the enclosure stays
-wider than was asked for, and says so by its ends.
+of it or below its own rounding error, or after `theory.memory.sums.WORK` multiplications: then the
+enclosure stays wider than was asked for, and says so by its ends.
 """
 
 from __future__ import annotations
