@@ -108,6 +108,6 @@ def _layers(arrays: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
         if "recurrent_kernel" in group:
             continue
         C = group["weight"] if "weight" in group else group.get("kernel")
-        if np.ndim(C) == 2:
+        if C is not None and np.ndim(C) == 2:
             found[at] = (np.asarray(C) if "weight" in group else np.asarray(C).T, group.get("bias"))
     return found

@@ -13,6 +13,7 @@ cheapest norm answers best.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, final
@@ -101,9 +102,10 @@ class Choice:
         )
         entries = _entrywise_errors(self.recurrent, self.states, int(k_max), self.head, self.norm)
         exact = _exact_errors(self.recurrent, self.inputs, self.head, self.norm, None)
+        curve = np.minimum(curve, size_of_box(self.states, self.head, self.norm))
         for other in (entries, None if exact is None else exact.upper(int(k_max))):
             curve = curve if other is None else np.minimum(curve, other)
-        return curve
+        return np.asarray(curve)
 
 
 def error_curve(
@@ -183,6 +185,18 @@ def _entrywise_errors(
             gap = gap_after_step(matrices, gap)
         errors.append(norm.majorant(gap if C is None else gap_after_step(C, gap)))
     return np.array(errors)
+
+
+def size_of_box(domain: Domain | None, head: LinearHead | None, norm: Norm) -> float:
+    """Return a bound of the difference of any two states of a box, through the head; else inf.
+
+    Both models stay in it: an error of that size says nothing about memory.
+    """
+    if domain is None:
+        return math.inf
+    with np.errstate(over="ignore"):
+        width = np.nextafter(domain.high - domain.low, math.inf)
+    return norm.majorant(width if head is None else gap_after_step((np.abs(head.C),), width))
 
 
 def _entrywise(
@@ -289,10 +303,12 @@ def required_context(
     considered = tuple((name, lam, float(k)) for k, lam, name, _ in answers)
     entries = _entrywise(recurrent, known.states, float(eps), output, measure)
     least = None if exact is None else exact.least(float(eps))
-    for name, found in ((_ENTRYWISE, entries), (_KERNEL, least and (least.k, least.error))):
-        if found is not None:
-            considered = (*considered, (name, best.c.lam, float(found[0])))
-            k, error = min((k, error), found)
+    if entries is not None:
+        considered = (*considered, (_ENTRYWISE, best.c.lam, float(entries[0])))
+        k, error = min((k, error), entries)
+    if exact is not None and least is not None:
+        considered = (*considered, (_KERNEL, exact.rate, float(least.k)))
+        k, error = min((k, error), (least.k, least.error))
     if horizon is not None:
         # with as many inputs as the longest sequence has, the model is the recurrent one
         considered = tuple(one for one in considered if one[2] < horizon)
@@ -331,7 +347,8 @@ def smallest_error(
     Returns
     -------
     Choice or None
-        None if no certificate was found or given.
+        None if no certificate was found or given, or none that proves less than the size of the
+        box in which the states of both models are anyway.
 
     Raises
     ------
@@ -358,12 +375,16 @@ def smallest_error(
     error, _, _, best = min(answers, key=lambda answer: answer[:2])
     considered = tuple((name, lam, error) for error, lam, name, _ in answers)
     entries = _entrywise_errors(recurrent, known.states, int(k), output, measure)
-    lower, upper = (0.0, None) if exact is None else exact.at(int(k))
-    of_entries = None if entries is None else float(entries[int(k)])
-    for name, found in ((_ENTRYWISE, of_entries), (_KERNEL, upper)):
-        if found is not None:
-            considered = (*considered, (name, best.c.lam, found))
-            error = min(error, found)
+    if entries is not None:
+        considered = (*considered, (_ENTRYWISE, best.c.lam, float(entries[int(k)])))
+        error = min(error, float(entries[int(k)]))
+    lower = 0.0
+    if exact is not None:
+        lower, upper = exact.at(int(k))
+        considered = (*considered, (_KERNEL, exact.rate, upper))
+        error = min(error, upper)
+    if not error < size_of_box(known.states, output, measure):
+        return None
     return Choice(
         k=int(k),
         error=error,

@@ -21,12 +21,15 @@ from theory.certificates import Contraction
 from theory.memory.kernel import Columns, Kernel
 from theory.memory.linear import LinearForm, Push, contraction_of
 from theory.memory.one_state import OneState
-from theory.memory.sums import block_sums, lower_of, outward, tail_from, upper_of
+from theory.memory.sums import block_sums, outward, tail_from, upper_of
 from theory.norms.norms import Norm
 from theory.typing import Array
 
 #: Multiplications after which a sum is not continued here: a fraction of a second.
 _WORK = 2.0**31
+
+#: By how many steps at most an answer from a table is made smaller.
+_SHARPER = 4
 
 #: What is left out of a sum, as a part of the error that is asked for.
 _REST = 2.0**-34
@@ -44,6 +47,10 @@ class Least:
 
 class ExactErrors(Protocol):
     """Errors at every context, over all histories."""
+
+    @property
+    def rate(self) -> float:
+        """Return the rate at which the map is proved to contract."""
 
     def at(self, k: int) -> tuple[float, float]:
         """Return a number that some history exceeds or nearly reaches, and one that none does."""
@@ -105,6 +112,10 @@ class _OfOneState:
         slack = 1 - 2 * norm.vector_rounding(len(column)) - 2.0**-50
         self.below = max(0.0, float(norm.vector(column)) * slack - 2.0**-1000)
 
+    @property
+    def rate(self) -> float:
+        return abs(self.one.a)
+
     def at(self, k: int) -> tuple[float, float]:
         lags = None if self.horizon is None else max(self.horizon - k, 0)
         low, high = self.one.errors(k, lags)
@@ -142,6 +153,10 @@ class _OfTable:
         ones = np.asarray(norm.vector(np.eye(p)))
         self.single = ones * (1 - 2 * norm.vector_rounding(p) - 2.0**-50)
 
+    @property
+    def rate(self) -> float:
+        return self.kernel.lam
+
     def _above(self, errors: Array) -> Array:
         """Return bounds of the norm over all errors that are no larger, (N, p) -> (N,)."""
         if self.norm.monotone:
@@ -169,7 +184,8 @@ class _OfTable:
     def _starts(self, eps: float) -> tuple[list[Columns], Array]:
         """Return columns at the first lag of every block, until the rest is small, and the rest."""
         kernel = self.kernel
-        columns, starts = kernel.first, []
+        columns = kernel.first
+        starts: list[Columns] = []
         most = _WORK / kernel.work
         while True:
             if self.horizon is not None and columns.lag >= self.horizon:
@@ -180,18 +196,23 @@ class _OfTable:
             starts.append(columns)
             columns = kernel.after(columns, kernel.lags)
 
-    def _block(self, columns: Columns, later: _Later) -> tuple[Array, Array]:
-        """Return the errors of every output at the lags of a block, (N, p), from both sides."""
-        left = None if self.horizon is None else self.horizon - columns.lag
-        e = self._outputs(columns)
-        above, below = [], []
-        for j, terms in enumerate(self.kernel.terms(columns)):
-            upper, lower = terms.upper[:left], terms.lower[:left]
-            above.append(_suffixes(upper, e, later.upper[j], 2**self.kernel.row_levels, up=True))
-            below.append(_suffixes(lower, e, later.lower[j], 2**self.kernel.row_levels, up=False))
-        later.upper = [one[0] for one in above]
-        later.lower = [one[0] for one in below]
-        return np.max(above, axis=0), np.max(below, axis=0)
+    def _block(self, columns: Columns, later: list[Array], k_max: float = math.inf) -> Array:
+        """Return bounds of every output's error at the lags of a block below k_max, (N, p).
+
+        `later` bounds, for each sign, the largest sums of what is behind, and is replaced by that
+        of what is behind the block before.
+        """
+        kernel, e = self.kernel, self._outputs(columns)
+        count = min(kernel.lags, k_max - columns.lag)
+        inside = count if self.horizon is None else min(count, self.horizon - columns.lag)
+        above = []
+        for j, terms in enumerate(kernel.terms(columns)):
+            upper = terms.upper[: int(max(inside, 0))]
+            sums = _suffixes(upper, e, later[j], 2**kernel.row_levels) if len(upper) else upper
+            above.append(np.vstack([sums, np.zeros((int(count) - len(upper), kernel.p))]))
+            later[j] = above[-1][0]
+        largest: Array = np.max(above, axis=0)
+        return largest
 
     def least(self, eps: float) -> Least | None:
         kernel = self.kernel
@@ -199,47 +220,47 @@ class _OfTable:
             starts, rest = self._starts(eps)
             if not float(self._above(rest)) <= eps:
                 return None
-            later = _Later(rest, 2 if kernel.shifted else 1)
-            error = float(self._above(rest))
+            later = [rest] * (2 if kernel.shifted else 1)
             k = starts[-1].lag + kernel.lags if starts else 0
-            k = k if self.horizon is None else min(k, self.horizon)
             for columns in reversed(starts):
                 if self._skipped(columns, later, eps):
-                    k, error = columns.lag, float(self._above(later.upper[0]))
+                    k = columns.lag
                     continue
-                upper, lower = self._block(columns, later)
-                errors = self._above(upper)
-                failing = np.flatnonzero(~(errors <= eps))
-                if failing.size == 0:
-                    k, error = columns.lag, float(errors[0])
-                    continue
-                i = int(failing[-1])
-                if i + 1 < len(errors):
-                    k, error = columns.lag + i + 1, float(errors[i + 1])
-                too_small = bool(self._below(lower[i]) > eps)
-                return Least(k=k, error=error, refuted=k - 1 if too_small else None)
-        return Least(k=k, error=error, refuted=None)
+                failing = np.flatnonzero(~(self._above(self._block(columns, later)) <= eps))
+                k = columns.lag + (int(failing[-1]) + 1 if failing.size else 0)
+                if failing.size:
+                    break
+        k = k if self.horizon is None else min(k, self.horizon)
+        # the sums from k on are a little sharper than those of the whole table
+        low, high = 0.0, self.at(k)[1]
+        for _ in range(_SHARPER):
+            if k == 0:
+                break
+            low, before = self.at(k - 1)
+            if not before <= eps:
+                break
+            k, high = k - 1, before
+        return Least(k=k, error=high, refuted=k - 1 if k and low > eps else None)
 
-    def _skipped(self, columns: Columns, later: _Later, eps: float) -> bool:
+    def _skipped(self, columns: Columns, later: list[Array], eps: float) -> bool:
         """Add the sum of a whole block, if no error in it is above eps; return whether it was."""
         kernel = self.kernel
         if not kernel.monotone:
             return False
         if self.horizon is not None and self.horizon < columns.lag + kernel.lags:
             return False
-        sums, e = kernel.sums(columns), self._outputs(columns)
-        upper = np.nextafter(later.upper[0] + upper_of(sums.upper, e), np.inf)
+        sums = upper_of(kernel.sums(columns).upper, self._outputs(columns))
+        upper = np.nextafter(later[0] + sums, np.inf)
         if not float(self._above(upper)) <= eps:
             return False
-        lower = later.lower[0] + lower_of(sums.lower, e)
-        later.upper, later.lower = [upper], [np.maximum(np.nextafter(lower, -np.inf), 0.0)]
+        later[0] = upper
         return True
 
     def upper(self, k_max: int) -> Array:
         kernel = self.kernel
         lags = None if self.horizon is None else max(self.horizon - k_max, 0)
         tail = tail_from(kernel, k_max, lags=lags, tol=_REST, work=_WORK)
-        later = _Later(tail.upper, 2 if kernel.shifted else 1)
+        later = [tail.upper] * (2 if kernel.shifted else 1)
         columns, found = kernel.first, [tail.upper[None]]
         starts: list[Columns] = []
         while columns.lag < k_max:
@@ -247,30 +268,12 @@ class _OfTable:
             columns = kernel.after(columns, kernel.lags)
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             for columns in reversed(starts):
-                e, above = self._outputs(columns), []
-                for j, terms in enumerate(kernel.terms(columns)):
-                    upper = terms.upper[: k_max - columns.lag]
-                    if self.horizon is not None:
-                        upper = np.where(
-                            columns.lag + np.arange(len(upper))[:, None] < self.horizon, upper, 0.0
-                        )
-                    above.append(_suffixes(upper, e, later.upper[j], 2**kernel.row_levels, up=True))
-                later.upper = [one[0] for one in above]
-                found.insert(0, np.max(above, axis=0))
+                found.insert(0, self._block(columns, later, k_max))
             return self._above(np.vstack(found))
 
 
-@final
-class _Later:
-    """The largest sums, for each sign, of what is behind a block."""
-
-    def __init__(self, rest: Array, signs: int) -> None:
-        self.upper = [rest] * signs
-        self.lower = [np.zeros_like(rest)] * signs
-
-
-def _suffixes(terms: Array, e: Array, later: Array, rows: int, *, up: bool) -> Array:
-    r"""Return the largest sums of the terms from each on, and of what is behind them, (N, p).
+def _suffixes(terms: Array, e: Array, later: Array, rows: int) -> Array:
+    r"""Bound the largest sums of the terms from each on, and of what is behind them, (N, p).
 
     With S_k the sum from k on, and S_N = 0, the largest sum is
 
@@ -278,11 +281,8 @@ def _suffixes(terms: Array, e: Array, later: Array, rows: int, *, up: bool) -> A
     """
     backward, factor = block_sums(terms[::-1], rows)
     sizes = block_sums(np.abs(terms[::-1]), rows)[0]
-    # S_k, and the least of S_j for j > k
-    S = outward(backward, e, up=up)
+    S = outward(backward, e, up=True)
     least = np.minimum.accumulate(np.vstack([np.zeros((1, S.shape[1])), S[:-1]]), axis=0)
     error = (4 * factor + 2.0**-48) * upper_of(sizes, e) + 4 * TINY + 2.0**-50 * later
     best = np.maximum(np.maximum(S - least, S + later), 0.0)
-    if up:
-        return np.nextafter(best + error, np.inf)[::-1]
-    return np.maximum(np.nextafter(best - error, -np.inf), 0.0)[::-1]
+    return np.nextafter(best + error, np.inf)[::-1]

@@ -163,7 +163,7 @@ class Kernel:
     @property
     def lags(self) -> int:
         """Return how many lags there are in a block."""
-        return 2**self.levels
+        return int(2**self.levels)
 
     def _lost(self, n: int) -> float:
         return (self.out * self.back + 2) * n * n * TINY
