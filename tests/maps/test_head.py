@@ -115,7 +115,7 @@ def test_all_that_take_a_head_take_what_a_user_has():
     assert len({smallest_error(small, k, head=head, **ask).error for head in (C, ridge())}) == 1
     # what was proved for one of them answers the question about another
     given = required_context(small, 1e-3, head=ridge(), **ask)
-    assert effective_memory(small, X, head=C, certificate=given, **known).certified_k is not None
+    assert effective_memory(small, X, head=C, certificate=given, **known).certified is not None
     layer = DiagonalSSM([0.5, 0.25j], [[1.0], [2.0]])
     B = rng.standard_normal((2, 4))
     heads = (LinearHead(B), B, ridge(Wout=B.T))

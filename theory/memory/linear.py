@@ -226,7 +226,8 @@ def push_of(inputs: Inputs, m: int) -> Push | None:
     centre = low / 2 + high / 2
     apart = np.maximum(high - centre, centre - low), np.minimum(high - centre, centre - low)
     exact = low == -high
-    radius = np.where(exact, high, np.nextafter(apart[0], np.inf))
+    point = low == high
+    radius = np.where(exact, high, np.where(point, 0.0, np.nextafter(apart[0], np.inf)))
     within = np.where(exact, high, np.maximum(np.nextafter(apart[1], -np.inf), 0.0))
     known = inputs.rows is None and len(inputs.balls) == len(balls)
     # a ball that is all of the set: its box is the one around it
