@@ -247,7 +247,7 @@ class _OfTable:
         kernel = self.kernel
         if not kernel.monotone:
             return False
-        if self.horizon is not None and self.horizon < columns.lag + kernel.lags:
+        if self.horizon is not None and not columns.lag + kernel.lags <= self.horizon:
             return False
         sums = upper_of(kernel.sums(columns).upper, self._outputs(columns))
         upper = np.nextafter(later[0] + sums, np.inf)
