@@ -27,6 +27,7 @@ from theory import (
     truncation_gaps,
 )
 from theory.memory import kernel_tail, smallest_error, worst_case_error
+from theory.memory.euclid import EuclideanErrors
 from theory.memory.linear import linear_form
 
 BOX = Inputs.box(-1, 1)
@@ -347,3 +348,61 @@ def test_a_bound_of_the_size_of_the_box_is_none():
     widths = choice.states.high - choice.states.low
     assert choice.error < np.linalg.norm(widths)
     assert np.all(choice.errors(20) <= np.linalg.norm(widths) * (1 + 1e-12))
+
+
+# several outputs together -------------------------------------------------------------------------
+
+
+@given(seed=seeds, together=st.booleans(), p=st.integers(2, 3), q=st.integers(1, 2))
+@settings(max_examples=15)
+def test_the_longest_sum_of_a_few_vectors(seed, together, p, q):
+    """Against all signs, or many directions; the bounds are sqrt(pi / 2) apart at most."""
+    rng = np.random.default_rng(seed)
+    kernel = rng.standard_normal((4, q, p)) * 10.0 ** rng.uniform(-3, 3)
+    found = EuclideanErrors(kernel, np.zeros(4), 0.0, together=together)
+    for k in (0, 2):
+        rows = kernel[k:]
+        if together:
+            d = rng.standard_normal((4000, p))
+            d /= np.linalg.norm(d, axis=1, keepdims=True)
+            longest = np.max(np.sum(np.linalg.norm(rows @ d.T, axis=1), axis=0))
+        else:
+            flat = rows.reshape(-1, p)
+            signs = np.array(list(itertools.product((-1.0, 1.0), repeat=len(flat))))
+            longest = np.max(np.linalg.norm(signs @ flat, axis=1))
+        low, high = found.lower(k), found.upper(k)
+        assert longest <= high * (1 + 1e-12)
+        assert low <= high
+        if not together:
+            assert low <= longest * (1 + 1e-12)
+        # of few vectors a direction may lead to a shorter sum than another one
+        assert low >= 0.75 * longest
+        # the best weights are within sqrt(pi / 2), and found nearly
+        assert high <= 1.02 * np.sqrt(np.pi / 2) * longest
+    moved = EuclideanErrors(kernel, np.full(4, 0.5), 2.0, together=together)
+    assert moved.upper(0) == pytest.approx(found.upper(0) + 4.0, rel=1e-12)
+    assert moved.lower(0) == pytest.approx(max(0.0, found.lower(0) - 4.0), abs=1e-9)
+    nothing = EuclideanErrors(np.zeros((2, q, p)), np.zeros(2), 0.0, together=together)
+    assert (nothing.lower(0), nothing.upper(0)) == (0.0, 0.0)
+
+
+def test_euclidean_errors_of_the_state():
+    one = chain()
+    choice = required_context(one, 1e-3, inputs=BOX)
+    largest = required_context(one, 1e-3, inputs=BOX, norm=Linf()).k
+    alone = min(k for name, _, k in choice.considered if name != "kernel")
+    # from 1.22 times the certificates' to some percent above what is refuted
+    assert largest <= choice.refuted < choice.k <= 1.02 * choice.refuted
+    assert 1.15 * choice.k <= alone
+    assert choice.lower <= choice.error <= 1e-3
+    assert choice.lower >= 0.9 * choice.error
+    # an error as long is made by inputs, as far as a simulation can tell
+    assert smallest_error(one, choice.refuted, inputs=BOX).lower > 1e-3
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((4, 4))
+    turning = LinearMap(0.9 * A / np.max(np.abs(np.linalg.eigvals(A))), rng.standard_normal((4, 2)))
+    for inputs in (Inputs.ball(1.0), BOX):
+        found = required_context(turning, 1e-3, inputs=inputs)
+        assert found.k - 2 <= found.refuted <= found.k - 1
+        short = required_context(turning, 1e-3, inputs=inputs, horizon=found.k + 2)
+        assert short is None or short.k <= found.k

@@ -5,28 +5,33 @@ Main names: `exact_errors_of`, `ExactErrors`.
 The error of every output is known from both sides (`worst_case_error`).  In a norm of p outputs at
 most the norm of all of them together bounds the error, and it is at least that of each one alone:
 of one output, and in the maximum norm, both are the same.  So are they of one state, all of whose
-outputs are largest at once.
+outputs are largest at once.  In the Euclidean norm the ends are brought nearer (`euclid`).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, final
 
 import numpy as np
 
-from theory.arithmetic.rounding import TINY, product_up
+from theory.arithmetic.rounding import TINY, ldexp_down, ldexp_up, product_up
 from theory.certificates import Contraction
+from theory.memory.euclid import EuclideanErrors
 from theory.memory.kernel import Columns, Kernel
 from theory.memory.linear import LinearForm, Push, contraction_of
 from theory.memory.one_state import OneState
 from theory.memory.sums import block_sums, outward, tail_from, upper_of
-from theory.norms.norms import Norm
+from theory.norms.norms import L2, Norm
 from theory.typing import Array
 
 #: Multiplications after which a sum is not continued here: a fraction of a second.
 _WORK = 2.0**31
+
+#: Numbers in the matrices that Euclidean errors of several outputs are found from.
+_TOGETHER = 2**20
 
 #: By how many steps at most an answer from a table is made smaller.
 _SHARPER = 4
@@ -148,7 +153,11 @@ class _OfTable:
     def __init__(self, kernel: Kernel, norm: Norm, *, attained: bool, horizon: int | None) -> None:
         self.kernel, self.norm, self.horizon = kernel, norm, horizon
         self.attained = attained and norm.monotone
-        p = kernel.p
+        p, push = kernel.p, kernel.push
+        # several outputs together, of inputs that push both ways alike
+        balls = [q for q, _ in push.balls]
+        alike = not kernel.shifted and (kernel.monotone or (not push.boxed and balls == [2.0]))
+        self.euclidean = norm.plain and norm.p == 2 and p > 1 and self.attained and alike
         # how long an output of 1 alone is at least
         ones = np.asarray(norm.vector(np.eye(p)))
         self.single = ones * (1 - 2 * norm.vector_rounding(p) - 2.0**-50)
@@ -175,7 +184,49 @@ class _OfTable:
     def at(self, k: int) -> tuple[float, float]:
         lags = None if self.horizon is None else max(self.horizon - k, 0)
         tail = tail_from(self.kernel, k, lags=lags, tol=_REST, work=_WORK)
-        return float(self._below(tail.lower)), float(self._above(tail.upper))
+        low, high = float(self._below(tail.lower)), float(self._above(tail.upper))
+        known = self._together(k, low)
+        if known is None:
+            return low, high
+        errors, e = known
+        return (
+            max(low, ldexp_down(errors.lower(0), e)),
+            min(high, ldexp_up(errors.upper(0), e)),
+        )
+
+    def _together(self, k: int, size: float) -> tuple[EuclideanErrors, int] | None:
+        """Return the Euclidean errors from lag k on, up to a rest of a part of a size, and a unit.
+
+        None in other norms, where bounds of each output are as good, and where there are too many.
+        """
+        kernel, columns = self.kernel, self.kernel.after(self.kernel.first, k)
+        if not self.euclidean or not size > 0:
+            return None
+        largest = int(np.max(kernel.rows))
+        e, start = largest + kernel.scale + columns.shift, columns.shift
+        parts: list[tuple[Array, Array]] = []
+        most = _TOGETHER / (kernel.m * kernel.p**2)
+        while True:
+            if self.horizon is not None and columns.lag >= self.horizon:
+                rest = 0.0
+                break
+            rest = float(self._above(upper_of(kernel.rest(columns), self._outputs(columns))))
+            if rest <= size * _REST:
+                break
+            if len(parts) * kernel.lags > most:
+                return None
+            left = None if self.horizon is None else self.horizon - columns.lag
+            K, error = kernel.entries(columns)
+            exponents = kernel.rows - largest + (columns.shift - start)
+            K, error = K[:left], error[:left]
+            error = outward(error, exponents, up=True) + TINY
+            parts.append((np.ldexp(K, exponents), np.asarray(L2().vector_upper(error))))
+            columns = kernel.after(columns, kernel.lags)
+        if not parts:
+            return None
+        table, wrong = (np.concatenate(one) for one in zip(*parts, strict=True))
+        together = not kernel.push.boxed
+        return EuclideanErrors(table, wrong, ldexp_up(rest, -e), together=together), e
 
     def _outputs(self, columns: Columns) -> Array:
         """Return the exponents of the outputs in units of some columns."""
@@ -231,16 +282,40 @@ class _OfTable:
                 if failing.size:
                     break
         k = k if self.horizon is None else min(k, self.horizon)
-        # the sums from k on are a little sharper than those of the whole table
-        low, high = 0.0, self.at(k)[1]
+        if self.euclidean and k > 0:
+            return self._least_together(k, eps)
+        k, error = self._sharper(k, eps)
+        refuted = k > 0 and self.at(k - 1)[0] > eps
+        return Least(k=k, error=error, refuted=k - 1 if refuted else None)
+
+    def _sharper(self, k: int, eps: float) -> tuple[int, float]:
+        """Return a context that is enough, or a few less: sums from k on are a little sharper."""
+        error = self.at(k)[1]
         for _ in range(_SHARPER):
-            if k == 0:
-                break
-            low, before = self.at(k - 1)
+            before = self.at(k - 1)[1] if k else math.inf
             if not before <= eps:
                 break
-            k, high = k - 1, before
-        return Least(k=k, error=high, refuted=k - 1 if k and low > eps else None)
+            k, error = k - 1, before
+        return k, error
+
+    def _least_together(self, enough: int, eps: float) -> Least:
+        """Return the least context between 0 and one that is enough, for a Euclidean error."""
+        known = self._together(0, eps)
+        if known is None:
+            return Least(k=enough, error=self.at(enough)[1], refuted=None)
+        errors, e = known
+
+        def split(small: int, most: int, fails: Callable[[int], bool]) -> tuple[int, int]:
+            while most - small > 1:
+                middle = (small + most) // 2
+                small, most = (middle, most) if fails(middle) else (small, middle)
+            return small, most
+
+        # errors do not grow with k, as inputs push both ways alike
+        _, k = split(-1, enough, lambda j: not ldexp_up(errors.upper(j), e) <= eps)
+        refuted, _ = split(-1, k, lambda j: ldexp_down(errors.lower(j), e) > eps)
+        k, error = self._sharper(k, eps)
+        return Least(k=k, error=error, refuted=refuted if refuted >= 0 else None)
 
     def _skipped(self, columns: Columns, later: list[Array], eps: float) -> bool:
         """Add the sum of a whole block, if no error in it is above eps; return whether it was."""

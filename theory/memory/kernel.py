@@ -377,6 +377,25 @@ class Kernel:
                 least = reach + bias - wrong
         return most, least
 
+    def entries(self, columns: Columns) -> tuple[Array, Array]:
+        """Return the kernel at `lags` lags from some columns on, (lags, m, p), and its errors.
+
+        Without b.  An error of (lags, p) bounds that of an output over all inputs together.
+        """
+        rows, factors = self._table
+        R, by_block = self._spread(columns)
+        L, p, m, J = 2**self.row_levels, self.p, self.m, by_block.shape[1]
+        K = (rows @ R).reshape(L, p, J, -1)[..., :m] * self.reach
+        error = (factors @ by_block).reshape(L, p, J) * (1 + 4 * gamma(m + 16))
+        error += 4 * UNIT * np.sum(np.abs(K), axis=-1)
+        error += (self.n + 16) * (1 + float(np.sum(self._weights))) * TINY
+        return K.transpose(2, 0, 3, 1).reshape(J * L, m, p), _in_order(error)
+
+    @property
+    def reach(self) -> Array | float:
+        """Return the size of every input, or the radius of the only ball that holds them."""
+        return self._high if self.push.boxed else min(radius for _, radius in self._balls)
+
     def row(self, columns: Columns, i: int) -> Array:
         """Return the kernel of an output at `lags` lags from some columns on, as computed."""
         rows, R = self._table[0][i :: self.p], columns.R
