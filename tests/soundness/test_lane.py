@@ -167,6 +167,8 @@ NOT_COMPARED = {
     "memory.context.size_of_box": "the size of what invariant_domain returns",
     "memory.exact.exact_errors_of": "the engine of required_context, which is compared",
     "memory.kernel.in_units": "exact scaling",
+    "memory.linear.doubles": "rounded once, by Python's division",
+    "memory.linear.longest": "counts bits",
     "memory.linear.contraction_of": "calls by_lyapunov and by_matrix_norm",
     "memory.linear.linear_form": "the matrices of worst_case_error, which is compared",
     "memory.linear.push_of": "the inputs of worst_case_error, which is compared",

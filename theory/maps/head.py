@@ -54,6 +54,7 @@ class LinearHead:
 
 def own_head(recurrent: Map, head: Any, *, name: str = "head") -> LinearHead:
     """Return a head as it is given, of the state or of what the map shows; see `as_head`."""
+    check_map(recurrent)
     if isinstance(head, LinearHead):
         given = head
     else:
@@ -97,7 +98,7 @@ def as_head(recurrent: Map, head: Any, *, name: str = "head") -> LinearHead:
     >>> as_head(cell, [[3.0, 4.0]]).C.tolist()
     [[0.0, 0.0, 3.0, 4.0]]
     """
-    given = own_head(check_map(recurrent), head, name=name)
+    given = own_head(recurrent, head, name=name)
     if given.C.shape[1] == recurrent.state_dim:
         return given
     # output_map selects entries, so the product is exact

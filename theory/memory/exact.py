@@ -213,7 +213,7 @@ class _OfTable:
             rest = float(self._above(upper_of(kernel.rest(columns), self._outputs(columns))))
             if rest <= size * _REST:
                 break
-            if len(parts) * kernel.lags > most:
+            if not len(parts) * kernel.lags <= most:
                 return None
             left = None if self.horizon is None else self.horizon - columns.lag
             K, error = kernel.entries(columns)
@@ -285,8 +285,7 @@ class _OfTable:
         if self.euclidean and k > 0:
             return self._least_together(k, eps)
         k, error = self._sharper(k, eps)
-        refuted = k > 0 and self.at(k - 1)[0] > eps
-        return Least(k=k, error=error, refuted=k - 1 if refuted else None)
+        return Least(k=k, error=error, refuted=k - 1 if k and self.at(k - 1)[0] > eps else None)
 
     def _sharper(self, k: int, eps: float) -> tuple[int, float]:
         """Return a context that is enough, or a few less: sums from k on are a little sharper."""

@@ -36,7 +36,7 @@ import numpy as np
 
 from theory.arithmetic.rigor import frobenius_upper
 from theory.arithmetic.rounding import TINY, UNIT, down, gamma, up
-from theory.memory.linear import LinearForm, Push
+from theory.memory.linear import LinearForm, Push, doubles, longest
 from theory.norms.norms import L2, Norm, over
 from theory.typing import Array
 
@@ -129,7 +129,7 @@ class Kernel:
             a += self._lost(n)
         integers = None
         if n <= _EXACT:
-            Z, cut = _cut(form.integers.Z, form.integers.e - e)
+            Z, cut = form.integers.cut(_BITS - e)
             integers = Z, cut * self.out * self.back * n * 2.0**-_BITS * _SLACK
         self._powers = [
             _Power(
@@ -237,11 +237,11 @@ class Kernel:
             Z, off = last.integers
             Z = Z @ Z  # in units of 2^(-2 _BITS)
             # as many bits as before: what is cut is less than one unit an entry
-            excess = max(_longest(Z) - _BITS, 0)
+            excess = max(longest(Z) - _BITS, 0)
             Z, e = Z >> excess, excess - _BITS
             off = (2 * q * off + off * off) * _SLACK
             off = _scaled(off, -e) + (excess > 0) * kappa * self.n * 2.0**-_BITS * _SLACK
-            P = _doubles(Z, 0)
+            P = doubles(Z, _BITS)
             integers = Z, off
             a = (off + kappa * UNIT * float(frobenius_upper(P))) * _SLACK + self._lost(self.n)
         q = _scaled(up(q * q) if q else 0.0, -e)
@@ -432,26 +432,6 @@ def _in_order(terms: Array) -> Array:
 def _exponent(A: Array) -> int:
     """Return e with the largest entry of A / 2**e in [1/2, 1); 0 for zeros."""
     return int(math.frexp(float(np.max(np.abs(A), initial=0.0)))[1])
-
-
-def _longest(Z: Any) -> int:
-    """Return how many bits the largest of some integers has."""
-    return int(max((abs(z) for z in Z.flat), default=0).bit_length())
-
-
-def _cut(Z: Any, e: int) -> tuple[Any, bool]:
-    """Return Z 2^(e + _BITS) as integers, and whether something was cut, less than 1 an entry."""
-    shift = e + _BITS
-    if shift >= 0:
-        return Z << shift, False
-    return Z >> -shift, bool(np.any((Z & ((1 << -shift) - 1)) != 0))
-
-
-def _doubles(Z: Any, shift: int) -> Array:
-    """Return Z 2^(shift - _BITS), each entry rounded once."""
-    unit = 1 << _BITS
-    values = np.array([z / unit for z in Z.flat], dtype=np.float64)
-    return np.ldexp(values.reshape(Z.shape), shift)
 
 
 def _scaled(x, e: int):  # type: ignore[no-untyped-def]

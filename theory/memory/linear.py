@@ -79,6 +79,13 @@ class Integers:
         Z[:] = [number * (most // over) for number, over in pairs]
         return cls(Z=Z.reshape(A.shape), e=1 - most.bit_length())
 
+    def cut(self, shift: int) -> tuple[Any, bool]:
+        """Return the matrix times 2^shift in integers, and whether less than 1 each was cut."""
+        shift += self.e
+        if shift >= 0:
+            return self.Z << shift, False
+        return self.Z >> -shift, bool(np.any((self.Z & ((1 << -shift) - 1)) != 0))
+
     def __matmul__(self, other: Integers) -> Integers:
         return Integers(Z=self.Z @ other.Z, e=self.e + other.e)
 
@@ -98,6 +105,17 @@ class Integers:
         ]
         wrong = np.reshape(off, A.shape) * np.nextafter(UNIT * np.abs(A), np.inf)
         return A, np.asarray(wrong, dtype=np.float64)
+
+
+def longest(Z: Any) -> int:
+    """Return how many bits the largest of some integers has."""
+    return int(max((abs(z) for z in Z.flat), default=0).bit_length())
+
+
+def doubles(Z: Any, bits: int) -> Array:
+    """Return integers over 2^bits, each rounded once."""
+    unit = 1 << bits
+    return np.array([z / unit for z in Z.flat], dtype=np.float64).reshape(Z.shape)
 
 
 def _exactly(recurrent: Map) -> Integers | None:
