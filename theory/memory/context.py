@@ -259,6 +259,12 @@ def required_context(
     never leaves under such inputs, and there also entry by entry, by powers of its comparison
     matrix (`theory.memory.componentwise_gap`), which needs no conversion of norms.
 
+    Of a linear map, or a stack of linear ones, the worst error over all histories is known from
+    both sides, as in `worst_case_error`.  For inputs in a box or a ball, and one output, the
+    maximum norm, or one state, k is then the least that is enough: `Choice.exact` says so, and
+    `Choice.refuted` is a context at which some history errs by more than eps.  In the Euclidean
+    norm of several outputs k is near to it (`theory.memory.euclid`).
+
     Raises
     ------
     ValueError
@@ -272,6 +278,11 @@ def required_context(
     >>> choice = required_context(mone, eps=1e-3, inputs=Inputs.ball(1))
     >>> choice.contraction.evidence.method, choice.error <= 1e-3
     ('incremental LMI', True)
+    >>> from theory import LinearMap
+    >>> leaky = LinearMap([[0.9]], [[0.1]])
+    >>> choice = required_context(leaky, eps=1e-3, inputs=Inputs.box(-1, 1))
+    >>> choice.k, choice.exact, 0.9**66 <= 1e-3 < 0.9**65
+    (66, True, True)
     """
     check_map(recurrent)
     check_positive(eps=eps)

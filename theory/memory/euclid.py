@@ -68,6 +68,7 @@ class EuclideanErrors:
         self.count, self.q, self.p = kernel.shape
         self._bounds: dict[int, float] = {}
         self._directions: dict[int, Array] = {}
+        self._X: Array | None = None  # the best X so far: near that of another lag
 
     def _groups(self, squares: Array) -> Array:
         """Return the sums over the inputs of a lag, where they are together, of (N q,) numbers."""
@@ -100,39 +101,47 @@ class EuclideanErrors:
         (rows, e), missing = self._rows(k), self._missing(k)
         if not np.any(rows):
             return missing
-        squares = self._groups(np.einsum("ij,ij->i", rows, rows))
-        sizes = np.sqrt(squares)
-        X = (rows / np.where(sizes > 0, sizes, 1.0)[:, None]).T @ rows
-        X /= np.trace(X)
-        single = np.eye(self.p)[:, [int(np.argmax(np.sum(np.abs(rows), axis=0)))]]
-        best, directions = math.inf, single
-        for step in range(_STEPS):
+        sizes = np.sqrt(self._groups(np.einsum("ij,ij->i", rows, rows)))
+        first, X = 0, self._X
+        if X is None:
+            X = (rows / np.where(sizes > 0, sizes, 1.0)[:, None]).T @ rows
+            X /= np.trace(X)
+        else:
+            first = _STEPS // 2
+        best, chosen, directions = math.inf, sizes, np.eye(self.p)
+        for step in range(first, _STEPS):
             weighed = self._groups(np.einsum("ij,ij->i", rows @ X, rows))
             w = np.sqrt(np.maximum(weighed, 0.0)) + _LEAST * sizes
-            bound, G = self._bound(rows, w)
-            vectors = np.linalg.eigh(G)[1]
+            values, vectors = np.linalg.eigh(self._weighed(rows, w)[0])
+            bound = float(values[-1] * np.sum(w))
             if bound < best:
-                best, directions = bound, np.hstack([vectors[:, -_TRIED:], single])
+                best, chosen, directions, self._X = bound, w, vectors[:, -_TRIED:], X
             share = 2.0 / (step + 3)
             top = vectors[:, -1]
             X = (1 - share) * X + share * np.outer(top, top)
+        single = np.eye(self.p)[:, [int(np.argmax(np.sum(np.abs(rows), axis=0)))]]
+        directions, best = np.hstack([directions, single]), self._bound(rows, chosen)
         self._bounds[k], self._directions[k] = up(ldexp_up(best, e) + missing), directions
         return self._bounds[k]
 
-    def _bound(self, rows: Array, w: Array) -> tuple[float, Array]:
-        """Return the bound for some weights, and the matrix whose eigenvectors it is about."""
+    def _weighed(self, rows: Array, w: Array) -> tuple[Array, bool]:
+        """Return sum k_g k_g' / w_g, and whether no vector is without a weight."""
         known = w > 0
         Y = np.where(known[:, None], rows / np.sqrt(np.where(known, w, 1.0))[:, None], 0.0)
-        if bool(np.any(rows[~known])):
-            return math.inf, np.eye(self.p)
         G = Y.T @ Y
-        G = 0.5 * (G + G.T)
+        return 0.5 * (G + G.T), not np.any(rows[~known])
+
+    def _bound(self, rows: Array, w: Array) -> float:
+        """Return the bound that some weights prove."""
+        G, complete = self._weighed(rows, w)
+        if not complete:
+            return math.inf
         # an entry errs by gamma |Y|' |Y|, of Frobenius norm at most that of |Y|_F^2
         slack = 2 * gamma(len(rows) + 64)
         largest = spectral_norm_upper(G) + slack * float(np.trace(G)) + _LOST
         # of groups that are together each weight counts once
         whole = float(np.sum(w)) * (1 + slack) / (self.q if self.together else 1)
-        return sqrt_up(up(whole * largest * (1 + 16 * UNIT))), G
+        return sqrt_up(up(whole * largest * (1 + 16 * UNIT)))
 
     def _reached(self, rows: Array, d: Array) -> float:
         """Return a length that an error has, near the longest found from a direction."""
