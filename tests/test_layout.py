@@ -163,6 +163,7 @@ def test_kernels_state_the_constants_of_rounding():
 
 #: Where a class is known by its name only, and why.
 NAMED = {
+    "theory.maps.foreign": "output layers of programs that are not imported here",
     "theory.interop.reservoirpy": "classes of a library that need not be installed",
     "theory.interop.torch_weights": "classes of a library, quantised ones among them",
     "theory.certify.recheck": "compares with the word that a file holds",

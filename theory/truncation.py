@@ -12,7 +12,7 @@ import numpy as np
 
 from theory.errors import as_sequences, as_states, as_vector, check_count
 from theory.maps.base import Map, check_finite_states, check_map
-from theory.maps.head import LinearHead
+from theory.maps.head import LinearHead, as_head
 from theory.typing import Array
 
 
@@ -24,7 +24,7 @@ class TruncatedModel:
     map: Map  # the recurrent map
     k: int  # k, the number of inputs it sees
     restart: Array  # the state it starts from, (n,)
-    head: LinearHead | None = None  # outputs are states without a head
+    head: LinearHead | None = None  # of the whole state; outputs are states without a head
 
     def states(self, X: Any, h0: Any = None) -> Array:
         """Return all T states h^k_t, each computed from the last k inputs only.
@@ -69,9 +69,7 @@ class TruncatedModel:
         return states if self.head is None else self.head(states)
 
 
-def truncate(
-    recurrent: Map, k: int, *, restart: Any = None, head: LinearHead | None = None
-) -> TruncatedModel:
+def truncate(recurrent: Map, k: int, *, restart: Any = None, head: Any = None) -> TruncatedModel:
     r"""Return the k-step feed-forward counterpart of a recurrent map.
 
     Parameters
@@ -83,8 +81,8 @@ def truncate(
         model itself.
     restart : (n,) array, optional
         The state k steps back, zero by default (the paper's choice).
-    head : LinearHead, optional
-        Applied to the states.
+    head : LinearHead, array, or output layer, optional
+        Applied to the states, or to what `Map.output_map` shows of them; see `theory.maps.as_head`.
 
     Raises
     ------
@@ -101,6 +99,5 @@ def truncate(
     check_count(k=k)
     n = recurrent.state_dim
     start = as_vector("restart", np.zeros(n) if restart is None else restart, size=n)
-    if head is not None and head.C.shape[1] != n:
-        raise ValueError(f"head has C of shape {head.C.shape}, needed (p, {n})")
-    return TruncatedModel(map=recurrent, k=int(k), restart=start, head=head)
+    output = None if head is None else as_head(recurrent, head)
+    return TruncatedModel(map=recurrent, k=int(k), restart=start, head=output)

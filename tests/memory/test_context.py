@@ -410,6 +410,6 @@ def test_errors_of_a_choice(head, norm):
 def test_errors_of_several_steps_together():
     shear = VanillaRNN([[0.5, 3.0], [0.0, 0.5]], np.eye(2), activation="relu")
     found = {"iterate": contraction(shear, method="iterate")}
-    choice = smallest_error(shear, 11, inputs=Inputs.ball(1.0), certificates=found)
+    choice = smallest_error(shear, 101, inputs=Inputs.ball(1.0), certificates=found)
     assert choice.contraction.iterate > 1
-    assert choice.errors(11)[11] == choice.error
+    assert choice.errors(101)[101] == choice.error

@@ -201,7 +201,7 @@ def test_the_context_of_an_lstm_and_of_its_output():
     x = np.random.default_rng(6).choice([-1.0, 1.0], (200, 2)) / math.sqrt(2)
     apart = whole(cell.simulate(x)) - whole(truncate(cell, choice.k).states(x))
     assert np.max(np.abs(apart)) <= 1e-3
-    with pytest.raises(ValueError, match=r"needed \(p, 8\) for the state or \(p, 4\)"):
+    with pytest.raises(ValueError, match=r"needed \(p, 8\) for the whole state or \(p, 4\)"):
         required_context(cell, 1e-3, inputs=Inputs.ball(1.0), head=LinearHead(np.eye(3)))
 
 

@@ -24,6 +24,7 @@ from theory.certify.jsr import joint_spectral_radius, rate_lower
 from theory.certify.methods import METHODS
 from theory.certify.recheck import recheck
 from theory.certify.refute import Refutation, refute
+from theory.cli.heads import Head, HeadOption, read_head
 from theory.cli.options import (
     NO,
     ActivationOption,
@@ -91,7 +92,9 @@ def certify(
     weights: WeightsArgument,
     activation: ActivationOption = None,
     inputs: InputsOption = "ball:1",
-    epsilon: Annotated[float, typer.Option(help="Allowed error of the state.")] = 1e-3,
+    epsilon: Annotated[
+        float, typer.Option(help="Allowed error of the state, or of the output.")
+    ] = 1e-3,
     method: Annotated[str, typer.Option(help=f"One of: auto, {', '.join(METHODS)}.")] = "auto",
     effort: Annotated[int, typer.Option(help="How much auto tries: 0, 1 or 2.")] = 1,
     json_file: Annotated[
@@ -101,6 +104,7 @@ def certify(
         Path | None, typer.Option(help="Draw the bound against k for each certificate.")
     ] = None,
     prefix: PrefixOption = None,
+    head: HeadOption = None,
     variant: VariantOption = None,
     recurrent_activation: GatesOption = None,
     unused: UnusedOption = None,
@@ -118,6 +122,7 @@ def certify(
     recurrent = read_map(
         weights, activation, prefix, variant=variant, gates=recurrent_activation, unused=unused
     )
+    output = read_head(weights, recurrent, head)
     began = time.perf_counter()
     found = find_certificates(recurrent, meant, method=method, effort=effort)
     seconds = time.perf_counter() - began
@@ -129,7 +134,9 @@ def certify(
     elif not found.everywhere:
         out.print("unknown: no certificate found, and no refutation")
     best = found.best
-    choice = required_context(recurrent, epsilon, inputs=meant, effort=effort, certificates=found)
+    choice = required_context(
+        recurrent, epsilon, inputs=meant, head=output.head, effort=effort, certificates=found
+    )
     for target in (json_file, plot):
         if target is not None:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -139,10 +146,14 @@ def certify(
         _tell(found, best, seconds)
     _tell_gap(found.everywhere, lower, radius)
     if choice is not None:
+        if output.told:
+            out.print(output.told, markup=False, soft_wrap=True)
+        what = "an error" if output.head is None else "an output error"
+        least = "; no smaller k is enough for all such inputs" if choice.exact else ""
         out.print(
-            f"required context: k = {choice.k} for an error of {epsilon:g}, {choice.inputs} "
+            f"required context: k = {choice.k} for {what} of {epsilon:g}, {choice.inputs} "
             f"({choice.contraction.evidence.method}, "
-            f"rate {decimal_rate(choice.contraction.lam, 6)})",
+            f"rate {decimal_rate(choice.contraction.lam, 6)}){least}",
             markup=False,
             soft_wrap=True,
         )
@@ -153,7 +164,7 @@ def certify(
             save_certificate(json_file, recurrent, c=best)
         out.print(f"written: {json_file}", markup=False, soft_wrap=True)
     if plot is not None:
-        _draw(plot, found, choice, epsilon)
+        _draw(plot, found, choice, epsilon, output)
         out.print(f"drawn: {plot}", markup=False, soft_wrap=True)
     if best is None:
         raise typer.Exit(NO)
@@ -203,8 +214,10 @@ def _tell(found: Certificates, best: Contraction, seconds: float) -> None:
     )
 
 
-def _draw(path: Path, found: Certificates, choice: Choice | None, epsilon: float) -> None:
-    """Draw the bound of the state error against k, one line for each certificate.
+def _draw(
+    path: Path, found: Certificates, choice: Choice | None, epsilon: float, output: Head
+) -> None:
+    """Draw the bound of the error against k, one line for each certificate.
 
     The certificate chosen for the allowed error is drawn in black, to the context it needs; the
     range of k is that of the question.
@@ -218,7 +231,13 @@ def _draw(path: Path, found: Certificates, choice: Choice | None, epsilon: float
 
     def curve(c: Contraction) -> tuple[list[int], list[float]]:
         return error_curve(
-            found.recurrent, c, inputs=found.inputs, count=count, step=step, certificates=found
+            found.recurrent,
+            c,
+            inputs=found.inputs,
+            head=output.head,
+            count=count,
+            step=step,
+            certificates=found,
         )
 
     for name, c in sorted(found.named.items(), key=lambda item: item[1].lam):
@@ -237,7 +256,8 @@ def _draw(path: Path, found: Certificates, choice: Choice | None, epsilon: float
     )  # fmt: skip
     axes.set_xlim(0, count)
     axes.set_xlabel("context k, in steps")
-    axes.set_ylabel("bound of the Euclidean state error")
+    what = "state" if output.head is None else "output"
+    axes.set_ylabel(f"bound of the Euclidean {what} error")
     axes.set_title(f"n = {found.recurrent.state_dim}, {found.inputs}")
     axes.grid(visible=True, which="major", color="0.92")
     if found.named:

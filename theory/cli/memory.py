@@ -16,6 +16,7 @@ from rich import box
 from rich.table import Table
 
 from theory.arithmetic.rounding import decimal_rate, decimal_up
+from theory.cli.heads import HeadOption, read_head
 from theory.cli.options import (
     NO,
     ActivationOption,
@@ -69,6 +70,7 @@ def memory(
     norm: Annotated[str, typer.Option(help="Norm of the error: L1, L2, Linf.")] = "L2",
     activation: ActivationOption = None,
     prefix: PrefixOption = None,
+    head: HeadOption = None,
     variant: VariantOption = None,
     recurrent_activation: GatesOption = None,
     unused: UnusedOption = None,
@@ -100,6 +102,7 @@ def memory(
     recurrent = read_map(
         weights, activation, prefix, variant=variant, gates=recurrent_activation, unused=unused
     )
+    output = read_head(weights, recurrent, head)
     given = load_sequences(sequences)
     with progress_bar(err) as bar:
         task = bar.add_task("sequences", total=len(given))
@@ -110,9 +113,10 @@ def memory(
             probability=probability,
             confidence=confidence,
             when=when,
+            head=output.head,
             norm=_NORMS[norm],
             k_max=k_max,
-            certificate=_proved(recurrent, given, epsilon, _NORMS[norm]),
+            certificate=_proved(recurrent, given, epsilon, _NORMS[norm], output.head),
             rng=np.random.default_rng(seed),
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
@@ -129,6 +133,8 @@ def memory(
         markup=False,
         soft_wrap=True,
     )
+    if output.told:
+        out.print(output.told, markup=False, soft_wrap=True)
     show(_table(answer))
     out.print(str(answer), markup=False, soft_wrap=True)
     _print_certified(answer)
@@ -138,7 +144,11 @@ def memory(
         if target is not None:
             target.parent.mkdir(parents=True, exist_ok=True)
     if json_file is not None:
-        data = answer.to_dict() | ({} if measured is None else {"rates": measured.to_dict()})
+        data = (
+            answer.to_dict()
+            | {"head": output.name}
+            | ({} if measured is None else {"rates": measured.to_dict()})
+        )
         json_file.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
         out.print(f"written: {json_file}", markup=False)
     if plot is not None:
@@ -148,19 +158,22 @@ def memory(
         raise typer.Exit(NO)
 
 
-def _proved(recurrent: Map, given: Sequences, eps: float, norm: Norm) -> Choice | None:
+def _proved(
+    recurrent: Map, given: Sequences, eps: float, norm: Norm, head: LinearHead | None
+) -> Choice | None:
     """Return what proves the least context for inputs not larger than these."""
     widths = {one.shape[1] for one in given.arrays}
     if widths != {recurrent.input_dim} or not eps > 0:
         return None  # the measurement says what is wrong
     bound = max(float(np.max(L2().vector_upper(one), initial=0.0)) for one in given.arrays)
     output = recurrent.output_map
-    whole = np.array_equal(output, np.eye(recurrent.state_dim))
+    if head is None and not np.array_equal(output, np.eye(recurrent.state_dim)):
+        head = LinearHead(output)
     return required_context(
         recurrent,
         eps,
         inputs=Inputs.ball(bound),
-        head=None if whole else LinearHead(output),
+        head=head,
         norm=norm,
     )
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
@@ -33,7 +33,7 @@ from theory.learning.gradients import (
 )
 from theory.learning.weights import Projection, WeightVector
 from theory.maps.base import Map, check_map
-from theory.maps.head import LinearHead
+from theory.maps.head import LinearHead, own_head
 from theory.norms.norms import L2
 from theory.theorems.schedules import Schedule, step_sizes
 from theory.threads import few_threads
@@ -81,7 +81,7 @@ class Descent:
 
 def projected_gradient_descent(
     recurrent: Map,
-    head: LinearHead,
+    head: Any,
     data: TrainingData,
     *,
     steps: int,
@@ -103,7 +103,8 @@ def projected_gradient_descent(
     ----------
     recurrent : Map
         Where it starts; projected first, if there is a projection.
-    head : LinearHead
+    head : LinearHead, array, or output layer
+        See `theory.maps.as_head`.
     data : TrainingData
         See `theory.learning.training_data`.
     steps : int
@@ -159,8 +160,8 @@ def projected_gradient_descent(
     with few_threads():
         return _descend(
             _Runner(
-                recurrent, head, data, steps, alpha, schedule, projection, model, k, trained,
-                train_head,
+                recurrent, own_head(recurrent, head), data, steps, alpha, schedule, projection,
+                model, k, trained, train_head,
             ),
             checkpoint, resume, save_every, progress,
         )  # fmt: skip

@@ -27,7 +27,7 @@ from theory.errors import DivergedError, check_count
 from theory.learning.data import TrainingData
 from theory.learning.reverse import Ints, Windows, loops_of
 from theory.maps.base import Map, check_map
-from theory.maps.head import LinearHead
+from theory.maps.head import LinearHead, own_head
 from theory.typing import Array
 
 #: Windows are cut into groups of sequences with at most this many entries of the state, so that
@@ -54,11 +54,12 @@ class Gradient:
 class _Sweep:
     """One map, one head and one data set, put together and checked."""
 
-    def __init__(self, model: Map, head: LinearHead, data: TrainingData, start: Any) -> None:
+    def __init__(self, model: Map, head: Any, data: TrainingData, start: Any) -> None:
         check_map(model)
         if not isinstance(data, TrainingData):
             raise ValueError(f"data={data!r}, needed what theory.learning.training_data returns")
         self.cell = loops_of(model)
+        head = own_head(model, head)
         self.model, self.head, self.data = model, head, data
         batch, T, m = data.inputs.shape
         if m != model.input_dim:
@@ -66,10 +67,6 @@ class _Sweep:
                 f"the inputs have width {m}, needed {model.input_dim} as the map has them"
             )
         self.readout = readout_of(model, head)
-        if head.C.shape[1] != len(self.readout):
-            raise ValueError(
-                f"head has C of shape {head.C.shape}, needed (p, {len(self.readout)}) for this map"
-            )
         wide = data.targets.ndim == 3
         if wide and data.targets.shape[2] != len(head.C):
             raise ValueError(
@@ -206,7 +203,7 @@ def readout_of(model: Map, head: LinearHead) -> Array:
 
 
 def recurrent_gradient(
-    recurrent: Map, head: LinearHead, data: TrainingData, *, start: Any = None
+    recurrent: Map, head: Any, data: TrainingData, *, start: Any = None
 ) -> Gradient:
     r"""Return the loss of the recurrent model and its gradient.
 
@@ -214,7 +211,8 @@ def recurrent_gradient(
     ----------
     recurrent : Map
         A `LinearMap`, `VanillaRNN`, `LSTM` or `GRU`.
-    head : LinearHead
+    head : LinearHead, array, or output layer
+        Of the state or of what `Map.output_map` shows of it, see `theory.maps.as_head`.
         Its outputs are compared with the targets.
     data : TrainingData
         See `training_data`.
@@ -249,7 +247,7 @@ def recurrent_gradient(
 
 
 def truncated_gradient(
-    recurrent: Map, head: LinearHead, data: TrainingData, *, k: int, start: Any = None
+    recurrent: Map, head: Any, data: TrainingData, *, k: int, start: Any = None
 ) -> Gradient:
     r"""Return the loss of the k-step model and its gradient.
 
@@ -292,7 +290,7 @@ def truncated_gradient(
 
 def truncated_backprop_gradient(
     recurrent: Map,
-    head: LinearHead,
+    head: Any,
     data: TrainingData,
     *,
     k: int,
@@ -346,7 +344,7 @@ def truncated_backprop_gradient(
         return sweep.add_up(sweep.along(int(k)))
 
 
-def input_gradients(recurrent: Map, head: LinearHead, data: TrainingData) -> Array:
+def input_gradients(recurrent: Map, head: Any, data: TrainingData) -> Array:
     r"""Return the derivatives of the recurrent model's loss in all inputs.
 
     Parameters

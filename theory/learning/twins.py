@@ -20,7 +20,7 @@ from theory.learning.descent import MODELS, Descent, projected_gradient_descent
 from theory.learning.gradients import readout_of
 from theory.learning.weights import Projection, WeightVector
 from theory.maps.base import Map, check_map
-from theory.maps.head import LinearHead
+from theory.maps.head import own_head
 from theory.norms.norms import L2
 from theory.theorems.schedules import Schedule
 from theory.truncation import truncate
@@ -41,7 +41,7 @@ class Twins:
 
 def train_twins(
     recurrent: Map,
-    head: LinearHead,
+    head: Any,
     data: TrainingData,
     *,
     k: int | Sequence[int],
@@ -125,7 +125,7 @@ def train_twins(
     base = descend(0, "recurrent", None)
     others = {int(q): descend(i + 1, model, int(q)) for i, q in enumerate(lengths)}
     distances, gaps = {}, {}
-    state = WeightVector(recurrent, head, base.trained, train_head)
+    state = WeightVector(recurrent, own_head(recurrent, head), base.trained, train_head)
     for q, other in others.items():
         both = min(len(base.weights), len(other.weights))
         distances[q] = np.asarray(L2().vector(base.weights[:both] - other.weights[:both]))
@@ -153,15 +153,15 @@ def _gap_of(state: WeightVector, w: Array, v: Array, data: TrainingData, k: int)
 
 
 def prediction_gaps(
-    recurrent: Map, head: LinearHead, other: Map, other_head: LinearHead, *, X: Any, k: int
+    recurrent: Map, head: Any, other: Map, other_head: Any, *, X: Any, k: int
 ) -> Array:
     r"""Return |y_t - y_t^k| of a recurrent model and the k-step model of other weights.
 
     Parameters
     ----------
-    recurrent, head : Map and LinearHead
+    recurrent, head : Map and its output, see `theory.maps.as_head`
         The recurrent model.
-    other, other_head : Map and LinearHead
+    other, other_head : Map and its output
         The one that starts from zero k steps back.
     X : (T, m) or (batch, T, m) array
     k : int
@@ -178,6 +178,7 @@ def prediction_gaps(
     """
     check_map(recurrent)
     check_map(other)
+    head, other_head = own_head(recurrent, head), own_head(other, other_head)
     long = head(recurrent.simulate(X) @ readout_of(recurrent, head).T)
     short = other_head(truncate(other, k).states(X) @ readout_of(other, other_head).T)
     return np.asarray(L2().vector(long - short))

@@ -13,8 +13,9 @@ becomes a `CallableMap`, about which less is known.
 
 Each is defined by its `step` in plain NumPy, has exact Jacobians and a derived bound of its
 rounding error; ``map.drive(norm, inputs)`` is a `Drive`, ``map.affine()`` an `Affine` form or None.
-The output of a state is a `LinearHead`, of a layer within a cascade a `Readout`; sizes and errors
-in ``map.rounded_step`` are `Rounded`.  An `Activation` is found by name with `activation`;
+The output of a state is a `LinearHead`, which `as_head` makes of the output layers of other
+programs; of a layer within a cascade it is a `Readout`.  Sizes and errors in ``map.rounded_step``
+are `Rounded`.  An `Activation` is found by name with `activation`;
 `leaky_relu` makes one.
 """
 
@@ -28,7 +29,7 @@ from theory.maps.diagonal import DiagonalSSM
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.form import Affine
 from theory.maps.gru import GRU
-from theory.maps.head import LinearHead, Readout
+from theory.maps.head import LinearHead, Readout, as_head
 from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
 from theory.maps.mingru import MinGRU
@@ -58,5 +59,6 @@ __all__ = [
     "SelectiveSSM",
     "VanillaRNN",
     "activation",
+    "as_head",
     "leaky_relu",
 ]

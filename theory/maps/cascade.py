@@ -10,7 +10,6 @@ from itertools import pairwise
 from typing import Any, final
 
 import numpy as np
-import numpy.typing as npt
 
 from theory.arithmetic.intervals import Interval, product_matrix_up
 from theory.arithmetic.rounded import Rounded
@@ -37,8 +36,9 @@ class Cascade(Map):
     layers : sequence of Map
         From the input up; at least one.
     readouts : sequence, optional
-        One for every layer but the last: a matrix C, a `LinearHead`, or None for the layer's own
-        `output_map` (the identity; the h of an `LSTM`), which is the default for all.
+        One for every layer but the last: a matrix C, a `LinearHead` or whatever `as_head` takes, or
+        None for the layer's own `output_map` (the identity; the h of an `LSTM`), which is the
+        default for all.
 
     Raises
     ------
@@ -57,7 +57,7 @@ class Cascade(Map):
     def __init__(
         self,
         layers: Sequence[Map],
-        readouts: Sequence[npt.ArrayLike | LinearHead | None] | None = None,
+        readouts: Sequence[Any] | None = None,
     ) -> None:
         self._layers = tuple(layers)
         if not self._layers or not all(isinstance(layer, Map) for layer in self._layers):

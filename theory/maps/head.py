@@ -1,20 +1,25 @@
 """The output of a state, y = C h + d, and what a layer shows to the one above it.
 
-Main names: `LinearHead`, `Readout`.
+Main names: `LinearHead`, `as_head`, `Readout`.
+
+One convention for all: a head of `Map.state_dim` columns is of the whole state, and one of as many
+as `Map.output_map` has rows is of what the map shows of its state (the h of an `LSTM`, whose state
+is (c, h); the state of the last layer of a `Cascade`).  Where both are as wide, they are the same.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
 
 from theory.arithmetic.intervals import Interval, affine_image
 from theory.arithmetic.rounded import Rounded
-from theory.errors import as_matrix, as_vector
-from theory.maps.base import Map
+from theory.errors import as_array, as_matrix, as_vector
+from theory.maps.base import Map, check_map
+from theory.maps.foreign import output_arrays
 from theory.norms.norms import Norm
 from theory.typing import Array
 
@@ -45,6 +50,70 @@ class LinearHead:
     def lipschitz(self, norm: Norm) -> float:
         """Return an upper bound of L_f from `norm` to its companion on the outputs."""
         return norm.companion.matrix_upper(self.C, norm)
+
+
+def own_head(recurrent: Map, head: Any, *, name: str = "head") -> LinearHead:
+    """Return a head as it is given, of the state or of what the map shows; see `as_head`."""
+    check_map(recurrent)
+    if isinstance(head, LinearHead):
+        given = head
+    else:
+        C, d = output_arrays(head, name)
+        C = as_array(name, C)
+        if not (C.ndim == 2 and C.size):
+            raise ValueError(f"{name} has shape {C.shape}, needed {_widths(recurrent)}")
+        given = LinearHead(C, d)
+    if given.C.shape[1] not in {recurrent.state_dim, len(recurrent.output_map)}:
+        raise ValueError(f"{name} has C of shape {given.C.shape}, needed {_widths(recurrent)}")
+    return given
+
+
+def as_head(recurrent: Map, head: Any, *, name: str = "head") -> LinearHead:
+    """Return a head of the whole state, from whatever a user has as the output of a model.
+
+    Parameters
+    ----------
+    recurrent : Map
+    head
+        A `LinearHead`, a matrix (array or tensor), a ``torch.nn.Linear``, a Keras ``Dense`` layer
+        without activation, or a fitted ``Ridge`` node of reservoirpy; of the whole state, or of
+        what `Map.output_map` shows of it.
+    name : str
+        What messages call it.
+
+    Returns
+    -------
+    LinearHead
+        Of `Map.state_dim` columns.
+
+    Raises
+    ------
+    ValueError
+        If it has neither width, computes something else than C h + d, or a number is not finite.
+
+    Examples
+    --------
+    >>> from theory import LSTM
+    >>> cell = LSTM(np.ones((8, 2)), np.ones((8, 1)))
+    >>> as_head(cell, [[3.0, 4.0]]).C.tolist()
+    [[0.0, 0.0, 3.0, 4.0]]
+    """
+    given = own_head(recurrent, head, name=name)
+    if given.C.shape[1] == recurrent.state_dim:
+        return given
+    # output_map selects entries, so the product is exact
+    return LinearHead(given.C @ recurrent.output_map, given.d)
+
+
+def _widths(recurrent: Map) -> str:
+    """Return the shapes that the C of a head of this map may have."""
+    whole, shown = recurrent.state_dim, len(recurrent.output_map)
+    if whole == shown:
+        return f"(p, {whole}): the map has {whole} states"
+    return (
+        f"(p, {whole}) for the whole state or (p, {shown}) for what output_map shows of it (the h "
+        "of an LSTM, the last layer of a stack)"
+    )
 
 
 @final
@@ -86,14 +155,11 @@ class Readout:
         return np.nextafter(bound.size, np.inf) if self.entries is None else bound.size
 
 
-def layer_readout(layer: Map, given: npt.ArrayLike | LinearHead | None) -> Readout:
-    """Return a layer's readout: a matrix, a `LinearHead`, or by default its own output map."""
+def layer_readout(layer: Map, given: Any) -> Readout:
+    """Return a layer's readout: all that `as_head` takes, or by default its own output map."""
     n = layer.state_dim
-    if isinstance(given, LinearHead):
-        C, d = as_matrix("readout", given.C, columns=n), given.d
-    else:
-        C = as_matrix("readout", layer.output_map if given is None else given, columns=n)
-        d = as_vector("readout bias", np.zeros(len(C)))
+    head = LinearHead(layer.output_map) if given is None else as_head(layer, given, name="readout")
+    C, d = head.C, head.d
     first = int(np.argmax(C[0] != 0))
     selects = first + len(C) <= n and not d.any()
     selects = selects and np.array_equal(C, np.eye(len(C), n, first))

@@ -54,7 +54,7 @@ from theory.errors import check_count, check_positive
 from theory.files.sequences import as_list
 from theory.inputs import Inputs
 from theory.maps.base import Map, check_map
-from theory.maps.head import LinearHead
+from theory.maps.head import as_head
 from theory.measure.gaps import sweep_all
 from theory.memory.context import Choice
 from theory.norms.norm import check_norm
@@ -329,7 +329,7 @@ def effective_memory(
     probability: float = 0.01,
     confidence: float = 0.99,
     when: str = "anywhere",
-    head: LinearHead | None = None,
+    head: Any = None,
     norm: Norm | None = None,
     k_max: int | None = None,
     certificate: Contraction | Choice | None = None,
@@ -355,8 +355,8 @@ def effective_memory(
         ``"anywhere"`` (default, the strongest): the error of a sequence is its largest over time;
         ``"last"``: the one at its last time; ``"random"``: the one at a time drawn uniformly from
         its own, so that the probability is over the time, too.
-    head : LinearHead, optional
-        The output; by default the part of the state that a head sees.
+    head : LinearHead, array, or output layer, optional
+        The output, see `theory.maps.as_head`; by default the part of the state that a head sees.
     norm : Norm, optional
         The norm of the error in the output, `L2` by default.
     k_max : int, optional
@@ -492,12 +492,9 @@ def _check_level(name: str, value: float) -> None:
         raise ValueError(f"{name}={value!r}, needed 0 < {name} < 1")
 
 
-def _output(recurrent: Map, head: LinearHead | None, norm: Norm | None) -> tuple[Array, Norm]:
+def _output(recurrent: Map, head: Any, norm: Norm | None) -> tuple[Array, Norm]:
     """Return the matrix of the output and the norm of its error."""
-    n = recurrent.state_dim
-    C = recurrent.output_map if head is None else head.C
-    if C.shape[1] != n:
-        raise ValueError(f"head has C of shape {C.shape}, needed (p, {n})")
+    C = recurrent.output_map if head is None else as_head(recurrent, head).C
     measure = L2() if norm is None else check_norm(norm)
     measure.check_dim(len(C))
     return C, measure

@@ -14,7 +14,7 @@ from theory.certificates import Contraction
 from theory.errors import as_sequences, as_vector, check_count
 from theory.learning.setup import Training
 from theory.maps.base import Map, check_map
-from theory.maps.head import LinearHead
+from theory.maps.head import LinearHead, as_head
 from theory.norms.norm import check_norm
 from theory.norms.norms import L2, Norm
 from theory.typing import Array
@@ -51,7 +51,7 @@ def experiment(
     restart: Any = None,
     other_inputs: Any = None,
     other_start: Any = None,
-    head: LinearHead | None = None,
+    head: Any = None,
     other_norm: Norm | None = None,
     partner: Map | None = None,
     partner_contraction: Contraction | None = None,
@@ -76,8 +76,8 @@ def experiment(
         the domain of the contraction if it has one.
     other_start : (n,) array, optional
         A second start, for the dependence on it; all ones by default, moved likewise.
-    head : LinearHead, optional
-        The output; the state itself by default.
+    head : LinearHead, array, or output layer, optional
+        The output, see `theory.maps.as_head`; the state itself by default.
     other_norm : Norm, optional
         A norm to convert to; `L2` by default.
     partner, partner_contraction : Map and Contraction, optional
@@ -119,8 +119,6 @@ def experiment(
     contraction.norm.check_dim(n)
     other = L2() if other_norm is None else check_norm(other_norm, "other_norm")
     other.check_dim(n)
-    if head is not None and head.C.shape[1] != n:
-        raise ValueError(f"head has C of shape {head.C.shape}, needed (p, {n})")
     if partner is not None and (partner.state_dim, partner.input_dim) != (n, x.shape[1]):
         raise ValueError(
             f"partner has a state of dimension {partner.state_dim} and inputs of dimension "
@@ -135,7 +133,7 @@ def experiment(
         restart=as_vector("restart", zero if restart is None else restart, size=n),
         other_inputs=again,
         other_start=as_vector("other_start", one if other_start is None else other_start, size=n),
-        head=LinearHead(np.eye(n)) if head is None else head,
+        head=LinearHead(np.eye(n)) if head is None else as_head(recurrent, head),
         other_norm=other,
         partner=partner,
         partner_contraction=partner_contraction,

@@ -6,7 +6,8 @@
 
 Sharper answers, which hold for some maps only:
 
-    worst_case_error        linear maps: the exact error over all histories, a `WorstCase`
+    worst_case_error        linear maps and stacks: the exact error over all histories, a
+                            `WorstCase`; the two above use it, and say where k is the least there is
     kernel_tail             diagonal state-space layers: a `KernelTail`
     window_decay            recurrences that are linear in the state, along given inputs
     componentwise_gap       entry by entry, and `componentwise_context` the k for eps

@@ -13,8 +13,9 @@ cheapest norm answers best.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -25,18 +26,20 @@ from theory.domain import Domain
 from theory.errors import check_count, check_positive
 from theory.inputs import Inputs, as_inputs
 from theory.maps.base import Map, check_map
-from theory.maps.head import LinearHead
+from theory.maps.head import LinearHead, as_head
 from theory.maps.invariance import invariant_domain
 from theory.memory.entrywise import check_stays, componentwise_context, gap_after_step
+from theory.memory.exact import ExactErrors, exact_errors_of
+from theory.memory.linear import linear_form, push_of, stack_contraction
 from theory.memory.prices import (
     Priced,
     Supply,
     error_after,
-    on_state,
     price_all,
     price_of,
     supply,
 )
+from theory.norms.norm import check_norm
 from theory.norms.norms import L2, Norm
 from theory.typing import Array
 
@@ -59,6 +62,13 @@ class Choice:
     head: LinearHead | None  # of the whole state; None: the error is that of the state
     norm: Norm  # of the error
     growths: tuple[float, ...] = (1.0,)  # Lipschitz constants of 0, 1, .., iterate - 1 steps
+    lower: float = 0.0  # an error that some history of these inputs reaches at k; 0: none is known
+    refuted: int | None = None  # a context at which some history errs by more than was allowed
+
+    @property
+    def exact(self) -> bool:
+        """Return whether no smaller context is enough, as some history of the inputs proves."""
+        return self.k == 0 or self.refuted == self.k - 1
 
     def errors(self, k_max: int) -> Array:
         """Return the proved bounds of the error for k = 0 .. k_max, rounded upward.
@@ -70,7 +80,7 @@ class Choice:
         Returns
         -------
         (k_max + 1,) array
-            The smaller, for each k, of the bound of the contraction and the one entry by entry.
+            For each k the least bound: of the contraction, entry by entry, or of the kernel.
 
         Raises
         ------
@@ -91,7 +101,11 @@ class Choice:
             ]
         )
         entries = _entrywise_errors(self.recurrent, self.states, int(k_max), self.head, self.norm)
-        return curve if entries is None else np.minimum(curve, entries)
+        exact = _exact_errors(self.recurrent, self.inputs, self.head, self.norm, None)
+        curve = np.minimum(curve, size_of_box(self.states, self.head, self.norm))
+        for other in (entries, None if exact is None else exact.upper(int(k_max))):
+            curve = curve if other is None else np.minimum(curve, other)
+        return np.asarray(curve)
 
 
 def error_curve(
@@ -99,17 +113,20 @@ def error_curve(
     c: Contraction,
     *,
     inputs: Inputs,
+    head: Any = None,
     count: int = 100,
     step: int = 1,
     certificates: Certificates | None = None,
 ) -> tuple[list[int], list[float]]:
-    """Return contexts 0, step, ... up to count and the bounds of the state error (Euclidean).
+    """Return contexts 0, step, ... up to count and the bounds of the error (Euclidean).
 
     Parameters
     ----------
     recurrent : Map
     c : Contraction
     inputs : Inputs
+    head : LinearHead, array, or output layer, optional
+        As in `required_context`.
     count, step : int
     certificates : Certificates, optional
         What `theory.certify.find_certificates` found for these inputs, whose box is then used.
@@ -124,13 +141,27 @@ def error_curve(
         states = invariant_domain(recurrent, inputs=inputs)
     else:
         states = supply(recurrent, inputs, 0, certificates).states
-    priced = price_of(recurrent, c, inputs, None, L2(), states)
+    output = None if head is None else as_head(recurrent, head)
+    priced = price_of(recurrent, c, inputs, output, L2(), states)
     lengths = list(range(0, count + 1, step))
     return lengths, [priced.error(k) for k in lengths]
 
 
-#: What `Choice.considered` calls the bound by powers of the comparison matrix.
-_ENTRYWISE = "comparison, entry by entry"
+#: What `Choice.considered` calls the bound by powers of the comparison matrix, and the sum of the
+#: kernel of a linear map.
+_ENTRYWISE, _KERNEL = "comparison, entry by entry", "kernel"
+
+
+def _exact_errors(
+    recurrent: Map, inputs: Inputs, head: LinearHead | None, norm: Norm, horizon: int | None
+) -> ExactErrors | None:
+    """Return the errors from both sides of a linear map, or of a stack of them; else None."""
+    form = linear_form(recurrent)
+    push = None if form is None else push_of(inputs, recurrent.input_dim)
+    if form is None or push is None:
+        return None
+    C = np.eye(recurrent.state_dim) if head is None else head.C
+    return exact_errors_of(form, C, push, norm, horizon=horizon)
 
 
 def _entrywise_errors(
@@ -156,6 +187,18 @@ def _entrywise_errors(
     return np.array(errors)
 
 
+def size_of_box(domain: Domain | None, head: LinearHead | None, norm: Norm) -> float:
+    """Return a bound of the difference of any two states of a box, through the head; else inf.
+
+    Both models stay in it: an error of that size says nothing about memory.
+    """
+    if domain is None:
+        return math.inf
+    with np.errstate(over="ignore"):
+        width = np.nextafter(domain.high - domain.low, math.inf)
+    return norm.majorant(width if head is None else gap_after_step((np.abs(head.C),), width))
+
+
 def _entrywise(
     recurrent: Map, domain: Domain | None, eps: float, head: LinearHead | None, norm: Norm
 ) -> tuple[int, float] | None:
@@ -172,7 +215,7 @@ def required_context(
     eps: float,
     *,
     inputs: Any,
-    head: LinearHead | None = None,
+    head: Any = None,
     norm: Norm | None = None,
     horizon: int | None = None,
     effort: int = 1,
@@ -216,6 +259,12 @@ def required_context(
     never leaves under such inputs, and there also entry by entry, by powers of its comparison
     matrix (`theory.memory.componentwise_gap`), which needs no conversion of norms.
 
+    Of a linear map, or a stack of linear ones, the worst error over all histories is known from
+    both sides, as in `worst_case_error`.  For inputs in a box or a ball, and one output, the
+    maximum norm, or one state, k is then the least that is enough: `Choice.exact` says so, and
+    `Choice.refuted` is a context at which some history errs by more than eps.  In the Euclidean
+    norm of several outputs k is near to it (`theory.memory.euclid`).
+
     Raises
     ------
     ValueError
@@ -229,21 +278,29 @@ def required_context(
     >>> choice = required_context(mone, eps=1e-3, inputs=Inputs.ball(1))
     >>> choice.contraction.evidence.method, choice.error <= 1e-3
     ('incremental LMI', True)
+    >>> from theory import LinearMap
+    >>> leaky = LinearMap([[0.9]], [[0.1]])
+    >>> choice = required_context(leaky, eps=1e-3, inputs=Inputs.box(-1, 1))
+    >>> choice.k, choice.exact, 0.9**66 <= 1e-3 < 0.9**65
+    (66, True, True)
     """
     check_map(recurrent)
     check_positive(eps=eps)
     given = as_inputs(inputs, recurrent.input_dim)
-    head, measure = on_state(recurrent, head), L2() if norm is None else norm
+    output = None if head is None else as_head(recurrent, head)
+    measure = L2() if norm is None else check_norm(norm)
     if horizon is not None:
         check_count(horizon=horizon)
     known = supply(recurrent, given, effort, certificates)
+    exact = _exact_errors(recurrent, given, output, measure, horizon)
+    known = _with_kernel(known, recurrent, exact)
     answers = [
         (k, one.c.lam, name, one)
         for name, one in price_all(
             recurrent,
             given,
             known,
-            head,
+            output,
             measure,
             effort,
             lambda one: one.measure(None, float(eps)),
@@ -255,17 +312,27 @@ def required_context(
     k, _, _, best = min(answers, key=lambda answer: answer[:2])
     error = best.error(k)
     considered = tuple((name, lam, float(k)) for k, lam, name, _ in answers)
-    entries = _entrywise(recurrent, known.states, float(eps), head, measure)
+    entries = _entrywise(recurrent, known.states, float(eps), output, measure)
+    least = None if exact is None else exact.least(float(eps))
     if entries is not None:
         considered = (*considered, (_ENTRYWISE, best.c.lam, float(entries[0])))
-        if entries[0] < k:
-            k, error = entries
+        k, error = min((k, error), entries)
+    if exact is not None and least is not None:
+        considered = (*considered, (_KERNEL, exact.rate, float(least.k)))
+        k, error = min((k, error), (least.k, least.error))
     if horizon is not None:
         # with as many inputs as the longest sequence has, the model is the recurrent one
         considered = tuple(one for one in considered if one[2] < horizon)
         if not k < horizon:
             return None
-    return _choice(k, error, best, considered, recurrent, given, known, head, measure)
+    return Choice(
+        k=k,
+        error=error,
+        considered=considered,
+        refuted=None if least is None else least.refuted,
+        lower=0.0 if exact is None else exact.at(k)[0],
+        **_basis(best, recurrent, given, known, output, measure),
+    )
 
 
 def smallest_error(
@@ -273,7 +340,7 @@ def smallest_error(
     k: int,
     *,
     inputs: Any,
-    head: LinearHead | None = None,
+    head: Any = None,
     norm: Norm | None = None,
     effort: int = 1,
     certificates: Mapping[str, Contraction] | Certificates | None = None,
@@ -291,7 +358,8 @@ def smallest_error(
     Returns
     -------
     Choice or None
-        None if no certificate was found or given.
+        None if no certificate was found or given, or none that proves less than the size of the
+        box in which the states of both models are anyway.
 
     Raises
     ------
@@ -302,47 +370,67 @@ def smallest_error(
     check_map(recurrent)
     check_count(k=k)
     given = as_inputs(inputs, recurrent.input_dim)
-    head, measure = on_state(recurrent, head), L2() if norm is None else norm
+    output = None if head is None else as_head(recurrent, head)
+    measure = L2() if norm is None else check_norm(norm)
     known = supply(recurrent, given, effort, certificates)
+    exact = _exact_errors(recurrent, given, output, measure, None)
+    known = _with_kernel(known, recurrent, exact)
     answers = [
         (one.error(int(k)), one.c.lam, name, one)
         for name, one in price_all(
-            recurrent, given, known, head, measure, effort, lambda one: one.measure(int(k), 1.0)
+            recurrent, given, known, output, measure, effort, lambda one: one.measure(int(k), 1.0)
         )
     ]
     if not answers:
         return None
     error, _, _, best = min(answers, key=lambda answer: answer[:2])
     considered = tuple((name, lam, error) for error, lam, name, _ in answers)
-    entries = _entrywise_errors(recurrent, known.states, int(k), head, measure)
+    entries = _entrywise_errors(recurrent, known.states, int(k), output, measure)
     if entries is not None:
         considered = (*considered, (_ENTRYWISE, best.c.lam, float(entries[int(k)])))
         error = min(error, float(entries[int(k)]))
-    return _choice(int(k), error, best, considered, recurrent, given, known, head, measure)
+    lower = 0.0
+    if exact is not None:
+        lower, upper = exact.at(int(k))
+        considered = (*considered, (_KERNEL, exact.rate, upper))
+        error = min(error, upper)
+    if not error < size_of_box(known.states, output, measure):
+        return None
+    return Choice(
+        k=int(k),
+        error=error,
+        considered=considered,
+        lower=lower,
+        **_basis(best, recurrent, given, known, output, measure),
+    )
 
 
-def _choice(
-    k: int,
-    error: float,
+def _with_kernel(known: Supply, recurrent: Map, exact: ExactErrors | None) -> Supply:
+    """Return the certificates, with one of a linear stack of which none was found."""
+    if known.found or exact is None:
+        return known
+    form = linear_form(recurrent)
+    c = None if form is None else stack_contraction(form)
+    return known if c is None else replace(known, found={_KERNEL: c}, sharp={})
+
+
+def _basis(
     best: Priced,
-    considered: tuple[tuple[str, float, float], ...],
     recurrent: Map,
     inputs: Inputs,
     known: Supply,
     head: LinearHead | None,
     norm: Norm,
-) -> Choice:
-    return Choice(
-        k=k,
-        error=error,
-        contraction=best.c,
-        drive=best.best,
-        lipschitz=best.lipschitz,
-        considered=considered,
-        inputs=inputs,
-        recurrent=recurrent,
-        states=known.states,
-        head=head,
-        norm=norm,
-        growths=best.growths,
-    )
+) -> dict[str, Any]:
+    """Return what an answer rests on."""
+    return {
+        "contraction": best.c,
+        "drive": best.best,
+        "lipschitz": best.lipschitz,
+        "inputs": inputs,
+        "recurrent": recurrent,
+        "states": known.states,
+        "head": head,
+        "norm": norm,
+        "growths": best.growths,
+    }

@@ -17,7 +17,7 @@ from theory.arithmetic.rounding import inner_product_error
 from theory.domain import Domain
 from theory.errors import as_vector, check_count, check_positive
 from theory.maps.base import Map, check_map
-from theory.maps.head import LinearHead
+from theory.maps.head import as_head
 from theory.maps.invariance import check_invariant
 from theory.norms.norms import L2, Norm
 from theory.typing import Array
@@ -138,7 +138,7 @@ def componentwise_context(
     domain: Domain,
     *,
     eps: float,
-    head: LinearHead | None = None,
+    head: Any = None,
     norm: Norm | None = None,
 ) -> int | None:
     r"""Return the least k for which `componentwise_gap` proves an error of at most eps.
@@ -151,7 +151,8 @@ def componentwise_context(
         A box that the map never leaves, which is checked.
     eps : float
         Allowed error of the state, or of the outputs of `head`.
-    head : LinearHead, optional
+    head : LinearHead, array, or output layer, optional
+        See `theory.maps.as_head`.
     norm : Norm, optional
         A monotone norm of the error, `L2` by default.
 
@@ -173,7 +174,7 @@ def componentwise_context(
         raise ValueError(f"{measure} is not monotone, needed a norm of entrywise bounds")
     check_stays(recurrent, domain)
     matrices, gap = _matrices(recurrent, domain), domain.reach
-    C = None if head is None else (np.abs(head.C),)
+    C = None if head is None else (np.abs(as_head(recurrent, head).C),)
     last = min(LONGEST_CONTEXT, int(_WORK / (len(matrices) * recurrent.state_dim**2)))
     for k in range(last + 1):
         seen = gap if C is None else gap_after_step(C, gap)

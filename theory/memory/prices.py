@@ -123,20 +123,6 @@ def price_of(
     return Priced(c=c, drive=drive, reach=reach, lipschitz=lipschitz, growths=factors)
 
 
-def on_state(recurrent: Map, head: LinearHead | None) -> LinearHead | None:
-    """Return a head on the whole state, from one on what the map shows of it."""
-    if head is None or head.C.shape[1] == recurrent.state_dim:
-        return head
-    shown = recurrent.output_map
-    if head.C.shape[1] != len(shown):
-        raise ValueError(
-            f"head has C of shape {head.C.shape}, needed (p, {recurrent.state_dim}) for the state "
-            f"or (p, {len(shown)}) for what output_map shows of it"
-        )
-    # output_map selects entries, so the product is exact
-    return LinearHead(head.C @ shown, head.d)
-
-
 #: For each effort: rates tried between the sharpest and the Euclidean norm's, halvings around the
 #: best of them, and the dimensions up to which norms are chosen by a search, and a dense one.
 _FAMILY = ((0, 0, 0, 0), (3, 2, 256, 32), (8, 6, 256, 64))

@@ -24,7 +24,7 @@ from theory.arithmetic.rounding import (
 from theory.errors import as_sequences, check_count
 from theory.inputs import Inputs, box_of
 from theory.maps.diagonal import DiagonalSSM
-from theory.maps.head import LinearHead
+from theory.maps.head import as_head
 from theory.maps.recurrence import LinearRecurrence
 from theory.norms.norms import L2, Linf, over
 from theory.typing import Array
@@ -62,7 +62,7 @@ _DEEPEST = -(2**40)
 
 def kernel_tail(
     layer: DiagonalSSM,
-    head: LinearHead | None = None,
+    head: Any = None,
     *,
     k: int,
     inputs: Inputs,
@@ -79,8 +79,9 @@ def kernel_tail(
     Parameters
     ----------
     layer : DiagonalSSM
-    head : LinearHead, optional
-        The real outputs of the state (Re s, Im s); the state itself by default.
+    head : LinearHead, array, or output layer, optional
+        See `theory.maps.as_head`.  The real outputs of the state (Re s, Im s); the state itself by
+        default.
     k : int
         Number of inputs that the truncated model sees.
     inputs : Inputs
@@ -103,7 +104,7 @@ def kernel_tail(
     Examples
     --------
     >>> layer = DiagonalSSM([0.9, 0.5], [[1.0], [1.0]])
-    >>> head = LinearHead([[1.0, -1.0, 0.0, 0.0]])
+    >>> head = [[1.0, -1.0, 0.0, 0.0]]
     >>> tail = kernel_tail(layer, head, k=5, inputs=Inputs.box(-1, 1))
     >>> round(float(tail.upper[0]), 6), round(float(tail.modal[0]), 6), round(tail.norms, 6)
     (5.8424, 5.9674, 11.8098)
@@ -115,9 +116,7 @@ def kernel_tail(
     B: Complex = layer.B
     n, m = B.shape
     largest = _bound_of(inputs, m)
-    C = np.eye(2 * n) if head is None else head.C
-    if C.shape[1] != 2 * n:
-        raise ValueError(f"head has C of shape {C.shape}, needed (p, {2 * n})")
+    C = np.eye(2 * n) if head is None else as_head(layer, head).C
     size = _sizes_upper(values)
     if not float(np.max(size)) < 1:
         worst = int(np.argmax(size))

@@ -8,29 +8,35 @@ For h <- A h + B x + b, y = C h the k-step counterpart forgets
 
 which is linear in the forgotten inputs, so over a box of inputs the extremes of the terms are taken
 one by one: with b = 0 and |x| <= B_x it is the kernel tail B_x sum |C A^m B|, attained by the signs
-of the kernel.  The terms are summed up to some lag; a contraction |A h| <= lam |h| bounds the rest,
-and keeps rounding errors of the rows C A^m from growing.
+of the kernel.
+
+Of one state the sum is geometric, and known in closed form at every rate.  Of several states signs
+may change at every lag, so the terms are summed, many at a time (`theory.memory.kernel`), up to
+some lag; a contraction |A h| <= lam |h| bounds the rest.  The sum ends when the rest is below `tol`
+of it or below its own rounding error, or after `theory.memory.sums.WORK` multiplications: then the
+enclosure stays wider than was asked for, and says so by its ends.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
-from theory.arithmetic.rounding import TINY, UNIT, down, gamma, up
 from theory.certificates import Contraction
-from theory.certify.interface import contraction
 from theory.errors import check_count, check_positive
 from theory.inputs import Inputs, box_of
 from theory.maps.base import Map, check_map
-from theory.maps.head import LinearHead
-from theory.norms.norms import L2, Norm, over
+from theory.maps.head import as_head
+from theory.memory.kernel import Kernel
+from theory.memory.linear import LinearForm, contraction_of, linear_form, push_of
+from theory.memory.one_state import OneState
+from theory.memory.sums import Tail, tail_from
 from theory.typing import Array
 
-#: Lags beyond which the sum is not continued: the enclosure stays wider than was asked for.
-_LARGEST_LAG = 200_000
+#: Inputs of the worst history that are given: the newest, all of them if there are fewer.
+LONGEST_HISTORY = 2**17
 
 
 @final
@@ -40,8 +46,9 @@ class WorstCase:
 
     k: int  # k, the context
     lower: Array  # reached by some history, (p,)
-    upper: Array  # exceeded by none, (p,)
-    history: Array  # forgotten inputs, oldest first, that reach the largest of `lower`, (s, m)
+    upper: Array  # exceeded by none, (p,); inf beyond the largest double
+    history: Array  # forgotten inputs, oldest first, that reach the largest of `lower`, (s, m); of
+    # more than `LONGEST_HISTORY` the newest
 
     @property
     def error(self) -> float:
@@ -49,22 +56,12 @@ class WorstCase:
         return float(np.max(self.upper))
 
 
-def _well_conditioned(recurrent: Map) -> Contraction | None:
-    """Return a contraction of about half the spectral gap, in whose norm little is lost."""
-    from theory.certify.lyapunov import lyapunov_at
-
-    sharpest, form = contraction(recurrent), recurrent.affine()
-    if sharpest is None or sharpest.iterate != 1 or form is None:
-        return None
-    return lyapunov_at(form, 0.5 * (1.0 + sharpest.lam)) or sharpest
-
-
 def worst_case_error(
     recurrent: Map,
     k: int,
     *,
     inputs: Inputs,
-    head: LinearHead | None = None,
+    head: Any = None,
     horizon: int | None = None,
     tol: float = 1e-9,
     c: Contraction | None = None,
@@ -78,21 +75,22 @@ def worst_case_error(
     Parameters
     ----------
     recurrent : Map
-        A linear one, such as `LinearMap`; started from 0, and restarted from 0 k steps back.
+        A linear one, such as `LinearMap` or `DiagonalSSM`, or a `Cascade` of linear ones; started
+        from 0, and restarted from 0 k steps back.
     k : int
         Inputs that the truncated model sees.
     inputs : Inputs
         A bounded box.
-    head : LinearHead, optional
-        The outputs; the states by default.
+    head : LinearHead, array, or output layer, optional
+        The outputs, see `theory.maps.as_head`; the states by default.
     horizon : int, optional
         Longest sequence; every length by default.  From k = horizon on the error is 0, as both
         models are the same.
     tol : float
-        The sum ends when the rest is less than this share of it.
+        The sum ends when the rest is less than this share of it; see the module for its other ends.
     c : Contraction, optional
         Of one step; searched for by default.  That this map contracts in its norm is proved again,
-        and the rate proved is used.
+        and the rate proved is used.  One state needs none.
 
     Returns
     -------
@@ -117,29 +115,36 @@ def worst_case_error(
     check_positive(tol=tol)
     if horizon is not None:
         check_count(horizon=horizon)
-    form = recurrent.affine()
-    if form is None or form.rho.slope != (1.0, 1.0):
-        raise ValueError(f"received {recurrent!r}, needed a linear map such as theory.LinearMap")
-    n, m = form.U.shape
-    low, high = box_of(inputs, m)
-    C = np.eye(n) if head is None else head.C
-    if C.shape[1] != n:
-        raise ValueError(f"head has C of shape {C.shape}, needed (p, {n})")
-    found = _well_conditioned(recurrent) if c is None else c
+    form = linear_form(recurrent)
+    if form is None:
+        raise ValueError(
+            f"received {recurrent!r}, needed a linear map such as theory.LinearMap, or a stack of "
+            "linear ones"
+        )
+    m = form.B.shape[1]
+    box = box_of(inputs, m)
+    push = push_of(Inputs.box(*box), m)
+    assert push is not None
+    C = np.eye(len(form.A)) if head is None else as_head(recurrent, head).C
+    found = contraction_of(form) if c is None else _proved_again(form, c)
+    lags = None if horizon is None else max(int(horizon) - int(k), 0)
+    if len(form.A) == 1 and c is None:
+        if not abs(float(form.A[0, 0])) < 1:
+            return None
+        return _closed(OneState(form, C, push), int(k), lags, box)
     if found is None:
         return None
-    if found.iterate != 1 or not found.evidence.is_certified:
-        raise ValueError(f"received {found!r}, needed a certified contraction of one step")
-    lam = found.lam if c is None else _rate_of(form.W, found)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return _enclose(
-            form.W, form.U, form.b, C, (low, high), int(k), lam, found.norm,
-            horizon=horizon, tol=tol,
-        )  # fmt: skip
+    kernel = Kernel(form, C, push, norm=found.norm, lam=found.lam, lags=lags)
+    if not kernel.lam < 1:
+        return None
+    tail = tail_from(kernel, int(k), lags=lags, tol=tol)
+    return WorstCase(
+        k=int(k), lower=tail.lower, upper=tail.upper, history=_history(kernel, tail, box)
+    )
 
 
-def _rate_of(A: Array, c: Contraction) -> float:
-    """Return the rate of h <- A h in the norm of a given contraction, proved again.
+def _proved_again(form: LinearForm, c: Contraction) -> Contraction:
+    """Return a given contraction with the rate of h <- A h in its norm, proved again.
 
     The contraction may be one of another map, and its rate then says nothing about this one.  That
     of a linear map is the induced norm, whose upper bound replaces it.
@@ -147,120 +152,39 @@ def _rate_of(A: Array, c: Contraction) -> float:
     Raises
     ------
     ValueError
-        If A is not proved to contract in that norm.
+        If A is not proved to contract in that norm, or it is none of one step that is proved.
     """
-    c.norm.check_dim(len(A))
-    lam = c.norm.matrix_upper(A)
-    if not lam < 1:
+    if c.iterate != 1 or not c.evidence.is_certified:
+        raise ValueError(f"received {c!r}, needed a certified contraction of one step")
+    c.norm.check_dim(len(form.A))
+    found = contraction_of(form, c.norm)
+    if found is None:
         raise ValueError(
-            f"the linear map has norm at most {lam:.17g} in {c.norm}, the norm of c={c!r}; needed "
-            "a norm in which this map contracts; was c found for another map? leave it out, or "
-            "pass theory.contraction of this one"
+            f"the linear map has norm at most {c.norm.matrix_upper(form.A):.17g} in {c.norm}, the "
+            f"norm of c={c!r}; needed a norm in which this map contracts; was c found for another "
+            "map? leave it out, or pass theory.contraction of this one"
         )
-    return lam
+    return found
 
 
-def _enclose(
-    A: Array,
-    B: Array,
-    b: Array,
-    C: Array,
-    box: tuple[Array, Array],
-    k: int,
-    lam: float,
-    norm: Norm,
-    *,
-    horizon: int | None,
-    tol: float,
-) -> WorstCase:
-    r"""Sum the kernel.
-
-    The computed row v of lag m differs from C A^m by some w with |w h| <= e |h|; then
-
-        v A + w A = C A^(m+1)   =>   e' = lam e + |rounding|_2 sup |h|_2 / |h|,
-
-    and an entry of the kernel, v B_j, errs by e |B_j| and its own rounding.
-
-    What is lost to underflow: an inner product of length n errs by n eta / 2 beside its relative
-    error, and so does the bound of that; a row of n of them has Euclidean length
-
-        sqrt(n) n eta / 2 <= n^2 eta / 2.
-
-    A product of two bounds loses eta / 2 too, which the next factor may multiply: every product of
-    bounds is followed by its own multiple of eta.  What is relative, of sums of positive terms, is
-    left to `slack`.
-    """
-    n, m = B.shape
-    low, high = box
-    to_euclid = over(L2(), norm, n=n)
-    columns, offset = norm.vector_upper(B.T), float(norm.vector_upper(b))
-    reach = np.maximum(np.abs(low), np.abs(high))
-    drive = (float(columns @ reach) + offset) * (1 + 4 * gamma(m + 4)) + (m + 1) * TINY
-    # of |sum over later lags| <= |C A^(k+s)| drive / (1 - lam)
-    later = up(drive / down(1.0 - lam))
-    absolute, size_b = np.abs(A), np.abs(b)
-    unit = 2 * gamma(n + 4)
-
-    V = C.copy()
-    e = np.zeros(len(C))
-
-    def advance(V: Array, e: Array) -> tuple[Array, Array]:
-        # n^2 eta / 2 of v A, u times as much of its bound, eta / 2 of the product with `unit`
-        rounding = unit * L2().vector_upper(np.abs(V) @ absolute) + 2 * n * n * TINY
-        return V @ A, lam * e + to_euclid * rounding + 2 * TINY
-
-    for _ in range(k):
-        V, e = advance(V, e)
-    longest = _LARGEST_LAG if horizon is None else min(max(horizon - k, 0), _LARGEST_LAG)
-    p = len(C)
-    top, bottom, error = np.zeros(p), np.zeros(p), np.zeros(p)
-    best_low, best_high = np.zeros(p), np.zeros(p)
-    lag_of_best, sign_of_best = np.zeros(p, dtype=int), np.ones(p)
-    kernels: list[Array] = []
-    rest = np.zeros(p)
-    slack = 1.0
-    for s in range(1, longest + 1):
-        K, size = V @ B, np.abs(V)
-        # n eta / 2 of v B_j, u times as much of its bound, eta / 2 of each product
-        wrong = (e[:, None] * columns + unit * (size @ np.abs(B)) + (n + 2) * TINY) @ reach
-        shift = V @ b
-        wrong += e * offset + unit * (size @ size_b) + (n + 2 + m) * TINY
-        ends = K * low, K * high
-        up_to, down_to = np.maximum(*ends).sum(axis=1), np.minimum(*ends).sum(axis=1)
-        top, bottom = top + (up_to + shift), bottom + (down_to + shift)
-        # the sum of 2 m products and the running sums
-        magnitude = np.maximum(np.abs(ends[0]), np.abs(ends[1])).sum(axis=1) + np.abs(shift)
-        error += wrong + 2 * gamma(m + 4) * magnitude
-        # m products of each end, and the products of these bounds
-        error += 2 * UNIT * (np.abs(top) + np.abs(bottom)) + (m + 2) * TINY
-        kernels.append(K)
-        slack = 1 + 4 * gamma(8 * (s + k + n + m + 16))  # all error terms are sums of positive ones
-        value = np.maximum(top, -bottom)
-        better = value - error * slack > best_low
-        best_low = np.where(better, value - error * slack, best_low)
-        lag_of_best[better] = s
-        sign_of_best = np.where(better, np.where(top >= -bottom, 1.0, -1.0), sign_of_best)
-        best_high = np.maximum(best_high, value + error * slack)
-        V, e = advance(V, e)
-        last = horizon is not None and s == horizon - k
-        sizes = L2().vector_upper(V) * to_euclid * (1 + 4 * UNIT) + e * slack + 2 * TINY
-        rest = np.nextafter(sizes * later * (1 + 16 * UNIT), np.inf)
-        if last:
-            rest = np.zeros(p)
-        # a rest below the error of the sum so far: more terms leave the enclosure as wide
-        if last or not np.any(rest > np.maximum(tol * best_low, error)):
-            break
-        if horizon is None and not np.isfinite(later):  # it stays so
-            break
-    total = np.maximum(best_high, np.maximum(top, -bottom) + error * slack + rest)
-    i = int(np.argmax(best_low))
-    history = np.zeros((int(lag_of_best[i]), m))
-    for j, K in enumerate(kernels[: len(history)]):
-        history[len(history) - 1 - j] = np.where(sign_of_best[i] * K[i] >= 0, high, low)
+def _closed(one: OneState, k: int, lags: int | None, box: tuple[Array, Array]) -> WorstCase:
+    """Return the answer for one state, from closed forms."""
+    last = one.settled if lags is None else lags
+    lower, upper = one.errors(k, last)[0], one.errors(k, lags)[1]
+    i = int(np.argmax(lower))
     return WorstCase(
-        k=k,
-        lower=np.array([max(0.0, down(x)) for x in best_low]),
-        # NaN, of 0 times infinity, is no bound
-        upper=np.array([0.0 if x == 0 else up(up(x)) if x > 0 else np.inf for x in total]),
-        history=history,
+        k=k, lower=lower, upper=upper, history=one.history(i, k, last, box, LONGEST_HISTORY)
     )
+
+
+def _history(kernel: Kernel, tail: Tail, box: tuple[Array, Array]) -> Array:
+    """Return the newest inputs of the history that pushes an output furthest."""
+    i, columns = int(np.argmax(tail.lower)), tail.start
+    wanted, made = min(int(tail.lags[i]), LONGEST_HISTORY), 0
+    history = np.zeros((wanted, kernel.m))
+    while made < wanted:
+        K = tail.sign[i] * kernel.row(columns, i)[: wanted - made, : kernel.m]
+        history[wanted - made - len(K) : wanted - made] = np.where(K >= 0, box[1], box[0])[::-1]
+        made += len(K)
+        columns = kernel.after(columns, kernel.lags)
+    return history

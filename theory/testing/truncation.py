@@ -17,7 +17,6 @@ from theory.certificates import Contraction, drive_size
 from theory.errors import as_array, as_sequences, as_vector
 from theory.inputs import Drive
 from theory.maps.base import Map, check_map
-from theory.maps.head import LinearHead
 from theory.measure.experiment import Experiment, experiment
 from theory.measure.observation import Observation
 from theory.measure.ratios import norm_attaining
@@ -41,7 +40,7 @@ def check_truncation(
     drive: float | Drive | None = None,
     start: Any = None,
     restart: Any = None,
-    head: LinearHead | None = None,
+    head: Any = None,
     norm: Norm | None = None,
     counterpart: Callable[[Array, int], Any] | None = None,
     radius: float | None = None,
@@ -68,7 +67,7 @@ def check_truncation(
     start, restart : (n,) arrays, optional
         Where the recurrent model starts, and the truncated one.  By default zero, and also states
         far out in opposite directions.
-    head : LinearHead, optional
+    head : LinearHead, array, or output layer, optional
         The output, the state itself by default.
     norm : Norm, optional
         Another norm in which the gap is measured too, `L2` by default.
