@@ -15,6 +15,7 @@ from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT, up
 from theory.certificates import Contraction
 from theory.certify.ascent import LowerBound
 from theory.certify.enclose import LARGEST, JointSpectralRadius
+from theory.certify.growth import by_growth
 from theory.certify.interface import contraction, domain_of
 from theory.certify.jsr import joint_spectral_radius, rate_lower
 from theory.certify.refute import Refutation, refute
@@ -75,12 +76,15 @@ def judge_contraction(
     check_map(recurrent)
     where = domain_of(recurrent, inputs=inputs)
     found = contraction(recurrent, effort=effort, domain=where)
-    radius, lower = None, None
-    if where is None and recurrent.state_dim <= LARGEST:
+    radius, lower, form = None, None, recurrent.affine()
+    if (where is None or found is None) and recurrent.state_dim <= LARGEST:
         # the norm of a contraction found is where few products are needed
         radius = joint_spectral_radius(
             recurrent, norm=None if found is None else found.norm, rng=rng
         )
+        if form is not None and (found is None or found.iterate > 1):
+            pair = [c for c in (found, by_growth(form, radius)) if c is not None]
+            found = min(pair, key=lambda c: c.lam ** (1 / c.iterate), default=None)
     if where is None:
         lower = rate_lower(recurrent, rng=rng) if radius is None else radius.lower
     if found is not None:
