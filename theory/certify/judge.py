@@ -1,4 +1,4 @@
-"""Is a map contractive?  Certified, refuted or unknown, with what shows it.
+"""Is a map contractive?  Certified, refuted or unknown, with what shows it, or why not.
 
 Main names: `judge_contraction`, `Judgement`.
 """
@@ -14,6 +14,7 @@ import numpy as np
 from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT, up
 from theory.certificates import Contraction
 from theory.certify.ascent import LowerBound
+from theory.certify.cause import Cause, cause_of, place_of
 from theory.certify.enclose import LARGEST, JointSpectralRadius
 from theory.certify.growth import by_growth
 from theory.certify.interface import contraction, domain_of
@@ -32,6 +33,15 @@ class Judgement:
     refutation: Refutation | None = None  # the proof of the contrary
     lower: LowerBound | None = None  # what no certificate can beat
     radius: JointSpectralRadius | None = None  # what the best of all norms could certify, if small
+    cause: Cause | None = None  # of "unknown": which bound failed, by how much, and what to try
+
+    def __str__(self) -> str:
+        if self.contraction is not None:
+            return f"certified: {self.contraction!r}"
+        if self.refutation is not None:
+            found = self.refutation
+            return f"refuted ({found.kind}): {found.detail}; {place_of(found)}"
+        return f"unknown: {self.cause}"
 
     @property
     def gap(self) -> float:
@@ -53,7 +63,8 @@ def judge_contraction(
 ) -> Judgement:
     """Decide whether a map is contractive: certified, refuted, or unknown.
 
-    Up to n = 10 the joint spectral radius is enclosed too, which says how much could be gained.
+    Up to n = 10 the joint spectral radius is enclosed too, which says how much could be gained; where
+    it is below 1, it is itself a certificate, of several steps together.
 
     Parameters
     ----------
@@ -90,5 +101,7 @@ def judge_contraction(
     if found is not None:
         return Judgement(answer="certified", contraction=found, lower=lower, radius=radius)
     refutation = refute(recurrent, inputs=inputs, rng=rng)
-    answer = "unknown" if refutation is None else "refuted"
-    return Judgement(answer=answer, refutation=refutation, lower=lower, radius=radius)
+    if refutation is not None:
+        return Judgement(answer="refuted", refutation=refutation, lower=lower, radius=radius)
+    cause = cause_of(recurrent, inputs=inputs, effort=effort)
+    return Judgement(answer="unknown", lower=lower, radius=radius, cause=cause)

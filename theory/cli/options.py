@@ -29,6 +29,9 @@ err = Console(stderr=True)
 #: malformed question.
 YES, NO, BAD_INPUT = 0, 1, 2
 
+#: Exit status after Ctrl-C.
+INTERRUPTED = 130
+
 
 @contextmanager
 def refusals() -> Iterator[None]:
@@ -38,9 +41,15 @@ def refusals() -> Iterator[None]:
     """
     try:
         yield
-    except (ValueError, ArithmeticError, OSError, MissingExtraError) as error:
-        err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+    except BrokenPipeError:
+        raise  # whoever reads the answer has seen enough
+    except (ValueError, ArithmeticError, OSError, MemoryError, MissingExtraError) as error:
+        told = " ".join(str(error).split()) or type(error).__name__
+        err.print(f"error: {told}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(BAD_INPUT) from None
+    except KeyboardInterrupt:
+        err.print("interrupted: there is no answer, and nothing more is written")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 @final
