@@ -1,6 +1,6 @@
 r"""Why no certificate was found: which bound failed, by how much, and what to do next.
 
-Main names: `cause_of`, `Cause`, `place_of`, `check_method_fits`.
+Main names: `cause_of`, `Cause`, `place_of`.
 
 Nothing here is proved: the numbers are computed in doubles, in milliseconds, to be read by people.
 """
@@ -15,7 +15,7 @@ from typing import Any, final
 import numpy as np
 
 from theory.arithmetic.gates import GateBounds
-from theory.certify.methods import EFFORTS, GATED, ITERATED, METHODS
+from theory.certify.methods import EFFORTS
 from theory.certify.refute import Refutation
 from theory.domain import Domain
 from theory.inputs import Inputs, as_inputs, entry_bound
@@ -251,30 +251,6 @@ def _advice(recurrent: Map, inputs: Inputs | None, effort: int) -> tuple[str, ..
         further.append(f"theory.project onto {onto!r} (`theory project --onto {onto}`)")
         further.append("theory.torch.StableProjection, which keeps a certificate while training")
     return tuple(further)
-
-
-def fitting_methods(recurrent: Map) -> tuple[str, ...]:
-    """Return the methods that are about maps like this one."""
-    gated = recurrent.affine() is None
-    return tuple(name for name in METHODS if name in ITERATED or (name in GATED) == gated)
-
-
-def check_method_fits(recurrent: Map, method: str) -> None:
-    """Raise if a method is about maps of another form, so that its None would say nothing.
-
-    Raises
-    ------
-    ValueError
-        With the methods that are about maps like this one.
-    """
-    fits = fitting_methods(recurrent)
-    if method in METHODS and method not in fits:
-        form = "of" if method not in GATED else "without"
-        raise ValueError(
-            f"method {method!r} is for maps {form} the form rho(W h + U x + b), which "
-            f"{recurrent!r} {'is not' if method not in GATED else 'has'}, needed one of: "
-            f"{', '.join(['auto', *fits])}"
-        )
 
 
 def place_of(refutation: Refutation) -> str:

@@ -1,6 +1,6 @@
 """The table of criteria: from a map to its contraction, or None.
 
-Main names: `METHODS`, `EFFORTS`, `run_methods`, `Method`.
+Main names: `METHODS`, `EFFORTS`, `run_methods`, `check_method_fits`, `Method`.
 """
 
 from __future__ import annotations
@@ -142,6 +142,30 @@ def check_effort(effort: int) -> None:
     check_count(effort=effort)
     if effort >= len(EFFORTS):
         raise ValueError(f"effort={effort!r}, needed one of {list(range(len(EFFORTS)))}")
+
+
+def fitting_methods(recurrent: Map) -> tuple[str, ...]:
+    """Return the methods that are about maps like this one."""
+    gated = recurrent.affine() is None
+    return tuple(name for name in METHODS if name in ITERATED or (name in GATED) == gated)
+
+
+def check_method_fits(recurrent: Map, method: str) -> None:
+    """Raise if a method is about maps of another form, so that its None would say nothing.
+
+    Raises
+    ------
+    ValueError
+        With the methods that are about maps like this one.
+    """
+    fits = fitting_methods(recurrent)
+    if method in METHODS and method not in fits:
+        form = "of" if method not in GATED else "without"
+        raise ValueError(
+            f"method {method!r} is for maps {form} the form rho(W h + U x + b), which "
+            f"{recurrent!r} {'is not' if method not in GATED else 'has'}, needed one of: "
+            f"{', '.join(['auto', *fits])}"
+        )
 
 
 def may_be_better_everywhere(recurrent: Map, best: Contraction | None) -> bool:

@@ -18,13 +18,13 @@ from rich.table import Table
 from theory.arithmetic.rounding import decimal_down, decimal_rate, decimal_up
 from theory.certificates import Contraction
 from theory.certify.ascent import LowerBound
-from theory.certify.cause import Cause, cause_of, check_method_fits, place_of
+from theory.certify.cause import Cause, cause_of, place_of
 from theory.certify.certificate_file import load_certificate, save_certificate
 from theory.certify.enclose import LARGEST, JointSpectralRadius
 from theory.certify.found import Certificates, find_certificates
 from theory.certify.growth import by_growth
 from theory.certify.jsr import joint_spectral_radius, rate_lower
-from theory.certify.methods import METHODS
+from theory.certify.methods import METHODS, check_method_fits
 from theory.certify.recheck import recheck
 from theory.certify.refute import Refutation, refute
 from theory.cli.options import (

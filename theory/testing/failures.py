@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from theory.arithmetic.rounding import UNIT
 from theory.maps.base import Map
 from theory.maps.callable import CallableMap
 from theory.trials.verdict import Verdict
@@ -22,6 +23,7 @@ def fail_refuted(
     of: Map | None = None,
 ) -> NoReturn:
     """Raise with a verdict that refutes."""
+    __tracebackhide__ = True
     fail(headline, verdict.measured, verdict.budget, arrays, advice, bound=verdict.bound, of=of)
 
 
@@ -36,9 +38,34 @@ def fail(
     of: Map | None = None,
 ) -> NoReturn:
     """Raise with what was compared, what reproduces it, and what to try."""
+    __tracebackhide__ = True
     raise AssertionError(
         f"{headline}\n  measured  {measured!r}\n  bound     {bound!r}\n"
         f"  budget    {budget!r}  ({_source_of(of)})\n{array_lines(arrays)}\n  try       {advice}"
+    )
+
+
+#: The unit roundoff of single precision over that of double precision.
+SINGLE = 2.0**29
+
+
+def single_hint(recurrent: Map, values: Array) -> str:
+    """Return what to say of states that carry single precision only, though their type is double.
+
+    Empty for what a map of this package returns, and where a value needs more digits.
+    """
+    if not isinstance(recurrent, CallableMap) or recurrent.precision != "float64":
+        return ""
+    # a state of small fractions may be exact in any precision
+    if not np.array_equal(values.astype(np.float32).astype(np.float64), values):
+        return ""
+    if np.array_equal(values.astype(np.float16).astype(np.float64), values):
+        return ""
+    units = 4.0 * (recurrent.state_dim + recurrent.input_dim + 16)
+    return (
+        f"the states have type float64 but single precision only, so a step rounds by about "
+        f"{units * SINGLE * UNIT:.1g} and not {units * UNIT:.1g}: pass rounding_units="
+        f"{units:g} * 2**29, or compute in double precision"
     )
 
 
