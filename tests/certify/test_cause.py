@@ -63,7 +63,9 @@ def test_the_comparison_matrix_of_a_gated_cell():
     # the row sum of the forget gate is said of an LSTM
     gate = dict(cause_of(DEEP, inputs=UNIT).measures)
     W_f, U_f, b_f = DEEP.gate("f")
-    assert gate["largest row sum of the forget gate"] == pytest.approx(np.abs(W_f).sum(axis=1).max())
+    assert gate["largest row sum of the forget gate"] == pytest.approx(
+        np.abs(W_f).sum(axis=1).max()
+    )
     reach = (np.abs(W_f).sum(axis=1) + np.abs(U_f).sum(axis=1) + b_f).max()
     assert gate["largest pre-activation of the forget gate"] == pytest.approx(reach)
 

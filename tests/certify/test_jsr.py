@@ -338,7 +338,7 @@ def test_a_radius_below_1_is_a_certificate(tmp_path):
     assert c.evidence.method == "joint spectral radius"
     K, rate = c.evidence.growth
     assert radius.upper <= rate <= radius.upper * (1 + 1e-9)
-    assert K == pytest.approx(radius.constant, rel=1e-9)
+    assert pytest.approx(radius.constant, rel=1e-9) == K
     assert c.lam == pytest.approx(K * rate**c.iterate, rel=1e-12)
     assert c.lam <= 0.5
     # the constant costs little of the rate
@@ -386,8 +386,8 @@ def test_a_constant_cannot_be_smaller():
     # of one nilpotent factor the first step is all there is
     W = np.array([[0.0, 8.0], [0.0, 0.0]])
     K = growth_constant(W, (np.ones(2), np.ones(2)), L2(), 0.5)
-    assert K == pytest.approx(16.0)
-    assert 16.0 <= K
+    assert pytest.approx(16.0) == K
+    assert K >= 16.0
     assert geometric_up(K, 0.5, 3)[3] == pytest.approx(2.0)
 
 

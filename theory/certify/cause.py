@@ -163,9 +163,7 @@ def _no_number(
 ) -> Cause:
     """Return the cause where a bound is missing altogether."""
     nan = math.nan
-    return Cause(
-        bound=bound, value=nan, needed=nan, measures=measures, where=where, advice=advice
-    )
+    return Cause(bound=bound, value=nan, needed=nan, measures=measures, where=where, advice=advice)
 
 
 def _point(recurrent: Map) -> Domain:

@@ -63,8 +63,8 @@ def judge_contraction(
 ) -> Judgement:
     """Decide whether a map is contractive: certified, refuted, or unknown.
 
-    Up to n = 10 the joint spectral radius is enclosed too, which says how much could be gained; where
-    it is below 1, it is itself a certificate, of several steps together.
+    Up to n = 10 the joint spectral radius is enclosed too, which says how much could be gained;
+    where it is below 1, it is itself a certificate, of several steps together.
 
     Parameters
     ----------

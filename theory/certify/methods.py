@@ -171,13 +171,14 @@ def check_method_fits(recurrent: Map, method: str) -> None:
 def may_be_better_everywhere(recurrent: Map, best: Contraction | None) -> bool:
     """Return whether a contraction of all states may have a smaller factor than one on a domain.
 
-    A guess for saving time: no norm certifies a map of the affine form below about `_floor`.
+    A guess for saving time: no norm certifies a map of the affine form below about `_floor`.  The
+    weights that comparison matrices are given are searched for, and may be better everywhere.
     """
     form = recurrent.affine()
     if best is None:
         return True
     if form is None:
-        return False
+        return recurrent.comparison(None) is not None
     return best.iterate > 1 or best.lam > _floor(form)
 
 

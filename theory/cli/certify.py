@@ -179,7 +179,7 @@ def _tell_unknown(cause: Cause | None, method: str) -> None:
     if cause is None:
         return
     out.print(f"cause: {cause}", markup=False, highlight=False, soft_wrap=True)
-    advice = (*(('--method auto',) if method != "auto" else ()), *cause.advice)
+    advice = (*(("--method auto",) if method != "auto" else ()), *cause.advice)
     for text in advice:
         out.print(f"try: {text}", markup=False, highlight=False, soft_wrap=True)
 

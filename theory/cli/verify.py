@@ -13,8 +13,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from theory.campaign.replay import replay
 from theory.campaign.recipes.table import RECIPES
+from theory.campaign.replay import replay
 from theory.campaign.report import html_report, number, statement, table
 from theory.campaign.results import summarize
 from theory.campaign.runner import Campaign
@@ -32,7 +32,9 @@ def verify(
     only: Annotated[
         list[str] | None, typer.Option(help="Test only this theorem; may be repeated.")
     ] = None,
-    instances: Annotated[int, typer.Option(help=f"How many instances to build, at least {len(RECIPES)}.")] = 200,
+    instances: Annotated[
+        int, typer.Option(help=f"How many instances to build, at least {len(RECIPES)}.")
+    ] = 200,
     seed: Annotated[int, typer.Option(help="Seed of the instances.")] = 0,
     jobs: Annotated[int, typer.Option(help="Processes to use.")] = 1,
     sequences: Annotated[

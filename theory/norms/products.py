@@ -1,7 +1,7 @@
 r"""How far r steps together can stretch distances: norms of all r-fold products of diag(s) W.
 
-Main names: `lipschitz_of_steps`, `product_upper`, `growth_constant`, `growths`, `power`, `vertices`,
-`slope_vertices`, `UnsettledError`.
+Main names: `lipschitz_of_steps`, `product_upper`, `growth_constant`, `growths`, `power`,
+`vertices`, `slope_vertices`, `UnsettledError`.
 
 With slopes s_i in [alpha_i, beta_i] the difference of two trajectories after r steps is
 
@@ -248,9 +248,7 @@ def growth_constant(W: Array, slopes: tuple[Array, Array], norm: Norm, rate: flo
     return up(worst * (1 + slack) / (1 - slack) * (1 + 8 * UNIT))
 
 
-def growth_upper(
-    W: Array, slopes: tuple[Array, Array], norm: Norm, rate: float, r: int
-) -> float:
+def growth_upper(W: Array, slopes: tuple[Array, Array], norm: Norm, rate: float, r: int) -> float:
     """Return the bound K rate**r of `growth_constant`, rounded upward."""
     return geometric_up(growth_constant(W, slopes, norm, rate), rate, r)[r]
 

@@ -24,6 +24,9 @@ from theory.theorems.theorem import Kind
 from theory.trials.verdict import Outcome, Verdict, judge
 from theory.typing import Array, Scalar
 
+#: Pytest shows the frames of the user alone.
+__tracebackhide__ = True
+
 #: Distances of the pairs that are tried, relative to the size of the states: near enough for the
 #: derivative to show, yet far above the rounding of a step, and as far as the states reach.
 _NEAR, _FAR = 2.0**-14, 1.0
@@ -88,7 +91,6 @@ def check_contraction(
     >>> round(check_contraction(leaky, contraction=Contraction.assumed(0.5)).ratio, 6)
     1.0
     """
-    __tracebackhide__ = True
     certificate = contraction_of(recurrent, contraction)
     check_count(trials=trials, seed=seed)
     if radius is not None:
@@ -222,7 +224,6 @@ class _Search:
 
     def step(self, h: Array, x: Array) -> Array:
         """Return the next states, which must be finite."""
-        __tracebackhide__ = True
         try:
             result = self.map.step(h, x)
         except ValueError as error:  # a map of the user's own refuses what it was given back
@@ -248,7 +249,6 @@ class _Search:
 
     def check_function(self) -> None:
         """Check that a step depends on (h, x) alone: repeated, after others, and beside others."""
-        __tracebackhide__ = True
         count = min(len(self.met), len(self.inputs), 8)
         h, x = self.met[:count], self.inputs[:count]
         first = np.array([self.step(a, b) for a, b in zip(h, x, strict=True)])
@@ -311,8 +311,8 @@ class _Search:
                 "passing every hidden variable as part of h, and starting afresh at each call",
             )
         return (
-            "the same step, computed again, gives another state: random numbers, or a variable "
-            "that every call changes",
+            "the same step, computed again, gives another state: random numbers, or a variable that "
+            + "every call changes",
             "fixing random numbers (dropout off), and passing every hidden variable as part of h",
         )
 
@@ -320,7 +320,6 @@ class _Search:
         self, h: Array, x: Array, once: Array, how: str, other: Array, what: str, advice: str
     ) -> None:
         """Raise: the map is not a function, or single precision makes it look like none."""
-        __tracebackhide__ = True
         budget = self._budget(h, x, once, other)
         hint = single_hint(self.map, np.append(once, other))
         apart = np.abs(once - other)

@@ -13,6 +13,9 @@ from theory.maps.callable import CallableMap
 from theory.trials.verdict import Verdict
 from theory.typing import Array
 
+#: Pytest shows the frames of the user alone.
+__tracebackhide__ = True
+
 
 def fail_refuted(
     headline: str,
@@ -23,7 +26,6 @@ def fail_refuted(
     of: Map | None = None,
 ) -> NoReturn:
     """Raise with a verdict that refutes."""
-    __tracebackhide__ = True
     fail(headline, verdict.measured, verdict.budget, arrays, advice, bound=verdict.bound, of=of)
 
 
@@ -38,7 +40,6 @@ def fail(
     of: Map | None = None,
 ) -> NoReturn:
     """Raise with what was compared, what reproduces it, and what to try."""
-    __tracebackhide__ = True
     raise AssertionError(
         f"{headline}\n  measured  {measured!r}\n  bound     {bound!r}\n"
         f"  budget    {budget!r}  ({_source_of(of)})\n{array_lines(arrays)}\n  try       {advice}"

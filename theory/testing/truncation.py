@@ -31,6 +31,9 @@ from theory.trials.verdict import Outcome, Verdict, judge, verify
 from theory.truncation import truncate
 from theory.typing import Array
 
+#: Pytest shows the frames of the user alone.
+__tracebackhide__ = True
+
 
 def check_truncation(
     recurrent: Map,
@@ -97,7 +100,6 @@ def check_truncation(
     >>> max(v.ratio for v in verdicts if v.theorem == "state_gap_observed") <= 1
     True
     """
-    __tracebackhide__ = True
     check_map(recurrent)
     certificate = contraction_of(recurrent, contraction)
     x = as_sequences("inputs", inputs, width=recurrent.input_dim)
@@ -147,7 +149,6 @@ def _check_simulation(made: Experiment) -> None:
     Every state of the run is compared with the step from the state before it, so errors do not add
     up: each of the two values errs by at most `step_error`.
     """
-    __tracebackhide__ = True
     recurrent, x = made.map, made.inputs
     states = recurrent.simulate(x)
     before = np.vstack([np.zeros((1, recurrent.state_dim)), states])[:-1]
@@ -179,7 +180,6 @@ def _check_counterpart(made: Experiment, counterpart: Callable[[Array, int], Any
     Both run the same steps, each of which errs by at most `local`: their distance is at most twice
     the drift of k steps.
     """
-    __tracebackhide__ = True
     recurrent, norm, lam = made.map, made.contraction.norm, made.contraction.lam
     x = made.inputs
     local = Run(made).local_error
@@ -208,7 +208,6 @@ def _check_counterpart(made: Experiment, counterpart: Callable[[Array, int], Any
 
 def _check_drive(made: Experiment, drive: float | Drive) -> list[Verdict]:
     """Compare a claimed drive with |step(0, x_t)| at every input."""
-    __tracebackhide__ = True
     run = Run(made)
     if len(made.inputs) == 0:
         return []
@@ -260,7 +259,6 @@ def _started(
 
 def _check_theorems(made: Experiment) -> list[Verdict]:
     """Verify every bound that applies."""
-    __tracebackhide__ = True
     run = Run(made)
     arrays = {"start": made.start, "restart": made.restart, "inputs": made.inputs}
     if run.within_domain and run.contradicted:
@@ -286,7 +284,6 @@ def _check_theorems(made: Experiment) -> list[Verdict]:
 
 def _fail_trajectories(run: Run, arrays: Mapping[str, Array]) -> NoReturn:
     """Report the step along which two trajectories come closer by less than is claimed."""
-    __tracebackhide__ = True
     ratios, budgets = run.step_ratios
     i = int(np.argmax(ratios - budgets))
     seen = [(float(ratios[i]), float(budgets[i]), "two states near the trajectory")]
