@@ -161,7 +161,7 @@ def load_certificate(path: str | Path) -> StoredCertificate:
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
     try:
         # some programs begin a text with a mark of its encoding
         text = content.decode("utf-8-sig")

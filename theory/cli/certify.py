@@ -34,6 +34,7 @@ from theory.cli.options import (
     PrefixOption,
     WeightsArgument,
     check_picture,
+    check_target,
     out,
     read_map,
     refusals,
@@ -41,7 +42,7 @@ from theory.cli.options import (
 )
 from theory.domain import domain_from_dict
 from theory.errors import check_positive
-from theory.files.writing import check_writable, write_atomically
+from theory.files.writing import write_atomically
 from theory.inputs import read_inputs
 from theory.maps.base import Map
 from theory.memory.context import Choice, error_curve, required_context
@@ -106,8 +107,8 @@ def certify(
     without a certificate the file says whether it is refuted or unknown, and `check` rejects it.
     """
     check_positive(epsilon=epsilon)
-    if json_file is not None:
-        check_writable(json_file)
+    check_target(json_file, weights)
+    check_target(plot, weights)
     check_picture(plot)
     meant, recurrent = read_inputs(inputs), read_map(weights, activation, prefix)
     check_method_fits(recurrent, method)

@@ -23,6 +23,7 @@ from theory.cli.options import (
     PrefixOption,
     WeightsArgument,
     check_picture,
+    check_target,
     err,
     out,
     read_map,
@@ -31,7 +32,7 @@ from theory.cli.options import (
 )
 from theory.cli.progress import progress_bar
 from theory.files.sequences import Sequences, load_sequences
-from theory.files.writing import check_writable, write_atomically
+from theory.files.writing import write_atomically
 from theory.inputs import Inputs
 from theory.maps.base import Map
 from theory.maps.head import LinearHead
@@ -87,8 +88,8 @@ def memory(
     """
     measured: MeasuredRates | None = None
     # fail before the work rather than after it
-    if json_file is not None:
-        check_writable(json_file)
+    check_target(json_file, weights, sequences)
+    check_target(plot, weights, sequences)
     check_picture(plot)
     if norm not in _NORMS:
         raise ValueError(f"norm {norm!r} is not known, needed one of: {', '.join(_NORMS)}")

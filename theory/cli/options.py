@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, final
 
+import numpy as np
 import typer
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
@@ -40,7 +41,9 @@ def refusals() -> Iterator[None]:
     Use as a context, or as a decorator of a command.
     """
     try:
-        yield
+        # what overflows is seen in the result; a warning beside the answer says less
+        with np.errstate(all="ignore"):
+            yield
     except BrokenPipeError:
         raise  # whoever reads the answer has seen enough
     except (ValueError, ArithmeticError, OSError, MemoryError, MissingExtraError) as error:
@@ -73,6 +76,22 @@ _WIDEST = 10_000
 def show(table: Table) -> None:
     """Print a table with all that it holds; what is too wide for a terminal it wraps itself."""
     out.print(_Whole(table), crop=False, overflow="ignore", no_wrap=True)
+
+
+def check_target(path: Path | None, *given: Path) -> None:
+    """Raise before the work, if an answer cannot be written there or would replace what is read.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be written, or is one of those given.
+    """
+    if path is None:
+        return
+    check_writable(path)
+    for other in given:
+        if path.exists() and other.exists() and path.samefile(other):
+            raise ValueError(f"{path} is an input, which the answer would replace; name another")
 
 
 def check_picture(path: Path | None) -> None:

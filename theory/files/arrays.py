@@ -12,6 +12,7 @@ import math
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any, final
 
 import numpy as np
@@ -114,7 +115,7 @@ def _parse(name: str, data: bytes, left: int, check: Check | None) -> npt.NDArra
         if read_header is None:
             raise ArrayFileError(f"{name} has .npy version {version}, needed 1.0 or 2.0")
         shape, _, dtype = read_header(stream, max_header_size=_MAX_HEADER)
-    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+    except (ValueError, SyntaxError, TokenError, TypeError, MemoryError, RecursionError) as error:
         if isinstance(error, ArrayFileError):
             raise
         raise ArrayFileError(f"{name} is not a readable .npy array: {error}") from None
