@@ -6,6 +6,7 @@ Main names: `refusals`, `show`, `check_picture`, `read_map`, `WeightsArgument`, 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,7 +43,8 @@ def refusals() -> Iterator[None]:
     """
     try:
         # what overflows is seen in the result; a warning beside the answer says less
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
             yield
     except BrokenPipeError:
         raise  # whoever reads the answer has seen enough
