@@ -1,4 +1,4 @@
-"""Whatever a command is given: status 0, 1 or 2, a short message, and nothing of the user's lost."""
+"""Whatever a command is given: status 0, 1 or 2, a short message, and nothing is lost."""
 
 import json
 import shutil
@@ -29,7 +29,8 @@ NUMBERS = [
 WORDS = [
     "tanh", "relu", "identity", "leaky_relu(0.2)", "leaky_relu(", "leaky_relu(nan)", "auto",
     "spectral", "lmi", "gru", "lstm", "iterate", "row_sums", "", " ", "../..", "[red]", "%s",
-    "anywhere", "random", "last", "L1", "Linf", "é", "box:-1,1", "ball:1", "box:1,-1", "box:", "box",
+    "anywhere", "random", "last", "L1", "Linf", "é", "box:-1,1", "ball:1", "box:1,-1", "box:",
+    "box",
     "ball:-1", "ball:nan", "box:-1,1,2", "box:inf,inf", "ball:1e400", "enc.lstm", "state_gap",
 ]  # fmt: skip
 DTYPES = ["?", "i1", "u8", "i8", "f2", "f4", "f8", "g", "c16", "U3", "S2", "O", "M8[s]", "V4"]
@@ -88,8 +89,10 @@ def _save_tensors(path, arrays):
     for name, array in arrays.items():
         raw = np.asarray(array, "<f8").tobytes()
         header[name] = {
-            "dtype": "F64", "shape": list(array.shape), "data_offsets": [len(data), len(data) + len(raw)],
-        }  # fmt: skip
+            "dtype": "F64",
+            "shape": list(array.shape),
+            "data_offsets": [len(data), len(data) + len(raw)],
+        }
         data += raw
     text = json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + data)

@@ -271,8 +271,8 @@ class _Search:
             one_by_one = isinstance(self.map, CallableMap) and not self.map.vectorized
             alone = np.array([self.step(h[i], x[i]) for _ in range(_CALLS)])
             same = np.broadcast_to(first[i], alone.shape)
-            rows = [np.broadcast_to(v, (_CALLS, len(v))) for v in (h[i], x[i])]
-            if one_by_one or self._differs(*rows, same, alone) is not None:
+            states, now = (np.broadcast_to(v, (_CALLS, len(v))) for v in (h[i], x[i]))
+            if one_by_one or self._differs(states, now, same, alone) is not None:
                 what, advice = self._what_changes(h, x, i)
             self._fail_apart(h[i], x[i], first[i], "in a batch", together[i], what, advice)
 
@@ -311,10 +311,9 @@ class _Search:
                 "passing every hidden variable as part of h, and starting afresh at each call",
             )
         return (
-            "the same step, computed again, gives another state: random numbers, or a variable that "
-            + "every call changes",
-            "fixing random numbers (dropout off), and passing every hidden variable as part of h",
-        )
+            "the same step, computed again, gives another state: random numbers, or a variable "
+            "that every call changes"
+        ), "fixing random numbers (dropout off), and passing every hidden variable as part of h"
 
     def _fail_apart(
         self, h: Array, x: Array, once: Array, how: str, other: Array, what: str, advice: str
