@@ -12,8 +12,8 @@ import math
 
 from theory.arithmetic.rounding import up
 from theory.certificates import Contraction, certified
-from theory.certify.enclose import JointSpectralRadius
 from theory.maps.form import Affine
+from theory.norms.norms import Norm
 from theory.norms.products import geometric_up, growth_constant
 
 #: The rate is taken this much above the enclosure, relatively, so that norms which round another
@@ -27,16 +27,18 @@ _PRICE = 0.05
 _MOST_STEPS = 4096
 
 
-def by_growth(form: Affine, radius: JointSpectralRadius | None) -> Contraction | None:
+def by_growth(form: Affine, upper: float, norm: Norm) -> Contraction | None:
     """Return the contraction behind an upper bound of the joint spectral radius below 1.
+
+    The bound and the norm in which it was found are a candidate, which products decide.
 
     The more steps are taken together, the less K costs: their number is the least for which it
     costs little, and of which the factor is at most 1 / 2, where these are not too many.
     """
-    if radius is None or form.domain is not None or not 0 < radius.upper < 1:
+    if not 0 < upper < 1:
         return None
-    rate = up(radius.upper * (1 + _ROOM))
-    K = growth_constant(form.W, form.slopes, radius.norm, rate)
+    rate = up(upper * (1 + _ROOM))
+    K = growth_constant(form.W, form.slopes, norm, rate)
     if not (rate < 1 and math.isfinite(K)):
         return None
     fall = -math.log(rate)
@@ -45,9 +47,10 @@ def by_growth(form: Affine, radius: JointSpectralRadius | None) -> Contraction |
     lam = geometric_up(K, rate, r)[r]
     return certified(
         lam,
-        radius.norm,
+        norm,
         method="joint spectral radius",
         detail=f"all products of j matrices diag(s) W have norm at most {K!r} * {rate!r}**j",
         iterate=r,
+        domain=form.domain,
         growth=(K, rate),
     )

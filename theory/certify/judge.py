@@ -93,8 +93,8 @@ def judge_contraction(
         radius = joint_spectral_radius(
             recurrent, norm=None if found is None else found.norm, rng=rng
         )
-        if form is not None and (found is None or found.iterate > 1):
-            pair = [c for c in (found, by_growth(form, radius)) if c is not None]
+        if form is not None and radius is not None and (found is None or found.iterate > 1):
+            pair = [c for c in (found, by_growth(form, radius.upper, radius.norm)) if c is not None]
             found = min(pair, key=lambda c: c.lam ** (1 / c.iterate), default=None)
     if where is None:
         lower = rate_lower(recurrent, rng=rng) if radius is None else radius.lower

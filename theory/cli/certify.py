@@ -120,8 +120,9 @@ def certify(
     radius = _radius(recurrent, found.everywhere)
     lower = rate_lower(recurrent) if radius is None else radius.lower
     form = recurrent.affine()
-    if form is not None and method == "auto" and not _single(found.everywhere):
-        c = by_growth(form, radius)
+    asked = method == "auto" and not _single(found.everywhere)
+    if asked and form is not None and radius is not None:
+        c = by_growth(form, radius.upper, radius.norm)
         more = {} if c is None else {"joint_spectral_radius": c}
         found = replace(found, everywhere={**found.everywhere, **more})
     best = found.best

@@ -149,7 +149,7 @@ def _first_box(
     recurrent: Map, x: Array, domain: Domain | None, inputs: Any, pasts: Any
 ) -> tuple[Array, Array]:
     """Return the box of the states before the inputs."""
-    if sum(one is not None for one in (domain, inputs, pasts)) > 1:
+    if len([one for one in (domain, inputs, pasts) if one is not None]) > 1:
         raise ValueError("received several of domain=, inputs= and pasts=, needed at most one")
     if pasts is not None:
         states = as_array("pasts", pasts)

@@ -44,8 +44,8 @@ LARGEST_FRONTIER = 2**16
 #: Up to this many units with two different slope ends their vertices are listed.
 LARGEST_VERTICES = 10
 
-#: Products that `growth_constant` forms at the most; some seconds for ten units.
-LARGEST_TREE = 2**17
+#: Products that `growth_constant` forms at the most, and factors of the longest; some seconds.
+LARGEST_TREE, LONGEST_BRANCH = 2**17, 256
 
 #: Weights of a norm that are smaller have no relative error of a few units.
 _SMALLEST_WEIGHT = 2.0**-1000
@@ -214,7 +214,8 @@ def growth_constant(W: Array, slopes: tuple[Array, Array], norm: Norm, rate: flo
     Returns
     -------
     float
-        Rounded upward; inf if the tree has more than `LARGEST_TREE` nodes or nothing is proved.
+        Rounded upward; inf if the tree has more nodes than `LARGEST_TREE`, a longer branch than
+        `LONGEST_BRANCH`, or nothing is proved.
     """
     n, (low, high) = len(W), slopes
     low = np.where(np.any(W != 0, axis=1), low, high)
@@ -232,7 +233,7 @@ def growth_constant(W: Array, slopes: tuple[Array, Array], norm: Norm, rate: flo
     (B, e), C, f = made, np.eye(n)[None], np.zeros(1)
     worst = power = 1.0
     formed = 0
-    while len(C):
+    for _ in range(LONGEST_BRANCH):
         formed += len(C) * len(B)
         power = down(power * rate)
         if formed > LARGEST_TREE or not power > 0:
@@ -242,10 +243,11 @@ def growth_constant(W: Array, slopes: tuple[Array, Array], norm: Norm, rate: flo
         sizes = norms_upper(C, f, space.p)
         inner = ~(sizes <= power)
         C, f = C[inner], f[inner]
-        if len(C):
-            worst = max(worst, up(float(np.max(sizes[inner])) / power))
-    slack = max(space.error, 4 * UNIT)
-    return up(worst * (1 + slack) / (1 - slack) * (1 + 8 * UNIT))
+        if len(C) == 0:
+            slack = max(space.error, 4 * UNIT)
+            return up(worst * (1 + slack) / (1 - slack) * (1 + 8 * UNIT))
+        worst = max(worst, up(float(np.max(sizes[inner])) / power))
+    return math.inf
 
 
 def growth_upper(W: Array, slopes: tuple[Array, Array], norm: Norm, rate: float, r: int) -> float:

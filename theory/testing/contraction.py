@@ -19,7 +19,7 @@ from theory.maps.base import Map, check_map
 from theory.maps.callable import CallableMap
 from theory.measure.observation import Observation
 from theory.measure.ratios import norm_attaining
-from theory.testing.failures import SINGLE, array_lines, fail, fail_refuted, single_hint
+from theory.testing.failures import SINGLE, array_lines, fail, fail_refuted, single_hint, what_next
 from theory.theorems.theorem import Kind
 from theory.trials.verdict import Outcome, Verdict, judge
 from theory.typing import Array, Scalar
@@ -115,24 +115,10 @@ def check_contraction(
             f"one step multiplies the distance of two states by {verdict.measured!r}",
             verdict,
             {"h": worst.h, "g": worst.g, "x": worst.x},
-            _what_next(verdict.measured, hint),
+            what_next(verdict.measured, hint),
             of=recurrent,
         )
     return verdict
-
-
-def _what_next(measured: float, hint: str) -> str:
-    """Return what to try after a refuted factor."""
-    found = [hint] if hint else []
-    found.append(
-        f"a factor of at least {measured:.6g}"
-        if measured < 1
-        else "another norm: no factor below 1 holds in this one"
-    )
-    if measured < 1:
-        found.append("another norm")
-    found.append("radius= and inputs=, if the claim is one for some states and inputs only")
-    return "; ".join(found) + "; theory.contraction(map) looks for a factor that is certified"
 
 
 def contraction_of(recurrent: Map, given: Contraction | None) -> Contraction:

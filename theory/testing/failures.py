@@ -77,6 +77,20 @@ def _source_of(recurrent: Map | None) -> str:
     return f"assumed rounding of a step in {recurrent.precision}; see rounding_units="
 
 
+def what_next(measured: float, hint: str) -> str:
+    """Return what to try after a refuted factor."""
+    found = [hint] if hint else []
+    found.append(
+        f"a factor of at least {measured:.6g}"
+        if measured < 1
+        else "another norm: no factor below 1 holds in this one"
+    )
+    if measured < 1:
+        found.append("another norm")
+    found.append("radius= and inputs=, if the claim is one for some states and inputs only")
+    return "; ".join(found) + "; theory.contraction(map) looks for a factor that is certified"
+
+
 def array_lines(arrays: Mapping[str, Array]) -> str:
     """Return one line an array, exact to the last digit, long ones shortened in the middle."""
     with np.printoptions(precision=17, floatmode="unique", threshold=24, edgeitems=3, linewidth=88):
