@@ -421,3 +421,12 @@ def test_an_answer_that_is_not_waited_for(weights, monkeypatch):
     done = run("certify", weights)
     assert done.exit_code == 130
     assert done.stderr == "interrupted: there is no answer, and nothing more is written\n"
+
+
+@pytest.mark.parametrize("option", ["--json", "--plot"])
+def test_an_answer_never_replaces_an_input(weights, option):
+    before = weights.read_bytes()
+    done = run("certify", weights, option, weights)
+    assert done.exit_code == 2
+    assert f"{weights} is an input, which the answer would replace; name another" in done.stderr
+    assert weights.read_bytes() == before
