@@ -81,7 +81,7 @@ NESTED = (Inputs.box(-2, 2), Inputs.box(-0.5, 1), Inputs.box(0, 0.25))
 
 
 @given(any_maps(size=0.7), st.integers(0, 2**32 - 1))
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_less_inputs_never_weaken_a_certificate(model, seed):
     rows = np.random.default_rng(seed).uniform(0, 0.25, (4, model.input_dim))
     chain = [contraction(model, effort=0)]
@@ -96,7 +96,7 @@ def test_less_inputs_never_weaken_a_certificate(model, seed):
 
 
 @given(any_maps(size=0.7))
-@settings(max_examples=10)
+@settings(max_examples=6)
 @example(CHAIN)
 def test_a_domain_never_weakens_a_certificate(model):
     for inputs in NESTED[:2]:
@@ -114,7 +114,7 @@ def test_a_domain_never_weakens_a_certificate(model):
 
 
 @given(any_maps(size=0.5), st.integers(0, 2**32 - 1))
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_less_inputs_never_need_a_longer_context(model, seed):
     rows = np.random.default_rng(seed).uniform(0, 0.25, (4, model.input_dim))
     chain = [
