@@ -27,6 +27,8 @@ class Evidence:
     detail: str = ""  # one sentence for the report
     multipliers: tuple[float, ...] = ()  # q of an incremental matrix inequality, else empty
     source: Contraction | None = None  # the one-step contraction it was converted from, if any
+    #: (K, q), where j steps together are proved to stretch by at most K q**j, for every j
+    growth: tuple[float, float] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.kind not in {"certified", "assumed"}:
@@ -127,6 +129,7 @@ class Contraction:
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready description; the factor as a hexadecimal float, hence exact."""
         multipliers, source = self.evidence.multipliers, self.evidence.source
+        growth = self.evidence.growth
         return {
             "lam": self.lam.hex(),
             "norm": self.norm.to_dict(),
@@ -138,6 +141,7 @@ class Contraction:
                 "detail": self.evidence.detail,
                 **({"multipliers": [q.hex() for q in multipliers]} if multipliers else {}),
                 **({} if source is None else {"source": source.to_dict()}),
+                **({} if growth is None else {"growth": [x.hex() for x in growth]}),
             },
         }
 
@@ -160,6 +164,7 @@ def certified(
     domain: Domain | None = None,
     multipliers: tuple[float, ...] = (),
     source: Contraction | None = None,
+    growth: tuple[float, float] | None = None,
 ) -> Contraction | None:
     r"""Return a contraction that is proved: the one door through which every certificate comes.
 
@@ -198,7 +203,7 @@ def certified(
     iterate : int
     domain : Domain, optional
         Where it holds; everywhere by default.
-    multipliers, source
+    multipliers, source, growth
         As in `Evidence`.
 
     Returns
@@ -227,7 +232,12 @@ def certified(
     if not lam < 1:
         return None
     evidence = Evidence(
-        kind="certified", method=method, detail=detail, multipliers=multipliers, source=source
+        kind="certified",
+        method=method,
+        detail=detail,
+        multipliers=multipliers,
+        source=source,
+        growth=growth,
     )
     return Contraction(lam=lam, norm=norm, iterate=iterate, evidence=evidence, domain=domain)
 

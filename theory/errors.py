@@ -231,8 +231,8 @@ def check_count(*, at_least: int = 0, **counts: SupportsIndex) -> None:
             number = operator.index(value)
         except TypeError:
             raise ValueError(
-                f"{name}={value!r} is not an integer; it counts steps, needed "
-                f"{name} in {at_least}, {at_least + 1}, ..."
+                f"{name}={value!r} is not an integer, needed {name} in {at_least}, "
+                f"{at_least + 1}, ..."
             ) from None
         if isinstance(value, (bool, np.bool_)) or number < at_least:
             raise ValueError(f"{name}={value!r}, needed an integer {name} >= {at_least}")

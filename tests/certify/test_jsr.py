@@ -1,19 +1,21 @@
 """The joint spectral radius: published numbers, closed forms, exact arithmetic, random products."""
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import flint
 import numpy as np
 import pytest
 from enclosures import may_be_at_most
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from theory import (
     L1,
     L2,
     CallableMap,
+    Inputs,
     LinearMap,
     Linf,
     VanillaRNN,
@@ -21,12 +23,21 @@ from theory import (
     WeightedL2,
     WeightedLinf,
     contraction,
+    required_context,
 )
-from theory.certify import joint_spectral_radius, judge_contraction, rate_lower
+from theory.certify import (
+    joint_spectral_radius,
+    judge_contraction,
+    load_certificate,
+    rate_lower,
+    recheck,
+    save_certificate,
+)
 from theory.certify.enclose import LARGEST, form_vertices
 from theory.certify.jsr import products_upper
 from theory.maps import leaky_relu
 from theory.norms.enclosed import factor_pairs, multiply_pairs, norms_upper, roots_up
+from theory.norms.products import geometric_up, growth_constant
 
 MONE = np.array([[0.9, -1.0], [0.5, -0.9]])
 
@@ -304,3 +315,92 @@ def test_bad_requests():
         products_upper(CallableMap(lambda h, x: h + x, 1, 1), 1)
     with pytest.raises(ValueError, match="length"):
         products_upper(cell(MONE), 0)
+
+
+# ------------------------------------------------------------------------- certificates made of it
+
+#: Rounded weights of a trained layer of four units: no quadratic norm contracts, products do.
+TRAINED = [
+    [0.176, -0.813, 0.499, -0.348],
+    [-0.455, 0.341, -0.363, 0.632],
+    [-0.083, -0.104, 0.413, -0.199],
+    [0.385, 0.23, -0.035, 0.656],
+]
+
+
+def test_a_radius_below_1_is_a_certificate(tmp_path):
+    one = VanillaRNN(TRAINED, np.eye(4))
+    assert contraction(one) is None
+    judged = judge_contraction(one)
+    c, radius = judged.contraction, judged.radius
+    assert judged.answer == "certified"
+    assert c.evidence.is_certified
+    assert c.evidence.method == "joint spectral radius"
+    K, rate = c.evidence.growth
+    assert radius.upper <= rate <= radius.upper * (1 + 1e-9)
+    assert pytest.approx(radius.constant, rel=1e-9) == K
+    assert c.lam == pytest.approx(K * rate**c.iterate, rel=1e-12)
+    assert c.lam <= 0.5
+    # the constant costs little of the rate
+    assert c.lam ** (1 / c.iterate) <= rate**0.95
+    inputs = Inputs.ball(1)
+    choice = required_context(one, 1e-3, inputs=inputs, certificates={"joint": c})
+    # K q**k |h| <= eps with |h| <= 2 in four units of tanh, and what blocks cost
+    assert choice.k < 1.25 * np.log(1e-3 / (2 * K)) / np.log(rate)
+    assert required_context(one, 1e-3, inputs=inputs) is None
+    # nothing is lost by saying which inputs are meant
+    assert judge_contraction(one, inputs=inputs).answer == "certified"
+    path = tmp_path / "c.json"
+    save_certificate(path, one, c=c)
+    stored = load_certificate(path)
+    assert recheck(stored, one)
+    for changed in ({"rate": c.lam * 0.99}, {"growth": 0.97}, {"growth": 1.0}, {"iterate": 20}):
+        assert recheck(replace(stored, **changed), one).failed == "inequality"
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=6)
+def test_the_growth_of_products_is_bounded(seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(2, 5))
+    W = rng.standard_normal((n, n))
+    W *= rng.uniform(0.5, 0.95) / np.linalg.norm(W, 2)
+    norm = [L2(), Linf(), WeightedLinf(rng.uniform(0.5, 2, n)), WeightedL2(W @ W.T + np.eye(n))][
+        int(rng.integers(4))
+    ]
+    slopes = np.zeros(n), np.ones(n)
+    form = VanillaRNN(W, np.eye(n)).affine()
+    rate = 0.97
+    K = growth_constant(form.W, slopes, norm, rate)
+    assert K >= 1
+    P, size = np.eye(n), 1.0
+    for _ in range(12):
+        P = rng.integers(0, 2, n)[:, None] * W @ P
+        size *= rate
+        assert norm.matrix_lower(P) <= K * size
+    # a rate that is none is not accepted, and no more products than can be counted are formed
+    assert growth_constant(2 * W / np.linalg.norm(W, 2), slopes, norm, 0.3) == np.inf
+
+
+def test_a_constant_cannot_be_smaller():
+    # of one nilpotent factor the first step is all there is
+    W = np.array([[0.0, 8.0], [0.0, 0.0]])
+    K = growth_constant(W, (np.ones(2), np.ones(2)), L2(), 0.5)
+    assert pytest.approx(16.0) == K
+    assert K >= 16.0
+    assert geometric_up(K, 0.5, 3)[3] == pytest.approx(2.0)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=3)
+def test_several_steps_contract_by_what_is_certified(seed):
+    rng = np.random.default_rng(seed)
+    one = VanillaRNN(np.array(TRAINED) * rng.uniform(0.97, 1.0), np.eye(4))
+    c = judge_contraction(one).contraction
+    assert c is not None
+    h, g = rng.uniform(-1, 1, (2, 4))
+    apart = c.norm.vector(h - g)
+    for _ in range(c.iterate):
+        x = rng.standard_normal(4) * 0.1
+        h, g = one.step(h, x), one.step(g, x)
+    assert c.norm.vector(h - g) <= c.lam * apart

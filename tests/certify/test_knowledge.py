@@ -1,8 +1,10 @@
 """To know more is never to claim less: what holds everywhere holds under given inputs, too."""
 
+import itertools
+
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from theory import (
@@ -14,7 +16,15 @@ from theory import (
     contraction,
     required_context,
 )
+from theory.certify import invariant_domain
 from theory.strategies import any_maps
+
+#: Rates of weights that a search finds are this near to the least one, relatively, also where it
+#: takes as many steps as it may (of a nilpotent matrix it comes nearer like 1 / steps).
+SLACK = 2.0**-8
+
+#: A chain of leaky units: nilpotent, so that no weights are best.
+CHAIN = EchoStateNetwork(0.7 * np.eye(4, k=1), np.zeros((4, 1)), [0.7, 0, 0, 0], leak=0.5)
 
 INPUTS = st.sampled_from([Inputs.box(-1, 1), Inputs.ball(0.3), Inputs.box(0, 50), Inputs.box(0, 0)])
 
@@ -64,3 +74,53 @@ def test_a_network_that_does_not_leak_is_the_plain_one():
         assert str(plain.domain) == str(leaky.domain) == str(stacked.domain)
     k = required_context(VanillaRNN(W, np.eye(2)), 1e-3, inputs=Inputs.ball(1.0)).k
     assert required_context(EchoStateNetwork(W, np.eye(2)), 1e-3, inputs=Inputs.ball(1.0)).k == k
+
+
+#: Boxes of inputs, each within the one before it.
+NESTED = (Inputs.box(-2, 2), Inputs.box(-0.5, 1), Inputs.box(0, 0.25))
+
+
+@given(any_maps(size=0.7), st.integers(0, 2**32 - 1))
+@settings(max_examples=6)
+def test_less_inputs_never_weaken_a_certificate(model, seed):
+    rows = np.random.default_rng(seed).uniform(0, 0.25, (4, model.input_dim))
+    chain = [contraction(model, effort=0)]
+    chain += [contraction(model, inputs=i, effort=0) for i in (*NESTED, Inputs.seen(rows))]
+    for wide, near in itertools.pairwise(chain):
+        if wide is None:
+            continue
+        assert near is not None
+        assert near.iterate <= wide.iterate
+        # the search for weights ends this near to the least rate
+        assert near.iterate < wide.iterate or near.lam <= wide.lam * (1 + SLACK)
+
+
+@given(any_maps(size=0.7))
+@settings(max_examples=6)
+@example(CHAIN)
+def test_a_domain_never_weakens_a_certificate(model):
+    for inputs in NESTED[:2]:
+        box = invariant_domain(model, inputs=inputs)
+        if box is None:
+            continue
+        by_box, by_inputs = (
+            contraction(model, effort=0, **given) for given in ({"domain": box}, {"inputs": inputs})
+        )
+        everywhere = contraction(model, effort=0)
+        for other in (everywhere, by_inputs):
+            if other is not None:
+                assert by_box is not None
+                assert (by_box.iterate, by_box.lam) <= (other.iterate, other.lam)
+
+
+@given(any_maps(size=0.5), st.integers(0, 2**32 - 1))
+@settings(max_examples=6)
+def test_less_inputs_never_need_a_longer_context(model, seed):
+    rows = np.random.default_rng(seed).uniform(0, 0.25, (4, model.input_dim))
+    chain = [
+        required_context(model, 1e-2, inputs=i, effort=0) for i in (*NESTED, Inputs.seen(rows))
+    ]
+    for wide, near in itertools.pairwise(chain):
+        if wide is not None:
+            assert near is not None
+            assert near.k <= wide.k

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -232,3 +233,85 @@ def test_version_and_short_help(run):
         status, out, _ = run(*arguments)
         assert status == 0
         assert "Usage" in out
+
+
+@pytest.fixture
+def idle(monkeypatch):
+    """Let a campaign judge nothing."""
+    from theory.campaign.runner import Campaign
+
+    def run(self, **_):
+        self.save()
+        return iter(())
+
+    monkeypatch.setattr(Campaign, "run", run)
+
+
+@pytest.mark.usefixtures("idle")
+def test_a_finished_campaign_is_not_overwritten(run, tmp_path):
+    path = tmp_path / "v.json"
+    path.write_text("kept")
+    arguments = ("verify", "--instances", FEWEST, "--only", "drive", "--json", str(path))
+    status, _, err = run(*arguments)
+    assert status == 2
+    assert "--resume to continue its campaign, or --force" in err
+    assert path.read_text() == "kept"
+    assert run(*arguments, "--force")[0] != 2
+    assert path.read_text() != "kept"
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_an_interrupted_campaign_says_what_is_kept(run, monkeypatch, tmp_path, kept):
+    from theory.campaign.runner import Campaign
+
+    def pressed(self, **_):  # noqa: ARG001
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(Campaign, "run", pressed)
+    path = tmp_path / "v.json"
+    more = ("--json", str(path)) if kept else ()
+    status, _, err = run("verify", "--instances", FEWEST, *more)
+    assert status == 130
+    told = f"interrupted: 0 of {FEWEST} instances are "
+    told += f"kept; continue with --json {path} --resume\n" if kept else "done and none is kept; "
+    assert told in err
+
+
+@pytest.mark.usefixtures("idle")
+def test_sequences_that_moved_are_asked_for(run, tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    np.save(tmp_path / "data" / "x.npy", np.ones((5, 1)))
+    monkeypatch.chdir(tmp_path)
+    arguments = ("--instances", FEWEST, "--only", "drive", "--json", "v.json")
+    assert run("verify", *arguments, "--sequences", "data/x.npy")[0] != 2
+    monkeypatch.chdir(tmp_path / "data")
+    status, _, err = run("replay", "../v.json")
+    assert status == 2
+    assert "not at data/x.npy, seen from this folder; pass where they are now, --sequences" in err
+    assert run("replay", "../v.json", "--sequences", "x.npy")[0] == 0
+
+
+def test_the_least_number_of_instances_is_said(run):
+    _, out, _ = run("verify", "--help")
+    assert f"at least {FEWEST}" in " ".join(out.replace("│", " ").split())
+    # a name that is wrong is noticed first
+    assert "'nothing' is not known" in run("verify", "--instances", "3", "--only", "nothing")[2]
+
+
+def test_near_misses_that_are_nearly_1():
+    assert number(1.0001) == "1+1e-04"
+    assert number(1.0003) == "1+3e-04"
+    assert number(1.0006) == "1.001"
+    assert number(0.9998) == "0.9998"
+
+
+def test_ascii_locales(tmp_path):
+    np.savez(tmp_path / "w.npz", W=0.5 * np.eye(2), U=np.eye(2))
+    env = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "COLUMNS": "60"}
+    told = [sys.executable, "-m", "theory", "certify", str(tmp_path / "w.npz"), "--effort", "0"]
+    done = subprocess.run(told, capture_output=True, env=env, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.isascii()
+    assert b"row_sums" in done.stdout
+    assert not done.stderr

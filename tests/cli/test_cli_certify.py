@@ -351,3 +351,86 @@ def test_options_list_their_values(weights):
     told = " ".join(run("certify", "--help").output.replace("│", " ").split())
     for word in ("row_sums", "lmi", "relu", "softplus", "leaky_relu(0.2)"):
         assert word in told
+
+
+def test_a_joint_spectral_radius_below_1_certifies(tmp_path):
+    path, file, picture = (tmp_path / name for name in ("w.npz", "c.json", "p.png"))
+    W = [
+        [0.176, -0.813, 0.499, -0.348], [-0.455, 0.341, -0.363, 0.632],
+        [-0.083, -0.104, 0.413, -0.199], [0.385, 0.23, -0.035, 0.656],
+    ]  # fmt: skip
+    np.savez(path, W=W, U=np.eye(4))
+    done = run("certify", path, "--json", file, "--plot", picture)
+    assert done.exit_code == 0, done.output
+    assert "steps together (joint spectral radius), everywhere" in done.output
+    assert "required context: k = " in done.output
+    assert "unknown" not in done.output
+    done = run("check", file, path)
+    assert done.exit_code == 0, done.output
+    assert "(joint spectral radius), everywhere" in done.output
+    # another rate or constant than the proved ones is not believed
+    data = json.loads(file.read_text())
+    data["evidence"]["growth"][0] = (1.0).hex()
+    data["rate"] = (float.fromhex(data["rate"]) / 1.03).hex()
+    file.write_text(json.dumps(data))
+    assert "rejected: inequality" in run("check", file, path).output
+    data["evidence"]["growth"] = "1.0"
+    file.write_text(json.dumps(data))
+    assert run("check", file, path).exit_code == 2
+
+
+def test_an_unknown_has_a_cause_and_a_next_step(tmp_path):
+    path, file = tmp_path / "w.npz", tmp_path / "c.json"
+    rng = np.random.default_rng(0)
+    cell = GRU(rng.standard_normal((12, 4)), rng.standard_normal((12, 3)))
+    np.savez(path, weight_hh_l0=cell.parameters["W"], weight_ih_l0=cell.parameters["U"])
+    done = run("certify", path, "--json", file)
+    assert done.exit_code == 1, done.output
+    for words in (
+        "cause: the spectral radius of the comparison matrix is about ",
+        ", needed less than 1, on a box of states within ",
+        "try: theory.effective_memory (`theory memory`)",
+        "`theory project --onto gru`",
+    ):
+        assert words in done.output, done.output
+    cause = json.loads(file.read_text())["cause"]
+    assert cause["value"] > cause["needed"] == 1
+    assert len(cause["advice"]) == 3
+    done = run("certify", path, "--method", "delta_iss")
+    assert "unknown: no certificate found by delta_iss" in done.output
+    assert "try: --method auto" in done.output
+    done = run("certify", path, "--method", "spectral")
+    assert done.exit_code == 2
+    assert "method 'spectral' is for maps of the form rho(W h + U x + b), which GRU(" in done.stderr
+    assert "needed one of: auto, gate_norms, delta_iss, comparison, iterate" in done.stderr
+
+
+def test_a_refutation_says_where(tmp_path):
+    path, file = tmp_path / "w.npy", tmp_path / "c.json"
+    np.save(path, np.array([[2.0]]))
+    done = run("certify", path, "--json", file)
+    assert done.output.startswith("VanillaRNN(n=1, m=1, activation='tanh') of ")
+    assert ", with U = I: the file holds W only\n" in done.output
+    assert "under one input; h = [0.957504], g = [0.], x = [0.]\n" in done.output
+    told = json.loads(file.read_text())["refutation"]
+    assert told["first"] == [[pytest.approx(0.9575040240772688)]]
+    assert (told["second"], told["x"]) == ([[0.0]], [0.0])
+
+
+def test_an_answer_that_is_not_waited_for(weights, monkeypatch):
+    def pressed(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("theory.cli.certify.find_certificates", pressed)
+    done = run("certify", weights)
+    assert done.exit_code == 130
+    assert done.stderr == "interrupted: there is no answer, and nothing more is written\n"
+
+
+@pytest.mark.parametrize("option", ["--json", "--plot"])
+def test_an_answer_never_replaces_an_input(weights, option):
+    before = weights.read_bytes()
+    done = run("certify", weights, option, weights)
+    assert done.exit_code == 2
+    assert f"{weights} is an input, which the answer would replace; name another" in done.stderr
+    assert weights.read_bytes() == before

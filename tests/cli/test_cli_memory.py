@@ -173,6 +173,7 @@ def test_bad_input(files):
         (("memory", files / "w.npz", "--sequences", files / "wide.npz", *USUAL), "wide.npz:x"),
         (("memory", files / "two.npz", "--sequences", files / "x.npz", *USUAL), "enc (torch), dec"),
         ((*usual, *USUAL, "--json", files), "is a folder"),
+        ((*usual, *USUAL, "--json", files / "x.npz"), "is an input, which the answer would"),
         (("memory", files / "w.pt", "--sequences", files / "x.npz", *USUAL), "pickle"),
     ):
         done = run(*arguments)

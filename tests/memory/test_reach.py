@@ -4,10 +4,22 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theory import L2, CallableMap, Domain, Inputs, LinearMap, Linf, VanillaRNN, contraction
+from theory import (
+    GRU,
+    L2,
+    LSTM,
+    CallableMap,
+    Cascade,
+    Domain,
+    Inputs,
+    LinearMap,
+    Linf,
+    VanillaRNN,
+    contraction,
+)
 from theory.arithmetic.rounding import UNIT
 from theory.certify import invariant_domain
 from theory.measure import truncation_gap_table
@@ -105,8 +117,65 @@ def test_what_came_before_may_be_other_inputs():
     assert np.array_equal(same.high, wider.high)
     for options, message in (
         ({"inputs": 1.0}, "does not say which inputs are meant"),
-        ({"inputs": Inputs.box(0, 1), "domain": ALL_OF_TANH}, "at most one of them"),
+        ({"inputs": Inputs.box(0, 1), "domain": ALL_OF_TANH}, "needed at most one"),
         ({"inputs": Inputs.box(0.2, 1)}, "outside the domain"),
     ):
         with pytest.raises(ValueError, match=message):
             reach_tube(CELL, x, k=4, **options)
+
+
+def test_stacks_away_from_0():
+    # a bias moves the lower layer's box away from 0, where its states only pass through
+    low, top = VanillaRNN([[0.1]], [[1.0]], [2.0]), VanillaRNN([[0.1]], [[1.0]])
+    x = np.ones((5, 1))
+    stack = Cascade([low, top])
+    tube, alone = reach_tube(stack, x, k=5), reach_tube(low, x, k=5)
+    np.testing.assert_allclose(tube.widths[:, 0], alone.widths[:, 0], rtol=1e-4, atol=1e-15)
+    assert 0 < tube.widths[-1, 1] < 1e-6
+    assert tube.narrows
+    states = np.vstack([stack.simulate(x, h0=h)[-1] for h in (tube.low[0], tube.high[0])])
+    assert (states >= tube.low[-1] - 1e-15).all()
+    assert (states <= tube.high[-1] + 1e-15).all()
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=10)
+def test_from_pasts_that_are_no_invariant_box(seed):
+    rng = np.random.default_rng(seed)
+    for cell in (
+        VanillaRNN(1.5 * rng.standard_normal((2, 2)), np.eye(2)),
+        GRU(rng.standard_normal((6, 2)), rng.standard_normal((6, 2))),
+        Cascade([CELL, VanillaRNN(rng.standard_normal((2, 2)), np.eye(2))]),
+        LSTM(rng.standard_normal((4, 1)), rng.standard_normal((4, 2)), [0, 900.0, 0, 0]),
+    ):
+        x, n = rng.standard_normal((4, 2)), cell.state_dim
+        pasts = rng.standard_normal((3, n)) * rng.choice([1e-3, 1.0, 20.0])
+        tube = reach_tube(cell, x, k=4, pasts=pasts)
+        for h in (*pasts, np.zeros(n), tube.low[0], tube.high[0]):
+            run = np.vstack([h, cell.simulate(x, h0=h)])
+            slack = 1e-12 * (1 + np.abs(run))
+            assert (run >= tube.low - slack).all()
+            assert (run <= tube.high + slack).all()
+        assert f"{tube}".count("the given pasts") == 1
+
+
+def test_a_tube_that_is_the_whole_box_says_so():
+    still = reach_tube(VanillaRNN([[2.0]], [[1.0]]), np.zeros((9, 1)), k=9)
+    assert not still.narrows
+    assert str(still).startswith("after 9 inputs the box of any past is no narrower")
+    assert "nothing is shown to be forgotten" in str(still)
+    assert reach_tube(CELL, np.ones((9, 2)), k=9).narrows
+    assert not reach_tube(CELL, np.ones((9, 2)), k=0).narrows
+
+
+def test_malformed_pasts():
+    for pasts, message in (
+        (np.zeros((3, 1)), "pasts has shape"),
+        (np.zeros((0, 2)), "at least one"),
+        (1.0, "pasts has shape"),
+        ([[np.nan, 0.0]], "finite"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            reach_tube(CELL, np.ones((3, 2)), k=2, pasts=pasts)
+    with pytest.raises(ValueError, match="needed at most one"):
+        reach_tube(CELL, np.ones((3, 2)), k=2, pasts=np.zeros(2), domain=ALL_OF_TANH)

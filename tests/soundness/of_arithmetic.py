@@ -32,7 +32,15 @@ from theory.certify import joint_spectral_radius, rate_lower
 from theory.certify.jsr import products_upper
 from theory.norms import L2, Norm, WeightedL2, over
 from theory.norms.norms import scaled_matrix_upper
-from theory.norms.products import UnsettledError, growths, lipschitz_of_steps, power, product_upper
+from theory.norms.products import (
+    UnsettledError,
+    growth_constant,
+    growth_upper,
+    growths,
+    lipschitz_of_steps,
+    power,
+    product_upper,
+)
 from theory.norms.radius import product_radius_lower, spectral_radius_lower
 from theory.typing import Array
 
@@ -356,6 +364,9 @@ def products(rng: Draw, tally: Tally) -> None:
     )
     r = min(r, 3 if n < 3 else 2)
     claims = growths(W, slopes, norm, r + 1, norm.matrix_upper(W))
+    rate = norm.matrix_upper(W) * float(one_of(rng, 0.9, 1.0, 1.3))
+    K = growth_constant(W, slopes, norm, rate)
+    grown = growth_upper(W, slopes, norm, rate, r)
     try:
         bounds = lipschitz_of_steps(W, slopes, norm, r)
     except UnsettledError:  # more products than are kept
@@ -369,6 +380,10 @@ def products(rng: Draw, tally: Tally) -> None:
         ratio = length(norm, d) / length(norm, start)
         if norm.monotone:
             tally.at_most("growths", [ratio], claims[r], W=W, norm=norm, r=r)
+        if math.isfinite(K):
+            tally.at_most("growth_upper", [ratio], grown, W=W, norm=norm, r=r, rate=rate)
+            exact = Ball(K) * Ball(rate) ** r
+            tally.at_most("growth_constant", [ratio / exact], 1.0, W=W, norm=norm, r=r, rate=rate)
         if bounds is not None:
             tally.at_most("lipschitz_of_steps", [ratio], bounds[r], W=W, norm=norm, r=r)
             upper = product_upper(W, slopes, norm, r)
@@ -476,7 +491,13 @@ CHECKS = (
         ),
     ),
     Check(run=matrix_inequalities, covers=(rigor.lmi_holds,)),
-    Check(run=products, covers=(power, growths, lipschitz_of_steps, product_upper), weight=0.5),
+    Check(
+        run=products,
+        covers=(
+            power, growths, lipschitz_of_steps, product_upper, growth_constant, growth_upper,
+        ),
+        weight=0.5,
+    ),
     Check(run=radii, covers=(spectral_radius_lower, product_radius_lower), weight=0.5),
     Check(
         run=joint_radii, covers=(joint_spectral_radius, rate_lower, products_upper), weight=0.05

@@ -544,3 +544,100 @@ def test_fast_enough_for_a_suite():
     started = time.process_time()
     check_truncation(GRU, INPUTS, contraction=GRU_CONTRACTION, radius=1.0)
     assert time.process_time() - started < 10
+
+
+# ------------------------------------------------------------------------------------------
+# what a map of the user's may do, each told apart
+
+HALF = Contraction.assumed(0.75)
+TURN = np.array([[0.4, -0.3], [0.5, 0.2]])
+
+
+def said_of(step, n=2, **options):
+    return refuted(check_contraction, CallableMap(step, n, n, **options), contraction=HALF)
+
+
+def test_a_step_that_remembers_is_told_from_one_that_is_random():
+    memory = [0.0]
+
+    def remembers(h, x):
+        memory[0] = 0.5 * memory[0] + float(x[0])
+        return 0.5 * h + memory[0]
+
+    last = [0.0]
+
+    def one_call(h, x):
+        last[0], before = float(x[0]), last[0]
+        return 0.5 * h + before
+
+    for step in (remembers, one_call):
+        message = said_of(step, 1)
+        assert "the same step, after other calls, gives another state" in message
+        assert "hidden variable" in message.split("try")[-1]
+    rng, calls = np.random.default_rng(1), [0]
+
+    def counts(h, x):
+        calls[0] += 1
+        return 0.5 * h + 1e-3 * calls[0] + 0 * x
+
+    for step in (counts, lambda h, x: 0.5 * h + x * rng.integers(2)):
+        message = said_of(step, 1)
+        assert "computed again, gives another state: random numbers, or a variable" in message
+        assert "dropout off" in message
+
+
+def test_a_step_that_takes_no_batch():
+    mixes = said_of(lambda h, x: h @ TURN + x - x.mean(axis=0) * (x.ndim > 1), vectorized=True)
+    assert "computed in a batch, gives another state: it mixes its rows" in mixes
+    cell = CallableMap(lambda h, x: TURN @ h + x, 2, 2, vectorized=True)
+    with pytest.raises(ValueError, match=r"no batch of shapes .* leave vectorized=True out"):
+        check_contraction(cell, contraction=HALF)
+
+
+def test_single_precision_within_a_step_is_not_a_false_claim():
+    single = TURN.astype(np.float32)
+
+    def rounds(h, x):
+        return np.tanh(single @ h.astype(np.float32) + x.astype(np.float32)).astype(np.float64)
+
+    noise = np.random.default_rng(0)
+
+    def noisy(h, x):
+        return rounds(h, x) * (1 + noise.integers(2) * 2.0**-23)
+
+    def noisy_single(h, x):
+        return noisy(h, x).astype(np.float32).astype(np.float64)
+
+    message = said_of(noisy_single)
+    assert "differ by rounding" in message
+    assert "is not a function" not in message
+    assert "pass rounding_units=80 * 2**29" in message
+    cell = CallableMap(noisy_single, 2, 2, rounding_units=80 * 2.0**29)
+    assert check_contraction(cell, contraction=HALF).outcome is not Outcome.REFUTED
+    # a true double precision difference of that size is not excused
+    assert "is not a function" in said_of(noisy)
+
+
+def test_the_advice_fits_the_factor():
+    message = said_of(lambda h, x: 8 * h + x)
+    assert "no factor below 1 holds in this one" in message
+    assert "a factor of at least" not in message
+    assert "a factor of at least 0.8;" in said_of(lambda h, x: 0.8 * h + 0 * x)
+
+
+def test_the_frames_of_the_package_are_hidden():
+    twice, claim = LinearMap([[2.0]], [[1.0]]), Contraction.assumed(0.5)
+    lost = CallableMap(lambda h, x: np.full_like(h, np.nan) + x, 1, 1)
+    late = CallableMap(lambda h, x: np.where(np.abs(h) > 2, 2 * h, h / 2) + x, 1, 1)
+    for ask in (
+        lambda: check_contraction(twice, contraction=claim),
+        lambda: check_contraction(lost, contraction=claim),
+        lambda: check_truncation(twice, np.ones((3, 1)), contraction=claim),
+        lambda: check_truncation(
+            late, 10 * np.ones((3, 1)), contraction=claim, radius=1e-3, trials=2
+        ),
+    ):
+        with pytest.raises(AssertionError) as caught:
+            ask()
+        seen = [entry for entry in caught.traceback if not entry.ishidden(caught)]
+        assert {str(entry.path) for entry in seen} == {__file__}

@@ -32,7 +32,9 @@ def read_campaign(path: str | Path) -> tuple[dict[str, Any], dict[str, Result]]:
     try:
         data = json.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{file} cannot be read as a campaign: {error}") from None
+        # the system's words for a missing file repeat its name
+        told = (error.strerror if isinstance(error, OSError) else None) or error
+        raise ValueError(f"{file} cannot be read as a campaign: {told}") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ValueError(
             f"{file} is not a campaign file of format {FORMAT!r}; `theory verify --json` writes one"

@@ -73,6 +73,11 @@ def replay(
     config = config_of(described)
     if sequences is not None:
         config = replace(config, sequences=sequences)
+    elif config.sequences and not Path(config.sequences).exists():
+        raise ValueError(
+            f"the campaign's sequences are not at {config.sequences}, seen from this folder; pass "
+            "where they are now, --sequences PATH (sequences=)"
+        )
     campaign = Campaign(config)
     results = list(found.values())
     theorems = [t for t in campaign.config.theorems if only is None or t.name == only]

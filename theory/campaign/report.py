@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 
 def number(value: float) -> str:
-    """Return a ratio for people: four digits, or how far it stays below 1 when that is less."""
+    """Return a ratio for people: four digits, or how far it is from 1 where these would hide it."""
     if math.isnan(value):
         return "-"
-    if 0 < abs(1 - value) < 5e-5:
+    # four digits of a number below 1 are finer than of one above
+    if 0 < abs(1 - value) < (5e-5 if value < 1 else 5e-4):
         return f"1{'-' if value < 1 else '+'}{abs(1 - value):.0e}"
     return f"{value:.4g}"
 

@@ -50,6 +50,12 @@ class Config:
         check_count(seed=self.seed)
         least = len(RECIPES)
         check_count(instances=self.instances)
+        known = [t.name for t in THEOREMS]
+        for name in self.only:
+            if name not in known:
+                raise ValueError(
+                    f"theorem {name!r} is not known, needed one of: {', '.join(known)}"
+                )
         if self.instances < least:
             raise ValueError(
                 f"instances={self.instances!r}, needed at least {least}: one of each recipe, "
@@ -57,12 +63,6 @@ class Config:
             )
         if self.instances > _MOST_INSTANCES:
             raise ValueError(f"instances={self.instances}, needed at most {_MOST_INSTANCES}")
-        known = [t.name for t in THEOREMS]
-        for name in self.only:
-            if name not in known:
-                raise ValueError(
-                    f"theorem {name!r} is not known, needed one of: {', '.join(known)}"
-                )
 
     @property
     def theorems(self) -> tuple[Theorem, ...]:

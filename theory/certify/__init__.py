@@ -11,6 +11,7 @@ A certificate is a `Contraction`, and its `Evidence` says how it is known:
 If there is none:
 
     judge_contraction       certified, refuted or unknown: a `Judgement`
+    cause_of                which bound failed, by how much, and what to try: a `Cause`
     refute                  states and inputs that are not contracted: a `Refutation`, or None
     rate_lower              a rate that no norm can beat: a `LowerBound`
     joint_spectral_radius   that rate enclosed: a `JointSpectralRadius`
@@ -22,6 +23,7 @@ check again: `save_certificate`, `load_certificate` (a `StoredCertificate`) and 
 
 from theory.certificates import Contraction, Evidence
 from theory.certify.ascent import LowerBound
+from theory.certify.cause import Cause, cause_of
 from theory.certify.certificate_file import load_certificate, save_certificate
 from theory.certify.enclose import JointSpectralRadius
 from theory.certify.found import Certificates, find_certificates
@@ -37,6 +39,7 @@ from theory.maps.invariance import invariant_domain
 __all__ = [
     "EFFORTS",
     "METHODS",
+    "Cause",
     "Certificates",
     "Contraction",
     "Evidence",
@@ -46,6 +49,7 @@ __all__ = [
     "Recheck",
     "Refutation",
     "StoredCertificate",
+    "cause_of",
     "contraction",
     "contractions",
     "find_certificates",

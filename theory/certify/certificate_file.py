@@ -88,7 +88,7 @@ def certificate_to_dict(recurrent: Map, c: Contraction) -> dict[str, Any]:
 def _claim(c: Contraction, slack: float = PORTABLE) -> dict[str, Any]:
     """Return what is claimed and why: rate, norm, iterate, evidence."""
     rate = up(c.lam * (1 + slack)) if c.lam > 0 else 0.0
-    source = c.evidence.source
+    source, growth = c.evidence.source, c.evidence.growth
     return {
         "rate": (rate if rate < 1 else c.lam).hex(),
         "rate_decimal": repr(rate if rate < 1 else c.lam),
@@ -98,6 +98,7 @@ def _claim(c: Contraction, slack: float = PORTABLE) -> dict[str, Any]:
             "method": c.evidence.method,
             "detail": c.evidence.detail,
             "multipliers": [q.hex() for q in c.evidence.multipliers],
+            **({} if growth is None else {"growth": [x.hex() for x in growth]}),
             # r steps of an enlarged rate must be within the enlarged rate of all together
             "source": None if source is None else _claim(source, slack / (2 * c.iterate)),
         },
@@ -160,7 +161,7 @@ def load_certificate(path: str | Path) -> StoredCertificate:
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
     try:
         # some programs begin a text with a mark of its encoding
         text = content.decode("utf-8-sig")

@@ -12,12 +12,13 @@ import numpy as np
 from theory.certificates import Contraction
 from theory.certify.methods import (
     EFFORTS,
-    GATED,
     ITERATED,
     METHODS,
     by_iterate,
     by_norm,
     check_effort,
+    check_method_fits,
+    fitting_methods,
     may_be_better_everywhere,
     run_methods,
 )
@@ -214,6 +215,7 @@ def contraction(
     where = domain_of(recurrent, domain, inputs)
     found = _found(recurrent, method, norm, effort, where)
     if found is None and required:
+        check_method_fits(recurrent, method)
         bounded = domain is not None or inputs is not None
         raise ValueError(_what_to_try(recurrent, method, norm, effort, bounded))
     return found
@@ -245,12 +247,10 @@ def _what_to_try(recurrent: Map, method: str, norm: Norm | None, effort: int, bo
     if norm is not None:
         names = [f"{method if method in ITERATED else 'the matrix norm'} of {norm}"]
     elif whole:
-        gated = recurrent.affine() is None
         names = [
             name
-            for name in METHODS
+            for name in fitting_methods(recurrent)
             if recurrent.state_dim <= EFFORTS[effort].get(name, float("inf"))
-            and (name in ITERATED or (name in GATED) == gated)
         ]
     further = []
     if not bounded:

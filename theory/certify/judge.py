@@ -1,4 +1,4 @@
-"""Is a map contractive?  Certified, refuted or unknown, with what shows it.
+"""Is a map contractive?  Certified, refuted or unknown, with what shows it, or why not.
 
 Main names: `judge_contraction`, `Judgement`.
 """
@@ -14,7 +14,9 @@ import numpy as np
 from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT, up
 from theory.certificates import Contraction
 from theory.certify.ascent import LowerBound
+from theory.certify.cause import Cause, cause_of, place_of
 from theory.certify.enclose import LARGEST, JointSpectralRadius
+from theory.certify.growth import by_growth
 from theory.certify.interface import contraction, domain_of
 from theory.certify.jsr import joint_spectral_radius, rate_lower
 from theory.certify.refute import Refutation, refute
@@ -31,6 +33,15 @@ class Judgement:
     refutation: Refutation | None = None  # the proof of the contrary
     lower: LowerBound | None = None  # what no certificate can beat
     radius: JointSpectralRadius | None = None  # what the best of all norms could certify, if small
+    cause: Cause | None = None  # of "unknown": which bound failed, by how much, and what to try
+
+    def __str__(self) -> str:
+        if self.contraction is not None:
+            return f"certified: {self.contraction!r}"
+        if self.refutation is not None:
+            found = self.refutation
+            return f"refuted ({found.kind}): {found.detail}; {place_of(found)}"
+        return f"unknown: {self.cause}"
 
     @property
     def gap(self) -> float:
@@ -52,7 +63,8 @@ def judge_contraction(
 ) -> Judgement:
     """Decide whether a map is contractive: certified, refuted, or unknown.
 
-    Up to n = 10 the joint spectral radius is enclosed too, which says how much could be gained.
+    Up to n = 10 the joint spectral radius is enclosed too, which says how much could be gained;
+    where it is below 1, it is itself a certificate, of several steps together.
 
     Parameters
     ----------
@@ -75,16 +87,21 @@ def judge_contraction(
     check_map(recurrent)
     where = domain_of(recurrent, inputs=inputs)
     found = contraction(recurrent, effort=effort, domain=where)
-    radius, lower = None, None
-    if where is None and recurrent.state_dim <= LARGEST:
+    radius, lower, form = None, None, recurrent.affine()
+    if (where is None or found is None) and recurrent.state_dim <= LARGEST:
         # the norm of a contraction found is where few products are needed
         radius = joint_spectral_radius(
             recurrent, norm=None if found is None else found.norm, rng=rng
         )
+        if form is not None and radius is not None and (found is None or found.iterate > 1):
+            pair = [c for c in (found, by_growth(form, radius.upper, radius.norm)) if c is not None]
+            found = min(pair, key=lambda c: c.lam ** (1 / c.iterate), default=None)
     if where is None:
         lower = rate_lower(recurrent, rng=rng) if radius is None else radius.lower
     if found is not None:
         return Judgement(answer="certified", contraction=found, lower=lower, radius=radius)
     refutation = refute(recurrent, inputs=inputs, rng=rng)
-    answer = "unknown" if refutation is None else "refuted"
-    return Judgement(answer=answer, refutation=refutation, lower=lower, radius=radius)
+    if refutation is not None:
+        return Judgement(answer="refuted", refutation=refutation, lower=lower, radius=radius)
+    cause = cause_of(recurrent, inputs=inputs, effort=effort)
+    return Judgement(answer="unknown", lower=lower, radius=radius, cause=cause)

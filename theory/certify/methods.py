@@ -1,6 +1,6 @@
 """The table of criteria: from a map to its contraction, or None.
 
-Main names: `METHODS`, `EFFORTS`, `run_methods`, `Method`.
+Main names: `METHODS`, `EFFORTS`, `run_methods`, `check_method_fits`, `Method`.
 """
 
 from __future__ import annotations
@@ -144,16 +144,41 @@ def check_effort(effort: int) -> None:
         raise ValueError(f"effort={effort!r}, needed one of {list(range(len(EFFORTS)))}")
 
 
+def fitting_methods(recurrent: Map) -> tuple[str, ...]:
+    """Return the methods that are about maps like this one."""
+    gated = recurrent.affine() is None
+    return tuple(name for name in METHODS if name in ITERATED or (name in GATED) == gated)
+
+
+def check_method_fits(recurrent: Map, method: str) -> None:
+    """Raise if a method is about maps of another form, so that its None would say nothing.
+
+    Raises
+    ------
+    ValueError
+        With the methods that are about maps like this one.
+    """
+    fits = fitting_methods(recurrent)
+    if method in METHODS and method not in fits:
+        form = "of" if method not in GATED else "without"
+        raise ValueError(
+            f"method {method!r} is for maps {form} the form rho(W h + U x + b), which "
+            f"{recurrent!r} {'is not' if method not in GATED else 'has'}, needed one of: "
+            f"{', '.join(['auto', *fits])}"
+        )
+
+
 def may_be_better_everywhere(recurrent: Map, best: Contraction | None) -> bool:
     """Return whether a contraction of all states may have a smaller factor than one on a domain.
 
-    A guess for saving time: no norm certifies a map of the affine form below about `_floor`.
+    A guess for saving time: no norm certifies a map of the affine form below about `_floor`.  The
+    weights that comparison matrices are given are searched for, and may be better everywhere.
     """
     form = recurrent.affine()
     if best is None:
         return True
     if form is None:
-        return False
+        return recurrent.comparison(None) is not None
     return best.iterate > 1 or best.lam > _floor(form)
 
 

@@ -25,7 +25,7 @@ from theory.maps.form import Affine
 from theory.maps.invariance import is_invariant
 from theory.maps.linear import OLD_NAMES
 from theory.norms.norms import Norm, norm_from_dict, over, scaled_matrix_upper
-from theory.norms.products import UnsettledError, product_upper
+from theory.norms.products import UnsettledError, growth_upper, product_upper
 from theory.theorems.norm_change import formula as converted
 
 #: Products of more matrices than this are not formed for a file.
@@ -43,6 +43,7 @@ class StoredCertificate:
     method: str  # which inequality proves it
     multipliers: tuple[float, ...]  # q of the matrix inequality, else empty
     source: dict[str, Any] | None  # the claim of one step that it was converted from, if any
+    growth: float | None  # q, where all products of j steps have norm at most K q**j
     domain: dict[str, Any] | None  # as written by `Domain.to_dict`; None: everywhere
     kind: str | None  # of the map: the name of its class; None in files of the first version
     parameters: dict[str, str]  # SHA-256 of each parameter
@@ -94,7 +95,14 @@ def read_claim(data: dict[str, Any], *, old: bool) -> dict[str, Any]:
         "method": str(evidence["method"]),
         "multipliers": tuple(float.fromhex(q) for q in evidence["multipliers"]),
         "source": None if source is None else dict(source),
+        "growth": None if old or evidence.get("growth") is None else _rate_of(evidence["growth"]),
     }
+
+
+def _rate_of(growth: Any) -> float:
+    """Return q of a pair (K, q); K is not believed."""
+    _, rate = growth
+    return float.fromhex(rate)
 
 
 class _RejectedError(Exception):
@@ -206,6 +214,8 @@ def _check_claim(stored: StoredCertificate, recurrent: Map, domain: Domain | Non
             norm.check_dim(recurrent.state_dim)
             if form is None:
                 bound = _by_comparison(stored, norm, recurrent, domain)
+            elif stored.growth is not None:
+                bound = growth_upper(form.W, form.slopes, norm, stored.growth, stored.iterate)
             elif stored.iterate > 1:
                 bound = product_upper(form.W, form.slopes, norm, stored.iterate)
             else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -17,11 +18,13 @@ from rich.table import Table
 from theory.arithmetic.rounding import decimal_down, decimal_rate, decimal_up
 from theory.certificates import Contraction
 from theory.certify.ascent import LowerBound
+from theory.certify.cause import Cause, cause_of, place_of
 from theory.certify.certificate_file import load_certificate, save_certificate
 from theory.certify.enclose import LARGEST, JointSpectralRadius
 from theory.certify.found import Certificates, find_certificates
+from theory.certify.growth import by_growth
 from theory.certify.jsr import joint_spectral_radius, rate_lower
-from theory.certify.methods import METHODS
+from theory.certify.methods import METHODS, check_method_fits
 from theory.certify.recheck import recheck
 from theory.certify.refute import Refutation, refute
 from theory.cli.heads import Head, HeadOption, read_head
@@ -35,6 +38,7 @@ from theory.cli.options import (
     VariantOption,
     WeightsArgument,
     check_picture,
+    check_target,
     out,
     read_map,
     refusals,
@@ -42,7 +46,7 @@ from theory.cli.options import (
 )
 from theory.domain import domain_from_dict
 from theory.errors import check_positive
-from theory.files.writing import check_writable, write_atomically
+from theory.files.writing import write_atomically
 from theory.inputs import read_inputs
 from theory.interop.files import read_file
 from theory.interop.map_file import HEADER
@@ -72,7 +76,7 @@ def _tell_gap(
     """Print what could still be gained everywhere, by contractions of one step."""
     if lower is None:
         return
-    rate = min((c.lam for c in found.values() if c.iterate == 1), default=math.inf)
+    rate = min((c.lam for c in _single(found).values()), default=math.inf)
     known = math.isfinite(rate) and lower.rate > 0
     gap = f", upper/lower = {rate / lower.rate:.6f}" if known else ""
     out.print(
@@ -115,25 +119,40 @@ def certify(
     without a certificate the file says whether it is refuted or unknown, and `check` rejects it.
     """
     check_positive(epsilon=epsilon)
-    if json_file is not None:
-        check_writable(json_file)
+    check_target(json_file, weights)
+    check_target(plot, weights)
     check_picture(plot)
     meant = read_inputs(inputs)
     recurrent = read_map(
         weights, activation, prefix, variant=variant, gates=recurrent_activation, unused=unused
     )
     output = read_head(weights, recurrent, head)
+    check_method_fits(recurrent, method)
+    alone = ", with U = I: the file holds W only" if weights.suffix.lower() == ".npy" else ""
+    out.print(f"{recurrent!r} of {weights}{alone}", markup=False, highlight=False, soft_wrap=True)
     began = time.perf_counter()
     found = find_certificates(recurrent, meant, method=method, effort=effort)
     seconds = time.perf_counter() - began
     radius = _radius(recurrent, found.everywhere)
     lower = rate_lower(recurrent) if radius is None else radius.lower
-    refutation = None if found.everywhere else refute(recurrent)
-    if refutation is not None:
-        out.print(f"refuted ({refutation.kind}): {refutation.detail}", markup=False, soft_wrap=True)
-    elif not found.everywhere:
-        out.print("unknown: no certificate found, and no refutation")
+    form = recurrent.affine()
+    asked = method == "auto" and not _single(found.everywhere)
+    if asked and form is not None and radius is not None:
+        c = by_growth(form, radius.upper, radius.norm)
+        more = {} if c is None else {"joint_spectral_radius": c}
+        found = replace(found, everywhere={**found.everywhere, **more})
     best = found.best
+    refutation = None if found.everywhere else refute(recurrent)
+    cause = None
+    if refutation is not None:
+        out.print(
+            f"refuted ({refutation.kind}): {refutation.detail}; {place_of(refutation)}",
+            markup=False,
+            soft_wrap=True,
+        )
+    elif not found.everywhere:
+        cause = None if best is not None else cause_of(recurrent, inputs=meant, effort=effort)
+        _tell_unknown(cause, method)
     choice = required_context(
         recurrent, epsilon, inputs=meant, head=output.head, effort=effort, certificates=found
     )
@@ -145,6 +164,8 @@ def certify(
             out.print("that is everywhere; for bounded inputs there is a certificate")
         _tell(found, best, seconds)
     _tell_gap(found.everywhere, lower, radius)
+    if choice is None and best is not None:
+        out.print(f"required context: none is proved for {meant}", markup=False, soft_wrap=True)
     if choice is not None:
         if output.told:
             out.print(output.told, markup=False, soft_wrap=True)
@@ -159,7 +180,7 @@ def certify(
         )
     if json_file is not None:
         if best is None:
-            _write_answer(json_file, found, refutation, lower)
+            _write_answer(json_file, found, refutation, lower, cause)
         else:
             save_certificate(json_file, recurrent, c=best)
         out.print(f"written: {json_file}", markup=False, soft_wrap=True)
@@ -170,20 +191,45 @@ def certify(
         raise typer.Exit(NO)
 
 
+def _single(found: dict[str, Contraction]) -> dict[str, Contraction]:
+    """Return the contractions of a single step."""
+    return {name: c for name, c in found.items() if c.iterate == 1}
+
+
+def _tell_unknown(cause: Cause | None, method: str) -> None:
+    """Say that nothing is known everywhere, why, and what to try."""
+    by = "" if method == "auto" else f" by {method}"
+    out.print(f"unknown: no certificate found{by}, and no refutation", markup=False)
+    if cause is None:
+        return
+    out.print(f"cause: {cause}", markup=False, highlight=False, soft_wrap=True)
+    advice = (*(("--method auto",) if method != "auto" else ()), *cause.advice)
+    for text in advice:
+        out.print(f"try: {text}", markup=False, highlight=False, soft_wrap=True)
+
+
 #: The format of an answer without a certificate; `check` knows those of certificates only.
 ANSWER = "stable-recurrent-models answer, version 1"
 
 
 def _write_answer(
-    path: Path, found: Certificates, refutation: Refutation | None, lower: LowerBound | None
+    path: Path,
+    found: Certificates,
+    refutation: Refutation | None,
+    lower: LowerBound | None,
+    cause: Cause | None,
 ) -> None:
     """Write what is known where there is no certificate."""
+    told = None
+    if refutation is not None:
+        told = {"kind": refutation.kind, "detail": refutation.detail}
+        for name in ("x", "first", "second"):
+            told[name] = getattr(refutation, name).tolist()
     data = {
         "format": ANSWER,
         "answer": "unknown" if refutation is None else "refuted",
-        "refutation": None
-        if refutation is None
-        else {"kind": refutation.kind, "detail": refutation.detail},
+        "refutation": told,
+        "cause": None if cause is None else cause.to_dict(),
         "map": repr(found.recurrent),
         "inputs": str(found.inputs),
         "rate_lower": None if lower is None else lower.rate,
@@ -194,7 +240,7 @@ def _write_answer(
 def _tell(found: Certificates, best: Contraction, seconds: float) -> None:
     """Print what was found."""
     n = found.recurrent.state_dim
-    table = Table(title=repr(found.recurrent))
+    table = Table()
     for heading in ("method", "rate", "steps", "norm", "sqrt cond"):
         table.add_column(heading)
     for name, c in found.named.items():

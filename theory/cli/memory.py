@@ -16,6 +16,7 @@ from rich import box
 from rich.table import Table
 
 from theory.arithmetic.rounding import decimal_rate, decimal_up
+from theory.certify.cause import cause_of
 from theory.cli.heads import HeadOption, read_head
 from theory.cli.options import (
     NO,
@@ -26,6 +27,7 @@ from theory.cli.options import (
     VariantOption,
     WeightsArgument,
     check_picture,
+    check_target,
     err,
     out,
     read_map,
@@ -34,7 +36,7 @@ from theory.cli.options import (
 )
 from theory.cli.progress import progress_bar
 from theory.files.sequences import Sequences, load_sequences
-from theory.files.writing import check_writable
+from theory.files.writing import write_atomically
 from theory.inputs import Inputs
 from theory.maps.base import Map
 from theory.maps.head import LinearHead
@@ -94,8 +96,8 @@ def memory(
     """
     measured: MeasuredRates | None = None
     # fail before the work rather than after it
-    if json_file is not None:
-        check_writable(json_file)
+    check_target(json_file, weights, sequences)
+    check_target(plot, weights, sequences)
     check_picture(plot)
     if norm not in _NORMS:
         raise ValueError(f"norm {norm!r} is not known, needed one of: {', '.join(_NORMS)}")
@@ -137,7 +139,7 @@ def memory(
         out.print(output.told, markup=False, soft_wrap=True)
     show(_table(answer))
     out.print(str(answer), markup=False, soft_wrap=True)
-    _print_certified(answer)
+    _print_certified(answer, recurrent, given)
     if measured is not None:
         out.print(f"local rates: {measured}", markup=False, soft_wrap=True)
     for target in (json_file, plot):
@@ -149,7 +151,7 @@ def memory(
             | {"head": output.name}
             | ({} if measured is None else {"rates": measured.to_dict()})
         )
-        json_file.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        write_atomically(json_file, json.dumps(data, indent=1) + "\n")
         out.print(f"written: {json_file}", markup=False)
     if plot is not None:
         draw(plot, answer)
@@ -165,17 +167,22 @@ def _proved(
     widths = {one.shape[1] for one in given.arrays}
     if widths != {recurrent.input_dim} or not eps > 0:
         return None  # the measurement says what is wrong
-    bound = max(float(np.max(L2().vector_upper(one), initial=0.0)) for one in given.arrays)
     output = recurrent.output_map
     if head is None and not np.array_equal(output, np.eye(recurrent.state_dim)):
         head = LinearHead(output)
     return required_context(
         recurrent,
         eps,
-        inputs=Inputs.ball(bound),
+        inputs=_ball(given),
         head=head,
         norm=norm,
     )
+
+
+def _ball(given: Sequences) -> Inputs:
+    """Return the smallest ball of inputs that holds the given ones."""
+    sizes = (float(np.max(L2().vector_upper(one), initial=0.0)) for one in given.arrays)
+    return Inputs.ball(max(sizes))
 
 
 def _lengths(answer: EffectiveMemory) -> str:
@@ -183,10 +190,13 @@ def _lengths(answer: EffectiveMemory) -> str:
     return f"{low} inputs" if low == high else f"{low} to {high} inputs"
 
 
-def _print_certified(answer: EffectiveMemory) -> None:
-    """Say what is proved, or that nothing is."""
+def _print_certified(answer: EffectiveMemory, recurrent: Map, given: Sequences) -> None:
+    """Say what is proved, or why nothing is."""
     if answer.certificate is None:
-        out.print("certified: nothing (no contraction was found)")
+        cause = cause_of(recurrent, inputs=_ball(given))
+        out.print(
+            f"certified: nothing (no contraction was found: {cause})", markup=False, soft_wrap=True
+        )
         return
     c = answer.certificate
     proved = (

@@ -6,11 +6,13 @@ Main names: `refusals`, `show`, `check_picture`, `read_map`, `WeightsArgument`, 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, final
 
+import numpy as np
 import typer
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
@@ -30,6 +32,9 @@ err = Console(stderr=True)
 #: malformed question.
 YES, NO, BAD_INPUT = 0, 1, 2
 
+#: Exit status after Ctrl-C.
+INTERRUPTED = 130
+
 
 @contextmanager
 def refusals() -> Iterator[None]:
@@ -38,10 +43,19 @@ def refusals() -> Iterator[None]:
     Use as a context, or as a decorator of a command.
     """
     try:
-        yield
-    except (ValueError, ArithmeticError, OSError, MissingExtraError) as error:
-        err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        # what overflows is seen in the result; a warning beside the answer says less
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            yield
+    except BrokenPipeError:
+        raise  # whoever reads the answer has seen enough
+    except (ValueError, ArithmeticError, OSError, MemoryError, MissingExtraError) as error:
+        told = " ".join(str(error).split()) or type(error).__name__
+        err.print(f"error: {told}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(BAD_INPUT) from None
+    except KeyboardInterrupt:
+        err.print("interrupted: there is no answer, and nothing more is written")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 @final
@@ -65,6 +79,22 @@ _WIDEST = 10_000
 def show(table: Table) -> None:
     """Print a table with all that it holds; what is too wide for a terminal it wraps itself."""
     out.print(_Whole(table), crop=False, overflow="ignore", no_wrap=True)
+
+
+def check_target(path: Path | None, *given: Path) -> None:
+    """Raise before the work, if an answer cannot be written there or would replace what is read.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be written, or is one of those given.
+    """
+    if path is None:
+        return
+    check_writable(path)
+    for other in given:
+        if path.exists() and other.exists() and path.samefile(other):
+            raise ValueError(f"{path} is an input, which the answer would replace; name another")
 
 
 def check_picture(path: Path | None) -> None:

@@ -13,20 +13,18 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from theory.campaign.recipes.table import RECIPES
 from theory.campaign.replay import replay
 from theory.campaign.report import html_report, number, statement, table
 from theory.campaign.results import summarize
 from theory.campaign.runner import Campaign
 from theory.campaign.tasks import Config
-from theory.cli.options import NO, err, out, refusals, show
+from theory.cli.options import INTERRUPTED, NO, err, out, refusals, show
 from theory.cli.progress import progress_bar
 from theory.errors import MissingExtraError
 from theory.files.writing import check_writable, write_atomically
 from theory.theorems import THEOREMS
 from theory.trials.verdict import Outcome
-
-#: Exit status after Ctrl-C.
-INTERRUPTED = 130
 
 
 @refusals()
@@ -34,7 +32,9 @@ def verify(
     only: Annotated[
         list[str] | None, typer.Option(help="Test only this theorem; may be repeated.")
     ] = None,
-    instances: Annotated[int, typer.Option(help="How many instances to build.")] = 200,
+    instances: Annotated[
+        int, typer.Option(help=f"How many instances to build, at least {len(RECIPES)}.")
+    ] = 200,
     seed: Annotated[int, typer.Option(help="Seed of the instances.")] = 0,
     jobs: Annotated[int, typer.Option(help="Processes to use.")] = 1,
     sequences: Annotated[
@@ -45,6 +45,9 @@ def verify(
     report: Annotated[Path | None, typer.Option(help="Write a self-contained HTML page.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the campaign in the --json file.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Allow --json to name a file that exists.")
     ] = False,
 ) -> None:
     """Try to refute every theorem; refute every near miss.
@@ -58,6 +61,11 @@ def verify(
     for target in (json, report):
         if target is not None:
             check_writable(target)
+    if json is not None and json.exists() and not (resume or force):
+        raise ValueError(
+            f"{json} is a file that would be overwritten; add --resume to continue its campaign, "
+            "or --force to start anew"
+        )
     config = Config(
         instances=instances,
         seed=seed,
@@ -73,8 +81,13 @@ def verify(
             for _ in campaign.run(jobs=jobs):
                 bar.advance(task)
     except KeyboardInterrupt:
-        where = "" if json is None else f"; continue with --json {json} --resume"
-        err.print(f"interrupted: {len(campaign.results)} of {len(campaign.tasks)} kept{where}")
+        done = f"{len(campaign.results)} of {len(campaign.tasks)} instances"
+        told = (
+            f"{done} are done and none is kept; --json FILE keeps them"
+            if json is None
+            else f"{done} are kept; continue with --json {json} --resume"
+        )
+        err.print(f"interrupted: {told}", markup=False, soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
     ordered = [campaign.results[t.key] for t in campaign.tasks if t.key in campaign.results]
     rows = summarize(config.theorems, ordered)

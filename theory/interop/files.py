@@ -283,6 +283,7 @@ def _of_arrays(path: Path) -> WeightFile:
         found = read_arrays(path, leave_objects=True)
     except ArrayFileError as error:
         told = str(error).removeprefix(f"{path.name} cannot be read: ")
+        told = told.removeprefix(f"{path.name} is ")
         raise ValueError(f"{path} cannot be read: {told}") from None
     single = bool(found) and found[0][0] == ""
     return WeightFile(

@@ -106,6 +106,11 @@ class CallableMap(Map):
         return read_only()
 
     @property
+    def vectorized(self) -> bool:
+        """Return whether the function takes batches; else they are made of single steps."""
+        return self._vectorized
+
+    @property
     def precision(self) -> str:
         """Return the name of the coarsest floating-point type that a step has returned so far."""
         return self._precision
@@ -132,7 +137,13 @@ class CallableMap(Map):
                 self._precision = kind
         result = np.array(as_array("the state returned by step", array))
         if result.shape != shape:
-            hint = "" if self._vectorized else "; h has shape (n,) and x has shape (m,)"
+            hint = "h has shape (n,) and x has shape (m,)"
+            if self._vectorized:
+                hint = (
+                    "with vectorized=True h has shape (batch, n) and x has shape (batch, m), too; "
+                    "leave it out for a step of one state at a time"
+                )
+            hint = f"; {hint}"
             raise ValueError(f"step returned shape {result.shape}, needed {shape}{hint}")
         return result
 

@@ -21,7 +21,13 @@ from theory.measure.gaps import truncation_gap_table
 from theory.measure.observation import Observation
 from theory.measure.ratios import norm_attaining, step_ratios
 from theory.norms.norms import Linf, Norm, over
-from theory.norms.products import LARGEST_VERTICES, UnsettledError, growths, product_upper
+from theory.norms.products import (
+    LARGEST_VERTICES,
+    UnsettledError,
+    growth_upper,
+    growths,
+    product_upper,
+)
 from theory.typing import Array
 
 Made = TypeVar("Made")
@@ -175,7 +181,8 @@ class Run:
         certificate = self.of.contraction
         form = self.map.affine_on(certificate.domain)
         W, slopes = (None, None) if form is None else (form.W, form.slopes)
-        return sum_up(growths(W, slopes, self.norm, certificate.iterate, self.growth))
+        known = certificate.evidence.growth
+        return sum_up(growths(W, slopes, self.norm, certificate.iterate, self.growth, known))
 
     def drift(self, steps: Array | float) -> Array:
         """Bound the drift of a computed trajectory after so many steps (rounding.drift).
@@ -278,8 +285,12 @@ class Run:
             form.linear or (self.norm.monotone and len(form.W) <= LARGEST_VERTICES)
         ):
             return False
+        r, known = certificate.iterate, certificate.evidence.growth
         try:
-            bound = product_upper(form.W, form.slopes, self.norm, certificate.iterate)
+            if known is None:
+                bound = product_upper(form.W, form.slopes, self.norm, r)
+            else:
+                bound = growth_upper(form.W, form.slopes, self.norm, known[1], r)
         except UnsettledError:
             return False
         return bound <= self.lam

@@ -118,7 +118,8 @@ def price_of(
     if c.iterate > 1:
         growth = recurrent.state_lipschitz(c.norm, c.domain)
         W, slopes = (None, None) if form is None else (form.W, form.slopes)
-        factors = growths(W, slopes, c.norm, c.iterate, math.inf if growth is None else growth)
+        one, known = math.inf if growth is None else growth, c.evidence.growth
+        factors = growths(W, slopes, c.norm, c.iterate, one, known)
         drive = product_up(drive, sum_up(factors))
     return Priced(c=c, drive=drive, reach=reach, lipschitz=lipschitz, growths=factors)
 

@@ -1,7 +1,7 @@
 r"""How far r steps together can stretch distances: norms of all r-fold products of diag(s) W.
 
-Main names: `lipschitz_of_steps`, `product_upper`, `growths`, `power`, `vertices`, `slope_vertices`,
-`UnsettledError`.
+Main names: `lipschitz_of_steps`, `product_upper`, `growth_constant`, `growths`, `power`,
+`vertices`, `slope_vertices`, `UnsettledError`.
 
 With slopes s_i in [alpha_i, beta_i] the difference of two trajectories after r steps is
 
@@ -26,8 +26,14 @@ import math
 import numpy as np
 
 from theory.arithmetic.rigor import frobenius_upper
-from theory.arithmetic.rounding import TINY, UNIT, gamma, product_up, up
-from theory.norms.enclosed import power_pair, product_error
+from theory.arithmetic.rounding import TINY, UNIT, down, gamma, product_up, up
+from theory.norms.enclosed import (
+    factor_pairs,
+    multiply_pairs,
+    norms_upper,
+    power_pair,
+    product_error,
+)
 from theory.norms.norm import Norm, over
 from theory.norms.norms import L2
 from theory.typing import Array
@@ -37,6 +43,12 @@ LARGEST_FRONTIER = 2**16
 
 #: Up to this many units with two different slope ends their vertices are listed.
 LARGEST_VERTICES = 10
+
+#: Products that `growth_constant` forms at the most, and factors of the longest; some seconds.
+LARGEST_TREE, LONGEST_BRANCH = 2**17, 256
+
+#: Weights of a norm that are smaller have no relative error of a few units.
+_SMALLEST_WEIGHT = 2.0**-1000
 
 #: Partial products followed to find a large full product early.
 _BEAM = 24
@@ -181,16 +193,94 @@ def lipschitz_of_steps(
     return tuple(bounds)
 
 
+def growth_constant(W: Array, slopes: tuple[Array, Array], norm: Norm, rate: float) -> float:
+    r"""Return K such that j steps together stretch by at most K rate**j, for every j.
+
+    Products are continued until they are not longer than rate**j.  Every product of any length is
+    then one of such leaves, times an inner node X of the tree at its end, so that
+
+        K = max |X| / rate**length   over the inner nodes, the identity (1) among them.
+
+    The norm is |T h| up to a relative error e, which costs (1 + e) / (1 - e).
+
+    Parameters
+    ----------
+    W : (n, n) array
+    slopes : pair of (n,) arrays
+    norm : Norm
+    rate : float
+        Positive; an upper bound of the joint spectral radius, or the tree does not end.
+
+    Returns
+    -------
+    float
+        Rounded upward; inf if the tree has more nodes than `LARGEST_TREE`, a longer branch than
+        `LONGEST_BRANCH`, or nothing is proved.
+    """
+    n, (low, high) = len(W), slopes
+    low = np.where(np.any(W != 0, axis=1), low, high)
+    space = norm.coordinates(n)
+    if np.count_nonzero(low != high) > LARGEST_VERTICES or not 0 < rate < math.inf:
+        return math.inf
+    if space.weights is not None and not np.min(np.abs(np.diag(space.T))) >= _SMALLEST_WEIGHT:
+        return math.inf
+    ends = slope_vertices(low, high)
+    if bool(np.all(low == -high)) and len(ends) > 1:  # the other half only changes a sign
+        ends = ends[: len(ends) // 2]
+    made = factor_pairs(W, ends, space.T)
+    if made is None:
+        return math.inf
+    (B, e), C, f = made, np.eye(n)[None], np.zeros(1)
+    worst = power = 1.0
+    formed = 0
+    for _ in range(LONGEST_BRANCH):
+        formed += len(C) * len(B)
+        power = down(power * rate)
+        if formed > LARGEST_TREE or not power > 0:
+            return math.inf
+        C, f = multiply_pairs(B[None], e[None], C[:, None], f[:, None])
+        C, f = C.reshape(-1, n, n), f.ravel()
+        sizes = norms_upper(C, f, space.p)
+        inner = ~(sizes <= power)
+        C, f = C[inner], f[inner]
+        if len(C) == 0:
+            slack = max(space.error, 4 * UNIT)
+            return up(worst * (1 + slack) / (1 - slack) * (1 + 8 * UNIT))
+        worst = max(worst, up(float(np.max(sizes[inner])) / power))
+    return math.inf
+
+
+def growth_upper(W: Array, slopes: tuple[Array, Array], norm: Norm, rate: float, r: int) -> float:
+    """Return the bound K rate**r of `growth_constant`, rounded upward."""
+    return geometric_up(growth_constant(W, slopes, norm, rate), rate, r)[r]
+
+
+def geometric_up(K: float, rate: float, r: int) -> tuple[float, ...]:
+    """Return K rate**j for j = 0 .. r, rounded upward."""
+    bounds = [K]
+    for _ in range(r):
+        bounds.append(product_up(bounds[-1], rate))
+    return tuple(bounds)
+
+
 def growths(
-    W: Array | None, slopes: tuple[Array, Array] | None, norm: Norm, r: int, growth: float
+    W: Array | None,
+    slopes: tuple[Array, Array] | None,
+    norm: Norm,
+    r: int,
+    growth: float,
+    geometric: tuple[float, float] | None = None,
 ) -> tuple[float, ...]:
     """Return upper bounds of the Lipschitz constants of 0, 1, .., r - 1 steps.
 
-    The powers of that of one step, `growth`, or the norms of products where these are less.
+    The powers of that of one step, `growth`, or the norms of products where these are less; or K
+    rate**j, where such a pair is known.
     """
     powers = [1.0]
     for _ in range(r - 1):
         powers.append(powers[-1] * growth if growth in (0.0, 1.0) else up(powers[-1] * growth))
+    if geometric is not None:
+        return (1.0, *map(min, powers[1:], geometric_up(*geometric, r)[1:r]))
     if W is None or slopes is None:
         return tuple(powers)
     known: tuple[float, ...] = (1.0,)

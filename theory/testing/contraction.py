@@ -16,16 +16,24 @@ from theory.certificates import Contraction, check_one_step
 from theory.certify.interface import contraction as look_for_contraction
 from theory.errors import as_sequences, check_count, check_positive
 from theory.maps.base import Map, check_map
+from theory.maps.callable import CallableMap
 from theory.measure.observation import Observation
 from theory.measure.ratios import norm_attaining
-from theory.testing.failures import array_lines, fail, fail_refuted
+from theory.testing.failures import SINGLE, array_lines, fail, fail_refuted, single_hint, what_next
 from theory.theorems.theorem import Kind
 from theory.trials.verdict import Outcome, Verdict, judge
 from theory.typing import Array, Scalar
 
+#: Pytest shows the frames of the user alone.
+__tracebackhide__ = True
+
 #: Distances of the pairs that are tried, relative to the size of the states: near enough for the
 #: derivative to show, yet far above the rounding of a step, and as far as the states reach.
 _NEAR, _FAR = 2.0**-14, 1.0
+
+#: A step is called so often before it is asked what it remembers, and differences after the same
+#: calls are this part of those after others, at the most, where it remembers.
+_CALLS, _REMEMBERED = 64, 2.0**-10
 
 #: How many pairs are improved side by side.
 _CLIMBERS = 6
@@ -100,14 +108,14 @@ def check_contraction(
     )
     if verdict.outcome is Outcome.REFUTED:
         worst = pairs.at(int(np.argmax(ratios - budgets)))
+        images = np.concatenate([search.step(state, worst.x) for state in (worst.h, worst.g)])
+        hint = single_hint(recurrent, images)
         fail_refuted(
             f"{recurrent!r} does not contract by lam={certificate.lam!r} in {certificate.norm}: "
             f"one step multiplies the distance of two states by {verdict.measured!r}",
             verdict,
             {"h": worst.h, "g": worst.g, "x": worst.x},
-            f"a factor of at least {verdict.measured:.6g} if it is below 1, another norm, or "
-            "radius= and inputs= if the claim is one for some states and inputs only; "
-            "theory.contraction(map) looks for a factor that is certified",
+            what_next(verdict.measured, hint),
             of=recurrent,
         )
     return verdict
@@ -226,28 +234,92 @@ class _Search:
             return np.full(len(h), np.nan)
 
     def check_function(self) -> None:
-        """Check that a step depends on (h, x) alone: repeated, alone and beside others."""
+        """Check that a step depends on (h, x) alone: repeated, after others, and beside others."""
         count = min(len(self.met), len(self.inputs), 8)
         h, x = self.met[:count], self.inputs[:count]
         first = np.array([self.step(a, b) for a, b in zip(h, x, strict=True)])
         again = np.array([self.step(a, b) for a, b in zip(h[::-1], x[::-1], strict=True)])[::-1]
-        together = self.step(h, x)
-        for how, other in (("again", again), ("in a batch", together)):
-            for i in range(count):
-                size = np.maximum(np.abs(h[i]), np.maximum(np.abs(first[i]), np.abs(other[i])))
-                budget = 2.0 * self.map.step_error(size, np.abs(x[i]))
-                if not (np.abs(first[i] - other[i]) <= budget).all():
-                    arrays = {"h": h[i], "x": x[i], "once": first[i], how: other[i]}
-                    fail(
-                        f"{self.map!r} is not a function of (h, x): the same step, computed {how}, "
-                        "gives another state",
-                        float(np.max(np.abs(first[i] - other[i]))),
-                        float(np.max(budget)),
-                        arrays,
-                        "passing every hidden variable as part of h, fixing random numbers "
-                        "(dropout off), and vectorized=False if it takes one state at a time",
-                        of=self.map,
-                    )
+        i = self._differs(h, x, first, again)
+        if i is not None:
+            self._fail_apart(h[i], x[i], first[i], "again", again[i], *self._what_changes(h, x, i))
+        try:
+            together = self.step(h, x)
+        except (ValueError, TypeError, IndexError) as error:
+            raise ValueError(
+                f"{self.map!r} takes (h, x) one at a time, but no batch of shapes {h.shape} and "
+                f"{x.shape}: {error}; leave vectorized=True out for a step of one state at a time"
+            ) from None
+        i = self._differs(h, x, first, together)
+        if i is not None:
+            what = "the same step, computed in a batch, gives another state: it mixes its rows"
+            advice = "vectorized=False, if it takes one state at a time"
+            # a batch of the others is made of single steps, so what differs changes by itself
+            one_by_one = isinstance(self.map, CallableMap) and not self.map.vectorized
+            alone = np.array([self.step(h[i], x[i]) for _ in range(_CALLS)])
+            same = np.broadcast_to(first[i], alone.shape)
+            states, now = (np.broadcast_to(v, (_CALLS, len(v))) for v in (h[i], x[i]))
+            if one_by_one or self._differs(states, now, same, alone) is not None:
+                what, advice = self._what_changes(h, x, i)
+            self._fail_apart(h[i], x[i], first[i], "in a batch", together[i], what, advice)
+
+    def _differs(self, h: Array, x: Array, first: Array, other: Array) -> int | None:
+        """Return the first row in which states differ by more than rounding."""
+        for i in range(len(h)):
+            budget = self._budget(h[i], x[i], first[i], other[i])
+            if not (np.abs(first[i] - other[i]) <= budget).all():
+                return i
+        return None
+
+    def _budget(self, h: Array, x: Array, one: Array, other: Array) -> Array:
+        """Return what two computations of one step may differ by."""
+        size = np.maximum(np.abs(h), np.maximum(np.abs(one), np.abs(other)))
+        return 2.0 * self.map.step_error(size, np.abs(x))
+
+    def _what_changes(self, h: Array, x: Array, i: int) -> tuple[str, str]:
+        """Return what is seen of a step that is not repeatable, and what to try.
+
+        A state that is remembered from call to call is the same after the same calls, as far as
+        they are remembered; random numbers are not.
+        """
+
+        def after(state: Array, now: Array) -> Array:
+            for _ in range(_CALLS):
+                self.step(state, now)
+            return self.step(h[i], x[i])
+
+        j = (i + 1) % len(h)
+        calls = (h[j], x[j]) if len(h) > 1 else (h[i] + 1.0, x[i] + 1.0)
+        one, other, once_more = after(h[i], x[i]), after(*calls), after(h[i], x[i])
+        apart = float(np.max(np.abs(one - other)))
+        if apart > 0 and float(np.max(np.abs(one - once_more))) < _REMEMBERED * apart:
+            return (
+                "the same step, after other calls, gives another state: it remembers them",
+                "passing every hidden variable as part of h, and starting afresh at each call",
+            )
+        return (
+            "the same step, computed again, gives another state: random numbers, or a variable "
+            "that every call changes"
+        ), "fixing random numbers (dropout off), and passing every hidden variable as part of h"
+
+    def _fail_apart(
+        self, h: Array, x: Array, once: Array, how: str, other: Array, what: str, advice: str
+    ) -> None:
+        """Raise: the map is not a function, or single precision makes it look like none."""
+        budget = self._budget(h, x, once, other)
+        hint = single_hint(self.map, np.append(once, other))
+        apart = np.abs(once - other)
+        headline = f"{self.map!r} is not a function of (h, x): {what}"
+        if hint and bool((apart <= SINGLE * budget).all()):
+            headline = f"two computations of one step of {self.map!r} differ by rounding"
+            advice = hint
+        fail(
+            headline,
+            float(np.max(apart)),
+            float(np.max(budget)),
+            {"h": h, "x": x, "once": once, how: other},
+            advice,
+            of=self.map,
+        )
 
     def measure(self, pairs: _Pairs) -> tuple[Array, Array]:
         r"""Return the ratios by which one step stretches the pairs, and their budgets.

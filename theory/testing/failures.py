@@ -7,10 +7,14 @@ from typing import NoReturn
 
 import numpy as np
 
+from theory.arithmetic.rounding import UNIT
 from theory.maps.base import Map
 from theory.maps.callable import CallableMap
 from theory.trials.verdict import Verdict
 from theory.typing import Array
+
+#: Pytest shows the frames of the user alone.
+__tracebackhide__ = True
 
 
 def fail_refuted(
@@ -42,11 +46,49 @@ def fail(
     )
 
 
+#: The unit roundoff of single precision over that of double precision.
+SINGLE = 2.0**29
+
+
+def single_hint(recurrent: Map, values: Array) -> str:
+    """Return what to say of states that carry single precision only, though their type is double.
+
+    Empty for what a map of this package returns, and where a value needs more digits.
+    """
+    if not isinstance(recurrent, CallableMap) or recurrent.precision != "float64":
+        return ""
+    # a state of small fractions may be exact in any precision
+    if not np.array_equal(values.astype(np.float32).astype(np.float64), values):
+        return ""
+    if np.array_equal(values.astype(np.float16).astype(np.float64), values):
+        return ""
+    units = 4.0 * (recurrent.state_dim + recurrent.input_dim + 16)
+    return (
+        f"the states have type float64 but single precision only, so a step rounds by about "
+        f"{units * SINGLE * UNIT:.1g} and not {units * UNIT:.1g}: pass rounding_units="
+        f"{units:g} * 2**29, or compute in double precision"
+    )
+
+
 def _source_of(recurrent: Map | None) -> str:
     """Return where the budget of a map's steps comes from."""
     if not isinstance(recurrent, CallableMap):
         return "derived rounding"
     return f"assumed rounding of a step in {recurrent.precision}; see rounding_units="
+
+
+def what_next(measured: float, hint: str) -> str:
+    """Return what to try after a refuted factor."""
+    found = [hint] if hint else []
+    found.append(
+        f"a factor of at least {measured:.6g}"
+        if measured < 1
+        else "another norm: no factor below 1 holds in this one"
+    )
+    if measured < 1:
+        found.append("another norm")
+    found.append("radius= and inputs=, if the claim is one for some states and inputs only")
+    return "; ".join(found) + "; theory.contraction(map) looks for a factor that is certified"
 
 
 def array_lines(arrays: Mapping[str, Array]) -> str:

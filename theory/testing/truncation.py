@@ -23,12 +23,15 @@ from theory.measure.ratios import norm_attaining
 from theory.measure.run import Run
 from theory.norms.norms import Norm
 from theory.testing.contraction import check_contraction, claimed_factor, contraction_of
-from theory.testing.failures import fail, fail_refuted
+from theory.testing.failures import fail, fail_refuted, single_hint
 from theory.theorems import THEOREMS
 from theory.theorems.theorem import Kind
 from theory.trials.verdict import Outcome, Verdict, judge, verify
 from theory.truncation import truncate
 from theory.typing import Array
+
+#: Pytest shows the frames of the user alone.
+__tracebackhide__ = True
 
 
 def check_truncation(
@@ -305,5 +308,7 @@ def _fail_trajectories(run: Run, arrays: Mapping[str, Array]) -> NoReturn:
         f"{where} of {run.of.label} by {measured!r}",
         verdict,
         arrays,
-        "check_contraction with more trials, a larger factor, or another norm",
+        single_hint(run.map, run.states)
+        or "check_contraction with more trials, a larger factor, or another norm",
+        of=run.map,
     )
