@@ -209,6 +209,14 @@ def _candidates(norm: Norm, source: Norm, A: Array) -> list[Array]:
     with np.errstate(all="ignore"):
         if np.isfinite(B).all():
             found.append(np.linalg.svd(B)[2][0])
+    for _, part, at in source.blocks:
+        inside = [np.zeros(m) for _ in found]
+        for x, y in zip(inside, found, strict=True):
+            size = float(part.vector(y[at]))
+            x[at] = y[at] / size if size > 0 else 0.0
+        found += inside
+    if source.blocks and len(found) > 4 * m:
+        found += [found[-1] + found[2 * m], found[-1] - found[2 * m]]
     v = getattr(source, "v", None)
     if v is not None:
         scale = v if type(source).__name__ == "WeightedLinf" else 1 / v

@@ -88,7 +88,7 @@ def certificate_to_dict(recurrent: Map, c: Contraction) -> dict[str, Any]:
 def _claim(c: Contraction, slack: float = PORTABLE) -> dict[str, Any]:
     """Return what is claimed and why: rate, norm, iterate, evidence."""
     rate = up(c.lam * (1 + slack)) if c.lam > 0 else 0.0
-    source = c.evidence.source
+    source, parts = c.evidence.source, c.evidence.parts
     return {
         "rate": (rate if rate < 1 else c.lam).hex(),
         "rate_decimal": repr(rate if rate < 1 else c.lam),
@@ -100,6 +100,8 @@ def _claim(c: Contraction, slack: float = PORTABLE) -> dict[str, Any]:
             "multipliers": [q.hex() for q in c.evidence.multipliers],
             # r steps of an enlarged rate must be within the enlarged rate of all together
             "source": None if source is None else _claim(source, slack / (2 * c.iterate)),
+            # and so must the layers of a stack
+            **({"parts": [_claim(part, slack / 4) for part in parts]} if parts else {}),
         },
     }
 

@@ -200,7 +200,7 @@ class EchoStateNetwork(Map):
         slope = product_up(float(np.max(self._leak)), self.activation.lipschitz)
         if norm.monotone:
             return product_up(slope, norm.matrix_upper(self.U, norm.companion))
-        plain = product_up(slope, L2().matrix_upper(self.U))
+        plain = product_up(slope, L2().matrix_upper(self.U, norm.companion))
         return product_up(over(norm, L2(), n=self.state_dim), plain)
 
     def _ends(self, domain: Domain | None) -> boxes.Ends:
