@@ -1,4 +1,4 @@
-"""Stacks are certified by their layers: no worse than the slowest, and checked again from a file."""
+"""Stacks are certified by their layers: hardly slower than the slowest, and checked from a file."""
 
 import numpy as np
 import pytest

@@ -15,6 +15,7 @@ from theory.certify.methods import (
     GATED,
     ITERATED,
     METHODS,
+    STACKED,
     by_iterate,
     by_norm,
     check_effort,
@@ -24,6 +25,7 @@ from theory.certify.methods import (
 from theory.domain import Domain
 from theory.inputs import ambiguous
 from theory.maps.base import Map, check_map
+from theory.maps.cascade import Cascade
 from theory.maps.invariance import check_invariant, invariant_domain
 from theory.norms.norm import check_norm
 from theory.norms.norms import Norm
@@ -252,6 +254,7 @@ def _what_to_try(recurrent: Map, method: str, norm: Norm | None, effort: int, bo
             for name in METHODS
             if recurrent.state_dim <= EFFORTS[effort].get(name, float("inf"))
             and (name in ITERATED or (name in GATED) == gated)
+            and (name not in STACKED or isinstance(recurrent, Cascade))
         ]
     further = []
     if not bounded:

@@ -18,6 +18,7 @@ from theory.certify.enclose import LARGEST, JointSpectralRadius
 from theory.certify.interface import contraction, domain_of
 from theory.certify.jsr import joint_spectral_radius, rate_lower
 from theory.certify.refute import Refutation, refute
+from theory.domain import Domain
 from theory.maps.base import Map, check_map
 
 
@@ -47,6 +48,8 @@ def judge_contraction(
     recurrent: Map,
     *,
     inputs: Any = None,
+    domain: Domain | None = None,
+    sequences: Any = None,
     effort: int = 1,
     rng: np.random.Generator | None = None,
 ) -> Judgement:
@@ -59,8 +62,10 @@ def judge_contraction(
     recurrent : Map
     inputs : Inputs, or (..., m) array, optional
         Ask about these inputs only, as in `theory.contraction` and `theory.refute`; all by default.
-        The lower bound and the joint spectral radius, which are about slopes met everywhere, are
-        then left out where the contraction is one on a box.
+        The lower bound is then one by Jacobians on the box, and the joint spectral radius, which is
+        about slopes met everywhere, is left out.
+    domain, sequences
+        As in `theory.refute`; a domain must be proved invariant.
     effort : int
         As for `theory.contraction`.
     rng : numpy.random.Generator, optional
@@ -73,7 +78,7 @@ def judge_contraction(
     'refuted'
     """
     check_map(recurrent)
-    where = domain_of(recurrent, inputs=inputs)
+    where = domain_of(recurrent, domain, inputs)
     found = contraction(recurrent, effort=effort, domain=where)
     radius, lower = None, None
     if where is None and recurrent.state_dim <= LARGEST:
@@ -81,10 +86,14 @@ def judge_contraction(
         radius = joint_spectral_radius(
             recurrent, norm=None if found is None else found.norm, rng=rng
         )
-    if where is None:
-        lower = rate_lower(recurrent, rng=rng) if radius is None else radius.lower
+    if radius is not None:
+        lower = radius.lower
+    elif where is None:
+        lower = rate_lower(recurrent, rng=rng)
+    else:
+        lower = rate_lower(recurrent, domain=where, sequences=sequences, rng=rng)
     if found is not None:
         return Judgement(answer="certified", contraction=found, lower=lower, radius=radius)
-    refutation = refute(recurrent, inputs=inputs, rng=rng)
+    refutation = refute(recurrent, inputs=inputs, domain=domain, sequences=sequences, rng=rng)
     answer = "unknown" if refutation is None else "refuted"
     return Judgement(answer=answer, refutation=refutation, lower=lower, radius=radius)

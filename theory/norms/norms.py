@@ -555,7 +555,7 @@ class BlockMax(Norm):
     Examples
     --------
     >>> norm = BlockMax([L2(), Linf()], sizes=[2, 1], weights=[1.0, 4.0])
-    >>> norm.vector(np.array([3.0, 4.0, 1.0]))
+    >>> float(norm.vector(np.array([3.0, 4.0, 1.0])))
     5.0
     """
 

@@ -112,17 +112,17 @@ def _norms(dim: int, monotone: bool) -> st.SearchStrategy[Norm]:
     if dim > 1 and not monotone:
         drawn.append(_oblique_norms(dim))
     if dim > 1:
-        drawn.append(_block_norms(dim, monotone))
+        drawn.append(_two_blocks(dim, monotone).map(lambda two: BlockMax(two[0], **two[1])))
     return st.one_of(drawn)
 
 
 @st.composite
-def _block_norms(draw: st.DrawFn, dim: int, monotone: bool) -> Norm:
-    """Draw a weighted maximum of the norms of two blocks."""
+def _two_blocks(draw: st.DrawFn, dim: int, monotone: bool) -> tuple[list[Norm], dict[str, Any]]:
+    """Draw the norms of two blocks, with their sizes and weights."""
     first = draw(st.integers(1, dim - 1))
     sizes = (first, dim - first)
     weights = draw(arrays(np.float64, 2, elements=st.sampled_from(_WEIGHTS)))
-    return BlockMax([draw(_norms(size, monotone)) for size in sizes], sizes=sizes, weights=weights)
+    return [draw(_norms(size, monotone)) for size in sizes], {"sizes": sizes, "weights": weights}
 
 
 @st.composite
