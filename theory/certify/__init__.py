@@ -16,13 +16,13 @@ If there is none:
     joint_spectral_radius   that rate enclosed: a `JointSpectralRadius`
 
 From one step in one norm to several steps in another: `iterate_in_norm`.  Files that anybody can
-check again: `save_certificate`, `load_certificate` (a `StoredCertificate`) and `recheck` (a
-`Recheck`).
+check again: `save_certificate`, `save_refutation`, `load_certificate` (a `StoredCertificate` or a
+`StoredRefutation`) and `recheck` (a `Recheck`).
 """
 
 from theory.certificates import Contraction, Evidence
 from theory.certify.ascent import LowerBound
-from theory.certify.certificate_file import load_certificate, save_certificate
+from theory.certify.certificate_file import load_certificate, save_certificate, save_refutation
 from theory.certify.enclose import JointSpectralRadius
 from theory.certify.found import Certificates, find_certificates
 from theory.certify.interface import contraction, contractions
@@ -31,6 +31,7 @@ from theory.certify.jsr import joint_spectral_radius, rate_lower
 from theory.certify.judge import Judgement, judge_contraction
 from theory.certify.methods import EFFORTS, METHODS
 from theory.certify.recheck import Recheck, StoredCertificate, recheck
+from theory.certify.refutation_file import StoredRefutation
 from theory.certify.refute import Refutation, refute
 from theory.maps.invariance import invariant_domain
 
@@ -46,6 +47,7 @@ __all__ = [
     "Recheck",
     "Refutation",
     "StoredCertificate",
+    "StoredRefutation",
     "contraction",
     "contractions",
     "find_certificates",
@@ -58,4 +60,5 @@ __all__ = [
     "recheck",
     "refute",
     "save_certificate",
+    "save_refutation",
 ]

@@ -17,6 +17,7 @@ from theory.certify.layers import by_layers
 from theory.domain import Domain
 from theory.errors import check_count
 from theory.maps.base import Map
+from theory.maps.cascade import Cascade
 from theory.maps.form import Affine
 from theory.norms.norms import L1, L2, Linf, Norm
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
@@ -171,7 +172,8 @@ def may_be_better_everywhere(recurrent: Map, best: Contraction | None) -> bool:
     if best is None:
         return True
     if form is None:
-        return False
+        # of a stack the layers are looked at everywhere too
+        return not isinstance(recurrent, Cascade) and recurrent.comparison() is not None
     return best.iterate > 1 or best.lam > _floor(form)
 
 

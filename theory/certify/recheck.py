@@ -19,6 +19,7 @@ from theory.arithmetic import rigor
 from theory.arithmetic.activations import Activation
 from theory.arithmetic.rounding import evaluate
 from theory.certify.layers import layer_gains, layer_parts
+from theory.certify.refutation_file import StoredRefutation, why_not_refuted
 from theory.domain import Domain, domain_from_dict
 from theory.errors import as_square, as_vector
 from theory.maps.base import Map
@@ -114,7 +115,7 @@ class _RejectedError(Exception):
     """The first condition that failed, and what was found."""
 
 
-def recheck(stored: StoredCertificate, recurrent: Map) -> Recheck:
+def recheck(stored: StoredCertificate | StoredRefutation, recurrent: Map) -> Recheck:
     r"""Decide whether a stored certificate is true of a map, without a solver or a search.
 
     The conditions, in this order: ``map`` (its kind), ``activation``, ``parameters`` (hashes),
@@ -128,9 +129,12 @@ def recheck(stored: StoredCertificate, recurrent: Map) -> Recheck:
     products; or that of the one step which the certificate was converted from, and the conversion.
     Of a stack it is that of every layer on its part of the domain, and that of the weights.
 
+    Of a refutation there are the first three, and ``refutation``: that the states and inputs in it
+    prove what it says.
+
     Parameters
     ----------
-    stored : StoredCertificate
+    stored : StoredCertificate or StoredRefutation
     recurrent : Map
 
     Returns
@@ -141,6 +145,11 @@ def recheck(stored: StoredCertificate, recurrent: Map) -> Recheck:
     """
     try:
         _check_map(stored, recurrent)
+        if isinstance(stored, StoredRefutation):
+            reason = why_not_refuted(stored.refutation, recurrent)
+            return Recheck(
+                accepted=not reason, failed="refutation" if reason else "", reason=reason
+            )
         _check_numbers(stored)
         domain = _checked_domain(stored.domain, recurrent)
         _check_claim(stored, recurrent, domain)
@@ -150,7 +159,7 @@ def recheck(stored: StoredCertificate, recurrent: Map) -> Recheck:
     return Recheck(accepted=True)
 
 
-def _check_map(stored: StoredCertificate, recurrent: Map) -> None:
+def _check_map(stored: StoredCertificate | StoredRefutation, recurrent: Map) -> None:
     form, kind = recurrent.affine(), type(recurrent).__name__
     if stored.kind not in (None, kind):
         raise _RejectedError("map", f"made for a {stored.kind}, the map is {recurrent!r}")

@@ -33,6 +33,11 @@ from theory.typing import Array
 _LARGE = 200
 
 
+#: A bound this large ends the search for a sharper one; a radius computed to be this large is
+#: worth a proof.
+_ENOUGH, _NEARLY = 1.0 + 2.0**-20, 1.0 - 2.0**-20
+
+
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Refutation:
@@ -137,7 +142,7 @@ def linear_bound(recurrent: Map) -> tuple[float, str] | None:
     form = recurrent.affine()
     if form is None or form.rho.slope[0] != form.rho.slope[1] or form.rho.slope[0] != 1.0:
         return None
-    bound = spectral_radius_lower(form.W, enough=1.0 + 2.0**-20)
+    bound = spectral_radius_lower(form.W, enough=_ENOUGH)
     if bound >= 1:
         return bound, f"spectral radius >= {decimal_down(bound, 6)}"
     if reaches_one(form.W):
@@ -238,7 +243,7 @@ def _by_jacobians(recurrent: Map, where: Where, random: np.random.Generator) -> 
     visited = places(recurrent, where, random)
     for climb in (False, True):
         best = best_product(recurrent, where, visited, length=3 if climb else 1, climb=climb)
-        if best is not None and best[2] >= 1 - 2.0**-20:
+        if best is not None and best[2] >= _NEARLY:
             found = _proved(recurrent, best[0], best[1])
             if found is not None:
                 return found
@@ -246,7 +251,7 @@ def _by_jacobians(recurrent: Map, where: Where, random: np.random.Generator) -> 
 
 
 def _proved(recurrent: Map, states: Array, inputs: Array) -> Refutation | None:
-    bound = product_rate(recurrent, states, inputs, enough=1.0 + 2.0**-20)
+    bound = product_rate(recurrent, states, inputs, enough=_ENOUGH)
     if not bound >= 1:
         return None
     number = len(states)

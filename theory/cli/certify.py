@@ -17,12 +17,13 @@ from rich.table import Table
 from theory.arithmetic.rounding import decimal_down, decimal_rate, decimal_up
 from theory.certificates import Contraction
 from theory.certify.ascent import LowerBound
-from theory.certify.certificate_file import load_certificate, save_certificate
+from theory.certify.certificate_file import answer_to_dict, load_certificate, save_certificate
 from theory.certify.enclose import LARGEST, JointSpectralRadius
 from theory.certify.found import Certificates, find_certificates
 from theory.certify.jsr import joint_spectral_radius, rate_lower
 from theory.certify.methods import METHODS
 from theory.certify.recheck import recheck
+from theory.certify.refutation_file import StoredRefutation
 from theory.certify.refute import Refutation, refute
 from theory.cli.options import (
     NO,
@@ -38,11 +39,13 @@ from theory.cli.options import (
 )
 from theory.domain import domain_from_dict
 from theory.errors import check_positive
+from theory.files.sequences import load_sequences
 from theory.files.writing import check_writable, write_atomically
 from theory.inputs import read_inputs
 from theory.maps.base import Map
 from theory.memory.context import Choice, error_curve, required_context
 from theory.norms.norms import L2, over
+from theory.typing import Array
 
 
 def _condition(c: Contraction, n: int) -> float:
@@ -95,26 +98,36 @@ def certify(
     plot: Annotated[
         Path | None, typer.Option(help="Draw the bound against k for each certificate.")
     ] = None,
+    sequences: Annotated[
+        Path | None,
+        typer.Option(help="Inputs that occur (.npy, .npz, folder): where a refutation is sought."),
+    ] = None,
     prefix: PrefixOption = None,
 ) -> None:
     """Look for a proof that a recurrent network forgets, and say how fast.
 
     Exit status 0 if there is one, 1 if not.  What --json and --plot name is written in any case:
-    without a certificate the file says whether it is refuted or unknown, and `check` rejects it.
+    without a certificate the file says whether it is refuted, with the proof, or unknown.
     """
     check_positive(epsilon=epsilon)
     if json_file is not None:
         check_writable(json_file)
     check_picture(plot)
     meant, recurrent = read_inputs(inputs), read_map(weights, activation, prefix)
+    seen = None if sequences is None else list(load_sequences(sequences).arrays)
     began = time.perf_counter()
     found = find_certificates(recurrent, meant, method=method, effort=effort)
     seconds = time.perf_counter() - began
     radius = _radius(recurrent, found.everywhere)
     lower = rate_lower(recurrent) if radius is None else radius.lower
-    refutation = None if found.everywhere else refute(recurrent)
+    refutation = None if found.everywhere else _refuted(recurrent, found, seen)
     if refutation is not None:
-        out.print(f"refuted ({refutation.kind}): {refutation.detail}", markup=False, soft_wrap=True)
+        meaning = "it never forgets" if refutation.never_forgets else "in no norm by one step"
+        out.print(
+            f"refuted ({refutation.kind}): {refutation.detail}; {meaning}",
+            markup=False,
+            soft_wrap=True,
+        )
     elif not found.everywhere:
         out.print("unknown: no certificate found, and no refutation")
     best = found.best
@@ -148,24 +161,26 @@ def certify(
         raise typer.Exit(NO)
 
 
-#: The format of an answer without a certificate; `check` knows those of certificates only.
-ANSWER = "stable-recurrent-models answer, version 1"
+def _refuted(recurrent: Map, found: Certificates, seen: list[Array] | None) -> Refutation | None:
+    """Look for a refutation: on what was seen, for the inputs in question, for any inputs."""
+    refutation = None
+    if seen is not None:
+        refutation = refute(recurrent, sequences=seen)
+    elif not found.named:
+        refutation = refute(recurrent, inputs=found.inputs)
+    return refute(recurrent) if refutation is None else refutation
 
 
 def _write_answer(
     path: Path, found: Certificates, refutation: Refutation | None, lower: LowerBound | None
 ) -> None:
     """Write what is known where there is no certificate."""
-    data = {
-        "format": ANSWER,
-        "answer": "unknown" if refutation is None else "refuted",
-        "refutation": None
-        if refutation is None
-        else {"kind": refutation.kind, "detail": refutation.detail},
-        "map": repr(found.recurrent),
-        "inputs": str(found.inputs),
-        "rate_lower": None if lower is None else lower.rate,
-    }
+    data = answer_to_dict(
+        found.recurrent,
+        refutation,
+        inputs=str(found.inputs),
+        rate_lower=None if lower is None else lower.rate,
+    )
     write_atomically(path, json.dumps(data, indent=1) + "\n")
 
 
@@ -243,12 +258,20 @@ def check(
     weights: WeightsArgument,
     prefix: PrefixOption = None,
 ) -> None:
-    """Check a certificate against weights, without a solver or a search."""
+    """Check a certificate, or a refutation, against weights, without a solver or a search."""
     stored = load_certificate(certificate)
     answer = recheck(stored, read_map(weights, stored.activation or "tanh", prefix))
     if not answer:
         out.print(f"rejected: {answer.failed}: {answer.reason}", markup=False)
         raise typer.Exit(NO)
+    if isinstance(stored, StoredRefutation):
+        refutation = stored.refutation
+        out.print(
+            f"accepted: refuted ({refutation.kind}): {refutation.detail}",
+            markup=False,
+            soft_wrap=True,
+        )
+        return
     steps = "" if stored.iterate == 1 else f" of {stored.iterate} steps together"
     where = "everywhere" if stored.domain is None else f"for {domain_from_dict(stored.domain)}"
     out.print(

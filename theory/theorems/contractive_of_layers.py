@@ -39,6 +39,10 @@ ROOM = 2.0**-7
 _INSIDE = 2.0**-40
 
 
+#: Weights beyond this, or its inverse, would leave the range when they multiply norms.
+_LARGEST = 2.0**500
+
+
 def layer_rates_of(
     rates: Sequence[float], gains: Sequence[float], weights: Sequence[float]
 ) -> list[float]:
@@ -149,7 +153,7 @@ def contractive_of_layers(
     if rate is not None and not rate > largest:
         raise ValueError(f"rate={rate!r}, needed one above that of every layer, {largest!r}")
     weights = _weights(kept, gains, sizes, goal)
-    if not all(2.0**-900 < weight < 2.0**900 for weight in weights):
+    if not all(1 / _LARGEST < weight < _LARGEST for weight in weights):
         return None
     lam = max(layer_rates_of([c.lam for c in kept], gains, weights))
     if not lam < 1:
