@@ -72,8 +72,9 @@ def _tell_gap(
     rate = min((c.lam for c in found.values() if c.iterate == 1), default=math.inf)
     known = math.isfinite(rate) and lower.rate > 0
     gap = f", upper/lower = {rate / lower.rate:.6f}" if known else ""
+    where = "everywhere" if lower.states is None else "for these inputs"
     out.print(
-        f"no norm can certify less than {decimal_down(lower.rate, 12)} everywhere{gap}",
+        f"no norm can certify less than {decimal_down(lower.rate, 12)} {where}{gap}",
         soft_wrap=True,
     )
     if radius is not None and radius.upper < min(rate, 1.0):
@@ -119,8 +120,8 @@ def certify(
     found = find_certificates(recurrent, meant, method=method, effort=effort)
     seconds = time.perf_counter() - began
     radius = _radius(recurrent, found.everywhere)
-    lower = rate_lower(recurrent) if radius is None else radius.lower
     refutation = None if found.everywhere else _refuted(recurrent, found, seen)
+    lower = _lower(found, radius, refutation)
     if refutation is not None:
         meaning = "it never forgets" if refutation.never_forgets else "in no norm by one step"
         out.print(
@@ -169,6 +170,18 @@ def _refuted(recurrent: Map, found: Certificates, seen: list[Array] | None) -> R
     elif not found.named:
         refutation = refute(recurrent, inputs=found.inputs)
     return refute(recurrent) if refutation is None else refutation
+
+
+def _lower(
+    found: Certificates, radius: JointSpectralRadius | None, refutation: Refutation | None
+) -> LowerBound | None:
+    """Return what no norm can beat: everywhere, or by Jacobians where nothing else is known."""
+    if radius is not None:
+        return radius.lower
+    if found.recurrent.affine() is not None:
+        return rate_lower(found.recurrent)
+    known = found.named or refutation is not None
+    return None if known else rate_lower(found.recurrent, inputs=found.inputs)
 
 
 def _write_answer(
