@@ -108,8 +108,8 @@ def refute(
     'orbits'
     >>> cell = GRU(W=[[0.0], [0.0], [3.0]], U=np.zeros((3, 1)), b=[30.0, 0.0, 0.0])
     >>> found = refute(cell)
-    >>> found.never_forgets, found.first.round(3).tolist(), found.second.round(3).tolist()
-    (True, [[0.995]], [[-0.0]])
+    >>> found.never_forgets, sorted(abs(found.first - found.second).round(3).tolist())
+    (True, [[0.995]])
     """
     check_map(recurrent)
     check_count(at_least=1, starts=starts, steps=steps)
