@@ -95,7 +95,7 @@ class Fact:
 
 #: Letters that count something, and letters that are positive; the others may be zero.
 _COUNTS = frozenset({"k", "t", "j", "i", "m", "n", "blocks", "rest"})
-_POSITIVE = frozenset({"weight", "eps", "beta", "factor"})
+_POSITIVE = frozenset({"weight", "lower", "eps", "beta", "factor"})
 
 #: The reference of everything that is part of the definition of a norm.
 NORM = "definition of a norm"

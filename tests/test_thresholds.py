@@ -375,7 +375,7 @@ TURNED = (
     ("trials/verdict.py", "not bool((excess <= total).all())", "bool((excess > total).any())"),
     ("errors.py", "not _check_real(name, value) > 0", "_check_real(name, value) <= 0"),
     ("testing/truncation.py", "not (gaps <= budget", "(gaps > budget"),
-    ("certify/refute.py", "if not rate > 1:", "if rate <= 1:"),
+    ("certify/refute.py", "if not bound >= 1:", "if bound < 1:"),
     ("memory/tails.py", "if not float(np.max(size)) < 1:", "if float(np.max(size)) >= 1:"),
 )
 

@@ -29,6 +29,7 @@ class Evidence:
     source: Contraction | None = None  # the one-step contraction it was converted from, if any
     #: (K, q), where j steps together are proved to stretch by at most K q**j, for every j
     growth: tuple[float, float] | None = field(default=None, repr=False)
+    parts: tuple[Contraction, ...] = ()  # of the layers of a stack that it was made of, else empty
 
     def __post_init__(self) -> None:
         if self.kind not in {"certified", "assumed"}:
@@ -88,13 +89,16 @@ class Contraction:
         method: str = "by hand",
         detail: str = "",
         source: Contraction | None = None,
+        parts: tuple[Contraction, ...] = (),
     ) -> Contraction:
         """Return a contraction that nobody has proved; every report repeats the word assumed."""
         return cls(
             lam=lam,
             norm=L2() if norm is None else norm,
             iterate=iterate,
-            evidence=Evidence(kind="assumed", method=method, detail=detail, source=source),
+            evidence=Evidence(
+                kind="assumed", method=method, detail=detail, source=source, parts=parts
+            ),
             domain=domain,
         )
 
@@ -130,6 +134,7 @@ class Contraction:
         """Return a JSON-ready description; the factor as a hexadecimal float, hence exact."""
         multipliers, source = self.evidence.multipliers, self.evidence.source
         growth = self.evidence.growth
+        parts = self.evidence.parts
         return {
             "lam": self.lam.hex(),
             "norm": self.norm.to_dict(),
@@ -142,6 +147,7 @@ class Contraction:
                 **({"multipliers": [q.hex() for q in multipliers]} if multipliers else {}),
                 **({} if source is None else {"source": source.to_dict()}),
                 **({} if growth is None else {"growth": [x.hex() for x in growth]}),
+                **({"parts": [c.to_dict() for c in parts]} if parts else {}),
             },
         }
 
@@ -165,6 +171,7 @@ def certified(
     multipliers: tuple[float, ...] = (),
     source: Contraction | None = None,
     growth: tuple[float, float] | None = None,
+    parts: tuple[Contraction, ...] = (),
 ) -> Contraction | None:
     r"""Return a contraction that is proved: the one door through which every certificate comes.
 
@@ -175,7 +182,7 @@ def certified(
     for the exact map of the stored doubles, same inputs on both sides, and all states and inputs or
     those of a domain whose box of states the map never leaves.  `lam` and what it is made of are
     upper bounds, none of them sampled or estimated; what a search or a solver returned entered as a
-    candidate only.  `source` is certified itself.
+    candidate only.  `source` and `parts` are certified themselves.
 
     What such proofs rest on, beside IEEE 754 arithmetic and the theorem itself, is the trusted base
     (a test compares this list with what the callers import):
@@ -203,7 +210,7 @@ def certified(
     iterate : int
     domain : Domain, optional
         Where it holds; everywhere by default.
-    multipliers, source, growth
+    multipliers, source, parts, growth
         As in `Evidence`.
 
     Returns
@@ -215,18 +222,21 @@ def certified(
     ------
     ValueError
         If the factor is negative, the number of steps is not one, the norm is not one of the
-        domain's states, or the source is only assumed.
+        domain's states, or the source or a part is only assumed.
 
     Examples
     --------
-    >>> certified(0.9, L2(), method="spectral norm").evidence
-    Evidence(kind='certified', method='spectral norm', detail='', multipliers=(), source=None)
+    >>> found = certified(0.9, L2(), method="spectral norm")
+    >>> found.lam, str(found.evidence)
+    (0.9, 'certified (spectral norm)')
     >>> certified(1.0, L2(), method="spectral norm") is None
     True
     """
-    if source is not None and not source.evidence.is_certified:
+    for known in (*parts, *(() if source is None else (source,))):
+        if known.evidence.is_certified:
+            continue
         raise ValueError(
-            f"source={source!r}, needed a certified contraction; what rests on an assumed one is "
+            f"source={known!r}, needed a certified contraction; what rests on an assumed one is "
             "assumed: Contraction.assumed"
         )
     if not lam < 1:
@@ -238,6 +248,7 @@ def certified(
         multipliers=multipliers,
         source=source,
         growth=growth,
+        parts=parts,
     )
     return Contraction(lam=lam, norm=norm, iterate=iterate, evidence=evidence, domain=domain)
 

@@ -184,8 +184,9 @@ def test_orbits_stay_apart(W, rho, b):
 def test_growth_refutes():
     assert refute(LinearMap([[1.001]], [[1.0]])).kind == "linear"
     assert refute(LinearMap([[0.999]], [[1.0]])) is None
+    # under a negative input there are two fixed points, 0 and -x
     steep = refute(cell([[2.0]], "relu"))
-    assert steep.kind == "jacobian"
+    assert steep.kind == "orbits"
     # a rotation by a quarter that grows: no fixed point attracts, the Jacobian at rest decides
     turning = refute(cell([[0.0, -1.5], [1.5, 0.0]]))
     assert turning is not None

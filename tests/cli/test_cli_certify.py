@@ -316,8 +316,26 @@ def test_unknown_and_refuted_are_written_and_drawn(tmp_path):
         assert picture.stat().st_size > 1000
         picture.unlink()
         done = run("check", file, path)
+        if answer == "refuted":
+            assert done.exit_code == 0
+            assert "accepted: refuted (orbits): cycles of period" in done.output
+            np.save(path, np.array([[0.0, 10.0], [-0.012, 1.0]]))
+            assert "rejected: parameters" in run("check", file, path).output
+            continue
         assert done.exit_code == 2
         assert "the format is 'stable-recurrent-models answer, version 1'" in done.stderr
+
+
+def test_a_refutation_is_sought_where_the_inputs_are(tmp_path):
+    path, seen = tmp_path / "w.npz", tmp_path / "x.npy"
+    np.savez(path, W=[[3.0]], U=[[1.0]], b=[4.0])
+    np.save(seen, np.full((20, 1), -4.0))
+    done = run("certify", path, "--inputs", "ball:100", "--sequences", seen)
+    assert done.exit_code == 1
+    assert "refuted (" in done.output
+    assert "it never forgets" in done.output
+    np.save(seen, np.zeros((20, 3)))
+    assert run("certify", path, "--sequences", seen).exit_code == 2
 
 
 @pytest.mark.parametrize("option", ["--json", "--plot"])

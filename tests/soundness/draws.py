@@ -14,6 +14,7 @@ from theory import (
     L2,
     LSTM,
     RGLRU,
+    BlockMax,
     Cascade,
     DiagonalSSM,
     Domain,
@@ -305,6 +306,15 @@ def positive(rng: Draw, n: int) -> Array:
     )
 
 
+def blocks(rng: Draw, n: int) -> BlockMax:
+    """Return a maximum over one to three blocks, of norms of every kind but itself."""
+    cuts = np.unique(rng.integers(1, n, 2)).tolist() if n > 1 else []
+    sizes = np.diff([0, *cuts, n]).tolist()
+    makers = [make for kind, make in NORMS.items() if kind is not BlockMax]
+    parts = [one_of(rng, *makers)(rng, size) for size in sizes]
+    return BlockMax(parts, sizes=sizes, weights=positive(rng, len(sizes)))
+
+
 NORMS: dict[type[Norm], Callable[[Draw, int], Norm]] = {
     L1: lambda rng, n: L1(),
     L2: lambda rng, n: L2(),
@@ -312,6 +322,7 @@ NORMS: dict[type[Norm], Callable[[Draw, int], Norm]] = {
     WeightedL1: lambda rng, n: WeightedL1(positive(rng, n)),
     WeightedLinf: lambda rng, n: WeightedLinf(positive(rng, n)),
     WeightedL2: metric,
+    BlockMax: blocks,
 }
 
 

@@ -8,7 +8,7 @@ import flint
 import numpy as np
 from definitions import balls
 
-from theory.norms import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf
+from theory.norms import L1, L2, BlockMax, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf
 from theory.typing import Array
 
 Ball = flint.arb
@@ -39,6 +39,8 @@ def length(norm: Norm, d: Vector) -> Ball:
         return total(abs(x) * v for x, v in zip(d, balls(norm.v), strict=True))
     if isinstance(norm, WeightedLinf):
         return largest(abs(x) / v for x, v in zip(d, balls(norm.v), strict=True))
+    if isinstance(norm, BlockMax):
+        return largest(Ball(w) * length(part, d[at]) for w, part, at in norm.blocks)
     assert isinstance(norm, WeightedL2)
     square = total(x * y for x, y in zip(d, times(norm.P, d), strict=True))
     return square.max(ZERO).sqrt()
@@ -72,7 +74,12 @@ def radius(A: flint.arb_mat) -> Ball | None:
 
 
 def induced(norm: Norm, A: Array) -> Ball | None:
-    """Return the exact norm of a square matrix; None if its eigenvalues are not found."""
+    """Return the exact norm of a square matrix; None if its eigenvalues are not found.
+
+    None in a maximum over blocks too, where it is hard to compute.
+    """
+    if isinstance(norm, BlockMax):
+        return None
     rows = [balls(np.abs(row)) for row in A]
     if isinstance(norm, Linf):
         return largest(map(total, rows))

@@ -34,7 +34,10 @@ from theory import (
     refute,
     required_context,
 )
-from theory.certify import invariant_domain, iterate_in_norm, judge_contraction
+from theory.certify import invariant_domain, iterate_in_norm, judge_contraction, rate_lower
+from theory.certify.orbits import never_meet, verified_cycle
+from theory.certify.places import product_rate
+from theory.certify.refutation_file import why_not_refuted
 from theory.errors import DivergedError
 from theory.learning import map_constants
 from theory.memory import (
@@ -300,6 +303,35 @@ def refutations(rng: Draw, tally: Tally) -> None:
     if form.linear and exact is not None and float(form.slopes[0][0]) == 1.0:
         tally.true("refute", found is None or not exact < 1, **given)
         tally.true("contraction", certified is None or not exact > 1, **given)
+
+
+def refutations_of_any(rng: Draw, tally: Tally) -> None:
+    """Of any map: nothing is certified and refuted, and no bound from below is above a rate."""
+    model = tame_map(rng)
+    if rng.random() < 0.5 and "W" in model.parameters:
+        model = model.with_parameters(W=model.parameters["W"] * float(one_of(rng, 2.0, 6.0)))
+    size = float(one_of(rng, 0.1, 1.0))
+    inputs = Inputs.box(-size, size)
+    certified = contraction(model, inputs=inputs, effort=0)
+    found = refute(model, inputs=inputs, starts=4, steps=60)
+    below = rate_lower(model, inputs=inputs, length=2)
+    given = {"inputs": inputs, "model": model, **model.parameters}
+    tally.true("refute", found is None or certified is None, **given)
+    if found is not None:
+        tally.true("refute", not why_not_refuted(found, model), **given)
+        tally.true("refute", all(map(inputs.contains, found.inputs)), **given)
+    if certified is not None and below is not None and certified.iterate == 1:
+        tally.true("rate_lower", below.rate <= certified.lam, **given)
+    if below is None:
+        return
+    product = matrix_of(np.eye(model.state_dim))
+    for h, x in zip(below.states, below.inputs, strict=True):
+        product = product * matrix_of(model.jacobian_state(h, x))
+    exact = radius(product)
+    if exact is not None:
+        # the Jacobians are computed ones: up to their rounding
+        growth = exact ** (Ball(1) / len(below.states))
+        tally.true("rate_lower", not growth * (1 + 1e-9) + 1e-12 < below.rate, **given)
 
 
 def constants(rng: Draw, tally: Tally) -> None:
@@ -583,6 +615,11 @@ CHECKS = (
         weight=0.1,
     ),
     Check(run=iterates, covers=(iterate_in_norm,), weight=0.2),
+    Check(
+        run=refutations_of_any,
+        covers=(refute, rate_lower, product_rate, verified_cycle, never_meet, why_not_refuted),
+        weight=0.1,
+    ),
     Check(run=refutations, covers=(refute, judge_contraction), weight=0.02),
     Check(run=constants, covers=(map_constants,), weight=0.3),
     Check(run=memories, covers=(effective_memory,), weight=0.05),

@@ -30,6 +30,7 @@ from theory.arithmetic.rigor import frobenius_upper
 from theory.arithmetic.sums import length_upper, sums_up
 from theory.certify import joint_spectral_radius, rate_lower
 from theory.certify.jsr import products_upper
+from theory.certify.refute import linear_bound
 from theory.norms import L2, Norm, WeightedL2, over
 from theory.norms.norms import scaled_matrix_upper
 from theory.norms.products import (
@@ -41,7 +42,7 @@ from theory.norms.products import (
     power,
     product_upper,
 )
-from theory.norms.radius import product_radius_lower, spectral_radius_lower
+from theory.norms.radius import product_radius_lower, reaches_one, spectral_radius_lower
 from theory.typing import Array
 
 # rounding -----------------------------------------------------------------------------------------
@@ -217,6 +218,14 @@ def _candidates(norm: Norm, source: Norm, A: Array) -> list[Array]:
     with np.errstate(all="ignore"):
         if np.isfinite(B).all():
             found.append(np.linalg.svd(B)[2][0])
+    for _, part, at in source.blocks:
+        inside = [np.zeros(m) for _ in found]
+        for x, y in zip(inside, found, strict=True):
+            size = float(part.vector(y[at]))
+            x[at] = y[at] / size if size > 0 else 0.0
+        found += inside
+    if source.blocks and len(found) > 4 * m:
+        found += [found[-1] + found[2 * m], found[-1] - found[2 * m]]
     v = getattr(source, "v", None)
     if v is not None:
         scale = v if type(source).__name__ == "WeightedLinf" else 1 / v
@@ -411,6 +420,36 @@ def radii(rng: Draw, tally: Tally) -> None:
         tally.at_least("product_radius_lower", [exact ** (Ball(1) / k)], bound, W=W, slopes=slopes)
 
 
+def matrix_intervals(rng: Draw, tally: Tally) -> None:
+    """Products of matrices of two intervals lie in the interval of products."""
+    p, n, q = rng.integers(1, 4, 3).tolist()
+    A, B = (
+        tuple(np.reshape(end, shape) for end in ends(rng, shape[0] * shape[1]))
+        for shape in ((p, n), (n, q))
+    )
+    low, high = intervals.matrix_product(A, B)
+    middle, wide = intervals.middle_and_radius(A)
+    for _ in range(3):
+        C, D = interior(rng, *A), interior(rng, *B)
+        exact = (matrix_of(C) * matrix_of(D)).entries()
+        tally.between("matrix_product", low.ravel(), exact, high.ravel(), A=A, B=B)
+        off = [abs(a - b) for a, b in zip(balls(C.ravel()), balls(middle.ravel()), strict=True)]
+        tally.at_most("middle_and_radius", off, wide.ravel(), A=A)
+
+
+def exact_radii(rng: Draw, tally: Tally) -> None:
+    """Radii of at least 1 that are decided exactly, of integers and of what is next to them."""
+    n = int(rng.integers(1, 5))
+    A = rng.integers(-2, 3, (n, n)) * float(one_of(rng, 1.0, 0.5, 1 - 2.0**-40))
+    A = A * (rng.random((n, n)) < 0.6)
+    exact = radius(matrix_of(A))
+    if exact is not None and reaches_one(A):
+        tally.true("reaches_one", not exact < 1, A=A)
+        found = linear_bound(LinearMap(A, np.eye(n)))
+        tally.true("linear_bound", found is not None, A=A)
+        tally.at_least("linear_bound", [exact], found[0], A=A)
+
+
 def joint_radii(rng: Draw, tally: Tally) -> None:
     n = int(rng.integers(1, 4))
     W = rng.standard_normal((n, n)) * float(one_of(rng, 0.3, 1.0, 1e-160))
@@ -457,6 +496,10 @@ CHECKS = (
     Check(run=formulas, covers=(rounding.evaluate,), weight=0.5),
     Check(run=chains, covers=(rounding.upper_after, rounding.lower_after)),
     Check(run=affine_images, covers=(intervals.affine_image,)),
+    Check(
+        run=matrix_intervals, covers=(intervals.matrix_product, intervals.middle_and_radius)
+    ),
+    Check(run=exact_radii, covers=(reaches_one, linear_bound)),
     Check(
         run=activation_images,
         covers=(intervals.activation_image, intervals.activation_upper, intervals.slope_range),

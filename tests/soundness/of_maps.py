@@ -204,6 +204,28 @@ def majorants(rng: Draw, tally: Tally) -> None:
             tally.at_most("input_lipschitz", [ratio], gain, norm=norm, y=y, **given)
 
 
+def slopes(rng: Draw, tally: Tally) -> None:
+    """Difference quotients in one entry are those of the matrices of a step."""
+    model = a_map(rng)
+    box = domain(rng, model)
+    found, seen = model.slope_range(box), model.input_slope_range(box)
+    step = exact_step(model)
+    given = {"box": box.to_dict(), "model": model, **model.parameters}
+    for _ in range(4):
+        h, x = _states(rng, box), _inputs(rng, box)
+        new = step(balls(h), balls(x))
+        for known, at, other in ((found, h, _states(rng, box)), (seen, x, _inputs(rng, box))):
+            j = int(rng.integers(len(at)))
+            if known is None or at[j] == other[j]:
+                continue
+            moved = np.where(np.arange(len(at)) == j, other, at)
+            pair = (moved, x) if known is found else (h, moved)
+            apart = balls(at)[j] - balls(moved)[j]
+            quotients = [d / apart for d in minus(new, step(*map(balls, pair)))]
+            name = "slope_range" if known is found else "input_slope_range"
+            tally.between(name, known[0][:, j], quotients, known[1][:, j], h=h, x=x, **given)
+
+
 def forms(rng: Draw, tally: Tally) -> None:
     """Slopes on a box are those between the pre-activations that are met there."""
     model = a_map(rng)
@@ -478,6 +500,7 @@ CHECKS = (
         covers=(Map.comparison, Map.input_comparison, Map.state_lipschitz, Map.input_lipschitz),
         weight=2.0,
     ),
+    Check(run=slopes, covers=(Map.slope_range, Map.input_slope_range), weight=2.0),
     Check(run=forms, covers=(Map.affine_on,)),
     Check(
         run=inputs,

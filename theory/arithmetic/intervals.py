@@ -1,7 +1,7 @@
 r"""Boxes carried through affine maps and activations, rounded outward.
 
 Main names: `affine_image`, `activation_image`, `activation_upper`, `slope_range`, `products`,
-`complement`, `widened`, `times_up`.
+`matrix_product`, `middle_and_radius`, `complement`, `widened`, `times_up`.
 
 An interval is a pair of arrays (low, high) of one shape, entry by entry; ends may be infinite.
 What is returned encloses the exact image of the exact box, whatever the arithmetic rounded: the
@@ -92,6 +92,39 @@ def affine_image(W: Array, low: Array, high: Array, b: Array | None = None) -> I
     goes_down = (W > 0) @ ~bounded_low | (W < 0) @ ~bounded_high
     goes_up = (W > 0) @ ~bounded_high | (W < 0) @ ~bounded_low
     return np.where(goes_down, -math.inf, lower), np.where(goes_up, math.inf, upper)
+
+
+def matrix_product(A: Interval, B: Interval) -> Interval:
+    r"""Enclose the products of all matrices of A, (p, n), with all of B, (n, q).
+
+    With midpoints and radii, |A B - A_m B_m| <= |A_m| B_r + A_r (|B_m| + B_r).
+    """
+    n = A[0].shape[1]
+    with np.errstate(over="ignore", invalid="ignore"):
+        (a, a_radius), (b, b_radius) = middle_and_radius(A), middle_and_radius(B)
+        spread = np.abs(a) @ b_radius + a_radius @ (np.abs(b) + b_radius)
+        magnitude = np.abs(a) @ np.abs(b) + spread
+        wrong = spread + inner_product_error(magnitude, 2 * n + 4)
+        # a sum of exact zeros is one
+        wrong = np.where(magnitude == 0, _touched(A, B) * wrong, wrong)
+        centre = a @ b
+        ends = centre - wrong, centre + wrong
+    outward = _outward(*ends)
+    return np.where(wrong == 0, ends[0], outward[0]), np.where(wrong == 0, ends[1], outward[1])
+
+
+def middle_and_radius(A: Interval) -> tuple[Array, Array]:
+    """Return midpoints and radii that cover the intervals; of a single number exactly that."""
+    middle = np.where(A[0] == A[1], A[0], A[0] / 2 + A[1] / 2)
+    radius = np.nextafter(np.maximum(A[1] - middle, middle - A[0]), math.inf)
+    return middle, np.where(A[0] == A[1], 0.0, radius)
+
+
+def _touched(A: Interval, B: Interval) -> Array:
+    """Return where a product has a term that is not exactly zero."""
+    a, b = (((M[0] != 0) | (M[1] != 0)).astype(np.float64) for M in (A, B))
+    touched: Array = np.minimum(a @ b, 1.0)
+    return touched
 
 
 def sum_of(*intervals: Interval) -> Interval:

@@ -17,14 +17,14 @@ If there is none:
     joint_spectral_radius   that rate enclosed: a `JointSpectralRadius`
 
 From one step in one norm to several steps in another: `iterate_in_norm`.  Files that anybody can
-check again: `save_certificate`, `load_certificate` (a `StoredCertificate`) and `recheck` (a
-`Recheck`).
+check again: `save_certificate`, `save_refutation`, `load_certificate` (a `StoredCertificate` or a
+`StoredRefutation`) and `recheck` (a `Recheck`).
 """
 
 from theory.certificates import Contraction, Evidence
 from theory.certify.ascent import LowerBound
 from theory.certify.cause import Cause, cause_of
-from theory.certify.certificate_file import load_certificate, save_certificate
+from theory.certify.certificate_file import load_certificate, save_certificate, save_refutation
 from theory.certify.enclose import JointSpectralRadius
 from theory.certify.found import Certificates, find_certificates
 from theory.certify.interface import contraction, contractions
@@ -33,6 +33,7 @@ from theory.certify.jsr import joint_spectral_radius, rate_lower
 from theory.certify.judge import Judgement, judge_contraction
 from theory.certify.methods import EFFORTS, METHODS
 from theory.certify.recheck import Recheck, StoredCertificate, recheck
+from theory.certify.refutation_file import StoredRefutation
 from theory.certify.refute import Refutation, refute
 from theory.maps.invariance import invariant_domain
 
@@ -49,6 +50,7 @@ __all__ = [
     "Recheck",
     "Refutation",
     "StoredCertificate",
+    "StoredRefutation",
     "cause_of",
     "contraction",
     "contractions",
@@ -62,4 +64,5 @@ __all__ = [
     "recheck",
     "refute",
     "save_certificate",
+    "save_refutation",
 ]

@@ -22,14 +22,28 @@ from theory.norms.products import slope_vertices
 from theory.norms.radius import balanced, product_radius_lower
 from theory.typing import Array
 
+#: Up to which dimension so many starts, factors and rounds of ascent are tried.
+_EFFORT = (
+    (64, (1000, 1000, 20)),
+    (128, (3, 1000, 20)),
+    (256, (1, 2, 6)),
+    (math.inf, (1, 1, 2)),
+)
+
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LowerBound:
-    """A rate that no norm can beat over all slope sequences, with the product that shows it."""
+    """A rate that no norm can beat, with the product that shows it.
+
+    Over all sequences of the slopes that units have anywhere, or over the states and inputs in
+    question, of which the product is one of Jacobians, in any order.
+    """
 
     rate: float  # rounded downward
-    slopes: Array  # the periodic slope sequence, (p, n)
+    slopes: Array | None = None  # the periodic slope sequence, (p, n)
+    states: Array | None = None  # where the Jacobians are, (p, n)
+    inputs: Array | None = None  # and under which inputs, (p, m)
 
 
 def _growth(W: Array, slopes: Array) -> float:
@@ -40,6 +54,11 @@ def _growth(W: Array, slopes: Array) -> float:
     return math.pow(float(np.max(np.abs(np.linalg.eigvals(product)))), 1 / len(slopes))
 
 
+def _effort(n: int) -> tuple[int, int, int]:
+    """Return how many starts, factors and rounds are worth it: eigenvalues cost n^3 each."""
+    return next(effort for size, effort in _EFFORT if n <= size)
+
+
 def _ascend(W: Array, low: Array, high: Array, slopes: Array) -> tuple[float, Array]:
     """Move one factor at a time to the vertex that the eigenvalue's gradient points to.
 
@@ -48,7 +67,7 @@ def _ascend(W: Array, low: Array, high: Array, slopes: Array) -> tuple[float, Ar
     """
     best, current = _growth(W, slopes), slopes.copy()
     p = len(slopes)
-    for _ in range(20):
+    for _ in range(_effort(len(W))[2]):
         improved = False
         for j in range(p):
             # the cyclic order that ends with factor j has the same spectral radius
@@ -102,17 +121,19 @@ def search_products(
             radii = np.max(np.abs(np.linalg.eigvals(vertices[:, :, None] * W)), axis=-1)
             for i in np.argsort(-radii, kind="stable")[:3]:
                 candidates.append((float(radii[i]), vertices[i][None]))
-        for p in range(1, length + 1):
+        most, longest, _ = _effort(n)
+        for p in range(1, min(length, longest) + 1):
             first = [np.tile(high, (p, 1)), np.tile(np.where(high > -low, high, low), (p, 1))]
-            for j in range(starts if n <= 64 else min(starts, 3)):
+            for j in range(min(starts, most)):
                 slopes = first[j] if j < 2 else np.where(random.random((p, n)) < 0.5, high, low)
                 candidates.append(_ascend(W, low, high, slopes))
     # of equal ones, as far as an eigenvalue routine can tell, the shortest first
     top = max(growth for growth, _ in candidates)
     candidates.sort(key=lambda one: (one[0] < top * (1 - 1e-9), len(one[1]), -one[0]))
+    # all slopes at their largest are those in the middle of the box, where it is around 0
     steepest = [
         np.where(slopes == high, form.rho.slope[1], form.rho.slope[0])
-        for _, slopes in candidates[:3]
+        for slopes in (*(slopes for _, slopes in candidates[:3]), high[None])
     ]
     best = LowerBound(rate=0.0, slopes=steepest[0])
     for slopes in steepest:

@@ -254,7 +254,7 @@ def _advice(recurrent: Map, inputs: Inputs | None, effort: int) -> tuple[str, ..
 def place_of(refutation: Refutation) -> str:
     """Return where a refutation is: its states and its input, long ones shortened."""
     if refutation.kind == "linear":
-        return "at every state and input: the map is linear"
+        return "at every state and input"
     parts = [
         f"{name} = {_shown(points[0])}"
         for name, points in (("h", refutation.first), ("g", refutation.second))

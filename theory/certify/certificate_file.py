@@ -1,6 +1,6 @@
 r"""Certificates as files: written once, checked again by anybody without a solver or a search.
 
-Main names: `save_certificate`, `load_certificate`.
+Main names: `save_certificate`, `save_refutation`, `load_certificate`.
 
 A file is JSON.  Floats are hexadecimal text, hence exact; the parameters of the map are named by
 their SHA-256.  Reading it needs no solver and no search: the stated inequality is true or not.
@@ -26,6 +26,13 @@ from theory.certify.recheck import (
     read_claim,
     recheck,
 )
+from theory.certify.refutation_file import (
+    StoredRefutation,
+    refutation_from_dict,
+    refutation_to_dict,
+    why_not_refuted,
+)
+from theory.certify.refute import Refutation
 from theory.domain import Domain
 from theory.maps.base import Map, check_map
 from theory.version import __version__
@@ -35,6 +42,9 @@ FORMAT = "stable-recurrent-models certificate, version 2"
 
 #: Files of the version before, which are read too: one step, everywhere, maps in affine form.
 OLD_FORMAT = "stable-recurrent-models certificate, version 1"
+
+#: Of an answer without a certificate: that a map is refuted, which can be checked, or unknown.
+ANSWER = "stable-recurrent-models answer, version 1"
 
 #: A stored rate is larger than the certified one by this, relatively, if that leaves it below 1:
 #: sums taken in another order on another machine differ by far less (n 2**-53), and must not
@@ -88,7 +98,7 @@ def certificate_to_dict(recurrent: Map, c: Contraction) -> dict[str, Any]:
 def _claim(c: Contraction, slack: float = PORTABLE) -> dict[str, Any]:
     """Return what is claimed and why: rate, norm, iterate, evidence."""
     rate = up(c.lam * (1 + slack)) if c.lam > 0 else 0.0
-    source, growth = c.evidence.source, c.evidence.growth
+    source, parts, growth = c.evidence.source, c.evidence.parts, c.evidence.growth
     return {
         "rate": (rate if rate < 1 else c.lam).hex(),
         "rate_decimal": repr(rate if rate < 1 else c.lam),
@@ -101,6 +111,8 @@ def _claim(c: Contraction, slack: float = PORTABLE) -> dict[str, Any]:
             **({} if growth is None else {"growth": [x.hex() for x in growth]}),
             # r steps of an enlarged rate must be within the enlarged rate of all together
             "source": None if source is None else _claim(source, slack / (2 * c.iterate)),
+            # and so must the layers of a stack
+            **({"parts": [_claim(part, slack / 4) for part in parts]} if parts else {}),
         },
     }
 
@@ -140,17 +152,64 @@ def save_certificate(path: str | Path, recurrent: Map, *, c: Contraction) -> Non
     Path(path).write_text(text + "\n", encoding="utf-8")
 
 
+def answer_to_dict(recurrent: Map, refutation: Refutation | None, **more: Any) -> dict[str, Any]:
+    """Return the JSON-ready answer where there is no certificate: refuted, with its proof, or not.
+
+    Raises
+    ------
+    ValueError
+        If the refutation is none of this map.
+    """
+    if refutation is not None:
+        reason = why_not_refuted(refutation, recurrent)
+        if reason:
+            raise ValueError(f"received a refutation that does not hold of {recurrent!r}: {reason}")
+    return {
+        "format": ANSWER,
+        "answer": "unknown" if refutation is None else "refuted",
+        "refutation": None if refutation is None else refutation_to_dict(refutation),
+        "map": _described(recurrent),
+        "versions": _versions(),
+        **more,
+    }
+
+
+def save_refutation(path: str | Path, recurrent: Map, *, refutation: Refutation) -> None:
+    """Write the refutation of a map, which `load_certificate` reads and `recheck` proves again.
+
+    Parameters
+    ----------
+    path : str or Path
+    recurrent : Map
+    refutation : Refutation
+        What `theory.refute` found.
+
+    Raises
+    ------
+    ValueError
+        If it is no refutation, or none of this map.
+    """
+    check_map(recurrent)
+    if not isinstance(refutation, Refutation):
+        raise ValueError(
+            f"refutation={refutation!r}, needed a Refutation; theory.refute(map) looks for one and "
+            "answers None when it finds none"
+        )
+    text = json.dumps(answer_to_dict(recurrent, refutation), indent=1)
+    Path(path).write_text(text + "\n", encoding="utf-8")
+
+
 def _refuse_constant(text: str) -> float:
     raise ValueError(f"{text} is not a number that a certificate may hold")
 
 
-def load_certificate(path: str | Path) -> StoredCertificate:
+def load_certificate(path: str | Path) -> StoredCertificate | StoredRefutation:
     """Read a certificate file; what it says is not believed before `recheck`.
 
     Parameters
     ----------
     path : path
-        A file that `save_certificate` wrote.
+        A file that `save_certificate` or `save_refutation` wrote.
 
     Raises
     ------
@@ -171,10 +230,26 @@ def load_certificate(path: str | Path) -> StoredCertificate:
             "--json` wrote; were certificate and weights exchanged?"
         ) from None
     try:
-        return certificate_from_dict(json.loads(text, parse_constant=_refuse_constant))
+        data = json.loads(text, parse_constant=_refuse_constant)
+        if isinstance(data, dict) and data.get("format") == ANSWER and data.get("refutation"):
+            return _refutation_of(data)
+        return certificate_from_dict(data)
     except ValueError as error:
         told = str(error).removeprefix("not a certificate: ")
         raise ValueError(f"{path} is not a certificate: {told}") from None
+
+
+def _refutation_of(data: dict[str, Any]) -> StoredRefutation:
+    try:
+        return StoredRefutation(
+            refutation=refutation_from_dict(data["refutation"]),
+            kind=str(data["map"]["kind"]),
+            parameters={str(k): str(v) for k, v in data["map"]["sha256"].items()},
+            activation=str(data["map"]["activation"]),
+            versions={str(k): str(v) for k, v in data["versions"].items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ValueError(f"not a certificate: {type(error).__name__} at {error}") from None
 
 
 def certificate_from_dict(data: Any) -> StoredCertificate:

@@ -154,7 +154,8 @@ def contraction(
         weights), ``lyapunov`` (linear maps only, near the spectral radius), ``iterate`` (the least
         number of steps that contract together in the Euclidean norm); of gated and leaky maps
         ``comparison`` (matrices of the bounds of every unit), ``delta_iss`` (one row for all units,
-        as published for LSTM and GRU) and ``gate_norms`` (row sums of an LSTM's gates).
+        as published for LSTM and GRU) and ``gate_norms`` (row sums of an LSTM's gates); of stacks
+        ``layers`` (the layers' certificates, in a weighted maximum of their norms).
     norm : Norm, optional
         Ask for a contraction in exactly this norm instead; of a single step, but with ``iterate``.
     effort : int

@@ -20,14 +20,19 @@ each with a bound F of its distance from the exact one in the Frobenius norm.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from theory.arithmetic.rounding import ldexp_up, scaled_to_one
 from theory.certify.ascent import LowerBound, search_products
 from theory.certify.enclose import BATCH, LARGEST, JointSpectralRadius, enclose, form_vertices
-from theory.errors import check_count, check_positive
+from theory.certify.places import Where, best_product, places, product_rate
+from theory.domain import Domain
+from theory.errors import as_array, as_sequences, check_count, check_positive
+from theory.inputs import Inputs, as_inputs
 from theory.maps.base import Map, check_map
+from theory.maps.invariance import invariant_domain
 from theory.norms.enclosed import (
     factor_pairs,
     multiply_pairs,
@@ -165,20 +170,83 @@ def joint_spectral_radius(
 SMALL = 6
 
 
+def question(recurrent: Map, inputs: Any, domain: Domain | None, sequences: Any) -> Where:
+    """Return which states and inputs are meant: by a set or a box, by sequences, or all.
+
+    Raises
+    ------
+    ValueError
+        If inputs and domain are both given or do not fit the map, or a sequence holds an input that
+        is not in question.
+    """
+    n, m = recurrent.state_dim, recurrent.input_dim
+    if domain is not None:
+        if inputs is not None:
+            raise ValueError("received both domain= and inputs=, needed at most one of them")
+        if not isinstance(domain, Domain):
+            raise ValueError(f"domain={domain!r}, needed a theory.Domain")
+        if (domain.state_dim, domain.input_dim) != (n, m):
+            raise ValueError(
+                f"the domain has {domain.state_dim} states and {domain.input_dim} inputs, needed "
+                f"{n} and {m}"
+            )
+    known: tuple[Array, ...] = ()
+    if sequences is not None:
+        known = tuple(
+            as_sequences("sequences", one, width=m).reshape(-1, m)
+            for one in (sequences if isinstance(sequences, list | tuple) else _rows_of(sequences))
+        )
+    given = None if inputs is None else as_inputs(inputs, m)
+    asked = given if domain is None else domain.inputs
+    if asked is not None:
+        for number, X in enumerate(known):
+            if not asked.contains(X):
+                raise ValueError(
+                    f"sequences[{number}] holds an input that is not among the inputs in question, "
+                    f"{asked}; leave inputs= or domain= out, or take a set that holds it"
+                )
+    elif known:
+        rows = np.unique(np.concatenate(known), axis=0)
+        if not len(rows):
+            raise ValueError("sequences holds no input, needed at least one")
+        asked = Inputs.any_of(rows[np.linspace(0, len(rows) - 1, min(len(rows), 512)).astype(int)])
+        known = tuple(X for X in known if len(X))
+    box = domain
+    if domain is None and asked is not None:
+        # of sequences the box under all of their inputs
+        held = Inputs.box(rows.min(axis=0), rows.max(axis=0)) if given is None else asked
+        box = invariant_domain(recurrent, inputs=held)
+    return Where(inputs=asked, box=box, sequences=known)
+
+
+def _rows_of(sequences: Any) -> list[Any]:
+    array = as_array("sequences", sequences)
+    return [array] if array.ndim < 3 else list(array)
+
+
 def rate_lower(
     recurrent: Map,
     *,
+    inputs: Any = None,
+    domain: Domain | None = None,
+    sequences: Any = None,
     rng: np.random.Generator | None = None,
     length: int = 3,
     starts: int = 12,
     products: int = 2000,
 ) -> LowerBound | None:
-    r"""Return a rate below which no norm certifies all slope sequences of a map.
+    r"""Return a rate below which no norm certifies a step of a map.
+
+    Of a map in affine form that is asked about everywhere: all its slope sequences.  Otherwise the
+    states and inputs in question, by products of Jacobians at some of them, the middle of the box
+    among them.
 
     Parameters
     ----------
     recurrent : Map
-        In affine form; None is returned for others.
+        Any but a function of one's own, for which None is returned.
+    inputs, domain, sequences
+        As in `theory.refute`.
     rng : numpy.random.Generator, optional
         For the starting points of the search; a fixed seed by default.
     length : int
@@ -192,12 +260,13 @@ def rate_lower(
     Returns
     -------
     LowerBound or None
-        Rigorous whatever the search found: the spectral radius is bounded from below.
+        Rigorous whatever the search found: the spectral radius is bounded from below.  None too
+        where states cannot move in every direction.
 
     Raises
     ------
     ValueError
-        If a count is not an integer, or too small.
+        If a count is not an integer, or too small, or as in `theory.refute`.
 
     Examples
     --------
@@ -210,11 +279,33 @@ def rate_lower(
     check_count(at_least=1, length=length, starts=starts)
     check_count(products=products)
     form = recurrent.affine()
-    if form is None:
-        return None
-    best = search_products(form, np.random.default_rng(0) if rng is None else rng, length, starts)
+    random = np.random.default_rng(0) if rng is None else rng
+    if form is None or not (inputs is None and domain is None and sequences is None):
+        return _rate_at_places(
+            recurrent, question(recurrent, inputs, domain, sequences), random, length
+        )
+    best = search_products(form, random, length, starts)
     linear = form.rho.slope[0] == form.rho.slope[1]
     if linear or len(form.W) > SMALL or products == 0 or not np.any(form.W):
         return best
 
     return enclose(recurrent, best, norm=None, products=products, tol=1e-6).lower
+
+
+def _rate_at_places(
+    recurrent: Map, where: Where, random: np.random.Generator, length: int
+) -> LowerBound | None:
+    """Return the largest of the bounds at the middle of the box and of the best product found."""
+    if not where.open:
+        return None
+    visited = places(recurrent, where, random)
+    found = best_product(recurrent, where, visited, length=length, climb=True)
+    if found is None:
+        return None
+    tried = [(found[0], found[1]), *((h[None], x[None]) for h, x in visited[:1])]
+    bounds = [
+        LowerBound(rate=product_rate(recurrent, states, inputs), states=states, inputs=inputs)
+        for states, inputs in tried
+    ]
+    best = max(bounds, key=lambda bound: bound.rate)
+    return best if best.rate > 0 else None

@@ -20,6 +20,7 @@ from theory.certify.growth import by_growth
 from theory.certify.interface import contraction, domain_of
 from theory.certify.jsr import joint_spectral_radius, rate_lower
 from theory.certify.refute import Refutation, refute
+from theory.domain import Domain
 from theory.maps.base import Map, check_map
 
 
@@ -58,6 +59,8 @@ def judge_contraction(
     recurrent: Map,
     *,
     inputs: Any = None,
+    domain: Domain | None = None,
+    sequences: Any = None,
     effort: int = 1,
     rng: np.random.Generator | None = None,
 ) -> Judgement:
@@ -71,8 +74,10 @@ def judge_contraction(
     recurrent : Map
     inputs : Inputs, or (..., m) array, optional
         Ask about these inputs only, as in `theory.contraction` and `theory.refute`; all by default.
-        The lower bound and the joint spectral radius, which are about slopes met everywhere, are
-        then left out where the contraction is one on a box.
+        The lower bound is then one by Jacobians on the box, and the joint spectral radius, which is
+        about slopes met everywhere, is left out.
+    domain, sequences
+        As in `theory.refute`; a domain must be proved invariant.
     effort : int
         As for `theory.contraction`.
     rng : numpy.random.Generator, optional
@@ -85,7 +90,7 @@ def judge_contraction(
     'refuted'
     """
     check_map(recurrent)
-    where = domain_of(recurrent, inputs=inputs)
+    where = domain_of(recurrent, domain, inputs)
     found = contraction(recurrent, effort=effort, domain=where)
     radius, lower, form = None, None, recurrent.affine()
     if (where is None or found is None) and recurrent.state_dim <= LARGEST:
@@ -96,11 +101,13 @@ def judge_contraction(
         if form is not None and radius is not None and (found is None or found.iterate > 1):
             pair = [c for c in (found, by_growth(form, radius.upper, radius.norm)) if c is not None]
             found = min(pair, key=lambda c: c.lam ** (1 / c.iterate), default=None)
-    if where is None:
+    if where is not None:
+        lower = rate_lower(recurrent, domain=where, sequences=sequences, rng=rng)
+    else:
         lower = rate_lower(recurrent, rng=rng) if radius is None else radius.lower
     if found is not None:
         return Judgement(answer="certified", contraction=found, lower=lower, radius=radius)
-    refutation = refute(recurrent, inputs=inputs, rng=rng)
+    refutation = refute(recurrent, inputs=inputs, domain=domain, sequences=sequences, rng=rng)
     if refutation is not None:
         return Judgement(answer="refuted", refutation=refutation, lower=lower, radius=radius)
     cause = cause_of(recurrent, inputs=inputs, effort=effort)

@@ -13,9 +13,11 @@ import numpy as np
 from theory.certificates import Contraction
 from theory.certify.gated import by_comparison, by_delta_iss, by_gate_norms
 from theory.certify.iterates import iterate_in_norm, least_iterate
+from theory.certify.layers import by_layers
 from theory.domain import Domain
 from theory.errors import check_count
 from theory.maps.base import Map
+from theory.maps.cascade import Cascade
 from theory.maps.form import Affine
 from theory.norms.norms import L1, L2, Linf, Norm
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
@@ -94,6 +96,19 @@ def _by_criterion(criterion: Method) -> Method:
     return method
 
 
+def _by_layers(recurrent: Map, domain: Domain | None = None, effort: int = 1) -> Contraction | None:
+    """Return the contraction of a stack by those of its layers, each sought with that effort."""
+
+    def search(layer: Map, part: Domain | None) -> list[Contraction]:
+        found = [*run_methods(layer, effort, part, iterates=False).values()]
+        best = min(found, key=lambda c: c.lam, default=None)
+        if part is not None and may_be_better_everywhere(layer, best):
+            found += run_methods(layer, effort, iterates=False).values()
+        return found
+
+    return by_layers(recurrent, domain, search)
+
+
 #: The methods by name, cheapest first.  A stronger criterion is one more line here.
 METHODS: dict[str, Method] = {
     "row_sums": by_norm(Linf()),
@@ -107,11 +122,15 @@ METHODS: dict[str, Method] = {
     "gate_norms": _by_criterion(by_gate_norms),
     "delta_iss": _by_criterion(by_delta_iss),
     "comparison": _by_criterion(by_comparison),
+    "layers": _by_layers,
     "iterate": by_iterate,
 }
 
 #: Those that are about maps without an affine form, as the others are about maps with one.
-GATED = ("gate_norms", "delta_iss", "comparison")
+GATED = ("gate_norms", "delta_iss", "comparison", "layers")
+
+#: Those that are about stacks, by methods of the same effort for the layers.
+STACKED = ("layers",)
 
 #: Those whose contractions are of several steps together.
 ITERATED = ("iterate",)
@@ -178,7 +197,8 @@ def may_be_better_everywhere(recurrent: Map, best: Contraction | None) -> bool:
     if best is None:
         return True
     if form is None:
-        return recurrent.comparison(None) is not None
+        # of a stack the layers are looked at everywhere too
+        return not isinstance(recurrent, Cascade) and recurrent.comparison(None) is not None
     return best.iterate > 1 or best.lam > _floor(form)
 
 
@@ -207,6 +227,8 @@ def run_methods(
                 continue
         if name in ITERATED:
             c = by_iterate(recurrent, domain, known=found)
+        elif name in STACKED:
+            c = _by_layers(recurrent, domain, effort)
         else:
             c = method(recurrent, domain)
         if c is not None:

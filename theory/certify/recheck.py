@@ -18,14 +18,25 @@ import numpy as np
 from theory.arithmetic import rigor
 from theory.arithmetic.activations import Activation
 from theory.arithmetic.rounding import evaluate
+from theory.certify.layers import layer_gains, layer_parts
+from theory.certify.refutation_file import StoredRefutation, why_not_refuted
 from theory.domain import Domain, domain_from_dict
 from theory.errors import as_square, as_vector
 from theory.maps.base import Map
+from theory.maps.cascade import Cascade
 from theory.maps.form import Affine
 from theory.maps.invariance import is_invariant
 from theory.maps.linear import OLD_NAMES
-from theory.norms.norms import Norm, norm_from_dict, over, scaled_matrix_upper
+from theory.norms.norms import (
+    BlockMax,
+    Norm,
+    norm_from_dict,
+    over,
+    same_norm,
+    scaled_matrix_upper,
+)
 from theory.norms.products import UnsettledError, growth_upper, product_upper
+from theory.theorems.contractive_of_layers import layer_rates_of
 from theory.theorems.norm_change import formula as converted
 
 #: Products of more matrices than this are not formed for a file.
@@ -44,6 +55,7 @@ class StoredCertificate:
     multipliers: tuple[float, ...]  # q of the matrix inequality, else empty
     source: dict[str, Any] | None  # the claim of one step that it was converted from, if any
     growth: float | None  # q, where all products of j steps have norm at most K q**j
+    parts: tuple[dict[str, Any], ...]  # the claims of a stack's layers, if it was made of them
     domain: dict[str, Any] | None  # as written by `Domain.to_dict`; None: everywhere
     kind: str | None  # of the map: the name of its class; None in files of the first version
     parameters: dict[str, str]  # SHA-256 of each parameter
@@ -96,6 +108,8 @@ def read_claim(data: dict[str, Any], *, old: bool) -> dict[str, Any]:
         "multipliers": tuple(float.fromhex(q) for q in evidence["multipliers"]),
         "source": None if source is None else dict(source),
         "growth": None if old or evidence.get("growth") is None else _rate_of(evidence["growth"]),
+        # files of stacks only hold them
+        "parts": () if old else tuple(dict(part) for part in evidence.get("parts", ())),
     }
 
 
@@ -109,7 +123,7 @@ class _RejectedError(Exception):
     """The first condition that failed, and what was found."""
 
 
-def recheck(stored: StoredCertificate, recurrent: Map) -> Recheck:
+def recheck(stored: StoredCertificate | StoredRefutation, recurrent: Map) -> Recheck:
     r"""Decide whether a stored certificate is true of a map, without a solver or a search.
 
     The conditions, in this order: ``map`` (its kind), ``activation``, ``parameters`` (hashes),
@@ -121,10 +135,14 @@ def recheck(stored: StoredCertificate, recurrent: Map) -> Recheck:
     incremental matrix inequality if there are multipliers, else the norm of diag(s) W, or of
     ``Map.comparison`` for a map that is not in affine form.  Of several steps it is that of all
     products; or that of the one step which the certificate was converted from, and the conversion.
+    Of a stack it is that of every layer on its part of the domain, and that of the weights.
+
+    Of a refutation there are the first three, and ``refutation``: that the states and inputs in it
+    prove what it says.
 
     Parameters
     ----------
-    stored : StoredCertificate
+    stored : StoredCertificate or StoredRefutation
     recurrent : Map
 
     Returns
@@ -135,6 +153,11 @@ def recheck(stored: StoredCertificate, recurrent: Map) -> Recheck:
     """
     try:
         _check_map(stored, recurrent)
+        if isinstance(stored, StoredRefutation):
+            reason = why_not_refuted(stored.refutation, recurrent)
+            return Recheck(
+                accepted=not reason, failed="refutation" if reason else "", reason=reason
+            )
         _check_numbers(stored)
         domain = _checked_domain(stored.domain, recurrent)
         _check_claim(stored, recurrent, domain)
@@ -144,7 +167,7 @@ def recheck(stored: StoredCertificate, recurrent: Map) -> Recheck:
     return Recheck(accepted=True)
 
 
-def _check_map(stored: StoredCertificate, recurrent: Map) -> None:
+def _check_map(stored: StoredCertificate | StoredRefutation, recurrent: Map) -> None:
     form, kind = recurrent.affine(), type(recurrent).__name__
     if stored.kind not in (None, kind):
         raise _RejectedError("map", f"made for a {stored.kind}, the map is {recurrent!r}")
@@ -205,6 +228,9 @@ def _check_claim(stored: StoredCertificate, recurrent: Map, domain: Domain | Non
         if stored.source is not None:
             _check_conversion(stored, recurrent, domain)
             return
+        if stored.parts:
+            _check_layers(stored, recurrent, domain)
+            return
         if stored.multipliers:
             if form is None or stored.iterate != 1:
                 raise ValueError("multipliers are for one step of a map in affine form")
@@ -262,10 +288,41 @@ def _by_comparison(
         raise _RejectedError(
             "inequality", f"no comparison matrix of {recurrent!r} in {norm} is known"
         )
-    if norm.p == math.inf and norm.coordinates(recurrent.state_dim).weights is not None:
+    rows = norm.p == math.inf and not norm.blocks
+    if rows and norm.coordinates(recurrent.state_dim).weights is not None:
         # a maximum over rows is one over the matrices too
         return max(norm.matrix_upper(M) for M in matrices)
     return norm.matrix_upper(np.maximum.reduce(matrices))
+
+
+def _check_layers(stored: StoredCertificate, recurrent: Map, domain: Domain | None) -> None:
+    """Check the contraction of every layer, what each sees of the one below, and the weights."""
+    norm = norm_from_dict(stored.norm)
+    norm.check_dim(recurrent.state_dim)
+    if not (isinstance(recurrent, Cascade) and isinstance(norm, BlockMax)):
+        raise _RejectedError("norm", f"claims of layers, but of {recurrent!r} in {norm}")
+    if stored.iterate != 1 or stored.multipliers:
+        raise _RejectedError("iterate", "claims of layers are for one step, without multipliers")
+    below = [replace(stored, **read_claim(part, old=False)) for part in stored.parts]
+    sizes = tuple(layer.state_dim for layer in recurrent.layers)
+    own = [norm_from_dict(one.norm) for one in below]
+    same = len(own) == len(norm.parts) and all(map(same_norm, own, norm.parts))
+    if not same or sizes != norm.sizes:
+        raise _RejectedError("norm", f"{norm} is not made of the norms of the layers' claims")
+    where = layer_parts(recurrent, domain)
+    gains = None if where is None else layer_gains(recurrent, norm.parts, where)
+    if where is None or gains is None or not all(map(math.isfinite, gains)):
+        raise _RejectedError("inequality", f"no gain between the layers of {recurrent!r} is known")
+    for one, layer, part in zip(below, recurrent.layers, where, strict=True):
+        if one.source is not None or one.iterate != 1:
+            raise _RejectedError("iterate", "a layer's contraction is not one of a single step")
+        _check_numbers(one)
+        _check_claim(one, layer, part)
+    rates = [one.rate for one in below]
+    bound = max(layer_rates_of(rates, gains, norm.weights.tolist()))
+    if not bound <= stored.rate:
+        reason = f"the layers together contract by {bound!r} only, needed {stored.rate!r}"
+        raise _RejectedError("inequality", reason)
 
 
 def _check_conversion(stored: StoredCertificate, recurrent: Map, domain: Domain | None) -> None:

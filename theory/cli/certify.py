@@ -19,13 +19,14 @@ from theory.arithmetic.rounding import decimal_down, decimal_rate, decimal_up
 from theory.certificates import Contraction
 from theory.certify.ascent import LowerBound
 from theory.certify.cause import Cause, cause_of, place_of
-from theory.certify.certificate_file import load_certificate, save_certificate
+from theory.certify.certificate_file import answer_to_dict, load_certificate, save_certificate
 from theory.certify.enclose import LARGEST, JointSpectralRadius
 from theory.certify.found import Certificates, find_certificates
 from theory.certify.growth import by_growth
 from theory.certify.jsr import joint_spectral_radius, rate_lower
 from theory.certify.methods import METHODS, check_method_fits
 from theory.certify.recheck import recheck
+from theory.certify.refutation_file import StoredRefutation
 from theory.certify.refute import Refutation, refute
 from theory.cli.heads import Head, HeadOption, read_head
 from theory.cli.options import (
@@ -46,6 +47,7 @@ from theory.cli.options import (
 )
 from theory.domain import domain_from_dict
 from theory.errors import check_positive
+from theory.files.sequences import load_sequences
 from theory.files.writing import write_atomically
 from theory.inputs import read_inputs
 from theory.interop.files import read_file
@@ -53,6 +55,7 @@ from theory.interop.map_file import HEADER
 from theory.maps.base import Map
 from theory.memory.context import Choice, error_curve, required_context
 from theory.norms.norms import L2, over
+from theory.typing import Array
 
 
 def _condition(c: Contraction, n: int) -> float:
@@ -79,8 +82,9 @@ def _tell_gap(
     rate = min((c.lam for c in _single(found).values()), default=math.inf)
     known = math.isfinite(rate) and lower.rate > 0
     gap = f", upper/lower = {rate / lower.rate:.6f}" if known else ""
+    where = "everywhere" if lower.states is None else "for these inputs"
     out.print(
-        f"no norm can certify less than {decimal_down(lower.rate, 12)} everywhere{gap}",
+        f"no norm can certify less than {decimal_down(lower.rate, 12)} {where}{gap}",
         soft_wrap=True,
     )
     if radius is not None and radius.upper < min(rate, 1.0):
@@ -107,6 +111,10 @@ def certify(
     plot: Annotated[
         Path | None, typer.Option(help="Draw the bound against k for each certificate.")
     ] = None,
+    sequences: Annotated[
+        Path | None,
+        typer.Option(help="Inputs that occur (.npy, .npz, folder): where a refutation is sought."),
+    ] = None,
     prefix: PrefixOption = None,
     head: HeadOption = None,
     variant: VariantOption = None,
@@ -116,7 +124,7 @@ def certify(
     """Look for a proof that a recurrent network forgets, and say how fast.
 
     Exit status 0 if there is one, 1 if not.  What --json and --plot name is written in any case:
-    without a certificate the file says whether it is refuted or unknown, and `check` rejects it.
+    without a certificate the file says whether it is refuted, with the proof, or unknown.
     """
     check_positive(epsilon=epsilon)
     check_target(json_file, weights)
@@ -130,11 +138,11 @@ def certify(
     check_method_fits(recurrent, method)
     alone = ", with U = I: the file holds W only" if weights.suffix.lower() == ".npy" else ""
     out.print(f"{recurrent!r} of {weights}{alone}", markup=False, highlight=False, soft_wrap=True)
+    seen = None if sequences is None else list(load_sequences(sequences).arrays)
     began = time.perf_counter()
     found = find_certificates(recurrent, meant, method=method, effort=effort)
     seconds = time.perf_counter() - began
     radius = _radius(recurrent, found.everywhere)
-    lower = rate_lower(recurrent) if radius is None else radius.lower
     form = recurrent.affine()
     asked = method == "auto" and not _single(found.everywhere)
     if asked and form is not None and radius is not None:
@@ -142,11 +150,13 @@ def certify(
         more = {} if c is None else {"joint_spectral_radius": c}
         found = replace(found, everywhere={**found.everywhere, **more})
     best = found.best
-    refutation = None if found.everywhere else refute(recurrent)
+    refutation = None if found.everywhere else _refuted(recurrent, found, seen)
+    lower = _lower(found, radius, refutation)
     cause = None
     if refutation is not None:
+        meaning = "it never forgets" if refutation.never_forgets else "in no norm by one step"
         out.print(
-            f"refuted ({refutation.kind}): {refutation.detail}; {place_of(refutation)}",
+            f"refuted ({refutation.kind}): {refutation.detail}; {meaning}; {place_of(refutation)}",
             markup=False,
             soft_wrap=True,
         )
@@ -208,8 +218,26 @@ def _tell_unknown(cause: Cause | None, method: str) -> None:
         out.print(f"try: {text}", markup=False, highlight=False, soft_wrap=True)
 
 
-#: The format of an answer without a certificate; `check` knows those of certificates only.
-ANSWER = "stable-recurrent-models answer, version 1"
+def _refuted(recurrent: Map, found: Certificates, seen: list[Array] | None) -> Refutation | None:
+    """Look for a refutation: on what was seen, for the inputs in question, for any inputs."""
+    refutation = None
+    if seen is not None:
+        refutation = refute(recurrent, sequences=seen)
+    elif not found.named:
+        refutation = refute(recurrent, inputs=found.inputs)
+    return refute(recurrent) if refutation is None else refutation
+
+
+def _lower(
+    found: Certificates, radius: JointSpectralRadius | None, refutation: Refutation | None
+) -> LowerBound | None:
+    """Return what no norm can beat: everywhere, or by Jacobians where nothing else is known."""
+    if radius is not None:
+        return radius.lower
+    if found.recurrent.affine() is not None:
+        return rate_lower(found.recurrent)
+    known = found.named or refutation is not None
+    return None if known else rate_lower(found.recurrent, inputs=found.inputs)
 
 
 def _write_answer(
@@ -220,20 +248,13 @@ def _write_answer(
     cause: Cause | None,
 ) -> None:
     """Write what is known where there is no certificate."""
-    told = None
-    if refutation is not None:
-        told = {"kind": refutation.kind, "detail": refutation.detail}
-        for name in ("x", "first", "second"):
-            told[name] = getattr(refutation, name).tolist()
-    data = {
-        "format": ANSWER,
-        "answer": "unknown" if refutation is None else "refuted",
-        "refutation": told,
-        "cause": None if cause is None else cause.to_dict(),
-        "map": repr(found.recurrent),
-        "inputs": str(found.inputs),
-        "rate_lower": None if lower is None else lower.rate,
-    }
+    data = answer_to_dict(
+        found.recurrent,
+        refutation,
+        inputs=str(found.inputs),
+        cause=None if cause is None else cause.to_dict(),
+        rate_lower=None if lower is None else lower.rate,
+    )
     write_atomically(path, json.dumps(data, indent=1) + "\n")
 
 
@@ -324,7 +345,7 @@ def check(
     recurrent_activation: GatesOption = None,
     unused: UnusedOption = None,
 ) -> None:
-    """Check a certificate against weights, without a solver or a search."""
+    """Check a certificate, or a refutation, against weights, without a solver or a search."""
     stored = load_certificate(certificate)
     file = read_file(weights)
     # what the certificate says is a claim; a file that tells all by itself is read alone
@@ -340,6 +361,14 @@ def check(
     if not answer:
         out.print(f"rejected: {answer.failed}: {answer.reason}", markup=False)
         raise typer.Exit(NO)
+    if isinstance(stored, StoredRefutation):
+        refutation = stored.refutation
+        out.print(
+            f"accepted: refuted ({refutation.kind}): {refutation.detail}",
+            markup=False,
+            soft_wrap=True,
+        )
+        return
     steps = "" if stored.iterate == 1 else f" of {stored.iterate} steps together"
     where = "everywhere" if stored.domain is None else f"for {domain_from_dict(stored.domain)}"
     out.print(

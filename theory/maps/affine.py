@@ -126,7 +126,7 @@ class AffineMap(Map):
         L = form.rho.lipschitz
         if norm.monotone:
             return product_up(L, norm.matrix_upper(form.U, norm.companion))
-        plain = product_up(L, L2().matrix_upper(form.U))
+        plain = product_up(L, L2().matrix_upper(form.U, norm.companion))
         return product_up(over(norm, L2(), n=form.U.shape[0]), plain)
 
     @final

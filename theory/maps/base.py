@@ -20,6 +20,8 @@ from theory.arithmetic.rounding import evaluate, product_up, up
 from theory.domain import Domain
 from theory.errors import DivergedError, as_sequences, as_states
 from theory.inputs import Drive, Inputs, ambiguous, as_inputs
+from theory.maps.boxes.ends import Weights, ends_of
+from theory.maps.boxes.slopes import affine_slopes
 from theory.maps.form import Affine
 from theory.norms.norm import check_norm
 from theory.norms.norms import Linf, Norm
@@ -214,6 +216,27 @@ class Map(ABC):
         """Return G, (n, m), with |step(h, x) - step(h, y)| <= G |x - y| entrywise; None if none."""
         del domain
         return None
+
+    def slope_range(self, domain: Domain) -> Interval | None:
+        r"""Enclose the matrices M, (n, n), of the differences of a step over a box, entrywise.
+
+        For all states h, g of the box under the same input of it, step(h, x) - step(g, x) is
+        M (h - g) with an M in the enclosure, which holds the Jacobians too where the map is smooth.
+        None if nothing is known.
+        """
+        form = self.affine()
+        if form is None:
+            return None
+        box = ends_of(domain, self.state_dim, self.input_dim)
+        return affine_slopes(Weights(form.W, form.U, form.b), form.rho, box, form.W)
+
+    def input_slope_range(self, domain: Domain) -> Interval | None:
+        """Enclose G, (n, m), with step(h, x) - step(h, y) = G (x - y) over a box; None if none."""
+        form = self.affine()
+        if form is None:
+            return None
+        box = ends_of(domain, self.state_dim, self.input_dim)
+        return affine_slopes(Weights(form.W, form.U, form.b), form.rho, box, form.U)
 
     def state_lipschitz(self, norm: Norm, domain: Domain | None = None) -> float | None:
         """Return an upper bound of the Lipschitz constant of a step in the state, or None.

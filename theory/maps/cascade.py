@@ -18,6 +18,7 @@ from theory.domain import Domain
 from theory.inputs import Inputs
 from theory.maps.base import Map, read_only
 from theory.maps.boxes import ends as boxes
+from theory.maps.boxes.slopes import stacked_slopes
 from theory.maps.form import Affine
 from theory.maps.head import LinearHead, Readout, layer_readout
 from theory.norms.norms import Norm
@@ -363,6 +364,26 @@ class Cascade(Map):
         for number, (_, seen) in enumerate(gains):
             found.append(product_matrix_up(seen, found[-1]) if number else seen)
         return np.vstack(found)
+
+    def slope_range(self, domain: Domain) -> Interval | None:
+        """Enclose the matrices of the differences of a step, block lower triangular."""
+        return self._slope_range(domain, in_state=True)
+
+    def input_slope_range(self, domain: Domain) -> Interval | None:
+        """Enclose the same by the inputs."""
+        return self._slope_range(domain, in_state=False)
+
+    def _slope_range(self, domain: Domain, *, in_state: bool) -> Interval | None:
+        parts = self.layer_domains(domain)
+        if parts is None:
+            return None
+        pairs = list(zip(self._layers, parts, strict=True))
+        own = [layer.slope_range(part) for layer, part in pairs] if in_state else []
+        seen = [layer.input_slope_range(part) for layer, part in pairs]
+        known = [one for one in own if one is not None], [one for one in seen if one is not None]
+        if len(known[0]) < len(own) or len(known[1]) < len(seen):
+            return None
+        return stacked_slopes(*known, [r.C for r in self._readouts], in_state=in_state)
 
     def _run(self, X: Array, h0: Array) -> Array:
         H = np.empty((*X.shape[:2], self.state_dim))

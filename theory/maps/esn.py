@@ -23,6 +23,7 @@ from theory.maps.base import Map, read_only
 from theory.maps.boxes import ends as boxes
 from theory.maps.boxes.ends import fixed_box
 from theory.maps.boxes.leaky import leaky_comparison, leaky_image, leaky_input_comparison
+from theory.maps.boxes.slopes import leaky_slopes
 from theory.maps.form import Affine
 from theory.maps.gates import finite_terms
 from theory.norms.norms import L2, Norm, over
@@ -200,7 +201,7 @@ class EchoStateNetwork(Map):
         slope = product_up(float(np.max(self._leak)), self.activation.lipschitz)
         if norm.monotone:
             return product_up(slope, norm.matrix_upper(self.U, norm.companion))
-        plain = product_up(slope, L2().matrix_upper(self.U))
+        plain = product_up(slope, L2().matrix_upper(self.U, norm.companion))
         return product_up(over(norm, L2(), n=self.state_dim), plain)
 
     def _ends(self, domain: Domain | None) -> boxes.Ends:
@@ -209,6 +210,18 @@ class EchoStateNetwork(Map):
     @property
     def _weights(self) -> boxes.Weights:
         return boxes.Weights(self.W, self.U, self.b)
+
+    def slope_range(self, domain: Domain) -> Interval:
+        """Enclose (1 - a) I + a diag(s) W over a box."""
+        return leaky_slopes(
+            self._weights, self._leak, self.activation, self._ends(domain), in_state=True
+        )
+
+    def input_slope_range(self, domain: Domain) -> Interval:
+        """Enclose a diag(s) U over a box."""
+        return leaky_slopes(
+            self._weights, self._leak, self.activation, self._ends(domain), in_state=False
+        )
 
     def image(self, domain: Domain) -> Interval:
         """Enclose (1 - a) h + a rho over a box."""

@@ -21,6 +21,7 @@ from theory.inputs import Inputs
 from theory.maps.base import read_only
 from theory.maps.boxes import ends as boxes
 from theory.maps.boxes.gru import gru_box, gru_comparison, gru_image, gru_input_comparison
+from theory.maps.boxes.slopes import gru_slopes
 from theory.maps.gates import GatedMap, finite_terms, gate_rows, stacked
 from theory.typing import Array
 
@@ -249,6 +250,23 @@ class GRU(GatedMap):
             self._b_candidate,
             self._ends(domain),
             reset_after=self._reset_after,
+        )
+
+    def slope_range(self, domain: Domain) -> Interval:
+        """Enclose dh+ / dh over a box."""
+        return self._slope_range(domain, in_state=True)
+
+    def input_slope_range(self, domain: Domain) -> Interval:
+        """Enclose dh+ / dx over a box."""
+        return self._slope_range(domain, in_state=False)
+
+    def _slope_range(self, domain: Domain, *, in_state: bool) -> Interval:
+        return gru_slopes(
+            self._gate_weights,
+            self._b_candidate,
+            self._ends(domain),
+            reset_after=self._reset_after,
+            in_state=in_state,
         )
 
     def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:

@@ -21,6 +21,7 @@ from theory.inputs import Inputs
 from theory.maps.base import read_only
 from theory.maps.boxes import ends as boxes
 from theory.maps.boxes.lstm import lstm_box, lstm_comparison, lstm_image, lstm_input_comparison
+from theory.maps.boxes.slopes import lstm_slopes
 from theory.maps.gates import GatedMap, finite_terms, gate_rows, stacked
 from theory.typing import Array
 
@@ -204,6 +205,14 @@ class LSTM(GatedMap):
     def image(self, domain: Domain) -> Interval:
         """Enclose (c+, h+) over a box, gate by gate."""
         return lstm_image(self._gate_weights, self._ends(domain))
+
+    def slope_range(self, domain: Domain) -> Interval:
+        """Enclose d(c+, h+) / d(c, h) over a box, gate by gate."""
+        return lstm_slopes(self._gate_weights, self._ends(domain), in_state=True)
+
+    def input_slope_range(self, domain: Domain) -> Interval:
+        """Enclose d(c+, h+) / dx over a box, gate by gate."""
+        return lstm_slopes(self._gate_weights, self._ends(domain), in_state=False)
 
     def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
         """Return the box of (c, h) that its own gates keep; None if a forget gate reaches 1."""

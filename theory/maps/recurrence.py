@@ -95,6 +95,19 @@ class LinearRecurrence(GatedMap):
         return self._image(self._ends(domain))
 
     @final
+    def slope_range(self, domain: Domain) -> Interval:
+        """Enclose diag(a(x)) over a box of inputs."""
+        box = self._ends(domain)
+        low, high = self.decay_range((box.input_low, box.input_high))
+        return np.diag(low), np.diag(high)
+
+    @final
+    def input_slope_range(self, domain: Domain) -> Interval | None:
+        """Return the matrix that majorises a step in its input, with both signs."""
+        G = self.input_comparison(domain)
+        return None if G is None else (-G, G)
+
+    @final
     def comparison(self, domain: Domain | None = None) -> tuple[Array, ...]:
         """Return diag(max a): the inputs alone decide how fast a difference shrinks."""
         box = self._ends(domain)

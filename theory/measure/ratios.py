@@ -65,7 +65,8 @@ def norm_attaining(norm: Norm, A: Array) -> Array:
     if np.any(A):
         scaled = A / np.max(np.abs(A))
         candidates.append(np.linalg.svd(scaled)[2][0])
-        own, plain = norm.coordinates(n), Coordinates(p=2.0, weights=np.ones(n))
+        plain = Coordinates(p=2.0, weights=np.ones(n))
+        own = plain if norm.blocks else norm.coordinates(n)
         rows, columns = (own if own.p == p else plain for p in (math.inf, 1.0))
         B = rows.conjugated(scaled)
         worst = B[int(np.argmax(np.sum(np.abs(B), axis=1)))]

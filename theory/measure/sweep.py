@@ -34,7 +34,7 @@ def _fused_form(recurrent: Map, norm: Norm) -> tuple[Affine, int, Array] | None:
     n = recurrent.state_dim
     # in this order: the form of a large diagonal map is a dense matrix, made on demand
     form = recurrent.affine() if n <= FUSED_DIM else None
-    if form is None:
+    if form is None or norm.blocks:
         return None
     c = norm.coordinates(n)
     if c.weights is None or (c.p == 2 and not c.plain):

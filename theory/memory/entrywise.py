@@ -45,11 +45,13 @@ def check_stays(recurrent: Map, domain: Domain | None) -> None:
 
 
 def gap_after_step(matrices: tuple[Array, ...], gap: Array) -> Array:
-    """Return an upper bound of max_M M gap, entry by entry."""
+    """Return an upper bound of max_M M gap, entry by entry; inf beyond the largest double."""
     images = []
     for M in matrices:
-        image = M @ gap
-        image = image + inner_product_error(image, M.shape[1])
+        with np.errstate(over="ignore", invalid="ignore"):
+            image = M @ gap
+            image = image + inner_product_error(image, M.shape[1])
+        image = np.where(np.isnan(image), np.inf, image)  # 0 times infinity
         # a row that meets only zeros stays zero
         images.append(np.where((M > 0) @ (gap > 0), np.nextafter(image, np.inf), 0.0))
     result: Array = np.maximum.reduce(images)
@@ -180,5 +182,7 @@ def componentwise_context(
         seen = gap if C is None else gap_after_step(C, gap)
         if measure.majorant(seen) <= eps:
             return k
+        if not np.isfinite(gap).all():
+            return None
         gap = gap_after_step(matrices, gap)
     return None

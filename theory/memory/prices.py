@@ -13,10 +13,12 @@ from theory.arithmetic.rounding import evaluate, product_up, sum_up
 from theory.certificates import Contraction, check_contraction_given
 from theory.certify.found import Certificates
 from theory.certify.interface import narrowing
+from theory.certify.layers import certify_layers
 from theory.certify.methods import check_effort, run_methods
 from theory.domain import Domain
 from theory.inputs import Inputs
 from theory.maps.base import Map
+from theory.maps.cascade import Cascade
 from theory.maps.head import LinearHead
 from theory.maps.invariance import invariant_domain
 from theory.norms.norms import Norm, over
@@ -133,8 +135,20 @@ def _family(
     recurrent: Map, found: dict[str, Contraction], effort: int, box: Domain | None
 ) -> tuple[str, Callable[[float], Contraction | None]] | None:
     """Return a name, and the contraction at a share in (0, 1) of the way to the Euclidean norm."""
-    form = recurrent.affine_on(box)
     count, _, largest, dense = _FAMILY[effort]
+    if isinstance(recurrent, Cascade) and "layers" in found and count > 0:
+        stacked = found["layers"]
+        slowest = max(part.lam for part in stacked.evidence.parts)
+
+        def slower(share: float) -> Contraction | None:
+            # a larger rate comes with weights that are less unequal
+            rate = slowest + (1 - slowest) * share
+            if not slowest < rate < 1:
+                return None
+            return certify_layers(recurrent, stacked.evidence.parts, stacked.domain, rate=rate)
+
+        return "layers, cheaper norm", slower
+    form = recurrent.affine_on(box)
     if form is None or count == 0 or not recurrent.state_dim <= largest:
         return None
     from theory.certify.trade import cheapest_at, end_of_trade

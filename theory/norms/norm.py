@@ -27,6 +27,8 @@ from theory.arithmetic.rounding import (
     inner_product_error,
     product_up,
     sqrt_up,
+    sum_up,
+    up,
 )
 from theory.typing import Array
 
@@ -135,6 +137,11 @@ def _quotients_up(a: Array, b: Array) -> Array:
     return np.where((b == 1) | (a == b), quotients, np.nextafter(quotients, math.inf))
 
 
+def _over_up(x: float, weight: float) -> float:
+    """Return x / weight, rounded up; exact for weight 1."""
+    return x if weight == 1.0 or x == 0.0 else up(x / weight)
+
+
 class Norm(ABC):
     """A norm on R^n with the matrix norm it induces."""
 
@@ -186,6 +193,14 @@ class Norm(ABC):
     def plain(self) -> bool:
         """Return whether it is its own companion: `L1`, `L2` or `Linf`."""
         return type(self.companion) is type(self)
+
+    @property
+    def blocks(self) -> tuple[tuple[float, Norm, slice], ...]:
+        """Return weights, norms and entries of the blocks whose maximum it is; () for the others.
+
+        Such a maximum has no `coordinates`.
+        """
+        return ()
 
     # vectors --------------------------------------------------------------------------------------
 
@@ -260,10 +275,22 @@ class Norm(ABC):
         """Return an outward-rounded upper bound of max ||A x||_self / ||x||_source.
 
         `source` is this norm by default.  Where no exact formula connects the two families, the
-        bound goes through the companion and a constant between the norms.
+        bound goes through the companion and a constant between the norms.  Between blocks it is by
+        the triangle inequality: at most the number of the source's blocks too large.
         """
+        if self.blocks:
+            whole = self if source is None else source
+            return max(
+                product_up(weight, part.matrix_upper(A[rows], whole))
+                for weight, part, rows in self.blocks
+            )
         if source is None:
             return self._matrix_upper(A, self)
+        if source.blocks:
+            return sum_up(
+                _over_up(self.matrix_upper(A[:, columns], part), weight)
+                for weight, part, columns in source.blocks
+            )
         if source.p == self.p:
             return self._matrix_upper(A, source)
         plain = self._matrix_upper(A, self.companion)
@@ -344,7 +371,8 @@ def over(norm: Norm, other: Norm, *, n: int) -> float:
 
     Exact (up to rounding) between members of {L1, L2, Linf}, between the weighted maximum norms and
     Linf, between the weighted sum norms and L1, and between the weighted Euclidean norms and L2;
-    otherwise through the unweighted norms.
+    of maxima over blocks as sharp as the constants of the blocks; otherwise through the unweighted
+    norms.
 
     Parameters
     ----------
@@ -362,13 +390,55 @@ def over(norm: Norm, other: Norm, *, n: int) -> float:
     other.check_dim(n)
     if norm is other:
         return 1.0
+    if norm.blocks or other.blocks:
+        return _over_blocks(norm, other, n)
     if norm.p == other.p:
         return norm.over_alike(other, n)
+    return _over_companions(norm, other, n)
+
+
+def _over_companions(norm: Norm, other: Norm, n: int) -> float:
+    """Return the constant through the unweighted norms."""
     # |h|_p <= n^(1/p - 1/q) |h|_q for p < q, and |h|_p <= |h|_q otherwise
     between = 1.0
     if norm.p < other.p:
         between = float(n) if (norm.p, other.p) == (1, math.inf) else sqrt_up(float(n))
     return product_up(norm.over_companion(n), product_up(between, other.companion_over(n)))
+
+
+def _over_blocks(norm: Norm, other: Norm, n: int) -> float:
+    r"""Return the constant where one of the norms is a maximum over blocks.
+
+    For an unweighted norm |h|_p, of which that of a block is a part,
+
+        max_l w_l ||h_l||_l <= max_l w_l c_l |h|_p,         c_l = max ||h_l||_l / |h_l|_p,
+        |h|_p = |(|h_l|_p)_l|_p <= |(c_l / w_l)_l|_p ||h||,   c_l = max |h_l|_p / ||h_l||_l,
+
+    both attained if the c_l are.  Blocks of the same sizes are compared one by one; otherwise the
+    identity is a matrix.
+    """
+    bounds = [_over_companions(norm, other, n)]
+    if other.plain:
+        bounds.append(
+            max(product_up(w, over(part, other, n=_count(at))) for w, part, at in norm.blocks)
+        )
+    elif norm.plain:
+        parts = [_over_up(over(norm, part, n=_count(at)), w) for w, part, at in other.blocks]
+        bounds.append(float(norm.vector_upper(np.array(parts))))
+    elif [at for _, _, at in norm.blocks] == [at for _, _, at in other.blocks]:
+        bounds.append(
+            max(
+                _over_up(product_up(w, over(part, own, n=_count(at))), v)
+                for (w, part, at), (v, own, _) in zip(norm.blocks, other.blocks, strict=True)
+            )
+        )
+    else:
+        bounds.append(norm.matrix_upper(np.eye(n), other))
+    return min(bounds)
+
+
+def _count(entries: slice) -> int:
+    return int(entries.stop - entries.start)
 
 
 def _maximisers(B: Array, p: float) -> Array:

@@ -100,7 +100,7 @@ def _norm_upper(norm: Norm, P: Array, error: float) -> float:
 
 def _quick_norms(norm: Norm, products: Array) -> Array | None:
     """Return rigorous upper bounds of the norms of a stack of matrices, or None if not known."""
-    return norm.coordinates(products.shape[-1]).norms_upper(products)
+    return None if norm.blocks else norm.coordinates(products.shape[-1]).norms_upper(products)
 
 
 def _largest_norm(norm: Norm, products: Array, error: float, floor: float = 0.0) -> float:

@@ -1,6 +1,6 @@
 """Spectral radii bounded from below, of a matrix and of products of diag(s) W.
 
-Main names: `spectral_radius_lower`, `product_radius_lower`, `balanced`.
+Main names: `spectral_radius_lower`, `product_radius_lower`, `reaches_one`, `balanced`, `root_down`.
 
 The trace of a power is a sum of powers of eigenvalues, so |tr A**k| <= n rho(A)**k; powers are
 formed by squaring, with a bound of their rounding error.
@@ -9,6 +9,7 @@ formed by squaring, with a bound of their rounding error.
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from theory.arithmetic.rounding import (
     down,
     gamma,
     ldexp_down,
+    ldexp_up,
     scaled_to_one,
     up,
 )
@@ -73,8 +75,13 @@ def _good_powers(A: Array) -> list[int]:
     return powers
 
 
-def spectral_radius_lower(A: Array, error: Array | None = None) -> float:
+def spectral_radius_lower(
+    A: Array, error: Array | None = None, *, frobenius: float = 0.0, enough: float = math.inf
+) -> float:
     r"""Return a lower bound of the spectral radius, of every matrix within `error` of A entrywise.
+
+    Or within `frobenius` of A in the Frobenius norm.  The search for a sharper bound ends once it
+    is at least `enough`.
 
     The trace of A^k is a sum of n k-th powers of eigenvalues, so rho(A) >= (|tr A^k| / n)^(1/k).
     For k = m 2^j, with a few odd m, the power is formed by squaring, together with a bound E of the
@@ -91,7 +98,9 @@ def spectral_radius_lower(A: Array, error: Array | None = None) -> float:
         k at least 2^18, or as far as rounding lets the powers grow.
     """
     n = len(A)
-    exponents, A = balanced(A, error)
+    exponents = np.zeros(n, dtype=np.int64)
+    if not frobenius > 0:  # a similarity would change the size of that error
+        exponents, A = balanced(A, error)
     top = float(np.max(np.abs(A), initial=0.0))
     if top == 0.0:
         return 0.0
@@ -102,6 +111,10 @@ def spectral_radius_lower(A: Array, error: Array | None = None) -> float:
         with np.errstate(over="ignore"):
             shifted = np.ldexp(error, exponents[None, :] - exponents[:, None] - exponent)
             E = float(frobenius_upper(shifted))
+        if not math.isfinite(E):
+            return 0.0
+    if frobenius > 0:
+        E = up(E + ldexp_up(frobenius, -exponent))
         if not math.isfinite(E):
             return 0.0
     # scaling A and the error may underflow, by at most eta / 2 an entry
@@ -116,7 +129,9 @@ def spectral_radius_lower(A: Array, error: Array | None = None) -> float:
             wrong = math.sqrt(n) * F + gamma(n + 2) * float(np.sum(np.abs(np.diag(C))))
             least = (abs(trace) - up(wrong * (1 + 8 * UNIT))) / n
             if least > 0 and math.isfinite(least):
-                best = max(best, _root_down(down(least), k, shift))
+                best = max(best, root_down(down(least), k, shift))
+                if best >= enough:
+                    return best
             size = float(np.max(np.abs(C)))
             if not (0 < size < math.inf and size >= 10 * F):
                 break
@@ -125,7 +140,7 @@ def spectral_radius_lower(A: Array, error: Array | None = None) -> float:
     return best
 
 
-def _root_down(x: float, k: int, shift: int) -> float:
+def root_down(x: float, k: int, shift: int = 0) -> float:
     """Return a double below (x 2**shift)**(1/k), x > 0."""
     # log and exp2 err by at most ELEMENTARY_UNITS u of their values
     exponent = (math.log2(x) + shift) / k
@@ -133,6 +148,59 @@ def _root_down(x: float, k: int, shift: int) -> float:
     if not -1000 < exponent < 1000:
         return 0.0
     return max(0.0, down(float(2.0**exponent) * (1 - 2 * slack)))
+
+
+#: Largest irreducible matrix whose determinant is formed exactly, and largest spread of exponents.
+_EXACT, _SPREAD = 48, 600
+
+
+def reaches_one(A: Array) -> bool:
+    """Decide in exact arithmetic that the spectral radius is at least 1; False proves nothing.
+
+    It is that of an irreducible diagonal block B, in an order of the units.  |det B| is a product
+    of its eigenvalues; and 1 or -1 is one of them where det(B - 1) or det(B + 1) vanishes.
+    """
+    from scipy.sparse.csgraph import connected_components
+
+    if not np.isfinite(A).all():
+        return False
+    count, group = connected_components(A != 0, directed=True, connection="strong")
+    for number in range(count):
+        units = np.flatnonzero(group == number)
+        B = A[np.ix_(units, units)]
+        sizes = np.abs(B[B != 0])
+        if len(B) > _EXACT or not len(sizes):
+            continue
+        spread = np.frexp(np.array([np.min(sizes), np.max(sizes), 1.0]))[1]
+        if int(np.ptp(spread)) > _SPREAD:
+            continue
+        one = np.eye(len(B))
+        if abs(_determinant(B)) >= 1 or any(_determinant(B, s * one) == 0 for s in (1.0, -1.0)):
+            return True
+    return False
+
+
+def _determinant(B: Array, less: Array | None = None) -> Fraction:
+    """Return the exact determinant of B, or of B - less, by elimination without fractions."""
+    n = len(B)
+    rows = [[Fraction(b) for b in row] for row in B.tolist()]
+    if less is not None:
+        for row, other in zip(rows, less.tolist(), strict=True):
+            row[:] = [a - Fraction(b) for a, b in zip(row, other, strict=True)]
+    scale = max(entry.denominator for row in rows for entry in row)
+    M = [[int(entry * scale) for entry in row] for row in rows]
+    sign, before = 1, 1
+    for k in range(n - 1):
+        pivot = next((i for i in range(k, n) if M[i][k] != 0), None)
+        if pivot is None:
+            return Fraction(0)
+        if pivot != k:
+            M[k], M[pivot], sign = M[pivot], M[k], -sign
+        for i in range(k + 1, n):
+            for j in range(k + 1, n):
+                M[i][j] = (M[i][j] * M[k][k] - M[i][k] * M[k][j]) // before
+        before = M[k][k]
+    return Fraction(sign * M[n - 1][n - 1], scale**n)
 
 
 def product_radius_lower(W: Array, slopes: Array) -> float:
@@ -153,8 +221,7 @@ def product_radius_lower(W: Array, slopes: Array) -> float:
         wrong = up(float(frobenius_upper(factor)) * 2 * UNIT + lost)
         product, within = multiply_pairs(factor, wrong, product, error)
         error = float(within)
-    # a Frobenius error spread over all entries is at least as large entrywise as needed
-    rate = spectral_radius_lower(product, np.full((n, n), error))
+    rate = spectral_radius_lower(product, frobenius=error)
     if not rate > 0:
         return 0.0
-    return max(0.0, ldexp_down(_root_down(rate, len(slopes), 0), e + steep))
+    return max(0.0, ldexp_down(root_down(rate, len(slopes), 0), e + steep))

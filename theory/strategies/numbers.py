@@ -15,7 +15,16 @@ from hypothesis.extra.numpy import arrays
 
 from theory.arithmetic.activations import ACTIVATIONS, IDENTITY, Activation, leaky_relu
 from theory.errors import check_count, check_nonnegative
-from theory.norms.norms import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf
+from theory.norms.norms import (
+    L1,
+    L2,
+    BlockMax,
+    Linf,
+    Norm,
+    WeightedL1,
+    WeightedL2,
+    WeightedLinf,
+)
 from theory.typing import Array
 
 #: Factors that are drawn often, simplest first: both ends of [0, 1) and what users type.
@@ -102,7 +111,18 @@ def _norms(dim: int, monotone: bool) -> st.SearchStrategy[Norm]:
     ]
     if dim > 1 and not monotone:
         drawn.append(_oblique_norms(dim))
+    if dim > 1:
+        drawn.append(_two_blocks(dim, monotone).map(lambda two: BlockMax(two[0], **two[1])))
     return st.one_of(drawn)
+
+
+@st.composite
+def _two_blocks(draw: st.DrawFn, dim: int, monotone: bool) -> tuple[list[Norm], dict[str, Any]]:
+    """Draw the norms of two blocks, with their sizes and weights."""
+    first = draw(st.integers(1, dim - 1))
+    sizes = (first, dim - first)
+    weights = draw(arrays(np.float64, 2, elements=st.sampled_from(_WEIGHTS)))
+    return [draw(_norms(size, monotone)) for size in sizes], {"sizes": sizes, "weights": weights}
 
 
 @st.composite

@@ -8,7 +8,7 @@ fractions, arrays and symbols.  `THEOREMS` lists them in this order:
 Criteria, from weights to a contraction, or None:
     contractive_of_matrix_norm, contractive_of_perron_weights, contractive_of_comparison,
     contractive_of_gate_norms, contractive_of_gru_norms, contractive_of_incremental_lmi,
-    contractive_of_composition, contractive_of_iterate
+    contractive_of_composition, contractive_of_layers, contractive_of_iterate
 
 Sizes and sensitivities:
     drive, hidden_state, initial_state, input_sequence
@@ -52,6 +52,7 @@ from theory.theorems.contractive_of_incremental_lmi import (
     contractive_of_incremental_lmi,
 )
 from theory.theorems.contractive_of_iterate import CONTRACTIVE_OF_ITERATE, contractive_of_iterate
+from theory.theorems.contractive_of_layers import CONTRACTIVE_OF_LAYERS, contractive_of_layers
 from theory.theorems.contractive_of_matrix_norm import (
     CONTRACTIVE_OF_MATRIX_NORM,
     contractive_of_matrix_norm,
@@ -99,6 +100,7 @@ THEOREMS: tuple[Theorem, ...] = (
     CONTRACTIVE_OF_GRU_NORMS,
     CONTRACTIVE_OF_INCREMENTAL_LMI,
     CONTRACTIVE_OF_COMPOSITION,
+    CONTRACTIVE_OF_LAYERS,
     CONTRACTIVE_OF_ITERATE,
     DRIVE,
     HIDDEN_STATE,
@@ -140,6 +142,7 @@ __all__ = [
     "CONTRACTIVE_OF_GRU_NORMS",
     "CONTRACTIVE_OF_INCREMENTAL_LMI",
     "CONTRACTIVE_OF_ITERATE",
+    "CONTRACTIVE_OF_LAYERS",
     "CONTRACTIVE_OF_MATRIX_NORM",
     "CONTRACTIVE_OF_PERRON_WEIGHTS",
     "CURVATURE_GROWTH",
@@ -181,6 +184,7 @@ __all__ = [
     "contractive_of_gru_norms",
     "contractive_of_incremental_lmi",
     "contractive_of_iterate",
+    "contractive_of_layers",
     "contractive_of_matrix_norm",
     "contractive_of_perron_weights",
     "curvature_growth",

@@ -80,6 +80,15 @@ TWO_LAYERS = Assumption(
     name="two_layers",
     statement="two layers contract by first and second, the upper sees the lower one's new state",
 )
+LAYERED = Assumption(
+    name="layered",
+    statement="every layer contracts by own in its norm and is Lipschitz by gain in the new state "
+    "of the layer below",
+)
+BLOCK_MAXIMUM = Assumption(
+    name="block_maximum",
+    statement="the norm is max_l w_l |h_l|_l over the layers, w positive",
+)
 INCREMENTAL_LMI = Assumption(
     name="incremental_lmi",
     statement="the block matrix of the slopes, W, P and a diagonal Q is positive semidefinite",

@@ -10,15 +10,18 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from theory.certify.layers import layer_gains, layer_parts
+from theory.maps.cascade import Cascade
 from theory.maps.gru import GRU
 from theory.maps.invariance import is_invariant
 from theory.maps.lstm import LSTM
 from theory.measure.learning import learning_of
 from theory.measure.run import Run
 from theory.memory.layers import layer_rates
-from theory.norms.norms import Linf, WeightedL2, WeightedLinf
+from theory.norms.norms import BlockMax, Linf, WeightedL2, WeightedLinf
 from theory.theorems.assumptions import (
     AFFINE_FORM,
+    BLOCK_MAXIMUM,
     BOUNDED_PRODUCT,
     CONTRACTIVE,
     CONTRACTIVE_SET,
@@ -31,6 +34,7 @@ from theory.theorems.assumptions import (
     INCREMENTAL_LMI,
     INPUT_LIPSCHITZ,
     ITERATE_CONTRACTIVE,
+    LAYERED,
     LOSS_LIPSCHITZ,
     LOSS_SMOOTH,
     LSTM_CELL,
@@ -66,6 +70,15 @@ def _incremental_lmi_holds(run: Run) -> bool:
     if not run.within_domain:
         return False
     return run.norm.incremental_lmi_holds(form.W, form.slopes, np.array(q), run.lam)
+
+
+def _layered(run: Run) -> bool:
+    certificate = run.of.contraction
+    layers, stack = certificate.evidence.parts, run.map
+    if not isinstance(stack, Cascade) or len(layers) != len(stack.layers):
+        return False
+    parts = layer_parts(stack, certificate.domain)
+    return parts is not None and layer_gains(stack, [c.norm for c in layers], parts) is not None
 
 
 def _two_layers(run: Run) -> bool:
@@ -139,6 +152,8 @@ ESTABLISHED: dict[Assumption, Callable[[Run], bool]] = {
     GRU_CELL: lambda run: isinstance(run.map, GRU),
     MAXIMUM_NORM: lambda run: isinstance(run.norm, Linf),
     TWO_LAYERS: lambda run: run.within_domain and _two_layers(run),
+    LAYERED: _layered,
+    BLOCK_MAXIMUM: lambda run: isinstance(run.norm, BlockMax),
     INCREMENTAL_LMI: lambda run: _incremental_lmi_holds(run),
     TWO_CONTRACTIONS: lambda run: (
         run.of.partner is not None

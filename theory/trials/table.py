@@ -14,6 +14,7 @@ from theory.trials.contractive_of_gate_norms import TRIAL as CONTRACTIVE_OF_GATE
 from theory.trials.contractive_of_gru_norms import TRIAL as CONTRACTIVE_OF_GRU_NORMS
 from theory.trials.contractive_of_incremental_lmi import TRIAL as CONTRACTIVE_OF_INCREMENTAL_LMI
 from theory.trials.contractive_of_iterate import TRIAL as CONTRACTIVE_OF_ITERATE
+from theory.trials.contractive_of_layers import TRIAL as CONTRACTIVE_OF_LAYERS
 from theory.trials.contractive_of_matrix_norm import TRIAL as CONTRACTIVE_OF_MATRIX_NORM
 from theory.trials.contractive_of_perron_weights import TRIAL as CONTRACTIVE_OF_PERRON_WEIGHTS
 from theory.trials.curvature_growth import TRIAL as CURVATURE_GROWTH
@@ -56,6 +57,7 @@ TRIALS: dict[str, Trial] = {
         CONTRACTIVE_OF_GRU_NORMS,
         CONTRACTIVE_OF_INCREMENTAL_LMI,
         CONTRACTIVE_OF_COMPOSITION,
+        CONTRACTIVE_OF_LAYERS,
         CONTRACTIVE_OF_ITERATE,
         DRIVE,
         HIDDEN_STATE,

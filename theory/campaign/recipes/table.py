@@ -47,7 +47,14 @@ from theory.campaign.recipes.gated import (
     update_driven,
     update_turning,
 )
-from theory.campaign.recipes.layers import layers, layers_impulse, layers_restart
+from theory.campaign.recipes.layers import (
+    layers,
+    layers_impulse,
+    layers_restart,
+    stack,
+    stack_far,
+    stack_sharp,
+)
 from theory.campaign.recipes.learning import LEARNING_RECIPES
 from theory.campaign.recipes.metrics import (
     boxed,
@@ -110,6 +117,9 @@ RECIPES: dict[str, tuple[Recipe, int]] = {
     "layers": (layers, 1),
     "layers_impulse": (layers_impulse, 1),
     "layers_restart": (layers_restart, 1),
+    "stack": (stack, 1),
+    "stack_sharp": (stack_sharp, 1),
+    "stack_far": (stack_far, 1),
 }
 
 #: One period of the schedule: instance i of a campaign uses recipe i modulo its length.  Recipes
