@@ -158,7 +158,8 @@ def contraction(
         Ask for a contraction in exactly this norm instead; of a single step, but with ``iterate``.
     effort : int
         How much ``"auto"`` tries, see `EFFORTS`: 0 matrix norms and Perron weights only; 1 also the
-        matrix inequality up to n = 64 and the numerical radius up to n = 256; 2 everything.
+        matrix inequality up to n = 512, with less work from n = 200 on, and the numerical radius up
+        to n = 1024; 2 everything.
     domain : Domain, optional
         Ask for a contraction on this box only, which must be proved invariant: slopes are then
         those of the pre-activations met there.
