@@ -32,7 +32,8 @@ def formula(slope: Scalar, row: Scalar, weight: Scalar) -> Scalar:
     return slope * row / weight
 
 
-#: Weights may differ by at most this factor in the best units: the price of converting the norm enters every bound in
+#: Weights may differ by at most this factor in the best units: the price of converting enters every
+#: bound in
 #: another norm, and a reducible |W| has no best positive weights, only a sequence of ever more
 #: unequal ones.  The square root of the inverse unit roundoff keeps half of the digits.
 LARGEST_RATIO = 2.0**26
