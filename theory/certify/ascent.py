@@ -26,10 +26,11 @@ from theory.typing import Array
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LowerBound:
-    """A rate that no norm can beat over all slope sequences, with the product that shows it."""
+    """A rate that no norm can beat, with the periodic product that shows it."""
 
     rate: float  # rounded downward
-    slopes: Array  # the periodic slope sequence, (p, n)
+    slopes: Array  # of a map: the slope sequence, (p, n); (0, n) for a set of matrices
+    order: tuple[int, ...] = ()  # of a set: which matrices act, the first one first
 
 
 #: Beyond this dimension only leading eigenvalues are computed, by Arnoldi's method.

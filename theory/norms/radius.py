@@ -1,6 +1,7 @@
 """Spectral radii bounded from below, of a matrix and of products of diag(s) W.
 
-Main names: `spectral_radius_lower`, `product_radius_lower`, `balanced`, `leading_pair`.
+Main names: `spectral_radius_lower`, `product_radius_lower`,
+`factors_radius_lower`, `balanced`, `leading_pair`.
 
 The trace of a power is a sum of powers of eigenvalues, so |tr A**k| <= n rho(A)**k; powers are
 formed by squaring, with a bound of their rounding error.  Of large matrices an eigenvalue is
@@ -28,7 +29,6 @@ from theory.arithmetic.rounding import (
 )
 from theory.norms.enclosed import multiply_pairs, scaled_pair, scaled_power
 from theory.typing import Array
-
 
 #: Beyond this dimension an eigenvalue is enclosed before traces of powers are tried.
 _BY_PAIR = 64
@@ -117,7 +117,7 @@ def _eigenvalue_lower(A: Array, error: float) -> float:
 
     and has a fixed point there by Brouwer's theorem; |I - R M| < 1 makes R regular, so that lambda
     + y_k is an eigenvalue, within s of lambda.  A change of A by D, |D|_F <= F, adds |R| F |v|_2 to
-    the first term and |R| F sqrt(n) to the factor of s.  Complex products are formed from real ones.
+    the first term and |R| F sqrt(n) to the factor of s.  Complex products are sums of real ones.
 
     Returns
     -------
@@ -239,6 +239,30 @@ def _root_down(x: float, k: int, shift: int) -> float:
     if not -1000 < exponent < 1000:
         return 0.0
     return max(0.0, down(float(2.0**exponent) * (1 - 2 * slack)))
+
+
+def factors_radius_lower(factors: Array) -> float:
+    """Return a lower bound of rho(product)^(1/p) over factors (p, n, n), the first acting first."""
+    n = factors.shape[-1]
+    scaled, e = scaled_to_one(factors)
+    lost = 0.0
+    if np.array_equal(np.ldexp(scaled, e), factors):
+        exponents = balanced(np.max(np.abs(scaled), axis=0))[0]
+        shift = exponents[None, :] - exponents[:, None]
+        with np.errstate(over="ignore", under="ignore"):
+            similar = np.ldexp(scaled, shift)
+            if np.array_equal(np.ldexp(similar, -shift), scaled):
+                scaled = similar
+    else:
+        lost = n * TINY
+    product, error = scaled[0], lost
+    for factor in scaled[1:]:
+        product, within = multiply_pairs(factor, lost, product, error)
+        error = float(within)
+    rate = spectral_radius_lower(product, np.full((n, n), error))
+    if not rate > 0:
+        return 0.0
+    return max(0.0, ldexp_down(_root_down(rate, len(factors), 0), e))
 
 
 def product_radius_lower(W: Array, slopes: Array) -> float:
