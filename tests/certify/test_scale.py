@@ -1,5 +1,7 @@
 """Badly scaled and large maps: no unit of measurement and no dimension is worse than another."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,8 +9,16 @@ from hypothesis import strategies as st
 
 from theory import Inputs, LinearMap, VanillaRNN, WeightedL2, contraction
 from theory.arithmetic.rigor import operator_norm_upper
-from theory.certify import certificate_file, contractions, find_certificates, rate_lower, recheck
-from theory.certify.search import in_best_units, prepare
+from theory.certify import (
+    certificate_file,
+    contractions,
+    find_certificates,
+    lmi,
+    rate_lower,
+    recheck,
+)
+from theory.certify.methods import EFFORTS, left_out, run_methods
+from theory.certify.search import by_incremental_lmi, in_best_units, prepare
 from theory.maps import leaky_relu
 from theory.memory import required_context
 from theory.theorems.contractive_of_perron_weights import perron_weights
@@ -132,3 +142,49 @@ def test_linear_maps_in_any_units():
     A *= 0.9 / np.max(np.abs(np.linalg.eigvals(A)))
     c = contraction(LinearMap(rescaled(A, rng.uniform(-8, 8, 6)), np.ones((6, 1))))
     assert 0.9 * (1 - 1e-9) <= c.lam <= 0.9 * (1 + 1e-4)
+
+
+# ------------------------------------------------------------------------------------------- large
+
+
+def gaussian(n, seed=0, size=0.9):
+    return size * np.random.default_rng(seed).standard_normal((n, n)) / (2 * np.sqrt(n))
+
+
+def test_more_work_gives_no_worse_a_rate_and_none_at_all_a_good_one():
+    form = cell(gaussian(40)).affine()
+    one = lmi._WORK_OF_ONE * 40.0**3
+    rates = [by_incremental_lmi(form, work=count * one).lam for count in (0, 15, 40, 1000)]
+    plain = contraction(cell(gaussian(40)), method="numerical_radius").lam
+    assert rates[0] <= plain * 1.01
+    for less, more in itertools.pairwise(rates):
+        assert more <= less * (1 + 1e-4)
+    assert rates[-1] < 0.98 * rates[0]
+
+
+def test_no_cliff_between_256_and_257_units():
+    W = gaussian(256)
+    padded = np.zeros((257, 257))
+    padded[:256, :256], padded[256, 256] = W, 0.25
+    limits = EFFORTS[1]
+    assert min(limits["numerical_radius"], limits["lmi"]) > 257
+    rates = [contraction(cell(A), method="numerical_radius").lam for A in (W, padded)]
+    assert rates[1] <= rates[0] * (1 + 1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [257, 512])
+def test_large_networks_are_certified_sharply(n):
+    one = cell(gaussian(n, size=0.95))
+    found = run_methods(one, 1)
+    assert set(found) == {"numerical_radius", "lmi"}
+    assert found["lmi"].lam <= found["numerical_radius"].lam * (1 - 1e-3)
+    lower = rate_lower(one).rate
+    assert 0.8 * found["lmi"].lam < lower < found["lmi"].lam
+
+
+def test_what_is_left_out_is_named():
+    one = cell(gaussian(1025))
+    assert left_out(one, 1) == ["lyapunov", "numerical_radius", "diagonal", "lmi", "iterate"]
+    assert left_out(one, 2) == []
+    assert left_out(cell(gaussian(70)), 1) == ["diagonal", "iterate"]

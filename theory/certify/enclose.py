@@ -172,7 +172,7 @@ def grow_tree(B: Array, F: Array, *, best: float, p: float, products: int, tol: 
     n, best_path = B.shape[-1], None
     # long products of factors of size about 1 stay in range; entries that underflow lose eta / 2
     B, shift = scaled_to_one(B)
-    F = np.ldexp(F, -shift) + (n + 1) * TINY
+    F = np.nextafter(np.ldexp(F, -shift) + (n + 1) * TINY, np.inf)
     best = math.ldexp(best, -shift)
     root = _Leaves(
         C=np.eye(n)[None], F=np.zeros(1), value=np.full(1, math.inf),

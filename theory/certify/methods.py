@@ -143,6 +143,13 @@ def _floor(form: Affine) -> float:
     return radius
 
 
+def left_out(recurrent: Map, effort: int) -> list[str]:
+    """Return the methods that an effort leaves out for the size of a map."""
+    affine, n = recurrent.affine() is not None, recurrent.state_dim
+    limits = EFFORTS[effort].items()
+    return [name for name, limit in limits if n > limit and (affine or name in ITERATED)]
+
+
 def check_effort(effort: int) -> None:
     """Raise `ValueError` for anything but an index into `EFFORTS`."""
     check_count(effort=effort)

@@ -237,7 +237,7 @@ def by_incremental_lmi(form: Affine, *, work: float = lmi.WORK) -> Contraction |
     x, level = found
     best = lmi.least_level(problem, x, level, tol=_tolerance(problem.size))
     certificate = None if best is None else _certify_at(form, problem, size, units, x, best)
-    if certificate is None:
+    if certificate is None and best is not None and best * size < 1.0:
         # weights too unequal for double precision: pull them together, as little as need be
         for share in (0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.55, 0.4, 0.2):
             best = lmi.least_level(problem, share * x, norm_level(problem, share * x))

@@ -21,7 +21,7 @@ from theory.certify.certificate_file import load_certificate, save_certificate
 from theory.certify.enclose import LARGEST, JointSpectralRadius
 from theory.certify.found import Certificates, find_certificates
 from theory.certify.jsr import joint_spectral_radius, rate_lower
-from theory.certify.methods import METHODS
+from theory.certify.methods import METHODS, left_out
 from theory.certify.recheck import recheck
 from theory.certify.refute import Refutation, refute
 from theory.cli.options import (
@@ -117,6 +117,11 @@ def certify(
         out.print(f"refuted ({refutation.kind}): {refutation.detail}", markup=False, soft_wrap=True)
     elif not found.everywhere:
         out.print("unknown: no certificate found, and no refutation")
+        if method == "auto" and (names := left_out(recurrent, effort)):
+            out.print(
+                f"not tried at this size: {', '.join(names)}; --effort {effort + 1} tries more",
+                soft_wrap=True,
+            )
     best = found.best
     choice = required_context(recurrent, epsilon, inputs=meant, effort=effort, certificates=found)
     for target in (json_file, plot):

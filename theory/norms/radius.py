@@ -37,7 +37,7 @@ _BY_PAIR = 64
 def leading_pair(operator: Callable[[Any], Any], n: int) -> tuple[complex, Any]:
     """Return an eigenvalue of largest magnitude, nearly, of a real operator, and its vector.
 
-    By Arnoldi's method, for n > 40; a candidate, and zero if none is found.
+    By Arnoldi's method, for n > 4; a candidate, and zero if none is found.
     """
     from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigs
 
@@ -45,7 +45,7 @@ def leading_pair(operator: Callable[[Any], Any], n: int) -> tuple[complex, Any]:
     try:
         values, vectors = eigs(
             LinearOperator((n, n), matvec=operator, dtype=np.float64),
-            k=2, ncv=40, tol=1e-6, maxiter=30, v0=start,
+            k=2, ncv=min(40, n - 1), tol=1e-6, maxiter=30, v0=start,
         )  # fmt: skip
     except ArpackNoConvergence as partly:
         values, vectors = partly.eigenvalues, partly.eigenvectors
@@ -102,6 +102,22 @@ def _good_powers(A: Array) -> list[int]:
     return powers
 
 
+def _in_units(A: Array, error: Array | None, exponents: Any) -> tuple[Array, float, int]:
+    """Return a similar matrix, of largest entry about 1, a bound of its error, and its exponent.
+
+    The exponents are those that `balanced` returns; the error is in the Frobenius norm.
+    """
+    shift = exponents[None, :] - exponents[:, None]
+    A = np.ldexp(A, shift)
+    exponent = math.frexp(float(np.max(np.abs(A), initial=0.0)))[1]
+    E = 0.0
+    if error is not None:
+        with np.errstate(over="ignore"):
+            E = float(frobenius_upper(np.ldexp(error, shift - exponent)))
+    # scaling A and the error may underflow, by at most eta / 2 an entry
+    return np.ldexp(A, -exponent), up(E + len(A) * TINY), exponent
+
+
 def _eigenvalue_lower(A: Array, error: float) -> float:
     r"""Return a lower bound of |lambda|, lambda an eigenvalue of every matrix within `error` of A.
 
@@ -125,6 +141,8 @@ def _eigenvalue_lower(A: Array, error: float) -> float:
         0 if nothing can be proved.
     """
     n = len(A)
+    if not (np.isfinite(A).all() and math.isfinite(error)):
+        return 0.0
     value, v = leading_pair(lambda x: A @ x, n)
     if not (value != 0 and np.isfinite(v).all()):
         return 0.0
@@ -193,25 +211,15 @@ def spectral_radius_lower(A: Array, error: Array | None = None) -> float:
         the rounding alone.
     """
     n = len(A)
-    exponents, A = balanced(A, error)
-    top = float(np.max(np.abs(A), initial=0.0))
-    if top == 0.0:
-        return 0.0
-    exponent = math.frexp(top)[1]
-    B = np.ldexp(A, -exponent)
-    E = 0.0
-    if error is not None:
-        with np.errstate(over="ignore"):
-            shifted = np.ldexp(error, exponents[None, :] - exponents[:, None] - exponent)
-            E = float(frobenius_upper(shifted))
-        if not math.isfinite(E):
-            return 0.0
-    # scaling A and the error may underflow, by at most eta / 2 an entry
-    E = up(E + n * TINY)
     if n > _BY_PAIR:
+        # in units that balance A alone: a row of zeros, whose error is all it has, says nothing
+        B, E, exponent = _in_units(A, error, balanced(A)[0])
         found = _eigenvalue_lower(B, E)
         if found > 0:
             return max(0.0, ldexp_down(found, exponent))
+    B, E, exponent = _in_units(A, error, balanced(A, error)[0])
+    if not (math.isfinite(E) and np.any(B)):
+        return 0.0
     best = 0.0
     for power in _good_powers(B):
         C, F, shift = scaled_power(B, E, exponent, power)
