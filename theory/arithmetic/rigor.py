@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 import sys
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -337,8 +338,7 @@ def operator_norm_upper(
     The candidates are an eigenvalue routine's estimate and small multiples of it; the first that is
     proved is returned.  If none is (a source Gram matrix singular to rounding), the answer is inf.
 
-    With E and F diagonal, of powers of two, the norm is that of E^-1 A F for E P E and F Q F, whose
-    diagonals are about 1: how units are scaled does not matter.
+    It is that of E^-1 A F for E P E and F Q F, E and F of powers of two: units do not matter.
     """
     if not all_finite(A, target, source):
         return math.inf
@@ -357,13 +357,13 @@ def operator_norm_upper(
         mu = guess * (1.0 + slack)
         if quadratic_bound_holds(B, P, Q, mu):
             return ldexp_up(mu, exponent)
-        # the shift of the test is relative to the trace: less will do for special matrices only
+        # the test's shift is relative to the trace: special matrices need less
         slack = max(2.0 * slack, B.shape[1] ** 2 * UNIT)
     return math.inf
 
 
-def _in_units(P: Array | None, n: int) -> tuple[Array | None, Array]:
-    """Return E P E with a diagonal between 1/2 and 2, and the exponents of the diagonal E."""
+def _in_units(P: Array | None, n: int) -> tuple[Array | None, Any]:
+    """Return E P E, its diagonal between 1/2 and 2, and the exponents of E."""
     if P is None:
         return None, np.zeros(n, dtype=np.int64)
     half = -(np.frexp(np.diag(P))[1].astype(np.int64) // 2)

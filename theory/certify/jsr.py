@@ -177,7 +177,7 @@ def joint_spectral_radius(
     (0.9, 0.9)
     >>> golden = joint_spectral_radius([[[1, 1], [0, 1]], [[1, 0], [1, 1]]], products=4000)
     >>> golden.lower.order, round(golden.lower.rate, 4), golden.upper < 1.63
-    ((0, 1), 1.618, True)
+    ((1, 0), 1.618, True)
     """
     check_count(at_least=1, products=products)
     check_positive(tol=tol)

@@ -88,7 +88,8 @@ def _fastest_product(A: Array) -> tuple[int, ...]:
             [np.tile(orders, (count, 1)), np.repeat(np.arange(count), len(orders))[:, None]]
         )
         growth = np.max(np.abs(np.linalg.eigvals(products)), axis=-1) ** (1.0 / length)
-        i = int(np.argmax(growth))
+        # of equal ones the first, whatever the last digits
+        i = int(np.argmax(growth >= np.max(growth) * (1 - 1e-9)))
         if growth[i] > best * (1 + 1e-9):
             best, order = float(growth[i]), tuple(orders[i].tolist())
     return order

@@ -41,6 +41,8 @@ def leading_pair(operator: Callable[[Any], Any], n: int) -> tuple[complex, Any]:
     """
     from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigs
 
+    values: Any
+    vectors: Any
     start = np.random.default_rng(0).standard_normal(n)
     try:
         values, vectors = eigs(
