@@ -111,6 +111,9 @@ def test_a_gram_matrix_may_have_any_units():
         np.ldexp(np.eye(5), e[:, None]) @ np.linalg.inv(np.linalg.cholesky(P)).T, 2
     )
     assert truth * (1 - 1e-9) <= norm.companion_over(5) <= truth * (1 + 1e-9)
+    # no Gram matrix at all, whose entries in these units exceed the largest double
+    with pytest.raises(ValueError, match="not provably positive definite"):
+        WeightedL2([[2.0**-1060, 1.0], [1.0, 2.0**-1060]])
     # what underflows does not count as nothing
     assert operator_norm_upper(np.diag([1.0, 5e-324]), None, np.diag([1.0, 2.0**-1000])) >= 1.0
 

@@ -137,9 +137,8 @@ def _weighted_row_sum_exact(A: Array, v: Array, w: Array) -> float:
 
 
 def _covers(quotient: float, scale: float, total: float) -> bool:
-    if not (math.isfinite(quotient) and math.isfinite(total)):
-        return True
-    return Fraction(quotient) * Fraction(scale) >= Fraction(total)
+    finite = math.isfinite(quotient) and math.isfinite(total)
+    return not finite or Fraction(quotient) * Fraction(scale) >= Fraction(total)
 
 
 def frobenius_upper(A: Array) -> Array:
@@ -346,6 +345,8 @@ def operator_norm_upper(
         return 0.0
     P, rows = _in_units(target, A.shape[0])
     Q, columns = _in_units(source, A.shape[1])
+    if not _moderate_size(P, Q):  # nor are they positive semidefinite
+        return math.inf
     shift = columns[None, :] - rows[:, None]
     exponent = int(np.max(np.where(A != 0, np.frexp(A)[1] + shift, np.iinfo(np.int64).min)))
     B = np.ldexp(A, shift - exponent)
@@ -433,9 +434,8 @@ def spectral_norm_at_most(A: Array, mu: float) -> bool:
     # the exact sums are slow: only where they may decide
     if math.sqrt(rows) * math.sqrt(columns) <= mu * (1 + _MAY_DECIDE):
         exact_rows, exact_columns = row_sum_upper(A), column_sum_upper(A)
-        if exact_rows <= mu and exact_columns <= mu:
-            return True
-        if sqrt_up(product_up(exact_rows, exact_columns)) <= mu:
+        geometric = sqrt_up(product_up(exact_rows, exact_columns))  # rounded: may exceed both
+        if max(exact_rows, exact_columns) <= mu or geometric <= mu:
             return True
     B, e = scaled_to_one(A)
     if _lossy(A, B, e):
