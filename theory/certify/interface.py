@@ -150,8 +150,9 @@ def contraction(
         none of a single step: most bounds need the latter; or one of ``row_sums``,
         ``column_sums``, ``spectral``, ``perron``, ``diagonal`` (Euclidean norm with diagonal
         weights), ``numerical_radius`` and ``lmi`` (incremental matrix inequality, with weights that
-        are equal, or balance W where that is better, and with the best weights), ``lyapunov`` (linear maps only, near the spectral radius), ``iterate`` (the least
-        number of steps that contract together in the Euclidean norm); of gated and leaky maps
+        are equal, or balance W where that is better, and with the best weights), ``lyapunov``
+        (linear maps only, near the spectral radius), ``iterate`` (the least number of steps that
+        contract together in the Euclidean norm); of gated and leaky maps
         ``comparison`` (matrices of the bounds of every unit), ``delta_iss`` (one row for all units,
         as published for LSTM and GRU) and ``gate_norms`` (row sums of an LSTM's gates).
     norm : Norm, optional

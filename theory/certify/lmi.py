@@ -52,7 +52,7 @@ SHARPNESS = 500.0
 _FIRST, _GROWTH = 16.0, 6.0
 
 #: Floating-point operations that the search of weights may take, some twenty seconds of one core:
-#: beyond n = 256 or so it ends before the weights are the best ones, beyond 1024 it never begins.
+#: beyond n = 256 or so it ends before the weights are the best ones, beyond 800 it never begins.
 WORK = 2.0**40
 
 #: With fewer values than this of the objective nothing is gained.

@@ -59,12 +59,13 @@ def perron_weights(W: Array) -> Array:
     v, rate = _weights_within_ratio(size)
     if float(np.min(v)) > 1.0 / LARGEST_RATIO:
         return v
-    # the ratio is about the matrix, not about the units that its rows and columns come in
+    # the limit is about the matrix, not about the units that its rows and columns come in; but more
+    # unequal weights only for a rate that is another one altogether
     exponents, B = balanced(size)
     if not np.any(exponents):
         return v
     inner, inner_rate = _weights_within_ratio(B)
-    if not inner_rate < rate * (1 - _SHOWS):
+    if not inner_rate < 0.5 * rate:
         return v
     with np.errstate(under="ignore"):
         u: Array = np.ldexp(inner, exponents - int(np.max(exponents + np.frexp(inner)[1])))
@@ -128,7 +129,7 @@ def contractive_of_perron_weights(
     Contraction or None
         In `WeightedLinf(v)`, with a rate just above slope times the spectral radius of |W|; None if
         that is not below 1.  For a reducible |W| the infimum may not be attained; the weights then
-        differ by at most `LARGEST_RATIO`.
+        differ by at most `LARGEST_RATIO`, in units that balance |W| where that is not enough.
 
     Raises
     ------
