@@ -180,7 +180,7 @@ def test_no_cliff_between_256_and_257_units():
 def test_large_networks_are_certified_sharply(n):
     one = cell(gaussian(n, size=0.95))
     found = run_methods(one, 1)
-    assert set(found) == {"numerical_radius", "lmi"}
+    assert {"numerical_radius", "lmi"} <= set(found)
     assert found["lmi"].lam <= found["numerical_radius"].lam * (1 - 1e-3)
     lower = rate_lower(one).rate
     assert 0.8 * found["lmi"].lam < lower < found["lmi"].lam
