@@ -349,17 +349,19 @@ def _norm_below(S: Array, *, steps: int = 60) -> float:
     return math.sqrt(max(float(values[-1]), 0.0))
 
 
-def least_level(problem: Problem, x: Array, guess: float, *, tol: float = 1e-6) -> float | None:
+def least_level(
+    problem: Problem, x: Array, guess: float, *, tol: float = 1e-6, below: bool = False
+) -> float | None:
     """Return a level that D = diag(exp(x)) reaches, within about `tol` of the least; None if none.
 
-    `guess` is where the search begins, at a level that suffices or at a bound from below that may
-    be sharp; cyclic reduction decides on which side the least level lies.
+    `guess` is where the search begins; `below` says that it is a bound from below, which may be
+    sharp.  Cyclic reduction decides on which side the least level lies.
     Above it, at r, the least eigenvalue of V is about c (r - least)**p, p = 1/2 where M(z) touches
     zero at one angle and p = 1 where it does at all: its square is convex in r, and the secant's
     zero, where the next trial is, above the least level.
     """
     B = problem.scaled(x)
-    low, high, step = 0.0, guess, tol
+    low, high, step = (guess, guess * (1.0 + tol), 3.0 * tol) if below else (0.0, guess, tol)
     if not (np.isfinite(B).all() and guess > 0):
         return None
     while (found := factors(problem, B, high)) is None:

@@ -139,7 +139,13 @@ def by_numerical_radius(form: Affine) -> Contraction | None:
             B = problem.scaled(x)
             guess = max(lmi.radius_below(problem, B), 2.0**-30 * float(np.linalg.norm(B)))
         weights = x + _shift(problem)
-        level = lmi.least_level(problem, weights, guess, tol=_tolerance(problem.size))
+        level = lmi.least_level(
+            problem,
+            weights,
+            guess,
+            tol=_tolerance(problem.size),
+            below=not np.any(problem.product) and not np.any(_shift(problem)),
+        )
         if level is not None:
             found.append((level, problem, e, weights))
     if not found:
