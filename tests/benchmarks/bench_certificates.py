@@ -16,7 +16,8 @@ import numpy as np
 from theory import VanillaRNN, contraction
 from theory.certify import lmi
 from theory.certify.certificate_file import certificate_from_dict, certificate_to_dict
-from theory.certify.jsr import rate_lower
+from theory.certify.jsr import joint_spectral_radius, rate_lower
+from theory.certify.methods import EFFORTS
 from theory.certify.recheck import recheck
 from theory.certify.trade import trade_offs
 from theory.norms import L2, over
@@ -42,12 +43,8 @@ def table(sizes, seed):
           f"{'search':>9} {'(cpu)':>9} {'recheck':>8} {'lower bound':>11} {'peak':>9}")  # fmt: skip
     for n in sizes:
         one = gaussian(n, seed)
-        lower, below, _ = timed(
-            lambda one=one, n=n: rate_lower(
-                one, length=1 if n > 128 else 3, starts=3 if n > 128 else 12
-            )
-        )
-        for method in ("numerical_radius", "lmi") if n <= 256 else ("numerical_radius",):
+        lower, below, _ = timed(lambda one=one: rate_lower(one))
+        for method in ("numerical_radius", "lmi") if n <= 512 else ("numerical_radius",):
             c, seconds, busy = timed(lambda one=one, method=method: contraction(one, method=method))
             if c is None:
                 print(f"{n:5d} {method:>17} none below 1, no norm below {lower.rate:.6f}")
@@ -62,6 +59,55 @@ def table(sizes, seed):
             print(f"{n:5d} {method:>17} {c.lam:10.6f} {lower.rate:10.6f} "
                   f"{c.lam / lower.rate:7.4f} {price:8.3f} {seconds:8.2f}s {busy:8.2f}s "
                   f"{again:7.3f}s {below:10.2f}s {peak:6.2f}GiB", flush=True)  # fmt: skip
+
+
+def badly_scaled(sizes, seed):
+    """Compare the rate of W with those of D^-1 W D, as good where weights are searched for."""
+    rng = np.random.default_rng(seed)
+    for n in sizes:
+        W = gaussian(n, seed).W * 0.75
+        plain = contraction(VanillaRNN(W, np.eye(n))).lam
+        for span in (1, 8, 60):
+            D = 10.0 ** rng.uniform(-span, span, n)
+            scaled = VanillaRNN(W / D[:, None] * D, np.eye(n))
+            c, seconds, busy = timed(lambda scaled=scaled: contraction(scaled))
+            print(f"n = {n}, D within 1e+-{span}: rate {c.lam:.6f} after {plain:.6f} without D "
+                  f"({c.lam / plain - 1:+.1e}), {seconds:.2f} s ({busy:.2f} s)")  # fmt: skip
+
+
+def large(sizes, seed):
+    """Time what the default effort certifies, on nn.RNN's own initialisation, with both bounds."""
+    for n in sizes:
+        W = np.random.default_rng(seed).uniform(-1, 1, (n, n)) / math.sqrt(n)
+        one = VanillaRNN(W, np.eye(n))
+        lower, below, below_cpu = timed(lambda one=one: rate_lower(one))
+        for name in ("numerical_radius", "lmi", "auto"):
+            if n > EFFORTS[1].get(name, math.inf):
+                continue
+            c, seconds, busy = timed(lambda one=one, name=name: contraction(one, method=name))
+            print(f"n = {n}, {name}: {c.lam:.6f}, lower {lower.rate:.6f}, gap "
+                  f"{c.lam / lower.rate:.4f}; {seconds:.1f} s ({busy:.1f} s), lower bound "
+                  f"{below:.1f} s ({below_cpu:.1f} s)", flush=True)  # fmt: skip
+
+
+def switched():
+    """Enclose the joint spectral radii of published sets of matrices."""
+    shears = np.array([[[1.0, 1.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 1.0]]])
+    sets = {
+        "two shears, the golden ratio": shears,
+        "Gripenberg": np.array([[[3.0, 0.0], [1.0, 3.0]], [[3.0, -3.0], [0.0, -1.0]]]) / 5,
+        "Hare, Morris, Sidorov, Theys": shears * np.array([1.0, 0.749326546330367])[:, None, None],
+        "ellipsoids off by sqrt(2)": np.array(
+            [[[1.0, 0.0], [1.0, 0.0]], [[0.0, 1.0], [0.0, -1.0]]]
+        ),
+        "4 Gaussian, n = 5": np.random.default_rng(0).standard_normal((4, 5, 5)),
+        "2 Gaussian, n = 20": np.random.default_rng(0).standard_normal((2, 20, 20)),
+    }
+    for name, A in sets.items():
+        found, seconds, busy = timed(lambda A=A: joint_spectral_radius(A))
+        print(f"{name}: [{found.lower.rate:.9f}, {found.upper:.9f}], order {found.lower.order}, "
+              f"K {found.constant:.3g}, {found.products} products, {seconds:.2f} s "
+              f"({busy:.2f} s)")  # fmt: skip
 
 
 def solver_rate(W, low, high, solver, accuracy, settings):
@@ -180,10 +226,15 @@ def main():
     parser.add_argument("--largest", type=int, default=16)
     parser.add_argument("--scs", type=int, default=0, help="compare with SCS at this dimension")
     parser.add_argument("--accuracy", type=float, default=1e-3, help="of the SCS bisection")
+    parser.add_argument("--scaled", type=int, nargs="*", default=[16, 64])
+    parser.add_argument("--large", type=int, nargs="*", default=[256, 257, 512])
     parser.add_argument("--unrolled", type=int, default=64, help="0 for none")
     chosen = parser.parse_args()
     contraction(gaussian(4, 0), method="lmi")  # load everything once
     table(chosen.sizes, chosen.seed)
+    badly_scaled(chosen.scaled, chosen.seed)
+    large(chosen.large, chosen.seed)
+    switched()
     if chosen.unrolled:
         unrolled(chosen.unrolled, chosen.seed)
     if chosen.sharpness:

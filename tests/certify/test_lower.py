@@ -15,7 +15,7 @@ from theory.certify.judge import judge_contraction
 from theory.certify.refute import refute
 from theory.maps import leaky_relu
 from theory.norms.enclosed import multiply_pairs
-from theory.norms.radius import spectral_radius_lower
+from theory.norms.radius import _eigenvalue_lower, spectral_radius_lower
 
 
 def exact_radius(A, bits=400):
@@ -43,6 +43,56 @@ def test_radius_is_never_above_the_exact_one(seed, n, power):
     assert flint.arb(found) <= truth
     # k reaches at least 2**18 unless rounding stops the powers; n**(1/k) is then below 1 + 1e-4
     assert found >= 0.99 * float(truth)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "positive", "skew", "cyclic", "jordan", "blocks"])
+def test_an_enclosed_eigenvalue_is_one_of_every_matrix_near(kind):
+    rng = np.random.default_rng(7)
+    n = 20
+    A = rng.standard_normal((n, n)) / 8
+    if kind == "positive":
+        A = np.abs(A)
+    if kind == "skew":
+        A = A - A.T
+    if kind == "cyclic":
+        A = np.roll(np.diag(rng.uniform(0.5, 1, n)), 1, axis=1)
+    if kind == "jordan":
+        A = 0.5 * np.eye(n) + np.diag(np.ones(n - 1), 1)
+    if kind == "blocks":  # eigenvalues of one modulus, of which many are equal
+        A = np.kron(np.eye(n // 2), [[0.0, -0.75], [0.75, 0.0]])
+    known = {"jordan": 0.5, "blocks": 0.75}.get(kind)
+    truth = exact_radius(A.tolist(), 160) if known is None else flint.arb(known)
+    assert flint.arb(_eigenvalue_lower(A, 0.0)) <= truth
+    if kind in ("gaussian", "positive", "skew"):
+        assert _eigenvalue_lower(A, 1e-14) >= float(truth) * (1 - 1e-9)
+    for error in (1e-12, 1e-5, 1e-3):
+        found = _eigenvalue_lower(A, error)
+        # a change of that size that pulls all eigenvalues in, and any other
+        pulled = float(truth) * (1 - error / np.linalg.norm(A))
+        assert found <= pulled * (1 + 1e-12)
+        D = rng.standard_normal((n, n))
+        D *= error * (1 - 1e-12) / np.linalg.norm(D)
+        assert flint.arb(found) <= exact_radius((A + D).tolist(), 160)
+    if kind == "gaussian":  # it is of use, until the error is beyond its condition
+        assert _eigenvalue_lower(A, 1e-5) > 0.99 * float(truth)
+        assert _eigenvalue_lower(A, 1.0) == 0.0
+
+
+@pytest.mark.parametrize("n", [65, 128, 256])
+def test_large_maps_are_bounded_by_slopes_that_are_all_at_one(n):
+    W = np.random.default_rng(n).uniform(-1, 1, (n, n)) / np.sqrt(n)
+    radius = float(np.max(np.abs(np.linalg.eigvals(W))))
+    assert radius * (1 - 1e-9) <= spectral_radius_lower(W) <= radius * (1 + 1e-9)
+    # the ascent finds slopes that are better still
+    found = rate_lower(cell(W), length=1, starts=1)
+    assert found.rate > radius * 1.02
+    assert found.rate == pytest.approx(
+        np.max(np.abs(np.linalg.eigvals(found.slopes[0][:, None] * W))), rel=1e-6
+    )
+    # in any units
+    D = 10.0 ** np.random.default_rng(1).uniform(-8, 8, n)
+    scaled = spectral_radius_lower(W / D[:, None] * D[None, :])
+    assert scaled == pytest.approx(radius, rel=1e-9)
 
 
 def test_radius_of_awkward_matrices():

@@ -22,6 +22,9 @@ def searches(monkeypatch):
 
     for name, method in methods.METHODS.items():
         monkeypatch.setitem(methods.METHODS, name, counted(name, method))
+    for quick in methods._QUICK.values():
+        for name, method in quick.items():
+            monkeypatch.setitem(quick, name, counted(name, method))
     find = invariance.invariant_domain
 
     def box(*arguments, **named):

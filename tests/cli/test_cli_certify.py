@@ -103,6 +103,10 @@ def test_refuted_and_unknown(tmp_path):
     done = run("certify", path)
     assert done.exit_code == 1
     assert "unknown" in done.output
+    assert "not tried" not in done.output
+    np.save(path, np.diag(np.ones(70)))
+    done = run("certify", path)
+    assert "not tried at this size: diagonal, iterate; --effort 2 tries more" in done.output
 
 
 def test_linear_and_single_method(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -42,7 +43,13 @@ from theory.norms.products import (
     power,
     product_upper,
 )
-from theory.norms.radius import product_radius_lower, reaches_one, spectral_radius_lower
+from theory.norms.radius import (
+    _eigenvalue_lower,
+    factors_radius_lower,
+    product_radius_lower,
+    reaches_one,
+    spectral_radius_lower,
+)
 from theory.typing import Array
 
 # rounding -----------------------------------------------------------------------------------------
@@ -450,6 +457,49 @@ def exact_radii(rng: Draw, tally: Tally) -> None:
         tally.at_least("linear_bound", [exact], found[0], A=A)
 
 
+def enclosed_eigenvalues(rng: Draw, tally: Tally) -> None:
+    n = int(rng.integers(6, 10))
+    A = rng.standard_normal((n, n)) * (rng.random((n, n)) < rng.uniform(0.3, 1))
+    if rng.random() < 0.5:  # far from normal
+        A = np.triu(A, 1) * 10.0 ** rng.uniform(-1, 4) + np.diag(np.diag(A)) + 1e-3 * A
+    error = float(one_of(rng, 0.0, 1e-14, 1e-9, 1e-4))
+    bound = _eigenvalue_lower(A, error)
+    change = rng.standard_normal((n, n))
+    change *= error * (1 - 2.0**-40) / float(np.linalg.norm(change))
+    for near in (matrix_of(A), matrix_of(A) + matrix_of(change)):
+        exact = radius(near)
+        if exact is not None:
+            tally.at_least("_eigenvalue_lower", [exact], bound, A=A, error=error)
+
+
+def set_radii(rng: Draw, tally: Tally) -> None:
+    n, count = int(rng.integers(1, 4)), int(rng.integers(1, 4))
+    A = rng.standard_normal((count, n, n)) * (rng.random((count, n, n)) < rng.uniform(0.3, 1))
+    A *= float(one_of(rng, 0.3, 1.0, 1e-160))
+    if rng.random() < 0.4:  # badly scaled units, exactly
+        e = rng.integers(-60, 60, n)
+        A = np.ldexp(A, e[:, None] - e[None, :])
+    found = joint_spectral_radius(A, products=200)
+    tally.true("joint_spectral_radius", found.lower.rate <= found.upper, A=A)
+
+    def growth(order: Sequence[int]) -> Ball | None:
+        product = matrix_of(np.eye(n))
+        for i in order:
+            product = matrix_of(A[i]) * product
+        exact = radius(product)
+        return None if exact is None else exact ** (Ball(1) / len(order))
+
+    exact = growth(found.lower.order)
+    if exact is not None:
+        tally.at_least("joint_spectral_radius", [exact], found.lower.rate, A=A)
+    for _ in range(3):
+        order = rng.integers(0, count, int(rng.integers(1, 5))).tolist()
+        exact = growth(order)
+        if exact is not None:
+            tally.at_most("joint_spectral_radius", [exact], found.upper, A=A)
+            tally.at_least("factors_radius_lower", [exact], factors_radius_lower(A[order]), A=A)
+
+
 def joint_radii(rng: Draw, tally: Tally) -> None:
     n = int(rng.integers(1, 4))
     W = rng.standard_normal((n, n)) * float(one_of(rng, 0.3, 1.0, 1e-160))
@@ -542,6 +592,8 @@ CHECKS = (
         weight=0.5,
     ),
     Check(run=radii, covers=(spectral_radius_lower, product_radius_lower), weight=0.5),
+    Check(run=enclosed_eigenvalues, covers=(spectral_radius_lower,), weight=0.2),
+    Check(run=set_radii, covers=(joint_spectral_radius, factors_radius_lower), weight=0.05),
     Check(
         run=joint_radii, covers=(joint_spectral_radius, rate_lower, products_upper), weight=0.05
     ),

@@ -29,6 +29,7 @@ from theory.theorems import contractive_of_matrix_norm, contractive_of_perron_we
 from theory.theorems.contractive_of_perron_weights import (
     CONTRACTIVE_OF_PERRON_WEIGHTS,
     LARGEST_RATIO,
+    _weights_within_ratio,
     formula,
 )
 
@@ -123,7 +124,9 @@ def test_typed_function(A):
     # below eta each where they are subnormal, before the division by a weight
     tiny = 8 * Fraction(5e-324) / Fraction(min(found.norm.v))
     assert exact <= Fraction(found.lam) <= exact * (1 + Fraction(8, 2**53)) + tiny
-    assert found.norm.v.max() / found.norm.v.min() <= LARGEST_RATIO
+    # weights are more unequal only where that makes the rate another one
+    within = _weights_within_ratio(np.abs(A))[1]
+    assert found.norm.v.max() / found.norm.v.min() <= LARGEST_RATIO or found.lam <= 0.51 * within
     # never much worse than equal weights, which are among the candidates
     assert plain is None or found.lam <= plain.lam * (1 + 8 * 2.0**-53) + 5e-324
 

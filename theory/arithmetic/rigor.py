@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 import sys
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -136,9 +137,8 @@ def _weighted_row_sum_exact(A: Array, v: Array, w: Array) -> float:
 
 
 def _covers(quotient: float, scale: float, total: float) -> bool:
-    if not (math.isfinite(quotient) and math.isfinite(total)):
-        return True
-    return Fraction(quotient) * Fraction(scale) >= Fraction(total)
+    finite = math.isfinite(quotient) and math.isfinite(total)
+    return not finite or Fraction(quotient) * Fraction(scale) >= Fraction(total)
 
 
 def frobenius_upper(A: Array) -> Array:
@@ -336,29 +336,40 @@ def operator_norm_upper(
 
     The candidates are an eigenvalue routine's estimate and small multiples of it; the first that is
     proved is returned.  If none is (a source Gram matrix singular to rounding), the answer is inf.
+
+    It is that of E^-1 A F for E P E and F Q F, E and F of powers of two: units do not matter.
     """
     if not all_finite(A, target, source):
         return math.inf
     if not np.any(A):
         return 0.0
-    B, scale = scaled_to_one(A)
-    P, p_scale = (None, 0) if target is None else scaled_to_one(target)
-    Q, q_scale = (None, 0) if source is None else scaled_to_one(source)
-    if p_scale % 2:  # keep the square root of the scale a power of two
-        P, p_scale = (None if P is None else np.ldexp(P, -1)), p_scale + 1
-    if q_scale % 2:
-        Q, q_scale = (None if Q is None else np.ldexp(Q, -1)), q_scale + 1
+    P, rows = _in_units(target, A.shape[0])
+    Q, columns = _in_units(source, A.shape[1])
+    if not _moderate_size(P, Q):  # nor are they positive semidefinite
+        return math.inf
+    shift = columns[None, :] - rows[:, None]
+    exponent = int(np.max(np.where(A != 0, np.frexp(A)[1] + shift, np.iinfo(np.int64).min)))
+    B = np.ldexp(A, shift - exponent)
     if P is None and Q is None and B.shape[0] < B.shape[1]:
         B = np.ascontiguousarray(B.T)  # the spectral norm of the transpose is the same
-    exponent = scale + (p_scale - q_scale) // 2
     guess = _operator_norm_guess(B, P, Q)
     slack = _FIRST_SLACK
     while slack < 1.0:
         mu = guess * (1.0 + slack)
         if quadratic_bound_holds(B, P, Q, mu):
             return ldexp_up(mu, exponent)
-        slack *= 2.0
+        # the test's shift is relative to the trace: special matrices need less
+        slack = max(2.0 * slack, B.shape[1] ** 2 * UNIT)
     return math.inf
+
+
+def _in_units(P: Array | None, n: int) -> tuple[Array | None, Any]:
+    """Return E P E, its diagonal between 1/2 and 2, and the exponents of E."""
+    if P is None:
+        return None, np.zeros(n, dtype=np.int64)
+    half = -(np.frexp(np.diag(P))[1].astype(np.int64) // 2)
+    with np.errstate(over="ignore"):  # what is not finite is refused
+        return np.ldexp(P, half[:, None] + half[None, :]), half
 
 
 def _operator_norm_guess(A: Array, P: Array | None, Q: Array | None) -> float:
@@ -423,9 +434,8 @@ def spectral_norm_at_most(A: Array, mu: float) -> bool:
     # the exact sums are slow: only where they may decide
     if math.sqrt(rows) * math.sqrt(columns) <= mu * (1 + _MAY_DECIDE):
         exact_rows, exact_columns = row_sum_upper(A), column_sum_upper(A)
-        if exact_rows <= mu and exact_columns <= mu:
-            return True
-        if sqrt_up(product_up(exact_rows, exact_columns)) <= mu:
+        geometric = sqrt_up(product_up(exact_rows, exact_columns))  # rounded: may exceed both
+        if max(exact_rows, exact_columns) <= mu or geometric <= mu:
             return True
     B, e = scaled_to_one(A)
     if _lossy(A, B, e):

@@ -14,7 +14,7 @@ If there is none:
     cause_of                which bound failed, by how much, and what to try: a `Cause`
     refute                  states and inputs that are not contracted: a `Refutation`, or None
     rate_lower              a rate that no norm can beat: a `LowerBound`
-    joint_spectral_radius   that rate enclosed: a `JointSpectralRadius`
+    joint_spectral_radius   that rate enclosed, of a set of matrices too: a `JointSpectralRadius`
 
 From one step in one norm to several steps in another: `iterate_in_norm`.  Files that anybody can
 check again: `save_certificate`, `save_refutation`, `load_certificate` (a `StoredCertificate` or a

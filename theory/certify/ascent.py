@@ -12,23 +12,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
 from theory.arithmetic.rounding import scaled_to_one
 from theory.maps.form import Affine
 from theory.norms.products import slope_vertices
-from theory.norms.radius import balanced, product_radius_lower
+from theory.norms.radius import balanced, leading_pair, product_radius_lower
 from theory.typing import Array
-
-#: Up to which dimension so many starts, factors and rounds of ascent are tried.
-_EFFORT = (
-    (64, (1000, 1000, 20)),
-    (128, (3, 1000, 20)),
-    (256, (1, 2, 6)),
-    (math.inf, (1, 1, 2)),
-)
 
 
 @final
@@ -44,58 +36,96 @@ class LowerBound:
     slopes: Array | None = None  # the periodic slope sequence, (p, n)
     states: Array | None = None  # where the Jacobians are, (p, n)
     inputs: Array | None = None  # and under which inputs, (p, m)
+    order: tuple[int, ...] = ()  # of a set of matrices: which act, the first one first
+
+
+#: Beyond this dimension only leading eigenvalues are computed, by Arnoldi's method.
+_DENSE = 64
+
+#: Floating-point operations that all of them may take, some ten seconds.
+_WORK = 2.0**36
+
+
+def _times(W: Array, slopes: Array, x: Any) -> Any:
+    """Return the product of diag(s) W over all s, the first one applied first, times x."""
+    for s in slopes:
+        x = s * (W @ x)
+    return x
+
+
+def _leading(W: Array, slopes: Array) -> tuple[complex, Any, Any]:
+    """Return about the eigenvalue of the product that is largest in magnitude, with its vectors.
+
+    Of one call, a left and a right vector, at equal eigenvalues as far as an eigenvalue routine can
+    tell; zero if none was found.
+    """
+    n = len(W)
+    if n <= _DENSE:
+        product = _times(W, slopes[:, :, None], np.eye(n))
+        values, vectors = np.linalg.eig(product)
+        k = int(np.argmax(np.abs(values)))
+        left_values, left_vectors = np.linalg.eig(product.T)
+        i = int(np.argmin(np.abs(left_values - values[k])))
+        return complex(values[k]), vectors[:, k], left_vectors[:, i]
+    value, v = leading_pair(lambda x: _times(W, slopes, x), n)
+
+    def transposed(x: Any) -> Any:
+        for s in slopes[::-1]:
+            x = W.T @ (s * x)
+        return x
+
+    other, u = leading_pair(transposed, n)
+    # of a pair of complex eigenvalues each call may return either
+    return value, v, u if abs(other - value) <= abs(other.conjugate() - value) else u.conj()
 
 
 def _growth(W: Array, slopes: Array) -> float:
     """Return rho(product)^(1/p) as computed."""
-    product = np.eye(len(W))
-    for s in slopes:
-        product = (s[:, None] * W) @ product
-    return math.pow(float(np.max(np.abs(np.linalg.eigvals(product)))), 1 / len(slopes))
+    n = len(W)
+    if n <= _DENSE:
+        product = _times(W, slopes[:, :, None], np.eye(n))
+        size = float(np.max(np.abs(np.linalg.eigvals(product))))
+    else:
+        size = abs(leading_pair(lambda x: _times(W, slopes, x), n)[0])
+    return math.pow(size, 1 / len(slopes))
 
 
-def _effort(n: int) -> tuple[int, int, int]:
-    """Return how many starts, factors and rounds are worth it: eigenvalues cost n^3 each."""
-    return next(effort for size, effort in _EFFORT if n <= size)
-
-
-def _ascend(W: Array, low: Array, high: Array, slopes: Array) -> tuple[float, Array]:
+def _ascend(
+    W: Array, low: Array, high: Array, slopes: Array, *, work: float = math.inf
+) -> tuple[float, Array]:
     """Move one factor at a time to the vertex that the eigenvalue's gradient points to.
 
     For a product lambda = u* diag(s) W R v / (u* v) is affine in each s_i, so its derivative is
     u_i* (W R v)_i / (u* v), and a step to a vertex in the direction in which |lambda| grows.
     """
     best, current = _growth(W, slopes), slopes.copy()
-    p = len(slopes)
-    for _ in range(_effort(len(W))[2]):
+    p, n = len(slopes), len(W)
+    left = work / (200.0 * p * n * n)  # how many eigenvalues, at a hundred products each
+    for _ in range(20):
         improved = False
         for j in range(p):
             # the cyclic order that ends with factor j has the same spectral radius
-            rest = np.eye(len(W))
-            for i in range(1, p):
-                rest = (current[(j + i) % p][:, None] * W) @ rest
-            inner = W @ rest
-            values, vectors = np.linalg.eig(current[j][:, None] * inner)
-            k = int(np.argmax(np.abs(values)))
-            left_values, left_vectors = np.linalg.eig((current[j][:, None] * inner).T)
-            u = left_vectors[:, int(np.argmin(np.abs(left_values - values[k])))]
-            v = vectors[:, k]
+            order = np.roll(current, -1 - j, axis=0)
+            value, v, u = _leading(W, order)
             overlap = complex(u @ v)
-            if values[k] == 0 or overlap == 0:
+            left -= 2
+            if value == 0 or overlap == 0 or left < 0:
                 break
-            slope = np.real(np.conj(values[k]) * u * (inner @ v) / overlap)
+            inner = W @ _times(W, order[:-1], v)
+            slope = np.real(np.conj(value) * u * inner / overlap)
             wanted = np.where(slope > 0, high, low)
             promise = slope * (wanted - current[j])
-            order = np.argsort(-promise, kind="stable")
+            ranking = np.argsort(-promise, kind="stable")
             count = int(np.count_nonzero(promise > 0))
             # the derivative is that of one slope at a time: where all changes together overshoot,
             # try the more promising half of them, and so on
             while count > 0:
                 trial = current.copy()
-                trial[j, order[:count]] = wanted[order[:count]]
-                value = _growth(W, trial)
-                if value > best * (1 + 1e-12):
-                    best, current, improved = value, trial, True
+                trial[j, ranking[:count]] = wanted[ranking[:count]]
+                size = _growth(W, trial)
+                left -= 1
+                if size > best * (1 + 1e-12):
+                    best, current, improved = size, trial, True
                     break
                 count //= 2
         if not improved:
@@ -121,20 +151,23 @@ def search_products(
             radii = np.max(np.abs(np.linalg.eigvals(vertices[:, :, None] * W)), axis=-1)
             for i in np.argsort(-radii, kind="stable")[:3]:
                 candidates.append((float(radii[i]), vertices[i][None]))
-        most, longest, _ = _effort(n)
-        for p in range(1, min(length, longest) + 1):
+        count = starts if n <= _DENSE else min(starts, 3)
+        work = math.inf if n <= _DENSE else _WORK / (count * length)
+        for p in range(1, length + 1):
             first = [np.tile(high, (p, 1)), np.tile(np.where(high > -low, high, low), (p, 1))]
-            for j in range(min(starts, most)):
+            for j in range(count):
                 slopes = first[j] if j < 2 else np.where(random.random((p, n)) < 0.5, high, low)
-                candidates.append(_ascend(W, low, high, slopes))
+                candidates.append(_ascend(W, low, high, slopes, work=work))
     # of equal ones, as far as an eigenvalue routine can tell, the shortest first
     top = max(growth for growth, _ in candidates)
     candidates.sort(key=lambda one: (one[0] < top * (1 - 1e-9), len(one[1]), -one[0]))
-    # all slopes at their largest are those in the middle of the box, where it is around 0
-    steepest = [
-        np.where(slopes == high, form.rho.slope[1], form.rho.slope[0])
-        for slopes in (*(slopes for _, slopes in candidates[:3]), high[None])
-    ]
+    # each proof costs some twenty products of matrices; slopes constant at the end that is larger
+    # in magnitude need no luck
+    plain = np.where(high >= -low, high, low)[None]
+    chosen = [slopes for _, slopes in candidates[: 3 if n <= _DENSE else 1]]
+    if not any(np.array_equal(slopes, plain) for slopes in chosen):
+        chosen.append(plain)
+    steepest = [np.where(slopes == high, form.rho.slope[1], form.rho.slope[0]) for slopes in chosen]
     best = LowerBound(rate=0.0, slopes=steepest[0])
     for slopes in steepest:
         rate = product_radius_lower(form.W, slopes)

@@ -1,6 +1,6 @@
 """The joint spectral radius enclosed from a lower bound that is known: the tree of products.
 
-Main names: `enclose`, `JointSpectralRadius`, `form_vertices`.
+Main names: `enclose`, `grow_tree`, `JointSpectralRadius`, `form_vertices`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ from typing import Any, final
 
 import numpy as np
 
-from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT, ldexp_up, scaled_to_one, up
+from theory.arithmetic.rounding import (
+    ELEMENTARY_UNITS,
+    TINY,
+    UNIT,
+    ldexp_up,
+    scaled_to_one,
+    up,
+)
 from theory.certify.ascent import LowerBound
 from theory.maps.base import Map
 from theory.maps.form import Affine
@@ -44,7 +51,7 @@ _NEGLIGIBLE = 2.0**-20
 class JointSpectralRadius:
     """An enclosure of the joint spectral radius, rounded outward, with what shows it."""
 
-    lower: LowerBound  # a periodic slope sequence of that growth rate
+    lower: LowerBound  # a periodic product of that growth rate
     upper: float  # every k-fold product has norm at most constant * upper**k
     constant: float  # K >= 1
     norm: Norm  # the norm of that bound: exactly |T h| with T the factor of this one as stored
@@ -121,8 +128,52 @@ def enclose(
         return JointSpectralRadius(
             lower=start, upper=math.inf, constant=1.0, norm=measure, products=0, longest=0
         )
-    B, F = pairs
-    best, best_path = math.ldexp(start.rate, -e), None
+    tree = grow_tree(
+        *pairs, best=math.ldexp(start.rate, -e), p=measure.p, products=products, tol=tol
+    )
+    lower = start
+    if tree.path is not None:
+        slopes = vertices[tree.path]
+        rate = product_radius_lower(form.W, slopes)
+        if rate > lower.rate:
+            lower = LowerBound(rate=rate, slopes=slopes)
+    return tree.enclosure(lower, e, measure)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tree:
+    """What a tree of products shows, in the units of its factors."""
+
+    upper: float  # every k-fold product has norm at most constant * upper**k
+    constant: float  # K >= 1
+    path: Array | None  # indices of the factors of a product that grows faster than was known
+    products: int  # how many were formed
+    longest: int  # length of the longest leaf
+
+    def enclosure(self, lower: LowerBound, e: int, norm: Norm) -> JointSpectralRadius:
+        """Return the enclosure, for factors that are larger by 2**e."""
+        return JointSpectralRadius(
+            lower=lower,
+            upper=max(ldexp_up(self.upper, e), lower.rate),
+            constant=self.constant,
+            norm=norm,
+            products=self.products,
+            longest=self.longest,
+        )
+
+
+def grow_tree(B: Array, F: Array, *, best: float, p: float, products: int, tol: float) -> Tree:
+    """Return what products of pairs (N, n, n), (N,) show, in the norm induced by the p-norm.
+
+    The tree is grown until no leaf exceeds the growth rate `best`, or a larger one that is met, by
+    more than `tol`, relatively, or so many products were formed.
+    """
+    n, best_path = B.shape[-1], None
+    # long products of factors of size about 1 stay in range; entries that underflow lose eta / 2
+    B, shift = scaled_to_one(B)
+    F = np.nextafter(np.ldexp(F, -shift) + (n + 1) * TINY, np.inf)
+    best = math.ldexp(best, -shift)
     root = _Leaves(
         C=np.eye(n)[None], F=np.zeros(1), value=np.full(1, math.inf),
         path=np.full((1, _LONGEST), -1), length=np.zeros(1, dtype=np.int64),
@@ -153,7 +204,7 @@ def enclose(
         length = np.repeat(parents.length + 1, len(B))
         path = np.repeat(parents.path, len(B), axis=0)
         path[np.arange(len(C)), length - 1] = np.tile(np.arange(len(B)), count)
-        sizes = norms_upper(C, f, measure.p)
+        sizes = norms_upper(C, f, p)
         value = np.minimum(roots_up(sizes, length), np.repeat(parents.value, len(B)))
         with np.errstate(divide="ignore"):
             growth = np.max(np.abs(np.linalg.eigvals(C)), axis=-1) ** (1.0 / length)
@@ -168,17 +219,10 @@ def enclose(
         inner.append((value, sizes, length))
         leaves = leaves.take(rest) + children
     upper = max(closed, float(np.max(leaves.value, initial=0.0)))
-    lower = start
-    if best_path is not None:
-        slopes = vertices[best_path]
-        rate = product_radius_lower(form.W, slopes)
-        if rate > lower.rate:
-            lower = LowerBound(rate=rate, slopes=slopes)
-    return JointSpectralRadius(
-        lower=lower,
-        upper=max(ldexp_up(upper, e), lower.rate),
+    return Tree(
+        upper=ldexp_up(upper, shift),
         constant=_constant(inner, upper),
-        norm=measure,
+        path=best_path,
         products=formed,
         longest=longest,
     )

@@ -1,4 +1,4 @@
-r"""The joint spectral radius of a map's slope vertices, enclosed from both sides.
+r"""The joint spectral radius of a map's slope vertices, or of a set, enclosed from both sides.
 
 Main names: `joint_spectral_radius`, `products_upper`.
 
@@ -20,7 +20,8 @@ each with a bound F of its distance from the exact one in the Frobenius norm.
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, overload
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from theory.arithmetic.rounding import ldexp_up, scaled_to_one
 from theory.certify.ascent import LowerBound, search_products
 from theory.certify.enclose import BATCH, LARGEST, JointSpectralRadius, enclose, form_vertices
 from theory.certify.places import Where, best_product, places, product_rate
+from theory.certify.switched import enclose_set, matrices_of
 from theory.domain import Domain
 from theory.errors import as_array, as_sequences, check_count, check_positive
 from theory.inputs import Inputs, as_inputs
@@ -112,8 +114,26 @@ def products_upper(recurrent: Map, length: int, *, norm: Norm | None = None) -> 
     return ldexp_up(float(roots_up(np.array(top), length)), e + steep)
 
 
+@overload
 def joint_spectral_radius(
     recurrent: Map,
+    *,
+    norm: Norm | None = ...,
+    products: int = ...,
+    tol: float = ...,
+    rng: np.random.Generator | None = ...,
+) -> JointSpectralRadius | None: ...
+@overload
+def joint_spectral_radius(
+    recurrent: Sequence[Any] | Array,
+    *,
+    norm: Norm | None = ...,
+    products: int = ...,
+    tol: float = ...,
+    rng: np.random.Generator | None = ...,
+) -> JointSpectralRadius: ...
+def joint_spectral_radius(
+    recurrent: Map | Sequence[Any] | Array,
     *,
     norm: Norm | None = None,
     products: int = 20000,
@@ -122,9 +142,13 @@ def joint_spectral_radius(
 ) -> JointSpectralRadius | None:
     r"""Enclose the rate that the best of all norms could certify.
 
+    Of a map, over all slopes that its units can have; or of a finite set of matrices, any one of
+    which acts at each step: a switched linear system h <- A_s h, or a recurrence that is linear in
+    the state and driven by tokens, one matrix for each.
+
     Parameters
     ----------
-    recurrent : Map
+    recurrent : Map, or sequence of (n, n) matrices
     norm : Norm, optional
         The norm of the products: the nearer to a best one, the fewer are needed.  That of a
         contraction found before is a good choice; by default one is searched for.
@@ -138,12 +162,15 @@ def joint_spectral_radius(
     Returns
     -------
     JointSpectralRadius or None
-        None for a map that is not in affine form, and for n > `LARGEST`.
+        None for a map that is not in affine form, and for n > `LARGEST`; never for a set.  All
+        products of k factors have a norm of at most ``constant * upper**k``; ``lower`` holds the
+        product that grows at its rate, for a set ``lower.order``, the first factor to act first.
 
     Raises
     ------
     ValueError
-        If the count or the tolerance is not positive, or the norm is not one on the map's states.
+        If the count or the tolerance is not positive, the norm is not one on the states, matrices
+        are not square, of one size and finite, or a single matrix is given.
 
     Examples
     --------
@@ -152,10 +179,17 @@ def joint_spectral_radius(
     >>> radius = joint_spectral_radius(mone)
     >>> round(radius.lower.rate, 3), round(radius.upper, 3)
     (0.9, 0.9)
+    >>> golden = joint_spectral_radius([[[1, 1], [0, 1]], [[1, 0], [1, 1]]], products=4000)
+    >>> golden.lower.order, round(golden.lower.rate, 4), golden.upper < 1.63
+    ((1, 0), 1.618, True)
     """
-    check_map(recurrent)
     check_count(at_least=1, products=products)
     check_positive(tol=tol)
+    if not isinstance(recurrent, Map):
+        A = matrices_of(recurrent)
+        if norm is not None:
+            norm.check_dim(A.shape[-1])
+        return enclose_set(A, norm=norm, products=products, tol=tol)
     form = recurrent.affine()
     if form is None or not len(form.W) <= LARGEST:
         return None

@@ -48,6 +48,19 @@ LARGEST_LOG = 10.0 * math.log(2.0)
 #: The smoothing t ends at n times this: the level is then within about 1 / this of its infimum.
 SHARPNESS = 500.0
 
+#: t over n at first, where an objective far from sharp is cheap to minimise, and its growth.
+_FIRST, _GROWTH = 16.0, 6.0
+
+#: Floating-point operations that the search of weights may take, some twenty seconds of one core:
+#: beyond n = 256 or so it ends before the weights are the best ones, beyond 800 it never begins.
+WORK = 2.0**40
+
+#: With fewer values than this of the objective nothing is gained.
+_FEWEST = 12
+
+#: Of one value of the objective: about 170 n**3 operations, half of them in cyclic reduction.
+_WORK_OF_ONE = 170.0
+
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -99,6 +112,7 @@ class Factors:
     A: Array  # A = (2 / r) C B
     Z: Array  # the largest solution of Z + A^T Z^-1 A = H
     Y: Array  # the largest solution of Y + A Y^-1 A^T = H; H - Y is the smallest Z
+    V: Array  # the inverse of the mean of M(z)^-1 over the circle
 
 
 def cholesky(S: Array) -> Array | None:
@@ -128,7 +142,8 @@ def factors(problem: Problem, B: Array, r: float) -> Factors | None:
 
     Cyclic reduction: A_0 = A, H_0 = H and A_{j+1} = A_j H_j^-1 A_j,
     H_{j+1} = H_j - A_j^T H_j^-1 A_j - A_j H_j^-1 A_j^T; all H_j > 0 iff M > 0 on the circle, and
-    the A_j tend to zero quadratically.
+    the A_j tend to zero quadratically.  With M_j(z) = H_j - z A_j - A_j^T / z, the even part of
+    M_j(z)^-1 is M_{j+1}(z^2)^-1, so all these inverses have the same mean, that of the limit H^-1.
     """
     if not (max(problem.floor, 1e-150) < r < 1e150 and np.isfinite(B).all()):
         return None
@@ -157,7 +172,7 @@ def factors(problem: Problem, B: Array, r: float) -> Factors | None:
         F = right.T @ left
     else:
         return None
-    return Factors(H=H, A=A, Z=0.5 * (Z + Z.T), Y=0.5 * (Y + Y.T))
+    return Factors(H=H, A=A, Z=0.5 * (Z + Z.T), Y=0.5 * (Y + Y.T), V=0.5 * (K + K.T))
 
 
 def sum_of_powers(
@@ -185,8 +200,8 @@ def sum_of_powers(
 def _barrier(problem: Problem, x: Array, s: float) -> tuple[float, Array, float] | None:
     r"""Return log det N at D = diag(exp(x)), r = exp(s), and its derivatives in x and s.
 
-    M^-1 = (I - z T)^-1 Z^-1 (I - T^T / z)^-1 with T = Z^-1 A, so its mean over the circle solves
-    N = T N T^T + Z^-1, and M^-1 = ... + N T^T / z + N + z T N + ...  With V = N^-1 and
+    M^-1 = (I - z T)^-1 Z^-1 (I - T^T / z)^-1 with T = Z^-1 A, so that with N its mean over the
+    circle M^-1 = ... + N T^T / z + N + z T N + ...  With V = N^-1 and
 
         K = sum over j >= 0 of T^j N T^Tj,   J = sum over j >= 0 of T^Tj V T^j,
 
@@ -206,12 +221,11 @@ def _barrier(problem: Problem, x: Array, s: float) -> tuple[float, Array, float]
         return None
     T = solve(L, found.A)
     powers = [T]
-    N = sum_of_powers(T, solve(L, np.eye(len(B))), powers=powers)
-    half = cholesky(N)
+    V, half = found.V, cholesky(found.V)
     if half is None:
         return None
-    V = solve(half, np.eye(len(B)))
-    value = 2.0 * float(np.sum(np.log(np.diag(half))))
+    N = solve(half, np.eye(len(B)))
+    value = -2.0 * float(np.sum(np.log(np.diag(half))))
     if np.any(T):
         K = sum_of_powers(T, N, powers=powers)
         J = sum_of_powers(T, V, powers=powers, transposed=True)
@@ -233,19 +247,44 @@ def _barrier(problem: Problem, x: Array, s: float) -> tuple[float, Array, float]
 
 
 def best_weights(
-    problem: Problem, start: Array, level: float, *, steps: int = 60, sharpness: float = SHARPNESS
+    problem: Problem,
+    start: Array,
+    level: float,
+    *,
+    steps: int = 60,
+    sharpness: float = SHARPNESS,
+    work: float = WORK,
 ) -> tuple[Array, float]:
     """Return x = log diag(D) that nearly minimises the level, and a level that D reaches.
 
     `level` must suffice for the starting weights.
     """
     n = problem.size
+    left = int(work / (_WORK_OF_ONE * n**3))  # how often the objective may be evaluated
+    if left < _FEWEST:
+        return start, level
     weight = 1e-7 * n  # holds x in place along directions that change nothing
+    # one log weight moves the objective by about 1 / n: in these units curvatures are about 1
+    unit = math.sqrt(n)
+
+    def size(x: Array) -> tuple[float, Array]:
+        """Return log |B|_F^2, whose growth along x the level is tied to, and its gradient."""
+        square = np.square(problem.scaled(x))
+        total = float(np.sum(square))
+        if not 0 < total < math.inf:
+            return math.nan, x
+        return math.log(total), 2.0 * (np.sum(square, axis=1) - np.sum(square, axis=0)) / total
 
     def objective(t: float) -> Smooth:
         def function(point: Array) -> tuple[float, Array] | None:
-            x, s = point[:n], float(point[n])
-            if not (np.max(np.abs(x)) <= 2 * LARGEST_LOG and abs(s) <= 600):
+            x = unit * point[:n]
+            if not np.max(np.abs(x)) <= 2 * LARGEST_LOG:
+                return None
+            tied, by_size = size(x)
+            s = float(point[n]) + tied
+            nonlocal left
+            left -= 1
+            if not (abs(s) <= 600 and left >= 0):
                 return None
             found = _barrier(problem, x, s)
             if found is None:
@@ -256,21 +295,23 @@ def best_weights(
             beyond = x - np.clip(x, -LARGEST_LOG, LARGEST_LOG)
             pull = scale * x + t * beyond
             f = (value + t * s + 0.5 * (scale * float(x @ x) + t * float(beyond @ beyond))) / t
-            return f, np.append((by_x + pull) / t, (by_s + t) / t)
+            by_level = (by_s + t) / t
+            return f, np.append(unit * ((by_x + pull) / t + by_level * by_size), by_level)
 
         return function
 
-    point = np.append(start, math.log(level))
-    t = 4.0 * n
+    point = np.append(start / unit, math.log(level) - size(start)[0])
+    t = (_FIRST if left > 2 * _FEWEST else 0.25 * _FIRST) * n
     # small problems are cheap enough to go on while little is gained
     gain = (0.001 if n <= 32 else 0.02) / SHARPNESS
     while True:
         point = minimise(objective(t), point, steps=steps, gradient=0.05 * n / t, gain=gain)
-        if t >= sharpness * n:
+        if t >= sharpness * n or left < _FEWEST:
             break
-        t = min(8.0 * t, sharpness * n)
-    x = point[:n] - np.mean(point[:n])
-    return x, math.exp(float(point[n]))
+        t = min(_GROWTH * t, sharpness * n)
+    x = unit * point[:n]
+    best = math.exp(float(point[n]) + size(x)[0])
+    return x - np.mean(x), best
 
 
 def radius_below(problem: Problem, B: Array) -> float:
@@ -279,36 +320,86 @@ def radius_below(problem: Problem, B: Array) -> float:
     The numerical radius of M = 2 C B is at least the norms of its symmetric and its skew part.
     """
     M = 2.0 * problem.center[:, None] * B
-    symmetric = np.linalg.eigvalsh(0.5 * (M + M.T))
-    skew = np.linalg.eigvalsh(0.5j * (M - M.T))
-    return float(max(abs(symmetric[0]), abs(symmetric[-1]), abs(skew[-1])))
+    symmetric, skew = 0.5 * (M + M.T), 0.5 * (M - M.T)
+    if len(M) <= 256:
+        return max(float(np.linalg.norm(symmetric, 2)), float(np.linalg.norm(skew, 2)))
+    return max(_norm_below(symmetric), _norm_below(skew))
 
 
-def least_level(problem: Problem, x: Array, guess: float, *, tol: float = 1e-6) -> float | None:
+def _norm_below(S: Array, *, steps: int = 60) -> float:
+    """Return nearly |S|_2, from below, of a matrix whose transpose is S or -S: by Lanczos."""
+    random = np.random.default_rng(0)
+    q = random.standard_normal(len(S))
+    basis: list[Array] = []
+    alphas: list[float] = []
+    betas = [float(np.linalg.norm(q))]
+    for _ in range(min(steps, len(S))):
+        q = q / betas[-1]
+        basis.append(q)
+        q = S.T @ (S @ q)
+        alphas.append(float(q @ basis[-1]))
+        known = np.array(basis)
+        q = q - known.T @ (known @ q)
+        q = q - known.T @ (known @ q)
+        betas.append(float(np.linalg.norm(q)))
+        if not betas[-1] > 1e-12 * max(map(abs, alphas)):
+            break
+    inner = betas[1 : len(alphas)]
+    values = np.linalg.eigvalsh(np.diag(alphas) + np.diag(inner, 1) + np.diag(inner, -1))
+    return math.sqrt(max(float(values[-1]), 0.0))
+
+
+def least_level(
+    problem: Problem, x: Array, guess: float, *, tol: float = 1e-6, below: bool = False
+) -> float | None:
     """Return a level that D = diag(exp(x)) reaches, within about `tol` of the least; None if none.
 
-    `guess` is where the search begins; cyclic reduction decides on which side the least level lies.
+    `guess` is where the search begins; `below` says that it is a bound from below, which may be
+    sharp.  Cyclic reduction decides on which side the least level lies.
+    Above it, at r, the least eigenvalue of V is about c (r - least)**p, p = 1/2 where M(z) touches
+    zero at one angle and p = 1 where it does at all: its square is convex in r, and the secant's
+    zero, where the next trial is, above the least level.
     """
     B = problem.scaled(x)
-    low, high, step = 0.0, guess, 1e-3
+    low, high, step = (guess, guess * (1.0 + tol), 3.0 * tol) if below else (0.0, guess, tol)
     if not (np.isfinite(B).all() and guess > 0):
         return None
-    while factors(problem, B, high) is None:
-        low, high, step = high, high * (1.0 + step), 2.0 * step
+    while (found := factors(problem, B, high)) is None:
+        low, high, step = high, high * (1.0 + step), 4.0 * step
         if not high < 1e150:
             return None
-    while low == 0.0:
-        trial, step = high * (1.0 - step), min(2.0 * step, 0.5)
-        if trial < 1e-150:
-            return high
-        if factors(problem, B, trial) is None:
+    square, slope = _least_square(found.V), 0.0
+    while high - low > tol * high:
+        trial = 0.5 * (low + high)
+        if low == 0.0:
+            trial, step = high * (1.0 - step), min(4.0 * step, 0.5)
+            if trial < 1e-150:
+                return high
+        if slope > 0:  # half of the tolerance above the zero, or, if that is here, below it
+            zero, half = high - square / slope, 0.5 * tol * high
+            aimed = zero + half if zero + 2.0 * half < high else zero - half
+            trial = aimed if low < aimed < high else trial
+        found = factors(problem, B, trial)
+        if found is None:
             low = trial
         else:
-            high = trial
-    while high - low > tol * high:
-        middle = 0.5 * (low + high)
-        low, high = (low, middle) if factors(problem, B, middle) is not None else (middle, high)
+            less = _least_square(found.V)
+            slope = (square - less) / (high - trial)
+            high, square = trial, less
     return high
+
+
+def _least_square(V: Array) -> float:
+    """Return about the square of the least eigenvalue of a positive definite V."""
+    L = cholesky(V)
+    if L is None:
+        return 0.0
+    v = np.ones((len(V), 1))
+    size = 1.0
+    for _ in range(12):
+        v = solve(L, v / np.linalg.norm(v))
+        size = float(np.linalg.norm(v))
+    return 1.0 / size**2 if 0 < size < math.inf else 0.0
 
 
 @final

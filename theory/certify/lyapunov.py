@@ -11,10 +11,11 @@ import numpy as np
 
 from theory.certificates import Contraction
 from theory.certify import lmi
-from theory.certify.accept import LARGEST_CONDITION, MARGINS, by_matrix_norm
+from theory.certify.accept import MARGINS, by_matrix_norm, in_units, well_conditioned
 from theory.certify.condition import cheaper_lyapunov
 from theory.maps.form import Affine
 from theory.norms.norms import WeightedL2
+from theory.norms.radius import balanced
 from theory.typing import Array
 
 
@@ -31,14 +32,15 @@ def lyapunov_at(form: Affine, r: float, *, dense: int = 0) -> Contraction | None
     Up to n = `dense`, in a norm of nearly least condition number at that rate.
     """
     slope = form.lipschitz
-    P = None if not r > 0 else stein(form.W * slope, r)
-    if P is None:
+    units, A = balanced(form.W * slope)
+    P = None if not r > 0 else stein(A, r)
+    if P is None or not well_conditioned(P):
         return None
-    values = np.linalg.eigvalsh(P)
-    if not 0 < values[-1] < LARGEST_CONDITION * values[0]:
-        return None
+    P = in_units(P, units)
     if len(P) <= dense:
         P = cheaper_lyapunov(form.W * slope, P, r)
+    if not np.isfinite(P).all():
+        return None
     try:
         norm = WeightedL2(P * 2.0 ** -math.frexp(float(np.max(np.abs(P))))[1])
     except ValueError:
@@ -56,7 +58,7 @@ def by_lyapunov(form: Affine) -> Contraction | None:
         return None
     A = form.W * form.lipschitz
     radius = float(np.max(np.abs(np.linalg.eigvals(A))))
-    top = float(np.linalg.norm(A, 2))
+    top = float(np.linalg.norm(balanced(A)[1], 2))
     best: Contraction | None = None
     # a defective eigenvalue on the spectral circle is attained by no norm, and eigenvalue routines
     # are off by the square root of the unit roundoff or more there

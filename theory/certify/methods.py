@@ -136,12 +136,18 @@ STACKED = ("layers",)
 ITERATED = ("iterate",)
 
 #: Up to which dimension a method is part of an effort: 0 takes milliseconds at any size, 1 (the
-#: default) about two seconds, 2 about a minute at n = 256; methods not listed are always part.
+#: default) about five seconds at n = 256 and ten at 512, on one core, and 2 takes all methods;
+#: those not listed are always part.
 EFFORTS: tuple[dict[str, float], ...] = (
     {"lyapunov": 0, "numerical_radius": 0, "diagonal": 0, "lmi": 0, "iterate": 0},
-    {"lyapunov": 256, "numerical_radius": 256, "diagonal": 64, "lmi": 64, "iterate": 64},
+    {"lyapunov": 512, "numerical_radius": 1024, "diagonal": 64, "lmi": 512, "iterate": 64},
     {},
 )
+
+#: Methods that take less work at an effort than they do when they are asked for by name.
+_QUICK: dict[int, dict[str, Method]] = {
+    1: {"lmi": _by_search("theory.certify.search", "by_incremental_lmi_quickly")},
+}
 
 #: A certified rate this near to a lower bound, relatively, ends the search of ``"auto"``.
 _NEAR = 2.0**-30
@@ -156,6 +162,12 @@ def _floor(form: Affine) -> float:
     return radius
 
 
+def left_out(recurrent: Map, effort: int) -> list[str]:
+    """Return the methods that an effort leaves out for the size of a map."""
+    n, limits = recurrent.state_dim, EFFORTS[effort]
+    return [name for name in fitting_methods(recurrent) if n > limits.get(name, float("inf"))]
+
+
 def check_effort(effort: int) -> None:
     """Raise `ValueError` for anything but an index into `EFFORTS`."""
     check_count(effort=effort)
@@ -166,7 +178,12 @@ def check_effort(effort: int) -> None:
 def fitting_methods(recurrent: Map) -> tuple[str, ...]:
     """Return the methods that are about maps like this one."""
     gated = recurrent.affine() is None
-    return tuple(name for name in METHODS if name in ITERATED or (name in GATED) == gated)
+    special = dict.fromkeys(STACKED, isinstance(recurrent, Cascade))
+    return tuple(
+        name
+        for name in METHODS
+        if special.get(name, name in ITERATED or (name in GATED) == gated)
+    )
 
 
 def check_method_fits(recurrent: Map, method: str) -> None:
@@ -178,6 +195,11 @@ def check_method_fits(recurrent: Map, method: str) -> None:
         With the methods that are about maps like this one.
     """
     fits = fitting_methods(recurrent)
+    if method in STACKED and method not in fits:
+        raise ValueError(
+            f"method {method!r} is for stacks, theory.Cascade, received {recurrent!r}, needed one "
+            f"of: {', '.join(['auto', *fits])}"
+        )
     if method in METHODS and method not in fits:
         form = "of" if method not in GATED else "without"
         raise ValueError(
@@ -230,7 +252,7 @@ def run_methods(
         elif name in STACKED:
             c = _by_layers(recurrent, domain, effort)
         else:
-            c = method(recurrent, domain)
+            c = _QUICK.get(effort, {}).get(name, method)(recurrent, domain)
         if c is not None:
             found[name] = c
     return found

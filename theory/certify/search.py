@@ -14,16 +14,27 @@ import numpy as np
 
 from theory.certificates import Contraction
 from theory.certify import lmi
-from theory.certify.accept import MARGINS, accept_candidate, by_matrix_norm, problem_of
+from theory.certify.accept import (
+    MARGINS,
+    accept_candidate,
+    by_matrix_norm,
+    in_units,
+    problem_of,
+)
 from theory.certify.lyapunov import stein
 from theory.maps.form import Affine
 from theory.norms.norms import WeightedL2
+from theory.norms.radius import balanced
 from theory.theorems.contractive_of_perron_weights import perron_weights
 from theory.typing import Array
 
 #: Up to this dimension a Gram matrix of least condition number is searched for, n^2 / 2 unknowns;
 #: a third of a second at 32, three seconds at 64.
 DENSE = 32
+
+#: Units differ by at most 2**(2 * 240), so that Gram matrices and their inverses stay in range; a
+#: reducible W has no best units, only a sequence of ever more unequal ones.
+_LARGEST_UNIT = 240
 
 
 def prepare(form: Affine) -> tuple[lmi.Problem, float] | None:
@@ -38,8 +49,23 @@ def prepare(form: Affine) -> tuple[lmi.Problem, float] | None:
     return lmi.Problem(W=form.W / size, alpha=problem.alpha, beta=problem.beta), size
 
 
+def in_best_units(problem: lmi.Problem) -> tuple[lmi.Problem, Array]:
+    """Return the problem in units that balance rows and columns of W, and the units' exponents.
+
+    For h = E g, E diagonal and of powers of two, the weights are E^-1 W E, formed exactly.
+    """
+    exponents = balanced(problem.W)[0]
+    middle = (int(np.min(exponents)) + int(np.max(exponents))) // 2
+    exponents = np.clip(exponents - middle, -_LARGEST_UNIT, _LARGEST_UNIT)
+    shift = exponents[None, :] - exponents[:, None]
+    W = np.ldexp(problem.W, shift)
+    if not np.array_equal(np.ldexp(W, -shift), problem.W):
+        return problem, 0 * exponents
+    return lmi.Problem(W=W, alpha=problem.alpha, beta=problem.beta), exponents
+
+
 def _certify_at(
-    form: Affine, problem: lmi.Problem, size: float, x: Array, level: float
+    form: Affine, problem: lmi.Problem, size: float, units: Array, x: Array, level: float
 ) -> Contraction | None:
     """Return the contraction at the smallest margin above the level that is accepted."""
     for margin in MARGINS:
@@ -49,7 +75,8 @@ def _certify_at(
         candidate = lmi.gram_at(problem, x, r)
         if candidate is None:
             continue
-        found = accept_candidate(form, lmi.Candidate(P=candidate.P, q=candidate.q, r=r * size))
+        P, q = in_units(candidate.P, units), np.ldexp(candidate.q, -2 * units)
+        found = accept_candidate(form, lmi.Candidate(P=P, q=q, r=r * size))
         if found is not None:
             return found
     return None
@@ -93,21 +120,43 @@ def _tolerance(n: int) -> float:
 def by_numerical_radius(form: Affine) -> Contraction | None:
     """Return the contraction for Q = I, or for Q as unequal slopes ask for it.
 
-    For slopes in [0, 1] the rate is the numerical radius.
+    For slopes in [0, 1] the rate is the numerical radius of W; for a W whose units are worth
+    balancing, that of D W D^-1 for the D that balances it, where it is less.
     """
     prepared = prepare(form)
     if prepared is None:
         return None
-    problem, size = prepared
-    x = _shift(problem)
-    guess = norm_level(problem, np.zeros(problem.size))
-    if not np.any(problem.product):
-        guess = max(lmi.radius_below(problem, problem.W), 2.0**-30 * guess)
-    level = lmi.least_level(problem, x, guess, tol=_tolerance(problem.size))
-    return None if level is None else _certify_at(form, problem, size, x, level)
+    given, size = prepared
+    best, units = in_best_units(given)
+    tries = [(given, 0 * units, np.zeros(given.size))]
+    if np.any(units):
+        tries.append((best, units, lmi.starting_weights(_steepest(best)[:, None] * best.W)))
+    found: list[tuple[float, lmi.Problem, Array, Array]] = []
+    for problem, e, x in tries:
+        if np.any(problem.product):
+            guess = norm_level(problem, x)
+        else:
+            B = problem.scaled(x)
+            guess = max(lmi.radius_below(problem, B), 2.0**-30 * float(np.linalg.norm(B)))
+        weights = x + _shift(problem)
+        level = lmi.least_level(
+            problem,
+            weights,
+            guess,
+            tol=_tolerance(problem.size),
+            below=not np.any(problem.product) and not np.any(_shift(problem)),
+        )
+        if level is not None:
+            found.append((level, problem, e, weights))
+    if not found:
+        return None
+    level, problem, units, x = min(found, key=lambda one: one[0])
+    return _certify_at(form, problem, size, units, x, level)
 
 
-def _weights(problem: lmi.Problem, sharpness: float | None = None) -> tuple[Array, float] | None:
+def _weights(
+    problem: lmi.Problem, *, sharpness: float = lmi.SHARPNESS, work: float = lmi.WORK
+) -> tuple[Array, float] | None:
     """Return log weights that nearly minimise the level, and the level they reach."""
     # equal weights; balanced rows and columns; the weights of the best maximum norm, the only ones
     # of the three that are good for a reducible W
@@ -122,7 +171,8 @@ def _weights(problem: lmi.Problem, sharpness: float | None = None) -> tuple[Arra
         problem,
         starts[i] + _shift(problem),
         levels[i],
-        sharpness=lmi.SHARPNESS if sharpness is None else sharpness,
+        sharpness=sharpness,
+        work=work,
     )
     return x, level
 
@@ -135,11 +185,14 @@ def rough_gram(form: Affine) -> Array | None:
         r = 1.001 * max(radius, 2.0**-20 * float(np.linalg.norm(A, 2)))
         return stein(A, r) if 1e-150 < r < 1e150 else None
     prepared = prepare(form)
-    found = None if prepared is None else _weights(prepared[0], sharpness=32.0)
-    if prepared is None or found is None:
+    if prepared is None:
         return None
-    candidate = lmi.gram_at(prepared[0], found[0], found[1] * (1.0 + 2.0**-10))
-    return None if candidate is None else candidate.P
+    problem, units = in_best_units(prepared[0])
+    found = _weights(problem, sharpness=32.0)
+    if found is None:
+        return None
+    candidate = lmi.gram_at(problem, found[0], found[1] * (1.0 + 2.0**-10))
+    return None if candidate is None else in_units(candidate.P, units)
 
 
 def _is_reducible(W: Array) -> bool:
@@ -168,24 +221,34 @@ def _told(c: Contraction | None, form: Affine, x: Array) -> Contraction | None:
     return c.described(detail=f"{c.evidence.detail}; {note}")
 
 
-def by_incremental_lmi(form: Affine) -> Contraction | None:
+#: What the search of weights may take where the answer should come in seconds.
+QUICK = lmi.WORK / 2
+
+
+def by_incremental_lmi_quickly(form: Affine) -> Contraction | None:
+    """Return what `by_incremental_lmi` finds with less work: the same up to n = 200 or so."""
+    return by_incremental_lmi(form, work=QUICK)
+
+
+def by_incremental_lmi(form: Affine, *, work: float = lmi.WORK) -> Contraction | None:
     """Return the contraction of the incremental matrix inequality with the best weights found."""
     prepared = prepare(form)
     if prepared is None:
         return None
-    problem, size = prepared
-    found = _weights(problem)
+    given, size = prepared
+    problem, units = in_best_units(given)
+    found = _weights(problem, work=work)
     if found is None:
         return None
     x, level = found
     best = lmi.least_level(problem, x, level, tol=_tolerance(problem.size))
-    certificate = None if best is None else _certify_at(form, problem, size, x, best)
-    if certificate is None:
+    certificate = None if best is None else _certify_at(form, problem, size, units, x, best)
+    if certificate is None and best is not None and best * size < 1.0:
         # weights too unequal for double precision: pull them together, as little as need be
         for share in (0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.55, 0.4, 0.2):
             best = lmi.least_level(problem, share * x, norm_level(problem, share * x))
             if best is not None:
-                certificate = _certify_at(form, problem, size, share * x, best)
+                certificate = _certify_at(form, problem, size, units, share * x, best)
             if certificate is not None:
                 break
     return _told(certificate, form, x)
@@ -198,22 +261,25 @@ def by_diagonal(form: Affine) -> Contraction | None:
     if largest == 0.0:
         return None
     n = len(form.W)
-    plain = lmi.Problem(W=steep / largest, alpha=np.full(n, -1.0), beta=np.ones(n))
+    plain, units = in_best_units(
+        lmi.Problem(W=steep / largest, alpha=np.full(n, -1.0), beta=np.ones(n))
+    )
     found = _weights(plain)
     if found is None:
         return None
     for share in (1.0, 0.75, 0.5, 0.25):
         d = np.exp(share * found[0])
         try:
-            norm = WeightedL2(np.diag(np.square(d / np.max(d))))
+            norm = WeightedL2(in_units(np.diag(np.square(d / np.max(d))), units))
         except ValueError:  # too unequal to be proved positive definite
             continue
         certificate = by_matrix_norm(form, norm)
         if certificate is not None:
+            weights = np.sqrt(norm.P.diagonal())
             named = certificate.described(
                 method="diagonal weights",
                 detail=f"{certificate.evidence.detail}; weights within a factor "
-                f"{float(np.max(d) / np.min(d)):.6g}",
+                f"{float(np.max(weights) / np.min(weights)):.6g}",
             )
             return _told(named, form, found[0])
     return None

@@ -24,7 +24,7 @@ from theory.certify.enclose import LARGEST, JointSpectralRadius
 from theory.certify.found import Certificates, find_certificates
 from theory.certify.growth import by_growth
 from theory.certify.jsr import joint_spectral_radius, rate_lower
-from theory.certify.methods import METHODS, check_method_fits
+from theory.certify.methods import METHODS, check_method_fits, left_out
 from theory.certify.recheck import recheck
 from theory.certify.refutation_file import StoredRefutation
 from theory.certify.refute import Refutation, refute
@@ -162,7 +162,7 @@ def certify(
         )
     elif not found.everywhere:
         cause = None if best is not None else cause_of(recurrent, inputs=meant, effort=effort)
-        _tell_unknown(cause, method)
+        _tell_unknown(cause, method, left_out(recurrent, effort))
     choice = required_context(
         recurrent, epsilon, inputs=meant, head=output.head, effort=effort, certificates=found
     )
@@ -206,10 +206,12 @@ def _single(found: dict[str, Contraction]) -> dict[str, Contraction]:
     return {name: c for name, c in found.items() if c.iterate == 1}
 
 
-def _tell_unknown(cause: Cause | None, method: str) -> None:
+def _tell_unknown(cause: Cause | None, method: str, untried: list[str]) -> None:
     """Say that nothing is known everywhere, why, and what to try."""
     by = "" if method == "auto" else f" by {method}"
     out.print(f"unknown: no certificate found{by}, and no refutation", markup=False)
+    if untried and method == "auto":
+        out.print(f"not tried at this size: {', '.join(untried)}", markup=False, soft_wrap=True)
     if cause is None:
         return
     out.print(f"cause: {cause}", markup=False, highlight=False, soft_wrap=True)

@@ -137,12 +137,34 @@ def roots_up(x: Array, k: Array | int) -> Array:
 
 
 def factor_pairs(W: Array, vertices: Array, T: Array) -> tuple[Array, Array] | None:
-    r"""Return pairs for T diag(s) W T^-1; None if T is too ill-conditioned.
+    """Return pairs for T diag(s) W T^-1; None if T is too ill-conditioned."""
+    T, W, lost = in_column_units(T, W)
+    A = vertices[:, :, None] * W
+    # of s_i W_ij, and of slopes and entries of W, at most 1, that vanished when they were scaled
+    return similar_pairs(A, 2 * UNIT * frobenius_upper(A) + 2 * lost, T)
+
+
+def in_column_units(T: Array, A: Array) -> tuple[Array, Array, float]:
+    """Return T D^-1 and D A D^-1, of which T A T^-1 is made as well, for columns of size about 1.
+
+    D is diagonal, of powers of two: exact, but for entries of A, at most 1, that underflow, here or
+    when they were scaled.  Also returned is a bound of what they lose, in the Frobenius norm.
+    """
+    n = len(T)
+    exponents = np.frexp(np.max(np.abs(T), axis=0))[1].astype(np.int64)
+    spread = int(np.max(exponents)) - int(np.min(exponents))
+    with np.errstate(over="ignore", under="ignore"):  # what is not finite is refused
+        scaled = np.ldexp(A, exponents[:, None] - exponents[None, :])
+        return np.ldexp(T, -exponents[None, :]), scaled, n * n * ldexp_up(TINY, spread)
+
+
+def similar_pairs(A: Array, rounding: Any, T: Array) -> tuple[Array, Array] | None:
+    r"""Return pairs for T A T^-1 from pairs (A, rounding); None if T is too ill-conditioned.
 
     For any S with T S = I + E, |E| <= eps < 1, T A T^-1 = (T A S)(I + E)^-1 is within
     (F + |T A S| eps) / (1 - eps) of what T A S was computed to be with error F.
     """
-    n = len(W)
+    n = len(T)
     try:
         S = np.asarray(np.linalg.inv(T), dtype=np.float64)
     except np.linalg.LinAlgError:
@@ -152,9 +174,6 @@ def factor_pairs(W: Array, vertices: Array, T: Array) -> tuple[Array, Array] | N
     eps = float(frobenius_upper(left - np.eye(n)) + wrong) * (1 + 8 * UNIT)
     if not eps < 0.25:
         return None
-    A = vertices[:, :, None] * W
-    # of s_i W_ij, and of slopes and entries of W, at most 1, that vanished when they were scaled
-    rounding: Array = 2 * UNIT * frobenius_upper(A) + 2 * n * n * TINY
     C, F = multiply_pairs(*multiply_pairs(T, zero, A, rounding), S, zero)
     # two products and a quotient lose eta / 2 each; the quotient by at least 3/4 makes it no more
     # than 2 eta

@@ -1,14 +1,17 @@
 """Spectral radii bounded from below, of a matrix and of products of diag(s) W.
 
-Main names: `spectral_radius_lower`, `product_radius_lower`, `reaches_one`, `balanced`, `root_down`.
+Main names: `spectral_radius_lower`, `product_radius_lower`, `factors_radius_lower`, `reaches_one`,
+`balanced`, `leading_pair`, `root_down`.
 
 The trace of a power is a sum of powers of eigenvalues, so |tr A**k| <= n rho(A)**k; powers are
-formed by squaring, with a bound of their rounding error.
+formed by squaring, with a bound of their rounding error.  Of large matrices an eigenvalue is
+enclosed.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -28,6 +31,34 @@ from theory.arithmetic.rounding import (
 )
 from theory.norms.enclosed import multiply_pairs, scaled_pair, scaled_power
 from theory.typing import Array
+
+#: Beyond this dimension an eigenvalue is enclosed before traces of powers are tried.
+_BY_PAIR = 64
+
+
+def leading_pair(operator: Callable[[Any], Any], n: int) -> tuple[complex, Any]:
+    """Return an eigenvalue of largest magnitude, nearly, of a real operator, and its vector.
+
+    By Arnoldi's method, for n > 4; a candidate, and zero if none is found.
+    """
+    from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigs
+
+    values: Any
+    vectors: Any
+    start = np.random.default_rng(0).standard_normal(n)
+    try:
+        values, vectors = eigs(
+            LinearOperator((n, n), matvec=operator, dtype=np.float64),
+            k=2, ncv=min(40, n - 1), tol=1e-6, maxiter=30, v0=start,
+        )  # fmt: skip
+    except ArpackNoConvergence as partly:
+        values, vectors = partly.eigenvalues, partly.eigenvectors
+    except ArpackError:  # a nilpotent operator maps the start to 0
+        values = np.zeros(0)
+    if not len(values):
+        return 0j, start
+    k = int(np.argmax(np.abs(values)))
+    return complex(values[k]), vectors[:, k]
 
 
 def balanced(A: Array, error: Array | None = None) -> tuple[Any, Array]:
@@ -75,6 +106,98 @@ def _good_powers(A: Array) -> list[int]:
     return powers
 
 
+def _in_units(
+    A: Array, error: Array | None, exponents: Any, frobenius: float
+) -> tuple[Array, float, int]:
+    """Return a similar matrix, of largest entry about 1, a bound of its error, and its exponent.
+
+    The exponents are those that `balanced` returns, zero if there is an error of size `frobenius`;
+    the bound is in the Frobenius norm.
+    """
+    shift = exponents[None, :] - exponents[:, None]
+    A = np.ldexp(A, shift)
+    exponent = math.frexp(float(np.max(np.abs(A), initial=0.0)))[1]
+    E = 0.0
+    if error is not None:
+        with np.errstate(over="ignore"):
+            E = float(frobenius_upper(np.ldexp(error, shift - exponent)))
+    if frobenius > 0:
+        E = up(E + ldexp_up(frobenius, -exponent))
+    # scaling A and the error may underflow, by at most eta / 2 an entry
+    return np.ldexp(A, -exponent), up(E + len(A) * TINY), exponent
+
+
+def _eigenvalue_lower(A: Array, error: float) -> float:
+    r"""Return a lower bound of |lambda|, lambda an eigenvalue of every matrix within `error` of A.
+
+    Let v be a vector with v_k = 1 and M the matrix A - lambda I with column k replaced by -v.  For
+    y and y^ = y but y^_k = 0,
+
+        (A - (lambda + y_k) I)(v + y^) = r + M y - y_k y^,   r = A v - lambda v,
+
+    without a remainder.  For any R the map y -> y - R (r + M y - y_k y^) takes the ball |y| <= s
+    in the maximum norm into itself if
+
+        |R r| + |I - R M| s + |R| s^2 <= s,
+
+    and has a fixed point there by Brouwer's theorem; |I - R M| < 1 makes R regular, so that lambda
+    + y_k is an eigenvalue, within s of lambda.  A change of A by D, |D|_F <= F, adds |R| F |v|_2 to
+    the first term and |R| F sqrt(n) to the factor of s.  Complex products are sums of real ones.
+
+    Returns
+    -------
+    float
+        0 if nothing can be proved.
+    """
+    n = len(A)
+    if not (np.isfinite(A).all() and math.isfinite(error)):
+        return 0.0
+    value, v = leading_pair(lambda x: A @ x, n)
+    if not (value != 0 and np.isfinite(v).all()):
+        return 0.0
+    with np.errstate(all="ignore"):  # what is not finite proves nothing
+        try:
+            shift = value * (1 + 2.0**-40)
+            shifted = A - (shift if shift.imag else shift.real) * np.eye(n)
+            for _ in range(2):
+                v = np.linalg.solve(shifted, v / np.max(np.abs(v)))
+            k = int(np.argmax(np.abs(v)))
+            v = v / v[k]
+            v[k] = 1.0
+            value = (A[k] @ v).item()  # by row k of A v = lambda v
+            M = A - value * np.eye(n)
+            M[:, k] = -v
+            R = np.linalg.inv(M)
+        except np.linalg.LinAlgError:
+            return 0.0
+        if not (np.isfinite(R).all() and np.isfinite(M).all()):
+            return 0.0
+        slack = 2 * gamma(4 * n + 16)
+        # r as computed, its rounding, and what the change of A adds
+        size = np.abs(v)
+        real = A @ v.real - (value.real * v.real - value.imag * v.imag)
+        imaginary = A @ v.imag - (value.real * v.imag + value.imag * v.real)
+        residual = np.abs(real) + np.abs(imaginary)
+        residual += slack * (np.abs(A) @ size + abs(value) * size)
+        residual += error * float(np.linalg.norm(v)) * (1 + slack)
+        # I - R M alike; that M itself is rounded in its diagonal counts as a change of A
+        parts = np.abs(R.real) + np.abs(R.imag)
+        product = np.abs(np.eye(n) - (R.real @ M.real - R.imag @ M.imag))
+        product += np.abs(R.real @ M.imag + R.imag @ M.real)
+        one = np.ones(n)
+        rounding = slack * (parts @ ((np.abs(M.real) + np.abs(M.imag)) @ one))
+        rounding += parts @ (error * math.sqrt(n) + 2 * UNIT * (np.abs(np.diag(A)) + abs(value)))
+        factor = float(np.max(product @ one + rounding)) * (1 + slack) + slack
+        largest = float(np.max(parts @ one)) * (1 + slack)
+        first = float(np.max(parts @ residual)) * (1 + slack) + 2.0**-500
+        s = 2 * first / (1 - factor)
+        holds = factor < 1 and first + (factor + largest * s) * s <= s * (1 - slack)
+        # what underflows, eta / 2 a product, is far below 2**-500, as n < 2**20, and |R| < 2**400
+        if not (holds and largest < 2.0**400 and s < abs(value)):
+            return 0.0
+    return max(0.0, down((abs(value) * (1 - 4 * UNIT) - s) * (1 - 4 * UNIT)))
+
+
 def spectral_radius_lower(
     A: Array, error: Array | None = None, *, frobenius: float = 0.0, enough: float = math.inf
 ) -> float:
@@ -91,34 +214,30 @@ def spectral_radius_lower(
 
     Every step is scaled by a power of two, exactly, after a similarity by powers of two.
 
+    Rounding lets the powers of a large matrix grow less far: beyond n = 64 an eigenvalue is
+    enclosed, of those largest in magnitude, and traces are taken where that fails.
+
     Returns
     -------
     float
         Rounded downward; 0 if nothing can be proved.  Below the radius by about a factor n^(1/k),
-        k at least 2^18, or as far as rounding lets the powers grow.
+        k at least 2^18, or as far as rounding lets the powers grow; of an enclosed eigenvalue by
+        the rounding alone.
     """
     n = len(A)
-    exponents = np.zeros(n, dtype=np.int64)
-    if not frobenius > 0:  # a similarity would change the size of that error
-        exponents, A = balanced(A, error)
-    top = float(np.max(np.abs(A), initial=0.0))
-    if top == 0.0:
+    # a similarity would change the size of an error in the Frobenius norm
+    plain = np.zeros(n, dtype=np.int64) if frobenius > 0 else None
+    if n > _BY_PAIR:
+        # in units that balance A alone: a row of zeros, whose error is all it has, says nothing
+        units = balanced(A)[0] if plain is None else plain
+        B, E, exponent = _in_units(A, error, units, frobenius)
+        found = _eigenvalue_lower(B, E)
+        if found > 0:
+            return max(0.0, ldexp_down(found, exponent))
+    units = balanced(A, error)[0] if plain is None else plain
+    B, E, exponent = _in_units(A, error, units, frobenius)
+    if not (math.isfinite(E) and np.any(B)):
         return 0.0
-    exponent = math.frexp(top)[1]
-    B = np.ldexp(A, -exponent)
-    E = 0.0
-    if error is not None:
-        with np.errstate(over="ignore"):
-            shifted = np.ldexp(error, exponents[None, :] - exponents[:, None] - exponent)
-            E = float(frobenius_upper(shifted))
-        if not math.isfinite(E):
-            return 0.0
-    if frobenius > 0:
-        E = up(E + ldexp_up(frobenius, -exponent))
-        if not math.isfinite(E):
-            return 0.0
-    # scaling A and the error may underflow, by at most eta / 2 an entry
-    E = up(E + n * TINY)
     best = 0.0
     for power in _good_powers(B):
         C, F, shift = scaled_power(B, E, exponent, power)
@@ -201,6 +320,30 @@ def _determinant(B: Array, less: Array | None = None) -> Fraction:
                 M[i][j] = (M[i][j] * M[k][k] - M[i][k] * M[k][j]) // before
         before = M[k][k]
     return Fraction(sign * M[n - 1][n - 1], scale**n)
+
+
+def factors_radius_lower(factors: Array) -> float:
+    """Return a lower bound of rho(product)^(1/p) over factors (p, n, n), the first acting first."""
+    n = factors.shape[-1]
+    scaled, e = scaled_to_one(factors)
+    lost = 0.0
+    if np.array_equal(np.ldexp(scaled, e), factors):
+        exponents = balanced(np.max(np.abs(scaled), axis=0))[0]
+        shift = exponents[None, :] - exponents[:, None]
+        with np.errstate(over="ignore", under="ignore"):
+            similar = np.ldexp(scaled, shift)
+            if np.array_equal(np.ldexp(similar, -shift), scaled):
+                scaled = similar
+    else:
+        lost = n * TINY
+    product, error = scaled[0], lost
+    for factor in scaled[1:]:
+        product, within = multiply_pairs(factor, lost, product, error)
+        error = float(within)
+    rate = spectral_radius_lower(product, np.full((n, n), error))
+    if not rate > 0:
+        return 0.0
+    return max(0.0, ldexp_down(root_down(rate, len(factors), 0), e))
 
 
 def product_radius_lower(W: Array, slopes: Array) -> float:
