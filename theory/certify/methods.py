@@ -13,6 +13,7 @@ import numpy as np
 from theory.certificates import Contraction
 from theory.certify.gated import by_comparison, by_delta_iss, by_gate_norms
 from theory.certify.iterates import iterate_in_norm, least_iterate
+from theory.certify.multipliers import by_multipliers
 from theory.domain import Domain
 from theory.errors import check_count
 from theory.maps.base import Map
@@ -107,11 +108,12 @@ METHODS: dict[str, Method] = {
     "gate_norms": _by_criterion(by_gate_norms),
     "delta_iss": _by_criterion(by_delta_iss),
     "comparison": _by_criterion(by_comparison),
+    "euclidean": _by_criterion(by_multipliers),
     "iterate": by_iterate,
 }
 
 #: Those that are about maps without an affine form, as the others are about maps with one.
-GATED = ("gate_norms", "delta_iss", "comparison")
+GATED = ("gate_norms", "delta_iss", "comparison", "euclidean")
 
 #: Those whose contractions are of several steps together.
 ITERATED = ("iterate",)
@@ -119,8 +121,15 @@ ITERATED = ("iterate",)
 #: Up to which dimension a method is part of an effort: 0 takes milliseconds at any size, 1 (the
 #: default) about two seconds, 2 about a minute at n = 256; methods not listed are always part.
 EFFORTS: tuple[dict[str, float], ...] = (
-    {"lyapunov": 0, "numerical_radius": 0, "diagonal": 0, "lmi": 0, "iterate": 0},
-    {"lyapunov": 256, "numerical_radius": 256, "diagonal": 64, "lmi": 64, "iterate": 64},
+    {"lyapunov": 0, "numerical_radius": 0, "diagonal": 0, "lmi": 0, "euclidean": 0, "iterate": 0},
+    {
+        "lyapunov": 256,
+        "numerical_radius": 256,
+        "diagonal": 64,
+        "lmi": 64,
+        "euclidean": 512,
+        "iterate": 64,
+    },
     {},
 )
 
@@ -182,6 +191,9 @@ def run_methods(
                 continue
         if name in ITERATED:
             c = by_iterate(recurrent, domain, known=found)
+        elif name == "euclidean" and form is None:
+            with few_threads(n):
+                c = by_multipliers(recurrent, domain, known=found.get("comparison"))
         else:
             c = method(recurrent, domain)
         if c is not None:

@@ -24,8 +24,16 @@ from theory.maps.base import Map
 from theory.maps.form import Affine
 from theory.maps.invariance import is_invariant
 from theory.maps.linear import OLD_NAMES
-from theory.norms.norms import Norm, norm_from_dict, over, scaled_matrix_upper
+from theory.norms.norms import (
+    Norm,
+    WeightedL2,
+    gram_from_dict,
+    norm_from_dict,
+    over,
+    scaled_matrix_upper,
+)
 from theory.norms.products import UnsettledError, product_upper
+from theory.theorems.contractive_of_multipliers import multipliers_hold
 from theory.theorems.norm_change import formula as converted
 
 #: Products of more matrices than this are not formed for a file.
@@ -110,9 +118,10 @@ def recheck(stored: StoredCertificate, recurrent: Map) -> Recheck:
     formed, on the map's states), ``inequality``.
 
     The inequality is that of one step with the slopes that the units take on the domain: the
-    incremental matrix inequality if there are multipliers, else the norm of diag(s) W, or of
-    ``Map.comparison`` for a map that is not in affine form.  Of several steps it is that of all
-    products; or that of the one step which the certificate was converted from, and the conversion.
+    incremental matrix inequality if there are multipliers, else the norm of diag(s) W; for a map
+    that is not in affine form that of ``Map.terms``, or the norm of ``Map.comparison``.  Of several
+    steps it is that of all products; or that of the one step which the certificate was converted
+    from, and the conversion.
 
     Parameters
     ----------
@@ -198,9 +207,12 @@ def _check_claim(stored: StoredCertificate, recurrent: Map, domain: Domain | Non
             _check_conversion(stored, recurrent, domain)
             return
         if stored.multipliers:
-            if form is None or stored.iterate != 1:
-                raise ValueError("multipliers are for one step of a map in affine form")
-            bound = _by_matrix_inequality(stored, form)
+            if stored.iterate != 1:
+                raise ValueError("multipliers are for one step")
+            if form is None:
+                bound = _by_terms(stored, recurrent, domain)
+            else:
+                bound = _by_matrix_inequality(stored, form)
         else:
             norm = norm_from_dict(stored.norm)
             norm.check_dim(recurrent.state_dim)
@@ -225,11 +237,21 @@ def _by_matrix_inequality(stored: StoredCertificate, form: Affine) -> float:
     n = len(form.W)
     if stored.norm.get("name") != "WeightedL2":
         raise ValueError(f"multipliers with the norm {stored.norm.get('name')!r}")
-    P = as_square("P", [[float.fromhex(x) for x in row] for row in stored.norm["P"]])
+    P = as_square("P", gram_from_dict(stored.norm))
     if len(P) != n or not np.array_equal(P, P.T):
         raise ValueError(f"P of shape {P.shape}, needed a symmetric ({n}, {n})")
     q = as_vector("multipliers", stored.multipliers, size=n)
     return stored.rate if rigor.lmi_holds(form.W, *form.slopes, P, q, stored.rate) else math.inf
+
+
+def _by_terms(stored: StoredCertificate, recurrent: Map, domain: Domain | None) -> float:
+    """Return the rate if weights and multipliers of the map's terms prove it."""
+    norm, terms = norm_from_dict(stored.norm), recurrent.terms(domain)
+    if terms is None or not (isinstance(norm, WeightedL2) and norm.monotone):
+        raise ValueError(f"multipliers of {recurrent!r} in {norm}, needed a diagonal WeightedL2")
+    norm.check_dim(recurrent.state_dim)
+    holds = multipliers_hold(terms, np.diag(norm.P), stored.multipliers, stored.rate)
+    return stored.rate if holds else math.inf
 
 
 def _by_norm(norm: Norm, form: Affine) -> float:

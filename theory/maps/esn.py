@@ -22,10 +22,16 @@ from theory.kernels.blocks import row_blocks
 from theory.maps.base import Map, read_only
 from theory.maps.boxes import ends as boxes
 from theory.maps.boxes.ends import fixed_box
-from theory.maps.boxes.leaky import leaky_comparison, leaky_image, leaky_input_comparison
+from theory.maps.boxes.leaky import (
+    leaky_comparison,
+    leaky_image,
+    leaky_input_comparison,
+    leaky_terms,
+)
 from theory.maps.form import Affine
 from theory.maps.gates import finite_terms
 from theory.norms.norms import L2, Norm, over
+from theory.theorems.terms import Terms
 from theory.typing import Array
 
 
@@ -233,6 +239,10 @@ class EchoStateNetwork(Map):
     def comparison(self, domain: Domain | None = None) -> tuple[Array, ...] | None:
         """Return |(1 - a) I + a s W| at the least and at the largest slopes s."""
         return leaky_comparison(self._weights, self._leak, self.activation, self._ends(domain))
+
+    def terms(self, domain: Domain | None = None) -> Terms:
+        """Return two terms a unit, (1 - a) d and a s W d with the largest slopes s."""
+        return leaky_terms(self._weights, self._leak, self.activation, self._ends(domain))
 
     def input_comparison(self, domain: Domain | None = None) -> Array | None:
         """Return diag(a s) |U|, s the largest slopes."""

@@ -60,6 +60,19 @@ MAJORISED = Assumption(
     name="majorised",
     statement="|step(h, x) - step(g, x)|_i <= max over matrices M >= 0 of (M |h - g|)_i for all i",
 )
+TERMS_BOUNDED = Assumption(
+    name="terms_bounded",
+    statement="|step(h, x) - step(g, x)|_i <= max over sheets of sum_k C_ik |y_ki| for all i, "
+    "y_k linear in h - g",
+)
+WEIGHTED_EUCLIDEAN = Assumption(
+    name="weighted_euclidean",
+    statement="the norm is (sum_i p_i h_i**2)**(1/2) with p positive",
+)
+FORM_BOUNDED = Assumption(
+    name="form_bounded",
+    statement="sum_i p_i sum_k t_ik y_ki**2 <= level * |h - g|**2 for all h - g, t positive",
+)
 IN_DOMAIN = Assumption(
     name="in_domain",
     statement="all states and inputs lie in a domain that the map never leaves",

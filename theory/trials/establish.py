@@ -24,6 +24,7 @@ from theory.theorems.assumptions import (
     CONTRACTIVE_SET,
     CONVEX_SET,
     DRIVE_BOUNDED,
+    FORM_BOUNDED,
     GRADIENT_MISMATCH,
     GRU_CELL,
     HALF_SPACE,
@@ -47,15 +48,18 @@ from theory.theorems.assumptions import (
     SCALAR_LINEAR,
     SMOOTH_MAP,
     STEP_LIPSCHITZ,
+    TERMS_BOUNDED,
     TWIN_DESCENTS,
     TWO_CONTRACTIONS,
     TWO_LAYERS,
     WEIGHT_LIPSCHITZ,
+    WEIGHTED_EUCLIDEAN,
     WEIGHTED_MAXIMUM,
     ZERO_RESTART,
     ZERO_START,
 )
 from theory.theorems.theorem import Assumption, Theorem
+from theory.trials.contractive_of_multipliers import terms_of
 
 
 def _incremental_lmi_holds(run: Run) -> bool:
@@ -133,6 +137,9 @@ ESTABLISHED: dict[Assumption, Callable[[Run], bool]] = {
         or ((form := run.map.affine()) is not None and form.rho.slope[0] == form.rho.slope[1])
     ),
     WEIGHTED_MAXIMUM: lambda run: isinstance(run.norm, WeightedLinf),
+    TERMS_BOUNDED: lambda run: run.map.terms(run.of.contraction.domain) is not None,
+    WEIGHTED_EUCLIDEAN: lambda run: isinstance(run.norm, WeightedL2) and run.norm.monotone,
+    FORM_BOUNDED: lambda run: terms_of(run) is not None,
     MAJORISED: lambda run: run.map.comparison(run.of.contraction.domain) is not None,
     IN_DOMAIN: lambda run: run.within_domain,
     LSTM_CELL: lambda run: isinstance(run.map, LSTM),
