@@ -18,6 +18,7 @@ from theory.certify.methods import (
     by_iterate,
     by_norm,
     check_effort,
+    leaks_alike,
     may_be_better_everywhere,
     run_methods,
 )
@@ -154,8 +155,9 @@ def contraction(
         number of steps that contract together in the Euclidean norm); of gated and leaky maps
         ``comparison`` (matrices of the bounds of every unit), ``euclidean`` (the same bounds in a
         Euclidean norm with diagonal weights, which keeps the signs within a matrix: about twice the
-        scale of dense weights), ``delta_iss`` (one row for all units, as published for LSTM and
-        GRU) and ``gate_norms`` (row sums of an LSTM's gates).
+        scale of dense weights), ``leak`` (of a leaky map with one leaking rate, from any of the
+        methods above for the map without leak), ``delta_iss`` (one row for all units, as published
+        for LSTM and GRU) and ``gate_norms`` (row sums of an LSTM's gates).
     norm : Norm, optional
         Ask for a contraction in exactly this norm instead; of a single step, but with ``iterate``.
     effort : int
@@ -254,6 +256,7 @@ def _what_to_try(recurrent: Map, method: str, norm: Norm | None, effort: int, bo
             for name in METHODS
             if recurrent.state_dim <= EFFORTS[effort].get(name, float("inf"))
             and (name in ITERATED or (name in GATED) == gated)
+            and (name != "leak" or leaks_alike(recurrent))
         ]
     further = []
     if not bounded:

@@ -17,8 +17,11 @@ from theory.certify.multipliers import by_multipliers
 from theory.domain import Domain
 from theory.errors import check_count
 from theory.maps.base import Map
+from theory.maps.esn import EchoStateNetwork
 from theory.maps.form import Affine
+from theory.maps.rnn import VanillaRNN
 from theory.norms.norms import L1, L2, Linf, Norm
+from theory.theorems.contractive_of_leak import contractive_of_leak
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
 from theory.theorems.contractive_of_perron_weights import contractive_of_perron_weights
 from theory.threads import few_threads
@@ -95,6 +98,37 @@ def _by_criterion(criterion: Method) -> Method:
     return method
 
 
+def leaks_alike(recurrent: Map) -> bool:
+    """Return whether it is a leaky network with one leaking rate."""
+    return isinstance(recurrent, EchoStateNetwork) and recurrent.one_leak is not None
+
+
+def _leaky_floor(form: Affine, leak: float) -> float:
+    """Return about the largest spectral radius of constant slopes, for stopping early only."""
+    low, high = form.slopes
+    steps = [(1 - leak) * np.eye(len(form.W)) + leak * s[:, None] * form.W for s in (low, high)]
+    return max(float(np.max(np.abs(np.linalg.eigvals(A)))) for A in steps)
+
+
+def _by_leak(
+    recurrent: Map, domain: Domain | None = None, known: float | None = None
+) -> Contraction | None:
+    """Return the contraction of a map with one leak, from the best that effort 1 finds without."""
+    if not isinstance(recurrent, EchoStateNetwork) or recurrent.affine() is not None:
+        return None
+    leak, form = recurrent.one_leak, recurrent.without_leak(domain)
+    if leak is None:
+        return None
+    if known is not None and not known > _leaky_floor(form, leak) * (1 + _NEAR):
+        return None
+    # of all that is known of the map without leak, its slopes on the box are asked for, not
+    # whether it keeps the box: the leaky map does
+    inner = VanillaRNN(form.W, form.U, form.b, form.rho)
+    found = run_methods(inner, 1, domain, iterates=False)
+    best = min(found.values(), key=lambda c: c.lam, default=None)
+    return None if best is None else contractive_of_leak(best, leak=leak)
+
+
 #: The methods by name, cheapest first.  A stronger criterion is one more line here.
 METHODS: dict[str, Method] = {
     "row_sums": by_norm(Linf()),
@@ -109,11 +143,12 @@ METHODS: dict[str, Method] = {
     "delta_iss": _by_criterion(by_delta_iss),
     "comparison": _by_criterion(by_comparison),
     "euclidean": _by_criterion(by_multipliers),
+    "leak": _by_leak,
     "iterate": by_iterate,
 }
 
 #: Those that are about maps without an affine form, as the others are about maps with one.
-GATED = ("gate_norms", "delta_iss", "comparison", "euclidean")
+GATED = ("gate_norms", "delta_iss", "comparison", "euclidean", "leak")
 
 #: Those whose contractions are of several steps together.
 ITERATED = ("iterate",)
@@ -121,7 +156,9 @@ ITERATED = ("iterate",)
 #: Up to which dimension a method is part of an effort: 0 takes milliseconds at any size, 1 (the
 #: default) about two seconds, 2 about a minute at n = 256; methods not listed are always part.
 EFFORTS: tuple[dict[str, float], ...] = (
-    {"lyapunov": 0, "numerical_radius": 0, "diagonal": 0, "lmi": 0, "euclidean": 0, "iterate": 0},
+    dict.fromkeys(
+        ("lyapunov", "numerical_radius", "diagonal", "lmi", "euclidean", "leak", "iterate"), 0.0
+    ),
     {
         "lyapunov": 256,
         "numerical_radius": 256,
@@ -156,13 +193,14 @@ def check_effort(effort: int) -> None:
 def may_be_better_everywhere(recurrent: Map, best: Contraction | None) -> bool:
     """Return whether a contraction of all states may have a smaller factor than one on a domain.
 
-    A guess for saving time: no norm certifies a map of the affine form below about `_floor`.
+    A guess for saving time: no norm certifies a map of the affine form below about `_floor`, and a
+    gated map has hardly ever one of all states.
     """
     form = recurrent.affine()
     if best is None:
         return True
     if form is None:
-        return False
+        return recurrent.comparison() is not None
     return best.iterate > 1 or best.lam > _floor(form)
 
 
@@ -191,7 +229,11 @@ def run_methods(
                 continue
         if name in ITERATED:
             c = by_iterate(recurrent, domain, known=found)
+        elif name == "leak":
+            c = _by_leak(recurrent, domain, min((c.lam for c in found.values()), default=None))
         elif name == "euclidean" and form is None:
+            if leaks_alike(recurrent) and n <= EFFORTS[effort].get("lmi", n):
+                continue  # with weights and better slopes this is part of what comes next
             with few_threads(n):
                 c = by_multipliers(recurrent, domain, known=found.get("comparison"))
         else:

@@ -11,16 +11,18 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any, final
 
 import numpy as np
 
 from theory.arithmetic import rigor
 from theory.arithmetic.activations import Activation
-from theory.arithmetic.rounding import evaluate
+from theory.arithmetic.rounding import down, evaluate
 from theory.domain import Domain, domain_from_dict
 from theory.errors import as_square, as_vector
 from theory.maps.base import Map
+from theory.maps.esn import EchoStateNetwork
 from theory.maps.form import Affine
 from theory.maps.invariance import is_invariant
 from theory.maps.linear import OLD_NAMES
@@ -119,7 +121,8 @@ def recheck(stored: StoredCertificate, recurrent: Map) -> Recheck:
 
     The inequality is that of one step with the slopes that the units take on the domain: the
     incremental matrix inequality if there are multipliers, else the norm of diag(s) W; for a map
-    that is not in affine form that of ``Map.terms``, or the norm of ``Map.comparison``.  Of several
+    that leaks alike in all units that of the map without leak; for another that is not in affine
+    form that of ``Map.terms``, or the norm of ``Map.comparison``.  Of several
     steps it is that of all products; or that of the one step which the certificate was converted
     from, and the conversion.
 
@@ -216,7 +219,9 @@ def _check_claim(stored: StoredCertificate, recurrent: Map, domain: Domain | Non
         else:
             norm = norm_from_dict(stored.norm)
             norm.check_dim(recurrent.state_dim)
-            if form is None:
+            if form is None and _is_leaky(recurrent) and stored.method.startswith("leak"):
+                bound = _by_leak(stored, recurrent, domain)
+            elif form is None:
                 bound = _by_comparison(stored, norm, recurrent, domain)
             elif stored.iterate > 1:
                 bound = product_upper(form.W, form.slopes, norm, stored.iterate)
@@ -246,12 +251,36 @@ def _by_matrix_inequality(stored: StoredCertificate, form: Affine) -> float:
 
 def _by_terms(stored: StoredCertificate, recurrent: Map, domain: Domain | None) -> float:
     """Return the rate if weights and multipliers of the map's terms prove it."""
+    if _is_leaky(recurrent) and len(stored.multipliers) == recurrent.state_dim:
+        return _by_leak(stored, recurrent, domain)
     norm, terms = norm_from_dict(stored.norm), recurrent.terms(domain)
     if terms is None or not (isinstance(norm, WeightedL2) and norm.monotone):
         raise ValueError(f"multipliers of {recurrent!r} in {norm}, needed a diagonal WeightedL2")
     norm.check_dim(recurrent.state_dim)
     holds = multipliers_hold(terms, np.diag(norm.P), stored.multipliers, stored.rate)
     return stored.rate if holds else math.inf
+
+
+def _is_leaky(recurrent: Map) -> bool:
+    return isinstance(recurrent, EchoStateNetwork) and recurrent.one_leak is not None
+
+
+def _by_leak(stored: StoredCertificate, recurrent: Map, domain: Domain | None) -> float:
+    """Return the rate if that of the map without leak which it needs, 1 - (1 - rate) / a, holds."""
+    assert isinstance(recurrent, EchoStateNetwork)
+    assert recurrent.one_leak is not None
+    form = recurrent.without_leak(domain)
+    leak, rest = Fraction(recurrent.one_leak), 1 - Fraction(stored.rate)
+    inner = down(float(1 - rest / leak))
+    if not inner >= 0:
+        return math.inf
+    if stored.multipliers:
+        bound = _by_matrix_inequality(replace(stored, rate=inner), form)
+    else:
+        norm = norm_from_dict(stored.norm)
+        norm.check_dim(recurrent.state_dim)
+        bound = _by_norm(norm, form)
+    return stored.rate if bound <= inner else math.inf
 
 
 def _by_norm(norm: Norm, form: Affine) -> float:

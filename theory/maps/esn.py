@@ -133,6 +133,15 @@ class EchoStateNetwork(Map):
     def _rebuilt(self, parameters: Mapping[str, Any]) -> EchoStateNetwork:
         return EchoStateNetwork(**parameters, activation=self.activation)
 
+    @property
+    def one_leak(self) -> float | None:
+        """Return a if it is the same for all units, else None."""
+        return float(self._leak[0]) if (self._leak == self._leak[0]).all() else None
+
+    def without_leak(self, domain: Domain | None = None) -> Affine:
+        """Return rho(W h + U x + b), with the slopes that its units take on a domain."""
+        return self._form.on(domain)
+
     def affine(self) -> Affine | None:
         """Return rho(W h + U x + b) if nothing leaks, that is a = 1 for all units, else None."""
         return self._form if (self._leak == 1.0).all() else None

@@ -9,7 +9,7 @@ Criteria, from weights to a contraction, or None:
     contractive_of_matrix_norm, contractive_of_perron_weights, contractive_of_comparison,
     contractive_of_multipliers (of `Terms`, a coefficient times a `Signal` each),
     contractive_of_gate_norms, contractive_of_gru_norms, contractive_of_incremental_lmi,
-    contractive_of_composition, contractive_of_iterate
+    contractive_of_leak, contractive_of_composition, contractive_of_iterate
 
 Sizes and sensitivities:
     drive, hidden_state, initial_state, input_sequence
@@ -53,6 +53,7 @@ from theory.theorems.contractive_of_incremental_lmi import (
     contractive_of_incremental_lmi,
 )
 from theory.theorems.contractive_of_iterate import CONTRACTIVE_OF_ITERATE, contractive_of_iterate
+from theory.theorems.contractive_of_leak import CONTRACTIVE_OF_LEAK, contractive_of_leak
 from theory.theorems.contractive_of_matrix_norm import (
     CONTRACTIVE_OF_MATRIX_NORM,
     contractive_of_matrix_norm,
@@ -102,6 +103,7 @@ THEOREMS: tuple[Theorem, ...] = (
     CONTRACTIVE_OF_PERRON_WEIGHTS,
     CONTRACTIVE_OF_COMPARISON,
     CONTRACTIVE_OF_MULTIPLIERS,
+    CONTRACTIVE_OF_LEAK,
     CONTRACTIVE_OF_GATE_NORMS,
     CONTRACTIVE_OF_GRU_NORMS,
     CONTRACTIVE_OF_INCREMENTAL_LMI,
@@ -147,6 +149,7 @@ __all__ = [
     "CONTRACTIVE_OF_GRU_NORMS",
     "CONTRACTIVE_OF_INCREMENTAL_LMI",
     "CONTRACTIVE_OF_ITERATE",
+    "CONTRACTIVE_OF_LEAK",
     "CONTRACTIVE_OF_MATRIX_NORM",
     "CONTRACTIVE_OF_MULTIPLIERS",
     "CONTRACTIVE_OF_PERRON_WEIGHTS",
@@ -191,6 +194,7 @@ __all__ = [
     "contractive_of_gru_norms",
     "contractive_of_incremental_lmi",
     "contractive_of_iterate",
+    "contractive_of_leak",
     "contractive_of_matrix_norm",
     "contractive_of_multipliers",
     "contractive_of_perron_weights",

@@ -77,6 +77,14 @@ IN_DOMAIN = Assumption(
     name="in_domain",
     statement="all states and inputs lie in a domain that the map never leaves",
 )
+LEAKY = Assumption(
+    name="leaky",
+    statement="step(h, x) = (1 - leak) h + leak f(h, x) with one leak for all units, from 0 to 1",
+)
+INNER_LIPSCHITZ = Assumption(
+    name="inner_lipschitz",
+    statement="|f(h, x) - f(g, x)| <= rate * |h - g| for all states h, g and inputs in question",
+)
 LSTM_CELL = Assumption(
     name="lstm_cell",
     statement="c+ = f c + i z, h+ = o tanh(c+), logistic gates i, f, o and z = tanh of (h, x)",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from theory.maps.esn import EchoStateNetwork
 from theory.maps.gru import GRU
 from theory.maps.invariance import is_invariant
 from theory.maps.lstm import LSTM
@@ -30,8 +31,10 @@ from theory.theorems.assumptions import (
     HALF_SPACE,
     IN_DOMAIN,
     INCREMENTAL_LMI,
+    INNER_LIPSCHITZ,
     INPUT_LIPSCHITZ,
     ITERATE_CONTRACTIVE,
+    LEAKY,
     LOSS_LIPSCHITZ,
     LOSS_SMOOTH,
     LSTM_CELL,
@@ -59,6 +62,7 @@ from theory.theorems.assumptions import (
     ZERO_START,
 )
 from theory.theorems.theorem import Assumption, Theorem
+from theory.trials.contractive_of_leak import inner_rate
 from theory.trials.contractive_of_multipliers import terms_of
 
 
@@ -142,6 +146,8 @@ ESTABLISHED: dict[Assumption, Callable[[Run], bool]] = {
     FORM_BOUNDED: lambda run: terms_of(run) is not None,
     MAJORISED: lambda run: run.map.comparison(run.of.contraction.domain) is not None,
     IN_DOMAIN: lambda run: run.within_domain,
+    LEAKY: lambda run: isinstance(run.map, EchoStateNetwork) and run.map.one_leak is not None,
+    INNER_LIPSCHITZ: lambda run: inner_rate(run) is not None,
     LSTM_CELL: lambda run: isinstance(run.map, LSTM),
     GRU_CELL: lambda run: isinstance(run.map, GRU),
     MAXIMUM_NORM: lambda run: isinstance(run.norm, Linf),

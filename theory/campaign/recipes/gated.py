@@ -1,6 +1,7 @@
 """Recipes of gated, leaky and stacked maps, on their boxes and far outside them.
 
-Main names: `gated`, `gated_euclidean`, `gated_stack`, `lstm_row_sums`, `gru_row_sums`, `saturated`.
+Main names: `gated`, `gated_euclidean`, `leaky`, `gated_stack`, `lstm_row_sums`, `gru_row_sums`,
+`saturated`.
 """
 
 from __future__ import annotations
@@ -73,6 +74,34 @@ def gated(rng: np.random.Generator) -> Experiment:
 def gated_euclidean(rng: np.random.Generator) -> Experiment:
     """Build a random LSTM, GRU or leaky map on its box, in a weighted Euclidean norm."""
     return _on_its_domain(rng, int(rng.integers(4)), "euclidean")
+
+
+def leaky(rng: np.random.Generator) -> Experiment:
+    """Build a random network with one leaking rate, from what is known of it without leak."""
+    n, m, T = int(rng.choice([1, 2, 5])), int(rng.integers(1, 3)), int(rng.integers(1, 30))
+    W = rng.standard_normal((n, n))
+    W *= rng.uniform(0.2, 0.95) / np.linalg.norm(W, 2)
+    rho = ("tanh", "relu", "identity")[rng.integers(3)]
+    cell = EchoStateNetwork(
+        W, rng.standard_normal((n, m)), leak=rng.uniform(0.1, 0.9), activation=rho
+    )
+    found = contraction(cell, method="leak")
+    if found is None:
+        raise ValueError(f"{cell!r} was built to have a certificate by its leak")
+    return experiment(
+        cell,
+        draw_inputs(rng, T, m),
+        contraction=found,
+        k_max=min(T + 2, 12),
+        other_start=rng.standard_normal(n),
+    )
+
+
+def leaky_far(rng: np.random.Generator) -> Experiment:
+    """Build a leaky unit whose slopes are small on its box, far outside it."""
+    cell = EchoStateNetwork([[float(rng.uniform(1.05, 1.2))]], [[1.0]], [2.0], leak=0.5)
+    made = _certified_by(cell, "leak", np.full((3, 1), 0.1), np.zeros(1), np.zeros(1))
+    return replace(made, start=np.full(1, -2.0), other_start=np.full(1, -1.9))
 
 
 def gated_stack(rng: np.random.Generator) -> Experiment:
