@@ -97,6 +97,14 @@ def leaky(rng: np.random.Generator) -> Experiment:
     )
 
 
+def leaky_scalar(rng: np.random.Generator) -> Experiment:
+    """Build h <- (1 - a) h + a r h with a small leaking rate a: all of the bound is attained."""
+    rate, leak = rng.uniform(0.3, 0.7), rng.uniform(0.1, 0.3)
+    cell = EchoStateNetwork([[rate]], [[1.0]], leak=leak, activation="identity")
+    found = contraction(cell, method="leak")
+    return experiment(cell, np.zeros((3, 1)), contraction=found, k_max=3, other_start=np.ones(1))
+
+
 def leaky_far(rng: np.random.Generator) -> Experiment:
     """Build a leaky unit whose slopes are small on its box, far outside it."""
     cell = EchoStateNetwork([[float(rng.uniform(1.05, 1.2))]], [[1.0]], [2.0], leak=0.5)
