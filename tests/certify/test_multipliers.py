@@ -24,6 +24,7 @@ from theory.certify.certificate_file import certificate_from_dict, certificate_t
 from theory.certify.multipliers import _Search, _starts
 from theory.certify.recheck import recheck
 from theory.norms.norms import norm_from_dict
+from theory.projections.interface import check_metric
 
 RNG = np.random.default_rng(7)
 W, U = RNG.standard_normal((20, 5)), RNG.standard_normal((20, 2))
@@ -161,3 +162,9 @@ def test_a_diagonal_norm_is_stored_by_its_diagonal():
     assert np.array_equal(norm_from_dict(old).P, back.P)
     assert back.condition_upper == pytest.approx(4.0, rel=1e-12)
     assert back.condition_upper >= 4.0
+
+
+def test_multipliers_of_terms_are_no_metric_of_a_matrix_inequality():
+    _, c = certified("leaky, all unlike")
+    with pytest.raises(ValueError, match="not the certificate of a matrix inequality"):
+        check_metric(c, 5)
