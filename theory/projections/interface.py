@@ -117,7 +117,7 @@ def check_metric(
             raise ValueError(
                 f"metric={metric!r} is about maps of dimension {metric.norm.dim}, needed {n}"
             )
-        return metric.norm.P, np.array(q)
+        return metric.norm.P, np.array(stored)
     try:
         P, q = metric
     except (TypeError, ValueError):
