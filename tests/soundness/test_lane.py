@@ -155,7 +155,6 @@ NOT_COMPARED = {
     "certify.ascent.search_products": "shared inside its package",
     "certify.methods.by_iterate": "shared inside its package",
     "certify.methods.by_norm": "shared inside its package",
-    "certify.methods.leaks_alike": "asks for a class",
     "certify.methods.check_effort": "shared inside its package",
     "certify.recheck.activation_of": "shared inside its package",
     "certify.recheck.hashes_of": "shared inside its package",

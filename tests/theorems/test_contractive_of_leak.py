@@ -17,6 +17,8 @@ from theory import (
     experiment,
 )
 from theory.campaign.recipes.gated import leaky, leaky_far
+from theory.certify.certificate_file import certificate_from_dict, certificate_to_dict
+from theory.certify.recheck import recheck
 from theory.theorems import contractive_of_leak
 from theory.theorems.contractive_of_leak import CONTRACTIVE_OF_LEAK, formula
 
@@ -24,12 +26,13 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def halving(leak):
-    """Return h -> (1 - leak) h + leak h / 2."""
-    cell = EchoStateNetwork([[0.5]], [[1.0]], leak=leak, activation="identity")
-    return experiment(cell, np.zeros((4, 1)), contraction=contraction(cell, method="leak"))
+    """Return h -> (1 - leak) h + leak h / 2 for h >= 0."""
+    cell = EchoStateNetwork([[0.5]], [[1.0]], leak=leak, activation="relu")
+    found = contraction(cell, method="leak")
+    return experiment(cell, np.zeros((4, 1)), contraction=found, other_start=np.ones(1))
 
 
-def test_sharp_for_a_linear_map():
+def test_sharp_for_an_active_unit():
     is_sharp(CONTRACTIVE_OF_LEAK, halving(0.25), slack=2.0**-18)
 
 
@@ -101,6 +104,21 @@ def test_slopes_on_the_box_are_used():
     found = contraction(cell, method="leak", inputs=Inputs.box(-0.1, 0.1))
     assert found.lam < 0.6
     assert found.domain is not None
+
+
+def test_a_linear_network_has_nearly_its_spectral_radius():
+    """(1 - a) I + a W, with a leak for each unit, in whatever norm suits it."""
+    cell = EchoStateNetwork([[-3.0]], [[1.0]], leak=0.3, activation="identity")
+    assert contraction(cell).lam == pytest.approx(0.2, rel=1e-9)
+    W, leak = np.array([[0.0, -1.2], [1.2, 0.5]]), np.array([0.5, 0.25])
+    cell = EchoStateNetwork(W, np.eye(2), leak=leak, activation="identity")
+    radius = np.max(np.abs(np.linalg.eigvals(np.diag(1 - leak) + leak[:, None] * W)))
+    found = contraction(cell)
+    assert radius <= found.lam <= radius * (1 + 1e-3)
+    h, g = np.array([0.3, -2.0]), np.array([-1.0, 0.5])
+    moved = found.norm.vector(cell.step(h, np.zeros(2)) - cell.step(g, np.zeros(2)))
+    assert moved <= found.lam * found.norm.vector(h - g) * (1 + 1e-12)
+    assert recheck(certificate_from_dict(certificate_to_dict(cell, found)), cell)
 
 
 def test_without_leak_it_is_the_map_itself():

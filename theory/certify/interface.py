@@ -10,6 +10,7 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from theory.certificates import Contraction
+from theory.certify.leaky import leaks_alike
 from theory.certify.methods import (
     EFFORTS,
     GATED,
@@ -18,7 +19,6 @@ from theory.certify.methods import (
     by_iterate,
     by_norm,
     check_effort,
-    leaks_alike,
     may_be_better_everywhere,
     run_methods,
 )

@@ -13,15 +13,14 @@ import numpy as np
 from theory.certificates import Contraction
 from theory.certify.gated import by_comparison, by_delta_iss, by_gate_norms
 from theory.certify.iterates import iterate_in_norm, least_iterate
+from theory.certify.leaky import by_leak, floor_of, leaks_alike
 from theory.certify.multipliers import by_multipliers
 from theory.domain import Domain
 from theory.errors import check_count
 from theory.maps.base import Map
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.form import Affine
-from theory.maps.rnn import VanillaRNN
 from theory.norms.norms import L1, L2, Linf, Norm
-from theory.theorems.contractive_of_leak import contractive_of_leak
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
 from theory.theorems.contractive_of_perron_weights import contractive_of_perron_weights
 from theory.threads import few_threads
@@ -98,35 +97,14 @@ def _by_criterion(criterion: Method) -> Method:
     return method
 
 
-def leaks_alike(recurrent: Map) -> bool:
-    """Return whether it is a leaky network with one leaking rate."""
-    return isinstance(recurrent, EchoStateNetwork) and recurrent.one_leak is not None
+def _by_leak(recurrent: Map, domain: Domain | None = None) -> Contraction | None:
+    """Return the contraction of a leaky network, from the best that effort 1 finds without leak."""
 
+    def search(inner: Map, where: Domain | None) -> Contraction | None:
+        found = run_methods(inner, 1, where, iterates=False)
+        return min(found.values(), key=lambda c: c.lam, default=None)
 
-def _leaky_floor(form: Affine, leak: float) -> float:
-    """Return about the largest spectral radius of constant slopes, for stopping early only."""
-    low, high = form.slopes
-    steps = [(1 - leak) * np.eye(len(form.W)) + leak * s[:, None] * form.W for s in (low, high)]
-    return max(float(np.max(np.abs(np.linalg.eigvals(A)))) for A in steps)
-
-
-def _by_leak(
-    recurrent: Map, domain: Domain | None = None, known: float | None = None
-) -> Contraction | None:
-    """Return the contraction of a map with one leak, from the best that effort 1 finds without."""
-    if not isinstance(recurrent, EchoStateNetwork) or recurrent.affine() is not None:
-        return None
-    leak, form = recurrent.one_leak, recurrent.without_leak(domain)
-    if leak is None:
-        return None
-    if known is not None and not known > _leaky_floor(form, leak) * (1 + _NEAR):
-        return None
-    # of all that is known of the map without leak, its slopes on the box are asked for, not
-    # whether it keeps the box: the leaky map does
-    inner = VanillaRNN(form.W, form.U, form.b, form.rho)
-    found = run_methods(inner, 1, domain, iterates=False)
-    best = min(found.values(), key=lambda c: c.lam, default=None)
-    return None if best is None else contractive_of_leak(best, leak=leak)
+    return by_leak(recurrent, domain, search)
 
 
 #: The methods by name, cheapest first.  A stronger criterion is one more line here.
@@ -229,8 +207,10 @@ def run_methods(
                 continue
         if name in ITERATED:
             c = by_iterate(recurrent, domain, known=found)
-        elif name == "leak":
-            c = _by_leak(recurrent, domain, min((c.lam for c in found.values()), default=None))
+        elif name == "leak" and isinstance(recurrent, EchoStateNetwork) and form is None:
+            least = floor_of(recurrent.without_leak(domain), recurrent.leak) * (1 + _NEAR)
+            best = min((c.lam for c in found.values()), default=1.0)
+            c = _by_leak(recurrent, domain) if best > least else None
         elif name == "euclidean" and form is None:
             if leaks_alike(recurrent) and n <= EFFORTS[effort].get("lmi", n):
                 continue  # with weights and better slopes this is part of what comes next

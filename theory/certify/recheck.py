@@ -11,14 +11,14 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Any, final
 
 import numpy as np
 
 from theory.arithmetic import rigor
 from theory.arithmetic.activations import Activation
-from theory.arithmetic.rounding import down, evaluate
+from theory.arithmetic.rounding import evaluate
+from theory.certify.leaky import inner_rate, linear_bound
 from theory.domain import Domain, domain_from_dict
 from theory.errors import as_square, as_vector
 from theory.maps.base import Map
@@ -219,7 +219,7 @@ def _check_claim(stored: StoredCertificate, recurrent: Map, domain: Domain | Non
         else:
             norm = norm_from_dict(stored.norm)
             norm.check_dim(recurrent.state_dim)
-            if form is None and _is_leaky(recurrent) and stored.method.startswith("leak"):
+            if isinstance(recurrent, EchoStateNetwork) and stored.method.startswith("leak"):
                 bound = _by_leak(stored, recurrent, domain)
             elif form is None:
                 bound = _by_comparison(stored, norm, recurrent, domain)
@@ -251,7 +251,7 @@ def _by_matrix_inequality(stored: StoredCertificate, form: Affine) -> float:
 
 def _by_terms(stored: StoredCertificate, recurrent: Map, domain: Domain | None) -> float:
     """Return the rate if weights and multipliers of the map's terms prove it."""
-    if _is_leaky(recurrent) and len(stored.multipliers) == recurrent.state_dim:
+    if isinstance(recurrent, EchoStateNetwork) and len(stored.multipliers) == recurrent.state_dim:
         return _by_leak(stored, recurrent, domain)
     norm, terms = norm_from_dict(stored.norm), recurrent.terms(domain)
     if terms is None or not (isinstance(norm, WeightedL2) and norm.monotone):
@@ -261,24 +261,23 @@ def _by_terms(stored: StoredCertificate, recurrent: Map, domain: Domain | None) 
     return stored.rate if holds else math.inf
 
 
-def _is_leaky(recurrent: Map) -> bool:
-    return isinstance(recurrent, EchoStateNetwork) and recurrent.one_leak is not None
-
-
-def _by_leak(stored: StoredCertificate, recurrent: Map, domain: Domain | None) -> float:
-    """Return the rate if that of the map without leak which it needs, 1 - (1 - rate) / a, holds."""
-    assert isinstance(recurrent, EchoStateNetwork)
-    assert recurrent.one_leak is not None
-    form = recurrent.without_leak(domain)
-    leak, rest = Fraction(recurrent.one_leak), 1 - Fraction(stored.rate)
-    inner = down(float(1 - rest / leak))
+def _by_leak(stored: StoredCertificate, cell: EchoStateNetwork, domain: Domain | None) -> float:
+    """Return the rate if that of the map without leak which it needs holds; or that of A."""
+    form = cell.without_leak(domain)
+    if cell.activation.name == "identity" and not stored.multipliers:
+        norm = norm_from_dict(stored.norm)
+        norm.check_dim(cell.state_dim)
+        return linear_bound(cell, norm)
+    if cell.one_leak is None:
+        raise ValueError("the units leak by different rates, needed one leaking rate")
+    inner = inner_rate(cell.one_leak, stored.rate)
     if not inner >= 0:
         return math.inf
     if stored.multipliers:
         bound = _by_matrix_inequality(replace(stored, rate=inner), form)
     else:
         norm = norm_from_dict(stored.norm)
-        norm.check_dim(recurrent.state_dim)
+        norm.check_dim(cell.state_dim)
         bound = _by_norm(norm, form)
     return stored.rate if bound <= inner else math.inf
 

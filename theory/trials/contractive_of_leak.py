@@ -16,7 +16,7 @@ def inner_rate(run: Run) -> float | None:
     cell, c = run.map, run.of.contraction
     if not isinstance(cell, EchoStateNetwork) or cell.one_leak is None:
         return None
-    if not c.evidence.method.startswith("leak"):
+    if not c.evidence.method.startswith("leak") or "(1 - a) I" in c.evidence.detail:
         return None
     # the certified rate is 1 - a + a r to two roundings
     return max(0.0, 1 - (1 - c.lam) / cell.one_leak) + 8 * UNIT / cell.one_leak
