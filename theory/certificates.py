@@ -189,6 +189,7 @@ def certified(
 
         theory.arithmetic.rounding     the model of arithmetic; sums, products, formulas upward
         theory.arithmetic.rigor        decides inequalities between matrices
+        theory.arithmetic.gram         decides inequalities of weighted Gram matrices
         theory.arithmetic.sums         row sums and lengths upward
         theory.arithmetic.activations  slopes and ranges, and what computed values err by
         theory.arithmetic.intervals    boxes through affine maps and activations

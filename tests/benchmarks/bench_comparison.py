@@ -1,16 +1,20 @@
-r"""Comparison certificates: how many random models each criterion certifies, and how long it takes.
+r"""Certificates of gated cells: entrywise and Euclidean rates, how many random models, how long.
 
 Run ``python tests/benchmarks/bench_comparison.py --help``; nothing here passes or fails.
 """
 
 import argparse
+import json
 import time
 
 import numpy as np
 
-from theory import GRU, LSTM, Inputs
+from theory import GRU, LSTM, EchoStateNetwork, Inputs
 from theory.certify import invariant_domain
+from theory.certify.certificate_file import certificate_from_dict, certificate_to_dict
 from theory.certify.gated import by_comparison, by_delta_iss, by_gate_norms, gate_bound_matrix
+from theory.certify.multipliers import by_multipliers
+from theory.certify.recheck import recheck
 from theory.theorems.contractive_of_gate_norms import gate_norms
 
 
@@ -39,10 +43,92 @@ def random_gru(rng):
     )
 
 
+def both(cell, box):
+    """Return the entrywise certificate and the Euclidean one, either may be None."""
+    entrywise = by_comparison(cell, box)
+    return entrywise, by_multipliers(cell, box, entrywise)
+
+
+def told(c):
+    return "   none" if c is None else f"{c.lam:7.4f}"
+
+
+def dense(n, bias, scale, kind="lstm"):
+    """Return the cell of seed n with weights scale / sqrt(n) that the tables are about."""
+    rng = np.random.default_rng(n)
+    W, U = rng.standard_normal((4 * n, n)) / n**0.5, rng.standard_normal((4 * n, 4)) * 0.1
+    if kind == "lstm":
+        return LSTM(scale * W, U, np.repeat([0.0, bias, 0.0, 0.0], n))
+    if kind == "leaky":
+        return EchoStateNetwork(scale * W[:n], U[:n], leak=np.linspace(0.1, 0.9, n))
+    variant = {"gru": "reset_after", "gru, reset before": "reset_before"}[kind]
+    return GRU(scale * W[: 3 * n], U[: 3 * n], np.repeat([0.0, bias, 0.0], n), variant=variant)
+
+
+#: n, forget bias, scale, and the rate that a prototype in floats had in the Euclidean norm.
+TABLE = (
+    (8, 0, 0.2, 0.811), (8, -2, 0.4, 0.511), (32, -2, 0.2, 0.363), (32, -2, 0.3, 0.601),
+    (64, 0, 0.1, 0.794), (64, -2, 0.1, 0.263), (64, -2, 0.2, 0.460), (128, 0, 0.1, 0.902),
+    (128, -2, 0.1, 0.289), (128, -2, 0.2, 0.814),
+)  # fmt: skip
+
+
+def table():
+    print("    n  bias  scale  entrywise  euclidean  prototype   CPU seconds")
+    for n, bias, scale, prototype in TABLE:
+        cell = dense(n, bias, scale)
+        began = time.process_time()
+        entrywise, ours = both(cell, invariant_domain(cell, inputs=Inputs.box(-1.0, 1.0)))
+        took = time.process_time() - began
+        print(f"{n:5d} {bias:5d} {scale:6.1f}  {told(entrywise):>9}  {told(ours):>9}  "
+              f"{prototype:9.3f}   {took:.2f}")  # fmt: skip
+
+
+def scales(sizes, steps=7):
+    """Print the largest scale of dense weights that is certified, to a factor of 2^(1 / 64)."""
+    print("largest certified scale     entrywise  euclidean  quotient")
+    for n in sizes:
+        for kind in ("lstm", "gru", "gru, reset before", "leaky"):
+            found = []
+            for which in (0, 1):
+                low, high = 2.0**-8, 2.0
+                for _ in range(steps + 2):
+                    middle = (low * high) ** 0.5
+                    cell = dense(n, -2.0, middle, kind)
+                    box = invariant_domain(cell, inputs=Inputs.box(-1.0, 1.0))
+                    c = by_comparison(cell, box) if which == 0 else by_multipliers(cell, box)
+                    low, high = (low, middle) if c is None else (middle, high)
+                found.append(low)
+            print(f"  {kind:<18} n = {n:4d}  {found[0]:9.4f}  {found[1]:9.4f}  "
+                  f"{found[1] / found[0]:8.2f}")  # fmt: skip
+
+
+def euclidean_times(sizes):
+    print("Euclidean certificates, CPU seconds")
+    for n in sizes:
+        for kind, scale in (("lstm", 1.6), ("gru", 1.6), ("gru, reset before", 1.6)):
+            cell = dense(n, -2.0, scale / n**0.5, kind)
+            began = time.process_time()
+            box = invariant_domain(cell, inputs=Inputs.box(-1.0, 1.0))
+            c = by_multipliers(cell, box)
+            found = time.process_time() - began
+            if c is None:
+                print(f"  {kind:<18} n = {n:4d}  found nothing in {found:.2f} s")
+                continue
+            text = json.dumps(certificate_to_dict(cell, c))
+            began = time.process_time()
+            accepted = recheck(certificate_from_dict(json.loads(text)), cell).accepted
+            took = time.process_time() - began
+            print(f"  {kind:<18} n = {n:4d}  rate {c.lam:.4f} in {found:.2f} s, file of "
+                  f"{len(text) / 1e6:.2f} MB, checked in {took:.2f} s: {accepted}")  # fmt: skip
+
+
 def counts(models, seed):
     rng = np.random.default_rng(seed)
-    certified = dict.fromkeys(("published", "gate norms", "delta iss", "comparison"), 0)
-    ratios = []
+    certified = dict.fromkeys(
+        ("published", "gate norms", "delta iss", "comparison", "euclidean", "either"), 0
+    )
+    ratios, gains = [], []
     for _ in range(models):
         cell = random_lstm(rng)
         certified["published"] += gate_norms(**cell.parameters, input_bound=1.0).published
@@ -55,17 +141,24 @@ def counts(models, seed):
             ("comparison", by_comparison),
         ):
             certified[name] += by(cell, box) is not None
+        pair = both(cell, box)
+        certified["euclidean"] += pair[1] is not None
+        certified["either"] += any(c is not None for c in pair)
+        if all(c is not None for c in pair):
+            gains.append(pair[1].lam / pair[0].lam)
         made = gate_bound_matrix(cell, input_bound=1.0)
         if made is not None:
             ratios.append(radius(cell.comparison(box)[0]) / radius(made[0]))
     print(f"LSTM, {models} models: {certified}, median rho(M) / rho(M_2) {np.median(ratios):.3f}")
-    found = [0, 0]
+    print(f"  rates, euclidean / comparison: median {np.median(gains):.3f}, least {min(gains):.3f}")
+    found = np.zeros(4, int)
     for _ in range(models):
         cell = random_gru(rng)
         box = invariant_domain(cell, inputs=Inputs.box(-1.0, 1.0))
-        found[0] += by_delta_iss(cell, box) is not None
-        found[1] += by_comparison(cell, box) is not None
-    print(f"GRU, {models} models: delta iss {found[0]}, comparison {found[1]}")
+        pair = both(cell, box)
+        has = [c is not None for c in (by_delta_iss(cell, box), *pair)]
+        found += [*has, has[1] or has[2]]
+    print(f"GRU, {models} models: delta iss, comparison, euclidean, either: {found.tolist()}")
 
 
 def times(sizes, seed, rounds):
@@ -96,7 +189,11 @@ def main():
     parser.add_argument("--sizes", type=int, nargs="*", default=[64, 256, 1024])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--scales", type=int, nargs="*", default=[64, 256])
     given = parser.parse_args()
+    table()
+    euclidean_times(given.sizes)
+    scales(given.scales)
     times(given.sizes, given.seed, given.rounds)
     if given.models:
         counts(given.models, given.seed)

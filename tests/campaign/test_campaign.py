@@ -59,7 +59,12 @@ def test_sharp_theorems_are_reached_by_the_witnesses():
     campaign = Campaign(Config(instances=FEWEST))
     # a context length is an integer, so its bound is reached only up to one factor of lam
     # the box of the gates' norms is widened by 2**-24, and with it the largest gate
-    slack = {"context_length": 0.1, "contractive_of_gate_norms": 2.0**-24}
+    # multipliers are found by a search that ends at some digits
+    slack = {
+        "context_length": 0.1,
+        "contractive_of_gate_norms": 2.0**-24,
+        "contractive_of_multipliers": 2.0**-20,
+    }
     for row in summarize(THEOREMS, list(campaign.run())):
         assert row.worst is not None
         assert row.worst.ratio >= 1 - slack.get(row.theorem.name, 1e-9), row.worst

@@ -25,7 +25,7 @@ from exact import (
 from tally import Tally
 
 from theory import LinearMap, VanillaRNN
-from theory.arithmetic import gates, intervals, rigor, rounding
+from theory.arithmetic import gates, gram, intervals, rigor, rounding
 from theory.arithmetic.gates import GateBounds
 from theory.arithmetic.rigor import frobenius_upper
 from theory.arithmetic.sums import length_upper, sums_up
@@ -344,6 +344,33 @@ def decisions(rng: Draw, tally: Tally) -> None:
             tally.at_most("quadratic_bound_holds", [ratio], mu, A=A, P=P, Q=Q)
 
 
+def weighted_grams(rng: Draw, tally: Tally) -> None:
+    """No vector's form is above a level that is proved, nor a ratio above the bound."""
+    m, n = int(rng.integers(0, 5)), int(rng.integers(1, 5))
+    A = rng.standard_normal((m, n)) * 10.0 ** rng.uniform(-3, 3, n)
+    s, d = (10.0 ** rng.uniform(-6, 6, size) for size in (m, n))
+    own = 10.0 ** rng.uniform(-6, 6, n) * (rng.random(n) < 0.7)
+    upper = gram.weighted_gram_upper(A, s, d, own)
+    if not math.isfinite(upper):
+        return
+    level = upper * (1 - float(rng.choice([0.0, 2.0**-50, 2.0**-40, 2.0**-30])))
+    holds = gram.weighted_gram_holds(A, s, d, level, own)
+    root = np.sqrt(d)
+    _, vectors = np.linalg.eigh(((A.T * s) @ A + np.diag(own)) / root[:, None] / root)
+    for v in (vectors[:, -1] / root, *np.eye(n), rng.standard_normal(n)):
+        x = balls(v)
+        form = total(a * y * y for a, y in zip(balls(s), times(A, x), strict=True)) if m else ZERO
+        form += total(a * y * y for a, y in zip(balls(own), x, strict=True))
+        ratio = form / total(a * y * y for a, y in zip(balls(d), x, strict=True))
+        given = {"A": A, "s": s, "d": d, "own": own}
+        tally.at_most("weighted_gram_upper", [ratio], upper, **given)
+        if holds:
+            tally.at_most("weighted_gram_holds", [ratio], level, **given)
+    ratios = [a / b for a, b in zip(balls(own), balls(d), strict=True)]
+    bound = gram.diagonal_ratio_upper(own, d)
+    tally.at_most("diagonal_ratio_upper", ratios, [bound] * n, own=own, d=d)
+
+
 def matrix_inequalities(rng: Draw, tally: Tally) -> None:
     n = int(rng.integers(1, 4))
     norm = NORMS[WeightedL2](rng, n)
@@ -582,6 +609,10 @@ CHECKS = (
             rigor.eigenvalues_at_least, rigor.quadratic_bound_holds, rigor.operator_norm_upper,
             rigor.gram_residual_upper, rigor.absolute_gram_upper,
         ),
+    ),
+    Check(
+        run=weighted_grams,
+        covers=(gram.weighted_gram_upper, gram.weighted_gram_holds, gram.diagonal_ratio_upper),
     ),
     Check(run=matrix_inequalities, covers=(rigor.lmi_holds,)),
     Check(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import numpy as np
@@ -33,7 +34,7 @@ from theory.maps.boxes.ends import complement, mixed
 from theory.maps.invariance import is_invariant
 from theory.maps.recurrence import LinearRecurrence
 from theory.memory import reach_tube, window_decay
-from theory.theorems import state_gap
+from theory.theorems import Terms, state_gap
 from theory.typing import Array
 
 
@@ -162,6 +163,33 @@ def invariance(rng: Draw, tally: Tally) -> None:
             tally.between(name, box.low, new, box.high, h=h, x=x, **model.parameters)
 
 
+def _of_terms(terms: Terms, apart: list) -> list:
+    """Return max over sheets of sum_k C_k |y_k|; what is intermediate is as large as it may be."""
+    n, state = terms.units, terms.state_parts
+    full: list = [apart[q * n : (q + 1) * n] for q in range(state)]
+    full += [None] * (terms.parts - state)
+
+    def seen(part: int, sheet: int) -> list:
+        sums = [ZERO] * n
+        for k, (source, V) in enumerate(terms.signals):
+            C = balls(terms.coefficients[sheet, part, k])
+            if not np.any(terms.coefficients[sheet, part, k]):
+                continue
+            d = full[source]
+            # of an intermediate difference only sizes are known
+            y = d if V is None else times(V if source < state else np.abs(V), d)
+            sums = [a + c * abs(b) for a, c, b in zip(sums, C, y, strict=True)]
+        return sums
+
+    def largest(part: int) -> list:
+        sheets = [seen(part, sheet) for sheet in range(len(terms.coefficients))]
+        return [functools.reduce(lambda a, b: a.max(b), unit) for unit in zip(*sheets, strict=True)]
+
+    for q in range(state, terms.parts):
+        full[q] = largest(q)
+    return [d for q in range(state) for d in largest(q)]
+
+
 def majorants(rng: Draw, tally: Tally) -> None:
     """Comparison matrices, gains and constants in the state majorise differences of steps."""
     model = a_map(rng)
@@ -171,6 +199,7 @@ def majorants(rng: Draw, tally: Tally) -> None:
         input_low=np.full(model.input_dim, -10.0), input_high=np.full(model.input_dim, 10.0),
     )  # fmt: skip
     matrices, gains = model.comparison(box), model.input_comparison(box)
+    terms = model.terms(box)
     norm = one_of(rng, *NORMS.values())(rng, model.state_dim)
     constant = model.state_lipschitz(norm, box)
     step, kind = exact_step(model), type(model).__name__
@@ -189,6 +218,9 @@ def majorants(rng: Draw, tally: Tally) -> None:
                 for bound in bounds[1:]:
                     largest = largest.max(bound[i])
                 tally.no_less(f"{kind}.comparison", abs(d), largest, **given)
+        if terms is not None:
+            for d, bound in zip(moved, _of_terms(terms, minus(balls(h), balls(g))), strict=True):
+                tally.no_less(f"{kind}.terms", abs(d), bound, **given)
         if gains is not None:
             seen = times(gains, [abs(d) for d in minus(balls(x), balls(y))])
             for d, bound in zip(minus(new, step(balls(h), balls(y))), seen, strict=True):
@@ -497,7 +529,13 @@ CHECKS = (
     Check(run=invariance, covers=(invariant_domain, is_invariant)),
     Check(
         run=majorants,
-        covers=(Map.comparison, Map.input_comparison, Map.state_lipschitz, Map.input_lipschitz),
+        covers=(
+            Map.comparison,
+            Map.input_comparison,
+            Map.state_lipschitz,
+            Map.input_lipschitz,
+            Map.terms,
+        ),
         weight=2.0,
     ),
     Check(run=slopes, covers=(Map.slope_range, Map.input_slope_range), weight=2.0),

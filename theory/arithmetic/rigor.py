@@ -240,7 +240,7 @@ def eigenvalues_at_least(S: Array, margin: float) -> bool:
     return c - error >= margin * (1 + 4 * UNIT)
 
 
-def _moderate_size(*arrays: Array | None) -> bool:
+def moderate_size(*arrays: Array | None) -> bool:
     """Return whether all entries are numbers of at most 2**64."""
     sizes = (np.max(np.abs(A), initial=0.0) for A in arrays if A is not None)
     return all(bool(size <= _LARGEST) for size in sizes)
@@ -259,7 +259,7 @@ def quadratic_bound_holds(A: Array, target: Array | None, source: Array | None, 
     """
     mu = float(mu)  # NumPy's doubles warn of an overflow
     square = mu * mu
-    if not (mu >= 0 and math.isfinite(square) and _moderate_size(A, target, source)):
+    if not (mu >= 0 and math.isfinite(square) and moderate_size(A, target, source)):
         return False
     P = None if target is None else _symmetric(target)
     G = _symmetric(A.T @ (A if P is None else P @ A))
@@ -323,7 +323,7 @@ def lmi_holds(W: Array, alpha: Array, beta: Array, P: Array, q: Array, r: float)
         top += size.T @ (y * np.abs(total))
         rows += 2.0 * y + y * np.abs(total) * (size @ one)
         worst = float(np.max(np.maximum(top, rows)))
-    if not (np.isfinite(K).all() and math.isfinite(worst) and _moderate_size(A)):
+    if not (np.isfinite(K).all() and math.isfinite(worst) and moderate_size(A)):
         return False
     margin = up(2.0 * gamma(n + 10) * worst * (1 + 8 * gamma(n + 4)) + _UNDERFLOW)
     return eigenvalues_at_least(K, margin) and eigenvalues_at_least(X, _UNDERFLOW)

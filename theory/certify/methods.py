@@ -14,10 +14,13 @@ from theory.certificates import Contraction
 from theory.certify.gated import by_comparison, by_delta_iss, by_gate_norms
 from theory.certify.iterates import iterate_in_norm, least_iterate
 from theory.certify.layers import by_layers
+from theory.certify.leaky import by_leak, floor_of, leaks_alike
+from theory.certify.multipliers import by_multipliers
 from theory.domain import Domain
 from theory.errors import check_count
 from theory.maps.base import Map
 from theory.maps.cascade import Cascade
+from theory.maps.esn import EchoStateNetwork
 from theory.maps.form import Affine
 from theory.norms.norms import L1, L2, Linf, Norm
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
@@ -109,6 +112,16 @@ def _by_layers(recurrent: Map, domain: Domain | None = None, effort: int = 1) ->
     return by_layers(recurrent, domain, search)
 
 
+def _by_leak(recurrent: Map, domain: Domain | None = None) -> Contraction | None:
+    """Return the contraction of a leaky network, from the best that effort 1 finds without leak."""
+
+    def search(inner: Map, where: Domain | None) -> Contraction | None:
+        found = run_methods(inner, 1, where, iterates=False)
+        return min(found.values(), key=lambda c: c.lam, default=None)
+
+    return by_leak(recurrent, domain, search)
+
+
 #: The methods by name, cheapest first.  A stronger criterion is one more line here.
 METHODS: dict[str, Method] = {
     "row_sums": by_norm(Linf()),
@@ -122,12 +135,14 @@ METHODS: dict[str, Method] = {
     "gate_norms": _by_criterion(by_gate_norms),
     "delta_iss": _by_criterion(by_delta_iss),
     "comparison": _by_criterion(by_comparison),
+    "euclidean": _by_criterion(by_multipliers),
+    "leak": _by_leak,
     "layers": _by_layers,
     "iterate": by_iterate,
 }
 
 #: Those that are about maps without an affine form, as the others are about maps with one.
-GATED = ("gate_norms", "delta_iss", "comparison", "layers")
+GATED = ("gate_norms", "delta_iss", "comparison", "euclidean", "leak")
 
 #: Those that are about stacks, by methods of the same effort for the layers.
 STACKED = ("layers",)
@@ -139,8 +154,17 @@ ITERATED = ("iterate",)
 #: default) about five seconds at n = 256 and ten at 512, on one core, and 2 takes all methods;
 #: those not listed are always part.
 EFFORTS: tuple[dict[str, float], ...] = (
-    {"lyapunov": 0, "numerical_radius": 0, "diagonal": 0, "lmi": 0, "iterate": 0},
-    {"lyapunov": 512, "numerical_radius": 1024, "diagonal": 64, "lmi": 512, "iterate": 64},
+    dict.fromkeys(
+        ("lyapunov", "numerical_radius", "diagonal", "lmi", "euclidean", "leak", "iterate"), 0.0
+    ),
+    {
+        "lyapunov": 512,
+        "numerical_radius": 1024,
+        "diagonal": 64,
+        "lmi": 512,
+        "euclidean": 512,
+        "iterate": 64,
+    },
     {},
 )
 
@@ -179,10 +203,9 @@ def fitting_methods(recurrent: Map) -> tuple[str, ...]:
     """Return the methods that are about maps like this one."""
     gated = recurrent.affine() is None
     special = dict.fromkeys(STACKED, isinstance(recurrent, Cascade))
+    special["leak"] = gated and leaks_alike(recurrent)
     return tuple(
-        name
-        for name in METHODS
-        if special.get(name, name in ITERATED or (name in GATED) == gated)
+        name for name in METHODS if special.get(name, name in ITERATED or (name in GATED) == gated)
     )
 
 
@@ -251,6 +274,15 @@ def run_methods(
             c = by_iterate(recurrent, domain, known=found)
         elif name in STACKED:
             c = _by_layers(recurrent, domain, effort)
+        elif name == "leak" and isinstance(recurrent, EchoStateNetwork) and form is None:
+            least = floor_of(recurrent.without_leak(domain), recurrent.leak) * (1 + _NEAR)
+            best = min((c.lam for c in found.values()), default=1.0)
+            c = _by_leak(recurrent, domain) if best > least else None
+        elif name == "euclidean" and form is None:
+            if leaks_alike(recurrent) and n <= EFFORTS[effort].get("lmi", n):
+                continue  # with weights and better slopes this is part of what comes next
+            with few_threads(n):
+                c = by_multipliers(recurrent, domain, known=found.get("comparison"))
         else:
             c = _QUICK.get(effort, {}).get(name, method)(recurrent, domain)
         if c is not None:

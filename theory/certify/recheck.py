@@ -19,17 +19,21 @@ from theory.arithmetic import rigor
 from theory.arithmetic.activations import Activation
 from theory.arithmetic.rounding import evaluate
 from theory.certify.layers import layer_gains, layer_parts
+from theory.certify.leaky import inner_rate, linear_bound
 from theory.certify.refutation_file import StoredRefutation, why_not_refuted
 from theory.domain import Domain, domain_from_dict
 from theory.errors import as_square, as_vector
 from theory.maps.base import Map
 from theory.maps.cascade import Cascade
+from theory.maps.esn import EchoStateNetwork
 from theory.maps.form import Affine
 from theory.maps.invariance import is_invariant
 from theory.maps.linear import OLD_NAMES
 from theory.norms.norms import (
     BlockMax,
     Norm,
+    WeightedL2,
+    gram_from_dict,
     norm_from_dict,
     over,
     same_norm,
@@ -37,6 +41,7 @@ from theory.norms.norms import (
 )
 from theory.norms.products import UnsettledError, growth_upper, product_upper
 from theory.theorems.contractive_of_layers import layer_rates_of
+from theory.theorems.contractive_of_multipliers import multipliers_hold
 from theory.theorems.norm_change import formula as converted
 
 #: Products of more matrices than this are not formed for a file.
@@ -132,10 +137,12 @@ def recheck(stored: StoredCertificate | StoredRefutation, recurrent: Map) -> Rec
     formed, on the map's states), ``inequality``.
 
     The inequality is that of one step with the slopes that the units take on the domain: the
-    incremental matrix inequality if there are multipliers, else the norm of diag(s) W, or of
-    ``Map.comparison`` for a map that is not in affine form.  Of several steps it is that of all
-    products; or that of the one step which the certificate was converted from, and the conversion.
-    Of a stack it is that of every layer on its part of the domain, and that of the weights.
+    incremental matrix inequality if there are multipliers, else the norm of diag(s) W; for a map
+    that leaks alike in all units that of the map without leak; for another that is not in affine
+    form that of ``Map.terms``, or the norm of ``Map.comparison``.  Of several steps it is that of
+    all products; or that of the one step which the certificate was converted from, and the
+    conversion.  Of a stack it is that of every layer on its part of the domain, and that of the
+    weights.
 
     Of a refutation there are the first three, and ``refutation``: that the states and inputs in it
     prove what it says.
@@ -232,13 +239,18 @@ def _check_claim(stored: StoredCertificate, recurrent: Map, domain: Domain | Non
             _check_layers(stored, recurrent, domain)
             return
         if stored.multipliers:
-            if form is None or stored.iterate != 1:
-                raise ValueError("multipliers are for one step of a map in affine form")
-            bound = _by_matrix_inequality(stored, form)
+            if stored.iterate != 1:
+                raise ValueError("multipliers are for one step")
+            if form is None:
+                bound = _by_terms(stored, recurrent, domain)
+            else:
+                bound = _by_matrix_inequality(stored, form)
         else:
             norm = norm_from_dict(stored.norm)
             norm.check_dim(recurrent.state_dim)
-            if form is None:
+            if isinstance(recurrent, EchoStateNetwork) and stored.method.startswith("leak"):
+                bound = _by_leak(stored, recurrent, domain)
+            elif form is None:
                 bound = _by_comparison(stored, norm, recurrent, domain)
             elif stored.growth is not None:
                 bound = growth_upper(form.W, form.slopes, norm, stored.growth, stored.iterate)
@@ -261,11 +273,44 @@ def _by_matrix_inequality(stored: StoredCertificate, form: Affine) -> float:
     n = len(form.W)
     if stored.norm.get("name") != "WeightedL2":
         raise ValueError(f"multipliers with the norm {stored.norm.get('name')!r}")
-    P = as_square("P", [[float.fromhex(x) for x in row] for row in stored.norm["P"]])
+    P = as_square("P", gram_from_dict(stored.norm))
     if len(P) != n or not np.array_equal(P, P.T):
         raise ValueError(f"P of shape {P.shape}, needed a symmetric ({n}, {n})")
     q = as_vector("multipliers", stored.multipliers, size=n)
     return stored.rate if rigor.lmi_holds(form.W, *form.slopes, P, q, stored.rate) else math.inf
+
+
+def _by_terms(stored: StoredCertificate, recurrent: Map, domain: Domain | None) -> float:
+    """Return the rate if weights and multipliers of the map's terms prove it."""
+    if isinstance(recurrent, EchoStateNetwork) and len(stored.multipliers) == recurrent.state_dim:
+        return _by_leak(stored, recurrent, domain)
+    norm, terms = norm_from_dict(stored.norm), recurrent.terms(domain)
+    if terms is None or not (isinstance(norm, WeightedL2) and norm.monotone):
+        raise ValueError(f"multipliers of {recurrent!r} in {norm}, needed a diagonal WeightedL2")
+    norm.check_dim(recurrent.state_dim)
+    holds = multipliers_hold(terms, np.diag(norm.P), stored.multipliers, stored.rate)
+    return stored.rate if holds else math.inf
+
+
+def _by_leak(stored: StoredCertificate, cell: EchoStateNetwork, domain: Domain | None) -> float:
+    """Return the rate if that of the map without leak which it needs holds; or that of A."""
+    form = cell.without_leak(domain)
+    if cell.activation.name == "identity" and not stored.multipliers:
+        norm = norm_from_dict(stored.norm)
+        norm.check_dim(cell.state_dim)
+        return linear_bound(cell, norm)
+    if cell.one_leak is None:
+        raise ValueError("the units leak by different rates, needed one leaking rate")
+    inner = inner_rate(cell.one_leak, stored.rate)
+    if not inner >= 0:
+        return math.inf
+    if stored.multipliers:
+        bound = _by_matrix_inequality(replace(stored, rate=inner), form)
+    else:
+        norm = norm_from_dict(stored.norm)
+        norm.check_dim(cell.state_dim)
+        bound = _by_norm(norm, form)
+    return stored.rate if bound <= inner else math.inf
 
 
 def _by_norm(norm: Norm, form: Affine) -> float:

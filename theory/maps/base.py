@@ -26,6 +26,7 @@ from theory.maps.form import Affine
 from theory.norms.norm import check_norm
 from theory.norms.norms import Linf, Norm
 from theory.theorems.drive import formula
+from theory.theorems.terms import Terms
 from theory.typing import Array
 
 
@@ -208,6 +209,15 @@ class Map(ABC):
         For all states h, g of the domain (all states by default) under the same input of it, and
         every i, |step(h, x) - step(g, x)|_i <= max over the matrices of (M |h - g|)_i.  None if
         there are none or none are known.
+        """
+        del domain
+        return None
+
+    def terms(self, domain: Domain | None = None) -> Terms | None:
+        r"""Return signals and bounds of their coefficients that majorise one step, rounded upward.
+
+        As `comparison` over the same domain, but with the matrices themselves where that has their
+        absolute values; see `theory.theorems.terms`.  None if none are known.
         """
         del domain
         return None

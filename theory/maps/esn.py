@@ -22,11 +22,17 @@ from theory.kernels.blocks import row_blocks
 from theory.maps.base import Map, read_only
 from theory.maps.boxes import ends as boxes
 from theory.maps.boxes.ends import fixed_box
-from theory.maps.boxes.leaky import leaky_comparison, leaky_image, leaky_input_comparison
+from theory.maps.boxes.leaky import (
+    leaky_comparison,
+    leaky_image,
+    leaky_input_comparison,
+    leaky_terms,
+)
 from theory.maps.boxes.slopes import leaky_slopes
 from theory.maps.form import Affine
 from theory.maps.gates import finite_terms
 from theory.norms.norms import L2, Norm, over
+from theory.theorems.terms import Terms
 from theory.typing import Array
 
 
@@ -127,6 +133,15 @@ class EchoStateNetwork(Map):
 
     def _rebuilt(self, parameters: Mapping[str, Any]) -> EchoStateNetwork:
         return EchoStateNetwork(**parameters, activation=self.activation)
+
+    @property
+    def one_leak(self) -> float | None:
+        """Return a if it is the same for all units, else None."""
+        return float(self._leak[0]) if (self._leak == self._leak[0]).all() else None
+
+    def without_leak(self, domain: Domain | None = None) -> Affine:
+        """Return rho(W h + U x + b), with the slopes that its units take on a domain."""
+        return self._form.on(domain)
 
     def affine(self) -> Affine | None:
         """Return rho(W h + U x + b) if nothing leaks, that is a = 1 for all units, else None."""
@@ -246,6 +261,10 @@ class EchoStateNetwork(Map):
     def comparison(self, domain: Domain | None = None) -> tuple[Array, ...] | None:
         """Return |(1 - a) I + a s W| at the least and at the largest slopes s."""
         return leaky_comparison(self._weights, self._leak, self.activation, self._ends(domain))
+
+    def terms(self, domain: Domain | None = None) -> Terms:
+        """Return two terms a unit, (1 - a) d and a s W d with the largest slopes s."""
+        return leaky_terms(self._weights, self._leak, self.activation, self._ends(domain))
 
     def input_comparison(self, domain: Domain | None = None) -> Array | None:
         """Return diag(a s) |U|, s the largest slopes."""

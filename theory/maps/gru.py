@@ -20,9 +20,16 @@ from theory.errors import as_matrix, as_vector
 from theory.inputs import Inputs
 from theory.maps.base import read_only
 from theory.maps.boxes import ends as boxes
-from theory.maps.boxes.gru import gru_box, gru_comparison, gru_image, gru_input_comparison
+from theory.maps.boxes.gru import (
+    gru_box,
+    gru_comparison,
+    gru_image,
+    gru_input_comparison,
+    gru_terms,
+)
 from theory.maps.boxes.slopes import gru_slopes
 from theory.maps.gates import GatedMap, finite_terms, gate_rows, stacked
+from theory.theorems.terms import Terms
 from theory.typing import Array
 
 #: The gates in the order of their rows: reset, update, candidate (PyTorch's order).
@@ -284,6 +291,15 @@ class GRU(GatedMap):
         Everywhere there are none unless the update gates do not depend on h.
         """
         return gru_comparison(
+            self._gate_weights,
+            self._b_candidate,
+            self._ends(domain),
+            reset_after=self._reset_after,
+        )
+
+    def terms(self, domain: Domain | None = None) -> Terms | None:
+        """Return four terms a unit, of h and of W h in r, z and n, by the same bounds."""
+        return gru_terms(
             self._gate_weights,
             self._b_candidate,
             self._ends(domain),

@@ -20,9 +20,16 @@ from theory.errors import as_matrix
 from theory.inputs import Inputs
 from theory.maps.base import read_only
 from theory.maps.boxes import ends as boxes
-from theory.maps.boxes.lstm import lstm_box, lstm_comparison, lstm_image, lstm_input_comparison
+from theory.maps.boxes.lstm import (
+    lstm_box,
+    lstm_comparison,
+    lstm_image,
+    lstm_input_comparison,
+    lstm_terms,
+)
 from theory.maps.boxes.slopes import lstm_slopes
 from theory.maps.gates import GatedMap, finite_terms, gate_rows, stacked
+from theory.theorems.terms import Terms
 from theory.typing import Array
 
 #: The gates in the order of their rows: input, forget, candidate, output (PyTorch's order).
@@ -224,6 +231,10 @@ class LSTM(GatedMap):
         Everywhere there is none unless the forget gates do not depend on h.
         """
         return lstm_comparison(self._gate_weights, self._ends(domain))
+
+    def terms(self, domain: Domain | None = None) -> Terms | None:
+        """Return five terms a unit, of c and of W h in the gates i, f, g, o, by the same bounds."""
+        return lstm_terms(self._gate_weights, self._ends(domain))
 
     def input_comparison(self, domain: Domain | None = None) -> Array | None:
         """Return the matrix, (2 n, m), of the same bounds for the input."""

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from theory.arithmetic import rigor
 from theory.arithmetic.intervals import plus_up, times_up
-from theory.arithmetic.rounding import TINY, UNIT, down, gamma, product_up, up
+from theory.arithmetic.rounding import TINY, UNIT, down, gamma, product_up, sqrt_up, up
 from theory.errors import as_square, as_vector, check_count
 from theory.norms.norm import (
     Coordinates,
@@ -387,6 +387,8 @@ class WeightedL2(Norm):
                 f"P is not symmetric (largest |P - P^T| is {worst:.3g}); pass (P + P.T) / 2"
             )
         object.__setattr__(self, "P", gram)
+        if self.monotone and self._take_diagonal(np.diag(gram)):
+            return
         object.__setattr__(
             self, "_inverse_root", rigor.operator_norm_upper(np.eye(len(gram)), None, gram)
         )
@@ -415,6 +417,24 @@ class WeightedL2(Norm):
         # 1 / (1 - error) <= 1 + 2 error, with room for the roundings of this product
         object.__setattr__(self, "_rounding", 2.0 * error)
         object.__setattr__(self, "_root", rigor.operator_norm_upper(np.eye(len(gram)), gram, None))
+
+    def _take_diagonal(self, p: Array) -> bool:
+        r"""Set what is known of P = diag(p) without a factorisation; False for what needs one.
+
+        The factor diag(sqrt(p)) and its products with a vector round each entry by 2 u, as the
+        zeros beside them add nothing; so the length errs by gamma(n + 6) in all.
+        """
+        least, most = float(np.min(p, initial=1.0)), float(np.max(p, initial=1.0))
+        # a larger condition number is left to what refuses those that keep no digit of a length
+        if not (2.0**-500 < least <= most < 2.0**500 and most < 2.0**40 * least):
+            return False
+        object.__setattr__(
+            self, "_inverse_root", sqrt_up(math.nextafter(1.0 / float(np.min(p)), math.inf))
+        )
+        object.__setattr__(self, "_root", sqrt_up(float(np.max(p))))
+        object.__setattr__(self, "_factor", np.diag(np.sqrt(p)))
+        object.__setattr__(self, "_rounding", 2.0 * gamma(len(p) + 8))
+        return True
 
     @property
     def monotone(self) -> bool:  # type: ignore[override]  # a class constant in the other norms
@@ -515,7 +535,9 @@ class WeightedL2(Norm):
         return best_unit_image(self, A, x)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the name and P as hexadecimal floats."""
+        """Return the name and P as hexadecimal floats, of a diagonal P its diagonal."""
+        if self.monotone and self.dim > 1:
+            return {"name": "WeightedL2", "diagonal": [x.hex() for x in np.diag(self.P).tolist()]}
         return {"name": "WeightedL2", "P": [[x.hex() for x in row] for row in self.P.tolist()]}
 
 
@@ -762,6 +784,13 @@ def same_norm(norm: Norm, other: Norm) -> bool:
     return norm.is_same(other)
 
 
+def gram_from_dict(data: dict[str, Any]) -> Array:
+    """Return the matrix that `WeightedL2.to_dict` wrote, whole or as its diagonal, unchecked."""
+    if "diagonal" in data:
+        return np.diag([float.fromhex(x) for x in data["diagonal"]])
+    return np.array([[float.fromhex(x) for x in row] for row in data["P"]])
+
+
 def norm_from_dict(data: dict[str, Any]) -> Norm:
     """Read back what `Norm.to_dict` wrote.
 
@@ -779,7 +808,7 @@ def norm_from_dict(data: dict[str, Any]) -> Norm:
             kind = WeightedL1 if name == "WeightedL1" else WeightedLinf
             return kind(np.array([float.fromhex(x) for x in data["v"]]))
         if name == "WeightedL2":
-            return WeightedL2(np.array([[float.fromhex(x) for x in row] for row in data["P"]]))
+            return WeightedL2(gram_from_dict(data))
         if name == "BlockMax":
             parts = [norm_from_dict(dict(part)) for part in data["parts"]]
             weights = np.array([float.fromhex(x) for x in data["weights"]])

@@ -106,7 +106,9 @@ def check_metric(
         dimension.
     """
     if isinstance(metric, Contraction):
-        if not isinstance(metric.norm, WeightedL2) or not metric.evidence.multipliers:
+        # those of the terms of a gated map are more
+        stored = metric.evidence.multipliers
+        if not isinstance(metric.norm, WeightedL2) or len(stored) != metric.norm.dim:
             raise ValueError(
                 f"metric={metric!r} is not the certificate of a matrix inequality; "
                 "theory.contraction(map, method='lmi') makes one"
@@ -115,7 +117,7 @@ def check_metric(
             raise ValueError(
                 f"metric={metric!r} is about maps of dimension {metric.norm.dim}, needed {n}"
             )
-        return metric.norm.P, np.array(metric.evidence.multipliers)
+        return metric.norm.P, np.array(stored)
     try:
         P, q = metric
     except (TypeError, ValueError):

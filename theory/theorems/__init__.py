@@ -7,8 +7,9 @@ fractions, arrays and symbols.  `THEOREMS` lists them in this order:
 
 Criteria, from weights to a contraction, or None:
     contractive_of_matrix_norm, contractive_of_perron_weights, contractive_of_comparison,
+    contractive_of_multipliers (of `Terms`, a coefficient times a `Signal` each),
     contractive_of_gate_norms, contractive_of_gru_norms, contractive_of_incremental_lmi,
-    contractive_of_composition, contractive_of_layers, contractive_of_iterate
+    contractive_of_leak, contractive_of_composition, contractive_of_layers, contractive_of_iterate
 
 Sizes and sensitivities:
     drive, hidden_state, initial_state, input_sequence
@@ -53,9 +54,14 @@ from theory.theorems.contractive_of_incremental_lmi import (
 )
 from theory.theorems.contractive_of_iterate import CONTRACTIVE_OF_ITERATE, contractive_of_iterate
 from theory.theorems.contractive_of_layers import CONTRACTIVE_OF_LAYERS, contractive_of_layers
+from theory.theorems.contractive_of_leak import CONTRACTIVE_OF_LEAK, contractive_of_leak
 from theory.theorems.contractive_of_matrix_norm import (
     CONTRACTIVE_OF_MATRIX_NORM,
     contractive_of_matrix_norm,
+)
+from theory.theorems.contractive_of_multipliers import (
+    CONTRACTIVE_OF_MULTIPLIERS,
+    contractive_of_multipliers,
 )
 from theory.theorems.contractive_of_perron_weights import (
     CONTRACTIVE_OF_PERRON_WEIGHTS,
@@ -83,6 +89,7 @@ from theory.theorems.state_gap_blocks import STATE_GAP_BLOCKS, state_gap_blocks
 from theory.theorems.state_gap_finite import STATE_GAP_FINITE, state_gap_finite
 from theory.theorems.state_gap_iterate import STATE_GAP_ITERATE, state_gap_iterate
 from theory.theorems.state_gap_observed import STATE_GAP_OBSERVED, state_gap_observed
+from theory.theorems.terms import Signal, Terms
 from theory.theorems.theorem import Assumption, Kind, Theorem
 from theory.theorems.training_context import TRAINING_CONTEXT, training_context
 from theory.theorems.truncated_backprop_bias import TRUNCATED_BACKPROP_BIAS, truncated_backprop_bias
@@ -96,6 +103,8 @@ THEOREMS: tuple[Theorem, ...] = (
     CONTRACTIVE_OF_MATRIX_NORM,
     CONTRACTIVE_OF_PERRON_WEIGHTS,
     CONTRACTIVE_OF_COMPARISON,
+    CONTRACTIVE_OF_MULTIPLIERS,
+    CONTRACTIVE_OF_LEAK,
     CONTRACTIVE_OF_GATE_NORMS,
     CONTRACTIVE_OF_GRU_NORMS,
     CONTRACTIVE_OF_INCREMENTAL_LMI,
@@ -143,7 +152,9 @@ __all__ = [
     "CONTRACTIVE_OF_INCREMENTAL_LMI",
     "CONTRACTIVE_OF_ITERATE",
     "CONTRACTIVE_OF_LAYERS",
+    "CONTRACTIVE_OF_LEAK",
     "CONTRACTIVE_OF_MATRIX_NORM",
+    "CONTRACTIVE_OF_MULTIPLIERS",
     "CONTRACTIVE_OF_PERRON_WEIGHTS",
     "CURVATURE_GROWTH",
     "DRIVE",
@@ -175,6 +186,8 @@ __all__ = [
     "WINDOW_ERROR",
     "Assumption",
     "Kind",
+    "Signal",
+    "Terms",
     "Theorem",
     "cascade_gap",
     "context_length",
@@ -185,7 +198,9 @@ __all__ = [
     "contractive_of_incremental_lmi",
     "contractive_of_iterate",
     "contractive_of_layers",
+    "contractive_of_leak",
     "contractive_of_matrix_norm",
+    "contractive_of_multipliers",
     "contractive_of_perron_weights",
     "curvature_growth",
     "drive",

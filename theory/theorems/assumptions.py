@@ -60,9 +60,30 @@ MAJORISED = Assumption(
     name="majorised",
     statement="|step(h, x) - step(g, x)|_i <= max over matrices M >= 0 of (M |h - g|)_i for all i",
 )
+TERMS_BOUNDED = Assumption(
+    name="terms_bounded",
+    statement="|step(h, x) - step(g, x)|_i <= max over sheets of sum_k C_ik |y_ki| for all i, "
+    "y_k linear in h - g",
+)
+WEIGHTED_EUCLIDEAN = Assumption(
+    name="weighted_euclidean",
+    statement="the norm is (sum_i p_i h_i**2)**(1/2) with p positive",
+)
+FORM_BOUNDED = Assumption(
+    name="form_bounded",
+    statement="sum_i p_i sum_k t_ik y_ki**2 <= level * |h - g|**2 for all h - g, t positive",
+)
 IN_DOMAIN = Assumption(
     name="in_domain",
     statement="all states and inputs lie in a domain that the map never leaves",
+)
+LEAKY = Assumption(
+    name="leaky",
+    statement="step(h, x) = (1 - leak) h + leak f(h, x) with one leak for all units, from 0 to 1",
+)
+INNER_LIPSCHITZ = Assumption(
+    name="inner_lipschitz",
+    statement="|f(h, x) - f(g, x)| <= rate * |h - g| for all states h, g and inputs in question",
 )
 LSTM_CELL = Assumption(
     name="lstm_cell",

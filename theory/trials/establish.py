@@ -12,6 +12,7 @@ import numpy as np
 
 from theory.certify.layers import layer_gains, layer_parts
 from theory.maps.cascade import Cascade
+from theory.maps.esn import EchoStateNetwork
 from theory.maps.gru import GRU
 from theory.maps.invariance import is_invariant
 from theory.maps.lstm import LSTM
@@ -27,14 +28,17 @@ from theory.theorems.assumptions import (
     CONTRACTIVE_SET,
     CONVEX_SET,
     DRIVE_BOUNDED,
+    FORM_BOUNDED,
     GRADIENT_MISMATCH,
     GRU_CELL,
     HALF_SPACE,
     IN_DOMAIN,
     INCREMENTAL_LMI,
+    INNER_LIPSCHITZ,
     INPUT_LIPSCHITZ,
     ITERATE_CONTRACTIVE,
     LAYERED,
+    LEAKY,
     LOSS_LIPSCHITZ,
     LOSS_SMOOTH,
     LSTM_CELL,
@@ -51,15 +55,19 @@ from theory.theorems.assumptions import (
     SCALAR_LINEAR,
     SMOOTH_MAP,
     STEP_LIPSCHITZ,
+    TERMS_BOUNDED,
     TWIN_DESCENTS,
     TWO_CONTRACTIONS,
     TWO_LAYERS,
     WEIGHT_LIPSCHITZ,
+    WEIGHTED_EUCLIDEAN,
     WEIGHTED_MAXIMUM,
     ZERO_RESTART,
     ZERO_START,
 )
 from theory.theorems.theorem import Assumption, Theorem
+from theory.trials.contractive_of_leak import inner_rate
+from theory.trials.contractive_of_multipliers import terms_of
 
 
 def _incremental_lmi_holds(run: Run) -> bool:
@@ -146,8 +154,13 @@ ESTABLISHED: dict[Assumption, Callable[[Run], bool]] = {
         or ((form := run.map.affine()) is not None and form.rho.slope[0] == form.rho.slope[1])
     ),
     WEIGHTED_MAXIMUM: lambda run: isinstance(run.norm, WeightedLinf),
+    TERMS_BOUNDED: lambda run: run.map.terms(run.of.contraction.domain) is not None,
+    WEIGHTED_EUCLIDEAN: lambda run: isinstance(run.norm, WeightedL2) and run.norm.monotone,
+    FORM_BOUNDED: lambda run: terms_of(run) is not None,
     MAJORISED: lambda run: run.map.comparison(run.of.contraction.domain) is not None,
     IN_DOMAIN: lambda run: run.within_domain,
+    LEAKY: lambda run: isinstance(run.map, EchoStateNetwork) and run.map.one_leak is not None,
+    INNER_LIPSCHITZ: lambda run: inner_rate(run) is not None,
     LSTM_CELL: lambda run: isinstance(run.map, LSTM),
     GRU_CELL: lambda run: isinstance(run.map, GRU),
     MAXIMUM_NORM: lambda run: isinstance(run.norm, Linf),

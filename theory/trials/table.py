@@ -15,7 +15,9 @@ from theory.trials.contractive_of_gru_norms import TRIAL as CONTRACTIVE_OF_GRU_N
 from theory.trials.contractive_of_incremental_lmi import TRIAL as CONTRACTIVE_OF_INCREMENTAL_LMI
 from theory.trials.contractive_of_iterate import TRIAL as CONTRACTIVE_OF_ITERATE
 from theory.trials.contractive_of_layers import TRIAL as CONTRACTIVE_OF_LAYERS
+from theory.trials.contractive_of_leak import TRIAL as CONTRACTIVE_OF_LEAK
 from theory.trials.contractive_of_matrix_norm import TRIAL as CONTRACTIVE_OF_MATRIX_NORM
+from theory.trials.contractive_of_multipliers import TRIAL as CONTRACTIVE_OF_MULTIPLIERS
 from theory.trials.contractive_of_perron_weights import TRIAL as CONTRACTIVE_OF_PERRON_WEIGHTS
 from theory.trials.curvature_growth import TRIAL as CURVATURE_GROWTH
 from theory.trials.drive import TRIAL as DRIVE
@@ -53,6 +55,8 @@ TRIALS: dict[str, Trial] = {
         CONTRACTIVE_OF_MATRIX_NORM,
         CONTRACTIVE_OF_PERRON_WEIGHTS,
         CONTRACTIVE_OF_COMPARISON,
+        CONTRACTIVE_OF_MULTIPLIERS,
+        CONTRACTIVE_OF_LEAK,
         CONTRACTIVE_OF_GATE_NORMS,
         CONTRACTIVE_OF_GRU_NORMS,
         CONTRACTIVE_OF_INCREMENTAL_LMI,

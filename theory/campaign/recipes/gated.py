@@ -1,6 +1,7 @@
 """Recipes of gated, leaky and stacked maps, on their boxes and far outside them.
 
-Main names: `gated`, `gated_stack`, `lstm_row_sums`, `gru_row_sums`, `saturated`.
+Main names: `gated`, `gated_euclidean`, `leaky`, `gated_stack`, `lstm_row_sums`, `gru_row_sums`,
+`saturated`.
 """
 
 from __future__ import annotations
@@ -70,19 +71,58 @@ def gated(rng: np.random.Generator) -> Experiment:
     return _on_its_domain(rng, int(rng.integers(6)))
 
 
+def gated_euclidean(rng: np.random.Generator) -> Experiment:
+    """Build a random LSTM, GRU or leaky map on its box, in a weighted Euclidean norm."""
+    return _on_its_domain(rng, int(rng.integers(4)), "euclidean")
+
+
+def leaky(rng: np.random.Generator) -> Experiment:
+    """Build a random network with one leaking rate, from what is known of it without leak."""
+    n, m, T = int(rng.choice([1, 2, 5])), int(rng.integers(1, 3)), int(rng.integers(1, 30))
+    W = rng.standard_normal((n, n))
+    W *= rng.uniform(0.2, 0.95) / np.linalg.norm(W, 2)
+    rho = ("tanh", "relu", "sigmoid")[rng.integers(3)]
+    cell = EchoStateNetwork(
+        W, rng.standard_normal((n, m)), leak=rng.uniform(0.1, 0.9), activation=rho
+    )
+    found = contraction(cell, method="leak", required=True)
+    return experiment(
+        cell,
+        draw_inputs(rng, T, m),
+        contraction=found,
+        k_max=min(T + 2, 12),
+        other_start=rng.standard_normal(n),
+    )
+
+
+def leaky_scalar(rng: np.random.Generator) -> Experiment:
+    """Build h <- (1 - a) h + a r h, h >= 0, of a small leaking rate a: the bound is attained."""
+    rate, leak = rng.uniform(0.3, 0.7), rng.uniform(0.1, 0.3)
+    cell = EchoStateNetwork([[rate]], [[1.0]], leak=leak, activation="relu")
+    found = contraction(cell, method="leak", required=True)
+    return experiment(cell, np.zeros((3, 1)), contraction=found, k_max=3, other_start=np.ones(1))
+
+
+def leaky_far(rng: np.random.Generator) -> Experiment:
+    """Build a leaky unit whose slopes are small on its box, far outside it."""
+    cell = EchoStateNetwork([[float(rng.uniform(1.05, 1.2))]], [[1.0]], [2.0], leak=0.5)
+    made = _certified_by(cell, "leak", np.full((3, 1), 0.1), np.zeros(1), np.zeros(1))
+    return replace(made, start=np.full(1, -2.0), other_start=np.full(1, -1.9))
+
+
 def gated_stack(rng: np.random.Generator) -> Experiment:
     """Build a random GRU on top of a random LSTM."""
     return _on_its_domain(rng, 6)
 
 
-def _on_its_domain(rng: np.random.Generator, kind: int) -> Experiment:
+def _on_its_domain(rng: np.random.Generator, kind: int, method: str = "comparison") -> Experiment:
     n, m, T = int(rng.choice([1, 2, 5, 12])), int(rng.integers(1, 4)), int(rng.integers(1, 40))
     state = rng.bit_generator.state
     for halvings in range(40):
         # the same draws, with recurrent weights half the size: small ones have a certificate
         rng.bit_generator.state = state
         recurrent = _gated(rng, n, m, 2.0 ** (1 - halvings), kind)
-        found = contraction(recurrent, method="comparison", inputs=Inputs.box(-1.0, 1.0))
+        found = contraction(recurrent, method=method, inputs=Inputs.box(-1.0, 1.0))
         if found is not None:
             break
     else:
@@ -152,11 +192,16 @@ def _certified_by(
     return experiment(recurrent, inputs, contraction=found, k_max=3, start=start, other_start=other)
 
 
-def saturated(rng: np.random.Generator) -> Experiment:
+def saturated(rng: np.random.Generator, method: str = "comparison") -> Experiment:
     """Build a leaky unit that the first input saturates and the others do not."""
     cell = EchoStateNetwork([[float(rng.uniform(0.6, 0.9))]], [[1.0]], leak=0.5)
     x = np.array([[4.0], [0.0], [0.0]])
-    return _certified_by(cell, "comparison", x, np.zeros(1), np.full(1, 0.5))
+    return _certified_by(cell, method, x, np.zeros(1), np.full(1, 0.5))
+
+
+def saturated_euclidean(rng: np.random.Generator) -> Experiment:
+    """Build the same in a weighted Euclidean norm."""
+    return saturated(rng, "euclidean")
 
 
 def forget_driven(rng: np.random.Generator) -> Experiment:
@@ -198,6 +243,12 @@ def lstm_far_weighted(rng: np.random.Generator) -> Experiment:
     """Build the same in a weighted maximum norm."""
     cell = LSTM(*_one_unit(4, f=(float(rng.uniform(0.1, 0.3)), 0.0, 0.0)))
     return _far(cell, "comparison", np.array([[1e9, 0.5], [1e9, -0.5]]))
+
+
+def lstm_far_euclidean(rng: np.random.Generator) -> Experiment:
+    """Build the same in a weighted Euclidean norm."""
+    cell = LSTM(*_one_unit(4, f=(float(rng.uniform(0.1, 0.3)), 0.0, 0.0)))
+    return _far(cell, "euclidean", np.array([[1e9, 0.5], [1e9, -0.5]]))
 
 
 def update_driven(rng: np.random.Generator) -> Experiment:

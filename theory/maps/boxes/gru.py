@@ -1,6 +1,6 @@
 """Boxes of a GRU: enclosures of a step, an invariant box, and matrices that majorise a step.
 
-Main names: `gru_image`, `gru_box`, `gru_comparison`, `gru_input_comparison`.
+Main names: `gru_image`, `gru_box`, `gru_comparison`, `gru_terms`, `gru_input_comparison`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from theory.maps.boxes.ends import (
     with_room,
 )
 from theory.maps.boxes.lstm import ROUNDS, SETTLED
+from theory.theorems.terms import Signal, Terms
 from theory.typing import Array
 
 
@@ -133,6 +134,35 @@ def gru_comparison(
     Z = scaled(times_up(r.slope_z, _apart(r, box)), np.split(gates.W, 3)[1])
     matrices = [plus_up(np.diag(r.z[end]), times_up(r.rest[end][:, None], N), Z) for end in (0, 1)]
     return finite_or_none(*matrices)
+
+
+def gru_terms(gates: Weights, b_candidate: Array, box: Ends, *, reset_after: bool) -> Terms | None:
+    r"""Return the terms of h and of W h in r, z and n, at the least and the largest update gate.
+
+    As in `gru_comparison`.  With the reset gate before W_n that is multiplied by xi = r h, an
+    intermediate part whose difference is at most r |h - g| + (slope of r) |h| |W_r (h - g)|.
+    """
+    r = gru_ranges(gates, b_candidate, box, reset_after=reset_after)
+    V_r, V_z, V_n = np.split(gates.W, 3)
+    by_z = times_up(r.slope_z, _apart(r, box))
+    none = np.zeros_like(by_z)
+    sheets = []
+    for end in (0, 1):
+        by_n = times_up(r.rest[end], r.slope_n)
+        if reset_after:
+            rows = [[r.z[end], times_up(by_n, r.turned), by_z, times_up(by_n, r.r)]]
+        else:
+            rows = [[r.z[end], none, by_z, by_n], [r.r, r.turned, none, none]]
+        sheets.append(rows)
+    C = np.array(sheets)
+    if not np.isfinite(C).all():
+        return None
+    last = Signal(0 if reset_after else 1, V_n)
+    return Terms(
+        coefficients=C,
+        signals=(Signal(0, None), Signal(0, V_r), Signal(0, V_z), last),
+        state_parts=1,
+    )
 
 
 def _apart(r: GRURanges, box: Ends) -> Array:

@@ -1,6 +1,6 @@
 """Boxes of a leaky cell: enclosures of a step and matrices that majorise it.
 
-Main names: `leaky_image`, `leaky_comparison`, `leaky_input_comparison`.
+Main names: `leaky_image`, `leaky_comparison`, `leaky_terms`, `leaky_input_comparison`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from theory.maps.boxes.ends import (
     preactivation,
     scaled,
 )
+from theory.theorems.terms import Signal, Terms
 from theory.typing import Array
 
 
@@ -55,6 +56,17 @@ def leaky_comparison(
         np.fill_diagonal(M, magnitude(sum_of(complement(leak), middle)))
         matrices.append(M)
     return finite_or_none(*matrices)
+
+
+def leaky_terms(weights: Weights, leak: Array, rho: Activation, box: Ends) -> Terms:
+    """Return the terms (1 - a) d and a s W d, s the largest sizes of slopes."""
+    at = preactivation(weights, (box.low, box.high), (box.input_low, box.input_high))
+    C = np.stack([complement(leak)[1], times_up(leak, magnitude(slope_range(rho, *at)))])
+    return Terms(
+        coefficients=C[None, None],
+        signals=(Signal(0, None), Signal(0, weights.W)),
+        state_parts=1,
+    )
 
 
 def leaky_input_comparison(

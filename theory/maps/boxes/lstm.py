@@ -1,6 +1,7 @@
 """Boxes of an LSTM: enclosures of a step, an invariant box, and matrices that majorise a step.
 
-Main names: `lstm_image`, `lstm_box`, `lstm_gains`, `lstm_comparison`, `lstm_input_comparison`.
+Main names: `lstm_image`, `lstm_box`, `lstm_gains`, `lstm_comparison`, `lstm_terms`,
+`lstm_input_comparison`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from theory.maps.boxes.ends import (
     steepest,
     with_room,
 )
+from theory.theorems.terms import Signal, Terms
 from theory.typing import Array
 
 
@@ -179,6 +181,21 @@ def lstm_comparison(gates: Weights, box: Ends) -> tuple[Array, ...] | None:
     M[units + n, units] = times_up(k.output, k.forget)
     M[:n, n:], M[n:, n:] = A, last
     return finite_or_none(M)
+
+
+def lstm_terms(gates: Weights, box: Ends) -> Terms | None:
+    """Return the terms of c and of W h in i, f, g and o; None if a coefficient is not finite."""
+    k = lstm_gains(gates, box)
+    own = [k.forget, k.by_i, k.by_f, k.by_g]
+    rows = [
+        np.stack([*own, np.zeros_like(k.by_o)]),
+        np.stack([*(times_up(k.output, c) for c in own), k.by_o]),
+    ]
+    C = np.stack(rows)[None]
+    if not np.isfinite(C).all():
+        return None
+    signals = (Signal(0, None), *(Signal(1, V) for V in np.split(gates.W, 4)))
+    return Terms(coefficients=C, signals=signals, state_parts=2)
 
 
 def _lstm_blocks(k: LSTMGains, V: Array) -> tuple[Array, Array]:
