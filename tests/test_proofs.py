@@ -446,6 +446,7 @@ def test_python_m_proofs_checks_all(capsys):
     for name in [*PROOFS, *(rho.name for rho in EXAMPLES)]:
         assert re.search(rf"{re.escape(name)} .* yes", out), name
     assert "NO" not in out
+    assert "machine-" in out
 
 
 def test_python_m_proofs_fails_with_a_failing_proof(capsys, monkeypatch):
