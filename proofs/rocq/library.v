@@ -59,49 +59,90 @@ Proof.
     pose proof (distance_triangle line (snd a) (snd b) (snd c)). lra.
 Defined.
 
-(* The distance of a norm: an abelian group, a size that obeys the triangle inequality. *)
-Record norm := Norm {
+(* A normed space. *)
+Record normed := Normed {
   vector :> Type;
-  plus : vector -> vector -> vector;
-  opposite : vector -> vector;
   origin : vector;
+  plus : vector -> vector -> vector;
+  scale : R -> vector -> vector;
   plus_assoc : forall a b c, plus a (plus b c) = plus (plus a b) c;
   plus_comm : forall a b, plus a b = plus b a;
   plus_origin : forall a, plus a origin = a;
-  plus_opposite : forall a, plus a (opposite a) = origin;
+  scale_zero : forall a, scale 0 a = origin;
+  scale_one : forall a, scale 1 a = a;
+  scale_scale : forall s t a, scale s (scale t a) = scale (s * t) a;
+  scale_plus : forall s t a, scale (s + t) a = plus (scale s a) (scale t a);
+  scale_sum : forall s a b, scale s (plus a b) = plus (scale s a) (scale s b);
   size : vector -> R;
-  size_origin : size origin = 0;
-  size_opposite : forall a, size (opposite a) = size a;
-  size_triangle : forall a b, size (plus a b) <= size a + size b
+  size_scale : forall s a, size (scale s a) = Rabs s * size a;
+  size_plus : forall a b, size (plus a b) <= size a + size b
 }.
-Arguments plus {n}.
-Arguments opposite {n}.
 Arguments origin {n}.
+Arguments plus {n}.
+Arguments scale {n}.
 Arguments size {n}.
 
-Definition minus {N : norm} (a b : N) : N := plus a (opposite b).
+Definition minus {V : normed} (a b : V) : V := plus a (scale (-1) b).
 
-Lemma minus_chain {N : norm} (a b c : N) : plus (minus a b) (minus b c) = minus a c.
+Lemma minus_self {V : normed} (a : V) : minus a a = origin.
 Proof.
-  unfold minus. rewrite <- (plus_assoc N), (plus_assoc N (opposite b)),
-    (plus_comm N (opposite b) b).
-  now rewrite (plus_opposite N), (plus_comm N origin), (plus_origin N).
+  unfold minus. rewrite <- (scale_one V a) at 1. rewrite <- (scale_plus V).
+  replace (1 + -1) with 0 by ring. apply scale_zero.
 Qed.
 
-Lemma opposite_unique {N : norm} (a b : N) : plus a b = origin -> b = opposite a.
+Lemma minus_chain {V : normed} (a b c : V) : plus (minus a b) (minus b c) = minus a c.
 Proof.
-  intros H. rewrite <- (plus_origin N b), <- (plus_opposite N a), (plus_assoc N), (plus_comm N b a),
-    H.
-  now rewrite (plus_comm N), (plus_origin N).
+  unfold minus at 1 2. rewrite <- (plus_assoc V), (plus_assoc V (scale (-1) b)).
+  rewrite (plus_comm V (scale (-1) b) b). fold (minus b b).
+  now rewrite minus_self, (plus_comm V origin), (plus_origin V).
 Qed.
 
-Definition metric_of_norm (N : norm) : metric N.
+Lemma minus_plus {V : normed} (a b c e : V) :
+  minus (plus a b) (plus c e) = plus (minus a c) (minus b e).
 Proof.
-  refine (Metric N (fun a b => size (minus a b)) _ _ _).
-  - intros a. unfold minus. rewrite (plus_opposite N). apply size_origin.
-  - intros a b. rewrite <- (size_opposite N). f_equal. symmetry. apply opposite_unique.
-    rewrite minus_chain. apply (plus_opposite N).
-  - intros a b c. rewrite <- (minus_chain a b c). apply size_triangle.
+  unfold minus. rewrite (scale_sum V), <- !(plus_assoc V). f_equal.
+  now rewrite !(plus_assoc V), (plus_comm V b).
+Qed.
+
+Lemma minus_scale {V : normed} s (a b : V) : minus (scale s a) (scale s b) = scale s (minus a b).
+Proof. unfold minus. now rewrite (scale_sum V), !(scale_scale V), (Rmult_comm (-1)). Qed.
+
+Lemma minus_origin {V : normed} (a : V) : minus a origin = a.
+Proof.
+  unfold minus. rewrite <- (scale_zero V origin), (scale_scale V), Rmult_0_r, (scale_zero V).
+  apply plus_origin.
+Qed.
+
+Lemma size_origin {V : normed} : size (@origin V) = 0.
+Proof. rewrite <- (scale_zero V origin), (size_scale V), Rabs_R0. ring. Qed.
+
+Lemma minus_flip {V : normed} (a b : V) : minus b a = scale (-1) (minus a b).
+Proof.
+  unfold minus. rewrite (scale_sum V), (scale_scale V).
+  replace (-1 * -1) with 1 by ring. rewrite (scale_one V). apply (plus_comm V).
+Qed.
+
+(* its distance |a - b| *)
+Definition metric_of (V : normed) : metric V.
+Proof.
+  refine (Metric V (fun a b => size (minus a b)) _ _ _).
+  - intros a. rewrite minus_self. apply size_origin.
+  - intros a b. rewrite (minus_flip b a), (size_scale V), Rabs_left by lra. ring.
+  - intros a b c. rewrite <- (minus_chain a b c). apply size_plus.
+Defined.
+
+Lemma size_nonneg {V : normed} (a : V) : 0 <= size a.
+Proof.
+  pose proof (distance_nonneg (metric_of V) a origin) as H. cbn in H.
+  now rewrite minus_origin in H.
+Qed.
+
+(* the real line is one *)
+Definition reals : normed.
+Proof.
+  refine (Normed R 0 Rplus Rmult _ _ _ _ _ _ _ _ Rabs _ _); intros; try ring.
+  - apply Rabs_mult.
+  - apply Rabs_triang.
 Defined.
 
 (* Runs: the state after the n inputs x from, ..., x (from + n - 1), started at h. *)
