@@ -23,7 +23,8 @@ Proof.
   assert (((INR i + 1) * factor ^ i) * ((INR i + 1) * factor ^ i) <= d * d)
     by (apply Rmult_le_compat; nra).
   assert (factor ^ S i * (INR i * (INR i + 1) * factor ^ (i - 1)) <= e * dd).
-  { apply Rmult_le_compat; [apply pow_le; lra | | exact Hh | exact Hdd]. repeat apply Rmult_le_pos; lra. }
+  { apply Rmult_le_compat; [apply pow_le; lra | | exact Hh | exact Hdd]. repeat apply Rmult_le_pos;
+    lra. }
   assert (factor ^ S i * (INR i * (INR i + 1) * factor ^ (i - 1))
           = INR i * (INR i + 1) * (factor ^ i * factor ^ i)).
   { destruct i as [|i]; [simpl; ring|]. replace (S i - 1)%nat with i by lia. simpl. ring. }

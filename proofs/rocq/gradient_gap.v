@@ -27,14 +27,16 @@ Proof.
   set (c := / (1 - lam)). assert (Hinv : 0 < c) by (apply Rinv_0_lt_compat; lra).
   (* the three terms of the finite bound with past = drive / (1 - lam) *)
   set (bound := loss_gain * (lam ^ k * weight_gain * c)
-    + loss_gain * (lam ^ (k - 1) * (drive * c) * (INR k * beta_wh + beta_hh * weight_gain * INR k * c))
+    + loss_gain * (lam ^ (k - 1) * (drive * c) * (INR k * beta_wh + beta_hh * weight_gain * INR k *
+      c))
     + beta_p * (lam ^ k * (drive * c)) * (weight_gain * c)).
   assert (enough : bound
     <= formulas.gradient_gap lam k drive weight_gain loss_gain beta_hh beta_wh beta_p).
   { apply Rminus_le. apply Rle_trans with (- ((INR k - 1)
         * (lam ^ k * weight_gain * c * (loss_gain + beta_p * drive * c)))).
     - right. unfold bound, formulas.gradient_gap, Rdiv. fold c. rewrite split. ring.
-    - assert (0 <= (INR k - 1) * (lam ^ k * weight_gain * c * (loss_gain + beta_p * drive * c))); [|lra].
+    - assert (0 <= (INR k - 1) * (lam ^ k * weight_gain * c * (loss_gain + beta_p * drive * c)));
+      [|lra].
       assert (0 <= beta_p * drive * c) by (apply Rmult_le_pos; [apply Rmult_le_pos|]; lra).
       repeat apply Rmult_le_pos; lra. }
   assert (positive : 0 <= bound).
@@ -65,7 +67,8 @@ Proof.
   cbn [snd] in HD. rewrite size_origin, Rmult_0_r, Rplus_0_l in HD.
   assert (HD1 : size (snd (run (carry w) x (o, origin) (t - k) k)) <= weight_gain * c).
   { eapply Rle_trans; [exact HD|]. unfold Rdiv. fold c. assert (0 <= weight_gain * c) by nra. nra. }
-  assert (He : d (fst (run (carry w) x (h, A) (t - k) k)) (fst (run (carry w) x (o, origin) (t - k) k))
+  assert (He : d (fst (run (carry w) x (h, A) (t - k) k)) (fst (run (carry w) x (o,
+    origin) (t - k) k))
                <= lam ^ k * (drive * c)).
   { rewrite !carry_state. cbn [fst].
     eapply Rle_trans; [apply (run_forgets d (step w) lam); [exact Hlam | apply Hc]|].
@@ -79,7 +82,8 @@ Proof.
     + rewrite Rmult_assoc. apply Rmult_le_compat_l; [lra | exact bounded].
     + apply Rmult_le_compat_l; [apply Rmult_le_pos; [lra|]; nra|]. apply Rplus_le_compat_l.
       unfold Rdiv at 1. fold c. apply Rmult_le_compat_r; [lra|].
-      apply Rmult_le_compat_l; [nra|]. assert (0 <= (1 - lam ^ k) / (1 - lam)) by (apply div_nonneg; lra).
+      apply Rmult_le_compat_l; [nra|]. assert (0 <= (1 - lam ^ k) / (1 - lam)) by (apply div_nonneg;
+        lra).
       lra.
   - apply Rmult_le_compat; [nra | exact HD0 | nra | exact HD1].
 Qed.

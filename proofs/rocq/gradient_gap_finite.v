@@ -30,7 +30,8 @@ Proof.
     w x h o A (t - k) k past HL Hhh Hwh Hc Hw Hs Hpast) as gap.
   pose proof (derivative_size lam weight_gain Hlam w x (o, origin) (t - k) k Hc Hw) as HD.
   cbn [snd] in HD. rewrite size_origin, Rmult_0_r, Rplus_0_l in HD.
-  assert (He : d (fst (run (carry w) x (h, A) (t - k) k)) (fst (run (carry w) x (o, origin) (t - k) k))
+  assert (He : d (fst (run (carry w) x (h, A) (t - k) k)) (fst (run (carry w) x (o,
+    origin) (t - k) k))
                <= lam ^ k * past).
   { rewrite !carry_state. cbn [fst].
     eapply Rle_trans; [apply (run_forgets d (step w) lam); [exact Hlam | apply Hc]|].
@@ -38,7 +39,8 @@ Proof.
   pose proof (distance_nonneg d (fst (run (carry w) x (h, A) (t - k) k))
     (fst (run (carry w) x (o, origin) (t - k) k))) as He0.
   pose proof (size_nonneg (snd (run (carry w) x (o, origin) (t - k) k))) as HD0.
-  set (e := d (fst (run (carry w) x (h, A) (t - k) k)) (fst (run (carry w) x (o, origin) (t - k) k))) in *.
+  set (e := d (fst (run (carry w) x (h, A) (t - k) k)) (fst (run (carry w) x (o,
+    origin) (t - k) k))) in *.
   unfold formulas.gradient_gap_finite. apply Rplus_le_compat.
   - apply Rmult_le_compat_l; [exact Hl|]. eapply Rle_trans; [exact gap|]. apply Rplus_le_compat_r.
     replace (lam ^ k * weight_gain * (1 - lam ^ (t - k)) / (1 - lam))

@@ -13,7 +13,8 @@ Proof.
   destruct t as [|[|i]]; [lia|lia|]. unfold formulas.gradient_growth, loss'.
   pose proof (h_grows factor i Ha) as Hh. pose proof (d_grows factor i Ha) as Hd.
   replace (2 * S (S i) - 3)%nat with (S i + i)%nat by lia. rewrite pow_add, !S_INR.
-  assert (0 <= factor ^ S i) by (apply pow_le; lra). assert (0 <= factor ^ i) by (apply pow_le; lra).
+  assert (0 <= factor ^ S i) by (apply pow_le; lra). assert (0 <= factor ^ i) by (apply pow_le;
+    lra).
   pose proof (pos_INR i). apply Rle_ge.
   apply Rle_trans with (factor ^ S i * ((INR i + 1) * factor ^ i)); [right; ring|].
   apply Rmult_le_compat; lra || nra.

@@ -30,7 +30,8 @@ Qed.
 Lemma below_derivative t a : derivable_pt_lim (fun a => h t a - 1) a (h' t a).
 Proof.
   replace (h' t a) with (h' t a - 0) by ring.
-  apply (derivable_pt_lim_minus (h t) (fun _ => 1)); [apply h_derivative | apply derivable_pt_lim_const].
+  apply (derivable_pt_lim_minus (h t) (fun _ => 1)); [apply h_derivative |
+    apply derivable_pt_lim_const].
 Qed.
 
 Lemma derivable_pt_lim_same f g a l : (forall x, f x = g x) ->

@@ -60,7 +60,8 @@ Section Inner.
       - specialize (quadratic (dot a b / dot b b)).
         replace (dot a a - 2 * (dot a b / dot b b) * dot a b
                  + dot a b / dot b b * (dot a b / dot b b) * dot b b)
-          with ((dot a a * dot b b - dot a b * dot a b) / dot b b) in quadratic by (field; exact Hb).
+          with ((dot a a * dot b b - dot a b * dot a b) / dot b b) in quadratic by (field;
+            exact Hb).
         apply (Rmult_le_compat_r (dot b b)) in quadratic; [|assumption].
         unfold Rdiv in quadratic. rewrite Rmult_assoc, Rinv_l in quadratic by exact Hb. lra. }
     unfold length. rewrite <- sqrt_mult by apply dot_pos.
@@ -71,7 +72,8 @@ End Inner.
 (* the real line is one *)
 Definition line_inner : inner_space.
 Proof.
-  refine (Inner R Rminus (fun s a b => (1 - s) * a + s * b) Rmult _ _ _ _ (fun s a b => a - s * b) _);
+  refine (Inner R Rminus (fun s a b => (1 - s) * a + s * b) Rmult _ _ _ _ (fun s a b => a - s * b)
+    _);
     intros; try ring.
   apply Rle_0_sqr.
 Defined.

@@ -107,6 +107,13 @@ Qed.
 Lemma minus_scale {V : normed} s (a b : V) : minus (scale s a) (scale s b) = scale s (minus a b).
 Proof. unfold minus. now rewrite (scale_sum V), !(scale_scale V), (Rmult_comm (-1)). Qed.
 
+Lemma minus_minus {V : normed} (a b c e : V) :
+  minus (minus a b) (minus c e) = minus (minus a c) (minus b e).
+Proof.
+  change (minus (plus a (scale (-1) b)) (plus c (scale (-1) e)) = minus (minus a c) (minus b e)).
+  now rewrite minus_plus, minus_scale.
+Qed.
+
 Lemma minus_origin {V : normed} (a : V) : minus a origin = a.
 Proof.
   unfold minus. rewrite <- (scale_zero V origin), (scale_scale V), Rmult_0_r, (scale_zero V).
@@ -205,6 +212,48 @@ Proof. intros H. induction n as [|n IH]; simpl; [lra|]. specialize (H n). lra. Q
 Lemma sum_monotone f m n : (forall i, 0 <= f i) -> (m <= n)%nat -> sum f m <= sum f n.
 Proof.
   intros H Hmn. induction Hmn as [|n Hmn IH]; simpl; [lra|]. specialize (H n). lra.
+Qed.
+
+(* Projected gradient descent: the parameters after N steps w <- Pi (w - alpha_i g(w)). *)
+Fixpoint descent {W : normed} (Pi g : W -> W) (alpha : nat -> R) (w : W) (N : nat) : W :=
+  match N with
+  | O => w
+  | S n => let v := descent Pi g alpha w n in Pi (minus v (scale (alpha n) (g v)))
+  end.
+
+(* the product of 1 + alpha_i beta over N steps *)
+Fixpoint amplification (alpha : nat -> R) (beta : R) (N : nat) : R :=
+  match N with O => 1 | S n => amplification alpha beta n * (1 + alpha n * beta) end.
+
+Lemma amplification_grows alpha beta N : (forall i, 0 <= alpha i) -> 0 <= beta ->
+  1 <= amplification alpha beta N.
+Proof.
+  intros Ha Hb. induction N as [|n IH]; simpl; [lra|]. specialize (Ha n). assert (0
+    <= alpha n * beta) by nra. nra.
+Qed.
+
+Lemma twins_part {W : normed} (Pi g g_k : W -> W) alpha (w : W) N mismatch beta :
+  (forall v u, size (minus (Pi v) (Pi u)) <= size (minus v u)) ->
+  (forall i, 0 <= alpha i) ->
+  0 < beta -> (forall v u, size (minus (g v) (g u)) <= beta * size (minus v u)) ->
+  (forall v, size (minus (g v) (g_k v)) <= mismatch) ->
+  size (minus (descent Pi g alpha w N) (descent Pi g_k alpha w N))
+  <= mismatch * (amplification alpha beta N - 1) / beta.
+Proof.
+  intros HPi Ha Hb Hg Hm. induction N as [|N IH].
+  - simpl. rewrite minus_self, size_origin. right. field. lra.
+  - simpl. set (a := descent Pi g alpha w N) in *. set (b := descent Pi g_k alpha w N) in *.
+    eapply Rle_trans; [apply HPi|]. rewrite minus_minus, minus_scale.
+    eapply Rle_trans; [apply size_plus|].
+    rewrite !(size_scale W), (Rabs_left (-1)), (Rabs_right (alpha N)) by (apply Rle_ge, Ha || lra).
+    specialize (Ha N). specialize (Hg a b). specialize (Hm b).
+    assert (moved : size (minus (g a) (g_k b)) <= beta * size (minus a b) + mismatch).
+    { rewrite <- (minus_chain _ (g b)). eapply Rle_trans; [apply size_plus|]. lra. }
+    apply (Rmult_le_compat_l (alpha N)) in moved; [|exact Ha].
+    apply Rle_trans with ((1 + alpha N * beta) * size (minus a b) + alpha N * mismatch); [lra|].
+    assert (0 <= alpha N * beta) by nra.
+    apply (Rmult_le_compat_l (1 + alpha N * beta)) in IH; [|lra].
+    eapply Rle_trans; [apply Rplus_le_compat_r, IH|]. right. field. lra.
 Qed.
 
 (* Recursions *)
@@ -309,6 +358,35 @@ Section Contraction.
     - rewrite truncated_short, (distance_refl d) by lia. apply div_nonneg; [nra|lra].
   Qed.
 End Contraction.
+
+(* two maps of which the first contracts, on the states that the second one meets *)
+Lemma parameters_apart {T X P} (d : metric T) (e : metric P) (step : P -> T -> X ->
+  T) x lam gain w v h t :
+  0 <= lam < 1 -> contractive d (step w) lam ->
+  (forall s, d (step w (state (step v) x h s) (x s)) (step v (state (step v) x h s) (x s))
+    <= gain * e w v) ->
+  d (state (step w) x h t) (state (step v) x h t) <= gain * e w v * (1 - lam ^ t) / (1 - lam).
+Proof.
+  intros Hlam Hstep Hgain.
+  eapply Rle_trans; [apply (recursion lam (gain * e w v)
+    (fun t => d (state (step w) x h t) (state (step v) x h t)))|]; [lra|lra| |].
+  - intros n. unfold state; simpl.
+    eapply Rle_trans; [apply (distance_triangle d _ (step w (run (step v) x h 0 n) (x n)))|].
+    apply Rplus_le_compat; [apply Hstep | apply Hgain].
+  - unfold state; simpl. rewrite (distance_refl d). right. field. lra.
+Qed.
+
+Lemma parameters_part {T X P} (d : metric T) (e : metric P) (step : P -> T -> X ->
+  T) x lam gain w v h t :
+  0 <= lam < 1 -> contractive d (step w) lam -> 0 <= gain ->
+  (forall s, d (step w (state (step v) x h s) (x s)) (step v (state (step v) x h s) (x s))
+    <= gain * e w v) ->
+  d (state (step w) x h t) (state (step v) x h t) <= gain * e w v / (1 - lam).
+Proof.
+  intros Hlam Hstep Hg Hgain. eapply Rle_trans; [now apply (parameters_apart d e step x lam gain)|].
+  apply div_le; [lra|]. pose proof (distance_nonneg e w v). pose proof (pow_unit lam t Hlam).
+  assert (0 <= gain * e w v) by nra. nra.
+Qed.
 
 (* r steps together contract, whatever their inputs *)
 Definition iterate_contractive {T X} (d : metric T) (step : T -> X ->

@@ -15,8 +15,10 @@ Theorem loss_smoothness {m : tangent_map} (w v : P m) (h : T m) (x : nat -> X m)
   smooth beta_hh beta_hw beta_wh beta_ww w v ->
   0 <= loss_gain -> @loss_lipschitz m loss_gain -> 0 <= beta_p -> @loss_smooth m beta_p ->
   p w v <= distance ->
-  size (minus (gradient (state (carry w) x (h, origin) t)) (gradient (state (carry v) x (h, origin) t)))
-  <= formulas.loss_smoothness lam weight_gain loss_gain beta_hh beta_hw beta_wh beta_ww beta_p distance.
+  size (minus (gradient (state (carry w) x (h, origin) t)) (gradient (state (carry v) x (h,
+    origin) t)))
+  <= formulas.loss_smoothness lam weight_gain loss_gain beta_hh beta_hw beta_wh beta_ww beta_p
+    distance.
 Proof.
   intros Hlam Hcw Hcv HL Hw Hgain Hhh Hhw Hwh Hww Hs Hl Hloss Hp Hsmooth Hdist.
   set (c := / (1 - lam)). assert (Hinv : 0 < c) by (apply Rinv_0_lt_compat; lra).
@@ -24,12 +26,14 @@ Proof.
   assert (geometric : forall a n, 0 <= a -> a * (1 - lam ^ n) / (1 - lam) <= a * c).
   { intros a n Ha. pose proof (pow_unit lam n Hlam). unfold Rdiv. fold c.
     assert (0 <= a * c) by nra. nra. }
-  assert (states : forall n, d (fst (run (carry w) x (h, origin) 0 n)) (fst (run (carry v) x (h, origin) 0 n))
+  assert (states : forall n, d (fst (run (carry w) x (h, origin) 0 n)) (fst (run (carry v) x (h,
+    origin) 0 n))
     <= distance * weight_gain * c).
   { intros n. rewrite !carry_state. cbn [fst].
     eapply Rle_trans; [apply (recursion lam (distance * weight_gain)
       (fun n => d (run (step w) x h 0 n) (run (step v) x h 0 n))); [lra|lra|]|].
-    - intros i. simpl. eapply Rle_trans; [apply (distance_triangle d _ (step w (run (step v) x h 0 i) (x i)))|].
+    - intros i. simpl. eapply Rle_trans;
+      [apply (distance_triangle d _ (step w (run (step v) x h 0 i) (x i)))|].
       apply Rplus_le_compat; [apply (proj1 Hcw)|]. eapply Rle_trans; [apply Hgain|]. nra.
     - simpl. rewrite (distance_refl d), Rmult_0_r, Rplus_0_l. apply geometric. nra. }
   assert (derivatives : forall n, size (snd (run (carry v) x (h, origin) 0 n)) <= weight_gain * c).
@@ -45,9 +49,11 @@ Proof.
   assert (apart : forall n, size (minus (snd (run (carry w) x (h, origin) 0 n))
       (snd (run (carry v) x (h, origin) 0 n))) <= more * c).
   { intros n. eapply Rle_trans; [apply (recursion lam more (fun n => size (minus
-      (snd (run (carry w) x (h, origin) 0 n)) (snd (run (carry v) x (h, origin) 0 n))))); [lra|lra|]|].
+      (snd (run (carry w) x (h, origin) 0 n)) (snd (run (carry v) x (h, origin) 0 n)))));
+        [lra|lra|]|].
     - intros i. simpl.
-      eapply Rle_trans; [apply (derivative_gap lam beta_hh beta_hw beta_wh beta_ww w v); assumption|].
+      eapply Rle_trans; [apply (derivative_gap lam beta_hh beta_hw beta_wh beta_ww w v);
+        assumption|].
       apply Rplus_le_compat_l. unfold more.
       pose proof (states i) as Hi. pose proof (derivatives i) as Di.
       pose proof (distance_nonneg d (fst (run (carry w) x (h, origin) 0 i))
@@ -64,8 +70,10 @@ Proof.
   pose proof (distance_nonneg d (fst (run (carry w) x (h, origin) 0 t))
     (fst (run (carry v) x (h, origin) 0 t))) as S0.
   pose proof (size_nonneg (snd (run (carry v) x (h, origin) 0 t))) as D0.
-  apply Rle_trans with (loss_gain * (more * c) + beta_p * (distance * weight_gain * c) * (weight_gain * c)).
+  apply Rle_trans with (loss_gain * (more * c) + beta_p * (distance * weight_gain * c) *
+    (weight_gain * c)).
   - apply Rplus_le_compat; [apply Rmult_le_compat_l; lra|].
-    apply Rmult_le_compat; [apply Rmult_le_pos; lra | exact D0 | apply Rmult_le_compat_l; lra | exact derivatives].
+    apply Rmult_le_compat; [apply Rmult_le_pos; lra | exact D0 | apply Rmult_le_compat_l; lra |
+      exact derivatives].
   - right. unfold formulas.loss_smoothness, more, c. field. lra.
 Qed.

@@ -73,7 +73,8 @@ Theorem not_without_convexity : exists (C : line_inner -> Prop) (w v p q : line_
   nearest C w p /\ nearest C v q /\
   formulas.nearest_point_gap (length (sub w v)) < length (sub p q).
 Proof.
-  exists (fun c => c = -1 \/ c = 1), (0 : line_inner), (0 : line_inner), (1 : line_inner), (-1 : line_inner).
+  exists (fun c => c = -1 \/ c = 1), (0 : line_inner), (0 : line_inner), (1 : line_inner),
+    (-1 : line_inner).
   unfold nearest, formulas.nearest_point_gap. rewrite !length_line.
   repeat split; try (intros c [-> | ->]; rewrite !length_line); cbn; auto;
     unfold Rabs; repeat destruct Rcase_abs; lra.

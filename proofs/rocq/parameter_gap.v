@@ -15,13 +15,10 @@ Theorem parameter_gap {T X P} (d : metric T) (e : metric P) (step : P -> T -> X 
   <= formulas.parameter_gap lam t weight_gain distance.
 Proof.
   intros Hlam Hstep Hg Hgain Hd.
-  eapply Rle_trans; [apply (recursion lam (distance * weight_gain)
-    (fun t => d (state (step w) x h t) (state (step v) x h t)))|]; [lra|lra| |].
-  - intros n. unfold state; simpl.
-    eapply Rle_trans; [apply (distance_triangle d _ (step w (run (step v) x h 0 n) (x n)))|].
-    apply Rplus_le_compat; [apply Hstep|]. eapply Rle_trans; [apply Hgain|]. nra.
-  - unfold state; simpl. rewrite (distance_refl d). right. unfold formulas.parameter_gap. field.
-    lra.
+  eapply Rle_trans; [now apply (parameters_apart d e step x lam weight_gain)|].
+  unfold formulas.parameter_gap. pose proof (pow_unit lam t Hlam).
+  apply div_le; [lra|]. apply Rmult_le_compat_r; [lra|]. rewrite (Rmult_comm distance).
+  now apply Rmult_le_compat_l.
 Qed.
 
 Theorem attained lam t distance : 0 <= lam < 1 -> 0 <= distance ->

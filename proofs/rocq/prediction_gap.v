@@ -24,14 +24,8 @@ Proof.
   apply Rmult_le_compat_l; [exact Hl|].
   eapply Rle_trans; [apply (distance_triangle d _ (state (step v) x o t))|].
   apply Rplus_le_compat; [|now apply (gap_always d (step v) lam)].
-  eapply Rle_trans; [apply (recursion lam (weight_gain * distance)
-    (fun t => d (state (step w) x o t) (state (step v) x o t)))|]; [lra|lra| |].
-  - intros n. unfold state; simpl.
-    eapply Rle_trans; [apply (distance_triangle d _ (step w (run (step v) x o 0 n) (x n)))|].
-    apply Rplus_le_compat; [apply Hw|]. eapply Rle_trans; [apply Hgain|]. nra.
-  - unfold state; simpl. rewrite (distance_refl d), Rmult_0_r, Rplus_0_l.
-    pose proof (pow_unit lam t Hlam). pose proof (distance_nonneg e w v).
-    apply div_le; [lra|]. assert (0 <= weight_gain * distance) by nra. nra.
+  eapply Rle_trans; [now apply (parameters_part d e step x lam weight_gain)|].
+  apply div_le; [lra|]. now apply Rmult_le_compat_l.
 Qed.
 
 Theorem approached lam k drive distance eps : 0 <= lam < 1 -> 0 <= drive -> 0 <= distance -> 0

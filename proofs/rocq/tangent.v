@@ -15,7 +15,8 @@ Record tangent_map := Tangent {
   step_h : P -> T -> X -> M -> M;
   step_w : P -> T -> X -> M;
   grad_p : T -> M -> G;
-  step_h_linear : forall w h x A B, minus (step_h w h x A) (step_h w h x B) = step_h w h x (minus A B);
+  step_h_linear : forall w h x A B, minus (step_h w h x A) (step_h w h x B)
+    = step_h w h x (minus A B);
   grad_p_linear : forall h A B, minus (grad_p h A) (grad_p h B) = grad_p h (minus A B)
 }.
 Arguments d {t}. Arguments p {t}. Arguments step {t}. Arguments step_h {t}.
@@ -46,7 +47,8 @@ Section Gradients.
   Hypothesis Hloss : 0 <= loss_gain.
 
   (* the states of the pair are the states *)
-  Lemma carry_state (w : P m) x s from n : fst (run (carry w) x s from n) = run (step w) x (fst s) from n.
+  Lemma carry_state (w : P m) x s from n : fst (run (carry w) x s from n)
+    = run (step w) x (fst s) from n.
   Proof. induction n as [|n IH]; [reflexivity|]. simpl. now rewrite IH. Qed.
 
   Lemma derivative_size (w : P m) x s from n : contracts w -> weights_bounded w ->
@@ -55,7 +57,8 @@ Section Gradients.
   Proof.
     intros [_ HJ] HW.
     apply (recursion lam weight_gain (fun n => size (snd (run (carry w) x s from n)))); [lra|lra|].
-    intros i. simpl. eapply Rle_trans; [apply size_plus|]. apply Rplus_le_compat; [apply HJ|apply HW].
+    intros i. simpl. eapply Rle_trans; [apply size_plus|]. apply Rplus_le_compat;
+      [apply HJ|apply HW].
   Qed.
 
   (* the difference of two derivatives after one step more *)
@@ -89,13 +92,16 @@ Section Gradients.
     size (minus (snd (run (carry w) x (h, A) from k)) (snd (run (carry w) x (g, origin) from k)))
     <= lam ^ k * size A
        + lam ^ (k - 1) * past
-         * (INR k * beta_wh + beta_hh * weight_gain * (INR k - (1 - lam ^ k) / (1 - lam)) / (1 - lam)).
+         * (INR k * beta_wh + beta_hh * weight_gain * (INR k - (1 - lam ^ k) / (1 - lam)) / (1 -
+           lam)).
   Proof.
     intros HL Hhh Hwh Hc Hw Hs Hpast. induction k as [|k IH].
     - simpl. rewrite minus_origin.
-      replace (1 * past * (0 * beta_wh + beta_hh * weight_gain * (0 - (1 - 1) / (1 - lam)) / (1 - lam)))
+      replace (1 * past * (0 * beta_wh + beta_hh * weight_gain * (0 - (1 - 1) / (1 - lam)) / (1 -
+        lam)))
         with 0 by (field; lra). lra.
-    - pose proof (derivative_gap w w (run (carry w) x (h, A) from k) (run (carry w) x (g, origin) from k)
+    - pose proof (derivative_gap w w (run (carry w) x (h, A) from k) (run (carry w) x (g,
+      origin) from k)
         (x (from + k)%nat) Hc Hs) as step_bound.
       change (run (carry w) x (h, A) from (S k))
         with (carry w (run (carry w) x (h, A) from k) (x (from + k)%nat)).
@@ -118,7 +124,8 @@ Section Gradients.
               <= beta_hh * (lam ^ k * past) * (weight_gain * (1 - lam ^ k) / (1 - lam))).
       { apply Rmult_le_compat; [nra | exact HD0 | nra | exact HD]. }
       assert (gain : beta_wh * e <= beta_wh * (lam ^ k * past)) by nra.
-      eapply Rle_trans; [apply Rplus_le_compat; [exact IH | apply Rplus_le_compat; [exact product | exact gain]]|].
+      eapply Rle_trans; [apply Rplus_le_compat; [exact IH | apply Rplus_le_compat; [exact product |
+        exact gain]]|].
       right. replace (S k - 1)%nat with k by lia. rewrite S_INR.
       destruct k as [|k]; [simpl; field; lra|].
       replace (S k - 1)%nat with k by lia. simpl pow. field. lra.

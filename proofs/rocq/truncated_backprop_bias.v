@@ -26,10 +26,13 @@ Proof.
     = fst (run (carry w) x (state (step w) x h (t - k), origin) (t - k) n)).
   { intros n. rewrite !carry_state. now rewrite same. }
   assert (faded : forall n, size (minus (snd (run (carry w) x past (t - k) n))
-      (snd (run (carry w) x (state (step w) x h (t - k), origin) (t - k) n))) <= lam ^ n * size (snd past)).
-  { intros n. eapply Rle_trans; [apply (shrinking lam (fun n => size (minus (snd (run (carry w) x past (t - k) n))
+      (snd (run (carry w) x (state (step w) x h (t - k), origin) (t - k) n)))
+        <= lam ^ n * size (snd past)).
+  { intros n. eapply Rle_trans; [apply (shrinking lam (fun n => size (minus (snd (run (carry w) x
+    past (t - k) n))
       (snd (run (carry w) x (state (step w) x h (t - k), origin) (t - k) n))))); [lra|]|].
-    - intros i. simpl. unfold carry; simpl. rewrite states, minus_plus, minus_self, (plus_origin (M m)).
+    - intros i. simpl. unfold carry; simpl. rewrite states, minus_plus, minus_self,
+      (plus_origin (M m)).
       rewrite (step_h_linear m). apply (proj2 Hc).
     - simpl. rewrite minus_origin. lra. }
   unfold gradient, cut. rewrite (states k), (grad_p_linear m).
