@@ -40,7 +40,8 @@ Proof.
   assert (zero : forall i, apply n W (fun _ => 0) i = 0).
   { intros i. unfold apply. rewrite (sum_ext _ (fun j => 0 * 0)) by (intros; ring).
     rewrite sum_scale. ring. }
-  assert (image : forall i, Rabs (difference (apply n W v) (apply n W (fun _ => 0)) i) = apply n W v i).
+  assert (image : forall i, Rabs (difference (apply n W v) (apply n W (fun _ => 0)) i)
+    = apply n W v i).
   { intros i. unfold difference. rewrite zero, Rminus_0_r. apply Rabs_right, Rle_ge.
     apply sum_nonneg. intros j. apply Rmult_le_pos; [apply HW | left; apply Hv]. }
   assert (one : weighted n v (difference v (fun _ => 0)) = 1).

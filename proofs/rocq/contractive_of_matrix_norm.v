@@ -34,7 +34,8 @@ Theorem attained {X} (n : nat) (N : vec -> R) (W : nat -> nat -> R) (u : X -> ve
   = formulas.contractive_of_matrix_norm slope norm * N (difference h g).
 Proof.
   intros Hhom Hslope HW.
-  replace (difference (cell (fun _ a => slope * a) n W u h x) (cell (fun _ a => slope * a) n W u g x))
+  replace (difference (cell (fun _ a => slope * a) n W u h x) (cell (fun _ a => slope * a) n W u g
+    x))
     with (fun i => slope * apply n W (difference h g) i).
   - rewrite Hhom, Rabs_right, HW by lra. unfold formulas.contractive_of_matrix_norm. ring.
   - apply vec_ext. intros i. unfold difference at 2, cell. rewrite <- apply_difference. ring.

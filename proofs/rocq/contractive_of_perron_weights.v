@@ -27,12 +27,14 @@ Proof.
       rewrite sum_scale. unfold Rdiv. rewrite !(Rmult_assoc slope).
       now apply Rmult_le_compat_l.
     + unfold difference at 1, cell. eapply Rle_trans; [apply Hrho|].
-      unfold apply at 3. rewrite (sum_ext _ (fun j => slope * (Rabs (W i j) * Rabs (difference h g j))))
+      unfold apply at 3. rewrite (sum_ext _ (fun j => slope * (Rabs (W i j) * Rabs (difference h g
+        j))))
         by (intros; ring).
       rewrite sum_scale. apply Rmult_le_compat_l; [exact Hs|].
       replace (apply n W h i + u x i - (apply n W g i + u x i)) with (apply n W (difference h g) i)
         by (rewrite <- apply_difference; ring).
-      unfold apply. eapply Rle_trans; [apply sum_abs|]. right. apply sum_ext. intros j _. apply Rabs_mult.
+      unfold apply. eapply Rle_trans;
+        [apply sum_abs|]. right. apply sum_ext. intros j _. apply Rabs_mult.
 Qed.
 
 (* linear maps with W >= 0: between v and 0, if the largest row is row / weight *)
@@ -53,13 +55,15 @@ Proof.
       rewrite Rminus_0_r, Rabs_right by lra. right. field. lra.
   - apply Rle_ge. eapply Rle_trans; [|apply (vmax_ge _ n best Hbest)].
     unfold formulas.contractive_of_perron_weights, difference, cell, rho.
-    replace (slope * (apply n W v best + u x best) - slope * (apply n W (fun _ => 0) best + u x best))
+    replace (slope * (apply n W v best + u x best) - slope * (apply n W (fun _ => 0) best + u x
+      best))
       with (slope * apply n W v best).
     + pose proof (Hv best). rewrite Rabs_right.
       * unfold Rdiv in *. rewrite (Rmult_assoc slope row), <- Heq. right. ring.
       * apply Rle_ge, Rmult_le_pos; [exact Hs|]. apply sum_nonneg. intros j.
         apply Rmult_le_pos; [apply HW | left; apply Hv].
     + assert (apply n W (fun _ => 0) best = 0) as ->.
-      { unfold apply. rewrite (sum_ext _ (fun j => 0 * 0)) by (intros; ring). rewrite sum_scale. ring. }
+      { unfold apply. rewrite (sum_ext _ (fun j => 0 * 0)) by (intros;
+        ring). rewrite sum_scale. ring. }
       ring.
 Qed.

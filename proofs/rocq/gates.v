@@ -16,10 +16,12 @@ Lemma logistic_derivative a : derivable_pt_lim logistic a (logistic a * (1 - log
 Proof.
   pose proof (exp_pos (- a)) as He.
   assert (inner : derivable_pt_lim (fun a => 1 + exp (- a)) a (0 + exp (- a) * -1)).
-  { apply (derivable_pt_lim_plus (fun _ => 1) (fun a => exp (- a))); [apply derivable_pt_lim_const|].
+  { apply (derivable_pt_lim_plus (fun _ => 1) (fun a => exp (- a)));
+    [apply derivable_pt_lim_const|].
     apply (derivable_pt_lim_comp (fun a => - a) exp); [|apply derivable_pt_lim_exp].
     apply (derivable_pt_lim_opp (fun a => a)), derivable_pt_lim_id. }
-  replace (logistic a * (1 - logistic a)) with ((0 * (1 + exp (- a)) - (0 + exp (- a) * -1) * 1) / Rsqr (1 + exp (- a)))
+  replace (logistic a * (1 - logistic a))
+    with ((0 * (1 + exp (- a)) - (0 + exp (- a) * -1) * 1) / Rsqr (1 + exp (- a)))
     by (unfold logistic, Rsqr; field; lra).
   assert (same : forall x, (fun _ => 1) x / (fun a => 1 + exp (- a)) x = logistic x).
   { intros x. unfold logistic, Rdiv. ring. }

@@ -90,3 +90,61 @@ Proof.
   apply (shrinking growth (fun n => d (run step x h from n) (run step x g from n))); [exact Hg|].
   intros n. apply Hstep.
 Qed.
+
+(* h -> (a h_2 + drive, b h_1 + drive), which contracts in pairs of steps *)
+Definition swap (a b drive : R) (h : R * R) (_ : unit) : R * R := (a * snd h + drive,
+  b * fst h + drive).
+
+Theorem approached a b drive blocks eps : 0 <= b <= a -> a * b < 1 -> 0 <= drive -> 0 < eps ->
+  let x (_ : nat) := tt in
+  iterate_contractive plane_max (swap a b drive) 2 (a * b) /\
+  contractive plane_max (swap a b drive) a /\
+  plane_max (swap a b drive (0, 0) tt) (0, 0) = drive /\
+  sum (pow a) 2 = 1 + a /\
+  exists t, formulas.state_gap_blocks (a * b) blocks 0 a drive (1 + a) - eps
+  < plane_max (state (swap a b drive) x (0, 0) t) (truncated (swap a b drive) x (0,
+    0) (blocks * 2) t).
+Proof.
+  intros Hab Hlam Hd He x. split; [|split; [|split; [|split]]].
+  - intros y h g from. cbn.
+    replace (a * (b * fst h + drive) + drive - (a * (b * fst g + drive) + drive))
+      with (a * b * (fst h - fst g)) by ring.
+    replace (b * (a * snd h + drive) + drive - (b * (a * snd g + drive) + drive))
+      with (a * b * (snd h - snd g)) by ring.
+    rewrite !Rabs_mult, (Rabs_right a), (Rabs_right b) by lra. apply Req_le, RmaxRmult. nra.
+  - intros h g u. unfold swap; cbn.
+    replace (a * snd h + drive - (a * snd g + drive)) with (a * (snd h - snd g)) by ring.
+    replace (b * fst h + drive - (b * fst g + drive)) with (b * (fst h - fst g)) by ring.
+    rewrite !Rabs_mult, (Rabs_right a), (Rabs_right b) by lra.
+    pose proof (Rmax_l (Rabs (fst h - fst g)) (Rabs (snd h - snd g))).
+    pose proof (Rmax_r (Rabs (fst h - fst g)) (Rabs (snd h - snd g))).
+    pose proof (Rabs_pos (fst h - fst g)). apply Rmax_lub; nra.
+  - cbn. rewrite !Rmult_0_r, !Rplus_0_l, !Rminus_0_r, Rmax_left, Rabs_right; lra.
+  - cbn. ring.
+  - set (lam := a * b). assert (H0 : 0 <= lam < 1) by (unfold lam; nra).
+    set (c := drive * (1 + a) / (1 - lam)).
+    assert (orbit : forall h from n, fst (run (swap a b drive) x h from (n * 2))
+      = lam ^ n * fst h + drive * (1 + a) * (1 - lam ^ n) / (1 - lam)).
+    { intros h from n.
+      rewrite (recursion_exact lam (drive * (1 + a)) (fun n => fst (run (swap a b drive) x h from (n
+        * 2))));
+        [reflexivity | lra |].
+      intros i. replace (S i * 2)%nat with (i * 2 + 2)%nat
+        by ring. rewrite run_split. cbn. unfold lam. ring. }
+    assert (Hc : 0 <= c) by (apply div_nonneg; nra).
+    destruct (pow_fades lam (eps / (c + 1)) H0) as [n Hn]; [apply Rdiv_lt_0_compat; lra|].
+    specialize (Hn n ltac:(lia)). exists (n * 2 + blocks * 2)%nat.
+    rewrite truncated_long by lia. unfold state. rewrite run_split.
+    replace (n * 2 + blocks * 2 - blocks * 2)%nat with (n * 2)%nat by lia. rewrite Nat.add_0_l.
+    eapply Rlt_le_trans; [|apply Rmax_l]. eapply Rlt_le_trans; [|apply Rle_abs].
+    rewrite !orbit. cbn [fst]. unfold formulas.state_gap_blocks. fold lam.
+    pose proof (pow_unit lam n H0). pose proof (pow_unit lam blocks H0).
+    apply (Rmult_lt_compat_r (c + 1)) in Hn; [|lra].
+    replace (eps / (c + 1) * (c + 1)) with eps in Hn by (field; lra).
+    match goal with |- _ < ?r => replace r with (lam ^ blocks * (c * (1 - lam ^ n))) by (unfold c;
+      field; lra) end.
+    replace (a ^ 0 * lam ^ blocks * drive * (1 + a) / (1 - lam)) with (lam ^ blocks * c)
+      by (unfold c; simpl; field; lra).
+    assert (0 <= c * lam ^ n) by nra.
+    assert (lam ^ blocks * (c * lam ^ n) <= c * lam ^ n) by nra. nra.
+Qed.

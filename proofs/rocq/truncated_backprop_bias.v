@@ -43,3 +43,45 @@ Proof.
   apply Rmult_le_compat_l; [exact Hl|]. eapply Rle_trans; [apply faded|].
   apply Rmult_le_compat_l; [lra | exact bounded].
 Qed.
+
+(* h -> lam h + w, p(h) = h *)
+Definition adding (lam : R) : tangent_map.
+Proof.
+  refine (Tangent R unit R line line reals reals (fun w h _ => lam * h + w)
+    (fun _ _ _ A => lam * A) (fun _ _ _ => 1) (fun _ A => A) _ _).
+  - intros. apply (@minus_scale reals).
+  - reflexivity.
+Defined.
+
+Theorem attained (lam : R) (k t : nat) (w h : R) : 0 <= lam < 1 -> (k <= t)%nat ->
+  let m := adding lam in
+  let x (_ : nat) : X m := tt in
+  contracts lam (w : P m) /\ weights_bounded 1 (w : P m) /\ @loss_lipschitz m 1 /\
+  size (minus (gradient (state (carry (w : P m)) x (h, origin) t))
+    (gradient (run (carry (w : P m)) x (state (step (w : P m)) x h (t - k), origin) (t - k) k)))
+  = formulas.truncated_backprop_bias lam k t 1 1.
+Proof.
+  intros Hlam Hk m x.
+  assert (D : forall g A from n, snd (run (carry (w : P m)) x (g, A) from n)
+    = lam ^ n * A + 1 * (1 - lam ^ n) / (1 - lam)).
+  { intros g A from n.
+    rewrite (recursion_exact lam 1 (fun n => snd (run (carry (w : P m)) x (g, A) from n)));
+      [reflexivity | lra | reflexivity]. }
+  pose proof (pow_unit lam k Hlam). pose proof (pow_unit lam (t - k) Hlam).
+  split; [|split; [|split]].
+  - split.
+    + intros a b u. cbn. replace (lam * a + w - (lam * b + w)) with (lam * (a - b)) by ring.
+      rewrite Rabs_mult, (Rabs_right lam); lra.
+    + intros a u A. cbn. rewrite Rabs_mult, (Rabs_right lam); lra.
+  - intros a u. cbn. rewrite Rabs_R1. lra.
+  - intros a A. cbn. lra.
+  - unfold gradient, state. change (grad_p (t := m)) with (fun (_ : R) (A : R) => A). cbn beta.
+    rewrite !D. unfold minus; cbn [plus scale size reals]. unfold formulas.truncated_backprop_bias.
+    rewrite (pow_split lam k t Hk).
+    change (@origin (M m)) with 0.
+    match goal with |- _ = ?b => change (Rabs (lam ^ k * lam ^ (t - k) * 0
+      + 1 * (1 - lam ^ k * lam ^ (t - k)) / (1 - lam)
+      + -1 * (lam ^ k * 0 + 1 * (1 - lam ^ k) / (1 - lam))) = b) end.
+    match goal with |- Rabs ?a = ?b => replace a with b by (field; lra) end.
+    apply Rabs_right, Rle_ge, div_nonneg; nra.
+Qed.

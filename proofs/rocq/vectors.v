@@ -9,7 +9,8 @@ Definition vec := nat -> R.
 Definition difference (h g : vec) : vec := fun i => h i - g i.
 
 (* (W h)_i *)
-Definition apply (n : nat) (W : nat -> nat -> R) (h : vec) : vec := fun i => sum (fun j => W i j * h j) n.
+Definition apply (n : nat) (W : nat -> nat ->
+  R) (h : vec) : vec := fun i => sum (fun j => W i j * h j) n.
 
 Lemma sum_le f g n : (forall i, (i < n)%nat -> f i <= g i) -> sum f n <= sum g n.
 Proof.
@@ -82,7 +83,8 @@ Proof.
 Qed.
 
 (* max over i < n *)
-Fixpoint vmax (f : nat -> R) (n : nat) : R := match n with O => 0 | S m => Rmax (vmax f m) (f m) end.
+Fixpoint vmax (f : nat -> R) (n : nat) : R := match n with O => 0 |
+  S m => Rmax (vmax f m) (f m) end.
 
 Lemma vmax_nonneg f n : 0 <= vmax f n.
 Proof.
@@ -105,7 +107,8 @@ Qed.
 (* |h| = max_i |h_i| / v_i *)
 Definition weighted (n : nat) (v h : vec) : R := vmax (fun i => Rabs (h i) / v i) n.
 
-Lemma weighted_entry n v h i : (forall i, 0 < v i) -> (i < n)%nat -> Rabs (h i) <= weighted n v h * v i.
+Lemma weighted_entry n v h i : (forall i, 0 < v i) -> (i < n)%nat -> Rabs (h i)
+  <= weighted n v h * v i.
 Proof.
   intros Hv Hi. specialize (Hv i). apply (Rmult_le_reg_r (/ v i)); [now apply Rinv_0_lt_compat|].
   rewrite Rmult_assoc, Rinv_r, Rmult_1_r by lra.

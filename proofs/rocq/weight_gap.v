@@ -32,7 +32,8 @@ Proof.
     with mismatch by ring.
     rewrite Rabs_right; lra.
   - assert (still : @descent reals (fun w => w) g alpha 0 N = 0).
-    { induction N as [|N IH]; [reflexivity|]. cbn [descent]. rewrite IH. unfold minus, g; cbn. ring. }
+    { induction N as [|N IH]; [reflexivity|]. cbn [descent]. rewrite IH. unfold minus, g;
+      cbn. ring. }
     assert (grows : 1 <= amplification alpha beta N).
     { apply amplification_grows; [exact Ha | lra]. }
     assert (there : @descent reals (fun w => w) g_k alpha 0 N
