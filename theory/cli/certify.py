@@ -24,6 +24,7 @@ from theory.certify.jsr import joint_spectral_radius, rate_lower
 from theory.certify.methods import METHODS
 from theory.certify.recheck import recheck
 from theory.certify.refute import Refutation, refute
+from theory.certify.rocq_file import for_rocq, save_rocq
 from theory.cli.options import (
     NO,
     ActivationOption,
@@ -92,6 +93,9 @@ def certify(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the certificate here.")
     ] = None,
+    rocq: Annotated[
+        Path | None, typer.Option(help="Write row or column sums here, for Rocq to check.")
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Draw the bound against k for each certificate.")
     ] = None,
@@ -101,10 +105,13 @@ def certify(
 
     Exit status 0 if there is one, 1 if not.  What --json and --plot name is written in any case:
     without a certificate the file says whether it is refuted or unknown, and `check` rejects it.
+    What --rocq names is written if row or column sums, weighted or not, certify the map everywhere.
     """
     check_positive(epsilon=epsilon)
     if json_file is not None:
         check_writable(json_file)
+    if rocq is not None:
+        check_writable(rocq)
     check_picture(plot)
     meant, recurrent = read_inputs(inputs), read_map(weights, activation, prefix)
     began = time.perf_counter()
@@ -119,7 +126,7 @@ def certify(
         out.print("unknown: no certificate found, and no refutation")
     best = found.best
     choice = required_context(recurrent, epsilon, inputs=meant, effort=effort, certificates=found)
-    for target in (json_file, plot):
+    for target in (json_file, rocq, plot):
         if target is not None:
             target.parent.mkdir(parents=True, exist_ok=True)
     if best is not None:
@@ -141,6 +148,10 @@ def certify(
         else:
             save_certificate(json_file, recurrent, c=best)
         out.print(f"written: {json_file}", markup=False, soft_wrap=True)
+    if rocq is not None:
+        c = for_rocq(found.everywhere.values())
+        save_rocq(rocq, recurrent, c=c, eps=epsilon, drive=recurrent.drive(c.norm, meant))
+        out.print(f"written: {rocq}; coqc {rocq} checks it", markup=False, soft_wrap=True)
     if plot is not None:
         _draw(plot, found, choice, epsilon)
         out.print(f"drawn: {plot}", markup=False, soft_wrap=True)
