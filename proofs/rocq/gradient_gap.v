@@ -87,3 +87,62 @@ Proof.
       lra.
   - apply Rmult_le_compat; [nra | exact HD0 | nra | exact HD1].
 Qed.
+
+(* h -> lam h + drive, p(h) = h, with lam as the parameter, at k = 1 after a long history *)
+Theorem approached lam drive eps (Hlam : 0 <= lam < 1) (Hdrive : 0 <= drive) : 0 < eps ->
+  let m := driven lam drive Hlam Hdrive in
+  let o := nothing lam drive Hlam Hdrive in
+  let x (_ : nat) : X m := tt in
+  let top := drive / (1 - lam) in
+  contracts (m := m) lam tt /\ weights_bounded (m := m) top tt /\ smooth (m := m) 0 0 1 0 tt tt /\
+  loss_lipschitz (m := m) 1 /\ loss_smooth (m := m) 0 /\
+  d (step (t := m) tt o tt) o = drive /\
+  exists t, formulas.gradient_gap lam 1 drive top 1 0 1 0 - eps
+  < size (minus (gradient (state (carry (m := m) tt) x (o, origin) t))
+                (gradient (truncated (carry (m := m) tt) x (o, origin) 1 t))).
+Proof.
+  intros He m o x top. pose proof (driven_assumptions lam drive Hlam Hdrive) as (H1 & H2 & H3 & H4 &
+    H5).
+  repeat (split; [assumption|]).
+  assert (Htop : 0 <= top) by (apply div_nonneg; lra).
+  set (c := top / (1 - lam) + top). assert (Hc : 0 <= c).
+  { unfold c. pose proof (div_nonneg top (1 - lam) Htop ltac:(lra)). lra. }
+  split.
+  { change (Rabs (lam * 0 + drive - 0) = drive). rewrite Rabs_right; lra. }
+  destruct (linear_fades lam (eps / (c + 1)) Hlam) as [s [Hs Hs1]]; [apply Rdiv_lt_0_compat; lra|].
+  exists (s + 1)%nat.
+  rewrite (state_split _ x (o, origin) (s + 1) 1), truncated_long by lia.
+  replace (s + 1 - 1)%nat with s by lia. set (past := state (carry (m := m) tt) x (o, origin) s).
+  pose proof (driven_run lam drive Hlam Hdrive (o, origin) 0 s) as [Hh HD].
+  pose proof (driven_run lam drive Hlam Hdrive past s 1) as [_ Ha].
+  pose proof (driven_run lam drive Hlam Hdrive (o, origin) s 1) as [_ Hb].
+  change (run (carry (m := driven lam drive Hlam Hdrive) tt) (fun _ => tt) (o, origin) 0 s)
+    with past in Hh, HD.
+  cbn [fst snd] in Hh, HD, Hb.
+  change (@origin (M (driven lam drive Hlam Hdrive))) with 0 in HD, Hb.
+  change (proj1_sig o) with 0 in Hh, HD, Hb. fold top in Hh, HD, Ha, Hb.
+  rewrite Hh, HD in Ha.
+  eapply Rlt_le_trans; [|right; symmetry; exact (f_equal2 (fun a b => Rabs (a + -1 * b)) Ha Hb)].
+  eapply Rlt_le_trans; [|apply Rle_abs].
+  unfold formulas.gradient_gap.
+  pose proof (pow_unit lam (s - 1) Hlam). pose proof (le_INR 1 s Hs1) as Hs2. simpl (INR 1) in *.
+  apply (Rmult_lt_compat_r (c + 1)) in Hs; [|lra].
+  replace (eps / (c + 1) * (c + 1)) with eps in Hs by (field; lra).
+  assert (split : lam ^ s = lam * lam ^ (s - 1)).
+  { destruct s as [|r]; [lia|]. simpl. now rewrite Nat.sub_0_r. }
+  (* what is missing is lam^s top / (1 - lam) + s lam^s top *)
+  match goal with |- ?a - eps < ?b => assert (missing : a - b
+    = lam * (lam ^ (s - 1) * (top / (1 - lam)) + INR s * lam ^ (s - 1) * top)) end.
+  { simpl (1 - 1)%nat. rewrite split. unfold top. simpl. field. lra. }
+  pose proof (div_nonneg top (1 - lam) Htop ltac:(lra)) as Hq.
+  assert (lam ^ (s - 1) * (top / (1 - lam)) <= INR s * lam ^ (s - 1) * (top / (1 - lam))).
+  { rewrite Rmult_assoc. assert (0 <= lam ^ (s - 1) * (top / (1 - lam))) by (apply Rmult_le_pos;
+    lra).
+    nra. }
+  assert (0 <= INR s * lam ^ (s - 1)) by nra.
+  assert (0 <= INR s * lam ^ (s - 1) * c) by nra.
+  assert (lam ^ (s - 1) * (top / (1 - lam)) + INR s * lam ^ (s - 1) * top
+    <= INR s * lam ^ (s - 1) * c)
+    by (unfold c; lra).
+  nra.
+Qed.

@@ -50,3 +50,55 @@ Proof.
       with (beta_p * (lam ^ k * past) * (weight_gain * (1 - lam ^ k) / (1 - lam))) by (field; lra).
     apply Rmult_le_compat; [nra | exact HD0 | nra | exact HD].
 Qed.
+
+(* h -> lam h + drive, p(h) = h, with lam as the parameter, after a long history *)
+Theorem approached lam drive k eps (Hlam : 0 <= lam < 1) (Hdrive : 0 <= drive) :
+  (1 <= k)%nat -> 0 < eps ->
+  let m := driven lam drive Hlam Hdrive in
+  let o := nothing lam drive Hlam Hdrive in
+  let x (_ : nat) : X m := tt in
+  let top := drive / (1 - lam) in
+  contracts (m := m) lam tt /\ weights_bounded (m := m) top tt /\ smooth (m := m) 0 0 1 0 tt tt /\
+  loss_lipschitz (m := m) 1 /\ loss_smooth (m := m) 0 /\
+  exists t, (k <= t)%nat /\
+  formulas.gradient_gap_finite lam k t (d (state (step (t := m) tt) x o (t - k)) o) top 1 0 1 0 -
+    eps
+  < size (minus (gradient (state (carry (m := m) tt) x (o, origin) t))
+                (gradient (truncated (carry (m := m) tt) x (o, origin) k t))).
+Proof.
+  intros Hk He m o x top. pose proof (driven_assumptions lam drive Hlam Hdrive) as (H1 & H2 & H3 &
+    H4 & H5).
+  repeat (split; [assumption|]).
+  assert (Htop : 0 <= top) by (apply div_nonneg; lra).
+  destruct (linear_fades lam (eps / (top + 1)) Hlam) as [s [Hs Hs1]]; [apply Rdiv_lt_0_compat;
+    lra|].
+  exists (s + k)%nat. split; [lia|]. replace (s + k - k)%nat with s by lia.
+  rewrite (state_split _ x (o, origin) (s + k) k), truncated_long by lia.
+  replace (s + k - k)%nat with s by lia. set (past := state (carry (m := m) tt) x (o, origin) s).
+  pose proof (driven_run lam drive Hlam Hdrive (o, origin) 0 s) as [Hh HD].
+  pose proof (driven_run lam drive Hlam Hdrive past s k) as [_ Ha].
+  pose proof (driven_run lam drive Hlam Hdrive (o, origin) s k) as [_ Hb].
+  change (run (carry (m := driven lam drive Hlam Hdrive) tt) (fun _ => tt) (o, origin) 0 s)
+    with past in Hh, HD.
+  cbn [fst snd] in Hh, HD, Hb.
+  change (@origin (M (driven lam drive Hlam Hdrive))) with 0 in HD, Hb.
+  change (proj1_sig o) with 0 in Hh, HD, Hb. fold top in Hh, HD, Ha, Hb.
+  assert (state_is : d (state (step (t := m) tt) x o s) o = top * (1 - lam ^ s)).
+  { pose proof (carry_state (m := m) tt x (o, origin) 0 s) as same. cbn [fst] in same.
+    unfold state. rewrite <- same.
+    etransitivity; [exact (f_equal (fun z => Rabs (z - 0)) Hh)|]. pose proof (pow_unit lam s Hlam).
+    rewrite Rmult_0_r, Rplus_0_l, Rminus_0_r, Rabs_right; [reflexivity|nra]. }
+  rewrite state_is. rewrite Hh, HD in Ha.
+  eapply Rlt_le_trans; [|right; symmetry; exact (f_equal2 (fun a b => Rabs (a + -1 * b)) Ha Hb)].
+  eapply Rlt_le_trans; [|apply Rle_abs].
+  unfold formulas.gradient_gap_finite. replace (s + k - k)%nat with s by lia.
+  pose proof (pow_unit lam k Hlam). pose proof (pow_unit lam (s - 1) Hlam). pose proof (pos_INR s).
+  apply (Rmult_lt_compat_r (top + 1)) in Hs; [|lra].
+  replace (eps / (top + 1) * (top + 1)) with eps in Hs by (field; lra).
+  assert (small : lam ^ k * (INR s * lam ^ (s - 1) * top) < eps).
+  { assert (0 <= INR s * lam ^ (s - 1)) by nra. assert (0 <= INR s * lam ^ (s - 1) * top)
+    by nra. nra. }
+  match goal with |- ?a - eps < ?b => assert (a - b = lam ^ k * (INR s * lam ^ (s - 1) * top))
+    by (field; lra) end.
+  lra.
+Qed.

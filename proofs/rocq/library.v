@@ -309,6 +309,33 @@ Proof.
   apply Rle_ge. now apply pow_unit.
 Qed.
 
+(* so does n lam^(n - 1) *)
+Lemma linear_fades lam eps : 0 <= lam < 1 -> 0 < eps -> exists n, INR n * lam ^ (n - 1) < eps /\ (1
+  <= n)%nat.
+Proof.
+  intros Hlam He. set (mu := sqrt lam).
+  assert (Hmu : 0 <= mu < 1).
+  { split; [apply sqrt_pos|]. rewrite <- sqrt_1. apply sqrt_lt_1; lra. }
+  assert (Hsquare : lam = mu * mu) by (symmetry; apply sqrt_sqrt; lra).
+  assert (geometric : forall m, (INR m + 1) * mu ^ m <= (1 - mu ^ S m) / (1 - mu)).
+  { induction m as [|m IH]; [simpl; right; field; lra|]. rewrite S_INR.
+    apply (Rmult_le_compat_l mu) in IH; [|lra]. pose proof (pow_unit mu (S m) Hmu).
+    replace ((1 - mu ^ S (S m)) / (1 - mu)) with (mu * ((1 - mu ^ S m) / (1 - mu)) + 1)
+      by (simpl; field; lra).
+    replace (mu * ((INR m + 1) * mu ^ m)) with ((INR m + 1) * mu ^ S m) in IH by (simpl;
+      ring). lra. }
+  destruct (pow_fades mu (eps * (1 - mu)) Hmu) as [m Hm]; [apply Rmult_lt_0_compat; lra|].
+  exists (S m). split; [|lia]. replace (S m - 1)%nat with m by lia. rewrite S_INR, Hsquare,
+    Rpow_mult_distr.
+  specialize (Hm m ltac:(lia)). specialize (geometric m).
+  pose proof (pow_unit mu m Hmu). pose proof (pow_unit mu (S m) Hmu).
+  assert ((INR m + 1) * mu ^ m <= 1 / (1 - mu)).
+  { eapply Rle_trans; [exact geometric|]. apply div_le; lra. }
+  apply Rle_lt_trans with (1 / (1 - mu) * mu ^ m); [nra|].
+  apply (Rmult_lt_reg_r (1 - mu)); [lra|].
+  replace (1 / (1 - mu) * mu ^ m * (1 - mu)) with (mu ^ m) by (field; lra). exact Hm.
+Qed.
+
 Section Contraction.
   Context {T X : Type}.
   Variables (d : metric T) (step : T -> X -> T) (lam : R).

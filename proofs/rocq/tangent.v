@@ -131,3 +131,87 @@ Section Gradients.
       replace (S k - 1)%nat with k by lia. simpl pow. field. lra.
   Qed.
 End Gradients.
+
+(* A witness: h -> lam h + drive on the states 0 <= h <= drive / (1 - lam), which it never leaves,
+  with
+   the parameter lam, so that step_w = h. *)
+Definition box (b : R) : Type := { h : R | 0 <= h <= b }.
+
+Definition box_metric (b : R) : metric (box b).
+Proof.
+  refine (Metric _ (fun h g => line (proj1_sig h) (proj1_sig g)) _ _ _); intros.
+  - apply distance_refl.
+  - apply distance_sym.
+  - apply distance_triangle.
+Defined.
+
+Definition one_point : metric unit.
+Proof. refine (Metric _ (fun _ _ => 0) _ _ _); intros; lra. Defined.
+
+Lemma stays lam drive (h : R) : 0 <= lam < 1 -> 0 <= drive ->
+  0 <= h <= drive / (1 - lam) -> 0 <= lam * h + drive <= drive / (1 - lam).
+Proof.
+  intros Hlam Hd [H0 H1]. split; [nra|].
+  apply (Rmult_le_compat_l lam) in H1; [|lra].
+  replace (drive / (1 - lam)) with (lam * (drive / (1 - lam)) + drive) by (field; lra). lra.
+Qed.
+
+Section Driven.
+  Variables (lam drive : R) (Hlam : 0 <= lam < 1) (Hdrive : 0 <= drive).
+
+  Definition driven : tangent_map.
+  Proof.
+    refine (Tangent (box (drive / (1 - lam))) unit unit (box_metric _) one_point reals reals
+      (fun _ h _ => exist _ (lam * proj1_sig h + drive) (stays lam drive _ Hlam Hdrive (proj2_sig
+        h)))
+      (fun _ _ _ A => lam * A) (fun _ h _ => proj1_sig h) (fun _ A => A) _ _).
+    - intros. apply (@minus_scale reals).
+    - reflexivity.
+  Defined.
+
+  Definition nothing : T driven.
+  Proof. refine (exist _ 0 _). split; [lra|]. apply div_nonneg; lra. Defined.
+
+  Let x (_ : nat) : X driven := tt.
+  Let top := drive / (1 - lam).
+
+  Lemma driven_run (s : T driven * M driven) from n :
+    proj1_sig (fst (run (carry (m := driven) tt) x s from n))
+    = lam ^ n * proj1_sig (fst s) + top * (1 - lam ^ n) /\
+    snd (run (carry (m := driven) tt) x s from n)
+    = lam ^ n * snd s + INR n * lam ^ (n - 1) * (proj1_sig (fst s) - top)
+      + top * (1 - lam ^ n) / (1 - lam).
+  Proof.
+    induction n as [|n [IHh IHd]].
+    - simpl. split; [ring | field; lra].
+    - cbn [run]. unfold carry at 1 3. cbn [fst snd]. split.
+      + change (lam * proj1_sig (fst (run (carry (m := driven) tt) x s from n)) + drive
+          = lam ^ S n * proj1_sig (fst s) + top * (1 - lam ^ S n)).
+        rewrite IHh. unfold top. simpl. field. lra.
+      + change (lam * snd (run (carry (m := driven) tt) x s from n)
+          + proj1_sig (fst (run (carry (m := driven) tt) x s from n))
+          = lam ^ S n * snd s + INR (S n) * lam ^ (S n - 1) * (proj1_sig (fst s) - top)
+            + top * (1 - lam ^ S n) / (1 - lam)).
+        rewrite IHh, IHd, S_INR. replace (S n - 1)%nat with n by lia.
+        destruct n as [|n]; [simpl; field; lra|]. replace (S n - 1)%nat with n by lia.
+        simpl pow. field. lra.
+  Qed.
+
+  Lemma driven_assumptions :
+    contracts (m := driven) lam tt /\ weights_bounded (m := driven) top tt /\
+    smooth (m := driven) 0 0 1 0 tt tt /\ loss_lipschitz (m := driven) 1 /\
+    loss_smooth (m := driven) 0.
+  Proof.
+    split; [split|split; [|split; [split|split]]].
+    - intros h g u. cbn. replace (lam * proj1_sig h + drive - (lam * proj1_sig g + drive))
+        with (lam * (proj1_sig h - proj1_sig g)) by ring. rewrite Rabs_mult, (Rabs_right lam); lra.
+    - intros h u A. cbn. rewrite Rabs_mult, (Rabs_right lam); lra.
+    - intros h u. cbn. destruct h as [h Hh]. cbn. rewrite Rabs_right; [apply Hh | lra].
+    - intros h g u A. cbn. replace (lam * A + -1 * (lam * A)) with 0 by ring. rewrite Rabs_R0. lra.
+    - intros h g u. cbn. replace (proj1_sig h + -1 * proj1_sig g) with (proj1_sig h - proj1_sig g)
+      by ring.
+      lra.
+    - intros h A. cbn. lra.
+    - intros h g A. cbn. replace (A + -1 * A) with 0 by ring. rewrite Rabs_R0. lra.
+  Qed.
+End Driven.
