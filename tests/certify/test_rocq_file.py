@@ -38,8 +38,8 @@ def test_the_context_is_that_of_the_bound():
 @pytest.mark.parametrize(
     ("cell", "c", "said"),
     [
-        (CELL, Contraction.assumed(0.7, Linf()), "a row sum exceeds"),
-        (CELL, Contraction.assumed(0.6, L1()), "a column sum exceeds"),
+        (CELL, Contraction.assumed(0.7, Linf()), "one of the rows exceeds"),
+        (CELL, Contraction.assumed(0.6, L1()), "one of the columns exceeds"),
         (CELL, Contraction.assumed(0.9, L2()), "needed a maximum or sum norm"),
         (CELL, Contraction.assumed(0.9, Linf(), iterate=2), "of one step"),
         (VanillaRNN(W, np.eye(2), activation="sin"), ROWS, "needed one of: identity, relu, tanh"),

@@ -23,6 +23,7 @@ from theory.files.writing import write_atomically
 from theory.inputs import Drive
 from theory.maps.affine import AffineMap
 from theory.maps.base import Map
+from theory.norms.norm import Norm
 from theory.norms.norms import L1, Linf, WeightedL1, WeightedLinf
 from theory.theorems.context_length import context_length
 from theory.typing import Array
@@ -33,6 +34,12 @@ SLOPES = {
     "relu": ("relu", "relu_slope", 1, 1),
     "tanh": ("tanh", "tanh_slope", 1, 1),
     "sigmoid": ("logistic", "logistic_slope", 1, 4),
+}
+
+#: The norms of which a file may speak: what is summed, the distance and the matrix, by their names.
+KINDS: dict[type[Norm], tuple[str, str, str]] = {
+    **dict.fromkeys((Linf, WeightedLinf), ("rows", "largest", "by_rows")),
+    **dict.fromkeys((L1, WeightedL1), ("columns", "total", "by_columns")),
 }
 
 #: The largest map that is written; its file is checked in seconds.
@@ -66,7 +73,7 @@ def _misfit(c: Contraction) -> str:
     """Return why a file cannot hold a contraction, or nothing."""
     if not (c.iterate == 1 and c.domain is None):
         return f"received {c!r}, needed a contraction of one step that holds everywhere"
-    if not isinstance(c.norm, (L1, Linf, WeightedL1, WeightedLinf)):
+    if type(c.norm) not in KINDS:
         return f"the norm is {c.norm}, needed a maximum or sum norm, weighted or not"
     return ""
 
@@ -134,10 +141,10 @@ def rocq_text(
         raise ValueError(f"n = {n}, needed at most {LARGEST} units; Rocq multiplies every entry")
     if _misfit(c):
         raise ValueError(_misfit(c))
-    by_rows = isinstance(c.norm, (Linf, WeightedLinf))
+    kind, size, step = KINDS[type(c.norm)]
     rho, slope, snum, sden = SLOPES[form.rho.name]
     v = c.norm.v if isinstance(c.norm, (WeightedL1, WeightedLinf)) else np.ones(n)
-    entries, scale = _integers(form.W if by_rows else form.W.T)
+    entries, scale = _integers(form.W if kind == "rows" else form.W.T)
     lines = [entries[i * n : (i + 1) * n] for i in range(n)]
     weights, _ = _integers(v)
     # up to a multiple of 2**-30, where a rate below 1 allows it
@@ -146,12 +153,9 @@ def rocq_text(
     if num == den:
         num, den = Fraction(c.lam).as_integer_ratio()
     if not _passes(lines, weights, num * scale * sden, den * snum):
-        kind = "row" if by_rows else "column"
         raise ValueError(
-            f"a {kind} sum exceeds the rate {c.lam!r}, needed one that bounds them all"
+            f"the sum of one of the {kind} exceeds the rate {c.lam!r}, needed one that bounds them all"
         )
-    size, step = ("largest", "by_rows") if by_rows else ("total", "by_columns")
-    kind = "rows" if by_rows else "columns"
     named = ", ".join(
         f"{name} {digest[:16]}" for name, digest in sorted(hashes_of(recurrent).items())
     )
