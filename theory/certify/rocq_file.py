@@ -154,7 +154,7 @@ def rocq_text(
         num, den = Fraction(c.lam).as_integer_ratio()
     if not _passes(lines, weights, num * scale * sden, den * snum):
         raise ValueError(
-            f"the sum of one of the {kind} exceeds the rate {c.lam!r}, needed one that bounds them all"
+            f"the sum of one of the {kind} exceeds {c.lam!r}, needed a rate that bounds all of them"
         )
     named = ", ".join(
         f"{name} {digest[:16]}" for name, digest in sorted(hashes_of(recurrent).items())
