@@ -51,7 +51,8 @@ def _report(folder: Path, jobs: int) -> int:
     seconds = {one.name: one.seconds for one in done}
     table = Table(title="Theorems in Rocq")
     for column in ("name", "theorems", "lines", "seconds", "axioms"):
-        table.add_column(column, justify="left" if column in {"name", "axioms"} else "right")
+        right = column not in {"name", "axioms"}
+        table.add_column(column, justify="right" if right else "left", no_wrap=column == "name")
     for stem in machine_checked():
         own = {name: found for name, found in assumed.items() if name.split(".")[0] == stem}
         beyond = sorted(frozenset[str]().union(*own.values()) - build.AXIOMS)
