@@ -10,7 +10,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c co
 # The test processes share the cores already; BLAS threads on top of them only wait for each other.
 ONE    := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: verify test torch slow lint types proofs examples figures bench bench-certificates bench-torch nojit boundscheck clean
+.PHONY: verify test torch slow lint types proofs rocq examples figures bench bench-certificates bench-torch nojit boundscheck clean
 
 ## verify: try to refute every theorem, on random instances and on Bach chorales; writes a report
 verify: $(VENV)/.examples $(BUILD)/chorales.npz
@@ -56,6 +56,10 @@ types: $(VENV)/.dev
 
 proofs: $(VENV)/.dev
 	$(BIN)/python -m proofs
+
+## rocq: the theorems in Rocq; needs coqc, and says from which package it is to be had
+rocq: $(VENV)/.dev
+	$(BIN)/python -m proofs.rocq $(BUILD)/rocq --jobs $(JOBS)
 
 ## examples: every example at small size
 examples: $(VENV)/.examples

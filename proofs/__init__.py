@@ -7,6 +7,8 @@ Main names: `prove`, `PROOFS`, `FACTS`.
     python -m proofs --latex DIR   render all
     python -m proofs --index       print the table of the README
     python -m proofs --new STEM    write the four files of a new theorem
+
+`proofs.rocq` holds the theorems that are machine-checked, in Rocq.
 """
 
 from __future__ import annotations

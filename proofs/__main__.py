@@ -20,6 +20,7 @@ from rich.table import Table
 from proofs import PROOFS, prove, render, scaffold
 from proofs.activations import EXAMPLES, FactProof
 from proofs.activations import prove as prove_facts
+from proofs.rocq import is_machine_checked
 from proofs.steps import Proof, StepKind
 
 
@@ -66,16 +67,19 @@ def _report(theorems: list[Proof], facts: list[FactProof]) -> int:
     table.add_column("kind")
     for column in StepKind:
         table.add_column(column.value, justify="right")
+    table.add_column("machine-\nchecked", no_wrap=True)
     table.add_column("ok")
     everything: list[Proof | FactProof] = [*theorems, *facts]
     for proof in everything:
         named = proof.theorem if isinstance(proof, Proof) else proof.activation
         kind = proof.theorem.kind.value if isinstance(proof, Proof) else "facts"
         numbers = [str(proof.count(column)) for column in StepKind]
-        table.add_row(named.name, kind, *numbers, "yes" if proof.ok else "NO")
+        machine = "yes" if is_machine_checked(named.name) else ""
+        table.add_row(named.name, kind, *numbers, machine, "yes" if proof.ok else "NO")
     totals = [str(sum(proof.count(column) for proof in everything)) for column in StepKind]
     table.add_section()
-    table.add_row("all", "", *totals, "yes" if _status(everything) == 0 else "NO")
+    machine = str(sum(is_machine_checked(proof.theorem.name) for proof in theorems))
+    table.add_row("all", "", *totals, machine, "yes" if _status(everything) == 0 else "NO")
     Console().print(table)
     for proof in everything:
         for problem in proof.problems:

@@ -16,6 +16,7 @@ import sympy as sp
 from proofs import statements
 from proofs.activations import FactProof
 from proofs.decide import Expr
+from proofs.rocq import is_machine_checked
 from proofs.steps import Proof, Step, StepKind, begin
 from theory.theorems.theorem import Theorem
 
@@ -73,8 +74,14 @@ def as_text(proof: Proof | FactProof) -> str:
     checked, assumed, cited = (proof.count(kind) for kind in StepKind)
     verdict = "proved" if proof.ok else "NOT proved"
     lines.append(f"{verdict}: {checked} checked, {assumed} assumed, {cited} cited")
+    if isinstance(proof, Proof) and is_machine_checked(proof.theorem.name):
+        lines.append(f"machine-checked: the statement is a theorem of {_rocq(proof)}")
     lines += [f"  {problem}" for problem in proof.problems]
     return "\n".join(lines)
+
+
+def _rocq(proof: Proof) -> str:
+    return f"proofs/rocq/{proof.theorem.name}.v"
 
 
 def _head(proof: Proof | FactProof) -> Iterable[str]:
@@ -116,10 +123,12 @@ def latex_statement(theorem: Theorem) -> str:
 def as_latex(proof: Proof) -> str:
     """Return a section with the statement, the assumptions and the steps."""
     theorem = proof.theorem
+    checked_by_machine = is_machine_checked(theorem.name)
     lines = [
         rf"\section{{{_prose(theorem.title)}}}\label{{{theorem.name}}}",
         rf"\[ {latex_statement(theorem)} \]",
         rf"\noindent {theorem.kind.value.capitalize()}. {_prose(theorem.source)}.",
+        *([rf"Machine-checked: \texttt{{{_prose(_rocq(proof))}}}."] if checked_by_machine else []),
         r"\begin{description}",
         *(rf"\item[{_prose(a.name)}] \texttt{{{_prose(a.statement)}}}" for a in theorem.assumes),
         r"\end{description}",
@@ -183,15 +192,16 @@ def _prose(text: str) -> str:
 def as_markdown(proofs: Iterable[Proof]) -> str:
     """Return the table of results for the README."""
     lines = [
-        "| result | statement | kind | checked/assumed/cited | proof | test |",
-        "|---|---|---|---|---|---|",
+        "| result | statement | kind | checked/assumed/cited | machine-checked | proof | test |",
+        "|---|---|---|---|---|---|---|",
     ]
     for proof in proofs:
         theorem, stem = proof.theorem, proof.theorem.name
         # a bar would end the cell
         statement = latex_statement(theorem).replace(r"\|", r"\Vert ").replace("|", r"\vert ")
+        rocq = f"[`{_rocq(proof)}`]({_rocq(proof)})" if is_machine_checked(stem) else ""
         lines.append(
-            f"| {theorem.title} | ${statement}$ | {theorem.kind.value} | {counts(proof)} "
+            f"| {theorem.title} | ${statement}$ | {theorem.kind.value} | {counts(proof)} | {rocq} "
             f"| [`proofs/{stem}.py`](proofs/{stem}.py) "
             f"| [`tests/theorems/test_{stem}.py`](tests/theorems/test_{stem}.py) |"
         )

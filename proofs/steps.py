@@ -7,6 +7,8 @@ of an argument) or *cited* (a classical fact, with reference).  Sympy checks alg
 that a norm obeys the triangle inequality is cited, that the inequalities add up to the formula is
 checked.
 
+A theorem that `proofs.rocq` states and proves, analysis included, is *machine-checked* besides.
+
 Assumed and cited steps give relations, and a checked step combines earlier ones: small <= large
 follows from relations l_i <= r_i when there are multipliers m_i >= 0 with
 

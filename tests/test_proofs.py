@@ -446,6 +446,7 @@ def test_python_m_proofs_checks_all(capsys):
     for name in [*PROOFS, *(rho.name for rho in EXAMPLES)]:
         assert re.search(rf"{re.escape(name)} .* yes", out), name
     assert "NO" not in out
+    assert "machine-" in out
 
 
 def test_python_m_proofs_fails_with_a_failing_proof(capsys, monkeypatch):
@@ -470,7 +471,10 @@ def test_python_m_proofs_as_a_program():
     for kind in StepKind:
         assert kind.value in done.stdout
     assert "e <= drive*lam**k/(1 - lam)" in done.stdout
-    assert done.stdout.endswith("proved: 6 checked, 3 assumed, 0 cited\n")
+    assert done.stdout.endswith(
+        "proved: 6 checked, 3 assumed, 0 cited\n"
+        "machine-checked: the statement is a theorem of proofs/rocq/state_gap.v\n"
+    )
 
 
 def test_an_activation_is_printed(capsys):

@@ -456,3 +456,18 @@ def test_an_answer_never_replaces_an_input(weights, option):
     assert done.exit_code == 2
     assert f"{weights} is an input, which the answer would replace; name another" in done.stderr
     assert weights.read_bytes() == before
+
+
+def test_certify_writes_row_sums_for_rocq(weights, tmp_path):
+    file = tmp_path / "c.v"
+    np.savez(weights, W=MONE / 2, U=np.eye(2), b=np.zeros(2))
+    done = run("certify", weights, "--rocq", file)
+    assert done.exit_code == 0, done.output
+    assert "coqc" in done.output
+    assert "Theorem context" in file.read_text(encoding="utf-8")
+    # no sum of the absolute values of MONE is below 1, weighted or not
+    np.savez(weights, W=MONE, U=np.eye(2), b=np.zeros(2))
+    refused = run("certify", weights, "--rocq", tmp_path / "d.v")
+    assert refused.exit_code == 2
+    assert "no row or column sums" in refused.output
+    assert not (tmp_path / "d.v").exists()

@@ -345,7 +345,7 @@ def operator_norm_upper(
         return 0.0
     P, rows = _in_units(target, A.shape[0])
     Q, columns = _in_units(source, A.shape[1])
-    if not _moderate_size(P, Q):  # nor are they positive semidefinite
+    if not moderate_size(P, Q):  # nor are they positive semidefinite
         return math.inf
     shift = columns[None, :] - rows[:, None]
     exponent = int(np.max(np.where(A != 0, np.frexp(A)[1] + shift, np.iinfo(np.int64).min)))

@@ -28,6 +28,7 @@ from theory.certify.methods import METHODS, check_method_fits, left_out
 from theory.certify.recheck import recheck
 from theory.certify.refutation_file import StoredRefutation
 from theory.certify.refute import Refutation, refute
+from theory.certify.rocq_file import for_rocq, save_rocq
 from theory.cli.heads import Head, HeadOption, read_head
 from theory.cli.options import (
     NO,
@@ -108,6 +109,9 @@ def certify(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the certificate here.")
     ] = None,
+    rocq: Annotated[
+        Path | None, typer.Option(help="Write row or column sums here, for Rocq to check.")
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Draw the bound against k for each certificate.")
     ] = None,
@@ -124,11 +128,13 @@ def certify(
     """Look for a proof that a recurrent network forgets, and say how fast.
 
     Exit status 0 if there is one, 1 if not.  What --json and --plot name is written in any case:
-    without a certificate the file says whether it is refuted, with the proof, or unknown.
+    without a certificate the file says whether it is refuted, with the proof, or unknown.  What
+    --rocq names is written if row or column sums, weighted or not, certify the map everywhere.
     """
     check_positive(epsilon=epsilon)
     check_target(json_file, weights)
     check_target(plot, weights)
+    check_target(rocq, weights)
     check_picture(plot)
     meant = read_inputs(inputs)
     recurrent = read_map(
@@ -166,7 +172,7 @@ def certify(
     choice = required_context(
         recurrent, epsilon, inputs=meant, head=output.head, effort=effort, certificates=found
     )
-    for target in (json_file, plot):
+    for target in (json_file, rocq, plot):
         if target is not None:
             target.parent.mkdir(parents=True, exist_ok=True)
     if best is not None:
@@ -194,6 +200,10 @@ def certify(
         else:
             save_certificate(json_file, recurrent, c=best)
         out.print(f"written: {json_file}", markup=False, soft_wrap=True)
+    if rocq is not None:
+        c = for_rocq(found.everywhere.values())
+        save_rocq(rocq, recurrent, c=c, eps=epsilon, drive=recurrent.drive(c.norm, meant))
+        out.print(f"written: {rocq}; coqc {rocq} checks it", markup=False, soft_wrap=True)
     if plot is not None:
         _draw(plot, found, choice, epsilon, output)
         out.print(f"drawn: {plot}", markup=False, soft_wrap=True)
