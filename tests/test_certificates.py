@@ -26,7 +26,7 @@ from theory import (
 )
 from theory.certificates import certified, check_one_step
 from theory.certify import Evidence
-from theory.norms.norms import norm_from_dict
+from theory.norms.stored import norm_from_dict
 
 rates = st.floats(0.0, 1.0, exclude_max=True)
 

@@ -46,7 +46,7 @@ LONG = {
     "theory.inputs": "one value, its constructors, and what is computed from it",
     "theory.measure.effective_memory": "its statement and proof are the docstring",
     "theory.norms.norm": "what a norm is, its coordinates, and what follows from them",
-    "theory.norms.norms": "seven norms, each with what is sharper for it",
+    "theory.norms.norms": "six norms, each with what is sharper for it",
     "theory.interop.torch_weights": "one question, what the next forward pass reads, case by case",
     "theory.kernels.cells": "one closure of calls: Numba's cache watches a single file",
     "theory.strategies.maps": "one strategy a class of maps, public and private, with its examples",

@@ -65,7 +65,8 @@ from theory.measure.effective_memory import effective_memory
 from theory.measure.experiment import experiment
 from theory.measure.gaps import truncation_gaps
 from theory.memory.context import required_context
-from theory.norms.norms import L1, L2, BlockMax, Linf, WeightedL1, WeightedL2, WeightedLinf
+from theory.norms.blocks import BlockMax
+from theory.norms.norms import L1, L2, Linf, WeightedL1, WeightedL2, WeightedLinf
 from theory.projections.interface import project
 from theory.theorems import THEOREMS
 from theory.trials.verdict import verify

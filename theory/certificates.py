@@ -196,6 +196,7 @@ def certified(
         theory.arithmetic.gates        bounds of gates over a box
         theory.norms.norm              what a norm is, and what follows from its coordinates
         theory.norms.norms             induced norms, and the constants between norms
+        theory.norms.blocks            the same of maxima over blocks
         theory.norms.enclosed          matrices with bounds of their errors, and their powers
         theory.norms.products          norms of the products of several steps
         theory.inputs                  which inputs a box or a ball holds

@@ -23,7 +23,7 @@ from theory.certify import contractions, invariant_domain
 from theory.certify.certificate_file import certificate_from_dict, certificate_to_dict
 from theory.certify.multipliers import _Search, _starts
 from theory.certify.recheck import recheck
-from theory.norms.norms import norm_from_dict
+from theory.norms.stored import norm_from_dict
 from theory.projections.interface import check_metric
 
 RNG = np.random.default_rng(7)

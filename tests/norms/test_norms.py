@@ -17,7 +17,8 @@ from theory.arithmetic import rigor
 from theory.arithmetic.rounding import TINY, UNIT, gamma, sqrt_up
 from theory.norms import Norm, over
 from theory.norms.norm import best_unit_image
-from theory.norms.norms import norm_from_dict, scaled_matrix_upper
+from theory.norms.norms import scaled_matrix_upper
+from theory.norms.stored import norm_from_dict
 from theory.typing import Array
 
 N = 3

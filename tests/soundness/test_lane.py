@@ -76,7 +76,7 @@ def test_no_claim_is_false(check: Check, block: int, record_property: Any) -> No
 MODULES = (
     "arithmetic.rounded", "arithmetic.rounding", "arithmetic.intervals", "arithmetic.rigor",
     "arithmetic.gates", "arithmetic.gram", "arithmetic.sums",
-    "norms.norm", "norms.norms", "norms.products", "certify.ascent", "certify.jsr", "certify.judge",
+    "norms.norm", "norms.norms", "norms.blocks", "norms.products", "certify.ascent", "certify.jsr", "certify.judge",
     "certify.refute", "certify.orbits", "certify.places", "certify.refutation_file",
     "certify.layers", "norms.radius", "certify.enclose", "norms.enclosed", "certify.gated",
     "certify.switched",
@@ -101,8 +101,6 @@ NOT_COMPARED = {
     "arithmetic.rounding.inner_product_error": "the error of affine_image, which is compared",
     "arithmetic.rigor.all_finite": "looks for what is no number",
     "arithmetic.rigor.moderate_size": "looks for what is too large",
-    "norms.norms.norm_from_dict": "reads a description",
-    "norms.norms.gram_from_dict": "reads a description",
     "norms.norms.same_norm": "compares descriptions",
     "maps.invariance.check_invariant": "calls is_invariant",
     "inputs.ambiguous": "an error",

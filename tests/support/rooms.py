@@ -178,7 +178,7 @@ OF_MAPS = (
 
 # -------------------------------------------------------------------------------------------- norms
 
-NORMS_FILE = "theory/norms/norms.py"
+NORMS_FILE = "theory/norms/stored.py"
 
 OF_NORMS = (
     Place(

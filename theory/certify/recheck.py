@@ -29,17 +29,10 @@ from theory.maps.esn import EchoStateNetwork
 from theory.maps.form import Affine
 from theory.maps.invariance import is_invariant
 from theory.maps.linear import OLD_NAMES
-from theory.norms.norms import (
-    BlockMax,
-    Norm,
-    WeightedL2,
-    gram_from_dict,
-    norm_from_dict,
-    over,
-    same_norm,
-    scaled_matrix_upper,
-)
+from theory.norms.blocks import BlockMax
+from theory.norms.norms import Norm, WeightedL2, over, same_norm, scaled_matrix_upper
 from theory.norms.products import UnsettledError, growth_upper, product_upper
+from theory.norms.stored import gram_from_dict, norm_from_dict
 from theory.theorems.contractive_of_layers import layer_rates_of
 from theory.theorems.contractive_of_multipliers import multipliers_hold
 from theory.theorems.norm_change import formula as converted

@@ -9,11 +9,11 @@
 which a norm is an unweighted one.  Bounds of matrices are rounded outward.
 """
 
+from theory.norms.blocks import BlockMax
 from theory.norms.norm import Coordinates
 from theory.norms.norms import (
     L1,
     L2,
-    BlockMax,
     Linf,
     Norm,
     WeightedL1,

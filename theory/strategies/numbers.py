@@ -15,16 +15,8 @@ from hypothesis.extra.numpy import arrays
 
 from theory.arithmetic.activations import ACTIVATIONS, IDENTITY, Activation, leaky_relu
 from theory.errors import check_count, check_nonnegative
-from theory.norms.norms import (
-    L1,
-    L2,
-    BlockMax,
-    Linf,
-    Norm,
-    WeightedL1,
-    WeightedL2,
-    WeightedLinf,
-)
+from theory.norms.blocks import BlockMax
+from theory.norms.norms import L1, L2, Linf, Norm, WeightedL1, WeightedL2, WeightedLinf
 from theory.typing import Array
 
 #: Factors that are drawn often, simplest first: both ends of [0, 1) and what users type.

@@ -20,7 +20,8 @@ from theory.arithmetic.rounding import evaluate
 from theory.certificates import Contraction, certified, check_one_step
 from theory.domain import Domain
 from theory.errors import check_count, check_nonnegative, check_rate
-from theory.norms.norms import BlockMax, Linf, Norm, over
+from theory.norms.blocks import BlockMax
+from theory.norms.norms import Linf, Norm, over
 from theory.theorems.assumptions import BLOCK_MAXIMUM, IN_DOMAIN, LAYERED
 from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Scalar

@@ -19,7 +19,8 @@ from theory.maps.lstm import LSTM
 from theory.measure.learning import learning_of
 from theory.measure.run import Run
 from theory.memory.layers import layer_rates
-from theory.norms.norms import BlockMax, Linf, WeightedL2, WeightedLinf
+from theory.norms.blocks import BlockMax
+from theory.norms.norms import Linf, WeightedL2, WeightedLinf
 from theory.theorems.assumptions import (
     AFFINE_FORM,
     BLOCK_MAXIMUM,
