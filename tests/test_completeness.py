@@ -288,7 +288,7 @@ def test_a_new_norm_is_told_its_places():
 
     told = lacking(rooms.OF_NORMS, _Huber, "Huber")
     assert len(told.splitlines()) == 1 + len(rooms.OF_NORMS)
-    assert "theory/norms/norms.py: Huber in norm_from_dict" in told
+    assert "theory/norms/stored.py: Huber in norm_from_dict" in told
     assert "tests/norms/test_norms.py: a Huber in LIST" in told
 
 

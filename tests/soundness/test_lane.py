@@ -76,7 +76,8 @@ def test_no_claim_is_false(check: Check, block: int, record_property: Any) -> No
 MODULES = (
     "arithmetic.rounded", "arithmetic.rounding", "arithmetic.intervals", "arithmetic.rigor",
     "arithmetic.gates", "arithmetic.gram", "arithmetic.sums",
-    "norms.norm", "norms.norms", "norms.blocks", "norms.products", "certify.ascent", "certify.jsr", "certify.judge",
+    "norms.norm", "norms.norms", "norms.blocks", "norms.products",
+    "certify.ascent", "certify.jsr", "certify.judge",
     "certify.refute", "certify.orbits", "certify.places", "certify.refutation_file",
     "certify.layers", "norms.radius", "certify.enclose", "norms.enclosed", "certify.gated",
     "certify.switched",
