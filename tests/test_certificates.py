@@ -137,7 +137,6 @@ BESIDE = {
     "theory.kernels": "computes runs and points; no certificate is of a computed run",
     "theory.theorems": "the theorem itself: proved in proofs/, attacked in theory/trials/",
     "theory.projections": "nearest points: candidates",
-    "theory.certify.lyapunov": "candidates: what it returns has come through the door",
     "theory.files": "reads arrays; what was read is what a statement is about",
 }
 WORDS = {"theory.typing", "theory.errors", "theory.threads", "theory.certificates"}

@@ -307,8 +307,8 @@ def test_a_cascade_of_cascades():
          "(1, 2) in place 0")),
         (lambda: Cascade([LinearMap([[0.5]], [[1.0]])] * 2, []), ("received 0 readouts for 2 "
          "layers, needed 1")),
-        (lambda: Cascade([LinearMap([[0.5]], [[1.0]])] * 2, [np.eye(2)]), ("readout has shape "
-         "(2, 2), needed (n, 1)")),
+        (lambda: Cascade([LinearMap([[0.5]], [[1.0]])] * 2, [np.eye(2)]), ("readout has C of shape "
+         "(2, 2), needed (p, 1), as wide as the state")),
     ],
 )  # fmt: skip
 def test_layers_that_do_not_fit_are_refused(make, message):

@@ -29,6 +29,8 @@ from theory import (
 from theory.memory import kernel_tail, smallest_error, worst_case_error
 from theory.memory.euclid import EuclideanErrors
 from theory.memory.linear import linear_form
+from theory.memory.perturbed import perturbed
+from theory.norms import over
 
 BOX = Inputs.box(-1, 1)
 seeds = st.integers(0, 2**32 - 1)
@@ -211,6 +213,23 @@ def test_stacks_of_state_space_layers_forget():
     mixed = Cascade([layer, VanillaRNN([[0.5]], np.ones((1, 8)))])
     with pytest.raises(ValueError, match="needed a linear map"):
         worst_case_error(mixed, 1, inputs=BOX)
+
+
+@given(seeds)
+@settings(max_examples=15)
+def test_a_perturbed_matrix_contracts_still(seed):
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((3, 3))
+    c = contraction(LinearMap(0.5 * A / np.max(np.abs(np.linalg.eigvals(A))), np.eye(3)))
+    E = rng.standard_normal((3, 3))
+    price = over(c.norm, L2(), n=3) * over(L2(), c.norm, n=3)
+    E *= 0.1 / np.linalg.norm(E) / price
+    found = perturbed(c, float(np.linalg.norm(E) * (1 + 1e-12)), 3)
+    moved = 0.5 * A / np.max(np.abs(np.linalg.eigvals(A))) + E
+    assert c.lam <= found.lam < 1
+    assert found.norm.matrix_lower(moved) <= found.lam
+    assert found.evidence.is_certified
+    assert perturbed(c, 1e3, 3) is None
 
 
 # contexts -----------------------------------------------------------------------------------------

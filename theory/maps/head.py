@@ -109,7 +109,7 @@ def _widths(recurrent: Map) -> str:
     """Return the shapes that the C of a head of this map may have."""
     whole, shown = recurrent.state_dim, len(recurrent.output_map)
     if whole == shown:
-        return f"(p, {whole}): the map has {whole} states"
+        return f"(p, {whole}), as wide as the state"
     return (
         f"(p, {whole}) for the whole state or (p, {shown}) for what output_map shows of it (the h "
         "of an LSTM, the last layer of a stack)"

@@ -13,14 +13,15 @@ import numpy as np
 
 from theory.arithmetic.activations import IDENTITY
 from theory.arithmetic.rigor import frobenius_upper
-from theory.arithmetic.rounding import UNIT, product_up, up
-from theory.certificates import Contraction, certified
+from theory.arithmetic.rounding import UNIT
+from theory.certificates import Contraction
 from theory.certify.accept import by_matrix_norm
 from theory.certify.lyapunov import by_lyapunov, lyapunov_at
 from theory.inputs import Inputs
 from theory.maps.base import Map
 from theory.maps.cascade import Cascade
 from theory.maps.form import Affine
+from theory.memory.perturbed import perturbed
 from theory.norms.norms import L2, Linf, Norm, WeightedL2, over
 from theory.typing import Array
 
@@ -181,17 +182,10 @@ def contraction_of(form: LinearForm, norm: Norm | None = None) -> Contraction | 
 
 def stack_contraction(form: LinearForm) -> Contraction | None:
     """Return a contraction of the linear map itself, whose A the form may have rounded."""
-    found, n = contraction_of(form), len(form.A)
-    if found is None:
-        return None
-    if not np.any(form.errors[0]):
+    found = contraction_of(form)
+    if found is None or not np.any(form.errors[0]):
         return found
-    # || E || <= |E|_F max ||h|| / |h|_2 max |h|_2 / ||h||
-    off = float(frobenius_upper(form.errors[0]))
-    wrong = product_up(off, product_up(over(found.norm, L2(), n=n), over(L2(), found.norm, n=n)))
-    return certified(
-        up(found.lam + wrong), found.norm, method="Lyapunov", detail="of the layers together"
-    )
+    return perturbed(found, float(frobenius_upper(form.errors[0])), len(form.A))
 
 
 def _of_eigenvectors(A: Array) -> Norm | None:
