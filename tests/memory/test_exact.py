@@ -125,6 +125,20 @@ def test_one_state_with_a_drift_and_a_last_lag(a, b, ends, k, lags):
     assert abs(h * Fraction(a) ** k) >= Fraction(float(whole.lower[0]))
 
 
+def test_a_box_off_the_centre_of_a_ball():
+    # the largest x_1 + x_2 + b over both; neither bound goes with the drift of the other
+    inputs = Inputs(low=[-1.0, -1.0], high=[0.9, 0.9], balls=((L2(), 1.0),))
+    for W in ([[0.5]], [[0.5, 0.0], [0.0, 0.25]]):
+        n = len(W)
+        one = LinearMap(W, np.ones((n, 2)), np.full(n, 0.1))
+        choice = smallest_error(one, 1, inputs=inputs, norm=Linf())
+        X = np.full((60, 2), np.sqrt(0.5) * (1 - 1e-12))
+        assert inputs.contains(X[:1])
+        gap = truncation_gaps(one, X, k_max=1, norm=Linf())[1]
+        assert gap <= choice.error <= 1.3 * gap
+        assert choice.lower == 0.0
+
+
 # several states -----------------------------------------------------------------------------------
 
 

@@ -71,7 +71,8 @@ class OneState:
         if push.boxed:
             pairs = zip(sizes, radius.tolist(), strict=True)
             found.append(sum((x * Fraction(r) for x, r in pairs), Fraction(0)))
-        for q, ball in push.balls:
+        # a box around c and a ball around 0 bound different things, unless c is 0
+        for q, ball in push.balls if push.symmetric or not push.boxed else ():
             if q == 2:
                 length = Fraction(float(L2().vector_upper(self.B)))
                 # of n + 2 roundings
