@@ -24,8 +24,8 @@ from theory.certify.methods import check_method_fits, fitting_methods
 
 RNG = np.random.default_rng(3)
 UNIT = Inputs.box(-1, 1)
-DEEP = LSTM(RNG.standard_normal((16, 4)), RNG.standard_normal((16, 2)))
-WIDE = GRU(RNG.standard_normal((12, 4)), RNG.standard_normal((12, 2)))
+DEEP = LSTM(0.3 * RNG.standard_normal((16, 4)), 0.3 * RNG.standard_normal((16, 2)))
+WIDE = GRU(0.3 * RNG.standard_normal((12, 4)), 0.3 * RNG.standard_normal((12, 2)))
 NEVER = LSTM(np.zeros((4, 1)), [[1.0], [0.0], [1.0], [1.0]], [0.0, 900.0, 0.0, 0.0])
 
 
@@ -87,8 +87,8 @@ def test_a_box_that_is_missing_and_a_layer_that_fails():
 
 
 def test_what_to_try_next():
-    told = cause_of(VanillaRNN(2 * np.eye(300), np.ones((300, 1)))).advice
-    assert any("--method numerical_radius" in one and "300" in one for one in told)
+    told = cause_of(VanillaRNN(2 * np.eye(1100), np.ones((1100, 1)))).advice
+    assert any("--method numerical_radius" in one and "1100" in one for one in told)
     told = cause_of(VanillaRNN(2 * np.eye(100), np.ones((100, 1)))).advice
     assert any("--effort 2" in one for one in told)
     assert any("--inputs" in one for one in told)

@@ -404,7 +404,7 @@ def test_a_joint_spectral_radius_below_1_certifies(tmp_path):
 def test_an_unknown_has_a_cause_and_a_next_step(tmp_path):
     path, file = tmp_path / "w.npz", tmp_path / "c.json"
     rng = np.random.default_rng(0)
-    cell = GRU(rng.standard_normal((12, 4)), rng.standard_normal((12, 3)))
+    cell = GRU(0.4 * rng.standard_normal((12, 4)), 0.4 * rng.standard_normal((12, 3)))
     np.savez(path, weight_hh_l0=cell.parameters["W"], weight_ih_l0=cell.parameters["U"])
     done = run("certify", path, "--json", file)
     assert done.exit_code == 1, done.output
@@ -424,7 +424,7 @@ def test_an_unknown_has_a_cause_and_a_next_step(tmp_path):
     done = run("certify", path, "--method", "spectral")
     assert done.exit_code == 2
     assert "method 'spectral' is for maps of the form rho(W h + U x + b), which GRU(" in done.stderr
-    assert "needed one of: auto, gate_norms, delta_iss, comparison, iterate" in done.stderr
+    assert "needed one of: auto, gate_norms, delta_iss, comparison, euclidean, " in done.stderr
 
 
 def test_a_refutation_says_where(tmp_path):
@@ -433,7 +433,7 @@ def test_a_refutation_says_where(tmp_path):
     done = run("certify", path, "--json", file)
     assert done.output.startswith("VanillaRNN(n=1, m=1, activation='tanh') of ")
     assert ", with U = I: the file holds W only\n" in done.output
-    assert "under one input; h = [0.957504], g = [0.], x = [0.]\n" in done.output
+    assert "under one input; it never forgets; h = [0.957504], g = [0.], x = [0.]\n" in done.output
     told = json.loads(file.read_text())["refutation"]
     assert told["first"] == [[pytest.approx(0.9575040240772688)]]
     assert (told["second"], told["x"]) == ([[0.0]], [0.0])

@@ -319,7 +319,7 @@ def scalar(lam: float = 0.5, *, claimed: float | None = None, **options):
 #: Theorems about something that the scalar family has not: gates, layers, multipliers, training.
 ELSEWHERE = {
     *("contractive_of_gate_norms", "contractive_of_gru_norms", "contractive_of_incremental_lmi"),
-    *("contractive_of_multipliers", "contractive_of_leak"),
+    *("contractive_of_multipliers", "contractive_of_leak", "contractive_of_layers"),
     *("cascade_gap", "parameter_gap", "truncated_backprop_bias", "vanishing_gradient"),
     *("gradient_gap_finite", "gradient_gap", "loss_smoothness", "weight_gap", "prediction_gap"),
     *("training_context", "gradient_growth", "curvature_growth"),

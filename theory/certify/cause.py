@@ -15,7 +15,7 @@ from typing import Any, final
 import numpy as np
 
 from theory.arithmetic.gates import GateBounds
-from theory.certify.methods import EFFORTS
+from theory.certify.methods import EFFORTS, left_out
 from theory.certify.refute import Refutation
 from theory.domain import Domain
 from theory.inputs import Inputs, as_inputs, entry_bound
@@ -240,7 +240,7 @@ def _advice(recurrent: Map, inputs: Inputs | None, effort: int) -> tuple[str, ..
             further.append(
                 f'method="numerical_radius" (--method numerical_radius), which fits n = {n}'
             )
-        elif recurrent.affine() is not None and n > EFFORTS[effort].get("lmi", math.inf):
+        elif left_out(recurrent, effort):
             further.append(f"effort={effort + 1} (--effort {effort + 1})")
     further.append("theory.effective_memory (`theory memory`), measured on your own sequences")
     kinds = {LSTM: "lstm", GRU: "gru"}

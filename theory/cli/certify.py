@@ -168,7 +168,7 @@ def certify(
         )
     elif not found.everywhere:
         cause = None if best is not None else cause_of(recurrent, inputs=meant, effort=effort)
-        _tell_unknown(cause, method, left_out(recurrent, effort))
+        _tell_unknown(cause, method, left_out(recurrent, effort), effort)
     choice = required_context(
         recurrent, epsilon, inputs=meant, head=output.head, effort=effort, certificates=found
     )
@@ -216,12 +216,16 @@ def _single(found: dict[str, Contraction]) -> dict[str, Contraction]:
     return {name: c for name, c in found.items() if c.iterate == 1}
 
 
-def _tell_unknown(cause: Cause | None, method: str, untried: list[str]) -> None:
+def _tell_unknown(cause: Cause | None, method: str, untried: list[str], effort: int) -> None:
     """Say that nothing is known everywhere, why, and what to try."""
     by = "" if method == "auto" else f" by {method}"
     out.print(f"unknown: no certificate found{by}, and no refutation", markup=False)
     if untried and method == "auto":
-        out.print(f"not tried at this size: {', '.join(untried)}", markup=False, soft_wrap=True)
+        out.print(
+            f"not tried at this size: {', '.join(untried)}; --effort {effort + 1} tries more",
+            markup=False,
+            soft_wrap=True,
+        )
     if cause is None:
         return
     out.print(f"cause: {cause}", markup=False, highlight=False, soft_wrap=True)

@@ -66,6 +66,7 @@ class BlockMax(Norm):
 
     Examples
     --------
+    >>> from theory.norms import L2, Linf
     >>> norm = BlockMax([L2(), Linf()], sizes=[2, 1], weights=[1.0, 4.0])
     >>> float(norm.vector(np.array([3.0, 4.0, 1.0])))
     5.0

@@ -219,6 +219,8 @@ def growth_constant(W: Array, slopes: tuple[Array, Array], norm: Norm, rate: flo
     """
     n, (low, high) = len(W), slopes
     low = np.where(np.any(W != 0, axis=1), low, high)
+    if norm.blocks:  # it has no coordinates
+        return math.inf
     space = norm.coordinates(n)
     if np.count_nonzero(low != high) > LARGEST_VERTICES or not 0 < rate < math.inf:
         return math.inf
