@@ -168,3 +168,20 @@ def test_multipliers_of_terms_are_no_metric_of_a_matrix_inequality():
     _, c = certified("leaky, all unlike")
     with pytest.raises(ValueError, match="not the certificate of a matrix inequality"):
         check_metric(c, 5)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-320, 1e-160, 1e-30, 1e30, 1e160, 1e300])
+def test_weights_of_any_size(size):
+    """No overflow is warned of, and what is certified can be stored."""
+    big = size * np.abs(W)
+    for cell in (
+        LSTM(big, U),
+        GRU(big[:15], U[:15]),
+        GRU(big[:15], U[:15], variant="reset_before"),
+        EchoStateNetwork(big[:5], U[:5], leak=0.5),
+        EchoStateNetwork(big[:5], U[:5], leak=[0.1, 0.3, 0.5, 0.7, 0.9], activation="identity"),
+    ):
+        for method in ("euclidean", "leak"):
+            c = contraction(cell, method=method, inputs=Inputs.box(-1.0, 1.0))
+            assert c is None or size < 1
+            assert c is None or recheck(certificate_from_dict(certificate_to_dict(cell, c)), cell)

@@ -40,7 +40,10 @@ def leaks_alike(recurrent: Map) -> bool:
 def floor_of(form: Affine, leak: Array) -> float:
     """Return about the largest spectral radius of constant slopes, for stopping early only."""
     kept = np.diag(1 - leak)
-    steps = [kept + (leak * s)[:, None] * form.W for s in form.slopes]
+    with np.errstate(over="ignore", under="ignore"):
+        steps = [kept + (leak * s)[:, None] * form.W for s in form.slopes]
+    if not all(np.isfinite(A).all() for A in steps):
+        return math.inf
     return max(float(np.max(np.abs(np.linalg.eigvals(A)))) for A in steps)
 
 

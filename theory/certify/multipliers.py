@@ -265,6 +265,8 @@ def floor_of(terms: Terms) -> float:
     best = 0.0
     for sheet in terms.coefficients:
         A = _matrix(terms, sheet)
+        if not np.isfinite(A).all():
+            return math.inf
         best = max(best, float(np.max(np.abs(np.linalg.eigvals(A)), initial=0.0)))
     return best
 
@@ -364,9 +366,9 @@ def by_multipliers(
     if terms is None:
         return None
     most = 1.0 if known is None else known.lam * (1 - _GAIN)
-    if not floor_of(terms) < most:
-        return None
-    candidate = find(terms, known)
+    # what overflows ends in no candidate
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        candidate = find(terms, known) if floor_of(terms) < most else None
     if candidate is None:
         return None
     weights, t = candidate

@@ -34,6 +34,10 @@ def formula(level: Scalar, load: Scalar) -> Scalar:
     return level * load
 
 
+#: No smaller rate is claimed but 0, so that the square of a rate does not underflow.
+_LEAST_RATE = 2.0**-400
+
+
 def contractive_of_multipliers(
     terms: Terms, *, weights: Any, multipliers: Any, domain: Domain | None = None
 ) -> Contraction | None:
@@ -87,8 +91,9 @@ def contractive_of_multipliers(
     if not (math.isfinite(level) and math.isfinite(load)):
         return None
     p = w[: terms.state_parts].ravel()
+    lam = sqrt_up(evaluate(formula, level=level, load=load))
     return certified(
-        sqrt_up(evaluate(formula, level=level, load=load)),
+        max(lam, _LEAST_RATE) if load > 0 else 0.0,
         WeightedL2(np.diag(p)),
         method="multipliers",
         detail=f"{terms.coefficients.shape[2]} terms a unit, weights within a factor "
