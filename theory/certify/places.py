@@ -29,10 +29,10 @@ from theory.norms.radius import balanced, root_down, spectral_radius_lower
 from theory.typing import Array
 
 #: Up to these dimensions so many places are compared; beyond, the last number.
-_COMPARED = ((32, 64), (128, 32), (300, 12), (math.inf, 6))
+_COMPARED = ((32, 64), (128, 32), (300, 24), (math.inf, 6))
 
 #: Up to these dimensions so many places are improved by ascent, in so many rounds.
-_CLIMBED = ((160, (2, 6)), (300, (1, 6)), (600, (1, 3)), (math.inf, (0, 0)))
+_CLIMBED = ((160, (2, 6)), (300, (3, 8)), (600, (1, 3)), (math.inf, (0, 0)))
 
 #: Up to this dimension products of several Jacobians are tried.
 _MULTIPLIED = 160
