@@ -156,19 +156,22 @@ def certify(
         more = {} if c is None else {"joint_spectral_radius": c}
         found = replace(found, everywhere={**found.everywhere, **more})
     best = found.best
-    refutation = None if found.everywhere else _refuted(recurrent, found, seen)
+    refutation, near = (None, False) if found.everywhere else _refuted(recurrent, found, seen)
     lower = _lower(found, radius, refutation)
     cause = None
     if refutation is not None:
         meaning = "it never forgets" if refutation.never_forgets else "in no norm by one step"
+        beyond = "" if near else "beyond these inputs, "
         out.print(
-            f"refuted ({refutation.kind}): {refutation.detail}; {meaning}; {place_of(refutation)}",
+            f"refuted ({refutation.kind}): {beyond}{refutation.detail}; {meaning}; "
+            f"{place_of(refutation)}",
             markup=False,
             soft_wrap=True,
         )
-    elif not found.everywhere:
+    if not (found.everywhere or near or (best is not None and refutation is not None)):
         cause = None if best is not None else cause_of(recurrent, inputs=meant, effort=effort)
-        _tell_unknown(cause, method, left_out(recurrent, effort), effort)
+        told = "unknown" if refutation is None else f"unknown for {meant}"
+        _tell_unknown(told, cause, method, left_out(recurrent, effort), effort)
     choice = required_context(
         recurrent, epsilon, inputs=meant, head=output.head, effort=effort, certificates=found
     )
@@ -216,10 +219,13 @@ def _single(found: dict[str, Contraction]) -> dict[str, Contraction]:
     return {name: c for name, c in found.items() if c.iterate == 1}
 
 
-def _tell_unknown(cause: Cause | None, method: str, untried: list[str], effort: int) -> None:
-    """Say that nothing is known everywhere, why, and what to try."""
+def _tell_unknown(
+    told: str, cause: Cause | None, method: str, untried: list[str], effort: int
+) -> None:
+    """Say that nothing is known, why, and what to try."""
     by = "" if method == "auto" else f" by {method}"
-    out.print(f"unknown: no certificate found{by}, and no refutation", markup=False)
+    text = f"{told}: no certificate found{by}, and no refutation"
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
     if untried and method == "auto":
         out.print(
             f"not tried at this size: {', '.join(untried)}; --effort {effort + 1} tries more",
@@ -234,14 +240,20 @@ def _tell_unknown(cause: Cause | None, method: str, untried: list[str], effort: 
         out.print(f"try: {text}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _refuted(recurrent: Map, found: Certificates, seen: list[Array] | None) -> Refutation | None:
-    """Look for a refutation: on what was seen, for the inputs in question, for any inputs."""
+def _refuted(
+    recurrent: Map, found: Certificates, seen: list[Array] | None
+) -> tuple[Refutation | None, bool]:
+    """Look for a refutation: on what was seen, or for the inputs in question, or for any inputs.
+
+    Whether it is one of the first two is the second answer.
+    """
     refutation = None
     if seen is not None:
         refutation = refute(recurrent, sequences=seen)
     elif not found.named:
         refutation = refute(recurrent, inputs=found.inputs)
-    return refute(recurrent) if refutation is None else refutation
+    near = refutation is not None
+    return (refutation if near else refute(recurrent)), near
 
 
 def _lower(
