@@ -435,7 +435,9 @@ def test_a_refutation_says_where(tmp_path):
     assert ", with U = I: the file holds W only\n" in done.output
     assert "under one input; it never forgets; h = [0.957504], g = [0.], x = [0.]\n" in done.output
     told = json.loads(file.read_text())["refutation"]
-    first, second, x = (np.vectorize(float.fromhex)(told[name]) for name in ("first", "second", "x"))
+    first, second, x = (
+        np.vectorize(float.fromhex)(told[name]) for name in ("first", "second", "x")
+    )
     assert first == pytest.approx(0.9575040240772688)
     assert (second, x) == ([[0.0]], [0.0])
 

@@ -121,3 +121,14 @@ def test_certify_asks_about_the_output(tmp_path):
         assert "no smaller k is enough for all such inputs" in output
     assert f"required context: k = {k[1]} for an error of 0.001" in told[2]
     assert (tmp_path / "c.png").stat().st_size > 1000
+
+
+def test_the_readout_of_a_linear_system_is_its_output(tmp_path):
+    A, C = np.array([[0.5, 0.1], [0.0, 0.4]]), np.array([[1.0, -1.0]])
+    path = written(tmp_path / "ss.npz", A=A, B=np.eye(2), C=C)
+    done = run("certify", path, "--inputs", "box:-1,1", "--epsilon", "0.01")
+    assert done.exit_code == 0, done.output
+    assert "output: C (1 output), the only layer of the file that fits" in done.output
+    exact = required_context(LinearMap(A, np.eye(2)), 0.01, inputs=Inputs.box(-1, 1), head=C)
+    assert f"required context: k = {exact.k} for an output error of 0.01" in done.output
+    assert "no smaller k is enough" in done.output

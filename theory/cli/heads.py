@@ -33,6 +33,9 @@ NONE = "none"
 #: PyTorch's names, C and d as they are; Keras', C from the right.
 _NAMES = re.compile(r"(?:(?P<prefix>.*)[./])?(?P<key>weight|kernel|bias|recurrent_kernel)(?::0)?")
 
+#: The readout of a linear system stands beside its A.
+_LINEAR = re.compile(r"(?P<prefix>.*\.)?C")
+
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -97,7 +100,7 @@ def _made(recurrent: Map, at: str, C: Any, d: Any) -> Head:
 
 
 def _layers(arrays: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return C, (p, n), and d of every layer of two arrays, by its name."""
+    """Return C, (p, n), and d of every layer of two arrays, and of every linear system's readout."""
     groups: dict[str, dict[str, Any]] = {}
     for name, value in arrays.items():
         match = _NAMES.fullmatch(str(name))
@@ -110,4 +113,8 @@ def _layers(arrays: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
         C = group["weight"] if "weight" in group else group.get("kernel")
         if C is not None and np.ndim(C) == 2:
             found[at] = (np.asarray(C) if "weight" in group else np.asarray(C).T, group.get("bias"))
+    for name, C in arrays.items():
+        match = _LINEAR.fullmatch(str(name))
+        if match and f"{match['prefix'] or ''}A" in arrays and np.ndim(C) == 2:
+            found[str(name)] = (np.asarray(C), np.zeros(len(C)))
     return found
