@@ -100,7 +100,7 @@ def _made(recurrent: Map, at: str, C: Any, d: Any) -> Head:
 
 
 def _layers(arrays: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return C, (p, n), and d of every layer of two arrays, and of every linear system's readout."""
+    """Return C, (p, n), and d of every layer of two arrays and every linear system's readout."""
     groups: dict[str, dict[str, Any]] = {}
     for name, value in arrays.items():
         match = _NAMES.fullmatch(str(name))

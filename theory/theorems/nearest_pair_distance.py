@@ -3,7 +3,8 @@ r"""A bound of the product of two entries bounds the distance of a pair, whateve
 Statement   (x - u)^2 + (y - v)^2 + multiplier (x - y)^2 / 2
             + 2 multiplier product / (1 + multiplier)
             >= multiplier * total**2 / (2 * (1 + 2 * multiplier))
-Assumes     u v <= product for every member (u, v) of the set; total = x + y; x, y, u, v >= 0
+Assumes     u v <= product for every member (u, v) of the set; total = x + y;
+            multiplier >= 0 (no sign of x, y, u, v is needed)
 Kind        lower; attained for every multiplier, by the nearest point of a hyperbola
 Source      this project (weak duality for u v <= product)
 """

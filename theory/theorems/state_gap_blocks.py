@@ -1,7 +1,7 @@
 r"""State gap of the k-step counterpart, when only several steps together contract.
 
 Statement   |h_t - h_t^k| <= growth**rest * lam**blocks * drive * spread / (1 - lam)
-Assumes     r steps together contract by lam; |step(h, x) - step(g, x)| <= growth * |h - g|;
+Assumes     r >= 1 steps together contract by lam; |step(h, x) - step(g, x)| <= growth * |h - g|;
             |step(0, x_t)| <= drive for all t; the Lipschitz constants of 0, 1, .., r - 1 steps add
             up to at most spread; h_0 = 0, restart from 0; k = blocks r + rest
 Kind        sharp, attained in the limit by h -> (a h_2 + drive, b h_1 + drive)
