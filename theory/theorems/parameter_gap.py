@@ -1,9 +1,10 @@
 r"""Lipschitz dependence of the state on the parameters.
 
 Statement   |h_t(w) - h_t(v)| <= distance * weight_gain * (1 - lam**t) / (1 - lam)
-Assumes     every map between w and v contracts by lam (for the gap that of w alone); |step_w(h, x) - step_v(h, x)| <=
-            weight_gain * |w - v|; |w - v| <= distance; the same start and the same inputs.  The
-            same bounds the derivative of h_t in w, and with k for t the k-step model
+Assumes     every map between w and v contracts by lam (for the gap that of w is enough);
+            |step_w(h, x) - step_v(h, x)| <= weight_gain * |w - v|; |w - v| <= distance; the same
+            start and the same inputs.  The same bounds the derivative of h_t in w, and with k for t
+            the k-step model
 Kind        sharp, attained by h -> lam*h + w
 Source      Miller and Hardt (ICLR 2019), appendix, as reconstructed; with finite t: this project
 """
