@@ -524,12 +524,15 @@ def test_latex(tmp_path, capsys):
 def test_index_is_a_table_of_all_theorems(capsys):
     assert main(["--index"]) == 0
     head, rule, *rows = capsys.readouterr().out.splitlines()
-    assert head == "| result | statement | kind | checked/assumed/cited | proof | test |"
-    assert rule == "|---|---|---|---|---|---|"
+    columns = (
+        "| result | statement | kind | checked/assumed/cited | machine-checked | proof | test |"
+    )
+    assert head == columns
+    assert rule == "|---|---|---|---|---|---|---|"
     assert len(rows) == len(THEOREMS)
     for row, theorem in zip(rows, THEOREMS, strict=True):
-        # six cells: no bar inside of a statement ends one early
-        assert row.count("|") == 7
+        # seven cells: no bar inside of a statement ends one early
+        assert row.count("|") == 8
         proof = prove(theorem.name)
         numbers = [str(proof.count(kind)) for kind in StepKind]
         assert f"| {theorem.kind.value} | {'/'.join(numbers)} |" in row

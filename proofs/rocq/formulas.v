@@ -11,6 +11,12 @@ Definition contractive_of_perron_weights (slope row weight : R) : R :=
 Definition contractive_of_comparison (row weight : R) : R :=
   row / weight.
 
+Definition contractive_of_multipliers (level load : R) : R :=
+  level * load.
+
+Definition contractive_of_leak (leak rate : R) : R :=
+  1 - leak + leak * rate.
+
 Definition contractive_of_gate_norms (forget W_i W_f W_z W_o : R) : R :=
   forget + (W_i + W_o) / 4 + W_z + W_f / (4 * (1 - forget)).
 
@@ -22,6 +28,9 @@ Definition contractive_of_incremental_lmi (rate : R) : R :=
 
 Definition contractive_of_composition (lam_first lam_second there back : R) : R :=
   lam_first * lam_second * there * back.
+
+Definition contractive_of_layers (own gain weight lower beneath : R) : R :=
+  own + gain * weight / lower * beneath.
 
 Definition contractive_of_iterate (product : R) : R :=
   product.

@@ -561,6 +561,11 @@ PROVED = ("arithmetic", "inputs", "domain", "certificates", "theorems", "maps", 
 
 #: Files that choose candidates or scale exactly, where a power of two decides nothing, and others.
 CHOOSING = {
+    "theory/certify/cause.py": "estimates for words; nothing is proved there",
+    "theory/certify/multipliers.py": "weights and multipliers of candidates",
+    "theory/memory/linear.py": "exact scaling",
+    "theory/memory/one_state.py": "how many terms are looked at",
+    "theory/norms/radius.py": "a shift, of which any will do",
     "theory/certify/iterates.py": "which number of steps is tried",
     "theory/certify/lyapunov.py": "levels of candidates; exact scaling",
     "theory/certify/search.py": "weights of candidates",

@@ -267,7 +267,7 @@ def test_every_norm():
     assert {label for label in labels if not label.startswith("max(")} == {
         *("L1", "L2", "Linf", "L1,v", "Linf,v", "L2,P")
     }
-    assert {"max(L2; L2)", "max(L2; Linf)"} < labels
+    assert len([label for label in labels if label.startswith("max(")]) >= 4
     full = [norm for norm in seen if not norm.monotone]
     assert full
     assert any(norm.monotone for norm in seen if norm.label == "L2,P")
@@ -306,7 +306,10 @@ def test_ends_of_the_maps():
     assert min(lams) == 0
     assert max(lams) >= 0.99
     assert len(set(ACTIVATIONS) & {recurrent.affine().rho.name for recurrent, _ in seen}) >= 4
-    assert {c.norm.label for _, c in seen} == {"L1", "L2", "Linf", "L1,v", "Linf,v", "L2,P"}
+    labels = {c.norm.label for _, c in seen}
+    assert {label for label in labels if not label.startswith("max(")} == {
+        *("L1", "L2", "Linf", "L1,v", "Linf,v", "L2,P")
+    }
     assert any(recurrent.affine().b.any() for recurrent, _ in seen)
 
 

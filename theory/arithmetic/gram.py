@@ -22,6 +22,9 @@ from theory.arithmetic.rigor import (
 from theory.arithmetic.rounding import UNIT, gamma, up
 from theory.typing import Array
 
+#: The first level tried is at least this much above the estimate, relatively; the proof decides.
+_FIRST_SLACK = 2.0**-46
+
 #: Every underflow of what is formed here, with entries of at most 2**64, costs less in all, see
 #: `theory.arithmetic.rigor`.
 _UNDERFLOW = 2.0**-950
@@ -113,7 +116,7 @@ def weighted_gram_upper(A: Array, s: Array, d: Array, own: Array) -> float:
         # zero, or lost in underflow
         return 2 * _UNDERFLOW if _holds(form, 2 * _UNDERFLOW) else math.inf
     n = len(form.d)
-    slack = 2.0**-46 + 4.0 * form.error / guess + 16.0 * n * gamma(n + 2)
+    slack = _FIRST_SLACK + 4.0 * form.error / guess + 16.0 * n * gamma(n + 2)
     while slack < 1.0:
         level = guess * (1.0 + slack)
         if _holds(form, level):

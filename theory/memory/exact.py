@@ -17,7 +17,7 @@ from typing import Protocol, final
 
 import numpy as np
 
-from theory.arithmetic.rounding import TINY, ldexp_down, ldexp_up, product_up
+from theory.arithmetic.rounding import TINY, UNIT, ldexp_down, ldexp_up, product_up
 from theory.certificates import Contraction
 from theory.memory.euclid import EuclideanErrors
 from theory.memory.kernel import Columns, Kernel
@@ -38,6 +38,9 @@ _SHARPER = 4
 
 #: What is left out of a sum, as a part of the error that is asked for.
 _REST = 2.0**-34
+
+#: More than a length loses where its entries underflow.
+_LOST = 2.0**-1000
 
 
 @final
@@ -114,8 +117,8 @@ class _OfOneState:
         self.one, self.horizon = one, horizon
         self.above = float(norm.vector_upper(column))
         # as much below as the bound may be above
-        slack = 1 - 2 * norm.vector_rounding(len(column)) - 2.0**-50
-        self.below = max(0.0, float(norm.vector(column)) * slack - 2.0**-1000)
+        slack = 1 - 2 * norm.vector_rounding(len(column)) - 8 * UNIT
+        self.below = max(0.0, float(norm.vector(column)) * slack - _LOST)
 
     @property
     def rate(self) -> float:
@@ -160,7 +163,7 @@ class _OfTable:
         self.euclidean = norm.plain and norm.p == 2 and p > 1 and self.attained and alike
         # how long an output of 1 alone is at least
         ones = np.asarray(norm.vector(np.eye(p)))
-        self.single = ones * (1 - 2 * norm.vector_rounding(p) - 2.0**-50)
+        self.single = ones * (1 - 2 * norm.vector_rounding(p) - 8 * UNIT)
 
     @property
     def rate(self) -> float:
@@ -357,6 +360,7 @@ def _suffixes(terms: Array, e: Array, later: Array, rows: int) -> Array:
     sizes = block_sums(np.abs(terms[::-1]), rows)[0]
     S = outward(backward, e, up=True)
     least = np.minimum.accumulate(np.vstack([np.zeros((1, S.shape[1])), S[:-1]]), axis=0)
-    error = (4 * factor + 2.0**-48) * upper_of(sizes, e) + 4 * TINY + 2.0**-50 * later
+    # two sums, each off by a factor of the sizes, their difference and what is made of it
+    error = (4 * factor + 32 * UNIT) * upper_of(sizes, e) + 4 * TINY + 8 * UNIT * later
     best = np.maximum(np.maximum(S - least, S + later), 0.0)
     return np.nextafter(best + error, np.inf)[::-1]

@@ -46,6 +46,9 @@ _ENTRIES, _ROWS = 2**20, 2**11
 #: Up to this dimension powers are carried in integers, with so many bits of the largest entry.
 _EXACT, _BITS = 64, 192
 
+#: One unit of them.
+_CUT = 2.0**-_BITS
+
 #: A block of lags is of about as many as shrink the state by the exponential of this.
 _DECAY = 32.0
 
@@ -130,7 +133,7 @@ class Kernel:
         integers = None
         if n <= _EXACT:
             Z, cut = form.integers.cut(_BITS - e)
-            integers = Z, cut * self.out * self.back * n * 2.0**-_BITS * _SLACK
+            integers = Z, cut * self.out * self.back * n * _CUT * _SLACK
         self._powers = [
             _Power(
                 P=P, shift=e, error=a, size=_scaled(self.lam, -e), integers=integers,
@@ -240,7 +243,7 @@ class Kernel:
             excess = max(longest(Z) - _BITS, 0)
             Z, e = Z >> excess, excess - _BITS
             off = (2 * q * off + off * off) * _SLACK
-            off = _scaled(off, -e) + (excess > 0) * kappa * self.n * 2.0**-_BITS * _SLACK
+            off = _scaled(off, -e) + (excess > 0) * kappa * self.n * _CUT * _SLACK
             P = doubles(Z, _BITS)
             integers = Z, off
             a = (off + kappa * UNIT * float(frobenius_upper(P))) * _SLACK + self._lost(self.n)

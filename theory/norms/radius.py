@@ -35,6 +35,10 @@ from theory.typing import Array
 #: Beyond this dimension an eigenvalue is enclosed before traces of powers are tried.
 _BY_PAIR = 64
 
+#: What underflows there, eta / 2 a product, costs less than the first, as n < 2**20 and the norm of
+#: the inverse is below the second.
+_LOST, _LARGEST_INVERSE = 2.0**-500, 2.0**400
+
 
 def leading_pair(operator: Callable[[Any], Any], n: int) -> tuple[complex, Any]:
     """Return an eigenvalue of largest magnitude, nearly, of a real operator, and its vector.
@@ -189,11 +193,10 @@ def _eigenvalue_lower(A: Array, error: float) -> float:
         rounding += parts @ (error * math.sqrt(n) + 2 * UNIT * (np.abs(np.diag(A)) + abs(value)))
         factor = float(np.max(product @ one + rounding)) * (1 + slack) + slack
         largest = float(np.max(parts @ one)) * (1 + slack)
-        first = float(np.max(parts @ residual)) * (1 + slack) + 2.0**-500
+        first = float(np.max(parts @ residual)) * (1 + slack) + _LOST
         s = 2 * first / (1 - factor)
         holds = factor < 1 and first + (factor + largest * s) * s <= s * (1 - slack)
-        # what underflows, eta / 2 a product, is far below 2**-500, as n < 2**20, and |R| < 2**400
-        if not (holds and largest < 2.0**400 and s < abs(value)):
+        if not (holds and largest < _LARGEST_INVERSE and s < abs(value)):
             return 0.0
     return max(0.0, down((abs(value) * (1 - 4 * UNIT) - s) * (1 - 4 * UNIT)))
 
