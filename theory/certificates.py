@@ -199,7 +199,7 @@ def certified(
         theory.norms.blocks            the same of maxima over blocks
         theory.norms.enclosed          matrices with bounds of their errors, and their powers
         theory.norms.products          norms of the products of several steps
-        theory.theorems.terms          what the terms of a gated step are, and what multipliers prove
+        theory.theorems.terms          the terms of a gated step, and what multipliers prove
         theory.inputs                  which inputs a box or a ball holds
         theory.domain                  which states and inputs a domain holds
         theory.maps                    what a map says of itself: slopes, comparison matrices, boxes
