@@ -261,7 +261,7 @@ def check_contraction_given(c: Contraction) -> None:
     if not isinstance(c, Contraction):
         raise ValueError(
             f"received {c!r}, needed a Contraction; theory.contraction(map) looks for one and "
-            "answers None when it finds none"
+            "answers None when it finds none; theory.Contraction.assumed(lam, norm) says it by hand"
         )
 
 

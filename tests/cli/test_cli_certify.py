@@ -61,7 +61,7 @@ def test_bounded_inputs_make_local_certificates(tmp_path):
     )
     assert done.exit_code == 0, done.output
     for words in (
-        "refuted", "for bounded inputs there is a certificate", "perron, on the box",
+        "refuted", "beyond these inputs, cycles of period 1", "perron, on the box",
         "on the box, ", "required context: k = 3 for an error of 0.001, |x|_2 <= 0.1 ",
     ):  # fmt: skip
         assert words in done.output, done.output
@@ -327,7 +327,7 @@ def test_unknown_and_refuted_are_written_and_drawn(tmp_path):
             assert "rejected: parameters" in run("check", file, path).output
             continue
         assert done.exit_code == 2
-        assert "the format is 'stable-recurrent-models answer, version 1'" in done.stderr
+        assert "its answer is unknown, so that there is nothing to check" in done.stderr
 
 
 def test_a_refutation_is_sought_where_the_inputs_are(tmp_path):

@@ -145,6 +145,9 @@ def _of_comparison(
     if box is not None and not float(np.max(box.reach)) < _VAST:
         gate = (("size of the box", float(np.max(box.reach))), *gate)
     place, matrices = _worst_layer(recurrent, box)
+    if matrices is None and box is None:
+        bound = f"{place}no bound of a step holds for unbounded states and inputs"
+        return _no_number(bound, where, gate, advice)
     if matrices is None:
         bound = f"{place}no matrix bounds what a step makes of a difference"
         return _no_number(bound, where, gate, advice)

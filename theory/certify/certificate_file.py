@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from theory.arithmetic.rounding import up
-from theory.certificates import Contraction
+from theory.certificates import Contraction, check_contraction_given
 from theory.certify.recheck import (
     Recheck,
     StoredCertificate,
@@ -148,6 +148,7 @@ def save_certificate(path: str | Path, recurrent: Map, *, c: Contraction) -> Non
         If the contraction is assumed, or cannot be verified again from the file alone.
     """
     check_map(recurrent)
+    check_contraction_given(c)
     text = json.dumps(certificate_to_dict(recurrent, c), indent=1)
     Path(path).write_text(text + "\n", encoding="utf-8")
 
@@ -233,6 +234,8 @@ def load_certificate(path: str | Path) -> StoredCertificate | StoredRefutation:
         data = json.loads(text, parse_constant=_refuse_constant)
         if isinstance(data, dict) and data.get("format") == ANSWER and data.get("refutation"):
             return _refutation_of(data)
+        if isinstance(data, dict) and data.get("format") == ANSWER:
+            raise ValueError("its answer is unknown, so that there is nothing to check")
         return certificate_from_dict(data)
     except ValueError as error:
         told = str(error).removeprefix("not a certificate: ")

@@ -41,8 +41,10 @@ class Judgement:
             return f"certified: {self.contraction!r}"
         if self.refutation is not None:
             found = self.refutation
-            return f"refuted ({found.kind}): {found.detail}; {place_of(found)}"
-        return f"unknown: {self.cause}"
+            meaning = "it never forgets" if found.never_forgets else "no norm contracts in one step"
+            return f"refuted ({found.kind}): {found.detail}; {meaning}; {place_of(found)}"
+        advice = "" if self.cause is None else f"; try {self.cause.advice[0]}"
+        return f"unknown: {self.cause}{advice}"
 
     @property
     def gap(self) -> float:

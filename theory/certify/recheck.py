@@ -151,6 +151,11 @@ def recheck(stored: StoredCertificate | StoredRefutation, recurrent: Map) -> Rec
         False with the first condition that fails.  ``invariance`` and ``inequality`` may fail
         within rounding of the truth; acceptance is a proof.
     """
+    if not isinstance(stored, StoredCertificate | StoredRefutation):
+        raise ValueError(
+            f"received a {type(stored).__name__}, needed what theory.certify.load_certificate "
+            "returns, then the map"
+        )
     try:
         _check_map(stored, recurrent)
         if isinstance(stored, StoredRefutation):

@@ -255,7 +255,8 @@ def _proved(recurrent: Map, states: Array, inputs: Array) -> Refutation | None:
     if not bound >= 1:
         return None
     number = len(states)
-    told = "the Jacobian there has" if number == 1 else f"a product of {number} Jacobians has"
+    one = "the Jacobian at the state and input below has"
+    told = one if number == 1 else f"a product of {number} Jacobians has"
     root = "" if number == 1 else f", its root of order {number},"
     return Refutation(
         kind="jacobian",

@@ -159,29 +159,24 @@ def certify(
     refutation, near = (None, False) if found.everywhere else _refuted(recurrent, found, seen)
     lower = _lower(found, radius, refutation)
     cause = None
+    if best is not None:
+        _tell(found, best, seconds)
     if refutation is not None:
-        meaning = "it never forgets" if refutation.never_forgets else "in no norm by one step"
-        beyond = "" if near else "beyond these inputs, "
-        out.print(
-            f"refuted ({refutation.kind}): {beyond}{refutation.detail}; {meaning}; "
-            f"{place_of(refutation)}",
-            markup=False,
-            soft_wrap=True,
-        )
-    if not (found.everywhere or near or (best is not None and refutation is not None)):
-        cause = None if best is not None else cause_of(recurrent, inputs=meant, effort=effort)
-        told = "unknown" if refutation is None else f"unknown for {meant}"
-        _tell_unknown(told, cause, method, left_out(recurrent, effort), effort)
+        _tell_refuted(refutation, near)
+    if best is None:
+        cause = cause_of(recurrent, inputs=meant, effort=effort)
+        if not near:
+            told = "unknown" if refutation is None else f"unknown for {meant}"
+            _tell_unknown(told, cause, method, left_out(recurrent, effort), effort)
+        _advise(cause, method)
+    elif not found.everywhere and refutation is None:
+        out.print("everywhere: unknown, no certificate found and no refutation")
     choice = required_context(
         recurrent, epsilon, inputs=meant, head=output.head, effort=effort, certificates=found
     )
     for target in (json_file, rocq, plot):
         if target is not None:
             target.parent.mkdir(parents=True, exist_ok=True)
-    if best is not None:
-        if not found.everywhere:
-            out.print("that is everywhere; for bounded inputs there is a certificate")
-        _tell(found, best, seconds)
     _tell_gap(found.everywhere, lower, radius)
     if choice is None and best is not None:
         out.print(f"required context: none is proved for {meant}", markup=False, soft_wrap=True)
@@ -199,17 +194,17 @@ def certify(
         )
     if json_file is not None:
         if best is None:
-            _write_answer(json_file, found, refutation, lower, cause)
+            _write_answer(json_file, found, refutation, near, lower, cause)
         else:
             save_certificate(json_file, recurrent, c=best)
         out.print(f"written: {json_file}", markup=False, soft_wrap=True)
+    if plot is not None:
+        _draw(plot, found, choice, epsilon, output)
+        out.print(f"drawn: {plot}", markup=False, soft_wrap=True)
     if rocq is not None:
         c = for_rocq(found.everywhere.values())
         save_rocq(rocq, recurrent, c=c, eps=epsilon, drive=recurrent.drive(c.norm, meant))
         out.print(f"written: {rocq}; coqc {rocq} checks it", markup=False, soft_wrap=True)
-    if plot is not None:
-        _draw(plot, found, choice, epsilon, output)
-        out.print(f"drawn: {plot}", markup=False, soft_wrap=True)
     if best is None:
         raise typer.Exit(NO)
 
@@ -219,9 +214,7 @@ def _single(found: dict[str, Contraction]) -> dict[str, Contraction]:
     return {name: c for name, c in found.items() if c.iterate == 1}
 
 
-def _tell_unknown(
-    told: str, cause: Cause | None, method: str, untried: list[str], effort: int
-) -> None:
+def _tell_unknown(told: str, cause: Cause, method: str, untried: list[str], effort: int) -> None:
     """Say that nothing is known, why, and what to try."""
     by = "" if method == "auto" else f" by {method}"
     text = f"{told}: no certificate found{by}, and no refutation"
@@ -232,11 +225,28 @@ def _tell_unknown(
             markup=False,
             soft_wrap=True,
         )
-    if cause is None:
-        return
     out.print(f"cause: {cause}", markup=False, highlight=False, soft_wrap=True)
-    advice = (*(("--method auto",) if method != "auto" else ()), *cause.advice)
-    for text in advice:
+
+
+def _tell_refuted(refutation: Refutation, near: bool) -> None:
+    """Say what is refuted, where, and what that means."""
+    meaning = (
+        "it never forgets"
+        if refutation.never_forgets
+        else "no norm contracts in one step, several steps may, and it may still forget"
+    )
+    beyond = "" if near else "beyond these inputs, "
+    out.print(
+        f"refuted ({refutation.kind}): {beyond}{refutation.detail}; {meaning}; "
+        f"{place_of(refutation)}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _advise(cause: Cause, method: str) -> None:
+    """Say what to try where there is no certificate."""
+    for text in (*(("--method auto",) if method != "auto" else ()), *cause.advice):
         out.print(f"try: {text}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -245,15 +255,16 @@ def _refuted(
 ) -> tuple[Refutation | None, bool]:
     """Look for a refutation: on what was seen, or for the inputs in question, or for any inputs.
 
-    Whether it is one of the first two is the second answer.
+    Whether its inputs are among those in question is the second answer.
     """
     refutation = None
     if seen is not None:
         refutation = refute(recurrent, sequences=seen)
     elif not found.named:
         refutation = refute(recurrent, inputs=found.inputs)
-    near = refutation is not None
-    return (refutation if near else refute(recurrent)), near
+    if refutation is None:
+        return refute(recurrent), False
+    return refutation, found.inputs.contains(refutation.inputs)
 
 
 def _lower(
@@ -272,13 +283,15 @@ def _write_answer(
     path: Path,
     found: Certificates,
     refutation: Refutation | None,
+    near: bool,
     lower: LowerBound | None,
     cause: Cause | None,
 ) -> None:
-    """Write what is known where there is no certificate."""
+    """Write what is known where there is no certificate, of other inputs too."""
     data = answer_to_dict(
         found.recurrent,
         refutation,
+        answer="refuted" if near else "unknown",
         inputs=str(found.inputs),
         cause=None if cause is None else cause.to_dict(),
         rate_lower=None if lower is None else lower.rate,

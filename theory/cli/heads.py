@@ -68,7 +68,7 @@ def read_head(path: Path, recurrent: Map, name: str | None) -> Head:
         return Head(head=None, name=None, told="")
     layers = _layers(named_arrays(path))
     if name is not None:
-        at = name.rstrip("./")
+        at = name.rstrip("./").removesuffix(".weight").removesuffix("/kernel")
         if at not in layers:
             there = ", ".join(one or "(no prefix)" for one in layers) or "none"
             raise ValueError(

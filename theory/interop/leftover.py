@@ -38,6 +38,8 @@ _MEANINGS = (
         "ONNX has W for the inputs, R for the state, and other orders of gates",
     ),
     (r"C|D|d", "own", "a readout stands beside A and B"),
+    (r"Win|W_in", "own", "input weights are called U here: rename it"),
+    (r"activation", "", "say it with activation=, in a command --activation"),
 )
 
 #: So many names are written out in the advice; a pattern does for more.

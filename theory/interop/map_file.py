@@ -112,6 +112,8 @@ def save_map(path: str | Path, recurrent: Map) -> None:
     ...     load_map(f"{folder}/cell.npz")
     GRU(n=1, m=1, variant='reset_before')
     """
+    if isinstance(path, Map):
+        raise ValueError("path is a map, needed save_map(path, map): were they exchanged?")
     file = Path(path)
     if file.suffix.lower() != ".npz":
         raise ValueError(f"{path} ends in {file.suffix!r}, needed .npz: it is an archive of arrays")

@@ -386,9 +386,10 @@ def check_map(recurrent: Any) -> Map:
     """Raise `ValueError` for anything but a map."""
     if not isinstance(recurrent, Map):
         raise ValueError(
-            f"received {recurrent!r}, needed a Map; read weights: theory.interop.from_torch and "
-            "its neighbours; put matrices in: theory.VanillaRNN(W, U, b) or theory.LinearMap; wrap "
-            "your own function: theory.CallableMap(step, state_dim=n, input_dim=m)"
+            f"received a {type(recurrent).__name__}, needed a Map; read weights: "
+            "theory.interop.from_torch and its neighbours; put matrices in: "
+            "theory.VanillaRNN(W, U, b) or theory.LinearMap; wrap your own function: "
+            "theory.CallableMap(step, state_dim=n, input_dim=m)"
         )
     return recurrent
 

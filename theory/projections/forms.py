@@ -40,7 +40,8 @@ def form_of(recurrent: Map, onto: str) -> Affine:
     if form is None:
         raise ValueError(
             f"onto={onto!r} is a set of recurrent matrices of maps rho(W h + U x + b), received "
-            f"{recurrent!r}; for LSTM and GRU cells there are onto='lstm' and onto='gru'"
+            f"{recurrent!r}; for LSTM and GRU cells there are onto='lstm' and onto='gru'; of a "
+            "stack project each of its layers, of a leaky network theory.VanillaRNN(W, U, b)"
         )
     return form
 
