@@ -255,11 +255,14 @@ def test_damaged_refutations_are_rejected(tmp_path):
     assert "no cycle" in changed(first=[[(0.5).hex()]]).reason
     assert "no cycle" in changed(first=[]).reason
     assert "no linear map" in changed(kind="linear").reason
-    assert "spectral radius" in changed(kind="jacobian").reason
-    assert "needed an input" in changed(kind="jacobian", inputs=[]).reason
+    one_step = {"kind": "jacobian", "never_forgets": False}
+    assert "spectral radius" in changed(**one_step).reason
+    assert "needed an input" in changed(**one_step, inputs=[]).reason
+    assert "lie within" in changed(radius=(1e-30).hex()).reason
     assert "needed one of" in changed(kind="guess").reason
     assert "dimension" in changed(x=[(0.0).hex()] * 2, inputs=[[(0.0).hex()] * 2]).reason
-    for proof in ({"x": ["nan"]}, {"first": 3}, {"radius": None}, {"state_dim": 0}):
+    wrong = ({"never_forgets": False}, {"bound": "nan"}, {"radius": "inf"})
+    for proof in ({"x": ["nan"]}, {"first": 3}, {"radius": None}, {"state_dim": 0}, *wrong):
         with pytest.raises(ValueError, match="is not a certificate"):
             changed(**proof)
     path.write_text(json.dumps(data))
@@ -269,6 +272,22 @@ def test_damaged_refutations_are_rejected(tmp_path):
         save_refutation(path, VanillaRNN([[0.5]], [[1.0]]), refutation=refute(cell))
     with pytest.raises(ValueError, match="needed a Refutation"):
         save_refutation(path, cell, refutation=None)
+
+
+def test_a_bound_that_is_not_proved_is_rejected(tmp_path):
+    cell = VanillaRNN([[2.0]], [[1.0]])
+    for kind in ("jacobian", "linear"):
+        cell = VanillaRNN([[2.0]], [[1.0]]) if kind == "jacobian" else LinearMap([[2.0]], [[1.0]])
+        path = stored_and_read(cell, refute(cell), tmp_path)
+        data = json.loads(path.read_text())
+        proof = data["refutation"] | {"kind": kind, "never_forgets": kind != "jacobian"}
+        zero, none = (0.0).hex(), []
+        proof |= {"first": [[zero]], "inputs": [[zero]], "second": none, "bound": (1.9).hex()}
+        path.write_text(json.dumps({**data, "refutation": proof}))
+        assert recheck(load_certificate(path), cell)
+        proof["bound"] = (2.1).hex()
+        path.write_text(json.dumps({**data, "refutation": proof}))
+        assert "is proved to be >= " in recheck(load_certificate(path), cell).reason
 
 
 KINDS = (

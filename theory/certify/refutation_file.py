@@ -5,6 +5,7 @@ Main names: `StoredRefutation`, `refutation_to_dict`, `refutation_from_dict`, `w
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -63,7 +64,7 @@ def refutation_from_dict(data: dict[str, Any]) -> Refutation:
     """Read back what `refutation_to_dict` returned, converted but not checked."""
     n = int(data["state_dim"])
     x = _array([data["x"]], len(data["x"]))[0]
-    return Refutation(
+    found = Refutation(
         kind=str(data["kind"]),
         detail=str(data["detail"]),
         x=x,
@@ -73,6 +74,19 @@ def refutation_from_dict(data: dict[str, Any]) -> Refutation:
         radius=float.fromhex(data["radius"]),
         bound=float.fromhex(data["bound"]),
     )
+    if not (math.isfinite(found.radius) and math.isfinite(found.bound)):
+        raise ValueError(f"radius {found.radius} and bound {found.bound}, needed finite numbers")
+    if data.get("never_forgets", found.never_forgets) is not found.never_forgets:
+        raise ValueError(f"never_forgets does not fit the kind {found.kind!r}")
+    return found
+
+
+#: What other machines' rounding may cost a bound, relatively.
+_PORTABLE = 2.0**-20
+
+
+def _only(bound: float) -> str:
+    return f"the spectral radius is proved to be >= {bound!r} only"
 
 
 def why_not_refuted(refutation: Refutation, recurrent: Map) -> str:
@@ -87,18 +101,24 @@ def why_not_refuted(refutation: Refutation, recurrent: Map) -> str:
         return f"kind {refutation.kind!r}, needed one of: {', '.join(KINDS)}"
     if shapes != (n, m):
         return f"states and inputs of dimension {shapes}, needed ({n}, {m})"
+    claimed = max(1.0, refutation.bound * (1 - _PORTABLE))
     if refutation.kind == "linear":
-        return "" if linear_bound(recurrent) else "no linear map of spectral radius at least 1"
+        known = linear_bound(recurrent)
+        if known is None:
+            return "no linear map of spectral radius at least 1"
+        return "" if known[0] >= claimed else _only(known[0])
     if refutation.kind == "jacobian":
         if not 0 < len(refutation.first) == len(refutation.inputs):
             return "needed an input for each of at least one state"
-        bound = product_rate(recurrent, refutation.first, refutation.inputs, enough=1.0)
-        return "" if bound >= 1 else f"the spectral radius is proved to be >= {bound!r} only"
+        bound = product_rate(recurrent, refutation.first, refutation.inputs, enough=claimed)
+        return "" if bound >= claimed else _only(bound)
     radii = []
     for points in (refutation.first, refutation.second):
         radius = verified_cycle(recurrent, refutation.x, points) if len(points) else None
         if radius is None:
             return "no cycle is proved to lie around the points"
+        if not radius <= refutation.radius * (1 + _PORTABLE):
+            return f"a cycle is proved to lie within {radius!r} only"
         radii.append(radius)
     apart = never_meet(refutation.first, refutation.second, sum(radii))
     return "" if apart else "the two cycles are not proved to be apart"

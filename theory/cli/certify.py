@@ -228,16 +228,17 @@ def _tell_unknown(told: str, cause: Cause, method: str, untried: list[str], effo
     out.print(f"cause: {cause}", markup=False, highlight=False, soft_wrap=True)
 
 
+def _meaning(refutation: Refutation) -> str:
+    if refutation.never_forgets:
+        return "it never forgets"
+    return "no norm contracts in one step, several steps may, and it may still forget"
+
+
 def _tell_refuted(refutation: Refutation, near: bool) -> None:
     """Say what is refuted, where, and what that means."""
-    meaning = (
-        "it never forgets"
-        if refutation.never_forgets
-        else "no norm contracts in one step, several steps may, and it may still forget"
-    )
     beyond = "" if near else "beyond these inputs, "
     out.print(
-        f"refuted ({refutation.kind}): {beyond}{refutation.detail}; {meaning}; "
+        f"refuted ({refutation.kind}): {beyond}{refutation.detail}; {_meaning(refutation)}; "
         f"{place_of(refutation)}",
         markup=False,
         soft_wrap=True,
@@ -403,12 +404,10 @@ def check(
         out.print(f"rejected: {answer.failed}: {answer.reason}", markup=False)
         raise typer.Exit(NO)
     if isinstance(stored, StoredRefutation):
-        refutation = stored.refutation
-        out.print(
-            f"accepted: refuted ({refutation.kind}): {refutation.detail}",
-            markup=False,
-            soft_wrap=True,
-        )
+        # the file's own words are not checked, and not repeated
+        kind, meaning = stored.refutation.kind, _meaning(stored.refutation)
+        text = f"accepted: refuted ({kind}): {meaning}; {place_of(stored.refutation)}"
+        out.print(text, markup=False, soft_wrap=True)
         return
     steps = "" if stored.iterate == 1 else f" of {stored.iterate} steps together"
     where = "everywhere" if stored.domain is None else f"for {domain_from_dict(stored.domain)}"

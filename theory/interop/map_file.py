@@ -162,7 +162,10 @@ def map_of(arrays: Mapping[str, Any], said: Said) -> Map:
     """
     described = _read_line(arrays[HEADER])
     rest = {name: value for name, value in arrays.items() if name != HEADER}
-    recurrent = _built(described, rest)
+    try:
+        recurrent = _built(described, rest)
+    except RecursionError:
+        raise ValueError("stacks stand in stacks too deeply; the file is damaged") from None
     _check_said(recurrent, said)
     return recurrent
 
@@ -221,9 +224,12 @@ def _built(described: Any, arrays: Mapping[str, Any]) -> Map:
         raise ValueError(f"the line says no {missing[0]} of a {word}; the file is damaged")
     doubles = {name: double_array(name, arrays[name]) for name in kind.arrays}
     settings = {name: described[name] for name in kind.settings}
+    strange = sorted(described.keys() - {"format", "kind", *kind.settings})
+    if strange:
+        raise ValueError(f"the line says {strange[0]} of a {word}, which has none")
     try:
         return (kind.make or kind.of)(**doubles, **settings)
-    except TypeError:
+    except (TypeError, OverflowError):
         raise ValueError(f"{settings} do not make a {word}; the file is damaged") from None
 
 

@@ -93,7 +93,10 @@ def _of_torch(head: Any, name: str) -> tuple[Any, Any]:
             f"{name} has the hook {told}, of which it is not known whether it sets the weight or "
             f"changes the output; take it off, or {_BY_HAND}"
         )
-    strange = "forward" in vars(head) or getattr(head, "_compiled_call_impl", None) is not None
+    strange = (
+        not {"forward", "weight", "bias"}.isdisjoint(vars(head))
+        or getattr(head, "_compiled_call_impl", None) is not None
+    )
     stored = [head._parameters.get(key) for key in ("weight", "bias")]
     strange |= any(one is not None and type(one) is not nn.Parameter for one in stored)
     if strange or stored[0] is None:

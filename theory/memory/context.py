@@ -64,11 +64,12 @@ class Choice:
     growths: tuple[float, ...] = (1.0,)  # Lipschitz constants of 0, 1, .., iterate - 1 steps
     lower: float = 0.0  # an error that some history of these inputs reaches at k; 0: none is known
     refuted: int | None = None  # a context at which some history errs by more than was allowed
+    falls: bool = True  # whether the worst error is known not to grow with k
 
     @property
     def exact(self) -> bool:
         """Return whether no smaller context is enough, as some history of the inputs proves."""
-        return self.k == 0 or self.refuted == self.k - 1
+        return self.k == 0 or (self.falls and self.refuted == self.k - 1)
 
     def errors(self, k_max: int) -> Array:
         """Return the proved bounds of the error for k = 0 .. k_max, rounded upward.
@@ -262,8 +263,10 @@ def required_context(
     Of a linear map, or a stack of linear ones, the worst error over all histories is known from
     both sides, as in `worst_case_error`.  For inputs in a box or a ball, and one output, the
     maximum norm, or one state, k is then the least that is enough: `Choice.exact` says so, and
-    `Choice.refuted` is a context at which some history errs by more than eps.  In the Euclidean
-    norm of several outputs k is near to it (`theory.memory.euclid`).
+    `Choice.refuted` is a context at which some history errs by more than eps.  With a bias, or a
+    box that is not symmetric, the worst error of several states may grow with k where a drift
+    cancels: k - 1 is refuted then, but a smaller context may be enough, and `exact` is false.  In
+    the Euclidean norm of several outputs k is near to it (`theory.memory.euclid`).
 
     Raises
     ------
@@ -330,6 +333,7 @@ def required_context(
         error=error,
         considered=considered,
         refuted=None if least is None else least.refuted,
+        falls=least is None or least.falls,
         lower=0.0 if exact is None else exact.at(k)[0],
         **_basis(best, recurrent, given, known, output, measure),
     )

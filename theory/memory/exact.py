@@ -50,7 +50,8 @@ class Least:
 
     k: int
     error: float  # proved bound of the error at k
-    refuted: int | None  # a context that is proved too small, k - 1 where the answer is exact
+    refuted: int | None  # a context that is proved too small
+    falls: bool = True  # whether the worst error cannot grow with k; all below are then too small
 
 
 class ExactErrors(Protocol):
@@ -245,7 +246,8 @@ class _OfTable:
             if self.horizon is not None and columns.lag >= self.horizon:
                 return starts, np.zeros(kernel.p)
             rest = upper_of(kernel.rest(columns), self._outputs(columns))
-            if float(self._above(rest)) <= eps * _REST or columns.lag > most:
+            whole = float(self._above(rest))
+            if whole <= eps * _REST or columns.lag > most or not math.isfinite(whole):
                 return starts, rest
             starts.append(columns)
             columns = kernel.after(columns, kernel.lags)
@@ -288,7 +290,13 @@ class _OfTable:
         if self.euclidean and k > 0:
             return self._least_together(k, eps)
         k, error = self._sharper(k, eps)
-        return Least(k=k, error=error, refuted=k - 1 if k and self.at(k - 1)[0] > eps else None)
+        # a drift may cancel: then less context may be enough again
+        return Least(
+            k=k,
+            error=error,
+            refuted=k - 1 if k and self.at(k - 1)[0] > eps else None,
+            falls=not self.kernel.shifted,
+        )
 
     def _sharper(self, k: int, eps: float) -> tuple[int, float]:
         """Return a context that is enough, or a few less: sums from k on are a little sharper."""

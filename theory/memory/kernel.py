@@ -240,7 +240,7 @@ class Kernel:
             Z, off = last.integers
             Z = Z @ Z  # in units of 2^(-2 _BITS)
             # as many bits as before: what is cut is less than one unit an entry
-            excess = max(longest(Z) - _BITS, 0)
+            excess = max(longest(Z) - _BITS, 0) if np.any(Z) or not off else _BITS
             Z, e = Z >> excess, excess - _BITS
             off = (2 * q * off + off * off) * _SLACK
             off = _scaled(off, -e) + (excess > 0) * kappa * self.n * _CUT * _SLACK

@@ -235,10 +235,10 @@ def push_of(inputs: Inputs, m: int) -> Push | None:
     plain = {1.0: np.inf, 2.0: 2.0, np.inf: 1.0}
     balls = tuple((plain[norm.p], radius) for norm, radius in inputs.balls if norm.plain)
     # halves are exact but for the smallest doubles, their sums and differences are rounded once
-    centre = low / 2 + high / 2
+    point = low == high
+    centre = np.where(point, low, low / 2 + high / 2)
     apart = np.maximum(high - centre, centre - low), np.minimum(high - centre, centre - low)
     exact = low == -high
-    point = low == high
     radius = np.where(exact, high, np.where(point, 0.0, np.nextafter(apart[0], np.inf)))
     within = np.where(exact, high, np.maximum(np.nextafter(apart[1], -np.inf), 0.0))
     known = inputs.rows is None and len(inputs.balls) == len(balls)

@@ -236,7 +236,10 @@ class _Search:
     def check_function(self) -> None:
         """Check that a step depends on (h, x) alone: repeated, after others, and beside others."""
         count = min(len(self.met), len(self.inputs), 8)
-        h, x = self.met[:count], self.inputs[:count]
+        # at rest alone much looks like a function: what mixes rows, or is random, may leave 0 there
+        apart = np.random.default_rng(0).standard_normal((count, self.map.state_dim))
+        h = np.vstack([self.met[:count], self.inside(apart)])
+        x = np.vstack([self.inputs[:count]] * 2)
         first = np.array([self.step(a, b) for a, b in zip(h, x, strict=True)])
         again = np.array([self.step(a, b) for a, b in zip(h[::-1], x[::-1], strict=True)])[::-1]
         i = self._differs(h, x, first, again)

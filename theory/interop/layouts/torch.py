@@ -41,7 +41,12 @@ def torch_cells(group: dict[str, Any], start: str, said: Said) -> Map:
             f"both {start}weight_hh and {start}weight_hh_l0 are there: a cell and a layer; pass "
             "one of them only"
         )
-    count = 1 if ends == {""} else 1 + max(int(end[2:]) for end in ends)
+    odd = [end for end in sorted(ends - {""}) if end != f"_l{int(end[2:])}"]
+    if odd:
+        raise ValueError(f"layers are numbered _l0, _l1, and so on, received *{odd[0]}")
+    # of a gap the first layer that is missing is named
+    most = 1 + max((int(end[2:]) for end in ends - {""}), default=0)
+    count = 1 if ends == {""} else min(most, len(ends) + 1)
     suffixes = [""] if ends == {""} else [f"_l{k}" for k in range(count)]
     biased = any(key.startswith("bias") for key in group)
     stems = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if biased else [])]
