@@ -494,5 +494,5 @@ def test_a_missing_extra_says_what_to_install():
     assert isinstance(error, ImportError)
     assert str(error) == (
         "a figure needs the package 'matplotlib', which is not installed; "
-        "try: pip install 'stable-recurrent-models[report]'"
+        "try: pip install '.[report]' in the folder of stable-recurrent-models"
     )

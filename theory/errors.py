@@ -29,7 +29,7 @@ class MissingExtraError(ImportError):
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(
             f"{purpose} needs the package {package!r}, which is not installed; "
-            f"try: pip install 'stable-recurrent-models[{extra}]'"
+            f"try: pip install '.[{extra}]' in the folder of stable-recurrent-models"
         )
 
 

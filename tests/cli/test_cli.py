@@ -170,7 +170,7 @@ def test_report_without_its_packages_fails_before_the_work(run, monkeypatch, tmp
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)  # noqa: ARG005
     status, _, err = run("verify", "--report", str(tmp_path / "r.html"))
     assert status == 2
-    assert "stable-recurrent-models[report]" in err
+    assert "pip install '.[report]' in the folder" in err
 
 
 def test_numbers_for_people():

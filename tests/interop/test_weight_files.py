@@ -161,9 +161,9 @@ def test_missing_extras_say_what_to_install(tmp_path):
         "try:\n    {}\nexcept MissingExtraError as error:\n    print(error)"
     )
     out = run_without("safetensors", program.format(f"interop.from_safetensors({str(path)!r})"))
-    assert "pip install 'stable-recurrent-models[safetensors]'" in out
+    assert "pip install '.[safetensors]'" in out
     out = run_without("torch", program.format("interop.from_torch(object())"))
-    assert "pip install 'stable-recurrent-models[torch]'" in out
+    assert "pip install '.[torch]'" in out
     assert issubclass(MissingExtraError, ImportError)
 
 

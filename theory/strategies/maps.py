@@ -42,6 +42,7 @@ from theory.strategies.numbers import (
     scaled_to_size,
     states,
 )
+from theory.strategies.shown import noted
 from theory.theorems.contractive_of_matrix_norm import formula as factor_of_norm
 from theory.typing import Array
 
@@ -124,7 +125,8 @@ def certified_maps(
         activation = look_up(activation)
         if isinstance(norm, Norm):
             _check_certifiable(activation, norm)
-    return _certified_maps(state_dim, input_dim, lam, norm, activation)
+    drawn = _certified_maps(state_dim, input_dim, lam, norm, activation)
+    return drawn.map(lambda pair: (noted(pair[0]), pair[1]))
 
 
 def _check_certifiable(rho: Activation, norm: Norm) -> None:
@@ -212,7 +214,8 @@ def lstm_maps(
     (8, 2)
     """
     check_nonnegative(size=size)
-    return _lstm_maps(_some(units, 3, "units"), _some(input_dim, 3, "input_dim"), float(size))
+    counts = _some(units, 3, "units"), _some(input_dim, 3, "input_dim")
+    return _lstm_maps(*counts, float(size)).map(noted)
 
 
 @st.composite
@@ -260,7 +263,7 @@ def gru_maps(
         raise ValueError(f"variant={variant!r}, needed one of: {', '.join(VARIANTS)}")
     variants = st.sampled_from(VARIANTS) if variant is None else st.just(variant)
     counts = _some(units, 3, "units"), _some(input_dim, 3, "input_dim")
-    return _gru_maps(*counts, float(size), variants)
+    return _gru_maps(*counts, float(size), variants).map(noted)
 
 
 @st.composite
@@ -302,7 +305,7 @@ def esn_maps(
     """
     check_nonnegative(size=size)
     counts = _some(state_dim, 4, "state_dim"), _some(input_dim, 3, "input_dim")
-    return _esn_maps(*counts, float(size))
+    return _esn_maps(*counts, float(size)).map(noted)
 
 
 @st.composite
@@ -343,7 +346,7 @@ def diagonal_maps(
     """
     check_nonnegative(radius=radius)
     counts = _some(units, 3, "units"), _some(input_dim, 3, "input_dim")
-    return _diagonal_maps(*counts, float(radius))
+    return _diagonal_maps(*counts, float(radius)).map(noted)
 
 
 @st.composite
@@ -384,7 +387,7 @@ def recurrence_maps(
     'MinGRU'
     """
     check_nonnegative(size=size)
-    return _recurrence_maps(_some(input_dim, 3, "input_dim"), float(size))
+    return _recurrence_maps(_some(input_dim, 3, "input_dim"), float(size)).map(noted)
 
 
 @st.composite
@@ -431,7 +434,8 @@ def cascade_maps(
     2
     """
     check_nonnegative(size=size)
-    return _cascade_maps(_some(depth, 3, "depth"), _some(input_dim, 3, "input_dim"), float(size))
+    counts = _some(depth, 3, "depth"), _some(input_dim, 3, "input_dim")
+    return _cascade_maps(*counts, float(size)).map(noted)
 
 
 @st.composite

@@ -1,0 +1,36 @@
+"""A failing example shows the weights of its map, as code that makes it again."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+import theory
+from theory.strategies import any_maps, certified_maps, stable_maps
+from theory.strategies.shown import as_code
+
+
+@given(recurrent=any_maps())
+def test_code_makes_the_same_map(recurrent):
+    again = eval(as_code(recurrent), vars(theory))
+    assert type(again) is type(recurrent)
+    assert repr(again) == repr(recurrent)
+    assert again.parameters.keys() == recurrent.parameters.keys()
+    for name, value in recurrent.parameters.items():
+        np.testing.assert_array_equal(again.parameters[name], value)
+    for ours, theirs in zip(
+        getattr(again, "readouts", ()), getattr(recurrent, "readouts", ()), strict=True
+    ):
+        np.testing.assert_array_equal(ours.C, theirs.C)
+
+
+@pytest.mark.parametrize("strategy", [stable_maps(), certified_maps()], ids=["stable", "certified"])
+def test_a_failing_example_can_be_pasted(strategy):
+    @settings(max_examples=5, database=None)
+    @given(drawn=strategy)
+    def fails(drawn):
+        raise AssertionError
+
+    with pytest.raises(AssertionError) as error:
+        fails()
+    (line,) = [note for note in error.value.__notes__ if note.startswith("drawn: ")]
+    assert eval(line.removeprefix("drawn: "), vars(theory)).state_dim == 1
