@@ -217,7 +217,7 @@ def test_bad_input():
 
 def test_without_pytorch(monkeypatch):
     monkeypatch.setattr("theory.torch.layers.torch", None)
-    with pytest.raises(MissingExtraError, match=r"stable-recurrent-models\[torch\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[torch\]'"):
         StableProjection(None, rate=0.9)
 
 

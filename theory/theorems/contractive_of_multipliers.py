@@ -1,6 +1,6 @@
 r"""Contraction in a weighted Euclidean norm from terms with bounded coefficients.
 
-Statement   |step(h, x) - step(g, x)|**2 <= level * load * |h - g|**2
+Statement   |step(h, x) - step(g, x)|**2 / |h - g| <= level * load * |h - g|
 Assumes     |step(h, x) - step(g, x)|_i <= max over sheets of sum_k C_ik |y_ki| for all i, and
             all states and inputs lie in a domain that the map never leaves; the y_k are linear in
             h - g, |h|**2 = sum_i p_i h_i**2 with p positive; for some t positive
