@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from theory.errors import plain_array
+
 #: Programs by the package in which their classes are defined.
 _PROGRAMS = {
     "torch": "torch", "keras": "keras", "tf_keras": "keras", "tensorflow": "keras",
@@ -42,18 +44,7 @@ def output_arrays(head: Any, name: str) -> tuple[Any, Any | None]:
     readers = {"torch": _of_torch, "keras": _of_keras, "reservoirpy": _of_reservoirpy}
     program = next(iter(_programs(head)), None)
     C, d = (head, None) if program is None or _is_tensor(head) else readers[program](head, name)
-    return _numbers(C, name), None if d is None else np.ravel(_numbers(d, f"{name}'s bias"))
-
-
-def _numbers(value: Any, name: str) -> Any:
-    """Return a tensor, also one with a gradient or on a device, as an array; all else as it is."""
-    if not hasattr(value, "detach"):
-        return value
-    try:
-        tensor = value.detach().cpu().to_dense()
-        return (tensor if tensor.is_complex() else tensor.double()).numpy()
-    except (RuntimeError, TypeError, NotImplementedError, ValueError) as error:
-        raise ValueError(f"{name} is a tensor that holds no plain numbers: {error}") from None
+    return plain_array(name, C), None if d is None else np.ravel(plain_array(f"{name}'s bias", d))
 
 
 def _programs(head: Any) -> Iterator[str]:

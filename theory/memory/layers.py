@@ -12,6 +12,7 @@ import numpy as np
 
 from theory.arithmetic.intervals import product_matrix_up
 from theory.arithmetic.rounding import product_up
+from theory.certify.layers import layer_parts
 from theory.certify.methods import run_methods
 from theory.domain import Domain
 from theory.errors import check_count
@@ -68,14 +69,9 @@ def layer_rates(recurrent: Map, domain: Domain | None = None) -> LayerRates | No
     check_map(recurrent)
     if not isinstance(recurrent, Cascade):
         return None
-    parts: tuple[Domain | None, ...] | None = (None,) * len(recurrent.layers)
     if domain is not None:
-        # Let B = B_1 x .. x B_L be the box, X_1 its inputs, and I_l the enclosure of the image of
-        # B_l under X_l; layer l + 1 sees X_{l+1} = C_l I_l + d_l.  The image of the cascade is
-        # I_1 x .. x I_L, so B is invariant iff I_l lies in B_l for every l, that is, iff every part
-        # (B_l, X_l) is invariant under its layer.  The check of the whole is that of the parts.
         check_invariant(recurrent, domain)
-        parts = recurrent.layer_domains(domain)
+    parts = layer_parts(recurrent, domain)
     if parts is None:
         return None
     rates: list[float] = []

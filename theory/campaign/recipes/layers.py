@@ -19,6 +19,7 @@ from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
 from theory.maps.rnn import VanillaRNN
 from theory.measure.experiment import Experiment, experiment
+from theory.norms.blocks import BlockMax
 from theory.theorems.contractive_of_layers import contractive_of_layers
 from theory.typing import Array
 
@@ -63,7 +64,8 @@ def stack_sharp(rng: np.random.Generator) -> Experiment:
     certificates = [contraction(layer, required=True) for layer in cell.layers]
     found = contractive_of_layers(certificates, [gain], sizes=[1, 1], rate=0.9)
     assert found is not None
-    apart = 1.0 / found.norm.weights  # type: ignore[attr-defined]
+    assert isinstance(found.norm, BlockMax)
+    apart = 1.0 / found.norm.weights
     return experiment(
         cell, np.zeros((4, 1)), contraction=found, start=np.zeros(2), other_start=apart
     )
