@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from theory import GRU, Inputs, contraction
 from theory.certify import save_certificate
 from theory.cli.certify import certify, check
-from theory.cli.options import read_map
+from theory.interop import read_weights
 
 MONE = np.array([[0.9, -1.0], [0.5, -0.9]])
 app = typer.Typer()
@@ -126,7 +126,7 @@ def test_names_of_other_programs(tmp_path):
         bias_hh_l0=np.ones(2, np.float32),
         bias_ih_l0=np.ones(2, np.float32),
     )
-    one = read_map(path, "tanh")
+    one = read_weights(path, activation="tanh")
     assert one.input_dim == 3
     assert one.parameters["b"].tolist() == [2.0, 2.0]
 

@@ -42,7 +42,6 @@ from theory.cli.options import (
     check_picture,
     check_target,
     out,
-    read_map,
     refusals,
     show,
 )
@@ -133,14 +132,18 @@ def certify(
     """
     check_positive(epsilon=epsilon)
     check_target(json_file, weights)
-    check_target(plot, weights)
     check_target(rocq, weights)
-    check_picture(plot)
+    check_picture(plot, weights)
     meant = read_inputs(inputs)
-    recurrent = read_map(
-        weights, activation, prefix, variant=variant, gates=recurrent_activation, unused=unused
+    file = read_file(weights)
+    recurrent = file.map(
+        prefix=prefix,
+        activation=activation,
+        variant=variant,
+        recurrent_activation=recurrent_activation,
+        unused=unused or (),
     )
-    output = read_head(weights, recurrent, head)
+    output = read_head(file, recurrent, head)
     check_method_fits(recurrent, method)
     alone = ", with U = I: the file holds W only" if weights.suffix.lower() == ".npy" else ""
     out.print(f"{recurrent!r} of {weights}{alone}", markup=False, highlight=False, soft_wrap=True)

@@ -8,13 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, final
 
 import numpy as np
 import typer
 
-from theory.interop.files import named_arrays
+from theory.interop.files import WeightFile
 from theory.maps.base import Map
 from theory.maps.head import LinearHead, as_head
 
@@ -47,12 +46,12 @@ class Head:
     told: str  # a line that says so; empty if there is nothing to say
 
 
-def read_head(path: Path, recurrent: Map, name: str | None) -> Head:
+def read_head(file: WeightFile, recurrent: Map, name: str | None) -> Head:
     """Return the output layer of a file of weights.
 
     Parameters
     ----------
-    path : Path
+    file : WeightFile
     recurrent : Map
         The map of the same file.
     name : str, optional
@@ -62,18 +61,18 @@ def read_head(path: Path, recurrent: Map, name: str | None) -> Head:
     Raises
     ------
     ValueError
-        If the file cannot be read, holds no such layer, or one of another width.
+        If the file holds no such layer, or one of another width.
     """
     if name == NONE:
         return Head(head=None, name=None, told="")
-    layers = _layers(named_arrays(path))
+    layers = _layers(file.arrays)
     if name is not None:
         at = name.rstrip("./").removesuffix(".weight").removesuffix("/kernel")
         if at not in layers:
             there = ", ".join(one or "(no prefix)" for one in layers) or "none"
             raise ValueError(
-                f"{path} has no output layer {name!r}: needed {at}.weight, (p, n), or {at}/kernel, "
-                f"(n, p); there are: {there}"
+                f"{file.path} has no output layer {name!r}: needed {at}.weight, (p, n), or "
+                f"{at}/kernel, (n, p); there are: {there}"
             )
         return _made(recurrent, at, *layers[at])
     widths = {recurrent.state_dim, len(recurrent.output_map)}

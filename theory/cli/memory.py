@@ -30,7 +30,6 @@ from theory.cli.options import (
     check_target,
     err,
     out,
-    read_map,
     refusals,
     show,
 )
@@ -38,6 +37,7 @@ from theory.cli.progress import progress_bar
 from theory.files.sequences import Sequences, load_sequences
 from theory.files.writing import write_atomically
 from theory.inputs import Inputs
+from theory.interop.files import read_file
 from theory.maps.base import Map
 from theory.maps.head import LinearHead
 from theory.measure.effective_memory import EVENTS, LEVELS, EffectiveMemory, effective_memory
@@ -97,14 +97,18 @@ def memory(
     measured: MeasuredRates | None = None
     # fail before the work rather than after it
     check_target(json_file, weights, sequences)
-    check_target(plot, weights, sequences)
-    check_picture(plot)
+    check_picture(plot, weights, sequences)
     if norm not in _NORMS:
         raise ValueError(f"norm {norm!r} is not known, needed one of: {', '.join(_NORMS)}")
-    recurrent = read_map(
-        weights, activation, prefix, variant=variant, gates=recurrent_activation, unused=unused
+    file = read_file(weights)
+    recurrent = file.map(
+        prefix=prefix,
+        activation=activation,
+        variant=variant,
+        recurrent_activation=recurrent_activation,
+        unused=unused or (),
     )
-    output = read_head(weights, recurrent, head)
+    output = read_head(file, recurrent, head)
     given = load_sequences(sequences)
     with progress_bar(err) as bar:
         task = bar.add_task("sequences", total=len(given))

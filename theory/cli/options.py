@@ -1,13 +1,13 @@
 """What the commands share: arguments, options, exit codes, and how weights are read.
 
-Main names: `refusals`, `show`, `check_picture`, `read_map`, `WeightsArgument`, `ActivationOption`,
+Main names: `refusals`, `show`, `check_picture`, `WeightsArgument`, `ActivationOption`,
 `PrefixOption`, `VariantOption`, `GatesOption`, `UnusedOption`, `InputsOption`.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, final
@@ -21,8 +21,6 @@ from rich.table import Table
 from theory.arithmetic.activations import ACTIVATIONS
 from theory.errors import MissingExtraError
 from theory.files.writing import check_writable
-from theory.interop.files import read_weights
-from theory.maps.base import Map
 from theory.maps.gru import VARIANTS
 
 out = Console()
@@ -97,19 +95,20 @@ def check_target(path: Path | None, *given: Path) -> None:
             raise ValueError(f"{path} is an input, which the answer would replace; name another")
 
 
-def check_picture(path: Path | None) -> None:
+def check_picture(path: Path | None, *given: Path) -> None:
     """Raise before the work rather than after it, if a picture cannot be drawn there.
 
     Raises
     ------
     ValueError
-        If the file cannot be written, or its ending stands for no kind of picture.
+        If the file cannot be written, is one of those given, or its ending stands for no kind of
+        picture.
     MissingExtraError
         If there is no package that draws.
     """
     if path is None:
         return
-    check_writable(path)
+    check_target(path, *given)
     try:
         from matplotlib.backend_bases import FigureCanvasBase
     except ImportError:
@@ -161,29 +160,3 @@ InputsOption = Annotated[
         "or a file of sequences."
     ),
 ]
-
-
-def read_map(
-    path: Path,
-    activation: str | None,
-    prefix: str | None = None,
-    *,
-    variant: str | None = None,
-    gates: str | None = None,
-    unused: Iterable[str] | None = None,
-) -> Map:
-    """Read a map from a file of weights, see `theory.interop.read_weights`.
-
-    Raises
-    ------
-    ValueError
-        If the file holds no recurrent weights, or what it holds does not fit.
-    """
-    return read_weights(
-        path,
-        prefix=prefix,
-        activation=activation,
-        variant=variant,
-        recurrent_activation=gates,
-        unused=unused or (),
-    )
