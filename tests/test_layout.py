@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: The rooms of theory/ in the order of imports: each imports only from its left.  Plain modules of
 #: the package root stand where they belong.
 LINE = (
-    *("version", "typing", "errors", "threads"),
+    *("version", "typing", "errors", "shown", "pictures", "threads"),
     "files",
     "arithmetic",
     "norms",
@@ -45,6 +45,7 @@ LENGTH = 450
 LONG = {
     "theory.inputs": "one value, its constructors, and what is computed from it",
     "theory.measure.effective_memory": "its statement and proof are the docstring",
+    "theory.memory.context": "a choice, how it shows itself, and the two questions it answers",
     "theory.norms.norm": "what a norm is, its coordinates, and what follows from them",
     "theory.norms.norms": "six norms, each with what is sharper for it",
     "theory.interop.torch_weights": "one question, what the next forward pass reads, case by case",

@@ -14,9 +14,11 @@ from theory.errors import check_count, check_nonnegative, check_rate
 from theory.inputs import Drive
 from theory.norms.norm import check_norm
 from theory.norms.norms import L2, Norm, same_norm
+from theory.shown import shown
 from theory.typing import Array
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
@@ -44,8 +46,9 @@ class Evidence:
         return f"{self.kind} ({self.method})"
 
 
+@shown
 @final
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Contraction:
     r"""The statement ||step^r(h) - step^r(g)|| <= lam ||h - g||, same inputs on both sides.
 

@@ -13,9 +13,11 @@ import numpy.typing as npt
 
 from theory.errors import as_vector, plain_array
 from theory.inputs import Inputs, describe_states
+from theory.shown import shown
 from theory.typing import Array
 
 
+@shown
 @final
 @dataclass(frozen=True, init=False, eq=False)
 class Domain:

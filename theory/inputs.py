@@ -22,6 +22,7 @@ from theory.errors import as_array, check_nonnegative, plain_array
 from theory.files.sequences import Sequences, load_sequences
 from theory.norms.norm import check_norm
 from theory.norms.norms import L1, L2, Linf, Norm, over
+from theory.shown import shown
 from theory.typing import Array
 
 #: Intervals of a box that are written out one by one; longer boxes are told by their largest end.
@@ -34,8 +35,9 @@ _DIGITS = 8
 _INSIDE = 2.0**-40
 
 
+@shown
 @final
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Inputs:
     r"""A set of inputs; made by `box`, `ball`, `any_of` or `seen`.
 
@@ -522,8 +524,9 @@ def read_inputs(text: str) -> Inputs:
     return Inputs.seen(load_sequences(text))
 
 
+@shown
 @final
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Drive:
     """A bound of ||step(0, x)||, in one norm and for the inputs of one set; see `Map.drive`."""
 

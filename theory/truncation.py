@@ -13,9 +13,11 @@ import numpy as np
 from theory.errors import as_sequences, as_states, as_vector, check_count
 from theory.maps.base import Map, check_finite_states, check_map
 from theory.maps.head import LinearHead, as_head
+from theory.shown import shown
 from theory.typing import Array
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TruncatedModel:

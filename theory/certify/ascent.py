@@ -20,9 +20,11 @@ from theory.arithmetic.rounding import scaled_to_one
 from theory.maps.form import Affine
 from theory.norms.products import slope_vertices
 from theory.norms.radius import balanced, leading_pair, product_radius_lower
+from theory.shown import shown
 from theory.typing import Array
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LowerBound:

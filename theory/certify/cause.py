@@ -25,6 +25,7 @@ from theory.maps.form import Affine
 from theory.maps.gru import GRU
 from theory.maps.invariance import invariant_domain
 from theory.maps.lstm import LSTM
+from theory.shown import shown
 from theory.theorems.contractive_of_comparison import largest_image
 from theory.typing import Array
 
@@ -38,6 +39,7 @@ _STEPS = 60
 _VAST = 1e6
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True)
 class Cause:

@@ -31,6 +31,7 @@ from theory.norms.enclosed import (
 from theory.norms.norms import L2, Norm, WeightedL2
 from theory.norms.products import slope_vertices
 from theory.norms.radius import product_radius_lower
+from theory.shown import shown
 from theory.typing import Array
 
 #: Up to this dimension the 2**n vertices are enumerated.
@@ -46,6 +47,7 @@ _LONGEST = 64
 _NEGLIGIBLE = 2.0**-20
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class JointSpectralRadius:

@@ -18,8 +18,10 @@ from theory.domain import Domain
 from theory.inputs import Inputs, as_inputs
 from theory.maps.base import Map, check_map
 from theory.maps.invariance import invariant_domain
+from theory.shown import frame, shown
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Certificates:
@@ -44,6 +46,19 @@ class Certificates:
     def best(self) -> Contraction | None:
         """Return one of a single step if there is any such, and of these one of least rate."""
         return min(self.named.values(), key=lambda c: (c.iterate > 1, c.lam), default=None)
+
+    def to_frame(self) -> Any:
+        """Return a pandas table with one row for each method; extra: notebook."""
+        every = self.named.values()
+        return frame(
+            {
+                "method": list(self.named),
+                "rate": [c.lam for c in every],
+                "steps": [c.iterate for c in every],
+                "norm": [str(c.norm) for c in every],
+            },
+            index="method",
+        )
 
 
 def find_certificates(

@@ -22,8 +22,10 @@ from theory.certify.jsr import joint_spectral_radius, rate_lower
 from theory.certify.refute import Refutation, refute
 from theory.domain import Domain
 from theory.maps.base import Map, check_map
+from theory.shown import shown
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Judgement:

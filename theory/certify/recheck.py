@@ -33,6 +33,7 @@ from theory.norms.blocks import BlockMax
 from theory.norms.norms import Norm, WeightedL2, over, same_norm, scaled_matrix_upper
 from theory.norms.products import UnsettledError, growth_upper, product_upper
 from theory.norms.stored import gram_from_dict, norm_from_dict
+from theory.shown import shown
 from theory.theorems.contractive_of_layers import layer_rates_of
 from theory.theorems.contractive_of_multipliers import multipliers_hold
 from theory.theorems.norm_change import formula as converted
@@ -41,6 +42,7 @@ from theory.theorems.norm_change import formula as converted
 MOST_STEPS = 4096
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StoredCertificate:
@@ -61,6 +63,7 @@ class StoredCertificate:
     versions: dict[str, str]  # of the programs that wrote it
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True)
 class Recheck:

@@ -15,11 +15,13 @@ from theory.certify.orbits import never_meet, verified_cycle
 from theory.certify.places import product_rate
 from theory.certify.refute import Refutation, linear_bound
 from theory.maps.base import Map
+from theory.shown import shown
 from theory.typing import Array
 
 KINDS = ("orbits", "linear", "jacobian")
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StoredRefutation:

@@ -27,6 +27,7 @@ from theory.maps.base import Map, check_map
 from theory.maps.cascade import Cascade
 from theory.maps.form import Affine
 from theory.norms.radius import reaches_one, spectral_radius_lower
+from theory.shown import shown
 from theory.typing import Array
 
 #: Beyond this dimension runs are shorter, and fewer of their ends are looked at.
@@ -38,6 +39,7 @@ _LARGE = 200
 _ENOUGH, _NEARLY = 1.0 + 2.0**-20, 1.0 - 2.0**-20
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Refutation:

@@ -55,6 +55,7 @@ from theory.interop.map_file import HEADER
 from theory.maps.base import Map
 from theory.memory.context import Choice, error_curve, required_context
 from theory.norms.norms import L2, over
+from theory.pictures import COLOURS, DASHES, LINES, canvas, count_axis
 from theory.typing import Array
 
 
@@ -334,12 +335,10 @@ def _draw(
     The certificate chosen for the allowed error is drawn in black, to the context it needs; the
     range of k is that of the question.
     """
-    from matplotlib.figure import Figure
-
     count = 40 if choice is None else max(10, math.ceil(1.25 * choice.k))
     step = max(1, count // 100)
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained", dpi=150)
-    axes = figure.add_subplot()
+    figure, axes = canvas()
+    axes.set_yscale("log")
 
     def curve(c: Contraction) -> tuple[list[int], list[float]]:
         return error_curve(
@@ -352,31 +351,28 @@ def _draw(
             certificates=found,
         )
 
-    for name, c in sorted(found.named.items(), key=lambda item: item[1].lam):
+    ordered = sorted(found.named.items(), key=lambda item: item[1].lam)
+    for i, (name, c) in enumerate(ordered):
         lengths, errors = curve(c)
-        axes.semilogy(lengths, errors, label=f"{name.replace('_', ' ')}: rate {c.lam:.4f}")
+        axes.plot(lengths, errors, DASHES[i % len(DASHES)], color=LINES[i % len(LINES)],
+                  label=f"{name.replace('_', ' ')}: rate {c.lam:.4f}")  # fmt: skip
     if choice is not None:
-        c = choice.contraction
+        c, black = choice.contraction, COLOURS["chosen"]
         lengths, errors = curve(c)
         label = f"chosen: rate {c.lam:.4f}, k = {choice.k}"
-        axes.semilogy(lengths, errors, color="black", linestyle="--", label=label)
-        axes.semilogy([choice.k], [choice.error], color="black", marker="o", markersize=5)
-    axes.axhline(epsilon, color="grey", linewidth=0.8, linestyle=":")
-    axes.annotate(
-        f"allowed error {epsilon:g}", (0.01, epsilon), xycoords=("axes fraction", "data"),
-        xytext=(0, 3), textcoords="offset points", color="grey", fontsize="small",
-    )  # fmt: skip
-    axes.set_xlim(0, count)
-    axes.set_xlabel("context k, in steps")
+        axes.plot(lengths, errors, "--", color=black, lw=2, label=label)
+        axes.plot([choice.k], [choice.error], "o", color=black, ms=6)
+    axes.axhline(
+        epsilon, color=COLOURS["allowed"], lw=1, ls=":", label=f"allowed error {epsilon:g}"
+    )
+    count_axis(axes, count)
     what = "state" if output.head is None else "output"
-    axes.set_ylabel(f"bound of the Euclidean {what} error")
-    axes.set_title(f"n = {found.recurrent.state_dim}, {found.inputs}")
-    axes.grid(visible=True, which="major", color="0.92")
-    if found.named:
-        axes.legend(fontsize="small", framealpha=0.9)
-    else:
-        axes.set_yscale("log")
+    axes.set_ylabel(f"bound of the Euclidean {what} error", fontsize=12)
+    axes.set_title(f"n = {found.recurrent.state_dim}, {found.inputs}", fontsize=12)
+    if not found.named:
         axes.text(0.5, 0.5, "no certificate found", ha="center", transform=axes.transAxes)
+    # below the axes, where it hides no curve
+    figure.legend(fontsize=9, loc="outside lower center", ncols=2)
     figure.savefig(path)
 
 

@@ -44,7 +44,6 @@ from theory.measure.effective_memory import EVENTS, LEVELS, EffectiveMemory, eff
 from theory.measure.rates import MeasuredRates, local_rates
 from theory.memory.context import Choice, required_context
 from theory.norms.norms import L1, L2, Linf, Norm
-from theory.typing import Array
 
 _NORMS = {"L1": L1(), "L2": L2(), "Linf": Linf()}
 
@@ -158,7 +157,7 @@ def memory(
         write_atomically(json_file, json.dumps(data, indent=1) + "\n")
         out.print(f"written: {json_file}", markup=False)
     if plot is not None:
-        draw(plot, answer)
+        answer.plot().savefig(plot)
         out.print(f"drawn: {plot}", markup=False)
     if answer.k is None:
         raise typer.Exit(NO)
@@ -258,36 +257,3 @@ def _table(answer: EffectiveMemory) -> Table:
             row.append(decimal_up(float(answer.certified[k]), 2))
         made.add_row(*row, style="bold green" if k == answer.k else None)
     return made
-
-
-#: Sizes that are drawn; a logarithmic axis has no zero, and no margin at the end of the range.
-_DRAWN = (1e-200, 1e200)
-
-
-def _drawn(curve: Array) -> Array:
-    """Return a curve without what a logarithmic axis cannot show: NaN there, a gap in the line."""
-    return np.where((curve >= _DRAWN[0]) & (curve <= _DRAWN[1]), curve, np.nan)
-
-
-def draw(path: Path, answer: EffectiveMemory) -> None:
-    """Draw the quantiles of the error against k, with the certified bound where there is one."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.0, 4.0), layout="constrained")
-    axes = figure.add_subplot()
-    last = _last(answer)
-    lengths = np.arange(last + 1)
-    for level, curve in zip(LEVELS, answer.quantiles()[: last + 1].T, strict=True):
-        label = "largest measured" if level == 1 else f"{100 * level:g} % of the sequences"
-        axes.plot(lengths, _drawn(curve), label=label)
-    if answer.certified is not None:
-        axes.plot(lengths, _drawn(answer.certified[: last + 1]), "k--", label="certified bound")
-    axes.axhline(float(_drawn(np.array(answer.eps))), color="0.5", lw=0.8)
-    if answer.k is not None:
-        axes.axvline(answer.k, color="0.5", lw=0.8, label=f"effective memory {answer.k}")
-    axes.set_yscale("log")
-    axes.set_xlim(0, max(last, 1))
-    axes.set_xlabel("k")
-    axes.set_ylabel(f"error {EVENTS[answer.when]}")
-    axes.legend(fontsize=8)
-    figure.savefig(path)

@@ -12,9 +12,11 @@ import numpy as np
 
 from theory.errors import as_array, as_sequences, check_count
 from theory.learning.losses import Loss, look_up
+from theory.shown import shown
 from theory.typing import Array
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingData:

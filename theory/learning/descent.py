@@ -35,6 +35,7 @@ from theory.learning.weights import Projection, WeightVector
 from theory.maps.base import Map, check_map
 from theory.maps.head import LinearHead, own_head
 from theory.norms.norms import L2
+from theory.shown import frame, shown
 from theory.theorems.schedules import Schedule, step_sizes
 from theory.threads import few_threads
 from theory.typing import Array, Progress
@@ -46,6 +47,7 @@ MODELS = ("recurrent", "truncated", "truncated_backprop")
 LONGEST_WEIGHTS = 1e100
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True)
 class Divergence:
@@ -59,6 +61,7 @@ class Divergence:
         return f"diverged at step {self.step}, weights of length {self.norm:.3g}: {self.reason}"
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Descent:
@@ -77,6 +80,15 @@ class Descent:
     def steps(self) -> int:
         """Return N, the number of steps made."""
         return len(self.weights) - 1
+
+    def to_frame(self) -> Any:
+        """Return a pandas table of losses, gradients and step sizes; extra: notebook."""
+
+        def padded(values: Array) -> Array:
+            return np.append(values, np.full(self.steps + 1 - len(values), np.nan))
+
+        columns = {"gradient": padded(self.gradient_norms), "size": padded(self.sizes)}
+        return frame({"step": range(self.steps + 1), "loss": self.losses, **columns}, index="step")
 
 
 def projected_gradient_descent(

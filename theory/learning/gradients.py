@@ -28,6 +28,7 @@ from theory.learning.data import TrainingData
 from theory.learning.reverse import Ints, Windows, loops_of
 from theory.maps.base import Map, check_map
 from theory.maps.head import LinearHead, own_head
+from theory.shown import shown
 from theory.typing import Array
 
 #: Windows are cut into groups of sequences with at most this many entries of the state, so that
@@ -35,6 +36,7 @@ from theory.typing import Array
 GROUP_ENTRIES = 2**20
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Gradient:

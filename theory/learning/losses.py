@@ -30,6 +30,9 @@ class Loss(ABC):
     #: An upper bound of the second derivative in the output, as a spectral norm.
     curvature: float
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
     @abstractmethod
     def targets(self, value: Any, leading: tuple[int, ...], width: int) -> Array:
         """Return checked targets for outputs of shape (*leading, width).

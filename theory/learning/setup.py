@@ -16,10 +16,12 @@ from theory.learning.constants.values import trained_names
 from theory.learning.losses import Loss, look_up
 from theory.learning.weights import Projection
 from theory.maps.base import Map, check_map
+from theory.shown import shown
 from theory.theorems.schedules import Schedule, step_sizes
 from theory.typing import Array
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Training:

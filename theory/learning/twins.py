@@ -22,11 +22,13 @@ from theory.learning.weights import Projection, WeightVector
 from theory.maps.base import Map, check_map
 from theory.maps.head import own_head
 from theory.norms.norms import L2
+from theory.shown import frame, shown
 from theory.theorems.schedules import Schedule
 from theory.truncation import truncate
 from theory.typing import Array, Progress
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Twins:
@@ -37,6 +39,11 @@ class Twins:
     distances: Mapping[int, Array]  # |w_recurrent - w_truncated| after 0 .. N steps, by k
     gaps: Mapping[int, Array]  # largest |y_t - y_t^k| at `gap_steps`, by k
     gap_steps: npt.NDArray[np.int64]  # the steps at which predictions were compared
+
+    def to_frame(self) -> Any:
+        """Return a pandas table of the distances, one row a step and one column a k."""
+        named = {f"k={k}": values for k, values in self.distances.items()}
+        return frame(named)
 
 
 def train_twins(

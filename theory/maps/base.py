@@ -25,6 +25,7 @@ from theory.maps.boxes.slopes import affine_slopes
 from theory.maps.form import Affine
 from theory.norms.norm import check_norm
 from theory.norms.norms import Linf, Norm
+from theory.shown import packed, restore
 from theory.theorems.drive import formula
 from theory.theorems.terms import Terms
 from theory.typing import Array
@@ -36,6 +37,12 @@ class Map(ABC):
     `step` in plain NumPy is the definition; `simulate` and the kernels behind it are accelerations
     that agree with it within `step_error`.
     """
+
+    def __getstate__(self) -> dict[str, Any]:
+        return packed(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        restore(self, state)
 
     @property
     @abstractmethod

@@ -13,9 +13,11 @@ import numpy as np
 from theory.arithmetic.activations import Activation
 from theory.arithmetic.intervals import Interval, affine_image, slope_range, sum_of
 from theory.domain import Domain
+from theory.shown import shown
 from theory.typing import Array
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Affine:

@@ -21,6 +21,7 @@ from theory.errors import as_array, as_matrix, as_vector
 from theory.maps.base import Map, check_map
 from theory.maps.foreign import output_arrays
 from theory.norms.norms import Norm
+from theory.shown import packed, restore, shown
 from theory.typing import Array
 
 
@@ -41,6 +42,15 @@ class LinearHead:
     def __init__(self, C: npt.ArrayLike, d: npt.ArrayLike | None = None) -> None:
         self.C = as_matrix("C", C)
         self.d = as_vector("d", np.zeros(len(self.C)) if d is None else d, size=len(self.C))
+
+    def __repr__(self) -> str:
+        return f"LinearHead(p={self.C.shape[0]}, n={self.C.shape[1]})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return packed(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        restore(self, state)
 
     def __call__(self, H: Array) -> Array:
         """Return the outputs of states (..., n)."""
@@ -116,6 +126,7 @@ def _widths(recurrent: Map) -> str:
     )
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Readout:

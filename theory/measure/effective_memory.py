@@ -59,6 +59,8 @@ from theory.measure.gaps import sweep_all
 from theory.memory.context import Choice
 from theory.norms.norm import check_norm
 from theory.norms.norms import L2, Norm, same_norm
+from theory.pictures import errors_against_k
+from theory.shown import frame, shown
 from theory.theorems.output_gap import formula as output_gap
 from theory.typing import Array, Progress
 
@@ -147,6 +149,7 @@ def sequences_needed(probability: float, confidence: float, *, exceedances: int 
     return high
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EffectiveMemory:
@@ -273,6 +276,37 @@ class EffectiveMemory:
             "certified_for": [str(inputs) for inputs in self.certified_for],
             "table": table,
         }
+
+    def to_frame(self) -> Any:
+        """Return a pandas table with one row for each k, as in `to_dict`; extra: notebook."""
+        quantiles = dict(zip((f"{level:g}" for level in LEVELS), self.quantiles().T, strict=True))
+        proved = {} if self.certified is None else {"certified": self.certified}
+        counts = {"longer": self.longer, "exceedances": self.exceedances, "upper": self.upper}
+        return frame({"k": range(self.k_max + 1), **quantiles, **counts, **proved}, index="k")
+
+    def plot(self) -> Any:
+        """Return a picture of the quantiles of the error against k, a matplotlib figure.
+
+        Raises
+        ------
+        MissingExtraError
+            If matplotlib is not installed.
+        """
+        # with longer contexts the model is the recurrent one
+        last = min(self.k_max, self.longest - 1)
+        curves = [
+            ("largest measured" if level == 1 else f"{100 * level:g} % of the sequences",
+             "measured", curve)
+            for level, curve in zip(LEVELS, self.quantiles()[: last + 1].T, strict=True)
+        ]  # fmt: skip
+        if self.certified is not None:
+            curves.append(("certified bound", "certified", self.certified[: last + 1]))
+        ylabel = f"error {EVENTS[self.when]}, in {self.norm}"
+        figure, axes = errors_against_k(
+            curves, ylabel=ylabel, allowed=self.eps, k=self.k, name="effective memory k"
+        )
+        axes.set_title(f"{self.sequences} sequences", fontsize=12)
+        return figure
 
     def __str__(self) -> str:
         claim = (

@@ -17,9 +17,11 @@ from theory.maps.base import Map, check_map
 from theory.maps.head import LinearHead, as_head
 from theory.norms.norm import check_norm
 from theory.norms.norms import L2, Norm
+from theory.shown import shown
 from theory.typing import Array
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Experiment:

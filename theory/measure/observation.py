@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, final
 
+from theory.shown import shown
 from theory.typing import Array
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Observation:

@@ -26,12 +26,14 @@ from theory.files.sequences import as_list
 from theory.maps.base import Map, check_map
 from theory.norms.norm import check_norm
 from theory.norms.norms import L2, Norm
+from theory.shown import frame, shown
 from theory.typing import Array, Progress
 
 #: Levels of the quantiles in reports.
 LEVELS = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MeasuredRates:
@@ -106,6 +108,18 @@ class MeasuredRates:
             "mean_rate": self.mean_rate,
             "fraction_below_one": self.fraction_below_one,
         }
+
+    def to_frame(self) -> Any:
+        """Return a pandas table with one row for each product; extra: notebook."""
+        counts = list(map(len, self.log_norms))
+        starts = [np.arange(count) * self.stride for count in counts]
+        return frame(
+            {
+                "sequence": np.repeat(np.arange(len(counts)), counts),
+                "start": np.concatenate(starts),
+                "rate": self.rates,
+            }
+        )
 
     def __str__(self) -> str:
         return (

@@ -45,6 +45,9 @@ class Run:
     lam: float
     norm: Norm
 
+    def __repr__(self) -> str:
+        return f"Run({self.of!r})"
+
     def __init__(self, of: Experiment) -> None:
         self.of = of
         self.map = of.map

@@ -23,7 +23,7 @@ import numpy as np
 from theory.certificates import Contraction
 from theory.certify.found import Certificates
 from theory.domain import Domain
-from theory.errors import check_count, check_positive
+from theory.errors import as_vector, check_count, check_positive
 from theory.inputs import Inputs, as_inputs
 from theory.maps.base import Map, check_map
 from theory.maps.head import LinearHead, as_head
@@ -41,9 +41,12 @@ from theory.memory.prices import (
 )
 from theory.norms.norm import check_norm
 from theory.norms.norms import L2, Norm
+from theory.pictures import errors_against_k
+from theory.shown import frame, shown
 from theory.typing import Array
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Choice:
@@ -70,6 +73,47 @@ class Choice:
     def exact(self) -> bool:
         """Return whether no smaller context is enough, as some history of the inputs proves."""
         return self.k == 0 or (self.falls and self.refuted == self.k - 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready description."""
+        return {
+            "kind": "certified",
+            "k": self.k,
+            "error": self.error,
+            "norm": self.norm.to_dict(),
+            "certificate": self.contraction.to_dict(),
+            "inputs": str(self.inputs),
+            "exact": self.exact,
+            "refuted": self.refuted,
+            "considered": [list(one) for one in self.considered],
+        }
+
+    def to_frame(self) -> Any:
+        """Return a pandas table of every certificate that was considered; extra: notebook."""
+        names = ("method", "rate", "answer")
+        columns = zip(*self.considered, strict=True) if self.considered else ((), (), ())
+        return frame(dict(zip(names, map(list, columns), strict=True)))
+
+    def plot(self, *, measured: Any = None) -> Any:
+        """Return a picture of the proved error against the context, a matplotlib figure.
+
+        Parameters
+        ----------
+        measured : (k_max + 1,) array, optional
+            Errors as measured for k = 0, 1, .., such as `theory.truncation_gaps` returns; drawn
+            beneath.
+
+        Raises
+        ------
+        MissingExtraError
+            If matplotlib is not installed.
+        """
+        last = max(10, math.ceil(1.25 * self.k))
+        curves = [("certified bound", "certified", self.errors(last))]
+        if measured is not None:
+            curves.append(("measured", "measured", as_vector("measured", measured)[: last + 1]))
+        what = f"error of the {'state' if self.head is None else 'output'} in {self.norm}"
+        return errors_against_k(curves, ylabel=what, k=self.k, name="certified k")[0]
 
     def errors(self, k_max: int) -> Array:
         """Return the proved bounds of the error for k = 0 .. k_max, rounded upward.

@@ -21,9 +21,11 @@ from theory.maps.cascade import Cascade
 from theory.maps.invariance import check_invariant
 from theory.memory.entrywise import check_stays, gap_after_step, past_of
 from theory.norms.norms import Norm
+from theory.shown import shown
 from theory.typing import Array
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LayerRates:

@@ -23,12 +23,14 @@ from theory.inputs import as_inputs
 from theory.maps.base import Map, check_map
 from theory.maps.invariance import check_invariant, invariant_domain
 from theory.norms.norms import Norm
+from theory.shown import frame, shown
 from theory.typing import Array
 
 #: A box that is narrower by less than this part of itself is as wide.
 _NARROWER = 2.0**-7
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReachTube:
@@ -62,6 +64,10 @@ class ReachTube:
         """
         first, *_, last = self.widths if len(self.low) > 1 else (*self.widths, *self.widths)
         return bool(np.any(last < first * (1 - _NARROWER)))
+
+    def to_frame(self) -> Any:
+        """Return a pandas table: the width of every state after 0 .. k inputs; extra: notebook."""
+        return frame({f"h{i}": width for i, width in enumerate(self.widths.T)})
 
     def __str__(self) -> str:
         k, width = len(self.low) - 1, self.widths

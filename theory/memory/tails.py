@@ -27,12 +27,14 @@ from theory.maps.diagonal import DiagonalSSM
 from theory.maps.head import as_head
 from theory.maps.recurrence import LinearRecurrence
 from theory.norms.norms import L2, Linf, over
+from theory.shown import shown
 from theory.typing import Array
 
 Complex = np.ndarray[tuple[int, ...], np.dtype[np.complex128]]
 Integers = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class KernelTail:

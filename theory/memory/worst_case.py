@@ -33,12 +33,14 @@ from theory.memory.kernel import Kernel
 from theory.memory.linear import LinearForm, contraction_of, linear_form, push_of
 from theory.memory.one_state import OneState
 from theory.memory.sums import Tail, tail_from
+from theory.shown import shown
 from theory.typing import Array
 
 #: Inputs of the worst history that are given: the newest, all of them if there are fewer.
 LONGEST_HISTORY = 2**17
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WorstCase:

@@ -18,6 +18,7 @@ from theory.arithmetic.sums import length_upper
 from theory.certificates import Contraction
 from theory.maps.base import Map
 from theory.projections.repair import inside
+from theory.shown import shown
 from theory.typing import Array
 
 M = TypeVar("M", bound=Map)
@@ -54,8 +55,9 @@ class Request:
         return np.where(array == given, given, cast) if self.bias_terms > 1 else cast
 
 
+@shown
 @final
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Projection:
     """The nearest map of a set, as far as it was found, with the proof that it is in the set."""
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias, final
 
+from theory.shown import shown
 from theory.typing import Scalar
 
 Formula: TypeAlias = Callable[..., Scalar]
@@ -38,6 +39,7 @@ class Assumption:
     statement: str  # in words and Python syntax
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Theorem:

@@ -102,6 +102,10 @@ class StableProjection:
         stable.attach(optimizer)  # once, instead of calling step
     """
 
+    def __repr__(self) -> str:
+        kind = type(self.module).__name__
+        return f"StableProjection({kind}, rate={self.rate}, every={self.every}, onto={self.onto!r})"
+
     def __init__(
         self,
         module: Any,

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import final
 
 from theory.measure.run import Observe
+from theory.shown import shown
 from theory.theorems.theorem import Assumption, Formula, Theorem
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class NearMiss:
@@ -27,6 +29,7 @@ class NearMiss:
     drops: Assumption | None = None  # the assumption left out
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trial:

@@ -16,6 +16,7 @@ from theory.arithmetic.rounding import evaluate, formula_slack
 from theory.measure.experiment import Experiment
 from theory.measure.observation import Observation
 from theory.measure.run import Observe, Run
+from theory.shown import shown
 from theory.theorems.theorem import Assumption, Formula, Kind, Theorem
 from theory.trials.establish import missing
 from theory.trials.table import trial_of
@@ -35,6 +36,7 @@ class Outcome(Enum):
     NOT_APPLICABLE = "not applicable"
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True)
 class Verdict:

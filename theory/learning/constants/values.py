@@ -14,10 +14,12 @@ from theory.arithmetic.rounding import evaluate
 from theory.maps.base import Map
 from theory.maps.gru import GRU
 from theory.norms.norms import Norm
+from theory.shown import shown
 from theory.theorems.loss_smoothness import formula
 from theory.typing import Array
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MapConstants:
