@@ -5,7 +5,7 @@ Main names: `prove`, `PROOFS`, `FACTS`.
     python -m proofs               check all
     python -m proofs state_gap     print one
     python -m proofs --latex DIR   render all
-    python -m proofs --index       print the table of the README
+    python -m proofs --index       write proofs/INDEX.md
     python -m proofs --new STEM    write the four files of a new theorem
 
 `proofs.rocq` holds the theorems that are machine-checked, in Rocq.

@@ -3,7 +3,7 @@ r"""Check the proofs, print one, or render them.
 python -m proofs               check all; the exit status is 1 if one fails
 python -m proofs state_gap     print one, a theorem's or an activation's
 python -m proofs --latex DIR   write one .tex file per theorem, and index.tex
-python -m proofs --index       print the table of the README
+python -m proofs --index       write proofs/INDEX.md, the table of all theorems
 python -m proofs --new STEM    write the four files of a new theorem, and say what is left to do
 """
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m proofs", description="Check the proofs.")
     parser.add_argument("name", nargs="?", help="print this proof only")
     parser.add_argument("--latex", metavar="DIR", type=Path, help="write .tex files here")
-    parser.add_argument("--index", action="store_true", help="print the table of the README")
+    parser.add_argument("--index", action="store_true", help="write proofs/INDEX.md")
     parser.add_argument("--new", metavar="STEM", help="write the four files of a new theorem")
     chosen = parser.parse_args(arguments)
     if chosen.new is not None:
@@ -49,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0 if one.ok else 1
     theorems = [prove(name) for name in PROOFS]
     if chosen.index:
-        print(render.as_markdown(theorems))
+        target = scaffold.ROOT / "proofs/INDEX.md"
+        target.write_text(render.as_markdown(theorems), encoding="utf-8")
+        print(f"wrote {target.relative_to(scaffold.ROOT)}")
     elif chosen.latex is not None:
         chosen.latex.mkdir(parents=True, exist_ok=True)
         for proof in theorems:

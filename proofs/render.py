@@ -1,6 +1,6 @@
-r"""Proofs for the eye: on a terminal, in LaTeX, and as the table of the README.
+r"""Proofs for the eye: on a terminal, in LaTeX, and as the index of all.
 
-Main names: `as_text`, `as_latex`, `index_latex`, `as_markdown`, `latex_statement`.
+Main names: `as_text`, `as_latex`, `index_latex`, `as_markdown`.
 
 A statement is rendered as quantity, relation, formula; the formula is called on letters and printed
 by sympy, never written by hand.
@@ -8,42 +8,13 @@ by sympy, never written by hand.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-
-import sympy as sp
 
 from proofs import statements
 from proofs.activations import FactProof
-from proofs.decide import Expr
 from proofs.rocq import is_machine_checked
-from proofs.steps import Proof, Step, StepKind, begin
-from theory.theorems.theorem import Theorem
-
-#: The letters that the table of symbols in `theory` gives to names; other words are set upright.
-_LETTERS = {
-    "lam": r"\lambda",
-    "lam_first": r"\lambda_1",
-    "lam_second": r"\lambda_2",
-    "eps": r"\varepsilon",
-    "drive": "C",
-    "growth": "L",
-    "blocks": "j",
-    "rest": "i",
-    "gain": "L_x",
-    "input_bound": "B_x",
-    "lipschitz": "L_f",
-    "weight_gain": "L_w",
-    "loss_gain": "L_p",
-    "beta_hh": r"\beta_{hh}",
-    "beta_hw": r"\beta_{hw}",
-    "beta_wh": r"\beta_{wh}",
-    "beta_ww": r"\beta_{ww}",
-    "beta_p": r"\beta_p",
-    "amplification": "G",
-    "mismatch": r"\varepsilon_0",
-    "factor": "a",
-}
+from proofs.steps import Proof, Step, StepKind
+from theory.theorems.typeset import latex, latex_statement
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -114,12 +85,6 @@ def _step_lines(number: int, step: Step) -> Iterable[str]:
 # LaTeX --------------------------------------------------------------------------------------------
 
 
-def latex_statement(theorem: Theorem) -> str:
-    """Return quantity, relation and formula in LaTeX, without delimiters."""
-    relation = {"<=": r"\le", ">=": r"\ge"}[theorem.relation]
-    return f"{theorem.quantity} {relation} {_math(begin(theorem, theorem.formula).bound())}"
-
-
 def as_latex(proof: Proof) -> str:
     """Return a section with the statement, the assumptions and the steps."""
     theorem = proof.theorem
@@ -166,43 +131,42 @@ def _latex_step(step: Step) -> str:
     if step.relation is None:
         return words
     sign = "=" if step.relation.equation else r"\le"
-    left, right = _math(step.relation.left), _math(step.relation.right)
+    left, right = latex(step.relation.left), latex(step.relation.right)
     return f"{words}\n" + rf"\[ {left} {sign} {right} \]"
-
-
-def _math(expr: Expr) -> str:
-    expr = sp.sympify(expr)
-    names = {s: _LETTERS.get(str(s), _upright(str(s))) for s in expr.free_symbols}
-    return str(sp.latex(expr, symbol_names=names, mul_symbol=r" \, "))
-
-
-def _upright(name: str) -> str:
-    if len(name) == 1 or re.fullmatch(r"[a-z]_\w", name):
-        return name
-    return rf"\mathrm{{{_prose(name)}}}"
 
 
 def _prose(text: str) -> str:
     return "".join(_ESCAPES.get(character, character) for character in text)
 
 
-# README -------------------------------------------------------------------------------------------
+# index --------------------------------------------------------------------------------------------
+
+_ABOUT = """\
+# Theorems
+
+Written by `python -m proofs --index`; a test compares the two. A *sharp* bound is reached by a
+witness in the tests; a *lower* one bounds from below. Proof steps are labelled: sympy *checked* the
+algebra, a step is *assumed* when it is an assumption of the theorem, *cited* when it is a classical
+fact. Sympy checks algebra, not analysis; `python -m proofs NAME` shows which is which. A theorem
+that is *machine-checked* is stated and proved in Rocq besides, analysis included (`make rocq`, with
+Debian's package `coq`).
+
+| result | statement | kind | checked/assumed/cited | machine-checked | proof | test |
+|---|---|---|---|---|---|---|
+"""
 
 
 def as_markdown(proofs: Iterable[Proof]) -> str:
-    """Return the table of results for the README."""
-    lines = [
-        "| result | statement | kind | checked/assumed/cited | machine-checked | proof | test |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    """Return the index of all theorems, the file proofs/INDEX.md."""
+    lines = []
     for proof in proofs:
         theorem, stem = proof.theorem, proof.theorem.name
         # a bar would end the cell
         statement = latex_statement(theorem).replace(r"\|", r"\Vert ").replace("|", r"\vert ")
-        rocq = f"[`{_rocq(proof)}`]({_rocq(proof)})" if is_machine_checked(stem) else ""
+        rocq = f"[`rocq/{stem}.v`](rocq/{stem}.v)" if is_machine_checked(stem) else ""
         lines.append(
             f"| {theorem.title} | ${statement}$ | {theorem.kind.value} | {counts(proof)} | {rocq} "
-            f"| [`proofs/{stem}.py`](proofs/{stem}.py) "
-            f"| [`tests/theorems/test_{stem}.py`](tests/theorems/test_{stem}.py) |"
+            f"| [`{stem}.py`]({stem}.py) "
+            f"| [`test_{stem}.py`](../tests/theorems/test_{stem}.py) |\n"
         )
-    return "\n".join(lines)
+    return _ABOUT + "".join(lines)

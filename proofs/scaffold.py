@@ -257,7 +257,7 @@ theory/theorems/__init__.py     from theory.theorems.{stem} import {NAME}, {stem
                                 its place in the docstring, the page that help shows
 theory/trials/table.py          from theory.trials.{stem} import TRIAL as {NAME}
                                 {NAME}, in TRIALS, at the same place
-README.md                       paste what `python -m proofs --index` prints
+proofs/INDEX.md                 run `python -m proofs --index`, which writes it
 CHANGELOG.md                    a line under Unreleased
 
 Then `python -m pytest tests/theorems/test_{stem}.py` says what to write, and

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import sympy as sp
 
-from proofs import PROOFS, prove, render, statements
+from proofs import PROOFS, prove, render, scaffold, statements
 from proofs.__main__ import main
 from proofs.activations import EXAMPLES
 from proofs.decide import LAM, has_limit, is_nonnegative, is_zero
@@ -521,9 +521,13 @@ def test_latex(tmp_path, capsys):
     assert r"\ge" in render.latex_statement(WINDOW_ERROR)
 
 
-def test_index_is_a_table_of_all_theorems(capsys):
+def test_index_is_a_table_of_all_theorems(tmp_path, monkeypatch, capsys):
+    (tmp_path / "proofs").mkdir()
+    monkeypatch.setattr(scaffold, "ROOT", tmp_path)
     assert main(["--index"]) == 0
-    head, rule, *rows = capsys.readouterr().out.splitlines()
+    assert capsys.readouterr().out == "wrote proofs/INDEX.md\n"
+    written = (tmp_path / "proofs/INDEX.md").read_text(encoding="utf-8")
+    head, rule, *rows = written[written.index("| result") :].splitlines()
     columns = (
         "| result | statement | kind | checked/assumed/cited | machine-checked | proof | test |"
     )

@@ -76,7 +76,7 @@ def test_four_files_and_no_other_are_written(tree):
     for name in (
         "theory/theorems/__init__.py",
         "theory/trials/table.py",
-        "README.md",
+        "proofs/INDEX.md",
         "CHANGELOG.md",
     ):
         assert name in done.stdout

@@ -9,14 +9,21 @@ import base64
 import importlib
 import io
 import math
+import os
+import platform
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from theory.campaign.results import Row
 from theory.campaign.tasks import Config
 from theory.errors import MissingExtraError
-from theory.theorems.theorem import Kind
+from theory.pictures import COLOURS, MARKERS, canvas
+from theory.theorems.theorem import Kind, Theorem
+from theory.theorems.typeset import latex_statement
 from theory.version import __version__
 
 if TYPE_CHECKING:
@@ -69,14 +76,12 @@ def table(rows: Sequence[Row]) -> Table:
 
 def _plot(row: Row) -> str:
     """Return measured against bound as a PNG image in base64; both axes logarithmic."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("matplotlib", "report", "the HTML report") from None
-
+    figure, axes = canvas("the HTML report")
     # a fixed place, wide enough for the labels 10**-300: to fit the layout would double the time
-    figure = Figure(figsize=(4.6, 3.6), dpi=100)
-    axes = figure.add_axes((0.18, 0.14, 0.79, 0.82))
+    figure.set_layout_engine("none")
+    figure.set_size_inches(5.2, 4.0)
+    figure.set_dpi(120)
+    axes.set_position((0.17, 0.14, 0.80, 0.82))
     groups: dict[str, list[tuple[float, float]]] = {}
     for measured, bound, source in row.points:
         group = (
@@ -87,26 +92,38 @@ def _plot(row: Row) -> str:
         # logarithmic axes have no place for zero (a map at rest)
         if 0 < bound < math.inf and 0 < measured < math.inf:
             groups.setdefault(group, []).append((bound, measured))
-    for name, marker in (("random", "o"), ("witnesses and search", "x"), ("your sequences", "+")):
+    for name, marker in MARKERS.items():
         if name in groups:
             xs, ys = zip(*groups[name], strict=True)
-            axes.plot(xs, ys, marker, ms=4, label=name, ls="none", alpha=0.7)
+            style = {"color": COLOURS[name], "ls": "none", "alpha": 0.7}
+            axes.plot(xs, ys, marker, ms=5, label=name, **style)
     everything = [v for points in groups.values() for point in points for v in point]
     if everything:
         low, high = min(everything), max(everything)
         axes.plot([low, high], [low, high], "k-", lw=0.8, label="measured = bound")
         axes.set_xscale("log")
         axes.set_yscale("log")
-        axes.legend(fontsize=7)
-    axes.set_xlabel("bound")
-    axes.set_ylabel("measured")
+        axes.legend(fontsize=10)
+    axes.set_xlabel("bound", fontsize=12)
+    axes.set_ylabel("measured", fontsize=12)
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
     return base64.b64encode(stream.getvalue()).decode("ascii")
 
 
-def html_report(rows: Sequence[Row], config: Config, *, notes: Sequence[str] = ()) -> str:
+def html_report(
+    rows: Sequence[Row], config: Config, *, notes: Sequence[str] = (), command: str = ""
+) -> str:
     """Return the campaign as one HTML page without outside references.
+
+    Parameters
+    ----------
+    rows, config
+        What was found, and what was asked.
+    notes : sequence of str
+        Paragraphs above the table.
+    command : str
+        What was typed to make the report.
 
     Raises
     ------
@@ -130,7 +147,26 @@ def html_report(rows: Sequence[Row], config: Config, *, notes: Sequence[str] = (
         entries=entries,
         ok=all(row.ok for row in rows),
         notes=list(notes),
+        command=command,
+        date=datetime.now(UTC).date().isoformat(),
+        machine=machine(),
     )
+
+
+def machine() -> str:
+    """Return the class of this machine and the versions that matter, without its name."""
+    cores = os.cpu_count() or 1
+    kind = f"{platform.system()} on {platform.machine()}, {cores} core{'s' * (cores > 1)}"
+    return f"{kind}, Python {platform.python_version()}, NumPy {np.__version__}"
+
+
+def typeset(theorem: Theorem) -> str:
+    """Return the statement as MathML, which browsers show by themselves; "" without the extra."""
+    try:
+        from latex2mathml.converter import convert
+    except ImportError:
+        return ""
+    return str(convert(latex_statement(theorem), display="block"))
 
 
 def _entry(row: Row) -> dict[str, Any]:
@@ -140,6 +176,7 @@ def _entry(row: Row) -> dict[str, Any]:
         "name": row.theorem.name,
         "title": row.theorem.title,
         "statement": statement(row.theorem.name),
+        "typeset": typeset(row.theorem),
         "source": row.theorem.source,
         "kind": row.theorem.kind.value,
         "assumes": [(a.name, a.statement) for a in row.theorem.assumes],

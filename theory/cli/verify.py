@@ -108,10 +108,18 @@ def verify(
         f"in {time.perf_counter() - started:.1f} s"
     )
     if report is not None:
-        write_atomically(report, html_report(rows, config))
+        write_atomically(report, html_report(rows, config, command=_typed(config, jobs)))
         out.print(f"report: {report}", markup=False)
     if not all(row.ok for row in rows):
         raise typer.Exit(NO)
+
+
+def _typed(config: Config, jobs: int) -> str:
+    """Return the command that makes the same verdicts; of a file its name only."""
+    words = [f"theory verify --instances {config.instances} --seed {config.seed} --jobs {jobs}"]
+    words += [f"--only {name}" for name in config.only]
+    words += [f"--sequences {Path(config.sequences).name}"] if config.sequences else []
+    return " ".join(words)
 
 
 def _need_report_packages() -> None:
