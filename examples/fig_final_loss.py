@@ -3,8 +3,9 @@ r"""Final loss of the k-step model against k, beside that of the recurrent model
 Theorem shown: `prediction_gap`, with the measured distance of the weights: the losses of the twins
 differ by at most loss_gain times the gap of their states.
 
-What the eye should see: the final loss of the k-step models falls to that of the recurrent model
-(horizontal line) within a few steps of k, far sooner than the band of the theorem closes.
+What the eye should see: the final loss of the k-step models comes to that of the recurrent model
+(horizontal line) within a few steps of k, far sooner than the band of the theorem closes; on the
+way there it may be smaller, as it is another model that is trained.
 
 Run   python examples/fig_final_loss.py --size small --out build/examples
 """
@@ -21,6 +22,7 @@ import tasks
 
 import theory
 from theory.learning.losses import loss_constants
+from theory.pictures import COLOURS, canvas, count_axis
 
 COLUMNS = ("task", "system", "k", "loss", "recurrent_loss", "distance", "band")
 SIZES = {
@@ -70,22 +72,21 @@ def data(
 
 def draw(rows: list[Row], path: Path) -> None:
     """Draw the picture; needs matplotlib."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 3.6), layout="constrained")
-    for i, system in enumerate(("stable", "unstable")):
-        axes = figure.add_subplot(1, 2, i + 1)
+    figure, panels = canvas(2)
+    for axes, system in zip(panels, ("stable", "unstable"), strict=True):
         some = np.array([row[2:] for row in rows if row[1] == system], dtype=float)
-        axes.plot(some[:, 0], some[:, 1], "ko-", ms=3, label="k-step model")
-        axes.axhline(some[0, 2], color="C0", label="recurrent model")
+        axes.plot(some[:, 0], some[:, 1], "o-", ms=5, color=COLOURS["measured"],
+                  label="k-step model")  # fmt: skip
+        axes.axhline(some[0, 2], color=COLOURS["chosen"], label="recurrent model")
         if system == "stable":
             top = 2 * some[:, 1].max()
-            axes.plot(some[:, 0], np.minimum(some[:, 2] + some[:, 4], top), "C1:", label="bound")
+            axes.plot(some[:, 0], np.minimum(some[:, 2] + some[:, 4], top), "--",
+                      color=COLOURS["certified"], label="bound (cut at the top)")  # fmt: skip
         axes.set_title(f"{rows[0][0]}, {system}")
-        axes.set_xlabel("truncation length k")
-        axes.set_ylabel("final loss")
-        axes.legend(fontsize=8)
-    figure.savefig(path, dpi=120)
+        count_axis(axes, int(some[:, 0].max()), label="truncation length k, in steps")
+        axes.set_ylabel("final loss", fontsize=12)
+        axes.legend(fontsize=10)
+    figure.savefig(path)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -22,6 +22,7 @@ import tasks
 
 import theory
 from theory.learning.losses import loss_constants
+from theory.pictures import COLOURS, LINES, canvas, count_axis
 
 COLUMNS = ("task", "system", "lag", "derivative", "bound")
 SIZES = {"small": (8, 40), "paper": (32, 200)}
@@ -62,20 +63,20 @@ def data(
 
 def draw(rows: list[Row], path: Path) -> None:
     """Draw the picture; needs matplotlib."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.5, 3.6), layout="constrained")
-    axes = figure.add_subplot()
-    for system, colour in (("stable", "C0"), ("unstable", "C3")):
+    figure, (axes,) = canvas()
+    last = 1
+    for system, colour, marker in (("stable", LINES[0], "."), ("unstable", LINES[1], "x")):
         some = np.array([row[2:] for row in rows if row[1] == system], dtype=float)
-        axes.semilogy(some[:, 0], some[:, 1], f"{colour}.", ms=3, label=system)
+        last = max(last, int(some[:, 0].max()))
+        axes.semilogy(some[:, 0], some[:, 1], marker, color=colour, ms=5, label=system)
         if system == "stable":
-            axes.semilogy(some[:, 0], some[:, 2], f"{colour}:", label="bound")
+            axes.semilogy(some[:, 0], some[:, 2], "-", color=COLOURS["certified"],
+                          label="bound, stable")  # fmt: skip
     axes.set_title(rows[0][0])
-    axes.set_xlabel("lag k")
-    axes.set_ylabel("derivative of the last loss in the input")
-    axes.legend(fontsize=8)
-    figure.savefig(path, dpi=120)
+    count_axis(axes, last, label="lag k, in steps")
+    axes.set_ylabel("derivative of the last loss in the input", fontsize=12)
+    axes.legend(fontsize=10)
+    figure.savefig(path)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -19,6 +19,7 @@ import _results
 import numpy as np
 
 import theory
+from theory.pictures import COLOURS, canvas, count_axis
 
 COLUMNS = ("system", "k", "measured", "from_stored_state", "after_t_inputs", "any_history")
 
@@ -62,21 +63,22 @@ def data(size: str = "small", seed: int = 0) -> list[tuple[str, int, float, floa
 
 def draw(rows: list[tuple[str, int, float, float, float, float]], path: Path) -> None:
     """Draw the picture; needs matplotlib."""
-    from matplotlib.figure import Figure
-
     names = list(dict.fromkeys(row[0] for row in rows))
-    figure = Figure(figsize=(4.5 * len(names), 3.6), layout="constrained")
-    for i, name in enumerate(names):
-        axes = figure.add_subplot(1, len(names), i + 1)
+    figure, panels = canvas(len(names))
+    for axes, name in zip(panels, names, strict=True):
         columns = list(zip(*(row for row in rows if row[0] == name), strict=True))
-        axes.semilogy(columns[1], columns[2], "ko", ms=3, label="measured, worst over t")
+        axes.semilogy(
+            columns[1], columns[2], "o", ms=4, color=COLOURS["measured"],
+            label="measured, worst over t",
+        )  # fmt: skip
         for j, style in ((3, "-"), (4, "--"), (5, ":")):
-            axes.semilogy(columns[1], columns[j], style, label=COLUMNS[j].replace("_", " "))
+            label = f"bound, {COLUMNS[j].replace('_', ' ')}"
+            axes.semilogy(columns[1], columns[j], style, color=COLOURS["certified"], label=label)
         axes.set_title(name)
-        axes.set_xlabel("truncation length k")
-        axes.set_ylabel("state gap")
-        axes.legend(fontsize=8)
-    figure.savefig(path, dpi=120)
+        count_axis(axes, max(columns[1]), label="truncation length k, in steps")
+        axes.set_ylabel("state gap, Euclidean", fontsize=12)
+        axes.legend(fontsize=10)
+    figure.savefig(path)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -23,6 +23,7 @@ import numpy as np
 
 import theory
 from theory.learning.weights import Projection
+from theory.pictures import COLOURS, DASHES, LINES, canvas, count_axis
 
 COLUMNS = ("run", "step", "factor", "gradient", "lower_bound", "diverged")
 SIZES = {"small": (10, 40), "paper": (10, 500)}
@@ -82,25 +83,26 @@ def data(size: str = "small") -> list[Row]:
 
 def draw(rows: list[Row], path: Path) -> None:
     """Draw the picture; needs matplotlib."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    axes = figure.add_subplot(1, 2, 2)
-    for j, a in enumerate(LENGTHS):
-        some = np.array([row[1:5] for row in rows if row[0] == f"T at a = {a}"], dtype=float)
-        axes.semilogy(some[:, 0], some[:, 2], f"C{j}-", label=f"a = {a}")
-        axes.semilogy(some[:, 0], some[:, 3], f"C{j}:", lw=1)
-    axes.set_xlabel("length of the sequence")
-    axes.legend(fontsize=7)
-    axes = figure.add_subplot(1, 2, 1)
+    figure, (left, right) = canvas(2)
     for j, name in enumerate(RUNS):
         some = np.array([row[1:5] for row in rows if row[0] == name], dtype=float)
         shown = np.clip(some[:, 2], 1e-17, 1e40)
-        axes.semilogy(some[:, 0], shown, f"C{j}.-", ms=3, label=name)
-    axes.set_xlabel("gradient step")
-    axes.set_ylabel("gradient")
-    axes.legend(fontsize=7)
-    figure.savefig(path, dpi=120)
+        left.semilogy(some[:, 0], shown, f".{DASHES[j]}", color=LINES[j], ms=4, label=name)
+    count_axis(left, max(int(row[1]) for row in rows if row[0] in RUNS), label="gradient step")
+    left.set_ylabel("gradient, cut at 1e40", fontsize=12)
+    last = 1
+    for j, a in enumerate(LENGTHS):
+        some = np.array([row[1:5] for row in rows if row[0] == f"T at a = {a}"], dtype=float)
+        last = max(last, int(some[:, 0].max()))
+        right.semilogy(some[:, 0], some[:, 2], "-", color=LINES[j], lw=2, label=f"a = {a}")
+        if np.isfinite(some[:, 3]).any():
+            right.semilogy(some[:, 0], some[:, 3], ":", color=COLOURS["certified"], lw=2,
+                           label=f"a = {a}, bound from below")  # fmt: skip
+    count_axis(right, last, label="length of the sequence, in steps")
+    right.set_ylabel("gradient", fontsize=12)
+    for axes in (left, right):
+        axes.legend(fontsize=9)
+    figure.savefig(path)
 
 
 def main(argv: list[str] | None = None) -> int:

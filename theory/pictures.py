@@ -1,6 +1,6 @@
 r"""One style for all pictures: a colour for each kind of thing, whatever else is drawn beside it.
 
-Main names: `COLOURS`, `LINES`, `canvas`, `count_axis`, `errors_against_k`, `drawn`.
+Main names: `COLOURS`, `LINES`, `canvas`, `count_axis`, `ticks`, `errors_against_k`, `drawn`.
 
 The colours are those of Okabe and Ito, which the colour-blind tell apart; lines differ in dashes,
 and points in markers, as well.
@@ -38,9 +38,12 @@ _SIZE, _DPI = (7.0, 4.6), 160
 #: Sizes that are drawn; a logarithmic axis has no zero, and no margin at the end of the range.
 _DRAWN = (1e-200, 1e200)
 
+#: An axis of less than this spread has too few powers of ten to be read by them.
+_DECADES = 100.0
 
-def canvas(what: str = "a picture") -> tuple[Any, Any]:
-    """Return a figure of matplotlib with one pair of axes; nothing global is touched.
+
+def canvas(columns: int = 1, *, what: str = "a picture") -> tuple[Any, list[Any]]:
+    """Return a figure of matplotlib with axes side by side; nothing global is touched.
 
     Raises
     ------
@@ -52,11 +55,13 @@ def canvas(what: str = "a picture") -> tuple[Any, Any]:
     except ImportError:
         raise MissingExtraError("matplotlib", "report", what) from None
 
-    figure = Figure(figsize=_SIZE, layout="constrained", dpi=_DPI)
-    axes = figure.add_subplot()
-    axes.tick_params(labelsize=11)
-    axes.grid(visible=True, which="major", color="0.92")
-    return figure, axes
+    wide, high = _SIZE
+    figure = Figure(figsize=(wide * columns, high), layout="constrained", dpi=_DPI)
+    panels = [figure.add_subplot(1, columns, i + 1) for i in range(columns)]
+    for axes in panels:
+        axes.tick_params(labelsize=11)
+        axes.grid(visible=True, which="major", color="0.92")
+    return figure, panels
 
 
 def count_axis(axes: Any, last: int, *, label: str = "context k, in steps") -> None:
@@ -66,6 +71,17 @@ def count_axis(axes: Any, last: int, *, label: str = "context k, in steps") -> N
     axes.set_xlim(0, max(last, 1))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(label, fontsize=12)
+
+
+def ticks(axes: Any, spread: float) -> None:
+    """Label two logarithmic axes of this spread, largest over smallest, so that no labels meet."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_formatter(NullFormatter())
+        if spread < _DECADES:
+            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
 def drawn(curve: Array) -> Array:
@@ -98,7 +114,7 @@ def errors_against_k(
     MissingExtraError
         If matplotlib is not installed.
     """
-    figure, axes = canvas()
+    figure, (axes,) = canvas()
     several = sum(kind == "measured" for _, kind, _ in curves)
     seen = 0
     for label, kind, errors in curves:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
+from enum import Enum
 from html import escape
 from types import FunctionType, MappingProxyType
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ from theory.errors import MissingExtraError
 T = TypeVar("T")
 
 #: Entries of an array that are written out, and letters of anything that is inside another thing.
-_ENTRIES, _LETTERS = 4, 120
+_ENTRIES, _LETTERS = 4, 200
 
 #: Under which a copy is told which of its mappings nobody can change.
 _VIEWS = "mappings that are views"
@@ -35,9 +36,18 @@ def short(value: Any) -> str:
         return _listed([f"{key}: {short(item)}" for key, item in value.items()], "{}")
     if isinstance(value, (tuple, list)):
         return _listed([short(item) for item in value], "()")
-    # a function's own text has its address
-    text = value.__name__ if isinstance(value, FunctionType) else repr(value)
+    if isinstance(value, Enum):
+        text = str(value.value)
+    elif isinstance(value, FunctionType):
+        text = value.__name__  # its own text has its address
+    else:
+        text = str(value) if _speaks(value) else repr(value)
     return text if len(text) <= _LETTERS else f"{type(value).__name__}(..)"
+
+
+def _speaks(value: Any) -> bool:
+    """Return whether a class of ours says in words what it is."""
+    return "__str__" in vars(type(value)) and type(value).__module__.startswith("theory.")
 
 
 def _listed(parts: list[str], brackets: str) -> str:

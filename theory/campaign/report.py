@@ -1,6 +1,6 @@
 r"""Verdicts -> table, JSON and a self-contained HTML page.
 
-Main names: `table`, `html_report`.
+Main names: `table`, `html_report`, `gap_picture`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from theory.campaign.results import Row
 from theory.campaign.tasks import Config
 from theory.errors import MissingExtraError
-from theory.pictures import COLOURS, MARKERS, canvas
+from theory.pictures import COLOURS, MARKERS, canvas, ticks
 from theory.theorems.theorem import Kind, Theorem
 from theory.theorems.typeset import latex_statement
 from theory.version import __version__
@@ -74,9 +74,15 @@ def table(rows: Sequence[Row]) -> Table:
     return made
 
 
-def _plot(row: Row) -> str:
-    """Return measured against bound as a PNG image in base64; both axes logarithmic."""
-    figure, axes = canvas("the HTML report")
+def gap_picture(row: Row) -> Any:
+    """Return a figure of measured against bound; both axes logarithmic.
+
+    Raises
+    ------
+    MissingExtraError
+        If matplotlib is not installed.
+    """
+    figure, (axes,) = canvas(what="the HTML report")
     # a fixed place, wide enough for the labels 10**-300: to fit the layout would double the time
     figure.set_layout_engine("none")
     figure.set_size_inches(5.2, 4.0)
@@ -103,9 +109,15 @@ def _plot(row: Row) -> str:
         axes.plot([low, high], [low, high], "k-", lw=0.8, label="measured = bound")
         axes.set_xscale("log")
         axes.set_yscale("log")
+        ticks(axes, high / low)
         axes.legend(fontsize=10)
     axes.set_xlabel("bound", fontsize=12)
     axes.set_ylabel("measured", fontsize=12)
+    return figure
+
+
+def _encoded(figure: Any) -> str:
+    """Return a figure as a PNG image in base64."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
     return base64.b64encode(stream.getvalue()).decode("ascii")
@@ -194,7 +206,7 @@ def _entry(row: Row) -> dict[str, Any]:
             for name, found in row.near_misses.items()
         ],
         "caught": row.caught,
-        "plot": _plot(row),
+        "plot": _encoded(gap_picture(row)),
     }
 
 

@@ -337,7 +337,7 @@ def _draw(
     """
     count = 40 if choice is None else max(10, math.ceil(1.25 * choice.k))
     step = max(1, count // 100)
-    figure, axes = canvas()
+    figure, (axes,) = canvas()
     axes.set_yscale("log")
 
     def curve(c: Contraction) -> tuple[list[int], list[float]]:
