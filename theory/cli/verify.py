@@ -19,9 +19,21 @@ from theory.campaign.report import html_report, number, statement, table
 from theory.campaign.results import summarize
 from theory.campaign.runner import Campaign
 from theory.campaign.tasks import Config
-from theory.cli.options import INTERRUPTED, NO, err, out, refusals, show
+from theory.cli.options import (
+    INTERRUPTED,
+    NO,
+    ClusterOption,
+    JobsOption,
+    PatienceOption,
+    err,
+    out,
+    refusals,
+    show,
+    workers,
+)
 from theory.cli.progress import progress_bar
 from theory.errors import MissingExtraError
+from theory.executors import PATIENCE
 from theory.files.writing import check_writable, write_atomically
 from theory.theorems import THEOREMS
 from theory.trials.verdict import Outcome
@@ -36,7 +48,9 @@ def verify(
         int, typer.Option(help=f"How many instances to build, at least {len(RECIPES)}.")
     ] = 200,
     seed: Annotated[int, typer.Option(help="Seed of the instances.")] = 0,
-    jobs: Annotated[int, typer.Option(help="Processes to use.")] = 1,
+    jobs: JobsOption = 1,
+    cluster: ClusterOption = None,
+    patience: PatienceOption = PATIENCE,
     sequences: Annotated[
         Path | None,
         typer.Option(help="An .npy or .npz file, or a folder of them, with inputs (T, m)."),
@@ -76,9 +90,9 @@ def verify(
     started = time.perf_counter()
     kept = len(campaign.results)
     try:
-        with progress_bar(err) as bar:
+        with workers(jobs, cluster) as executor, progress_bar(err) as bar:
             task = bar.add_task("instances", total=len(campaign.tasks), completed=kept)
-            for _ in campaign.run(jobs=jobs):
+            for _ in campaign.run(executor=executor, patience=patience):
                 bar.advance(task)
     except KeyboardInterrupt:
         done = f"{len(campaign.results)} of {len(campaign.tasks)} instances"
