@@ -344,8 +344,6 @@ class _Work(Generic[T, R]):
     def _recover(self, trouble: str) -> None:
         """Get ready to ask again, with new workers if they are ours to start."""
         self.losses += 1
-        # one piece by itself at first: what ends its workers then takes no other with it
-        self.limit = 1
         if self.losses > _LOSSES:
             raise LostWorkError(
                 f"workers were lost {self.losses} times in a row ({trouble}); {len(self.open)} "
@@ -354,14 +352,16 @@ class _Work(Generic[T, R]):
             )
         if self.start is None:
             time.sleep(2.0 ** (self.losses - 1))  # a scheduler may be starting again
-            return
-        _leave(self.executor, at_once=True)
-        waiting = {number for number, _ in self.again}
-        self.again.extend(
-            e for e in self.asked.values() if e[0] in self.open and e[0] not in waiting
-        )
-        self.asked.clear()
-        self.executor = self.start()
+        else:
+            _leave(self.executor, at_once=True)
+            waiting = {number for number, _ in self.again}
+            self.again.extend(
+                e for e in self.asked.values() if e[0] in self.open and e[0] not in waiting
+            )
+            self.asked.clear()
+            self.executor = self.start()
+        # one piece by itself at first: what ends its workers then takes no other with it
+        self.limit = len(self.asked) + 1
 
 
 def _probe(executor: Executor, patience: float) -> None:
