@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import active_children, get_context
@@ -231,27 +233,23 @@ def local():
 @pytest.mark.filterwarnings("ignore")
 def test_a_cluster_gives_the_verdicts_of_one_process(serial, local):
     campaign = Campaign(CONFIG)
-    with cluster(local.scheduler_address) as executor:
-        list(campaign.run(executor=executor))
+    list(campaign.run(executor=cluster(local.scheduler_address)))
     assert verdicts(campaign) == serial
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_killed_worker_of_a_cluster_loses_nothing(local, tmp_path):
-    with cluster(local.scheduler_address) as executor:
-        found = answers(pieces.die_once, marked(tmp_path), executor=executor)
+    address = local.scheduler_address
+    found = answers(pieces.die_once, marked(tmp_path), executor=cluster(address))
     assert found == {i: i for i in range(N)}
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_worker_of_another_version_is_refused_by_name(local, monkeypatch):
     monkeypatch.setattr(executors, "__version__", "9.9.9")
-    refused = pytest.raises(
-        LostWorkError,
-        match=rf"worker tcp://\S+ has stable-recurrent-models {__version__}, this process has 9",
-    )
-    with refused, cluster(local.scheduler_address):
-        pass
+    told = rf"worker tcp://\S+ has stable-recurrent-models {__version__}, this process has 9"
+    with pytest.raises(LostWorkError, match=told):
+        cluster(local.scheduler_address)()
 
 
 def test_an_address_nobody_listens_on():
@@ -259,5 +257,44 @@ def test_an_address_nobody_listens_on():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening
         address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(ValueError, match="nobody answers"), cluster(address, timeout=0.5):
-            pass
+        with pytest.raises(ValueError, match="nobody answers"):
+            cluster(address, timeout=0.5)()
+
+
+def _start(*command):
+    return subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_" + command[0], *command[1:]],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_scheduler_that_starts_again_loses_nothing_that_was_finished():
+    """With its workers, which end with it: the pieces that they had are asked for again."""
+    pytest.importorskip("distributed", reason="dask.distributed is not installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"tcp://127.0.0.1:{port}"
+    scheduler = ("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
+    worker = ("worker", address, "--nthreads", "1", "--no-dashboard")
+    running = [_start(*scheduler), _start(*worker), _start(*worker)]
+    try:
+        time.sleep(8)
+        done = {}
+        stream = finished(pieces.slow, range(40), executor=cluster(address), patience=20)
+        for number, value in stream:
+            assert number not in done
+            done[number] = value
+            if len(done) == 5:
+                for process in running:
+                    process.kill()
+                    process.wait()
+                running = [_start(*scheduler), _start(*worker), _start(*worker)]
+        assert done == {i: i for i in range(40)}
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()

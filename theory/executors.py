@@ -20,7 +20,6 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     wait,
 )
-from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing.context import SpawnContext, SpawnProcess
@@ -150,55 +149,80 @@ def processes(jobs: int) -> Callable[[], Executor]:
     return partial(_Processes, jobs)
 
 
-@contextmanager
-def cluster(address: str, *, timeout: float = 10.0) -> Iterator[Executor]:
-    """Connect to the scheduler of a `dask.distributed` cluster, as an executor.
+class _Cluster(Executor):
+    """A connection to a scheduler, as an executor that can be left."""
+
+    def __init__(self, address: str, timeout: float) -> None:
+        try:
+            from distributed import Client
+        except ImportError:
+            raise MissingExtraError("distributed", "cluster", "a cluster") from None
+        try:
+            self.client = Client(address, timeout=timeout, set_as_default=False)
+        except (OSError, ValueError, TimeoutError) as error:
+            raise ValueError(
+                f"nobody answers as a dask scheduler at {address!r} within {timeout:g} s "
+                f"({type(error).__name__}); start one with `dask scheduler`, workers with `dask "
+                "worker ADDRESS`, and pass the address that it prints"
+            ) from None
+        try:
+            self._check_workers(address, timeout)
+        except BaseException:
+            self.client.close()
+            raise
+        # two calls with the same arguments are two calls
+        self.inner: Executor = self.client.get_executor(pure=False, retries=_LOSSES)
+
+    def _check_workers(self, address: str, timeout: float) -> None:
+        try:
+            self.client.wait_for_workers(1, timeout=timeout)
+            found = self.client.run(_versions)
+        except TimeoutError:
+            raise LostWorkError(
+                f"the scheduler at {address} has no workers within {timeout:g} s; start some, "
+                f"`dask worker {address}`"
+            ) from None
+        except ImportError as error:
+            raise LostWorkError(
+                f"a worker of {address} has no stable-recurrent-models ({error}); install version "
+                f"{__version__} there"
+            ) from None
+        for worker, theirs in sorted(found.items()):
+            _check_versions(theirs, f"worker {worker}")
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        return self.inner.submit(function, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, **_: bool) -> None:
+        # work in hand is dropped with the connection; a scheduler that is gone is not waited for
+        self.client.close(timeout=None if wait else 1)
+
+
+def cluster(address: str, *, timeout: float = 30.0) -> Callable[[], Executor]:
+    """Return how to connect to the scheduler of a `dask.distributed` cluster.
 
     Parameters
     ----------
     address : str
         Such as ``tcp://10.0.0.5:8786``.
     timeout : float
-        Seconds to wait for the scheduler.
+        Seconds to wait for the scheduler and for its first worker.
+
+    Returns
+    -------
+    function
+        To be passed as ``executor=``; it is called again when the scheduler was lost.  It raises
+        `MissingExtraError` if `distributed` is not installed, `ValueError` if nobody listens at the
+        address, and `LostWorkError` if there are no workers, or one has other versions than this
+        process; it is named.
 
     Raises
     ------
-    MissingExtraError
-        If `distributed` is not installed.
     ValueError
-        If nobody listens at the address.
-    LostWorkError
-        If the cluster has no worker, or one with other versions than this process; it is named.
+        If the time is not positive.
     """
-    try:
-        from distributed import Client
-    except ImportError:
-        raise MissingExtraError("distributed", "cluster", "a cluster") from None
     check_positive(timeout=timeout)
-    try:
-        client = Client(address, timeout=timeout, set_as_default=False)
-    except (OSError, ValueError, TimeoutError) as error:
-        raise ValueError(
-            f"nobody answers as a dask scheduler at {address!r} within {timeout:g} s "
-            f"({type(error).__name__}); start one with `dask scheduler`, workers with `dask "
-            "worker ADDRESS`, and pass the address that it prints"
-        ) from None
-    with client:
-        try:
-            found = client.run(_versions)
-        except ImportError as error:
-            raise LostWorkError(
-                f"a worker of {address} has no stable-recurrent-models ({error}); install version "
-                f"{__version__} there"
-            ) from None
-        if not found:
-            raise LostWorkError(
-                f"the scheduler at {address} has no workers; start some, `dask worker {address}`"
-            )
-        for worker, theirs in sorted(found.items()):
-            _check_versions(theirs, f"worker {worker}")
-        # the same call with the same arguments is asked again only when its answer was lost
-        yield client.get_executor(pure=False, retries=_LOSSES)
+    return partial(_Cluster, address, timeout)
 
 
 def finished(
@@ -206,7 +230,7 @@ def finished(
     pieces: Iterable[T],
     *,
     executor: Executor | Callable[[], Executor] | None = None,
-    patience: float = PATIENCE,
+    patience: float | None = PATIENCE,
 ) -> Generator[tuple[int, R], None, None]:
     """Yield the number and the value of each piece as it is finished.
 
@@ -219,9 +243,9 @@ def finished(
     executor : Executor, or function that starts one, optional
         Whose workers do it; without one, the pieces are done here, in order.  What a function
         starts is also ended here, and started anew when its workers die (`processes`).
-    patience : float
-        Seconds without any answer, after which workers count as hung.  Processes of this machine
-        are then replaced, elsewhere the pieces are asked for again.
+    patience : float, optional
+        Seconds without any answer, after which workers count as hung; None waits for ever.
+        Processes of this machine are then replaced, elsewhere the pieces are asked for again.
 
     Yields
     ------
@@ -241,7 +265,8 @@ def finished(
     >>> list(finished(abs, [-1, 2]))
     [(0, 1), (1, 2)]
     """
-    check_positive(patience=patience)
+    if patience is not None:
+        check_positive(patience=patience)
     if executor is None:
         for number, piece in enumerate(pieces):
             yield number, function(piece)
@@ -282,7 +307,7 @@ class _Work(Generic[T, R]):
         for future in self.asked:
             future.cancel()
 
-    def answers(self, patience: float) -> Iterator[tuple[int, R]]:
+    def answers(self, patience: float | None) -> Iterator[tuple[int, R]]:
         """Yield what is finished until all is."""
         _probe(self.executor, patience)
         while True:
@@ -315,7 +340,7 @@ class _Work(Generic[T, R]):
             self.asked[future] = entry
         return ""
 
-    def _collect(self, patience: float) -> Generator[tuple[int, R], None, str]:
+    def _collect(self, patience: float | None) -> Generator[tuple[int, R], None, str]:
         """Yield the answers that are there; return what was lost, if anything."""
         done, _ = wait(self.asked, timeout=patience, return_when=FIRST_COMPLETED)
         if not done:
@@ -364,7 +389,7 @@ class _Work(Generic[T, R]):
         self.limit = len(self.asked) + 1
 
 
-def _probe(executor: Executor, patience: float) -> None:
+def _probe(executor: Executor, patience: float | None) -> None:
     """Refuse workers of other versions before the work starts."""
     try:
         answer = executor.submit(_do, _answer_nothing, None).result(timeout=patience)

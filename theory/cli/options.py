@@ -184,9 +184,8 @@ PatienceOption = Annotated[
 ]
 
 
-@contextmanager
-def workers(jobs: int, address: str | None) -> Iterator[Executor | Callable[[], Executor] | None]:
-    """Give the executor that the options name; None where one process is asked for.
+def workers(jobs: int, address: str | None) -> Callable[[], Executor] | None:
+    """Return the executor that the options name; None where one process is asked for.
 
     Raises
     ------
@@ -195,12 +194,10 @@ def workers(jobs: int, address: str | None) -> Iterator[Executor | Callable[[], 
     """
     check_count(at_least=1, jobs=jobs)
     if address is None:
-        yield processes(jobs) if jobs > 1 else None
-        return
+        return processes(jobs) if jobs > 1 else None
     if jobs > 1:
         raise ValueError(
             f"--jobs {jobs} with --cluster {address}: a cluster has its own number of workers; "
             "drop one of the two"
         )
-    with cluster(address) as executor:
-        yield executor
+    return cluster(address)

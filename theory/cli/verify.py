@@ -89,10 +89,11 @@ def verify(
     campaign = Campaign(config, path=json, resume=resume)
     started = time.perf_counter()
     kept = len(campaign.results)
+    unsaved: OSError | None = None
     try:
-        with workers(jobs, cluster) as executor, progress_bar(err) as bar:
+        with progress_bar(err) as bar:
             task = bar.add_task("instances", total=len(campaign.tasks), completed=kept)
-            for _ in campaign.run(executor=executor, patience=patience):
+            for _ in campaign.run(executor=workers(jobs, cluster), patience=patience):
                 bar.advance(task)
     except KeyboardInterrupt:
         done = f"{len(campaign.results)} of {len(campaign.tasks)} instances"
@@ -103,6 +104,11 @@ def verify(
         )
         err.print(f"interrupted: {told}", markup=False, soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
+    except OSError as error:
+        if len(campaign.results) < len(campaign.tasks):
+            raise
+        # the answer is there, and is shown before it is told that it could not be kept
+        unsaved = error
     ordered = [campaign.results[t.key] for t in campaign.tasks if t.key in campaign.results]
     rows = summarize(config.theorems, ordered)
     show(table(rows))
@@ -124,6 +130,8 @@ def verify(
     if report is not None:
         write_atomically(report, html_report(rows, config))
         out.print(f"report: {report}", markup=False)
+    if unsaved is not None:
+        raise ValueError(f"the verdicts are not kept, {json} cannot be written: {unsaved}")
     if not all(row.ok for row in rows):
         raise typer.Exit(NO)
 
