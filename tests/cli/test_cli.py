@@ -93,7 +93,8 @@ def test_verify_fails_when_a_near_miss_survives(run, monkeypatch):
     true = replace(TRIALS["state_gap"].near_misses[0], formula=STATE_GAP.formula)
     blind = replace(TRIALS["state_gap"], near_misses=(true,))
     monkeypatch.setitem(TRIALS, "state_gap", blind)
-    monkeypatch.setattr("theory.campaign.tasks.THEOREMS", (STATE_GAP,))
+    for module in ("tasks", "runner"):
+        monkeypatch.setattr(f"theory.campaign.{module}.THEOREMS", (STATE_GAP,))
     status, out, _ = run("verify", "--instances", FEWEST)
     assert status == 1
     assert "near miss not refuted: state_gap [one power of lam too many]" in out
@@ -105,7 +106,8 @@ def test_verify_fails_when_a_theorem_is_refuted(run, monkeypatch):
     from theory.theorems.state_gap import STATE_GAP
 
     false = replace(STATE_GAP, formula=TRIALS["state_gap"].near_misses[0].formula)
-    monkeypatch.setattr("theory.campaign.tasks.THEOREMS", (false,))
+    for module in ("tasks", "runner"):
+        monkeypatch.setattr(f"theory.campaign.{module}.THEOREMS", (false,))
     status, out, _ = run("verify", "--instances", FEWEST)
     assert status == 1
     assert "state_gap is refuted by" in out
