@@ -55,7 +55,8 @@ from theory.files.sequences import as_list
 from theory.inputs import Inputs
 from theory.maps.base import Map, check_map
 from theory.maps.head import as_head
-from theory.measure.gaps import sweep_all
+from theory.measure.errors import errors_of
+from theory.measure.restarts import Job
 from theory.memory.context import Choice
 from theory.norms.norm import check_norm
 from theory.norms.norms import L2, Norm, same_norm
@@ -334,6 +335,7 @@ def effective_memory(
     k_max: int | None = None,
     certificate: Contraction | Choice | None = None,
     rng: np.random.Generator | None = None,
+    dtype: str = "float64",
     progress: Progress | None = None,
 ) -> EffectiveMemory:
     r"""Return the least k whose truncation error exceeds eps with at most a given probability.
@@ -361,14 +363,19 @@ def effective_memory(
         The norm of the error in the output, `L2` by default.
     k_max : int, optional
         The largest length that is looked at, `DEFAULT_K_MAX` by default; fix it, like `eps`,
-        before looking at the sequences.  A sequence of T inputs takes about k_max T steps of the
-        map, and k_max**2 unless `when` is ``"anywhere"``.
+        before looking at the sequences.  A sequence of T inputs takes at most k_max T steps of the
+        map, and k_max**2 / 2 unless `when` is ``"anywhere"``; a restart that has met the recurrent
+        model bit for bit takes no more.
     certificate : Contraction or Choice, optional
         Its bound is put beside: of a contraction, of one step, for all inputs not larger than those
         given; of what `theory.required_context` answered, with the bounds that are known there, for
         the inputs that were asked about, which have to hold those given.
     rng : numpy.random.Generator, optional
         Draws the times; needed for ``when="random"`` only.
+    dtype : str
+        ``"float64"``, or ``"float32"`` for a model that computes in single precision: about half
+        the time or less, and exceedances are those of double precision; see
+        `theory.measure.errors`.
     progress : callable, optional
         Called with (sequences done, sequences in all); may raise to interrupt.
 
@@ -425,17 +432,15 @@ def effective_memory(
     C, measure = _output(recurrent, head, norm)
     if isinstance(certificate, Choice):
         _check_answers(certificate, recurrent, given, C, measure)
-    errors = np.zeros((operator.index(longest) + 1, len(given)))
     behind = np.array([len(X) for X in given])  # inputs until the time that is looked at
-    for i, X in enumerate(given):
-        if when == "random" and rng is not None:
-            behind[i] = 1 + int(rng.integers(len(X)))
-        ends = None if when == "anywhere" else int(behind[i])
-        errors[:, i] = _errors(recurrent, X, ends, len(errors) - 1, measure, C)
-        if progress is not None:
-            progress(i + 1, len(given))
-    # a NaN, from infinity minus infinity in the restarted model, is as far off as can be
-    errors[np.isnan(errors)] = math.inf
+    if when == "random" and rng is not None:
+        behind = np.array([1 + int(rng.integers(len(X))) for X in given])
+    ends = [None if when == "anywhere" else int(end) for end in behind]
+    jobs = [Job(X=X, end=end) for X, end in zip(given, ends, strict=True)]
+    errors = errors_of(
+        recurrent, jobs, operator.index(longest), measure, C, eps=eps, dtype=dtype,
+        progress=progress,
+    )  # fmt: skip
     seen = np.count_nonzero(~(errors <= eps), axis=1)
     upper = np.asarray(upper_limit(seen, len(given), confidence=confidence), dtype=np.float64)
     failing = np.flatnonzero(~(upper <= probability))
@@ -519,26 +524,6 @@ def _check_answers(
             f"the certificate is for {choice.inputs}, but some sequences hold other inputs; ask "
             "theory.required_context with inputs=theory.Inputs.seen(sequences)"
         )
-
-
-def _errors(recurrent: Map, X: Array, end: int | None, k_max: int, norm: Norm, C: Array) -> Array:
-    """Return the errors of one sequence for k = 0 .. k_max, after `end` inputs or the largest."""
-    start = None
-    if end is not None:
-        # the last k_max + 1 inputs tell all that is asked for; what was before is in the state
-        begin = max(0, end - (k_max + 1))
-        if begin > 0:
-            start = recurrent.simulate(X[:begin])[-1]
-        X = X[begin:end]
-    curve = np.zeros(k_max + 1)
-
-    def keep(_: int, k: int, row: Array) -> None:
-        curve[k] = np.max(row) if end is None else row[-1]
-
-    # no output to form: the state itself is seen, and short loops take the fused kernel
-    whole = np.array_equal(C, np.eye(recurrent.state_dim))
-    sweep_all(recurrent, X, k_max, norm, start, None, None, keep, output=None if whole else C)
-    return curve
 
 
 def certified_errors(
