@@ -23,7 +23,7 @@ import numpy.typing as npt
 from theory.kernels.jit import kernel
 
 #: Columns in a panel, and rows that are advanced together.
-WIDTH, ROWS = 128, 256
+WIDTH, ROWS = 128, 128
 
 _ONE, _TWO, _HALF = np.float32(1.0), np.float32(2.0), np.float32(0.5)
 _ZERO = np.float32(0.0)

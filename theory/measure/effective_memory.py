@@ -223,10 +223,7 @@ class EffectiveMemory:
     @property
     def allowed(self) -> int:
         """Return the largest number of exceedances with which a length passes; -1 if none does."""
-        limits = upper_limit(
-            np.arange(self.sequences + 1), self.sequences, confidence=self.confidence
-        )
-        return int(np.count_nonzero(limits <= self.probability)) - 1
+        return allowed_exceedances(self.sequences, self.probability, self.confidence)
 
     def quantiles(self, levels: Sequence[float] = LEVELS) -> Array:
         """Return the empirical quantiles of the error, (k_max + 1, number of levels).
@@ -413,23 +410,10 @@ def effective_memory(
     (True, 20)
     """
     check_map(recurrent)
-    check_positive(eps=eps)
-    if when not in EVENTS:
-        raise ValueError(f"when={when!r}, needed one of {[*EVENTS]}")
-    given = as_list(sequences, recurrent.input_dim)
-    needed = sequences_needed(probability, confidence)
-    if len(given) < needed:
-        raise ValueError(
-            f"received {len(given)} sequences, needed at least {needed} for "
-            f"probability={probability:g} at confidence={confidence:g}, even if none of them "
-            "exceeds eps; collect more independent sequences, or ask for a larger probability or "
-            "a smaller confidence"
-        )
+    given = checked(recurrent, sequences, eps, probability, confidence, when, rng)
     longest = DEFAULT_K_MAX if k_max is None else k_max
     check_count(k_max=longest)
-    if when == "random" and rng is None:
-        raise ValueError('when="random" draws times: pass rng=numpy.random.default_rng(seed)')
-    C, measure = _output(recurrent, head, norm)
+    C, measure = output_of(recurrent, head, norm)
     if isinstance(certificate, Choice):
         _check_answers(certificate, recurrent, given, C, measure)
     behind = np.array([len(X) for X in given])  # inputs until the time that is looked at
@@ -480,6 +464,45 @@ def effective_memory(
     )
 
 
+def allowed_exceedances(sequences: int, probability: float, confidence: float) -> int:
+    """Return the largest number of exceedances with which a length passes; -1 if none does."""
+    limits = upper_limit(np.arange(sequences + 1), sequences, confidence=confidence)
+    return int(np.count_nonzero(limits <= probability)) - 1
+
+
+def checked(
+    recurrent: Map,
+    sequences: Any,
+    eps: float,
+    probability: float,
+    confidence: float,
+    when: str,
+    rng: np.random.Generator | None,
+) -> list[Array]:
+    """Return the sequences, each by itself, if they bear an answer to this question.
+
+    Raises
+    ------
+    ValueError
+        If an argument does not fit, or there are too few of them.
+    """
+    check_positive(eps=eps)
+    if when not in EVENTS:
+        raise ValueError(f"when={when!r}, needed one of {[*EVENTS]}")
+    given = as_list(sequences, recurrent.input_dim)
+    needed = sequences_needed(probability, confidence)
+    if len(given) < needed:
+        raise ValueError(
+            f"received {len(given)} sequences, needed at least {needed} for "
+            f"probability={probability:g} at confidence={confidence:g}, even if none of them "
+            "exceeds eps; collect more independent sequences, or ask for a larger probability or "
+            "a smaller confidence"
+        )
+    if when == "random" and rng is None:
+        raise ValueError('when="random" draws times: pass rng=numpy.random.default_rng(seed)')
+    return given
+
+
 def _number(x: Any) -> float | None:
     """Return a number that JSON has; it has no infinity."""
     return float(x) if math.isfinite(x) else None
@@ -497,7 +520,7 @@ def _check_level(name: str, value: float) -> None:
         raise ValueError(f"{name}={value!r}, needed 0 < {name} < 1")
 
 
-def _output(recurrent: Map, head: Any, norm: Norm | None) -> tuple[Array, Norm]:
+def output_of(recurrent: Map, head: Any, norm: Norm | None) -> tuple[Array, Norm]:
     """Return the matrix of the output and the norm of its error."""
     C = recurrent.output_map if head is None else as_head(recurrent, head).C
     measure = L2() if norm is None else check_norm(norm)

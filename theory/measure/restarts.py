@@ -1,6 +1,6 @@
 r"""Errors of all truncation lengths on many sequences, at a cost that grows with the memory.
 
-Main name: `restart_errors`.
+Main names: `restart_errors`, `Sweep`.
 
 A restart at time s is followed from the zero state; after k inputs its state is h^k at time s + k.
 All restarts of several sequences are advanced together, one product a step.  A restart that has met
@@ -39,8 +39,9 @@ ALIGNED = 16
 #: Units in the last place by which two states that have met may differ, entry by entry.
 NOISE = 4.0
 
-#: Numbers in the input terms of the sequences that are worked on together: 16 MiB in doubles.
-TERMS = 2**21
+#: Numbers in the input terms of the sequences that are worked on together: 16 MiB in doubles, and a
+#: row counts as so many at least.
+TERMS, ROW = 2**21, 128
 
 
 class Steps(Protocol):
@@ -65,6 +66,9 @@ class Job:
 #: Called with the part of the work that is done.
 Tell = Callable[[float], None]
 
+#: The least and the largest number of inputs from a restart to the end.
+Span = tuple[int, int]
+
 
 def restart_errors(
     recurrent: Map,
@@ -79,9 +83,9 @@ def restart_errors(
     """Return the errors of k = 0 .. k_max on every sequence, (k_max + 1, N); NaN beyond doubles.
 
     `C` is the output, None if the state itself is seen; `steps` is the map, or the same in single
-    precision.  `tell` is called with the number of sequences done, not always a whole one.  `off`, (N,),
-    is overwritten with the largest distance of what is seen of the recurrent states in the two
-    precisions.
+    precision.  `tell` is called with the number of sequences done, not always a whole one.
+    `off`, (N,), is overwritten with the largest distance of what is seen of the recurrent states in
+    the two precisions.
 
     Raises
     ------
@@ -93,14 +97,14 @@ def restart_errors(
     lo = 0
     with np.errstate(over="ignore", invalid="ignore"):
         while lo < len(jobs):
-            hi = lo + (1 if fused is not None else _together(steps, jobs[lo:], k_max))
-            parts = [_window(recurrent, job, k_max) for job in jobs[lo:hi]]
+            hi = lo + (1 if fused is not None else together(steps, jobs[lo:], k_max))
+            parts = [window(recurrent, job, k_max) for job in jobs[lo:hi]]
             told = None if tell is None else _shifted(tell, lo, hi - lo)
             if fused is not None:
                 _fused(recurrent, fused, parts[0], jobs[lo].end is not None, errors[:, lo])
             else:
                 last = jobs[lo].end is not None
-                sweep = _Sweep(recurrent, steps, parts, norm, C)
+                sweep = Sweep(recurrent, steps, parts, norm, C)
                 if off is not None:
                     off[lo:hi] = sweep.distances(parts)
                 sweep.run(errors[:, lo:hi], last, told)
@@ -114,13 +118,13 @@ def _shifted(tell: Tell, first: int, count: int) -> Tell:
     return lambda part: tell(first + part * count)
 
 
-def _together(steps: Steps, jobs: Sequence[Job], k_max: int) -> int:
+def together(steps: Steps, jobs: Sequence[Job], k_max: int) -> int:
     """Return how many of the first sequences are worked on together."""
     width = np.shape(steps.input_terms(jobs[0].X[:1]))[-1]
     rows, count = 0, 0
     for job in jobs:
         rows += len(job.X) if job.end is None else min(job.end, k_max + 1)
-        if count and rows * width > TERMS:
+        if count and rows * max(width, ROW) > TERMS:
             break
         count += 1
     return count
@@ -136,7 +140,7 @@ class _Part:
     start: Array  # the state before the first of the inputs, (n,)
 
 
-def _window(recurrent: Map, job: Job, k_max: int) -> _Part:
+def window(recurrent: Map, job: Job, k_max: int) -> _Part:
     """Return the part that tells all that is asked for; what was before is in its start."""
     start = np.zeros(recurrent.state_dim)
     if job.end is None:
@@ -173,7 +177,7 @@ def _part_of(C: Array) -> slice | None:
 
 
 @final
-class _Sweep:
+class Sweep:
     """All restarts of a few sequences, advanced together."""
 
     def __init__(
@@ -189,6 +193,8 @@ class _Sweep:
         # the recurrent model in the arithmetic of the restarts: what they may meet
         self.F = self._followed(starts, lengths)
         self.near = self._nearness(recurrent, parts)
+        #: which differences of states are too small to matter later, by a proof
+        self.enough: Callable[[Array], npt.NDArray[np.bool_]] | None = None
         if self.own:
             self.H = np.concatenate([part.H for part in parts])
         else:
@@ -241,12 +247,21 @@ class _Sweep:
         sizes = self.norm.vector(d if self.C is None else d @ self.C.T)
         return np.maximum.reduceat(sizes, np.concatenate([[0], self.stops[:-1]]))
 
-    def run(self, errors: Array, last: bool, tell: Tell | None) -> None:
-        """Overwrite the errors, (k_max + 1, sequences): at the last time, or at the worst."""
+    def run(
+        self, errors: Array, last: bool, tell: Tell | None = None, span: Span | None = None
+    ) -> None:
+        """Overwrite the errors, (k_max + 1, sequences): at the last time, or at the worst.
+
+        With `span`, (least, most), only restarts with so many inputs before the end are followed.
+        """
         at = np.arange(self.stops[-1])  # where each restart is
         of = np.searchsorted(self.stops, at, side="right")  # whose it is
-        G = np.zeros_like(self.F)
         left = _Left(self, of) if self.own else None
+        if span is not None:
+            before = self.stops[of] - 1 - at
+            chosen = (before >= span[0]) & (before <= span[1])
+            at, of = at[chosen], of[chosen]
+        G = np.zeros((len(at), self.F.shape[1]), self.F.dtype)
         done = 0
         for k in range(len(errors)):
             if k:
@@ -280,6 +295,8 @@ class _Sweep:
         candidates = np.flatnonzero(met)
         apart = np.abs(G[candidates] - self.F[at[candidates]])
         met[candidates] = (apart <= self.near).all(axis=1)
+        if self.enough is not None and len(at):
+            met |= self.enough(np.asarray(G - self.F[at], dtype=np.float64))
         return met
 
 
@@ -287,7 +304,7 @@ class _Sweep:
 class _Left:
     """Restarts that have met the model in their arithmetic, which `simulate` rounds otherwise."""
 
-    def __init__(self, swept: _Sweep, of: npt.NDArray[np.int64]) -> None:
+    def __init__(self, swept: Sweep, of: npt.NDArray[np.int64]) -> None:
         self.stops, self.of = swept.stops, of
         self.first = np.concatenate([[0], swept.stops[:-1]])
         self.rest = swept._sizes(swept.F, np.arange(len(of)))
