@@ -55,7 +55,8 @@ from theory.files.sequences import as_list
 from theory.inputs import Inputs
 from theory.maps.base import Map, check_map
 from theory.maps.head import as_head
-from theory.measure.gaps import sweep_all
+from theory.measure.errors import errors_of
+from theory.measure.restarts import Job
 from theory.memory.context import Choice
 from theory.norms.norm import check_norm
 from theory.norms.norms import L2, Norm, same_norm
@@ -222,10 +223,7 @@ class EffectiveMemory:
     @property
     def allowed(self) -> int:
         """Return the largest number of exceedances with which a length passes; -1 if none does."""
-        limits = upper_limit(
-            np.arange(self.sequences + 1), self.sequences, confidence=self.confidence
-        )
-        return int(np.count_nonzero(limits <= self.probability)) - 1
+        return allowed_exceedances(self.sequences, self.probability, self.confidence)
 
     def quantiles(self, levels: Sequence[float] = LEVELS) -> Array:
         """Return the empirical quantiles of the error, (k_max + 1, number of levels).
@@ -334,6 +332,7 @@ def effective_memory(
     k_max: int | None = None,
     certificate: Contraction | Choice | None = None,
     rng: np.random.Generator | None = None,
+    dtype: str = "float64",
     progress: Progress | None = None,
 ) -> EffectiveMemory:
     r"""Return the least k whose truncation error exceeds eps with at most a given probability.
@@ -361,14 +360,19 @@ def effective_memory(
         The norm of the error in the output, `L2` by default.
     k_max : int, optional
         The largest length that is looked at, `DEFAULT_K_MAX` by default; fix it, like `eps`,
-        before looking at the sequences.  A sequence of T inputs takes about k_max T steps of the
-        map, and k_max**2 unless `when` is ``"anywhere"``.
+        before looking at the sequences.  A sequence of T inputs takes at most k_max T steps of the
+        map, and k_max**2 / 2 unless `when` is ``"anywhere"``; a restart that has met the recurrent
+        model bit for bit takes no more.
     certificate : Contraction or Choice, optional
         Its bound is put beside: of a contraction, of one step, for all inputs not larger than those
         given; of what `theory.required_context` answered, with the bounds that are known there, for
         the inputs that were asked about, which have to hold those given.
     rng : numpy.random.Generator, optional
         Draws the times; needed for ``when="random"`` only.
+    dtype : str
+        ``"float64"``, or ``"float32"`` for a model that computes in single precision: about half
+        the time or less, and exceedances are those of double precision; see
+        `theory.measure.errors`.
     progress : callable, optional
         Called with (sequences done, sequences in all); may raise to interrupt.
 
@@ -406,36 +410,21 @@ def effective_memory(
     (True, 20)
     """
     check_map(recurrent)
-    check_positive(eps=eps)
-    if when not in EVENTS:
-        raise ValueError(f"when={when!r}, needed one of {[*EVENTS]}")
-    given = as_list(sequences, recurrent.input_dim)
-    needed = sequences_needed(probability, confidence)
-    if len(given) < needed:
-        raise ValueError(
-            f"received {len(given)} sequences, needed at least {needed} for "
-            f"probability={probability:g} at confidence={confidence:g}, even if none of them "
-            "exceeds eps; collect more independent sequences, or ask for a larger probability or "
-            "a smaller confidence"
-        )
+    given = checked(recurrent, sequences, eps, probability, confidence, when, rng)
     longest = DEFAULT_K_MAX if k_max is None else k_max
     check_count(k_max=longest)
-    if when == "random" and rng is None:
-        raise ValueError('when="random" draws times: pass rng=numpy.random.default_rng(seed)')
-    C, measure = _output(recurrent, head, norm)
+    C, measure = output_of(recurrent, head, norm)
     if isinstance(certificate, Choice):
         _check_answers(certificate, recurrent, given, C, measure)
-    errors = np.zeros((operator.index(longest) + 1, len(given)))
     behind = np.array([len(X) for X in given])  # inputs until the time that is looked at
-    for i, X in enumerate(given):
-        if when == "random" and rng is not None:
-            behind[i] = 1 + int(rng.integers(len(X)))
-        ends = None if when == "anywhere" else int(behind[i])
-        errors[:, i] = _errors(recurrent, X, ends, len(errors) - 1, measure, C)
-        if progress is not None:
-            progress(i + 1, len(given))
-    # a NaN, from infinity minus infinity in the restarted model, is as far off as can be
-    errors[np.isnan(errors)] = math.inf
+    if when == "random" and rng is not None:
+        behind = np.array([1 + int(rng.integers(len(X))) for X in given])
+    ends = [None if when == "anywhere" else int(end) for end in behind]
+    jobs = [Job(X=X, end=end) for X, end in zip(given, ends, strict=True)]
+    errors = errors_of(
+        recurrent, jobs, operator.index(longest), measure, C, eps=eps, dtype=dtype,
+        progress=progress,
+    )  # fmt: skip
     seen = np.count_nonzero(~(errors <= eps), axis=1)
     upper = np.asarray(upper_limit(seen, len(given), confidence=confidence), dtype=np.float64)
     failing = np.flatnonzero(~(upper <= probability))
@@ -475,6 +464,45 @@ def effective_memory(
     )
 
 
+def allowed_exceedances(sequences: int, probability: float, confidence: float) -> int:
+    """Return the largest number of exceedances with which a length passes; -1 if none does."""
+    limits = upper_limit(np.arange(sequences + 1), sequences, confidence=confidence)
+    return int(np.count_nonzero(limits <= probability)) - 1
+
+
+def checked(
+    recurrent: Map,
+    sequences: Any,
+    eps: float,
+    probability: float,
+    confidence: float,
+    when: str,
+    rng: np.random.Generator | None,
+) -> list[Array]:
+    """Return the sequences, each by itself, if they bear an answer to this question.
+
+    Raises
+    ------
+    ValueError
+        If an argument does not fit, or there are too few of them.
+    """
+    check_positive(eps=eps)
+    if when not in EVENTS:
+        raise ValueError(f"when={when!r}, needed one of {[*EVENTS]}")
+    given = as_list(sequences, recurrent.input_dim)
+    needed = sequences_needed(probability, confidence)
+    if len(given) < needed:
+        raise ValueError(
+            f"received {len(given)} sequences, needed at least {needed} for "
+            f"probability={probability:g} at confidence={confidence:g}, even if none of them "
+            "exceeds eps; collect more independent sequences, or ask for a larger probability or "
+            "a smaller confidence"
+        )
+    if when == "random" and rng is None:
+        raise ValueError('when="random" draws times: pass rng=numpy.random.default_rng(seed)')
+    return given
+
+
 def _number(x: Any) -> float | None:
     """Return a number that JSON has; it has no infinity."""
     return float(x) if math.isfinite(x) else None
@@ -492,7 +520,7 @@ def _check_level(name: str, value: float) -> None:
         raise ValueError(f"{name}={value!r}, needed 0 < {name} < 1")
 
 
-def _output(recurrent: Map, head: Any, norm: Norm | None) -> tuple[Array, Norm]:
+def output_of(recurrent: Map, head: Any, norm: Norm | None) -> tuple[Array, Norm]:
     """Return the matrix of the output and the norm of its error."""
     C = recurrent.output_map if head is None else as_head(recurrent, head).C
     measure = L2() if norm is None else check_norm(norm)
@@ -519,26 +547,6 @@ def _check_answers(
             f"the certificate is for {choice.inputs}, but some sequences hold other inputs; ask "
             "theory.required_context with inputs=theory.Inputs.seen(sequences)"
         )
-
-
-def _errors(recurrent: Map, X: Array, end: int | None, k_max: int, norm: Norm, C: Array) -> Array:
-    """Return the errors of one sequence for k = 0 .. k_max, after `end` inputs or the largest."""
-    start = None
-    if end is not None:
-        # the last k_max + 1 inputs tell all that is asked for; what was before is in the state
-        begin = max(0, end - (k_max + 1))
-        if begin > 0:
-            start = recurrent.simulate(X[:begin])[-1]
-        X = X[begin:end]
-    curve = np.zeros(k_max + 1)
-
-    def keep(_: int, k: int, row: Array) -> None:
-        curve[k] = np.max(row) if end is None else row[-1]
-
-    # no output to form: the state itself is seen, and short loops take the fused kernel
-    whole = np.array_equal(C, np.eye(recurrent.state_dim))
-    sweep_all(recurrent, X, k_max, norm, start, None, None, keep, output=None if whole else C)
-    return curve
 
 
 def certified_errors(
