@@ -52,9 +52,8 @@ def test_an_executor_of_the_users():
         assert pool.submit(pieces.square, 2).result() == 4
 
 
-def test_more_pieces_than_wait_at_a_time(monkeypatch):
+def test_more_pieces_than_wait_at_a_time():
     """The pieces are read as the work goes on: a long campaign never stands in memory."""
-    monkeypatch.setattr(executors, "_IN_FLIGHT", 4)
     read = []
 
     def given():
@@ -63,7 +62,7 @@ def test_more_pieces_than_wait_at_a_time(monkeypatch):
             yield i
 
     with ThreadPoolExecutor(2) as pool:
-        stream = finished(pieces.square, given(), executor=pool)
+        stream = finished(pieces.square, given(), executor=pool, ahead=4)
         next(stream)
         assert len(read) <= 8
         assert len(list(stream)) == 39

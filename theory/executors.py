@@ -231,6 +231,7 @@ def finished(
     *,
     executor: Executor | Callable[[], Executor] | None = None,
     patience: float | None = PATIENCE,
+    ahead: int = _IN_FLIGHT,
 ) -> Generator[tuple[int, R], None, None]:
     """Yield the number and the value of each piece as it is finished.
 
@@ -246,6 +247,8 @@ def finished(
     patience : float, optional
         Seconds without any answer, after which workers count as hung; None waits for ever.
         Processes of this machine are then replaced, elsewhere the pieces are asked for again.
+    ahead : int
+        How many pieces wait at the executor at a time.
 
     Yields
     ------
@@ -267,12 +270,13 @@ def finished(
     """
     if patience is not None:
         check_positive(patience=patience)
+    check_count(at_least=1, ahead=ahead)
     if executor is None:
         for number, piece in enumerate(pieces):
             yield number, function(piece)
         return
     start = executor if callable(executor) else None
-    work = _Work(function, pieces, start, start() if start else cast("Executor", executor))
+    work = _Work(function, pieces, start, start() if start else cast("Executor", executor), ahead)
     try:
         yield from work.answers(patience)
     finally:
@@ -288,6 +292,7 @@ class _Work(Generic[T, R]):
         pieces: Iterable[T],
         start: Callable[[], Executor] | None,
         executor: Executor,
+        ahead: int,
     ) -> None:
         self.function = function
         self.more = enumerate(pieces)
@@ -297,7 +302,7 @@ class _Work(Generic[T, R]):
         self.asked: dict[Future[_Answer[R]], tuple[int, T]] = {}
         self.open: set[int] = set()  # numbers taken up and not answered
         self.losses = 0  # in a row, without an answer between
-        self.limit = _IN_FLIGHT
+        self.limit = self.ahead = ahead
 
     def close(self) -> None:
         """Leave the executor; what was started here is ended."""
@@ -362,7 +367,7 @@ class _Work(Generic[T, R]):
             if answer.error is not None:
                 raise answer.error
             self.open.discard(number)
-            self.losses, self.limit = 0, min(2 * self.limit, _IN_FLIGHT)
+            self.losses, self.limit = 0, min(2 * self.limit, self.ahead)
             yield number, cast("R", answer.value)
         return trouble
 

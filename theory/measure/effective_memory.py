@@ -41,8 +41,10 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -52,11 +54,11 @@ from theory.arithmetic.rounding import evaluate
 from theory.certificates import Contraction, check_one_step
 from theory.errors import check_count, check_positive
 from theory.files.sequences import as_list
+from theory.files.stored import StoredSequences
 from theory.inputs import Inputs
 from theory.maps.base import Map, check_map
 from theory.maps.head import as_head
-from theory.measure.errors import errors_of
-from theory.measure.restarts import Job
+from theory.measure.pieces import Ask, errors_in_pieces
 from theory.memory.context import Choice
 from theory.norms.norm import check_norm
 from theory.norms.norms import L2, Norm, same_norm
@@ -181,8 +183,7 @@ class EffectiveMemory:
     @property
     def out_of_range(self) -> npt.NDArray[np.int64]:
         """Return on how many sequences the error leaves the range of doubles, (k_max + 1,)."""
-        lost: npt.NDArray[np.int64] = np.sum(~np.isfinite(self.errors), axis=1, dtype=np.int64)
-        return lost
+        return np.array([np.count_nonzero(~np.isfinite(row)) for row in self.errors])
 
     @property
     def longest(self) -> int:
@@ -231,8 +232,9 @@ class EffectiveMemory:
         Each is one of the observed errors: the least one that so large a part does not exceed;
         infinite where that is one beyond the range of double precision.
         """
-        table = np.quantile(self.errors, np.asarray(levels), axis=1, method="inverted_cdf")
-        return np.ascontiguousarray(table.T)
+        at = np.asarray(levels)
+        # row by row: the table may lie on the disk, larger than memory
+        return np.array([np.quantile(row, at, method="inverted_cdf") for row in self.errors])
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready description with the whole table."""
@@ -333,6 +335,8 @@ def effective_memory(
     certificate: Contraction | Choice | None = None,
     rng: np.random.Generator | None = None,
     dtype: str = "float64",
+    executor: Executor | Callable[[], Executor] | None = None,
+    keep: str | Path | None = None,
     progress: Progress | None = None,
 ) -> EffectiveMemory:
     r"""Return the least k whose truncation error exceeds eps with at most a given probability.
@@ -342,7 +346,7 @@ def effective_memory(
     Parameters
     ----------
     recurrent : Map
-    sequences : (N, T, m) array, list of N arrays (T, m), or Sequences
+    sequences : (N, T, m) array, list of N arrays (T, m), Sequences, or StoredSequences
         Independent draws from the distribution that the statement is about.
     eps : float
         Allowed error.
@@ -373,6 +377,12 @@ def effective_memory(
         ``"float64"``, or ``"float32"`` for a model that computes in single precision: about half
         the time or less, and exceedances are those of double precision; see
         `theory.measure.errors`.
+    executor : Executor, or function that starts one, optional
+        Whose workers measure, such as `theory.executors.processes`; see
+        `theory.executors.finished`.
+    keep : path, optional
+        A folder where what is measured is kept, and taken from when the same is asked again: after
+        an interruption nothing finished is lost.
     progress : callable, optional
         Called with (sequences done, sequences in all); may raise to interrupt.
 
@@ -416,16 +426,16 @@ def effective_memory(
     C, measure = output_of(recurrent, head, norm)
     if isinstance(certificate, Choice):
         _check_answers(certificate, recurrent, given, C, measure)
-    behind = np.array([len(X) for X in given])  # inputs until the time that is looked at
+    lengths = _lengths_of(given)
+    behind = lengths  # inputs until the time that is looked at
     if when == "random" and rng is not None:
-        behind = np.array([1 + int(rng.integers(len(X))) for X in given])
+        behind = np.array([1 + int(rng.integers(T)) for T in lengths])
     ends = [None if when == "anywhere" else int(end) for end in behind]
-    jobs = [Job(X=X, end=end) for X, end in zip(given, ends, strict=True)]
-    errors = errors_of(
-        recurrent, jobs, operator.index(longest), measure, C, eps=eps, dtype=dtype,
-        progress=progress,
-    )  # fmt: skip
-    seen = np.count_nonzero(~(errors <= eps), axis=1)
+    ask = Ask(recurrent, operator.index(longest), measure, C, float(eps), dtype)
+    errors = errors_in_pieces(
+        ask, given, ends, lengths, executor=executor, keep=keep, progress=progress
+    )
+    seen = np.array([np.count_nonzero(~(row <= eps)) for row in errors])
     upper = np.asarray(upper_limit(seen, len(given), confidence=confidence), dtype=np.float64)
     failing = np.flatnonzero(~(upper <= probability))
     least = 0 if failing.size == 0 else int(failing[-1]) + 1
@@ -452,7 +462,7 @@ def effective_memory(
         when=when,
         norm=measure,
         sequences=len(given),
-        lengths=(min(map(len, given)), max(map(len, given))),
+        lengths=(int(lengths.min()), int(lengths.max())),
         longer=(len(given) - not_longer).astype(np.int64),
         errors=errors,
         exceedances=seen.astype(np.int64),
@@ -462,6 +472,12 @@ def effective_memory(
         certified_k=certified_k,
         certified_for=sets,
     )
+
+
+def _lengths_of(given: Sequence[Array]) -> npt.NDArray[np.int64]:
+    if isinstance(given, StoredSequences):
+        return given.lengths
+    return np.array([len(X) for X in given], dtype=np.int64)
 
 
 def allowed_exceedances(sequences: int, probability: float, confidence: float) -> int:
@@ -478,7 +494,7 @@ def checked(
     confidence: float,
     when: str,
     rng: np.random.Generator | None,
-) -> list[Array]:
+) -> Sequence[Array]:
     """Return the sequences, each by itself, if they bear an answer to this question.
 
     Raises
@@ -489,7 +505,7 @@ def checked(
     check_positive(eps=eps)
     if when not in EVENTS:
         raise ValueError(f"when={when!r}, needed one of {[*EVENTS]}")
-    given = as_list(sequences, recurrent.input_dim)
+    given = _each(sequences, recurrent.input_dim)
     needed = sequences_needed(probability, confidence)
     if len(given) < needed:
         raise ValueError(
@@ -501,6 +517,17 @@ def checked(
     if when == "random" and rng is None:
         raise ValueError('when="random" draws times: pass rng=numpy.random.default_rng(seed)')
     return given
+
+
+def _each(sequences: Any, width: int) -> Sequence[Array]:
+    """Return the sequences as a list, or as they lie on the disk."""
+    if not isinstance(sequences, StoredSequences):
+        return as_list(sequences, width)
+    sequences.check_width(width)
+    short = np.flatnonzero(sequences.lengths == 0)
+    if short.size:
+        raise ValueError(f"{sequences.name(int(short[0]))} has no inputs, needed T >= 1")
+    return sequences
 
 
 def _number(x: Any) -> float | None:
@@ -561,19 +588,18 @@ def certified_errors(
     """
     check_one_step(c)
     c.norm.check_dim(recurrent.state_dim)
-    X = np.concatenate(list(sequences))
-    bound = float(np.max(c.norm.companion.vector_upper(X)))
+    bound = max(float(np.max(c.norm.companion.vector_upper(X))) for X in sequences)
     inputs = Inputs.ball(bound, c.norm.companion)
     try:
         drive = float(recurrent.drive(c.norm, inputs))
     except ValueError:
-        inputs = Inputs.any_of(X)
+        inputs = Inputs.any_of(np.concatenate(list(sequences)))
         drive = float(recurrent.drive(c.norm, inputs))
     sets: tuple[Inputs, ...] = (inputs,)
     if c.domain is not None:
         if not inputs.within(c.domain.inputs, recurrent.input_dim):
             sets = (inputs, c.domain.inputs)
-        if not c.domain.contains_inputs(X):
+        if not all(c.domain.contains_inputs(X) for X in sequences):
             return np.full(k_max + 1, math.inf), sets
         drive = min(drive, c.drive_of_reach(c.domain.reach))
     lipschitz = norm.matrix_upper(C, c.norm)
