@@ -40,6 +40,7 @@ import _models
 import _results
 import _stability
 
+from theory.executors import finished, processes
 from theory.files import replacing
 
 VARIANTS = ("unstable", "stable", "sharp-stable")
@@ -576,21 +577,17 @@ def studies(
 def train_all(chosen: argparse.Namespace, settings: Sequence[Setting]) -> None:
     """Train what is not in the folder of runs yet, by several processes if --jobs says so."""
     left = [s for s in settings if not (chosen.runs / f"{s.name}.json").is_file()]
-    if chosen.jobs > 1 and len(left) > 1:
-        from concurrent.futures import ProcessPoolExecutor
-        from multiprocessing import get_context
-
-        # the short ones last: no process waits long for another at the end
-        left.sort(key=lambda setting: setting.kind == "music")
-        with ProcessPoolExecutor(chosen.jobs, mp_context=get_context("spawn")) as pool:
-            for name in pool.map(_train, [chosen] * len(left), left):
-                print(f"trained {name}", flush=True)
-    else:
-        for setting in left:
-            print(f"trained {_train(chosen, setting)}", flush=True)
+    # the short ones last: no process waits long for another at the end
+    left.sort(key=lambda setting: setting.kind == "music")
+    start = processes(chosen.jobs) if chosen.jobs > 1 and len(left) > 1 else None
+    pieces = [(chosen, setting) for setting in left]
+    # a training that is lost with its process goes on from its last epoch
+    for _, name in finished(_train, pieces, executor=start, patience=None):
+        print(f"trained {name}", flush=True)
 
 
-def _train(chosen: argparse.Namespace, setting: Setting) -> str:
+def _train(piece: tuple[argparse.Namespace, Setting]) -> str:
+    chosen, setting = piece
     torch.set_num_threads(chosen.threads)
     t = trained(
         setting, data=chosen.data, runs=chosen.runs, device=chosen.device,

@@ -20,6 +20,7 @@ from theory.campaign.replay import replay
 from theory.campaign.results import summarize
 from theory.campaign.runner import Campaign, execute
 from theory.campaign.tasks import Config, Task
+from theory.executors import processes
 from theory.files.writing import write_atomically
 from theory.theorems import THEOREMS
 from theory.theorems.state_gap import STATE_GAP
@@ -96,7 +97,7 @@ def test_parallel_and_serial_agree_bit_for_bit():
     config = Config(instances=FEWEST, seed=1, only=("state_gap", "output_gap"))
     serial, parallel = Campaign(config), Campaign(config)
     list(serial.run())
-    list(parallel.run(jobs=2))
+    list(parallel.run(executor=processes(2)))
     strip = lambda c: {k: (r.verdicts, r.near_misses) for k, r in c.results.items()}  # noqa: E731
     assert strip(serial) == strip(parallel)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from theory.campaign import runner
 from theory.campaign.recipes.table import RECIPES
 from theory.campaign.report import html_report, number, statement, table
 from theory.cli import app, main
@@ -59,6 +61,21 @@ def test_verify_holds_and_writes_a_report(run, tmp_path):
     assert "Every theorem holds, every near miss is refuted" in page
 
 
+def test_verify_shows_its_answer_before_a_full_disk(run, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(runner, "write_atomically", full)
+    target = tmp_path / "v.json"
+    arguments = ("--instances", FEWEST, "--only", "state_gap", "--json", str(target))
+    status, out, err = run("verify", *arguments)
+    assert status == 2
+    assert "state_gap" in out
+    assert "the verdicts are not kept" in err
+    assert "No space left" in err
+    assert not target.exists()
+
+
 def test_verify_one_theorem_on_sequences(run, tmp_path):
     np.savez(tmp_path / "x.npz", a=np.ones((9, 2)), b=np.eye(5))
     arguments = ("--only", "state_gap", "--sequences", str(tmp_path / "x.npz"))
@@ -76,7 +93,8 @@ def test_verify_fails_when_a_near_miss_survives(run, monkeypatch):
     true = replace(TRIALS["state_gap"].near_misses[0], formula=STATE_GAP.formula)
     blind = replace(TRIALS["state_gap"], near_misses=(true,))
     monkeypatch.setitem(TRIALS, "state_gap", blind)
-    monkeypatch.setattr("theory.campaign.tasks.THEOREMS", (STATE_GAP,))
+    for module in ("tasks", "runner"):
+        monkeypatch.setattr(f"theory.campaign.{module}.THEOREMS", (STATE_GAP,))
     status, out, _ = run("verify", "--instances", FEWEST)
     assert status == 1
     assert "near miss not refuted: state_gap [one power of lam too many]" in out
@@ -88,7 +106,8 @@ def test_verify_fails_when_a_theorem_is_refuted(run, monkeypatch):
     from theory.theorems.state_gap import STATE_GAP
 
     false = replace(STATE_GAP, formula=TRIALS["state_gap"].near_misses[0].formula)
-    monkeypatch.setattr("theory.campaign.tasks.THEOREMS", (false,))
+    for module in ("tasks", "runner"):
+        monkeypatch.setattr(f"theory.campaign.{module}.THEOREMS", (false,))
     status, out, _ = run("verify", "--instances", FEWEST)
     assert status == 1
     assert "state_gap is refuted by" in out
@@ -103,6 +122,8 @@ def test_verify_fails_when_a_theorem_is_refuted(run, monkeypatch):
         (("verify", "--sequences", "no_such.npy"), "does not exist"),
         (("verify", "--resume"), "--resume needs --json"),
         (("verify", "--jobs", "0"), "jobs=0"),
+        (("verify", "--jobs", "2", "--cluster", "tcp://127.0.0.1:1"), "drop one of the two"),
+        (("verify", "--patience", "0"), "patience=0"),
         (("verify", "--seed", "-1"), "seed=-1"),
         (("replay", "no_such.json"), "cannot be read"),
     ],

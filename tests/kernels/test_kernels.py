@@ -194,12 +194,12 @@ def test_sequences_longer_than_a_block():
 
 def test_which_sweep_is_taken():
     small, large = (cell(0, n, 1, "tanh") for n in (gaps.FUSED_DIM, gaps.FUSED_DIM + 1))
-    assert gaps._fused_form(small, L2()) is not None
+    assert gaps.fused_form(small, L2()) is not None
     for kind in (WeightedLinf, WeightedL1):
-        assert gaps._fused_form(small, kind(np.ones(gaps.FUSED_DIM))) is not None
-    assert gaps._fused_form(small, WeightedL2(np.eye(gaps.FUSED_DIM))) is None
-    assert gaps._fused_form(large, L2()) is None
-    assert gaps._fused_form(CallableMap(lambda h, x: h + x, 2, 2), L2()) is None
+        assert gaps.fused_form(small, kind(np.ones(gaps.FUSED_DIM))) is not None
+    assert gaps.fused_form(small, WeightedL2(np.eye(gaps.FUSED_DIM))) is None
+    assert gaps.fused_form(large, L2()) is None
+    assert gaps.fused_form(CallableMap(lambda h, x: h + x, 2, 2), L2()) is None
 
 
 @pytest.mark.parametrize("name", RHO)

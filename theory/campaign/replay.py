@@ -109,7 +109,8 @@ def replay(
         theorem = find_theorem(name)
         near_miss = find_near_miss(theorem, rest[:-1]) if rest else None
         with few_threads():
-            run = run_of(Task(**task), campaign.sequences)
+            one = Task(**task)
+            run = run_of(one, campaign.driven(one))
             answers.append(Replayed(then=then, now=verify(theorem, run, near_miss=near_miss)))
         if progress is not None:
             progress(done + 1, len(wanted))

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 from theory.campaign.recipes.table import RECIPES, build, on_sequence
 from theory.campaign.record import FORMAT, read_campaign
 from theory.campaign.results import Result
 from theory.campaign.tasks import MAPS_PER_SEQUENCE, Config, Task
-from theory.errors import check_count
-from theory.files.sequences import Sequences, load_sequences
+from theory.executors import PATIENCE, finished
+from theory.files.sequences import load_sequences
 from theory.files.writing import write_atomically
 from theory.measure.run import Run
 from theory.theorems import THEOREMS
@@ -27,26 +27,40 @@ from theory.theorems.theorem import Theorem
 from theory.threads import few_threads
 from theory.trials.table import trial_of
 from theory.trials.verdict import Outcome, verify
+from theory.typing import Array
 from theory.version import __version__
 
-#: Seconds between two writes of the finished verdicts.
+#: Seconds between two writes of the finished verdicts, at least, ...
 _SAVE_EVERY = 2.0
 
+#: ... and as a multiple of the time that the last one took: all of a long campaign is written each
+#: time, and that is to stay a small part of the work.
+_SAVE_SHARE = 20.0
 
-def run_of(task: Task, sequences: Sequences | None) -> Run:
+#: Most instances that are handed to a worker at a time.
+_CHUNK = 8
+
+
+class Driven(NamedTuple):
+    """One sequence of the user's, which a task needs and a worker is sent."""
+
+    name: str
+    inputs: Array  # (T, m)
+
+
+def run_of(task: Task, driven: Driven | None) -> Run:
     """Build the instance of a task.
 
     Raises
     ------
     ValueError
-        If it needs sequences that are not there, or names an unknown recipe.
+        If it needs a sequence that is not there, or names an unknown recipe.
     """
     if task.source == "sequence":
-        number, chosen = divmod(task.index, MAPS_PER_SEQUENCE)
-        if sequences is None or not number < len(sequences):
+        if driven is None:
             raise ValueError(f"{task.key} needs the campaign's sequences; pass --sequences")
-        name = sequences.names[number]
-        return Run(on_sequence(sequences.arrays[number], task.seed, chosen, name))
+        chosen = task.index % MAPS_PER_SEQUENCE
+        return Run(on_sequence(driven.inputs, task.seed, chosen, driven.name))
     if task.source not in RECIPES:
         raise ValueError(
             f"recipe {task.source!r} is not known, needed one of: {', '.join(RECIPES)}"
@@ -54,12 +68,12 @@ def run_of(task: Task, sequences: Sequences | None) -> Run:
     return Run(build(task.source, task.seed, task.index))
 
 
-def execute(task: Task, theorems: Sequence[Theorem], sequences: Sequences | None) -> Result:
+def execute(task: Task, theorems: Sequence[Theorem], driven: Driven | None) -> Result:
     """Test all theorems and all their near misses on one instance."""
     result = Result(task=asdict(task))
     with few_threads():
         started = time.perf_counter()
-        run = run_of(task, sequences)
+        run = run_of(task, driven)
         building = (time.perf_counter() - started) / max(len(theorems), 1)
         for theorem in theorems:
             started = time.perf_counter()
@@ -73,17 +87,16 @@ def execute(task: Task, theorems: Sequence[Theorem], sequences: Sequences | None
     return result
 
 
-_sequences: Sequences | None = None
+class _Chunk(NamedTuple):
+    """What a worker is sent: tasks, each with its sequence, and the names of the theorems."""
+
+    tasks: list[tuple[Task, Driven | None]]
+    theorems: tuple[str, ...]
 
 
-def _start_worker(sequences: Sequences | None) -> None:
-    global _sequences
-    _sequences = sequences
-
-
-def _execute_chunk(tasks: list[Task], names: tuple[str, ...]) -> list[Result]:
-    theorems = [t for t in THEOREMS if t.name in names]
-    return [execute(task, theorems, _sequences) for task in tasks]
+def _execute_chunk(chunk: _Chunk) -> list[Result]:
+    theorems = [t for t in THEOREMS if t.name in chunk.theorems]
+    return [execute(task, theorems, driven) for task, driven in chunk.tasks]
 
 
 @final
@@ -135,47 +148,65 @@ class Campaign:
         keys = {task.key for task in self.tasks}
         self.results = {k: r for k, r in results.items() if k in keys}
 
-    def run(self, *, jobs: int = 1) -> Iterator[Result]:
+    def driven(self, task: Task) -> Driven | None:
+        """Return the sequence of the user's that a task needs, if any."""
+        if task.source != "sequence" or self.sequences is None:
+            return None
+        number = task.index // MAPS_PER_SEQUENCE
+        if not number < len(self.sequences):
+            return None
+        return Driven(self.sequences.names[number], self.sequences.arrays[number])
+
+    def run(
+        self,
+        *,
+        executor: Executor | Callable[[], Executor] | None = None,
+        patience: float = PATIENCE,
+    ) -> Iterator[Result]:
         """Yield each result as it is finished; those of a resumed campaign are not run again.
 
-        Whatever interrupts the iteration, what is finished is saved first.
+        Whatever interrupts the iteration, what is finished is saved first.  While the file cannot
+        be written (a full disk), the work goes on, and it is tried again.
+
+        Parameters
+        ----------
+        executor : Executor, or function that starts one, optional
+            Whose workers do it, such as `theory.executors.processes`; this process by default.
+        patience : float
+            Seconds without any answer, after which workers count as hung.
+
+        Raises
+        ------
+        LostWorkError
+            If workers are lost again and again, or have other versions; see `finished`.
+        OSError
+            If the file cannot be written at the end.
         """
-        check_count(at_least=1, jobs=jobs)
         todo = [task for task in self.tasks if task.key not in self.results]
-        saved = time.monotonic()
-        source = self._serial(todo) if jobs == 1 else self._parallel(todo, jobs)
+        saved, rest = time.monotonic(), _SAVE_EVERY
+        # small campaigns in small pieces, so that no worker waits for another; here one by one
+        size = 1 if executor is None else max(1, min(_CHUNK, len(todo) // (4 * _CHUNK)))
+        chunks = self._chunks(todo, size)
+        work = finished(_execute_chunk, chunks, executor=executor, patience=patience)
         try:
-            for result in source:
-                self.results[Task(**result.task).key] = result
-                if time.monotonic() - saved > _SAVE_EVERY:
-                    self.save()
-                    saved = time.monotonic()
-                yield result
+            for _, results in work:
+                for result in results:
+                    self.results[Task(**result.task).key] = result
+                    if time.monotonic() - saved > rest:
+                        started = time.monotonic()
+                        with suppress(OSError):  # the last time it is raised
+                            self.save()
+                        saved = time.monotonic()
+                        rest = max(_SAVE_EVERY, _SAVE_SHARE * (saved - started))
+                    yield result
         finally:
+            work.close()
             self.save()
 
-    def _serial(self, todo: list[Task]) -> Iterator[Result]:
-        for task in todo:
-            yield execute(task, self.config.theorems, self.sequences)
-
-    def _parallel(self, todo: list[Task], jobs: int) -> Iterator[Result]:
+    def _chunks(self, todo: list[Task], size: int) -> Iterator[_Chunk]:
         names = tuple(t.name for t in self.config.theorems)
-        size = max(1, min(8, len(todo) // (4 * jobs)))
-        chunks = [todo[i : i + size] for i in range(0, len(todo), size)]
-        # spawned, because forking a process that runs threads (BLAS, progress) can deadlock
-        pool = ProcessPoolExecutor(
-            jobs, get_context("spawn"), initializer=_start_worker, initargs=(self.sequences,)
-        )
-        try:
-            pending: set[Future[list[Result]]] = {
-                pool.submit(_execute_chunk, chunk, names) for chunk in chunks
-            }
-            while pending:
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield from future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        for i in range(0, len(todo), size):
+            yield _Chunk([(task, self.driven(task)) for task in todo[i : i + size]], names)
 
     def _description(self, digest: str) -> dict[str, Any]:
         """Return what the file says of the campaign; as JSON has it, with lists for tuples."""

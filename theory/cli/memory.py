@@ -21,7 +21,9 @@ from theory.cli.heads import HeadOption, read_head
 from theory.cli.options import (
     NO,
     ActivationOption,
+    ClusterOption,
     GatesOption,
+    JobsOption,
     PrefixOption,
     UnusedOption,
     VariantOption,
@@ -32,9 +34,10 @@ from theory.cli.options import (
     out,
     refusals,
     show,
+    workers,
 )
 from theory.cli.progress import progress_bar
-from theory.files.sequences import Sequences, load_sequences
+from theory.files.stored import StoredSequences, open_sequences
 from theory.files.writing import write_atomically
 from theory.inputs import Inputs
 from theory.interop.files import read_file
@@ -55,7 +58,11 @@ _ROWS = 24
 def memory(
     weights: WeightsArgument,
     sequences: Annotated[
-        Path, typer.Option(help="An .npy or .npz file, or a folder of them, with inputs (T, m).")
+        Path,
+        typer.Option(
+            help="An .npy or .npz file, or a folder of them, with inputs (T, m); a .zarr store or "
+            "a .parquet file.  They may be larger than memory."
+        ),
     ],
     epsilon: Annotated[float, typer.Option(help="Allowed error of the output.")],
     probability: Annotated[
@@ -79,6 +86,12 @@ def memory(
     rates: Annotated[
         int | None,
         typer.Option(help="Measure the local contraction of this many steps, too."),
+    ] = None,
+    jobs: JobsOption = 1,
+    cluster: ClusterOption = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(help="A folder for what is measured; the same command goes on from there."),
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the whole table here.")
@@ -108,7 +121,7 @@ def memory(
         unused=unused or (),
     )
     output = read_head(file, recurrent, head)
-    given = load_sequences(sequences)
+    given = open_sequences(sequences)
     with progress_bar(err) as bar:
         task = bar.add_task("sequences", total=len(given))
         answer = effective_memory(
@@ -123,6 +136,8 @@ def memory(
             k_max=k_max,
             certificate=_proved(recurrent, given, epsilon, _NORMS[norm], output.head),
             rng=np.random.default_rng(seed),
+            executor=workers(jobs, cluster),
+            keep=keep,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
         if rates is not None:
@@ -164,11 +179,10 @@ def memory(
 
 
 def _proved(
-    recurrent: Map, given: Sequences, eps: float, norm: Norm, head: LinearHead | None
+    recurrent: Map, given: StoredSequences, eps: float, norm: Norm, head: LinearHead | None
 ) -> Choice | None:
     """Return what proves the least context for inputs not larger than these."""
-    widths = {one.shape[1] for one in given.arrays}
-    if widths != {recurrent.input_dim} or not eps > 0:
+    if given.widths != {recurrent.input_dim} or not eps > 0:
         return None  # the measurement says what is wrong
     output = recurrent.output_map
     if head is None and not np.array_equal(output, np.eye(recurrent.state_dim)):
@@ -182,9 +196,9 @@ def _proved(
     )
 
 
-def _ball(given: Sequences) -> Inputs:
+def _ball(given: StoredSequences) -> Inputs:
     """Return the smallest ball of inputs that holds the given ones."""
-    sizes = (float(np.max(L2().vector_upper(one), initial=0.0)) for one in given.arrays)
+    sizes = (float(np.max(L2().vector_upper(one), initial=0.0)) for one in given)
     return Inputs.ball(max(sizes))
 
 
@@ -193,7 +207,7 @@ def _lengths(answer: EffectiveMemory) -> str:
     return f"{low} inputs" if low == high else f"{low} to {high} inputs"
 
 
-def _print_certified(answer: EffectiveMemory, recurrent: Map, given: Sequences) -> None:
+def _print_certified(answer: EffectiveMemory, recurrent: Map, given: StoredSequences) -> None:
     """Say what is proved, or why nothing is."""
     if answer.certificate is None:
         cause = cause_of(recurrent, inputs=_ball(given))

@@ -1,13 +1,15 @@
 """What the commands share: arguments, options, exit codes, and how weights are read.
 
 Main names: `refusals`, `show`, `check_picture`, `WeightsArgument`, `ActivationOption`,
-`PrefixOption`, `VariantOption`, `GatesOption`, `UnusedOption`, `InputsOption`.
+`PrefixOption`, `VariantOption`, `GatesOption`, `UnusedOption`, `InputsOption`, `JobsOption`,
+`ClusterOption`, `PatienceOption`, `workers`.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, final
@@ -19,7 +21,8 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from theory.arithmetic.activations import ACTIVATIONS
-from theory.errors import MissingExtraError
+from theory.errors import MissingExtraError, check_count
+from theory.executors import LostWorkError, cluster, processes
 from theory.files.writing import check_writable
 from theory.maps.gru import VARIANTS
 
@@ -32,6 +35,10 @@ YES, NO, BAD_INPUT = 0, 1, 2
 
 #: Exit status after Ctrl-C.
 INTERRUPTED = 130
+
+
+#: What a command answers with one line.
+_REFUSED = (ValueError, ArithmeticError, OSError, MemoryError, MissingExtraError)
 
 
 @contextmanager
@@ -47,7 +54,7 @@ def refusals() -> Iterator[None]:
             yield
     except BrokenPipeError:
         raise  # whoever reads the answer has seen enough
-    except (ValueError, ArithmeticError, OSError, MemoryError, MissingExtraError) as error:
+    except (*_REFUSED, LostWorkError) as error:
         told = " ".join(str(error).split()) or type(error).__name__
         err.print(f"error: {told}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(BAD_INPUT) from None
@@ -160,3 +167,37 @@ InputsOption = Annotated[
         "or a file of sequences."
     ),
 ]
+
+JobsOption = Annotated[int, typer.Option(help="Processes to use on this machine.")]
+
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Use the workers of this dask scheduler, such as tcp://10.0.0.5:8786, instead.",
+    ),
+]
+
+PatienceOption = Annotated[
+    float,
+    typer.Option(help="Seconds without any answer after which workers count as hung."),
+]
+
+
+def workers(jobs: int, address: str | None) -> Callable[[], Executor] | None:
+    """Return the executor that the options name; None where one process is asked for.
+
+    Raises
+    ------
+    ValueError
+        If jobs is not positive, or more than one beside a cluster.
+    """
+    check_count(at_least=1, jobs=jobs)
+    if address is None:
+        return processes(jobs) if jobs > 1 else None
+    if jobs > 1:
+        raise ValueError(
+            f"--jobs {jobs} with --cluster {address}: a cluster has its own number of workers; "
+            "drop one of the two"
+        )
+    return cluster(address)

@@ -19,9 +19,21 @@ from theory.campaign.report import html_report, number, statement, table
 from theory.campaign.results import summarize
 from theory.campaign.runner import Campaign
 from theory.campaign.tasks import Config
-from theory.cli.options import INTERRUPTED, NO, err, out, refusals, show
+from theory.cli.options import (
+    INTERRUPTED,
+    NO,
+    ClusterOption,
+    JobsOption,
+    PatienceOption,
+    err,
+    out,
+    refusals,
+    show,
+    workers,
+)
 from theory.cli.progress import progress_bar
 from theory.errors import MissingExtraError
+from theory.executors import PATIENCE
 from theory.files.writing import check_writable, write_atomically
 from theory.theorems import THEOREMS
 from theory.trials.verdict import Outcome
@@ -36,7 +48,9 @@ def verify(
         int, typer.Option(help=f"How many instances to build, at least {len(RECIPES)}.")
     ] = 200,
     seed: Annotated[int, typer.Option(help="Seed of the instances.")] = 0,
-    jobs: Annotated[int, typer.Option(help="Processes to use.")] = 1,
+    jobs: JobsOption = 1,
+    cluster: ClusterOption = None,
+    patience: PatienceOption = PATIENCE,
     sequences: Annotated[
         Path | None,
         typer.Option(help="An .npy or .npz file, or a folder of them, with inputs (T, m)."),
@@ -75,10 +89,11 @@ def verify(
     campaign = Campaign(config, path=json, resume=resume)
     started = time.perf_counter()
     kept = len(campaign.results)
+    unsaved: OSError | None = None
     try:
         with progress_bar(err) as bar:
             task = bar.add_task("instances", total=len(campaign.tasks), completed=kept)
-            for _ in campaign.run(jobs=jobs):
+            for _ in campaign.run(executor=workers(jobs, cluster), patience=patience):
                 bar.advance(task)
     except KeyboardInterrupt:
         done = f"{len(campaign.results)} of {len(campaign.tasks)} instances"
@@ -89,6 +104,11 @@ def verify(
         )
         err.print(f"interrupted: {told}", markup=False, soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
+    except OSError as error:
+        if len(campaign.results) < len(campaign.tasks):
+            raise
+        # the answer is there, and is shown before it is told that it could not be kept
+        unsaved = error
     ordered = [campaign.results[t.key] for t in campaign.tasks if t.key in campaign.results]
     rows = summarize(config.theorems, ordered)
     show(table(rows))
@@ -110,6 +130,8 @@ def verify(
     if report is not None:
         write_atomically(report, html_report(rows, config, command=_typed(config, jobs)))
         out.print(f"report: {report}", markup=False)
+    if unsaved is not None:
+        raise ValueError(f"the verdicts are not kept, {json} cannot be written: {unsaved}")
     if not all(row.ok for row in rows):
         raise typer.Exit(NO)
 

@@ -1,6 +1,7 @@
 r"""Arrays from .npy and .npz files, read without trusting them, and written under any name.
 
-Main names: `read_arrays`, `write_archive`, `Unread`, `ArrayFileError`, `DEFAULT_LIMIT`.
+Main names: `read_arrays`, `array_header`, `write_archive`, `Unread`, `ArrayFileError`,
+`DEFAULT_LIMIT`.
 
 Nothing is unpickled, and nothing is read before its declared size is known to be within a limit.
 """
@@ -51,6 +52,7 @@ def read_arrays(
     check: Check | None = None,
     *,
     leave_objects: bool = False,
+    only: str | None = None,
 ) -> list[tuple[str, Any]]:
     """Return the arrays of a file with their names; an .npy file's only one has the empty name.
 
@@ -64,6 +66,8 @@ def read_arrays(
         Raises if a declared shape is not wanted.
     leave_objects : bool
         Whether an array of Python objects in an archive becomes an `Unread`.
+    only : str, optional
+        The one member of an archive that is read.
 
     Raises
     ------
@@ -73,7 +77,7 @@ def read_arrays(
     """
     try:
         if file.suffix.lower() == ".npz":
-            return _read_archive(file, limit, check, leave_objects)
+            return _read_archive(file, limit, check, leave_objects, only)
         if file.suffix.lower() == ".npy":
             size = file.stat().st_size
             if not size <= limit:
@@ -105,7 +109,7 @@ def too_large(name: str, size: int, left: int) -> str:
 
 
 def _read_archive(
-    file: Path, left: int, check: Check | None, leave_objects: bool
+    file: Path, left: int, check: Check | None, leave_objects: bool, only: str | None
 ) -> list[tuple[str, Any]]:
     found: dict[str, Any] = {}
     with zipfile.ZipFile(file) as archive:
@@ -121,6 +125,8 @@ def _read_archive(
                 raise ArrayFileError(f"{file.name} holds an array with the name {own!r}")
             if own == member.filename:
                 raise ArrayFileError(f"{name} is no .npy array; leave it out of the archive")
+            if only not in {None, own}:
+                continue
             if own in found:
                 raise ArrayFileError(f"{name} is there twice; which of them counts is not known")
             with archive.open(member) as stream:
@@ -141,8 +147,14 @@ class _ObjectsError(Exception):
     """An array holds Python objects."""
 
 
-def _parse(name: str, data: bytes, left: int, check: Check | None) -> npt.NDArray[Any]:
-    stream = io.BytesIO(data)
+def array_header(name: str, stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return shape and type that an .npy array declares, and leave the stream at its data.
+
+    Raises
+    ------
+    ArrayFileError
+        If it is no such array.
+    """
     try:
         version = npy.read_magic(stream)
         read_header = {
@@ -155,11 +167,17 @@ def _parse(name: str, data: bytes, left: int, check: Check | None) -> npt.NDArra
             # of headers from Python 2, and of old names of types; both are read
             warnings.simplefilter("ignore")
             shape, _, dtype = read_header(stream, max_header_size=_MAX_HEADER)
+        return shape, dtype
     # the header is a Python literal
     except (ValueError, TypeError, SyntaxError, TokenError, MemoryError, RecursionError) as error:
         if isinstance(error, ArrayFileError):
             raise
         raise ArrayFileError(f"{name} is not a readable .npy array: {error}") from None
+
+
+def _parse(name: str, data: bytes, left: int, check: Check | None) -> npt.NDArray[Any]:
+    stream = io.BytesIO(data)
+    shape, dtype = array_header(name, stream)
     if dtype.hasobject:
         raise _ObjectsError(
             "holds Python objects, which are never unpickled; save it as a plain float array, one "

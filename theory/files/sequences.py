@@ -1,6 +1,6 @@
 r"""Input sequences from files, read without trusting them.
 
-Main names: `load_sequences`, `as_list`, `Sequences`, `SequenceFileError`.
+Main names: `load_sequences`, `as_list`, `Sequences`, `SequenceFileError`, `check_shape`.
 
 Nothing is unpickled, and nothing is read before its declared size is known to be within a limit.
 """
@@ -8,6 +8,7 @@ Nothing is unpickled, and nothing is read before its declared size is known to b
 from __future__ import annotations
 
 import hashlib
+from collections import abc
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -95,7 +96,7 @@ def _digest(arrays: list[Array]) -> str:
 def _read(file: Path, left: int) -> list[tuple[str, Array]]:
     """Return the arrays of a file, named by file and member."""
     try:
-        found = read_arrays(file, left, _check_shape)
+        found = read_arrays(file, left, check_shape)
     except ArrayFileError as error:
         raise SequenceFileError(str(error)) from None
     named = [(f"{file.name}:{name}" if name else file.name, array) for name, array in found]
@@ -105,7 +106,8 @@ def _read(file: Path, left: int) -> list[tuple[str, Array]]:
         raise SequenceFileError(str(error)) from None
 
 
-def _check_shape(name: str, shape: tuple[int, ...]) -> None:
+def check_shape(name: str, shape: tuple[int, ...]) -> None:
+    """Raise `SequenceFileError` if an array of this shape holds no sequences."""
     if len(shape) not in {2, 3} or min(shape) < 0 or shape[-1] == 0:
         raise SequenceFileError(
             f"{name} has shape {shape}, needed (T, m) or (batch, T, m) with m >= 1; a single "
@@ -128,7 +130,7 @@ def as_list(sequences: Any, width: int) -> list[Array]:
     """
     if isinstance(sequences, Sequences):
         named = list(zip(sequences.names, sequences.arrays, strict=True))
-    elif isinstance(sequences, (list, tuple)):
+    elif isinstance(sequences, abc.Sequence):
         named = [(f"sequences[{i}]", x) for i, x in enumerate(sequences)]
     else:
         array = as_sequences("sequences", sequences, width=width)

@@ -1,8 +1,8 @@
 """Compiled loops of cells: steps, windows, whole sequences, and the gaps of all truncation lengths.
 
 Main names: `run_kernel`, `leaky_kernel`, `lstm_kernel`, `gru_kernel`, `gap_kernel`,
-`affine_windows`, `lstm_windows`, `gru_windows`, `product`, `activate`, `tanh_in_place`,
-`logistic_in_place`.
+`restart_kernel`, `affine_windows`, `lstm_windows`, `gru_windows`, `product`, `activate`,
+`tanh_in_place`, `logistic_in_place`.
 
 They are together because Numba's cache watches only the file of the kernel that it keeps: a change
 in another file, of a function that the kernel calls, would go unseen.
@@ -461,6 +461,40 @@ def gru_batch_kernel(
 
 
 @kernel
+def _gap(kind: int, scale: Array, h: Array, g: Array) -> float:
+    """Return the size of h - g; for the kinds see `gap_kernel`."""
+    n = h.shape[0]
+    gap = 0.0
+    if kind == 0:
+        for i in range(n):
+            d = abs(h[i] - g[i]) / scale[i]
+            gap = gap if d <= gap or gap != gap else d  # a NaN stays, whatever follows it
+    elif kind == 1:
+        for i in range(n):
+            gap += abs(h[i] - g[i]) * scale[i]
+    else:
+        for i in range(n):
+            gap += (h[i] - g[i]) * (h[i] - g[i])
+        if _SMALL_SQUARE < gap < _LARGE_SQUARE:
+            gap = np.sqrt(gap)
+        else:
+            # squares underflow or overflow: again, relative to the largest entry
+            largest = 0.0
+            for i in range(n):
+                d = abs(h[i] - g[i])
+                largest = largest if d <= largest or largest != largest else d
+            gap = 0.0
+            if largest > 0.0:
+                for i in range(n):
+                    d = (h[i] - g[i]) / largest
+                    gap += d * d
+                gap = largest * np.sqrt(gap)
+            elif largest != largest:
+                gap = largest
+    return gap
+
+
+@kernel
 def gap_kernel(
     WT: Array,
     terms: Array,
@@ -491,31 +525,60 @@ def gap_kernel(
             activate(code, leak, a)
             for i in range(n):
                 G[t, i] = a[i]
-        gap = 0.0
-        if kind == 0:
-            for i in range(n):
-                d = abs(H[t, i] - G[t, i]) / scale[i]
-                gap = gap if d <= gap or gap != gap else d  # a NaN stays, whatever follows it
-        elif kind == 1:
-            for i in range(n):
-                gap += abs(H[t, i] - G[t, i]) * scale[i]
-        else:
-            for i in range(n):
-                gap += (H[t, i] - G[t, i]) * (H[t, i] - G[t, i])
-            if _SMALL_SQUARE < gap < _LARGE_SQUARE:
-                gap = np.sqrt(gap)
-            else:
-                # squares underflow or overflow: again, relative to the largest entry
-                largest = 0.0
+        row[t] = _gap(kind, scale, H[t], G[t])
+
+
+@kernel
+def restart_kernel(
+    WT: Array,
+    terms: Array,
+    H: Array,
+    h0: Array,
+    code: int,
+    leak: float,
+    kind: int,
+    scale: Array,
+    last: bool,
+    errors: Array,
+) -> None:
+    """Overwrite errors, (k_max + 1,), with the largest gaps of all k, or those at the last time.
+
+    Restarts from zero are followed one by one, rounded as in `gap_kernel`, until they meet the
+    model in the same arithmetic, bit for bit; for the rest see there.
+    """
+    T, n = H.shape
+    K = errors.shape[0]
+    F, rest, a, g = np.empty((T, n)), np.empty(T), np.empty(n), h0.copy()
+    for t in range(T):
+        for i in range(n):
+            a[i] = terms[t, i]
+        add_product(WT, g, a)
+        activate(code, leak, a)
+        for i in range(n):
+            g[i] = a[i]
+            F[t, i] = a[i]
+        rest[t] = _gap(kind, scale, H[t], F[t])
+    for k in range(K):
+        errors[k] = 0.0
+    for s in range(T):
+        if last and T - 1 - s >= K:
+            continue
+        for i in range(n):
+            g[i] = 0.0
+        met = False
+        for k in range(min(K, T - s)):
+            t = s + k
+            if k > 0 and not met:
                 for i in range(n):
-                    d = abs(H[t, i] - G[t, i])
-                    largest = largest if d <= largest or largest != largest else d
-                gap = 0.0
-                if largest > 0.0:
-                    for i in range(n):
-                        d = (H[t, i] - G[t, i]) / largest
-                        gap += d * d
-                    gap = largest * np.sqrt(gap)
-                elif largest != largest:
-                    gap = largest
-        row[t] = gap
+                    a[i] = terms[t, i]
+                add_product(WT, g, a)
+                activate(code, leak, a)
+                met = True
+                for i in range(n):
+                    g[i] = a[i]
+                    met = met and a[i] == F[t, i]
+            if last and t < T - 1:
+                continue
+            gap = rest[t] if met else _gap(kind, scale, H[t], g)
+            # a NaN stays
+            errors[k] = errors[k] if gap <= errors[k] or errors[k] != errors[k] else gap

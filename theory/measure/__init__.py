@@ -4,6 +4,7 @@
     truncation_gap_table    the same for every time and sequence
     local_rates             how much a map contracts along inputs: `MeasuredRates`
     effective_memory        how many inputs a deployed model remembers: an `EffectiveMemory`
+    memory_among            which of a few lengths are enough: a `MemoryAmong`, in less time
     sequences_needed        how many independent sequences that takes
     upper_limit             the exact binomial limit behind it
 
@@ -19,6 +20,7 @@ from theory.measure.effective_memory import (
 )
 from theory.measure.experiment import Experiment, experiment
 from theory.measure.gaps import truncation_gap_table, truncation_gaps
+from theory.measure.memory_among import MemoryAmong, memory_among
 from theory.measure.observation import Observation
 from theory.measure.rates import MeasuredRates, local_rates
 from theory.measure.run import Run
@@ -27,11 +29,13 @@ __all__ = [
     "EffectiveMemory",
     "Experiment",
     "MeasuredRates",
+    "MemoryAmong",
     "Observation",
     "Run",
     "effective_memory",
     "experiment",
     "local_rates",
+    "memory_among",
     "sequences_needed",
     "truncation_gap_table",
     "truncation_gaps",

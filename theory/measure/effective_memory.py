@@ -41,8 +41,10 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -52,10 +54,11 @@ from theory.arithmetic.rounding import evaluate
 from theory.certificates import Contraction, check_one_step
 from theory.errors import check_count, check_positive
 from theory.files.sequences import as_list
+from theory.files.stored import StoredSequences
 from theory.inputs import Inputs
 from theory.maps.base import Map, check_map
 from theory.maps.head import as_head
-from theory.measure.gaps import sweep_all
+from theory.measure.pieces import Ask, errors_in_pieces
 from theory.memory.context import Choice
 from theory.norms.norm import check_norm
 from theory.norms.norms import L2, Norm, same_norm
@@ -183,8 +186,7 @@ class EffectiveMemory:
     @property
     def out_of_range(self) -> npt.NDArray[np.int64]:
         """Return on how many sequences the error leaves the range of doubles, (k_max + 1,)."""
-        lost: npt.NDArray[np.int64] = np.sum(~np.isfinite(self.errors), axis=1, dtype=np.int64)
-        return lost
+        return np.array([np.count_nonzero(~np.isfinite(row)) for row in self.errors])
 
     @property
     def longest(self) -> int:
@@ -225,10 +227,7 @@ class EffectiveMemory:
     @property
     def allowed(self) -> int:
         """Return the largest number of exceedances with which a length passes; -1 if none does."""
-        limits = upper_limit(
-            np.arange(self.sequences + 1), self.sequences, confidence=self.confidence
-        )
-        return int(np.count_nonzero(limits <= self.probability)) - 1
+        return allowed_exceedances(self.sequences, self.probability, self.confidence)
 
     def quantiles(self, levels: Sequence[float] = LEVELS) -> Array:
         """Return the empirical quantiles of the error, (k_max + 1, number of levels).
@@ -236,8 +235,9 @@ class EffectiveMemory:
         Each is one of the observed errors: the least one that so large a part does not exceed;
         infinite where that is one beyond the range of double precision.
         """
-        table = np.quantile(self.errors, np.asarray(levels), axis=1, method="inverted_cdf")
-        return np.ascontiguousarray(table.T)
+        at = np.asarray(levels)
+        # row by row: the table may lie on the disk, larger than memory
+        return np.array([np.quantile(row, at, method="inverted_cdf") for row in self.errors])
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready description with the whole table."""
@@ -368,6 +368,9 @@ def effective_memory(
     k_max: int | None = None,
     certificate: Contraction | Choice | None = None,
     rng: np.random.Generator | None = None,
+    dtype: str = "float64",
+    executor: Executor | Callable[[], Executor] | None = None,
+    keep: str | Path | None = None,
     progress: Progress | None = None,
 ) -> EffectiveMemory:
     r"""Return the least k whose truncation error exceeds eps with at most a given probability.
@@ -377,7 +380,7 @@ def effective_memory(
     Parameters
     ----------
     recurrent : Map
-    sequences : (N, T, m) array, list of N arrays (T, m), or Sequences
+    sequences : (N, T, m) array, list of N arrays (T, m), Sequences, or StoredSequences
         Independent draws from the distribution that the statement is about.
     eps : float
         Allowed error.
@@ -395,14 +398,25 @@ def effective_memory(
         The norm of the error in the output, `L2` by default.
     k_max : int, optional
         The largest length that is looked at, `DEFAULT_K_MAX` by default; fix it, like `eps`,
-        before looking at the sequences.  A sequence of T inputs takes about k_max T steps of the
-        map, and k_max**2 unless `when` is ``"anywhere"``.
+        before looking at the sequences.  A sequence of T inputs takes at most k_max T steps of the
+        map, and k_max**2 / 2 unless `when` is ``"anywhere"``; a restart that has met the recurrent
+        model bit for bit takes no more.
     certificate : Contraction or Choice, optional
         Its bound is put beside: of a contraction, of one step, for all inputs not larger than those
         given; of what `theory.required_context` answered, with the bounds that are known there, for
         the inputs that were asked about, which have to hold those given.
     rng : numpy.random.Generator, optional
         Draws the times; needed for ``when="random"`` only.
+    dtype : str
+        ``"float64"``, or ``"float32"`` for a model that computes in single precision: about half
+        the time or less, and exceedances are those of double precision; see
+        `theory.measure.errors`.
+    executor : Executor, or function that starts one, optional
+        Whose workers measure, such as `theory.executors.processes`; see
+        `theory.executors.finished`.
+    keep : path, optional
+        A folder where what is measured is kept, and taken from when the same is asked again: after
+        an interruption nothing finished is lost.
     progress : callable, optional
         Called with (sequences done, sequences in all); may raise to interrupt.
 
@@ -440,37 +454,22 @@ def effective_memory(
     (True, 20)
     """
     check_map(recurrent)
-    check_positive(eps=eps)
-    if when not in EVENTS:
-        raise ValueError(f"when={when!r}, needed one of {[*EVENTS]}")
-    given = as_list(sequences, recurrent.input_dim)
-    needed = sequences_needed(probability, confidence)
-    if len(given) < needed:
-        raise ValueError(
-            f"received {len(given)} sequences, needed at least {needed} for "
-            f"probability={probability:g} at confidence={confidence:g}, even if none of them "
-            "exceeds eps; collect more independent sequences, or ask for a larger probability or "
-            "a smaller confidence"
-        )
+    given = checked(recurrent, sequences, eps, probability, confidence, when, rng)
     longest = DEFAULT_K_MAX if k_max is None else k_max
     check_count(k_max=longest)
-    if when == "random" and rng is None:
-        raise ValueError('when="random" draws times: pass rng=numpy.random.default_rng(seed)')
-    C, measure = _output(recurrent, head, norm)
+    C, measure = output_of(recurrent, head, norm)
     if isinstance(certificate, Choice):
         _check_answers(certificate, recurrent, given, C, measure)
-    errors = np.zeros((operator.index(longest) + 1, len(given)))
-    behind = np.array([len(X) for X in given])  # inputs until the time that is looked at
-    for i, X in enumerate(given):
-        if when == "random" and rng is not None:
-            behind[i] = 1 + int(rng.integers(len(X)))
-        ends = None if when == "anywhere" else int(behind[i])
-        errors[:, i] = _errors(recurrent, X, ends, len(errors) - 1, measure, C)
-        if progress is not None:
-            progress(i + 1, len(given))
-    # a NaN, from infinity minus infinity in the restarted model, is as far off as can be
-    errors[np.isnan(errors)] = math.inf
-    seen = np.count_nonzero(~(errors <= eps), axis=1)
+    lengths = _lengths_of(given)
+    behind = lengths  # inputs until the time that is looked at
+    if when == "random" and rng is not None:
+        behind = np.array([1 + int(rng.integers(T)) for T in lengths])
+    ends = [None if when == "anywhere" else int(end) for end in behind]
+    ask = Ask(recurrent, operator.index(longest), measure, C, float(eps), dtype)
+    errors = errors_in_pieces(
+        ask, given, ends, lengths, executor=executor, keep=keep, progress=progress
+    )
+    seen = np.array([np.count_nonzero(~(row <= eps)) for row in errors])
     upper = np.asarray(upper_limit(seen, len(given), confidence=confidence), dtype=np.float64)
     failing = np.flatnonzero(~(upper <= probability))
     least = 0 if failing.size == 0 else int(failing[-1]) + 1
@@ -497,7 +496,7 @@ def effective_memory(
         when=when,
         norm=measure,
         sequences=len(given),
-        lengths=(min(map(len, given)), max(map(len, given))),
+        lengths=(int(lengths.min()), int(lengths.max())),
         longer=(len(given) - not_longer).astype(np.int64),
         errors=errors,
         exceedances=seen.astype(np.int64),
@@ -507,6 +506,62 @@ def effective_memory(
         certified_k=certified_k,
         certified_for=sets,
     )
+
+
+def _lengths_of(given: Sequence[Array]) -> npt.NDArray[np.int64]:
+    if isinstance(given, StoredSequences):
+        return given.lengths
+    return np.array([len(X) for X in given], dtype=np.int64)
+
+
+def allowed_exceedances(sequences: int, probability: float, confidence: float) -> int:
+    """Return the largest number of exceedances with which a length passes; -1 if none does."""
+    limits = upper_limit(np.arange(sequences + 1), sequences, confidence=confidence)
+    return int(np.count_nonzero(limits <= probability)) - 1
+
+
+def checked(
+    recurrent: Map,
+    sequences: Any,
+    eps: float,
+    probability: float,
+    confidence: float,
+    when: str,
+    rng: np.random.Generator | None,
+) -> Sequence[Array]:
+    """Return the sequences, each by itself, if they bear an answer to this question.
+
+    Raises
+    ------
+    ValueError
+        If an argument does not fit, or there are too few of them.
+    """
+    check_positive(eps=eps)
+    if when not in EVENTS:
+        raise ValueError(f"when={when!r}, needed one of {[*EVENTS]}")
+    given = _each(sequences, recurrent.input_dim)
+    needed = sequences_needed(probability, confidence)
+    if len(given) < needed:
+        raise ValueError(
+            f"received {len(given)} sequences, needed at least {needed} for "
+            f"probability={probability:g} at confidence={confidence:g}, even if none of them "
+            "exceeds eps; collect more independent sequences, or ask for a larger probability or "
+            "a smaller confidence"
+        )
+    if when == "random" and rng is None:
+        raise ValueError('when="random" draws times: pass rng=numpy.random.default_rng(seed)')
+    return given
+
+
+def _each(sequences: Any, width: int) -> Sequence[Array]:
+    """Return the sequences as a list, or as they lie on the disk."""
+    if not isinstance(sequences, StoredSequences):
+        return as_list(sequences, width)
+    sequences.check_width(width)
+    short = np.flatnonzero(sequences.lengths == 0)
+    if short.size:
+        raise ValueError(f"{sequences.name(int(short[0]))} has no inputs, needed T >= 1")
+    return sequences
 
 
 def _number(x: Any) -> float | None:
@@ -526,7 +581,7 @@ def _check_level(name: str, value: float) -> None:
         raise ValueError(f"{name}={value!r}, needed 0 < {name} < 1")
 
 
-def _output(recurrent: Map, head: Any, norm: Norm | None) -> tuple[Array, Norm]:
+def output_of(recurrent: Map, head: Any, norm: Norm | None) -> tuple[Array, Norm]:
     """Return the matrix of the output and the norm of its error."""
     C = recurrent.output_map if head is None else as_head(recurrent, head).C
     measure = L2() if norm is None else check_norm(norm)
@@ -555,26 +610,6 @@ def _check_answers(
         )
 
 
-def _errors(recurrent: Map, X: Array, end: int | None, k_max: int, norm: Norm, C: Array) -> Array:
-    """Return the errors of one sequence for k = 0 .. k_max, after `end` inputs or the largest."""
-    start = None
-    if end is not None:
-        # the last k_max + 1 inputs tell all that is asked for; what was before is in the state
-        begin = max(0, end - (k_max + 1))
-        if begin > 0:
-            start = recurrent.simulate(X[:begin])[-1]
-        X = X[begin:end]
-    curve = np.zeros(k_max + 1)
-
-    def keep(_: int, k: int, row: Array) -> None:
-        curve[k] = np.max(row) if end is None else row[-1]
-
-    # no output to form: the state itself is seen, and short loops take the fused kernel
-    whole = np.array_equal(C, np.eye(recurrent.state_dim))
-    sweep_all(recurrent, X, k_max, norm, start, None, None, keep, output=None if whole else C)
-    return curve
-
-
 def certified_errors(
     recurrent: Map, c: Contraction, sequences: Sequence[Array], k_max: int, C: Array, norm: Norm
 ) -> tuple[Array, tuple[Inputs, ...]]:
@@ -587,19 +622,18 @@ def certified_errors(
     """
     check_one_step(c)
     c.norm.check_dim(recurrent.state_dim)
-    X = np.concatenate(list(sequences))
-    bound = float(np.max(c.norm.companion.vector_upper(X)))
+    bound = max(float(np.max(c.norm.companion.vector_upper(X))) for X in sequences)
     inputs = Inputs.ball(bound, c.norm.companion)
     try:
         drive = float(recurrent.drive(c.norm, inputs))
     except ValueError:
-        inputs = Inputs.any_of(X)
+        inputs = Inputs.any_of(np.concatenate(list(sequences)))
         drive = float(recurrent.drive(c.norm, inputs))
     sets: tuple[Inputs, ...] = (inputs,)
     if c.domain is not None:
         if not inputs.within(c.domain.inputs, recurrent.input_dim):
             sets = (inputs, c.domain.inputs)
-        if not c.domain.contains_inputs(X):
+        if not all(c.domain.contains_inputs(X) for X in sequences):
             return np.full(k_max + 1, math.inf), sets
         drive = min(drive, c.drive_of_reach(c.domain.reach))
     lipschitz = norm.matrix_upper(C, c.norm)

@@ -29,7 +29,7 @@ FUSED_DIM = 32
 BLOCK_ROWS = 256
 
 
-def _fused_form(recurrent: Map, norm: Norm) -> tuple[Affine, int, Array] | None:
+def fused_form(recurrent: Map, norm: Norm) -> tuple[Affine, int, Array] | None:
     """Return what `gap_kernel` needs, or None if it does not apply or would be slower."""
     n = recurrent.state_dim
     # in this order: the form of a large diagonal map is a dense matrix, made on demand
@@ -62,7 +62,7 @@ def sweep(
     row = np.zeros(T)
     G = np.empty((T, n))
     G[...] = restart
-    fused = _fused_form(recurrent, norm) if output is None else None
+    fused = fused_form(recurrent, norm) if output is None else None
     if fused is not None:
         form, kind, scale = fused
         WT, rho = np.ascontiguousarray(form.W.T), form.rho

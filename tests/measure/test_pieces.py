@@ -1,0 +1,137 @@
+"""Measurements in pieces: the same bits with any executor, and after any interruption."""
+
+from __future__ import annotations
+
+import os
+import signal
+from multiprocessing import active_children
+
+import numpy as np
+import pytest
+
+from theory import GRU, LSTM, CallableMap, VanillaRNN, effective_memory
+from theory.executors import processes
+from theory.files import open_sequences
+from theory.measure import pieces
+
+RNG = np.random.default_rng(5)
+ASK = {"eps": 0.01, "probability": 0.2, "confidence": 0.9, "k_max": 12}
+
+
+def cells():
+    for n in (3, 17):
+        W, U = RNG.standard_normal((4 * n, n)) / n, RNG.standard_normal((4 * n, 2))
+        yield VanillaRNN(W[:n], U[:n])
+        yield GRU(W[: 3 * n], U[: 3 * n])
+        yield LSTM(W, U)
+
+
+CELLS = list(cells())
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    monkeypatch.setattr(pieces, "_SEQUENCES", 3)
+
+
+def test_pieces_are_cut_by_the_sequences_alone():
+    lengths = np.array([5] * 600)
+    assert pieces._cut(lengths, 1) == [(0, 256), (256, 512), (512, 600)]
+    long = np.array([pieces._NUMBERS, 1, pieces._NUMBERS, pieces._NUMBERS // 2, 1])
+    assert pieces._cut(long, 1) == [(0, 1), (1, 2), (2, 3), (3, 5)]
+    assert pieces._cut(np.array([4]), 3) == [(0, 1)]
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_processes_give_the_same_bits():
+    X = RNG.standard_normal((24, 30, 2))
+    for cell in (CELLS[1], CELLS[5]):
+        here = effective_memory(cell, X, **ASK)
+        there = effective_memory(cell, X, **ASK, executor=processes(2))
+        np.testing.assert_array_equal(here.errors, there.errors)
+        assert here.to_dict() == there.to_dict()
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_an_interruption_loses_nothing(tmp_path):
+    X = RNG.standard_normal((24, 20, 2))
+    cell = CELLS[1]
+    whole = effective_memory(cell, X, **ASK)
+
+    def stop(done, _):
+        if done >= 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        effective_memory(cell, X, **ASK, keep=tmp_path / "kept", progress=stop)
+    done = np.load(tmp_path / "kept" / "done.npy")
+    assert 0 < done.sum() < len(done)
+    told = []
+    again = effective_memory(
+        cell, X, **ASK, keep=tmp_path / "kept", progress=lambda d, n: told.append((d, n))
+    )
+    assert told[0][0] == 3 * done.sum()
+    assert told[-1] == (24, 24)
+    assert again.to_dict() == whole.to_dict()
+    np.testing.assert_array_equal(again.errors, whole.errors)
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_a_killed_process_loses_nothing(tmp_path):
+    X = RNG.standard_normal((24, 20, 2))
+    cell = CELLS[2]
+    whole = effective_memory(cell, X, **ASK)
+    before, killed = set(active_children()), []
+
+    def kill(*_):
+        if not killed:
+            killed.extend(p.pid for p in set(active_children()) - before)
+            os.kill(killed[0], signal.SIGKILL)
+
+    again = effective_memory(
+        cell, X, **ASK, executor=processes(2), keep=tmp_path / "kept", progress=kill
+    )
+    assert killed
+    np.testing.assert_array_equal(again.errors, whole.errors)
+
+
+@pytest.mark.parametrize("when", ["last", "random"])
+def test_stored_sequences_give_the_same_answer(tmp_path, when):
+    X = RNG.standard_normal((24, 20, 2))
+    np.save(tmp_path / "x.npy", X)
+    more = {**ASK, "when": when}
+    draws = [np.random.default_rng(1) for _ in range(2)]
+    one = effective_memory(CELLS[0], X, **more, rng=draws[0])
+    two = effective_memory(CELLS[0], open_sequences(tmp_path / "x.npy"), **more, rng=draws[1])
+    assert one.to_dict() == two.to_dict()
+
+
+def test_a_folder_of_another_question_is_refused(tmp_path):
+    X = RNG.standard_normal((24, 10, 2))
+    kept = tmp_path / "kept"
+    effective_memory(CELLS[0], X, **ASK, keep=kept)
+    for name, cell, sequences, more in (
+        ("eps", CELLS[0], X, {"eps": 0.02}),
+        ("k_max", CELLS[0], X, {"k_max": 5}),
+        ("map", CELLS[3], X, {}),
+        ("map", VanillaRNN(CELLS[0].W, CELLS[0].U, activation="sin"), X, {}),
+        ("sequences", CELLS[0], X + 1, {}),
+        ("times", CELLS[0], X, {"when": "last"}),
+    ):
+        with pytest.raises(ValueError, match=f"its {name} differs"):
+            effective_memory(cell, sequences, **{**ASK, **more}, keep=kept)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("mine")
+    with pytest.raises(ValueError, match="is not empty and keeps no measurement"):
+        effective_memory(CELLS[0], X, **ASK, keep=tmp_path / "other")
+    (kept / "errors.npy").write_bytes(b"damage")
+    with pytest.raises(ValueError, match="is damaged"):
+        effective_memory(CELLS[0], X, **ASK, keep=kept)
+
+
+def test_a_map_that_cannot_be_known_again_is_not_kept(tmp_path):
+    cell = CallableMap(lambda H, X: 0.5 * H + X, 2, 2)
+    X = RNG.standard_normal((24, 10, 2))
+    with pytest.raises(ValueError, match="no parameters by which"):
+        effective_memory(cell, X, **ASK, keep=tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()

@@ -1,0 +1,334 @@
+r"""Errors of all truncation lengths on many sequences, at a cost that grows with the memory.
+
+Main names: `restart_errors`, `Sweep`.
+
+A restart at time s is followed from the zero state; after k inputs its state is h^k at time s + k.
+All restarts of several sequences are advanced together, one product a step.  A restart that has met
+the recurrent model, computed in the same arithmetic, leaves; what it would have measured later is
+the distance of the two simulations of the recurrent model, which are rounded differently.
+
+It has met it where no entry of the two states differs by more than `NOISE` units in the last place
+of that entry's largest size, nor by more than the proved bound of the rounding error of one step.
+So had that one step been rounded otherwise, within its bound, the restart would be the recurrent
+model from there on, bit for bit: every error that is returned is one that the arithmetic allows.
+Small plain maps, whose steps are rounded the same way for every row, leave at equality alone.
+
+In double precision a step rounds equal rows equally, as measured for BLAS, where the number of rows
+is a multiple of `ALIGNED`; the kernels of single precision do so by construction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, final
+
+import numpy as np
+import numpy.typing as npt
+
+from theory.arithmetic.rounding import UNIT
+from theory.kernels.cells import restart_kernel
+from theory.maps.base import Map, check_finite_states
+from theory.measure.sweep import fused_form
+from theory.norms.norm import Norm
+from theory.typing import Array
+
+#: Rows of a block are padded to a multiple of it, so that BLAS sums every row in the same order.
+ALIGNED = 16
+
+#: Units in the last place by which two states that have met may differ, entry by entry.
+NOISE = 4.0
+
+#: Numbers in the input terms of the sequences that are worked on together: 16 MiB in doubles, and a
+#: row counts as so many at least.
+TERMS, ROW = 2**21, 128
+
+
+class Steps(Protocol):
+    """What is needed of a map, in whichever precision."""
+
+    def input_terms(self, X: Array) -> Any:
+        """Return what a step needs of the inputs."""
+
+    def advance(self, h: Any, terms: Any) -> Any:
+        """Return the states one step on."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Job:
+    """One sequence, until the time that is looked at."""
+
+    X: Array  # the inputs, (T, m)
+    end: int | None  # its error is that after so many inputs; None: the largest of all times
+
+
+#: Called with the part of the work that is done.
+Tell = Callable[[float], None]
+
+#: The least and the largest number of inputs from a restart to the end.
+Span = tuple[int, int]
+
+
+def restart_errors(
+    recurrent: Map,
+    steps: Steps,
+    jobs: Sequence[Job],
+    k_max: int,
+    norm: Norm,
+    C: Array | None,
+    tell: Tell | None = None,
+    off: Array | None = None,
+) -> Array:
+    """Return the errors of k = 0 .. k_max on every sequence, (k_max + 1, N); NaN beyond doubles.
+
+    `C` is the output, None if the state itself is seen; `steps` is the map, or the same in single
+    precision.  `tell` is called with the number of sequences done, not always a whole one.
+    `off`, (N,), is overwritten with the largest distance of what is seen of the recurrent states in
+    the two precisions.
+
+    Raises
+    ------
+    DivergedError
+        If the recurrent model leaves the range of double precision.
+    """
+    errors = np.zeros((k_max + 1, len(jobs)))
+    fused = None if C is not None or steps is not recurrent else fused_form(recurrent, norm)
+    lo = 0
+    with np.errstate(over="ignore", invalid="ignore"):
+        while lo < len(jobs):
+            hi = lo + (1 if fused is not None else together(steps, jobs[lo:], k_max))
+            parts = [window(recurrent, job, k_max) for job in jobs[lo:hi]]
+            told = None if tell is None else _shifted(tell, lo, hi - lo)
+            if fused is not None:
+                _fused(recurrent, fused, parts[0], jobs[lo].end is not None, errors[:, lo])
+            else:
+                last = jobs[lo].end is not None
+                sweep = Sweep(recurrent, steps, parts, norm, C)
+                if off is not None:
+                    off[lo:hi] = sweep.distances(parts)
+                sweep.run(errors[:, lo:hi], last, told)
+            lo = hi
+            if tell is not None:
+                tell(float(lo))
+    return errors
+
+
+def _shifted(tell: Tell, first: int, count: int) -> Tell:
+    return lambda part: tell(first + part * count)
+
+
+def together(steps: Steps, jobs: Sequence[Job], k_max: int) -> int:
+    """Return how many of the first sequences are worked on together."""
+    width = np.shape(steps.input_terms(jobs[0].X[:1]))[-1]
+    rows, count = 0, 0
+    for job in jobs:
+        rows += len(job.X) if job.end is None else min(job.end, k_max + 1)
+        if count and rows * max(width, ROW) > TERMS:
+            break
+        count += 1
+    return count
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Part:
+    """What is swept of a sequence: its last inputs, or all of them."""
+
+    X: Array  # (T, m)
+    H: Array  # the recurrent states, (T, n)
+    start: Array  # the state before the first of the inputs, (n,)
+
+
+def window(recurrent: Map, job: Job, k_max: int) -> _Part:
+    """Return the part that tells all that is asked for; what was before is in its start."""
+    start = np.zeros(recurrent.state_dim)
+    if job.end is None:
+        return _Part(X=job.X, H=recurrent.simulate(job.X), start=start)
+    begin = max(0, job.end - (k_max + 1))
+    if begin:
+        start = recurrent.simulate(job.X[:begin])[-1]
+    X = job.X[begin : job.end]
+    return _Part(X=X, H=recurrent.simulate(X, start), start=start)
+
+
+def _fused(recurrent: Map, fused: Any, part: _Part, last: bool, errors: Array) -> None:
+    """Overwrite the errors of one sequence of a small plain map."""
+    form, kind, scale = fused
+    restart_kernel(
+        np.ascontiguousarray(form.W.T),
+        recurrent.input_terms(part.X),
+        part.H,
+        part.start,
+        form.rho.code,
+        form.rho.leak,
+        kind,
+        scale,
+        last,
+        errors,
+    )
+
+
+def _part_of(C: Array) -> slice | None:
+    """Return which entries of the state an output shows, if it shows some side by side."""
+    p, n = C.shape
+    first = int(np.argmax(C[0]))
+    return slice(first, first + p) if np.array_equal(C, np.eye(p, n, first)) else None
+
+
+@final
+class Sweep:
+    """All restarts of a few sequences, advanced together."""
+
+    def __init__(
+        self, recurrent: Map, steps: Steps, parts: list[_Part], norm: Norm, C: Array | None
+    ) -> None:
+        self.steps, self.norm, self.C = steps, norm, C
+        self.part = None if C is None else _part_of(C)
+        lengths = np.array([len(part.X) for part in parts])
+        self.stops = np.cumsum(lengths)
+        self.terms = np.concatenate([steps.input_terms(part.X) for part in parts])
+        self.own = steps is recurrent
+        starts = np.stack([part.start for part in parts]).astype(self.terms.dtype)
+        # the recurrent model in the arithmetic of the restarts: what they may meet
+        self.F = self._followed(starts, lengths)
+        self.near = self._nearness(recurrent, parts)
+        #: which differences of states are too small to matter later, by a proof
+        self.enough: Callable[[Array], npt.NDArray[np.bool_]] | None = None
+        if self.own:
+            self.H = np.concatenate([part.H for part in parts])
+        else:
+            check_finite_states(self.F[None])
+            self.H = self.F
+
+    def _nearness(self, recurrent: Map, parts: list[_Part]) -> Any:
+        """Return how far apart states may be that have met, entry by entry."""
+        sizes = np.max(np.abs(self.F), axis=0).astype(np.float64)
+        inputs = np.max([np.max(np.abs(part.X), axis=0) for part in parts], axis=0)
+        unit = UNIT if self.own else float(np.finfo(np.float32).eps) / 2.0
+        proved = recurrent.step_error(sizes, inputs) * (unit / UNIT)
+        near = np.minimum(2.0 * NOISE * unit * sizes, proved)
+        return np.where(np.isfinite(near), near, 0.0).astype(self.F.dtype)
+
+    def _followed(self, starts: Any, lengths: npt.NDArray[np.int64]) -> Any:
+        """Return the states of all sequences, advanced side by side."""
+        n = starts.shape[1]
+        F = np.empty((int(lengths.sum()), n), starts.dtype)
+        first = self.stops - lengths
+        h, alive = starts, np.arange(len(lengths))
+        for t in range(int(lengths.max())):
+            going = lengths[alive] > t
+            alive, h = alive[going], h[going]
+            h = self._advanced(h, first[alive] + t)
+            F[first[alive] + t] = h
+        return F
+
+    def _advanced(self, h: Any, at: npt.NDArray[np.int64]) -> Any:
+        """Return the states one step on, under the inputs at these places."""
+        rows = len(h)
+        missing = -rows % ALIGNED
+        if missing and self.own:
+            # a copy of a row rather than zeros: a user's own step sees nothing that cannot occur
+            h = np.concatenate([h, np.repeat(h[-1:], missing, axis=0)])
+            at = np.concatenate([at, np.repeat(at[-1:], missing)])
+        return self.steps.advance(h, self.terms[at])[:rows]
+
+    def _sizes(self, G: Any, at: npt.NDArray[np.int64]) -> Array:
+        """Return the norms of what is seen of G - H."""
+        if self.part is not None:
+            d = np.asarray(G[:, self.part] - self.H[at, self.part], dtype=np.float64)
+            return self.norm.vector(d)
+        d = np.asarray(G - self.H[at], dtype=np.float64)
+        return self.norm.vector(d if self.C is None else d @ self.C.T)
+
+    def distances(self, parts: list[_Part]) -> Array:
+        """Return how far what is seen of the recurrent states is from that in double precision."""
+        d = np.concatenate([part.H for part in parts]) - self.F
+        sizes = self.norm.vector(d if self.C is None else d @ self.C.T)
+        return np.maximum.reduceat(sizes, np.concatenate([[0], self.stops[:-1]]))
+
+    def run(
+        self, errors: Array, last: bool, tell: Tell | None = None, span: Span | None = None
+    ) -> None:
+        """Overwrite the errors, (k_max + 1, sequences): at the last time, or at the worst.
+
+        With `span`, (least, most), only restarts with so many inputs before the end are followed.
+        """
+        at = np.arange(self.stops[-1])  # where each restart is
+        of = np.searchsorted(self.stops, at, side="right")  # whose it is
+        left = _Left(self, of) if self.own else None
+        if span is not None:
+            before = self.stops[of] - 1 - at
+            chosen = (before >= span[0]) & (before <= span[1])
+            at, of = at[chosen], of[chosen]
+        G = np.zeros((len(at), self.F.shape[1]), self.F.dtype)
+        done = 0
+        for k in range(len(errors)):
+            if k:
+                going = at + 1 < self.stops[of]
+                at, of, G = at[going] + 1, of[going], G[going]
+                G = self._advanced(G, at) if len(at) else G
+            if len(at):
+                sizes = self._sizes(G, at)
+                if last:
+                    ends = at + 1 == self.stops[of]
+                    errors[k, of[ends]] = sizes[ends]
+                else:
+                    begins = np.flatnonzero(np.diff(of, prepend=-1))
+                    errors[k, of[begins]] = np.maximum.reduceat(sizes, begins)
+            if left is not None:
+                left.keep(errors[k], k, last)
+            met = self._met(G, at) if k else np.zeros(0, dtype=bool)
+            if met.any():
+                if left is not None:
+                    left.add(at[met] - k, k)
+                at, of, G = at[~met], of[~met], G[~met]
+            if not len(at) and (left is None or not left.any):
+                break
+            done += len(at)
+            if tell is not None:
+                tell(done / (done + len(at) * (len(errors) - k)))
+
+    def _met(self, G: Any, at: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Return which of the restarts are where the model is."""
+        met: npt.NDArray[np.bool_] = np.abs(G[:, 0] - self.F[at, 0]) <= self.near[0]
+        candidates = np.flatnonzero(met)
+        apart = np.abs(G[candidates] - self.F[at[candidates]])
+        met[candidates] = (apart <= self.near).all(axis=1)
+        if self.enough is not None and len(at):
+            met |= self.enough(np.asarray(G - self.F[at], dtype=np.float64))
+        return met
+
+
+@final
+class _Left:
+    """Restarts that have met the model in their arithmetic, which `simulate` rounds otherwise."""
+
+    def __init__(self, swept: Sweep, of: npt.NDArray[np.int64]) -> None:
+        self.stops, self.of = swept.stops, of
+        self.first = np.concatenate([[0], swept.stops[:-1]])
+        self.rest = swept._sizes(swept.F, np.arange(len(of)))
+        self.since = np.full(len(of), np.iinfo(np.int64).max)  # the k at which each one met it
+        self.any = False
+
+    def add(self, starts: npt.NDArray[np.int64], k: int) -> None:
+        """Take restarts at these times in, which have met the model after k steps."""
+        self.since[starts] = k
+        self.any = True
+
+    def keep(self, errors: Array, k: int, last: bool) -> None:
+        """Raise the errors of k to what these restarts would have measured."""
+        if not self.any:
+            return
+        if last:
+            ends = np.flatnonzero(self.stops - 1 - k >= self.first)
+            times = self.stops[ends] - 1
+            there = self.since[times - k] < k
+            errors[ends[there]] = self.rest[times[there]]
+            return
+        v = np.zeros(len(self.of))
+        count = len(v) - k
+        if count > 0:
+            there = (self.since[:count] < k) & (self.of[:count] == self.of[k:])
+            v[k:] = np.where(there, self.rest[k:], 0.0)
+        np.maximum(errors, np.maximum.reduceat(v, self.first), out=errors)
