@@ -67,3 +67,35 @@ Proof.
       with (distance + lam ^ k * drive - (drive + distance) * lam ^ (n + k)) by (field; lra).
     nra.
 Qed.
+
+(* where the drive of the recurrent twin is bounded too, as on a set of parameters, the last k steps
+   are all that the difference of the parameters has: the bound above is not reached there *)
+Theorem tighter {T X P Y} (d : metric T) (e : metric P) (p : metric Y) (o : T)
+    (step : P -> T -> X -> T) (x : nat -> X) (f : T -> Y)
+    (lam : R) (k t : nat) (drive weight_gain lipschitz distance : R) (w v : P) :
+  0 <= lam < 1 -> contractive d (step w) lam -> 0 <= weight_gain ->
+  (forall h s, d (step w h (x s)) (step v h (x s)) <= weight_gain * e w v) ->
+  e w v <= distance -> (forall s, d (step w o (x s)) o <= drive) -> (k <= t)%nat ->
+  0 <= lipschitz -> lipschitz_map d p f lipschitz ->
+  p (f (state (step w) x o t)) (f (truncated (step v) x o k t))
+  <= formulas.prediction_gap lam k drive weight_gain lipschitz (distance * (1 - lam ^ k)).
+Proof.
+  intros Hlam Hw Hg Hgain Hd Hdrive Hk Hl Hf. eapply Rle_trans; [apply Hf|].
+  replace (formulas.prediction_gap lam k drive weight_gain lipschitz (distance * (1 - lam ^ k)))
+    with (lipschitz * (drive * lam ^ k / (1 - lam)
+      + weight_gain * distance * (1 - lam ^ k) / (1 - lam)))
+    by (unfold formulas.prediction_gap; field; lra).
+  apply Rmult_le_compat_l; [exact Hl|].
+  eapply Rle_trans; [apply (distance_triangle d _ (truncated (step w) x o k t))|].
+  apply Rplus_le_compat; [now apply (gap_always d (step w) lam)|].
+  rewrite !truncated_long by exact Hk. pose proof (pow_unit lam k Hlam).
+  apply Rle_trans with (weight_gain * e w v * (1 - lam ^ k) / (1 - lam)).
+  - eapply Rle_trans; [apply (recursion lam (weight_gain * e w v)
+      (fun n => d (run (step w) x o (t - k) n) (run (step v) x o (t - k) n))); [lra|lra|]|].
+    + intros n. simpl.
+      eapply Rle_trans; [apply (distance_triangle d _ (step w (run (step v) x o (t - k) n)
+        (x (t - k + n)%nat)))|].
+      apply Rplus_le_compat; [apply Hw | apply Hgain].
+    + simpl. rewrite (distance_refl d). right. ring.
+  - apply div_le; [lra|]. apply Rmult_le_compat_r; [lra|]. now apply Rmult_le_compat_l.
+Qed.

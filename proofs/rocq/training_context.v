@@ -68,3 +68,24 @@ Proof.
     apply Rmult_le_compat_l; [nra | exact falls].
   - apply Rmult_le_compat_l; [exact Hr|]. assert (0 <= lam * lam ^ k) by nra. nra.
 Qed.
+
+(* without training it is the context of the state gap: h -> lam h + drive, no gradient steps *)
+Theorem approached_without_training lam drive k slack : 0 <= lam < 1 -> 0 <= drive ->
+  (1 <= k)%nat -> 0 < slack ->
+  let step (w h x : R) := affine lam 0 drive h x in
+  let none (w : reals) := w in
+  let g (_ : reals) := 0 : reals in
+  let gap := formulas.training_context_gap_at lam k 0 (formulas.prediction_gap lam 0 drive 0 1 0) in
+  (forall v, contractive line (step v) lam) /\ (forall v, line (step v 0 0) 0 = drive) /\
+  exists t, formulas.training_context gap - slack
+  < line (state (step (descent none g (fun _ => 0) 0 0)) (fun _ => 0) 0 t)
+         (truncated (step (descent none g (fun _ => 0) 0 0)) (fun _ => 0) 0 k t).
+Proof.
+  intros Hlam Hd Hk Hs step none g gap. split; [|split].
+  - intros v. apply affine_contractive. lra.
+  - intros v. unfold step. rewrite affine_drive; lra.
+  - destruct (affine_truncated_limit lam drive k slack Hlam Hd Hs) as [t Ht]. exists t.
+    eapply Rle_lt_trans; [|exact Ht]. unfold formulas.training_context, gap.
+    unfold formulas.training_context_gap_at, formulas.prediction_gap. simpl (lam ^ 0).
+    right. field. lra.
+Qed.

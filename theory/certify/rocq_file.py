@@ -1,4 +1,4 @@
-r"""Certificates that Rocq checks: row or column sums of a matrix, as integers and a proof.
+r"""Certificates that Rocq checks: integers and a proof.
 
 Main names: `save_rocq`, `rocq_text`, `for_rocq`.
 
@@ -8,45 +8,33 @@ the map.  `coqc FILE.v` decides it with integers and proofs, without this progra
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from fractions import Fraction
 from importlib.resources import files
 from pathlib import Path
 
-import numpy as np
-
 from theory.certificates import Contraction, drive_size
 from theory.certify.recheck import hashes_of
+from theory.certify.rocq_forms import is_euclidean, write_inequality
+from theory.certify.rocq_sums import is_of_sums, write_sums
+from theory.certify.rocq_text import Written
 from theory.errors import check_positive
 from theory.files.writing import write_atomically
 from theory.inputs import Drive
 from theory.maps.affine import AffineMap
 from theory.maps.base import Map
-from theory.norms.norm import Norm
-from theory.norms.norms import L1, Linf, WeightedL1, WeightedLinf
 from theory.theorems.context_length import context_length
-from theory.typing import Array
 
-#: The activations whose largest slope is proved in the file: name there, numerator, denominator.
-SLOPES = {
-    "identity": ("(fun a => a)", "identity_slope", 1, 1),
-    "relu": ("relu", "relu_slope", 1, 1),
-    "tanh": ("tanh", "tanh_slope", 1, 1),
-    "sigmoid": ("logistic", "logistic_slope", 1, 4),
-}
-
-#: The norms of which a file may speak: what is summed, the distance and the matrix, by their names.
-KINDS: dict[type[Norm], tuple[str, str, str]] = {
-    **dict.fromkeys((Linf, WeightedLinf), ("rows", "largest", "by_rows")),
-    **dict.fromkeys((L1, WeightedL1), ("columns", "total", "by_columns")),
+#: The activations that the files define, and their names there.
+ACTIVATIONS = {
+    "identity": "(fun a => a)",
+    "relu": "relu",
+    "tanh": "tanh",
+    "sigmoid": "logistic",
 }
 
 #: The largest map that is written; its file is checked in seconds.
 LARGEST = 64
-
-#: Bits of the rate, which is rounded upward: its k-th power is formed exactly.
-_RATE_BITS = 30
 
 #: The longest context whose power of the rate is formed in the file.
 _LONGEST = 500
@@ -63,8 +51,9 @@ def for_rocq(found: Iterable[Contraction]) -> Contraction:
     fit = [c for c in found if not _misfit(c)]
     if not fit:
         raise ValueError(
-            "no row or column sums, weighted or not, certify this map everywhere, needed such for "
-            "a file that Rocq checks; theory certify --json writes the others"
+            "no contraction of one step in a maximum, sum or Euclidean norm certifies this map "
+            "everywhere, needed such for a file that Rocq checks; theory certify --json writes the "
+            "others"
         )
     return min(fit, key=lambda c: c.lam)
 
@@ -73,28 +62,9 @@ def _misfit(c: Contraction) -> str:
     """Return why a file cannot hold a contraction, or nothing."""
     if not (c.iterate == 1 and c.domain is None):
         return f"received {c!r}, needed a contraction of one step that holds everywhere"
-    if type(c.norm) not in KINDS:
-        return f"the norm is {c.norm}, needed a maximum or sum norm, weighted or not"
+    if not (is_of_sums(c) or is_euclidean(c)):
+        return f"the norm is {c.norm}, needed a maximum, sum or Euclidean norm, weighted or not"
     return ""
-
-
-def _integers(values: Array) -> tuple[list[int], int]:
-    """Return integers and the power of two that they are divided by, exactly."""
-    exact = [Fraction(float(value)) for value in values.ravel()]
-    scale = max(value.denominator for value in exact)
-    return [int(value * scale) for value in exact], scale
-
-
-def _list(values: list[int]) -> str:
-    return "[" + "; ".join(map(str, values)) + "]"
-
-
-def _passes(lines: list[list[int]], weights: list[int], num: int, den: int) -> bool:
-    """Decide what `lines` of the file decides."""
-    return all(
-        den * sum(abs(a) * v for a, v in zip(line, weights, strict=True)) <= num * weight
-        for line, weight in zip(lines, weights, strict=True)
-    )
 
 
 def rocq_text(
@@ -107,7 +77,7 @@ def rocq_text(
     recurrent : AffineMap
         Of at most 64 units, with activation identity, relu, tanh or sigmoid.
     c : Contraction
-        Of one step, everywhere, in a maximum or sum norm, weighted or not.
+        Of one step, everywhere, in a maximum, sum or Euclidean norm, weighted or not.
     eps : float, optional
         Error allowed, in the norm of `c`; without it only contraction and the bound of every k.
     drive : float or Drive
@@ -130,98 +100,97 @@ def rocq_text(
     >>> text.splitlines()[-1]
     'Print Assumptions context.'
     """
-    if not isinstance(recurrent, AffineMap):
-        raise ValueError(
-            f"received {recurrent!r}, needed a map rho(W h + U x + b) such as VanillaRNN"
-        )
-    form, n = recurrent.affine(), recurrent.state_dim
-    if form.rho.name not in SLOPES:
-        raise ValueError(f"activation {form.rho.name!r}, needed one of: {', '.join(SLOPES)}")
-    if not n <= LARGEST:
-        raise ValueError(f"n = {n}, needed at most {LARGEST} units; Rocq multiplies every entry")
-    if _misfit(c):
-        raise ValueError(_misfit(c))
-    kind, size, step = KINDS[type(c.norm)]
-    rho, slope, snum, sden = SLOPES[form.rho.name]
-    v = c.norm.v if isinstance(c.norm, (WeightedL1, WeightedLinf)) else np.ones(n)
-    entries, scale = _integers(form.W if kind == "rows" else form.W.T)
-    lines = [entries[i * n : (i + 1) * n] for i in range(n)]
-    weights, _ = _integers(v)
-    # up to a multiple of 2**-30, where a rate below 1 allows it
-    den = 2**_RATE_BITS
-    num = math.ceil(Fraction(c.lam) * den)
-    if num == den:
-        num, den = Fraction(c.lam).as_integer_ratio()
-    if not _passes(lines, weights, num * scale * sden, den * snum):
-        raise ValueError(
-            f"the sum of one of the {kind} exceeds {c.lam!r}, needed a rate that bounds all of them"
-        )
+    written = _written(recurrent, c)
     named = ", ".join(
         f"{name} {digest[:16]}" for name, digest in sorted(hashes_of(recurrent).items())
     )
-    text = [
-        files("theory.certify").joinpath("certificate.v").read_text(encoding="utf-8").rstrip(),
-        f"(* {recurrent!r}, |h| = {c.norm}; SHA-256 of its arrays: {named} *)",
-        f"Definition rho : R -> R := {rho}.",
-        f"Definition scale := {scale}%Z.",
-        f"Definition M : list (list Z) := ({' :: '.join(map(_list, lines))} :: nil)%Z.",
-        f"Definition V : list Z := {_list(weights)}%Z.",
-        f"Definition num := {num}%Z.",
-        f"Definition den := {den}%Z.",
-        f"Definition map : vec -> vec -> vec := step V rho ({step} M scale).",
-        f"Definition apart : vec -> vec -> R := {size} V.",
-        "",
-        f"Lemma passed : lines M V (num * scale * {sden}) (den * {snum}) = true.",
-        "Proof. vm_compute. reflexivity. Qed.",
-        "Lemma ordered : (0 <= num < den)%Z.",
-        "Proof. vm_compute. split; [discriminate | reflexivity]. Qed.",
-        "",
-        "Theorem contracts h g u : apart (map h u) (map g u) <= rate num den * apart h g.",
-        f"Proof. exact ({kind}_contract M V num den scale {snum} {sden} rho passed",
-        f"  eq_refl eq_refl eq_refl ordered {slope} h g u). Qed.",
+    folder = files("theory.certify").joinpath("rocq")
+    parts = [
+        folder.joinpath(f"{name}.v").read_text(encoding="utf-8").rstrip() + "\n\n"
+        for name in ("base", *written.parts)
     ]
-    parts, last = ["\n".join(text) + "\n", _truncated(size, snum, sden)], "truncated"
+    parts += [
+        f"(* {'-' * 78} *)\n",
+        f"(* {recurrent!r}, |h| = {c.norm}; SHA-256 of its arrays: {named} *)\n",
+        written.text,
+        _truncated(written),
+    ]
+    last = "truncated"
     if eps is not None:
         check_positive(eps=eps)
         bound = float(drive_size(c, drive))
         # Rocq decides; here a number of inputs is only proposed
-        k = context_length(Contraction.assumed(num / den, c.norm), eps=eps, drive=bound)
+        rate = Contraction.assumed(written.num / written.den, c.norm)
+        k = context_length(rate, eps=eps, drive=bound)
         if k <= _LONGEST:
-            parts.append(_context(k, Fraction(bound), Fraction(float(eps))))
+            parts.append(_context(written, k, Fraction(bound), Fraction(float(eps))))
             last = "context"
     return "".join([*parts, f"\nPrint Assumptions {last}.\n"])
 
 
-def _truncated(size: str, snum: int, sden: int) -> str:
+def _written(recurrent: Map, c: Contraction) -> Written:
+    """Return the certificate of the kind that its map and its norm ask for."""
+    if not isinstance(recurrent, AffineMap):
+        raise ValueError(
+            f"received {recurrent!r}, needed a map rho(W h + U x + b) such as VanillaRNN"
+        )
+    form = recurrent.affine()
+    if form.rho.name not in ACTIVATIONS:
+        raise ValueError(f"activation {form.rho.name!r}, needed one of: {', '.join(ACTIVATIONS)}")
+    if not recurrent.state_dim <= LARGEST:
+        raise ValueError(
+            f"n = {recurrent.state_dim}, needed at most {LARGEST} units; Rocq multiplies every entry"
+        )
+    if _misfit(c):
+        raise ValueError(_misfit(c))
+    made = write_sums(form, c) if is_of_sums(c) else write_inequality(form, c)
+    activation = f"Definition rho : R -> R := {ACTIVATIONS[form.rho.name]}.\n"
+    return Written(
+        parts=made.parts,
+        text=activation + made.text,
+        everywhere=made.everywhere,
+        num=made.num,
+        den=made.den,
+    )
+
+
+def _truncated(written: Written) -> str:
     """Return the bound of truncation for every k."""
-    signs = "eq_refl eq_refl eq_refl ordered"
+    always = "(fun _ => True) (fun _ => True) I (fun _ _ _ _ => I) (fun _ => I)"
+    inputs, where, named, assumed, contracts = (
+        ("", always, "Hdrive driven Hk", "", "(fun h g u _ _ _ => contracts h g u)")
+        if written.everywhere
+        else (
+            *("(forall s, allowed (u s)) -> ", "inside allowed starts stays given"),
+            *("given Hdrive driven Hk", "given ", "contracts"),
+        )
+    )
+    del assumed
     return f"""
 (* the k-step counterpart, for inputs u_s = U x_s + b with |map 0 u_s| <= drive *)
-Theorem truncated (u : nat -> vec) drive k t : 0 <= drive ->
+Theorem truncated (u : nat -> vec) drive k t : {inputs}0 <= drive ->
   (forall s, apart (map zero (u s)) zero <= drive) -> (k <= t)%nat ->
-  apart (run vec map u zero 0 t) (run vec map u zero (t - k) k)
+  apart (run map u zero 0 t) (run map u zero (t - k) k)
   <= drive * rate num den ^ k / (1 - rate num den).
 Proof.
-  intros. apply (truncation vec apart); try assumption.
-  - intros. apply {size}_same.
-  - intros. apply ({size}_triangle M V num den scale {snum} {sden} passed {signs}).
-  - apply (rate_unit V num den scale {snum} {sden} {signs}).
-  - apply contracts.
+  intros {named}. exact (truncation apart map u {where} same triangle (rate num den) drive
+    (rate_unit num den ordered) {contracts} Hdrive driven k t Hk).
 Qed.
 """
 
 
-def _context(k: int, bound: Fraction, allowed: Fraction) -> str:
+def _context(written: Written, k: int, bound: Fraction, allowed: Fraction) -> str:
     """Return that k inputs suffice for an error, for a drive of at most `bound`."""
     drive, eps = (f"{q.numerator} / {q.denominator}" for q in (bound, allowed))
     parts = f"{bound.numerator} {bound.denominator} {allowed.numerator} {allowed.denominator}"
+    inputs = "" if written.everywhere else "(forall s, allowed (u s)) -> "
     return f"""
 (* {k} inputs suffice for an error of {float(allowed)!r} if |map 0 u_s| <= {float(bound)!r} *)
-Theorem context (u : nat -> vec) t :
+Theorem context (u : nat -> vec) t : {inputs}
   (forall s, apart (map zero (u s)) zero <= {drive}) -> ({k} <= t)%nat ->
-  apart (run vec map u zero 0 t) (run vec map u zero (t - {k}) {k}) <= {eps}.
+  apart (run map u zero 0 t) (run map u zero (t - {k}) {k}) <= {eps}.
 Proof.
-  intros H Hk. eapply Rle_trans; [apply (truncated u ({drive})); try assumption; lra|].
+  intros. eapply Rle_trans; [apply (truncated u ({drive})); try assumption; lra|].
   apply (enough_is num den {parts} {k}). vm_compute. reflexivity.
 Qed.
 """
