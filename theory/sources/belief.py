@@ -49,10 +49,9 @@ class BeliefFilter(Map):
 
     Examples
     --------
-    >>> import numpy as np
     >>> model = HiddenMarkovModel([[0.9, 0.1], [0.2, 0.8]], [[0.8, 0.2], [0.3, 0.7]])
     >>> recurrent = BeliefFilter(model)
-    >>> states = recurrent.simulate(np.eye(2)[[0, 0, 1]])
+    >>> states = recurrent.simulate(recurrent.inputs_of([0, 0, 1]))
     >>> recurrent.next_symbol(states[-1]).round(4).tolist()
     [0.6077, 0.3923]
     """
@@ -96,6 +95,16 @@ class BeliefFilter(Map):
     def parameters(self) -> Mapping[str, Array]:
         """Return A and E."""
         return read_only(A=self._model.A, E=self._model.E)
+
+    def inputs_of(self, symbols: Any) -> Array:
+        """Return the one-hot inputs, (..., T, d), of symbols (..., T).
+
+        Raises
+        ------
+        ValueError
+            If a symbol is not in the alphabet.
+        """
+        return np.eye(self.input_dim)[self._model.check_symbols(symbols)]
 
     def belief(self, h: Any) -> Array:
         """Return the probabilities of the hidden states, (..., n), that log-odds (..., n - 1) mean.

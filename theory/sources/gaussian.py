@@ -1,4 +1,4 @@
-r"""A linear system with Gaussian noise: its Kalman filter as a recurrent map, and what k steps lose.
+r"""A linear system with Gaussian noise: its Kalman filter as a map, and what k steps lose.
 
 Main name: `LinearGaussianModel`.
 

@@ -2,7 +2,7 @@ r"""A hidden Markov model, as a stationary source of symbols.
 
 Main name: `HiddenMarkovModel`.
 
-    state s_0 by `start`;  x_t = a with probability E[s_t, a];  s_(t+1) = j with probability A[s_t, j]
+    s_0 by `start`;  x_t = a with probability E[s_t, a];  s_(t+1) = j with probability A[s_t, j]
 """
 
 from __future__ import annotations
@@ -217,8 +217,8 @@ def _allowed(n: int) -> float:
 
 
 def _check_rows(name: str, matrix: Array, what: str) -> None:
-    if np.any(matrix < 0):
-        i, j = (int(v) for v in np.argwhere(matrix < 0)[0])
+    if not np.all(matrix >= 0):
+        i, j = (int(v) for v in np.argwhere(~(matrix >= 0))[0])
         raise ValueError(f"{name}[{i}, {j}] = {matrix[i, j]:.6g}, needed probabilities >= 0")
     for i, row in enumerate(matrix.tolist()):
         total = math.fsum(row)

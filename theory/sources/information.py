@@ -58,7 +58,7 @@ class SampledValues:
 
 
 def information_values(
-    model: HiddenMarkovModel, *, longest: int | None = None
+    source: HiddenMarkovModel, *, longest: int | None = None
 ) -> InformationValues:
     r"""Enclose h_l, i_l and I of a hidden Markov model, by all words of l + 1 symbols.
 
@@ -69,7 +69,7 @@ def information_values(
 
     Parameters
     ----------
-    model : HiddenMarkovModel
+    source : HiddenMarkovModel
         Of at most 24 states.
     longest : int, optional
         L; by default as large as d**(L + 1) words of n numbers fit into 2**18.
@@ -90,7 +90,7 @@ def information_values(
     >>> [round(100 * float(i), 3) for i in values.excess[1][:3]]
     [2.016, 0.628, 0.206]
     """
-    check_model(model)
+    model = check_model(source)
     n, d = model.states, model.symbols
     if not model.exact:
         raise ValueError(
@@ -100,7 +100,7 @@ def information_values(
     most = _most(n, d)
     L = min(most, 24) if longest is None else longest
     check_count(longest=L)
-    if L > most:
+    if most < L:
         raise ValueError(
             f"longest={L} needs {d}**{L + 1} words of {n} numbers, needed at most {most}; "
             "theory.sources.sampled_values estimates for longer ones"
@@ -117,11 +117,13 @@ def information_values(
     low = np.maximum.accumulate(np.maximum(low, rate_low)[::-1])[::-1]
     excess_low = np.maximum(0.0, np.nextafter(low - rate_high, -math.inf))
     excess_high = np.maximum(0.0, np.nextafter(high - rate_low, math.inf))
-    sums = [up(math.fsum(excess_high[:l].tolist())) for l in range(L + 2)]
+    sums = [up(math.fsum(excess_high[:m].tolist())) for m in range(L + 2)]
     tails = [*left.tolist(), _tail(model, L)]
     information = min(up(head + tail) for head, tail in zip(sums, tails, strict=True))
     # (l + 1) i_l <= I
-    excess_high = np.minimum(excess_high, np.nextafter(information / np.arange(1.0, L + 2), 2.0**60))
+    excess_high = np.minimum(
+        excess_high, np.nextafter(information / np.arange(1.0, L + 2), 2.0**60)
+    )
     lowest = max(0.0, math.fsum(excess_low.tolist()) * (1 - 4 * UNIT))
     return InformationValues(
         entropies=(low, high),
@@ -153,7 +155,7 @@ def _entropies(
 
     a block entropy H errs by at most g H + 2 g, and by a few u of H from logarithms and the sum.
     """
-    n, d = model.states, model.symbols
+    n = model.states
 
     def entropy(p: Array, length: int) -> tuple[float, float]:
         """Return a mean entropy of rows of probabilities, (starts, N), and its error."""
@@ -200,7 +202,7 @@ def _tail(model: HiddenMarkovModel, L: int) -> float:
 
 
 def sampled_values(
-    model: HiddenMarkovModel,
+    source: HiddenMarkovModel,
     *,
     lengths: Any,
     rng: np.random.Generator,
@@ -214,7 +216,7 @@ def sampled_values(
 
     Parameters
     ----------
-    model : HiddenMarkovModel
+    source : HiddenMarkovModel
     lengths : sequence of int
         The l, each at most the horizon.
     rng : numpy.random.Generator
@@ -239,7 +241,7 @@ def sampled_values(
     >>> sampled_values(register(3), lengths=(2, 3), rng=rng, sequences=50).excess.round(6).tolist()
     [0.693147, 0.0]
     """
-    check_model(model)
+    model = check_model(source)
     asked = tuple(lengths)
     for one in asked:
         check_count(length=one)
@@ -250,7 +252,7 @@ def sampled_values(
     check_count(at_least=2, sequences=sequences)
     words = model.sample(far + 1, rng=rng, sequences=sequences)
     whole = _last_log_probability(model, words)
-    gains = np.stack([whole - _last_log_probability(model, words[:, far - l :]) for l in asked])
+    gains = np.stack([whole - _last_log_probability(model, words[:, far - k :]) for k in asked])
     return SampledValues(
         lengths=asked,
         excess=np.mean(gains, axis=1),
