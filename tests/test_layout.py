@@ -22,6 +22,7 @@ LINE = (
     "theorems",
     "kernels",
     "maps",
+    "sources",
     "truncation",
     "certify",
     "memory",

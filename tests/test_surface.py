@@ -54,7 +54,7 @@ def run(code: str) -> str:
 def test_the_root_is_the_line():
     assert len(theory.__all__) <= 36, "theory has one name for each station; others go to packages"
     assert set(FACES) == {
-        *("maps", "norms", "theorems", "certify", "memory", "projections", "interop"),
+        *("maps", "sources", "norms", "theorems", "certify", "memory", "projections", "interop"),
         *("learning", "measure", "trials", "testing", "strategies", "torch", "errors"),
     }
     offered = {name for name in dir(theory) if not name.startswith("_")}

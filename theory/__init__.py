@@ -10,6 +10,7 @@ and `LinearHead`, then one function a station.  Everything else is a name of a p
 loaded when it is asked for, as in ``theory.theorems.state_gap``:
 
     theory.maps         the maps, their activations, and the forms that criteria know
+    theory.sources      where data come from: hidden Markov models, their filters and entropies
     theory.norms        vector norms with the matrix norms they induce
     theory.theorems     the bounds and criteria, as typed functions and as values
     theory.certify      map -> certificate, or None, or a refutation; certificate files
@@ -112,6 +113,7 @@ __all__ = [
 #: The packages that are loaded when asked for, in the order of the page above.
 _PACKAGES = (
     "maps",
+    "sources",
     "norms",
     "theorems",
     "certify",
@@ -137,6 +139,7 @@ if TYPE_CHECKING:
     from theory import memory as memory
     from theory import norms as norms
     from theory import projections as projections
+    from theory import sources as sources
     from theory import strategies as strategies
     from theory import testing as testing
     from theory import theorems as theorems

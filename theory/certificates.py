@@ -206,6 +206,7 @@ def certified(
         theory.inputs                  which inputs a box or a ball holds
         theory.domain                  which states and inputs a domain holds
         theory.maps                    what a map says of itself: slopes, comparison matrices, boxes
+        theory.sources                 hidden Markov models, and how far their transitions spread
 
     Parameters
     ----------

@@ -86,6 +86,12 @@ Definition window_error (lam : R) (k t : nat) (gain input_bound lipschitz : R) :
 Definition norm_change (lam : R) (k : nat) (past outer inner : R) : R :=
   outer * inner * lam ^ k * past.
 
+Definition short_memory (information k : R) : R :=
+  information / (k + 1).
+
+Definition filter_contraction (diameter tau : R) (k : nat) : R :=
+  diameter * tau ^ (k - 1)%nat.
+
 Definition nearest_point_gap (distance : R) : R :=
   distance.
 

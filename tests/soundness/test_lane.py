@@ -15,6 +15,7 @@ import numpy as np
 import of_answers
 import of_arithmetic
 import of_maps
+import of_sources
 import pytest
 from check import Check
 from definitions import bits
@@ -25,7 +26,12 @@ import theory.maps
 from theory import CallableMap, Map
 from theory.norms import Norm
 
-CHECKS: tuple[Check, ...] = (*of_arithmetic.CHECKS, *of_maps.CHECKS, *of_answers.CHECKS)
+CHECKS: tuple[Check, ...] = (
+    *of_arithmetic.CHECKS,
+    *of_maps.CHECKS,
+    *of_answers.CHECKS,
+    *of_sources.CHECKS,
+)
 
 #: Precision of the exact numbers, in bits.
 BITS = 300
@@ -87,8 +93,9 @@ MODULES = (
     "memory.exact", "memory.kernel", "memory.linear", "memory.one_state", "memory.sums",
     "memory.perturbed",
     "certify.iterates", "certify.growth", "memory.iterates",
-    "measure.effective_memory", "learning.constants.affine", "learning.constants.gated",
+    "measure.effective_memory", "measure.context_value", "learning.constants.affine", "learning.constants.gated",
     "learning.constants.interface", "learning.constants.lower", "learning.constants.values",
+    "sources.belief", "sources.hilbert", "sources.information",
     "inputs", "projections.interface", "projections.balls", "projections.pairs",
     "projections.lyapunov_path", "projections.nearest_stable", "projections.schur",
     "projections.spectrum_lower", "projections.stable_pairs",
@@ -104,6 +111,8 @@ NOT_COMPARED = {
     "arithmetic.rigor.all_finite": "looks for what is no number",
     "arithmetic.rigor.moderate_size": "looks for what is too large",
     "norms.norms.same_norm": "compares descriptions",
+    "sources.hilbert.hilbert_distance": "as computed; nothing is claimed",
+    "sources.information.sampled_values": "estimates; nothing is claimed",
     "maps.invariance.check_invariant": "calls is_invariant",
     "inputs.ambiguous": "an error",
     "inputs.as_inputs": "checks an argument",
@@ -150,6 +159,9 @@ NOT_COMPARED = {
     "memory.iterates.context_length_iterate": "inverts a theorem; in the tests of theorems",
     "measure.effective_memory.upper_limit": "statistics, against scipy",
     "measure.effective_memory.sequences_needed": "statistics, against the formula",
+    "measure.context_value.context_value": "statistics, on sources that are known, in its tests",
+    "measure.context_value.order_information": "statistics, likewise",
+    "measure.context_value.blocks_needed": "statistics, likewise",
     "measure.effective_memory.certified_errors": "the bound of a theorem for a given certificate",
     "learning.constants.values.trained_names": "names",
     "learning.constants.lower.constants_lower": "a search in doubles, for judging looseness",

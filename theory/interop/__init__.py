@@ -3,6 +3,7 @@
     from_torch          a module or its state dict
     from_keras          a layer or a list of weights
     from_reservoirpy    a reservoir, or a model with one
+    from_hmmlearn       a fitted hidden Markov model, as a source of symbols
     from_state_space    a linear system A, B, C, D of SciPy or python-control, and its head
     from_safetensors    a file
     from_npz            a file of NumPy arrays
@@ -29,6 +30,7 @@ from theory.interop.files import (
     read_head,
     read_weights,
 )
+from theory.interop.hmmlearn import from_hmmlearn
 from theory.interop.keras import from_keras
 from theory.interop.map_file import load_map, save_map
 from theory.interop.reservoirpy import from_reservoirpy
@@ -37,6 +39,7 @@ from theory.interop.torch import from_torch
 
 __all__ = [
     "from_arrays",
+    "from_hmmlearn",
     "from_keras",
     "from_npz",
     "from_reservoirpy",

@@ -19,6 +19,9 @@ What k steps lose, and which k is enough:
     state_gap_blocks, output_gap, cascade_gap, context_length, window_error (the converse),
     norm_change
 
+Prediction of symbols:
+    short_memory, filter_contraction
+
 Projections:
     nearest_point_gap, nearest_point_distance, nearest_pair_distance
 
@@ -69,6 +72,7 @@ from theory.theorems.contractive_of_perron_weights import (
 )
 from theory.theorems.curvature_growth import CURVATURE_GROWTH, curvature_growth
 from theory.theorems.drive import DRIVE, drive
+from theory.theorems.filter_contraction import FILTER_CONTRACTION, filter_contraction
 from theory.theorems.gradient_gap import GRADIENT_GAP, gradient_gap
 from theory.theorems.gradient_gap_finite import GRADIENT_GAP_FINITE, gradient_gap_finite
 from theory.theorems.gradient_growth import GRADIENT_GROWTH, gradient_growth
@@ -83,6 +87,7 @@ from theory.theorems.norm_change import NORM_CHANGE, norm_change
 from theory.theorems.output_gap import OUTPUT_GAP, output_gap
 from theory.theorems.parameter_gap import PARAMETER_GAP, parameter_gap
 from theory.theorems.prediction_gap import PREDICTION_GAP, prediction_gap
+from theory.theorems.short_memory import SHORT_MEMORY, short_memory
 from theory.theorems.state_gap import STATE_GAP, state_gap
 from theory.theorems.state_gap_any_start import STATE_GAP_ANY_START, state_gap_any_start
 from theory.theorems.state_gap_blocks import STATE_GAP_BLOCKS, state_gap_blocks
@@ -98,7 +103,7 @@ from theory.theorems.weight_gap import WEIGHT_GAP, weight_gap
 from theory.theorems.window_error import WINDOW_ERROR, window_error
 
 #: All theorems, in reading order: criteria, sizes, sensitivities, gaps, context, converse, norms,
-#: projections, then gradients, training, and the unstable regime.
+#: symbols, projections, then gradients, training, and the unstable regime.
 THEOREMS: tuple[Theorem, ...] = (
     CONTRACTIVE_OF_MATRIX_NORM,
     CONTRACTIVE_OF_PERRON_WEIGHTS,
@@ -126,6 +131,8 @@ THEOREMS: tuple[Theorem, ...] = (
     CONTEXT_LENGTH,
     WINDOW_ERROR,
     NORM_CHANGE,
+    SHORT_MEMORY,
+    FILTER_CONTRACTION,
     NEAREST_POINT_GAP,
     NEAREST_POINT_DISTANCE,
     NEAREST_PAIR_DISTANCE,
@@ -158,6 +165,7 @@ __all__ = [
     "CONTRACTIVE_OF_PERRON_WEIGHTS",
     "CURVATURE_GROWTH",
     "DRIVE",
+    "FILTER_CONTRACTION",
     "GRADIENT_GAP",
     "GRADIENT_GAP_FINITE",
     "GRADIENT_GROWTH",
@@ -172,6 +180,7 @@ __all__ = [
     "OUTPUT_GAP",
     "PARAMETER_GAP",
     "PREDICTION_GAP",
+    "SHORT_MEMORY",
     "STATE_GAP",
     "STATE_GAP_ANY_START",
     "STATE_GAP_BLOCKS",
@@ -204,6 +213,7 @@ __all__ = [
     "contractive_of_perron_weights",
     "curvature_growth",
     "drive",
+    "filter_contraction",
     "gradient_gap",
     "gradient_gap_finite",
     "gradient_growth",
@@ -218,6 +228,7 @@ __all__ = [
     "output_gap",
     "parameter_gap",
     "prediction_gap",
+    "short_memory",
     "state_gap",
     "state_gap_any_start",
     "state_gap_blocks",

@@ -181,3 +181,16 @@ SCALAR_GROWTH = Assumption(
     name="scalar_growth",
     statement="h_t = factor * h_(t-1) + 1, h_0 = 0, p_t = (h_t - 1)**2 / 2 in the parameter factor",
 )
+STATIONARY = Assumption(
+    name="stationary",
+    statement="the symbols are a stationary process over a finite alphabet",
+)
+SHARED_INFORMATION = Assumption(
+    name="shared_information",
+    statement="the mutual information of all past and all future symbols is at most information",
+)
+BIRKHOFF = Assumption(
+    name="birkhoff",
+    statement="A is positive, log(A_ij A_kl / (A_il A_kj)) <= diameter for all i, j, k, l, and "
+    "tau = tanh(diameter / 4)",
+)

@@ -23,6 +23,7 @@ from theory.norms.blocks import BlockMax
 from theory.norms.norms import Linf, WeightedL2, WeightedLinf
 from theory.theorems.assumptions import (
     AFFINE_FORM,
+    BIRKHOFF,
     BLOCK_MAXIMUM,
     BOUNDED_PRODUCT,
     CONTRACTIVE,
@@ -54,7 +55,9 @@ from theory.theorems.assumptions import (
     SAME_START,
     SCALAR_GROWTH,
     SCALAR_LINEAR,
+    SHARED_INFORMATION,
     SMOOTH_MAP,
+    STATIONARY,
     STEP_LIPSCHITZ,
     TERMS_BOUNDED,
     TWIN_DESCENTS,
@@ -69,6 +72,8 @@ from theory.theorems.assumptions import (
 from theory.theorems.theorem import Assumption, Theorem
 from theory.trials.contractive_of_leak import inner_rate
 from theory.trials.contractive_of_multipliers import terms_of
+from theory.trials.filter_contraction import forgets
+from theory.trials.short_memory import is_source
 
 
 def _incremental_lmi_holds(run: Run) -> bool:
@@ -203,6 +208,9 @@ ESTABLISHED: dict[Assumption, Callable[[Run], bool]] = {
     TWIN_DESCENTS: _learns,
     NONEXPANSIVE: _clips,
     SCALAR_GROWTH: _is_growing_system,
+    STATIONARY: is_source,
+    SHARED_INFORMATION: is_source,
+    BIRKHOFF: forgets,
 }
 
 

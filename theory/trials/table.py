@@ -21,6 +21,7 @@ from theory.trials.contractive_of_multipliers import TRIAL as CONTRACTIVE_OF_MUL
 from theory.trials.contractive_of_perron_weights import TRIAL as CONTRACTIVE_OF_PERRON_WEIGHTS
 from theory.trials.curvature_growth import TRIAL as CURVATURE_GROWTH
 from theory.trials.drive import TRIAL as DRIVE
+from theory.trials.filter_contraction import TRIAL as FILTER_CONTRACTION
 from theory.trials.gradient_gap import TRIAL as GRADIENT_GAP
 from theory.trials.gradient_gap_finite import TRIAL as GRADIENT_GAP_FINITE
 from theory.trials.gradient_growth import TRIAL as GRADIENT_GROWTH
@@ -35,6 +36,7 @@ from theory.trials.norm_change import TRIAL as NORM_CHANGE
 from theory.trials.output_gap import TRIAL as OUTPUT_GAP
 from theory.trials.parameter_gap import TRIAL as PARAMETER_GAP
 from theory.trials.prediction_gap import TRIAL as PREDICTION_GAP
+from theory.trials.short_memory import TRIAL as SHORT_MEMORY
 from theory.trials.state_gap import TRIAL as STATE_GAP
 from theory.trials.state_gap_any_start import TRIAL as STATE_GAP_ANY_START
 from theory.trials.state_gap_blocks import TRIAL as STATE_GAP_BLOCKS
@@ -78,6 +80,8 @@ TRIALS: dict[str, Trial] = {
         CONTEXT_LENGTH,
         WINDOW_ERROR,
         NORM_CHANGE,
+        SHORT_MEMORY,
+        FILTER_CONTRACTION,
         NEAREST_POINT_GAP,
         NEAREST_POINT_DISTANCE,
         NEAREST_PAIR_DISTANCE,

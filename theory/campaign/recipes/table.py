@@ -73,6 +73,7 @@ from theory.campaign.recipes.metrics import (
     swap,
     swap_impulse,
 )
+from theory.campaign.recipes.sources import hidden_markov, hidden_markov_far, register_bits
 from theory.learning.setup import training_setup
 from theory.maps.head import LinearHead
 from theory.maps.rnn import VanillaRNN
@@ -132,6 +133,9 @@ RECIPES: dict[str, tuple[Recipe, int]] = {
     "stack": (stack, 1),
     "stack_sharp": (stack_sharp, 1),
     "stack_far": (stack_far, 1),
+    "hidden_markov": (hidden_markov, 1),
+    "hidden_markov_far": (hidden_markov_far, 1),
+    "register_bits": (register_bits, 1),
 }
 
 #: One period of the schedule: instance i of a campaign uses recipe i modulo its length.  Recipes
