@@ -26,6 +26,7 @@ from theory.cli.options import (
     UnusedOption,
     VariantOption,
     WeightsArgument,
+    one_or_several,
     check_picture,
     check_target,
     err,
@@ -102,7 +103,7 @@ def memory(
         raise ValueError(f"norm {norm!r} is not known, needed one of: {', '.join(_NORMS)}")
     file = read_file(weights)
     recurrent = file.map(
-        prefix=prefix,
+        prefix=one_or_several(prefix),
         activation=activation,
         variant=variant,
         recurrent_activation=recurrent_activation,

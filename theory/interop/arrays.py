@@ -32,6 +32,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, final
 
+import numpy as np
+
 from theory.arithmetic.activations import Activation
 from theory.interop.build import Said, double_array, names_of
 from theory.interop.layouts import blocks
@@ -226,6 +228,12 @@ def cell_names(
     return _chosen(arrays, groups, prefix, layout)
 
 
+def cells_of(arrays: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, str]]:
+    """Return the names of every cell's arrays, by its layout and prefix."""
+    _, groups = _found(arrays, None, [])
+    return groups
+
+
 def named_head(
     arrays: Mapping[str, Any], *, prefix: str | None = None, unused: str | Iterable[str] = ()
 ) -> LinearHead:
@@ -301,6 +309,8 @@ def _chosen(
     wanted = None if prefix is None else prefix.rstrip("./")
     check_not_made(arrays, groups, wanted, layout)
     chosen = [g for g in groups if wanted is None or g[1] == wanted]
+    if len(chosen) > 1 and _alike(arrays, [groups[one] for one in chosen], chosen):
+        chosen = chosen[:1]
     if len(chosen) != 1:
         where = ", ".join(f"{p or '(no prefix)'} ({kind})" for kind, p in groups)
         if not groups:
@@ -317,6 +327,20 @@ def _chosen(
         )
     kind, at = chosen[0]
     return kind, f"{at}." if at else "", groups[kind, at]
+
+
+def _alike(
+    arrays: Mapping[str, Any], cells: list[dict[str, str]], chosen: list[tuple[str, str]]
+) -> bool:
+    """Return whether cells are one and the same, as in the two branches of an If of ONNX."""
+    if {kind for kind, _ in chosen} != {"onnx"}:
+        return False
+    first, *others = cells
+    return all(
+        one.keys() == first.keys()
+        and all(np.array_equal(arrays[one[key]], arrays[first[key]]) for key in first)
+        for one in others
+    )
 
 
 def _values(arrays: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def _read(content: bytes, name: str, text: bytes | str | None, inner: str) -> Ke
             if not left >= 0:
                 raise ValueError(too_large(name, dataset.size, left))
             key = place.removeprefix("model_weights/")
-            if key.startswith("optimizer_weights/") or key.startswith("optimizer/"):
+            if key.startswith(("optimizer_weights/", "optimizer/")):
                 continue
             key = _own_name(key) if inner else _short(key)
             if key in arrays:

@@ -100,7 +100,7 @@ def read_onnx(path: Path) -> OnnxFile:
             name = f"{start}_{count}"
         places[name] = place
     if not places:
-        kinds = sorted({node.op_type for node in model.graph.node})
+        kinds = sorted(_kinds(model.graph))
         raise ValueError(
             f"it holds no node of the kinds {', '.join(_OPS)}; there are: {', '.join(kinds)}"
             + (
@@ -116,6 +116,13 @@ def read_onnx(path: Path) -> OnnxFile:
         arrays |= own
     told = {name: _with_source(one, places[name], places) for name, one in told.items()}
     return OnnxFile(model=model, places=places, arrays=arrays, told=told)
+
+
+def _kinds(graph: Any) -> set[str]:
+    """Return the operations of a graph and of those inside."""
+    found = {node.op_type for node in graph.node}
+    inner = (g for n in graph.node for a in n.attribute for g in (a.g, *a.graphs) if g.node)
+    return found.union(*map(_kinds, inner))
 
 
 def _places(graph: Any, above: tuple[Any, ...], inside: str) -> Iterator[_Place]:

@@ -140,7 +140,7 @@ def _haiku_gru(arrays: dict[str, Array], start: str, said: Said) -> Map:
     """
     _check_there(arrays, ("w_i", "w_h"), start)
     W, U = arrays["w_h"].T, arrays["w_i"].T
-    gates, n = gates_of(f"{start}w_h, transposed,", W)
+    _, n = gates_of(f"{start}w_h, transposed,", W)
     check_shape(f"{start}w_h, transposed,", W, (3 * n, n))
     check_shape(f"{start}w_i, transposed,", U, (3 * n, None))
     b = arrays.get("b", np.zeros(3 * n))
