@@ -19,6 +19,7 @@ import wave
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,7 +113,7 @@ _SENTENCE = re.compile(r"^[A-Za-z][A-Za-z' ,]*( [a-z']+){6,}[^|{}<>=`]*$")
 
 
 def prose(folders: list[Path], given: Path | None) -> tuple[str, str]:
-    """Return a text and what it is: a file of the user's, or what the packages say of themselves."""
+    """Return a text and what it is: the user's file, or what the packages say of themselves."""
     if given is not None:
         return given.read_text(encoding="utf-8", errors="replace"), given.name
     parts = []
@@ -212,23 +213,24 @@ def silero(cache: Path, text: str, sizes: Sizes, rng: np.random.Generator) -> It
     values = traced(path, feeds, ["/Transpose_output_0", "/recurrent/LSTM_output_0"])
     X = [x.reshape(sizes.steps, 128).astype(np.float64) for x, _ in values]
     Y = [y.reshape(sizes.steps, 128) for _, y in values]
-    made = f"encoder's output on speech of {sizes.steps * frame / 16000:.1f} s in noise"
+    made = f"the encoder's output on speech of {sizes.steps * frame / 16000:.1f} s in noise"
     for name, file, prefix in (
-        ("silero 16 kHz", data / "silero_vad_16k.safetensors", None),
+        ("silero 16 kHz", path, None),
+        ("silero 16 kHz, tuned", data / "silero_vad_16k.safetensors", None),
         ("silero 8 kHz", data / "silero_vad.jit", "_model_8k.decoder.rnn"),
     ):
         recurrent = interop.load(file, prefix=prefix)
-        same = prefix is None
-        said = "" if same else f', prefix="{prefix}"'
+        own = file == path
+        said = "" if prefix is None else f', prefix="{prefix}"'
         yield Model(
             name=name,
             package="silero-vad",
             read=f'load("{file.name}"{said})',
             map=recurrent,
-            inputs=made if same else f"those of the 16 kHz {made}",
+            inputs=made if own else f"{made}, by the encoder of silero 16 kHz",
             sequences=X,
-            fidelity=_furthest(recurrent, X, Y) if same else _torch_distance(recurrent, X),
-            beside="onnxruntime, single" if same else "torch, double",
+            fidelity=_furthest(recurrent, X, Y) if own else _torch_distance(recurrent, X),
+            beside="onnxruntime, single" if own else "torch, double",
         )
 
 
@@ -336,9 +338,7 @@ def deepfilter_features(sound: Array) -> tuple[Array, Array]:
         edges[k] = max(edges[k], edges[k - 1] + 2)
     edges[-1] = size // 2 + 1
     power = np.abs(spectrum) ** 2
-    levels = np.stack(
-        [power[:, a:b].mean(axis=1) for a, b in zip(edges[:-1], edges[1:], strict=True)], axis=1
-    )
+    levels = np.stack([power[:, a:b].mean(axis=1) for a, b in pairwise(edges)], axis=1)
     decibel = 10 * np.log10(levels + 1e-10)
     keep = np.exp(-hop / 48000)
     mean = np.linspace(-60.0, -90.0, bands)

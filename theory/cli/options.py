@@ -1,7 +1,7 @@
 """What the commands share: arguments, options, exit codes, and how weights are read.
 
-Main names: `refusals`, `show`, `one_or_several`, `check_picture`, `WeightsArgument`, `ActivationOption`,
-`PrefixOption`, `VariantOption`, `GatesOption`, `UnusedOption`, `InputsOption`.
+Main names: `refusals`, `show`, `one_or_several`, `check_picture`, `WeightsArgument`,
+`ActivationOption`, `PrefixOption`, `VariantOption`, `GatesOption`, `UnusedOption`, `InputsOption`.
 """
 
 from __future__ import annotations

@@ -163,7 +163,7 @@ def project(
         inputs=meant,
         per_unit=per_unit,
         dtype="float32" if in_single(file.arrays, cell, onto) else "float64",
-        bias_terms=len(cell.biases),
+        bias_terms=cell.bias_terms,
     )
     done = changed_arrays(file.arrays, before, found.map, cell)
     known = _known(before, onto, meant)
