@@ -11,7 +11,7 @@ All names may have a prefix, as in ``encoder.rnn.weight_hh_l0``; nested mappings
             known by its bias
     onnx    W, R, B, P of a node
     flax    hi.kernel and so on, one array a gate; dense_h.kernel of nnx
-    haiku   lstm/linear.w; gru.w_h; vanilla_rnn/hidden_to_hidden.w
+    haiku   lstm/linear.w; gru.w_h; vanilla_rnn/linear_1.w
     block   recurrent blocks of language models, see `theory.interop.layouts.blocks`
     own     W, U, b, b_candidate, leak: what `Map.parameters` gives
     own     A, B, bias, C, D: a linear map h <- A h + B x + bias and its readout, see `named_head`
@@ -45,7 +45,7 @@ from theory.interop.layouts.torch import short_cell, torch_cells
 from theory.interop.leftover import allowed, check_all_used, patterns_of
 from theory.interop.map_file import HEADER, map_of
 from theory.interop.names import check_not_made, groups_of
-from theory.interop.told import Told, agreed, flat_names
+from theory.interop.told import Told, agreed, flat_names, told_of
 from theory.maps.base import Map
 from theory.maps.cascade import Cascade
 from theory.maps.head import LinearHead
@@ -162,7 +162,7 @@ def map_of_names(arrays: Mapping[str, Any], question: Question, *, told: Mapping
         beside = blocks.around(names, start)
         asked = [name for name in asked if not beside.fullmatch(name)]
     check_all_used(asked, list(names.values()), [at], kind)
-    return _BUILDERS[kind](_values(arrays, names), start, agreed(told.get(at), said, at))
+    return _BUILDERS[kind](_values(arrays, names), start, agreed(told_of(told, at), said, at))
 
 
 def _stack(arrays: Mapping[str, Any], question: Question, told: Mapping[str, Told]) -> Map:

@@ -128,8 +128,8 @@ def check_said_activations(said: Said, who: str) -> None:
             f"--{name}".replace("='", " ").replace("_", "-").rstrip("'") for name in missing
         )
         raise ValueError(
-            f"the arrays do not tell the activations of {who}, if its configuration says so, "
-            f"{' and '.join(missing)} (in a command, {flags})"
+            f"the arrays do not tell the activations of {who} {' and '.join(missing)} (in a "
+            f"command, {flags})"
         )
 
 

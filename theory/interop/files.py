@@ -320,7 +320,7 @@ def read_file(path: str | Path) -> WeightFile:
         raise ValueError(f"{path}: {error}") from None
     if ending in _PICKLES or _looks_pickled(file):
         raise ValueError(
-            f"{path} looks like a pickle that is none of PyTorch's own files, and is never read: "
+            f"{path} looks like a pickle, which is never read unless PyTorch wrote it: "
             "load it yourself, and save the arrays as .npz or .safetensors"
         )
     return _of_arrays(file)

@@ -37,7 +37,7 @@ LAYOUTS = (
     ("own", _OWN, re.compile("W|A")),
     ("short", _SHORT, re.compile("w_hh")),
     ("flax", jax.FLAX, re.compile(r"h[nogr]?[./]kernel|dense_h[./]kernel")),
-    ("haiku", jax.HAIKU, re.compile(r"/linear\.w|\.w_h|/hidden_to_hidden\.w")),
+    ("haiku", jax.HAIKU, re.compile(r"/linear\.w|\.w_h")),
     ("block", blocks.PATTERN, blocks.NEEDED),
 )
 
@@ -63,6 +63,8 @@ def groups_of(
             if kind == "own" and "A" not in group:
                 # a readout has no meaning beside W
                 group = {key: name for key, name in group.items() if key not in {"C", "D"}}
+            if kind == "onnx" and "R" in group and np.ndim(arrays[group["R"]]) != 3:
+                continue
             if any(needs.fullmatch(key) for key in group):
                 groups[kind, at] = group
     return groups

@@ -15,7 +15,7 @@ from theory.files.arrays import Unread
 from theory.interop.arrays import cells_of
 from theory.interop.files import WeightFile, read_file
 from theory.interop.map_file import HEADER
-from theory.interop.told import Told
+from theory.interop.told import Told, told_of
 from theory.maps.base import Map
 
 
@@ -96,7 +96,7 @@ def recognised(
 def _read(
     file: WeightFile, prefix: str | None, said: dict[str, Any], layout: str = "save_map"
 ) -> Found:
-    told = file.told.get(prefix or "")
+    told = told_of(file.told, prefix or "")
     found, refused = None, ""
     try:
         found = file.map(prefix=prefix, **said)

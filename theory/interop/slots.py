@@ -234,7 +234,7 @@ def _haiku(names: Names, shapes: Shapes, start: str, variant: str | None) -> Ite
     del start, variant
     plain = {key.lstrip("./"): name for key, name in names.items()}
     sizes = {key.lstrip("./"): shape for key, shape in shapes.items()}
-    if "linear.w" in plain:
+    if "linear.w" in plain and "linear_1.w" not in plain:
         m, n = sizes["linear.w"][0] - sizes["linear.w"][1] // 4, sizes["linear.w"][1] // 4
         order = np.concatenate([np.arange(k * n, (k + 1) * n) for k in (0, 2, 1, 3)])
         one = np.concatenate([np.zeros(n), np.ones(n), np.zeros(2 * n)])
@@ -261,7 +261,7 @@ def _haiku(names: Names, shapes: Shapes, start: str, variant: str | None) -> Ite
         if "b" in plain:
             yield Slot(name=plain["b"], parameter="b", shape=(), pick=lambda a: a[order], sign=sign)
         return
-    name = plain["hidden_to_hidden.w"]
+    name = plain["linear_1.w"]
     yield Slot(name=name, parameter="W", shape=(), pick=np.transpose)
 
 

@@ -1,6 +1,6 @@
 """What a file says of a cell beyond its arrays, where its format says anything.
 
-Main names: `Told`, `agreed`, `flat_names`.
+Main names: `Told`, `told_of`, `agreed`, `flat_names`.
 """
 
 from __future__ import annotations
@@ -49,6 +49,14 @@ def agreed(told: Told | None, said: Said, where: str) -> Said:
             )
         both[name] = from_caller if from_file is None else from_file
     return replace(said, **both)
+
+
+def told_of(told: Mapping[str, Told], prefix: str) -> Told | None:
+    """Return what is told of a cell, or of what it stands in, if that is refused."""
+    if prefix in told:
+        return told[prefix]
+    around = (told[at] for at in told if prefix.startswith((f"{at}/", f"{at}.")))
+    return next((one for one in around if one.refused), None)
 
 
 #: A tree of arrays has no more leaves, and is no deeper.

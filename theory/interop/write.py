@@ -85,16 +85,14 @@ def changed_arrays(
         count = np.zeros(len(new[name]), dtype=int)
         for slot in slots:
             count[slot.rows(len(count))] += 1
-        if name.startswith("b"):
-            moved = old[name] != new[name]
-        else:
-            moved = np.ones(len(count), dtype=bool)
+        every = np.ones(len(count), dtype=bool)
+        moved = old[name] != new[name] if name.startswith("b") else every
         if np.any(moved & (count == 0)):
             raise ValueError(f"the layout {cell.layout} has no room for {name}")
         if name.startswith("b"):
             # of two biases both are made
             for slot in cell.slots:
-                if slot.parameter.startswith("b") and slot.name not in out:
+                if slot.parameter in {name, "b"} and slot.name not in out:
                     out[slot.name] = np.zeros(slot.shape, dtype=single)
         for slot in slots:
             rows = slot.rows(len(count))
@@ -104,7 +102,11 @@ def changed_arrays(
             if slot.name in out or np.any(moved[rows]):
                 out[slot.name] = slot.put(out[slot.name], value, moved[rows])
     for name in out:
-        if name in arrays and _same_bits(np.asarray(out[name]), arrays[name]):
+        if (
+            name in arrays
+            and out[name] is not arrays[name]
+            and _same_bits(np.asarray(out[name]), arrays[name])
+        ):
             out[name] = arrays[name]
     return out
 

@@ -26,7 +26,7 @@ from theory.interop.told import Told
 _MARK = b"\x89HDF\r\n\x1a\n"
 
 #: The weights of a Keras 3 archive, and its configuration.
-_WEIGHTS, _CONFIG = "model.weights.h5", "config.json"
+_WEIGHTS, _CONFIG, _ABOUT = "model.weights.h5", "config.json", "metadata.json"
 
 #: Names of the arrays of a cell in a Keras 3 archive, which numbers them.
 _NUMBERED = {"0": "kernel", "1": "recurrent_kernel", "2": "bias"}
@@ -94,17 +94,22 @@ def read_keras(path: Path) -> KerasFile:
             if not size <= DEFAULT_LIMIT:
                 raise ValueError(too_large(path.name, size, DEFAULT_LIMIT))
             text = archive.read(_CONFIG) if _CONFIG in archive.namelist() else None
-            return _read(archive.read(_WEIGHTS), path.name, text, _WEIGHTS)
+            about = archive.read(_ABOUT) if _ABOUT in archive.namelist() else b"{}"
+            version = (_config(about) or {}).get("keras_version")
+            return _read(archive.read(_WEIGHTS), path.name, text, _WEIGHTS, version)
     except (OSError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
         raise ValueError(f"it is damaged: {error}") from None
 
 
-def _read(content: bytes, name: str, text: bytes | str | None, inner: str) -> KerasFile:
+def _read(
+    content: bytes, name: str, text: bytes | str | None, inner: str, version: Any = None
+) -> KerasFile:
     places: dict[str, str] = {}
     arrays: dict[str, Any] = {}
     left = DEFAULT_LIMIT
     with _h5py().File(io.BytesIO(content), "r") as file:
         text = file.attrs.get("model_config") if text is None else text
+        version = file.attrs.get("keras_version", version)
         for place, dataset in _datasets(file, ""):
             left -= dataset.size * dataset.dtype.itemsize
             if not left >= 0:
@@ -112,13 +117,20 @@ def _read(content: bytes, name: str, text: bytes | str | None, inner: str) -> Ke
             key = place.removeprefix("model_weights/")
             if key.startswith(("optimizer_weights/", "optimizer/")):
                 continue
-            key = _own_name(key) if inner else _short(key)
-            if key in arrays:
-                raise ValueError(f"two arrays have the name {key}")
-            places[key] = place
+            places[_own_name(key) if inner else key] = place
             plain = dataset.dtype.kind in "fiub"
-            arrays[key] = dataset[()] if plain else Unread(f"is stored as {dataset.dtype}")
-    told = _told_all(_config(text), [*arrays], numbered=bool(inner))
+            arrays[_own_name(key) if inner else key] = (
+                dataset[()] if plain else Unread(f"is stored as {dataset.dtype}")
+            )
+    if not inner and not all("/vars/" in key for key in arrays):
+        names = _short_names(list(arrays))
+        arrays = {names[key]: value for key, value in arrays.items()}
+        places = {names[key]: value for key, value in places.items()}
+    elif not inner:
+        # save_weights of Keras 3 numbers arrays as an archive does
+        arrays = {_own_name(key): value for key, value in arrays.items()}
+        places = {_own_name(key): value for key, value in places.items()}
+    told = _told_all(_config(text), version, numbered=bool(inner))
     return KerasFile(arrays=arrays, places=places, told=told, inner=inner)
 
 
@@ -139,16 +151,21 @@ def _datasets(group: Any, start: str) -> Iterator[tuple[str, Any]]:
             yield f"{start}{key}", inside
 
 
-def _short(place: str) -> str:
-    """Return lstm_1/kernel for lstm_1/lstm_1/kernel:0, as layers are called in a configuration."""
-    layer, _, rest = place.partition("/")
-    while rest.startswith(f"{layer}/"):
-        rest = rest.removeprefix(f"{layer}/")
-    for word in ("lstm_cell", "gru_cell", "simple_rnn_cell"):
-        head, _, tail = rest.partition("/")
-        if tail and (head == word or head.startswith(f"{word}_")):
-            rest = tail
-    return f"{layer}/{rest}".removesuffix(":0") if rest else layer.removesuffix(":0")
+def _short_names(places: list[str]) -> dict[str, str]:
+    """Return lstm_1/kernel for lstm_1/sequential/lstm_1/lstm_cell/kernel:0, where that is unique.
+
+    The first part is what a configuration calls the layer.
+    """
+    short: dict[str, list[str]] = {}
+    for place in places:
+        layer, _, rest = place.partition("/")
+        own = f"{layer}/{rest.rpartition('/')[2]}" if rest else layer
+        short.setdefault(own.removesuffix(":0"), []).append(place)
+    return {
+        place: name if len(those) == 1 else place.removesuffix(":0")
+        for name, those in short.items()
+        for place in those
+    }
 
 
 def _own_name(place: str) -> str:
@@ -187,7 +204,7 @@ def _layers_of(config: Any) -> list[dict[str, Any]]:
     return [one for one in layers or [] if isinstance(one, dict)]
 
 
-def _told_all(config: Any, names: list[str], *, numbered: bool) -> dict[str, Told]:
+def _told_all(config: Any, version: Any, *, numbered: bool) -> dict[str, Told]:
     """Return what the configuration tells of every recurrent layer, by the prefix of its arrays."""
     found: dict[str, Told] = {}
     layers = _layers_of(config)
@@ -198,7 +215,7 @@ def _told_all(config: Any, names: list[str], *, numbered: bool) -> dict[str, Tol
         settings = settings if isinstance(settings, dict) else {}
         own = str(settings.get("name", layer.get("name", "")))
         at = own
-        if numbered and not any(name.startswith(f"{own}/") for name in names):
+        if numbered:
             # the archive counts the layers of a class, whatever their names are
             word = _snake(kind)
             count = counts.get(word, 0)
@@ -206,7 +223,7 @@ def _told_all(config: Any, names: list[str], *, numbered: bool) -> dict[str, Tol
         counts[_snake(kind)] = counts.get(_snake(kind), 0) + 1
         prefixes[own] = at
         if kind in _LAYERS:
-            found[at] = told_of_layer(kind, settings)
+            found[at] = told_of_layer(kind, settings, version)
     return _with_sources(found, layers, prefixes)
 
 
@@ -221,8 +238,8 @@ def _snake(word: str) -> str:
     return out
 
 
-def told_of_layer(kind: str, settings: Mapping[str, Any]) -> Told:
-    """Return what the settings of a layer tell."""
+def told_of_layer(kind: str, settings: Mapping[str, Any], version: Any = None) -> Told:
+    """Return what the settings of a layer tell, written by a version of Keras."""
     name = f"Keras {kind}"
     if kind not in _PLAIN:
         why = {
@@ -247,12 +264,26 @@ def told_of_layer(kind: str, settings: Mapping[str, Any]) -> Told:
         # before version 2 there was no such setting, and the reset gate came first
         after = settings.get("reset_after", False)
         words["variant"] = "reset_after" if after else "reset_before"
+    if words.get("recurrent_activation") == "hard_sigmoid":
+        words["recurrent_activation"] = hard_sigmoid_of(version)
     for key, value in words.items():
         if value is None:
             return Told(
                 kind=name, refused=f"has {key}={settings.get(key)!r}, a function that is not known"
             )
     return Told(kind=name, notes=tuple(notes), **words)
+
+
+def hard_sigmoid_of(version: Any) -> str:
+    """Return our name of a version's hard_sigmoid: a / 5 + 1/2 before Keras 3, a / 6 + 1/2 since.
+
+    Without a version it is left to be asked.
+    """
+    text = version.decode() if isinstance(version, bytes) else str(version or "")
+    major = text.partition(".")[0]
+    if not major.isdecimal():
+        return "hard_sigmoid of a Keras whose version is not told"
+    return "hard_sigmoid" if int(major) >= 3 else "hard_sigmoid(0.2)"
 
 
 def _function(value: Any) -> str | None:

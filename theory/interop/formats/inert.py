@@ -75,9 +75,11 @@ def describe(stream: IO[bytes]) -> Any:
             if code.name == "STOP":
                 return stack.pop()
             _step(code.name, argument, stack, memo)
-    except (IndexError, KeyError, TypeError, AttributeError) as error:
+    except (IndexError, KeyError, TypeError, AttributeError, UnicodeError) as error:
         raise ValueError(f"its pickle is damaged: {type(error).__name__} {error}") from None
-    raise ValueError("its pickle has no end")
+    except ValueError as error:
+        raise ValueError(f"its pickle cannot be read: {error}") from None
+    raise ValueError("its pickle cannot be read: it has no end")
 
 
 def _step(code: str, argument: Any, stack: list[Any], memo: dict[int, Any]) -> None:
@@ -142,7 +144,7 @@ def _step(code: str, argument: Any, stack: list[Any], memo: dict[int, Any]) -> N
     elif code == "DUP":
         stack.append(stack[-1])
     else:
-        raise ValueError(f"its pickle has the instruction {code}, which no file of weights needs")
+        raise ValueError(f"it has the instruction {code}, which no file of weights needs")
 
 
 def _called(of: Any, arguments: Any) -> Any:

@@ -5,7 +5,7 @@ Main names: `flax_cell`, `haiku_cell`, `FLAX`, `HAIKU`.
     flax    hi.kernel, hi.bias, ii.kernel and so on (LSTM); hr, hz, hn, ir, iz, in (GRU); h, i
             (SimpleCell, without residual); dense_h, dense_i (the GRU and the LSTM of nnx, whose
             gates are stacked)
-    haiku   lstm/linear.w, .b; gru.w_i, .w_h, .b; vanilla_rnn/hidden_to_hidden.w and so on
+    haiku   lstm/linear.w, .b; gru.w_i, .w_h, .b; vanilla_rnn/linear.w of the input, linear_1.w
 
 Matrices act from the right.  Equinox has PyTorch's names, and one bias, see `layouts.torch`.
 """
@@ -35,7 +35,7 @@ FLAX = re.compile(
 )
 HAIKU = re.compile(
     r"(?P<prefix>(?:.*[./~])?(?:lstm|gru|vanilla_rnn)(?:_\d+)?)"
-    r"(?P<key>/linear\.[wb]|\.w_[ih]|\.b|/(?:hidden_to_hidden|input_to_hidden)\.[wb])"
+    r"(?P<key>/linear(?:_1)?\.[wb]|\.w_[ih]|\.b)"
 )
 
 #: Gates in our order, by their number.
@@ -80,7 +80,7 @@ def flax_cell(group: dict[str, Any], start: str, said: Said) -> Map:
     gates, n = gates_of(f"{start}{words['h']} kernels, transposed,", W)
     check_shape(f"{start}{words['i']} kernels, transposed,", U, (gates * n, None))
     if gates > 1:
-        check_said_activations(said, "Flax' cells: pass,")
+        check_said_activations(said, "Flax' cells: pass")
     b = driven + inner
     if gates != 3:
         return cell_of(W, U, b, said)
@@ -94,16 +94,20 @@ def haiku_cell(group: dict[str, Any], start: str, said: Said) -> Map:
         key.lstrip("./"): double_array(f"{start.removesuffix('.')}{key}", value)
         for key, value in group.items()
     }
-    if "linear.w" in arrays:
+    if "linear.w" in arrays and "linear_1.w" not in arrays:
         return _haiku_lstm(arrays, start, said)
     if "w_h" in arrays:
         return _haiku_gru(arrays, start, said)
-    names = ("input_to_hidden.w", "hidden_to_hidden.w")
+    names = ("linear.w", "linear_1.w")
     _check_there(arrays, names, start)
+    for name in names:
+        check_shape(f"{start}{name}", arrays[name], (None, None))
     U, W = (arrays[name].T for name in names)
-    n = W.shape[0]
+    n = len(W)
+    check_shape(f"{start}linear_1.w", W, (n, n))
+    check_shape(f"{start}linear.w, transposed,", U, (n, None))
     b = np.zeros(n)
-    for name in ("input_to_hidden.b", "hidden_to_hidden.b"):
+    for name in ("linear.b", "linear_1.b"):
         if name in arrays:
             check_shape(f"{start}{name}", arrays[name], (n,))
             b = b + arrays[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -50,6 +51,11 @@ def own_name(activation: str) -> str:
 
 def keras_cell(group: dict[str, Any], start: str, said: Said, *, gates: int | None = None) -> Map:
     """Return the map of Keras' weights: kernel (m, gates n), recurrent_kernel (n, gates n)."""
+    if re.search(r"(?:^|[./])backward_", start):
+        raise ValueError(
+            f"{start.rstrip('.')} is the backward half of a bidirectional layer: it reads the last "
+            "input first"
+        )
     if "kernel" not in group:
         raise ValueError(f"missing keys: {start}kernel; there are {names_of(group)}")
     arrays = {key: double_array(f"{start}{key}", value) for key, value in group.items()}
@@ -140,6 +146,6 @@ def _checked(said: Said, gates: int) -> Said:
             said,
             "Keras' gated layers (before version 2.3 gates are hard_sigmoid by default, and haste "
             "uses the same names for another order of gates): pass the layer itself to "
-            "from_keras, or a file with the configuration to load, or",
+            "from_keras, a file with the configuration to load, or, if its get_config() says so,",
         )
     return said

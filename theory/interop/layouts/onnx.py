@@ -51,7 +51,7 @@ def onnx_cell(group: dict[str, Any], start: str, said: Said) -> Map:
     if "P" in arrays and arrays["P"].any():
         raise ValueError(f"{start}P is not zero: peephole weights would be another map")
     if gates > 1:
-        check_said_activations(said, "ONNX's nodes, whose attributes do: pass,")
+        check_said_activations(said, "ONNX's nodes, whose attributes do: pass the file to load, or")
     b = driven + inner
     if gates != 3:
         return cell_of(W, U, b, said)
