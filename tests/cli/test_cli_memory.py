@@ -174,7 +174,7 @@ def test_bad_input(files):
         (("memory", files / "two.npz", "--sequences", files / "x.npz", *USUAL), "enc (torch), dec"),
         ((*usual, *USUAL, "--json", files), "is a folder"),
         ((*usual, *USUAL, "--json", files / "x.npz"), "is an input, which the answer would"),
-        (("memory", files / "w.pt", "--sequences", files / "x.npz", *USUAL), "pickle"),
+        (("memory", files / "w.pt", "--sequences", files / "x.npz", *USUAL), "No such file"),
     ):
         done = run(*arguments)
         assert done.exit_code == 2, (arguments, done.output)

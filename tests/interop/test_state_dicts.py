@@ -61,14 +61,20 @@ def test_other_keys_are_left_alone():
         (weights("lstm") | {"weight_hr_l0": np.ones((1, 2))}, "projections"),
         (weights("lstm", layers=2) | {"weight_ih_l1": np.ones((8, 3))}, "layer 0 gives 2 outputs"),
         ({"weight_hh_l0": ["a"], "weight_ih_l0": [1.0]}, "weight_hh_l0 has dtype"),
-        ({"epoch": 3, "state_dict": {}}, r"no recurrent weights among \[epoch, state_dict\]"),
-        ({"epoch": 3, "model": weights("gru")}, "model holds more names: pass what is in it"),
+        ({"epoch": 3, "state_dict": {}}, r"no recurrent weights among \[epoch\]"),
+        ({"a": weights("gru"), "b": weights("gru")}, r"more than one .*: a \(torch\), b \(torch\)"),
         ({}, "no recurrent weights"),
     ],
 )  # fmt: skip
 def test_state_dicts_that_do_not_fit(arrays, message):
     with pytest.raises(ValueError, match=message):
         from_torch(arrays)
+
+
+def test_a_checkpoint_is_read_one_level_down():
+    inner = weights("gru")
+    assert same(from_torch({"epoch": 3, "model": inner}), from_torch(inner))
+    assert same(from_torch({"a": inner, "b": inner}, prefix="b"), from_torch(inner))
 
 
 def test_an_activation_is_for_plain_cells():
@@ -85,9 +91,13 @@ def test_an_activation_is_for_plain_cells():
 
 @pytest.mark.parametrize("name", ["model.pt", "model.pth", "x.bin"])
 def test_pickles_are_never_read(name, tmp_path):
-    for read in (from_torch, read_weights):
-        with pytest.raises(ValueError, match=r"weights_only=True"):
-            read(str(tmp_path / name))
+    with pytest.raises(ValueError, match=r"theory.interop.load reads files, without unpickling"):
+        from_torch(str(tmp_path / name))
+    with pytest.raises(ValueError, match=r"cannot be read: No such file"):
+        read_weights(tmp_path / name)
+    (tmp_path / name).write_bytes(b"a text")
+    with pytest.raises(ValueError, match=r"which is never read unless PyTorch wrote it"):
+        read_weights(tmp_path / name)
     path = tmp_path / "p.npz"
     np.savez(path, W=np.array([object()], dtype=object))
     with pytest.raises(ValueError, match=r"p.npz: W holds Python objects, which are never"):
@@ -105,7 +115,7 @@ def test_a_pickle_of_any_name_is_seen(name, tmp_path):
         read_weights(path)
     with zipfile.ZipFile(path, "w") as archive:  # as torch.save writes it
         archive.writestr("model/data.pkl", b"")
-    with pytest.raises(ValueError, match="looks like a pickle, which is never read"):
+    with pytest.raises(ValueError, match="its pickle"):
         read_weights(path)
     for content in (b"", b"text", b"\x80\x09", b"PK\x05\x06"):
         path.write_bytes(content)

@@ -41,6 +41,7 @@ from theory.cli.options import (
     WeightsArgument,
     check_picture,
     check_target,
+    one_or_several,
     out,
     refusals,
     show,
@@ -138,7 +139,7 @@ def certify(
     meant = read_inputs(inputs)
     file = read_file(weights)
     recurrent = file.map(
-        prefix=prefix,
+        prefix=one_or_several(prefix),
         activation=activation,
         variant=variant,
         recurrent_activation=recurrent_activation,
@@ -392,7 +393,7 @@ def check(
     # what the certificate says is a claim; a file that tells all by itself is read alone
     known = None if HEADER in file.arrays else stored.activation or None
     recurrent = file.map(
-        prefix=prefix,
+        prefix=one_or_several(prefix),
         activation=known if activation is None else activation,
         variant=variant,
         recurrent_activation=recurrent_activation,

@@ -13,6 +13,7 @@ from theory.cli.certify import certify, check
 from theory.cli.memory import memory
 from theory.cli.options import out
 from theory.cli.project import project
+from theory.cli.show import show
 from theory.cli.verify import replay_command, theorems, verify
 from theory.version import __version__
 
@@ -48,6 +49,7 @@ app.command()(certify)
 app.command()(check)
 app.command()(project)
 app.command()(memory)
+app.command()(show)
 
 
 def main() -> None:

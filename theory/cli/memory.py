@@ -31,6 +31,7 @@ from theory.cli.options import (
     check_picture,
     check_target,
     err,
+    one_or_several,
     out,
     refusals,
     show,
@@ -114,7 +115,7 @@ def memory(
         raise ValueError(f"norm {norm!r} is not known, needed one of: {', '.join(_NORMS)}")
     file = read_file(weights)
     recurrent = file.map(
-        prefix=prefix,
+        prefix=one_or_several(prefix),
         activation=activation,
         variant=variant,
         recurrent_activation=recurrent_activation,

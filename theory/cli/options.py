@@ -1,8 +1,8 @@
 """What the commands share: arguments, options, exit codes, and how weights are read.
 
-Main names: `refusals`, `show`, `check_picture`, `WeightsArgument`, `ActivationOption`,
-`PrefixOption`, `VariantOption`, `GatesOption`, `UnusedOption`, `InputsOption`, `JobsOption`,
-`ClusterOption`, `PatienceOption`, `workers`.
+Main names: `refusals`, `show`, `one_or_several`, `check_picture`, `WeightsArgument`,
+`ActivationOption`, `PrefixOption`, `VariantOption`, `GatesOption`, `UnusedOption`, `InputsOption`,
+`JobsOption`, `ClusterOption`, `PatienceOption`, `workers`.
 """
 
 from __future__ import annotations
@@ -61,6 +61,11 @@ def refusals() -> Iterator[None]:
     except KeyboardInterrupt:
         err.print("interrupted: there is no answer, and nothing more is written")
         raise typer.Exit(INTERRUPTED) from None
+
+
+def one_or_several(prefix: list[str] | None) -> str | list[str] | None:
+    """Return the prefixes of a command's option as `load` takes them."""
+    return None if not prefix else prefix[0] if len(prefix) == 1 else prefix
 
 
 @final
@@ -132,8 +137,8 @@ def check_picture(path: Path | None, *given: Path) -> None:
 WeightsArgument = Annotated[
     Path,
     typer.Argument(
-        help="Weights: .npz (PyTorch's, Keras' or our names, or by save_map), .safetensors, "
-        ".npy (W)."
+        help="Weights: .npz (by save_map, or names of PyTorch, Keras, JAX or ours), .safetensors, "
+        ".pt, .h5, .keras, .onnx, .npy (W); theory show tells what is in it."
     ),
 ]
 ActivationOption = Annotated[
@@ -150,7 +155,7 @@ VariantOption = Annotated[
 GatesOption = Annotated[
     str | None,
     typer.Option(
-        "--recurrent-activation", help="Of the gates in Keras' files, which do not tell: sigmoid."
+        "--recurrent-activation", help="Of the gates, where the file does not tell: sigmoid."
     ),
 ]
 UnusedOption = Annotated[
@@ -158,7 +163,11 @@ UnusedOption = Annotated[
     typer.Option(help="Arrays that may be left over, by name or pattern; may be repeated."),
 ]
 PrefixOption = Annotated[
-    str | None, typer.Option(help="Where the cell is in the file, as in encoder.rnn.")
+    list[str] | None,
+    typer.Option(
+        help="Where the cell is in the file, as in encoder.rnn; several times, from the bottom up, "
+        "for a stack."
+    ),
 ]
 InputsOption = Annotated[
     str,

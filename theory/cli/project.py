@@ -25,6 +25,7 @@ from theory.cli.options import (
     UnusedOption,
     VariantOption,
     WeightsArgument,
+    one_or_several,
     refusals,
     show,
 )
@@ -141,7 +142,7 @@ def project(
     if onto == "schur" and activation is None and HEADER not in file.arrays:
         activation = "identity"
     before = file.map(
-        prefix=prefix,
+        prefix=one_or_several(prefix),
         activation=activation,
         variant=variant,
         recurrent_activation=recurrent_activation,
@@ -149,7 +150,10 @@ def project(
     )
     before = _of_kind(before, onto)
     cell = stored_cell(
-        file.arrays, prefix, unused=unused or (), variant=getattr(before, "variant", None)
+        file.arrays,
+        one_or_several(prefix),
+        unused=unused or (),
+        variant=getattr(before, "variant", None),
     )
     found = nearest(
         before,
@@ -159,7 +163,7 @@ def project(
         inputs=meant,
         per_unit=per_unit,
         dtype="float32" if in_single(file.arrays, cell, onto) else "float64",
-        bias_terms=len(cell.biases),
+        bias_terms=cell.bias_terms,
     )
     done = changed_arrays(file.arrays, before, found.map, cell)
     known = _known(before, onto, meant)

@@ -1,4 +1,4 @@
-"""Maps from the weights of PyTorch, safetensors, NumPy, Keras and reservoirpy; files of maps.
+"""Maps from the weights of PyTorch, Keras, ONNX, JAX and reservoirpy; files of maps.
 
     from_torch          a module or its state dict
     from_keras          a layer or a list of weights
@@ -7,7 +7,9 @@
     from_state_space    a linear system A, B, C, D of SciPy or python-control, and its head
     from_safetensors    a file
     from_npz            a file of NumPy arrays
-    read_weights        a file of either kind, as the commands read it
+    load                a file of any kind: NumPy, safetensors, PyTorch, TorchScript, Keras, ONNX
+    read_weights        the same under its older name
+    recognised          what there is in a file, and what is not read
     from_arrays         arrays by name, in any layout that is known
     named_arrays        the arrays of a NumPy file, as they are
     named_head          the readout C of a linear system A, B, C among named arrays
@@ -17,8 +19,8 @@
 What is read is the map whose simulation is the other program's forward pass in evaluation mode, in
 double precision; shorter floats are embedded exactly.  Several layers become a `Cascade`.  Every
 array below the cell is used, or refused by name unless it is named in ``unused=``; what no array
-tells, such as an activation, is asked for.  Nothing is unpickled, neither PyTorch nor any other of
-those programs is needed to read arrays.  Layouts are recognised by the names of the arrays, see
+tells, such as an activation, is asked for.  Nothing is unpickled, no code in a file is run, and
+none of those programs is needed to read it.  Layouts are recognised by the names of the arrays, see
 `theory.interop.arrays`.
 """
 
@@ -26,6 +28,7 @@ from theory.interop.arrays import from_arrays, named_head
 from theory.interop.files import (
     from_npz,
     from_safetensors,
+    load,
     named_arrays,
     read_head,
     read_weights,
@@ -34,6 +37,7 @@ from theory.interop.hmmlearn import from_hmmlearn
 from theory.interop.keras import from_keras
 from theory.interop.map_file import load_map, save_map
 from theory.interop.reservoirpy import from_reservoirpy
+from theory.interop.show import recognised
 from theory.interop.state_space import from_state_space
 from theory.interop.torch import from_torch
 
@@ -46,10 +50,12 @@ __all__ = [
     "from_safetensors",
     "from_state_space",
     "from_torch",
+    "load",
     "load_map",
     "named_arrays",
     "named_head",
     "read_head",
     "read_weights",
+    "recognised",
     "save_map",
 ]

@@ -1,17 +1,25 @@
 """Maps from named arrays, whose layout is recognised by their names.
 
-Main names: `from_arrays`, `named_head`, `cell_names`.
+Main names: `from_arrays`, `named_head`, `cell_names`, `map_of_names`, `Question`.
 
-All names may have a prefix, as in ``encoder.rnn.weight_hh_l0``:
+All names may have a prefix, as in ``encoder.rnn.weight_hh_l0``; nested mappings are joined by dots:
 
-    torch   weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0 (and _l1, ...; cells without _l0)
-    keras   kernel, recurrent_kernel, bias: matrices that act from the right
+    torch   weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0 (and _l1, ...; cells without _l0);
+            Equinox: weight_ih, weight_hh, bias, bias_n
+    short   w_ih, w_hh, b_ih, b_hh: the same, as in enc_w_hh
+    keras   kernel, recurrent_kernel, bias: matrices that act from the right; CuDNN's packing is
+            known by its bias
+    onnx    W, R, B, P of a node
+    flax    hi.kernel and so on, one array a gate; dense_h.kernel of nnx
+    haiku   lstm/linear.w; gru.w_h; vanilla_rnn/linear_1.w
+    block   recurrent blocks of language models, see `theory.interop.layouts.blocks`
     own     W, U, b, b_candidate, leak: what `Map.parameters` gives
     own     A, B, bias, C, D: a linear map h <- A h + B x + bias and its readout, see `named_head`
 
 Which cell it is follows from the shape: n, 3 n or 4 n rows for n units are a plain cell, a GRU, an
 LSTM.  What no array tells is asked for: the activation of a plain cell; which GRU it is in our
-layout; the activations of Keras' gated layers.  A file of `save_map` tells everything.
+layout; the activations of Keras', Flax' and ONNX's gated layers.  A file of `save_map` tells
+everything.
 
 An array below the prefix of the cell is used, or refused by name.  Without a prefix that is
 everything without one; what has a prefix of its own, as ``head.weight``, is left alone.
@@ -20,45 +28,44 @@ everything without one; what has a prefix of its own, as ``head.weight``, is lef
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, final
+
+import numpy as np
 
 from theory.arithmetic.activations import Activation
 from theory.interop.build import Said, double_array, names_of
+from theory.interop.layouts import blocks
+from theory.interop.layouts.jax import flax_cell, haiku_cell
 from theory.interop.layouts.keras import keras_cell
+from theory.interop.layouts.onnx import onnx_cell
 from theory.interop.layouts.own import linear_readout, own_cell
-from theory.interop.layouts.torch import torch_cells
+from theory.interop.layouts.torch import short_cell, torch_cells
 from theory.interop.leftover import allowed, check_all_used, patterns_of
 from theory.interop.map_file import HEADER, map_of
+from theory.interop.names import check_not_made, groups_of
+from theory.interop.told import Told, agreed, flat_names, told_of
 from theory.maps.base import Map
 from theory.maps.cascade import Cascade
 from theory.maps.head import LinearHead
 
-_TORCH = re.compile(
-    r"(?:(?P<prefix>.*)\.)?(?P<key>(?:weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)"
-    r"(?:_l\d+)?(?:_reverse)?)"
-)
-#: What parametrizations, their predecessors and wrappers store instead of, or beside, a weight.
-_MADE = re.compile(
-    r"(?:(?P<prefix>.*?)\.)??(?:parametrizations\.(?P<held>(?:weight|bias)_[ih]\w+)\.\w+(?:\.\w+)*"
-    r"|(?P<key>(?:weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)(?:_l\d+)?(?:_reverse)?)"
-    r"_(?!l\d|reverse$)\w+)"
-)
-_KERAS = re.compile(r"(?:(?P<prefix>.*)[./])?(?P<key>kernel|recurrent_kernel|bias)(?::0)?")
-_OWN = re.compile(r"(?:(?P<prefix>.*)\.)?(?P<key>W|U|b|b_candidate|leak|A|B|C|D|bias)")
 
-#: What makes a group of names one of that layout: Keras' other layers have kernels, too.
-_LAYOUTS = (
-    ("torch", _TORCH, re.compile(r"weight_[ih]h.*")),
-    ("keras", _KERAS, re.compile("recurrent_kernel")),
-    ("own", _OWN, re.compile("W|A")),
-)
+@final
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """Which cell is asked for, and what is said of it beyond the arrays and the file."""
+
+    prefix: str | Sequence[str] | None = None
+    said: Said = field(default_factory=Said)
+    unused: str | Iterable[str] = ()
+    layout: str | None = None
 
 
 def from_arrays(
     arrays: Mapping[str, Any],
     *,
-    prefix: str | None = None,
+    prefix: str | Sequence[str] | None = None,
     activation: str | Activation | None = None,
     variant: str | None = None,
     recurrent_activation: str | None = None,
@@ -71,8 +78,9 @@ def from_arrays(
     ----------
     arrays : mapping
         Names to arrays or tensors.
-    prefix : str, optional
-        Where the cell is, as in ``"encoder.rnn"``; needed only if there are several.
+    prefix : str or sequence of str, optional
+        Where the cell is, as in ``"encoder.rnn"``; needed only if there are several.  Several
+        prefixes, from the bottom up, are read as one stack, a `Cascade`.
     activation : str, optional
         Of a plain cell, as ``tanh``; with ``identity`` it is a `LinearMap`.  Needed unless the
         arrays tell.  Under Keras' names also of a gated cell, as ``get_config()`` says it.
@@ -83,7 +91,7 @@ def from_arrays(
     unused : str or iterable of str
         Names of arrays that may be left over, or patterns of them, as ``"ema.*"``.
     layout : str, optional
-        ``torch``, ``keras`` or ``own``; any by default.
+        One of those of the module's docstring; any by default.
 
     Returns
     -------
@@ -103,18 +111,41 @@ def from_arrays(
     VanillaRNN(n=2, m=1, activation='tanh')
     """
     said = Said(activation=activation, variant=variant, recurrent_activation=recurrent_activation)
+    return map_of_names(
+        arrays, Question(prefix=prefix, said=said, unused=unused, layout=layout), told={}
+    )
+
+
+def map_of_names(arrays: Mapping[str, Any], question: Question, *, told: Mapping[str, Told]) -> Map:
+    """Return the map that a question asks for, among named arrays of which a file tells more.
+
+    Parameters
+    ----------
+    arrays : mapping
+    question : Question
+    told : mapping
+        What the file says of each cell, by its prefix.
+
+    Raises
+    ------
+    ValueError
+        As `from_arrays` does, or if the file tells that the cell is no map.
+    """
+    said, layout, prefix = question.said, question.layout, question.prefix
     if layout is not None and layout not in _BUILDERS:
         raise ValueError(f"layout {layout!r} is not known, needed one of: {', '.join(_BUILDERS)}")
+    if prefix is not None and not isinstance(prefix, str):
+        return _stack(arrays, question, told)
     if HEADER in arrays:
         if prefix is not None:
             raise ValueError(f"prefix={prefix!r}, but a file of save_map holds one map, without")
-        return map_of(_kept(arrays, patterns_of(unused), ()), said)
-    patterns = patterns_of(unused)
+        return map_of(_kept(arrays, patterns_of(question.unused), ()), said)
+    patterns = patterns_of(question.unused)
     arrays, groups = _found(arrays, layout, patterns)
     asked = [name for name in arrays if not allowed(name, patterns)]
     own = [p for kind, p in groups if kind == "own"]
     if prefix is None and len(own) > 1 and sorted(own) == sorted(map(str, range(len(own)))):
-        _check_not_made(arrays, groups, None, layout)
+        check_not_made(arrays, groups, None, layout)
         if any(re.fullmatch(r"\d+\.(readout|readout_bias|C|D)", name) for name in arrays):
             raise ValueError(
                 "a readout between layers has no layout; build the Cascade yourself, or write it "
@@ -126,8 +157,47 @@ def from_arrays(
             [own_cell(_values(arrays, part), f"{i}.", said) for i, part in enumerate(parts)]
         )
     kind, start, names = _chosen(arrays, groups, prefix, layout)
-    check_all_used(asked, list(names.values()), [start.removesuffix(".")], kind)
-    return _BUILDERS[kind](_values(arrays, names), start, said)
+    at = start.removesuffix(".")
+    if kind == "block":
+        beside = blocks.around(names, start)
+        asked = [name for name in asked if not beside.fullmatch(name)]
+    check_all_used(asked, list(names.values()), [at], kind)
+    return _BUILDERS[kind](_values(arrays, names), start, agreed(told_of(told, at), said, at))
+
+
+def _stack(arrays: Mapping[str, Any], question: Question, told: Mapping[str, Told]) -> Map:
+    """Return several cells as one map, each reading the states of the one before."""
+    assert question.prefix is not None
+    prefixes = [str(prefix).rstrip("./") for prefix in question.prefix]
+    if not prefixes:
+        raise ValueError("prefix=[] names no cell, needed a prefix, or a list of them for a stack")
+    layers = []
+    for below, here in zip([None, *prefixes], prefixes, strict=False):
+        one = told.get(here)
+        if below is not None and one is not None and one.source is not None:
+            if one.source != below:
+                reads = f"{one.source!r}" if one.source else "no other cell"
+                raise ValueError(
+                    f"{here} reads {reads}, not the states of {below!r} alone; name the cells of "
+                    "one stack from the bottom up"
+                )
+            if one.between:
+                raise ValueError(
+                    f"between {below} and {here} stands {one.between}, which is no part of a map; "
+                    "read each cell by itself, and build theory.Cascade with a readout of yours"
+                )
+        layers.append(map_of_names(arrays, replace(question, prefix=here), told=told))
+    for (below, low), (here, top) in zip(
+        list(zip(prefixes, layers, strict=True))[:-1],
+        list(zip(prefixes, layers, strict=True))[1:],
+        strict=True,
+    ):
+        if len(low.output_map) != top.input_dim:
+            raise ValueError(
+                f"{below} gives {len(low.output_map)} numbers, and {here} takes {top.input_dim}: "
+                "they are no stack"
+            )
+    return layers[0] if len(layers) == 1 else Cascade(layers)
 
 
 def cell_names(
@@ -156,6 +226,12 @@ def cell_names(
     """
     arrays, groups = _found(arrays, layout, patterns_of(unused))
     return _chosen(arrays, groups, prefix, layout)
+
+
+def cells_of(arrays: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, str]]:
+    """Return the names of every cell's arrays, by its layout and prefix."""
+    _, groups = _found(arrays, None, [])
+    return groups
 
 
 def named_head(
@@ -212,15 +288,15 @@ def _found(
     arrays: Mapping[str, Any], layout: str | None, patterns: list[str]
 ) -> tuple[dict[str, Any], dict[tuple[str, str], dict[str, str]]]:
     """Return the arrays that are to be read, and the names of each cell's by layout and prefix."""
-    arrays = {str(name): value for name, value in arrays.items()}
+    arrays = flat_names(arrays)
     needed = {
         name
-        for group in _groups(arrays, layout).values()
+        for group in groups_of(arrays, layout).values()
         for key, name in group.items()
         if key not in {"C", "D"} and not key.endswith("_reverse")
     }
     kept = _kept(arrays, patterns, needed)
-    return kept, _groups(kept, layout)
+    return kept, groups_of(kept, layout)
 
 
 def _chosen(
@@ -231,97 +307,53 @@ def _chosen(
 ) -> tuple[str, str, dict[str, str]]:
     """Return the only cell, or the one with that prefix, as `cell_names` does."""
     wanted = None if prefix is None else prefix.rstrip("./")
-    _check_not_made(arrays, groups, wanted, layout)
+    check_not_made(arrays, groups, wanted, layout)
     chosen = [g for g in groups if wanted is None or g[1] == wanted]
+    if len(chosen) > 1 and _alike(arrays, [groups[one] for one in chosen], chosen):
+        chosen = chosen[:1]
     if len(chosen) != 1:
         where = ", ".join(f"{p or '(no prefix)'} ({kind})" for kind, p in groups)
         if not groups:
-            inner = [name for name, value in arrays.items() if isinstance(value, Mapping) and value]
-            deeper = f"; {inner[0]} holds more names: pass what is in it" if inner else ""
             raise ValueError(
-                f"no recurrent weights among {names_of(arrays)}{deeper}; needed weight_hh_l0 and "
+                f"no recurrent weights among {names_of(arrays)}; needed weight_hh_l0 and "
                 "so on (PyTorch), recurrent_kernel (Keras), W, or A; see the layouts of "
                 "theory.interop"
             )
         if not chosen:
             raise ValueError(f"no recurrent weights under prefix={prefix!r}; there are: {where}")
         raise ValueError(
-            f"more than one recurrent cell: {where}; choose one with prefix= (for a stack, read "
-            "each, and build theory.Cascade of them)"
+            f"more than one recurrent cell: {where}; choose one with prefix= (in a command, "
+            "--prefix), or several, from the bottom up, as one stack"
         )
     kind, at = chosen[0]
     return kind, f"{at}." if at else "", groups[kind, at]
+
+
+def _alike(
+    arrays: Mapping[str, Any], cells: list[dict[str, str]], chosen: list[tuple[str, str]]
+) -> bool:
+    """Return whether cells are one and the same, as in the two branches of an If of ONNX."""
+    if {kind for kind, _ in chosen} != {"onnx"}:
+        return False
+    first, *others = cells
+    return all(
+        one.keys() == first.keys()
+        and all(np.array_equal(arrays[one[key]], arrays[first[key]]) for key in first)
+        for one in others
+    )
 
 
 def _values(arrays: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     return {key: arrays[name] for key, name in names.items()}
 
 
-def _groups(arrays: Mapping[str, Any], layout: str | None) -> dict[tuple[str, str], dict[str, str]]:
-    """Return the names of each cell's arrays by layout and prefix."""
-    groups: dict[tuple[str, str], dict[str, str]] = {}
-    for kind, pattern, needs in _LAYOUTS:
-        if layout not in {None, kind}:
-            continue
-        found: dict[str, dict[str, str]] = {}
-        for name in arrays:
-            match = pattern.fullmatch(str(name))
-            if match:
-                found.setdefault(match["prefix"] or "", {})[match["key"]] = name
-        for at, group in found.items():
-            if kind == "own" and "A" not in group:
-                # a readout has no meaning beside W
-                group = {key: name for key, name in group.items() if key not in {"C", "D"}}
-            if any(needs.fullmatch(key) for key in group):
-                groups[kind, at] = group
-    return groups
-
-
-def _check_not_made(
-    arrays: Mapping[str, Any],
-    groups: Mapping[tuple[str, str], Mapping[str, Any]],
-    wanted: str | None,
-    layout: str | None,
-) -> None:
-    """Check that no weight of PyTorch's is stored in parts, or beside what it is made from."""
-    if layout not in {None, "torch"}:
-        return
-    cells = {p: g for (kind, p), g in groups.items() if kind == "torch" and wanted in {None, p}}
-    loose: dict[str, list[str]] = {}
-    for name in map(str, arrays):
-        match = None if _TORCH.fullmatch(name) else _MADE.fullmatch(name)
-        if match is None:
-            continue
-        at, key = match["prefix"] or "", match["held"] or match["key"]
-        # a wrapper around the cell may hold them, too
-        p = next((p for p in cells if at in {p, ""} or p.startswith(f"{at}.")), None)
-        if p is not None and key in cells[p]:
-            raise ValueError(
-                f"{_joined(p, key)} and {name} are both there, and one may be made from the other "
-                "before every forward pass, perhaps as it was in training; which of them counts is "
-                "not known: pass the module, or leave out the one that does not count"
-            )
-        if wanted in {None, at, p}:
-            loose.setdefault(at if p is None else p, []).append(name)
-    others = sorted({*cells, *loose})
-    if wanted is None and loose and len(others) > 1:
-        where = ", ".join(f"{p or '(no prefix)'} (torch)" for p in others)
-        raise ValueError(f"more than one recurrent cell: {where}; choose one with prefix=")
-    for names in loose.values():
-        raise ValueError(
-            f"weights are not stored themselves, but what they are made from: {names_of(names)}; a "
-            "state dict does not tell how: pass the module, or first call remove_parametrizations, "
-            "remove_weight_norm, remove_spectral_norm or prune.remove of torch.nn.utils, whichever "
-            "it was; where one array is the weight itself (weight drop), rename it to that"
-        )
-
-
-def _joined(prefix: str, key: str) -> str:
-    return f"{prefix}.{key}" if prefix else key
-
-
 _BUILDERS: dict[str, Callable[[dict[str, Any], str, Said], Map]] = {
     "torch": torch_cells,
+    "short": short_cell,
     "keras": keras_cell,
+    "onnx": onnx_cell,
+    "flax": flax_cell,
+    "haiku": haiku_cell,
+    "block": blocks.block_cell,
     "own": own_cell,
 }

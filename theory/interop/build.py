@@ -22,6 +22,9 @@ from theory.maps.lstm import LSTM
 from theory.maps.rnn import VanillaRNN
 from theory.typing import Array
 
+#: Blocks that have the names of others in their files.
+BLOCK_VARIANTS = ("mamba",)
+
 #: Cells by the number of gates stacked in their weights.
 _CELLS = {1: "rnn", 3: "gru", 4: "lstm"}
 
@@ -36,8 +39,9 @@ class Said:
     recurrent_activation: str | None = None
 
     def __post_init__(self) -> None:
-        if self.variant is not None and self.variant not in VARIANTS:
-            raise ValueError(f"variant={self.variant!r}, needed one of: {', '.join(VARIANTS)}")
+        known = [*VARIANTS, *BLOCK_VARIANTS]
+        if self.variant is not None and self.variant not in known:
+            raise ValueError(f"variant={self.variant!r}, needed one of: {', '.join(known)}")
 
     def check_known(self, *, variant: str | None, gated: bool = True) -> None:
         """Raise `ValueError` if more or other is said than fits a cell that is known.
@@ -109,6 +113,23 @@ def check_gates(recurrent_activation: str) -> None:
         raise ValueError(
             f"recurrent_activation={recurrent_activation!r}: gates other than 'sigmoid' are of no "
             "map yet; wrap your own step in theory.CallableMap"
+        )
+
+
+def check_said_activations(said: Said, who: str) -> None:
+    """Raise `ValueError` unless both activations of a gated cell are said; `who` has them."""
+    asked = {
+        "activation='tanh'": said.activation is None,
+        "recurrent_activation='sigmoid'": said.recurrent_activation is None,
+    }
+    missing = [name for name, lacks in asked.items() if lacks]
+    if missing:
+        flags = " ".join(
+            f"--{name}".replace("='", " ").replace("_", "-").rstrip("'") for name in missing
+        )
+        raise ValueError(
+            f"the arrays do not tell the activations of {who} {' and '.join(missing)} (in a "
+            f"command, {flags})"
         )
 
 

@@ -1,22 +1,36 @@
-"""Maps from files of weights: safetensors, and NumPy's npz and npy.
+"""Maps from files of weights, whatever their kind, which their content tells.
 
-Main names: `read_weights`, `from_safetensors`, `from_npz`, `read_head`, `WeightFile`, `read_file`.
+Main names: `load`, `read_weights`, `from_safetensors`, `from_npz`, `read_head`, `WeightFile`,
+`read_file`.
 
-Nothing is unpickled, and none of the programs that wrote a file is needed to read it.
+    .npz, .npy          NumPy; .npz of `save_map`, too
+    .safetensors        with a config.json beside it, if there is one
+    .pt, .pth, ...      PyTorch, and archives of TorchScript: tensors only
+    .h5, .hdf5, .keras  Keras, with its configuration if it is there
+    .onnx               nodes RNN, GRU and LSTM
+
+Nothing is unpickled and no code in a file is run; of the programs that wrote one only the packages
+h5py and onnx are needed, to read those kinds.
 """
 
 from __future__ import annotations
 
+import json
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
 from theory.arithmetic.activations import Activation
-from theory.files.arrays import ArrayFileError, read_arrays
-from theory.interop.arrays import from_arrays, named_head
+from theory.files.arrays import ArrayFileError, Unread, read_arrays
+from theory.interop.arrays import Question, map_of_names, named_head
+from theory.interop.build import Said
+from theory.interop.formats.hdf5 import is_hdf5, read_keras
+from theory.interop.formats.onnx_graph import read_onnx
+from theory.interop.formats.torch_archive import is_torch, read_torch
 from theory.interop.tensors import Tensor, read_tensors
+from theory.interop.told import Told
 from theory.maps.base import Map
 from theory.maps.head import LinearHead
 
@@ -28,14 +42,17 @@ class WeightFile:
 
     path: Path
     arrays: Mapping[str, Any]  # by name, in the order of the file
+    kind: str = "NumPy"  # what the file is, for people
     single: bool = False  # whether it is an .npy file, whose only array is W
     tensors: Mapping[str, Tensor] | None = None  # of a safetensors file, as they are stored
     metadata: Mapping[str, str] = field(default_factory=dict)  # of a safetensors file
+    told: Mapping[str, Told] = field(default_factory=dict)  # what it says of each cell
+    source: Any = None  # the file as its format's reader gives it, to write it again
 
     def map(
         self,
         *,
-        prefix: str | None = None,
+        prefix: str | Sequence[str] | None = None,
         activation: str | Activation | None = None,
         variant: str | None = None,
         recurrent_activation: str | None = None,
@@ -54,14 +71,11 @@ class WeightFile:
             As `from_arrays` does.
         """
         try:
-            return from_arrays(
-                self.arrays,
-                prefix=prefix,
-                activation=activation,
-                variant=variant,
-                recurrent_activation=recurrent_activation,
-                unused=unused,
+            said = Said(
+                activation=activation, variant=variant, recurrent_activation=recurrent_activation
             )
+            question = Question(prefix=prefix, said=said, unused=unused)
+            return map_of_names(self.arrays, question, told=self.told)
         except ValueError as error:
             raise ValueError(f"{self.path}: {error}") from None
 
@@ -69,7 +83,7 @@ class WeightFile:
 def from_safetensors(
     path: str | Path,
     *,
-    prefix: str | None = None,
+    prefix: str | Sequence[str] | None = None,
     activation: str | Activation | None = None,
     variant: str | None = None,
     recurrent_activation: str | None = None,
@@ -106,7 +120,7 @@ def from_safetensors(
 def from_npz(
     path: str | Path,
     *,
-    prefix: str | None = None,
+    prefix: str | Sequence[str] | None = None,
     activation: str | Activation | None = None,
     variant: str | None = None,
     recurrent_activation: str | None = None,
@@ -118,8 +132,9 @@ def from_npz(
     ----------
     path : path
         A file of weights, or one of `save_map`, which tells everything.
-    prefix : str, optional
-        Where the cell is, as in ``"encoder.rnn"``; needed only if there are several.
+    prefix : str or sequence of str, optional
+        Where the cell is, as in ``"encoder.rnn"``; needed only if there are several.  Several
+        prefixes, from the bottom up, are read as one stack.
     activation : str, optional
         Of a plain cell, which the file does not tell; with ``identity`` it is a `LinearMap`.
     variant : str, optional
@@ -150,24 +165,70 @@ def from_npz(
     )
 
 
-def read_weights(
+def load(
     path: str | Path,
     *,
-    prefix: str | None = None,
+    prefix: str | Sequence[str] | None = None,
     activation: str | Activation | None = None,
     variant: str | None = None,
     recurrent_activation: str | None = None,
     unused: str | Iterable[str] = (),
 ) -> Map:
-    """Return the map of a file of weights, whatever its kind.
+    """Return the map of a file of weights, whatever its kind; `theory show` prints what it holds.
 
     Parameters
     ----------
     path : path
-        A ``.safetensors`` file, an ``.npz``, or an ``.npy`` with W alone (inputs are then added to
-        the state directly).
+        One of the kinds in the module's docstring, known by its content; of an ``.npy`` file the
+        only array is W (inputs are then added to the state directly).
     prefix, activation, variant, recurrent_activation, unused
-        As in `from_npz`.
+        As in `from_npz`; what the file tells need not be said.
+
+    Returns
+    -------
+    Map
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, or as `from_arrays` does.
+    MissingExtraError
+        If a package that the kind of file needs is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(f"{folder}/cell.npz", enc_w_ih=np.ones((3, 2)), enc_w_hh=np.ones((3, 1)))
+    ...     load(f"{folder}/cell.npz")
+    GRU(n=1, m=2, variant='reset_after')
+    """
+    return read_file(path).map(
+        prefix=prefix,
+        activation=activation,
+        variant=variant,
+        recurrent_activation=recurrent_activation,
+        unused=unused,
+    )
+
+
+def read_weights(
+    path: str | Path,
+    *,
+    prefix: str | Sequence[str] | None = None,
+    activation: str | Activation | None = None,
+    variant: str | None = None,
+    recurrent_activation: str | None = None,
+    unused: str | Iterable[str] = (),
+) -> Map:
+    """Return the map of a file of weights: `load` under its older name.
+
+    Parameters
+    ----------
+    path : path
+    prefix, activation, variant, recurrent_activation, unused
+        As in `load`.
 
     Returns
     -------
@@ -180,7 +241,8 @@ def read_weights(
     MissingExtraError
         If a package that the kind of file needs is not installed.
     """
-    return read_file(path).map(
+    return load(
+        path,
         prefix=prefix,
         activation=activation,
         variant=variant,
@@ -231,34 +293,56 @@ def read_file(path: str | Path) -> WeightFile:
     file = Path(path)
     if file.is_dir():
         raise ValueError(
-            f"{path} is a folder, needed a file of weights: .npz, .safetensors or .npy"
+            f"{path} is a folder, needed a file of weights: .npz, .safetensors, .pt, .h5, .keras, "
+            ".onnx or .npy"
         )
-    if file.suffix.lower() == ".safetensors":
+    ending = file.suffix.lower()
+    if ending == ".safetensors":
         return _of_tensors(file)
-    if file.suffix.lower() in _PICKLES or _looks_pickled(file):
+    if ending in {".npz", ".npy"}:
+        return _of_arrays(file)
+    try:
+        if is_torch(file):
+            return _of_torch(file)
+        if is_hdf5(file):
+            found = read_keras(file)
+            return WeightFile(
+                path=file, arrays=found.arrays, kind="Keras", told=found.told, source=found
+            )
+        if ending == ".onnx":
+            graph = read_onnx(file)
+            return WeightFile(
+                path=file, arrays=graph.arrays, kind="ONNX", told=graph.told, source=graph
+            )
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: {error}") from None
+    if ending in _PICKLES or _looks_pickled(file):
         raise ValueError(
-            f"{path} looks like a pickle, which is never read: load it yourself with "
-            "torch.load(path, weights_only=True) and save the arrays as .npz or .safetensors"
+            f"{path} looks like a pickle, which is never read unless PyTorch wrote it: "
+            "load it yourself, and save the arrays as .npz or .safetensors"
         )
     return _of_arrays(file)
 
 
+def _of_torch(file: Path) -> WeightFile:
+    found = read_torch(file)
+    arrays = {
+        name: one if isinstance(one, Unread) else found.array(name)
+        for name, one in found.tensors.items()
+    }
+    return WeightFile(path=file, arrays=arrays, kind="PyTorch", source=found)
+
+
 #: Endings of files that are pickles, by habit.
-_PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt"}
+_PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".jit"}
 
 
 def _looks_pickled(file: Path) -> bool:
-    """Return whether a file of an unknown ending begins as a pickle does, or is PyTorch's."""
-    if file.suffix.lower() in {".npz", ".npy"}:
-        return False
-    try:
-        with file.open("rb") as stream:
-            first = stream.read(2)
-        if zipfile.is_zipfile(file):
-            with zipfile.ZipFile(file) as archive:
-                return any(name.endswith("data.pkl") for name in archive.namelist())
-    except (OSError, zipfile.BadZipFile):
-        return False
+    """Return whether a file begins as a pickle does."""
+    with file.open("rb") as stream:
+        first = stream.read(2)
     # the mark of protocols 2 to 5
     return len(first) == 2 and first[0] == 0x80 and 2 <= first[1] <= 5
 
@@ -294,4 +378,32 @@ def _of_arrays(path: Path) -> WeightFile:
 def _of_tensors(path: Path) -> WeightFile:
     tensors, metadata = read_tensors(path)
     arrays = {name: tensor.array for name, tensor in tensors.items()}
-    return WeightFile(path=path, arrays=arrays, tensors=tensors, metadata=metadata)
+    return WeightFile(
+        path=path,
+        arrays=arrays,
+        kind="safetensors",
+        tensors=tensors,
+        metadata=metadata,
+        told=_told_beside(path, arrays),
+    )
+
+
+def _told_beside(path: Path, arrays: Mapping[str, Any]) -> dict[str, Told]:
+    """Return what a config.json beside a file tells of its blocks."""
+    config = path.with_name("config.json")
+    ends = ".x_proj.weight"
+    prefixes = [name.removesuffix(ends) for name in arrays if name.endswith(ends)]
+    if not prefixes or not config.is_file():
+        return {}
+    try:
+        model = json.loads(config.read_text(encoding="utf-8"))["model_type"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    if model == "falcon_mamba":
+        why = "normalises B, C and the step sizes, of which there is no map"
+        told = Told(kind="Falcon-Mamba", refused=why)
+    elif model == "mamba":
+        told = Told(kind="Mamba", variant="mamba")
+    else:
+        return {}
+    return dict.fromkeys(prefixes, told)

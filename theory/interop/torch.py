@@ -72,9 +72,8 @@ def from_torch(
     given = module_or_state_dict
     if isinstance(given, (str, Path)):
         raise ValueError(
-            f"received the path {str(given)!r}; nothing is unpickled here: load it yourself with "
-            "torch.load(path, weights_only=True) and pass the state dict, or save it with "
-            "safetensors and use from_safetensors"
+            f"received the path {str(given)!r}, needed a module or a state dict; "
+            "theory.interop.load reads files, without unpickling them"
         )
     if isinstance(given, Mapping):
         return from_arrays(

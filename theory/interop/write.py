@@ -5,10 +5,9 @@ Main names: `stored_cell`, `changed_arrays`, `in_single`, `check_kept`, `write`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 import numpy as np
 
@@ -16,58 +15,19 @@ from theory.files.arrays import Unread, write_archive
 from theory.files.writing import replacing
 from theory.interop.arrays import cell_names
 from theory.interop.files import WeightFile
+from theory.interop.formats.hdf5 import KerasFile, write_keras
+from theory.interop.formats.onnx_graph import OnnxFile, write_onnx
+from theory.interop.formats.torch_archive import TorchFile, write_torch
+from theory.interop.slots import SLOTS, StoredCell
 from theory.interop.tensors import tensor_of, write_tensors
 from theory.maps.base import Map
 from theory.maps.gru import GRU
 from theory.maps.lstm import LSTM
 
 
-@final
-@dataclass(frozen=True, kw_only=True)
-class Slot:
-    """Where a parameter stands: an array, or a row of it, perhaps with other axes and gates."""
-
-    name: str
-    shape: tuple[int, ...]  # of the array, where it has to be made
-    row: int | None = None  # the row of the array
-    keras: bool = False  # matrices act from the right, and a GRU has its gates in Keras' order
-
-    def view(self, array: Any) -> Any:
-        """Return what changes with the array, in the order of axes of ours."""
-        part = array if self.row is None else array[self.row]
-        return part.T if self.keras else part
-
-    def order(self, rows: int, gates: int) -> Any:
-        """Return where our rows are among those stored."""
-        if not self.keras or gates != 3:
-            return slice(None)
-        n = rows // 3
-        return np.concatenate([np.arange(n, 2 * n), np.arange(n), np.arange(2 * n, 3 * n)])
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class StoredCell:
-    """Where the parameters of one cell stand among named arrays."""
-
-    layout: str  # torch, keras or own
-    W: Slot
-    U: Slot | None  # None if the inputs are added to the state directly
-    biases: tuple[Slot, ...]  # one, or two whose sum it is; there or to be made
-    inner: (
-        Slot | None
-    )  # the candidate's bias inside the reset gate, where it is an array of its own
-
-    @property
-    def slots(self) -> tuple[Slot, ...]:
-        """Return all of them."""
-        more = (slot for slot in (self.U, *self.biases, self.inner) if slot is not None)
-        return (self.W, *more)
-
-
 def stored_cell(
     arrays: Mapping[str, Any],
-    prefix: str | None = None,
+    prefix: str | Sequence[str] | None = None,
     *,
     unused: str | Iterable[str] = (),
     variant: str | None = None,
@@ -77,63 +37,22 @@ def stored_cell(
     Raises
     ------
     ValueError
-        If no cell is found or more than one, or it has several layers.
+        If no cell is found or more than one, it has several layers, or none of its layout is
+        written.
     """
+    if prefix is not None and not isinstance(prefix, str):
+        raise ValueError(f"prefix={list(prefix)!r} names a stack; a projection is of one layer")
     layout, start, names = cell_names(arrays, prefix=prefix, unused=unused)
-    if layout == "torch":
-        recurrent = [key for key in names if key.startswith("weight_hh")]
-        if len(recurrent) != 1:
-            raise ValueError(
-                f"the cell has {len(recurrent)} layers, needed one; a projection is of one layer"
-            )
-        (key,) = recurrent
-        end = key.removeprefix("weight_hh")
-        size = np.shape(arrays[names[key]])[:1]
-        return StoredCell(
-            layout=layout,
-            W=Slot(name=names[key], shape=()),
-            U=Slot(name=names[f"weight_ih{end}"], shape=()),
-            biases=tuple(
-                Slot(name=names.get(f"bias_{p}{end}", f"{start}bias_{p}{end}"), shape=size)
-                for p in ("ih", "hh")
-            ),
-            inner=None,
-        )
-    if layout == "keras":
-        name = names["recurrent_kernel"]
-        n, size = np.shape(arrays[name])
-        bias = names.get("bias", name.replace("recurrent_kernel", "bias"))
-        # a GRU of Keras' default has two, also where they are still to be made
-        two = np.ndim(arrays[bias]) == 2 if "bias" in names else variant != "reset_before"
-        two = two and size == 3 * n
-        rows: tuple[int | None, ...] = (0, 1) if two else (None,)
-        shape = (2, size) if two else (size,)
-        return StoredCell(
-            layout=layout,
-            W=Slot(name=name, shape=(), keras=True),
-            U=Slot(name=names["kernel"], shape=(), keras=True),
-            biases=tuple(Slot(name=bias, shape=shape, row=row, keras=True) for row in rows),
-            inner=None,
-        )
-    w, u, b = (
-        next((names[key] for key in pair if key in names), None)
-        for pair in (("W", "A"), ("U", "B"), ("b", "bias"))
-    )
-    assert w is not None
-    size, n = np.shape(arrays[w])
-    made = f"{start}{'bias' if 'A' in names else 'b'}"
-    return StoredCell(
-        layout=layout,
-        W=Slot(name=w, shape=()),
-        U=None if u is None else Slot(name=u, shape=()),
-        biases=(Slot(name=b or made, shape=(size,)),),
-        inner=Slot(name=names.get("b_candidate", f"{start}b_candidate"), shape=(n,)),
-    )
+    if layout not in SLOTS:
+        raise ValueError(f"cells of the layout {layout!r} are read only; there is no projection")
+    shapes = {key: np.shape(arrays[name]) for key, name in names.items()}
+    return StoredCell(layout=layout, slots=tuple(SLOTS[layout](names, shapes, start, variant)))
 
 
 def in_single(arrays: Mapping[str, Any], cell: StoredCell, onto: str) -> bool:
     """Return whether something that a projection moves is stored in single precision."""
-    moved = cell.slots if onto in {"lstm", "gru"} else (cell.W,)
+    gated = onto in {"lstm", "gru"}
+    moved = [slot for slot in cell.slots if gated or slot.parameter == "W"]
     types = [np.asarray(arrays[slot.name]).dtype for slot in moved if slot.name in arrays]
     return any(one.kind == "f" and one.itemsize == 4 for one in types)
 
@@ -151,59 +70,44 @@ def changed_arrays(
     Raises
     ------
     ValueError
-        If a type cannot store a number.
+        If a type cannot store a number, or the layout has no room for it.
     """
     cell = stored_cell(arrays) if cell is None else cell
     old, new = before.parameters, after.parameters
-    gates = 3 if isinstance(before, GRU) else 1
     out = dict(arrays)
-
-    def make(slot: Slot) -> None:
-        if slot.name not in out:
-            out[slot.name] = np.zeros(slot.shape, dtype=np.asarray(out[cell.W.name]).dtype)
-
-    def put(slot: Slot, value: Any, where: Any = slice(None)) -> None:
-        array = np.array(out[slot.name])
-        view = slot.view(array)
-        order = slot.order(len(view), gates)
-        entries = view[order].astype(np.float64)
-        entries[where] = value
-        view[order] = entries
-        if not np.array_equal(view[order].astype(np.float64), entries):
-            raise ValueError(
-                f"{slot.name} has type {array.dtype}, which cannot store the projected numbers "
-                "exactly; convert it to float64 or float32"
-            )
-        if slot.name not in arrays or not _same_bits(array, arrays[slot.name]):
-            out[slot.name] = array
-
-    put(cell.W, new["W"])
-    if not isinstance(before, LSTM | GRU):
-        return out
-    if cell.U is not None:
-        put(cell.U, new["U"])
-    moved = old["b"] != new["b"]
-    inner = isinstance(before, GRU) and bool(np.any(old["b_candidate"] != new["b_candidate"]))
-    first, *second = cell.biases
-    if np.any(moved) or inner:
-        for slot in cell.biases:
-            make(slot)
-    if np.any(moved) and not second:
-        put(first, new["b"])
-    elif np.any(moved):
-        n = new["W"].shape[1]
-        last = 2 * n if isinstance(before, GRU) else 4 * n
-        summed = moved & (np.arange(len(moved)) < last)
-        for slot in cell.biases:
-            put(slot, 0.5 * new["b"][summed], summed)
-        put(first, new["b"][moved & ~summed], moved & ~summed)
-    if inner:
-        n = new["W"].shape[1]
-        target = second[0] if second else cell.inner
-        if target is None:
-            raise ValueError(f"the layout {cell.layout} has no room for a bias of the candidate")
-        make(target)
-        put(target, new["b_candidate"], slice(2 * n, None) if second else slice(None))
+    single = np.asarray(out[cell.slots[0].name]).dtype
+    moving = {name for name in old if name in new and np.any(old[name] != new[name])}
+    names = {"W"} | ({"U", "b", "b_candidate"} if isinstance(before, LSTM | GRU) else set())
+    for name in moving & names:
+        slots = [slot for slot in cell.slots if slot.parameter == name]
+        if not slots:
+            raise ValueError(f"the layout {cell.layout} has no room for {name}")
+        count = np.zeros(len(new[name]), dtype=int)
+        for slot in slots:
+            count[slot.rows(len(count))] += 1
+        every = np.ones(len(count), dtype=bool)
+        moved = old[name] != new[name] if name.startswith("b") else every
+        if np.any(moved & (count == 0)):
+            raise ValueError(f"the layout {cell.layout} has no room for {name}")
+        if name.startswith("b"):
+            # of two biases both are made
+            for slot in cell.slots:
+                if slot.parameter in {name, "b"} and slot.name not in out:
+                    out[slot.name] = np.zeros(slot.shape, dtype=single)
+        for slot in slots:
+            rows = slot.rows(len(count))
+            share = np.where(count[rows] > 1, 0.5, 1.0)
+            value = new[name][rows]
+            value = value * (share if value.ndim == 1 else share[:, None])
+            if slot.name in out or np.any(moved[rows]):
+                out[slot.name] = slot.put(out[slot.name], value, moved[rows])
+    for name in out:
+        if (
+            name in arrays
+            and out[name] is not arrays[name]
+            and _same_bits(np.asarray(out[name]), arrays[name])
+        ):
+            out[name] = arrays[name]
     return out
 
 
@@ -225,7 +129,7 @@ def check_kept(source: WeightFile) -> None:
         If an archive holds an array that is not read.
     """
     for name, array in source.arrays.items():
-        if source.tensors is None and isinstance(array, Unread):
+        if source.tensors is None and source.source is None and isinstance(array, Unread):
             raise ValueError(f"{source.path}: {name} {array.reason}")
 
 
@@ -239,7 +143,8 @@ def write(path: Path, arrays: Mapping[str, Any], source: WeightFile) -> None:
     ValueError
         If the format cannot store a number.
     """
-    tensors = source.tensors
+    tensors, held = source.tensors, source.source
+    changed = {name: arrays[name] for name in changed_names(source.arrays, dict(arrays))}
     if tensors is not None:
         # refused before there is a file
         made = {
@@ -252,6 +157,12 @@ def write(path: Path, arrays: Mapping[str, Any], source: WeightFile) -> None:
     with replacing(path) as stream:
         if tensors is not None:
             write_tensors(stream, made, source.metadata)
+        elif isinstance(held, TorchFile):
+            write_torch(stream, source.path, held, changed)
+        elif isinstance(held, KerasFile):
+            write_keras(stream, source.path, held, changed)
+        elif isinstance(held, OnnxFile):
+            write_onnx(stream, held, changed)
         elif source.single:
             np.save(stream, arrays["W"], allow_pickle=False)
         else:

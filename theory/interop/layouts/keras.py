@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from theory.arithmetic.activations import ACTIVATIONS, Activation
-from theory.interop.build import Said, cell_of, check_shape, double_array, gates_of, names_of
+from theory.interop.build import (
+    Said,
+    cell_of,
+    check_said_activations,
+    check_shape,
+    double_array,
+    gates_of,
+    names_of,
+)
 from theory.maps.base import Map
+from theory.typing import Array
 
 #: Keras' names of what has another one here; its leaky_relu has this slope, in every version.
 _NAMES = {"linear": "identity", "leaky_relu": "leaky_relu(0.2)"}
@@ -41,6 +51,11 @@ def own_name(activation: str) -> str:
 
 def keras_cell(group: dict[str, Any], start: str, said: Said, *, gates: int | None = None) -> Map:
     """Return the map of Keras' weights: kernel (m, gates n), recurrent_kernel (n, gates n)."""
+    if re.search(r"(?:^|[./])backward_", start):
+        raise ValueError(
+            f"{start.rstrip('.')} is the backward half of a bidirectional layer: it reads the last "
+            "input first"
+        )
     if "kernel" not in group:
         raise ValueError(f"missing keys: {start}kernel; there are {names_of(group)}")
     arrays = {key: double_array(f"{start}{key}", value) for key, value in group.items()}
@@ -56,6 +71,8 @@ def keras_cell(group: dict[str, Any], start: str, said: Said, *, gates: int | No
     check_shape(f"{start}kernel", kernel, (None, gates * n))
     W, U = recurrent.T, kernel.T
     bias = arrays.get("bias")
+    if gates in {3, 4} and bias is not None and bias.shape == (2 * gates * n,):
+        return _of_cudnn(recurrent, kernel, bias, said)
     if gates != 3 and bias is not None:
         check_shape(f"{start}bias", bias, (gates * n,))
     variant = _variant(bias, said) if gates == 3 else None
@@ -74,6 +91,34 @@ def keras_cell(group: dict[str, Any], start: str, said: Said, *, gates: int | No
     b = bias[0] + bias[1]
     b[2 * n :] = bias[0, 2 * n :]
     return cell_of(W, U, b, said, b_candidate=bias[1, 2 * n :], variant=variant)
+
+
+def _of_cudnn(recurrent: Array, kernel: Array, bias: Array, said: Said) -> Map:
+    """Return the map of CuDNN's packing: a gate's blocks are stored row by row, biases are two.
+
+    It has these activations only, and of GRUs reset_after.
+    """
+    gates, n, m = len(bias) // (2 * len(recurrent)), len(recurrent), len(kernel)
+    gru = gates == 3
+    for name, only in (
+        ("activation", "tanh"),
+        ("recurrent_activation", "sigmoid"),
+        ("variant", "reset_after" if gru else None),
+    ):
+        value = getattr(said, name)
+        if value not in {None, only}:
+            raise ValueError(f"{name}={value!r}, but CuDNN's layers have {only!r}; leave it out")
+    split = zip(np.hsplit(recurrent, gates), np.hsplit(kernel, gates), strict=True)
+    blocks = [(own, given.reshape(n, m)) for own, given in split]
+    order = [1, 0, 2] if gru else range(4)  # z r h, and i f c o
+    W = np.vstack([blocks[k][0] for k in order])
+    U = np.vstack([blocks[k][1] for k in order])
+    driven, inner = bias.reshape(2, gates, n)[:, order].reshape(2, gates * n)
+    b = driven + inner
+    if not gru:
+        return cell_of(W, U, b, said)
+    b[2 * n :] = driven[2 * n :]
+    return cell_of(W, U, b, said, b_candidate=inner[2 * n :], variant="reset_after")
 
 
 def _variant(bias: Any, said: Said) -> str:
@@ -96,19 +141,11 @@ def _checked(said: Said, gates: int) -> Said:
         said = replace(said, activation=own_name(said.activation))
     elif isinstance(said.activation, Activation):
         said = replace(said, activation=said.activation.name)
-    asked = {
-        "activation='tanh'": said.activation is None,
-        "recurrent_activation='sigmoid'": said.recurrent_activation is None,
-    }
-    missing = [name for name, lacks in asked.items() if lacks]
-    if gates > 1 and missing:
-        flags = " ".join(
-            f"--{name}".replace("='", " ").replace("_", "-").rstrip("'") for name in missing
-        )
-        raise ValueError(
-            "the arrays do not tell the activations of Keras' gated layers (before version 2.3 "
-            "gates are hard_sigmoid by default, and haste uses the same names for another order "
-            "of gates): pass the layer itself to from_keras, or, if its get_config() says so, "
-            f"{' and '.join(missing)} (in a command, {flags})"
+    if gates > 1:
+        check_said_activations(
+            said,
+            "Keras' gated layers (before version 2.3 gates are hard_sigmoid by default, and haste "
+            "uses the same names for another order of gates): pass the layer itself to "
+            "from_keras, a file with the configuration to load, or, if its get_config() says so,",
         )
     return said

@@ -35,6 +35,8 @@ def torch_cells(group: dict[str, Any], start: str, said: Said) -> Map:
         raise ValueError(BIDIRECTIONAL)
     if any(key.startswith("weight_hr") for key in group):
         raise ValueError(PROJECTED)
+    if "bias" in group:
+        return _equinox(group, start, said)
     ends = {key[key.index("_l") :] if "_l" in key else "" for key in group}
     if "" in ends and len(ends) > 1:
         raise ValueError(
@@ -85,3 +87,30 @@ def _torch_layer(named: dict[str, Array], where: str, said: Said) -> Map:
         b[2 * n :] = bi[2 * n :]
         inner = bh[2 * n :]
     return cell_of(W, U, b, said, b_candidate=inner, variant="reset_after" if gates == 3 else None)
+
+
+def _equinox(group: dict[str, Any], start: str, said: Said) -> Map:
+    """Return the map of a cell of Equinox: one bias, and bias_n inside of a GRU's reset gate."""
+    arrays = {key: double_array(f"{start}{key}", value) for key, value in group.items()}
+    gates, n = gates_of(f"{start}weight_hh", arrays["weight_hh"])
+    check_shape(f"{start}weight_ih", arrays["weight_ih"], (gates * n, None))
+    check_shape(f"{start}bias", arrays["bias"], (gates * n,))
+    if gates == 3:
+        check_shape(f"{start}bias_n", arrays["bias_n"], (n,))
+    return cell_of(
+        arrays["weight_hh"],
+        arrays["weight_ih"],
+        arrays["bias"],
+        said,
+        b_candidate=arrays.get("bias_n"),
+        variant="reset_after" if gates == 3 else None,
+    )
+
+
+#: PyTorch's names in short, as g2p-en has them: enc_w_hh.
+SHORT = {"w_ih": "weight_ih", "w_hh": "weight_hh", "b_ih": "bias_ih", "b_hh": "bias_hh"}
+
+
+def short_cell(group: dict[str, Any], start: str, said: Said) -> Map:
+    """Return the map of PyTorch's weights under short names."""
+    return torch_cells({SHORT[key]: value for key, value in group.items()}, start, said)

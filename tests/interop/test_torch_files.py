@@ -1,0 +1,190 @@
+"""PyTorch's files and archives of TorchScript: tensors are read, and nothing is run."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from theory import GRU
+from theory.interop import from_torch, load, recognised
+from theory.interop.files import read_file
+from theory.interop.formats.inert import Described, Name, describe
+from theory.interop.write import changed_arrays, stored_cell, write
+
+
+class Bomb:
+    """Unpickled, it would write a file."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return (open, (self.path, "w"))
+
+
+def same(a, b):
+    return repr(a) == repr(b) and all(
+        np.array_equal(a.parameters[k], b.parameters[k]) for k in a.parameters
+    )
+
+
+def test_a_pickle_is_described_and_not_run(tmp_path):
+    target = tmp_path / "boom"
+    told = describe(io.BytesIO(pickle.dumps({"a": [1, (2.5, None)], "b": Bomb(target)})))
+    assert told["a"] == [1, (2.5, None)]
+    assert isinstance(told["b"], Described)
+    assert told["b"].of in {Name("_io.open"), Name("io.open")}
+    assert not target.exists()
+    path = tmp_path / "m.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("m/data.pkl", pickle.dumps(Bomb(target), protocol=2))
+    with pytest.raises(ValueError, match="no recurrent weights"):
+        load(path)
+    assert not target.exists()
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text(), inner, max_size=3)
+    ),
+)
+
+
+@given(plain, st.sampled_from([0, 1, 2, 3, 4, 5]))
+def test_plain_values_are_what_they_are(value, protocol):
+    assert describe(io.BytesIO(pickle.dumps(value, protocol=protocol))) == value
+
+
+@given(st.binary(max_size=60))
+def test_noise_is_refused_or_described(noise):
+    try:
+        describe(io.BytesIO(noise))
+    except ValueError:
+        pass
+
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra: torch)")
+
+
+@pytest.fixture
+def module():
+    torch.manual_seed(0)
+    return torch.nn.GRU(3, 2)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_state_dicts_checkpoints_and_modules(module, zipped, tmp_path):
+    expected = from_torch(module)
+    path = tmp_path / "m.pt"
+    optimizer = {"state": {0: {"exp_avg": torch.ones(2)}}, "lr": 0.1}
+    for saved, prefix in (
+        (module.state_dict(), None),
+        ({"epoch": 3, "model": module.state_dict(), "opt": optimizer}, None),
+        ({"model": module.state_dict(), "ema": module.state_dict()}, "ema"),
+        (module, None),
+        (torch.nn.Sequential(torch.nn.Linear(1, 3), module), "1"),
+    ):
+        torch.save(saved, path, _use_new_zipfile_serialization=zipped)
+        assert same(load(path, prefix=prefix), expected)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_scripts_are_read_by_their_tensors(module, tmp_path):
+    path = tmp_path / "m.jit"
+    torch.jit.save(torch.jit.script(torch.nn.Sequential(torch.nn.Linear(1, 3), module)), path)
+    assert same(load(path), from_torch(module))
+    found = recognised(path)
+    assert [(cell.prefix, cell.kind) for cell in found.cells] == [("1", "torch")]
+    assert found.others == {"0.weight": "(3, 1)", "0.bias": "(3,)"}
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_every_type_is_embedded_exactly(kind, tmp_path):
+    module = torch.nn.GRU(3, 2).to(kind)
+    torch.save(module.state_dict(), tmp_path / "m.pt")
+    found = load(tmp_path / "m.pt")
+    assert np.array_equal(found.W, module.weight_hh_l0.detach().double().numpy())
+
+
+def test_views_and_shared_numbers(tmp_path):
+    block = torch.arange(24.0).reshape(4, 6)
+    torch.save(
+        {"w_hh": block[1:, ::2].T.contiguous().T[:, :1], "w_ih": block.T[:3, 1:]}, tmp_path / "m.pt"
+    )
+    found = load(tmp_path / "m.pt")
+    assert np.array_equal(found.U, block.T[:3, 1:].numpy())
+    assert np.array_equal(found.W, block[1:, ::2][:, :1].numpy())
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float32])
+def test_what_is_written_is_read_again(kind, module, tmp_path):
+    whole = torch.nn.Sequential(module, torch.nn.Linear(2, 1)).to(kind)
+    path, target = tmp_path / "m.pt", tmp_path / "new.pt"
+    torch.save({"epoch": 3, "model": whole.state_dict()}, path)
+    file = read_file(path)
+    before = file.map()
+    p = before.parameters
+    after = GRU(**{key: np.float32(0.5 * p[key]).astype(float) for key in p})
+    cell = stored_cell(file.arrays)
+    write(target, changed_arrays(file.arrays, before, after, cell), file)
+    assert same(load(target), after)
+    # PyTorch reads it, and finds everything else as it was
+    again = torch.load(target, weights_only=True)
+    assert again["epoch"] == 3
+    assert torch.equal(again["model"]["1.weight"], whole[1].weight)
+
+
+def test_numbers_that_two_tensors_share_are_not_changed(module, tmp_path):
+    state = module.state_dict()
+    state["copy"] = state["weight_hh_l0"]
+    torch.save(state, tmp_path / "m.pt")
+    file = read_file(tmp_path / "m.pt")
+    before = file.map(unused="copy")
+    half = {k: np.float32(0.5 * v).astype(float) for k, v in before.parameters.items()}
+    after = GRU(**half)
+    cell = stored_cell(file.arrays, unused="copy")
+    with pytest.raises(ValueError, match="copy shares numbers"):
+        write(tmp_path / "n.pt", changed_arrays(file.arrays, before, after, cell), file)
+    assert not (tmp_path / "n.pt").exists()
+
+
+def test_a_damaged_archive(module, tmp_path):
+    path = tmp_path / "m.pt"
+    torch.save(module.state_dict(), path)
+    with zipfile.ZipFile(path) as archive:
+        members = {i.filename: archive.read(i) for i in archive.infolist()}
+    broken = tmp_path / "broken.pt"
+    for change, message in (
+        (lambda name, data: data[:40] if name.endswith("data.pkl") else data, "its pickle"),
+        (
+            lambda name, data: data[:4] if "/data/" in name else data,
+            "does not fit into its storage",
+        ),
+        (
+            lambda name, data: None if name.endswith("/data/0") else data,
+            "its storage '0' is missing",
+        ),
+    ):
+        with zipfile.ZipFile(broken, "w") as archive:
+            for name, data in members.items():
+                if change(name, data) is not None:
+                    archive.writestr(name, change(name, data))
+        with pytest.raises(ValueError, match=message):
+            load(broken)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_quantised_tensors_are_named(tmp_path):
+    one = torch.quantize_per_tensor(torch.ones(2, 2), 0.1, 0, torch.qint8)
+    torch.save({"w_hh": one, "w_ih": torch.ones(2, 2)}, tmp_path / "m.pt")
+    with pytest.raises(ValueError, match="is quantised"):
+        load(tmp_path / "m.pt", activation="tanh")

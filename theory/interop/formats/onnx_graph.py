@@ -1,0 +1,363 @@
+r"""The recurrent cells of an ONNX graph: its RNN, GRU and LSTM nodes.
+
+Main names: `read_onnx`, `write_onnx`, `OnnxFile`.
+
+The weights of a node are initialisers or constants, or made of them by moving numbers about
+(reshapes, slices, concatenations), which ONNX's own reference does; nothing else is evaluated, and
+no runtime is needed.  Nodes in the branches of an If are read as well, each under its own name;
+those in the body of a Loop or a Scan are named and refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any, final
+
+import numpy as np
+
+from theory.errors import MissingExtraError
+from theory.interop.layouts.torch import BIDIRECTIONAL
+from theory.interop.told import Told
+
+_OPS = ("RNN", "GRU", "LSTM")
+
+#: Inputs of a node by place; the fifth, the lengths of sequences, says where a batch ends.
+_INPUTS = ("X", "W", "R", "B", "lengths", "initial_h", "initial_c", "P")
+
+#: Operations that move numbers about, or change their type exactly.
+_MOVES = {
+    "Constant", "Identity", "Unsqueeze", "Squeeze", "Transpose", "Concat", "Slice", "Reshape",
+    "Split", "Cast", "Flatten", "Gather",
+}  # fmt: skip
+
+#: Operations that hand a state on to the next layer as it is.
+_PASSES = {"Identity", "Squeeze", "Unsqueeze", "Transpose", "Reshape", "Dropout", "Cast"}
+
+#: Our names of ONNX's activations.
+_ACTIVATIONS = {
+    "tanh": "tanh", "relu": "relu", "sigmoid": "sigmoid", "softplus": "softplus",
+    "leakyrelu": "leaky_relu",
+}  # fmt: skip
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Place:
+    """A node with the graphs around it, the innermost first."""
+
+    node: Any
+    graphs: tuple[Any, ...]
+    inside: str  # the Loop or Scan around it, "" for none
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OnnxFile:
+    """A model and its cells."""
+
+    model: Any
+    places: Mapping[str, _Place]
+    arrays: Mapping[str, Any]  # of the cells, as in `NAME.W`
+    told: Mapping[str, Told]
+
+
+def _onnx() -> Any:
+    try:
+        import onnx
+        import onnx.helper
+        import onnx.numpy_helper
+        import onnx.reference
+    except ImportError:
+        raise MissingExtraError("onnx", "onnx", "an ONNX file") from None
+    return onnx
+
+
+def read_onnx(path: Path) -> OnnxFile:
+    """Return the cells of an ONNX file.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, or holds no such node.
+    MissingExtraError
+        If the package onnx is not installed.
+    """
+    onnx = _onnx()
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(str(path))
+    except (DecodeError, ValueError, TypeError, onnx.checker.ValidationError) as error:
+        raise ValueError(f"it is no ONNX model, or a part of it is missing: {error}") from None
+    places: dict[str, _Place] = {}
+    for place in _places(model.graph, (), ""):
+        name = place.node.name or place.node.output[0]
+        start, count = name, 1
+        while name in places:
+            count += 1
+            name = f"{start}_{count}"
+        places[name] = place
+    if not places:
+        kinds = sorted(_kinds(model.graph))
+        raise ValueError(
+            f"it holds no node of the kinds {', '.join(_OPS)}; there are: {', '.join(kinds)}"
+            + (
+                "; a cell written out in primitive operations is not recognised"
+                if {"Sigmoid", "Tanh"} & set(kinds)
+                else ""
+            )
+        )
+    arrays: dict[str, Any] = {}
+    told: dict[str, Told] = {}
+    for name, place in places.items():
+        own, told[name] = _read(model, name, place)
+        arrays |= own
+    told = {name: _with_source(one, places[name], places) for name, one in told.items()}
+    return OnnxFile(model=model, places=places, arrays=arrays, told=told)
+
+
+def _kinds(graph: Any) -> set[str]:
+    """Return the operations of a graph and of those inside."""
+    found = {node.op_type for node in graph.node}
+    inner = (g for n in graph.node for a in n.attribute for g in (a.g, *a.graphs) if g.node)
+    return found.union(*map(_kinds, inner))
+
+
+def _places(graph: Any, above: tuple[Any, ...], inside: str) -> Iterator[_Place]:
+    graphs = (graph, *above)
+    for node in graph.node:
+        if node.op_type in _OPS and node.domain in {"", "ai.onnx"}:
+            yield _Place(node=node, graphs=graphs, inside=inside)
+        loop = f"the {node.op_type} {node.name}" if node.op_type in {"Loop", "Scan"} else inside
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                if inner.node:
+                    yield from _places(inner, graphs, loop)
+
+
+def _attributes(node: Any) -> dict[str, Any]:
+    helper = _onnx().helper
+    return {one.name: helper.get_attribute_value(one) for one in node.attribute}
+
+
+def _read(model: Any, name: str, place: _Place) -> tuple[dict[str, Any], Told]:
+    """Return the arrays of one node, and what it tells."""
+    node, said = place.node, _attributes(place.node)
+    told = _told(node, said)
+    inputs = dict(zip(_INPUTS, node.input, strict=False))
+    arrays: dict[str, Any] = {}
+    notes = []
+    for key in ("W", "R", "B", "P"):
+        if inputs.get(key):
+            value = constant(model, inputs[key], place.graphs)
+            if value is None:
+                made = _maker(inputs[key], place.graphs)
+                by = f", made by {made.op_type}" if made is not None else ", an input of the graph"
+                told = replace(told, refused=f"has no constant {key}: it is {inputs[key]}{by}")
+            else:
+                arrays[f"{name}.{key}"] = value
+    for key in ("initial_h", "initial_c"):
+        if inputs.get(key):
+            value = constant(model, inputs[key], place.graphs)
+            if value is None:
+                notes.append(f"{key} comes from outside of the cell ({inputs[key]})")
+            elif np.any(value):
+                arrays[f"{name}.{key}"] = value
+    if inputs.get("lengths"):
+        notes.append("sequences of a batch have lengths of their own")
+    direction = said.get("direction", b"forward").decode()
+    if direction == "bidirectional":
+        both, arrays = arrays, {}
+        for key, value in both.items():
+            at = 1 if ".initial_" in key else 0
+            first, second = np.split(value, 2, axis=at)
+            arrays |= {key: first, f"{key}_reverse": second}
+        notes.append(BIDIRECTIONAL)
+    elif direction == "reverse":
+        told = replace(told, refused="has direction=reverse: it reads the last input first")
+    if place.inside:
+        told = replace(
+            told, refused=f"stands in {place.inside}, whose own steps are around those of the cell"
+        )
+    return arrays, replace(told, notes=tuple(notes))
+
+
+def _told(node: Any, said: Mapping[str, Any]) -> Told:
+    """Return what the attributes of a node tell."""
+    kind = f"{node.op_type} node"
+    known = {
+        "activations", "activation_alpha", "activation_beta", "clip", "direction", "hidden_size",
+        "input_forget", "layout", "linear_before_reset", "output_sequence",
+    }  # fmt: skip
+    strange = sorted(said.keys() - known)
+    if strange:
+        return Told(kind=kind, refused=f"has an attribute that is not known: {strange[0]}")
+    if said.get("clip"):
+        return Told(
+            kind=kind,
+            refused=f"has clip={said['clip']:g}, which bounds what the activations see: that is "
+            "another map",
+        )
+    if said.get("input_forget"):
+        return Told(kind=kind, refused="has input_forget=1, coupled gates: that is another map")
+    default = {"RNN": ["Tanh"], "GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"]}
+    words = [one.decode() for one in said.get("activations", [])] or default[node.op_type]
+    # those of a second direction stand behind
+    words = words[: len(default[node.op_type])]
+    alphas, betas = list(said.get("activation_alpha", [])), list(said.get("activation_beta", []))
+    named = []
+    for word in words:
+        made = _activation(word, alphas, betas)
+        if made is None:
+            return Told(
+                kind=kind,
+                refused=f"has the activation {word}, needed one of: Tanh, Sigmoid, HardSigmoid, "
+                "Relu, LeakyRelu, Softplus",
+            )
+        named.append(made)
+    if len(named) == 3 and named[1] != named[2]:
+        return Told(kind=kind, refused=f"has two activations {named[1]} and {named[2]} of an LSTM")
+    return Told(
+        kind=kind,
+        activation=named[0 if len(named) == 1 else 1],
+        recurrent_activation=None if len(named) == 1 else named[0],
+        variant=None
+        if node.op_type != "GRU"
+        else "reset_after"
+        if said.get("linear_before_reset")
+        else "reset_before",
+    )
+
+
+def _activation(word: str, alphas: list[float], betas: list[float]) -> str | None:
+    """Return our name of an activation; its numbers are taken from the lists, in order."""
+    low = word.lower()
+    if low == "hardsigmoid":
+        # single-precision numbers, as 0.2 in doubles
+        alpha = float(str(np.float32(alphas.pop(0)))) if alphas else 0.2
+        beta = float(str(np.float32(betas.pop(0)))) if betas else 0.5
+        if beta == 0.5 and alpha == 0.2:
+            return "hard_sigmoid(0.2)"
+        if beta == 0.5 and np.float32(alpha) == np.float32(1 / 6):
+            return "hard_sigmoid"
+        return None
+    if low == "leakyrelu":
+        return f"leaky_relu({float(str(np.float32(alphas.pop(0)))) if alphas else 0.01!r})"
+    return _ACTIVATIONS.get(low)
+
+
+# ---------------------------------------------------------------------------------------- constants
+
+
+def _maker(name: str, graphs: tuple[Any, ...]) -> Any:
+    """Return the node that makes a value, None if none does."""
+    for graph in graphs:
+        for node in graph.node:
+            if name in node.output:
+                return node
+    return None
+
+
+def _stored(name: str, graphs: tuple[Any, ...]) -> Any:
+    """Return the tensor of an initialiser or a Constant, None if it is none."""
+    for graph in graphs:
+        for tensor in graph.initializer:
+            if tensor.name == name:
+                return tensor
+    node = _maker(name, graphs)
+    if node is not None and node.op_type == "Constant":
+        return next((one.t for one in node.attribute if one.name == "value"), None)
+    return None
+
+
+def constant(model: Any, name: str, graphs: tuple[Any, ...]) -> Any:
+    """Return a value that is stored, or made of stored ones by moving numbers about, or None."""
+    onnx = _onnx()
+    tensor = _stored(name, graphs)
+    if tensor is not None:
+        return onnx.numpy_helper.to_array(tensor)
+    needed: list[Any] = []
+    leaves: dict[str, Any] = {}
+    waiting, seen = [name], set()
+    while waiting:
+        one = waiting.pop()
+        if one in seen or not one:
+            continue
+        seen.add(one)
+        tensor = _stored(one, graphs)
+        if tensor is not None:
+            leaves[one] = onnx.numpy_helper.to_array(tensor)
+            continue
+        node = _maker(one, graphs)
+        if node is None:
+            return None
+        if node.op_type == "ConstantOfShape" and one.startswith(name) and not node.input:
+            return None
+        if node.op_type not in _MOVES:
+            return None
+        needed.append(node)
+        waiting.extend(node.input)
+    own: list[Any] = []
+    for graph in reversed(graphs):
+        own.extend(node for node in graph.node if any(node is one for one in needed))
+    graph = onnx.helper.make_graph(
+        own,
+        "constant",
+        [],
+        [onnx.helper.make_empty_tensor_value_info(name)],
+        [onnx.numpy_helper.from_array(np.asarray(v), k) for k, v in leaves.items()],
+    )
+    single = onnx.helper.make_model(graph, opset_imports=model.opset_import)
+    return onnx.reference.ReferenceEvaluator(single).run(None, {})[0]
+
+
+# ---------------------------------------------------------------------------------------- one stack
+
+
+def _with_source(told: Told, place: _Place, places: Mapping[str, _Place]) -> Told:
+    """Return what is told together with where the inputs of a node come from."""
+    outputs = {one: name for name, p in places.items() for one in p.node.output[:1] if one}
+    name, between = place.node.input[0], []
+    for _ in range(10_000):
+        if name in outputs:
+            words = [word for word in between if word not in _PASSES]
+            return replace(told, source=outputs[name], between=", ".join(reversed(words)))
+        node = _maker(name, place.graphs)
+        if node is None or not node.input:
+            break
+        between.append(node.op_type)
+        name = node.input[0]
+    return replace(told, source="")
+
+
+# ------------------------------------------------------------------------------------------ writing
+
+
+def write_onnx(stream: IO[bytes], file: OnnxFile, changed: Mapping[str, Any]) -> None:
+    """Write the model with the weights of some nodes replaced, each in its own type.
+
+    Raises
+    ------
+    ValueError
+        If a node has two directions, whose weights are one array.
+    """
+    onnx = _onnx()
+    model = onnx.ModelProto()
+    model.CopyFrom(file.model)
+    places = list(_places(model.graph, (), ""))
+    for (name, old), place in zip(file.places.items(), places, strict=True):
+        for at, key in enumerate(_INPUTS):
+            if f"{name}.{key}" not in changed:
+                continue
+            if f"{name}.{key}_reverse" in file.arrays:
+                raise ValueError(f"{name} has two directions, whose weights are stored together")
+            while len(place.node.input) <= at:
+                place.node.input.append("")
+            made = f"{old.node.output[0] or name}_{key}_projected"
+            place.graphs[0].initializer.append(
+                onnx.numpy_helper.from_array(np.ascontiguousarray(changed[f"{name}.{key}"]), made)
+            )
+            place.node.input[at] = made
+    stream.write(model.SerializeToString())
