@@ -131,15 +131,15 @@ class Zonotope:
         """Return diag(a) z, of intervals for all of their numbers."""
         return combination([(a, self)])
 
-    def within(self, low: Array, high: Array) -> Zonotope:
+    def within(self, low: Array, high: Array, excess: float = 1.0) -> Zonotope:
         r"""Return a zonotope that holds every point of this one that lies in a box.
 
-        A row that is wider than the box is replaced by the interval of the box: such a point has an
-        xi, which gives the rows that are kept, and the others are eta's.
+        A row that is more than `excess` times as wide as the box is replaced by the interval of the
+        box: such a point has an xi, which gives the rows that are kept, and the others are eta's.
         """
         with np.errstate(over="ignore", invalid="ignore"):
             centre, radius = middle_and_radius((low, high))
-        wider = np.logical_not(self.radius() <= radius)
+        wider = np.logical_not(self.radius() <= excess * radius)
         if not wider.any():
             return self
         return Zonotope.of(
@@ -256,17 +256,32 @@ def combination(
         return Zonotope.of(centre, generators, _total_up(parts))
 
 
-def product(y: Zonotope, z: Zonotope) -> Zonotope:
+def product(
+    y: Zonotope, z: Zonotope, y_ends: Interval | None = None, z_ends: Interval | None = None
+) -> Zonotope:
     r"""Return y z entry by entry, of zonotopes that share their symbols.
 
     With y = c_y + v and z = c_z + w,  y z = c_z y + c_y z - c_y c_z + v w  and
-    |v w| <= rad(y) rad(z).
+    |v w| <= rad(y) rad(z); with ends of y and z that are known besides also by those.  An interval
+    for y times the form of z would be no narrower: c_y rad(z) + rad(y) max |z|.
     """
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         middle = y.centre * z.centre
         # the product c_y c_z is rounded once
         lost = np.abs(middle) * (2 * UNIT) + 2 * TINY
-    loose = plus_up(times_up(y.radius(), z.radius()), lost)
+    loose = plus_up(times_up(_apart(y, y_ends), _apart(z, z_ends)), lost)
     with np.errstate(over="ignore", invalid="ignore"):
         found = combination([(z.centre, y), (y.centre, z)], -middle)
     return Zonotope.of(found.centre, found.generators, plus_up(found.rest, loose))
+
+
+def _apart(z: Zonotope, ends: Interval | None) -> Array:
+    """Return by how much points differ from the centre at most, with ends that hold them."""
+    radius = z.radius()
+    if ends is None:
+        return radius
+    with np.errstate(over="ignore", invalid="ignore"):
+        low = np.nextafter(z.centre - ends[0], math.inf)
+        high = np.nextafter(ends[1] - z.centre, math.inf)
+    # what is not a number bounds nothing
+    return np.fmin(radius, np.maximum(np.maximum(low, high), 0.0))
