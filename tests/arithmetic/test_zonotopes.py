@@ -200,6 +200,16 @@ def test_a_product_is_sharp_to_first_order():
     assert np.max(apart.radius()) <= 1.01 * np.max(z.radius()) ** 2 + 1e-15
 
 
+def test_a_square_is_never_negative_and_a_product_of_strangers_is_halved():
+    z = Zonotope.of(np.zeros(1), np.ones((1, 8)), np.zeros(1))
+    low, high = product(z, z).hull()
+    assert low[0] > -1e-12
+    assert 64 <= high[0] < 64 * (1 + 1e-12)
+    y = Zonotope.of(np.zeros(1), np.array([[1.0, -1.0] * 4]), np.zeros(1))
+    # 64 apart; the largest is 16, at 0 and 1 of the symbols by halves
+    assert 16 <= product(y, z).hull()[1][0] < 32 * (1 + 1e-12)
+
+
 def test_many_short_columns_cost_little_in_a_parallelotope():
     r = np.random.default_rng(4)
     axes = np.linalg.qr(r.standard_normal((6, 6)))[0] * np.array([1, 0.3, 0.1, 0.03, 0.01, 1e-3])

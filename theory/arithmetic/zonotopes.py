@@ -28,10 +28,26 @@ from typing import final
 
 import numpy as np
 
-from theory.arithmetic.intervals import Interval, middle_and_radius, plus_up, times_up
-from theory.arithmetic.rounding import TINY, UNIT, gamma, inner_product_error
+from theory.arithmetic.intervals import (
+    Interval,
+    middle_and_radius,
+    plus_up,
+    products,
+    sum_of,
+    times_up,
+)
+from theory.arithmetic.rounding import (
+    TINY,
+    UNIT,
+    gamma,
+    inner_product_error,
+    upper_after,
+)
 from theory.arithmetic.sums import sums_up
 from theory.typing import Array
+
+#: Shares of a symbol below this are not divided by.
+_SMALL = 2.0**-900
 
 
 @final
@@ -261,18 +277,65 @@ def product(
 ) -> Zonotope:
     r"""Return y z entry by entry, of zonotopes that share their symbols.
 
-    With y = c_y + v and z = c_z + w,  y z = c_z y + c_y z - c_y c_z + v w  and
-    |v w| <= rad(y) rad(z); with ends of y and z that are known besides also by those.  An interval
-    for y times the form of z would be no narrower: c_y rad(z) + rad(y) max |z|.
+    With y = c_y + v and z = c_z + w,  y z = c_z y + c_y z - c_y c_z + v w.  Of v w is known that
+    |v w| <= max |v| max |w|, with ends of y and z that are known besides also by those, and
+    `_quadratic_range`.  An interval for y times the form of z would be no narrower.
     """
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         middle = y.centre * z.centre
         # the product c_y c_z is rounded once
         lost = np.abs(middle) * (2 * UNIT) + 2 * TINY
-    loose = plus_up(times_up(_apart(y, y_ends), _apart(z, z_ends)), lost)
-    with np.errstate(over="ignore", invalid="ignore"):
-        found = combination([(z.centre, y), (y.centre, z)], -middle)
-    return Zonotope.of(found.centre, found.generators, plus_up(found.rest, loose))
+        least, largest = _quadratic_range(y, z)
+        size = times_up(_apart(y, y_ends), _apart(z, z_ends))
+        least, largest = np.fmax(least, -size), np.fmin(largest, size)
+        offset = sum_of((least, largest), (-middle, -middle), (-lost, lost))
+        return combination([(z.centre, y), (y.centre, z)], offset)
+
+
+def _quadratic_range(y: Zonotope, z: Zonotope) -> Interval:
+    r"""Enclose v w for v = G xi + r eta of y and w = H xi + q zeta of z, row by row.
+
+    For every s > 0 the form g xi h xi lies between the extreme eigenvalues of its matrix in the
+    coordinates sqrt(s) xi times sum s_j xi_j^2 <= sum s_j.  That matrix has rank two, and
+
+        2 lambda = d -+ sqrt(p q),  p = sum g_j^2 / s_j, q = sum h_j^2 / s_j, d = sum g_j h_j / s_j.
+
+    With s_j = |g_j| / |g|_1 + |h_j| / |h|_1 the width is half that of -+ |g|_1 |h|_1 where g and h
+    are alike in size.  The rests multiply what is left.
+    """
+    G, H = y.generators, z.generators
+    g, h, m = sums_up(G), sums_up(H), y.symbols
+    with np.errstate(divide="ignore"):
+        shares = [np.where(t > _SMALL, 1.0 / np.maximum(t, _SMALL), 0.0)[:, None] for t in (g, h)]
+    s = np.abs(G) * shares[0] + np.abs(H) * shares[1]
+    counted = s > _SMALL
+    inverse = np.where(counted, 1.0 / np.where(counted, s, 1.0), 0.0)
+    Gs, Hs = G * inverse, H * inverse
+    # an inverse, two products and a sum
+    p, q = (upper_after(_row_sums(A, B), m + 4) for A, B in ((Gs, G), (Hs, H)))
+    root = upper_after(np.sqrt(p) * np.sqrt(q), 3)
+    wrong = upper_after(_row_sums(np.abs(Gs), np.abs(H)) * gamma(m + 4), m + 6)
+    d, off = _row_sums(Gs, H), plus_up(root, wrong)
+    total = upper_after(np.where(counted, s, 0.0).sum(axis=1) / 2, m + 1)
+    form = np.minimum(_down(d - off), 0.0), np.maximum(_up(d + off), 0.0)
+    # columns that count in no share are taken with the rests
+    others = [plus_up(z.rest, sums_up(np.where(counted, 0.0, A))) for z, A in ((y, G), (z, H))]
+    a, b = others
+    cross = plus_up(times_up(g, b), times_up(a, h), times_up(a, b))
+    return sum_of(products((total, total), form), (-cross, cross))
+
+
+def _row_sums(A: Array, B: Array) -> Array:
+    sums: Array = np.einsum("ij,ij->i", A, B)
+    return sums
+
+
+def _up(x: Array) -> Array:
+    return np.asarray(np.nextafter(x, math.inf))
+
+
+def _down(x: Array) -> Array:
+    return np.asarray(np.nextafter(x, -math.inf))
 
 
 def _apart(z: Zonotope, ends: Interval | None) -> Array:
