@@ -173,6 +173,11 @@ class Domain:
             return not states.any()
         return bool(np.all((self.low <= states) & (states <= self.high)))
 
+    def moved_inside(self, H: Array) -> Array:
+        """Return states (..., n) of the domain, near the given ones: 0 if no other is known."""
+        inside: Array = np.clip(H, self.low, self.high)
+        return inside if self.reached is None else np.zeros_like(inside)
+
     def contains_inputs(self, X: Any) -> bool:
         """Return whether all inputs (..., m) lie in their box."""
         inputs = np.asarray(plain_array("X", X), dtype=np.float64)

@@ -1,6 +1,6 @@
 r"""The states that trajectories from zero reach, and the ranges of the gates' arguments there.
 
-Main names: `reached_domain`, `is_reached`.
+Main names: `reached_domain`, `is_reached`, `holds_on`, `check_domain`.
 
 Let B be a box that the map never leaves, S -> S+ an enclosure of the steps of those states of S
 that lie in B, under all inputs in question, and B_0 a box in B that holds 0 with
@@ -44,7 +44,7 @@ from theory.domain import Domain, Reached
 from theory.maps.base import Map, check_map
 from theory.maps.boxes.reached import Reach
 from theory.maps.cascade import Cascade
-from theory.maps.invariance import invariant_domain, is_invariant
+from theory.maps.invariance import check_invariant, invariant_domain, is_invariant
 
 #: Columns that a zonotope keeps, over its rows.
 ORDER = 10
@@ -249,6 +249,33 @@ def is_reached(recurrent: Map, domain: Domain) -> bool:
     return True
 
 
+def holds_on(recurrent: Map, domain: Domain) -> bool:
+    """Return whether it is proved that trajectories that start in a domain stay in it.
+
+    A box by `theory.maps.invariance.is_invariant`, states reached from zero by `is_reached`.
+    """
+    return (is_invariant if domain.reached is None else is_reached)(recurrent, domain)
+
+
+def check_domain(recurrent: Map, domain: Domain) -> None:
+    """Raise unless it is a domain of this map, of a box or of the states reached from zero.
+
+    For questions about trajectories that start in it.
+
+    Raises
+    ------
+    ValueError
+        If it is no domain, has other dimensions, need not hold 0, or is not proved.
+    """
+    if getattr(domain, "reached", None) is None:
+        check_invariant(recurrent, domain)
+    elif not is_reached(recurrent, domain):
+        raise ValueError(
+            f"{domain}: it is not proved that {recurrent!r} reaches no others, needed the domain "
+            "of this map; theory.certify.reached_domain(map, inputs=...) finds one"
+        )
+
+
 def _proved(recurrent: Map, domain: Domain, reached: Reached) -> bool:
     if (domain.state_dim, domain.input_dim) != (recurrent.state_dim, recurrent.input_dim):
         return False
@@ -317,7 +344,6 @@ def _proved_stack(stack: Cascade, domain: Domain, reached: Reached) -> bool:
         first += part.state_dim
         if not _inside((part.low, part.high), (domain.low[rows], domain.high[rows])):
             return False
-        holds = is_invariant if part.reached is None else is_reached
-        if not holds(layer, part):
+        if not holds_on(layer, part):
             return False
     return True

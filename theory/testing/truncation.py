@@ -249,7 +249,7 @@ def _started(
     far = direction * (size / float(norm.vector_upper(direction)))
     back, domain = -far, base.contraction.domain
     if domain is not None:
-        far, back = (np.clip(h, domain.low, domain.high) for h in (far, back))
+        far, back = (domain.moved_inside(h) for h in (far, back))
     starts = (zero, far) if start is None else (start,)
     restarts = (zero, back) if restart is None else (restart,)
     for h, again in product(starts, restarts):
