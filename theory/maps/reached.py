@@ -66,7 +66,7 @@ _ROOM = 2.0**-12
 #: What widths are compared with at the least.
 _LEAST = 2.0**-500
 
-#: A set that reaches nearly the box in most coordinates is not worth its steps.
+#: Gates whose arguments take nearly what they take on the box are not worth the steps.
 _NEAR = 0.9
 
 
@@ -100,6 +100,10 @@ def _walk(
 def _hull(intervals: list[Interval]) -> Interval:
     low, high = zip(*intervals, strict=True)
     return np.minimum.reduce(low), np.maximum.reduce(high)
+
+
+def _mean_width(ends: Interval) -> float:
+    return float(np.mean(ends[1] - ends[0]))
 
 
 def _widened(ends: Interval) -> Interval:
@@ -191,20 +195,20 @@ def reached_domain(
     if box is None or not np.isfinite([box.input_low, box.input_high]).all():
         return None
     outer, ends = (box.low, box.high), (box.input_low, box.input_high)
+    whole = next(_walk(recurrent, Zonotope.box(*outer), ends, outer, order), None)
+    if whole is None:
+        return None
     zero = np.zeros(recurrent.state_dim)
-    first: list[_Walk] = []
-    width = np.zeros(recurrent.state_dim)
-    for step in _walk(recurrent, Zonotope.box(zero, zero), ends, outer, order):
-        first.append(step)
-        reached = _hull([(zero, zero), *(one.after for one in first)])
-        grown = reached[1] - reached[0]
-        if np.mean(grown >= _NEAR * (outer[1] - outer[0])) > 0.5:
+    reached, width = (zero, zero), zero
+    walk = _walk(recurrent, Zonotope.box(zero, zero), ends, outer, order)
+    for _, step in zip(range(_SETTLE), walk, strict=False):
+        reached = _hull([reached, step.after])
+        if _mean_width(step.ranges) >= _NEAR * _mean_width(whole.ranges):
             return None
-        if len(first) >= _SETTLE or bool(np.all(grown <= width * (1 + _SETTLED))):
+        grown = reached[1] - reached[0]
+        if bool(np.all(grown <= width * (1 + _SETTLED))):
             break
         width = grown
-    if not first:
-        return None
     room = _SLACK * (reached[1] - reached[0])
     start = np.maximum(reached[0] - room, outer[0]), np.minimum(reached[1] + room, outer[1])
     period = _period(_walk(recurrent, Zonotope.box(*start), ends, outer, order), start, outer)
