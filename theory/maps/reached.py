@@ -42,6 +42,7 @@ from theory.arithmetic.intervals import Interval
 from theory.arithmetic.zonotopes import Zonotope
 from theory.domain import Domain, Reached
 from theory.maps.base import Map, check_map
+from theory.maps.boxes.ends import meet
 from theory.maps.boxes.reached import Reach
 from theory.maps.cascade import Cascade
 from theory.maps.invariance import check_invariant, invariant_domain, is_invariant
@@ -219,7 +220,7 @@ def reached_domain(
     if found is None:
         return None
     states, ranges = (_widened(one) for one in found)
-    domain = _domain(states, box, replace(kind, ranges=ranges))
+    domain = _domain(meet(states, outer), box, replace(kind, ranges=ranges))
     _PROVED[domain] = weakref.ref(recurrent)
     return domain
 
