@@ -219,6 +219,12 @@ def question(recurrent: Map, inputs: Any, domain: Domain | None, sequences: Any)
             raise ValueError("received both domain= and inputs=, needed at most one of them")
         if not isinstance(domain, Domain):
             raise ValueError(f"domain={domain!r}, needed a theory.Domain")
+        if domain.reached is not None:
+            raise ValueError(
+                "the domain is that of the states reached from zero, of which no other than 0 is "
+                "known to be one; give inputs=, or the box: "
+                "theory.certify.invariant_domain(map, inputs=...)"
+            )
         if (domain.state_dim, domain.input_dim) != (n, m):
             raise ValueError(
                 f"the domain has {domain.state_dim} states and {domain.input_dim} inputs, needed "

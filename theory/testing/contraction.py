@@ -181,6 +181,12 @@ class _Search:
         rng: np.random.Generator,
     ) -> None:
         norm, self.domain = certificate.norm, certificate.domain
+        if self.domain is not None and self.domain.reached is not None:
+            raise ValueError(
+                f"received {certificate!r}, which says nothing of a state that is chosen, needed "
+                "a contraction of all states of a box; theory.testing.check_truncation compares "
+                "runs from zero"
+            )
         self.map, self.norm, self.rng = recurrent, norm, rng
         n, m = recurrent.state_dim, recurrent.input_dim
         self.free_inputs = inputs is None
