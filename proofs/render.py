@@ -43,6 +43,8 @@ _LETTERS = {
     "amplification": "G",
     "mismatch": r"\varepsilon_0",
     "factor": "a",
+    "step_error": r"\delta",
+    "run_error": r"\delta_0",
 }
 
 _ESCAPES = {

@@ -16,7 +16,7 @@ Sizes and sensitivities:
 
 What k steps lose, and which k is enough:
     state_gap_observed, state_gap, state_gap_finite, state_gap_any_start, state_gap_iterate,
-    state_gap_blocks, output_gap, cascade_gap, context_length, window_error (the converse),
+    state_gap_blocks, output_gap, deployed_error (in arithmetic that rounds), cascade_gap, context_length, window_error (the converse),
     norm_change
 
 Projections:
@@ -68,6 +68,7 @@ from theory.theorems.contractive_of_perron_weights import (
     contractive_of_perron_weights,
 )
 from theory.theorems.curvature_growth import CURVATURE_GROWTH, curvature_growth
+from theory.theorems.deployed_error import DEPLOYED_ERROR, deployed_error
 from theory.theorems.drive import DRIVE, drive
 from theory.theorems.gradient_gap import GRADIENT_GAP, gradient_gap
 from theory.theorems.gradient_gap_finite import GRADIENT_GAP_FINITE, gradient_gap_finite
@@ -122,6 +123,7 @@ THEOREMS: tuple[Theorem, ...] = (
     STATE_GAP_ITERATE,
     STATE_GAP_BLOCKS,
     OUTPUT_GAP,
+    DEPLOYED_ERROR,
     CASCADE_GAP,
     CONTEXT_LENGTH,
     WINDOW_ERROR,
@@ -157,6 +159,7 @@ __all__ = [
     "CONTRACTIVE_OF_MULTIPLIERS",
     "CONTRACTIVE_OF_PERRON_WEIGHTS",
     "CURVATURE_GROWTH",
+    "DEPLOYED_ERROR",
     "DRIVE",
     "GRADIENT_GAP",
     "GRADIENT_GAP_FINITE",
@@ -203,6 +206,7 @@ __all__ = [
     "contractive_of_multipliers",
     "contractive_of_perron_weights",
     "curvature_growth",
+    "deployed_error",
     "drive",
     "gradient_gap",
     "gradient_gap_finite",
