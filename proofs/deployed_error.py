@@ -50,12 +50,8 @@ def prove(formula: Formula = DEPLOYED_ERROR.formula) -> Proof:
     run, run_drift = drift(proof, "rbd", "recurrent model", run_error)
     proof.assume(DRIVE_BOUNDED)
     proof.assume(ZERO_START)
-    truncation = proof.apply(
-        state_gap_finite.prove(), exact, lam=lam, k=k, t=k + j, drive=drive
-    )
-    triangle = proof.cite(
-        "triangle inequality", NORM, at_most(gap, exact + window(k) + run(k + j))
-    )
+    truncation = proof.apply(state_gap_finite.prove(), exact, lam=lam, k=k, t=k + j, drive=drive)
+    triangle = proof.cite("triangle inequality", NORM, at_most(gap, exact + window(k) + run(k + j)))
     proof.conclude(
         gap,
         {

@@ -138,7 +138,10 @@ def arithmetic(
     """
     if isinstance(name, Arithmetic):
         return name
-    known = {"float64": replace(DOUBLE, largest=float.fromhex("0x1.fffffffffffffp+1023")), **FORMATS}
+    known = {
+        "float64": replace(DOUBLE, largest=float.fromhex("0x1.fffffffffffffp+1023")),
+        **FORMATS,
+    }
     for given in (name, sums):
         if given is not None and given not in known:
             raise ValueError(

@@ -27,9 +27,9 @@ def formula(
     lam: Scalar, k: Scalar, t: Scalar, drive: Scalar, step_error: Scalar, run_error: Scalar
 ) -> Scalar:
     """Return the right-hand side."""
-    return (
-        drive * (lam**k - lam**t) + step_error * (1 - lam**k) + run_error * (1 - lam**t)
-    ) / (1 - lam)
+    return (drive * (lam**k - lam**t) + step_error * (1 - lam**k) + run_error * (1 - lam**t)) / (
+        1 - lam
+    )
 
 
 def ever(lam: Scalar, k: Scalar, drive: Scalar, step_error: Scalar, run_error: Scalar) -> Scalar:

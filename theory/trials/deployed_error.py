@@ -96,11 +96,13 @@ TRIAL = Trial(
         NearMiss(
             name="one power of lam too many",
             formula=lambda lam, k, t, drive, step_error, run_error: (
-                drive * (lam ** (k + 1) - lam ** (t + 1))
-                + step_error * (1 - lam**k)
-                + run_error * (1 - lam**t)
-            )
-            / (1 - lam),
+                (
+                    drive * (lam ** (k + 1) - lam ** (t + 1))
+                    + step_error * (1 - lam**k)
+                    + run_error * (1 - lam**t)
+                )
+                / (1 - lam)
+            ),
         ),
         NearMiss(
             name="error of the last step only",
@@ -115,9 +117,8 @@ TRIAL = Trial(
         NearMiss(
             name="errors of the recurrent model forgotten with its past",
             formula=lambda lam, k, t, drive, step_error, run_error: (
-                drive * (lam**k - lam**t) + (step_error + run_error) * (1 - lam**k)
-            )
-            / (1 - lam),
+                (drive * (lam**k - lam**t) + (step_error + run_error) * (1 - lam**k)) / (1 - lam)
+            ),
         ),
         NearMiss(name="without contraction", drops=CONTRACTIVE),
         NearMiss(name="any start", drops=ZERO_START),
