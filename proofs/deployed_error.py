@@ -12,7 +12,9 @@ from theory.theorems.deployed_error import DEPLOYED_ERROR, ever
 from theory.theorems.theorem import Formula
 
 
-def drift(proof: Proof, letters: str, model: str, error: Expr) -> tuple[Expr, Fact]:
+def drift(
+    proof: Proof, letters: tuple[str, str, str], model: str, error: Expr
+) -> tuple[Expr, Fact]:
     """Add how far a computed model drifts from the exact one in i steps; return both."""
     lam, i = symbols("lam i")
     name, moved_name, own_name = letters
@@ -46,8 +48,8 @@ def prove(formula: Formula = DEPLOYED_ERROR.formula) -> Proof:
     gap = proof.letter("e", "distance of the two computed models after t = k + j inputs")
     exact = proof.letter("g", "distance of the two exact models then")
 
-    window, window_drift = drift(proof, "wac", "k-step model", step_error)
-    run, run_drift = drift(proof, "rbd", "recurrent model", run_error)
+    window, window_drift = drift(proof, ("w", "a", "c"), "k-step model", step_error)
+    run, run_drift = drift(proof, ("r", "b", "d"), "recurrent model", run_error)
     proof.assume(DRIVE_BOUNDED)
     proof.assume(ZERO_START)
     truncation = proof.apply(state_gap_finite.prove(), exact, lam=lam, k=k, t=k + j, drive=drive)

@@ -70,9 +70,8 @@ def test_no_step_errs_by_more(dtype, data):
     with np.errstate(over="ignore", invalid="ignore"):
         apart, box = steps_apart(model, dtype, rng, cases=10, size=rng.choice([0.01, 1.0, 20.0]))
     bound = entries(model, how, box)
-    with np.errstate(invalid="ignore"):
-        # beyond the largest number nothing is claimed
-        assert not bool(np.any(apart > bound)), (apart - bound).max()
+    # beyond the largest number nothing is claimed
+    assert np.all((apart <= bound) | np.isinf(bound))
     assert np.isfinite(bound).all() or dtype == np.float16
 
 
@@ -261,11 +260,11 @@ def test_malformed():
         deployed_context(cell, 0.1, inputs=Inputs.box(-1, 1), how="float8")
     with pytest.raises(ValueError, match="sums='float16' is coarser than 'float32'"):
         arithmetic("float32", sums="float16")
-    with pytest.raises(ValueError, match="ulp=0.5, needed at least 1"):
+    with pytest.raises(ValueError, match=r"ulp=0\.5, needed at least 1"):
         arithmetic("float32", ulp=0.5)
     with pytest.raises(ValueError, match="step_error=nan"):
         deployed_context(cell, 0.1, inputs=Inputs.box(-1, 1), step_error=np.nan)
-    with pytest.raises(ValueError, match="needed a theory.Domain of 1 states"):
+    with pytest.raises(ValueError, match=r"needed a theory\.Domain of 1 states"):
         step_error_upper(cell, "float32", domain=None)
     with pytest.raises(ValueError, match="needed bounded ones"):
         deployed_context(cell, 0.1, inputs=Inputs.box(-np.inf, np.inf))

@@ -2,7 +2,7 @@ r"""Floating-point formats: what a step costs where it is not computed in double
 
 Main names: `Arithmetic`, `arithmetic`, `DOUBLE`, `FORMATS`.
 
-Model of each format: rounding to nearest with gradual underflow, as in `theory.arithmetic.rounding`,
+Model of each format, as in `theory.arithmetic.rounding`: rounding to nearest, gradual underflow,
 
     fl(a op b) = (a op b)(1 + d) + e,   |d| <= u,   |e| <= eta / 2,
 

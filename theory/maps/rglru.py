@@ -176,8 +176,8 @@ class RGLRU(LinearRecurrence):
             |exp(-y) - exp(-Y)| <= max(y exp(-y)) |w| <= min(1, |w| / 2),
             |log(s / S)| <= |w| / 2  for  s = sqrt(1 - exp(-2 y)),  so  |s - S| <= min(1, |w|).
 
-        Where r, softplus or y underflows, y <= (1 + c + q) nu, nu the least normal number: then a is
-        off by no more, and s is below the root of twice that.
+        Where r, softplus or y underflows, y <= (1 + c + q) nu, nu the least normal number: a is off
+        by no more then, and s is below the root of twice that.
         """
         r, i = (x.affine(*self.gate(name)) for name in self.GATES)
         arithmetic = x.arithmetic

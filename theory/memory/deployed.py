@@ -121,10 +121,9 @@ def step_error_upper(
     check_map(recurrent)
     measure = L2() if norm is None else check_norm(norm)
     measure.check_dim(recurrent.state_dim)
-    if not isinstance(domain, Domain) or (domain.state_dim, domain.input_dim) != (
-        recurrent.state_dim,
-        recurrent.input_dim,
-    ):
+    sizes = (recurrent.state_dim, recurrent.input_dim)
+    given: Any = domain
+    if not isinstance(given, Domain) or (given.state_dim, given.input_dim) != sizes:
         raise ValueError(
             f"domain={domain!r}, needed a theory.Domain of {recurrent.state_dim} states and "
             f"{recurrent.input_dim} inputs"
@@ -268,7 +267,7 @@ def _least(good: Callable[[int], bool]) -> int | None:
     high = 1
     while not good(high):
         high *= 2
-        if high > _LONGEST:
+        if not high <= _LONGEST:
             return None
     low = high // 2
     while high - low > 1:
@@ -350,9 +349,7 @@ def deployed_context(
         if math.isfinite(one.best) and math.isfinite(delta):
             answers.append(_answer(one, delta, exact_run, kept, which, float(eps)))
     if not answers:
-        if not np.isfinite(
-            deployed.entries(_widened(states or _at_rest(recurrent, given), 0))
-        ).all():
+        if not np.isfinite(deployed.entries(states or _at_rest(recurrent, given))).all():
             raise _refusal(recurrent, which)
         return None
     return min(answers, key=lambda one: (one.k is None, one.k or 0, one.error))

@@ -16,8 +16,8 @@ Sizes and sensitivities:
 
 What k steps lose, and which k is enough:
     state_gap_observed, state_gap, state_gap_finite, state_gap_any_start, state_gap_iterate,
-    state_gap_blocks, output_gap, deployed_error (in arithmetic that rounds), cascade_gap, context_length, window_error (the converse),
-    norm_change
+    state_gap_blocks, output_gap, deployed_error (in arithmetic that rounds), cascade_gap,
+    context_length, window_error (the converse), norm_change
 
 Projections:
     nearest_point_gap, nearest_point_distance, nearest_pair_distance

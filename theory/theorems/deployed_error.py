@@ -14,6 +14,8 @@ its share falls with a shorter window.  For every length of history lam**t becom
 
 from __future__ import annotations
 
+from typing import Any
+
 from theory.arithmetic.rounding import evaluate
 from theory.certificates import Contraction, check_one_step, drive_size
 from theory.errors import check_count, check_nonnegative
@@ -85,7 +87,9 @@ def deployed_error(
     check_one_step(c)
     check_count(k=k)
     check_nonnegative(step_error=step_error, run_error=run_error)
-    sizes = {"drive": drive_size(c, drive), "step_error": step_error, "run_error": run_error}
+    sizes: dict[str, Any] = {
+        "drive": drive_size(c, drive), "step_error": step_error, "run_error": run_error,
+    }  # fmt: skip
     if t is None:
         return evaluate(ever, lam=c.lam, k=int(k), **sizes)
     check_count(t=t)

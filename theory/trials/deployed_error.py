@@ -15,7 +15,7 @@ from theory.theorems.deployed_error import DEPLOYED_ERROR
 from theory.trials.trial import NearMiss, Trial
 from theory.typing import Array
 
-#: Errors of the steps that are tried, as shares of the drive: of the k-step and the recurrent model.
+#: Errors of steps that are tried, as shares of the drive: of the k-step and the recurrent model.
 SHARES = (0.125, 0.25)
 
 
