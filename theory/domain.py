@@ -1,6 +1,6 @@
-r"""Where a statement holds: a box of states under a box of inputs.
+r"""Where a statement holds: a box of states under a box of inputs, or what is reached from zero.
 
-Main names: `Domain`, `domain_from_dict`.
+Main names: `Domain`, `Reached`, `domain_from_dict`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,48 @@ from theory.errors import as_vector, plain_array
 from theory.inputs import Inputs, describe_states
 from theory.typing import Array
 
+_EMPTY = np.zeros(0)
+_EMPTY.flags.writeable = False
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reached:
+    r"""What is known of the states that trajectories reach which start at zero, and from what.
+
+    `theory.maps.reached` derives it and proves it again: every state of such a trajectory lies in
+    the domain's low .. high, and the arguments of the gates of every step in `ranges`.  Those are
+    numbers, whose difference quotients lie in between, whichever two times are compared.
+
+    Of a stack there are the domains of its layers, and nothing else.
+    """
+
+    period: int = 0  # r: enclosures of r steps from the start lie in it
+    order: int = 0  # columns of a zonotope, over its rows
+    outer: tuple[Array, Array] = (_EMPTY, _EMPTY)  # a box that the map never leaves, (n,) each
+    start: tuple[Array, Array] = (_EMPTY, _EMPTY)  # B_0, a box in it that holds 0
+    ranges: tuple[Array, Array] = (_EMPTY, _EMPTY)  # of the arguments of all gates, (p,) each
+    parts: tuple[Domain, ...] = ()  # of the layers of a stack, else empty
+
+    def __post_init__(self) -> None:
+        for name in ("outer", "start", "ranges"):
+            ends = tuple(as_vector(name, end) for end in getattr(self, name))
+            if len(ends) != 2 or ends[0].shape != ends[1].shape or not np.all(ends[0] <= ends[1]):
+                raise ValueError(f"{name}={ends!r}, needed two ends of one length in order")
+            object.__setattr__(self, name, ends)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready description, exact."""
+        return {
+            "period": self.period,
+            "order": self.order,
+            **{
+                name: [[float(x).hex() for x in end] for end in getattr(self, name)]
+                for name in ("outer", "start", "ranges")
+            },
+            "parts": [part.to_dict() for part in self.parts],
+        }
+
 
 @final
 @dataclass(frozen=True, init=False, eq=False)
@@ -24,6 +66,10 @@ class Domain:
     The box of states contains 0, where recurrent and truncated models start.  Whether it is forward
     invariant is decided by `theory.maps.invariance.is_invariant`; in a `Contraction` it is.
 
+    With `reached` it is not a box that one may start in, but the states that are reached from zero
+    under these inputs, which its box holds.  Of the recurrent model and of truncated ones, which
+    all start at zero, that is enough; of any other state nothing is said.
+
     Parameters
     ----------
     low, high : (n,) arrays
@@ -32,6 +78,8 @@ class Domain:
         Ends of the inputs, -inf and inf allowed.
     start : bool
         Whether the box must hold 0.
+    reached : Reached, optional
+        For the states reached from zero only; as `theory.maps.reached.reached_domain` finds it.
 
     Raises
     ------
@@ -51,6 +99,7 @@ class Domain:
     input_low: Array  # (m,)
     input_high: Array  # (m,)
     start: bool  # whether it must hold 0; False for a box that states only pass through
+    reached: Reached | None  # of the states reached from zero, None: of all states of the box
 
     def __init__(
         self,
@@ -60,6 +109,7 @@ class Domain:
         input_low: npt.ArrayLike,
         input_high: npt.ArrayLike,
         start: bool = True,
+        reached: Reached | None = None,
     ) -> None:
         low, high = as_vector("low", low), as_vector("high", high)
         if low.shape != high.shape:
@@ -86,8 +136,8 @@ class Domain:
                 "order"
             )
         for name, value in zip(
-            ("low", "high", "input_low", "input_high", "start"),
-            (low, high, *ends, start),
+            ("low", "high", "input_low", "input_high", "start", "reached"),
+            (low, high, *ends, start, reached),
             strict=True,
         ):
             object.__setattr__(self, name, value)
@@ -114,8 +164,13 @@ class Domain:
         return largest
 
     def contains_states(self, H: Any) -> bool:
-        """Return whether all states (..., n) lie in the box."""
+        """Return whether all states (..., n) lie in the box.
+
+        Of a domain of states reached from zero that is known of the state 0 alone.
+        """
         states = np.asarray(plain_array("H", H), dtype=np.float64)
+        if self.reached is not None:
+            return not states.any()
         return bool(np.all((self.low <= states) & (states <= self.high)))
 
     def contains_inputs(self, X: Any) -> bool:
@@ -124,18 +179,20 @@ class Domain:
         return bool(np.all((self.input_low <= inputs) & (inputs <= self.input_high)))
 
     def same_as(self, other: Domain | None) -> bool:
-        """Return whether the other is the same pair of boxes."""
+        """Return whether the other is the same pair of boxes, reached alike."""
         return other is not None and self.to_dict() == other.to_dict()
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready description with hexadecimal floats, hence exact."""
-        return {
+        ends: dict[str, Any] = {
             name: [float(x).hex() for x in getattr(self, name)]
             for name in ("low", "high", "input_low", "input_high")
         }
+        return ends if self.reached is None else {**ends, "reached": self.reached.to_dict()}
 
     def __str__(self) -> str:
-        return f"{describe_states(self.low, self.high)}, {self.inputs}"
+        box = f"{describe_states(self.low, self.high)}, {self.inputs}"
+        return box if self.reached is None else f"the states reached from zero, in {box}"
 
 
 def domain_from_dict(data: dict[str, Any]) -> Domain:
@@ -154,4 +211,35 @@ def domain_from_dict(data: dict[str, Any]) -> Domain:
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"not a domain: {type(error).__name__} at {error}") from None
     low, high, input_low, input_high = (np.array(end) for end in ends.values())
-    return Domain(low=low, high=high, input_low=input_low, input_high=input_high)
+    reached = data.get("reached")
+    return Domain(
+        low=low,
+        high=high,
+        input_low=input_low,
+        input_high=input_high,
+        reached=None if reached is None else _reached_from_dict(reached),
+    )
+
+
+def _reached_from_dict(data: Any) -> Reached:
+    try:
+        low_high = {
+            name: tuple(np.array([float.fromhex(x) for x in end]) for end in data[name])
+            for name in ("outer", "start", "ranges")
+        }
+        period, order = int(data["period"]), int(data["order"])
+        parts = tuple(domain_from_dict(part) for part in data["parts"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a domain: {type(error).__name__} at {error}") from None
+    for name, ends in low_high.items():
+        if len(ends) != 2:
+            raise ValueError(f"not a domain: {name} has {len(ends)} ends, needed two")
+    outer, start, ranges = low_high.values()
+    return Reached(
+        period=period,
+        order=order,
+        outer=(outer[0], outer[1]),
+        start=(start[0], start[1]),
+        ranges=(ranges[0], ranges[1]),
+        parts=parts,
+    )

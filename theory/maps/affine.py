@@ -17,10 +17,12 @@ from theory.arithmetic.intervals import (
 )
 from theory.arithmetic.rounded import Rounded
 from theory.arithmetic.rounding import product_up
+from theory.arithmetic.zonotopes import Zonotope
 from theory.domain import Domain
 from theory.errors import DivergedError
 from theory.maps.base import Map
-from theory.maps.boxes.ends import fixed_box
+from theory.maps.boxes.ends import Weights, fixed_box
+from theory.maps.boxes.reached import Reach, leaky_reach
 from theory.maps.form import Affine
 from theory.norms.norms import L2, Norm, over, scaled_matrix_upper
 from theory.typing import Array
@@ -148,6 +150,15 @@ class AffineMap(Map):
     def image(self, domain: Domain) -> Interval:
         """Enclose rho over the range of the pre-activations."""
         return activation_image(self.affine().rho, *self.affine().preactivations(domain))
+
+    @final
+    def reach(self, states: Zonotope, inputs: Interval, box: Interval) -> Reach | None:
+        """Enclose a step; None for linear maps, whose slopes are the same everywhere."""
+        form = self.affine()
+        if form.linear:
+            return None
+        weights, leak = Weights(form.W, form.U, form.b), np.ones(self.state_dim)
+        return leaky_reach(weights, leak, form.rho, states, inputs, box)
 
     @final
     def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:

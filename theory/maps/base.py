@@ -18,10 +18,12 @@ from theory.arithmetic.formats import DOUBLE
 from theory.arithmetic.intervals import Interval
 from theory.arithmetic.rounded import Rounded
 from theory.arithmetic.rounding import evaluate, product_up, up
+from theory.arithmetic.zonotopes import Zonotope
 from theory.domain import Domain
 from theory.errors import DivergedError, as_sequences, as_states
 from theory.inputs import Drive, Inputs, ambiguous, as_inputs
 from theory.maps.boxes.ends import Weights, ends_of
+from theory.maps.boxes.reached import Reach
 from theory.maps.boxes.slopes import affine_slopes
 from theory.maps.form import Affine
 from theory.norms.norm import check_norm
@@ -207,6 +209,14 @@ class Map(ABC):
     def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
         """Return ends of a box that may be invariant under these inputs; nothing is proved."""
         del input_low, input_high
+        return None
+
+    def reach(self, states: Zonotope, inputs: Interval, box: Interval) -> Reach | None:
+        """Enclose a step of those states of a zonotope that lie in a box; None if unknown.
+
+        All symbols of the zonotope are shared, and the box holds the states after the step, too.
+        """
+        del states, inputs, box
         return None
 
     def comparison(self, domain: Domain | None = None) -> tuple[Array, ...] | None:

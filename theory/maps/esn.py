@@ -16,6 +16,7 @@ from theory.arithmetic.activations import activation as look_up
 from theory.arithmetic.intervals import Interval
 from theory.arithmetic.rounded import Rounded
 from theory.arithmetic.rounding import product_up
+from theory.arithmetic.zonotopes import Zonotope
 from theory.domain import Domain
 from theory.errors import as_array, as_matrix, as_square, as_vector
 from theory.kernels.blocks import row_blocks
@@ -28,6 +29,7 @@ from theory.maps.boxes.leaky import (
     leaky_input_comparison,
     leaky_terms,
 )
+from theory.maps.boxes.reached import Reach, leaky_reach
 from theory.maps.boxes.slopes import leaky_slopes
 from theory.maps.form import Affine
 from theory.maps.gates import finite_terms
@@ -241,6 +243,12 @@ class EchoStateNetwork(Map):
     def image(self, domain: Domain) -> Interval:
         """Enclose (1 - a) h + a rho over a box."""
         return leaky_image(self._weights, self._leak, self.activation, self._ends(domain))
+
+    def reach(self, states: Zonotope, inputs: Interval, box: Interval) -> Reach | None:
+        """Enclose a step, unit by unit; None for the identity, whose slopes are 1 everywhere."""
+        if self.activation.name == "identity":
+            return None
+        return leaky_reach(self._weights, self._leak, self.activation, states, inputs, box)
 
     def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
         """Return the hull of 0 and the range of rho, or a multiple of a fixed point.

@@ -11,8 +11,9 @@ from typing import final
 import numpy as np
 
 from theory.arithmetic.activations import Activation
-from theory.arithmetic.intervals import Interval, affine_image, slope_range, sum_of
+from theory.arithmetic.intervals import Interval, slope_range
 from theory.domain import Domain
+from theory.maps.boxes.ends import Weights, ends_of, narrowed, preactivation
 from theory.typing import Array
 
 
@@ -38,10 +39,10 @@ class Affine:
 
     def preactivations(self, domain: Domain) -> Interval:
         """Enclose W h + U x + b over a domain, (n,) each."""
-        return sum_of(
-            affine_image(self.W, domain.low, domain.high, self.b),
-            affine_image(self.U, domain.input_low, domain.input_high),
-        )
+        box = ends_of(domain, len(self.W), self.U.shape[1])
+        weights = Weights(self.W, self.U, self.b)
+        inputs = box.input_low, box.input_high
+        return narrowed(preactivation(weights, (box.low, box.high), inputs), box)
 
     def on(self, domain: Domain | None) -> Affine:
         """Return the form with the slopes that its units take on a domain; None: everywhere."""

@@ -15,6 +15,7 @@ from theory.arithmetic.activations import SIGMOID, TANH
 from theory.arithmetic.gates import sigmoid_up, tanh_up
 from theory.arithmetic.intervals import Interval
 from theory.arithmetic.rounded import Rounded
+from theory.arithmetic.zonotopes import Zonotope
 from theory.domain import Domain
 from theory.errors import as_matrix, as_vector
 from theory.inputs import Inputs
@@ -27,6 +28,7 @@ from theory.maps.boxes.gru import (
     gru_input_comparison,
     gru_terms,
 )
+from theory.maps.boxes.reached import Reach, gru_reach
 from theory.maps.boxes.slopes import gru_slopes
 from theory.maps.gates import GatedMap, finite_terms, gate_rows, stacked
 from theory.theorems.terms import Terms
@@ -274,6 +276,17 @@ class GRU(GatedMap):
             self._ends(domain),
             reset_after=self._reset_after,
             in_state=in_state,
+        )
+
+    def reach(self, states: Zonotope, inputs: Interval, box: Interval) -> Reach:
+        """Enclose a step of h, with the arguments of r, z and n, and what r multiplies."""
+        return gru_reach(
+            self._gate_weights,
+            self._b_candidate,
+            states,
+            inputs,
+            box,
+            reset_after=self._reset_after,
         )
 
     def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:

@@ -15,6 +15,7 @@ from theory.arithmetic.activations import SIGMOID, TANH
 from theory.arithmetic.gates import sigmoid_up, tanh_up
 from theory.arithmetic.intervals import Interval
 from theory.arithmetic.rounded import Rounded
+from theory.arithmetic.zonotopes import Zonotope
 from theory.domain import Domain
 from theory.errors import as_matrix
 from theory.inputs import Inputs
@@ -27,6 +28,7 @@ from theory.maps.boxes.lstm import (
     lstm_input_comparison,
     lstm_terms,
 )
+from theory.maps.boxes.reached import Reach, lstm_reach
 from theory.maps.boxes.slopes import lstm_slopes
 from theory.maps.gates import GatedMap, finite_terms, gate_rows, stacked
 from theory.theorems.terms import Terms
@@ -220,6 +222,10 @@ class LSTM(GatedMap):
     def input_slope_range(self, domain: Domain) -> Interval:
         """Enclose d(c+, h+) / dx over a box, gate by gate."""
         return lstm_slopes(self._gate_weights, self._ends(domain), in_state=False)
+
+    def reach(self, states: Zonotope, inputs: Interval, box: Interval) -> Reach:
+        """Enclose a step of (c, h), with the arguments of the gates i, f, g and o."""
+        return lstm_reach(self._gate_weights, states, inputs, box)
 
     def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
         """Return the box of (c, h) that its own gates keep; None if a forget gate reaches 1."""

@@ -32,6 +32,7 @@ class Ends(NamedTuple):
     high: Array  # (n,)
     input_low: Array  # (m,)
     input_high: Array  # (m,)
+    ranges: Interval | None = None  # what is known besides of the gates' arguments, (p,) each
 
 
 class Weights(NamedTuple):
@@ -53,7 +54,33 @@ def ends_of(domain: Domain | None, n: int, m: int) -> Ends:
             f"the domain has {domain.state_dim} states and {domain.input_dim} inputs, needed {n} "
             f"and {m}"
         )
-    return Ends(domain.low, domain.high, domain.input_low, domain.input_high)
+    ranges = None if domain.reached is None else domain.reached.ranges
+    return Ends(domain.low, domain.high, domain.input_low, domain.input_high, ranges)
+
+
+def meet(a: Interval, b: Interval) -> Interval:
+    """Return the intersection of two intervals that hold the same numbers."""
+    return np.maximum(a[0], b[0]), np.minimum(a[1], b[1])
+
+
+def narrowed(at: Interval, box: Ends, first: int = 0) -> Interval:
+    """Return intervals of gates' arguments, with what the box knows of them from `first` on.
+
+    Raises
+    ------
+    ValueError
+        If it knows of other gates than those.
+    """
+    if box.ranges is None:
+        return at
+    rows = slice(first, first + len(at[0]))
+    known = box.ranges[0][rows], box.ranges[1][rows]
+    if len(known[0]) != len(at[0]):
+        raise ValueError(
+            f"the domain knows the ranges of {len(box.ranges[0])} arguments of gates, needed "
+            f"{first + len(at[0])} at least; is it one of another map?"
+        )
+    return meet(at, known)
 
 
 def magnitude(interval: Interval) -> Array:

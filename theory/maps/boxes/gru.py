@@ -28,6 +28,7 @@ from theory.maps.boxes.ends import (
     finite_or_none,
     magnitude,
     mixed,
+    narrowed,
     preactivation,
     scaled,
     steepest,
@@ -54,18 +55,18 @@ def gru_ranges(gates: Weights, b_candidate: Array, box: Ends, *, reset_after: bo
     """Enclose the gates r, z and the candidate, stacked in this order, over a box."""
     n = len(gates.W) // 3
     states, inputs = (box.low, box.high), (box.input_low, box.input_high)
-    low, high = preactivation(
-        Weights(gates.W[: 2 * n], gates.U[: 2 * n], gates.b[: 2 * n]), states, inputs
-    )
+    first = Weights(gates.W[: 2 * n], gates.U[: 2 * n], gates.b[: 2 * n])
+    low, high = narrowed(preactivation(first, states, inputs), box)
     at_r, at_z = (low[:n], high[:n]), (low[n:], high[n:])
     r = activation_image(SIGMOID, *at_r)
     own = affine_image(gates.U[2 * n :], *inputs, gates.b[2 * n :])
     if reset_after:
-        held = affine_image(gates.W[2 * n :], *states, b_candidate)
+        held = narrowed(affine_image(gates.W[2 * n :], *states, b_candidate), box, 3 * n)
         at_n = sum_of(own, products(r, held))
     else:
         held = states
         at_n = sum_of(own, affine_image(gates.W[2 * n :], *products(r, held)))
+    at_n = narrowed(at_n, box, 2 * n)
     z = activation_image(SIGMOID, *at_z)
     return GRURanges(
         z=z,

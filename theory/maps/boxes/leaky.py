@@ -23,6 +23,7 @@ from theory.maps.boxes.ends import (
     finite_or_none,
     magnitude,
     mixed,
+    narrowed,
     preactivation,
     scaled,
 )
@@ -32,9 +33,14 @@ from theory.typing import Array
 
 def leaky_image(weights: Weights, leak: Array, rho: Activation, box: Ends) -> Interval:
     """Enclose (1 - a) h + a rho(W h + U x + b) over a box of h and x."""
-    states = (box.low, box.high)
-    at = preactivation(weights, states, (box.input_low, box.input_high))
-    return mixed((leak, leak), activation_image(rho, *at), states)
+    image = activation_image(rho, *_arguments(weights, box))
+    return mixed((leak, leak), image, (box.low, box.high))
+
+
+def _arguments(weights: Weights, box: Ends) -> Interval:
+    """Enclose W h + U x + b over a box of h and x."""
+    at = preactivation(weights, (box.low, box.high), (box.input_low, box.input_high))
+    return narrowed(at, box)
 
 
 def leaky_comparison(
@@ -45,7 +51,7 @@ def leaky_comparison(
     A difference is (1 - a) d + a s W d with one slope s for each unit, and its size is convex in
     each slope, hence largest at an end.
     """
-    at = preactivation(weights, (box.low, box.high), (box.input_low, box.input_high))
+    at = _arguments(weights, box)
     least, largest = slope_range(rho, *at)
     own = np.diag(weights.W)
     matrices = []
@@ -60,7 +66,7 @@ def leaky_comparison(
 
 def leaky_terms(weights: Weights, leak: Array, rho: Activation, box: Ends) -> Terms:
     """Return the terms (1 - a) d and a s W d, s the largest sizes of slopes."""
-    at = preactivation(weights, (box.low, box.high), (box.input_low, box.input_high))
+    at = _arguments(weights, box)
     C = np.stack([complement(leak)[1], times_up(leak, magnitude(slope_range(rho, *at)))])
     return Terms(
         coefficients=C[None, None],
@@ -73,5 +79,5 @@ def leaky_input_comparison(
     weights: Weights, leak: Array, rho: Activation, box: Ends
 ) -> Array | None:
     """Return diag(a s) |U|, s the largest sizes of slopes."""
-    at = preactivation(weights, (box.low, box.high), (box.input_low, box.input_high))
+    at = _arguments(weights, box)
     return scaled(times_up(leak, magnitude(slope_range(rho, *at))), weights.U)

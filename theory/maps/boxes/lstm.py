@@ -24,6 +24,8 @@ from theory.maps.boxes.ends import (
     Weights,
     finite_or_none,
     magnitude,
+    meet,
+    narrowed,
     preactivation,
     scaled,
     steepest,
@@ -48,9 +50,15 @@ class LSTMRanges(NamedTuple):
     slope_o: Array
 
 
-def lstm_ranges(gates: Weights, hidden: Interval, inputs: Interval) -> LSTMRanges:
-    """Enclose the gates i, f, g, o, stacked in this order, over boxes of h and x."""
-    low, high = preactivation(gates, hidden, inputs)
+def lstm_ranges(
+    gates: Weights, hidden: Interval, inputs: Interval, box: Ends | None = None
+) -> LSTMRanges:
+    """Enclose the gates i, f, g, o, stacked in this order, over boxes of h and x.
+
+    Of a box that knows more of their arguments that is used, too.
+    """
+    at = preactivation(gates, hidden, inputs)
+    low, high = at if box is None else narrowed(at, box)
     i, f, g, o = zip(np.split(low, 4), np.split(high, 4), strict=True)
     entry, candidate = activation_image(SIGMOID, *i), activation_image(TANH, *g)
     return LSTMRanges(
@@ -158,8 +166,10 @@ def lstm_gains(gates: Weights, box: Ends) -> LSTMGains:
     h+ - h'+ = o (tanh c+ - tanh c'+) + tanh(c'+) (o - o').
     """
     cell, hidden, inputs = _halves(box)
-    r = lstm_ranges(gates, hidden, inputs)
+    r = lstm_ranges(gates, hidden, inputs, box)
     c = _new_cell(r, cell)
+    if box.ranges is not None:
+        c = meet(c, cell)  # of states reached from zero c+ is one of them
     return LSTMGains(
         forget=r.f[1],
         by_i=times_up(r.slope_i, magnitude(r.g)),

@@ -1,0 +1,126 @@
+r"""Activations of zonotopes: rho(a) = alpha a + beta +- delta, proved over the range of a.
+
+Main names: `relaxed`, `remainder_range`.
+
+What is left of rho when a line is taken away, g(a) = rho(a) - alpha a, is enclosed over an interval
+by what is known of the shape of rho.  Tangents bound a concave function from above and a convex one
+from below, wherever they touch:
+
+    g(a) <= g(t) + g'(t) (a - t)        for all a of an interval on which rho is concave,
+
+so neither alpha nor the place t need be exact: they decide how sharp the enclosure is only.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from theory.arithmetic.activations import Activation
+from theory.arithmetic.intervals import (
+    Interval,
+    activation_image,
+    products,
+    slope_range,
+    sum_of,
+)
+from theory.arithmetic.zonotopes import Zonotope, combination
+from theory.typing import Array
+
+#: Kinks of the activations that are linear in between.
+_KINKS = {"relu": (0.0,), "leaky_relu": (0.0,), "hard_tanh": (-1.0, 1.0)}
+
+
+def _kinks(rho: Activation) -> tuple[float, ...] | None:
+    return _KINKS.get(rho.name.split("(")[0])
+
+
+def _steep_place(rho: Activation, alpha: Array) -> Array:
+    """Return about the a >= 0 (of softplus: the a) at which rho'(a) = alpha."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        if rho.name == "tanh":
+            place = np.arctanh(np.sqrt(np.clip(1.0 - alpha, 0.0, 1.0)))
+        elif rho.name == "sigmoid":
+            place = 2.0 * np.arctanh(np.sqrt(np.clip(1.0 - 4.0 * alpha, 0.0, 1.0)))
+        else:
+            place = np.log(alpha) - np.log1p(-alpha)
+    return np.clip(np.nan_to_num(place, nan=0.0), -800.0, 800.0)
+
+
+def _line_left(rho: Activation, alpha: Array, at: Interval) -> Interval:
+    """Enclose g(a) = rho(a) - alpha a at the numbers of an interval that is one point."""
+    return sum_of(activation_image(rho, *at), products((-alpha, -alpha), at))
+
+
+def _tangent(rho: Activation, alpha: Array, place: Array, low: Array, high: Array) -> Interval:
+    """Return the ends of g(t) + g'(t) (a - t) over low <= a <= high, at their worst."""
+    point = place, place
+    slope = sum_of(slope_range(rho, *point), (-alpha, -alpha))
+    moved = [products(slope, sum_of((end, end), (-place, -place))) for end in (low, high)]
+    value = _line_left(rho, alpha, point)
+    least = sum_of(value, (np.minimum(moved[0][0], moved[1][0]),) * 2)[0]
+    largest = sum_of(value, (np.maximum(moved[0][1], moved[1][1]),) * 2)[1]
+    return least, largest
+
+
+def remainder_range(rho: Activation, alpha: Array, low: Array, high: Array) -> Interval:
+    """Enclose rho(a) - alpha a over low <= a <= high, entry by entry; the ends are finite."""
+    ends = [_line_left(rho, alpha, (end, end)) for end in (low, high)]
+    least = np.minimum(ends[0][0], ends[1][0])
+    largest = np.maximum(ends[0][1], ends[1][1])
+    if rho.name in {"tanh", "sigmoid"}:
+        # convex below 0, where the least is inside, and concave above
+        place = _steep_place(rho, alpha)
+        right = np.maximum(low, 0.0)
+        above = _tangent(rho, alpha, np.clip(place, right, np.maximum(high, right)), right, high)[1]
+        left = np.minimum(high, 0.0)
+        below = _tangent(rho, alpha, np.clip(-place, np.minimum(low, left), left), low, left)[0]
+        largest = np.where(high > 0, np.maximum(largest, above), largest)
+        least = np.where(low < 0, np.minimum(least, below), least)
+        return least, largest
+    if rho.name == "softplus":
+        place = np.clip(_steep_place(rho, alpha), low, high)
+        return np.minimum(least, _tangent(rho, alpha, place, low, high)[0]), largest
+    kinks = _kinks(rho)
+    if kinks is not None:
+        for kink in kinks:
+            at = np.clip(kink, low, high)
+            value = _line_left(rho, alpha, (at, at))
+            least, largest = np.minimum(least, value[0]), np.maximum(largest, value[1])
+        return least, largest
+    # g(a) = g(m) + s (a - m) with s among the slopes of rho less alpha
+    middle = np.clip(low / 2 + high / 2, low, high)
+    slopes = sum_of(slope_range(rho, low, high), (-alpha, -alpha))
+    apart = sum_of((low, high), (-middle, -middle))
+    return sum_of(_line_left(rho, alpha, (middle, middle)), products(slopes, apart))
+
+
+def _slopes(rho: Activation, low: Array, high: Array) -> Array:
+    """Return slopes of lines of which little is left.
+
+    For a convex or concave rho that of the secant leaves least, and for tanh and the logistic
+    function within two per cent of it.
+    """
+    bottom, top = slope_range(rho, low, high)
+    if rho.name == "sin":
+        return bottom / 2 + top / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        secant = (rho(high) - rho(low)) / (high - low)
+    return np.clip(np.where(np.isfinite(secant), secant, top), bottom, top)
+
+
+def relaxed(rho: Activation, a: Zonotope, low: Array, high: Array) -> Zonotope:
+    """Return a zonotope of rho(a), for a zonotope of a whose points lie in low <= a <= high.
+
+    The ends may be narrower than those of the zonotope.  Where they are not finite the range of rho
+    is all that is known.
+    """
+    if rho.name == "identity":
+        return a
+    known = np.isfinite(low) & np.isfinite(high) & (low <= high) & np.isfinite(a.rest)
+    l, h = np.where(known, low, 0.0), np.where(known, high, 0.0)  # noqa: E741
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        alpha = np.where(known, _slopes(rho, l, h), 0.0)
+        offset = remainder_range(rho, alpha, l, h)
+        whole = activation_image(rho, low, high)
+        offset = tuple(np.where(known, o, w) for o, w in zip(offset, whole, strict=True))
+    return combination([(alpha, a)], (offset[0], offset[1]))

@@ -1,0 +1,323 @@
+r"""The states that trajectories from zero reach, and the ranges of the gates' arguments there.
+
+Main names: `reached_domain`, `is_reached`.
+
+Let B be a box that the map never leaves, S -> S+ an enclosure of the steps of those states of S
+that lie in B, under all inputs in question, and B_0 a box in B that holds 0 with
+
+    S_0 = B_0,  S_{t+1} = S_t+,     S_r within B_0.                                           (1)
+
+Let h_0 = 0, h_1, .. be a trajectory under such inputs.  By (1) and induction h_jr is in B_0 for all
+j; and so for t >= r, t = (j + 1) r + s with 0 <= s < r, h_t is r + s steps away from a state of
+B_0:
+
+    h_t in S_{r+s}.                                                                           (2)
+
+For t < r it lies in T_t, where T_0 = {0} and T_{t+1} = T_t+.  So all states lie in the union of
+T_0 .. T_{r-1} and S_r .. S_{2r-1}, and the argument of a gate is, in any step of any trajectory
+from zero, in the hull of its ranges over these 2 r sets.  The sets S_0 .. S_{r-1}, which begin with
+all coordinates of a box apart, do not count.
+
+A difference quotient of a gate between two such states, at whatever two times, is a mean of its
+slopes between two numbers of this hull, hence in the range of the slopes over the hull; a product
+of such numbers is in the product of their hulls.  So every bound of a step's differences that is
+made of such ranges holds, although the union is not convex: `Map.terms`, `Map.comparison`,
+`Map.affine_on`.  A truncated model starts from zero too, and its states are among these.
+
+The enclosures are zonotopes (`theory.maps.boxes.reached`), so that what the coordinates of h owe to
+the same inputs is not counted as if each had been at its worst.  With r = 1 and boxes this would be
+an invariant box.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from theory.arithmetic.intervals import Interval
+from theory.arithmetic.zonotopes import Zonotope
+from theory.domain import Domain, Reached
+from theory.maps.base import Map, check_map
+from theory.maps.boxes.reached import Reach
+from theory.maps.cascade import Cascade
+from theory.maps.invariance import invariant_domain, is_invariant
+
+#: Columns that a zonotope keeps, over its rows.
+ORDER = 10
+
+#: Most steps until the enclosures from zero settle, and until those from B_0 are back in it; of a
+#: file that names more, or more columns, nothing is computed.
+_SETTLE, _PERIODS, _MOST, _MOST_ORDER = 40, 60, 256, 256
+
+#: From zero, widths that grow by less than this part in a step have settled.
+_SETTLED = 2.0**-7
+
+#: B_0 is wider than what was reached until then by this part, on either side: (1) needs room.
+_SLACK = 2.0**-4
+
+#: Ranges are kept wider by this part than they were found: which columns are kept may differ where
+#: sums are rounded otherwise.
+_ROOM = 2.0**-12
+
+#: What widths are compared with at the least.
+_LEAST = 2.0**-500
+
+#: A set that reaches nearly the box in most coordinates is not worth its steps.
+_NEAR = 0.9
+
+
+class _Walk(NamedTuple):
+    """What a step of the walk has found."""
+
+    before: Interval  # where the step began
+    ranges: Interval
+    after: Interval
+
+
+def _walk(
+    recurrent: Map, start: Zonotope, inputs: Interval, outer: Interval, order: int
+) -> Iterator[_Walk]:
+    """Walk from a set of states, for ever; ends where nothing is known of a step."""
+    states = start.unshared()
+    before = states.clipped(*outer)
+    while True:
+        found: Reach | None = recurrent.reach(states, inputs, outer)
+        if found is None:
+            return
+        states = found.states.boxed(order * len(found.states)).unshared()
+        after = states.clipped(*outer)
+        ends = (*found.ranges, *after)
+        if not all(np.isfinite(end).all() for end in ends) or not (after[0] <= after[1]).all():
+            return
+        yield _Walk(before, found.ranges, after)
+        before = after
+
+
+def _hull(intervals: list[Interval]) -> Interval:
+    low, high = zip(*intervals, strict=True)
+    return np.minimum.reduce(low), np.maximum.reduce(high)
+
+
+def _widened(ends: Interval) -> Interval:
+    """Return a little wider intervals."""
+    room = (ends[1] - ends[0]) * _ROOM
+    return np.nextafter(ends[0] - room, -np.inf), np.nextafter(ends[1] + room, np.inf)
+
+
+def _inside(ends: Interval, box: Interval) -> bool:
+    return bool(np.all(box[0] <= ends[0]) and np.all(ends[1] <= box[1]))
+
+
+def _period(walk: Iterator[_Walk], start: Interval, outer: Interval) -> int | None:
+    """Return the steps from B_0 until the states are back in it, a little inside; None if never."""
+    width = start[1] - start[0]
+    inner = (
+        np.where(start[0] > outer[0], start[0] + _ROOM * width, start[0]),
+        np.where(start[1] < outer[1], start[1] - _ROOM * width, start[1]),
+    )
+    excess: list[float] = []
+    for count, step in enumerate(walk, start=1):
+        if _inside(step.after, inner):
+            return count
+        out = np.maximum(inner[0] - step.after[0], step.after[1] - inner[1])
+        excess.append(float(np.max(out / np.maximum(width, _LEAST))))
+        # it falls, if it does, from the second step on
+        if count >= _PERIODS or (count > 4 and excess[-1] >= excess[-3]):
+            return None
+    return None
+
+
+def _collected(
+    recurrent: Map, domain: Domain, reached: Reached
+) -> tuple[Interval, Interval] | None:
+    """Return the hulls of states and ranges that (1) and (2) give; None if (1) is not seen."""
+    inputs, r = (domain.input_low, domain.input_high), reached.period
+    zero = np.zeros(recurrent.state_dim)
+    walks = [
+        _walk(recurrent, Zonotope.box(*ends), inputs, reached.outer, reached.order)
+        for ends in (reached.start, (zero, zero))
+    ]
+    again = [step for step, _ in zip(walks[0], range(2 * r), strict=False)]
+    first = [step for step, _ in zip(walks[1], range(r), strict=False)]
+    if len(again) < 2 * r or len(first) < r or not _inside(again[r - 1].after, reached.start):
+        return None
+    used = [*first, *again[r:]]
+    return _hull([step.before for step in used]), _hull([step.ranges for step in used])
+
+
+def reached_domain(
+    recurrent: Map, *, inputs: Any, box: Domain | None = None, order: int = ORDER
+) -> Domain | None:
+    r"""Return what is reached from zero under some inputs, if that is less than the invariant box.
+
+    Parameters
+    ----------
+    recurrent : Map
+    inputs : Inputs, or (..., m) array
+        The inputs in question, bounded.
+    box : Domain, optional
+        What `invariant_domain` found for them.
+    order : int
+        Columns that a zonotope keeps, over its rows: more are sharper, and slower.
+
+    Returns
+    -------
+    Domain or None
+        Proved; None if there is no invariant box, the map has no enclosure of this kind, the sets
+        from zero are about as large as the box, or no period is found.
+
+    Raises
+    ------
+    ValueError
+        As `invariant_domain`.
+
+    Examples
+    --------
+    >>> from theory import GRU, Inputs
+    >>> cell = GRU(0.4 * np.ones((6, 2)), 0.3 * np.ones((6, 1)))
+    >>> found = reached_domain(cell, inputs=Inputs.box(-1, 1))
+    >>> bool(found.high[0] < 0.6), found.contains_states([[0.0, 0.0]]), is_reached(cell, found)
+    (True, True, True)
+    """
+    check_map(recurrent)
+    if isinstance(recurrent, Cascade):
+        return _of_stack(recurrent, inputs, order)
+    if box is None or not is_invariant(recurrent, box):
+        box = invariant_domain(recurrent, inputs=inputs)
+    if box is None or not np.isfinite([box.input_low, box.input_high]).all():
+        return None
+    outer, ends = (box.low, box.high), (box.input_low, box.input_high)
+    zero = np.zeros(recurrent.state_dim)
+    first: list[_Walk] = []
+    width = np.zeros(recurrent.state_dim)
+    for step in _walk(recurrent, Zonotope.box(zero, zero), ends, outer, order):
+        first.append(step)
+        reached = _hull([(zero, zero), *(one.after for one in first)])
+        grown = reached[1] - reached[0]
+        if np.mean(grown >= _NEAR * (outer[1] - outer[0])) > 0.5:
+            return None
+        if len(first) >= _SETTLE or bool(np.all(grown <= width * (1 + _SETTLED))):
+            break
+        width = grown
+    if not first:
+        return None
+    room = _SLACK * (reached[1] - reached[0])
+    start = np.maximum(reached[0] - room, outer[0]), np.minimum(reached[1] + room, outer[1])
+    period = _period(_walk(recurrent, Zonotope.box(*start), ends, outer, order), start, outer)
+    if period is None:
+        return None
+    kind = Reached(period=period, order=order, outer=outer, start=start)
+    found = _collected(recurrent, _domain(start, box, kind), kind)
+    if found is None:
+        return None
+    states, ranges = (_widened(one) for one in found)
+    domain = _domain(states, box, replace(kind, ranges=ranges))
+    _PROVED[domain] = weakref.ref(recurrent)
+    return domain
+
+
+def _domain(ends: Interval, box: Domain, reached: Reached) -> Domain:
+    return Domain(
+        low=np.minimum(ends[0], 0.0),
+        high=np.maximum(ends[1], 0.0),
+        input_low=box.input_low,
+        input_high=box.input_high,
+        reached=reached,
+    )
+
+
+#: Domains that were proved, and of which map: the proof takes many steps.
+_PROVED: weakref.WeakKeyDictionary[Domain, weakref.ref[Map]] = weakref.WeakKeyDictionary()
+
+
+def is_reached(recurrent: Map, domain: Domain) -> bool:
+    """Return whether it is proved that trajectories from zero stay in a domain and its ranges.
+
+    All enclosures are computed again, from the period, the order and the boxes that it names.
+    False is not a proof of the contrary; so it is for a domain without `Reached`.
+    """
+    known = _PROVED.get(domain)
+    if known is not None and known() is recurrent:
+        return True
+    if domain.reached is None or not _proved(recurrent, domain, domain.reached):
+        return False
+    _PROVED[domain] = weakref.ref(recurrent)
+    return True
+
+
+def _proved(recurrent: Map, domain: Domain, reached: Reached) -> bool:
+    if (domain.state_dim, domain.input_dim) != (recurrent.state_dim, recurrent.input_dim):
+        return False
+    if isinstance(recurrent, Cascade) or reached.parts:
+        return isinstance(recurrent, Cascade) and _proved_stack(recurrent, domain, reached)
+    n, inputs = recurrent.state_dim, (domain.input_low, domain.input_high)
+    if any(len(end) != n for end in (*reached.outer, *reached.start)):
+        return False
+    if not (1 <= reached.period <= _MOST and 1 <= reached.order <= _MOST_ORDER):
+        return False
+    zero = np.zeros(n)
+    if not (_inside((zero, zero), reached.start) and _inside(reached.start, reached.outer)):
+        return False
+    if not np.isfinite(inputs).all():
+        return False
+    low, high = reached.outer
+    box = Domain(low=low, high=high, input_low=inputs[0], input_high=inputs[1])
+    if not is_invariant(recurrent, box):
+        return False
+    found = _collected(recurrent, domain, reached)
+    if found is None or len(found[1][0]) != len(reached.ranges[0]):
+        return False
+    return _inside(found[0], (domain.low, domain.high)) and _inside(found[1], reached.ranges)
+
+
+def _of_stack(stack: Cascade, inputs: Any, order: int) -> Domain | None:
+    """Return the domains of the layers as one; None if it is for no layer less than its box."""
+    box = invariant_domain(stack, inputs=inputs)
+    boxes = None if box is None else stack.layer_domains(box)
+    if box is None or boxes is None:
+        return None
+    parts: list[Domain] = []
+    for number, (layer, plain) in enumerate(zip(stack.layers, boxes, strict=True)):
+        seen = plain.inputs
+        if number:
+            low, high = stack.readouts[number - 1].image((parts[-1].low, parts[-1].high))
+            seen = type(seen).box(low, high)
+        part = reached_domain(layer, inputs=seen, order=order)
+        part = invariant_domain(layer, inputs=seen) if part is None else part
+        if part is None:
+            return None
+        parts.append(part)
+    if all(part.reached is None for part in parts):
+        return None
+    ends = (np.concatenate([getattr(part, end) for part in parts]) for end in ("low", "high"))
+    low, high = ends
+    domain = _domain((low, high), box, Reached(parts=tuple(parts)))
+    return domain if is_reached(stack, domain) else None
+
+
+def _proved_stack(stack: Cascade, domain: Domain, reached: Reached) -> bool:
+    """Prove every layer's part, for all that the layer below may show it."""
+    if len(reached.parts) != len(stack.layers):
+        return False
+    seen: Interval = (domain.input_low, domain.input_high)
+    first = 0
+    for number, (layer, part) in enumerate(zip(stack.layers, reached.parts, strict=True)):
+        if (part.state_dim, part.input_dim) != (layer.state_dim, layer.input_dim):
+            return False
+        if number:
+            below = reached.parts[number - 1]
+            seen = stack.readouts[number - 1].image((below.low, below.high))
+        if not _inside(seen, (part.input_low, part.input_high)):
+            return False
+        rows = slice(first, first + part.state_dim)
+        first += part.state_dim
+        if not _inside((part.low, part.high), (domain.low[rows], domain.high[rows])):
+            return False
+        holds = is_invariant if part.reached is None else is_reached
+        if not holds(layer, part):
+            return False
+    return True
