@@ -68,6 +68,13 @@ Definition state_gap_blocks (lam : R) (blocks rest : nat) (growth drive spread :
 Definition output_gap (lam : R) (k : nat) (drive lipschitz : R) : R :=
   lipschitz * drive * lam ^ k / (1 - lam).
 
+Definition deployed_error (lam : R) (k t : nat) (drive step_error run_error : R) : R :=
+  (drive * (lam ^ k - lam ^ t) + step_error * (1 - lam ^ k) + run_error * (1 - lam ^ t)) / (1 -
+  lam).
+
+Definition deployed_error_ever (lam : R) (k : nat) (drive step_error run_error : R) : R :=
+  (drive * lam ^ k + step_error * (1 - lam ^ k) + run_error) / (1 - lam).
+
 Definition cascade_gap (first second gain : R) (k : nat) (below above : R) : R :=
   second ^ k * above + gain * first * (first ^ k - second ^ k) / (first - second) * below.
 

@@ -570,7 +570,6 @@ CHOOSING = {
     "theory/certify/lyapunov.py": "levels of candidates; exact scaling",
     "theory/certify/search.py": "weights of candidates",
     "theory/learning/constants/lower.py": "a search in doubles",
-    "theory/maps/rglru.py": "derived in the docstring around it",
     "theory/norms/norms.py": "derived beside them",
     "theory/norms/products.py": "a guess, of which any will do",
     "theory/projections/balls.py": "exact scaling",

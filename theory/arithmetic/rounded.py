@@ -11,7 +11,8 @@ from typing import final
 
 import numpy as np
 
-from theory.arithmetic.rounding import ELEMENTARY_UNITS, TINY, UNIT, gamma, inner_product_error, up
+from theory.arithmetic.formats import DOUBLE, Arithmetic
+from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT, gamma, up
 from theory.typing import Array
 
 
@@ -28,58 +29,97 @@ class Rounded:
     r"""What is known of computed numbers: how large they are, and how far from the exact ones.
 
     Entrywise, for the computed p and the exact P: |p|, |P| <= size and |p - P| <= error.  The
-    operations below return the same for the result of one operation in double precision, from
+    operations below return the same for the result of one operation in an arithmetic, from
 
         |p q - P Q| <= |p| |q - Q| + |Q| |p - P|,     |fl(p q) - p q| <= u |p q| + eta,
         |(p + q) - (P + Q)| <= |p - P| + |q - Q|,     |fl(p + q) - (p + q)| <= u |p + q|,
         |rho(p) - rho(P)| <= L |p - P|,               |fl(rho(p)) - rho(p)| <= c (u |rho(p)| + eta),
 
-    c = 8 for one elementary function, and `Activation.units` for what is made of several.
+    c = 8 for one elementary function, and `Activation.units` for what is made of several.  Of two
+    operands the arithmetic of the first counts.  Beyond the largest number of a format, and without
+    digits left in a sum, the error is infinite.
 
     The bounds are sums and products of non-negative doubles, fewer than eight roundings an
-    operation, and so are raised by 8 u relatively.
+    operation, and so are raised by 8 u of double precision relatively.
     """
 
     size: Array  # bound of |p| and |P|
     error: Array  # bound of |p - P|
+    arithmetic: Arithmetic = DOUBLE  # in which operations on them are computed
 
     @staticmethod
-    def exact(size: Array) -> Rounded:
+    def exact(size: Array, arithmetic: Arithmetic = DOUBLE) -> Rounded:
         """Return numbers of at most that size that are what they should be."""
-        return Rounded(size, np.zeros_like(size))
+        return Rounded(size, np.zeros_like(size), arithmetic)
+
+    def part(self, entries: slice) -> Rounded:
+        """Return some of the numbers."""
+        return Rounded(self.size[entries], self.error[entries], self.arithmetic)
+
+    def of(self, size: Array, error: Array) -> Rounded:
+        """Return other numbers in the same arithmetic."""
+        return Rounded(size, error, self.arithmetic)
+
+    def stored(self, weights: Array) -> Rounded:
+        """Return numbers that are stored in the same arithmetic, of at most these sizes."""
+        size = np.abs(weights)
+        if not self.arithmetic.rounds_weights:
+            return self.of(size, np.zeros_like(size))
+        lost = (self.arithmetic.unit * size) * (1 + 8 * UNIT) + self.arithmetic.tiny
+        return self._of(size * self.arithmetic.raised + self.arithmetic.tiny, lost)
+
+    def _of(self, size: Array, error: Array) -> Rounded:
+        """Return the same as `of`, without a bound for numbers beyond the largest one."""
+        fits = np.isfinite(size) & (size <= self.arithmetic.largest)
+        return self.of(size, np.where(fits, error, math.inf))
 
     def __add__(self, other: Rounded) -> Rounded:
         """Return p + q."""
-        size = (self.size + other.size) * (1 + 8 * UNIT)
-        return Rounded(size, (self.error + other.error + UNIT * size) * (1 + 8 * UNIT))
+        size = (self.size + other.size) * self.arithmetic.raised
+        own = self.arithmetic.unit * size
+        return self._of(size, (self.error + other.error + own) * (1 + 8 * UNIT))
 
     def __mul__(self, other: Rounded) -> Rounded:
         """Return p * q."""
-        size = _times(self.size, other.size) * (1 + 8 * UNIT) + 2 * TINY
+        tiny = self.arithmetic.tiny
+        size = _times(self.size, other.size) * self.arithmetic.raised + 2 * tiny
         carried = _times(self.size, other.error) + _times(other.size, self.error)
-        return Rounded(size, (carried + UNIT * size) * (1 + 8 * UNIT) + 4 * TINY)
+        own = self.arithmetic.unit * size
+        return self._of(size, (carried + own) * (1 + 8 * UNIT) + 4 * tiny)
 
     def affine(self, W: Array, b: Array | None = None, *rest: tuple[Array, Rounded]) -> Rounded:
         r"""Return W p + b, or W p + V q + b with ``rest = ((V, q), ...)``, in any order of sums.
 
-        The sum of n products, computed from operands that are off, errs by `inner_product_error`
-        plus |W| times what they are off by.
+        The sum of n products errs by gamma(n) sum |W_ij p_j| + n eta, plus |W| times what the
+        operands are off by, and u |W| |p| more where the weights were rounded to the format.  The
+        bounds are themselves sums of that length of non-negative numbers, low by a factor 1 -
+        gamma(n) of double precision at the most.
         """
         pairs = ((W, self), *rest)
         length = sum(V.shape[1] for V, _ in pairs) + (b is not None)
-        magnitude, carried = np.zeros(W.shape[0]), np.zeros(W.shape[0])
+        magnitude, carried, operands = (np.zeros(W.shape[0]) for _ in range(3))
+        rounds = self.arithmetic.rounds_weights
         with np.errstate(over="ignore", invalid="ignore"):
             for V, q in pairs:
                 magnitude = magnitude + np.abs(V) @ q.size
                 carried = carried + np.abs(V) @ q.error
-        # what is beyond the largest double, or 0 times that, is bounded by infinity only
-        magnitude, carried = (np.where(np.isnan(a), math.inf, a) for a in (magnitude, carried))
+                operands = operands + (np.sum(q.size) if rounds else 0.0)
         if b is not None:
             magnitude = magnitude + np.abs(b)
-        # the bounds are themselves sums of that length, of non-negative numbers
-        own = inner_product_error(magnitude, length)
-        error = own + carried * (1 + 2 * gamma(length + 2)) + 2 * length * TINY
-        return Rounded((magnitude + own) * (1 + 8 * UNIT), error * (1 + 8 * UNIT))
+            operands = operands + 1.0
+        relative, tiny = self.arithmetic.of_products(length, len(pairs))
+        low = 1 + 4 * gamma(length + 2)
+        if rounds:
+            # |fl(w) - w| <= u |w| + eta / 2
+            moved = self.arithmetic.unit * magnitude + self.arithmetic.tiny * operands
+            magnitude, carried = magnitude + moved, carried + moved
+        # what is beyond the largest double, or 0 times that, is bounded by infinity only
+        with np.errstate(over="ignore", invalid="ignore"):
+            own = relative * magnitude * low + 2 * length * tiny
+            error = own + carried * low + 2 * length * tiny
+            size = (magnitude * low + own) * (1 + 8 * UNIT)
+        size, error = (np.where(np.isnan(a), math.inf, a) for a in (size, error))
+        return self._of(size, error * (1 + 8 * UNIT))
 
     def through(
         self,
@@ -91,11 +131,12 @@ class Rounded:
         """Return rho(p) for rho with that Lipschitz constant, value at 0, range, and units c."""
         reach = max(abs(interval[0]), abs(interval[1]))
         grown = (up(abs(at_zero)) + lipschitz * self.size) * (1 + 8 * UNIT)
-        size = np.minimum(reach, grown) * (1 + 2 * units * UNIT) + 2 * units * TINY
+        c, unit = self.arithmetic.units(units), self.arithmetic.unit
+        lost = 2 * c * self.arithmetic.tiny
+        size = np.minimum(reach, grown) * (1 + 2 * c * unit) + lost
         # two values of a bounded function are never further apart than its range is wide
         carried = np.minimum(lipschitz * self.error, up(interval[1] - interval[0]))
-        error = (carried + units * UNIT * size) * (1 + 8 * UNIT) + 2 * units * TINY
-        return Rounded(size, error)
+        return self._of(size, (carried + c * unit * size) * (1 + 8 * UNIT) + lost)
 
     def logistic(self) -> Rounded:
         """Return 1 / (1 + exp(-p)), of slope at most 1/4."""
@@ -107,5 +148,6 @@ class Rounded:
 
     def complement(self) -> Rounded:
         """Return 1 - p for p in [0, 1]."""
-        size = np.ones_like(self.size) * (1 + 2 * ELEMENTARY_UNITS * UNIT)
-        return Rounded(size, (self.error + UNIT * size) * (1 + 8 * UNIT))
+        own = self.arithmetic.unit
+        size = np.ones_like(self.size) * (1 + 2 * self.arithmetic.units(ELEMENTARY_UNITS) * own)
+        return self._of(size, (self.error + own * size) * (1 + 8 * UNIT))

@@ -14,6 +14,7 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
+from theory.arithmetic.formats import DOUBLE
 from theory.arithmetic.intervals import Interval
 from theory.arithmetic.rounded import Rounded
 from theory.arithmetic.rounding import evaluate, product_up, up
@@ -126,8 +127,13 @@ class Map(ABC):
         Raises
         ------
         ValueError
-            If x is off and L_x is unknown.
+            If x is off and L_x is unknown, or it is asked for another arithmetic than the map's.
         """
+        if h.arithmetic is not DOUBLE:
+            raise ValueError(
+                f"how {self!r} is computed in {h.arithmetic.name} is not known, needed a map of "
+                "this package; pass a bound of the error of its steps as step_error="
+            )
         error = self.step_error(h.size, x.size)
         if np.any(x.error > 0):
             gain = self.input_lipschitz(Linf())
@@ -137,7 +143,7 @@ class Map(ABC):
                     "factor; pass input_lipschitz= when the map is made"
                 )
             error = np.nextafter(error + product_up(gain, float(np.max(x.error))), np.inf)
-        return Rounded(h.size, error)
+        return h.of(h.size, error)
 
     @property
     def output_map(self) -> Array:

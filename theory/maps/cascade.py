@@ -221,10 +221,8 @@ class Cascade(Map):
         new: list[Rounded] = []
         for number, (layer, part) in enumerate(zip(self._layers, self._slices, strict=True)):
             seen = self._readouts[number - 1].rounded(new[-1]) if number else x
-            new.append(layer.rounded_step(Rounded(h.size[part], h.error[part]), seen))
-        return Rounded(
-            np.concatenate([r.size for r in new]), np.concatenate([r.error for r in new])
-        )
+            new.append(layer.rounded_step(h.part(part), seen))
+        return h.of(np.concatenate([r.size for r in new]), np.concatenate([r.error for r in new]))
 
     def step_error(self, h_size: Array, x_size: Array) -> Array:
         """Bound the rounding error of one step, entrywise; derived in `rounded_step`."""

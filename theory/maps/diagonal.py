@@ -173,8 +173,8 @@ class DiagonalSSM(Map):
 
     def rounded_step(self, h: Rounded, x: Rounded) -> Rounded:
         """Return size and rounding error of a step: two products and a sum of m an entry."""
-        real, imag = (Rounded.exact(np.tile(np.abs(part), 2)) for part in (self._real, self._imag))
-        swapped = Rounded(np.roll(h.size, self._real.size), np.roll(h.error, self._real.size))
+        real, imag = (h.stored(np.tile(part, 2)) for part in (self._real, self._imag))
+        swapped = h.of(np.roll(h.size, self._real.size), np.roll(h.error, self._real.size))
         return real * h + imag * swapped + x.affine(self._form.U)
 
     def step_error(self, h_size: Array, x_size: Array) -> Array:

@@ -205,7 +205,7 @@ class EchoStateNetwork(Map):
     def rounded_step(self, h: Rounded, x: Rounded) -> Rounded:
         """Return size and rounding error of a step: those of rho, times a, and of (1 - a) h."""
         rho = self.activation
-        leak = Rounded.exact(self._leak)
+        leak = h.stored(self._leak)
         new = h.affine(self.W, self.b, (self.U, x)).through(*rho.facts)
         return leak.complement() * h + leak * new
 

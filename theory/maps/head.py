@@ -151,7 +151,7 @@ class Readout:
     def rounded(self, h: Rounded) -> Rounded:
         """Return size and rounding error of the outputs."""
         if self.entries is not None:
-            return Rounded(h.size[self.entries], h.error[self.entries])
+            return h.part(self.entries)
         return h.affine(self.C, self.d)
 
     def image(self, box: Interval) -> Interval:

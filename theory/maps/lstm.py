@@ -188,13 +188,13 @@ class LSTM(GatedMap):
     def rounded_step(self, h: Rounded, x: Rounded) -> Rounded:
         """Return size and rounding error of a step, propagated through the gates one by one."""
         n = self.units
-        cell, hidden = (Rounded(h.size[r], h.error[r]) for r in (slice(n), slice(n, None)))
+        cell, hidden = h.part(slice(n)), h.part(slice(n, None))
         i, f, g, o = (
             hidden.affine(W, b, (U, x)) for W, U, b in (self.gate(name) for name in GATES)
         )
         c = f.logistic() * cell + i.logistic() * g.tanh()
         y = o.logistic() * c.tanh()
-        return Rounded(np.append(c.size, y.size), np.append(c.error, y.error))
+        return h.of(np.append(c.size, y.size), np.append(c.error, y.error))
 
     def rest_reach(self, inputs: Inputs) -> Array:
         """Bound |c| = i |g| and |h| = o tanh |c| after one step from rest, entrywise."""

@@ -23,7 +23,7 @@ from theory.arithmetic.intervals import (
     times_up,
 )
 from theory.arithmetic.rounded import Rounded
-from theory.arithmetic.rounding import UNIT
+from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT
 from theory.errors import as_vector, check_positive
 from theory.inputs import Inputs
 from theory.maps.base import read_only
@@ -169,19 +169,28 @@ class RGLRU(LinearRecurrence):
         r"""Return size and rounding error of a and sqrt(1 - a**2) i x.
 
         y = q r > 0 is relatively accurate: the gate moves by a factor of at most e**e if its
-        pre-activation is off by e, and softplus, two products and the gate round by 17 + 2 + 10 u.
-        With w = log(y / Y), |w| <= e + 32 u,
+        pre-activation is off by e, and softplus, two products and the gate round by 2 c + 1, 2 and
+        c + 2 u, with c u for an elementary function.  Rounded weights move log softplus(-Lambda)
+        by u |Lambda| at most, and log c by 2 u.  With w = log(y / Y), |w| <= e + (3 c + 8) u + ..,
 
             |exp(-y) - exp(-Y)| <= max(y exp(-y)) |w| <= min(1, |w| / 2),
             |log(s / S)| <= |w| / 2  for  s = sqrt(1 - exp(-2 y)),  so  |s - S| <= min(1, |w|).
 
-        Where y itself underflows, s is below 2**-500.
+        Where r, softplus or y underflows, y <= (1 + c + q) nu, nu the least normal number: a is off
+        by no more then, and s is below the root of twice that.
         """
         r, i = (x.affine(*self.gate(name)) for name in self.GATES)
-        moved = r.error + 32 * UNIT
+        arithmetic = x.arithmetic
+        unit, c = arithmetic.unit, arithmetic.units(ELEMENTARY_UNITS)
+        moved = r.error + (3 * c + 8) * unit
+        if arithmetic.rounds_weights:
+            moved = moved + unit * (2 * np.abs(self._Lambda) + 4)
         one = np.ones_like(moved)
-        a = Rounded(one, np.minimum(1.0, moved / 2) + 16 * UNIT)
-        share = Rounded(one, np.minimum(1.0, moved) + 16 * UNIT + 2.0**-500)
+        normal = arithmetic.tiny / (2 * unit)
+        under = (1 + self._scale + self._rate_range[1]) * normal * (1 + 16 * UNIT)
+        size = one * (1 + 2 * c * unit)
+        a = x.of(size, np.minimum(1.0, moved / 2) + 2 * c * unit + under)
+        share = x.of(size, np.minimum(1.0, moved) + 2 * c * unit + 2 * np.sqrt(under))
         return a, share * i.logistic() * x
 
     def _ranges(self, inputs: Interval) -> tuple[Interval, Interval, Interval]:

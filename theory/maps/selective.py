@@ -23,7 +23,6 @@ from theory.arithmetic.intervals import (
     times_up,
 )
 from theory.arithmetic.rounded import Rounded
-from theory.arithmetic.rounding import UNIT
 from theory.errors import as_matrix, as_vector
 from theory.inputs import Inputs
 from theory.maps.base import read_only
@@ -200,18 +199,20 @@ class SelectiveSSM(LinearRecurrence):
         m, N = self._decay.shape
 
         def each_state(p: Rounded) -> Rounded:
-            return Rounded(np.repeat(p.size, N), np.repeat(p.error, N))
+            return x.of(np.repeat(p.size, N), np.repeat(p.error, N))
 
         step = each_state(x.affine(self._W_step, self._b_step).through(*SOFTPLUS.facts))
         gain = x.affine(self._W_B, self._b_B)
-        driven = Rounded(np.tile(gain.size, m), np.tile(gain.error, m)) * each_state(x)
+        driven = x.of(np.tile(gain.size, m), np.tile(gain.error, m)) * each_state(x)
         rates = self._decay.ravel()
-        faded = Rounded.exact(rates) * step
+        faded = x.stored(rates) * step
         # exp(-y) and 1 - exp(-y) have slope at most 1 where y >= 0
         decay = faded.through(1.0, 1.0, (0.0, 1.0))
         if self._discretization == "euler":
             return decay, step * driven
-        inverse = Rounded((1 + 2 * UNIT) / rates, 2 * UNIT / rates)
+        # off by the division, and by the rates where these were rounded
+        off = (4 if x.arithmetic.rounds_weights else 2) * x.arithmetic.unit
+        inverse = x.of((1 + off) / rates, off / rates)
         return decay, faded.through(1.0, 0.0, (0.0, 1.0)) * inverse * driven
 
     def _step_range(self, inputs: Interval) -> tuple[Interval, Interval, Interval]:

@@ -13,10 +13,14 @@ Sharper answers, which hold for some maps only:
     componentwise_gap       entry by entry, and `componentwise_context` the k for eps
     layer_rates             layer by layer of a cascade: `LayerRates`, and `layer_gaps` the bound
     context_length_iterate  from a contraction of several steps together
+    deployed_context        in arithmetic that rounds, by `step_error_upper`: a `Deployment`; an
+                            `Arithmetic` is made by `arithmetic` from the name of a format
     reach_tube              along given inputs: all that any past can still do, a `ReachTube`
 """
 
+from theory.arithmetic.formats import Arithmetic, arithmetic
 from theory.memory.context import Choice, required_context, smallest_error
+from theory.memory.deployed import Deployment, deployed_context, step_error_upper
 from theory.memory.entrywise import componentwise_context, componentwise_gap
 from theory.memory.iterates import context_length_iterate
 from theory.memory.layers import LayerRates, layer_gaps, layer_rates
@@ -26,21 +30,26 @@ from theory.memory.worst_case import WorstCase, worst_case_error
 from theory.truncation import TruncatedModel, truncate
 
 __all__ = [
+    "Arithmetic",
     "Choice",
+    "Deployment",
     "KernelTail",
     "LayerRates",
     "ReachTube",
     "TruncatedModel",
     "WorstCase",
+    "arithmetic",
     "componentwise_context",
     "componentwise_gap",
     "context_length_iterate",
+    "deployed_context",
     "kernel_tail",
     "layer_gaps",
     "layer_rates",
     "reach_tube",
     "required_context",
     "smallest_error",
+    "step_error_upper",
     "truncate",
     "window_decay",
     "worst_case_error",

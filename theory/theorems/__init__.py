@@ -16,8 +16,8 @@ Sizes and sensitivities:
 
 What k steps lose, and which k is enough:
     state_gap_observed, state_gap, state_gap_finite, state_gap_any_start, state_gap_iterate,
-    state_gap_blocks, output_gap, cascade_gap, context_length, window_error (the converse),
-    norm_change
+    state_gap_blocks, output_gap, deployed_error (in arithmetic that rounds), cascade_gap,
+    context_length, window_error (the converse), norm_change
 
 Prediction of symbols:
     short_memory, filter_contraction
@@ -71,6 +71,7 @@ from theory.theorems.contractive_of_perron_weights import (
     contractive_of_perron_weights,
 )
 from theory.theorems.curvature_growth import CURVATURE_GROWTH, curvature_growth
+from theory.theorems.deployed_error import DEPLOYED_ERROR, deployed_error
 from theory.theorems.drive import DRIVE, drive
 from theory.theorems.filter_contraction import FILTER_CONTRACTION, filter_contraction
 from theory.theorems.gradient_gap import GRADIENT_GAP, gradient_gap
@@ -127,6 +128,7 @@ THEOREMS: tuple[Theorem, ...] = (
     STATE_GAP_ITERATE,
     STATE_GAP_BLOCKS,
     OUTPUT_GAP,
+    DEPLOYED_ERROR,
     CASCADE_GAP,
     CONTEXT_LENGTH,
     WINDOW_ERROR,
@@ -164,6 +166,7 @@ __all__ = [
     "CONTRACTIVE_OF_MULTIPLIERS",
     "CONTRACTIVE_OF_PERRON_WEIGHTS",
     "CURVATURE_GROWTH",
+    "DEPLOYED_ERROR",
     "DRIVE",
     "FILTER_CONTRACTION",
     "GRADIENT_GAP",
@@ -212,6 +215,7 @@ __all__ = [
     "contractive_of_multipliers",
     "contractive_of_perron_weights",
     "curvature_growth",
+    "deployed_error",
     "drive",
     "filter_contraction",
     "gradient_gap",

@@ -36,6 +36,11 @@ DRIVE_BOUNDED = Assumption(
     name="drive_bounded",
     statement="|step(0, x_t)| <= drive for all t",
 )
+STEPS_ERR = Assumption(
+    name="steps_err",
+    statement="computed steps of the k-step model err by at most step_error, of the recurrent "
+    "model by at most run_error, each from the state that was computed before",
+)
 INPUT_LIPSCHITZ = Assumption(
     name="input_lipschitz",
     statement="|step(h, x) - step(h, y)| <= gain * |x - y| for all states h and all inputs x, y",

@@ -33,6 +33,8 @@ LETTERS = {
     "amplification": "G",
     "mismatch": r"\varepsilon_0",
     "factor": "a",
+    "step_error": r"\delta",
+    "run_error": r"\delta_0",
 }
 
 

@@ -59,6 +59,7 @@ from theory.theorems.assumptions import (
     SMOOTH_MAP,
     STATIONARY,
     STEP_LIPSCHITZ,
+    STEPS_ERR,
     TERMS_BOUNDED,
     TWIN_DESCENTS,
     TWO_CONTRACTIONS,
@@ -152,6 +153,7 @@ ESTABLISHED: dict[Assumption, Callable[[Run], bool]] = {
     ZERO_RESTART: lambda run: not np.any(run.of.restart),
     SAME_INPUTS: lambda run: True,  # noqa: ARG005  (a run is simulated that way)
     DRIVE_BOUNDED: lambda run: math.isfinite(run.drive),
+    STEPS_ERR: lambda run: True,  # noqa: ARG005  (how far they err is measured)
     INPUT_LIPSCHITZ: lambda run: math.isfinite(run.input_gain),
     OUTPUT_LIPSCHITZ: lambda run: math.isfinite(run.output_lipschitz),
     AFFINE_FORM: lambda run: run.map.affine() is not None,

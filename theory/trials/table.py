@@ -20,6 +20,7 @@ from theory.trials.contractive_of_matrix_norm import TRIAL as CONTRACTIVE_OF_MAT
 from theory.trials.contractive_of_multipliers import TRIAL as CONTRACTIVE_OF_MULTIPLIERS
 from theory.trials.contractive_of_perron_weights import TRIAL as CONTRACTIVE_OF_PERRON_WEIGHTS
 from theory.trials.curvature_growth import TRIAL as CURVATURE_GROWTH
+from theory.trials.deployed_error import TRIAL as DEPLOYED_ERROR
 from theory.trials.drive import TRIAL as DRIVE
 from theory.trials.filter_contraction import TRIAL as FILTER_CONTRACTION
 from theory.trials.gradient_gap import TRIAL as GRADIENT_GAP
@@ -76,6 +77,7 @@ TRIALS: dict[str, Trial] = {
         STATE_GAP_ITERATE,
         STATE_GAP_BLOCKS,
         OUTPUT_GAP,
+        DEPLOYED_ERROR,
         CASCADE_GAP,
         CONTEXT_LENGTH,
         WINDOW_ERROR,
