@@ -19,7 +19,15 @@ from theory.interop import (
     save_map,
 )
 from theory.interop.map_file import _KINDS, FORMAT, HEADER
-from theory.maps import RGLRU, DiagonalSSM, LinearHead, MinGRU, SelectiveSSM
+from theory.maps import (
+    RGLRU,
+    DeltaRule,
+    DiagonalSSM,
+    LinearAttention,
+    LinearHead,
+    MinGRU,
+    SelectiveSSM,
+)
 from theory.strategies import any_maps
 
 ROUND = np.array([[0.5, -0.0], [5e-324, 1 / 3]])
@@ -36,6 +44,12 @@ EVERY = {
     "MinGRU": MinGRU(np.ones((2, 3)), [0.1, -0.0], activation="softplus"),
     "RGLRU": RGLRU(np.ones((2, 1)), [0.3], scale=1 / 3),
     "SelectiveSSM": SelectiveSSM([[0.1, 0.2]], [[1.0]], [[1.0], [2.0]], discretization="zoh"),
+    "LinearAttention": LinearAttention(
+        np.ones((6, 2)) / 3, decay=[1 / 3, 2.0], heads=1, keys=2, values=1, write="exp"
+    ),
+    "DeltaRule": DeltaRule(
+        np.ones((5, 2)) / 3, decay=[1 / 3], heads=1, keys=1, values=1, rule="rwkv7", eps=1 / 3
+    ),
     "DiagonalSSM": DiagonalSSM([complex(-0.0, 0.5), complex(0.3, -0.0)], [[1j], [2.0 - 0j]]),
 }
 EVERY["Cascade"] = Cascade(
@@ -49,7 +63,8 @@ def told_of(recurrent: Map) -> object:
     if isinstance(recurrent, Cascade):
         given = [(r.given, r.entries, r.C.tobytes()) for r in recurrent.readouts]
         return [told_of(layer) for layer in recurrent.layers], given
-    names = ("activation", "variant", "discretization", "scale", "state_dim", "input_dim")
+    names = ["activation", "variant", "discretization", "scale", "state_dim", "input_dim"]
+    names += ["heads", "keys", "values", "forget", "write", "rule", "eps"]
     values = [getattr(recurrent, name, None) for name in names]
     # a leaky relu is made anew for each leak
     return type(recurrent), [getattr(value, "name", value) for value in values]

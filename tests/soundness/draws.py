@@ -16,9 +16,11 @@ from theory import (
     RGLRU,
     BlockMax,
     Cascade,
+    DeltaRule,
     DiagonalSSM,
     Domain,
     EchoStateNetwork,
+    LinearAttention,
     LinearHead,
     LinearMap,
     Linf,
@@ -214,6 +216,36 @@ def _rg_lru(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
     return RGLRU(W(2 * m, m), np.clip(W(m), -600, 600), W(2 * m), scale=scale)
 
 
+def _memory_rows(W: Callable[..., Array], rows: int, m: int) -> tuple[Array, Array]:
+    """Return weights that leave the range of no exponential function."""
+    return np.clip(W(rows, m), -1e3, 1e3), np.clip(W(rows), -300, 300)
+
+
+def _attention(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
+    heads, keys, values = (int(rng.integers(1, 3)) for _ in range(3))
+    write = one_of(rng, "plain", "step", "exp")
+    forget = "gate" if write == "step" else one_of(rng, "gate", "constant")
+    gates = heads if write == "step" else int(one_of(rng, heads, heads * keys))
+    rows = heads * (keys + values) + (gates if forget == "gate" else 0)
+    U, b = _memory_rows(W, rows + (heads if write == "exp" else 0), m)
+    decay = rng.random(gates) if forget == "constant" else np.exp(rng.uniform(-3, 3, gates))
+    return LinearAttention(
+        U, b, decay=decay, heads=heads, keys=keys, values=values, forget=forget, write=write
+    )
+
+
+def _delta(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
+    heads, values, keys = int(rng.integers(1, 3)), int(rng.integers(1, 3)), n
+    rule, gates = one_of(rng, "gated", "rwkv7"), int(one_of(rng, heads, heads * keys))
+    rows = heads * (keys + values) + 2 * gates + (heads * keys if rule == "rwkv7" else 0)
+    U, b = _memory_rows(W, rows, m)
+    return DeltaRule(
+        U, b, decay=np.exp(rng.uniform(-3, 3, gates)), heads=heads, keys=keys, values=values,
+        scale=rng.uniform(0, 2, gates), mix=W(heads * keys), rule=rule,
+        eps=float(one_of(rng, 1e-12, 1e-6, 1.0)),
+    )  # fmt: skip
+
+
 def _stack(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
     single = [make for kind, make in MAKERS.items() if kind is not Cascade]
     layers = [one_of(rng, *single)(rng, W, int(rng.integers(1, 3)), m)]
@@ -239,6 +271,8 @@ MAKERS: dict[type[Map], Maker] = {
     SelectiveSSM: _selective,
     MinGRU: _min_gru,
     RGLRU: _rg_lru,
+    LinearAttention: _attention,
+    DeltaRule: _delta,
     Cascade: _stack,
 }
 

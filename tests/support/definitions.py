@@ -18,8 +18,10 @@ from theory import (
     RGLRU,
     CallableMap,
     Cascade,
+    DeltaRule,
     DiagonalSSM,
     EchoStateNetwork,
+    LinearAttention,
     LinearMap,
     Map,
     MinGRU,
@@ -197,6 +199,75 @@ def rg_lru(unit: RGLRU) -> Step:
     return step
 
 
+def attention(layer: LinearAttention) -> Step:
+    heads, keys, values = layer.heads, layer.keys, layer.values
+    powers = balls(layer.decay)
+    block = heads * keys
+
+    def step(h: Vector, x: Vector) -> Vector:
+        rows = plus(product(layer.U, x), balls(layer.b))
+        k, v, rest = rows[:block], rows[block : block + heads * values], rows[block:]
+        rest = rest[heads * values :]
+        a = powers
+        if layer.forget == "gate":
+            steps = [activated("softplus", -p) for p in rest[: len(powers)]]
+            a = [faded(r * D) for r, D in zip(powers, steps, strict=True)]
+        new = []
+        for at, old in enumerate(h):
+            key, j = divmod(at, values)
+            head = key // keys
+            g = ONE
+            if layer.write == "step":
+                g = steps[head]
+            elif layer.write == "exp":
+                g = rest[len(rest) - heads + head].exp()
+            new.append(a[key * len(a) // block] * old + g * k[key] * v[head * values + j])
+        return new
+
+    return step
+
+
+def delta(layer: DeltaRule) -> Step:
+    heads, keys, values = layer.heads, layer.keys, layer.values
+    parts, block = layer.parameters, layer.heads * layer.keys
+    each = len(parts["decay"])
+
+    def step(h: Vector, x: Vector) -> Vector:
+        rows = plus(product(parts["U"], x), balls(parts["b"]))
+        kappa, rest = rows[:block], rows[block:]
+        v, rest = rest[: heads * values], rest[heads * values :]
+        p, q, own = rest[:each], rest[each : 2 * each], rest[2 * each :]
+        w, c = [], []
+        for i in range(block):
+            j = i * each // block
+            rate = Ball(float(parts["decay"][j]))
+            gate = (
+                activated("softplus", -p[j])
+                if layer.rule == "gated"
+                else activated("sigmoid", p[j])
+            )
+            w.append(faded(rate * gate))
+            c.append(Ball(float(parts["scale"][j])) * activated("sigmoid", q[j]))
+        new = []
+        for head in range(heads):
+            at = range(head * keys, (head + 1) * keys)
+            length = (sum((kappa[i] ** 2 for i in at), ZERO) + Ball(layer.eps)).sqrt()
+            r = {i: kappa[i] / length for i in at}
+            S = {i: h[i * values : (i + 1) * values] for i in at}
+            seen = [sum((r[i] * S[i][j] for i in at), ZERO) for j in range(values)]
+            for i in at:
+                mix = Ball(float(parts["mix"][i]))
+                k = r[i] if layer.rule == "gated" else own[i]
+                g = k * (ONE + mix * (c[i] - ONE))
+                u = c[i] * r[i] * (w[i] if layer.rule == "gated" else ONE)
+                new += [
+                    w[i] * S[i][j] - u * seen[j] + g * v[head * values + j] for j in range(values)
+                ]
+        return new
+
+    return step
+
+
 def cascade(model: Cascade) -> Step:
     steps = [exact_step(layer) for layer in model.layers]
 
@@ -225,6 +296,8 @@ OF_CLASS: dict[type[Map], Callable[..., Step]] = {
     SelectiveSSM: selective,
     MinGRU: min_gru,
     RGLRU: rg_lru,
+    LinearAttention: attention,
+    DeltaRule: delta,
     Cascade: cascade,
 }
 

@@ -21,8 +21,10 @@ from theory.arithmetic.activations import Activation, activation
 from theory.files.arrays import ArrayFileError, read_arrays, write_archive
 from theory.files.writing import check_writable, replacing
 from theory.interop.build import Said, double_array, names_of
+from theory.maps.attention import LinearAttention
 from theory.maps.base import Map, check_map
 from theory.maps.cascade import Cascade
+from theory.maps.delta import DeltaRule
 from theory.maps.diagonal import DiagonalSSM, complex_of
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.gru import GRU
@@ -76,6 +78,16 @@ _KINDS = {
         of=SelectiveSSM,
         arrays=("decay", "W_step", "W_B", "b_step", "b_B"),
         settings=("discretization",),
+    ),
+    "LinearAttention": _Kind(
+        of=LinearAttention,
+        arrays=("U", "b", "decay"),
+        settings=("heads", "keys", "values", "forget", "write"),
+    ),
+    "DeltaRule": _Kind(
+        of=DeltaRule,
+        arrays=("U", "b", "decay", "scale", "mix"),
+        settings=("heads", "keys", "values", "rule", "eps"),
     ),
     "DiagonalSSM": _Kind(
         of=DiagonalSSM,

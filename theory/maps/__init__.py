@@ -7,7 +7,9 @@ Affine in the state before an activation:
     EchoStateNetwork    the same, leaky
 
 Gated: `LSTM` and `GRU`.  State-space and other recurrences that are linear in the state, each a
-`LinearRecurrence`: `SelectiveSSM` (Mamba), `MinGRU`, `RGLRU`; and `DiagonalSSM` (LRU, S4D).
+`LinearRecurrence`: `SelectiveSSM` (Mamba), `MinGRU`, `RGLRU`, `LinearAttention` (made by `retnet`,
+`gla`, `mamba2` and `mlstm`); `DeltaRule` (by `gated_delta` and `rwkv7`); and `DiagonalSSM` (LRU,
+S4D).
 Several of them: `Cascade`, each layer seeing the output of the one below.  Any other function
 becomes a `CallableMap`, about which less is known.
 
@@ -22,9 +24,12 @@ are `Rounded`.  An `Activation` is found by name with `activation`;
 from theory.arithmetic.activations import Activation, activation, leaky_relu
 from theory.arithmetic.rounded import Rounded
 from theory.inputs import Drive
+from theory.maps.architectures import gated_delta, gla, mamba2, mlstm, retnet, rwkv7
+from theory.maps.attention import LinearAttention
 from theory.maps.base import Map
 from theory.maps.callable import CallableMap
 from theory.maps.cascade import Cascade
+from theory.maps.delta import DeltaRule
 from theory.maps.diagonal import DiagonalSSM
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.form import Affine
@@ -46,9 +51,11 @@ __all__ = [
     "Affine",
     "CallableMap",
     "Cascade",
+    "DeltaRule",
     "DiagonalSSM",
     "Drive",
     "EchoStateNetwork",
+    "LinearAttention",
     "LinearHead",
     "LinearMap",
     "LinearRecurrence",
@@ -60,5 +67,11 @@ __all__ = [
     "VanillaRNN",
     "activation",
     "as_head",
+    "gated_delta",
+    "gla",
     "leaky_relu",
+    "mamba2",
+    "mlstm",
+    "retnet",
+    "rwkv7",
 ]

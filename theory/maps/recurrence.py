@@ -75,7 +75,7 @@ class LinearRecurrence(GatedMap):
 
     @abstractmethod
     def decay_range(self, inputs: Interval) -> Interval:
-        """Enclose a(x) over a box of inputs, (n,)."""
+        """Enclose a(x), (..., n), over boxes of inputs, (..., m)."""
 
     @abstractmethod
     def _image(self, box: boxes.Ends) -> Interval:
