@@ -304,13 +304,17 @@ class LinearAttention(LinearRecurrence):
 
     def decay_range(self, inputs: Interval) -> Interval:
         """Enclose a(x) over boxes of inputs, (..., m)."""
-        if self._forget == "constant":
-            shape = (*np.shape(inputs[0])[:-1], self.state_dim)
-            a = np.broadcast_to(self._of_keys(self._decay), shape)
-            return a, a
-        step = self._step_range(self._ranges(inputs)["p"])
-        low, high = fading(products((self._decay, self._decay), step))
+        low, high = self.distinct_decays(inputs)
         return self._of_keys(low), self._of_keys(high)
+
+    def distinct_decays(self, inputs: Interval) -> Interval:
+        """Enclose the decays of heads, or of keys, over boxes of inputs, (..., m)."""
+        if self._forget == "constant":
+            a = np.broadcast_to(self._decay, (*np.shape(inputs[0])[:-1], self._decay.size))
+            return a, a
+        rows = self._rows["p"]
+        p = sum_of(affine_image(self._U[rows], *inputs), (self._b[rows], self._b[rows]))
+        return fading(products((self._decay, self._decay), self._step_range(p)))
 
     def _gain_range(self, at: dict[str, Interval]) -> Interval:
         """Enclose k v, and exp(q) k v with such a gate."""

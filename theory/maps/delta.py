@@ -28,6 +28,9 @@ from theory.typing import Array
 #: What of a step is done how; see `DeltaRule`.
 RULES = ("gated", "rwkv7")
 
+#: Beside it what is lost where squares of keys underflow is nothing.
+_LEAST_EPS = 2.0**-100
+
 
 class Terms(NamedTuple):
     """What a step makes of an input, each (..., heads, keys), but v, (..., heads, values)."""
@@ -107,6 +110,8 @@ class DeltaRule(GatedMap):
         if rule not in RULES:
             raise ValueError(f"rule={rule!r}, needed one of: {', '.join(RULES)}")
         check_positive(eps=eps)
+        if not eps >= _LEAST_EPS:
+            raise ValueError(f"eps={eps}, needed at least {_LEAST_EPS:.3g}")
         self._heads, self._keys, self._values = int(heads), int(keys), int(values)
         self._rule, self._eps = rule, float(eps)
         self._decay = as_vector("decay", decay)
@@ -226,6 +231,12 @@ class DeltaRule(GatedMap):
             u = c * r * w if self._rule == "gated" else c * r
             g = finite_terms(k * (mix * c + (1.0 - mix)))
         return Terms(w, u, r, g, self._by_head(at["v"]))
+
+    def lengths(self, x: Array) -> Array:
+        """Return sqrt(|kappa|^2 + eps) of inputs (..., m), as computed: (..., heads)."""
+        kappa = self._by_head((x @ self._U.T + self._b)[..., self._rows["r"]])
+        root: Array = np.sqrt(np.sum(kappa * kappa, axis=-1) + self._eps)
+        return root
 
     def input_terms(self, X: Array) -> Array:
         """Return w, u, r, g and v for every input, (..., heads (4 keys + values))."""

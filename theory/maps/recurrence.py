@@ -77,6 +77,10 @@ class LinearRecurrence(GatedMap):
     def decay_range(self, inputs: Interval) -> Interval:
         """Enclose a(x), (..., n), over boxes of inputs, (..., m)."""
 
+    def distinct_decays(self, inputs: Interval) -> Interval:
+        """Enclose a(x) once for entries that always have one decay: (..., r), r <= n."""
+        return self.decay_range(inputs)
+
     @abstractmethod
     def _image(self, box: boxes.Ends) -> Interval:
         """Enclose a(x) h + u(x) over a box."""

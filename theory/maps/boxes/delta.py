@@ -74,9 +74,13 @@ class Ranges:
     A: Interval  # (heads, keys, keys)
 
 
-def _rows(parts: Parts, inputs: Interval) -> dict[str, Interval]:
-    low, high = sum_of(affine_image(parts.U, *inputs), (parts.b, parts.b))
-    return {name: (low[..., rows], high[..., rows]) for name, rows in parts.rows.items()}
+def _rows(parts: Parts, inputs: Interval, names: str = "rvpqk") -> dict[str, Interval]:
+    """Enclose rows of U x + b, by their names."""
+    return {
+        name: sum_of(affine_image(parts.U[rows], *inputs), (parts.b[rows], parts.b[rows]))
+        for name, rows in parts.rows.items()
+        if name in names
+    }
 
 
 def _gates(parts: Parts, at: dict[str, Interval]) -> tuple[Interval, Interval]:
@@ -121,7 +125,8 @@ def _direction(kappa: Interval, eps: float) -> Interval:
 
     def value(end: Array, q: Array) -> Array:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
-            found = np.sign(end) / np.sqrt(1 + np.square(np.sqrt(q) / end))
+            far = np.sign(end) / np.sqrt(1 + np.square(np.sqrt(q) / end))
+            found = np.where(np.abs(end) > 1, far, end / np.sqrt(end * end + q))
         return np.where(end == 0, 0.0, np.where(np.isnan(found), np.sign(end), found))
 
     low = value(kappa[0], np.where(kappa[0] >= 0, q_high, q_low))
@@ -257,8 +262,7 @@ def transition_upper(parts: Parts, inputs: Interval) -> Array:
     and |A| <= max(w) (max(1, |1 - o|) + t) for every o.  Where d is one number for all keys of a
     head, whatever it is, |I - d r r^T| <= max(1, d - 1).
     """
-    at = _rows(parts, inputs)
-    w, c = _gates(parts, at)
+    w, c = _gates(parts, _rows(parts, inputs, "pq"))
     top = np.max(w[1], axis=-1)
     if parts.gated and parts.scale.size == parts.heads:
         # s sigma(q) <= 2: what the enclosure has above it is rounding
