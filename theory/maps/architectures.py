@@ -259,6 +259,7 @@ def rwkv7(
     k_k: npt.ArrayLike,
     k_a: npt.ArrayLike,
     heads: int,
+    eps: float = 1e-12,
 ) -> DeltaRule:
     r"""Return S <- (diag(w) - (a k~) k~^T) S + g v^T, |k~| = 1 (RWKV-7).
 
@@ -274,6 +275,9 @@ def rwkv7(
     k_k, k_a : (heads x keys,) arrays
         Of the removed and of the written key.
     heads : int
+    eps : float
+        A removed key is divided by sqrt(|k_k k|^2 + eps).  Programs divide by |k_k k|, which jumps
+        at 0: the two differ by eps / (2 |k_k k|^2), relatively.
 
     Raises
     ------
@@ -299,7 +303,7 @@ def rwkv7(
     b = np.concatenate([np.zeros(n + len(v)), *biases, np.zeros(n)])
     U = _stack(kappa[:, None] * k, v, w, a, k)
     decay = np.full(n, math.exp(-0.5))
-    return DeltaRule(U, b, decay=decay, mix=mix, rule="rwkv7", eps=1e-12, **counts)
+    return DeltaRule(U, b, decay=decay, mix=mix, rule="rwkv7", eps=eps, **counts)
 
 
 def _stack(*rows: Array) -> Array:

@@ -21,15 +21,13 @@ from theory.errors import as_matrix, as_vector, check_count, check_positive
 from theory.maps.base import read_only
 from theory.maps.boxes import delta
 from theory.maps.boxes import ends as boxes
+from theory.maps.boxes.directions import LEAST_EPS
 from theory.maps.gates import GatedMap, finite_terms
 from theory.norms.norms import L2, Norm
 from theory.typing import Array
 
 #: What of a step is done how; see `DeltaRule`.
 RULES = ("gated", "rwkv7")
-
-#: Beside it what is lost where squares of keys underflow is nothing.
-_LEAST_EPS = 2.0**-100
 
 
 class Terms(NamedTuple):
@@ -110,8 +108,8 @@ class DeltaRule(GatedMap):
         if rule not in RULES:
             raise ValueError(f"rule={rule!r}, needed one of: {', '.join(RULES)}")
         check_positive(eps=eps)
-        if not eps >= _LEAST_EPS:
-            raise ValueError(f"eps={eps}, needed at least {_LEAST_EPS:.3g}")
+        if not eps >= LEAST_EPS:
+            raise ValueError(f"eps={eps}, needed at least {LEAST_EPS:.3g}")
         self._heads, self._keys, self._values = int(heads), int(keys), int(values)
         self._rule, self._eps = rule, float(eps)
         self._decay = as_vector("decay", decay)

@@ -21,9 +21,9 @@ from theory.arithmetic.intervals import (
     products,
     sum_of,
     times_up,
-    widened,
 )
 from theory.arithmetic.rounding import UNIT, gamma
+from theory.maps.boxes.directions import direction
 from theory.maps.boxes.ends import fixed_box, hull_with_room, magnitude, steepest
 from theory.maps.boxes.fading import fading
 from theory.typing import Array
@@ -98,7 +98,7 @@ def ranges(parts: Parts, inputs: Interval) -> Ranges:
     """Enclose all that a step is made of over a box of inputs."""
     at = _rows(parts, inputs)
     w, c = _gates(parts, at)
-    r = _direction(parts.each(at["r"]), parts.eps)
+    r = direction(parts.each(at["r"]), parts.eps)
     mix, rest = parts.of_keys(parts.mix), 1.0 - parts.of_keys(parts.mix)
     # a difference of doubles errs by u of itself, and of 1 and 1 or 0 by nothing
     wrong = np.where((mix == 1) | (mix == 0), 0.0, UNIT * np.abs(rest))
@@ -106,37 +106,6 @@ def ranges(parts: Parts, inputs: Interval) -> Ranges:
     g = products(r if parts.gated else parts.each(at["k"]), weak)
     v = parts.values_of(at["v"][0]), parts.values_of(at["v"][1])
     return Ranges(at=at, w=w, c=c, r=r, weak=weak, g=g, v=v, A=_transitions(parts, w, c, r))
-
-
-def _others(kappa: Interval, eps: float) -> Interval:
-    """Enclose eps and the sum of the squares of the other entries, for every entry."""
-    n = kappa[0].shape[-1]
-    least = np.where((kappa[0] <= 0) & (kappa[1] >= 0), 0.0, np.minimum(*map(np.abs, kappa)))
-    hidden = 1.0 - np.eye(n)
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        low, high = ((end * end) @ hidden + eps for end in (least, magnitude(kappa)))
-    slack = 2 * gamma(n + 4)
-    return low * (1 - slack), np.where(np.isnan(high), np.inf, high * (1 + slack))
-
-
-def _direction(kappa: Interval, eps: float) -> Interval:
-    """Enclose kappa_i / sqrt(kappa_i^2 + q), which grows with kappa_i and shrinks with q."""
-    q_low, q_high = _others(kappa, eps)
-
-    def value(end: Array, q: Array) -> Array:
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
-            far = np.sign(end) / np.sqrt(1 + np.square(np.sqrt(q) / end))
-            found = np.where(np.abs(end) > 1, far, end / np.sqrt(end * end + q))
-        return np.where(end == 0, 0.0, np.where(np.isnan(found), np.sign(end), found))
-
-    low = value(kappa[0], np.where(kappa[0] >= 0, q_high, q_low))
-    high = value(kappa[1], np.where(kappa[1] >= 0, q_low, q_high))
-    low, high = widened(low, high)
-    unknown = ~(np.isfinite(kappa[0]) & np.isfinite(kappa[1]) & np.isfinite(q_high))
-    return (
-        np.where(unknown, np.where(kappa[0] >= 0, 0.0, -1.0), np.clip(low, -1.0, 1.0)),
-        np.where(unknown, np.where(kappa[1] <= 0, 0.0, 1.0), np.clip(high, -1.0, 1.0)),
-    )
 
 
 def _transitions(parts: Parts, w: Interval, c: Interval, r: Interval) -> Interval:
