@@ -50,6 +50,7 @@ from theory.domain import Domain
 from theory.inputs import Inputs
 from theory.maps.attention import LinearAttention
 from theory.maps.base import Map
+from theory.maps.block import Block
 from theory.maps.callable import CallableMap
 from theory.maps.cascade import Cascade
 from theory.maps.delta import DeltaRule
@@ -82,6 +83,7 @@ __all__ = [
     "LSTM",
     "RGLRU",
     "THEOREMS",
+    "Block",
     "BlockMax",
     "CallableMap",
     "Cascade",

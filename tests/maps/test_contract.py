@@ -30,6 +30,7 @@ from theory import (
     L2,
     LSTM,
     RGLRU,
+    Block,
     CallableMap,
     Cascade,
     DeltaRule,
@@ -53,6 +54,18 @@ from theory.arithmetic.rigor import row_sum_upper
 from theory.arithmetic.rounding import TINY, UNIT
 from theory.kernels.blocks import BLOCK_ROWS
 from theory.kernels.simulate import LARGE_STEP, SMALL_DIM
+from theory.maps import (
+    Chain,
+    Concatenate,
+    Dense,
+    Normalize,
+    Pointwise,
+    Product,
+    Read,
+    Select,
+    Sum,
+    short_convolution,
+)
 from theory.measure import truncation_gap_table
 from theory.typing import Array
 
@@ -156,6 +169,30 @@ def gated_maps(rng: np.random.Generator, size: float = 1.0) -> dict[str, Map]:
             rule="rwkv7",
             eps=0.1,
         ),
+        "Block": Block(
+            MinGRU(V(2 * N, N), bias(2 * N)),
+            before=Chain([Normalize(1 + V(M), bias(M), eps=1.0), Dense(V(N, M), bias(N))]),
+            after=Sum(
+                [
+                    Chain([Select(0, stop=N, size=N + M), Dense(V(M, N)), Pointwise("silu", M)]),
+                    Product([Dense(V(M, N + M), bias(M)), Dense(V(M, N + M), bias(M))]),
+                    Select(N, stop=N + M, size=N + M),
+                ]
+            ),
+        ),
+        "Block of a memory": Block(
+            LinearAttention(
+                V(4, M), bias(4), decay=[0.5], heads=1, keys=2, values=2, forget="constant"
+            ),
+            after=Chain(
+                [
+                    Concatenate([Select(0, stop=4, size=4 + M), Dense(V(2, 4 + M), bias(2))]),
+                    Read(1, keys=2, values=2, normalized=True),
+                    Normalize([1.0 + size], kind="layer", eps=1.0),
+                ]
+            ),
+        ),
+        "short convolution": short_convolution(V(M, 4), bias(M), activation="silu"),
         "Cascade of gated layers": Cascade([lstm, upper]),
         "Cascade with readouts": Cascade(
             [SelectiveSSM(*selective), gru, LinearMap(0.5 * np.eye(1), V(1, N))],
@@ -576,6 +613,7 @@ def test_the_error_grows_with_the_sizes(model, seed):
     assert (model.step_error(2 * h, 2 * x) >= error).all()
     # a few dozen roundings of numbers of that size, no more; a layer passes the error on
     depth = len(model.layers) if isinstance(model, Cascade) else 1
+    depth += 2 * isinstance(model, Block)
     largest = max([1.0, *(float(np.max(np.abs(p))) for p in model.parameters.values())])
     size = max(largest, float(np.max(h)), float(np.max(x))) ** 2
     assert (error <= 1000 * UNIT * (size * (model.state_dim + M)) ** depth).all()

@@ -16,6 +16,7 @@ from theory import (
     GRU,
     LSTM,
     RGLRU,
+    Block,
     CallableMap,
     Cascade,
     DeltaRule,
@@ -27,6 +28,17 @@ from theory import (
     MinGRU,
     SelectiveSSM,
     VanillaRNN,
+)
+from theory.maps import (
+    Chain,
+    Concatenate,
+    Dense,
+    Function,
+    Normalize,
+    Pointwise,
+    Read,
+    Select,
+    Sum,
 )
 from theory.typing import Array
 
@@ -268,6 +280,59 @@ def delta(layer: DeltaRule) -> Step:
     return step
 
 
+def of_function(f: Function, x: Vector) -> Vector:
+    """Return f(x)."""
+    if isinstance(f, Dense):
+        return plus(product(f.W, x), balls(f.b))
+    if isinstance(f, Select):
+        return x[f.start : f.stop]
+    if isinstance(f, Pointwise):
+        if f.activation == "silu":
+            return [a * activated("sigmoid", a) for a in x]
+        return [activated(f.activation, a) for a in x]
+    if isinstance(f, Normalize):
+        if f.kind == "layer":
+            middle = sum(x, ZERO) / len(x)
+            x = [a - middle for a in x]
+        root = (sum((a * a for a in x), ZERO) / len(x) + Ball(f.eps)).sqrt()
+        return plus([g * a / root for g, a in zip(balls(f.gain), x, strict=True)], balls(f.bias))
+    if isinstance(f, Read):
+        n, each = f.heads * f.keys * f.values, []
+        for head in range(f.heads):
+            q = x[n + head * f.keys : n + (head + 1) * f.keys]
+            rows = [x[(head * f.keys + i) * f.values :][: f.values] for i in range(f.keys)]
+            y = [sum((q[i] * rows[i][j] for i in range(f.keys)), ZERO) for j in range(f.values)]
+            if f.normalized:
+                size = abs(y[-1])
+                y = [a / size if size > 1 else a for a in y[:-1]]
+            each += y
+        return each
+    if isinstance(f, Chain):
+        for part in f.functions:
+            x = of_function(part, x)
+        return x
+    parts = [of_function(part, x) for part in f.functions]
+    if isinstance(f, Concatenate):
+        return [a for part in parts for a in part]
+    if isinstance(f, Sum):
+        return plus(*parts)
+    result = parts[0]
+    for part in parts[1:]:
+        result = [a * b for a, b in zip(result, part, strict=True)]
+    return result
+
+
+def block(model: Block) -> Step:
+    core, n = exact_step(model.core), model.core.state_dim
+
+    def step(h: Vector, x: Vector) -> Vector:
+        u = x if model.before is None else of_function(model.before, x)
+        new = core(h[:n], u)
+        return new + of_function(model.after, new + x)
+
+    return step
+
+
 def cascade(model: Cascade) -> Step:
     steps = [exact_step(layer) for layer in model.layers]
 
@@ -298,6 +363,7 @@ OF_CLASS: dict[type[Map], Callable[..., Step]] = {
     RGLRU: rg_lru,
     LinearAttention: attention,
     DeltaRule: delta,
+    Block: block,
     Cascade: cascade,
 }
 

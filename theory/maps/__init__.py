@@ -13,6 +13,11 @@ S4D).
 Several of them: `Cascade`, each layer seeing the output of the one below.  Any other function
 becomes a `CallableMap`, about which less is known.
 
+A `Block` is a recurrence with a `Function` before and one after it, so that a network of blocks is
+a `Cascade`: `Dense`, `Pointwise`, `Normalize`, `Select`, `Read` (of a memory, by queries), put
+together by `Chain`, `Sum` (residual branches), `Product` (gated linear units) and `Concatenate`.
+`short_convolution` is a block of its own.
+
 Each is defined by its `step` in plain NumPy, has exact Jacobians and a derived bound of its
 rounding error; ``map.drive(norm, inputs)`` is a `Drive`, ``map.affine()`` an `Affine` form or None.
 The output of a state is a `LinearHead`, which `as_head` makes of the output layers of other
@@ -27,17 +32,21 @@ from theory.inputs import Drive
 from theory.maps.architectures import gated_delta, gla, mamba2, mlstm, retnet, rwkv7
 from theory.maps.attention import LinearAttention
 from theory.maps.base import Map
+from theory.maps.block import Block, short_convolution
 from theory.maps.callable import CallableMap
 from theory.maps.cascade import Cascade
+from theory.maps.combine import Chain, Concatenate, Product, Sum
 from theory.maps.delta import DeltaRule
 from theory.maps.diagonal import DiagonalSSM
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.form import Affine
+from theory.maps.functions import Dense, Function, Normalize, Pointwise, Select
 from theory.maps.gru import GRU
 from theory.maps.head import LinearHead, Readout, as_head
 from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
 from theory.maps.mingru import MinGRU
+from theory.maps.reading import Read
 from theory.maps.recurrence import LinearRecurrence
 from theory.maps.rglru import RGLRU
 from theory.maps.rnn import VanillaRNN
@@ -49,21 +58,32 @@ __all__ = [
     "RGLRU",
     "Activation",
     "Affine",
+    "Block",
     "CallableMap",
     "Cascade",
+    "Chain",
+    "Concatenate",
     "DeltaRule",
+    "Dense",
     "DiagonalSSM",
     "Drive",
     "EchoStateNetwork",
+    "Function",
     "LinearAttention",
     "LinearHead",
     "LinearMap",
     "LinearRecurrence",
     "Map",
     "MinGRU",
+    "Normalize",
+    "Pointwise",
+    "Product",
+    "Read",
     "Readout",
     "Rounded",
+    "Select",
     "SelectiveSSM",
+    "Sum",
     "VanillaRNN",
     "activation",
     "as_head",
@@ -74,4 +94,5 @@ __all__ = [
     "mlstm",
     "retnet",
     "rwkv7",
+    "short_convolution",
 ]
