@@ -49,9 +49,12 @@ from theory.certify.interface import contraction
 from theory.certify.refute import refute
 from theory.domain import Domain
 from theory.inputs import Inputs
+from theory.maps.attention import LinearAttention
 from theory.maps.base import Map
+from theory.maps.block import Block
 from theory.maps.callable import CallableMap
 from theory.maps.cascade import Cascade
+from theory.maps.delta import DeltaRule
 from theory.maps.diagonal import DiagonalSSM
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.gru import GRU
@@ -81,14 +84,17 @@ __all__ = [
     "LSTM",
     "RGLRU",
     "THEOREMS",
+    "Block",
     "BlockMax",
     "CallableMap",
     "Cascade",
     "Contraction",
+    "DeltaRule",
     "DiagonalSSM",
     "Domain",
     "EchoStateNetwork",
     "Inputs",
+    "LinearAttention",
     "LinearHead",
     "LinearMap",
     "Linf",

@@ -18,11 +18,32 @@ from theory.interop import (
     read_weights,
     save_map,
 )
+from theory.interop.function_file import described_function
 from theory.interop.map_file import _KINDS, FORMAT, HEADER
-from theory.maps import RGLRU, DiagonalSSM, LinearHead, MinGRU, SelectiveSSM
+from theory.maps import (
+    RGLRU,
+    Block,
+    Chain,
+    Concatenate,
+    DeltaRule,
+    Dense,
+    DiagonalSSM,
+    LinearAttention,
+    LinearHead,
+    MinGRU,
+    Normalize,
+    Pointwise,
+    Product,
+    Read,
+    Select,
+    SelectiveSSM,
+    Sum,
+)
 from theory.strategies import any_maps
 
 ROUND = np.array([[0.5, -0.0], [5e-324, 1 / 3]])
+
+READ = Read(1, keys=2, values=1)
 
 #: One of every class, with zeros of both signs, the least double, and settings that are no default.
 EVERY = {
@@ -36,8 +57,25 @@ EVERY = {
     "MinGRU": MinGRU(np.ones((2, 3)), [0.1, -0.0], activation="softplus"),
     "RGLRU": RGLRU(np.ones((2, 1)), [0.3], scale=1 / 3),
     "SelectiveSSM": SelectiveSSM([[0.1, 0.2]], [[1.0]], [[1.0], [2.0]], discretization="zoh"),
+    "LinearAttention": LinearAttention(
+        np.ones((6, 2)) / 3, decay=[1 / 3, 2.0], heads=1, keys=2, values=1, write="exp"
+    ),
+    "DeltaRule": DeltaRule(
+        np.ones((5, 2)) / 3, decay=[1 / 3], heads=1, keys=1, values=1, rule="rwkv7", eps=1 / 3
+    ),
     "DiagonalSSM": DiagonalSSM([complex(-0.0, 0.5), complex(0.3, -0.0)], [[1j], [2.0 - 0j]]),
 }
+BLOCK = Block(
+    EVERY["LinearAttention"],
+    before=Chain([Normalize([1 / 3, -0.0], kind="layer", eps=1 / 3), Pointwise("silu", 2)]),
+    after=Sum(
+        [
+            Product([Dense(np.ones((1, 4)) / 3), Dense(np.ones((1, 4)), [0.1])]),
+            Chain([Concatenate([Select(0, stop=2, size=4), Select(2, stop=4, size=4)]), READ]),
+        ]
+    ),
+)
+EVERY["Block"] = Cascade([BLOCK, Block(EVERY["RGLRU"], after=Dense([[1 / 3, -0.0]]))])
 EVERY["Cascade"] = Cascade(
     [EVERY["LSTM"], Cascade([EVERY["VanillaRNN"], EVERY["GRU"]]), EVERY["DiagonalSSM"]],
     [LinearHead([[0.0, 1 / 3]], [-0.0]), [[1.0, 2.0, 3.0]]],
@@ -49,7 +87,11 @@ def told_of(recurrent: Map) -> object:
     if isinstance(recurrent, Cascade):
         given = [(r.given, r.entries, r.C.tobytes()) for r in recurrent.readouts]
         return [told_of(layer) for layer in recurrent.layers], given
-    names = ("activation", "variant", "discretization", "scale", "state_dim", "input_dim")
+    if isinstance(recurrent, Block):
+        parts = [f and described_function(f) for f in (recurrent.before, recurrent.after)]
+        return told_of(recurrent.core), parts
+    names = ["activation", "variant", "discretization", "scale", "state_dim", "input_dim"]
+    names += ["heads", "keys", "values", "forget", "write", "rule", "eps"]
     values = [getattr(recurrent, name, None) for name in names]
     # a leaky relu is made anew for each leak
     return type(recurrent), [getattr(value, "name", value) for value in values]

@@ -30,11 +30,14 @@ from theory import (
     L2,
     LSTM,
     RGLRU,
+    Block,
     CallableMap,
     Cascade,
+    DeltaRule,
     DiagonalSSM,
     EchoStateNetwork,
     Inputs,
+    LinearAttention,
     LinearHead,
     LinearMap,
     Linf,
@@ -51,6 +54,18 @@ from theory.arithmetic.rigor import row_sum_upper
 from theory.arithmetic.rounding import TINY, UNIT
 from theory.kernels.blocks import BLOCK_ROWS
 from theory.kernels.simulate import LARGE_STEP, SMALL_DIM
+from theory.maps import (
+    Chain,
+    Concatenate,
+    Dense,
+    Normalize,
+    Pointwise,
+    Product,
+    Read,
+    Select,
+    Sum,
+    short_convolution,
+)
 from theory.measure import truncation_gap_table
 from theory.typing import Array
 
@@ -121,6 +136,63 @@ def gated_maps(rng: np.random.Generator, size: float = 1.0) -> dict[str, Map]:
         "MinGRU": MinGRU(V(2 * N, M), bias(2 * N)),
         "MinGRU tanh": MinGRU(V(2 * N, M), bias(2 * N), activation="tanh"),
         "RGLRU": RGLRU(V(2 * M, M), bias(M), bias(2 * M)),
+        "LinearAttention constant": LinearAttention(
+            V(6, M), bias(6), decay=[0.5, 0.25], heads=2, keys=1, values=2, forget="constant"
+        ),
+        "LinearAttention gate": LinearAttention(
+            V(5, M), bias(5), decay=[1.0, 2.0], heads=1, keys=2, values=1
+        ),
+        "LinearAttention step": LinearAttention(
+            V(8, M), bias(8), decay=[2.0, 1.0], heads=2, keys=1, values=2, write="step"
+        ),
+        "LinearAttention exp": LinearAttention(
+            V(5, M), bias(5), decay=[1.0], heads=1, keys=2, values=1, write="exp"
+        ),
+        "DeltaRule gated": DeltaRule(
+            V(10, M),
+            bias(10),
+            decay=[1.0, 2.0],
+            scale=[1.0, 2.0],
+            heads=2,
+            keys=2,
+            values=1,
+            eps=0.1,
+        ),
+        "DeltaRule rwkv7": DeltaRule(
+            V(10, M),
+            bias(10),
+            decay=[0.6, 2.0],
+            mix=[0.5, -1.0],
+            heads=1,
+            keys=2,
+            values=2,
+            rule="rwkv7",
+            eps=0.1,
+        ),
+        "Block": Block(
+            MinGRU(V(2 * N, N), bias(2 * N)),
+            before=Chain([Normalize(1 + V(M), bias(M), eps=1.0), Dense(V(N, M), bias(N))]),
+            after=Sum(
+                [
+                    Chain([Select(0, stop=N, size=N + M), Dense(V(M, N)), Pointwise("silu", M)]),
+                    Product([Dense(V(M, N + M), bias(M)), Dense(V(M, N + M), bias(M))]),
+                    Select(N, stop=N + M, size=N + M),
+                ]
+            ),
+        ),
+        "Block of a memory": Block(
+            LinearAttention(
+                V(4, M), bias(4), decay=[0.5], heads=1, keys=2, values=2, forget="constant"
+            ),
+            after=Chain(
+                [
+                    Concatenate([Select(0, stop=4, size=4 + M), Dense(V(2, 4 + M), bias(2))]),
+                    Read(1, keys=2, values=2, normalized=True),
+                    Normalize([1.0 + size], kind="layer", eps=1.0),
+                ]
+            ),
+        ),
+        "short convolution": short_convolution(V(M, 4), bias(M), activation="silu"),
         "Cascade of gated layers": Cascade([lstm, upper]),
         "Cascade with readouts": Cascade(
             [SelectiveSSM(*selective), gru, LinearMap(0.5 * np.eye(1), V(1, N))],
@@ -340,6 +412,9 @@ LARGE: dict[str, Callable[[Callable[..., Array], int], Map]] = {
     "EchoStateNetwork": lambda V, n: EchoStateNetwork(V(n, n), V(n, 2), V(n), leak=0.3),
     "DiagonalSSM": lambda V, n: DiagonalSSM(np.exp(1j * V(n)), V(n, 2) + 1j * V(n, 2)),
     "MinGRU": lambda V, n: MinGRU(V(2 * n, 2), V(2 * n)),
+    "DeltaRule": lambda V, n: DeltaRule(
+        V(2 * n + 2, 2), V(2 * n + 2), decay=[1.0], heads=1, keys=n, values=n, eps=1.0
+    ),
 }
 
 
@@ -399,6 +474,54 @@ DRAWN: dict[str, Callable[[Draw, int, int], Map]] = {
     "MinGRU": lambda V, n, m: MinGRU(V(2 * n, m), V(2 * n)),
     "MinGRU tanh": lambda V, n, m: MinGRU(V(2 * n, m), V(2 * n), activation="tanh"),
     "RGLRU": lambda V, n, _m: RGLRU(V(2 * n, n), V(n), V(2 * n)),
+    "LinearAttention constant": lambda V, n, m: LinearAttention(
+        V(n + 1, m),
+        V(n + 1),
+        decay=np.clip(np.abs(V(n)), 0.0, 1.0),
+        heads=1,
+        keys=n,
+        values=1,
+        forget="constant",
+    ),
+    "LinearAttention step": lambda V, n, m: LinearAttention(
+        V(2 * n + 4, m),
+        V(2 * n + 4),
+        decay=np.abs(V(2)) + 1e-8,
+        heads=2,
+        keys=1,
+        values=n,
+        write="step",
+    ),
+    # the gate sees little of large inputs, which would leave the range
+    "LinearAttention exp": lambda V, n, m: LinearAttention(
+        np.vstack([V(n + 2, m), 1e-16 * np.clip(V(1, m), -1, 1)]),
+        np.clip(V(n + 3), -10, 10),
+        decay=np.abs(V(1)) + 1e-8,
+        heads=1,
+        keys=n,
+        values=1,
+        write="exp",
+    ),
+    "DeltaRule gated": lambda V, n, m: DeltaRule(
+        V(n + 4, m),
+        V(n + 4),
+        decay=np.abs(V(1)) + 1e-8,
+        heads=1,
+        keys=n,
+        values=2,
+    ),
+    "DeltaRule rwkv7": lambda V, n, m: DeltaRule(
+        V(4 * n + 1, m),
+        V(4 * n + 1),
+        decay=np.abs(V(n)) + 1e-8,
+        scale=np.clip(np.abs(V(n)), 0, 2),
+        mix=V(n),
+        heads=1,
+        keys=n,
+        values=1,
+        rule="rwkv7",
+        eps=1e-3,
+    ),
     "Cascade": lambda V, n, m: Cascade(
         [
             LSTM(V(4 * n, n), V(4 * n, m), V(4 * n)),
@@ -415,7 +538,8 @@ DRAWN: dict[str, Callable[[Draw, int, int], Map]] = {
 def test_one_step_is_within_its_error(name, data):
     small = 2 if name == "Cascade" else 4
     n, m = data.draw(st.integers(1, small)), data.draw(st.integers(1, min(small, 3)))
-    drawn = moderate if "SSM" in name or name in {"MinGRU", "RGLRU"} else entries
+    linear = name in {"MinGRU", "RGLRU"} or name.split()[0] in {"LinearAttention", "DeltaRule"}
+    drawn = moderate if "SSM" in name or linear else entries
 
     def draw(*shape: int) -> Array:
         size = math.prod(shape)
@@ -489,6 +613,7 @@ def test_the_error_grows_with_the_sizes(model, seed):
     assert (model.step_error(2 * h, 2 * x) >= error).all()
     # a few dozen roundings of numbers of that size, no more; a layer passes the error on
     depth = len(model.layers) if isinstance(model, Cascade) else 1
+    depth += 2 * isinstance(model, Block)
     largest = max([1.0, *(float(np.max(np.abs(p))) for p in model.parameters.values())])
     size = max(largest, float(np.max(h)), float(np.max(x))) ** 2
     assert (error <= 1000 * UNIT * (size * (model.state_dim + M)) ** depth).all()

@@ -14,11 +14,14 @@ from theory import (
     L2,
     LSTM,
     RGLRU,
+    Block,
     BlockMax,
     Cascade,
+    DeltaRule,
     DiagonalSSM,
     Domain,
     EchoStateNetwork,
+    LinearAttention,
     LinearHead,
     LinearMap,
     Linf,
@@ -32,6 +35,18 @@ from theory import (
 )
 from theory.arithmetic.activations import ACTIVATIONS, Activation, leaky_relu
 from theory.arithmetic.rounding import TINY
+from theory.maps import (
+    Chain,
+    Concatenate,
+    Dense,
+    Function,
+    Normalize,
+    Pointwise,
+    Product,
+    Read,
+    Select,
+    Sum,
+)
 from theory.norms import Norm
 from theory.typing import Array
 
@@ -214,6 +229,74 @@ def _rg_lru(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
     return RGLRU(W(2 * m, m), np.clip(W(m), -600, 600), W(2 * m), scale=scale)
 
 
+def _memory_rows(W: Callable[..., Array], rows: int, m: int) -> tuple[Array, Array]:
+    """Return weights that leave the range of no exponential function."""
+    return np.clip(W(rows, m), -1e3, 1e3), np.clip(W(rows), -300, 300)
+
+
+def _attention(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
+    heads, keys, values = (int(rng.integers(1, 3)) for _ in range(3))
+    write = one_of(rng, "plain", "step", "exp")
+    forget = "gate" if write == "step" else one_of(rng, "gate", "constant")
+    gates = heads if write == "step" else int(one_of(rng, heads, heads * keys))
+    rows = heads * (keys + values) + (gates if forget == "gate" else 0)
+    U, b = _memory_rows(W, rows + (heads if write == "exp" else 0), m)
+    decay = rng.random(gates) if forget == "constant" else np.exp(rng.uniform(-3, 3, gates))
+    return LinearAttention(
+        U, b, decay=decay, heads=heads, keys=keys, values=values, forget=forget, write=write
+    )
+
+
+def _delta(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
+    heads, values, keys = int(rng.integers(1, 3)), int(rng.integers(1, 3)), n
+    rule, gates = one_of(rng, "gated", "rwkv7"), int(one_of(rng, heads, heads * keys))
+    rows = heads * (keys + values) + 2 * gates + (heads * keys if rule == "rwkv7" else 0)
+    U, b = _memory_rows(W, rows, m)
+    return DeltaRule(
+        U, b, decay=np.exp(rng.uniform(-3, 3, gates)), heads=heads, keys=keys, values=values,
+        scale=rng.uniform(0, 2, gates), mix=W(heads * keys), rule=rule,
+        eps=float(one_of(rng, 1e-12, 1e-6, 1.0)),
+    )  # fmt: skip
+
+
+def a_function(rng: Draw, W: Callable[..., Array], n: int, p: int, depth: int = 2) -> Function:
+    """Return a function R^n -> R^p of any kind, made of others up to a depth."""
+    kind = int(rng.integers(0, 7 if depth else 2))
+    if kind <= 1 and 0 < p <= n and rng.random() < 0.3:
+        first = int(rng.integers(0, n - p + 1))
+        return Select(first, stop=first + p, size=n)
+    if kind <= 1:
+        return Dense(W(p, n), W(p))
+    if kind == 2:
+        parts = [a_function(rng, W, n, p, depth - 1) for _ in range(2)]
+        return one_of(rng, Sum, Product)(parts)
+    if kind == 3:
+        rho = one_of(rng, "silu", *RHO)
+        return Chain([a_function(rng, W, n, p, depth - 1), Pointwise(rho, p)])
+    if kind == 4:
+        eps = float(one_of(rng, 1e-12, 1e-5, 1.0))
+        norm = Normalize(W(n), W(n), kind=one_of(rng, "rms", "layer"), eps=eps)
+        return Chain([norm, a_function(rng, W, n, p, depth - 1)])
+    if kind == 5:
+        keys, normalized = int(rng.integers(1, 3)), rng.random() < 0.5
+        memory = Read(1, keys=keys, values=p + normalized, normalized=normalized)
+        return Chain([a_function(rng, W, n, memory.input_dim, depth - 1), memory])
+    if p == 1:
+        return Dense(W(p, n), W(p))
+    first = int(rng.integers(1, p))
+    parts = [a_function(rng, W, n, width, depth - 1) for width in (first, p - first)]
+    return Concatenate(parts)
+
+
+def _block(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
+    single = [make for kind, make in MAKERS.items() if kind not in {Cascade, Block}]
+    core = one_of(rng, *single)(rng, W, int(rng.integers(1, 3)), int(rng.integers(1, 3)))
+    before = a_function(rng, W, m, core.input_dim, 1) if rng.random() < 0.8 else None
+    width = m if before is not None else core.input_dim
+    after = a_function(rng, W, core.state_dim + width, int(rng.integers(1, 3)))
+    return Block(core, before=before, after=after)
+
+
 def _stack(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
     single = [make for kind, make in MAKERS.items() if kind is not Cascade]
     layers = [one_of(rng, *single)(rng, W, int(rng.integers(1, 3)), m)]
@@ -239,6 +322,9 @@ MAKERS: dict[type[Map], Maker] = {
     SelectiveSSM: _selective,
     MinGRU: _min_gru,
     RGLRU: _rg_lru,
+    LinearAttention: _attention,
+    DeltaRule: _delta,
+    Block: _block,
     Cascade: _stack,
 }
 

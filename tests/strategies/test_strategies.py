@@ -16,8 +16,10 @@ from theory import (
     RGLRU,
     Cascade,
     Contraction,
+    DeltaRule,
     DiagonalSSM,
     EchoStateNetwork,
+    LinearAttention,
     LinearMap,
     Linf,
     MinGRU,
@@ -44,6 +46,7 @@ from theory.strategies import (
     input_sequences,
     lstm_maps,
     matrices_with_norm,
+    memory_maps,
     norms,
     recurrence_maps,
     stable_maps,
@@ -317,7 +320,7 @@ def test_every_class_of_map():
     seen = drawn(any_maps(), 400)
     assert {type(recurrent) for recurrent in seen} == {
         *(LinearMap, VanillaRNN, EchoStateNetwork, LSTM, GRU),
-        *(DiagonalSSM, SelectiveSSM, MinGRU, RGLRU, Cascade),
+        *(DiagonalSSM, SelectiveSSM, MinGRU, RGLRU, LinearAttention, DeltaRule, Cascade),
     }
     assert {recurrent.input_dim for recurrent in seen} == {1, 2, 3}
 
@@ -337,6 +340,11 @@ def test_ends_of_the_gated_maps():
     assert any((v == 0).any() for v in values)
     selective = [layer for layer in drawn(recurrence_maps(), 60) if isinstance(layer, SelectiveSSM)]
     assert {layer.discretization for layer in selective} == {"euler", "zoh"}
+    memories = drawn(memory_maps(), 120)
+    assert {layer.rule for layer in memories if isinstance(layer, DeltaRule)} == {"gated", "rwkv7"}
+    writes = {layer.write for layer in memories if isinstance(layer, LinearAttention)}
+    assert writes == {"plain", "step", "exp"}
+    assert any(layer.keys > 1 and layer.heads > 1 for layer in memories)
     models = drawn(cascade_maps(), 60)
     assert {len(model.layers) for model in models} == {1, 2, 3}
     readouts = [readout for model in models for readout in model.readouts]

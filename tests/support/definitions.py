@@ -16,15 +16,29 @@ from theory import (
     GRU,
     LSTM,
     RGLRU,
+    Block,
     CallableMap,
     Cascade,
+    DeltaRule,
     DiagonalSSM,
     EchoStateNetwork,
+    LinearAttention,
     LinearMap,
     Map,
     MinGRU,
     SelectiveSSM,
     VanillaRNN,
+)
+from theory.maps import (
+    Chain,
+    Concatenate,
+    Dense,
+    Function,
+    Normalize,
+    Pointwise,
+    Read,
+    Select,
+    Sum,
 )
 from theory.typing import Array
 
@@ -197,6 +211,128 @@ def rg_lru(unit: RGLRU) -> Step:
     return step
 
 
+def attention(layer: LinearAttention) -> Step:
+    heads, keys, values = layer.heads, layer.keys, layer.values
+    powers = balls(layer.decay)
+    block = heads * keys
+
+    def step(h: Vector, x: Vector) -> Vector:
+        rows = plus(product(layer.U, x), balls(layer.b))
+        k, v, rest = rows[:block], rows[block : block + heads * values], rows[block:]
+        rest = rest[heads * values :]
+        a = powers
+        if layer.forget == "gate":
+            steps = [activated("softplus", -p) for p in rest[: len(powers)]]
+            a = [faded(r * D) for r, D in zip(powers, steps, strict=True)]
+        new = []
+        for at, old in enumerate(h):
+            key, j = divmod(at, values)
+            head = key // keys
+            g = ONE
+            if layer.write == "step":
+                g = steps[head]
+            elif layer.write == "exp":
+                g = rest[len(rest) - heads + head].exp()
+            new.append(a[key * len(a) // block] * old + g * k[key] * v[head * values + j])
+        return new
+
+    return step
+
+
+def delta(layer: DeltaRule) -> Step:
+    heads, keys, values = layer.heads, layer.keys, layer.values
+    parts, block = layer.parameters, layer.heads * layer.keys
+    each = len(parts["decay"])
+
+    def step(h: Vector, x: Vector) -> Vector:
+        rows = plus(product(parts["U"], x), balls(parts["b"]))
+        kappa, rest = rows[:block], rows[block:]
+        v, rest = rest[: heads * values], rest[heads * values :]
+        p, q, own = rest[:each], rest[each : 2 * each], rest[2 * each :]
+        w, c = [], []
+        for i in range(block):
+            j = i * each // block
+            rate = Ball(float(parts["decay"][j]))
+            gate = (
+                activated("softplus", -p[j])
+                if layer.rule == "gated"
+                else activated("sigmoid", p[j])
+            )
+            w.append(faded(rate * gate))
+            c.append(Ball(float(parts["scale"][j])) * activated("sigmoid", q[j]))
+        new = []
+        for head in range(heads):
+            at = range(head * keys, (head + 1) * keys)
+            length = (sum((kappa[i] ** 2 for i in at), ZERO) + Ball(layer.eps)).sqrt()
+            r = {i: kappa[i] / length for i in at}
+            S = {i: h[i * values : (i + 1) * values] for i in at}
+            seen = [sum((r[i] * S[i][j] for i in at), ZERO) for j in range(values)]
+            for i in at:
+                mix = Ball(float(parts["mix"][i]))
+                k = r[i] if layer.rule == "gated" else own[i]
+                g = k * (ONE + mix * (c[i] - ONE))
+                u = c[i] * r[i] * (w[i] if layer.rule == "gated" else ONE)
+                new += [
+                    w[i] * S[i][j] - u * seen[j] + g * v[head * values + j] for j in range(values)
+                ]
+        return new
+
+    return step
+
+
+def of_function(f: Function, x: Vector) -> Vector:
+    """Return f(x)."""
+    if isinstance(f, Dense):
+        return plus(product(f.W, x), balls(f.b))
+    if isinstance(f, Select):
+        return x[f.start : f.stop]
+    if isinstance(f, Pointwise):
+        if f.activation == "silu":
+            return [a * activated("sigmoid", a) for a in x]
+        return [activated(f.activation, a) for a in x]
+    if isinstance(f, Normalize):
+        if f.kind == "layer":
+            middle = sum(x, ZERO) / len(x)
+            x = [a - middle for a in x]
+        root = (sum((a * a for a in x), ZERO) / len(x) + Ball(f.eps)).sqrt()
+        return plus([g * a / root for g, a in zip(balls(f.gain), x, strict=True)], balls(f.bias))
+    if isinstance(f, Read):
+        n, each = f.heads * f.keys * f.values, []
+        for head in range(f.heads):
+            q = x[n + head * f.keys : n + (head + 1) * f.keys]
+            rows = [x[(head * f.keys + i) * f.values :][: f.values] for i in range(f.keys)]
+            y = [sum((q[i] * rows[i][j] for i in range(f.keys)), ZERO) for j in range(f.values)]
+            if f.normalized:
+                size = abs(y[-1])
+                y = [a / size if size > 1 else a for a in y[:-1]]
+            each += y
+        return each
+    if isinstance(f, Chain):
+        for part in f.functions:
+            x = of_function(part, x)
+        return x
+    parts = [of_function(part, x) for part in f.functions]
+    if isinstance(f, Concatenate):
+        return [a for part in parts for a in part]
+    if isinstance(f, Sum):
+        return plus(*parts)
+    result = parts[0]
+    for part in parts[1:]:
+        result = [a * b for a, b in zip(result, part, strict=True)]
+    return result
+
+
+def block(model: Block) -> Step:
+    core, n = exact_step(model.core), model.core.state_dim
+
+    def step(h: Vector, x: Vector) -> Vector:
+        u = x if model.before is None else of_function(model.before, x)
+        new = core(h[:n], u)
+        return new + of_function(model.after, new + x)
+
+    return step
+
+
 def cascade(model: Cascade) -> Step:
     steps = [exact_step(layer) for layer in model.layers]
 
@@ -225,6 +361,9 @@ OF_CLASS: dict[type[Map], Callable[..., Step]] = {
     SelectiveSSM: selective,
     MinGRU: min_gru,
     RGLRU: rg_lru,
+    LinearAttention: attention,
+    DeltaRule: delta,
+    Block: block,
     Cascade: cascade,
 }
 

@@ -63,7 +63,7 @@ def product_matrix_up(A: Array, B: Array) -> Array:
 
 
 def affine_image(W: Array, low: Array, high: Array, b: Array | None = None) -> Interval:
-    """Enclose W h + b over low <= h <= high; W is (p, n), the ends are (n,), b is (p,)."""
+    """Enclose W h + b over low <= h <= high; W is (p, n), the ends are (..., n), b is (p,)."""
     n = W.shape[1]
     shift = np.zeros(W.shape[0]) if b is None else b
     bounded_low, bounded_high = np.isfinite(low), np.isfinite(high)
@@ -78,9 +78,9 @@ def affine_image(W: Array, low: Array, high: Array, b: Array | None = None) -> I
         radius = np.nextafter(np.maximum(h - middle, middle - l), math.inf)
         radius = np.where(l == h, 0.0, radius)
         middle = np.where(l == h, l, middle)
-        spread, magnitude = (size @ np.stack([radius, np.abs(middle) + radius], axis=1)).T
+        spread, magnitude = np.stack([radius, np.abs(middle) + radius]) @ size.T
         error = inner_product_error(magnitude + np.abs(shift), 2 * n + 4)
-        centre = W @ middle + shift
+        centre = middle @ W.T + shift
         lower, upper = centre - spread - error, centre + spread + error
     lower, upper = _outward(lower, upper)
     # overflow is no bound
@@ -89,8 +89,9 @@ def affine_image(W: Array, low: Array, high: Array, b: Array | None = None) -> I
     if bounded_low.all() and bounded_high.all():
         return lower, upper
     # a weight that is not zero carries an infinite end on
-    goes_down = (W > 0) @ ~bounded_low | (W < 0) @ ~bounded_high
-    goes_up = (W > 0) @ ~bounded_high | (W < 0) @ ~bounded_low
+    positive, negative = (W > 0).T, (W < 0).T
+    goes_down = ~bounded_low @ positive | ~bounded_high @ negative
+    goes_up = ~bounded_high @ positive | ~bounded_low @ negative
     return np.where(goes_down, -math.inf, lower), np.where(goes_up, math.inf, upper)
 
 

@@ -21,8 +21,12 @@ from theory.arithmetic.activations import Activation, activation
 from theory.files.arrays import ArrayFileError, read_arrays, write_archive
 from theory.files.writing import check_writable, replacing
 from theory.interop.build import Said, double_array, names_of
+from theory.interop.function_file import built_function, described_function
+from theory.maps.attention import LinearAttention
 from theory.maps.base import Map, check_map
+from theory.maps.block import Block
 from theory.maps.cascade import Cascade
+from theory.maps.delta import DeltaRule
 from theory.maps.diagonal import DiagonalSSM, complex_of
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.gru import GRU
@@ -77,13 +81,23 @@ _KINDS = {
         arrays=("decay", "W_step", "W_B", "b_step", "b_B"),
         settings=("discretization",),
     ),
+    "LinearAttention": _Kind(
+        of=LinearAttention,
+        arrays=("U", "b", "decay"),
+        settings=("heads", "keys", "values", "forget", "write"),
+    ),
+    "DeltaRule": _Kind(
+        of=DeltaRule,
+        arrays=("U", "b", "decay", "scale", "mix"),
+        settings=("heads", "keys", "values", "rule", "eps"),
+    ),
     "DiagonalSSM": _Kind(
         of=DiagonalSSM,
         arrays=("eigenvalues_real", "eigenvalues_imag", "B_real", "B_imag"),
         make=_diagonal,
     ),
 }
-_CASCADE = "Cascade"
+_CASCADE, _BLOCK = "Cascade", "Block"
 
 
 def save_map(path: str | Path, recurrent: Map) -> None:
@@ -178,11 +192,19 @@ def _described(recurrent: Map) -> dict[str, Any]:
             "layers": [_described(layer) for layer in recurrent.layers],
             "readouts": [readout.given for readout in recurrent.readouts],
         }
+    if isinstance(recurrent, Block):
+        before = recurrent.before
+        return {
+            "kind": _BLOCK,
+            "core": _described(recurrent.core),
+            "before": None if before is None else described_function(before),
+            "after": described_function(recurrent.after),
+        }
     found = [(word, kind) for word, kind in _KINDS.items() if isinstance(recurrent, kind.of)]
     if not found:
         raise ValueError(
             f"{recurrent!r} cannot be written: its step is a function of yours, not made of "
-            "arrays; needed a Cascade or one of: " + ", ".join(_KINDS)
+            "arrays; needed a Cascade, a Block or one of: " + ", ".join(_KINDS)
         )
     ((word, kind),) = found
     settings = {name: getattr(recurrent, name) for name in kind.settings}
@@ -213,10 +235,12 @@ def _built(described: Any, arrays: Mapping[str, Any]) -> Map:
     word = described.get("kind")
     if word == _CASCADE:
         return _built_cascade(described, arrays)
+    if word == _BLOCK:
+        return _built_block(described, arrays)
     kind = _KINDS.get(word) if isinstance(word, str) else None
     if kind is None:
         raise ValueError(
-            f"the kind of map is {word!r}, needed one of: {', '.join([*_KINDS, _CASCADE])}"
+            f"the kind of map is {word!r}, needed one of: {', '.join([*_KINDS, _CASCADE, _BLOCK])}"
         )
     _check_names(arrays, kind.arrays)
     missing = [name for name in kind.settings if name not in described]
@@ -231,6 +255,25 @@ def _built(described: Any, arrays: Mapping[str, Any]) -> Map:
         return (kind.make or kind.of)(**doubles, **settings)
     except (TypeError, OverflowError):
         raise ValueError(f"{settings} do not make a {word}; the file is damaged") from None
+
+
+def _built_block(described: dict[str, Any], arrays: Mapping[str, Any]) -> Map:
+    parts: dict[str, dict[str, Any]] = {"core": {}, "before": {}, "after": {}}
+    for name, value in arrays.items():
+        word, _, rest = name.partition(".")
+        if word not in parts:
+            raise ValueError(f"{name} is of no part of a Block; the file is damaged")
+        parts[word][rest] = value if word == "core" else double_array(name, value)
+    if not parts.keys() <= described.keys():
+        raise ValueError("the parts of the Block are not described; the file is damaged")
+    given = described["before"]
+    if given is None:
+        _check_names(parts["before"], (), "before.")
+    return Block(
+        _built(described["core"], parts["core"]),
+        before=None if given is None else built_function(given, parts["before"]),
+        after=built_function(described["after"], parts["after"]),
+    )
 
 
 def _built_cascade(described: dict[str, Any], arrays: Mapping[str, Any]) -> Map:

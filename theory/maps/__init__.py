@@ -7,9 +7,16 @@ Affine in the state before an activation:
     EchoStateNetwork    the same, leaky
 
 Gated: `LSTM` and `GRU`.  State-space and other recurrences that are linear in the state, each a
-`LinearRecurrence`: `SelectiveSSM` (Mamba), `MinGRU`, `RGLRU`; and `DiagonalSSM` (LRU, S4D).
+`LinearRecurrence`: `SelectiveSSM` (Mamba), `MinGRU`, `RGLRU`, `LinearAttention` (made by `retnet`,
+`gla`, `mamba2` and `mlstm`); `DeltaRule` (by `gated_delta` and `rwkv7`); and `DiagonalSSM` (LRU,
+S4D).
 Several of them: `Cascade`, each layer seeing the output of the one below.  Any other function
 becomes a `CallableMap`, about which less is known.
+
+A `Block` is a recurrence with a `Function` before and one after it, so that a network of blocks is
+a `Cascade`: `Dense`, `Pointwise`, `Normalize`, `Select`, `Read` (of a memory, by queries), put
+together by `Chain`, `Sum` (residual branches), `Product` (gated linear units) and `Concatenate`.
+`short_convolution` is a block of its own.
 
 Each is defined by its `step` in plain NumPy, has exact Jacobians and a derived bound of its
 rounding error; ``map.drive(norm, inputs)`` is a `Drive`, ``map.affine()`` an `Affine` form or None.
@@ -22,17 +29,24 @@ are `Rounded`.  An `Activation` is found by name with `activation`;
 from theory.arithmetic.activations import Activation, activation, leaky_relu
 from theory.arithmetic.rounded import Rounded
 from theory.inputs import Drive
+from theory.maps.architectures import gated_delta, gla, mamba2, mlstm, retnet, rwkv7
+from theory.maps.attention import LinearAttention
 from theory.maps.base import Map
+from theory.maps.block import Block, short_convolution
 from theory.maps.callable import CallableMap
 from theory.maps.cascade import Cascade
+from theory.maps.combine import Chain, Concatenate, Product, Sum
+from theory.maps.delta import DeltaRule
 from theory.maps.diagonal import DiagonalSSM
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.form import Affine
+from theory.maps.functions import Dense, Function, Normalize, Pointwise, Select
 from theory.maps.gru import GRU
 from theory.maps.head import LinearHead, Readout, as_head
 from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
 from theory.maps.mingru import MinGRU
+from theory.maps.reading import Read
 from theory.maps.recurrence import LinearRecurrence
 from theory.maps.rglru import RGLRU
 from theory.maps.rnn import VanillaRNN
@@ -44,21 +58,41 @@ __all__ = [
     "RGLRU",
     "Activation",
     "Affine",
+    "Block",
     "CallableMap",
     "Cascade",
+    "Chain",
+    "Concatenate",
+    "DeltaRule",
+    "Dense",
     "DiagonalSSM",
     "Drive",
     "EchoStateNetwork",
+    "Function",
+    "LinearAttention",
     "LinearHead",
     "LinearMap",
     "LinearRecurrence",
     "Map",
     "MinGRU",
+    "Normalize",
+    "Pointwise",
+    "Product",
+    "Read",
     "Readout",
     "Rounded",
+    "Select",
     "SelectiveSSM",
+    "Sum",
     "VanillaRNN",
     "activation",
     "as_head",
+    "gated_delta",
+    "gla",
     "leaky_relu",
+    "mamba2",
+    "mlstm",
+    "retnet",
+    "rwkv7",
+    "short_convolution",
 ]

@@ -144,11 +144,11 @@ class MinGRU(LinearRecurrence):
         """Enclose the pre-activations of z and n."""
         low, high = affine_image(self._U, *inputs)
         at = sum_of((low, high), (self._b, self._b))
-        z, n = zip(np.split(at[0], 2), np.split(at[1], 2), strict=True)
+        z, n = zip(*(np.split(end, 2, axis=-1) for end in at), strict=True)
         return z, n
 
     def decay_range(self, inputs: Interval) -> Interval:
-        """Enclose 1 - z over a box of inputs."""
+        """Enclose 1 - z over boxes of inputs, (..., m)."""
         z, _ = self._ranges(inputs)
         return activation_image(SIGMOID, -z[1], -z[0])
 

@@ -75,7 +75,11 @@ class LinearRecurrence(GatedMap):
 
     @abstractmethod
     def decay_range(self, inputs: Interval) -> Interval:
-        """Enclose a(x) over a box of inputs, (n,)."""
+        """Enclose a(x), (..., n), over boxes of inputs, (..., m)."""
+
+    def distinct_decays(self, inputs: Interval) -> Interval:
+        """Enclose a(x) once for entries that always have one decay: (..., r), r <= n."""
+        return self.decay_range(inputs)
 
     @abstractmethod
     def _image(self, box: boxes.Ends) -> Interval:

@@ -196,13 +196,13 @@ class RGLRU(LinearRecurrence):
     def _ranges(self, inputs: Interval) -> tuple[Interval, Interval, Interval]:
         """Enclose the pre-activations of r and i, and y = -log(a)."""
         at = sum_of(affine_image(self._U, *inputs), (self._b, self._b))
-        r, i = zip(np.split(at[0], 2), np.split(at[1], 2), strict=True)
+        r, i = zip(*(np.split(end, 2, axis=-1) for end in at), strict=True)
         rate = self._rate_range
         low, high = products((np.maximum(rate[0], 0.0), rate[1]), activation_image(SIGMOID, *r))
         return r, i, (np.maximum(low, 0.0), high)
 
     def decay_range(self, inputs: Interval) -> Interval:
-        """Enclose a over a box of inputs."""
+        """Enclose a over boxes of inputs, (..., m)."""
         return fading(self._ranges(inputs)[2])
 
     def _image(self, box: boxes.Ends) -> Interval:

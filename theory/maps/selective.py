@@ -216,11 +216,11 @@ class SelectiveSSM(LinearRecurrence):
         return decay, faded.through(1.0, 0.0, (0.0, 1.0)) * inverse * driven
 
     def _step_range(self, inputs: Interval) -> tuple[Interval, Interval, Interval]:
-        """Enclose W_Delta x + b_Delta, (m,), and Delta and a Delta, each (m N,)."""
+        """Enclose W_Delta x + b_Delta, (..., m), and Delta and a Delta, each (..., m N)."""
         N = self._decay.shape[1]
         at = sum_of(affine_image(self._W_step, *inputs), (self._b_step, self._b_step))
         low, high = activation_image(SOFTPLUS, *at)
-        step = (np.repeat(np.maximum(low, 0.0), N), np.repeat(high, N))
+        step = (np.repeat(np.maximum(low, 0.0), N, axis=-1), np.repeat(high, N, axis=-1))
         rates = self._decay.ravel()
         return at, step, products((rates, rates), step)
 
@@ -238,7 +238,7 @@ class SelectiveSSM(LinearRecurrence):
         return products(inverse, self._driven_range(inputs)[1])
 
     def decay_range(self, inputs: Interval) -> Interval:
-        """Enclose exp(-a Delta) over a box of inputs."""
+        """Enclose exp(-a Delta) over boxes of inputs, (..., m)."""
         return fading(self._step_range(inputs)[2])
 
     def _image(self, box: boxes.Ends) -> Interval:

@@ -9,7 +9,11 @@ Sharper answers, which hold for some maps only:
     worst_case_error        linear maps and stacks: the exact error over all histories, a
                             `WorstCase`; the two above use it, and say where k is the least there is
     kernel_tail             diagonal state-space layers: a `KernelTail`
-    window_decay            recurrences that are linear in the state, along given inputs
+    window_context          maps that are linear in the state, along given inputs: the least k, a
+                            `WindowContext`; `window_gaps` the error of every k, `window_decay` that
+                            of every entry
+    input_context           of these maps, over all inputs of a set, from `transition_rate` and
+                            `state_radius`
     componentwise_gap       entry by entry, and `componentwise_context` the k for eps
     layer_rates             layer by layer of a cascade: `LayerRates`, and `layer_gaps` the bound
     context_length_iterate  from a contraction of several steps together
@@ -26,6 +30,14 @@ from theory.memory.iterates import context_length_iterate
 from theory.memory.layers import LayerRates, layer_gaps, layer_rates
 from theory.memory.reach import ReachTube, reach_tube
 from theory.memory.tails import KernelTail, kernel_tail, window_decay
+from theory.memory.windows import (
+    WindowContext,
+    input_context,
+    state_radius,
+    transition_rate,
+    window_context,
+    window_gaps,
+)
 from theory.memory.worst_case import WorstCase, worst_case_error
 from theory.truncation import TruncatedModel, truncate
 
@@ -37,12 +49,14 @@ __all__ = [
     "LayerRates",
     "ReachTube",
     "TruncatedModel",
+    "WindowContext",
     "WorstCase",
     "arithmetic",
     "componentwise_context",
     "componentwise_gap",
     "context_length_iterate",
     "deployed_context",
+    "input_context",
     "kernel_tail",
     "layer_gaps",
     "layer_rates",
@@ -50,7 +64,11 @@ __all__ = [
     "required_context",
     "smallest_error",
     "step_error_upper",
+    "state_radius",
+    "transition_rate",
     "truncate",
+    "window_context",
     "window_decay",
+    "window_gaps",
     "worst_case_error",
 ]

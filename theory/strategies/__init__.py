@@ -7,7 +7,8 @@ Euclidean norm, lam = 1/2, a multiple of the identity as matrix, inputs of zeros
 
     certified_maps          a map and its certificate; `stable_maps` the map alone
     any_maps                any map, stable or not; of one kind: `lstm_maps`, `gru_maps`,
-                            `esn_maps`, `diagonal_maps`, `recurrence_maps`, `cascade_maps`
+                            `esn_maps`, `diagonal_maps`, `recurrence_maps`, `memory_maps`,
+                            `cascade_maps`
     input_sequences         inputs; `states` a state
     matrices_with_norm      matrices of a given norm
     factors, norms, activations
@@ -40,6 +41,7 @@ from theory.strategies.maps import (
     esn_maps,
     gru_maps,
     lstm_maps,
+    memory_maps,
     recurrence_maps,
     stable_maps,
 )
@@ -66,6 +68,7 @@ __all__ = [
     "learning_experiments",
     "lstm_maps",
     "matrices_with_norm",
+    "memory_maps",
     "norms",
     "recurrence_maps",
     "stable_maps",

@@ -1,7 +1,7 @@
 """Strategies for maps of every class, certified and not.
 
 Main names: `certified_maps`, `stable_maps`, `any_maps`, `lstm_maps`, `gru_maps`, `esn_maps`,
-`diagonal_maps`, `recurrence_maps`, `cascade_maps`.
+`diagonal_maps`, `recurrence_maps`, `memory_maps`, `cascade_maps`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from theory.arithmetic.rounding import evaluate
 from theory.certificates import Contraction
 from theory.certify.interface import contraction
 from theory.errors import check_count, check_nonnegative, check_rate
+from theory.maps.attention import LinearAttention
 from theory.maps.base import Map
 from theory.maps.cascade import Cascade
+from theory.maps.delta import RULES, DeltaRule
 from theory.maps.diagonal import DiagonalSSM
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.gru import GRU, VARIANTS
@@ -408,6 +410,57 @@ def _recurrence_maps(
     return SelectiveSSM(decay, step, gain, *biases, draw(st.sampled_from(("euler", "zoh"))))
 
 
+def memory_maps(
+    input_dim: int | None = None, size: float = 1.0
+) -> st.SearchStrategy[LinearAttention | DeltaRule]:
+    r"""Draw a memory of keys and values: a `LinearAttention` or a `DeltaRule`.
+
+    Parameters
+    ----------
+    input_dim : int, optional
+        1 to 3 by default.
+    size : float
+        Largest magnitude of weights and biases.
+
+    Raises
+    ------
+    ValueError
+        If the dimension is not a positive integer, or the size is negative.
+
+    Examples
+    --------
+    >>> from hypothesis import find
+    >>> find(memory_maps(), lambda layer: layer.keys > 1).keys
+    2
+    """
+    check_nonnegative(size=size)
+    return _memory_maps(_some(input_dim, 3, "input_dim"), float(size)).map(noted)
+
+
+@st.composite
+def _memory_maps(
+    draw: st.DrawFn, input_dim: st.SearchStrategy[int], size: float
+) -> LinearAttention | DeltaRule:
+    m, shape = draw(input_dim), [draw(st.integers(1, 2)) for _ in range(3)]
+    heads, keys, values = shape
+    counts = {"heads": heads, "keys": keys, "values": values}
+    rule = draw(st.sampled_from(("constant", "gate", "step", "exp", "gated", "rwkv7")))
+    gates = heads if rule == "step" or draw(st.booleans()) else heads * keys
+    extra = {"constant": 0, "gate": gates, "step": gates, "exp": gates + heads}
+    extra |= {"gated": 2 * gates, "rwkv7": 2 * gates + heads * keys}
+    rows = heads * (keys + values) + extra[rule]
+    U, b = draw(_weights(1, rows, m, size)), draw(float_arrays(rows, size))
+    if rule in RULES:
+        decay, scale = np.exp2(draw(float_arrays(gates, 2.0))), draw(st.sampled_from((1.0, 2.0)))
+        return DeltaRule(U, b, decay=decay, scale=scale, rule=rule, **counts)
+    if rule == "constant":
+        decay = np.abs(draw(float_arrays(gates, 1.0)))
+        return LinearAttention(U, b, decay=decay, forget="constant", **counts)
+    write = {"gate": "plain"}.get(rule, rule)
+    decay = np.exp2(draw(float_arrays(gates, 4.0)))
+    return LinearAttention(U, b, decay=decay, write=write, **counts)
+
+
 def cascade_maps(
     depth: int | None = None, input_dim: int | None = None, *, size: float = 1.0
 ) -> st.SearchStrategy[Cascade]:
@@ -469,6 +522,7 @@ def _layers(input_dim: int | None, size: float) -> st.SearchStrategy[Map]:
         lstm_maps(input_dim=input_dim, size=size),
         gru_maps(input_dim=input_dim, size=size),
         recurrence_maps(input_dim=input_dim, size=size),
+        memory_maps(input_dim=input_dim, size=size),
     )
 
 

@@ -1,0 +1,336 @@
+r"""A recurrence with what stands before and after it, as one layer of a stack.
+
+Main names: `Block`, `short_convolution`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from theory.arithmetic.intervals import Interval, plus_up, product_matrix_up
+from theory.arithmetic.rounded import Rounded
+from theory.domain import Domain
+from theory.errors import as_matrix
+from theory.maps.base import Map, check_map, read_only
+from theory.maps.boxes import ends as boxes
+from theory.maps.combine import Chain
+from theory.maps.functions import Dense, Function, Pointwise
+from theory.maps.gates import GatedMap
+from theory.maps.linear import LinearMap
+from theory.typing import Array
+
+
+@final
+class Block(GatedMap):
+    r"""A recurrence on a function of the inputs, and a function of its state and the inputs.
+
+    .. math:: h \leftarrow \mathrm{core}(h, \mathrm{before}(x)),\qquad y = \mathrm{after}(h, x)
+
+    The state is (h, y), of which the step reads h alone; `output_map` shows y.  So a `Cascade` of
+    blocks is a network of them, each on the output of the one below, and is simulated, truncated,
+    enclosed and certified as every stack is: from the core's certificate and the slopes of the two
+    functions on what they can receive.
+
+    Parameters
+    ----------
+    core : Map
+    before : Function, optional
+        What the core sees of the inputs; the inputs themselves by default.
+    after : Function
+        Of the core's state and behind it the inputs, side by side.
+
+    Raises
+    ------
+    ValueError
+        If the widths do not fit.
+
+    Examples
+    --------
+    >>> from theory import MinGRU
+    >>> from theory.maps import Chain, Select, Sum
+    >>> core = MinGRU([[0.0], [1.0]])
+    >>> stream = Sum([Select(0, stop=1, size=2), Select(1, stop=2, size=2)])  # h + x
+    >>> Block(core, after=stream).simulate([[1.0], [0.0]]).tolist()
+    [[0.5, 1.5], [0.25, 0.25]]
+    """
+
+    def __init__(self, core: Map, *, before: Function | None = None, after: Function) -> None:
+        self._core, self._before, self._after = check_map(core), before, after
+        for name, f in (("before", before), ("after", after)):
+            if not (isinstance(f, Function) or (f is None and name == "before")):
+                raise ValueError(f"{name}={f!r}, needed a theory.maps.Function")
+        if before is not None and before.output_dim != core.input_dim:
+            raise ValueError(
+                f"before gives {before.output_dim} entries, needed the {core.input_dim} inputs of "
+                f"{core!r}"
+            )
+        wide = core.state_dim + self.input_dim
+        if after.input_dim != wide:
+            raise ValueError(
+                f"after takes {after.input_dim} entries, needed {wide}: {core.state_dim} of the "
+                f"state of {core!r}, and {self.input_dim} of the inputs"
+            )
+
+    @property
+    def core(self) -> Map:
+        """Return the recurrence."""
+        return self._core
+
+    @property
+    def before(self) -> Function | None:
+        """Return what the core sees of the inputs."""
+        return self._before
+
+    @property
+    def after(self) -> Function:
+        """Return what is made of its state and the inputs."""
+        return self._after
+
+    @property
+    def state_dim(self) -> int:
+        """Return the core's states and the outputs."""
+        return self._core.state_dim + self._after.output_dim
+
+    @property
+    def input_dim(self) -> int:
+        """Return m."""
+        return self._core.input_dim if self._before is None else self._before.input_dim
+
+    @property
+    def output_map(self) -> Array:
+        """Return the matrix that selects the outputs."""
+        n, p = self._core.state_dim, self._after.output_dim
+        return np.eye(p, n + p, n)
+
+    @property
+    def parameters(self) -> Mapping[str, Array]:
+        """Return those of the core as ``"core.U"``, of the functions as ``"after.0.W"``."""
+        named = {f"core.{name}": value for name, value in self._core.parameters.items()}
+        for word, f in (("before", self._before), ("after", self._after)):
+            if f is not None:
+                named |= {f"{word}.{name}": value for name, value in f.arrays.items()}
+        return read_only(**named)
+
+    def _rebuilt(self, parameters: Mapping[str, Any]) -> Block:
+        def of(word: str, names: Any) -> dict[str, Any]:
+            return {name: parameters[f"{word}.{name}"] for name in names}
+
+        before = self._before
+        if before is not None:
+            before = before.with_arrays(of("before", before.arrays))
+        return Block(
+            self._core.with_parameters(**of("core", self._core.parameters)),
+            before=before,
+            after=self._after.with_arrays(of("after", self._after.arrays)),
+        )
+
+    # ------------------------------------------------------------------------------ the definition
+
+    def _seen(self, x: Array) -> Array:
+        return x if self._before is None else self._before(x)
+
+    def step(self, h: Array, x: Array) -> Array:
+        """Return the core's next state, and the output."""
+        self._check_widths(h, x)
+        new = self._core.step(h[..., : self._core.state_dim], self._seen(x))
+        return self._with_output(new, x)
+
+    def _with_output(self, new: Array, x: Array) -> Array:
+        leading = np.broadcast_shapes(new.shape[:-1], x.shape[:-1])
+        both = np.concatenate(
+            [np.broadcast_to(part, (*leading, part.shape[-1])) for part in (new, x)], axis=-1
+        )
+        return np.concatenate([both[..., : new.shape[-1]], self._after(both)], axis=-1)
+
+    def input_terms(self, X: Array) -> Array:
+        """Return what the core needs of the inputs, and the inputs."""
+        return np.concatenate([self._core.input_terms(self._seen(X)), X], axis=-1)
+
+    def advance(self, h: Array, terms: Array, out: Array | None = None) -> Array:
+        """Return ``step(h, x)`` from ``terms = input_terms(x)``."""
+        m = self.input_dim
+        new = self._core.advance(h[..., : self._core.state_dim], terms[..., :-m])
+        result = self._with_output(new, terms[..., -m:])
+        if out is None:
+            return result
+        out[...] = result
+        return out
+
+    def _run(self, X: Array, h0: Array) -> Array:
+        H = self._core._run(self._seen(X), h0[..., : self._core.state_dim])
+        return self._with_output(H, X)
+
+    def _chain(self, h: Array, x: Array) -> tuple[Array, Array, Array]:
+        """Return the core's Jacobians by its state and by x, and that of the output by both."""
+        n = self._core.state_dim
+        leading = np.broadcast_shapes(np.shape(h)[:-1], np.shape(x)[:-1])
+        g, x = (np.broadcast_to(a, (*leading, a.shape[-1])) for a in (h[..., :n], x))
+        u = self._seen(x)
+        own, seen = self._core.jacobian_state(g, u), self._core.jacobian_input(g, u)
+        if self._before is not None:
+            seen = seen @ self._before.jacobian(x)
+        new = self._core.step(g, u)
+        return own, seen, self._after.jacobian(np.concatenate([new, x], axis=-1))
+
+    def jacobian_state(self, h: Array, x: Array) -> Array:
+        """Return d step / d h, (..., n, n): nothing depends on the last output."""
+        own, _, J = self._chain(h, x)
+        n = self._core.state_dim
+        left = np.concatenate([own, J[..., :n] @ own], axis=-2)
+        zero = np.zeros((*left.shape[:-1], self._after.output_dim))
+        return np.concatenate([left, zero], axis=-1)
+
+    def jacobian_input(self, h: Array, x: Array) -> Array:
+        """Return d step / d x, (..., n, m)."""
+        _, seen, J = self._chain(h, x)
+        n = self._core.state_dim
+        return np.concatenate([seen, J[..., :n] @ seen + J[..., n:]], axis=-2)
+
+    def rounded_step(self, h: Rounded, x: Rounded) -> Rounded:
+        """Return size and rounding error, through the functions and the core."""
+        n = self._core.state_dim
+        u = x if self._before is None else self._before.rounded(x)
+        new = self._core.rounded_step(Rounded(h.size[:n], h.error[:n]), u)
+        both = Rounded(np.append(new.size, x.size), np.append(new.error, x.error))
+        y = self._after.rounded(both)
+        return Rounded(np.append(new.size, y.size), np.append(new.error, y.error))
+
+    # ---------------------------------------------------------------------------------- enclosures
+
+    def core_domain(self, domain: Domain | None) -> tuple[Domain | None, Interval]:
+        """Return the core's part of a domain, and the box of the inputs."""
+        box = boxes.ends_of(domain, self.state_dim, self.input_dim)
+        inputs = (box.input_low, box.input_high)
+        if domain is None:
+            return None, inputs
+        n = self._core.state_dim
+        seen = inputs if self._before is None else self._before.image(inputs)
+        part = Domain(
+            low=box.low[:n],
+            high=box.high[:n],
+            input_low=seen[0],
+            input_high=seen[1],
+            start=domain.start,
+        )
+        return part, inputs
+
+    def _output_box(self, new: Interval, inputs: Interval) -> Interval:
+        """Return the box of what `after` takes."""
+        low, high = (np.append(a, b) for a, b in zip(new, inputs, strict=True))
+        return low, high
+
+    def image(self, domain: Domain) -> Interval | None:
+        """Enclose a step: the core's, and the output of that box; None if the core's is unknown."""
+        part, inputs = self.core_domain(domain)
+        new = None if part is None else self._core.image(part)
+        if new is None:
+            return None
+        y = self._after.image(self._output_box(new, inputs))
+        return np.append(new[0], y[0]), np.append(new[1], y[1])
+
+    def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
+        """Return the core's candidate, and the outputs that it gives."""
+        inputs = (input_low, input_high)
+        seen = inputs if self._before is None else self._before.image(inputs)
+        new = self._core.candidate_box(*seen)
+        if new is None:
+            return None
+        y = boxes.hull_with_room(self._after.image(self._output_box(new, inputs)))
+        return None if y is None else (np.append(new[0], y[0]), np.append(new[1], y[1]))
+
+    def _output_slopes(self, domain: Domain | None) -> tuple[Array, Array] | None:
+        """Return the slopes of the output in the core's new state and in the inputs."""
+        part, inputs = self.core_domain(domain)
+        n = self._core.state_dim
+        new = None if part is None else self._core.image(part)
+        if new is None:
+            new = np.full(n, -np.inf), np.full(n, np.inf)
+        G = self._after.slopes(self._output_box(new, inputs))
+        return (G[:, :n], G[:, n:]) if np.isfinite(G).all() else None
+
+    def comparison(self, domain: Domain | None = None) -> tuple[Array, ...] | None:
+        """Return the core's matrices, and below them what the output makes of them."""
+        part, _ = self.core_domain(domain)
+        own, slopes = self._core.comparison(part), self._output_slopes(domain)
+        if own is None or slopes is None:
+            return None
+        p = self._after.output_dim
+        return tuple(
+            np.hstack(
+                [np.vstack([M, product_matrix_up(slopes[0], M)]), np.zeros((self.state_dim, p))]
+            )
+            for M in own
+        )
+
+    def input_comparison(self, domain: Domain | None = None) -> Array | None:
+        """Return the core's gain through `before`, and what the output makes of it and of x."""
+        part, inputs = self.core_domain(domain)
+        seen, slopes = self._core.input_comparison(part), self._output_slopes(domain)
+        if seen is None or slopes is None:
+            return None
+        if self._before is not None:
+            G = self._before.slopes(inputs)
+            if not np.isfinite(G).all():
+                return None
+            seen = product_matrix_up(seen, G)
+        return np.vstack([seen, plus_up(product_matrix_up(slopes[0], seen), slopes[1])])
+
+    def slope_range(self, domain: Domain) -> Interval | None:
+        """Return the matrices that majorise a step, with both signs."""
+        found = self.comparison(domain)
+        if found is None:
+            return None
+        M = np.maximum.reduce(found)
+        return -M, M
+
+    def input_slope_range(self, domain: Domain) -> Interval | None:
+        """Return the matrix that majorises a step in its input, with both signs."""
+        G = self.input_comparison(domain)
+        return None if G is None else (-G, G)
+
+    def __repr__(self) -> str:
+        p = self._after.output_dim
+        return f"Block({self._core!r}, m={self.input_dim}, outputs={p})"
+
+
+def short_convolution(
+    weights: npt.ArrayLike, bias: npt.ArrayLike | None = None, *, activation: str = "identity"
+) -> Block:
+    r"""Return the causal convolution y_t = rho(sum_j weights_j x_{t-width+1+j} + bias), by channel.
+
+    Its memory are the last inputs, and no more: the transition is a shift.
+
+    Parameters
+    ----------
+    weights : (d, width) array
+        The last column multiplies the newest input, as in PyTorch's ``Conv1d`` of groups d.
+    bias : (d,) array, optional
+        Zero by default.
+    activation : str
+        ``silu`` in Mamba.
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit or the activation is unknown.
+
+    Examples
+    --------
+    >>> blur = short_convolution([[0.25, 0.75]])
+    >>> (blur.simulate([[1.0], [0.0], [0.0]]) @ blur.output_map.T).ravel().tolist()
+    [0.75, 0.25, 0.0]
+    """
+    K = as_matrix("weights", weights)
+    d, width = K.shape
+    # the newest input first
+    shift = np.eye(d * width, k=-d)
+    C = np.hstack([np.diag(K[:, width - 1 - j]) for j in range(width)])
+    read = Dense(np.hstack([C, np.zeros((d, d))]), bias)
+    after: Function = read
+    if activation != "identity":
+        after = Chain([read, Pointwise(activation, d)])
+    return Block(LinearMap(shift, np.eye(d * width, d)), after=after)

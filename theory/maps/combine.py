@@ -1,0 +1,296 @@
+r"""Functions made of functions: sums, products, chains.
+
+Main names: `Sum`, `Product`, `Concatenate`, `Chain`.
+
+A residual branch is ``Sum([Select(0, stop=n, size=n), f])``, a gated linear unit
+``Product([f, g])``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self, final
+
+import numpy as np
+
+from theory.arithmetic.intervals import (
+    Interval,
+    plus_up,
+    product_matrix_up,
+    products,
+    sum_of,
+    times_up,
+)
+from theory.arithmetic.rounded import Rounded
+from theory.arithmetic.rounding import up
+from theory.maps.boxes.ends import magnitude
+from theory.maps.functions import Function
+from theory.typing import Array
+
+
+class _Several(Function):
+    """What functions of one input make together."""
+
+    def __init__(self, functions: Sequence[Function]) -> None:
+        self.functions = tuple(functions)
+        if not self.functions or not all(isinstance(f, Function) for f in self.functions):
+            raise ValueError(f"functions={functions!r}, needed at least one Function")
+        self._check()
+
+    def _check(self) -> None:
+        widths = {f.input_dim for f in self.functions}
+        if len(widths) > 1:
+            raise ValueError(f"the functions take {sorted(widths)} entries, needed as many each")
+
+    @property
+    def arrays(self) -> Mapping[str, Array]:
+        """Return those of all functions, as ``"0.W"`` and so on."""
+        return {
+            f"{number}.{name}": value
+            for number, f in enumerate(self.functions)
+            for name, value in f.arrays.items()
+        }
+
+    def with_arrays(self, arrays: Mapping[str, Any]) -> Self:
+        """Return the same of other arrays."""
+        return type(self)(
+            [
+                f.with_arrays({name: arrays[f"{number}.{name}"] for name in f.arrays})
+                for number, f in enumerate(self.functions)
+            ]
+        )
+
+    @property
+    def input_dim(self) -> int:
+        """Return the number of entries that all of them take."""
+        return self.functions[0].input_dim
+
+
+class _Entrywise(_Several):
+    """What is added or multiplied entry by entry."""
+
+    def _check(self) -> None:
+        super()._check()
+        widths = {f.output_dim for f in self.functions}
+        if len(widths) > 1:
+            raise ValueError(f"the functions give {sorted(widths)} entries, needed as many each")
+
+    @property
+    def output_dim(self) -> int:
+        """Return the number of entries that each of them gives."""
+        return self.functions[0].output_dim
+
+
+@final
+class Sum(_Entrywise):
+    """The sum of functions, such as a residual branch and the stream.
+
+    Parameters
+    ----------
+    functions : sequence of Function
+        Of one input, with outputs of one width.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or the widths differ.
+    """
+
+    def __call__(self, x: Array) -> Array:
+        """Return the sum."""
+        return sum((f(x) for f in self.functions[1:]), self.functions[0](x))
+
+    def jacobian(self, x: Array) -> Array:
+        """Return the sum of the Jacobians."""
+        return sum((f.jacobian(x) for f in self.functions[1:]), self.functions[0].jacobian(x))
+
+    def image(self, box: Interval) -> Interval:
+        """Enclose the sum, the functions taken as independent."""
+        return sum_of(*(f.image(box) for f in self.functions))
+
+    def slopes(self, box: Interval) -> Array:
+        """Return the sum of the slopes."""
+        return plus_up(*(f.slopes(box) for f in self.functions))
+
+    def rounded(self, x: Rounded) -> Rounded:
+        """Return size and rounding error of the sum."""
+        first, *rest = (f.rounded(x) for f in self.functions)
+        for one in rest:
+            first = first + one
+        return first
+
+
+@final
+class Product(_Entrywise):
+    """The product of functions, entry by entry: a gated linear unit.
+
+    Parameters
+    ----------
+    functions : sequence of Function
+        Of one input, with outputs of one width.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or the widths differ.
+    """
+
+    def __call__(self, x: Array) -> Array:
+        """Return the product."""
+        result = self.functions[0](x)
+        for f in self.functions[1:]:
+            result = result * f(x)
+        return result
+
+    def jacobian(self, x: Array) -> Array:
+        """Return the sum over the functions of the others' product times their Jacobian."""
+        values, total = [f(x) for f in self.functions], 0.0
+        for i, f in enumerate(self.functions):
+            others = np.ones_like(values[i])
+            for j, value in enumerate(values):
+                others = others * value if j != i else others
+            total = total + others[..., None] * f.jacobian(x)
+        return np.asarray(total)
+
+    def image(self, box: Interval) -> Interval:
+        """Enclose the product, the functions taken as independent."""
+        first, *rest = (f.image(box) for f in self.functions)
+        for one in rest:
+            first = products(first, one)
+        return first
+
+    def slopes(self, box: Interval) -> Array:
+        """Return the sum of the others' sizes times the slopes: differences factor by factor."""
+        sizes = [magnitude(f.image(box)) for f in self.functions]
+        parts = []
+        for i, f in enumerate(self.functions):
+            others = np.ones(self.output_dim)
+            for j, size in enumerate(sizes):
+                others = times_up(others, size) if j != i else others
+            parts.append(times_up(others[:, None], f.slopes(box)))
+        return plus_up(*parts)
+
+    def rounded(self, x: Rounded) -> Rounded:
+        """Return size and rounding error of the product."""
+        first, *rest = (f.rounded(x) for f in self.functions)
+        for one in rest:
+            first = first * one
+        return first
+
+
+@final
+class Concatenate(_Several):
+    """The outputs of functions side by side.
+
+    Parameters
+    ----------
+    functions : sequence of Function
+        Of one input.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or they take inputs of several widths.
+    """
+
+    @property
+    def output_dim(self) -> int:
+        """Return the sum of the widths."""
+        return sum(f.output_dim for f in self.functions)
+
+    def __call__(self, x: Array) -> Array:
+        """Return all outputs."""
+        return np.concatenate([f(x) for f in self.functions], axis=-1)
+
+    def jacobian(self, x: Array) -> Array:
+        """Return the Jacobians one below the other."""
+        return np.concatenate([f.jacobian(x) for f in self.functions], axis=-2)
+
+    def image(self, box: Interval) -> Interval:
+        """Enclose all outputs."""
+        low, high = zip(*(f.image(box) for f in self.functions), strict=True)
+        return np.concatenate(low), np.concatenate(high)
+
+    def slopes(self, box: Interval) -> Array:
+        """Return the slopes one below the other."""
+        return np.vstack([f.slopes(box) for f in self.functions])
+
+    def rounded(self, x: Rounded) -> Rounded:
+        """Return sizes and rounding errors of all outputs."""
+        parts = [f.rounded(x) for f in self.functions]
+        sizes, errors = zip(*((p.size, p.error) for p in parts), strict=True)
+        return Rounded(np.concatenate(sizes), np.concatenate(errors))
+
+
+@final
+class Chain(_Several):
+    """Functions one after the other.
+
+    Parameters
+    ----------
+    functions : sequence of Function
+        The first is applied first; each takes what the one before gives.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or a width does not fit.
+    """
+
+    def _check(self) -> None:
+        for number, f in enumerate(self.functions[1:]):
+            before = self.functions[number]
+            if f.input_dim != before.output_dim:
+                raise ValueError(
+                    f"function {number} gives {before.output_dim} entries, but function "
+                    f"{number + 1} takes {f.input_dim}"
+                )
+
+    @property
+    def output_dim(self) -> int:
+        """Return the width of the last."""
+        return self.functions[-1].output_dim
+
+    def __call__(self, x: Array) -> Array:
+        """Return what the last one gives."""
+        for f in self.functions:
+            x = f(x)
+        return x
+
+    def jacobian(self, x: Array) -> Array:
+        """Return the product of the Jacobians."""
+        J: Any = None
+        for f in self.functions:
+            own = f.jacobian(x)
+            J = own if J is None else own @ J
+            x = f(x)
+        return np.asarray(J)
+
+    def image(self, box: Interval) -> Interval:
+        """Enclose what the last one gives, box by box."""
+        for f in self.functions:
+            box = f.image(box)
+        return box
+
+    def slopes(self, box: Interval) -> Array:
+        """Return the product of the slopes."""
+        G: Any = None
+        for f in self.functions:
+            own = f.slopes(box)
+            G = own if G is None else product_matrix_up(own, G)
+            box = f.image(box)
+        return np.asarray(G)
+
+    def lipschitz(self, box: Interval) -> float:
+        """Return the product of the constants, or what the slopes say if that is smaller."""
+        total, at = 1.0, box
+        for f in self.functions:
+            total = up(total * f.lipschitz(at))
+            at = f.image(at)
+        return min(total, super().lipschitz(box))
+
+    def rounded(self, x: Rounded) -> Rounded:
+        """Return size and rounding error of what the last one gives."""
+        for f in self.functions:
+            x = f.rounded(x)
+        return x

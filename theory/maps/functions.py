@@ -1,0 +1,504 @@
+r"""What stands between recurrences: functions of one time step, with enclosures and slopes.
+
+Main names: `Function`, `Dense`, `Select`, `Pointwise`, `Normalize`.
+
+They are put together by what `theory.maps.combine` holds.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from theory.arithmetic.activations import SIGMOID, Activation
+from theory.arithmetic.activations import activation as look_up
+from theory.arithmetic.intervals import (
+    Interval,
+    activation_image,
+    affine_image,
+    plus_up,
+    products,
+    slope_range,
+    sum_of,
+    times_up,
+    widened,
+)
+from theory.arithmetic.rounded import Rounded
+from theory.arithmetic.rounding import TINY, UNIT, gamma, up
+from theory.errors import as_matrix, as_vector, check_positive
+from theory.maps.boxes.directions import LEAST_EPS, direction
+from theory.maps.boxes.ends import magnitude
+from theory.norms.norms import L2
+from theory.typing import Array
+
+
+class Function(ABC):
+    """A function of one time step, R^n -> R^p.
+
+    `__call__` in plain NumPy is the definition.
+    """
+
+    @property
+    @abstractmethod
+    def input_dim(self) -> int:
+        """Return n."""
+
+    @property
+    @abstractmethod
+    def output_dim(self) -> int:
+        """Return p."""
+
+    @property
+    @abstractmethod
+    def arrays(self) -> Mapping[str, Array]:
+        """Return what can be learned, by names."""
+
+    @abstractmethod
+    def with_arrays(self, arrays: Mapping[str, Any]) -> Function:
+        """Return the same function of other arrays, by the names of `arrays`."""
+
+    @abstractmethod
+    def __call__(self, x: Array) -> Array:
+        """Return f(x), (..., p), of x, (..., n)."""
+
+    @abstractmethod
+    def jacobian(self, x: Array) -> Array:
+        """Return df / dx, (..., p, n)."""
+
+    @abstractmethod
+    def image(self, box: Interval) -> Interval:
+        """Enclose f over a box of inputs, rounded outward."""
+
+    @abstractmethod
+    def slopes(self, box: Interval) -> Array:
+        """Return G, (p, n), |f(x) - f(y)| <= G |x - y| entrywise over a box; inf if unknown."""
+
+    @abstractmethod
+    def rounded(self, x: Rounded) -> Rounded:
+        """Return size and rounding error of f(x)."""
+
+    def lipschitz(self, box: Interval) -> float:
+        """Return an upper bound of the Euclidean Lipschitz constant over a box; inf if unknown."""
+        G = self.slopes(box)
+        return L2().matrix_upper(G) if np.isfinite(G).all() else math.inf
+
+
+@final
+class Dense(Function):
+    """The affine function W x + b.
+
+    Parameters
+    ----------
+    W : (p, n) array
+    b : (p,) array, optional
+        Zero by default.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit or a number is not finite.
+
+    Examples
+    --------
+    >>> Dense([[1.0, -2.0]], [0.5]).lipschitz((np.zeros(2), np.ones(2))) >= 5**0.5
+    True
+    """
+
+    def __init__(self, W: npt.ArrayLike, b: npt.ArrayLike | None = None) -> None:
+        self.W = as_matrix("W", W)
+        self.b = as_vector("b", np.zeros(len(self.W)) if b is None else b, size=len(self.W))
+
+    @property
+    def input_dim(self) -> int:
+        """Return n."""
+        return int(self.W.shape[1])
+
+    @property
+    def output_dim(self) -> int:
+        """Return p."""
+        return len(self.W)
+
+    @property
+    def arrays(self) -> Mapping[str, Array]:
+        """Return W and b."""
+        return {"W": self.W, "b": self.b}
+
+    def with_arrays(self, arrays: Mapping[str, Any]) -> Dense:
+        """Return the same of another W and b."""
+        return Dense(arrays["W"], arrays["b"])
+
+    def __call__(self, x: Array) -> Array:
+        """Return W x + b."""
+        result: Array = x @ self.W.T + self.b
+        return result
+
+    def jacobian(self, x: Array) -> Array:
+        """Return W."""
+        return np.broadcast_to(self.W, (*np.shape(x)[:-1], *self.W.shape))
+
+    def image(self, box: Interval) -> Interval:
+        """Enclose W x + b."""
+        return affine_image(self.W, *box, self.b)
+
+    def slopes(self, box: Interval) -> Array:
+        """Return |W|."""
+        del box
+        return np.abs(self.W)
+
+    def lipschitz(self, box: Interval) -> float:
+        """Return the spectral norm of W, rounded upward."""
+        del box
+        return L2().matrix_upper(self.W)
+
+    def rounded(self, x: Rounded) -> Rounded:
+        """Return size and rounding error of W x + b."""
+        return x.affine(self.W, self.b)
+
+
+@final
+class Select(Function):
+    """A run of entries, start <= i < stop, of n.
+
+    Parameters
+    ----------
+    start, stop, size : int
+
+    Raises
+    ------
+    ValueError
+        If it is no run of at least one entry.
+
+    Examples
+    --------
+    >>> Select(1, stop=3, size=3)(np.array([1.0, 2.0, 3.0])).tolist()
+    [2.0, 3.0]
+    """
+
+    def __init__(self, start: int, *, stop: int, size: int) -> None:
+        if not 0 <= start < stop <= size:
+            raise ValueError(f"start={start}, stop={stop}, needed 0 <= start < stop <= {size}")
+        self.start, self.stop, self.size = int(start), int(stop), int(size)
+
+    @property
+    def input_dim(self) -> int:
+        """Return n."""
+        return self.size
+
+    @property
+    def output_dim(self) -> int:
+        """Return stop - start."""
+        return self.stop - self.start
+
+    @property
+    def arrays(self) -> Mapping[str, Array]:
+        """Return nothing."""
+        return {}
+
+    def with_arrays(self, arrays: Mapping[str, Any]) -> Select:
+        """Return itself."""
+        del arrays
+        return self
+
+    def __call__(self, x: Array) -> Array:
+        """Return the entries."""
+        return x[..., self.start : self.stop]
+
+    def jacobian(self, x: Array) -> Array:
+        """Return rows of the identity."""
+        rows = np.eye(self.output_dim, self.size, self.start)
+        return np.broadcast_to(rows, (*np.shape(x)[:-1], *rows.shape))
+
+    def image(self, box: Interval) -> Interval:
+        """Return the intervals of the entries."""
+        return self(box[0]), self(box[1])
+
+    def slopes(self, box: Interval) -> Array:
+        """Return rows of the identity."""
+        del box
+        return np.eye(self.output_dim, self.size, self.start)
+
+    def rounded(self, x: Rounded) -> Rounded:
+        """Return what is known of the entries."""
+        return Rounded(self(x.size), self(x.error))
+
+
+def _silu(x: Array) -> Array:
+    return x * SIGMOID(x)
+
+
+def _silu_slope(x: Array) -> Array:
+    s = SIGMOID(x)
+    result: Array = s * (1 + x * (1 - s))
+    return result
+
+
+#: Where x sigma(x) is least, and where its slope is largest, both to a few digits, and numbers
+#: below and above the values there: tests decide them in ball arithmetic.
+_SILU_AT, _SILU_LEAST = -1.2784645427610738, -0.27846454276107384
+_SILU_STEEP, _SILU_SLOPES = 2.399357280520247, (-0.09983935, 1.09983935)
+
+
+@final
+class Pointwise(Function):
+    r"""One function of every entry: an activation, or ``silu``, x sigma(x).
+
+    Parameters
+    ----------
+    activation : str or Activation
+    size : int
+        n, the number of entries.
+
+    Raises
+    ------
+    ValueError
+        If the activation is unknown.
+
+    Examples
+    --------
+    >>> low, high = Pointwise("silu", 1).image((np.array([-9.0]), np.array([0.0])))
+    >>> low.round(4).tolist(), bool(0 <= high[0] < 1e-300)
+    ([-0.2785], True)
+    """
+
+    def __init__(self, activation: str | Activation, size: int) -> None:
+        self._rho = None if activation == "silu" else look_up(activation)
+        self.size = int(size)
+
+    @property
+    def activation(self) -> str:
+        """Return the name of the activation."""
+        return "silu" if self._rho is None else self._rho.name
+
+    @property
+    def input_dim(self) -> int:
+        """Return n."""
+        return self.size
+
+    @property
+    def output_dim(self) -> int:
+        """Return n."""
+        return self.size
+
+    @property
+    def arrays(self) -> Mapping[str, Array]:
+        """Return nothing."""
+        return {}
+
+    def with_arrays(self, arrays: Mapping[str, Any]) -> Pointwise:
+        """Return itself."""
+        del arrays
+        return self
+
+    def __call__(self, x: Array) -> Array:
+        """Return rho(x)."""
+        return _silu(x) if self._rho is None else self._rho(x)
+
+    def jacobian(self, x: Array) -> Array:
+        """Return diag(rho'(x))."""
+        slope = _silu_slope(x) if self._rho is None else self._rho.derivative(x)
+        return slope[..., None] * np.eye(self.size)
+
+    def image(self, box: Interval) -> Interval:
+        """Enclose rho over a box."""
+        if self._rho is not None:
+            return activation_image(self._rho, *box)
+        low, high = box
+        with np.errstate(invalid="ignore"):
+            # the logistic function errs by 16 u, the product by one more and by eta
+            ends = [np.where(np.isneginf(end), 0.0, _silu(end)) for end in box]
+        below, above = widened(np.minimum(*ends), np.maximum(*ends), 24)
+        inside = (low <= _SILU_AT) & (high >= _SILU_AT)
+        # near the least place, which is known to a few digits only
+        bottom = np.where(inside, _SILU_LEAST - 2.0**-40, below)
+        return np.maximum(bottom, _SILU_LEAST - 2.0**-40), above
+
+    def _slope_range(self, box: Interval) -> Interval:
+        if self._rho is not None:
+            return slope_range(self._rho, *box)
+        low, high = box
+        # the slope falls up to -a, grows up to a, and falls again
+        first, last = (np.clip(end, -_SILU_STEEP, _SILU_STEEP) for end in box)
+        with np.errstate(invalid="ignore"):
+            ends = [
+                np.where(np.isfinite(end), _silu_slope(end), np.where(end > 0, 1.0, 0.0))
+                for end in (low, high, first, last)
+            ]
+        # clipped places that are not of the box are met by none of its slopes: leave them out
+        ends[2] = np.where((first >= low) & (first <= high), ends[2], ends[0])
+        ends[3] = np.where((last >= low) & (last <= high), ends[3], ends[1])
+        slack = 2.0**-40  # far above what a slope of size 1 and of |x| <= 800 errs by
+        below, above = np.minimum.reduce(ends) - slack, np.maximum.reduce(ends) + slack
+        return np.maximum(below, _SILU_SLOPES[0]), np.minimum(above, _SILU_SLOPES[1])
+
+    def slopes(self, box: Interval) -> Array:
+        """Return the largest sizes of the slopes over a box, on the diagonal."""
+        return np.diag(magnitude(self._slope_range(box)))
+
+    def rounded(self, x: Rounded) -> Rounded:
+        """Return size and rounding error of rho(x)."""
+        if self._rho is not None:
+            return x.through(*self._rho.facts)
+        size = x.size * (1 + 32 * UNIT) + 32 * TINY
+        return Rounded(size, (1.1 * x.error + 32 * UNIT * size) * (1 + 8 * UNIT) + 32 * TINY)
+
+
+@final
+class Normalize(Function):
+    r"""Division by the deviation: g x / sqrt(mean(x^2) + eps) + b, of x - mean(x) for ``layer``.
+
+    Its Lipschitz constant is max |g| / sqrt(eps) everywhere, and max |g| / s over a box where the
+    root is at least s.
+
+    Parameters
+    ----------
+    gain : (n,) array
+        g.
+    bias : (n,) array, optional
+        b, zero by default.
+    kind : str
+        ``rms`` or ``layer``.
+    eps : float
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, a number is not finite, or eps is not positive.
+
+    Examples
+    --------
+    >>> norm = Normalize([1.0, 1.0], eps=1e-6)
+    >>> box = np.array([2.9, 3.9]), np.array([3.1, 4.1])
+    >>> round(norm.lipschitz(box), 3), round(norm.lipschitz((-box[1], box[1])))
+    (0.291, 1000)
+    """
+
+    def __init__(
+        self,
+        gain: npt.ArrayLike,
+        bias: npt.ArrayLike | None = None,
+        *,
+        kind: str = "rms",
+        eps: float = 1e-5,
+    ) -> None:
+        self.gain = as_vector("gain", gain)
+        n = self.gain.size
+        self.bias = as_vector("bias", np.zeros(n) if bias is None else bias, size=n)
+        if kind not in {"rms", "layer"}:
+            raise ValueError(f"kind={kind!r}, needed one of: rms, layer")
+        check_positive(eps=eps)
+        if not eps >= LEAST_EPS:
+            raise ValueError(f"eps={eps}, needed at least {LEAST_EPS:.3g}")
+        self.kind, self.eps = kind, float(eps)
+
+    @property
+    def input_dim(self) -> int:
+        """Return n."""
+        return self.gain.size
+
+    @property
+    def output_dim(self) -> int:
+        """Return n."""
+        return self.gain.size
+
+    @property
+    def arrays(self) -> Mapping[str, Array]:
+        """Return gain and bias."""
+        return {"gain": self.gain, "bias": self.bias}
+
+    def with_arrays(self, arrays: Mapping[str, Any]) -> Normalize:
+        """Return the same of another gain and bias."""
+        return Normalize(arrays["gain"], arrays["bias"], kind=self.kind, eps=self.eps)
+
+    def _parts(self, x: Array) -> tuple[Array, Array]:
+        """Return x, or x less its mean, and the root that divides it."""
+        if self.kind == "layer":
+            x = x - np.mean(x, axis=-1, keepdims=True)
+        return x, np.sqrt(np.mean(np.square(x), axis=-1, keepdims=True) + self.eps)
+
+    def __call__(self, x: Array) -> Array:
+        """Return g x / root + b."""
+        y, root = self._parts(x)
+        result: Array = self.gain * (y / root) + self.bias
+        return result
+
+    def jacobian(self, x: Array) -> Array:
+        """Return diag(g) (P - y y^T / (n root^2)) / root, P the centring or the identity."""
+        y, root = self._parts(x)
+        n = self.input_dim
+        P = np.eye(n) - (1.0 / n if self.kind == "layer" else 0.0)
+        z = y / root
+        turned = P - z[..., :, None] * z[..., None, :] / n
+        J: Array = self.gain[:, None] * turned / root[..., None]
+        return J
+
+    def _centred(self, box: Interval) -> Interval:
+        """Enclose x, or x less its mean; 1 / n is rounded, by u of it."""
+        if self.kind == "rms":
+            return box
+        n = self.input_dim
+        low, high = affine_image(np.eye(n) - 1.0 / n, *box)
+        with np.errstate(over="ignore", invalid="ignore"):
+            more = np.nextafter(4 * UNIT * np.sum(magnitude(box)), np.inf)
+        return sum_of((low, high), (-np.full(n, more), np.full(n, more)))
+
+    def _unit(self, box: Interval) -> Interval:
+        """Enclose y / root: sqrt(n) y_i / sqrt(|y|^2 + n eps)."""
+        n = self.input_dim
+        root = math.sqrt(n)
+        y = direction(self._centred(box), n * self.eps)
+        wide = np.full(n, up(root) * (1 - 4 * UNIT)), np.full(n, up(root))
+        return products(wide, y)
+
+    def image(self, box: Interval) -> Interval:
+        """Enclose g y / root + b over a box."""
+        return sum_of(products((self.gain, self.gain), self._unit(box)), (self.bias, self.bias))
+
+    def _root_down(self, box: Interval) -> float:
+        """Return a lower bound of the root over a box."""
+        y = self._centred(box)
+        least = np.where((y[0] <= 0) & (y[1] >= 0), 0.0, np.minimum(*map(np.abs, y)))
+        with np.errstate(over="ignore"):
+            mean = float(np.sum(np.square(least))) / self.input_dim
+        return math.sqrt(min(mean, 1e300) + self.eps) * (1 - 2 * gamma(self.input_dim + 8))
+
+    def slopes(self, box: Interval) -> Array:
+        """Return the sizes of the Jacobian over a box: off the diagonal 1 / n and z z^T / n."""
+        n = self.input_dim
+        z = magnitude(self._unit(box))
+        own = 1.0 / n if self.kind == "layer" else 0.0
+        outer = times_up(times_up(z[:, None], z[None, :]), up(1 / n))
+        apart = plus_up(np.full((n, n), up(own) if own else 0.0), outer)
+        # the diagonal of P - z z^T / n is in [-1, 1], as both are projections, or less
+        np.fill_diagonal(apart, 1.0)
+        return times_up(times_up(np.abs(self.gain)[:, None], apart), up(1 / self._root_down(box)))
+
+    def lipschitz(self, box: Interval) -> float:
+        """Return max |g| / root, the smaller of this and what the slopes say."""
+        largest = float(np.max(np.abs(self.gain))) / self._root_down(box)
+        return min(largest * (1 + 4 * UNIT), super().lipschitz(box))
+
+    def rounded(self, x: Rounded) -> Rounded:
+        r"""Return size and rounding error: the errors of x times 1 / sqrt(eps), and roundings.
+
+        y errs by a mean, (n + 2) u of the sizes; y / root by (n + 8) u of itself, at most sqrt(n).
+        """
+        n = self.input_dim
+        size, error = x.size, x.error
+        if self.kind == "layer":
+            total = float(np.sum(size)) / n
+            carried = float(np.sum(error)) / n
+            size = (size + total) * (1 + 4 * n * UNIT)
+            error = (error + carried + gamma(n + 8) * (size + total)) * (1 + 4 * n * UNIT)
+        steep = 1 / math.sqrt(self.eps)
+        with np.errstate(over="ignore", invalid="ignore"):
+            length = float(np.sqrt(np.sum(np.square(error)))) * (1 + 2 * gamma(n + 8))
+            unit = np.minimum(size * steep, math.sqrt(n)) * (1 + 4 * n * UNIT)
+            off = np.minimum(length * steep * (1 + 8 * UNIT), 3 * math.sqrt(n))
+        z = Rounded(unit, off + (n + 16) * UNIT * unit + TINY)
+        scaled = Rounded.exact(np.abs(self.gain)) * z
+        return scaled + Rounded.exact(np.abs(self.bias))
