@@ -70,7 +70,9 @@ def main(share: int) -> None:
         same = "bit for bit" if np.array_equal(double, before) else (
             f"up to {np.max(np.abs(double - before)):.1e}"
         )  # fmt: skip
-        a, b, ratio = paired(lambda: ours("float64"), lambda m=model, X=X, k=k_max: plain(m, X, k), 3)
+        a, b, ratio = paired(
+            lambda: ours("float64"), lambda m=model, X=X, k=k_max: plain(m, X, k), 3
+        )
         c, _, faster = paired(lambda: ours("float32"), lambda: ours("float64"), 3)
         print(
             f"{name:24s} {len(X)} of {N} x {T}, k_max {k_max}: plain {b * N / len(X):6.1f} s, "
