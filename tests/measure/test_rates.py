@@ -34,6 +34,7 @@ from theory.errors import DivergedError
 from theory.kernels.jacobians import product_norm_kernel, pull_jacobian, push_jacobian
 from theory.measure import MeasuredRates, local_rates
 from theory.measure import jacobians as rates
+from theory.measure.stacked_rates import stack_factors
 from theory.norms import Norm
 from theory.theorems import state_gap
 
@@ -102,6 +103,48 @@ def by_definition(model: Map, X: np.ndarray, H: np.ndarray, r: int, stride: int,
 
 
 # ---------------------------------------------------------------------------------- the products
+
+
+@pytest.mark.parametrize("norm", ["L2", "L2P"])
+@pytest.mark.parametrize(("r", "stride"), [(1, 1), (4, 1), (3, 2)])
+def test_a_stack_is_applied_layer_by_layer(monkeypatch, r, stride, norm):
+    """All kinds of layers over each other, with and without readouts between them."""
+    monkeypatch.setattr(rates, "DENSE_DIM", 0)
+    layers = make(3)
+    low, high = make(4), make(5, m=4)
+    model = Cascade(
+        [
+            layers["lstm"],
+            make(6, m=N)["gru"],
+            high["esn"],
+            make(7, m=N)["rnn"],
+            make(8, m=N)["lstm"],
+        ],
+        [None, np.random.default_rng(0).standard_normal((4, N)), None, None],
+    )
+    X, H = run(model, 12)
+    assert stack_factors(model, H, X) is not None
+    chosen = NORMS[norm](model.state_dim)
+    found = local_rates(model, X, r=r, stride=stride, norm=chosen)
+    expected = by_definition(model, X, H, r, stride, chosen)
+    np.testing.assert_allclose(np.exp(found.log_norms[0]), expected, rtol=1e-9)
+    # a layer without such a form is applied as a matrix
+    other = Cascade([low["gru_before"], make(9, m=N)["rnn"]])
+    X, H = run(other, 6)
+    assert stack_factors(other, H, X) is None
+    measured = local_rates(other, X, r=r, norm=NORMS[norm](other.state_dim)).log_norms[0]
+    expected = by_definition(other, X, H, r, 1, NORMS[norm](other.state_dim))
+    np.testing.assert_allclose(np.exp(measured), expected, rtol=1e-9)
+
+
+def test_products_of_a_stack_that_vanish_or_overflow(monkeypatch):
+    monkeypatch.setattr(rates, "DENSE_DIM", 0)
+    dead = VanillaRNN(np.zeros((2, 2)), np.zeros((2, 2)), [-1.0, -1.0], "relu")
+    model = Cascade([dead, dead])
+    assert (local_rates(model, np.ones((4, 2)), r=2).log_norms[0] == -np.inf).all()
+    huge = VanillaRNN(1e-200 * np.eye(2), np.eye(2))
+    found = local_rates(Cascade([huge, huge]), np.zeros((5, 2)), r=3).log_norms[0]
+    np.testing.assert_allclose(found, 3 * np.log(1e-200), rtol=1e-3)
 
 
 @every

@@ -15,7 +15,7 @@ from theory.typing import Array
 
 @kernel
 def push_jacobian(form: int, W: Array, J: Array, S: Array, t: int, v: Array, out: Array) -> None:
-    """Overwrite `out`, (n,), with J_t v; the forms are those of `theory.measure.jacobians`."""
+    """Overwrite `out`, (n,), with J_t v; the forms are those of `theory.measure.factors`."""
     if form == 0:
         np.dot(J[t], v, out)
         return

@@ -4,32 +4,21 @@ Main name: `log_product_norms`.
 
 The product of the r steps from time t is J_{t+r-1} ... J_t.  Small ones are formed, for all t at
 once, by doubling, and their singular values come from LAPACK.  Large ones are only ever applied to
-vectors, in one of the forms
-
-    0   J_t itself,
-    1   J_t v = s_0 v + sum over gates g of s_g (W_g v),                s_. = S[t, .], elementwise
-    2   dc+ = s_0 dc + s_1 W_i dh + s_2 W_f dh + s_3 W_g dh,   dh+ = s_5 dc+ + s_4 W_o dh,
-
-form 1 being that of rho(W h + ..), of a leaky one and of a GRU, form 2 that of an LSTM; the largest
-singular value then comes from Lanczos bidiagonalisation.
+vectors, as they are or by the forms of `theory.measure.factors`; the largest singular value then
+comes from Lanczos bidiagonalisation.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import final
 
 import numpy as np
 
-from theory.arithmetic.activations import SIGMOID, TANH
-from theory.arithmetic.rounding import UNIT
 from theory.errors import DivergedError
 from theory.kernels.jacobians import product_norm_kernel
 from theory.maps.base import Map
-from theory.maps.esn import EchoStateNetwork
-from theory.maps.gru import GRU
-from theory.maps.lstm import LSTM
+from theory.measure.factors import RESIDUAL, factors
+from theory.measure.stacked_rates import log_norms_of_stack, stack_factors
 from theory.norms.norm import Norm
 from theory.typing import Array
 
@@ -37,74 +26,8 @@ from theory.typing import Array
 #: tests/benchmarks/bench_rates.py prints the ratios.
 DENSE_DIM = 32
 
-#: The relative residual at which Lanczos stops.  A Ritz value with residual e is within e of a
-#: singular value, and below the largest by about e**2 / gap, which is u / gap here: as good as
-#: rounding itself, unless the two largest are nearly the same, when it is their distance at most.
-RESIDUAL = math.sqrt(UNIT)
-
 #: Doubles in one block of Jacobians: 32 MiB.
 BLOCK = 2**22
-
-
-@final
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Factors:
-    """The Jacobians of a whole trajectory as products of few arrays."""
-
-    form: int  # 1 or 2, see above
-    W: Array  # the gates' weights, one below the other, (gates n, n)
-    S: Array  # elementwise factors, (T, 1 + gates or 6, n)
-
-
-def factors(recurrent: Map, H: Array, X: Array) -> Factors | None:
-    """Return the Jacobians at states H, (T, n), and inputs X, (T, m); None if they have no form."""
-    form = recurrent.affine()
-    if form is not None:
-        slopes = form.rho.derivative(H @ form.W.T + X @ form.U.T + form.b)
-        return _gated(form.W, np.zeros_like(slopes), slopes)
-    if isinstance(recurrent, EchoStateNetwork):
-        slopes = recurrent.activation.derivative(H @ recurrent.W.T + recurrent.input_terms(X))
-        return _gated(recurrent.W, 1.0 - recurrent.leak + 0.0 * H, recurrent.leak * slopes)
-    if isinstance(recurrent, GRU) and recurrent.variant == "reset_after":
-        return _of_gru(recurrent, H, X)
-    return _of_lstm(recurrent, H, X) if isinstance(recurrent, LSTM) else None
-
-
-def _gated(W: Array, *slopes: Array, form: int = 1) -> Factors:
-    # a copy of its own: Numba would compile once more for a read-only array
-    return Factors(form=form, W=np.array(W), S=np.stack(slopes, axis=1))
-
-
-def _of_gru(cell: GRU, H: Array, X: Array) -> Factors:
-    a, terms = H @ cell.W.T, cell.input_terms(X)
-    r, z = np.split((a + terms)[:, : 2 * cell.units], 2, axis=1)
-    # v goes through the reset gate: h+ = (1 - z) n + z h, n = tanh(u + r v)
-    v = a[:, 2 * cell.units :] + cell.b_candidate
-    u = terms[:, 2 * cell.units :] + SIGMOID(r) * v
-    inner = (1.0 - SIGMOID(z)) * TANH.derivative(u)
-    return _gated(
-        cell.W,
-        SIGMOID(z),
-        inner * SIGMOID.derivative(r) * v,
-        (H - TANH(u)) * SIGMOID.derivative(z),
-        inner * SIGMOID(r),
-    )
-
-
-def _of_lstm(cell: LSTM, H: Array, X: Array) -> Factors:
-    c, h = np.split(H, 2, axis=1)
-    i, f, g, o = np.split(h @ cell.W.T + cell.input_terms(X), 4, axis=1)
-    new = SIGMOID(f) * c + SIGMOID(i) * TANH(g)
-    return _gated(
-        cell.W,
-        SIGMOID(f),
-        SIGMOID.derivative(i) * TANH(g),
-        SIGMOID.derivative(f) * c,
-        SIGMOID(i) * TANH.derivative(g),
-        SIGMOID.derivative(o) * TANH(new),
-        SIGMOID(o) * TANH.derivative(new),
-        form=2,
-    )
 
 
 def log_product_norms(recurrent: Map, H: Array, X: Array, r: int, stride: int, norm: Norm) -> Array:
@@ -146,6 +69,9 @@ def _by_vectors(
     # fixed, so that the same question has the same answer; no entry is small
     start = np.cos(np.arange(1.0, n + 1.0) ** 2) + 2.0 * (-1.0) ** np.arange(n)
     logs = np.empty(count)
+    stack = stack_factors(recurrent, H, X)
+    if stack is not None:
+        return log_norms_of_stack(stack, r, stride, c, start, count)
     known = factors(recurrent, H, X)
     if known is not None:
         steps = product_norm_kernel(
