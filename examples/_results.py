@@ -1,8 +1,10 @@
 r"""What the experiments share in writing: CSV files with their origin, pictures, the gallery.
 
-Main names: `write`, `show`, `picture`, `figure`, `options`, `panels`, `gallery`.
+Main names: `write`, `show`, `picture`, `figure`, `options`, `panels`, `style`, `finish`,
+`read_rows`, `redraw`, `gallery`.
 
-Run   python examples/_results.py build/figures   to write index.html for what is there.
+Run   python examples/_results.py build/figures            to write index.html for what is there
+      python examples/_results.py build/figures --redraw   to draw its pictures again
 """
 
 from __future__ import annotations
@@ -11,9 +13,11 @@ import argparse
 import ast
 import csv
 import html
+import importlib
 import json
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -50,6 +54,21 @@ def command(argv: Sequence[str] | None) -> str:
     return " ".join(["python", f"examples/{Path(sys.argv[0]).name}", *short])
 
 
+def commit() -> str:
+    """Return the commit of the code, "and changes" if files differ from it, "" if none is known."""
+
+    def git(*words: str) -> str:
+        here = Path(__file__).parent
+        done = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        name = git("rev-parse", "--short=12", "HEAD")
+        return f"{name} and changes" if git("status", "--porcelain", "-uno") else name
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
 def write(
     rows: Sequence[Sequence[Any]],
     columns: Sequence[str],
@@ -76,6 +95,7 @@ def write(
         "seeds": list(seeds),
         "hardware": hardware(),
         "date": datetime.now(UTC).date().isoformat(),
+        "commit": commit(),
         "python": platform.python_version(),
         "numpy": np.__version__,
         **({} if torch is None else {"torch": torch.__version__}),
@@ -134,12 +154,37 @@ def options(doc: str | None, argv: Sequence[str] | None, **extra: Any) -> argpar
     return parser.parse_args(argv)
 
 
+#: How each kind of network is drawn, in every picture: colours of Okabe and Ito, which the
+#: colour-blind tell apart, and markers and dashes besides.
+STYLES = {
+    "unstable": {"color": "#000000", "marker": "o", "ls": "-"},
+    "stable": {"color": "#0072B2", "marker": "s", "ls": "--"},
+    "sharp-stable": {"color": "#D55E00", "marker": "^", "ls": "-."},
+    "unstable, weight decay": {"color": "#999999", "marker": "v", "ls": ":"},
+}
+
+
+#: For several lines or points of one kind.
+LINES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
+DASHES, MARKERS = ("-", "--", "-.", ":"), ("o", "s", "^", "v", "D", "P", "X", "*")
+
+
+def style(variant: str, **changes: Any) -> dict[str, Any]:
+    """Return colour, marker and dashes of a kind of network, with changes."""
+    return {"ms": 4, **STYLES[variant], **changes}
+
+
 def panels(
-    rows: Sequence[Sequence[Any]], *columns: int, size: tuple[float, float] = (4.2, 3.4)
+    rows: Sequence[Sequence[Any]],
+    *columns: int,
+    size: tuple[float, float] = (3.4, 2.9),
+    across: int = 3,
+    sharey: bool = False,
 ) -> tuple[Any, list[tuple[Any, tuple[Any, ...], list[Sequence[Any]]]]]:
     """Return a figure and, for each different entry of the columns, (axes, entry, its rows).
 
-    Panels that agree in the first of the columns stand in one line.  Needs matplotlib.
+    Panels that agree in the first of the columns stand in one line, and share their vertical axis
+    if asked; those of one column stand so many in a line.  Needs matplotlib.
     """
     from matplotlib.figure import Figure
 
@@ -147,17 +192,58 @@ def panels(
     for row in rows:
         groups.setdefault(tuple(row[c] for c in columns), []).append(row)
     lines: dict[Any, list[tuple[Any, ...]]] = {}
-    for entry in groups:
-        lines.setdefault(entry[0] if len(columns) > 1 else None, []).append(entry)
+    for i, entry in enumerate(groups):
+        lines.setdefault(entry[0] if len(columns) > 1 else i // across, []).append(entry)
     high, wide = max(len(lines), 1), max((len(line) for line in lines.values()), default=1)
     figure = Figure(figsize=(size[0] * wide, size[1] * high), layout="constrained")
     found = []
     for i, line in enumerate(lines.values()):
+        first = None
         for j, entry in enumerate(line):
-            axes = figure.add_subplot(high, wide, i * wide + j + 1)
-            axes.set_title(", ".join(map(str, entry)), fontsize=9)
+            axes = figure.add_subplot(high, wide, i * wide + j + 1, sharey=first)
+            first = axes if sharey and first is None else first
+            axes.set_title(", ".join(map(str, entry)), fontsize=10)
+            axes.grid(visible=True, which="major", color="0.92")
             found.append((axes, entry, groups[entry]))
     return figure, found
+
+
+def finish(figure: Any, path: Path) -> None:
+    """Put one legend below all panels, where it covers nothing, and write the picture."""
+    known: dict[str, Any] = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            known.setdefault(label, handle)
+    if known:
+        columns = max(1, min(len(known), int(figure.get_figwidth() / 2.2)))
+        figure.legend(
+            known.values(), known, loc="outside lower center", ncols=columns, fontsize=9
+        )  # fmt: skip
+    figure.savefig(path, dpi=110)
+
+
+def read_rows(target: Path) -> list[tuple[Any, ...]]:
+    """Return the rows of a CSV file that `write` wrote, numbers as numbers."""
+    with target.open(newline="", encoding="utf-8") as stream:
+        return [tuple(map(_value, row)) for row in list(csv.reader(stream))[1:]]
+
+
+def _value(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return {"True": True, "False": False}.get(text, text)
+
+
+def redraw(out: Path) -> None:
+    """Draw every picture of a folder again, from its CSV file."""
+    for target in sorted(out.glob("*.csv")):
+        if not target.with_suffix(".png").is_file():
+            continue
+        example = importlib.import_module(target.stem)
+        picture(example.draw, read_rows(target), target)
 
 
 def about(name: str) -> tuple[str, str]:
@@ -206,4 +292,6 @@ def gallery(out: Path) -> Path:
 
 
 if __name__ == "__main__":
+    if sys.argv[2:] == ["--redraw"]:
+        redraw(Path(sys.argv[1]))
     print(gallery(Path(sys.argv[1])))

@@ -61,8 +61,8 @@ class Free:
 class _Published(Free):
     """Onto the set of the paper, after every step."""
 
-    def __init__(self, model: Any, rate: float) -> None:
-        how = {} if model.kind == "rnn" else {"forget": FORGET, "inputs": theory.Inputs.box(-1, 1)}
+    def __init__(self, model: Any, rate: float, forget: float) -> None:
+        how = {} if model.kind == "rnn" else {"forget": forget, "inputs": theory.Inputs.box(-1, 1)}
         self.inside = StableProjection(model.cell, rate=rate, **how)
 
     def __call__(self, final: bool = False) -> None:  # noqa: ARG002
@@ -79,7 +79,7 @@ def constraint(model: Any, setting: Any) -> Free | _SharpRNN | _SharpLSTM:
     if setting.variant == "unstable":
         return Free()
     if setting.variant == "stable":
-        return _Published(model, setting.rate)
+        return _Published(model, setting.rate, setting.forget)
     return (_SharpRNN if model.kind == "rnn" else _SharpLSTM)(model, setting.rate)
 
 
@@ -239,29 +239,66 @@ def to_map(model: Any) -> theory.Map:
 
 
 def certificates(t: Any) -> dict[str, theory.Contraction]:
-    """Return the certificates of a trained network: the paper's criterion, and the sharper one."""
+    """Return the certificates of a trained network: the paper's criterion, and the sharper one.
+
+    The sharper one is the smaller of what a search finds and of what put the network into its set:
+    at the very boundary a search may miss by some digits.
+    """
     cell = to_map(t.model)
     if t.model.kind == "rnn":
         found = {
-            "stable": theory.contraction(cell, method="spectral"),
-            "sharp-stable": theory.contraction(cell, method="lmi"),
+            "stable": [theory.contraction(cell, method="spectral")],
+            "sharp-stable": [theory.contraction(cell, method="lmi"), kept_by(t)],
         }
     else:
         # the box of the encoded inputs
         ends = np.array([[t.model.encoder.low], [1.0]]) * np.ones(cell.input_dim)
         domain = theory.certify.invariant_domain(cell, inputs=ends)
         found = {
-            "stable": certify(cell, 1.0),
-            "sharp-stable": None
-            if domain is None
-            else theory.contraction(cell, method="comparison", domain=domain),
+            "stable": [certify(cell, 1.0)],
+            "sharp-stable": [
+                None
+                if domain is None
+                else theory.contraction(cell, method="comparison", domain=domain),
+                kept_by(t),
+            ],
         }
-    return {name: c for name, c in found.items() if c is not None}
+    there = {name: [c for c in every if c is not None] for name, every in found.items()}
+    return {name: min(every, key=lambda c: c.lam) for name, every in there.items() if every}
+
+
+def kept_by(t: Any) -> theory.Contraction | None:
+    """Return the certificate of the projection that a sharp-stable network is a fixed point of."""
+    if t.setting.variant != "sharp-stable" or not t.within:
+        return None
+    cell, rate = to_map(t.model), t.setting.rate
+    if t.model.kind == "rnn":
+        metric = tuple(part.numpy() for part in t.within["metric"])
+        if not metric:
+            return None
+        done = projections.project(
+            cell, onto="lmi", rate=rate, dtype="float32", metric=metric, method="closed_form"
+        )
+    else:
+        done = projections.project(cell, **per_unit(rate))
+    same = all(np.array_equal(done.map.parameters[n], v) for n, v in cell.parameters.items())
+    return done.certificate if same else None
 
 
 def certificate(t: Any) -> theory.Contraction | None:
-    """Return the certificate that belongs to the set a trained network was kept in, or None."""
-    return certificates(t).get(t.setting.variant)
+    """Return the certificate that belongs to the set a trained network was kept in, or None.
+
+    Raises
+    ------
+    RuntimeError
+        If it is not at the rate that was asked for: the network is not in the set.
+    """
+    c = certificates(t).get(t.setting.variant)
+    if c is not None and not c.lam <= t.setting.rate:
+        raise RuntimeError(
+            f"{t.setting.name} is certified at {c.lam:.17g}, asked for was {t.setting.rate:g}"
+        )
+    return c
 
 
 def head(t: Any) -> theory.LinearHead:

@@ -2,8 +2,9 @@ r"""Training of the experiments: presets, truncated backpropagation, checkpoints
 
 Networks are trained as in the paper: plain gradient descent with clipped gradients and a rate that
 is lowered when the validation loss no longer falls; the stable variants are moved back into their
-set after every step.  A finished run is kept under the folder of ``--runs`` and found again by
-every table and figure that needs it; an interrupted one goes on where it stopped.
+set after every step, sharp-stable tanh networks after every fourth and at the end of every epoch.
+A finished run is kept under the folder of ``--runs`` and found again by every table and figure that
+needs it; an interrupted one goes on where it stopped, and a longer one where a shorter one ended.
 
 Main names: `Setting`, `preset`, `trained`, `Trained`, `evaluate`, `by_length`, `options`,
 `study`, `studies`, `train_all`.
@@ -68,7 +69,10 @@ class Setting:
     decay: float = 0.5  # factor of lr after `patience` epochs without progress
     patience: int = 3
     clip: float = 1.0  # largest norm of a gradient
-    epochs: int = 40
+    weight_decay: float = 0.0  # of every parameter, an ordinary L2 penalty
+    forget: float = _stability.FORGET  # bound of the forget gates in the paper's set
+    unknown: float = 0.0  # a; a word seen n times is read as unknown with probability a / (a + n)
+    epochs: int = 40  # at most; no part of the name, as a longer run goes on from a shorter one
     limit: int | None = None  # predictions of the training split that are used
     vocabulary: int | None = None  # most frequent tokens that are kept
 
@@ -79,8 +83,9 @@ class Setting:
 
     @property
     def name(self) -> str:
-        """Return a name for files, with a hash of everything."""
+        """Return a name for files, with a hash of everything but the number of epochs."""
         facts = asdict(self)
+        del facts["epochs"]
         for what, key in (("recipe", (self.variant, self.cell)), ("data", (self.kind,))):
             facts |= {what: RECIPES[key]} if key in RECIPES else {}
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -91,7 +96,8 @@ class Setting:
 #: Raised when the code changes what these train to, so that no older network is taken for one: by
 #: (variant, cell), and by (kind,) of task where the data changed.
 RECIPES: dict[tuple[str, ...], int] = {
-    ("sharp-stable", "rnn"): 2, ("stable", "lstm"): 2, ("sharp-stable", "lstm"): 2, ("words",): 2,
+    ("sharp-stable", "rnn"): 3, ("stable", "lstm"): 2, ("sharp-stable", "lstm"): 3, ("words",): 2,
+    ("slots",): 2,
 }  # fmt: skip
 
 #: What differs from the defaults of `Setting`, by size and kind of task, then by cell.
@@ -102,7 +108,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "small": {  # 2 CPU cores: minutes
         "music": {"lr": 0.5, "epochs": 60},
-        "slots": {"lr": 1.0, "epochs": 24, "batch": 16, "width": 48},
+        "slots": {"lr": 1.0, "epochs": 24, "batch": 16, "width": 48, "unknown": 0.25},
         "chars": {"lr": 1.0, "epochs": 8, "patience": 1, "batch": 32, "hidden": 128,
                   "limit": 500_000},
         "words": {"lr": 2.0, "epochs": 8, "patience": 1, "batch": 16, "clip": 0.25,
@@ -110,7 +116,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "paper": {  # hours on an accelerator; sizes as in the models of the time
         "music": {"lr": 0.5, "epochs": 200, "hidden": 300},
-        "slots": {"lr": 1.0, "epochs": 60, "batch": 32, "hidden": 300, "width": 100},
+        "slots": {"lr": 1.0, "epochs": 60, "batch": 32, "hidden": 300, "width": 100,
+                  "unknown": 0.25},
         "chars": {"lr": 2.0, "epochs": 40, "batch": 64, "hidden": 600, "bptt": 100, "width": 100},
         "words": {"lr": 10.0, "epochs": 40, "batch": 20, "hidden": 256, "width": 256,
                   "clip": 0.25, "decay": 0.25},
@@ -179,6 +186,18 @@ def _padded(parts: Sequence[Any], length: int) -> Tensor:
     return torch.from_numpy(together)
 
 
+def word_dropout(corpus: Corpus, strength: float) -> Tensor | None:
+    """Return how likely each word is read as the unknown one in training, which is else never met.
+
+    After Kiperwasser and Goldberg (2016); None without.
+    """
+    if not strength:
+        return None
+    words = np.concatenate([x for x, _ in corpus.splits["train"]])
+    times = np.bincount(words, minlength=corpus.inputs)
+    return torch.from_numpy(strength / (strength + times)).float()
+
+
 def losses(kind: str, logits: Tensor, y: Tensor) -> Tensor:
     """Return the loss of every prediction in nats: (B, T); of music the sum over the keys."""
     if kind == "music":
@@ -198,39 +217,53 @@ def detached(state: Any) -> Any:
 
 def evaluate(
     model: nn.Module, corpus: Corpus, split: str = "test", *, chunk: int = 200, batch: int = 32
-) -> dict[str, float]:
-    """Return the mean loss in nats and the metric of a split.
+) -> dict[str, Any]:
+    """Return the mean loss in nats and the metric of a split, and what each sequence gave.
 
     A text is cut into `batch` pieces that start from zero and are read side by side, `chunk` inputs
-    at a time; with a batch of 1 it is one sequence.
+    at a time; with a batch of 1 it is one sequence.  ``parts`` has one row a sequence: its loss and
+    number of predictions, or of slots the numbers of chunks that are right, there and found; the
+    order is that of `batches` without a generator, the same for every network.
     """
     device = next(model.parameters()).device
     total = count = 0.0
-    truth: list[list[int]] = []
-    guess: list[list[int]] = []
+    parts: list[list[float]] = []
     model.eval()
     with torch.no_grad():
         for x, y, weight in batches(corpus.splits[split], batch):
-            state, best = None, []
+            state, best, own = None, [], torch.zeros(len(x), dtype=torch.float64)
             for t in range(0, x.shape[1], chunk):
                 part = slice(t, t + chunk)
                 logits, state = model(x[:, part].to(device), state)
                 lost = losses(corpus.kind, logits, y[:, part].to(device)).cpu()
-                total += float((lost * weight[:, part]).double().sum())
-                count += float(weight[:, part].sum())
+                own += (lost * weight[:, part]).double().sum(1)
                 if corpus.kind == "slots":
                     best.append(logits.argmax(-1).cpu())
+            sizes = weight.sum(1).double()
+            total, count = total + float(own.sum()), count + float(sizes.sum())
             if corpus.kind == "slots":
                 picked = torch.cat(best, 1)
                 for row in range(len(x)):
-                    length = int(weight[row].sum())
-                    truth.append(y[row, :length].tolist())
-                    guess.append(picked[row, :length].tolist())
+                    length = int(sizes[row])
+                    parts.append(
+                        list(
+                            corpora.chunk_counts(
+                                corpus.labels, y[row, :length], picked[row, :length]
+                            )
+                        )
+                    )
+            else:
+                parts += torch.stack([own, sizes], 1).tolist()
     model.train()
     nats = total / count
-    if corpus.kind == "slots":
-        return {"loss": nats, "metric": corpora.chunk_f1(corpus.labels, truth, guess)}
-    return {"loss": nats, "metric": corpora.as_metric(corpus.kind, nats)}
+    return {"loss": nats, "metric": metric_of(corpus.kind, np.array(parts)), "parts": parts}
+
+
+def metric_of(kind: str, parts: np.ndarray) -> float:
+    """Return the metric of sequences together, from what each of them gave."""
+    if kind == "slots":
+        return corpora.f1(*parts.sum(0).tolist())
+    return corpora.as_metric(kind, float(parts[:, 0].sum() / parts[:, 1].sum()))
 
 
 # ------------------------------------------------------------------------------------- training
@@ -245,6 +278,7 @@ class Trained:
     corpus: Corpus
     history: list[dict[str, float]]  # one entry an epoch
     result: dict[str, Any]  # test loss and metric, parameters, seconds
+    within: dict[str, Any]  # what its constraint remembered at the end of the epoch it is from
 
     @property
     def device(self) -> torch.device:
@@ -272,27 +306,30 @@ def trained(
     """Return the network of a setting: from the folder of runs, or trained now and put there."""
     corpus = corpus_of(setting.task, setting.limit, setting.vocabulary, data)
     model = network(setting, corpus).to(device)
-    optimizer = (
-        torch.optim.Adam(model.parameters(), lr=setting.lr)
-        if setting.optimizer == "adam"
-        else torch.optim.SGD(model.parameters(), lr=setting.lr)
-    )
+    kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[setting.optimizer]
+    optimizer = kind(model.parameters(), lr=setting.lr, weight_decay=setting.weight_decay)
     runs.mkdir(parents=True, exist_ok=True)
     checkpoint, summary = runs / f"{setting.name}.pt", runs / f"{setting.name}.json"
     stage: dict[str, Any] = {
         "epoch": 0, "best": math.inf, "waited": 0, "seconds": 0.0, "history": [],
     }  # fmt: skip
-    kept = model.state_dict()
+    kept, within = model.state_dict(), {}
     constrain = _stability.constraint(model, setting)
     if checkpoint.is_file():
         saved = _saved(checkpoint, device)
-        stage, kept = saved["stage"], saved["best"]
+        stage, kept, within = saved["stage"], saved["best"], saved["within"]
+        if stage["epoch"] > setting.epochs:
+            raise corpora.DataError(
+                f"{checkpoint} was trained for {stage['epoch']} epochs, {setting.epochs} are asked "
+                "for; ask for as many or more, or name another folder of runs"
+            )
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         if "constraint" in saved:
             constrain.load_state_dict(saved["constraint"])
     elif setting.epochs:
         constrain(final=True)  # the start is inside too
+        within = constrain.state_dict()
     shown = sys.stderr.isatty() if progress is None else progress
     with _Bar(setting, shown) as advance:
         advance(stage["epoch"])
@@ -302,43 +339,49 @@ def trained(
             rng = np.random.default_rng([setting.seed, stage["epoch"]])
             loss = _epoch(model, corpus, setting, optimizer, constrain, rng)
             constrain(final=True)
-            valid = evaluate(model, corpus, "valid")["loss"]
+            found = evaluate(model, corpus, "valid")
+            valid = found["loss"]
             if not math.isfinite(valid):
                 raise RuntimeError(f"{setting.name} diverged in epoch {stage['epoch']}; lower lr")
-            if valid < stage["best"]:
+            # chosen by what is reported: of slots that is not the loss
+            height = -found["metric"] if corpus.kind == "slots" else valid
+            if height < stage["best"]:
                 kept = {name: value.clone() for name, value in model.state_dict().items()}
-            stage["waited"] = 0 if valid < stage["best"] else stage["waited"] + 1
+                within = constrain.state_dict()
+            stage["waited"] = 0 if height < stage["best"] else stage["waited"] + 1
             if stage["waited"] == setting.patience:
                 stage["waited"] = 0
                 for group in optimizer.param_groups:
                     group["lr"] *= setting.decay
-            stage["best"] = min(valid, stage["best"])
+            stage["best"] = min(height, stage["best"])
             stage["seconds"] += time.perf_counter() - began
             stage["epoch"] += 1
             lr = optimizer.param_groups[0]["lr"]
             stage["history"].append({"train": loss, "valid": valid, "lr": lr})
             with replacing(checkpoint) as stream:
                 torch.save(
-                    {"stage": stage, "best": kept, "model": model.state_dict(),
-                     "optimizer": optimizer.state_dict(), "constraint": constrain.state_dict()},
+                    {"stage": stage, "best": kept, "within": within,
+                     "model": model.state_dict(), "optimizer": optimizer.state_dict(),
+                     "constraint": constrain.state_dict()},
                     stream,
                 )  # fmt: skip
             advance(stage["epoch"], f"valid {valid:.4f}")
     model.load_state_dict(kept)
-    if summary.is_file():
-        result = read_json(summary)["result"]
-    else:
+    result = read_result(summary) if summary.is_file() else {}
+    if result.get("epochs") != stage["epoch"]:
         result = {
             **evaluate(model, corpus),
             "parameters": _models.count(model),
             "seconds": stage["seconds"],
             "epochs": stage["epoch"],
+            "converged": optimizer.param_groups[0]["lr"] <= setting.lr / 64,
         }
         record = {"setting": asdict(setting), "history": stage["history"], "result": result}
         write_json(summary, record)
     return Trained(
-        setting=setting, model=model, corpus=corpus, history=stage["history"], result=result
-    )
+        setting=setting, model=model, corpus=corpus, history=stage["history"], result=result,
+        within=within,
+    )  # fmt: skip
 
 
 def _saved(checkpoint: Path, device: str) -> dict[str, Any]:
@@ -365,6 +408,15 @@ def read_json(path: Path) -> dict[str, Any]:
     return found
 
 
+def read_result(path: Path) -> dict[str, Any]:
+    """Return the result in the summary of a run."""
+    found = read_json(path)
+    result = found.get("result") if isinstance(found, dict) else None
+    if not isinstance(result, dict):
+        raise corpora.DataError(f"{path} holds no result; remove it, and it is made again")
+    return result
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a file of the folder of runs in one step."""
     with replacing(path) as stream:
@@ -382,8 +434,11 @@ def _epoch(
     """Go once through the training split; return the mean loss."""
     device = next(model.parameters()).device
     total = count = 0.0
+    rare = word_dropout(corpus, setting.unknown)
     for x, y, weight in batches(corpus.splits["train"], setting.batch, rng):
         state = None
+        if rare is not None:
+            x = torch.where(torch.from_numpy(rng.random(x.shape)) < rare[x], 0, x)
         for t in range(0, x.shape[1], setting.bptt):
             part = slice(t, t + setting.bptt)
             w = weight[:, part].to(device)
@@ -446,7 +501,8 @@ def by_length(
         model = t.model if k is None else _models.Windowed(t.model, k)
         # windows of a part reach k - 1 inputs before it, so longer ones are asked of longer parts
         chunk = 200 if k is None else max(200, k)
-        known[str(k)] = evaluate(model, part, chunk=chunk, batch=1 if len(pairs) == 1 else 32)
+        found = evaluate(model, part, chunk=chunk, batch=1 if len(pairs) == 1 else 32)
+        known[str(k)] = {name: found[name] for name in ("loss", "metric")}
     write_json(target, known)
     return {k: known[str(k)] for k in (None, *lengths)}
 
@@ -508,6 +564,11 @@ def options(
     parser.add_argument(
         "--epochs", type=int, default=None, help="at most so many, where the size has more"
     )
+    parser.add_argument("--rate", type=float, default=None, help="of the stable variants")
+    parser.add_argument("--forget", type=float, default=None, help="bound of forget gates, stable")
+    parser.add_argument("--optimizer", choices=("sgd", "adam"), default=None)
+    parser.add_argument("--lr", type=float, default=None, help="first step size")
+    parser.add_argument("--weight-decay", type=float, default=None)
     parser.add_argument("--data", type=Path, default=None, help="data folder, or STABLE_DATA")
     parser.add_argument("--runs", type=Path, default=Path("build/runs"))
     parser.add_argument("--out", type=Path, default=Path("build/examples"))
@@ -525,6 +586,16 @@ def options(
         value = getattr(chosen, name)
         if value is not None and value < 1:
             parser.error(f"--{name} {value}, needed at least 1")
+    for name, low, high in (
+        ("rate", 0.0, 1.0), ("forget", 0.0, 1.0), ("lr", 0.0, math.inf),
+        ("weight_decay", -math.inf, math.inf),
+    ):  # fmt: skip
+        value = getattr(chosen, name)
+        if value is not None and not (low < value < high and (value >= 0)):
+            parser.error(
+                f"--{name.replace('_', '-')} {value:g}, needed a number "
+                + (f"between {low:g} and {high:g}" if high == 1.0 else f"above {max(low, 0):g}")
+            )
     if min(chosen.seeds) < 0:
         parser.error(f"--seeds {min(chosen.seeds)}, needed 0 or more")
     for name in ("task", "variants", "cells", "seeds"):
@@ -543,9 +614,15 @@ def options(
     return chosen
 
 
+#: Options that replace what a preset says.
+REPLACED = ("rate", "forget", "optimizer", "lr", "weight_decay")
+
+
 def setting_of(chosen: argparse.Namespace, task: str, cell: str, **changes: Any) -> Setting:
     """Return the setting of these options."""
-    setting = preset(chosen.size, task, cell, **changes)
+    given = {name: getattr(chosen, name) for name in REPLACED}
+    asked = {name: value for name, value in given.items() if value is not None}
+    setting = preset(chosen.size, task, cell, **asked | changes)
     fewer = setting.epochs if chosen.epochs is None else min(setting.epochs, chosen.epochs)
     return replace(setting, epochs=fewer)
 

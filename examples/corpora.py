@@ -451,15 +451,25 @@ def chunks(tags: Sequence[str]) -> set[tuple[int, int, str]]:
     return found
 
 
+def chunk_counts(
+    labels: Sequence[str], truth: Sequence[int], guess: Sequence[int]
+) -> tuple[int, int, int]:
+    """Return how many chunks of a sentence are right, there, and found."""
+    a, b = (chunks([labels[int(i)] for i in tags]) for tags in (truth, guess))
+    return len(a & b), len(a), len(b)
+
+
+def f1(right: float, wanted: float, given: float) -> float:
+    """Return the F1 of so many chunks, in percent."""
+    return 200.0 * right / max(wanted + given, 1)
+
+
 def chunk_f1(
     labels: Sequence[str], truth: Sequence[Sequence[int]], guess: Sequence[Sequence[int]]
 ) -> float:
     """Return the F1 of chunks over all sentences, in percent."""
-    right = wanted = given = 0
-    for y, z in zip(truth, guess, strict=True):
-        a, b = chunks([labels[i] for i in y]), chunks([labels[i] for i in z])
-        right, wanted, given = right + len(a & b), wanted + len(a), given + len(b)
-    return 200.0 * right / max(wanted + given, 1)
+    counts = [chunk_counts(labels, y, z) for y, z in zip(truth, guess, strict=True)]
+    return f1(*map(sum, zip(*counts, strict=True))) if counts else 0.0
 
 
 def as_metric(kind: str, nats: float) -> float:

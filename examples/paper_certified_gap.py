@@ -81,13 +81,14 @@ def draw(rows: list[tuple[object, ...]], path: Path) -> None:
         own = [row for row in every if row[3] == every[0][3]]
         k = [row[6] for row in own]
         axes.semilogy(k, [row[7] or np.nan for row in own], "ko", ms=3, label="measured")
-        axes.semilogy(k, [row[8] or np.nan for row in own], "-", label="bound, stored state")
-        axes.semilogy(k, [row[9] for row in own], "--", label="bound, any history")
-        axes.set_title(f"{', '.join(map(str, name))}: rate {own[0][4]:.3f}", fontsize=9)
+        for column, line, color, label in (
+            (8, "-", "#0072B2", "bound, stored state"), (9, "--", "#D55E00", "bound, any history"),
+        ):  # fmt: skip
+            axes.semilogy(k, [row[column] or np.nan for row in own], line, color=color, label=label)
+        axes.set_title(f"{', '.join(map(str, name))}: rate {own[0][4]:.3f}", fontsize=10)
         axes.set_xlabel("truncation length k")
         axes.set_ylabel(f"state gap ({own[0][5]})")
-        axes.legend(fontsize=7)
-    figure.savefig(path, dpi=90)
+    _results.finish(figure, path)
 
 
 def main(argv: list[str] | None = None) -> int:

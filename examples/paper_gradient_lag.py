@@ -3,7 +3,8 @@ r"""Size of the gradient of a loss in the state j steps before, in trained netwo
 Theorem behind it: in a stable network |d loss_t / d h_{t-j}| <= L_p lam**j.
 
 What the eye should see: on music and texts gradients vanish with the lag in unstable networks as
-in stable ones, in these more slowly; the straight line is lam**j for the stable tanh networks.
+well as in stable ones, in most of the unstable ones more slowly; the straight line is lam**j for
+the stable tanh networks.
 
 Run   python examples/paper_gradient_lag.py --task jsb --size small --data DIR
 """
@@ -18,7 +19,6 @@ import _results
 import _training
 import numpy as np
 import torch
-from _training import VARIANTS
 
 COLUMNS = ("task", "cell", "variant", "seed", "lag", "mean", "q90", "relative", "bound", "samples")
 
@@ -91,16 +91,16 @@ def _together(
 
 def draw(rows: list[tuple[object, ...]], path: Path) -> None:
     """Draw the picture; needs matplotlib."""
-    figure, found = _results.panels(rows, 0, 1)
+    figure, found = _results.panels(rows, 0, 1, sharey=True)
     for axes, _, own in found:
         for (variant,), (lag, mean, _) in _training.curves(own, 4, 7, 2).items():
-            axes.semilogy(lag, mean, color=f"C{VARIANTS.index(variant)}", label=variant)
+            axes.semilogy(lag, mean, label=variant, **_results.style(variant, marker=""))
         for (variant,), (lag, mean, _) in _training.curves(own, 4, 8, 2).items():
-            axes.semilogy(lag, mean, "k:", label=f"lam**lag, {variant}")
+            look = _results.style(variant, marker="", ls=":")
+            axes.semilogy(lag, mean, label=f"lam**lag, {variant}", **look)
         axes.set_xlabel("lag")
         axes.set_ylabel("mean gradient, relative to lag 0")
-        axes.legend(fontsize=7)
-    figure.savefig(path, dpi=90)
+    _results.finish(figure, path)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -20,7 +20,6 @@ from pathlib import Path
 import _results
 import _stability
 import _training
-from _training import VARIANTS
 
 from theory.measure.rates import local_rates
 
@@ -49,17 +48,17 @@ def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
 
 def draw(rows: list[tuple[object, ...]], path: Path) -> None:
     """Draw medians and upper tenths; needs matplotlib."""
-    figure, found = _results.panels(rows, 0, 1)
+    figure, found = _results.panels(rows, 0, 1, sharey=True)
     for axes, _, own in found:
-        for column, style in ((5, "o-"), (6, "--"), (7, ":")):
+        for column, line in ((5, "-"), (6, "--"), (7, ":")):
             for (variant,), (r, mean, _) in _training.curves(own, 4, column, 2).items():
                 label = f"{variant}, {COLUMNS[column]}"
-                axes.semilogx(r, mean, style, color=f"C{VARIANTS.index(variant)}", label=label)
+                axes.semilogx(r, mean, label=label, **_results.style(variant, ls=line))
         axes.axhline(1.0, color="k", lw=0.5)
+        axes.set_xticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
         axes.set_xlabel("steps r")
         axes.set_ylabel("measured local rate")
-        axes.legend(fontsize=6)
-    figure.savefig(path, dpi=90)
+    _results.finish(figure, path)
 
 
 def main(argv: list[str] | None = None) -> int:

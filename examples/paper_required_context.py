@@ -29,7 +29,6 @@ from pathlib import Path
 import _results
 import _stability
 import _training
-from _training import VARIANTS
 
 import theory
 
@@ -135,14 +134,21 @@ def draw(rows: list[tuple[object, ...]], path: Path) -> None:
     """Draw measured and certified k against the tolerance; needs matplotlib."""
     figure, found = _results.panels(rows, 0, 1)
     for axes, _, own in found:
-        for column, style, what in ((7, "o-", "measured"), (8, "s--", "certified")):
+        for column, line, what in ((7, "-", "measured"), (8, "--", "certified")):
             for (variant,), (eps, mean, _) in _training.curves(own, 6, column, 2).items():
-                color = f"C{VARIANTS.index(variant)}"
-                axes.loglog(eps, mean, style, color=color, ms=4, label=f"{what}, {variant}")
-        axes.set_xlabel("tolerance of the mean loss (nats)")
+                look = _results.style(variant, ls=line, mfc="none" if line == "--" else None)
+                axes.loglog(eps, mean, label=f"{what}, {variant}", **look)
+        # a mean over some seeds only would hide the longest: those are told
+        beyond = sum(
+            isinstance(row[c], str) and row[c].startswith(">") for row in own for c in (7, 8)
+        )
+        if beyond:
+            axes.annotate(f"{beyond} beyond the longest k, not drawn", (0.03, 0.02),
+                          xycoords="axes fraction", fontsize=8)  # fmt: skip
+        axes.invert_xaxis()
+        axes.set_xlabel("tolerance of the mean loss (nats), tighter to the right")
         axes.set_ylabel("required k")
-        axes.legend(fontsize=7)
-    figure.savefig(path, dpi=90)
+    _results.finish(figure, path)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -19,9 +19,11 @@ from pathlib import Path
 
 import _results
 import _training
-from _training import VARIANTS
+import numpy as np
 
 COLUMNS = ("task", "cell", "variant", "seed", "k", "metric", "relative_excess")
+#: The least excess that is drawn, in percent.
+LEAST = 1e-3
 LENGTHS = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50)
 
 
@@ -43,15 +45,16 @@ def draw(rows: list[tuple[object, ...]], path: Path) -> None:
     figure, found = _results.panels([row for row in rows if row[4] != 0], 0)
     for axes, _, own in found:
         for (cell, variant), (k, mean, _) in _training.curves(own, 4, 6, 1, 2).items():
-            style = "-" if cell == "rnn" else "--"
-            color = f"C{VARIANTS.index(variant)}"
-            percent = [max(100 * m, 1e-3) for m in mean]
-            axes.loglog(k, percent, style, color=color, label=f"{cell}, {variant}")
-        axes.axhline(1.0, color="k", lw=0.5)
+            look = _results.style(variant, mfc="none" if cell == "rnn" else None)
+            # what is not worse at all, or by less than is drawn, ends its line
+            percent = [100 * m if 100 * m >= LEAST else np.nan for m in mean]
+            axes.loglog(k, percent, label=f"{cell}, {variant}", **look)
+        axes.axhline(1.0, color="k", lw=0.8)
+        axes.set_ylim(bottom=LEAST)
+        axes.set_xticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
         axes.set_xlabel("truncation length k")
         axes.set_ylabel("worse than full context by (%)")
-        axes.legend(fontsize=7)
-    figure.savefig(path, dpi=90)
+    _results.finish(figure, path)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -113,14 +113,15 @@ def distance(a: torch.nn.Module, b: torch.nn.Module) -> float:
 
 def draw(rows: list[tuple[object, ...]], path: Path) -> None:
     """Draw the picture; needs matplotlib."""
-    figure, found = _results.panels(rows, 0, 1, 2)
+    figure, found = _results.panels(rows, 0, 1, 2, sharey=True)
     for axes, _, own in found:
-        for (k,), (step, mean, _) in _training.curves(own, 5, 6, 4).items():
-            axes.semilogy(step, mean, label=f"k = {k}")
+        for j, ((k,), (step, mean, _)) in enumerate(_training.curves(own, 5, 6, 4).items()):
+            axes.semilogy(
+                step, mean, color=_results.LINES[j], ls=_results.DASHES[j % 4], label=f"k = {k}"
+            )
         axes.set_xlabel("step")
         axes.set_ylabel("distance of the weights")
-        axes.legend(fontsize=7)
-    figure.savefig(path, dpi=90)
+    _results.finish(figure, path)
 
 
 def main(argv: list[str] | None = None) -> int:
