@@ -278,6 +278,7 @@ class Trained:
     corpus: Corpus
     history: list[dict[str, float]]  # one entry an epoch
     result: dict[str, Any]  # test loss and metric, parameters, seconds
+    best: float  # the validation loss, or the negative metric, that it was chosen by
     within: dict[str, Any]  # what its constraint remembered at the end of the epoch it is from
 
     @property
@@ -380,7 +381,7 @@ def trained(
         write_json(summary, record)
     return Trained(
         setting=setting, model=model, corpus=corpus, history=stage["history"], result=result,
-        within=within,
+        best=stage["best"], within=within,
     )  # fmt: skip
 
 

@@ -481,42 +481,44 @@ def as_metric(kind: str, nats: float) -> float:
 
 
 def baselines(corpus: Corpus) -> dict[str, float]:
-    """Return the test metric of models without a state, by name."""
+    """Return the test metric of models of the last few inputs, by name.
+
+    What they leave open (orders, penalties, epochs) is chosen on the validation split.
+    """
     if corpus.kind == "music":
         return _music_baselines(corpus)
     if corpus.kind == "slots":
         return _slot_baselines(corpus)
-    orders = range(1, 4) if corpus.kind == "words" else range(1, 6)
-    (train, after), (x, y) = corpus.splits["train"][0], corpus.splits["test"][0]
-    tokens, heard = np.append(train, after[-1:]).tolist(), np.append(x, y[-1:]).tolist()
+    return _text_baselines(corpus)
+
+
+#: The longest n-grams that are tried.
+ORDERS = {"chars": 7, "words": 4}
+
+
+def _text_baselines(corpus: Corpus) -> dict[str, float]:
+    """Interpolate n-grams with modified Kneser-Ney discounts (Chen and Goodman 1998)."""
+    from theory.measure import ngram_codes
+
+    longest = ORDERS[corpus.kind] - 1
+    text = {s: np.append(x, y[-1:]) for s in SPLITS for x, y in corpus.splits[s]}
+
+    def losses(split: str) -> NDArray[np.float64]:
+        codes = ngram_codes(
+            text["train"], text[split], alphabet=corpus.classes, longest=longest
+        ).codes
+        return codes[:, 1:].mean(axis=1)  # the first symbol is seen, not predicted
+
+    best = int(np.argmin(losses("valid")))
+    found = losses("test")
     return {
-        f"{n}-gram": as_metric(corpus.kind, ngram_loss(tokens, heard, n, corpus.classes))
-        for n in orders
+        f"{n + 1}-gram{', chosen' if n == best else ''}": as_metric(corpus.kind, float(found[n]))
+        for n in range(longest + 1)
     }
 
 
-def ngram_loss(train: list[int], test: list[int], order: int, classes: int) -> float:
-    """Return the mean loss in nats of an interpolated n-gram model (Witten and Bell 1991).
-
-    p(w | h) = (c(h w) + d(h) p(w | h')) / (c(h) + d(h)), d(h) the number of distinct words after h
-    and h' the context without its oldest word; the last resort is the uniform distribution.
-    """
-    p = np.full(len(test) - 1, 1.0 / classes)
-    for n in range(order):
-        counts: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
-        for t in range(n, len(train)):
-            counts[tuple(train[t - n : t])][train[t]] += 1
-        totals = {h: (sum(after.values()), len(after)) for h, after in counts.items()}
-        for t in range(max(n, 1), len(test)):
-            h = tuple(test[t - n : t])
-            if h in totals:
-                total, distinct = totals[h]
-                p[t - 1] = (counts[h][test[t]] + distinct * p[t - 1]) / (total + distinct)
-    return float(-np.mean(np.log(p)))
-
-
 def _music_baselines(corpus: Corpus) -> dict[str, float]:
-    """Every key by itself: how often it sounds, and how often after its own last value."""
+    """Predict every key by itself: by how often it sounds, its last value, the last frames."""
     x, y = (np.concatenate([p[i] for p in corpus.splits["train"]]) for i in (0, 1))
     u, v = (np.concatenate([p[i] for p in corpus.splits["test"]]) for i in (0, 1))
 
@@ -526,14 +528,48 @@ def _music_baselines(corpus: Corpus) -> dict[str, float]:
     # one half is added to every count, so that no probability is 0
     marginal = (y.sum(0) + 0.5) / (len(y) + 1.0)
     after = [((y * (x == b)).sum(0) + 0.5) / ((x == b).sum(0) + 1.0) for b in (0, 1)]
-    return {
+    found = {
         "marginals": loss(np.broadcast_to(marginal, v.shape)),
         "Markov, each key": loss(np.where(u > 0, after[1], after[0])),
     }
+    for frames in (1, 2, 4):
+        fits = [_logistic(corpus, frames, penalty) for penalty in (1e-4, 3e-4, 1e-3)]
+        found[f"linear, {frames} frames"] = min(fits)[1]
+    return found
+
+
+def _logistic(corpus: Corpus, frames: int, penalty: float) -> tuple[float, float]:
+    """Return loss on valid and test of a logistic regression of every key on the last frames."""
+    from scipy.optimize import minimize
+
+    def seen(split: str) -> tuple[NDArray[Any], NDArray[Any]]:
+        parts = []
+        for roll, _ in corpus.splits[split]:
+            past = np.pad(roll, ((frames - 1, 0), (0, 0)))
+            lags = [past[j : j + len(roll)] for j in range(frames)]
+            parts.append(np.hstack([*lags, np.ones((len(roll), 1))]))
+        return np.vstack(parts), np.vstack([y for _, y in corpus.splits[split]])
+
+    def loss(A: NDArray[Any], X: NDArray[Any], Y: NDArray[Any]) -> float:
+        return float(np.sum(np.logaddexp(0.0, X @ A) - Y * (X @ A)) / len(X))
+
+    X, Y = seen("train")
+
+    def penalised(flat: NDArray[Any]) -> tuple[float, NDArray[Any]]:
+        A = flat.reshape(X.shape[1], -1)
+        Z = X @ A
+        value = np.sum(np.logaddexp(0.0, Z) - Y * Z) / len(X) + 0.5 * penalty * np.sum(A * A)
+        slope = X.T @ (1.0 / (1.0 + np.exp(-Z)) - Y) / len(X) + penalty * A
+        return float(value), slope.ravel()
+
+    start = np.zeros(X.shape[1] * Y.shape[1])
+    done = minimize(penalised, start, jac=True, method="L-BFGS-B", options={"maxiter": 200})
+    A = done.x.reshape(X.shape[1], -1)
+    return loss(A, *seen("valid")), loss(A, *seen("test"))
 
 
 def _slot_baselines(corpus: Corpus) -> dict[str, float]:
-    """Guess the most frequent tag of the word, and of the word after the one before it."""
+    """Take the most frequent tag of the word, or of two; or perceptrons of three words."""
     count: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
     for x, y in corpus.splits["train"]:
         for t, tag in enumerate(y.tolist()):
@@ -551,10 +587,68 @@ def _slot_baselines(corpus: Corpus) -> dict[str, float]:
 
     test = corpus.splits["test"]
     truth = [y.tolist() for _, y in test]
-    return {
+    found = {
         name: chunk_f1(corpus.labels, truth, [guess(x, n) for x, _ in test])
         for n, name in ((1, "tag of the word"), (2, "tag of two words"))
     }
+    for tags, name in ((False, "perceptron, 3 words"), (True, "perceptron, 3 words and last tag")):
+        found[name] = _perceptron(corpus, tags=tags)
+    return found
+
+
+def _perceptron(corpus: Corpus, *, tags: bool, epochs: int = 5) -> float:
+    """Return the F1 of an averaged perceptron (Collins 2002) that tags from left to right."""
+    labels, rng = corpus.classes, np.random.default_rng(0)
+
+    def features(x: Sequence[int], t: int, before: int) -> list[tuple[int, ...]]:
+        words = [x[t - j] if t >= j else -1 for j in range(3)]
+        found = [(0, words[0]), (1, words[1]), (2, words[2]), (3, *words[:2]), (4, *words)]
+        return [*found, (5, before), (6, before, words[0])] if tags else found
+
+    # weights, their sums over time, and when these were last brought up to date
+    weights: dict[tuple[int, ...], NDArray[Any]] = defaultdict(lambda: np.zeros((3, labels)))
+    now = 0
+
+    def scores(keys: Sequence[tuple[int, ...]], *, average: bool) -> NDArray[Any]:
+        total = np.zeros(labels)
+        for key in keys:
+            if key in weights:
+                w = weights[key]
+                total += (w[1] + (now - w[2]) * w[0]) / max(now, 1) if average else w[0]
+        return total
+
+    def tagged(x: Sequence[int]) -> list[int]:
+        found: list[int] = []
+        for t in range(len(x)):
+            keys = features(x, t, found[-1] if found else -1)
+            found.append(int(np.argmax(scores(keys, average=True))))
+        return found
+
+    def f1_of(split: str) -> float:
+        pairs = corpus.splits[split]
+        return chunk_f1(
+            corpus.labels, [y.tolist() for _, y in pairs], [tagged(x.tolist()) for x, _ in pairs]
+        )
+
+    train = [(x.tolist(), y.tolist()) for x, y in corpus.splits["train"]]
+    best = (-1.0, 0.0)
+    for _ in range(epochs):
+        for i in rng.permutation(len(train)):
+            (x, y), before = train[i], -1
+            for t, right in enumerate(y):
+                keys = features(x, t, before)
+                given = int(np.argmax(scores(keys, average=False)))
+                now += 1
+                if given != right:
+                    for key in keys:
+                        w = weights[key]
+                        for tag, by in ((right, 1.0), (given, -1.0)):
+                            w[1, tag] += (now - w[2, tag]) * w[0, tag]
+                            w[2, tag] = now
+                            w[0, tag] += by
+                before = given  # what it will see when it tags by itself
+        best = max(best, (f1_of("valid"), f1_of("test")))
+    return best[1]
 
 
 def data(names: Sequence[str], root: Path | None = None) -> list[tuple[Any, ...]]:

@@ -132,7 +132,7 @@ def context(
 
 def draw(rows: list[tuple[object, ...]], path: Path) -> None:
     """Draw measured and certified k against the tolerance; needs matplotlib."""
-    figure, found = _results.panels(rows, 0, 1)
+    figure, found = _results.panels(rows, 0, 1, sharey=True)
     for axes, _, own in found:
         for column, line, what in ((7, "-", "measured"), (8, "--", "certified")):
             for (variant,), (eps, mean, _) in _training.curves(own, 6, column, 2).items():
@@ -143,10 +143,10 @@ def draw(rows: list[tuple[object, ...]], path: Path) -> None:
             isinstance(row[c], str) and row[c].startswith(">") for row in own for c in (7, 8)
         )
         if beyond:
-            axes.annotate(f"{beyond} beyond the longest k, not drawn", (0.03, 0.02),
+            axes.annotate(f"{beyond} beyond the longest k, not drawn", (0.03, 0.9),
                           xycoords="axes fraction", fontsize=8)  # fmt: skip
         axes.invert_xaxis()
-        axes.set_xlabel("tolerance of the mean loss (nats), tighter to the right")
+        axes.set_xlabel("tolerance of the loss (nats)")
         axes.set_ylabel("required k")
     _results.finish(figure, path)
 

@@ -27,7 +27,7 @@ import numpy as np
 COLUMNS = (
     "task", "cell", "variant", "metric", "mean", "spread", "seeds", "better_than_unstable",
     "published", "essay", "published_for", "confidence", "comparable", "parameters", "epochs",
-    "seconds",
+    "seconds", "converged", "difference", "low", "high",
 )  # fmt: skip
 
 #: Published values (unstable, stable) as reconstructed, and those of the essay, by task and cell.
@@ -49,12 +49,33 @@ STANDS_FOR = {
 }  # fmt: skip
 
 
+#: The control of an unconstrained network: is it the set that helps, or any regularisation?
+CONTROL = "unstable, weight decay"
+
+#: Weight decays that are tried; the one that is best on the validation split is taken.
+DECAYS = (1e-4, 3e-4, 1e-3)
+
+
+def decayed(options: argparse.Namespace, t: _training.Trained) -> _training.Trained:
+    """Return the same network with the weight decay that is best on the validation split."""
+    tried = [
+        _training.study(
+            options, t.setting.task, t.setting.cell, seed=t.setting.seed, weight_decay=strength
+        )
+        for strength in DECAYS
+    ]
+    # the best metric of an epoch is what training chose by
+    return min(tried, key=lambda one: one.best)
+
+
 def beside(task: str, cell: str, variant: str, size: str) -> tuple[object, object, str, str, str]:
     """Return the published value, the essay's, for which data, how sure, and if comparable."""
     there = STANDS_FOR.get(task, task)
     at = 0 if variant == "unstable" else 1
     values = tuple(
-        "" if variant == "sharp-stable" or (there, cell) not in table else table[there, cell][at]
+        ""
+        if variant in ("sharp-stable", CONTROL) or (there, cell) not in table
+        else table[there, cell][at]
         for table in (PAPER, ESSAY)
     )
     if values == ("", ""):
@@ -70,11 +91,43 @@ def beside(task: str, cell: str, variant: str, size: str) -> tuple[object, objec
     return *values, there, "; ".join(known), comparable
 
 
+#: Samples of the bootstrap, and the part of them that an interval holds.
+SAMPLES, LEVEL = 2000, 0.95
+
+
+def paired(
+    ours: list[_training.Trained], theirs: list[_training.Trained]
+) -> tuple[object, object, object]:
+    """Return by how much the metric differs, ours - theirs, and an interval of it.
+
+    Sequences of the test split are drawn again, the same for both and for all seeds; the mean over
+    seeds is that of the seeds there are, so the interval does not speak of other ones.
+    """
+    seeds = {t.setting.seed: t for t in theirs}
+    both = [(t, seeds[t.setting.seed]) for t in ours if t.setting.seed in seeds]
+    if not both or ours[0] is theirs[0]:
+        return "", "", ""
+    kind = ours[0].corpus.kind
+    parts = [[np.array(t.result["parts"]) for t in pair] for pair in both]
+
+    def difference(chosen: np.ndarray) -> float:
+        found = [[_training.metric_of(kind, one[chosen]) for one in pair] for pair in parts]
+        return float(np.mean([a - b for a, b in found]))
+
+    count = len(parts[0][0])
+    rng = np.random.default_rng(0)
+    drawn = [difference(rng.integers(count, size=count)) for _ in range(SAMPLES)]
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return difference(np.arange(count)), float(low), float(high)
+
+
 def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
     """Return rows of `COLUMNS`: every task, cell and variant, then the baselines."""
     groups: dict[tuple[str, str, str], list[_training.Trained]] = {}
     for (task, cell, variant, _), t in _training.studies(options):
         groups.setdefault((task, cell, variant), []).append(t)
+        if variant == "unstable" and options.weight_decay is None:
+            groups.setdefault((task, cell, CONTROL), []).append(decayed(options, t))
     rows: list[tuple[object, ...]] = []
     unstable: dict[tuple[str, str], float] = {}
     for (task, cell, variant), found in groups.items():
@@ -91,11 +144,13 @@ def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
             float(values.std(ddof=1)) if len(values) > 1 else 0.0, len(values), better,
             *beside(task, cell, variant, options.size), found[0].result["parameters"],
             *(float(np.mean([t.result[name] for t in found])) for name in ("epochs", "seconds")),
+            sum(bool(t.result["converged"]) for t in found),
+            *paired(found, groups.get((task, cell, "unstable"), [])),
         ))  # fmt: skip
     for task in options.task:
         corpus = next(found[0].corpus for name, found in groups.items() if name[0] == task)
         for name, value in corpora.baselines(corpus).items():
-            rows.append((task, "none", name, corpus.metric, value, 0.0, 0, *[""] * 9))
+            rows.append((task, "none", name, corpus.metric, value, 0.0, 0, *[""] * 13))
     return rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 import html
 import importlib
@@ -11,6 +12,7 @@ import math
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -289,6 +291,97 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
         patch.setattr(training, "_epoch", None)
         again = training.trained(setting, runs=tmp_path / "b")
     assert again.result == resumed.result
+
+
+def test_a_longer_run_goes_on_from_a_shorter_one(training, torch, tmp_path):
+    short, long = (
+        training.preset("smoke", "synthetic-slots", "rnn", epochs=epochs) for epochs in (2, 4)
+    )
+    training.trained(short, runs=tmp_path / "a")
+    further = training.trained(long, runs=tmp_path / "a")
+    through = training.trained(long, runs=tmp_path / "b")
+    assert further.history == through.history
+    assert further.result["metric"] == through.result["metric"]
+    assert further.result["epochs"] == 4
+    for a, b in zip(further.model.parameters(), through.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    with pytest.raises(RuntimeError, match="was trained for 4 epochs, 2 are asked for"):
+        training.trained(short, runs=tmp_path / "a")
+    (tmp_path / "a" / f"{short.name}.json").write_text("{}")
+    with pytest.raises(RuntimeError, match="holds no result; remove it"):
+        training.trained(long, runs=tmp_path / "a")
+
+
+def test_slots_are_chosen_by_the_metric_that_is_reported(training, monkeypatch, tmp_path):
+    """The loss falls and the metric does, too: the first epoch is the best."""
+    given = iter([(3.0, 70.0), (2.0, 60.0), (1.0, 50.0)])
+    evaluate = training.evaluate
+
+    def told(model, corpus, split="test", **more):
+        found = evaluate(model, corpus, split, **more)
+        if split == "valid":
+            found["loss"], found["metric"] = next(given)
+        return found
+
+    monkeypatch.setattr(training, "evaluate", told)
+    setting = training.preset("smoke", "synthetic-slots", "rnn", epochs=3)
+    t = training.trained(setting, runs=tmp_path)
+    assert t.best == -70.0
+    assert len(t.history) == 3
+
+
+def test_rare_words_are_read_as_unknown_in_training(training, torch):
+    corpus = training.corpus_of("synthetic-slots", 400, None, None)
+    rare = training.word_dropout(corpus, 0.25)
+    words = np.concatenate([x for x, _ in corpus.splits["train"]])
+    times = np.bincount(words, minlength=corpus.inputs)
+    np.testing.assert_allclose(rare, 0.25 / (0.25 + times), rtol=1e-6)
+    assert training.word_dropout(corpus, 0.0) is None
+
+
+def test_metrics_of_sequences_together_are_those_of_the_split(training, tmp_path):
+    for task in ("synthetic-music", "synthetic-slots", "synthetic-text"):
+        t = training.trained(training.preset("smoke", task, "rnn", epochs=1), runs=tmp_path)
+        parts = np.array(t.result["parts"])
+        assert training.metric_of(t.corpus.kind, parts) == t.result["metric"]
+
+
+def test_paired_intervals(training):
+    """Where one is better on every sequence by as much, the interval is that number."""
+    table = importlib.import_module("table_stable_vs_unstable")
+    rng = np.random.default_rng(0)
+    losses = rng.uniform(5, 15, 60)
+
+    def run(shift, seed):
+        parts = np.stack([losses + shift, np.ones(60)], 1).tolist()
+        return types.SimpleNamespace(
+            corpus=types.SimpleNamespace(kind="music"),
+            setting=types.SimpleNamespace(seed=seed),
+            result={"parts": parts},
+        )
+
+    theirs = [run(0.0, 0), run(0.0, 1)]
+    found = table.paired([run(-0.5, 0), run(-0.7, 1)], theirs)
+    np.testing.assert_allclose(found, -0.6, rtol=1e-9)
+    assert table.paired(theirs, theirs) == ("", "", "")
+    assert table.paired([run(0.0, 7)], theirs) == ("", "", "")
+    noisy = run(0.0, 0)
+    for row in noisy.result["parts"]:
+        row[0] += rng.normal()
+    middle, low, high = table.paired([noisy], theirs)
+    assert low < middle < high
+    assert 0.1 < high - low < 1.0
+
+
+def test_a_certificate_above_the_rate_is_an_error(training, runs):
+    import _stability
+
+    setting = training.preset("smoke", "synthetic-music", "lstm", variant="sharp-stable")
+    t = training.trained(setting, runs=runs)
+    lam = _stability.certificate(t).lam
+    asked = dataclasses.replace(t, setting=dataclasses.replace(setting, rate=lam / 2))
+    with pytest.raises(RuntimeError, match="asked for was"):
+        _stability.certificate(asked)
 
 
 def test_damaged_files_of_runs_are_named(training, tmp_path):
@@ -751,4 +844,5 @@ def test_fewer_epochs_than_the_size_has(training):
     # never more than the size has
     chosen.epochs = 50
     assert training.setting_of(chosen, "synthetic-music", "rnn").epochs == 2
-    assert setting.name != training.preset("smoke", "synthetic-music", "rnn", variant="stable").name
+    # a longer run is the same run, which goes on
+    assert setting.name == training.preset("smoke", "synthetic-music", "rnn", variant="stable").name
