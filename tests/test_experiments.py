@@ -10,6 +10,7 @@ import importlib
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import types
@@ -124,13 +125,26 @@ def test_baselines_of_the_chorales(corpora):
     assert found["Markov, each key"] == pytest.approx(10.49, abs=0.005)
 
 
-def test_ngrams_by_hand(corpora):
-    # a a b: of the first order p(a) = (2 + 2/2) / (3 + 2), p(b) = (1 + 2/2) / (3 + 2)
-    loss = corpora.ngram_loss([0, 0, 1], [0, 0, 1], 1, 2)
-    assert loss == pytest.approx(-(math.log(0.6) + math.log(0.4)) / 2)
-    # of the second, after a: p(a) = (1 + 2 * 0.6) / (2 + 2), p(b) = (1 + 2 * 0.4) / (2 + 2)
-    loss = corpora.ngram_loss([0, 0, 1], [0, 0, 1], 2, 2)
-    assert loss == pytest.approx(-(math.log(0.55) + math.log(0.45)) / 2)
+def test_baselines_of_texts_and_slots(corpora):
+    text = corpora.baselines(corpora.load("synthetic-text"))
+    assert sum("chosen" in name for name in text) == 1
+    # the next token depends on the last two
+    one, two, three = (
+        next(v for n, v in text.items() if n.startswith(f"{k}-gram")) for k in (1, 2, 3)
+    )
+    assert three < two < one
+    slots = corpora.baselines(corpora.load("synthetic-slots"))
+    # the tag is told by the word before
+    assert slots["perceptron, 3 words"] > slots["tag of the word"] + 10
+    assert slots["perceptron, 3 words"] == pytest.approx(100.0, abs=5.0)
+
+
+def test_the_linear_baseline_is_at_the_least_of_its_loss(corpora):
+    """One frame that repeats its last one: a regression finds it, and no probability is 0."""
+    corpus = corpora.load("synthetic-music")
+    first, again = (corpora._logistic(corpus, 1, 1e-3) for _ in range(2))
+    assert first == again
+    assert first[1] < corpora.baselines(corpus)["marginals"]
 
 
 def test_chunks_are_those_of_the_conll_evaluation(corpora):
@@ -330,7 +344,7 @@ def test_slots_are_chosen_by_the_metric_that_is_reported(training, monkeypatch, 
     assert len(t.history) == 3
 
 
-def test_rare_words_are_read_as_unknown_in_training(training, torch):
+def test_rare_words_are_read_as_unknown_in_training(training):
     corpus = training.corpus_of("synthetic-slots", 400, None, None)
     rare = training.word_dropout(corpus, 0.25)
     words = np.concatenate([x for x, _ in corpus.splits["train"]])
@@ -346,7 +360,8 @@ def test_metrics_of_sequences_together_are_those_of_the_split(training, tmp_path
         assert training.metric_of(t.corpus.kind, parts) == t.result["metric"]
 
 
-def test_paired_intervals(training):
+@pytest.mark.usefixtures("training")
+def test_paired_intervals():
     """Where one is better on every sequence by as much, the interval is that number."""
     table = importlib.import_module("table_stable_vs_unstable")
     rng = np.random.default_rng(0)
@@ -638,10 +653,15 @@ def run(name, runs, out, *more):
 
 def test_table_stable_vs_unstable(runs, tmp_path):
     rows = run("table_stable_vs_unstable", runs, tmp_path)
-    assert len(rows) == 2 * 3 + 2
+    assert len(rows) == 2 * 4 + 5
     assert {row["variant"] for row in rows if row["cell"] == "none"} == {
-        "marginals", "Markov, each key",
+        "marginals", "Markov, each key", *(f"linear, {frames} frames" for frames in (1, 2, 4)),
     }  # fmt: skip
+    for row in rows:
+        compared = row["cell"] != "none" and row["variant"] != "unstable"
+        assert compared == (row["difference"] != "")
+        if compared:
+            assert float(row["low"]) <= float(row["high"])
     module = importlib.import_module("table_stable_vs_unstable")
     assert {row["published_for"] for row in rows} == {""}
 
@@ -846,3 +866,29 @@ def test_fewer_epochs_than_the_size_has(training):
     assert training.setting_of(chosen, "synthetic-music", "rnn").epochs == 2
     # a longer run is the same run, which goes on
     assert setting.name == training.preset("smoke", "synthetic-music", "rnn", variant="stable").name
+
+
+# ------------------------------------------------------------------------------------- the results
+
+
+def test_the_page_of_results_follows_from_its_files():
+    summary = importlib.import_module("_summary")
+    page = (FOLDER / "results" / "README.md").read_text(encoding="utf-8")
+    assert page == summary.text(FOLDER / "results"), (
+        "run: python examples/_summary.py examples/results"
+    )
+
+
+def test_the_page_of_results_would_show_another_number(tmp_path):
+    shutil.copytree(FOLDER / "results", tmp_path / "results")
+    target = tmp_path / "results" / "table_stable_vs_unstable.csv"
+    summary = importlib.import_module("_summary")
+    before = summary.text(tmp_path / "results")
+    target.write_text(
+        target.read_text().replace(
+            "jsb,rnn,stable,nats a frame,8.58433", "jsb,rnn,stable,nats a frame,8.6"
+        )
+    )
+    after = summary.text(tmp_path / "results")
+    assert "8.584 (0.017)" in before
+    assert "8.600 (0.017)" in after
