@@ -120,7 +120,7 @@ def test_baselines_of_the_chorales(corpora):
         pytest.skip(f"needs the JSB chorales: {error}")
     assert [len(corpus.splits[s]) for s in corpora.SPLITS] == [229, 76, 77]
     assert [corpus.count(s) for s in corpora.SPLITS] == [13_578, 4_526, 4_648]
-    found = corpora.baselines(corpus)
+    found = corpora.key_counts(corpus)
     assert found["marginals"] == pytest.approx(11.09, abs=0.005)
     assert found["Markov, each key"] == pytest.approx(10.49, abs=0.005)
 
