@@ -142,7 +142,8 @@ class ContextValue:
         enough = f"more than {len(self.codes) - 1}" if high is None else f"{high}"
         return (
             f"{self.symbols} symbols of {self.alphabet}: best code {self.best:.4f} nats; within "
-            f"1 % of it no predictor of fewer than {low} symbols is, on this test, and ours of {enough}"
+            f"1 % of it no predictor of fewer than {low} symbols is, on this test, and ours of "
+            f"{enough}"
         )
 
 

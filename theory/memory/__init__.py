@@ -13,9 +13,11 @@ Sharper answers, which hold for some maps only:
     componentwise_gap       entry by entry, and `componentwise_context` the k for eps
     layer_rates             layer by layer of a cascade: `LayerRates`, and `layer_gaps` the bound
     context_length_iterate  from a contraction of several steps together
+    attention_gap           attention with a linear bias, and `attention_context` the k for eps
     reach_tube              along given inputs: all that any past can still do, a `ReachTube`
 """
 
+from theory.memory.attention import attention_context, attention_gap
 from theory.memory.context import Choice, required_context, smallest_error
 from theory.memory.entrywise import componentwise_context, componentwise_gap
 from theory.memory.iterates import context_length_iterate
@@ -32,6 +34,8 @@ __all__ = [
     "ReachTube",
     "TruncatedModel",
     "WorstCase",
+    "attention_context",
+    "attention_gap",
     "componentwise_context",
     "componentwise_gap",
     "context_length_iterate",
