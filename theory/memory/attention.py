@@ -107,7 +107,7 @@ def attention_context(eps: float, *, slope: float, score_bound: float, value_bou
     low, high = -1, 1
     while not enough(high):
         low, high = high, 2 * high
-        if high > 2**40:
+        if not high <= 2**40:
             raise ValueError(
                 f"slope={slope!r} is too small for scores up to {score_bound!r}, needed a k below "
                 "2**40; take a larger eps or bound the scores"

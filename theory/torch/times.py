@@ -227,7 +227,7 @@ def _layer(layer: Any, timed: Timed, source: Any, value: Any) -> Timed:
     if isinstance(layer, nn.Embedding):
         return axis - 1, marks
     if isinstance(layer, (nn.LayerNorm, nn.RMSNorm)):
-        if len(layer.normalized_shape) >= -axis:
+        if not len(layer.normalized_shape) < -axis:
             raise UnboundedError
         return axis, marks
     if isinstance(layer, nn.modules.batchnorm._BatchNorm):
@@ -359,7 +359,7 @@ def _attended(parts: list[Marks], mask: Any, *, causal: bool) -> Marks:
     lags = np.arange(len(key))[None, :] - np.arange(len(query))[:, None]
     reach = lags[allowed]
     # a mask that lets the last query see the first key bounds nothing
-    if len(reach) and (reach.min() <= 1 - len(key) or reach.max() >= len(key) - 1):
+    if len(reach) and not (reach.min() > 1 - len(key) and reach.max() < len(key) - 1):
         raise UnboundedError
     seen: Marks = allowed.astype(int) @ (key | value).astype(int) > 0
     return seen | query
