@@ -179,13 +179,11 @@ def test_what_sees_all_has_no_field(module, example):
     assert receptive_field(module, example, time=time) is None
 
 
-class Leaking(nn.Module):
-    """Whose layer is given, unseen by its graph, an input of long ago."""
-
+class Hooked(nn.Module):
     def __init__(self):
         super().__init__()
         self.layer = nn.Conv1d(1, 1, 2)
-        self.layer.register_forward_hook(lambda _, args, out: out + args[0][:, :, 1:2])
+        self.layer.register_forward_hook(lambda _, args, out: out + args[0][:, :, 3:4])
 
     def forward(self, x):
         return self.layer(F.pad(x, (1, 0)))
@@ -205,18 +203,18 @@ class Sorted(nn.Module):
 
 class Deciding(nn.Module):
     def forward(self, x):
-        return x if x.sum() > 0 else -x
+        return x if torch.equal(x, x) else -x
 
 
 @pytest.mark.parametrize(
     ("module", "example", "message"),
     [
-        (Leaking(), torch.zeros(1, 1, 20), "which its structure does not: a hook"),
+        (Hooked(), torch.zeros(1, 1, 20), "depend on different lags"),
         (dead(), torch.zeros(1, 1, 20), "the first lag is 0, but of 8 draws none reached it"),
         (nn.Conv1d(1, 1, 3), torch.zeros(1, 1, 3), "too short to tell a field"),
         (nn.Conv1d(1, 1, 3, stride=2), torch.zeros(1, 1, 30), "strides and positions have none"),
         (Sorted(), torch.zeros(1, 1, 20), "sort is not an operation whose times are known"),
-        (Deciding(), torch.zeros(1, 1, 20), "cannot be traced"),
+        (Deciding(), torch.zeros(1, 1, 20), "equal, by which values decide what is done"),
         (nn.Conv1d(1, 1, 3, padding=1, padding_mode="circular"), torch.zeros(1, 1, 9), "circular"),
         (torch.zeros(2, 2), torch.zeros(1, 1, 20), r"needed a torch\.nn\.Module"),
         (nn.Conv1d(1, 1, 3), torch.zeros(4), "needed a tensor with an axis of time"),
@@ -230,3 +228,10 @@ def test_refused(module, example, message):
 def test_one_class_is_no_example():
     with pytest.raises(ValueError, match="needed classes that differ"):
         receptive_field(Gated(2, 1), torch.zeros(1, 20, dtype=torch.long), time=1)
+
+
+def test_what_is_seen_beyond_the_structure_is_an_error():
+    from theory.torch.receptive_field import _compare
+
+    with pytest.raises(ValueError, match=r"depends on lags \[-5\], which its structure does not"):
+        _compare((-2, 0), (-5, -2, 0))

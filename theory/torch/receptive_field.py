@@ -3,9 +3,9 @@ r"""Receptive fields: of how many inputs is an output of a feed-forward module a
 Main names: `receptive_field`, `ReceptiveField`.
 
 What every operation does to the times of a sequence is known (`theory.torch.times`), and the
-module's own graph is followed with it: an output depends on no other input, whatever the weights
-are.  Then the module is asked: an input that is moved, and gradients, must reach what the structure
-says at both of its ends, and nothing outside.
+module's own operations are followed with it: an output depends on no other input, whatever the
+weights are.  Then the module is asked: an input that is moved, and gradients, must reach what the
+structure says at both of its ends, and nothing outside.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def receptive_field(
 ) -> ReceptiveField | None:
     r"""Return the exact receptive field of a feed-forward module, None if it has none.
 
-    An output in the middle of the example, past what padding touches, is looked at; sequences must
-    be long enough that the field fits between their ends.
+    An output in the middle of the example, past what padding touches, is looked at (the first, if
+    there are several); sequences must be long enough that the field fits between their ends.
 
     Parameters
     ----------
@@ -172,7 +172,10 @@ def _probe(
     seen: set[int] = set()
 
     def output(x: Any) -> Any:
-        return module(x).select(out_axis, inner)
+        found = module(x)
+        while isinstance(found, (tuple, list)):
+            found = found[0]
+        return found.select(out_axis, inner)
 
     def draw() -> Any:
         if whole:
@@ -205,8 +208,8 @@ def _compare(lags: tuple[int, ...], probed: tuple[int, ...]) -> None:
     outside = sorted(set(probed) - set(lags))
     if outside:
         raise ValueError(
-            f"the module depends on lags {outside[:4]}, which its structure does not: a hook or a "
-            "function of its own reaches them; needed a module whose graph is all that it does"
+            f"the module depends on lags {outside[:4]}, which its structure does not: something "
+            "else reaches them; needed a module made of PyTorch's own operations"
         )
     for end, name in ((0, "first"), (-1, "last")):
         if not probed or probed[end] != lags[end]:

@@ -2,12 +2,14 @@ r"""What operations of PyTorch do to the times of a sequence.
 
 Main names: `follow`, `UnboundedError`.
 
-A module is traced to a graph (torch.fx) and run; beside every tensor of the sequence goes its axis
-of time and a table of marks: row t marks the inputs that its entries at time t may depend on.
+A module is run once on an example, and every operation is seen (`torch.overrides`).  Beside each
+tensor that comes from the input goes its axis of time and a table of marks: row t marks the inputs
+that its entries at time t may depend on, whatever the weights and the values are.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,181 +28,271 @@ class UnboundedError(Exception):
 
 
 def follow(module: Any, example: Any, axis: int) -> Timed:
-    """Return the axis of time of a module's output and its marks.
+    """Return the axis of time of a module's first output, and its marks.
 
     Raises
     ------
     ValueError
-        If an operation is not known, or the module cannot be traced.
+        If an operation is not known, or decides by values.
     UnboundedError
         If a step depends on everything before.
     """
-    from torch import fx
+    from torch.overrides import TorchFunctionMode
 
-    try:
-        graph = fx.symbolic_trace(module) if not _is_leaf(module) else None
-    except Exception as error:
-        raise ValueError(
-            f"{type(module).__name__} cannot be traced ({str(error).partition(chr(10))[0]}); "
-            "needed a forward without decisions that depend on values"
-        ) from None
     start: Timed = (axis - example.ndim, np.eye(example.shape[axis], dtype=bool))
-    if graph is None:
-        with torch.no_grad():
-            result = module(example)
-        return _layer(module, start, example, result)
-    followed = _Follower(graph, start)
-    with torch.no_grad():
-        followed.run(example)
-    if followed.last is None:
+    # tensors are kept beside their times, so that no other one gets their place in memory
+    known: dict[int, tuple[Any, Timed]] = {id(example): (example, start)}
+
+    class Following(TorchFunctionMode):  # type: ignore[misc]
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            del types
+            named = kwargs or {}
+            timed = [known[id(t)] for t in _tensors((args, named)) if id(t) in known]
+            if not timed:
+                return func(*args, **named)
+            name = func.__name__.strip("_")
+            call = _Call(name, args, named, timed, {i: one for i, (_, one) in known.items()})
+            shape = timed[0][0].shape
+            result = func(*args, **named)
+            found = call.times(result, shape)
+            if found is not None:
+                for one in _tensors(result):
+                    known[id(one)] = one, found
+            return result
+
+    with torch.no_grad(), Following():
+        result = module(example)
+    while isinstance(result, (tuple, list)) and len(result):
+        result = result[0]
+    if id(result) not in known:
         raise ValueError("the output holds no sequence, needed a tensor with an axis of time")
-    return followed.last
+    return known[id(result)][1]
 
 
-def _is_leaf(module: Any) -> bool:
-    return type(module).__module__.startswith("torch.nn.modules") and not isinstance(
-        module, (torch.nn.Sequential, torch.nn.ModuleList)
-    )
-
-
-class _Follower:
-    """Runs a graph, with the times beside every tensor."""
-
-    def __init__(self, graph: Any, start: Timed) -> None:
-        self.graph = graph
-        self.start = start
-        self.last: Timed | None = None
-        self._values: dict[Any, Any] = {}
-        self._times: dict[Any, Timed] = {}
-
-    def run(self, example: Any) -> None:
-        """Run every node once."""
-        modules = dict(self.graph.named_modules())
-        for node in self.graph.graph.nodes:
-            arguments = torch.fx.node.map_arg(node.args, lambda n: self._values[n])
-            named = torch.fx.node.map_arg(node.kwargs, lambda n: self._values[n])
-            if node.op == "placeholder":
-                if not self._values:
-                    self._values[node], self._times[node] = example, self.start
-                elif node.args:
-                    self._values[node] = node.args[0]
-                else:
-                    raise ValueError(f"the module takes {node.name} beside its input, needed one")
-            elif node.op == "get_attr":
-                value = self.graph
-                for part in str(node.target).split("."):
-                    value = getattr(value, part)
-                self._values[node] = value
-            elif node.op == "output":
-                inner = [n for n in node.all_input_nodes if n in self._times]
-                if len(inner) == 1:
-                    self.last = self._times[inner[0]]
-            elif node.op == "call_module":
-                layer = modules[node.target]
-                value = layer(*arguments, **named)
-                self._values[node] = value
-                timed = [n for n in node.all_input_nodes if n in self._times]
-                if timed:
-                    self._keep(node, self._of_module(layer, node, timed, value))
-            else:
-                if node.op == "call_method":
-                    value = getattr(arguments[0], node.target)(*arguments[1:], **named)
-                else:
-                    value = node.target(*arguments, **named)
-                self._values[node] = value
-                if any(n in self._times for n in node.all_input_nodes):
-                    self._keep(node, self._of_function(node, arguments, named, value))
-
-    def _keep(self, node: Any, found: Timed | None) -> None:
-        if found is not None:
-            self._times[node] = found
-
-    def _of_module(self, layer: Any, node: Any, timed: list[Any], value: Any) -> Timed | None:
-        if isinstance(layer, torch.nn.MultiheadAttention):
-            inputs = [self._times[n] for n in node.args[:3]]
-            shift = 2 if layer.batch_first else 3
-            if any(axis != (-2 if shift == 2 else -3) for axis, _ in inputs):
-                raise _unknown("attention over another axis than that of batch_first")
-            mask = node.kwargs.get("attn_mask", node.args[5] if len(node.args) > 5 else None)
-            held = self._values.get(mask, mask)
-            if held is not None and held.dtype == torch.bool:
-                held = ~held  # here True forbids
-            marks = _attended([m for _, m in inputs], held, causal=False)
-            return inputs[0][0], marks
-        if len(timed) != 1:
-            raise _unknown(f"{type(layer).__name__} of several sequences")
-        return _layer(layer, self._times[timed[0]], self._values[timed[0]], value)
-
-    def _of_function(self, node: Any, args: Any, named: Any, value: Any) -> Timed | None:
-        name = node.target if isinstance(node.target, str) else node.target.__name__
-        if name in {"getattr", "size", "dim"} and not isinstance(value, torch.Tensor):
-            return None
-        timed = [n for n in node.all_input_nodes if n in self._times]
-        axis, marks = self._times[timed[0]]
-        source = self._values[timed[0]]
-        if name in _AT_EVERY_TIME:
-            return _merged([self._times[n] for n in timed], value)
-        if name in {"softmax", "log_softmax", "glu", "mean", "sum", "amax", "cat", "chunk", "split",
-                    "unbind", "stack", "layer_norm"}:  # fmt: skip
-            return self._along(name, args, named, timed, value)
-        if name == "getitem":
-            return _indexed(self._times[timed[0]], source, args[1])
-        if name == "pad":
-            return _padded(self._times[timed[0]], args, named)
-        if name in {"transpose", "permute", "unsqueeze", "squeeze"}:
-            return _rearranged(name, axis, marks, source, args, named, value)
-        if name in {"conv1d"}:
-            raise _unknown("functional.conv1d; use torch.nn.Conv1d")
-        if name == "scaled_dot_product_attention":
-            parts = [self._times[n] for n in node.args[:3]]
-            if any(a != -2 for a, _ in parts):
-                raise _unknown("attention over another axis than the last but one")
-            mask = named.get("attn_mask", args[3] if len(args) > 3 else None)
-            causal = bool(named.get("is_causal", args[5] if len(args) > 5 else False))
-            return -2, _attended([m for _, m in parts], mask, causal=causal)
-        if name == "linear":
-            if axis == -1:
-                raise UnboundedError
-            return axis, marks
-        if name in {"reshape", "view", "flatten", "unflatten"}:
-            return _reshaped(axis, marks, source, value)
-        raise _unknown(name)
-
-    def _along(self, name: str, args: Any, named: Any, timed: list[Any], value: Any) -> Timed:
-        """Return the times of an operation along one axis, which may not be that of time."""
-        axis, marks = self._times[timed[0]]
-        source = self._values[timed[0]]
-        if name in {"stack", "unbind"}:
-            raise _unknown(name)
-        if name == "layer_norm":
-            dims = list(range(-len(args[1]), 0))
-        else:
-            default = 0 if name in {"cat", "chunk", "split"} else (-1 if name == "glu" else None)
-            place = 2 if name in {"chunk", "split"} else 1
-            given = named.get("dim", args[place] if len(args) > place else default)
-            if given is None:
-                raise UnboundedError
-            dims = list(given) if isinstance(given, (tuple, list)) else [given]
-        ndim = source.ndim
-        if axis % ndim in {d % ndim for d in dims}:
-            if name in {"cat", "chunk", "split", "glu"}:
-                raise _unknown(f"{name} over times; pad or slice")
-            raise UnboundedError
-        if name == "cat":
-            parts = [self._times[n] for n in timed]
-            return _merged(parts, value)
-        if name in {"mean", "sum", "amax"} and not named.get("keepdim", False):
-            lost = sum(1 for d in dims if d % ndim > axis % ndim)
-            return axis + lost, marks
-        return axis, marks
+def _tensors(value: Any) -> list[Any]:
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = tuple(value.values())
+    if isinstance(value, (tuple, list)):
+        return [one for part in value for one in _tensors(part)]
+    return []
 
 
 #: Operations that act at every time by themselves, and merge what they are given.
 _AT_EVERY_TIME = frozenset({
-    "add", "sub", "mul", "truediv", "div", "neg", "tanh", "sigmoid", "relu", "gelu", "silu", "elu",
-    "leaky_relu", "softplus", "exp", "log", "sqrt", "square", "pow", "abs", "dropout", "contiguous",
-    "clone", "iadd", "imul", "isub", "float", "double", "to", "add_", "mul_", "type_as", "detach",
+    "add", "radd", "iadd", "sub", "rsub", "isub", "mul", "rmul", "imul", "truediv", "div", "neg",
+    "tanh", "sigmoid", "relu", "gelu", "silu", "elu", "leaky_relu", "prelu", "softplus", "hardtanh",
+    "relu6", "exp", "log", "sqrt", "rsqrt", "square", "pow", "abs", "clamp", "where", "maximum",
+    "minimum", "dropout", "dropout1d", "contiguous", "clone", "float", "double", "to", "type_as",
+    "detach",
 })  # fmt: skip
+
+#: Operations that take the form of a tensor and not its values.
+_FORM_ONLY = frozenset({
+    "get", "size", "dim", "len", "numel", "stride", "is_floating_point", "is_complex", "zeros_like",
+    "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_empty", "new_full",
+})  # fmt: skip
+
+_WHOLE = frozenset({"lstm", "gru", "rnn_tanh", "rnn_relu", "group_norm", "instance_norm"})
+
+
+class _Call:
+    """One operation, with the tensors it was given that have times."""
+
+    def __init__(
+        self,
+        name: str,
+        args: Any,
+        named: Any,
+        timed: list[tuple[Any, Timed]],
+        all_: dict[int, Timed],
+    ) -> None:
+        self.name, self.args, self.named = name, args, named
+        self.timed = timed
+        self.source, (self.axis, self.marks) = timed[0]
+        self.all = all_
+
+    def argument(self, place: int, name: str, default: Any = None) -> Any:
+        """Return an argument that may be given by place or by name."""
+        return self.named.get(name, self.args[place] if len(self.args) > place else default)
+
+    def times(self, result: Any, shape: Any) -> Timed | None:
+        """Return the times of the result, None if it has none."""
+        if self.name in _FORM_ONLY and not (self.name == "get" and _tensors(result)):
+            return None
+        if not _tensors(result):
+            raise _unknown(f"{self.name}, by which values decide what is done,")
+        if self.name in _WHOLE:
+            raise UnboundedError
+        if self.name in _AT_EVERY_TIME:
+            return _merged([one for _, one in self.timed], result)
+        if self.name not in _SPECIAL:
+            raise _unknown(self.name)
+        special: Callable[[Any, Any], Timed] = getattr(self, _SPECIAL[self.name])
+        return special(result, shape)
+
+    def _convolution(self, result: Any, shape: Any) -> Timed:
+        del result, shape
+        if self.axis != -1:
+            raise _unknown("a convolution over another axis than the last")
+        weight = self.argument(1, "weight")
+        stride, dilation = (
+            _single(self.argument(i, n, 1)) for i, n in ((3, "stride"), (5, "dilation"))
+        )
+        padding, size = self.argument(4, "padding", 0), weight.shape[-1]
+        if isinstance(padding, str):
+            whole = dilation * (size - 1) if padding == "same" else 0
+            left, right = whole // 2, whole - whole // 2
+        else:
+            left = right = _single(padding)
+        padded = np.pad(self.marks, ((left, right), (0, 0)))
+        count = (len(padded) - dilation * (size - 1) - 1) // stride + 1
+        starts = stride * np.arange(count)
+        seen: Marks = np.logical_or.reduce([padded[starts + dilation * j] for j in range(size)])
+        return -1, seen
+
+    def _linear(self, result: Any, shape: Any) -> Timed:
+        del result, shape
+        if self.axis == -1:
+            raise UnboundedError
+        return self.axis, self.marks
+
+    def _product(self, result: Any, shape: Any) -> Timed:
+        del result
+        if len(self.timed) > 1:
+            raise _unknown("a product of two sequences; use scaled_dot_product_attention")
+        summed = -1 if self.args[0] is self.source else (-2 if len(shape) > 1 else -1)
+        if self.axis == summed:
+            raise UnboundedError
+        return self.axis, self.marks
+
+    def _embedding(self, result: Any, shape: Any) -> Timed:
+        del result, shape
+        return self.axis - 1, self.marks
+
+    def _normalised(self, result: Any, shape: Any) -> Timed:
+        del result, shape
+        if not len(self.argument(1, "normalized_shape")) < -self.axis:
+            raise UnboundedError
+        return self.axis, self.marks
+
+    def _batch_normalised(self, result: Any, shape: Any) -> Timed:
+        del result, shape
+        if self.argument(5, "training", False):
+            raise UnboundedError
+        return self.axis, self.marks
+
+    def _along(self, result: Any, shape: Any) -> Timed:
+        """Return the times of an operation along one axis, which may not be that of time."""
+        parts = {"cat": 1, "chunk": 2, "split": 2}
+        default = {"cat": 0, "chunk": 0, "split": 0, "glu": -1}.get(self.name)
+        given = self.argument(parts.get(self.name, 1), "dim", default)
+        if given is None:
+            raise UnboundedError
+        n = len(shape)
+        dims = {d % n for d in (given if isinstance(given, (tuple, list)) else [given])}
+        if self.axis % n in dims:
+            if default is not None:
+                raise _unknown(f"{self.name} over times; pad or slice")
+            raise UnboundedError
+        if self.name == "cat":
+            return _merged([one for _, one in self.timed], result)
+        lost = 0
+        if self.name in {"mean", "sum", "amax"} and not self.named.get("keepdim", False):
+            lost = sum(1 for d in dims if d > self.axis % n)
+        return self.axis + lost, self.marks
+
+    def _index(self, result: Any, shape: Any) -> Timed:
+        del result
+        index = self.args[1]
+        keys = list(index) if isinstance(index, tuple) else [index]
+        if any(key is Ellipsis for key in keys):
+            i = next(j for j, key in enumerate(keys) if key is Ellipsis)
+            keys[i : i + 1] = [slice(None)] * (len(shape) - len(keys) + 1)
+        keys += [slice(None)] * (len(shape) - len(keys))
+        at = self.axis % len(shape)
+        if not all(isinstance(key, (int, slice)) for key in keys):
+            raise _unknown("an index that is neither a slice nor a number")
+        if not isinstance(keys[at], slice):
+            raise _unknown("a single time of a sequence")
+        later = sum(isinstance(key, int) for key in keys[at + 1 :])
+        return self.axis + later, self.marks[keys[at]]
+
+    def _padded(self, result: Any, shape: Any) -> Timed:
+        del result, shape
+        pads, mode = list(self.argument(1, "pad")), self.argument(2, "mode", "constant")
+        if mode != "constant":
+            raise _unknown(f"padding by {mode!r}")
+        place = 2 * (-self.axis - 1)
+        left, right = pads[place : place + 2] if len(pads) > place else (0, 0)
+        first, last = max(0, -left), len(self.marks) - max(0, -right)
+        widths = ((max(0, left), max(0, right)), (0, 0))
+        return self.axis, np.pad(self.marks[first:last], widths)
+
+    def _rearranged(self, result: Any, shape: Any) -> Timed:
+        n, given = len(shape), [*self.args[1:], *self.named.values()]
+        at = self.axis % n
+        if self.name == "permute":
+            order = list(given[0]) if isinstance(given[0], (tuple, list)) else given
+            new = [d % n for d in order].index(at)
+        elif self.name == "transpose":
+            first, second = (d % n for d in given)
+            new = {first: second, second: first}.get(at, at)
+        elif self.name == "unsqueeze":
+            new = at + (given[0] % (n + 1) <= at)
+        else:
+            d = given[0] % n if given else None
+            if d is None or d == at:
+                raise _unknown("squeeze of the axis of time, or of none in particular")
+            new = at - (d < at and shape[d] == 1)
+        return new - result.ndim, self.marks
+
+    def _reshaped(self, result: Any, shape: Any) -> Timed:
+        """Return the times where their axis is kept: as much stands before it and after it."""
+        at = self.axis % len(shape)
+        before, after = shape[:at].numel(), shape[at + 1 :].numel()
+        for new in range(result.ndim):
+            kept = result.shape[new] == shape[at] and result.shape[:new].numel() == before
+            if kept and result.shape[new + 1 :].numel() == after:
+                return new - result.ndim, self.marks
+        raise _unknown("a change of shape that does not keep the axis of time")
+
+    def _attention(self, result: Any, shape: Any) -> Timed:
+        del result, shape
+        parts = [self.all.get(id(one)) for one in self.args[:3]]
+        mask, causal = self.argument(3, "attn_mask"), bool(self.argument(5, "is_causal", False))
+        return -2, _attended(parts, -2, None if causal else mask)
+
+    def _heads(self, result: Any, shape: Any) -> Timed:
+        del result, shape
+        # of torch.nn.MultiheadAttention: times first, and True forbids
+        parts = [self.all.get(id(one)) for one in self.args[:3]]
+        mask = self.named.get("attn_mask")
+        if mask is not None and mask.dtype == torch.bool:
+            mask = ~mask
+        return -3, _attended(parts, -3, mask)
+
+
+#: Which method knows an operation.
+_SPECIAL = {
+    "conv1d": "_convolution",
+    "linear": "_linear",
+    **dict.fromkeys(("matmul", "mm", "bmm", "rmatmul"), "_product"),
+    "embedding": "_embedding",
+    **dict.fromkeys(("layer_norm", "rms_norm"), "_normalised"),
+    "batch_norm": "_batch_normalised",
+    **dict.fromkeys(("softmax", "log_softmax", "glu", "mean", "sum", "amax"), "_along"),
+    **dict.fromkeys(("cat", "chunk", "split"), "_along"),
+    "getitem": "_index",
+    "pad": "_padded",
+    **dict.fromkeys(("transpose", "permute", "unsqueeze", "squeeze"), "_rearranged"),
+    **dict.fromkeys(("reshape", "view", "flatten", "unflatten"), "_reshaped"),
+    "scaled_dot_product_attention": "_attention",
+    "multi_head_attention_forward": "_heads",
+}
 
 
 def _unknown(what: str) -> ValueError:
@@ -210,67 +302,16 @@ def _unknown(what: str) -> ValueError:
     )
 
 
-def _layer(layer: Any, timed: Timed, source: Any, value: Any) -> Timed:
-    """Return the times of a layer's output."""
-    nn = torch.nn
-    axis, marks = timed
-    if isinstance(layer, nn.Conv1d):
-        if axis != -1:
-            raise _unknown("a convolution over another axis than the last")
-        return -1, _convolved(layer, marks)
-    if isinstance(layer, (nn.RNNBase, nn.RNNCellBase)):
-        raise UnboundedError
-    if isinstance(layer, nn.Linear):
-        if axis == -1:
-            raise UnboundedError
-        return axis, marks
-    if isinstance(layer, nn.Embedding):
-        return axis - 1, marks
-    if isinstance(layer, (nn.LayerNorm, nn.RMSNorm)):
-        if not len(layer.normalized_shape) < -axis:
-            raise UnboundedError
-        return axis, marks
-    if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-        return axis, marks  # in evaluation mode
-    if isinstance(layer, (nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)):
-        raise UnboundedError
-    if isinstance(layer, (nn.ConstantPad1d, nn.ZeroPad1d)):
-        return _padded(timed, (source, layer.padding), {})
-    if isinstance(layer, nn.GLU):
-        if layer.dim % source.ndim == axis % source.ndim:
-            raise _unknown("a gate over times")
-        return axis, marks
-    at_every_time = (
-        nn.Identity, nn.Dropout, nn.Dropout1d, nn.ReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU,
-        nn.ELU, nn.LeakyReLU, nn.PReLU, nn.Softplus, nn.Hardtanh, nn.ReLU6,
-    )  # fmt: skip
-    if isinstance(layer, at_every_time) and value.shape == source.shape:
-        return axis, marks
-    raise _unknown(type(layer).__name__)
+def _single(value: Any) -> int:
+    return int(value[0]) if isinstance(value, (tuple, list)) else int(value)
 
 
-def _convolved(layer: Any, marks: Marks) -> Marks:
-    (size,), (dilation,), (stride,) = layer.kernel_size, layer.dilation, layer.stride
-    if layer.padding_mode != "zeros":
-        raise _unknown(f"padding_mode={layer.padding_mode!r}")
-    if isinstance(layer.padding, str):
-        whole = dilation * (size - 1) if layer.padding == "same" else 0
-        left, right = whole // 2, whole - whole // 2
-    else:
-        left = right = layer.padding[0]
-    padded = np.pad(marks, ((left, right), (0, 0)))
-    count = (len(padded) - dilation * (size - 1) - 1) // stride + 1
-    starts = stride * np.arange(count)
-    seen: Marks = np.logical_or.reduce([padded[starts + dilation * j] for j in range(size)])
-    return seen
-
-
-def _merged(parts: list[Timed], value: Any) -> Timed:
+def _merged(parts: list[Timed], result: Any) -> Timed:
     """Return the union of what stands at the same time, single times being spread."""
     axis = parts[0][0]
     if any(a != axis for a, _ in parts):
         raise _unknown("a sum of sequences with different axes of time")
-    length = value.shape[axis]
+    length = result.shape[axis]
     marks = np.zeros((length, parts[0][1].shape[1]), dtype=bool)
     for _, one in parts:
         if len(one) not in (1, length):
@@ -279,76 +320,12 @@ def _merged(parts: list[Timed], value: Any) -> Timed:
     return axis, marks
 
 
-def _indexed(timed: Timed, source: Any, index: Any) -> Timed | None:
-    axis, marks = timed
-    if not isinstance(source, torch.Tensor):  # one of several parts, each with the same times
-        return timed
-    keys = list(index) if isinstance(index, tuple) else [index]
-    if any(key is None for key in keys):
-        raise _unknown("an index with None")
-    if any(key is Ellipsis for key in keys):
-        i = keys.index(Ellipsis)
-        keys[i : i + 1] = [slice(None)] * (source.ndim - len(keys) + 1)
-    keys += [slice(None)] * (source.ndim - len(keys))
-    at = axis % source.ndim
-    if not isinstance(keys[at], slice):
-        raise _unknown("a single time of a sequence")
-    later = sum(isinstance(key, int) for key in keys[at + 1 :])
-    return axis + later, marks[keys[at]]
-
-
-def _padded(timed: Timed, args: Any, named: Any) -> Timed:
-    axis, marks = timed
-    pads = list(named.get("pad", args[1] if len(args) > 1 else ()))
-    mode = named.get("mode", args[2] if len(args) > 2 else "constant")
-    if mode != "constant":
-        raise _unknown(f"padding by {mode!r}")
-    place = 2 * (-axis - 1)
-    left, right = pads[place : place + 2] if len(pads) > place else (0, 0)
-    first, last = max(0, -left), len(marks) - max(0, -right)
-    return axis, np.pad(marks[first:last], ((max(0, left), max(0, right)), (0, 0)))
-
-
-def _rearranged(
-    name: str, axis: int, marks: Marks, source: Any, args: Any, named: Any, value: Any
-) -> Timed:
-    at = axis % source.ndim
-    given = [*args[1:], *named.values()]
-    if name == "permute":
-        order = list(given[0]) if isinstance(given[0], (tuple, list)) else given
-        new = [d % source.ndim for d in order].index(at)
-    elif name == "transpose":
-        first, second = (d % source.ndim for d in given)
-        new = {first: second, second: first}.get(at, at)
-    elif name == "unsqueeze":
-        d = given[0] % (source.ndim + 1)
-        new = at + (d <= at)
-    else:
-        d = given[0] % source.ndim if given else None
-        if d is None or d == at:
-            raise _unknown("squeeze of the axis of time, or of none in particular")
-        new = at - (d < at and source.shape[d] == 1)
-    return new - value.ndim, marks
-
-
-def _reshaped(axis: int, marks: Marks, source: Any, value: Any) -> Timed:
-    """Return the times where the axis of time is kept: as much stands before it and after it."""
-    at = axis % source.ndim
-    before, after = source.shape[:at].numel(), source.shape[at + 1 :].numel()
-    for new in range(value.ndim):
-        if (
-            value.shape[new] == source.shape[at]
-            and value.shape[:new].numel() == before
-            and value.shape[new + 1 :].numel() == after
-        ):
-            return new - value.ndim, marks
-    raise _unknown("a change of shape that does not keep the axis of time")
-
-
-def _attended(parts: list[Marks], mask: Any, *, causal: bool) -> Marks:
+def _attended(parts: list[Timed | None], axis: int, mask: Any) -> Marks:
     """Return the marks of attention: those of the query, and of all keys and values allowed."""
-    query, key, value = parts
-    if mask is None or causal:
+    if any(one is None or one[0] != axis for one in parts):
+        raise _unknown("attention over another axis than that of time")
+    query, key, value = (one[1] for one in parts if one is not None)
+    if mask is None:
         raise UnboundedError
     allowed = mask.detach()
     allowed = (allowed if allowed.dtype == torch.bool else ~torch.isneginf(allowed)).cpu().numpy()
