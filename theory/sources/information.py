@@ -149,7 +149,8 @@ def _entropies(
     or of the next one, given the symbols.
 
     A probability p of a word of l symbols is a sum of products of positive numbers, computed as
-    p (1 + g'), |g'| <= g = gamma(l (n + 10) + 8): 4 u for each entry of A, E and the start.  From
+    p (1 + g'), |g'| <= g = gamma(l (n + 10) + 8): 2 u for each entry of A and E, 6 for the start,
+    and the rest for sums and products.  From
 
         -p~ log p~ + p log p = -p g' log p - p~ log(1 + g')
 
