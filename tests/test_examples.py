@@ -208,6 +208,26 @@ def test_chorales_that_are_not_there_are_asked_for(tmp_path, monkeypatch):
 # how much context data need -----------------------------------------------------------------------
 
 
+def test_fig_short_memory(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    module = load("fig_short_memory")
+    monkeypatch.setitem(module.LENGTHS, "small", 5)
+    assert module.main(["--out", str(tmp_path)]) == 0
+    rows = table(tmp_path / "fig_short_memory.csv")
+    better = {}
+    for row in rows:
+        assert float(row["loss_low"]) <= float(row["bound"]) * (1 + 1e-9)
+        if row["contraction"]:
+            assert float(row["loss_low"]) <= float(row["contraction"])
+            sooner = float(row["contraction"]) < float(row["bound"])
+            better.setdefault(row["source"], []).append(sooner)
+    # each of the two bounds beats the other
+    assert any(better["quick chain"])
+    assert not any(better["slow chain"])
+    touched = [row for row in rows if row["source"].startswith("register")][3]
+    assert float(touched["loss_low"]) >= float(touched["bound"]) * (1 - 1e-9)
+
+
 def test_paper_short_memory(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(FOLDER)
     module = load("paper_short_memory")
