@@ -56,7 +56,7 @@ def data(size: str) -> list[tuple[Any, ...]]:
     longest = LENGTHS[size]
     rows: list[tuple[Any, ...]] = []
     for name, model in SOURCES.items():
-        values = information_values(model)
+        values = information_values(model, longest=longest)
         tau, diameter, most = model.birkhoff, model.diameter, values.information[1]
         for k in range(min(longest, values.longest) + 1):
             forgotten: Any = ""
