@@ -70,6 +70,8 @@ examples: $(VENV)/.examples
 	$(BIN)/python examples/fig_gradient_lag.py --size small --out $(BUILD)/examples
 	$(BIN)/python examples/fig_unstable_descent.py --size small --out $(BUILD)/examples
 	$(BIN)/python examples/fig_trained_memory.py --size small --out $(BUILD)/examples
+	$(BIN)/python examples/fig_short_memory.py --size small --out $(BUILD)/examples
+	$(BIN)/python examples/three_explanations.py --out $(BUILD)/examples
 
 ## figures: the paper's tables and figures at small size, and a gallery of them; needs the data
 ##   sets (make figures STABLE_DATA=DIR SEEDS="0 1 2"), or TASKS=synthetic-music, drawn here;
@@ -93,6 +95,9 @@ figures: $(VENV)/.experiments
 	  $(call EXPERIMENT,$$name) --task $(TASKS) || exit 255; done'
 	for name in $(OWN); do \
 	  $(call EXPERIMENT,$$name) --task $(OWN_TASKS) --jobs $(JOBS) || exit 1; done
+	$(BIN)/python examples/paper_short_memory.py --task $(TASKS) --out $(FIGURES) \
+	  $(if $(STABLE_DATA),--data "$(STABLE_DATA)")
+	$(BIN)/python examples/fig_expressivity_gap.py --out $(FIGURES)
 	$(BIN)/python examples/_results.py $(FIGURES)
 
 ## bench: speed and memory; prints ratios, never fails

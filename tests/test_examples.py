@@ -203,3 +203,90 @@ def test_chorales_that_are_not_there_are_asked_for(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "__file__", str(tmp_path / "a" / "b" / "tasks.py"))
     with pytest.raises(FileNotFoundError, match="pass --data, or set STABLE_DATA"):
         module.data("chorales")
+
+
+# how much context data need -----------------------------------------------------------------------
+
+
+def test_fig_short_memory(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    module = load("fig_short_memory")
+    monkeypatch.setitem(module.LENGTHS, "small", 5)
+    assert module.main(["--out", str(tmp_path)]) == 0
+    rows = table(tmp_path / "fig_short_memory.csv")
+    better = {}
+    for row in rows:
+        assert float(row["loss_low"]) <= float(row["bound"]) * (1 + 1e-9)
+        if row["contraction"]:
+            assert float(row["loss_low"]) <= float(row["contraction"])
+            sooner = float(row["contraction"]) < float(row["bound"])
+            better.setdefault(row["source"], []).append(sooner)
+    # each of the two bounds beats the other
+    assert any(better["quick chain"])
+    assert not any(better["slow chain"])
+    touched = [row for row in rows if row["source"].startswith("register")][3]
+    assert float(touched["loss_low"]) >= float(touched["bound"]) * (1 - 1e-9)
+
+
+def test_paper_short_memory(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    module = load("paper_short_memory")
+    tasks = ["synthetic-text", "synthetic-music", "synthetic-slots"]
+    assert module.main(["--task", *tasks, "--out", str(tmp_path)]) == 0
+    rows = table(tmp_path / "paper_short_memory.csv")
+    for task in tasks:
+        own = [row for row in rows if row["task"] == task]
+        for row in own:
+            code, least = float(row["code"]), float(row["hindsight"])
+            assert least <= code
+            assert float(row["at_least"]) <= float(row["at_most"]) + 1e-6
+            assert float(row["excess_low"]) <= float(row["at_most"]) + 1e-6
+    # drawn from a chain of order 2: the second symbol is worth much, the third nothing
+    gains = [float(row["gain"]) for row in rows if row["task"] == "synthetic-text" and row["gain"]]
+    assert gains[1] > 0.3
+    assert max(gains[2:]) < 0.02
+    # a damaged or absent data set is said to be so
+    assert module.main(["--task", "jsb", "--data", str(tmp_path), "--out", str(tmp_path)]) == 1
+
+
+def test_three_explanations(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    module = load("three_explanations")
+    assert module.main(["--out", str(tmp_path)]) == 0
+    rows = table(tmp_path / "three_explanations.csv")
+    assert {"jsb", "war-and-peace", "wiki-sample"} <= {row["task"] for row in rows}
+    for row in rows:
+        low, high = int(row["no_predictor_below"]), int(row["ngram_enough"])
+        assert low <= high
+        if row["certified_stable"] not in {"not run", ">23"}:
+            # a certificate asks for more than the data do
+            assert int(row["certified_stable"].split(" to ")[0]) >= 8 * high
+    page = (tmp_path / "three_explanations.md").read_text(encoding="utf-8")
+    assert page == (FOLDER / "results/three_explanations.md").read_text(encoding="utf-8")
+
+
+def test_fig_expressivity_gap(tmp_path, monkeypatch):
+    pytest.importorskip("torch", reason="PyTorch is not installed (extra: torch)")
+    monkeypatch.syspath_prepend(FOLDER)
+    module = load("fig_expressivity_gap")
+    monkeypatch.setitem(module.LENGTHS, "small", (1, 3))
+    assert module.main(["--out", str(tmp_path), "--steps", "12"]) == 0
+    rows = table(tmp_path / "fig_expressivity_gap.csv")
+    assert len(rows) == 6
+    for row in rows:
+        # 1000 sequences of 48 judged times; those of one sequence may all be wrong together
+        noise = 0.0 if row["task"] == "counter" else 4 * math.sqrt(0.25 / 1000)
+        assert float(row["window"]) >= float(row["floor"]) * (1 - 1e-9) - noise
+
+
+def test_networks_of_the_examples_see_the_inputs_they_say():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra: torch)")
+    from theory.torch import receptive_field
+
+    models = load("_models")
+    sizes = {"inputs": 20, "classes": 5, "tokens": True, "hidden": 8, "width": 4}
+    example = torch.arange(40).reshape(1, 40) % 20
+    for name in models.FEED_FORWARD:
+        torch.manual_seed(0)
+        assert receptive_field(models.build(name, k=8, **sizes), example, time=1).k == 8
+    assert receptive_field(models.build("lstm", k=None, **sizes), example, time=1) is None

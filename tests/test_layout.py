@@ -169,6 +169,7 @@ NAMED = {
     "theory.maps.foreign": "output layers of programs that are not imported here",
     "theory.interop.reservoirpy": "classes of a library that need not be installed",
     "theory.interop.torch_weights": "classes of a library, quantised ones among them",
+    "theory.torch.times": "operations of PyTorch, of which some are methods and some built in",
     "theory.certify.recheck": "compares with the word that a file holds",
 }
 

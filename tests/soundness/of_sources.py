@@ -12,6 +12,7 @@ from definitions import balls
 from exact import total
 from tally import Ball, Tally, Vector
 
+from theory.memory import attention_gap
 from theory.norms import Linf
 from theory.sources import (
     BeliefFilter,
@@ -169,7 +170,28 @@ def _largest(numbers: Vector) -> Ball:
     return found
 
 
+def attention(rng: Draw, tally: Tally) -> None:
+    """Attention with a linear bias over a finite past, the scores at their worst or anywhere."""
+    slope, S = 10.0 ** rng.uniform(-2, 1), float(rng.choice([0.0, rng.uniform(0, 5)]))
+    V, k, T = 10.0 ** rng.uniform(-3, 3), int(rng.integers(0, 12)), int(rng.integers(12, 60))
+    lags = np.arange(T)
+    worst = rng.random() < 0.5
+    scores = np.where(lags < k, -S, S) if worst else rng.uniform(-S, S, T)
+    values = np.where(lags < k, V, -V) if worst else rng.uniform(-V, V, T)
+    a = flint.arb(float(slope))
+    weights = [(s - a * int(j)).exp() for j, s in zip(lags, balls(scores), strict=True)]
+    outs = []
+    for last in (T, k):
+        if last:
+            up = total(w * v for w, v in zip(weights[:last], balls(values[:last]), strict=True))
+            outs.append(up / total(weights[:last]))
+    gap = abs(outs[0] - outs[1]) if k else 2 * flint.arb(float(V))
+    bound = attention_gap(slope=slope, score_bound=S, value_bound=V, k=k)
+    tally.at_most("attention_gap", [gap], bound, slope=slope, S=S, V=V, k=k)
+
+
 CHECKS = (
+    Check(run=attention, covers=(attention_gap,)),
     Check(run=entropies, covers=(information_values,), weight=0.3),
     Check(
         run=forgetting,

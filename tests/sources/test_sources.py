@@ -78,6 +78,18 @@ def test_certificates_and_contexts_apply_to_the_filter():
     three = filter_contraction_of(BeliefFilter(THREE))
     assert three.iterate > 1
     assert three.lam == pytest.approx(2 * THREE.birkhoff**three.iterate)
+    # which is found and used where no comparison matrix contracts
+    rng = np.random.default_rng(0)
+    quick, shown = rng.uniform(0.3, 1, (6, 6)), rng.uniform(0.1, 1, (6, 3))
+    rows = [M / M.sum(axis=1, keepdims=True) for M in (quick, shown)]
+    larger = BeliefFilter(HiddenMarkovModel(*rows))
+    several = contraction(larger)
+    assert several.iterate == 2
+    assert several.lam == filter_contraction_of(larger).lam
+    answer = required_context(larger, 0.01, inputs=Inputs.any_of(np.eye(3)), norm=Linf())
+    symbols = larger.inputs_of(larger.model.sample(200, rng=rng)[0])
+    apart = larger.simulate(symbols) - truncate(larger, answer.k).states(symbols)
+    assert np.abs(apart).max() <= 0.01
     # a forbidden transition leaves no factor
     assert filter_contraction_of(BeliefFilter(HiddenMarkovModel([[0, 1], [0.5, 0.5]], E))) is None
 

@@ -23,6 +23,7 @@ from theory.maps.cascade import Cascade
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.form import Affine
 from theory.norms.norms import L1, L2, Linf, Norm
+from theory.sources.belief import BeliefFilter, filter_contraction_of
 from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
 from theory.theorems.contractive_of_perron_weights import contractive_of_perron_weights
 from theory.threads import few_threads
@@ -76,8 +77,11 @@ def by_iterate(
     """Return the contraction of several steps in the Euclidean norm.
 
     By products or, where they are too many, from the contraction of one step, looked for if it is
-    not among the known ones, that needs the fewest steps.
+    not among the known ones, that needs the fewest steps.  Of a forward filter by Birkhoff's
+    factor, in the maximum norm.
     """
+    if isinstance(recurrent, BeliefFilter) and (norm is None or isinstance(norm, Linf)):
+        return filter_contraction_of(recurrent)
     measure, n = L2() if norm is None else norm, recurrent.state_dim
     form = recurrent.affine_on(domain)
     with few_threads(n):

@@ -21,13 +21,14 @@ sees k symbols is worse on this test than one of our predictors by `hindsight` -
 predictor, ours, is worse by no more than the difference of the codes.  Both are facts about the
 test, with no confidence; the first is useless once contexts are rare (then `hindsight` is small).
 
-*An upper bound of I cannot be had from data alone.*  Take any source, draw one word of N symbols of
-it and repeat the word for ever, at a random phase.  The process is stationary; T symbols of it have
-the same law as those of the source but with probability (T - 1) / N, that they run over the word's
-end; its entropy rate is 0 and its I is the entropy of the word, which grows with N.  So any number
-computed from T symbols that exceeded I with probability 1 - delta for every stationary process
-would exceed all numbers with probability 1 - delta.  It takes an assumption: of n hidden states,
-I <= log n; of order m, I <= m log d, and from independent sequences what `order_information` says.
+*An upper bound of I cannot be had from data alone.*  Take any source of positive entropy rate, draw
+one word of N symbols of it and repeat the word for ever, at a random phase.  The process is
+stationary; T symbols of it have the same law as those of the source unless they run over the word's
+end, with probability (T - 1) / N; its entropy rate is 0, and its I, the entropy of what is
+repeated, grows with N.  So any number computed from T symbols that exceeded I with probability
+1 - delta for every stationary process would exceed all numbers with probability 1 - delta.  It
+takes an assumption: of n hidden states, I <= log n; of order m, I <= m log d, and from independent
+sequences what `order_information` says.
 """
 
 from __future__ import annotations
@@ -142,7 +143,8 @@ class ContextValue:
         enough = f"more than {len(self.codes) - 1}" if high is None else f"{high}"
         return (
             f"{self.symbols} symbols of {self.alphabet}: best code {self.best:.4f} nats; within "
-            f"1 % of it no predictor of fewer than {low} symbols is, on this test, and ours of {enough}"
+            f"1 % of it no predictor of fewer than {low} symbols is, on this test, and ours of "
+            f"{enough}"
         )
 
 

@@ -19,10 +19,12 @@ Sharper answers, which hold for some maps only:
     context_length_iterate  from a contraction of several steps together
     deployed_context        in arithmetic that rounds, by `step_error_upper`: a `Deployment`; an
                             `Arithmetic` is made by `arithmetic` from the name of a format
+    attention_gap           attention with a linear bias, and `attention_context` the k for eps
     reach_tube              along given inputs: all that any past can still do, a `ReachTube`
 """
 
 from theory.arithmetic.formats import Arithmetic, arithmetic
+from theory.memory.attention import attention_context, attention_gap
 from theory.memory.context import Choice, required_context, smallest_error
 from theory.memory.deployed import Deployment, deployed_context, step_error_upper
 from theory.memory.entrywise import componentwise_context, componentwise_gap
@@ -52,6 +54,8 @@ __all__ = [
     "WindowContext",
     "WorstCase",
     "arithmetic",
+    "attention_context",
+    "attention_gap",
     "componentwise_context",
     "componentwise_gap",
     "context_length_iterate",

@@ -104,7 +104,7 @@ class BeliefFilter(Map):
         ValueError
             If a symbol is not in the alphabet.
         """
-        return np.eye(self.input_dim)[self._model.check_symbols(symbols)]
+        return np.asarray(np.eye(self.input_dim)[self._model.check_symbols(symbols)])
 
     def belief(self, h: Any) -> Array:
         """Return the probabilities of the hidden states, (..., n), that log-odds (..., n - 1) mean.

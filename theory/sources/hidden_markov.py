@@ -85,7 +85,7 @@ class HiddenMarkovModel:
         object.__setattr__(self, "start", given)
         object.__setattr__(self, "_classes", _closed_classes(transition, given))
         if given is not None and not np.all(
-            np.abs(given - self.stationary) <= _allowed(len(transition)) + 2.0**-40
+            np.abs(given - self.stationary) <= _allowed(len(transition))
         ):
             moved = given @ self.transition
             i = int(np.argmax(np.abs(moved - given)))
@@ -117,7 +117,7 @@ class HiddenMarkovModel:
 
     @cached_property
     def stationary(self) -> Array:
-        """Return the distribution of the state at every time, (n,); to u up to 24 states."""
+        """Return the distribution of the state at every time, (n,)."""
         classes: list[Any] = self._classes  # type: ignore[attr-defined]
         found = np.zeros(self.states)
         for members in classes:
@@ -129,7 +129,7 @@ class HiddenMarkovModel:
 
     @cached_property
     def exact(self) -> bool:
-        """Return whether `stationary` is known to a relative error of 4 u."""
+        """Return whether `stationary` is known to a relative error of 6 u."""
         classes: list[Any] = self._classes  # type: ignore[attr-defined]
         return max(len(members) for members in classes) <= EXACT_STATES
 

@@ -63,9 +63,10 @@ def information_values(
     r"""Enclose h_l, i_l and I of a hidden Markov model, by all words of l + 1 symbols.
 
     The rate lies between H(x_0 | x_(-l) .. x_(-1), s_(-l)) and h_l.  The information is the sum of
-    i_l up to L and a tail, which is at most sum (diameter tau**(l - 1))**2 / 8 by
-    `filter_contraction`; and it is at most the entropy of the hidden state, which stands between
-    past and future.
+    i_l below m and the rest, I(far past; future | last m symbols): at most the entropy, given these
+    symbols, of the state that showed the last of them or of the next one, which stands between the
+    two; and after L at most the sum of (diameter tau**(l - 1))**2 / 8, by `filter_contraction`.
+    `short_memory` itself is not used, so that it can be tried on these numbers.
 
     Parameters
     ----------
@@ -120,15 +121,11 @@ def information_values(
     sums = [up(math.fsum(excess_high[:m].tolist())) for m in range(L + 2)]
     tails = [*left.tolist(), _tail(model, L)]
     information = min(up(head + tail) for head, tail in zip(sums, tails, strict=True))
-    # (l + 1) i_l <= I
-    excess_high = np.minimum(
-        excess_high, np.nextafter(information / np.arange(1.0, L + 2), 2.0**60)
-    )
     lowest = max(0.0, math.fsum(excess_low.tolist()) * (1 - 4 * UNIT))
     return InformationValues(
         entropies=(low, high),
         rate=(rate_low, rate_high),
-        excess=(np.minimum(excess_low, excess_high), excess_high),
+        excess=(excess_low, excess_high),
         information=(min(lowest, information), information),
     )
 
@@ -149,7 +146,8 @@ def _entropies(
     or of the next one, given the symbols.
 
     A probability p of a word of l symbols is a sum of products of positive numbers, computed as
-    p (1 + g'), |g'| <= g = gamma(l (n + 10) + 8): 4 u for each entry of A, E and the start.  From
+    p (1 + g'), |g'| <= g = gamma(l (n + 10) + 8): 2 u for each entry of A and E, 6 for the start,
+    and the rest for sums and products.  From
 
         -p~ log p~ + p log p = -p g' log p - p~ log(1 + g')
 

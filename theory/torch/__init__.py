@@ -2,6 +2,8 @@
 
     StableProjection      after an optimizer's step, the nearest stable weights
     parametrize_stable    weights that cannot leave the set, by `torch.nn.utils.parametrize`
+    receptive_field       of how many inputs a feed-forward module is a function, exactly, by its
+                          structure and by asking it: a `ReceptiveField`
     SpectralBall, RowSums, MetricBall    the parametrizations it chooses from
 
 Needs PyTorch (the extra ``torch``); importing this package without it works, using it does not.
@@ -10,11 +12,14 @@ Weights of `torch.nn.RNN`, `LSTM`, `GRU` and their cells are known, all layers a
 
 from theory.torch.parametrizations import MetricBall, RowSums, SpectralBall, parametrize_stable
 from theory.torch.projection import StableProjection
+from theory.torch.receptive_field import ReceptiveField, receptive_field
 
 __all__ = [
     "MetricBall",
+    "ReceptiveField",
     "RowSums",
     "SpectralBall",
     "StableProjection",
     "parametrize_stable",
+    "receptive_field",
 ]
