@@ -5,6 +5,7 @@ Run   python examples/_summary.py examples/results   to write README.md there.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import defaultdict
 from collections.abc import Iterable
@@ -118,6 +119,25 @@ def within(curve: list[tuple[int, float]], most: float = 0.01) -> int:
     return min(k for k, _ in curve if k > max(bad, default=0))
 
 
+def short_memory(rows: list[Row], three: list[Row]) -> list[str]:
+    """Return the table of what symbols further back are worth on data."""
+    lines = [
+        "| data | symbol | best code, with k | no predictor of fewer is within 1 % | an n-gram is from "
+        "| first symbol is worth |",
+        "|---|---|---|---|---|---|",
+    ]
+    for answer in three:
+        own = [row for row in rows if row["task"] == answer["task"]]
+        code, k = min((row["code"] + row["extra"], row["k"]) for row in own)
+        extra = own[0]["extra"]
+        told = f"{code - extra:.3f} + {extra:.3f}" if extra else f"{code:.3f}"
+        lines.append(
+            f"| {answer['task']} | {answer['symbol']} | {told}, k = {k} | "
+            f"{answer['no_predictor_below']} | {answer['ngram_enough']} | {own[0]['gain']:.2f} |"
+        )
+    return lines
+
+
 def certified(rows: list[Row], *names: str) -> tuple[int, int, list[Row]]:
     """Return how many networks are certified at rate 0.9, how many there are, and the others."""
     first = {tuple(row[name] for name in names): row for row in rows}
@@ -151,7 +171,7 @@ def text(folder: Path) -> str:
     main, context, rates, curves = (read_all[n] for n in ("unstable", "context", "rates", "curves"))
     forward, tradeoff = read_all["forward"], read_all["tradeoff"]
     weights = read(folder, "paper_weight_gap")
-    gap = read(folder, "paper_certified_gap")
+    gap, memory = read(folder, "paper_certified_gap"), read(folder, "paper_short_memory")
 
     def mean(task: str, cell: str, variant: str, rows: list[Row] = main) -> str:
         return f"{one(rows, task=task, cell=cell, variant=variant)['mean']:{digits_of(task)}}"
@@ -225,6 +245,9 @@ def text(folder: Path) -> str:
         asked=sum(r["holds"] != "no certificate" for r in context),
         epochs=span([r["epochs"] for r in big if r["cell"] != "none"], ".0f"),
         big=lambda cell, variant: one(big, cell=cell, variant=variant),
+        short="\n".join(short_memory(memory, read(folder, "three_explanations"))),
+        at_least=lambda task, k: f"{one(memory, task=task, k=k)['at_least']:.3f}",
+        bits=f"{min(some(memory, 'code', task='war-and-peace')) / math.log(2):.3f}",
         f1=lambda variant: f"{one(snips, cell='rnn', variant=variant)['mean']:.1f} {variant}",
     )  # fmt: skip
 
