@@ -121,11 +121,11 @@ def within(curve: list[tuple[int, float]], most: float = 0.01) -> int:
 
 def short_memory(rows: list[Row], three: list[Row]) -> list[str]:
     """Return the table of what symbols further back are worth on data."""
-    lines = [
-        "| data | symbol | best code, with k | no predictor of fewer is within 1 % | an n-gram is from "
-        "| first symbol is worth |",
-        "|---|---|---|---|---|---|",
-    ]
+    names = (
+        "data", "symbol", "best code, with k", "no predictor of fewer is within 1 %",
+        "an n-gram is from", "first symbol is worth",
+    )  # fmt: skip
+    lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
     for answer in three:
         own = [row for row in rows if row["task"] == answer["task"]]
         code, k = min((row["code"] + row["extra"], row["k"]) for row in own)
