@@ -281,7 +281,7 @@ def input_context(layer: Memory, inputs: Any, *, eps: float) -> int | None:
     low, high = -1, 1
     while not evaluate(formula, lam=rate, k=high, drive=drive) <= eps:
         low, high = high, 2 * high
-        if high > 2**40:
+        if not high <= 2**40:
             return None
     while high - low > 1:
         middle = (low + high) // 2
