@@ -24,7 +24,8 @@ from theory.arithmetic.intervals import (
 from theory.arithmetic.rounded import Rounded
 from theory.arithmetic.rounding import up
 from theory.maps.boxes.ends import magnitude
-from theory.maps.functions import Function
+from theory.maps.functions import Dense, Function
+from theory.maps.normalize import Normalize
 from theory.typing import Array
 
 
@@ -266,27 +267,38 @@ class Chain(_Several):
             x = f(x)
         return np.asarray(J)
 
+    def boxes(self, box: Interval) -> list[Interval]:
+        """Return the boxes of what each of the functions takes, and of what the last one gives.
+
+        Of a `Dense` behind a `Normalize` both bounds are met: the box, and the length of its input.
+        """
+        found = [box]
+        for number, f in enumerate(self.functions):
+            low, high = f.image(found[-1])
+            before = self.functions[number - 1] if number else None
+            if isinstance(f, Dense) and isinstance(before, Normalize):
+                ball = before.through(f.W, f.b)
+                low, high = np.maximum(low, ball[0]), np.minimum(high, ball[1])
+            found.append((low, high))
+        return found
+
     def image(self, box: Interval) -> Interval:
         """Enclose what the last one gives, box by box."""
-        for f in self.functions:
-            box = f.image(box)
-        return box
+        return self.boxes(box)[-1]
 
     def slopes(self, box: Interval) -> Array:
         """Return the product of the slopes."""
         G: Any = None
-        for f in self.functions:
-            own = f.slopes(box)
+        for f, at in zip(self.functions, self.boxes(box), strict=False):
+            own = f.slopes(at)
             G = own if G is None else product_matrix_up(own, G)
-            box = f.image(box)
         return np.asarray(G)
 
     def lipschitz(self, box: Interval) -> float:
         """Return the product of the constants, or what the slopes say if that is smaller."""
-        total, at = 1.0, box
-        for f in self.functions:
+        total = 1.0
+        for f, at in zip(self.functions, self.boxes(box), strict=False):
             total = up(total * f.lipschitz(at))
-            at = f.image(at)
         return min(total, super().lipschitz(box))
 
     def rounded(self, x: Rounded) -> Rounded:

@@ -19,6 +19,7 @@ from theory.errors import as_vector, check_positive
 from theory.maps.boxes.directions import LEAST_EPS, direction
 from theory.maps.boxes.ends import magnitude
 from theory.maps.functions import Function
+from theory.norms.norms import L2
 from theory.typing import Array
 
 
@@ -132,6 +133,16 @@ class Normalize(Function):
     def image(self, box: Interval) -> Interval:
         """Enclose g y / root + b over a box."""
         return sum_of(products((self.gain, self.gain), self._unit(box)), (self.bias, self.bias))
+
+    def through(self, W: Array, b: Array) -> Interval:
+        r"""Enclose W f(x) + b over all x: |y| / root <= sqrt(n), so |W diag(g) z| <= sqrt(n) |W g|.
+
+        Of a dense W it is sqrt(n) times narrower than what the box of f(x) gives.
+        """
+        scaled = times_up(np.abs(W), np.abs(self.gain))
+        length = L2().vector_upper(scaled)
+        reach = times_up(length, up(math.sqrt(self.input_dim)))
+        return sum_of(affine_image(W, self.bias, self.bias, b), (-reach, reach))
 
     def _root_down(self, box: Interval) -> float:
         """Return a lower bound of the root over a box."""

@@ -17,9 +17,12 @@ Sharper answers, which hold for some maps only:
     componentwise_gap       entry by entry, and `componentwise_context` the k for eps
     layer_rates             layer by layer of a cascade: `LayerRates`, and `layer_gaps` the bound
     context_length_iterate  from a contraction of several steps together
+    tube_context            along given inputs, of stacks too: a `TubeContext`, and `tube_gaps` the
+                            bound of every entry
     reach_tube              along given inputs: all that any past can still do, a `ReachTube`
 """
 
+from theory.memory.along import TubeContext, tube_context, tube_gaps
 from theory.memory.context import Choice, required_context, smallest_error
 from theory.memory.entrywise import componentwise_context, componentwise_gap
 from theory.memory.iterates import context_length_iterate
@@ -43,6 +46,7 @@ __all__ = [
     "LayerRates",
     "ReachTube",
     "TruncatedModel",
+    "TubeContext",
     "WindowContext",
     "WorstCase",
     "componentwise_context",
@@ -58,6 +62,8 @@ __all__ = [
     "state_radius",
     "transition_rate",
     "truncate",
+    "tube_context",
+    "tube_gaps",
     "window_context",
     "window_decay",
     "window_gaps",
