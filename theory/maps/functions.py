@@ -78,6 +78,10 @@ class Function(ABC):
     def rounded(self, x: Rounded) -> Rounded:
         """Return size and rounding error of f(x)."""
 
+    def enclosed(self, box: Interval) -> tuple[Interval, Array]:
+        """Return `image` and `slopes` together; of what is made of others, in one pass."""
+        return self.image(box), self.slopes(box)
+
     def lipschitz(self, box: Interval) -> float:
         """Return an upper bound of the Euclidean Lipschitz constant over a box; inf if unknown."""
         G = self.slopes(box)
@@ -236,7 +240,7 @@ def _silu_slope(x: Array) -> Array:
 #: Where x sigma(x) is least, and where its slope is largest, both to a few digits, and numbers
 #: below and above the values there: tests decide them in ball arithmetic.
 _SILU_AT, _SILU_LEAST = -1.2784645427610738, -0.27846454276107384
-_SILU_STEEP, _SILU_SLOPES = 2.399357280520247, (-0.09983935, 1.09983935)
+_SILU_STEEP, _SILU_SLOPES = 2.3993572805154675, (-0.09983935, 1.09983935)
 
 
 @final
