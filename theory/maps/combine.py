@@ -157,7 +157,8 @@ class Product(_Entrywise):
 
     def jacobian(self, x: Array) -> Array:
         """Return the sum over the functions of the others' product times their Jacobian."""
-        values, total = [f(x) for f in self.functions], 0.0
+        values = [f(x) for f in self.functions]
+        total: Any = 0.0
         for i, f in enumerate(self.functions):
             others = np.ones_like(values[i])
             for j, value in enumerate(values):
