@@ -60,8 +60,10 @@ class Block(GatedMap):
 
     def __init__(self, core: Map, *, before: Function | None = None, after: Function) -> None:
         self._core, self._before, self._after = check_map(core), before, after
-        for name, f in (("before", before), ("after", after)):
-            if not (isinstance(f, Function) or (f is None and name == "before")):
+        given: dict[str, Any] = {"after": after}
+        given |= {} if before is None else {"before": before}
+        for name, f in given.items():
+            if not isinstance(f, Function):
                 raise ValueError(f"{name}={f!r}, needed a theory.maps.Function")
         if before is not None and before.output_dim != core.input_dim:
             raise ValueError(

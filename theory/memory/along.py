@@ -51,6 +51,7 @@ class _Tube:
         self.map = recurrent
         self.layers: tuple[Map, ...]
         self.readouts: tuple[Readout, ...]
+        self.slices: tuple[slice, ...]
         parts: tuple[Domain, ...] | None = (domain,)
         self.layers, self.readouts = (recurrent,), ()
         self.slices = (slice(0, recurrent.state_dim),)

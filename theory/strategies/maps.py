@@ -7,7 +7,7 @@ Main names: `certified_maps`, `stable_maps`, `any_maps`, `lstm_maps`, `gru_maps`
 from __future__ import annotations
 
 import functools
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from hypothesis import strategies as st
@@ -447,7 +447,7 @@ def _memory_maps(
 ) -> LinearAttention | DeltaRule:
     m, shape = draw(input_dim), [draw(st.integers(1, 2)) for _ in range(3)]
     heads, keys, values = shape
-    counts = {"heads": heads, "keys": keys, "values": values}
+    counts: dict[str, Any] = {"heads": heads, "keys": keys, "values": values}
     rule = draw(st.sampled_from(("constant", "gate", "step", "exp", "gated", "rwkv7")))
     gates = heads if rule == "step" or draw(st.booleans()) else heads * keys
     extra = {"constant": 0, "gate": gates, "step": gates, "exp": gates + heads}
