@@ -334,6 +334,8 @@ def test_questions_of_tubes_are_checked():
         (lambda: tube_gaps(cell, X, k=1, inputs=Inputs.box(-0.5, 0.5)), "outside the domain"),
         (lambda: tube_gaps(free, X, k=1, inputs=Inputs.box(-900, 900)), "no bounded box"),
         (lambda: tube_context(cell, X, eps=0.0), "eps"),
+        (lambda: tube_gaps(cell, X, k=1, pasts=[[1.0, 1.0]]), "pasts has shape"),
+        (lambda: tube_gaps(cell, X, k=1, pasts=[[9.0]]), "some of pasts are outside"),
     ):
         with pytest.raises(ValueError, match=message):
             call()
@@ -341,3 +343,5 @@ def test_questions_of_tubes_are_checked():
     found = tube_context(cell, X, eps=1e-3)
     assert found.k is None
     assert found.error == pytest.approx(0.0625, rel=1e-6)
+    # pasts that are smaller are forgotten sooner
+    assert tube_gaps(cell, X, k=4, pasts=[[0.5]])[0] == pytest.approx(0.03125, rel=1e-6)

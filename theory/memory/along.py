@@ -23,7 +23,7 @@ import numpy as np
 from theory.arithmetic.intervals import plus_up, product_matrix_up
 from theory.arithmetic.rounded import Rounded
 from theory.domain import Domain
-from theory.errors import as_sequences, check_count, check_positive
+from theory.errors import as_array, as_sequences, check_count, check_positive
 from theory.inputs import as_inputs
 from theory.maps.base import Map, check_map
 from theory.maps.cascade import Cascade
@@ -61,11 +61,12 @@ class _Tube:
         if parts is None:
             raise ValueError(f"a layer of {recurrent!r} has no enclosure of its steps, needed one")
         self.parts = parts
+        self.start = np.concatenate([part.reach for part in parts])  # |h| before the inputs
 
     def gaps(self, X: Array) -> Array:
         """Return bounds of |h - g| after these inputs, g being the run from 0, as computed."""
         G = self.map.simulate(X)
-        gap = np.concatenate([part.reach for part in self.parts])
+        gap = self.start
         before = np.zeros(self.map.state_dim)
         for x, now in zip(X, G, strict=True):
             gap = self._after_step(gap, before, now, x)
@@ -113,7 +114,9 @@ def _low(centre: Array, radius: Array, least: Array) -> Array:
     return np.minimum(np.maximum(below, least), centre)
 
 
-def _tube_of(recurrent: Map, X: Any, domain: Domain | None, inputs: Any) -> tuple[_Tube, Array]:
+def _tube_of(
+    recurrent: Map, X: Any, domain: Domain | None, inputs: Any, pasts: Any
+) -> tuple[_Tube, Array]:
     check_map(recurrent)
     x = as_sequences("X", X, width=recurrent.input_dim)
     if x.ndim != 2:
@@ -131,11 +134,27 @@ def _tube_of(recurrent: Map, X: Any, domain: Domain | None, inputs: Any) -> tupl
             )
     if not domain.contains_inputs(x):
         raise ValueError(f"some of X are outside the domain {domain}, needed all inside")
-    return _Tube(recurrent, domain), x
+    tube = _Tube(recurrent, domain)
+    if pasts is not None:
+        states = as_array("pasts", pasts)
+        if states.ndim == 0 or states.shape[-1] != recurrent.state_dim or states.size == 0:
+            raise ValueError(
+                f"pasts has shape {states.shape}, needed (..., {recurrent.state_dim}), at least one"
+            )
+        if not domain.contains_states(states):
+            raise ValueError(f"some of pasts are outside the domain {domain}, needed all inside")
+        tube.start = np.max(np.abs(states.reshape(-1, recurrent.state_dim)), axis=0)
+    return tube, x
 
 
 def tube_gaps(
-    recurrent: Map, X: Any, *, k: int, domain: Domain | None = None, inputs: Any = None
+    recurrent: Map,
+    X: Any,
+    *,
+    k: int,
+    domain: Domain | None = None,
+    inputs: Any = None,
+    pasts: Any = None,
 ) -> Array:
     r"""Bound the gap of the truncated model after given inputs, entry by entry, for every past.
 
@@ -150,6 +169,9 @@ def tube_gaps(
         Where the states are: a box that the map never leaves, which is checked.
     inputs : Inputs, or (..., m) array, optional
         Which inputs came before, if no domain is given; by default such as the given ones.
+    pasts : (..., n) array, optional
+        States of the domain that are possible before those inputs, such as states met on other
+        sequences: the answer is then for pasts that are no larger, entry by entry, only.
 
     Returns
     -------
@@ -170,7 +192,7 @@ def tube_gaps(
     >>> round(float(bound[0]), 6)
     0.0625
     """
-    tube, x = _tube_of(recurrent, X, domain, inputs)
+    tube, x = _tube_of(recurrent, X, domain, inputs, pasts)
     check_count(k=k)
     if not len(x) >= k:
         raise ValueError(f"X holds {len(x)} inputs, needed at least k={k}")
@@ -186,13 +208,14 @@ def tube_context(
     norm: Norm | None = None,
     domain: Domain | None = None,
     inputs: Any = None,
+    pasts: Any = None,
 ) -> TubeContext:
     r"""Return how many of the last inputs are proved enough along given inputs, for every past.
 
     Parameters
     ----------
     recurrent : Map
-        As in `tube_gaps`, and so are X, domain and inputs.
+        As in `tube_gaps`, and so are X, domain, inputs and pasts.
     X : (T, m) array
     eps : float
         Allowed error of what the map shows of its last state (`Map.output_map`), or of a head.
@@ -202,6 +225,7 @@ def tube_context(
         A monotone norm of the error, `L2` by default.
     domain : Domain, optional
     inputs : Inputs, or (..., m) array, optional
+    pasts : (..., n) array, optional
 
     Returns
     -------
@@ -219,8 +243,9 @@ def tube_context(
     >>> tube_context(MinGRU([[0.0], [1.0]]), np.ones((40, 1)), eps=0.01).k
     7
     """
+    check_map(recurrent)
     check_positive(eps=eps)
-    tube, x = _tube_of(recurrent, X, domain, inputs)
+    tube, x = _tube_of(recurrent, X, domain, inputs, pasts)
     measure = L2() if norm is None else norm
     if not measure.monotone:
         raise ValueError(f"{measure} is not monotone, needed a norm of entrywise bounds")
