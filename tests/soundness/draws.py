@@ -290,10 +290,11 @@ def a_function(rng: Draw, W: Callable[..., Array], n: int, p: int, depth: int = 
 
 def _block(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
     single = [make for kind, make in MAKERS.items() if kind not in {Cascade, Block}]
-    core = one_of(rng, *single)(rng, W, int(rng.integers(1, 3)), int(rng.integers(1, 3)))
-    before = a_function(rng, W, m, core.input_dim, 1) if rng.random() < 0.8 else None
-    width = m if before is not None else core.input_dim
-    after = a_function(rng, W, core.state_dim + width, int(rng.integers(1, 3)))
+    alone = rng.random() < 0.2
+    inputs = m if alone else int(rng.integers(1, 3))
+    core = one_of(rng, *single)(rng, W, int(rng.integers(1, 3)), inputs)
+    before = None if alone else a_function(rng, W, m, inputs, 1)
+    after = a_function(rng, W, core.state_dim + m, int(rng.integers(1, 3)))
     return Block(core, before=before, after=after)
 
 

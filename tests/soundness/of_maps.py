@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 
+import flint
 import numpy as np
 from check import Check
 from definitions import activated, balls, exact_step, faded
@@ -15,6 +16,7 @@ from tally import Tally
 from theory import (
     L2,
     Contraction,
+    DeltaRule,
     Domain,
     Inputs,
     LinearMap,
@@ -33,7 +35,14 @@ from theory.maps.boxes import fading
 from theory.maps.boxes.ends import complement, mixed
 from theory.maps.invariance import is_invariant
 from theory.maps.recurrence import LinearRecurrence
-from theory.memory import reach_tube, window_decay
+from theory.memory import (
+    reach_tube,
+    transition_rate,
+    tube_gaps,
+    window_context,
+    window_decay,
+    window_gaps,
+)
 from theory.theorems import Terms, state_gap
 from theory.typing import Array
 
@@ -386,6 +395,69 @@ def decays(rng: Draw, tally: Tally) -> None:
     tally.between("window_decay", low, product, high, window=window, **model.parameters)
 
 
+def windows(rng: Draw, tally: Tally) -> None:
+    """No past of a size is left larger than is said, some is left as large, and no rate is less."""
+    kinds = (*(kind for kind in MAKERS if issubclass(kind, LinearRecurrence)), DeltaRule)
+    model = tame_map(rng, kinds)
+    assert isinstance(model, LinearRecurrence | DeltaRule)
+    k = int(rng.integers(1, 6))
+    x = rng.standard_normal((k, model.input_dim)) * float(one_of(rng, 0.0, 0.3, 1.0, 5.0))
+    low, high = window_gaps(model, x)
+    rate = transition_rate(model, x)
+    step, n = exact_step(model), model.state_dim
+    columns = [balls(row) for row in np.eye(n)]
+    zero = balls(np.zeros(n))
+    for row in x:
+        rest = step(zero, balls(row))
+        columns = [minus(step(column, balls(row)), rest) for column in columns]
+        # the origin moves with the inputs; differences do not
+        columns = [list(column) for column in columns]
+    given = {"x": x, "model": model, **model.parameters}
+    whole = length(L2(), [a for column in columns for a in column])
+    tally.no_less("window_gaps", flint.arb(float(low[-1])), whole, **given)
+    for column in (*columns, _combined(rng, columns)):
+        tally.at_most("window_gaps", [length(L2(), column)], high[-1], **given)
+        tally.at_most("transition_rate", [length(L2(), column)], rate**k * (1 + 1e-12), **given)
+    eps = float(high[-1])
+    if eps > 0:
+        found = window_context(model, x, eps=eps * (1 + 2.0**-40))
+        tally.true("window_context", found.k is not None and found.k <= k, **given)
+
+
+def _combined(rng: Draw, columns: list) -> list:
+    """Return a combination of columns with coefficients of length 1, rounded inward."""
+    c = rng.standard_normal(len(columns))
+    c = c / np.linalg.norm(c) * (1 - 2.0**-40)
+    return [
+        sum((flint.arb(float(a)) * v for a, v in zip(c, row, strict=True)), ZERO)
+        for row in zip(*columns, strict=True)
+    ]
+
+
+def along(rng: Draw, tally: Tally) -> None:
+    """A state of any past is within the tube of the truncated run, as it was computed."""
+    model = tame_map(rng)
+    k = int(rng.integers(1, 5))
+    x = rng.standard_normal((k, model.input_dim)) * float(one_of(rng, 0.0, 0.3, 1.0))
+    try:
+        domain = invariant_domain(model, inputs=x)
+        if domain is None:
+            return
+        gaps = tube_gaps(model, x, k=k, domain=domain)
+    except ValueError as error:
+        if "no matrix is known" in str(error) or "no gain of" in str(error):
+            return
+        raise
+    step, last = exact_step(model), model.simulate(x)[-1]
+    for _ in range(2):
+        start = interior(rng, domain.low, domain.high)
+        h = balls(start)
+        for row in x:
+            h = step(h, balls(row))
+        apart = [abs(d) for d in minus(h, balls(last))]
+        tally.at_most("tube_gaps", apart, gaps, start=start, x=x, model=model, **model.parameters)
+
+
 def tubes(rng: Draw, tally: Tally) -> None:
     """A tube holds the states of every past, of stacks too."""
     model = tame_map(rng)
@@ -547,6 +619,8 @@ CHECKS = (
     Check(run=drives, covers=(Map.drive,), weight=0.5),
     Check(run=chains, covers=(state_gap,)),
     Check(run=decays, covers=(LinearRecurrence.decay_range, window_decay)),
+    Check(run=windows, covers=(window_gaps, window_context, transition_rate)),
+    Check(run=along, covers=(tube_gaps,)),
     Check(run=tubes, covers=(reach_tube,)),
     Check(
         run=certificates,

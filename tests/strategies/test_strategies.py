@@ -14,6 +14,7 @@ from theory import (
     L2,
     LSTM,
     RGLRU,
+    Block,
     Cascade,
     Contraction,
     DeltaRule,
@@ -320,7 +321,7 @@ def test_every_class_of_map():
     seen = drawn(any_maps(), 400)
     assert {type(recurrent) for recurrent in seen} == {
         *(LinearMap, VanillaRNN, EchoStateNetwork, LSTM, GRU),
-        *(DiagonalSSM, SelectiveSSM, MinGRU, RGLRU, LinearAttention, DeltaRule, Cascade),
+        *(DiagonalSSM, SelectiveSSM, MinGRU, RGLRU, LinearAttention, DeltaRule, Block, Cascade),
     }
     assert {recurrent.input_dim for recurrent in seen} == {1, 2, 3}
 

@@ -57,8 +57,9 @@ def product_matrix_up(A: Array, B: Array) -> Array:
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         C = A @ B
         C = _up(C + inner_product_error(C, A.shape[-1]))
-    touched = (A > 0).astype(np.float64) @ (B > 0).astype(np.float64)
-    result: Array = np.where(touched > 0, C, 0.0)
+    # what is infinite or no number bounds nothing, but where it meets exact zeros only
+    touched = (A != 0).astype(np.float64) @ (B != 0).astype(np.float64)
+    result: Array = np.where(touched > 0, np.where(np.isnan(C), math.inf, C), 0.0)
     return result
 
 

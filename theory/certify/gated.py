@@ -9,6 +9,8 @@ same inputs entry by entry; a weighted maximum norm in which they contract gives
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from theory.arithmetic.gates import GateBounds, sigmoid_down, sigmoid_up, tanh_up
@@ -25,6 +27,9 @@ from theory.theorems.contractive_of_gate_norms import contractive_of_gate_norms
 from theory.theorems.contractive_of_gru_norms import contractive_of_gru_norms
 from theory.typing import Array
 
+#: What a rate is taken for where weights are chosen: a smaller one asks for larger weights.
+_LEAST_RATE = 2.0**-10
+
 
 def by_comparison(recurrent: Map, domain: Domain | None = None) -> Contraction | None:
     """Return the contraction by the comparison matrices of every unit, on a domain.
@@ -37,7 +42,28 @@ def by_comparison(recurrent: Map, domain: Domain | None = None) -> Contraction |
         return None
     one_row = by_delta_iss(recurrent, domain) if isinstance(recurrent, LSTM) else None
     weights = one_row.norm.v if one_row and isinstance(one_row.norm, WeightedLinf) else None
+    if weights is None:
+        weights = _weights_without_outputs(matrices)
     return contractive_of_comparison(matrices, weights=weights, domain=domain)
+
+
+def _weights_without_outputs(matrices: Sequence[Array]) -> Array | None:
+    """Return weights from those of the states that a step reads; None if it reads all, or none.
+
+    What is only given out, as by a `Block`, sets no rate: its weight v_i = (M v)_i / lam is as
+    large as the others ask for.  A search of all weights together ends before it is so far.
+    """
+    largest = np.maximum.reduce(list(matrices))
+    read = np.any(largest > 0, axis=0)
+    if read.all() or not read.any():
+        return None
+    own = contractive_of_comparison([M[np.ix_(read, read)] for M in matrices])
+    if own is None or not isinstance(own.norm, WeightedLinf):
+        return None
+    v = np.full(len(read), float(own.norm.v.min()))
+    v[read] = own.norm.v
+    needed = largest[:, read] @ own.norm.v / max(own.lam, _LEAST_RATE) * (1 + BOX_ROOM)
+    return np.where(read, v, np.maximum(v, needed))
 
 
 def _input_bound(domain: Domain | None) -> float | None:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from theory.maps.combine import Chain, Concatenate, Product, Sum
-from theory.maps.functions import Dense, Function, Normalize, Pointwise, Select
+from theory.maps.functions import Dense, Function, Pointwise, Select
+from theory.maps.normalize import Normalize
 from theory.maps.reading import Read
 
 #: Those that are made of others.
@@ -35,11 +36,12 @@ def described_function(f: Function) -> dict[str, Any]:
     word = type(f).__name__
     if isinstance(f, Sum | Product | Concatenate | Chain):
         return {"function": word, "parts": [described_function(part) for part in f.functions]}
-    if word not in _SINGLE:
+    single = _SINGLE.get(word)
+    if single is None:
         raise ValueError(
             f"a {word} cannot be written; needed one of: {', '.join([*_SINGLE, *_COMBINED])}"
         )
-    return {"function": word} | {name: getattr(f, name) for name in _SINGLE[word][2]}
+    return {"function": word} | {name: getattr(f, name) for name in single[2]}
 
 
 def built_function(described: Any, arrays: Mapping[str, Any]) -> Function:
@@ -51,7 +53,8 @@ def built_function(described: Any, arrays: Mapping[str, Any]) -> Function:
         If the description is of no function, or the arrays are not its own.
     """
     word = described.get("function") if isinstance(described, dict) else None
-    if word in _COMBINED:
+    combine = _COMBINED.get(word) if isinstance(word, str) else None
+    if combine is not None:
         parts = described.get("parts")
         if not isinstance(parts, list):
             raise ValueError(f"the parts of a {word} are not described; the file is damaged")
@@ -62,11 +65,12 @@ def built_function(described: Any, arrays: Mapping[str, Any]) -> Function:
                 raise ValueError(f"{name} is of no part of a {word}; the file is damaged")
             own[int(number)][rest] = value
         made = [built_function(part, a) for part, a in zip(parts, own, strict=True)]
-        combined: Function = _COMBINED[word](made)
+        combined: Function = combine(made)
         return combined
-    if word not in _SINGLE:
+    single = _SINGLE.get(word) if isinstance(word, str) else None
+    if single is None:
         raise ValueError(f"the function is {word!r}, needed one of: {', '.join(_SINGLE)}")
-    kind, names, settings = _SINGLE[word]
+    kind, names, settings = single
     told = {key: value for key, value in described.items() if key != "function"}
     if set(arrays) != set(names) or set(told) != set(settings):
         raise ValueError(

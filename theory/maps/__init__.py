@@ -40,12 +40,13 @@ from theory.maps.delta import DeltaRule
 from theory.maps.diagonal import DiagonalSSM
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.form import Affine
-from theory.maps.functions import Dense, Function, Normalize, Pointwise, Select
+from theory.maps.functions import Dense, Function, Pointwise, Select
 from theory.maps.gru import GRU
 from theory.maps.head import LinearHead, Readout, as_head
 from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
 from theory.maps.mingru import MinGRU
+from theory.maps.normalize import Normalize
 from theory.maps.reading import Read
 from theory.maps.recurrence import LinearRecurrence
 from theory.maps.rglru import RGLRU

@@ -10,6 +10,7 @@ Only the recurrence is meant: what stands before it (projections, short convolut
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -313,7 +314,7 @@ def _stack(*rows: Array) -> Array:
     return np.vstack(rows)
 
 
-def _counts(heads: int, *, W_k: Array, W_v: Array) -> dict[str, int]:
+def _counts(heads: int, *, W_k: Array, W_v: Array) -> dict[str, Any]:
     """Return the numbers of heads, keys and values that rows of weights are for."""
     for name, rows in (("W_k", W_k), ("W_v", W_v)):
         if len(rows) % heads:

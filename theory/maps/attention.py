@@ -302,6 +302,11 @@ class LinearAttention(LinearRecurrence):
         low, high = activation_image(SOFTPLUS, -p[1], -p[0])
         return np.maximum(low, 0.0), high
 
+    def _spread_step(self, at: dict[str, Interval]) -> Interval:
+        """Enclose the step of every entry."""
+        low, high = self._step_range(at["p"])
+        return self._of_keys(low), self._of_keys(high)
+
     def decay_range(self, inputs: Interval) -> Interval:
         """Enclose a(x) over boxes of inputs, (..., m)."""
         low, high = self.distinct_decays(inputs)
@@ -331,9 +336,7 @@ class LinearAttention(LinearRecurrence):
         at = self._ranges(inputs)
         gain = self._gain_range(at)
         if self._write == "step":
-            step = tuple(self._of_keys(end) for end in self._step_range(at["p"]))
-            rates = self._of_keys(self._decay)
-            return euler_image(rates, (step[0], step[1]), gain, states)
+            return euler_image(self._of_keys(self._decay), self._spread_step(at), gain, states)
         return sum_of(products(self.decay_range(inputs), states), gain)
 
     def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
@@ -342,9 +345,8 @@ class LinearAttention(LinearRecurrence):
         at = self._ranges(inputs)
         gain = self._gain_range(at)
         if self._write == "step":
-            step = tuple(self._of_keys(end) for end in self._step_range(at["p"]))
-            rates = self._of_keys(self._decay)
-            return euler_box(products((rates, rates), step), (step[0], step[1]), gain)
+            step, rates = self._spread_step(at), self._of_keys(self._decay)
+            return euler_box(products((rates, rates), step), step, gain)
         rest = 1.0 - self.decay_range(inputs)[1]
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             ends = tuple(np.where(end == 0, 0.0, end / rest) for end in gain)

@@ -60,8 +60,10 @@ class Block(GatedMap):
 
     def __init__(self, core: Map, *, before: Function | None = None, after: Function) -> None:
         self._core, self._before, self._after = check_map(core), before, after
-        for name, f in (("before", before), ("after", after)):
-            if not (isinstance(f, Function) or (f is None and name == "before")):
+        given: dict[str, Any] = {"after": after}
+        given |= {} if before is None else {"before": before}
+        for name, f in given.items():
+            if not isinstance(f, Function):
                 raise ValueError(f"{name}={f!r}, needed a theory.maps.Function")
         if before is not None and before.output_dim != core.input_dim:
             raise ValueError(
@@ -253,18 +255,15 @@ class Block(GatedMap):
         return (G[:, :n], G[:, n:]) if np.isfinite(G).all() else None
 
     def comparison(self, domain: Domain | None = None) -> tuple[Array, ...] | None:
-        """Return the core's matrices, and below them what the output makes of them."""
+        """Return the core's matrices, and below them what the output makes of their entries."""
         part, _ = self.core_domain(domain)
         own, slopes = self._core.comparison(part), self._output_slopes(domain)
         if own is None or slopes is None:
             return None
-        p = self._after.output_dim
-        return tuple(
-            np.hstack(
-                [np.vstack([M, product_matrix_up(slopes[0], M)]), np.zeros((self.state_dim, p))]
-            )
-            for M in own
-        )
+        # of several matrices each state has its own: the output sees the largest entries of all
+        below = product_matrix_up(slopes[0], np.maximum.reduce(own))
+        zero = np.zeros((self.state_dim, self._after.output_dim))
+        return tuple(np.hstack([np.vstack([M, below]), zero]) for M in own)
 
     def input_comparison(self, domain: Domain | None = None) -> Array | None:
         """Return the core's gain through `before`, and what the output makes of it and of x."""

@@ -8,7 +8,8 @@ A residual branch is ``Sum([Select(0, stop=n, size=n), f])``, a gated linear uni
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self, final
 
 import numpy as np
@@ -24,7 +25,8 @@ from theory.arithmetic.intervals import (
 from theory.arithmetic.rounded import Rounded
 from theory.arithmetic.rounding import up
 from theory.maps.boxes.ends import magnitude
-from theory.maps.functions import Function
+from theory.maps.functions import Dense, Function
+from theory.maps.normalize import Normalize
 from theory.typing import Array
 
 
@@ -41,6 +43,20 @@ class _Several(Function):
         widths = {f.input_dim for f in self.functions}
         if len(widths) > 1:
             raise ValueError(f"the functions take {sorted(widths)} entries, needed as many each")
+
+    @final
+    def image(self, box: Interval) -> Interval:
+        """Enclose what they make together over a box."""
+        return self.enclosed(box)[0]
+
+    @final
+    def slopes(self, box: Interval) -> Array:
+        """Return the slopes of what they make together over a box."""
+        return self.enclosed(box)[1]
+
+    @abstractmethod
+    def enclosed(self, box: Interval) -> tuple[Interval, Array]:
+        """Return both."""
 
     @property
     def arrays(self) -> Mapping[str, Array]:
@@ -104,13 +120,10 @@ class Sum(_Entrywise):
         """Return the sum of the Jacobians."""
         return sum((f.jacobian(x) for f in self.functions[1:]), self.functions[0].jacobian(x))
 
-    def image(self, box: Interval) -> Interval:
-        """Enclose the sum, the functions taken as independent."""
-        return sum_of(*(f.image(box) for f in self.functions))
-
-    def slopes(self, box: Interval) -> Array:
-        """Return the sum of the slopes."""
-        return plus_up(*(f.slopes(box) for f in self.functions))
+    def enclosed(self, box: Interval) -> tuple[Interval, Array]:
+        """Return the sums, the functions taken as independent."""
+        images, slopes = zip(*(f.enclosed(box) for f in self.functions), strict=True)
+        return sum_of(*images), plus_up(*slopes)
 
     def rounded(self, x: Rounded) -> Rounded:
         """Return size and rounding error of the sum."""
@@ -144,7 +157,8 @@ class Product(_Entrywise):
 
     def jacobian(self, x: Array) -> Array:
         """Return the sum over the functions of the others' product times their Jacobian."""
-        values, total = [f(x) for f in self.functions], 0.0
+        values = [f(x) for f in self.functions]
+        total: Any = 0.0
         for i, f in enumerate(self.functions):
             others = np.ones_like(values[i])
             for j, value in enumerate(values):
@@ -152,23 +166,22 @@ class Product(_Entrywise):
             total = total + others[..., None] * f.jacobian(x)
         return np.asarray(total)
 
-    def image(self, box: Interval) -> Interval:
-        """Enclose the product, the functions taken as independent."""
-        first, *rest = (f.image(box) for f in self.functions)
-        for one in rest:
-            first = products(first, one)
-        return first
+    def enclosed(self, box: Interval) -> tuple[Interval, Array]:
+        """Return the product, the functions taken as independent, and the differences by factor.
 
-    def slopes(self, box: Interval) -> Array:
-        """Return the sum of the others' sizes times the slopes: differences factor by factor."""
-        sizes = [magnitude(f.image(box)) for f in self.functions]
-        parts = []
-        for i, f in enumerate(self.functions):
+        These are the slopes of each function times the sizes of the others.
+        """
+        images, slopes = zip(*(f.enclosed(box) for f in self.functions), strict=True)
+        whole, parts = images[0], []
+        for other in images[1:]:
+            whole = products(whole, other)
+        sizes = [magnitude(image) for image in images]
+        for i, own in enumerate(slopes):
             others = np.ones(self.output_dim)
             for j, size in enumerate(sizes):
                 others = times_up(others, size) if j != i else others
-            parts.append(times_up(others[:, None], f.slopes(box)))
-        return plus_up(*parts)
+            parts.append(times_up(others[:, None], own))
+        return whole, plus_up(*parts)
 
     def rounded(self, x: Rounded) -> Rounded:
         """Return size and rounding error of the product."""
@@ -206,14 +219,11 @@ class Concatenate(_Several):
         """Return the Jacobians one below the other."""
         return np.concatenate([f.jacobian(x) for f in self.functions], axis=-2)
 
-    def image(self, box: Interval) -> Interval:
-        """Enclose all outputs."""
-        low, high = zip(*(f.image(box) for f in self.functions), strict=True)
-        return np.concatenate(low), np.concatenate(high)
-
-    def slopes(self, box: Interval) -> Array:
-        """Return the slopes one below the other."""
-        return np.vstack([f.slopes(box) for f in self.functions])
+    def enclosed(self, box: Interval) -> tuple[Interval, Array]:
+        """Return the boxes side by side, and the slopes one below the other."""
+        images, slopes = zip(*(f.enclosed(box) for f in self.functions), strict=True)
+        low, high = zip(*images, strict=True)
+        return (np.concatenate(low), np.concatenate(high)), np.vstack(slopes)
 
     def rounded(self, x: Rounded) -> Rounded:
         """Return sizes and rounding errors of all outputs."""
@@ -266,27 +276,34 @@ class Chain(_Several):
             x = f(x)
         return np.asarray(J)
 
-    def image(self, box: Interval) -> Interval:
-        """Enclose what the last one gives, box by box."""
-        for f in self.functions:
-            box = f.image(box)
-        return box
+    def _steps(self, box: Interval) -> Iterator[tuple[Function, Interval, Array]]:
+        """Yield each function with its slopes, and the box of what it takes.
 
-    def slopes(self, box: Interval) -> Array:
-        """Return the product of the slopes."""
-        G: Any = None
+        Of a `Dense` behind a `Normalize` both bounds are met: the box, and the length of its input.
+        """
+        before: Function | None = None
         for f in self.functions:
-            own = f.slopes(box)
-            G = own if G is None else product_matrix_up(own, G)
-            box = f.image(box)
-        return np.asarray(G)
+            (low, high), slopes = f.enclosed(box)
+            yield f, box, slopes
+            if isinstance(f, Dense) and isinstance(before, Normalize):
+                ball = before.through(f.W, f.b)
+                low, high = np.maximum(low, ball[0]), np.minimum(high, ball[1])
+            box, before = (low, high), f
+        yield self, box, np.zeros((0, 0))
+
+    def enclosed(self, box: Interval) -> tuple[Interval, Array]:
+        """Return the box of what the last one gives, and the product of the slopes."""
+        *steps, (_, last, _) = self._steps(box)
+        G = steps[0][2]
+        for _, _, own in steps[1:]:
+            G = product_matrix_up(own, G)
+        return last, G
 
     def lipschitz(self, box: Interval) -> float:
         """Return the product of the constants, or what the slopes say if that is smaller."""
-        total, at = 1.0, box
-        for f in self.functions:
+        total = 1.0
+        for f, at, _ in list(self._steps(box))[:-1]:
             total = up(total * f.lipschitz(at))
-            at = f.image(at)
         return min(total, super().lipschitz(box))
 
     def rounded(self, x: Rounded) -> Rounded:

@@ -30,7 +30,7 @@ from theory.typing import Array
 RULES = ("gated", "rwkv7")
 
 
-class Terms(NamedTuple):
+class _Terms(NamedTuple):
     """What a step makes of an input, each (..., heads, keys), but v, (..., heads, values)."""
 
     w: Array
@@ -213,7 +213,7 @@ class DeltaRule(GatedMap):
     def _by_head(self, p: Array) -> Array:
         return p.reshape(*p.shape[:-1], self._heads, p.shape[-1] // self._heads)
 
-    def terms_of(self, x: Array) -> Terms:
+    def _terms_of(self, x: Array) -> _Terms:
         """Return w, u, r, g and v of inputs (..., m)."""
         pre = finite_terms(x @ self._U.T + self._b)
         at = {name: pre[..., rows] for name, rows in self._rows.items()}
@@ -228,7 +228,7 @@ class DeltaRule(GatedMap):
             mix = self._by_head(self._mix)
             u = c * r * w if self._rule == "gated" else c * r
             g = finite_terms(k * (mix * c + (1.0 - mix)))
-        return Terms(w, u, r, g, self._by_head(at["v"]))
+        return _Terms(w, u, r, g, self._by_head(at["v"]))
 
     def lengths(self, x: Array) -> Array:
         """Return sqrt(|kappa|^2 + eps) of inputs (..., m), as computed: (..., heads)."""
@@ -238,7 +238,7 @@ class DeltaRule(GatedMap):
 
     def input_terms(self, X: Array) -> Array:
         """Return w, u, r, g and v for every input, (..., heads (4 keys + values))."""
-        terms = self.terms_of(X)
+        terms = self._terms_of(X)
         return np.concatenate(
             [t.reshape(*t.shape[:-2], t.shape[-2] * t.shape[-1]) for t in terms], axis=-1
         )
@@ -282,7 +282,7 @@ class DeltaRule(GatedMap):
 
     def transitions(self, x: Array) -> Array:
         """Return the matrices A of every head, (..., heads, keys, keys), as computed."""
-        t = self.terms_of(x)
+        t = self._terms_of(x)
         A: Array = t.w[..., None] * np.eye(self._keys) - t.u[..., :, None] * t.r[..., None, :]
         return A
 
@@ -294,7 +294,7 @@ class DeltaRule(GatedMap):
 
     def jacobian_input(self, h: Array, x: Array) -> Array:
         """Return d step / d x, (..., n, m), by the product rule."""
-        t, m = self.terms_of(x), self.input_dim
+        t, m = self._terms_of(x), self.input_dim
         pre = x @ self._U.T + self._b
         at = {name: pre[..., rows] for name, rows in self._rows.items()}
 

@@ -20,10 +20,13 @@ Sharper answers, which hold for some maps only:
     deployed_context        in arithmetic that rounds, by `step_error_upper`: a `Deployment`; an
                             `Arithmetic` is made by `arithmetic` from the name of a format
     attention_gap           attention with a linear bias, and `attention_context` the k for eps
+    tube_context            along given inputs, of stacks too: a `TubeContext`, and `tube_gaps` the
+                            bound of every entry
     reach_tube              along given inputs: all that any past can still do, a `ReachTube`
 """
 
 from theory.arithmetic.formats import Arithmetic, arithmetic
+from theory.memory.along import TubeContext, tube_context, tube_gaps
 from theory.memory.attention import attention_context, attention_gap
 from theory.memory.context import Choice, required_context, smallest_error
 from theory.memory.deployed import Deployment, deployed_context, step_error_upper
@@ -51,6 +54,7 @@ __all__ = [
     "LayerRates",
     "ReachTube",
     "TruncatedModel",
+    "TubeContext",
     "WindowContext",
     "WorstCase",
     "arithmetic",
@@ -71,6 +75,8 @@ __all__ = [
     "state_radius",
     "transition_rate",
     "truncate",
+    "tube_context",
+    "tube_gaps",
     "window_context",
     "window_decay",
     "window_gaps",

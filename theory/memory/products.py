@@ -101,7 +101,7 @@ class Turned:
         # the Frobenius norm decides most heads: it is between the norm and sqrt(keys) times it
         sizes = frobenius_upper(Q)
         rest = upper_after(sizes + F, 2) > level
-        if np.any(sizes > level * math.sqrt(Q.shape[-1]) * _SURELY + F):
+        if not np.all(sizes <= level * math.sqrt(Q.shape[-1]) * _SURELY + F):
             return False
         return bool(np.all(norms_upper(Q[rest], F[rest], 2) <= level))
 
@@ -148,18 +148,17 @@ def turned(layer: DeltaRule, X: Array) -> Iterator[Turned]:
     chunk = _CHUNK if layer.rule == "gated" else _CHUNK // 4
     for last in range(len(X), 0, -chunk):
         rows = X[max(last - chunk, 0) : last][::-1]
-        t = layer.terms_of(rows)
-        flat = [part.reshape(len(rows), -1) for part in (t.w, t.r, t.u)]
-        terms = np.concatenate([*flat, np.zeros((len(rows), 2 * heads * keys))], axis=1)
+        w, u, r, *_ = np.split(layer.input_terms(rows), np.arange(1, 5) * heads * keys, axis=1)
+        terms = np.concatenate([w, r, u, np.zeros((len(rows), 2 * heads * keys))], axis=1)
         states = np.empty((len(rows), heads * keys * keys))
         with np.errstate(under="ignore"):
             delta_kernel(terms, one.ravel(), states, keys, keys)
         own = states.reshape(len(rows), heads, keys, keys)
         sizes = np.concatenate([frobenius_upper(one)[None], frobenius_upper(own)[:-1]])
-        u = frobenius_upper(t.u[..., None, :])
+        u = frobenius_upper(u.reshape(len(rows), heads, 1, keys))
         # |r| <= 1 as it is, and as computed it is off by less than 1
         move = wrong["w"] + 2 * wrong["u"] + (u + wrong["u"]) * wrong["r"]
-        rounding = (t.w.max(axis=-1) + 2 * u) * gamma(keys + 4)
+        rounding = (w.reshape(len(rows), heads, keys).max(axis=-1) + 2 * u) * gamma(keys + 4)
         local = upper_after((move + rounding) * sizes + keys * keys * TINY, 8)
         growth = np.cumprod(np.maximum(layer.transition_upper((rows, rows)), 1.0), axis=0)
         own_error = upper_after(growth * np.cumsum(local, axis=0), 2 * len(rows) + 8)

@@ -109,9 +109,9 @@ def window_gaps(layer: Memory, X: Any, *, past: float = 1.0) -> tuple[Array, Arr
             low += [norm_lower(*pair) for pair in found]
             high += [norm_upper(*pair) for pair in found]
     else:
-        for chunk in entrywise(layer, inputs):
-            low += chunk.low.tolist()
-            high += chunk.high.tolist()
+        for part in entrywise(layer, inputs):
+            low += part.low.tolist()
+            high += part.high.tolist()
     R = float(past)
     return (
         np.array([max(math.nextafter(x * R, -math.inf), 0.0) for x in low]),
@@ -176,13 +176,13 @@ def window_context(layer: Memory, X: Any, *, eps: float, past: float = 1.0) -> W
             before = norm_lower(*last) * R * (1 - 4 * UNIT)
             error = product_up(norm_upper(*last), R)
     else:
-        for chunk in entrywise(layer, inputs):
-            errors = np.array([product_up(x, R) for x in chunk.high.tolist()])
+        for part in entrywise(layer, inputs):
+            errors = np.array([product_up(x, R) for x in part.high.tolist()])
             small = np.flatnonzero(errors <= eps)
-            below = np.append(before, chunk.low * R * (1 - 4 * UNIT))
+            below = np.append(before, part.low * R * (1 - 4 * UNIT))
             if small.size:
                 at = int(small[0])
-                k = chunk.first + at
+                k = part.first + at
                 refuted = k - 1 if below[at] > eps else None
                 return WindowContext(k=k, error=float(errors[at]), refuted=refuted)
             before, error = float(below[-1]), float(errors[-1])
@@ -281,7 +281,7 @@ def input_context(layer: Memory, inputs: Any, *, eps: float) -> int | None:
     low, high = -1, 1
     while not evaluate(formula, lam=rate, k=high, drive=drive) <= eps:
         low, high = high, 2 * high
-        if high > 2**40:
+        if not high <= 2**40:
             return None
     while high - low > 1:
         middle = (low + high) // 2

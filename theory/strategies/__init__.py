@@ -8,7 +8,7 @@ Euclidean norm, lam = 1/2, a multiple of the identity as matrix, inputs of zeros
     certified_maps          a map and its certificate; `stable_maps` the map alone
     any_maps                any map, stable or not; of one kind: `lstm_maps`, `gru_maps`,
                             `esn_maps`, `diagonal_maps`, `recurrence_maps`, `memory_maps`,
-                            `cascade_maps`
+                            `block_maps`, `cascade_maps`
     input_sequences         inputs; `states` a state
     matrices_with_norm      matrices of a given norm
     factors, norms, activations
@@ -35,6 +35,7 @@ A test of the user's own function on every certified map:
 from theory.strategies.experiments import experiments, learning_experiments
 from theory.strategies.maps import (
     any_maps,
+    block_maps,
     cascade_maps,
     certified_maps,
     diagonal_maps,
@@ -57,6 +58,7 @@ from theory.strategies.numbers import (
 __all__ = [
     "activations",
     "any_maps",
+    "block_maps",
     "cascade_maps",
     "certified_maps",
     "diagonal_maps",

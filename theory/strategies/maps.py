@@ -1,13 +1,13 @@
 """Strategies for maps of every class, certified and not.
 
 Main names: `certified_maps`, `stable_maps`, `any_maps`, `lstm_maps`, `gru_maps`, `esn_maps`,
-`diagonal_maps`, `recurrence_maps`, `memory_maps`, `cascade_maps`.
+`diagonal_maps`, `recurrence_maps`, `memory_maps`, `block_maps`, `cascade_maps`.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from hypothesis import strategies as st
@@ -21,15 +21,19 @@ from theory.certify.interface import contraction
 from theory.errors import check_count, check_nonnegative, check_rate
 from theory.maps.attention import LinearAttention
 from theory.maps.base import Map
+from theory.maps.block import Block
 from theory.maps.cascade import Cascade
+from theory.maps.combine import Chain, Product, Sum
 from theory.maps.delta import RULES, DeltaRule
 from theory.maps.diagonal import DiagonalSSM
 from theory.maps.esn import EchoStateNetwork
+from theory.maps.functions import Dense, Pointwise, Select
 from theory.maps.gru import GRU, VARIANTS
 from theory.maps.head import LinearHead
 from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
 from theory.maps.mingru import MinGRU
+from theory.maps.normalize import Normalize
 from theory.maps.rglru import RGLRU
 from theory.maps.rnn import VanillaRNN
 from theory.maps.selective import SelectiveSSM
@@ -443,7 +447,7 @@ def _memory_maps(
 ) -> LinearAttention | DeltaRule:
     m, shape = draw(input_dim), [draw(st.integers(1, 2)) for _ in range(3)]
     heads, keys, values = shape
-    counts = {"heads": heads, "keys": keys, "values": values}
+    counts: dict[str, Any] = {"heads": heads, "keys": keys, "values": values}
     rule = draw(st.sampled_from(("constant", "gate", "step", "exp", "gated", "rwkv7")))
     gates = heads if rule == "step" or draw(st.booleans()) else heads * keys
     extra = {"constant": 0, "gate": gates, "step": gates, "exp": gates + heads}
@@ -459,6 +463,51 @@ def _memory_maps(
     write = {"gate": "plain"}.get(rule, rule)
     decay = np.exp2(draw(float_arrays(gates, 4.0)))
     return LinearAttention(U, b, decay=decay, write=write, **counts)
+
+
+def block_maps(input_dim: int | None = None, size: float = 1.0) -> st.SearchStrategy[Block]:
+    r"""Draw a `Block`: a norm, a gated recurrence or a memory, a gate, and the stream past it.
+
+    Parameters
+    ----------
+    input_dim : int, optional
+        1 to 3 by default.
+    size : float
+        Largest magnitude of weights and biases.
+
+    Raises
+    ------
+    ValueError
+        If the dimension is not a positive integer, or the size is negative.
+
+    Examples
+    --------
+    >>> from hypothesis import find
+    >>> find(block_maps(), lambda block: block.before is not None).input_dim
+    1
+    """
+    check_nonnegative(size=size)
+    return _block_maps(_some(input_dim, 3, "input_dim"), float(size)).map(noted)
+
+
+@st.composite
+def _block_maps(draw: st.DrawFn, input_dim: st.SearchStrategy[int], size: float) -> Block:
+    m, size = draw(input_dim), float(size)
+    core = draw(recurrence_maps(size=size) | memory_maps(size=size))
+    kind = draw(st.sampled_from(("rms", "layer")))
+    norm = Normalize(draw(float_arrays(m, size)), kind=kind, eps=draw(st.sampled_from((1.0, 1e-5))))
+    before = Chain([norm, Dense(draw(_weights(1, core.input_dim, m, size)))])
+    n = core.state_dim
+    shown = Chain([Select(0, stop=n, size=n + m), Dense(draw(_weights(1, m, n, size)))])
+    stream = Select(n, stop=n + m, size=n + m)
+    if draw(st.booleans()):
+        gate = Dense(draw(_weights(1, m, n + m, size)), draw(float_arrays(m, size)))
+        return Block(
+            core,
+            before=before,
+            after=Sum([stream, Product([shown, Chain([gate, Pointwise("silu", m)])])]),
+        )
+    return Block(core, before=before, after=Sum([stream, shown]))
 
 
 def cascade_maps(
@@ -523,6 +572,7 @@ def _layers(input_dim: int | None, size: float) -> st.SearchStrategy[Map]:
         gru_maps(input_dim=input_dim, size=size),
         recurrence_maps(input_dim=input_dim, size=size),
         memory_maps(input_dim=input_dim, size=size),
+        block_maps(input_dim=input_dim, size=size),
     )
 
 

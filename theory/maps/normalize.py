@@ -1,0 +1,190 @@
+r"""Division by the deviation: RMS and layer normalisation.
+
+Main name: `Normalize`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from theory.arithmetic.intervals import Interval, affine_image, plus_up, products, sum_of, times_up
+from theory.arithmetic.rounded import Rounded
+from theory.arithmetic.rounding import TINY, UNIT, gamma, up
+from theory.errors import as_vector, check_positive
+from theory.maps.boxes.directions import LEAST_EPS, direction
+from theory.maps.boxes.ends import magnitude
+from theory.maps.functions import Function
+from theory.norms.norms import L2
+from theory.typing import Array
+
+
+@final
+class Normalize(Function):
+    r"""Division by the deviation: g x / sqrt(mean(x^2) + eps) + b, of x - mean(x) for ``layer``.
+
+    Its Lipschitz constant is max |g| / sqrt(eps) everywhere, and max |g| / s over a box where the
+    root is at least s.
+
+    Parameters
+    ----------
+    gain : (n,) array
+        g.
+    bias : (n,) array, optional
+        b, zero by default.
+    kind : str
+        ``rms`` or ``layer``.
+    eps : float
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, a number is not finite, or eps is not positive.
+
+    Examples
+    --------
+    >>> norm = Normalize([1.0, 1.0], eps=1e-6)
+    >>> box = np.array([2.9, 3.9]), np.array([3.1, 4.1])
+    >>> round(norm.lipschitz(box), 3), round(norm.lipschitz((-box[1], box[1])))
+    (0.291, 1000)
+    """
+
+    def __init__(
+        self,
+        gain: npt.ArrayLike,
+        bias: npt.ArrayLike | None = None,
+        *,
+        kind: str = "rms",
+        eps: float = 1e-5,
+    ) -> None:
+        self.gain = as_vector("gain", gain)
+        n = self.gain.size
+        self.bias = as_vector("bias", np.zeros(n) if bias is None else bias, size=n)
+        if kind not in {"rms", "layer"}:
+            raise ValueError(f"kind={kind!r}, needed one of: rms, layer")
+        check_positive(eps=eps)
+        if not eps >= LEAST_EPS:
+            raise ValueError(f"eps={eps}, needed at least {LEAST_EPS:.3g}")
+        self.kind, self.eps = kind, float(eps)
+
+    @property
+    def input_dim(self) -> int:
+        """Return n."""
+        return self.gain.size
+
+    @property
+    def output_dim(self) -> int:
+        """Return n."""
+        return self.gain.size
+
+    @property
+    def arrays(self) -> Mapping[str, Array]:
+        """Return gain and bias."""
+        return {"gain": self.gain, "bias": self.bias}
+
+    def with_arrays(self, arrays: Mapping[str, Any]) -> Normalize:
+        """Return the same of another gain and bias."""
+        return Normalize(arrays["gain"], arrays["bias"], kind=self.kind, eps=self.eps)
+
+    def _parts(self, x: Array) -> tuple[Array, Array]:
+        """Return x, or x less its mean, and the root that divides it."""
+        if self.kind == "layer":
+            x = x - np.mean(x, axis=-1, keepdims=True)
+        return x, np.sqrt(np.mean(np.square(x), axis=-1, keepdims=True) + self.eps)
+
+    def __call__(self, x: Array) -> Array:
+        """Return g x / root + b."""
+        y, root = self._parts(x)
+        result: Array = self.gain * (y / root) + self.bias
+        return result
+
+    def jacobian(self, x: Array) -> Array:
+        """Return diag(g) (P - y y^T / (n root^2)) / root, P the centring or the identity."""
+        y, root = self._parts(x)
+        n = self.input_dim
+        P = np.eye(n) - (1.0 / n if self.kind == "layer" else 0.0)
+        z = y / root
+        turned = P - z[..., :, None] * z[..., None, :] / n
+        J: Array = self.gain[:, None] * turned / root[..., None]
+        return J
+
+    def _centred(self, box: Interval) -> Interval:
+        """Enclose x, or x less its mean; 1 / n is rounded, by u of it."""
+        if self.kind == "rms":
+            return box
+        n = self.input_dim
+        low, high = affine_image(np.eye(n) - 1.0 / n, *box)
+        with np.errstate(over="ignore", invalid="ignore"):
+            more = np.nextafter(4 * UNIT * np.sum(magnitude(box)), np.inf)
+        return sum_of((low, high), (-np.full(n, more), np.full(n, more)))
+
+    def _unit(self, box: Interval) -> Interval:
+        """Enclose y / root: sqrt(n) y_i / sqrt(|y|^2 + n eps)."""
+        n = self.input_dim
+        root = math.sqrt(n)
+        y = direction(self._centred(box), n * self.eps)
+        wide = np.full(n, up(root) * (1 - 4 * UNIT)), np.full(n, up(root))
+        return products(wide, y)
+
+    def image(self, box: Interval) -> Interval:
+        """Enclose g y / root + b over a box."""
+        return sum_of(products((self.gain, self.gain), self._unit(box)), (self.bias, self.bias))
+
+    def through(self, W: Array, b: Array) -> Interval:
+        r"""Enclose W f(x) + b over all x: |y| / root <= sqrt(n), so |W diag(g) z| <= sqrt(n) |W g|.
+
+        Of a dense W it is sqrt(n) times narrower than what the box of f(x) gives.
+        """
+        scaled = times_up(np.abs(W), np.abs(self.gain))
+        length = L2().vector_upper(scaled)
+        reach = times_up(length, up(math.sqrt(self.input_dim)))
+        return sum_of(affine_image(W, self.bias, self.bias, b), (-reach, reach))
+
+    def _root_down(self, box: Interval) -> float:
+        """Return a lower bound of the root over a box."""
+        y = self._centred(box)
+        least = np.where((y[0] <= 0) & (y[1] >= 0), 0.0, np.minimum(*map(np.abs, y)))
+        with np.errstate(over="ignore"):
+            mean = float(np.sum(np.square(least))) / self.input_dim
+        return math.sqrt(min(mean, 1e300) + self.eps) * (1 - 2 * gamma(self.input_dim + 8))
+
+    def slopes(self, box: Interval) -> Array:
+        """Return the sizes of the Jacobian over a box: off the diagonal 1 / n and z z^T / n."""
+        n = self.input_dim
+        z = magnitude(self._unit(box))
+        own = 1.0 / n if self.kind == "layer" else 0.0
+        outer = times_up(times_up(z[:, None], z[None, :]), up(1 / n))
+        apart = plus_up(np.full((n, n), up(own) if own else 0.0), outer)
+        # the diagonal of P - z z^T / n is in [-1, 1], as both are projections, or less
+        np.fill_diagonal(apart, 1.0)
+        return times_up(times_up(np.abs(self.gain)[:, None], apart), up(1 / self._root_down(box)))
+
+    def lipschitz(self, box: Interval) -> float:
+        """Return max |g| / root, the smaller of this and what the slopes say."""
+        largest = float(np.max(np.abs(self.gain))) / self._root_down(box)
+        return min(largest * (1 + 4 * UNIT), super().lipschitz(box))
+
+    def rounded(self, x: Rounded) -> Rounded:
+        r"""Return size and rounding error: the errors of x times 1 / sqrt(eps), and roundings.
+
+        y errs by a mean, (n + 2) u of the sizes; y / root by (n + 8) u of itself, at most sqrt(n).
+        """
+        n = self.input_dim
+        size, error = x.size, x.error
+        if self.kind == "layer":
+            total = float(np.sum(size)) / n
+            carried = float(np.sum(error)) / n
+            size = (size + total) * (1 + 4 * n * UNIT)
+            error = (error + carried + gamma(n + 8) * (size + total)) * (1 + 4 * n * UNIT)
+        steep = 1 / math.sqrt(self.eps)
+        with np.errstate(over="ignore", invalid="ignore"):
+            length = float(np.sqrt(np.sum(np.square(error)))) * (1 + 2 * gamma(n + 8))
+            unit = np.minimum(size * steep, math.sqrt(n)) * (1 + 4 * n * UNIT)
+            off = np.minimum(length * steep * (1 + 8 * UNIT), 3 * math.sqrt(n))
+        z = Rounded(unit, off + (n + 16) * UNIT * unit + TINY)
+        scaled = Rounded.exact(np.abs(self.gain)) * z
+        return scaled + Rounded.exact(np.abs(self.bias))
