@@ -5,6 +5,9 @@
     local_rates             how much a map contracts along inputs: `MeasuredRates`
     effective_memory        how many inputs a deployed model remembers: an `EffectiveMemory`
     memory_among            which of a few lengths are enough: a `MemoryAmong`, in less time
+    memory_of               the same for anything that can be called, in the user's own distance
+    memory_of_recording     what one long recording tells: a `RecordingMemory`
+    DISTANCES               the ready distances by name; a `Distance` is any function of two series
     sequences_needed        how many independent sequences that takes
     upper_limit             the exact binomial limit behind it
 
@@ -12,6 +15,8 @@ To put a theorem on trial: `experiment` makes an `Experiment`, one instance of e
 may speak of; a `Run` holds its measurements, each an `Observation`.
 """
 
+from theory.measure.black_box import RecordingMemory, memory_of, memory_of_recording
+from theory.measure.distances import DISTANCES, Distance
 from theory.measure.effective_memory import (
     EffectiveMemory,
     effective_memory,
@@ -26,16 +31,21 @@ from theory.measure.rates import MeasuredRates, local_rates
 from theory.measure.run import Run
 
 __all__ = [
+    "DISTANCES",
+    "Distance",
     "EffectiveMemory",
     "Experiment",
     "MeasuredRates",
     "MemoryAmong",
     "Observation",
+    "RecordingMemory",
     "Run",
     "effective_memory",
     "experiment",
     "local_rates",
     "memory_among",
+    "memory_of",
+    "memory_of_recording",
     "sequences_needed",
     "truncation_gap_table",
     "truncation_gaps",
