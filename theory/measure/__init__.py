@@ -8,6 +8,9 @@
     memory_of               the same for anything that can be called, in the user's own distance
     memory_of_recording     what one long recording tells: a `RecordingMemory`
     DISTANCES               the ready distances by name; a `Distance` is any function of two series
+    warmup, reset           how long to warm up, a `Warmup`; what resets cost, a `Reset`
+    best_start              the constant start that errs least on the data, a `BestStart`
+    drift                   whether long runs stay where training has been, a `Drift`
     sequences_needed        how many independent sequences that takes
     upper_limit             the exact binomial limit behind it
 
@@ -29,25 +32,35 @@ from theory.measure.memory_among import MemoryAmong, memory_among
 from theory.measure.observation import Observation
 from theory.measure.rates import MeasuredRates, local_rates
 from theory.measure.run import Run
+from theory.measure.starts import BestStart, Drift, best_start, drift
+from theory.measure.warmup import Reset, Warmup, reset, warmup
 
 __all__ = [
     "DISTANCES",
+    "BestStart",
     "Distance",
+    "Drift",
     "EffectiveMemory",
     "Experiment",
     "MeasuredRates",
     "MemoryAmong",
     "Observation",
     "RecordingMemory",
+    "Reset",
     "Run",
+    "Warmup",
+    "best_start",
+    "drift",
     "effective_memory",
     "experiment",
     "local_rates",
     "memory_among",
     "memory_of",
     "memory_of_recording",
+    "reset",
     "sequences_needed",
     "truncation_gap_table",
     "truncation_gaps",
     "upper_limit",
+    "warmup",
 ]

@@ -79,13 +79,16 @@ def restart_errors(
     C: Array | None,
     tell: Tell | None = None,
     off: Array | None = None,
+    over: tuple[float, Array] | None = None,
+    restart: Any = None,
 ) -> Array:
     """Return the errors of k = 0 .. k_max on every sequence, (k_max + 1, N); NaN beyond doubles.
 
     `C` is the output, None if the state itself is seen; `steps` is the map, or the same in single
     precision.  `tell` is called with the number of sequences done, not always a whole one.
     `off`, (N,), is overwritten with the largest distance of what is seen of the recurrent states in
-    the two precisions.
+    the two precisions.  `over`, (eps, (2, k_max + 1) array), is raised by how many
+    errors of how many exceed eps.  `restart` is where restarts begin, zero by default.
 
     Raises
     ------
@@ -93,7 +96,8 @@ def restart_errors(
         If the recurrent model leaves the range of double precision.
     """
     errors = np.zeros((k_max + 1, len(jobs)))
-    fused = None if C is not None or steps is not recurrent else fused_form(recurrent, norm)
+    plain = C is None and steps is recurrent and over is None and restart is None
+    fused = fused_form(recurrent, norm) if plain else None
     lo = 0
     with np.errstate(over="ignore", invalid="ignore"):
         while lo < len(jobs):
@@ -105,6 +109,9 @@ def restart_errors(
             else:
                 last = jobs[lo].end is not None
                 sweep = Sweep(recurrent, steps, parts, norm, C)
+                sweep.over = over
+                if restart is not None:
+                    sweep.restart[:] = restart
                 if off is not None:
                     off[lo:hi] = sweep.distances(parts)
                 sweep.run(errors[:, lo:hi], last, told)
@@ -193,6 +200,10 @@ class Sweep:
         # the recurrent model in the arithmetic of the restarts: what they may meet
         self.F = self._followed(starts, lengths)
         self.near = self._nearness(recurrent, parts)
+        #: eps, and how many errors exceed it of how many, (2, k_max + 1)
+        self.over: tuple[float, Array] | None = None
+        #: the state that restarts begin from
+        self.restart = np.zeros(starts.shape[1], starts.dtype)
         #: which differences of states are too small to matter later, by a proof
         self.enough: Callable[[Array], npt.NDArray[np.bool_]] | None = None
         if self.own:
@@ -261,7 +272,7 @@ class Sweep:
             before = self.stops[of] - 1 - at
             chosen = (before >= span[0]) & (before <= span[1])
             at, of = at[chosen], of[chosen]
-        G = np.zeros((len(at), self.F.shape[1]), self.F.dtype)
+        G = np.repeat(self.restart[None], len(at), axis=0)
         done = 0
         for k in range(len(errors)):
             if k:
@@ -270,12 +281,16 @@ class Sweep:
                 G = self._advanced(G, at) if len(at) else G
             if len(at):
                 sizes = self._sizes(G, at)
+                if self.over is not None:
+                    self.over[1][0, k] += np.count_nonzero(~(sizes <= self.over[0]))
                 if last:
                     ends = at + 1 == self.stops[of]
                     errors[k, of[ends]] = sizes[ends]
                 else:
                     begins = np.flatnonzero(np.diff(of, prepend=-1))
                     errors[k, of[begins]] = np.maximum.reduceat(sizes, begins)
+            if self.over is not None:
+                self.over[1][1, k] += np.sum(np.clip(np.diff(self.stops, prepend=0) - k, 0, None))
             if left is not None:
                 left.keep(errors[k], k, last)
             met = self._met(G, at) if k else np.zeros(0, dtype=bool)
