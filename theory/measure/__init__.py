@@ -8,6 +8,8 @@
     memory_of               the same for anything that can be called, in the user's own distance
     memory_of_recording     what one long recording tells: a `RecordingMemory`
     DISTANCES               the ready distances by name; a `Distance` is any function of two series
+    metric_against_k        a metric of the k-step model against k, with a `Cost` for each k: a
+                            `MetricAgainstK`; METRICS has the ready ones, a `Metric` is any
     warmup, reset           how long to warm up, a `Warmup`; what resets cost, a `Reset`
     best_start              the constant start that errs least on the data, a `BestStart`
     drift                   whether long runs stay where training has been, a `Drift`
@@ -29,6 +31,7 @@ from theory.measure.effective_memory import (
 from theory.measure.experiment import Experiment, experiment
 from theory.measure.gaps import truncation_gap_table, truncation_gaps
 from theory.measure.memory_among import MemoryAmong, memory_among
+from theory.measure.metric import METRICS, Cost, Metric, MetricAgainstK, metric_against_k
 from theory.measure.observation import Observation
 from theory.measure.rates import MeasuredRates, local_rates
 from theory.measure.run import Run
@@ -37,13 +40,17 @@ from theory.measure.warmup import Reset, Warmup, reset, warmup
 
 __all__ = [
     "DISTANCES",
+    "METRICS",
     "BestStart",
+    "Cost",
     "Distance",
     "Drift",
     "EffectiveMemory",
     "Experiment",
     "MeasuredRates",
     "MemoryAmong",
+    "Metric",
+    "MetricAgainstK",
     "Observation",
     "RecordingMemory",
     "Reset",
@@ -57,6 +64,7 @@ __all__ = [
     "memory_among",
     "memory_of",
     "memory_of_recording",
+    "metric_against_k",
     "reset",
     "sequences_needed",
     "truncation_gap_table",
