@@ -3,11 +3,13 @@
     StableProjection      after an optimizer's step, the nearest stable weights
     parametrize_stable    weights that cannot leave the set, by `torch.nn.utils.parametrize`
     SpectralBall, RowSums, MetricBall    the parametrizations it chooses from
+    truncated_backprop    bias of truncated backpropagation on your module: a `TruncatedBackprop`
 
 Needs PyTorch (the extra ``torch``); importing this package without it works, using it does not.
 Weights of `torch.nn.RNN`, `LSTM`, `GRU` and their cells are known, all layers and directions.
 """
 
+from theory.torch.backprop import TruncatedBackprop, truncated_backprop
 from theory.torch.parametrizations import MetricBall, RowSums, SpectralBall, parametrize_stable
 from theory.torch.projection import StableProjection
 
@@ -16,5 +18,7 @@ __all__ = [
     "RowSums",
     "SpectralBall",
     "StableProjection",
+    "TruncatedBackprop",
     "parametrize_stable",
+    "truncated_backprop",
 ]
