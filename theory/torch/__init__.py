@@ -3,6 +3,7 @@
     StableProjection      after an optimizer's step, the nearest stable weights
     parametrize_stable    weights that cannot leave the set, by `torch.nn.utils.parametrize`
     SpectralBall, RowSums, MetricBall    the parametrizations it chooses from
+    stable_callback       the projection as a callback of Lightning
     truncated_backprop    bias of truncated backpropagation on your module: a `TruncatedBackprop`
 
 Needs PyTorch (the extra ``torch``); importing this package without it works, using it does not.
@@ -10,6 +11,7 @@ Weights of `torch.nn.RNN`, `LSTM`, `GRU` and their cells are known, all layers a
 """
 
 from theory.torch.backprop import TruncatedBackprop, truncated_backprop
+from theory.torch.lightning import stable_callback
 from theory.torch.parametrizations import MetricBall, RowSums, SpectralBall, parametrize_stable
 from theory.torch.projection import StableProjection
 
@@ -20,5 +22,6 @@ __all__ = [
     "StableProjection",
     "TruncatedBackprop",
     "parametrize_stable",
+    "stable_callback",
     "truncated_backprop",
 ]
