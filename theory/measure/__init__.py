@@ -7,9 +7,9 @@
     memory_among            which of a few lengths are enough: a `MemoryAmong`, in less time
     memory_of               the same for anything that can be called, in the user's own distance
     memory_of_recording     what one long recording tells: a `RecordingMemory`
-    DISTANCES               the ready distances by name; a `Distance` is any function of two series
+    DISTANCES               the ready distances by name; any function of two series is one
     metric_against_k        a metric of the k-step model against k, with a `Cost` for each k: a
-                            `MetricAgainstK`; METRICS has the ready ones, a `Metric` is any
+                            `MetricAgainstK`; METRICS has the ready ones
     warmup, reset           how long to warm up, a `Warmup`; what resets cost, a `Reset`
     best_start              the constant start that errs least on the data, a `BestStart`
     drift                   whether long runs stay where training has been, a `Drift`
@@ -21,7 +21,7 @@ may speak of; a `Run` holds its measurements, each an `Observation`.
 """
 
 from theory.measure.black_box import RecordingMemory, memory_of, memory_of_recording
-from theory.measure.distances import DISTANCES, Distance
+from theory.measure.distances import DISTANCES
 from theory.measure.effective_memory import (
     EffectiveMemory,
     effective_memory,
@@ -31,7 +31,7 @@ from theory.measure.effective_memory import (
 from theory.measure.experiment import Experiment, experiment
 from theory.measure.gaps import truncation_gap_table, truncation_gaps
 from theory.measure.memory_among import MemoryAmong, memory_among
-from theory.measure.metric import METRICS, Cost, Metric, MetricAgainstK, metric_against_k
+from theory.measure.metric import METRICS, Cost, MetricAgainstK, metric_against_k
 from theory.measure.observation import Observation
 from theory.measure.rates import MeasuredRates, local_rates
 from theory.measure.run import Run
@@ -43,13 +43,11 @@ __all__ = [
     "METRICS",
     "BestStart",
     "Cost",
-    "Distance",
     "Drift",
     "EffectiveMemory",
     "Experiment",
     "MeasuredRates",
     "MemoryAmong",
-    "Metric",
     "MetricAgainstK",
     "Observation",
     "RecordingMemory",

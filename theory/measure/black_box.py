@@ -162,7 +162,7 @@ def memory_of(
         asked, errors, allowed, eps, measure_from, progress
     )
     least = passed[-1] if passed else None
-    longer = 0 if least is None else int(np.count_nonzero(behind > least))
+    longer = 0 if least is None else int(np.count_nonzero(~(behind <= least)))
     return MemoryAmong(
         k=least if longer else None,
         passed=tuple(passed),

@@ -324,7 +324,8 @@ class _MapRuns:
     def short(self, x: Array, k: int, full: Array) -> Array:
         """Return the outputs after the last k inputs."""
         del full
-        return truncate(self.map, k, head=self.head)(x)
+        outputs: Array = truncate(self.map, k, head=self.head)(x)
+        return outputs
 
     def of_windows(self, x: Array) -> Array:
         """Return the last outputs of windows, (windows, k, m)."""

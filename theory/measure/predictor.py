@@ -134,7 +134,7 @@ class Predictor:
             return
         answers = [first, *again]
         steps = [float(np.max(np.abs(b - a))) for a, b in pairwise(answers)]
-        if steps[-1] <= 0.5 * steps[0]:
+        if not steps[-1] > 0.5 * steps[0]:
             raise ValueError(
                 f"predict keeps state between calls: the same sequence changed its answer by "
                 f"{steps[0]:.3g}, then by less and less; reset the state at the start of predict"

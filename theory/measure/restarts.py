@@ -27,9 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from theory.arithmetic.rounding import UNIT
-from theory.kernels.cells import restart_kernel
 from theory.maps.base import Map, check_finite_states
-from theory.measure.sweep import fused_form
 from theory.norms.norm import Norm
 from theory.typing import Array
 
@@ -96,6 +94,8 @@ def restart_errors(
         If the recurrent model leaves the range of double precision.
     """
     errors = np.zeros((k_max + 1, len(jobs)))
+    from theory.measure.sweep import fused_form
+
     plain = C is None and steps is recurrent and over is None and restart is None
     fused = fused_form(recurrent, norm) if plain else None
     lo = 0
@@ -161,6 +161,8 @@ def window(recurrent: Map, job: Job, k_max: int) -> _Part:
 
 def _fused(recurrent: Map, fused: Any, part: _Part, last: bool, errors: Array) -> None:
     """Overwrite the errors of one sequence of a small plain map."""
+    from theory.kernels.cells import restart_kernel
+
     form, kind, scale = fused
     restart_kernel(
         np.ascontiguousarray(form.W.T),
@@ -248,9 +250,11 @@ class Sweep:
         """Return the norms of what is seen of G - H."""
         if self.part is not None:
             d = np.asarray(G[:, self.part] - self.H[at, self.part], dtype=np.float64)
-            return self.norm.vector(d)
-        d = np.asarray(G - self.H[at], dtype=np.float64)
-        return self.norm.vector(d if self.C is None else d @ self.C.T)
+        else:
+            d = np.asarray(G - self.H[at], dtype=np.float64)
+            d = d if self.C is None else d @ self.C.T
+        sizes: Array = self.norm.vector(d)
+        return sizes
 
     def distances(self, parts: list[_Part]) -> Array:
         """Return how far what is seen of the recurrent states is from that in double precision."""

@@ -317,7 +317,7 @@ def drift(
     given = as_list(sequences, recurrent.input_dim)
     late = int(length) * int(factor)
     short = min(map(len, given), default=0)
-    if len(given) < _LEAST or short < late:
+    if len(given) < _LEAST or not short >= late:
         raise ValueError(
             f"received {len(given)} sequences, the shortest with {short} inputs, needed at least "
             f"{_LEAST} with {late} inputs, {factor} times the training length"
@@ -326,7 +326,9 @@ def drift(
     from scipy.stats import binom
 
     half = len(given) // 2
-    seen, early, after = [], [], []
+    seen: list[Array] = []
+    early: list[Array] = []
+    after: list[Array] = []
     for i, X in enumerate(given):
         odd = (i - half) % 2 == 1
         H = recurrent.simulate(X[: late if i >= half and odd else length])
@@ -342,7 +344,7 @@ def drift(
     scale = np.where(spread > 0, spread, 1.0)
     tree = KDTree(states / scale)
     near = [tree.query(np.stack(rows) / scale)[0] for rows in (early, after)]
-    farther = int(np.count_nonzero(near[1] > near[0]))
+    farther = int(np.count_nonzero(~(near[1] <= near[0])))
     count = len(early)
     low, high = states.min(axis=0), states.max(axis=0)
     rows = np.stack(after)

@@ -60,7 +60,7 @@ class Warmup:
     @property
     def longer(self) -> int:
         """Return how many sequences have more than k inputs, and so put it to the test."""
-        return 0 if self.k is None else int(np.count_nonzero(self.lengths > self.k))
+        return 0 if self.k is None else int(np.count_nonzero(~(self.lengths <= self.k)))
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready description."""
@@ -85,7 +85,7 @@ class Warmup:
         )
         if self.k is None:
             late = int(
-                np.count_nonzero(self.settled > min(self.k_max, int(self.lengths.max()) - 1))
+                np.count_nonzero(~(self.settled <= min(self.k_max, int(self.lengths.max()) - 1)))
             )
             return (
                 f"no warm-up up to {self.k_max} inputs is enough for an error of {self.eps:g}: on "
@@ -286,7 +286,7 @@ def reset(
     if not asked:
         first = max(1, found.k or 1)
         asked = [first * 2**i for i in range(8) if first * 2**i <= seen]
-    if asked and asked[-1] > seen:
+    if asked and not asked[-1] <= seen:
         raise ValueError(
             f"periods={asked[-1]}, needed at most {seen}: the largest length that was looked at "
             "and that a sequence is longer than; raise k_max, or give longer sequences"
