@@ -350,7 +350,8 @@ class _CallRuns:
 
     def full(self, x: Array) -> Array:
         """Return the outputs with all inputs."""
-        return self.model.outputs(x[None])[0]
+        outputs: Array = self.model.outputs(x[None])[0]
+        return outputs
 
     def short(self, x: Array, k: int, full: Array) -> Array:
         """Return the outputs after the last k inputs."""

@@ -7,8 +7,12 @@ All restarts of several sequences are advanced together, one product a step.  A 
 the recurrent model, computed in the same arithmetic, leaves; what it would have measured later is
 the distance of the two simulations of the recurrent model, which are rounded differently.
 
-It has met it where no entry of the two states differs by more than `NOISE` units in the last place
-of that entry's largest size, nor by more than the proved bound of the rounding error of one step.
+It has met it where no entry of the two states differs by more than
+
+    `NOISE` units in the last place of that entry's largest size, and of the state's largest entry;
+    half of its own digits, so that what is small now and grows later is not taken for noise;
+    the proved bound of the rounding error of one step, over the sizes that occur.
+
 So had that one step been rounded otherwise, within its bound, the restart would be the recurrent
 model from there on, bit for bit: every error that is returned is one that the arithmetic allows.
 Small plain maps, whose steps are rounded the same way for every row, leave at equality alone.
@@ -221,7 +225,10 @@ class Sweep:
         unit = UNIT if self.own else float(np.finfo(np.float32).eps) / 2.0
         proved = recurrent.step_error(sizes, inputs) * (unit / UNIT)
         near = np.minimum(2.0 * NOISE * unit * sizes, proved)
-        return np.where(np.isfinite(near), near, 0.0).astype(self.F.dtype)
+        near = np.where(np.isfinite(near), near, 0.0)
+        self.top = 2.0 * NOISE * unit * np.max(np.abs(self.F), axis=1, keepdims=True)
+        self.digits = np.sqrt(unit)
+        return near
 
     def _followed(self, starts: Any, lengths: npt.NDArray[np.int64]) -> Any:
         """Return the states of all sequences, advanced side by side."""
@@ -312,8 +319,10 @@ class Sweep:
         """Return which of the restarts are where the model is."""
         met: npt.NDArray[np.bool_] = np.abs(G[:, 0] - self.F[at, 0]) <= self.near[0]
         candidates = np.flatnonzero(met)
-        apart = np.abs(G[candidates] - self.F[at[candidates]])
-        met[candidates] = (apart <= self.near).all(axis=1)
+        F = self.F[at[candidates]]
+        near = np.minimum(self.near, self.top[at[candidates]])
+        near = np.minimum(near, self.digits * np.abs(F))
+        met[candidates] = (np.abs(G[candidates] - F) <= near).all(axis=1)
         if self.enough is not None and len(at):
             met |= self.enough(np.asarray(G - self.F[at], dtype=np.float64))
         return met
