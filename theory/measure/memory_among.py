@@ -191,21 +191,23 @@ def memory_among(
     steps = recurrent if dtype == "float64" else SingleSteps(recurrent)
     errors = np.zeros((len(asked), len(jobs)))
     seen = None if np.array_equal(C, np.eye(recurrent.state_dim)) else C
-    spans, before = {}, int(np.max(behind))
-    for k in asked:
-        spans[k] = (k, k) if last else (k, before - 1)
-        before = min(before, k)
+    # the longest length by itself, as it may fail at once; then all that the others still need
+    spans = [(asked[0], int(np.max(behind)) - 1), (asked[-1], asked[0] - 1)]
 
     def measure_from(j: int, lo: int) -> int:
         """Measure what is new at a length, on the next sequences; return where the next are."""
-        k, hi = asked[j], lo + together(steps, jobs[lo:], asked[j])
-        if spans[k][0] <= spans[k][1]:
+        if j > 1 and not last:
+            return len(jobs)
+        k = asked[j]
+        hi = lo + together(steps, jobs[lo:], k)
+        span = (k, k) if last else spans[j]
+        if span[0] <= span[1]:
             with np.errstate(over="ignore", invalid="ignore"):
                 parts = [window(recurrent, job, k) for job in jobs[lo:hi]]
                 sweep = Sweep(recurrent, steps, parts, measure, seen)
                 sweep.enough = enough
                 curve = np.zeros((k + 1, hi - lo))
-                sweep.run(curve, last, span=spans[k])
+                sweep.run(curve, last, span=span)
             rows = slice(j, j + 1) if last else slice(j, None)
             errors[rows, lo:hi] = np.maximum(errors[rows, lo:hi], curve[asked[rows]])
         return hi
