@@ -44,7 +44,7 @@ boundscheck: $(VENV)/.test
 
 KERNEL_TESTS := tests/kernels/test_kernels.py tests/maps tests/measure/test_measure.py tests/test_truncation.py \
   tests/projections/test_balls.py tests/projections/test_gated.py tests/projections/test_schur.py \
-  tests/measure/test_rates.py tests/learning/test_gradients.py
+  tests/measure/test_rates.py tests/kernels/test_restarts.py tests/learning/test_gradients.py
 
 ## lint, types, proofs: style, strict types, and the algebra of every theorem
 lint: $(VENV)/.dev

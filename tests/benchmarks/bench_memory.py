@@ -1,4 +1,4 @@
-"""`effective_memory` against the plain sweep of every sequence, on models that forget fast or never.
+"""`effective_memory` against the plain sweep of every sequence, on fast and slow models.
 
 Wanted: 800 sequences of 200 steps, an LSTM of 32 units, 5.5 times faster (22 s to 4 s when it was
 asked); single precision at least 1.7 times faster than double.  The whole number of sequences is an

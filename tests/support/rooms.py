@@ -219,6 +219,11 @@ _NEAREST = "tests/projections/test_balls.py::test_member_idempotent_and_nearest"
 COMPARED = {
     "run_kernel": "tests/kernels/test_kernels.py::test_the_run_kernel_is_repeated_steps",
     "gap_kernel": "tests/kernels/test_kernels.py::test_both_sweeps_are_the_definition",
+    "restart_kernel": "tests/kernels/test_restarts.py::test_restarts_are_the_definition",
+    **dict.fromkeys(
+        ("leaky_rows_single", "affine_rows_single", "lstm_rows_single", "gru_rows_single"),
+        "tests/kernels/test_restarts.py::test_steps_in_single_precision_are_the_definition",
+    ),
     **dict.fromkeys(("leaky_kernel", "lstm_kernel", "lstm_batch_kernel"), _CONTRACT),
     **dict.fromkeys(("gru_kernel", "gru_batch_kernel"), _CONTRACT),
     **dict.fromkeys(("entrywise_kernel", "complex_kernel", "delta_kernel"), _CONTRACT),

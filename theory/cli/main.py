@@ -15,6 +15,7 @@ from theory.cli.options import out
 from theory.cli.project import project
 from theory.cli.show import show
 from theory.cli.verify import replay_command, theorems, verify
+from theory.cli.warmup import reset_command, tbptt, warmup_command
 from theory.version import __version__
 
 app = typer.Typer(
@@ -50,6 +51,9 @@ app.command()(check)
 app.command()(project)
 app.command()(memory)
 app.command()(show)
+app.command("warmup")(warmup_command)
+app.command("reset")(reset_command)
+app.command()(tbptt)
 
 
 def main() -> None:

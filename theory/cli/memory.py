@@ -45,11 +45,13 @@ from theory.interop.files import read_file
 from theory.maps.base import Map
 from theory.maps.head import LinearHead
 from theory.measure.effective_memory import EVENTS, LEVELS, EffectiveMemory, effective_memory
+from theory.measure.memory_among import memory_among
 from theory.measure.rates import MeasuredRates, local_rates
 from theory.memory.context import Choice, required_context
 from theory.norms.norms import L1, L2, Linf, Norm
 
-_NORMS = {"L1": L1(), "L2": L2(), "Linf": Linf()}
+#: Norms that the commands know.
+NORMS = {"L1": L1(), "L2": L2(), "Linf": Linf()}
 
 #: Rows of the table on the screen; the JSON file has all of them.
 _ROWS = 24
@@ -76,6 +78,16 @@ def memory(
     k_max: Annotated[
         int | None, typer.Option(help="Largest length looked at; fix it beforehand.")
     ] = None,
+    lengths: Annotated[
+        str | None,
+        typer.Option(
+            help="Test these alone, as in 200,100,50, from the longest down to the first that "
+            "fails; faster, and without the table."
+        ),
+    ] = None,
+    dtype: Annotated[
+        str, typer.Option(help="float64, or float32 for a model in single precision: faster.")
+    ] = "float64",
     norm: Annotated[str, typer.Option(help="Norm of the error: L1, L2, Linf.")] = "L2",
     activation: ActivationOption = None,
     prefix: PrefixOption = None,
@@ -111,8 +123,8 @@ def memory(
     # fail before the work rather than after it
     check_target(json_file, weights, sequences)
     check_picture(plot, weights, sequences)
-    if norm not in _NORMS:
-        raise ValueError(f"norm {norm!r} is not known, needed one of: {', '.join(_NORMS)}")
+    if norm not in NORMS:
+        raise ValueError(f"norm {norm!r} is not known, needed one of: {', '.join(NORMS)}")
     file = read_file(weights)
     recurrent = file.map(
         prefix=one_or_several(prefix),
@@ -123,6 +135,35 @@ def memory(
     )
     output = read_head(file, recurrent, head)
     given = open_sequences(sequences)
+    if lengths is not None:
+        if k_max is not None or plot is not None or rates is not None:
+            raise ValueError("--lengths has no table: leave --k-max, --plot and --rates out")
+        if jobs > 1 or cluster is not None or keep is not None:
+            raise ValueError("--lengths ends early: leave --jobs, --cluster and --keep out")
+        with progress_bar(err) as bar:
+            task = bar.add_task("sequences", total=len(given))
+            few = memory_among(
+                recurrent,
+                given,
+                lengths=_counts(lengths),
+                eps=epsilon,
+                probability=probability,
+                confidence=confidence,
+                when=when,
+                head=output.head,
+                norm=NORMS[norm],
+                rng=np.random.default_rng(seed),
+                dtype=dtype,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+        out.print(f"{output.told}\n{few}".strip(), markup=False, soft_wrap=True)
+        if json_file is not None:
+            json_file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(json_file, json.dumps(few.to_dict(), indent=1) + "\n")
+            out.print(f"written: {json_file}", markup=False)
+        if few.k is None:
+            raise typer.Exit(NO)
+        return
     with progress_bar(err) as bar:
         task = bar.add_task("sequences", total=len(given))
         answer = effective_memory(
@@ -133,12 +174,13 @@ def memory(
             confidence=confidence,
             when=when,
             head=output.head,
-            norm=_NORMS[norm],
+            norm=NORMS[norm],
             k_max=k_max,
-            certificate=_proved(recurrent, given, epsilon, _NORMS[norm], output.head),
+            certificate=_proved(recurrent, given, epsilon, NORMS[norm], output.head),
             rng=np.random.default_rng(seed),
             executor=workers(jobs, cluster),
             keep=keep,
+            dtype=dtype,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
         if rates is not None:
@@ -177,6 +219,14 @@ def memory(
         out.print(f"drawn: {plot}", markup=False)
     if answer.k is None:
         raise typer.Exit(NO)
+
+
+def _counts(text: str) -> list[int]:
+    """Return the counts of a text like 200,100,50."""
+    try:
+        return [int(one) for one in text.split(",")]
+    except ValueError:
+        raise ValueError(f"--lengths {text!r}, needed counts such as 200,100,50") from None
 
 
 def _proved(

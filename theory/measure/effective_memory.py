@@ -135,8 +135,8 @@ def sequences_needed(probability: float, confidence: float, *, exceedances: int 
     >>> sequences_needed(0.01, 0.99, exceedances=3)
     1001
     """
-    _check_level("probability", probability)
-    _check_level("confidence", confidence)
+    check_level("probability", probability)
+    check_level("confidence", confidence)
     check_count(exceedances=exceedances)
     seen = operator.index(exceedances)
     # doubling, then bisection: the limit falls with the number of sequences
@@ -575,7 +575,8 @@ def _range(lengths: npt.NDArray[np.int64]) -> str:
     return f"k = {low}" if low == high else f"k from {low} to {high}"
 
 
-def _check_level(name: str, value: float) -> None:
+def check_level(name: str, value: float) -> None:
+    """Raise `ValueError` unless a probability is strictly between 0 and 1."""
     check_positive(**{name: value})
     if not value < 1:
         raise ValueError(f"{name}={value!r}, needed 0 < {name} < 1")

@@ -63,7 +63,7 @@ def errors_of(
         errors = restart_errors(recurrent, steps, jobs, k_max, norm, seen, tell, off)
         # written so that a NaN is measured again, too
         doubtful = np.flatnonzero(~(np.abs(errors - eps) > MARGIN * off).all(axis=0))
-        again = [jobs[i] for i in doubtful]
+        again = [jobs[int(i)] for i in doubtful]
         if again:
             errors[:, doubtful] = restart_errors(recurrent, recurrent, again, k_max, norm, seen)
     # a NaN, from infinity minus infinity in the restarted model, is as far off as can be

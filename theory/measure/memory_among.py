@@ -1,6 +1,6 @@
 r"""Which of a few lengths are enough, without the table of all: as little work as the answer needs.
 
-Main names: `memory_among`, `MemoryAmong`.
+Main names: `memory_among`, `MemoryAmong`, `search_down`.
 
 Statement   Let K_1 > K_2 > ... be lengths fixed before the sequences are looked at.  They are
             tested from the longest down; a length passes if the upper limit of its probability of
@@ -29,7 +29,7 @@ eps: ||C (h_t - h_t^k)|| <= ||C|| ||h_t - h_t^k||, and that distance does not gr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -60,8 +60,8 @@ class MemoryAmong:
     eps: float  # allowed error
     probability: float  # allowed probability of an error above eps
     confidence: float  # of the statement about that probability
-    when: str  # at which time of a sequence the error is taken
-    norm: Norm  # the norm of the error
+    when: str  # at which time of a sequence the error is taken, one of EVENTS
+    error: str  # how it is measured: the norm, or the distance of `memory_of`
     sequences: int  # N
     longer: int  # how many sequences have more than k inputs, 0 without a k
     allowed: int  # the largest number of exceedances with which a length passes
@@ -79,7 +79,7 @@ class MemoryAmong:
             "probability": self.probability,
             "confidence": self.confidence,
             "event": EVENTS[self.when],
-            "norm": self.norm.to_dict(),
+            "error": self.error,
             "sequences": self.sequences,
             "longer": self.longer,
             "allowed_exceedances": self.allowed,
@@ -87,8 +87,8 @@ class MemoryAmong:
 
     def __str__(self) -> str:
         claim = (
-            f"the error {EVENTS[self.when]} exceeds {self.eps:g} with probability at most "
-            f"{self.probability:g}"
+            f"the error ({self.error}) {EVENTS[self.when]} exceeds {self.eps:g} with probability "
+            f"at most {self.probability:g}"
         )
         basis = (
             f"confidence {self.confidence:g}, {self.sequences} sequences, at most {self.allowed} "
@@ -191,35 +191,32 @@ def memory_among(
     steps = recurrent if dtype == "float64" else SingleSteps(recurrent)
     errors = np.zeros((len(asked), len(jobs)))
     seen = None if np.array_equal(C, np.eye(recurrent.state_dim)) else C
-    passed: list[int] = []
-    counts: list[int] = []
-    failed, looked, before = None, 0, int(np.max(behind))
-    for j, k in enumerate(asked):
-        span = (k, k) if last else (k, before - 1)
-        before = min(before, k)
-        looked = 0
-        with np.errstate(over="ignore", invalid="ignore"):
-            while looked < len(jobs) and np.sum(~(errors[j, :looked] <= eps)) <= allowed:
-                hi = looked + together(steps, jobs[looked:], k)
-                if span[0] <= span[1]:
-                    parts = [window(recurrent, job, k) for job in jobs[looked:hi]]
-                    sweep = Sweep(recurrent, steps, parts, measure, seen)
-                    sweep.enough = enough
-                    curve = np.zeros((k + 1, hi - looked))
-                    sweep.run(curve, last, span=span)
-                    rows = slice(j, j + 1) if last else slice(j, None)
-                    found = curve[asked[rows]]
-                    errors[rows, looked:hi] = np.maximum(errors[rows, looked:hi], found)
-                looked = hi
-                if progress is not None:
-                    progress(looked, len(jobs))
-        counts.append(int(np.sum(~(errors[j, :looked] <= eps))))
-        if counts[-1] > allowed:
-            failed = k
-            break
-        passed.append(k)
+    # the longest length by itself, as it may fail at once; then all that the others still need
+    spans = [(asked[0], int(np.max(behind)) - 1), (asked[-1], asked[0] - 1)]
+
+    def measure_from(j: int, lo: int) -> int:
+        """Measure what is new at a length, on the next sequences; return where the next are."""
+        if j > 1 and not last:
+            return len(jobs)
+        k = asked[j]
+        hi = lo + together(steps, jobs[lo:], k)
+        span = (k, k) if last else spans[j]
+        if span[0] <= span[1]:
+            with np.errstate(over="ignore", invalid="ignore"):
+                parts = [window(recurrent, job, k) for job in jobs[lo:hi]]
+                sweep = Sweep(recurrent, steps, parts, measure, seen)
+                sweep.enough = enough
+                curve = np.zeros((k + 1, hi - lo))
+                sweep.run(curve, last, span=span)
+            rows = slice(j, j + 1) if last else slice(j, None)
+            errors[rows, lo:hi] = np.maximum(errors[rows, lo:hi], curve[asked[rows]])
+        return hi
+
+    passed, failed, counts, looked = search_down(
+        asked, errors, allowed, eps, measure_from, progress
+    )
     least = passed[-1] if passed else None
-    longer = 0 if least is None else int(np.count_nonzero(behind > least))
+    longer = 0 if least is None else int(np.count_nonzero(~(behind <= least)))
     return MemoryAmong(
         k=least if longer else None,
         passed=tuple(passed),
@@ -230,11 +227,42 @@ def memory_among(
         probability=float(probability),
         confidence=float(confidence),
         when=when,
-        norm=measure,
+        error=str(measure),
         sequences=len(given),
         longer=longer,
         allowed=allowed,
     )
+
+
+def search_down(
+    asked: Sequence[int],
+    errors: Array,
+    allowed: int,
+    eps: float,
+    measure_from: Callable[[int, int], int],
+    progress: Progress | None,
+) -> tuple[list[int], int | None, list[int], int]:
+    """Return what passed, what failed, their exceedances, and how many sequences were looked at.
+
+    `measure_from(j, i)` overwrites ``errors[j, i:...]`` for the next sequences from i on, and
+    returns the first that is left.  A NaN exceeds every eps.
+    """
+    total = errors.shape[1]
+    passed: list[int] = []
+    counts: list[int] = []
+    looked = 0
+    for j, k in enumerate(asked):
+        looked, seen = 0, 0
+        while looked < total and seen <= allowed:
+            looked = measure_from(j, looked)
+            seen = int(np.count_nonzero(~(errors[j, :looked] <= eps)))
+            if progress is not None:
+                progress(looked, total)
+        counts.append(seen)
+        if seen > allowed:
+            return passed, k, counts, looked
+        passed.append(k)
+    return passed, None, counts, looked
 
 
 def _enough(

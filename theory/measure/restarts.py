@@ -7,8 +7,12 @@ All restarts of several sequences are advanced together, one product a step.  A 
 the recurrent model, computed in the same arithmetic, leaves; what it would have measured later is
 the distance of the two simulations of the recurrent model, which are rounded differently.
 
-It has met it where no entry of the two states differs by more than `NOISE` units in the last place
-of that entry's largest size, nor by more than the proved bound of the rounding error of one step.
+It has met it where no entry of the two states differs by more than
+
+    `NOISE` units in the last place of that entry's largest size, and of the state's largest entry;
+    half of its own digits, so that what is small now and grows later is not taken for noise;
+    the proved bound of the rounding error of one step, over the sizes that occur.
+
 So had that one step been rounded otherwise, within its bound, the restart would be the recurrent
 model from there on, bit for bit: every error that is returned is one that the arithmetic allows.
 Small plain maps, whose steps are rounded the same way for every row, leave at equality alone.
@@ -27,9 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from theory.arithmetic.rounding import UNIT
-from theory.kernels.cells import restart_kernel
 from theory.maps.base import Map, check_finite_states
-from theory.measure.sweep import fused_form
 from theory.norms.norm import Norm
 from theory.typing import Array
 
@@ -79,13 +81,16 @@ def restart_errors(
     C: Array | None,
     tell: Tell | None = None,
     off: Array | None = None,
+    over: tuple[float, Array] | None = None,
+    restart: Any = None,
 ) -> Array:
     """Return the errors of k = 0 .. k_max on every sequence, (k_max + 1, N); NaN beyond doubles.
 
     `C` is the output, None if the state itself is seen; `steps` is the map, or the same in single
     precision.  `tell` is called with the number of sequences done, not always a whole one.
     `off`, (N,), is overwritten with the largest distance of what is seen of the recurrent states in
-    the two precisions.
+    the two precisions.  `over`, (eps, (2, k_max + 1) array), is raised by how many
+    errors of how many exceed eps.  `restart` is where restarts begin, zero by default.
 
     Raises
     ------
@@ -93,7 +98,10 @@ def restart_errors(
         If the recurrent model leaves the range of double precision.
     """
     errors = np.zeros((k_max + 1, len(jobs)))
-    fused = None if C is not None or steps is not recurrent else fused_form(recurrent, norm)
+    from theory.measure.sweep import fused_form
+
+    plain = C is None and steps is recurrent and over is None and restart is None
+    fused = fused_form(recurrent, norm) if plain else None
     lo = 0
     with np.errstate(over="ignore", invalid="ignore"):
         while lo < len(jobs):
@@ -105,6 +113,9 @@ def restart_errors(
             else:
                 last = jobs[lo].end is not None
                 sweep = Sweep(recurrent, steps, parts, norm, C)
+                sweep.over = over
+                if restart is not None:
+                    sweep.restart[:] = restart
                 if off is not None:
                     off[lo:hi] = sweep.distances(parts)
                 sweep.run(errors[:, lo:hi], last, told)
@@ -154,6 +165,8 @@ def window(recurrent: Map, job: Job, k_max: int) -> _Part:
 
 def _fused(recurrent: Map, fused: Any, part: _Part, last: bool, errors: Array) -> None:
     """Overwrite the errors of one sequence of a small plain map."""
+    from theory.kernels.cells import restart_kernel
+
     form, kind, scale = fused
     restart_kernel(
         np.ascontiguousarray(form.W.T),
@@ -193,6 +206,10 @@ class Sweep:
         # the recurrent model in the arithmetic of the restarts: what they may meet
         self.F = self._followed(starts, lengths)
         self.near = self._nearness(recurrent, parts)
+        #: eps, and how many errors exceed it of how many, (2, k_max + 1)
+        self.over: tuple[float, Array] | None = None
+        #: the state that restarts begin from
+        self.restart = np.zeros(starts.shape[1], starts.dtype)
         #: which differences of states are too small to matter later, by a proof
         self.enough: Callable[[Array], npt.NDArray[np.bool_]] | None = None
         if self.own:
@@ -208,7 +225,10 @@ class Sweep:
         unit = UNIT if self.own else float(np.finfo(np.float32).eps) / 2.0
         proved = recurrent.step_error(sizes, inputs) * (unit / UNIT)
         near = np.minimum(2.0 * NOISE * unit * sizes, proved)
-        return np.where(np.isfinite(near), near, 0.0).astype(self.F.dtype)
+        near = np.where(np.isfinite(near), near, 0.0)
+        self.top = 2.0 * NOISE * unit * np.max(np.abs(self.F), axis=1, keepdims=True)
+        self.digits = np.sqrt(unit)
+        return near
 
     def _followed(self, starts: Any, lengths: npt.NDArray[np.int64]) -> Any:
         """Return the states of all sequences, advanced side by side."""
@@ -237,9 +257,11 @@ class Sweep:
         """Return the norms of what is seen of G - H."""
         if self.part is not None:
             d = np.asarray(G[:, self.part] - self.H[at, self.part], dtype=np.float64)
-            return self.norm.vector(d)
-        d = np.asarray(G - self.H[at], dtype=np.float64)
-        return self.norm.vector(d if self.C is None else d @ self.C.T)
+        else:
+            d = np.asarray(G - self.H[at], dtype=np.float64)
+            d = d if self.C is None else d @ self.C.T
+        sizes: Array = self.norm.vector(d)
+        return sizes
 
     def distances(self, parts: list[_Part]) -> Array:
         """Return how far what is seen of the recurrent states is from that in double precision."""
@@ -261,7 +283,7 @@ class Sweep:
             before = self.stops[of] - 1 - at
             chosen = (before >= span[0]) & (before <= span[1])
             at, of = at[chosen], of[chosen]
-        G = np.zeros((len(at), self.F.shape[1]), self.F.dtype)
+        G = np.repeat(self.restart[None], len(at), axis=0)
         done = 0
         for k in range(len(errors)):
             if k:
@@ -270,12 +292,16 @@ class Sweep:
                 G = self._advanced(G, at) if len(at) else G
             if len(at):
                 sizes = self._sizes(G, at)
+                if self.over is not None:
+                    self.over[1][0, k] += np.count_nonzero(~(sizes <= self.over[0]))
                 if last:
                     ends = at + 1 == self.stops[of]
                     errors[k, of[ends]] = sizes[ends]
                 else:
                     begins = np.flatnonzero(np.diff(of, prepend=-1))
                     errors[k, of[begins]] = np.maximum.reduceat(sizes, begins)
+            if self.over is not None:
+                self.over[1][1, k] += np.sum(np.clip(np.diff(self.stops, prepend=0) - k, 0, None))
             if left is not None:
                 left.keep(errors[k], k, last)
             met = self._met(G, at) if k else np.zeros(0, dtype=bool)
@@ -293,8 +319,10 @@ class Sweep:
         """Return which of the restarts are where the model is."""
         met: npt.NDArray[np.bool_] = np.abs(G[:, 0] - self.F[at, 0]) <= self.near[0]
         candidates = np.flatnonzero(met)
-        apart = np.abs(G[candidates] - self.F[at[candidates]])
-        met[candidates] = (apart <= self.near).all(axis=1)
+        F = self.F[at[candidates]]
+        near = np.minimum(self.near, self.top[at[candidates]])
+        near = np.minimum(near, self.digits * np.abs(F))
+        met[candidates] = (np.abs(G[candidates] - F) <= near).all(axis=1)
         if self.enough is not None and len(at):
             met |= self.enough(np.asarray(G - self.F[at], dtype=np.float64))
         return met

@@ -14,13 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from theory.arithmetic.activations import Activation
-from theory.kernels.single import (
-    affine_rows_single,
-    gru_rows_single,
-    leaky_rows_single,
-    lstm_rows_single,
-    panels,
-)
 from theory.maps.base import Map
 from theory.maps.cascade import Cascade
 from theory.maps.esn import EchoStateNetwork
@@ -48,6 +41,8 @@ class SingleSteps:
     """
 
     def __init__(self, recurrent: Map) -> None:
+        from theory.kernels.single import panels
+
         self._map = recurrent
         form, n = recurrent.affine(), recurrent.state_dim
         self._layers: list[SingleSteps] = []
@@ -71,6 +66,8 @@ class SingleSteps:
             raise _unknown(recurrent)
 
     def _set_leaky(self, W: Array, rho: Activation, leak: Array) -> None:
+        from theory.kernels.single import panels
+
         self._P, self._rho = panels(W), rho
         self._kept, self._share = (1.0 - leak).astype(np.float32), leak.astype(np.float32)
 
@@ -81,6 +78,13 @@ class SingleSteps:
 
     def advance(self, h: Single, terms: Single) -> Single:
         """Return the states, (rows, n), one step on."""
+        from theory.kernels.single import (
+            affine_rows_single,
+            gru_rows_single,
+            leaky_rows_single,
+            lstm_rows_single,
+        )
+
         result = np.empty_like(h)
         recurrent = self._map
         if isinstance(recurrent, Cascade):

@@ -200,7 +200,8 @@ class _Lanczos:
         place, exponent, alpha = place[sound], exponent[sound], [first[sound]]
         V, P = self._keep(sound, [v, p])
         P = P / alpha[0][:, None]
-        Vs, Ps, beta = [V], [P], []
+        Vs, Ps = [V], [P]
+        beta: list[Array] = []
         sigma = alpha[0].copy()
         k = 1
         while len(place):

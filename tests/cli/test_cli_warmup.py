@@ -1,0 +1,141 @@
+"""`theory warmup`, `theory reset`, `theory tbptt` and the short form of `theory memory`."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from theory import VanillaRNN
+from theory.cli import app
+from theory.measure import best_start, memory_among, reset, warmup
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "200"})
+
+
+@pytest.fixture
+def files(tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "w.npz", W=[[0.5, 0.1], [0.0, -0.4]], U=np.eye(2))
+    np.savez(tmp_path / "keeps.npz", W=np.eye(2), U=np.eye(2))
+    np.savez(tmp_path / "x.npz", x=rng.uniform(-1, 1, (60, 30, 2)))
+    np.savez(tmp_path / "wide.npz", x=rng.uniform(-1, 1, (60, 30, 3)))
+    return tmp_path
+
+
+MODEL = VanillaRNN([[0.5, 0.1], [0.0, -0.4]], np.eye(2))
+USUAL = ("--epsilon", "0.01", "--probability", "0.1", "--confidence", "0.9")
+ASKED = {"eps": 0.01, "probability": 0.1, "confidence": 0.9}
+
+
+def test_a_warm_up_and_a_start(files):
+    done = run(
+        "warmup", files / "w.npz", "--activation", "tanh", "--sequences", files / "x.npz", *USUAL,
+        "--k-max", 20, "--start", 2, "--json", files / "out" / "a.json",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    X = np.load(files / "x.npz")["x"]
+    data = json.loads((files / "out" / "a.json").read_text())
+    expected = warmup(MODEL, X, k_max=20, **ASKED)
+    assert data["k"] == expected.k
+    assert str(expected) in done.output
+    assert data["best_start"] == best_start(MODEL, X, k=2).to_dict()
+
+
+def test_resets_and_drift(files):
+    done = run(
+        "reset", files / "w.npz", "--activation", "tanh", "--sequences", files / "x.npz", *USUAL,
+        "--period", 5, "--period", 20, "--training-length", 3, "--json", files / "a.json",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    X = np.load(files / "x.npz")["x"]
+    expected = reset(MODEL, X, periods=[5, 20], **ASKED)
+    data = json.loads((files / "a.json").read_text())
+    assert data["lost_with_one_copy"] == list(expected.lost)
+    assert data["two_copies"] == expected.two_copies
+    assert data["drift"]["late"] == 30
+    assert "no drift is seen" in done.output
+    assert "two copies, each reset" in done.output
+
+
+def test_what_never_settles_exits_with_no(files):
+    for command in ("warmup", "reset"):
+        more = ("--period", 3) if command == "reset" else ()
+        done = run(
+            command, files / "keeps.npz", "--activation", "identity", "--sequences",
+            files / "x.npz", *USUAL, *more,
+        )  # fmt: skip
+        assert done.exit_code == 1, done.output
+        assert "no warm-up" in done.output
+
+
+def test_few_lengths(files):
+    asked = ("--activation", "tanh", "--sequences", files / "x.npz", *USUAL)
+    done = run(
+        "memory", files / "w.npz", *asked, "--lengths", "20,10,5,2", "--dtype", "float32",
+        "--json", files / "a.json",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    X = np.load(files / "x.npz")["x"]
+    expected = memory_among(MODEL, X, lengths=[20, 10, 5, 2], **ASKED)
+    assert json.loads((files / "a.json").read_text())["k"] == expected.k
+    assert f"k = {expected.k}:" in done.output
+    assert run("memory", files / "w.npz", *asked, "--lengths", "2,1").exit_code == 1
+    for bad, message in (
+        (("--lengths", "a"), "needed counts such as"),
+        (("--lengths", "3", "--k-max", "4"), "has no table"),
+        (("--dtype", "float16"), "needed one of: float64, float32"),
+    ):
+        done = run("memory", files / "w.npz", *asked, *bad)
+        assert done.exit_code == 2
+        assert message in done.output
+
+
+def test_malformed_questions(files):
+    for command in ("warmup", "reset"):
+        for change, message in (
+            (("--norm", "L3"), "is not known"),
+            (("--sequences", files / "wide.npz"), "width|needed"),
+            (("--confidence", 2), "confidence"),
+            (("--json", files / "x.npz"), "is an input"),
+        ):
+            arguments = ["--sequences", files / "x.npz", *USUAL, *change]
+            done = run(command, files / "w.npz", "--activation", "tanh", *arguments)
+            assert done.exit_code == 2, done.output
+            assert "error:" in done.output, message
+
+
+def test_truncated_backpropagation_of_a_module_of_ones_own(files, monkeypatch):
+    pytest.importorskip("torch", reason="PyTorch, the extra 'torch', is not installed")
+    (files / "my_own_training.py").write_text(
+        "import torch\n"
+        "def make():\n"
+        "    torch.manual_seed(0)\n"
+        "    rnn = torch.nn.GRU(2, 3, batch_first=True)\n"
+        "    x = torch.randn(4, 12, 2)\n"
+        "    return rnn, x, torch.zeros(4, 12, 3), torch.nn.functional.mse_loss\n"
+        "def other():\n"
+        "    return 3\n"
+    )
+    monkeypatch.syspath_prepend(str(files))
+    monkeypatch.delitem(sys.modules, "my_own_training", raising=False)
+    done = run("tbptt", "my_own_training:make", "--k", 1, "--k", 12, "--json", files / "a.json")
+    assert done.exit_code == 0, done.output
+    data = json.loads((files / "a.json").read_text())
+    assert data["least"] == 12
+    assert [row["k"] for row in data["table"]] == [1, 12]
+    assert "k = 12 is off by at most 10 %" in done.output
+    again = run("tbptt", "my_own_training:make", "--k", 1, "--share", 1e-9)
+    assert again.exit_code == 1
+    for name, message in (
+        ("my_own_training", "package.module:function"),
+        ("my_own_training:nothing", "cannot be imported"),
+        ("no_such_module:make", "cannot be imported"),
+        ("my_own_training:other", "returned no"),
+    ):
+        done = run("tbptt", name, "--k", 1)
+        assert done.exit_code == 2
+        assert message in done.output

@@ -1,0 +1,123 @@
+"""The kernel of restarts, and the steps in single precision, against their definitions."""
+
+import numpy as np
+import pytest
+
+from theory import GRU, L1, L2, LSTM, Cascade, EchoStateNetwork, Linf, VanillaRNN, WeightedLinf
+from theory.arithmetic.activations import ACTIVATIONS
+from theory.kernels import single
+from theory.kernels.cells import restart_kernel
+from theory.measure import truncation_gap_table
+from theory.measure.single import SingleSteps
+from theory.measure.sweep import fused_form
+
+RHO = [*ACTIVATIONS, "leaky_relu(0.2)"]
+UNIT = float(np.finfo(np.float32).eps) / 2
+
+
+def restarts(model, x, k_max, norm, last):
+    form, kind, scale = fused_form(model, norm)
+    errors = np.empty(k_max + 1)
+    restart_kernel(
+        np.ascontiguousarray(form.W.T), model.input_terms(x), model.simulate(x),
+        np.zeros(model.state_dim), form.rho.code, form.rho.leak, kind, scale, last, errors,
+    )  # fmt: skip
+    return errors
+
+
+@pytest.mark.parametrize("norm", [L1(), L2(), Linf(), WeightedLinf([1.0, 2.0, 0.5])], ids=str)
+@pytest.mark.parametrize("last", [False, True])
+def test_restarts_are_the_definition(norm, last):
+    rng = np.random.default_rng(0)
+    for scale in (0.1, 0.5, 1.5):
+        model = VanillaRNN(scale * rng.standard_normal((3, 3)), rng.standard_normal((3, 2)))
+        x = rng.standard_normal((25, 2))
+        table = truncation_gap_table(model, x, k_max=30, norm=norm)
+        expected = table[:, -1] if last else table.max(axis=1)
+        np.testing.assert_array_equal(restarts(model, x, 30, norm, last), expected)
+
+
+def test_a_restart_beyond_doubles_stays_a_nan():
+    model = VanillaRNN([[1e150, -1e160], [0.0, 1.0]], np.eye(2), activation="relu")
+    x = np.zeros((8, 2))
+    x[1:, 0] = x[0, 1] = 1.0
+    for norm in (L1(), L2(), Linf()):
+        with np.errstate(all="ignore"):
+            errors = restarts(model, x, 7, norm, False)
+        assert np.isnan(errors[5:7]).all()
+    # and sizes whose squares are beyond doubles have a Euclidean length
+    tall = VanillaRNN([[1.0]], [[1.0]], activation="identity")
+    found = restarts(tall, np.full((2, 1), 1e200), 0, L2(), False)
+    assert found[0] == pytest.approx(2e200)
+
+
+# ----------------------------------------------------------------------------- single precision
+
+
+def cells(rng, n=5, m=3):
+    def of(*shape):
+        return rng.standard_normal(shape)
+
+    return [
+        LSTM(of(4 * n, n), of(4 * n, m), of(4 * n)),
+        GRU(of(3 * n, n), of(3 * n, m), of(3 * n), of(n)),
+        GRU(of(3 * n, n), of(3 * n, m), of(3 * n), variant="reset_before"),
+        *(VanillaRNN(of(n, n), of(n, m), of(n), activation=rho) for rho in RHO),
+        EchoStateNetwork(of(n, n), of(n, m), of(n), leak=rng.uniform(0.1, 1, n)),
+        Cascade([LSTM(of(8, 2), of(8, m)), GRU(of(9, 3), of(9, 4))], [of(4, 2)]),
+        Cascade([VanillaRNN(of(2, 2), of(2, m)), EchoStateNetwork(of(2, 2), of(2, 2), leak=0.3)]),
+    ]
+
+
+@pytest.mark.parametrize("rows", [1, 3, 130])
+def test_steps_in_single_precision_are_the_definition(rows):
+    rng = np.random.default_rng(1)
+    for model in cells(rng):
+        h = rng.standard_normal((rows, model.state_dim)).astype(np.float32)
+        x = rng.standard_normal((rows, model.input_dim)).astype(np.float32)
+        steps = SingleSteps(model)
+        found = steps.advance(h, steps.input_terms(x.astype(np.float64)))
+        assert found.dtype == np.float32
+        expected = model.step(h.astype(np.float64), x.astype(np.float64))
+        # a dozen roundings of sums whose terms add up to a dozen or two
+        assert np.max(np.abs(found - expected)) <= 400 * UNIT * (1 + np.abs(expected).max())
+
+
+def test_equal_rows_have_equal_successors_wherever_they_stand():
+    """What the sweep relies on, bit for bit; a library's matrix product does not do it."""
+    rng = np.random.default_rng(2)
+    for model in cells(rng, n=37, m=3)[:4]:
+        steps = SingleSteps(model)
+        h = rng.standard_normal((300, model.state_dim)).astype(np.float32)
+        terms = steps.input_terms(rng.standard_normal((300, 3)))
+        whole = steps.advance(h, terms)
+        chosen = np.sort(rng.choice(300, 77, replace=False))
+        np.testing.assert_array_equal(steps.advance(h[chosen], terms[chosen]), whole[chosen])
+
+
+@pytest.mark.parametrize("name", ["tanh_single", "logistic_single"])
+def test_elementary_functions_are_good_to_a_few_units(name):
+    a = np.concatenate([np.linspace(-60, 60, 4001), [0.0, 1e-30, -1e-8, 1e30, np.inf, -np.inf]])
+    a = a.astype(np.float32)
+    given = a.astype(np.float64)
+    with np.errstate(over="ignore"):
+        true = np.tanh(given) if name == "tanh_single" else 1.0 / (1.0 + np.exp(-given))
+    getattr(single, name)(a)
+    near = np.abs(a - true) <= 8 * UNIT * np.abs(true)
+    # e**-y is nothing beside 1 from 40 on, and the logistic function is not smaller there
+    assert (near | ((given < -40) & (a < 1e-17))).all()
+    nan = np.array([np.nan], dtype=np.float32)
+    with np.errstate(invalid="ignore"):
+        getattr(single, name)(nan)
+    assert np.isnan(nan[0])
+
+
+def test_panels_hold_the_weights():
+    rng = np.random.default_rng(3)
+    for p, n in ((1, 1), (5, 3), (128, 4), (129, 7), (300, 9)):
+        W = rng.standard_normal((p, n)).astype(np.float32)
+        P = single.panels(W)
+        flat = P.transpose(0, 2, 1).reshape(-1, P.shape[1])
+        np.testing.assert_array_equal(flat[:p, :n], W)
+        assert not flat[p:].any()
+        assert not flat[:, n:].any()

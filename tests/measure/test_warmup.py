@@ -1,0 +1,168 @@
+"""Warm-up, resets, the best constant start, and drift."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from theory import GRU, LinearMap, VanillaRNN, effective_memory, truncate
+from theory.measure import best_start, drift, reset, warmup
+
+HALF = LinearMap([[0.5]], [[1.0]])
+ASKED = {"probability": 0.1, "confidence": 0.9}
+
+
+def gru(seed, n=5, m=2):
+    rng = np.random.default_rng(seed)
+    return GRU(rng.normal(size=(3 * n, n)) / 2, rng.normal(size=(3 * n, m)), rng.normal(size=3 * n))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_after_a_warm_up_nothing_is_off_any_more(seed):
+    model = gru(seed)
+    X = list(np.random.default_rng(seed).standard_normal((40, 60, 2)))
+    X[2] = X[2][:4]
+    table = effective_memory(model, X, eps=0.02, k_max=50, **ASKED)
+    found = warmup(model, X, eps=0.02, k_max=50, **ASKED)
+    over = table.errors > 0.02
+    for i, settled in enumerate(found.settled):
+        assert not over[settled:, i].any()
+        assert settled == 0 or over[settled - 1, i]
+    assert found.k is not None
+    assert np.count_nonzero(~(found.settled <= found.k)) <= found.allowed
+    assert np.count_nonzero(~(found.settled < found.k)) > found.allowed
+    assert found.k >= table.k
+    # the shares are those of all times
+    for k in (0, 3, 9):
+        off = [
+            np.linalg.norm(model.simulate(x)[k:] - truncate(model, k)(x)[k:], axis=1) > 0.02
+            for x in X
+        ]
+        assert found.off[k] == pytest.approx(np.mean(np.concatenate(off)))
+    assert found.longer == 39
+    json.dumps(found.to_dict(), allow_nan=False)
+    assert str(found).startswith(f"warm-up of {found.k} inputs")
+
+
+def test_the_guarantee_of_a_warm_up_holds_as_often_as_it_says():
+    """The sum of inputs that are all zero but the one at the start: S is its age, known exactly."""
+    summing, T, N, trials = LinearMap([[1.0]], [[1.0]]), 9, 40, 60
+    rng, wrong = np.random.default_rng(1), 0
+    for _ in range(trials):
+        X = np.zeros((N, T, 1))
+        age = np.minimum(rng.geometric(0.5, N), T) - 1
+        X[np.arange(N), T - 1 - age, 0] = 1.0
+        found = warmup(summing, X, eps=0.5, probability=0.2, confidence=0.9)
+        # P(S > k) = P(age > k - 1) = 2**-k
+        wrong += found.k is not None and 0.5**found.k > 0.2
+    assert wrong <= stats.binom.isf(1e-6, trials, 0.1)
+
+
+def test_a_model_that_never_settles_has_no_warm_up():
+    X = np.random.default_rng(0).uniform(-1, 1, (40, 12, 1))
+    found = warmup(LinearMap([[1.0]], [[1.0]]), X, eps=0.01, **ASKED)
+    assert found.k is None
+    assert "no warm-up up to 256" in str(found)
+    answer = reset(LinearMap([[1.0]], [[1.0]]), X, eps=0.01, periods=[3], **ASKED)
+    assert answer.two_copies is None
+    assert "no period is known" in str(answer)
+
+
+def test_resets_as_they_would_be_deployed():
+    """One copy set to zero every P inputs, two copies half a period apart: run, and compare."""
+    model = gru(7)
+    X = np.random.default_rng(7).standard_normal((40, 120, 2))
+    answer = reset(model, X, eps=0.05, periods=[10, 40], k_max=100, **ASKED)
+    H = model.simulate(X)
+    for P, lost in zip(answer.periods, answer.lost, strict=True):
+        off = []
+        for phase in range(P):  # resets after inputs phase, phase + P, ...
+            for a in range(phase, 120 - P + 1, P):
+                own = model.simulate(X[:, a : a + P])
+                if a:
+                    off.append(np.linalg.norm(own - H[:, a : a + P], axis=2) > 0.05)
+        assert lost == pytest.approx(np.mean(np.concatenate(off, axis=1)), abs=0.03)
+    P = answer.two_copies
+    assert answer.warmup.k * 2 == P
+    worst = 0.0
+    for t in range(P, 120):
+        a = t - P // 2 - (t % (P // 2))  # the older copy began there
+        own = model.simulate(X[:, a : t + 1])[:, -1]
+        worst = max(worst, float(np.linalg.norm(own - H[:, t], axis=1).max()))
+    assert worst <= 0.05 or np.count_nonzero(~(answer.warmup.settled <= answer.warmup.k))
+    assert "two copies, each reset" in str(answer)
+    json.dumps(answer.to_dict(), allow_nan=False)
+
+
+def test_periods_that_were_not_looked_at_are_refused():
+    X = np.random.default_rng(0).uniform(-1, 1, (40, 12, 1))
+    with pytest.raises(ValueError, match="needed at most 11"):
+        reset(HALF, X, eps=0.1, periods=[12], **ASKED)
+    with pytest.raises(ValueError, match="periods"):
+        reset(HALF, X, eps=0.1, periods=[0], **ASKED)
+    assert reset(HALF, X, eps=0.1, **ASKED).periods == (4, 8)
+
+
+# -------------------------------------------------------------------------------- the best start
+
+
+def test_the_best_start_of_a_linear_map_is_the_middle():
+    """h_t - h_t^k = lam^k (h - c): the centre of the visited states is best, for every k."""
+    X = 2.0 + np.random.default_rng(0).uniform(-1, 1, (40, 30, 1))
+    found = best_start(HALF, X, k=2)
+    H = HALF.simulate(X[:20])[:, :-2]
+    middle = 0.5 * (H.min() + H.max())
+    assert found.state[0] == pytest.approx(middle, abs=0.02)
+    assert found.found_on[1] == pytest.approx(0.25 * 0.5 * (H.max() - H.min()), rel=0.02)
+    assert found.held_out[1] < found.held_out[0]
+    again = warmup(HALF, X, eps=0.4, start=found.state, **ASKED)
+    assert again.k < warmup(HALF, X, eps=0.4, **ASKED).k
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_start_is_never_worse_than_zero_where_it_was_sought(seed):
+    model = gru(seed)
+    X = np.random.default_rng(seed).standard_normal((10, 40, 2))
+    found = best_start(model, X, k=3, head=[[1.0, 0, 0, 0, 0]])
+    assert found.found_on[1] <= found.found_on[0]
+    H, k = model.simulate(X[:5]), 3
+    d = truncate(model, k, restart=found.state)(X[:5])[:, k:, 0] - H[:, k:, 0]
+    assert np.abs(d).max() == pytest.approx(found.found_on[1], rel=1e-9)
+    json.dumps(found.to_dict(), allow_nan=False)
+    assert "that were not used" in str(found)
+
+
+def test_a_start_needs_sequences_to_be_judged_on():
+    with pytest.raises(ValueError, match="needed two at least"):
+        best_start(HALF, np.ones((3, 4, 1)), k=4)
+
+
+# ---------------------------------------------------------------------------------------- drift
+
+
+def test_drift_is_told_from_none():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-0.8, 1, (60, 200, 1))
+    walk = drift(LinearMap([[1.0]], [[1.0]]), X, length=20)
+    assert walk.drifts
+    assert walk.ratio > 1
+    assert walk.outside[0] > 0
+    assert "states drift" in str(walk)
+    still = drift(VanillaRNN([[0.5]], [[1.0]]), X, length=20)
+    assert not still.drifts
+    assert "no drift is seen" in str(still)
+    json.dumps(still.to_dict(), allow_nan=False)
+
+
+def test_no_drift_is_called_one_as_rarely_as_it_says():
+    rng, called, trials = np.random.default_rng(3), 0, 150
+    for _ in range(trials):
+        X = rng.standard_normal((28, 12, 1))
+        called += drift(LinearMap([[0.1]], [[1.0]]), X, length=4, factor=3).drifts
+    assert called <= stats.binom.isf(1e-6, trials, 0.01)
+
+
+def test_drift_needs_long_sequences():
+    with pytest.raises(ValueError, match="needed at least 28 with 100 inputs"):
+        drift(HALF, np.ones((30, 50, 1)), length=10)
