@@ -266,7 +266,7 @@ def search_down(
 
 
 def _enough(
-    c: Contraction, given: list[Array], C: Array, norm: Norm, eps: float
+    c: Contraction, given: Sequence[Array], C: Array, norm: Norm, eps: float
 ) -> Callable[[Array], npt.NDArray[np.bool_]]:
     """Return which differences of states are proved to give errors of at most eps / 2 from now."""
     check_one_step(c)
