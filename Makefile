@@ -10,7 +10,13 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c co
 # The test processes share the cores already; BLAS threads on top of them only wait for each other.
 ONE    := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: verify test torch slow lint types proofs rocq examples figures bench bench-certificates bench-torch nojit boundscheck clean
+# the first target: what there is
+.PHONY: help verify test docs lowest sdist torch slow lint types proofs rocq examples figures bench bench-certificates bench-torch nojit boundscheck clean
+
+## help: this list
+help:
+	@sed -n 's/^## \([a-z-]*\): /\1\t/p' $(firstword $(MAKEFILE_LIST)) | \
+	  while IFS='	' read -r name text; do printf '  make %-20s %s\n' "$$name" "$$text"; done
 
 ## verify: try to refute every theorem, on random instances and on Bach chorales; writes a report
 verify: $(VENV)/.examples $(BUILD)/chorales.npz
@@ -46,14 +52,26 @@ KERNEL_TESTS := tests/kernels/test_kernels.py tests/maps tests/measure/test_meas
   tests/projections/test_balls.py tests/projections/test_gated.py tests/projections/test_schur.py \
   tests/measure/test_rates.py tests/learning/test_gradients.py
 
-## lint, types, proofs: style, strict types, and the algebra of every theorem
+## docs: the site, build/docs/index.html; warnings are errors, and so are links that lead nowhere
+docs: $(VENV)/.docs $(BUILD)/verdicts.json
+	rm -rf $(BUILD)/docs
+	$(ONE) $(BIN)/python -m sphinx -b html -W --keep-going -q docs $(BUILD)/docs
+	$(BIN)/python docs/ext/links.py $(BUILD)/docs
+
+# the pages of the theorems show what the campaign found
+$(BUILD)/verdicts.json:
+	$(MAKE) verify
+
+## lint: style
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+## types: strict types
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
+## proofs: the algebra of every theorem
 proofs: $(VENV)/.dev
 	$(BIN)/python -m proofs
 

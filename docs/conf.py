@@ -40,7 +40,9 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"index": []}
+html_sidebars = {name: [] for name in ("index", "start", "story", "trust", "limits", "compare")}
+# the theme complains to the browser without
+html_context = {"default_mode": "auto"}
 
 autosummary_generate = True
 autodoc_typehints = "none"

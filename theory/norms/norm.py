@@ -254,7 +254,7 @@ class Norm(ABC):
 
     @property
     def dual(self) -> Norm | None:
-        """Return the norm ``max |u^T x|`` over ||x|| <= 1 of functionals u; None if it is no `Norm`."""
+        """Return the norm ``max |u^T x|`` of functionals u, over ||x|| <= 1; None if it is none."""
         return None
 
     def dual_upper(self, U: Array) -> Array:
