@@ -62,6 +62,34 @@ docs: $(VENV)/.docs $(BUILD)/verdicts.json
 $(BUILD)/verdicts.json:
 	$(MAKE) verify
 
+## lowest: the quick tests with the lowest versions allowed, and on Python 3.12 and 3.13 if here
+lowest:
+	@for v in 3.11 3.12 3.13; do \
+	  if ! python$$v -c '' 2> /dev/null; then echo "Python $$v is not here: left out"; continue; fi; \
+	  echo "Python $$v"; with=constraints.txt; \
+	  if [ $$v = 3.11 ]; then \
+	    with=$(BUILD)/lowest.txt; mkdir -p $(BUILD); \
+	    python$$v .ci/lowest report test safetensors > $$with || exit 1; fi; \
+	  python$$v -m venv $(BUILD)/python$$v || exit 1; \
+	  $(BUILD)/python$$v/bin/python -m pip --disable-pip-version-check install --quiet -c $$with \
+	    -e '.[test]' || exit 1; \
+	  $(ONE) HYPOTHESIS_PROFILE=quick NUMBA_CACHE_DIR=$(BUILD)/python$$v/numba \
+	    $(BUILD)/python$$v/bin/python -m pytest -n $(JOBS) -m "not slow and not benchmark" \
+	    $(LOWEST_TESTS) || exit 1; \
+	done
+
+LOWEST_TESTS := tests/theorems tests/maps tests/norms tests/certify tests/cli tests/campaign tests/test_proofs.py \
+  tests/test_shown.py
+
+## sdist: source archive and wheel, and the archive's own quick tests in a folder of their own
+sdist: $(VENV)/.test
+	rm -rf $(BUILD)/dist
+	$(PIP) build
+	$(BIN)/python -m build --outdir $(BUILD)/dist .
+	tar xzf $(BUILD)/dist/*.tar.gz -C $(BUILD)/dist
+	cd $(BUILD)/dist/stable_recurrent_models-*/ && $(ONE) HYPOTHESIS_PROFILE=quick PYTHONPATH=$$PWD \
+	  $(abspath $(BIN))/python -m pytest -n $(JOBS) -m "not slow and not benchmark" $(LOWEST_TESTS)
+
 ## lint: style
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

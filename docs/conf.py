@@ -11,7 +11,7 @@ from theory.version import __version__
 
 project = "stable-recurrent-models"
 version = release = __version__
-copyright = "the authors; MIT licence"
+copyright = "the stable-recurrent-models developers; MIT licence"
 
 extensions = [
     "mathml",
