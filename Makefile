@@ -75,6 +75,7 @@ lowest:
 	    -e '.[test]' || exit 1; \
 	  $(ONE) HYPOTHESIS_PROFILE=quick NUMBA_CACHE_DIR=$(BUILD)/python$$v/numba \
 	    $(BUILD)/python$$v/bin/python -m pytest -n $(JOBS) -m "not slow and not benchmark" \
+	    -W ignore::DeprecationWarning \
 	    $(LOWEST_TESTS) || exit 1; \
 	done
 
