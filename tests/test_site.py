@@ -46,7 +46,7 @@ def test_prose_is_shown_as_it_is_written():
     assert escaped("at most lam**k |h| for `h` and ``|g|``, W_ too") == (
         r"at most lam\*\*k \|h\| for ``h`` and ``|g|``, W\_ too"
     )
-    assert escaped("x_t and h_{t-1}") == "x_t and h_{t-1}"
+    assert escaped("x_t and h_{t-1}") == r"x_t and h\_{t-1}"
     block = ["Prose |x|::", "", "    code |x|", ""]
     lines = [*block, ".. math:: a|b|", "", "    c|d|", "", "|e|", ">>> f|g"]
     load("docstrings").prose(None, "", "", None, None, lines)
