@@ -14,7 +14,6 @@ from hypothesis import currently_in_test_context, note
 from theory.arithmetic.activations import Activation
 from theory.maps.base import Map
 from theory.maps.cascade import Cascade
-from theory.measure.gaps import truncation_gaps
 
 M = TypeVar("M", bound=Map)
 
@@ -30,26 +29,8 @@ class _Code:
         return f"drawn: {as_code(self.recurrent)}"
 
 
-#: What was run once, by the classes of the layers.
-_RUN: set[tuple[type, ...]] = set()
-
-
-def _compile(recurrent: Map) -> None:
-    """Run a map for two steps, the first time that one of its class is drawn.
-
-    Kernels are compiled, or read from the disk, at their first call; Hypothesis counts no time
-    while it draws, so that no example is charged for it and its default deadline can stand.
-    """
-    layers = recurrent.layers if isinstance(recurrent, Cascade) else ()
-    kinds = (type(recurrent), *map(type, layers))
-    if kinds not in _RUN:
-        _RUN.add(kinds)
-        truncation_gaps(recurrent, np.zeros((2, recurrent.input_dim)), k_max=1)
-
-
 def noted(recurrent: M) -> M:
     """Return a map that was drawn; a failing example reports it with its weights."""
-    _compile(recurrent)
     if currently_in_test_context():
         note(_Code(recurrent))
     return recurrent
