@@ -10,7 +10,13 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c co
 # The test processes share the cores already; BLAS threads on top of them only wait for each other.
 ONE    := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: verify test torch slow lint types proofs rocq examples figures bench bench-certificates bench-torch nojit boundscheck clean
+# the first target: what there is
+.PHONY: help verify test docs lowest sdist torch slow lint types proofs rocq examples figures bench bench-certificates bench-torch nojit boundscheck clean
+
+## help: this list
+help:
+	@sed -n 's/^## \([a-z-]*\): /\1\t/p' $(firstword $(MAKEFILE_LIST)) | \
+	  while IFS='	' read -r name text; do printf '  make %-20s %s\n' "$$name" "$$text"; done
 
 ## verify: try to refute every theorem, on random instances and on Bach chorales; writes a report
 verify: $(VENV)/.examples $(BUILD)/chorales.npz
@@ -46,14 +52,55 @@ KERNEL_TESTS := tests/kernels/test_kernels.py tests/maps tests/measure/test_meas
   tests/projections/test_balls.py tests/projections/test_gated.py tests/projections/test_schur.py \
   tests/measure/test_rates.py tests/kernels/test_restarts.py tests/learning/test_gradients.py
 
-## lint, types, proofs: style, strict types, and the algebra of every theorem
+## docs: the site, build/docs/index.html; warnings are errors, and so are links that lead nowhere
+docs: $(VENV)/.docs $(BUILD)/verdicts.json
+	rm -rf $(BUILD)/docs
+	$(ONE) $(BIN)/python -m sphinx -b html -W --keep-going -q docs $(BUILD)/docs
+	$(BIN)/python docs/ext/links.py $(BUILD)/docs
+
+# the pages of the theorems show what the campaign found
+$(BUILD)/verdicts.json:
+	$(MAKE) verify
+
+## lowest: the quick tests with the lowest versions allowed, and on Python 3.12 and 3.13 if here
+lowest:
+	@for v in 3.11 3.12 3.13; do \
+	  if ! python$$v -c '' 2> /dev/null; then echo "Python $$v is not here: left out"; continue; fi; \
+	  echo "Python $$v"; with=constraints.txt; \
+	  if [ $$v = 3.11 ]; then \
+	    with=$(BUILD)/lowest.txt; mkdir -p $(BUILD); \
+	    python$$v .ci/lowest report test safetensors > $$with || exit 1; fi; \
+	  python$$v -m venv $(BUILD)/python$$v || exit 1; \
+	  $(BUILD)/python$$v/bin/python -m pip --disable-pip-version-check install --quiet -c $$with \
+	    -e '.[test]' || exit 1; \
+	  $(ONE) HYPOTHESIS_PROFILE=quick NUMBA_CACHE_DIR=$(BUILD)/python$$v/numba \
+	    $(BUILD)/python$$v/bin/python -m pytest -n $(JOBS) -m "not slow and not benchmark" \
+	    -W ignore::DeprecationWarning \
+	    $(LOWEST_TESTS) || exit 1; \
+	done
+
+LOWEST_TESTS := tests/theorems tests/maps tests/norms tests/certify tests/cli tests/campaign tests/test_proofs.py \
+  tests/test_shown.py
+
+## sdist: source archive and wheel, and the archive's own quick tests in a folder of their own
+sdist: $(VENV)/.test
+	rm -rf $(BUILD)/dist
+	$(PIP) build
+	$(BIN)/python -m build --outdir $(BUILD)/dist .
+	tar xzf $(BUILD)/dist/*.tar.gz -C $(BUILD)/dist
+	cd $(BUILD)/dist/stable_recurrent_models-*/ && $(ONE) HYPOTHESIS_PROFILE=quick PYTHONPATH=$$PWD \
+	  $(abspath $(BIN))/python -m pytest -n $(JOBS) -m "not slow and not benchmark" $(LOWEST_TESTS)
+
+## lint: style
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+## types: strict types
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
+## proofs: the algebra of every theorem
 proofs: $(VENV)/.dev
 	$(BIN)/python -m proofs
 

@@ -11,7 +11,7 @@ from theory.version import __version__
 
 project = "stable-recurrent-models"
 version = release = __version__
-copyright = "the authors; MIT licence"
+copyright = "the stable-recurrent-models developers; MIT licence"
 
 extensions = [
     "mathml",
@@ -40,7 +40,9 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"index": []}
+html_sidebars = {name: [] for name in ("index", "start", "story", "trust", "limits", "compare")}
+# the theme complains to the browser without
+html_context = {"default_mode": "auto"}
 
 autosummary_generate = True
 autodoc_typehints = "none"
@@ -51,8 +53,7 @@ numpydoc_class_members_toctree = False
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
-nb_execution_mode = "cache"
-nb_execution_cache_path = str(HERE.parent / "build/docs-cells")
+nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120
 nb_merge_streams = True
@@ -61,6 +62,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "gallery",
     "gallery_dirs": "pictures",
     "filename_pattern": r"/plot_",
+    "within_subsection_order": "FileNameSortKey",
     "image_scrapers": ("front.scraper",),
     "download_all_examples": False,
     "show_memory": False,

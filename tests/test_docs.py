@@ -14,7 +14,14 @@ PAGES = {
     for path in sorted(DOCS.rglob("*.md"))
 }
 CELL = re.compile(r"^```\{code-cell\}\n(.*?)^```", re.DOTALL | re.MULTILINE)
-WITH_PROGRAMS = [name for name, text in PAGES.items() if "{code-cell}" in text]
+
+#: Pages that take seconds; building the site runs these, too.
+LONG = {"howto/stable_training.md", "howto/reservoir.md", "trust.md"}
+WITH_PROGRAMS = [
+    pytest.param(name, marks=pytest.mark.slow if name in LONG else ())
+    for name, text in PAGES.items()
+    if "{code-cell}" in text
+]
 
 
 @pytest.mark.parametrize("name", WITH_PROGRAMS)

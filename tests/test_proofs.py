@@ -540,6 +540,6 @@ def test_index_is_a_table_of_all_theorems(tmp_path, monkeypatch, capsys):
         proof = prove(theorem.name)
         numbers = [str(proof.count(kind)) for kind in StepKind]
         assert f"| {theorem.kind.value} | {'/'.join(numbers)} |" in row
-        assert f"(proofs/{theorem.name}.py)" in row
-        assert f"(tests/theorems/test_{theorem.name}.py)" in row
+        assert f"({theorem.name}.py)" in row
+        assert f"(../tests/theorems/test_{theorem.name}.py)" in row
         assert row.startswith(f"| {theorem.title} | $")

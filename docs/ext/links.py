@@ -32,9 +32,14 @@ class Page(HTMLParser):
             self.fetched.add(named["href"])
 
 
+def html(folder: Path) -> list[Path]:
+    """Return the pages; what lies under _static is the theme's."""
+    return [path for path in sorted(folder.rglob("*.html")) if "_static" not in path.parts]
+
+
 def broken(folder: Path) -> list[str]:
     """Return what is wrong, one line each."""
-    pages = {path.resolve(): Page(path.read_text("utf-8")) for path in folder.rglob("*.html")}
+    pages = {path.resolve(): Page(path.read_text("utf-8")) for path in html(folder)}
     found = []
     for path, page in pages.items():
         here = path.relative_to(folder.resolve())
@@ -51,16 +56,15 @@ def broken(folder: Path) -> list[str]:
                 target /= "index.html"
             if not target.is_file():
                 found.append(f"{here}: {link} is not there")
-            elif parts.fragment and target in pages:
-                if unquote(parts.fragment) not in pages[target].places:
-                    found.append(f"{here}: no place {link}")
+            elif target in pages and unquote(parts.fragment) not in {*pages[target].places, ""}:
+                found.append(f"{here}: no place {link}")
     return found
 
 
 def main(folder: str) -> int:
     """Print what is broken and how many pages there are."""
     lines = broken(Path(folder))
-    print("\n".join([*lines, f"{len(list(Path(folder).rglob('*.html')))} pages, {len(lines)} broken"]))
+    print("\n".join([*lines, f"{len(html(Path(folder)))} pages, {len(lines)} links broken"]))
     return 1 if lines else 0
 
 

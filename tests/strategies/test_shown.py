@@ -1,5 +1,10 @@
 """A failing example shows the weights of its map, as code that makes it again."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -34,3 +39,28 @@ def test_a_failing_example_can_be_pasted(strategy):
         fails()
     (line,) = [note for note in error.value.__notes__ if note.startswith("drawn: ")]
     assert eval(line.removeprefix("drawn: "), vars(theory)).state_dim == 1
+
+
+@pytest.mark.slow
+def test_the_default_deadline_stands_where_nothing_is_compiled_yet(tmp_path):
+    """A fresh cache of kernels, and Hypothesis as it is out of the box: 200 ms an example."""
+    (tmp_path / "test_fresh.py").write_text(
+        "from hypothesis import given, settings\n"
+        "from theory.strategies import any_maps\n"
+        "import numpy as np, theory\n\n"
+        "@settings(database=None)\n"
+        "@given(any_maps())\n"
+        "def test_it_runs(cell):\n"
+        "    theory.truncation_gaps(cell, np.zeros((9, cell.input_dim)), k_max=3)\n",
+        encoding="utf-8",
+    )
+    root = Path(theory.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(root)},
+    )
+    assert done.returncode == 0, done.stdout

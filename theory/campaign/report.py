@@ -178,7 +178,8 @@ def typeset(theorem: Theorem) -> str:
         from latex2mathml.converter import convert
     except ImportError:
         return ""
-    return str(convert(latex_statement(theorem), display="block"))
+    made = str(convert(latex_statement(theorem), display="block"))
+    return re.sub(r' xmlns="[^"]*"', "", made)  # a page needs no address to know the language
 
 
 def _entry(row: Row) -> dict[str, Any]:

@@ -7,6 +7,7 @@ Main names: `certified_maps`, `stable_maps`, `any_maps`, `lstm_maps`, `gru_maps`
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
@@ -37,6 +38,7 @@ from theory.maps.normalize import Normalize
 from theory.maps.rglru import RGLRU
 from theory.maps.rnn import VanillaRNN
 from theory.maps.selective import SelectiveSSM
+from theory.measure.gaps import truncation_gaps
 from theory.norms.norms import Linf, Norm
 from theory.strategies.numbers import (
     activations,
@@ -76,10 +78,28 @@ def stable_maps(
     )
 
 
+#: A small map of n states for each kernel that runs one.
+_SMALLEST: dict[str, Callable[[int], Map]] = {
+    "plain": lambda n: VanillaRNN(np.eye(n) / 2, np.eye(n)),
+    "lstm": lambda n: LSTM(np.zeros((4 * n, n)), np.zeros((4 * n, n))),
+    "gru": lambda n: GRU(np.zeros((3 * n, n)), np.zeros((3 * n, n))),
+    "leaky": lambda n: EchoStateNetwork(np.eye(n) / 2, np.eye(n), leak=0.5),
+    "diagonal": lambda n: DiagonalSSM(np.full(n, 0.5), np.eye(n)),
+    "entrywise": lambda n: MinGRU(np.ones((2 * n, n))),
+}
+
+
 @functools.cache
-def _compile() -> None:
-    """Compile what runs the maps, so that the first example of a test keeps its deadline."""
-    VanillaRNN([[0.5]], [[1.0]]).simulate(np.zeros((1, 1)))
+def _compile(kind: str) -> None:
+    """Compile what runs a kind of maps, or read it from the disk, once in a process.
+
+    It is done where a strategy is made: no example is charged for it, so that Hypothesis' default
+    deadline and its check of slow drawing can stand.
+    """
+    for n in (1, 2):  # a matrix of one row is laid out otherwise, and compiled by itself
+        cell = _SMALLEST[kind](n)
+        cell.simulate(np.zeros((1, n)))
+        truncation_gaps(cell, np.zeros((9, n)), k_max=3)
 
 
 def certified_maps(
@@ -118,7 +138,7 @@ def certified_maps(
     >>> certificate.lam <= 0.9, certificate.norm
     (True, Linf)
     """
-    _compile()
+    _compile("plain")
     if state_dim is not None and not isinstance(state_dim, st.SearchStrategy):
         check_count(at_least=1, state_dim=state_dim)
         if isinstance(norm, Norm):
@@ -221,6 +241,7 @@ def lstm_maps(
     """
     check_nonnegative(size=size)
     counts = _some(units, 3, "units"), _some(input_dim, 3, "input_dim")
+    _compile("lstm")
     return _lstm_maps(*counts, float(size)).map(noted)
 
 
@@ -269,6 +290,7 @@ def gru_maps(
         raise ValueError(f"variant={variant!r}, needed one of: {', '.join(VARIANTS)}")
     variants = st.sampled_from(VARIANTS) if variant is None else st.just(variant)
     counts = _some(units, 3, "units"), _some(input_dim, 3, "input_dim")
+    _compile("gru")
     return _gru_maps(*counts, float(size), variants).map(noted)
 
 
@@ -311,6 +333,7 @@ def esn_maps(
     """
     check_nonnegative(size=size)
     counts = _some(state_dim, 4, "state_dim"), _some(input_dim, 3, "input_dim")
+    _compile("leaky")
     return _esn_maps(*counts, float(size)).map(noted)
 
 
@@ -352,6 +375,7 @@ def diagonal_maps(
     """
     check_nonnegative(radius=radius)
     counts = _some(units, 3, "units"), _some(input_dim, 3, "input_dim")
+    _compile("diagonal")
     return _diagonal_maps(*counts, float(radius)).map(noted)
 
 
@@ -393,6 +417,7 @@ def recurrence_maps(
     'MinGRU'
     """
     check_nonnegative(size=size)
+    _compile("entrywise")
     return _recurrence_maps(_some(input_dim, 3, "input_dim"), float(size)).map(noted)
 
 
@@ -537,6 +562,8 @@ def cascade_maps(
     """
     check_nonnegative(size=size)
     counts = _some(depth, 3, "depth"), _some(input_dim, 3, "input_dim")
+    for kind in _SMALLEST:
+        _compile(kind)
     return _cascade_maps(*counts, float(size)).map(noted)
 
 
