@@ -1,5 +1,4 @@
 (* ---- the incremental matrix inequality, with slopes alpha / sden .. beta / sden *)
-Definition at2 (M : list (list Z)) (i j : nat) : Z := nth j (nth i M []) 0%Z.
 Definition block (n : nat) (P : list (list Z)) (q : list Z) (M : list (list Z))
     (scale alpha beta sden num den : Z) : nat -> nat -> Z :=
   let k1 := (num * num * scale * scale * sden * sden)%Z in
@@ -16,11 +15,6 @@ Definition block (n : nat) (P : list (list Z)) (q : list Z) (M : list (list Z))
     else if (j <? n)%nat then (k3 * nth (i - n) q 0 * at2 M (i - n) j)%Z
     else (k4 * ((if (i =? j)%nat then 2 * nth (i - n) q 0 else 0) - lower P (i - n) (j - n)))%Z.
 
-Lemma nth_map_seq {A} (f : nat -> A) n i d : (i < n)%nat -> nth i (map f (seq 0 n)) d = f i.
-Proof.
-  intros Hi. rewrite (nth_indep _ d (f 0%nat)) by (rewrite map_length, seq_length; exact Hi).
-  rewrite map_nth, seq_nth by exact Hi. reflexivity.
-Qed.
 Lemma nth_product q r i : nth i (map (fun qm => fst qm * snd qm)%Z (combine q r)) 0%Z
   = (nth i q 0 * nth i r 0)%Z.
 Proof.
@@ -200,7 +194,7 @@ Section Inequality.
     pose proof signs as (Hm & Hp & Hs & Hd & Hden). pose proof (rate_unit num den Hnum) as Hrate.
     set (x := away h g). set (b := away (affine h u) (affine g u)).
     set (z := fun i => if (i <? n)%nat then x i else b (i - n)%nat).
-    pose proof (psd_is _ _ _ _ _ _ passed block_sym z) as H. unfold z in H.
+    pose proof (psd_is _ _ _ _ _ _ passed (fun i j _ _ => block_sym i j) z) as H. unfold z in H.
     rewrite block_form in H.
     (* every unit's chord *)
     assert (slack : sum (fun k => weight k * ((b k - IZR alpha / IZR sden * (image x k / IZR scale))
