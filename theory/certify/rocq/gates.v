@@ -293,3 +293,45 @@ Proof.
   { unfold within2, between. rewrite !opp_IZR. lra. }
   pose proof (top_product_is al ah (- bh) (- bl) a (- b) Hp Ha Hb). lra.
 Qed.
+
+Lemma two_products f c f' c' F X : Rabs f <= F -> Rabs c' <= X ->
+  Rabs (f * c - f' * c') <= F * Rabs (c - c') + X * Rabs (f - f').
+Proof.
+  intros Hf Hc. replace (f * c - f' * c') with (f * (c - c') + c' * (f - f')) by ring.
+  eapply Rle_trans; [apply Rabs_triang|]. rewrite !Rabs_mult.
+  apply Rplus_le_compat; apply Rmult_le_compat_r; assumption || apply Rabs_pos.
+Qed.
+
+(* boxes, of ends / 2^40 *)
+Definition at1 (l : list Z) (i : nat) : Z := nth i l 0%Z.
+Definition in_box (lo hi : list Z) (m : nat) (h : vec) : Prop :=
+  forall i, (i < m)%nat -> within2 (nth i lo 0%Z) (nth i hi 0%Z) (h i).
+
+(* inputs of a box: U x + b lies between the ends that are allowed *)
+Definition fed (U : list (list Z)) (b : list Z) (m : nat) (scale : Z) (x : vec) : vec := fun r =>
+  sum (fun j => IZR (at2 U r j) / IZR scale * x j) m + IZR (nth r b 0%Z) / IZR scale.
+Definition feeds (U : list (list Z)) (b : list Z) (m rows : nat) (scale : Z)
+    (xlo xhi ulo uhi : list Z) : bool :=
+  (0 <? scale)%Z && forallb (fun r =>
+    (nth r ulo 0 * scale <=? least (at2 U r) (fun j => nth j xlo 0) (fun j => nth j xhi 0) m
+       + nth r b 0 * one)%Z
+    && (least (at2 U r) (fun j => nth j xhi 0) (fun j => nth j xlo 0) m + nth r b 0 * one
+        <=? nth r uhi 0 * scale)%Z) (seq 0 rows).
+Lemma feeds_is U b m rows scale xlo xhi ulo uhi : feeds U b m rows scale xlo xhi ulo uhi = true ->
+  forall x, in_box xlo xhi m x -> in_box ulo uhi rows (fed U b m scale x).
+Proof.
+  unfold feeds. intros H x Hx r Hr. apply andb_prop in H as [Hs H].
+  apply Z.ltb_lt in Hs. assert (Hscale : 0 < IZR scale) by (apply (IZR_lt 0); exact Hs).
+  pose proof (forallb_seq _ _ H r Hr) as row. cbv beta in row.
+  apply andb_prop in row as [H0 H1]. apply Z.leb_le in H0, H1. apply IZR_le in H0, H1.
+  rewrite plus_IZR, !mult_IZR in H0, H1.
+  pose proof (least_is (at2 U r) _ _ m x Hx) as L. pose proof (most_is (at2 U r) _ _ m x Hx) as M.
+  assert (E : sum (fun j => IZR (at2 U r j) / IZR scale * x j) m * IZR scale
+    = sum (fun j => IZR (at2 U r j) * x j) m).
+  { rewrite Rmult_comm, <- sum_scale. apply sum_ext. intros j _. field. lra. }
+  unfold within2, between, fed. set (y := sum (fun j => IZR (at2 U r j) / IZR scale * x j) m) in *.
+  rewrite <- E in L, M.
+  assert (B : (y + IZR (nth r b 0%Z) / IZR scale) * IZR one * IZR scale
+    = y * IZR scale * IZR one + IZR (nth r b 0%Z) * IZR one) by (field; lra).
+  split; apply (Rmult_le_reg_r (IZR scale)); try exact Hscale; rewrite B; lra.
+Qed.
