@@ -16,6 +16,7 @@ from pathlib import Path
 from theory.certificates import Contraction, drive_size
 from theory.certify.recheck import hashes_of
 from theory.certify.rocq_forms import is_euclidean, write_inequality
+from theory.certify.rocq_gated import is_gated, write_gated
 from theory.certify.rocq_sums import is_of_sums, write_sums
 from theory.certify.rocq_text import Written
 from theory.errors import check_positive
@@ -130,6 +131,8 @@ def rocq_text(
 
 def _written(recurrent: Map, c: Contraction) -> Written:
     """Return the certificate of the kind that its map and its norm ask for."""
+    if is_gated(recurrent, c):
+        return write_gated(recurrent, c)
     if not isinstance(recurrent, AffineMap):
         raise ValueError(
             f"received {recurrent!r}, needed a map rho(W h + U x + b) such as VanillaRNN"
@@ -151,6 +154,7 @@ def _written(recurrent: Map, c: Contraction) -> Written:
         everywhere=made.everywhere,
         num=made.num,
         den=made.den,
+        unit=made.unit,
     )
 
 
@@ -181,11 +185,14 @@ Qed.
 
 def _context(written: Written, k: int, bound: Fraction, allowed: Fraction) -> str:
     """Return that k inputs suffice for an error, for a drive of at most `bound`."""
-    drive, eps = (f"{q.numerator} / {q.denominator}" for q in (bound, allowed))
-    parts = f"{bound.numerator} {bound.denominator} {allowed.numerator} {allowed.denominator}"
+    # in the distance of the file, which is a multiple of the norm
+    own, within = written.unit * bound, written.unit * allowed
+    drive, eps = (f"{q.numerator} / {q.denominator}" for q in (own, within))
+    parts = f"{own.numerator} {own.denominator} {within.numerator} {within.denominator}"
     inputs = "" if written.everywhere else "(forall s, allowed (u s)) -> "
+    told = "" if written.unit == 1 else f"; apart is {written.unit} times |h|"
     return f"""
-(* {k} inputs suffice for an error of {float(allowed)!r} if |map 0 u_s| <= {float(bound)!r} *)
+(* {k} inputs suffice for an error of {float(allowed)!r} if |map 0 u_s| <= {float(bound)!r}{told} *)
 Theorem context (u : nat -> vec) t : {inputs}
   (forall s, apart (map zero (u s)) zero <= {drive}) -> ({k} <= t)%nat ->
   apart (run map u zero 0 t) (run map u zero (t - {k}) {k}) <= {eps}.

@@ -5,6 +5,8 @@ Main name: `write_sums`.
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 
 from theory.certificates import Contraction
@@ -56,7 +58,7 @@ def write_sums(form: Affine, c: Contraction) -> Written:
     slope, snum, sden = SLOPES[form.rho.name]
     v = c.norm.v if isinstance(c.norm, (WeightedL1, WeightedLinf)) else np.ones(n)
     entries, scale = integers(form.W if kind == "rows" else form.W.T)
-    lines, (weights, _) = rows_of(entries, n), integers(v)
+    lines, (weights, own) = rows_of(entries, n), integers(v)
     num, den = rate_fraction(c.lam)
     if not _passes(lines, weights, num * scale * sden, den * snum):
         raise ValueError(
@@ -91,6 +93,7 @@ def write_sums(form: Affine, c: Contraction) -> Written:
         everywhere=True,
         num=num,
         den=den,
+        unit=Fraction(1, own) if kind == "rows" else Fraction(own),
     )
 
 

@@ -30,6 +30,7 @@ class Written:
     everywhere: bool  # whether all states and inputs are in question
     num: int  # the rate
     den: int
+    unit: Fraction = Fraction(1)  # the distance of the file over that of the norm
 
 
 def integers(values: Array) -> tuple[list[int], int]:
