@@ -1,6 +1,6 @@
 r"""Boxes of gated cells on multiples of 2**-40, with the very arithmetic of the files for Rocq.
 
-Main names: `Box`, `Gates`, `lstm_box`, `ONE`.
+Main names: `Box`, `Gates`, `lstm_box`, `gru_box`, `ONE`.
 
 Every function has its twin in `rocq/gates.v`: exp(x) >= (1 + x / 2**40)**(2**40), squared 40 times
 with 90 bits after the point, gives the logistic function, and tanh(x) = 2 logistic(2 x) - 1.
@@ -92,6 +92,8 @@ class Gates:
     fed: int
     input_low: list[int]
     input_high: list[int]
+    held: list[int]  # the bias that the reset gate of a GRU multiplies, / held_scale
+    held_scale: int
 
     def inputs(self) -> tuple[list[int], list[int]]:
         """Return ends of U x + b."""
@@ -179,15 +181,11 @@ def _lstm_terms(
     lo: list[int], hi: list[int], gates: _Four, t: list[tuple[int, int]]
 ) -> list[list[int]]:
     (i, f, g, o), n = gates, len(t)
-
-    def size(ends: tuple[int, int]) -> int:
-        return max(abs(ends[0]), abs(ends[1]))
-
     cells = [
         [
             f[j][1],
-            ceil(bump(*i[j]) * size(g[j])),
-            ceil(bump(*f[j]) * size((lo[j], hi[j]))),
+            ceil(bump(*i[j]) * _size(g[j])),
+            ceil(bump(*f[j]) * _size((lo[j], hi[j]))),
             ceil(i[j][1] * bump_tanh(*g[j])),
             0,
         ]
@@ -197,5 +195,79 @@ def _lstm_terms(
     for j in range(n):
         p = ceil(o[j][1] * bump_tanh(*t[j]))
         own = [ceil(p * c) for c in cells[j][:4]]
-        outputs.append([*own, ceil(bump(*o[j]) * size(t[j]))])
+        outputs.append([*own, ceil(bump(*o[j]) * _size(t[j]))])
     return cells + outputs
+
+
+def _size(ends: tuple[int, int]) -> int:
+    return max(abs(ends[0]), abs(ends[1]))
+
+
+def gru_box(gates: Gates, low: list[int], high: list[int]) -> Box | None:
+    """Return the box of a GRU that holds one and that it never leaves; None if none is found."""
+    n = gates.units
+    inputs = gates.inputs()
+    lo, hi = list(low), list(high)
+    for _ in range(_ROUNDS):
+        a = gates.arguments(lo, hi, inputs, range(2 * n))
+        r, z = (
+            [logistic_image(*ends) for ends in zip(a[0][part], a[1][part], strict=True)]
+            for part in (slice(n), slice(n, 2 * n))
+        )
+        # W h + b_c in fractions of one, then r times it
+        sums = [
+            (least(row, lo, hi), least(row, hi, lo)) for row in gates.W[2 * n :]
+        ]
+        whole = gates.scale * gates.held_scale
+        v = [
+            (
+                (down * gates.held_scale + b * ONE * gates.scale) // whole,
+                -(-(up * gates.held_scale + b * ONE * gates.scale) // whole),
+            )
+            for (down, up), b in zip(sums, gates.held, strict=True)
+        ]
+        x = [
+            (
+                inputs[0][2 * n + j] + low_product(*r[j], v[j][0]) // ONE,
+                inputs[1][2 * n + j] - (-top_product(*r[j], v[j][1]) // ONE),
+            )
+            for j in range(n)
+        ]
+        t = [tanh_image(*ends) for ends in x]
+        wider = (
+            [min(end, image[0]) for end, image in zip(lo, t, strict=True)],
+            [max(end, image[1]) for end, image in zip(hi, t, strict=True)],
+        )
+        if wider == (lo, hi):
+            values = [*r, *z, *t]
+            ends = {
+                "lo": lo, "hi": hi, "ulo": inputs[0], "uhi": inputs[1],
+                "alo": [*a[0], *(e[0] for e in x)], "ahi": [*a[1], *(e[1] for e in x)],
+                "glo": [e[0] for e in values], "ghi": [e[1] for e in values],
+                "vlo": [e[0] for e in v], "vhi": [e[1] for e in v],
+            }  # fmt: skip
+            return Box(ends=ends, terms=_gru_terms(lo, hi, (r, z, t, v)))
+        lo, hi = wider
+    return None
+
+
+def _gru_terms(lo: list[int], hi: list[int], gates: _Four) -> list[list[list[int]]]:
+    """Return the coefficients at the least and at the largest update gates."""
+    r, z, t, v = gates
+    sheets = []
+    for end in (0, 1):
+        rows = []
+        for j in range(len(t)):
+            rest, slope = max(0, ONE - z[j][end]), bump_tanh(*t[j])
+            turned = ceil(bump(*r[j]) * _size(v[j]))
+            apart = _size((lo[j] - t[j][1], hi[j] - t[j][0]))
+            rows.append(
+                [
+                    z[j][end],
+                    ceil(rest * ceil(slope * turned)),
+                    ceil(bump(*z[j]) * apart),
+                    ceil(rest * ceil(slope * r[j][1])),
+                ]
+            )
+        sheets.append(rows)
+    return sheets

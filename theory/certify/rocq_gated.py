@@ -6,13 +6,14 @@ Main name: `write_gated`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 
 from theory.certificates import Contraction
-from theory.certify.rocq_boxes import ONE, Box, Gates, lstm_box
+from theory.certify.rocq_boxes import ONE, Box, Gates, gru_box, lstm_box
 from theory.certify.rocq_forms import RAISED, Definite, definite
 from theory.certify.rocq_text import (
     Written,
@@ -23,34 +24,108 @@ from theory.certify.rocq_text import (
     rows_of,
 )
 from theory.maps.base import Map
+from theory.maps.gru import GRU
 from theory.maps.lstm import LSTM
 from theory.norms.norms import Linf, WeightedL2, WeightedLinf
 from theory.typing import Array
 
 #: Multipliers are taken this much larger than a load of 1 asks for, relatively, for rounding.
-_ROOM = 2.0**-30
+_ROOM = 2.0**-18
 
 #: Bits of multipliers, which are powers of the file's unit, and of the shares of a load.
-_TSCALE, _WHOLE = 2**30, 2**60
+_TSCALE, _WHOLE = 2**20, 2**50
+
+
+class Cell(NamedTuple):
+    """What the files say of a kind of cell, by the names that they have there."""
+
+    stem: str  # of its definitions and of its file
+    blocks: int  # gates, stacked
+    sources: tuple[int, ...]  # the part of the state that a signal is of
+    sheets: int
+    more: tuple[str, ...]  # its checks beside reaches, gates and stays
+    weights: str  # arguments of the map after n
+    ends: dict[str, str]  # arguments of every check after that
+    box: Callable[[Gates, list[int], list[int]], Box | None]
+
+    @property
+    def parts(self) -> int:
+        """Return the number of parts of a state."""
+        return max(self.sources) + 1
+
+    @property
+    def shape(self) -> str:
+        """Return the numbers of units, parts and signals, as they are written."""
+        return f"n {self.parts} {len(self.sources)}"
+
+
+LSTM_CELL = Cell(
+    stem="lstm",
+    blocks=4,
+    sources=(0, 1, 1, 1, 1),
+    sheets=1,
+    more=(),
+    weights="W scale",
+    ends={
+        "reaches": "lo hi ulo uhi alo ahi",
+        "gates": "lo hi alo ahi glo ghi tlo thi",
+        "stays": "lo hi glo ghi tlo thi",
+        "terms": "lo hi glo ghi tlo thi",
+        "all": "lo hi ulo uhi alo ahi glo ghi tlo thi",
+    },
+    box=lstm_box,
+)
+
+GRU_CELL = Cell(
+    stem="gru",
+    blocks=3,
+    sources=(0, 0, 0, 0),
+    sheets=2,
+    more=("holds",),
+    weights="W scale held_bias held_scale",
+    ends={
+        "reaches": "lo hi ulo uhi alo ahi",
+        "holds": "lo hi ulo uhi alo ahi glo ghi vlo vhi",
+        "gates": "alo ahi glo ghi",
+        "stays": "lo hi glo ghi",
+        "terms": "lo hi glo ghi vlo vhi",
+        "all": "lo hi ulo uhi alo ahi glo ghi vlo vhi",
+    },
+    box=gru_box,
+)
+
+
+def _cell(recurrent: Map) -> Cell | None:
+    if isinstance(recurrent, LSTM):
+        return LSTM_CELL
+    after = isinstance(recurrent, GRU) and recurrent.variant == "reset_after"
+    return GRU_CELL if after else None
 
 
 def is_gated(recurrent: Map, c: Contraction) -> bool:
     """Return whether a file may hold a contraction of a gated cell."""
     return (
-        isinstance(recurrent, LSTM)
+        _cell(recurrent) is not None
+        and c.iterate == 1
         and c.domain is not None
         and bool(np.isfinite([c.domain.input_low, c.domain.input_high]).all())
         and (
             isinstance(c.norm, Linf | WeightedLinf)
-            or (isinstance(c.norm, WeightedL2) and c.norm.monotone)
+            or (
+                isinstance(c.norm, WeightedL2)
+                and c.norm.monotone
+                and bool(c.evidence.multipliers)
+            )
         )
     )
 
 
-def _gates(recurrent: LSTM, c: Contraction) -> Gates:
+def _gates(recurrent: Map, c: Contraction) -> Gates:
+    assert isinstance(recurrent, LSTM | GRU)
     n, m = recurrent.units, recurrent.input_dim
     W, scale = integers(recurrent.W)
     both, fed = integers(np.concatenate([recurrent.U.ravel(), recurrent.b]))
+    held, held_scale = integers(getattr(recurrent, "b_candidate", np.zeros(n)))
     domain = c.domain
     assert domain is not None
     return Gates(
@@ -62,6 +137,8 @@ def _gates(recurrent: LSTM, c: Contraction) -> Gates:
         fed=fed,
         input_low=_down(domain.input_low),
         input_high=_up(domain.input_high),
+        held=held,
+        held_scale=held_scale,
     )
 
 
@@ -81,21 +158,22 @@ def write_gated(recurrent: Map, c: Contraction) -> Written:
     ValueError
         If the box is not seen to be never left, or no proof of the rate is found on integers.
     """
-    assert isinstance(recurrent, LSTM) and c.domain is not None
+    cell = _cell(recurrent)
+    assert cell is not None and c.domain is not None
     gates = _gates(recurrent, c)
-    box = lstm_box(gates, _down(c.domain.low), _up(c.domain.high))
+    box = cell.box(gates, _down(c.domain.low), _up(c.domain.high))
     if box is None:
         raise ValueError(f"the box of {c!r} is not seen to be never left, needed one with room")
-    peaks = isinstance(c.norm, Linf | WeightedLinf)
-    shown = _comparison(gates, box, c) if peaks else _multipliers(gates, box, c)
+    prove = _multipliers if isinstance(c.norm, WeightedL2) else _comparison
+    shown = prove(cell, gates, box, c)
     if shown is None:
         raise ValueError(
             f"received {c!r}, of which no proof on integers is found, needed a rate with more room"
         )
     text, num, den, unit = shown
     return Written(
-        parts=("forms", "activations", "terms", "gates", "lstm"),
-        text=_cell_text(gates, box) + text,
+        parts=("forms", "activations", "terms", "gates", cell.stem),
+        text=_cell_text(cell, gates, box) + text,
         everywhere=False,
         num=num,
         den=den,
@@ -103,14 +181,27 @@ def write_gated(recurrent: Map, c: Contraction) -> Written:
     )
 
 
-def _cell_text(gates: Gates, box: Box) -> str:
-    n, m = gates.units, len(gates.input_low)
-    ends = " ".join(["lo", "hi", "ulo", "uhi", "alo", "ahi", "glo", "ghi", "tlo", "thi"])
+def _checked(name: str, statement: str) -> list[str]:
+    return [f"Lemma {name} : {statement} = true.", "Proof. vm_compute. reflexivity. Qed."]
+
+
+def _cell_text(cell: Cell, gates: Gates, box: Box) -> str:
+    stem, rows = cell.stem, f"({cell.blocks} * n)"
+    biases = [
+        f"Definition held_bias : list Z := {list_text(gates.held)}%Z.",
+        f"Definition held_scale := {gates.held_scale}%Z.",
+    ]
+    signs = "eq_refl eq_refl" if cell.more else "eq_refl"
+    holds = " holds" if cell.more else ""
+    known = f"{signs} reaches{holds} gates"
+    # only what a check reads of the weights is one of its arguments
+    reads = {"reaches": "W scale", "holds": cell.weights}
     text = [
-        f"Definition n := {n}%nat.",
-        f"Definition m := {m}%nat.",
+        f"Definition n := {gates.units}%nat.",
+        f"Definition m := {len(gates.input_low)}%nat.",
         f"Definition scale := {gates.scale}%Z.",
         f"Definition W : list (list Z) := {matrix_text(gates.W)}%Z.",
+        *(biases if cell.more else []),
         f"Definition fed_scale := {gates.fed}%Z.",
         f"Definition U : list (list Z) := {matrix_text(gates.U)}%Z.",
         f"Definition b : list Z := {list_text(gates.b)}%Z.",
@@ -122,35 +213,35 @@ def _cell_text(gates: Gates, box: Box) -> str:
             for name, values in box.ends.items()
         ),
         "",
-        "Definition map : vec -> vec -> vec := lstm n W scale.",
-        "Definition inside : vec -> Prop := lstm_inside n lo hi.",
-        "Definition allowed : vec -> Prop := lstm_allowed n ulo uhi.",
-        "Definition terms := lstm_terms n lo hi glo ghi tlo thi.",
-        "Definition rows := lstm_rows n W scale.",
-        "Lemma reaches : lstm_reaches n W scale lo hi ulo uhi alo ahi = true.",
-        "Proof. vm_compute. reflexivity. Qed.",
-        "Lemma gates : lstm_gates n lo hi alo ahi glo ghi tlo thi = true.",
-        "Proof. vm_compute. reflexivity. Qed.",
-        "Lemma keeps : lstm_stays n lo hi glo ghi tlo thi = true.",
-        "Proof. vm_compute. reflexivity. Qed.",
-        "Lemma feeding : feeds U b m (4 * n) fed_scale xlo xhi ulo uhi = true.",
-        "Proof. vm_compute. reflexivity. Qed.",
-        "Lemma shaped : shapes n 2 5 lstm_source rows = true.",
-        "Proof. vm_compute. reflexivity. Qed.",
+        f"Definition map : vec -> vec -> vec := {stem} n {cell.weights}.",
+        f"Definition inside : vec -> Prop := {stem}_inside n lo hi.",
+        f"Definition allowed : vec -> Prop := {stem}_allowed n ulo uhi.",
+        f"Definition terms := {stem}_terms n {cell.ends['terms']}.",
+        f"Definition source := {stem}_source.",
+        "Definition rows := stack_rows n W scale.",
+        *_checked("reaches", f"{stem}_reaches n {reads['reaches']} {cell.ends['reaches']}"),
+        *(
+            line
+            for name in cell.more
+            for line in _checked(name, f"{stem}_{name} n {reads[name]} {cell.ends[name]}")
+        ),
+        *_checked("gates", f"{stem}_gates n {cell.ends['gates']}"),
+        *_checked("keeps", f"{stem}_stays n {cell.ends['stays']}"),
+        *_checked("feeding", f"feeds U b m {rows} fed_scale xlo xhi ulo uhi"),
+        *_checked("shaped", f"shapes {cell.shape} source rows"),
         "Lemma starts : inside zero.",
-        "Proof. exact (lstm_starts n lo hi glo ghi tlo thi keeps). Qed.",
+        f"Proof. exact ({stem}_starts n {cell.ends['stays']} keeps). Qed.",
         "Lemma stays h u : inside h -> allowed u -> inside (map h u).",
-        f"Proof. exact (lstm_kept n W scale {ends} eq_refl reaches gates keeps h u). Qed.",
-        "Lemma majored : majorised n 2 5 1 lstm_source rows terms scale one map inside allowed.",
-        f"Proof. exact (lstm_majorised n W scale {ends} eq_refl reaches gates keeps). Qed.",
+        f"Proof. exact ({stem}_kept n {cell.weights} {cell.ends['all']} {known} keeps h u). Qed.",
+        f"Lemma majored : majorised {cell.shape} {cell.sheets} source rows terms scale one map",
+        "  inside allowed.",
+        f"Proof. exact ({stem}_majorised n {cell.weights} {cell.ends['all']}",
+        f"  {known}{' keeps' if cell is LSTM_CELL else ''}). Qed.",
         "(* inputs of the box are allowed *)",
         "Theorem inputs x : in_box xlo xhi m x -> allowed (fed U b m fed_scale x).",
-        "Proof. exact (feeds_is U b m (4 * n) fed_scale xlo xhi ulo uhi feeding x). Qed.",
+        f"Proof. exact (feeds_is U b m {rows} fed_scale xlo xhi ulo uhi feeding x). Qed.",
     ]
     return "\n".join(text) + "\n"
-
-
-_SOURCES = (0, 1, 1, 1, 1)
 
 
 def _rate_text(num: int, den: int, w: list[int]) -> list[str]:
@@ -166,13 +257,14 @@ def _rate_text(num: int, den: int, w: list[int]) -> list[str]:
 Shown = tuple[str, int, int, Fraction]
 
 
-def _comparison(gates: Gates, box: Box, c: Contraction) -> Shown | None:
+def _comparison(cell: Cell, gates: Gates, box: Box, c: Contraction) -> Shown | None:
     """Return the rows of the comparison at the weights of the norm, and what they prove."""
     n = gates.units
-    w, unit = integers(c.norm.v if isinstance(c.norm, WeightedLinf) else np.ones(2 * n))
+    w, unit = integers(c.norm.v if isinstance(c.norm, WeightedLinf) else np.ones(cell.parts * n))
+    # every gate sees the last part of the state
     images = [[w[j] * gates.scale for j in range(n)]] + [
-        [sum(abs(a) * v for a, v in zip(row, w[n:], strict=True)) for row in gates.W[k : k + n]]
-        for k in range(0, 4 * n, n)
+        [sum(abs(a) * v for a, v in zip(row, w[-n:], strict=True)) for row in gates.W[k : k + n]]
+        for k in range(0, cell.blocks * n, n)
     ]
     rate = max(
         Fraction(sum(t * images[k][i % n] for k, t in enumerate(row)), ONE * gates.scale * w[i])
@@ -182,14 +274,13 @@ def _comparison(gates: Gates, box: Box, c: Contraction) -> Shown | None:
     num, den = rate_fraction(max(rate, Fraction(c.lam)))
     if not num < den:
         return None
-    given = "n 2 5 1 lstm_source rows terms scale one num den w"
+    given = f"{cell.shape} {cell.sheets} source rows terms scale one num den w"
     text = [
         *_rate_text(num, den, w),
-        "Definition apart : vec -> vec -> R := peak n 2 w.",
-        f"Lemma passed : peaks {given} = true.",
-        "Proof. vm_compute. reflexivity. Qed.",
+        f"Definition apart : vec -> vec -> R := peak n {cell.parts} w.",
+        *_checked("passed", f"peaks {given}"),
         "Lemma same a : apart a a = 0.",
-        "Proof. exact (peak_same n 2 w a). Qed.",
+        f"Proof. exact (peak_same n {cell.parts} w a). Qed.",
         "Lemma triangle a b c : apart a c <= apart a b + apart b c.",
         f"Proof. exact (peak_triangle {given} shaped eq_refl eq_refl ordered passed a b c). Qed.",
         "Theorem contracts h g u : inside h -> inside g -> allowed u ->",
@@ -200,17 +291,17 @@ def _comparison(gates: Gates, box: Box, c: Contraction) -> Shown | None:
     return "\n".join(text) + "\n", num, den, Fraction(1, unit)
 
 
-def _multipliers(gates: Gates, box: Box, c: Contraction) -> Shown | None:
+def _multipliers(cell: Cell, gates: Gates, box: Box, c: Contraction) -> Shown | None:
     """Return multipliers of a load of at most 1, and what they prove."""
-    n, parts = gates.units, 2
-    w, own = integers(np.diag(c.norm.P) if isinstance(c.norm, WeightedL2) else np.ones(2 * n))
+    n, parts, signals = gates.units, cell.parts, len(cell.sources)
+    w, own = integers(np.diag(c.norm.P) if isinstance(c.norm, WeightedL2) else np.ones(parts * n))
     # the distance is a rational multiple of the norm
     if own.bit_length() % 2 == 0:
         w, own = [2 * x for x in w], 2 * own
-    given = np.array(c.evidence.multipliers).reshape(parts, len(_SOURCES), n)
+    given = np.array(c.evidence.multipliers).reshape(parts, signals, n)
     entries = [given[i // n, :, i % n] for i in range(parts * n)]
-    t = [[0] * len(_SOURCES) for _ in entries]
-    shares = [[[0] * len(_SOURCES) for _ in entries] for _ in box.terms]
+    t = [[0] * signals for _ in entries]
+    shares = [[[0] * signals for _ in entries] for _ in box.terms]
     for i, values in enumerate(entries):
         load = max(
             sum((a / ONE) ** 2 / x for a, x in zip(sheet[i], values, strict=True) if a)
@@ -224,19 +315,17 @@ def _multipliers(gates: Gates, box: Box, c: Contraction) -> Shown | None:
             ]
             if sum(shares[s][i]) > _WHOLE:
                 return None
-    found = next(_levels(gates, w, t, c), None)
+    found = next(_levels(cell, gates, w, t, c), None)
     if found is None:
         return None
     (num, den), shown = found
     table = " :: ".join([*(matrix_text(sheet) for sheet in shares), "nil"])
     chosen = {
-        name: "fun q => match q with O => {0} | _ => {1} end".format(
-            *(f"{name}{q}" for q in range(parts))
-        )
+        name: f"fun q => match q with O => {name}0 | _ => {name}{parts - 1} end"
         for name in ("D", "L", "c", "e")
     }
-    first = "n 2 5 lstm_source rows scale num den w t tscale"
-    load = "n 2 5 1 terms one w t share tscale whole"
+    first = f"{cell.shape} source rows scale num den w t tscale"
+    load = f"{cell.shape} {cell.sheets} terms one"
     text = [
         *_rate_text(num, den, w),
         f"Definition t : list (list Z) := {matrix_text(t)}%Z.",
@@ -246,21 +335,22 @@ def _multipliers(gates: Gates, box: Box, c: Contraction) -> Shown | None:
         f"Definition whole := {_WHOLE}%Z.",
         *(line for q, one in enumerate(shown) for line in one.text(str(q))),
         *(f"Definition {name}_of := {value}." for name, value in chosen.items()),
-        "Definition apart : vec -> vec -> R := spread n 2 w.",
-        "Lemma carries : loads " + load + " = true.",
-        "Proof. vm_compute. reflexivity. Qed.",
-        "Lemma passed : forallb (fun q =>",
-        f"  psd n (level {first} q) (D_of q) (L_of q) (c_of q) (e_of q)) (seq 0 2) = true.",
-        "Proof. vm_compute. reflexivity. Qed.",
+        f"Definition apart : vec -> vec -> R := spread n {parts} w.",
+        *_checked("carries", f"loads {load} w t share tscale whole"),
+        *_checked(
+            "passed",
+            f"forallb (fun q =>\n  psd n (level {first} q) (D_of q) (L_of q) (c_of q) (e_of q))"
+            f" (seq 0 {parts})",
+        ),
         "Lemma same a : apart a a = 0.",
-        "Proof. exact (spread_same n 2 w a). Qed.",
+        f"Proof. exact (spread_same n {parts} w a). Qed.",
         "Lemma triangle a b c : apart a c <= apart a b + apart b c.",
-        "Proof. exact (spread_triangle n 2 5 1 terms scale one num den w eq_refl eq_refl ordered",
-        "  t share tscale whole carries a b c). Qed.",
+        f"Proof. exact (spread_triangle {cell.shape} {cell.sheets} terms scale one num den w",
+        "  eq_refl eq_refl ordered t share tscale whole carries a b c). Qed.",
         "Theorem contracts h g u : inside h -> inside g -> allowed u ->",
         "  apart (map h u) (map g u) <= rate num den * apart h g.",
-        "Proof. exact (spread_contracts n 2 5 1 lstm_source rows terms scale one num den w",
-        "  map inside allowed majored shaped eq_refl eq_refl ordered t share tscale whole",
+        f"Proof. exact (spread_contracts {cell.shape} {cell.sheets} source rows terms scale one num",
+        "  den w map inside allowed majored shaped eq_refl eq_refl ordered t share tscale whole",
         "  D_of L_of c_of e_of passed carries h g u). Qed.",
     ]
     root = Fraction(math.isqrt(own))
@@ -268,21 +358,21 @@ def _multipliers(gates: Gates, box: Box, c: Contraction) -> Shown | None:
 
 
 def _levels(
-    gates: Gates, w: list[int], t: list[list[int]], c: Contraction
+    cell: Cell, gates: Gates, w: list[int], t: list[list[int]], c: Contraction
 ) -> Iterator[tuple[tuple[int, int], list[Definite]]]:
     """Yield rates at which the forms of all parts are shown to be positive."""
-    n, parts = gates.units, 2
+    n, parts = gates.units, cell.parts
     M = np.array(gates.W, dtype=object)
     sizes = [
         np.array([sum(w[p * n + j] * t[p * n + j][k] for p in range(parts)) for j in range(n)], object)
-        for k in range(len(_SOURCES))
+        for k in range(len(cell.sources))
     ]
     unit = gates.scale * np.array(np.eye(n, dtype=int), dtype=object)
-    stacked = [unit, *(M[k : k + n] for k in range(0, 4 * n, n))]
+    stacked = [unit, *(M[k : k + n] for k in range(0, cell.blocks * n, n))]
     forms = []
     for q in range(parts):
         total = 0 * unit
-        for k, source in enumerate(_SOURCES):
+        for k, source in enumerate(cell.sources):
             if source == q:
                 total = total + stacked[k].T @ (sizes[k][:, None] * stacked[k])
         forms.append(total)

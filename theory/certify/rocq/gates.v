@@ -307,6 +307,36 @@ Definition at1 (l : list Z) (i : nat) : Z := nth i l 0%Z.
 Definition in_box (lo hi : list Z) (m : nat) (h : vec) : Prop :=
   forall i, (i < m)%nat -> within2 (nth i lo 0%Z) (nth i hi 0%Z) (h i).
 
+(* the signals of a stack of gates: the own entry, then what each gate draws *)
+Definition stack_rows (n : nat) (W : list (list Z)) (scale : Z) (k j : nat) : list Z :=
+  match k with O => repeat 0%Z j ++ [scale] | S m => nth (m * n + j) W [] end.
+Lemma own_signal n source W scale x j : (0 <? scale)%Z = true -> (j < n)%nat ->
+  signal n source (stack_rows n W scale) scale 0 j x = x (source 0 * n + j)%nat.
+Proof.
+  intros Hscale Hj. unfold signal, stack_rows. apply Z.ltb_lt in Hscale.
+  assert (Hs : 0 < IZR scale) by (apply (IZR_lt 0); exact Hscale).
+  rewrite (sum_ext _ (fun i => if (i =? j)%nat then IZR scale * x (source 0 * n + j)%nat else 0)).
+  - rewrite sum_one by exact Hj. field. lra.
+  - intros i Hi. destruct (Nat.eqb_spec i j) as [->|E].
+    + rewrite app_nth2; rewrite repeat_length; [|lia]. rewrite Nat.sub_diag. reflexivity.
+    + destruct (Nat.lt_ge_cases i j).
+      * rewrite app_nth1 by (rewrite repeat_length; lia). rewrite nth_repeat. ring.
+      * rewrite nth_overflow by (rewrite app_length, repeat_length; simpl; lia). ring.
+Qed.
+Lemma seen_signal n source W scale h g k j : (0 <? scale)%Z = true ->
+  signal n source (stack_rows n W scale) scale (S k) j (away h g)
+  = sum (fun i => IZR (at2 W (k * n + j) i) / IZR scale * h (source (S k) * n + i)%nat) n
+    - sum (fun i => IZR (at2 W (k * n + j) i) / IZR scale * g (source (S k) * n + i)%nat) n.
+Proof.
+  intros Hscale. unfold signal, stack_rows, at2. apply Z.ltb_lt in Hscale.
+  assert (Hs : 0 < IZR scale) by (apply (IZR_lt 0); exact Hscale).
+  unfold Rdiv at 1. rewrite Rmult_comm, <- sum_scale. set (r := nth (k * n + j) W []).
+  rewrite (sum_ext _ (fun i => IZR (nth i r 0%Z) / IZR scale * h (source (S k) * n + i)%nat
+    + -1 * (IZR (nth i r 0%Z) / IZR scale * g (source (S k) * n + i)%nat))).
+  - rewrite sum_plus, sum_scale. ring.
+  - intros i _. unfold away. field. lra.
+Qed.
+
 (* inputs of a box: U x + b lies between the ends that are allowed *)
 Definition fed (U : list (list Z)) (b : list Z) (m : nat) (scale : Z) (x : vec) : vec := fun r =>
   sum (fun j => IZR (at2 U r j) / IZR scale * x j) m + IZR (nth r b 0%Z) / IZR scale.

@@ -52,8 +52,6 @@ Section Lstm.
     let table := map lstm_cell_row (seq 0 n) ++ map lstm_output_row (seq 0 n) in
     fun _ i k => at2 table i k.
   Definition lstm_source (k : nat) : nat := match k with O => O | _ => 1%nat end.
-  Definition lstm_rows (k j : nat) : list Z :=
-    match k with O => repeat 0%Z j ++ [scale] | S m => nth (m * n + j) W [] end.
 
   Hypothesis Hscale : (0 <? scale)%Z = true.
   Hypothesis Hreaches : lstm_reaches = true.
@@ -150,30 +148,14 @@ Section Lstm.
 
   (* the signals of two states *)
   Lemma unit_signal (x : vec) j : (j < n)%nat ->
-    signal n lstm_source lstm_rows scale 0 j x = x j.
-  Proof.
-    intros Hj. unfold signal, lstm_source, lstm_rows. apply Z.ltb_lt in Hscale.
-    assert (Hs : 0 < IZR scale) by (apply (IZR_lt 0); exact Hscale).
-    rewrite (sum_ext _ (fun i => if (i =? j)%nat then IZR scale * x j else 0)).
-    - rewrite sum_one by exact Hj. field. lra.
-    - intros i Hi. cbn [Nat.mul Nat.add]. destruct (Nat.eqb_spec i j) as [->|E].
-      + rewrite app_nth2; rewrite repeat_length; [|lia]. rewrite Nat.sub_diag. reflexivity.
-      + destruct (Nat.lt_ge_cases i j).
-        * rewrite app_nth1 by (rewrite repeat_length; lia). rewrite nth_repeat. ring.
-        * rewrite nth_overflow by (rewrite app_length, repeat_length; simpl; lia). ring.
-  Qed.
+    signal n lstm_source (stack_rows n W scale) scale 0 j x = x j.
+  Proof. intros Hj. now rewrite own_signal. Qed.
   Lemma gate_signal h g u k j : (j < n)%nat ->
-    signal n lstm_source lstm_rows scale (S k) j (away h g)
+    signal n lstm_source (stack_rows n W scale) scale (S k) j (away h g)
     = drawn (k * n + j) h u - drawn (k * n + j) g u.
   Proof.
-    intros Hj. unfold signal, lstm_source, lstm_rows, drawn, at2. apply Z.ltb_lt in Hscale.
-    assert (Hs : 0 < IZR scale) by (apply (IZR_lt 0); exact Hscale).
-    unfold Rdiv at 1. rewrite Rmult_comm, <- sum_scale.
-    set (r := nth (k * n + j) W []).
-    rewrite (sum_ext _ (fun i => IZR (nth i r 0%Z) / IZR scale * h (n + i)%nat
-      + -1 * (IZR (nth i r 0%Z) / IZR scale * g (n + i)%nat))).
-    - rewrite sum_plus, sum_scale. ring.
-    - intros i _. unfold away. replace (1 * n + i)%nat with (n + i)%nat by lia. field. lra.
+    intros Hj. rewrite (seen_signal n lstm_source W scale h g k j Hscale). unfold drawn.
+    cbn [lstm_source]. rewrite Nat.mul_1_l. ring.
   Qed.
 
   Lemma table_row s i k : (i < n + n)%nat -> lstm_terms s i k
@@ -187,7 +169,7 @@ Section Lstm.
 
   Lemma cell_apart h g u j : lstm_inside h -> lstm_inside g -> lstm_allowed u -> (j < n)%nat ->
     Rabs (cell h u j - cell g u j) <= sum (fun k => IZR (nth k (lstm_cell_row j) 0%Z) / IZR one
-      * Rabs (signal n lstm_source lstm_rows scale k j (away h g))) 4 /\
+      * Rabs (signal n lstm_source (stack_rows n W scale) scale k j (away h g))) 4 /\
     forall k, (k < 4)%nat -> 0 <= IZR (nth k (lstm_cell_row j) 0%Z) / IZR one.
   Proof.
     intros Hh Hg Hu Hj. pose proof one_positive as Ho.
@@ -267,7 +249,7 @@ Section Lstm.
       destruct k as [|[|[|[|k]]]]; cbn [nth]; try lia; lra.
   Qed.
 
-  Theorem lstm_majorised : majorised n 2 5 1 lstm_source lstm_rows lstm_terms scale one lstm
+  Theorem lstm_majorised : majorised n 2 5 1 lstm_source (stack_rows n W scale) lstm_terms scale one lstm
     lstm_inside lstm_allowed.
   Proof.
     intros h g u p j Hh Hg Hu Hp Hj. exists 0%nat. split; [lia|].
@@ -275,7 +257,7 @@ Section Lstm.
     assert (Hi : (p * n + j < n + n)%nat) by (destruct p as [|[|p]]; lia).
     rewrite (sum_ext _ (fun k => IZR (nth k (if (p * n + j <? n)%nat then lstm_cell_row (p * n + j)
         else lstm_output_row (p * n + j - n)) 0%Z) / IZR one
-      * Rabs (signal n lstm_source lstm_rows scale k j (away h g))))
+      * Rabs (signal n lstm_source (stack_rows n W scale) scale k j (away h g))))
       by (intros k _; now rewrite table_row).
     unfold lstm. destruct p as [|[|p]]; [| |lia].
     - cbn [Nat.mul Nat.add]. rewrite (proj2 (Nat.ltb_lt j n) Hj).
@@ -304,7 +286,7 @@ Section Lstm.
       eapply Rle_trans; [apply (two_products _ _ _ _ _ _ (Rle_refl _) (Rle_refl _))|].
       change (sum ?f 5) with (sum f 4 + f 4%nat). apply Rplus_le_compat.
       + apply Rle_trans with (IZR p / IZR one * sum (fun k => IZR (nth k (lstm_cell_row j) 0%Z)
-          / IZR one * Rabs (signal n lstm_source lstm_rows scale k j (away h g))) 4).
+          / IZR one * Rabs (signal n lstm_source (stack_rows n W scale) scale k j (away h g))) 4).
         * apply Rle_trans with (Rabs (logistic (drawn (3 * n + j) h u))
             * (IZR (bump_tanh (at1 tlo j) (at1 thi j)) / IZR one
                * Rabs (cell h u j - cell g u j))).
@@ -319,8 +301,8 @@ Section Lstm.
           eapply Rle_trans; [exact Hc|]. right. f_equal. f_equal.
           unfold lstm_output_row. fold p. unfold lstm_cell_row.
           destruct k as [|[|[|[|k]]]]; [reflexivity..|lia].
-      + change (signal n lstm_source lstm_rows scale 4 j (away h g))
-          with (signal n lstm_source lstm_rows scale (S 3) j (away h g)).
+      + change (signal n lstm_source (stack_rows n W scale) scale 4 j (away h g))
+          with (signal n lstm_source (stack_rows n W scale) scale (S 3) j (away h g)).
         rewrite (gate_signal h g u) by exact Hj.
         eapply Rle_trans; [apply Rmult_le_compat_l; [apply Rabs_pos | exact So]|].
         eapply Rle_trans; [|apply Rmult_le_compat_r; [apply Rabs_pos | apply Cq]]. right. ring.
