@@ -57,7 +57,7 @@ _ESCAPES = {
 
 
 def counts(proof: Proof | FactProof) -> str:
-    """Return the numbers of checked, assumed and cited steps, as in ``3/4/1``."""
+    """Return the numbers of steps of each kind, as in ``3/4/1/0``."""
     return "/".join(str(proof.count(kind)) for kind in StepKind)
 
 
@@ -71,9 +71,9 @@ def as_text(proof: Proof | FactProof) -> str:
     for number, step in enumerate(proof.steps, 1):
         lines += _step_lines(number, step)
     lines.append("")
-    checked, assumed, cited = (proof.count(kind) for kind in StepKind)
     verdict = "proved" if proof.ok else "NOT proved"
-    lines.append(f"{verdict}: {checked} checked, {assumed} assumed, {cited} cited")
+    told = ", ".join(f"{proof.count(kind)} {kind.value}" for kind in StepKind)
+    lines.append(f"{verdict}: {told}")
     if isinstance(proof, Proof) and is_machine_checked(proof.theorem.name):
         lines.append(f"machine-checked: the statement is a theorem of {_rocq(proof)}")
     lines += [f"  {problem}" for problem in proof.problems]
@@ -192,7 +192,8 @@ def _prose(text: str) -> str:
 def as_markdown(proofs: Iterable[Proof]) -> str:
     """Return the table of results for the README."""
     lines = [
-        "| result | statement | kind | checked/assumed/cited | machine-checked | proof | test |",
+        f"| result | statement | kind | {'/'.join(kind.value for kind in StepKind)} | in Rocq | proof "
+        "| test |",
         "|---|---|---|---|---|---|---|",
     ]
     for proof in proofs:
