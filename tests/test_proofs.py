@@ -462,7 +462,7 @@ def test_python_m_proofs_checks_all(capsys):
     assert main([]) == 0
     out = capsys.readouterr().out
     for name in [*PROOFS, *(rho.name for rho in EXAMPLES)]:
-        assert re.search(rf"{re.escape(name)} .* yes", out), name
+        assert re.search(rf"{re.escape(name)}[ │].*│yes", out), name
     assert "NO" not in out
     assert "machine-" in out
 

@@ -106,9 +106,9 @@ def definite(N: Array) -> Definite | None:
     return None
 
 
-def _raised(rate: float) -> Iterator[tuple[int, int]]:
+def _raised(rate: Fraction) -> Iterator[tuple[int, int]]:
     for part in RAISED:
-        num, den = rate_fraction(Fraction(rate) * (1 + Fraction(part)))
+        num, den = rate_fraction(rate * (1 + Fraction(part)))
         if num < den:
             yield num, den
 
@@ -124,8 +124,8 @@ def _block(P: Any, q: Any, M: Any, scale: int, chord: tuple[int, int, int], rate
     return np.block([[first, cross.T], [cross, k4 * (np.diag(2 * q) - P)]])
 
 
-def write_inequality(form: Affine, c: Contraction) -> Written:
-    """Return the certificate of an affine map in a Euclidean norm.
+def write_inequality(form: Affine, c: Contraction, *, rate: Fraction) -> Written:
+    """Return the certificate of an affine map in the Euclidean norm of `c`, for about a rate.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def write_inequality(form: Affine, c: Contraction) -> Written:
     own = definite(gram - mu * np.diag(np.array([1] * n, dtype=object)))
     tried = (
         (rate, definite(_block(gram, weights, M, scale, (alpha, beta, sden), rate)))
-        for rate in _raised(c.lam)
+        for rate in _raised(rate)
     )
     found = next(((rate, shown) for rate, shown in tried if shown is not None), None)
     if own is None or found is None:
@@ -204,9 +204,16 @@ def write_inequality(form: Affine, c: Contraction) -> Written:
         "  D_P D_B L_P L_B definite passed eq_refl eq_refl eq_refl eq_refl eq_refl eq_refl ordered",
         f"  {chords} h g u). Qed.",
     ]
+    leak = [
+        "Lemma mixed : mixes apart.",
+        "Proof. exact (measured_mixes n P mu pscale c_P e_P D_P L_P definite eq_refl eq_refl). Qed.",
+        "Lemma nonneg h g : 0 <= apart h g.",
+        "Proof. exact (measured_nonneg n P pscale h g). Qed.",
+    ]
     return Written(
         parts=("forms", "activations", "inequality"),
         text="\n".join(text) + "\n",
+        leak="\n".join(leak) + "\n",
         everywhere=True,
         num=num,
         den=den,

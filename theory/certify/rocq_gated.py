@@ -95,29 +95,35 @@ GRU_CELL = Cell(
 )
 
 
-def _cell(recurrent: Map) -> Cell | None:
+#: The largest cells that are written, by comparison and by multipliers.
+LARGEST, LARGEST_SQUARED = 64, 32
+
+
+def cell_of(recurrent: Map) -> Cell | None:
+    """Return what the files say of a kind of cell, None of a map that is none."""
     if isinstance(recurrent, LSTM):
         return LSTM_CELL
     after = isinstance(recurrent, GRU) and recurrent.variant == "reset_after"
     return GRU_CELL if after else None
 
 
-def is_gated(recurrent: Map, c: Contraction) -> bool:
-    """Return whether a file may hold a contraction of a gated cell."""
-    return (
-        _cell(recurrent) is not None
-        and c.iterate == 1
-        and c.domain is not None
-        and bool(np.isfinite([c.domain.input_low, c.domain.input_high]).all())
-        and (
-            isinstance(c.norm, Linf | WeightedLinf)
-            or (
-                isinstance(c.norm, WeightedL2)
-                and c.norm.monotone
-                and bool(c.evidence.multipliers)
-            )
-        )
-    )
+def why_not_gated(recurrent: Map, c: Contraction) -> str:
+    """Return why a file cannot hold a contraction of a gated cell, or nothing."""
+    if c.iterate != 1 or c.domain is None:
+        return f"received {c!r}, needed a contraction of one step on a box"
+    if not np.isfinite([c.domain.input_low, c.domain.input_high]).all():
+        return f"received inputs {c.domain.inputs}, needed bounded ones"
+    peaks = isinstance(c.norm, Linf | WeightedLinf)
+    if not (peaks or (isinstance(c.norm, WeightedL2) and c.norm.monotone and _multiplied(c))):
+        return f"the norm is {c.norm}, needed a maximum norm, or a Euclidean one with multipliers"
+    cell = cell_of(recurrent)
+    assert cell is not None
+    units, most = recurrent.state_dim // cell.parts, LARGEST if peaks else LARGEST_SQUARED
+    return "" if units <= most else f"n = {units}, needed at most {most} units for {c.norm}"
+
+
+def _multiplied(c: Contraction) -> bool:
+    return bool(c.evidence.multipliers)
 
 
 def _gates(recurrent: Map, c: Contraction) -> Gates:
@@ -158,7 +164,7 @@ def write_gated(recurrent: Map, c: Contraction) -> Written:
     ValueError
         If the box is not seen to be never left, or no proof of the rate is found on integers.
     """
-    cell = _cell(recurrent)
+    cell = cell_of(recurrent)
     assert cell is not None and c.domain is not None
     gates = _gates(recurrent, c)
     box = cell.box(gates, _down(c.domain.low), _up(c.domain.high))

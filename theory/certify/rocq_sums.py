@@ -45,8 +45,8 @@ def _passes(lines: list[list[int]], weights: list[int], num: int, den: int) -> b
     )
 
 
-def write_sums(form: Affine, c: Contraction) -> Written:
-    """Return the certificate of an affine map in a maximum or sum norm.
+def write_sums(form: Affine, c: Contraction, *, rate: Fraction) -> Written:
+    """Return the certificate of an affine map in the norm of `c`, of sums, for a rate.
 
     Raises
     ------
@@ -59,10 +59,10 @@ def write_sums(form: Affine, c: Contraction) -> Written:
     v = c.norm.v if isinstance(c.norm, (WeightedL1, WeightedLinf)) else np.ones(n)
     entries, scale = integers(form.W if kind == "rows" else form.W.T)
     lines, (weights, own) = rows_of(entries, n), integers(v)
-    num, den = rate_fraction(c.lam)
+    num, den = rate_fraction(rate)
     if not _passes(lines, weights, num * scale * sden, den * snum):
         raise ValueError(
-            f"the sum of one of the {kind} exceeds {c.lam!r}, needed a rate that bounds all of them"
+            f"the sum of one of the {kind} exceeds {float(rate)!r}, needed a rate that bounds all of them"
         )
     signs = "eq_refl eq_refl eq_refl ordered"
     text = [
@@ -87,9 +87,17 @@ def write_sums(form: Affine, c: Contraction) -> Written:
         f"Proof. exact ({kind}_contract M V num den scale {snum} {sden} rho passed",
         f"  {signs} {slope} h g u). Qed.",
     ]
+    known = f"M V num den scale {snum} {sden} passed {signs}"
+    leak = [
+        "Lemma mixed : mixes apart.",
+        f"Proof. exact ({size}_mixes {known}). Qed.",
+        "Lemma nonneg h g : 0 <= apart h g.",
+        f"Proof. exact ({size}_nonneg {'V' if kind == 'rows' else known} h g). Qed.",
+    ]
     return Written(
         parts=("sums", "activations"),
         text="\n".join(text) + "\n",
+        leak="\n".join(leak) + "\n",
         everywhere=True,
         num=num,
         den=den,

@@ -31,6 +31,7 @@ class Written:
     num: int  # the rate
     den: int
     unit: Fraction = Fraction(1)  # the distance of the file over that of the norm
+    leak: str = ""  # proves `mixed` and `nonneg`, which only a leaky map needs
 
 
 def integers(values: Array) -> tuple[list[int], int]:

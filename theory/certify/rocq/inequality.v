@@ -262,6 +262,24 @@ Section Inequality.
     - exact (above_pos _ _ mu pscale D L c e definite (proj1 (Z.ltb_lt _ _) Hpscale)
         (Z.lt_le_incl _ _ (proj1 (Z.ltb_lt _ _) Hmu))).
   Qed.
+  Lemma measured_mixes : mixes measured.
+  Proof.
+    intros a h g p r Ha. pose proof (measured_triangle (mean a h p) (mean a g p) (mean a g r)) as H.
+    assert (scaled : forall s x y v w, 0 <= s -> (forall i, v i - w i = s * (x i - y i)) ->
+      measured v w = s * measured x y).
+    { intros s x y v w Hs E. unfold measured, far.
+      replace (form n (gram P pscale) (away v w) (away v w))
+        with (s * s * form n (gram P pscale) (away x y) (away x y)).
+      - rewrite sqrt_mult_alt by nra. rewrite sqrt_square by exact Hs. reflexivity.
+      - unfold form. rewrite <- sum_scale. apply sum_ext. intros i _. rewrite <- sum_scale.
+        apply sum_ext. intros j _. unfold away. rewrite !E. ring. }
+    rewrite (scaled (1 - a) h g (mean a h p) (mean a g p)) in H
+      by (lra || (intros; unfold mean; ring)).
+    rewrite (scaled a p r (mean a g p) (mean a g r)) in H by (lra || (intros; unfold mean; ring)).
+    exact H.
+  Qed.
+  Lemma measured_nonneg h g : 0 <= measured h g.
+  Proof. apply sqrt_pos. Qed.
   (* the entries in this distance *)
   Lemma entries_within h g : IZR mu / IZR pscale
     * sum (fun i => (h i - g i) * (h i - g i)) n <= measured h g * measured h g.
