@@ -191,9 +191,9 @@ def _prose(text: str) -> str:
 
 def as_markdown(proofs: Iterable[Proof]) -> str:
     """Return the table of results for the README."""
+    kinds = "/".join(kind.value for kind in StepKind)
     lines = [
-        f"| result | statement | kind | {'/'.join(kind.value for kind in StepKind)} | in Rocq | proof "
-        "| test |",
+        f"| result | statement | kind | {kinds} | in Rocq | proof | test |",
         "|---|---|---|---|---|---|---|",
     ]
     for proof in proofs:

@@ -128,7 +128,9 @@ def test_what_is_called_machine_checked_is_there():
     for reference in {*PROVED, *ON_THE_WAY}:
         for stem in machine_checked():
             name, lemma = proved_in(stem, reference).split(".")
-            assert re.search(rf"^ *(Theorem|Lemma|Definition) {lemma}\b", source(name), re.MULTILINE)
+            assert re.search(
+                rf"^ *(Theorem|Lemma|Definition) {lemma}\b", source(name), re.MULTILINE
+            )
     assert proved_in("state_gap", "chain rule") == proved_in("no_theorem", "definition") == ""
 
 

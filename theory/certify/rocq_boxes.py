@@ -45,9 +45,7 @@ def tanh_image(low: int, high: int) -> tuple[int, int]:
 
 def least(row: Sequence[int], low: Sequence[int], high: Sequence[int]) -> int:
     """Return the least sum of products with numbers between two ends, the largest if exchanged."""
-    return sum(
-        w * (a if w >= 0 else b) for w, a, b in zip(row, low, high, strict=True) if w
-    )
+    return sum(w * (a if w >= 0 else b) for w, a, b in zip(row, low, high, strict=True) if w)
 
 
 def top_product(low: int, high: int, other: int) -> int:
@@ -69,7 +67,7 @@ def bump(low: int, high: int) -> int:
     """Return the largest s (1 - s) between ends."""
     if 2 * high <= ONE:
         return ceil(high * (ONE - high))
-    return ceil(low * (ONE - low)) if ONE <= 2 * low else ceil(2**78)
+    return ceil(low * (ONE - low)) if 2 * low >= ONE else ceil(2**78)
 
 
 def bump_tanh(low: int, high: int) -> int:
@@ -215,9 +213,7 @@ def gru_box(gates: Gates, low: list[int], high: list[int]) -> Box | None:
             for part in (slice(n), slice(n, 2 * n))
         )
         # W h + b_c in fractions of one, then r times it
-        sums = [
-            (least(row, lo, hi), least(row, hi, lo)) for row in gates.W[2 * n :]
-        ]
+        sums = [(least(row, lo, hi), least(row, hi, lo)) for row in gates.W[2 * n :]]
         whole = gates.scale * gates.held_scale
         v = [
             (

@@ -80,9 +80,8 @@ def _misfit(recurrent: Map, c: Contraction) -> str:
     if form.rho.name not in ACTIVATIONS:
         return f"activation {form.rho.name!r}, needed one of: {', '.join(ACTIVATIONS)}"
     if not recurrent.state_dim <= LARGEST:
-        return (
-            f"n = {recurrent.state_dim}, needed at most {LARGEST} units; Rocq multiplies every entry"
-        )
+        n = recurrent.state_dim
+        return f"n = {n}, needed at most {LARGEST} units; Rocq multiplies every entry"
     if not (c.iterate == 1 and c.domain is None):
         return f"received {c!r}, needed a contraction of one step that holds everywhere"
     if not (is_of_sums(c) or is_euclidean(c)):
@@ -194,8 +193,8 @@ def _leaky(inner: Written, leak: Fraction) -> Written:
         "Lemma ordered : (0 <= num < den)%Z.",
         "Proof. vm_compute. split; [discriminate | reflexivity]. Qed.",
         "Theorem contracts h g u : apart (map h u) (map g u) <= rate num den * apart h g.",
-        "Proof. exact (leak_contracts apart inner_map leak_num leak_den inner_num inner_den num den",
-        "  mixed leaks nonneg inner_contracts h g u). Qed.",
+        "Proof. exact (leak_contracts apart inner_map leak_num leak_den inner_num inner_den num",
+        "  den mixed leaks nonneg inner_contracts h g u). Qed.",
     ]
     return replace(
         inner,
@@ -222,8 +221,10 @@ Theorem truncated (u : nat -> vec) drive k t : {inputs}0 <= drive ->
   apart (run map u zero 0 t) (run map u zero (t - k) k)
   <= drive * rate num den ^ k / (1 - rate num den).
 Proof.
-  intros {named}Hdrive driven Hk. exact (truncation apart map u {where} same triangle (rate num den) drive
-    (rate_unit num den ordered) {contracts} Hdrive driven k t Hk).
+  intros {named}Hdrive driven Hk.
+  exact (truncation apart map u {where}
+    same triangle (rate num den) drive (rate_unit num den ordered) {contracts}
+    Hdrive driven k t Hk).
 Qed.
 """
 

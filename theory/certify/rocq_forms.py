@@ -165,13 +165,13 @@ def write_inequality(form: Affine, c: Contraction, *, rate: Fraction) -> Written
         )
     (num, den), shown = found
     slope = f"n P Q M mu pscale scale {alpha} {beta} {sden} num den c_P e_P c_B e_B rho"
+    below = matrix_text([row[: i + 1] for i, row in enumerate(gram.tolist())])
     text = [
         f"Definition n := {n}%nat.",
         f"Definition scale := {scale}%Z.",
         f"Definition M : list (list Z) := {matrix_text(M.tolist())}%Z.",
         f"Definition pscale := {pscale}%Z.",
-        "Definition P : list (list Z) := "
-        f"{matrix_text([row[: i + 1] for i, row in enumerate(gram.tolist())])}%Z.",
+        f"Definition P : list (list Z) := {below}%Z.",
         f"Definition Q : list Z := {list_text(weights.tolist())}%Z.",
         f"Definition mu := {mu}%Z.",
         f"Definition num := {num}%Z.",
@@ -206,7 +206,8 @@ def write_inequality(form: Affine, c: Contraction, *, rate: Fraction) -> Written
     ]
     leak = [
         "Lemma mixed : mixes apart.",
-        "Proof. exact (measured_mixes n P mu pscale c_P e_P D_P L_P definite eq_refl eq_refl). Qed.",
+        "Proof. exact (measured_mixes n P mu pscale c_P e_P D_P L_P definite eq_refl eq_refl).",
+        "Qed.",
         "Lemma nonneg h g : 0 <= apart h g.",
         "Proof. exact (measured_nonneg n P pscale h g). Qed.",
     ]

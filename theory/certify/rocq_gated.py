@@ -126,7 +126,8 @@ def _multiplied(c: Contraction) -> bool:
     return bool(c.evidence.multipliers)
 
 
-def _gates(recurrent: Map, c: Contraction) -> Gates:
+def gates_of(recurrent: Map, c: Contraction) -> Gates:
+    """Return the weights of a gated cell and the box of its inputs, on integers."""
     assert isinstance(recurrent, LSTM | GRU)
     n, m = recurrent.units, recurrent.input_dim
     W, scale = integers(recurrent.W)
@@ -165,8 +166,9 @@ def write_gated(recurrent: Map, c: Contraction) -> Written:
         If the box is not seen to be never left, or no proof of the rate is found on integers.
     """
     cell = cell_of(recurrent)
-    assert cell is not None and c.domain is not None
-    gates = _gates(recurrent, c)
+    assert cell is not None
+    assert c.domain is not None
+    gates = gates_of(recurrent, c)
     box = cell.box(gates, _down(c.domain.low), _up(c.domain.high))
     if box is None:
         raise ValueError(f"the box of {c!r} is not seen to be never left, needed one with room")
@@ -321,7 +323,7 @@ def _multipliers(cell: Cell, gates: Gates, box: Box, c: Contraction) -> Shown | 
             ]
             if sum(shares[s][i]) > _WHOLE:
                 return None
-    found = next(_levels(cell, gates, w, t, c), None)
+    found = next(_levels(cell, gates, w, t), None)
     if found is None:
         return None
     (num, den), shown = found
@@ -355,22 +357,24 @@ def _multipliers(cell: Cell, gates: Gates, box: Box, c: Contraction) -> Shown | 
         "  eq_refl eq_refl ordered t share tscale whole carries a b c). Qed.",
         "Theorem contracts h g u : inside h -> inside g -> allowed u ->",
         "  apart (map h u) (map g u) <= rate num den * apart h g.",
-        f"Proof. exact (spread_contracts {cell.shape} {cell.sheets} source rows terms scale one num",
-        "  den w map inside allowed majored shaped eq_refl eq_refl ordered t share tscale whole",
-        "  D_of L_of c_of e_of passed carries h g u). Qed.",
+        f"Proof. exact (spread_contracts {cell.shape} {cell.sheets} source rows terms scale one",
+        "  num den w map inside allowed majored shaped eq_refl eq_refl ordered t share tscale",
+        "  whole D_of L_of c_of e_of passed carries h g u). Qed.",
     ]
     root = Fraction(math.isqrt(own))
     return "\n".join(text) + "\n", num, den, root
 
 
 def _levels(
-    cell: Cell, gates: Gates, w: list[int], t: list[list[int]], c: Contraction
+    cell: Cell, gates: Gates, w: list[int], t: list[list[int]]
 ) -> Iterator[tuple[tuple[int, int], list[Definite]]]:
     """Yield rates at which the forms of all parts are shown to be positive."""
     n, parts = gates.units, cell.parts
     M = np.array(gates.W, dtype=object)
     sizes = [
-        np.array([sum(w[p * n + j] * t[p * n + j][k] for p in range(parts)) for j in range(n)], object)
+        np.array(
+            [sum(w[p * n + j] * t[p * n + j][k] for p in range(parts)) for j in range(n)], object
+        )
         for k in range(len(cell.sources))
     ]
     unit = gates.scale * np.array(np.eye(n, dtype=int), dtype=object)
@@ -389,14 +393,15 @@ def _levels(
         F = np.array([[float(Fraction(int(x), top)) for x in row] for row in forms[q]])
         levels.append(float(np.linalg.eigvalsh(F / np.sqrt(np.outer(own, own)))[-1]))
     least = math.sqrt(max(levels))
+    # at the level itself a form has the value 0 somewhere
     for part in RAISED[1:]:
-        num, den = rate_fraction(Fraction(max(least, c.lam if part == RAISED[1] else 0.0) * (1 + part)))
+        num, den = rate_fraction(Fraction(least) * (1 + Fraction(part)))
         if not num < den:
             return
         shown = []
         for q in range(parts):
-            own = np.diag(np.array(w[q * n : (q + 1) * n], dtype=object))
-            one = definite(num * num * top * own - den * den * forms[q])
+            weights = np.diag(np.array(w[q * n : (q + 1) * n], dtype=object))
+            one = definite(num * num * top * weights - den * den * forms[q])
             if one is None:
                 break
             shown.append(one)

@@ -62,7 +62,8 @@ def write_sums(form: Affine, c: Contraction, *, rate: Fraction) -> Written:
     num, den = rate_fraction(rate)
     if not _passes(lines, weights, num * scale * sden, den * snum):
         raise ValueError(
-            f"the sum of one of the {kind} exceeds {float(rate)!r}, needed a rate that bounds all of them"
+            f"the sum of one of the {kind} exceeds {float(rate)!r}, needed a rate that bounds all "
+            "of them"
         )
     signs = "eq_refl eq_refl eq_refl ordered"
     text = [
@@ -81,7 +82,8 @@ def write_sums(form: Affine, c: Contraction, *, rate: Fraction) -> Written:
         "Lemma same a : apart a a = 0.",
         f"Proof. apply {size}_same. Qed.",
         "Lemma triangle a b c : apart a c <= apart a b + apart b c.",
-        f"Proof. exact ({size}_triangle M V num den scale {snum} {sden} passed {signs} a b c). Qed.",
+        f"Proof. exact ({size}_triangle M V num den scale {snum} {sden} passed {signs} a b c).",
+        "Qed.",
         "",
         "Theorem contracts h g u : apart (map h u) (map g u) <= rate num den * apart h g.",
         f"Proof. exact ({kind}_contract M V num den scale {snum} {sden} rho passed",
