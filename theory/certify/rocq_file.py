@@ -65,17 +65,16 @@ def for_rocq(recurrent: Map, found: Iterable[Contraction]) -> Contraction:
 
 def _misfit(recurrent: Map, c: Contraction) -> str:
     """Return why a file cannot hold a contraction of a map, or nothing."""
-    gated = cell_of(recurrent) is not None
-    leaky = isinstance(recurrent, EchoStateNetwork)
-    if not (gated or leaky or isinstance(recurrent, AffineMap)):
+    if cell_of(recurrent) is not None:
+        return why_not_gated(recurrent, c)
+    if not isinstance(recurrent, AffineMap | EchoStateNetwork):
         return (
             f"received {recurrent!r}, needed a map rho(W h + U x + b) such as VanillaRNN, with one "
             "leak or none, an LSTM, or a GRU with the reset gate after the product"
         )
-    if gated:
-        return why_not_gated(recurrent, c)
-    if leaky and (recurrent.one_leak is None or recurrent.activation.name == "identity"):
-        return f"received {recurrent!r}, needed one leak for all units and a bent activation"
+    if isinstance(recurrent, EchoStateNetwork) and recurrent.affine() is None:
+        if recurrent.one_leak is None or recurrent.activation.name == "identity":
+            return f"received {recurrent!r}, needed one leak for all units and a bent activation"
     form = _form(recurrent)
     if form.rho.name not in ACTIVATIONS:
         return f"activation {form.rho.name!r}, needed one of: {', '.join(ACTIVATIONS)}"

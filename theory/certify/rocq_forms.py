@@ -17,6 +17,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from theory.certificates import Contraction
 from theory.certify.rocq_text import (
@@ -71,9 +72,10 @@ class Definite(NamedTuple):
         ]
 
 
-def _gram(L: Array) -> Array:
-    """Return L L^T in integers."""
-    return np.asarray((L @ L.T).astype(object))
+def _gram(L: npt.NDArray[Any], bits: int) -> Array:
+    """Return L L^T of integers of some bits."""
+    exact = L if bits <= _SHORT else L.astype(object)
+    return np.asarray((exact @ exact.T).astype(object))
 
 
 def definite(N: Array) -> Definite | None:
@@ -98,7 +100,7 @@ def definite(N: Array) -> Definite | None:
             return None
         L = np.round(factor * 2.0**bits).astype(np.int64)
         c = 2 ** (top - 2 * bits)
-        R = scaled - c * _gram(L.astype(object) if bits > _SHORT else L)
+        R = scaled - c * _gram(L, bits)
         diagonal = min(int(R[i, i]) for i in range(n))
         e = max((abs(int(R[i, j])) for i in range(n) for j in range(i)), default=0)
         if n * e <= diagonal:
