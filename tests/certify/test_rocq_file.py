@@ -255,12 +255,12 @@ def lower_rate(text):
 
 
 def raise_entry(name):
-    """Return a change that makes the first entry of a list of numbers larger by a half."""
+    """Return a change that makes the first entry of a list of numbers larger by 2**58."""
 
     def change(text):
         return re.sub(
             rf"(Definition {name} : list [^=]*:= \(?\[)(-?\d+)",
-            lambda m: f"{m[1]}{int(m[2]) + abs(int(m[2])) // 2 + 1}",
+            lambda m: f"{m[1]}{int(m[2]) + 2**58}",
             text,
         )
 
@@ -276,7 +276,10 @@ WRONG = {
         "context": lambda text: re.sub(r"\b32\b", "31", text),
     },
     "inequality": {"rate": lower_rate, "entry": raise_entry("M"), "norm": raise_entry("P")},
-    "leak": {"rate": lower_rate, "leak": less("leak_num")},
+    "leak": {
+        "rate": lower_rate,
+        "leak": lambda text: re.sub(r"leak_num := \d", "leak_num := 0", text),
+    },
     "lstm_comparison": {
         "rate": less("num"),
         "entry": raise_entry("W"),

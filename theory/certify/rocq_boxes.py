@@ -67,7 +67,7 @@ def bump(low: int, high: int) -> int:
     """Return the largest s (1 - s) between ends."""
     if 2 * high <= ONE:
         return ceil(high * (ONE - high))
-    return ceil(low * (ONE - low)) if 2 * low >= ONE else ceil(2**78)
+    return ceil(2**78) if 2 * low < ONE else ceil(low * (ONE - low))
 
 
 def bump_tanh(low: int, high: int) -> int:
@@ -163,11 +163,11 @@ def _lstm_wider(
     for j in range(n):
         up, down = top_product(*i[j], g[j][1]), low_product(*i[j], g[j][0])
         if top_product(*f[j], hi[j]) + up > hi[j] * ONE:
-            if f[j][1] >= ONE:
+            if not f[j][1] < ONE:
                 return None
             new_hi[j] = max(hi[j] + 1, -(-up // (ONE - f[j][1])) + 1)
         if low_product(*f[j], lo[j]) + down < lo[j] * ONE:
-            if f[j][1] >= ONE:
+            if not f[j][1] < ONE:
                 return None
             new_lo[j] = min(lo[j] - 1, down // (ONE - f[j][1]) - 1)
         new_hi[n + j] = max(hi[n + j], -(-top_product(*o[j], t[j][1]) // ONE))

@@ -72,9 +72,12 @@ def _misfit(recurrent: Map, c: Contraction) -> str:
             f"received {recurrent!r}, needed a map rho(W h + U x + b) such as VanillaRNN, with one "
             "leak or none, an LSTM, or a GRU with the reset gate after the product"
         )
-    if isinstance(recurrent, EchoStateNetwork) and recurrent.affine() is None:
-        if recurrent.one_leak is None or recurrent.activation.name == "identity":
-            return f"received {recurrent!r}, needed one leak for all units and a bent activation"
+    if (
+        isinstance(recurrent, EchoStateNetwork)
+        and recurrent.affine() is None
+        and (recurrent.one_leak is None or recurrent.activation.name == "identity")
+    ):
+        return f"received {recurrent!r}, needed one leak for all units and a bent activation"
     form = _form(recurrent)
     if form.rho.name not in ACTIVATIONS:
         return f"activation {form.rho.name!r}, needed one of: {', '.join(ACTIVATIONS)}"

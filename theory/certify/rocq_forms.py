@@ -48,7 +48,7 @@ RAISED = (0.0, *(2.0**-power for power in (24, 20, 16, 13, 10)))
 _FINER = 2**10
 
 #: Multipliers of a linear map, relative to P: its rate grows by about the inverse.
-_LARGE = 2.0**12
+_STIFF = 2.0**12
 
 #: Bits of a factor of Cholesky, and up to which products of two are summed in 64 bits exactly.
 _FEWEST, _SHORT, _MOST = 14, 27, 45
@@ -145,7 +145,7 @@ def write_inequality(form: Affine, c: Contraction, *, rate: Fraction) -> Written
     elif c.norm.monotone and form.rho.name == "identity":
         chords, chord = "linear_chords", [0, 1, 1]
     elif not c.norm.monotone:
-        q = _LARGE * np.sum(np.abs(P), axis=1)
+        q = _STIFF * np.sum(np.abs(P), axis=1)
     alpha, beta, sden = chord
     together, pscale = integers(np.concatenate([P.ravel(), q]))
     together, pscale = [_FINER * value for value in together], _FINER * pscale

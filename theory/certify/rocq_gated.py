@@ -114,7 +114,7 @@ def why_not_gated(recurrent: Map, c: Contraction) -> str:
     if not np.isfinite([c.domain.input_low, c.domain.input_high]).all():
         return f"received inputs {c.domain.inputs}, needed bounded ones"
     peaks = isinstance(c.norm, Linf | WeightedLinf)
-    if not (peaks or (isinstance(c.norm, WeightedL2) and c.norm.monotone and _multiplied(c))):
+    if not (peaks or _multiplied(c)):
         return f"the norm is {c.norm}, needed a maximum norm, or a Euclidean one with multipliers"
     cell = cell_of(recurrent)
     assert cell is not None
@@ -123,7 +123,8 @@ def why_not_gated(recurrent: Map, c: Contraction) -> str:
 
 
 def _multiplied(c: Contraction) -> bool:
-    return bool(c.evidence.multipliers)
+    """Return whether multipliers prove it, in a Euclidean norm of a diagonal matrix."""
+    return isinstance(c.norm, WeightedL2) and c.norm.monotone and bool(c.evidence.multipliers)
 
 
 def gates_of(recurrent: Map, c: Contraction) -> Gates:
@@ -321,7 +322,7 @@ def _multipliers(cell: Cell, gates: Gates, box: Box, c: Contraction) -> Shown | 
                 -(-a * a * _WHOLE * _TSCALE // (x * ONE * ONE)) if a else 0
                 for a, x in zip(sheet[i], t[i], strict=True)
             ]
-            if sum(shares[s][i]) > _WHOLE:
+            if not sum(shares[s][i]) <= _WHOLE:
                 return None
     found = next(_levels(cell, gates, w, t), None)
     if found is None:
