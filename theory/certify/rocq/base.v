@@ -1,7 +1,7 @@
 (* A certificate of a recurrent map, to be checked by Rocq (formerly Coq) 8.16 or later:
      coqc FILE.v
-   Up to the line of dashes the file is the same for every map: a check of integers, and the proof
-   that a map which passes contracts and may be truncated.  The map itself follows. *)
+   Up to the line of dashes the file is the same for every map of a kind: checks of integers, and the
+   proof that a map which passes contracts and may be truncated.  The map itself follows. *)
 From Coq Require Import Reals ZArith List Lra Lia Bool.
 Import ListNotations.
 Open Scope R_scope.
