@@ -64,12 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(theorems: list[Proof], facts: list[FactProof]) -> int:
-    table = Table(title="Proofs")
+    table = Table(title="Proofs", padding=0)  # within 80 columns
     table.add_column("name", no_wrap=True)
     table.add_column("kind")
     for column in StepKind:
-        table.add_column(column.value, justify="right")
-    table.add_column("machine-\nchecked", no_wrap=True)
+        table.add_column(column.value.replace("-", "-\n"), justify="right")
+    table.add_column("in\nRocq", no_wrap=True)
     table.add_column("ok")
     everything: list[Proof | FactProof] = [*theorems, *facts]
     for proof in everything:

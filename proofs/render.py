@@ -28,7 +28,7 @@ _ESCAPES = {
 
 
 def counts(proof: Proof | FactProof) -> str:
-    """Return the numbers of checked, assumed and cited steps, as in ``3/4/1``."""
+    """Return the numbers of steps of each kind, as in ``3/4/1/0``."""
     return "/".join(str(proof.count(kind)) for kind in StepKind)
 
 
@@ -42,9 +42,9 @@ def as_text(proof: Proof | FactProof) -> str:
     for number, step in enumerate(proof.steps, 1):
         lines += _step_lines(number, step)
     lines.append("")
-    checked, assumed, cited = (proof.count(kind) for kind in StepKind)
     verdict = "proved" if proof.ok else "NOT proved"
-    lines.append(f"{verdict}: {checked} checked, {assumed} assumed, {cited} cited")
+    told = ", ".join(f"{proof.count(kind)} {kind.value}" for kind in StepKind)
+    lines.append(f"{verdict}: {told}")
     if isinstance(proof, Proof) and is_machine_checked(proof.theorem.name):
         lines.append(f"machine-checked: the statement is a theorem of {_rocq(proof)}")
     lines += [f"  {problem}" for problem in proof.problems]
@@ -147,11 +147,11 @@ _ABOUT = """\
 Written by `python -m proofs --index`; a test compares the two. A *sharp* bound is reached by a
 witness in the tests; a *lower* one bounds from below. Proof steps are labelled: sympy *checked* the
 algebra, a step is *assumed* when it is an assumption of the theorem, *cited* when it is a classical
-fact. Sympy checks algebra, not analysis; `python -m proofs NAME` shows which is which. A theorem
-that is *machine-checked* is stated and proved in Rocq besides, analysis included (`make rocq`, with
-Debian's package `coq`).
+fact, *machine-checked* when that fact is proved in Rocq. Sympy checks algebra, not analysis;
+`python -m proofs NAME` shows which is which. Every theorem with a file in Rocq is stated and proved
+there as a whole, analysis included (`make rocq`, with Debian's package `coq`).
 
-| result | statement | kind | checked/assumed/cited | machine-checked | proof | test |
+| result | statement | kind | checked/assumed/cited/machine-checked | in Rocq | proof | test |
 |---|---|---|---|---|---|---|
 """
 

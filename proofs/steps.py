@@ -3,11 +3,11 @@ r"""A proof: a list of steps from the assumptions of a theorem to its formula.
 Main names: `begin`, `Proof`, `Step`, `StepKind`, `Fact`, `at_most`, `equals`, `symbols`.
 
 A step is *checked* (sympy decided it), *assumed* (a named assumption of the theorem, or the meaning
-of an argument) or *cited* (a classical fact, with reference).  Sympy checks algebra, not analysis:
-that a norm obeys the triangle inequality is cited, that the inequalities add up to the formula is
-checked.
+of an argument), *cited* (a classical fact, with reference) or *machine-checked* (a classical fact
+that `proofs.rocq` proves for this theorem).  Sympy checks algebra, not analysis: that inequalities
+add up to the formula is checked, that the products of vectors obey Cauchy and Schwarz is not.
 
-A theorem that `proofs.rocq` states and proves, analysis included, is *machine-checked* besides.
+A theorem that `proofs.rocq` states and proves, analysis included, is machine-checked as a whole.
 
 Assumed and cited steps give relations, and a checked step combines earlier ones: small <= large
 follows from relations l_i <= r_i when there are multipliers m_i >= 0 with
@@ -21,13 +21,14 @@ relation, so a formula that does not follow cannot be concluded.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TypeAlias, final
 
 import sympy as sp
 
 from proofs.decide import LAM, Expr, has_limit, is_nonnegative, is_zero
+from proofs.rocq import proved_in
 from theory.theorems.theorem import Assumption, Formula, Kind, Theorem
 
 
@@ -37,6 +38,7 @@ class StepKind(Enum):
     CHECKED = "checked"  # sympy decided it
     ASSUMED = "assumed"  # an assumption of the theorem, or the meaning of an argument
     CITED = "cited"  # a classical fact, with reference
+    MACHINE = "machine-checked"  # a classical fact that Rocq has proved, with its lemma
 
 
 @final
@@ -251,8 +253,12 @@ class Proof:
         return self._add(step)
 
     def cite(self, fact: str, reference: str, relation: Relation) -> Fact:
-        """Use a classical fact."""
-        return self._add(cite(fact, reference, relation))
+        """Use a classical fact; it is machine-checked where Rocq has proved it."""
+        step, lemma = cite(fact, reference, relation), proved_in(self.theorem.name, reference)
+        if lemma:
+            note = f"{reference}; proofs/rocq: {lemma}"
+            step = replace(step, kind=StepKind.MACHINE, note=note)
+        return self._add(step)
 
     # checked --------------------------------------------------------------------------------------
 

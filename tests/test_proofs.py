@@ -15,6 +15,7 @@ import sympy as sp
 from proofs import PROOFS, prove, render, scaffold, statements
 from proofs.__main__ import main
 from proofs.activations import EXAMPLES
+from proofs.activations import prove as prove_facts
 from proofs.decide import LAM, has_limit, is_nonnegative, is_zero
 from proofs.steps import (
     NORM,
@@ -78,7 +79,24 @@ def test_every_assumption_is_shown(theorem):
 
 @EACH
 def test_cited_steps_carry_a_reference(theorem):
-    assert all(s.note for s in prove(theorem.name).steps if s.kind is StepKind.CITED)
+    cited = {StepKind.CITED, StepKind.MACHINE}
+    assert all(s.note for s in prove(theorem.name).steps if s.kind in cited)
+
+
+def test_what_rocq_has_proved_is_not_called_cited():
+    kinds = {s.note: s.kind for s in prove("nearest_point_gap").steps if s.note}
+    assert kinds == dict.fromkeys(
+        [
+            "linearity of inner products; proofs/rocq: inner.dot_sub_l",
+            "Cauchy and Schwarz; proofs/rocq: inner.cauchy_schwarz",
+        ],
+        StepKind.MACHINE,
+    )
+    # the chain rule defines gradients there, and nothing of Perron and Frobenius is needed
+    for name in ("loss_smoothness", "contractive_of_perron_weights"):
+        assert prove(name).count(StepKind.CITED) == 2
+    # a theorem without a file has no such step
+    assert prove_facts(EXAMPLES[0]).count(StepKind.MACHINE) == 0
 
 
 def breaks_at_the_formula(proof):
@@ -444,7 +462,7 @@ def test_python_m_proofs_checks_all(capsys):
     assert main([]) == 0
     out = capsys.readouterr().out
     for name in [*PROOFS, *(rho.name for rho in EXAMPLES)]:
-        assert re.search(rf"{re.escape(name)} .* yes", out), name
+        assert re.search(rf"{re.escape(name)}[ │].*│yes", out), name
     assert "NO" not in out
     assert "machine-" in out
 
@@ -472,7 +490,7 @@ def test_python_m_proofs_as_a_program():
         assert kind.value in done.stdout
     assert "e <= drive*lam**k/(1 - lam)" in done.stdout
     assert done.stdout.endswith(
-        "proved: 6 checked, 3 assumed, 0 cited\n"
+        "proved: 6 checked, 3 assumed, 0 cited, 0 machine-checked\n"
         "machine-checked: the statement is a theorem of proofs/rocq/state_gap.v\n"
     )
 
@@ -528,10 +546,8 @@ def test_index_is_a_table_of_all_theorems(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == "wrote proofs/INDEX.md\n"
     written = (tmp_path / "proofs/INDEX.md").read_text(encoding="utf-8")
     head, rule, *rows = written[written.index("| result") :].splitlines()
-    columns = (
-        "| result | statement | kind | checked/assumed/cited | machine-checked | proof | test |"
-    )
-    assert head == columns
+    kinds = "checked/assumed/cited/machine-checked"
+    assert head == f"| result | statement | kind | {kinds} | in Rocq | proof | test |"
     assert rule == "|---|---|---|---|---|---|---|"
     assert len(rows) == len(THEOREMS)
     for row, theorem in zip(rows, THEOREMS, strict=True):

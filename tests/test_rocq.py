@@ -9,7 +9,15 @@ from fractions import Fraction
 import pytest
 
 from proofs import prove, render
-from proofs.rocq import FOLDER, __main__, build, machine_checked
+from proofs.rocq import (
+    FOLDER,
+    ON_THE_WAY,
+    PROVED,
+    __main__,
+    build,
+    machine_checked,
+    proved_in,
+)
 from proofs.rocq.printer import Term, definition, formulas, read
 from theory.theorems import THEOREMS
 from theory.trials import TRIALS
@@ -114,6 +122,16 @@ def test_nothing_is_assumed_on_the_way(stem):
     assert not re.search(words, text)
     assert not re.search(r"^(Hypothesis|Variable|Context)", text, re.MULTILINE)  # in sections only
     assert max(map(len, source(stem).splitlines())) <= 100
+
+
+def test_what_is_called_machine_checked_is_there():
+    for reference in {*PROVED, *ON_THE_WAY}:
+        for stem in machine_checked():
+            name, lemma = proved_in(stem, reference).split(".")
+            assert re.search(
+                rf"^ *(Theorem|Lemma|Definition) {lemma}\b", source(name), re.MULTILINE
+            )
+    assert proved_in("state_gap", "chain rule") == proved_in("no_theorem", "definition") == ""
 
 
 def test_the_label_is_shown():

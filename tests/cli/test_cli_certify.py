@@ -7,7 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from theory import GRU, Inputs, contraction
+from theory import GRU, LSTM, Inputs, contraction, interop
 from theory.certify import save_certificate
 from theory.cli.certify import certify, check
 from theory.interop import read_weights
@@ -461,16 +461,30 @@ def test_an_answer_never_replaces_an_input(weights, option):
     assert weights.read_bytes() == before
 
 
-def test_certify_writes_row_sums_for_rocq(weights, tmp_path):
+def test_certify_writes_what_rocq_checks(weights, tmp_path):
     file = tmp_path / "c.v"
     np.savez(weights, W=MONE / 2, U=np.eye(2), b=np.zeros(2))
     done = run("certify", weights, "--rocq", file)
     assert done.exit_code == 0, done.output
     assert "coqc" in done.output
     assert "Theorem context" in file.read_text(encoding="utf-8")
-    # no sum of the absolute values of MONE is below 1, weighted or not
+    # no norm of W is below 1, and the matrix inequality is what certifies it
     np.savez(weights, W=MONE, U=np.eye(2), b=np.zeros(2))
-    refused = run("certify", weights, "--rocq", tmp_path / "d.v")
+    assert run("certify", weights, "--rocq", file).exit_code == 0
+    assert "inequality_contracts" in file.read_text(encoding="utf-8")
+    several = ("--method", "iterate", "--rocq", tmp_path / "d.v")
+    refused = run("certify", weights, *several)
     assert refused.exit_code == 2
-    assert "no row or column sums" in refused.output
+    assert "one of a single step" in " ".join(refused.output.split())
     assert not (tmp_path / "d.v").exists()
+
+
+def test_certify_writes_a_gated_cell_for_rocq(weights, tmp_path):
+    file = tmp_path / "c.v"
+    cell = LSTM(0.1 * np.ones((4, 1)), 0.1 * np.ones((4, 1)), [0.0, -1.0, 0.0, 0.0])
+    interop.save_map(weights, cell)
+    done = CliRunner().invoke(app, ["certify", str(weights), "--rocq", str(file)])
+    assert done.exit_code == 0, done.output
+    text = file.read_text(encoding="utf-8")
+    assert "lstm_majorised" in text
+    assert "Theorem context (u : nat -> vec) t : (forall s, allowed (u s))" in text

@@ -17,6 +17,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from theory.certificates import Contraction
 from theory.certify.rocq_text import (
@@ -47,7 +48,7 @@ RAISED = (0.0, *(2.0**-power for power in (24, 20, 16, 13, 10)))
 _FINER = 2**10
 
 #: Multipliers of a linear map, relative to P: its rate grows by about the inverse.
-_LARGE = 2.0**12
+_STIFF = 2.0**12
 
 #: Bits of a factor of Cholesky, and up to which products of two are summed in 64 bits exactly.
 _FEWEST, _SHORT, _MOST = 14, 27, 45
@@ -71,9 +72,10 @@ class Definite(NamedTuple):
         ]
 
 
-def _gram(L: Array) -> Array:
-    """Return L L^T in integers."""
-    return np.asarray((L @ L.T).astype(object))
+def _gram(L: npt.NDArray[Any], bits: int) -> Array:
+    """Return L L^T of integers of some bits."""
+    exact = L if bits <= _SHORT else L.astype(object)
+    return np.asarray((exact @ exact.T).astype(object))
 
 
 def definite(N: Array) -> Definite | None:
@@ -98,7 +100,7 @@ def definite(N: Array) -> Definite | None:
             return None
         L = np.round(factor * 2.0**bits).astype(np.int64)
         c = 2 ** (top - 2 * bits)
-        R = scaled - c * _gram(L.astype(object) if bits > _SHORT else L)
+        R = scaled - c * _gram(L, bits)
         diagonal = min(int(R[i, i]) for i in range(n))
         e = max((abs(int(R[i, j])) for i in range(n) for j in range(i)), default=0)
         if n * e <= diagonal:
@@ -106,9 +108,9 @@ def definite(N: Array) -> Definite | None:
     return None
 
 
-def _raised(rate: float) -> Iterator[tuple[int, int]]:
+def _raised(rate: Fraction) -> Iterator[tuple[int, int]]:
     for part in RAISED:
-        num, den = rate_fraction(Fraction(rate) * (1 + Fraction(part)))
+        num, den = rate_fraction(rate * (1 + Fraction(part)))
         if num < den:
             yield num, den
 
@@ -124,8 +126,8 @@ def _block(P: Any, q: Any, M: Any, scale: int, chord: tuple[int, int, int], rate
     return np.block([[first, cross.T], [cross, k4 * (np.diag(2 * q) - P)]])
 
 
-def write_inequality(form: Affine, c: Contraction) -> Written:
-    """Return the certificate of an affine map in a Euclidean norm.
+def write_inequality(form: Affine, c: Contraction, *, rate: Fraction) -> Written:
+    """Return the certificate of an affine map in the Euclidean norm of `c`, for about a rate.
 
     Raises
     ------
@@ -143,7 +145,7 @@ def write_inequality(form: Affine, c: Contraction) -> Written:
     elif c.norm.monotone and form.rho.name == "identity":
         chords, chord = "linear_chords", [0, 1, 1]
     elif not c.norm.monotone:
-        q = _LARGE * np.sum(np.abs(P), axis=1)
+        q = _STIFF * np.sum(np.abs(P), axis=1)
     alpha, beta, sden = chord
     together, pscale = integers(np.concatenate([P.ravel(), q]))
     together, pscale = [_FINER * value for value in together], _FINER * pscale
@@ -155,7 +157,7 @@ def write_inequality(form: Affine, c: Contraction) -> Written:
     own = definite(gram - mu * np.diag(np.array([1] * n, dtype=object)))
     tried = (
         (rate, definite(_block(gram, weights, M, scale, (alpha, beta, sden), rate)))
-        for rate in _raised(c.lam)
+        for rate in _raised(rate)
     )
     found = next(((rate, shown) for rate, shown in tried if shown is not None), None)
     if own is None or found is None:
@@ -165,13 +167,13 @@ def write_inequality(form: Affine, c: Contraction) -> Written:
         )
     (num, den), shown = found
     slope = f"n P Q M mu pscale scale {alpha} {beta} {sden} num den c_P e_P c_B e_B rho"
+    below = matrix_text([row[: i + 1] for i, row in enumerate(gram.tolist())])
     text = [
         f"Definition n := {n}%nat.",
         f"Definition scale := {scale}%Z.",
         f"Definition M : list (list Z) := {matrix_text(M.tolist())}%Z.",
         f"Definition pscale := {pscale}%Z.",
-        "Definition P : list (list Z) := "
-        f"{matrix_text([row[: i + 1] for i, row in enumerate(gram.tolist())])}%Z.",
+        f"Definition P : list (list Z) := {below}%Z.",
         f"Definition Q : list Z := {list_text(weights.tolist())}%Z.",
         f"Definition mu := {mu}%Z.",
         f"Definition num := {num}%Z.",
@@ -204,9 +206,17 @@ def write_inequality(form: Affine, c: Contraction) -> Written:
         "  D_P D_B L_P L_B definite passed eq_refl eq_refl eq_refl eq_refl eq_refl eq_refl ordered",
         f"  {chords} h g u). Qed.",
     ]
+    leak = [
+        "Lemma mixed : mixes apart.",
+        "Proof. exact (measured_mixes n P mu pscale c_P e_P D_P L_P definite eq_refl eq_refl).",
+        "Qed.",
+        "Lemma nonneg h g : 0 <= apart h g.",
+        "Proof. exact (measured_nonneg n P pscale h g). Qed.",
+    ]
     return Written(
         parts=("forms", "activations", "inequality"),
         text="\n".join(text) + "\n",
+        leak="\n".join(leak) + "\n",
         everywhere=True,
         num=num,
         den=den,

@@ -5,6 +5,8 @@ Main name: `write_sums`.
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 
 from theory.certificates import Contraction
@@ -43,8 +45,8 @@ def _passes(lines: list[list[int]], weights: list[int], num: int, den: int) -> b
     )
 
 
-def write_sums(form: Affine, c: Contraction) -> Written:
-    """Return the certificate of an affine map in a maximum or sum norm.
+def write_sums(form: Affine, c: Contraction, *, rate: Fraction) -> Written:
+    """Return the certificate of an affine map in the norm of `c`, of sums, for a rate.
 
     Raises
     ------
@@ -56,11 +58,12 @@ def write_sums(form: Affine, c: Contraction) -> Written:
     slope, snum, sden = SLOPES[form.rho.name]
     v = c.norm.v if isinstance(c.norm, (WeightedL1, WeightedLinf)) else np.ones(n)
     entries, scale = integers(form.W if kind == "rows" else form.W.T)
-    lines, (weights, _) = rows_of(entries, n), integers(v)
-    num, den = rate_fraction(c.lam)
+    lines, (weights, own) = rows_of(entries, n), integers(v)
+    num, den = rate_fraction(rate)
     if not _passes(lines, weights, num * scale * sden, den * snum):
         raise ValueError(
-            f"the sum of one of the {kind} exceeds {c.lam!r}, needed a rate that bounds all of them"
+            f"the sum of one of the {kind} exceeds {float(rate)!r}, needed a rate that bounds all "
+            "of them"
         )
     signs = "eq_refl eq_refl eq_refl ordered"
     text = [
@@ -79,18 +82,28 @@ def write_sums(form: Affine, c: Contraction) -> Written:
         "Lemma same a : apart a a = 0.",
         f"Proof. apply {size}_same. Qed.",
         "Lemma triangle a b c : apart a c <= apart a b + apart b c.",
-        f"Proof. exact ({size}_triangle M V num den scale {snum} {sden} passed {signs} a b c). Qed.",
+        f"Proof. exact ({size}_triangle M V num den scale {snum} {sden} passed {signs} a b c).",
+        "Qed.",
         "",
         "Theorem contracts h g u : apart (map h u) (map g u) <= rate num den * apart h g.",
         f"Proof. exact ({kind}_contract M V num den scale {snum} {sden} rho passed",
         f"  {signs} {slope} h g u). Qed.",
     ]
+    known = f"M V num den scale {snum} {sden} passed {signs}"
+    leak = [
+        "Lemma mixed : mixes apart.",
+        f"Proof. exact ({size}_mixes {known}). Qed.",
+        "Lemma nonneg h g : 0 <= apart h g.",
+        f"Proof. exact ({size}_nonneg {'V' if kind == 'rows' else known} h g). Qed.",
+    ]
     return Written(
         parts=("sums", "activations"),
         text="\n".join(text) + "\n",
+        leak="\n".join(leak) + "\n",
         everywhere=True,
         num=num,
         den=den,
+        unit=Fraction(1, own) if kind == "rows" else Fraction(own),
     )
 
 

@@ -30,6 +30,8 @@ class Written:
     everywhere: bool  # whether all states and inputs are in question
     num: int  # the rate
     den: int
+    unit: Fraction = Fraction(1)  # the distance of the file over that of the norm
+    leak: str = ""  # proves `mixed` and `nonneg`, which only a leaky map needs
 
 
 def integers(values: Array) -> tuple[list[int], int]:

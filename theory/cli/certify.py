@@ -111,7 +111,7 @@ def certify(
         Path | None, typer.Option("--json", help="Write the certificate here.")
     ] = None,
     rocq: Annotated[
-        Path | None, typer.Option(help="Write row or column sums here, for Rocq to check.")
+        Path | None, typer.Option(help="Write a certificate here, for Rocq to check.")
     ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Draw the bound against k for each certificate.")
@@ -130,7 +130,7 @@ def certify(
 
     Exit status 0 if there is one, 1 if not.  What --json and --plot name is written in any case:
     without a certificate the file says whether it is refuted, with the proof, or unknown.  What
-    --rocq names is written if row or column sums, weighted or not, certify the map everywhere.
+    --rocq names is written if a contraction of one step is of a kind that such a file may hold.
     """
     check_positive(epsilon=epsilon)
     check_target(json_file, weights)
@@ -207,7 +207,7 @@ def certify(
         _draw(plot, found, choice, epsilon, output)
         out.print(f"drawn: {plot}", markup=False, soft_wrap=True)
     if rocq is not None:
-        c = for_rocq(found.everywhere.values())
+        c = for_rocq(recurrent, found.named.values())
         save_rocq(rocq, recurrent, c=c, eps=epsilon, drive=recurrent.drive(c.norm, meant))
         out.print(f"written: {rocq}; coqc {rocq} checks it", markup=False, soft_wrap=True)
     if best is None:

@@ -1,7 +1,7 @@
 (* A certificate of a recurrent map, to be checked by Rocq (formerly Coq) 8.16 or later:
      coqc FILE.v
-   Up to the line of dashes the file is the same for every map: a check of integers, and the proof
-   that a map which passes contracts and may be truncated.  The map itself follows. *)
+   Up to the line of dashes the file is the same for every map of a kind: checks of integers, and the
+   proof that a map which passes contracts and may be truncated.  The map itself follows. *)
 From Coq Require Import Reals ZArith List Lra Lia Bool.
 Import ListNotations.
 Open Scope R_scope.
@@ -110,6 +110,19 @@ Section Truncation.
     - symmetry. replace t with (t - k + k)%nat at 1 by lia. now rewrite run_split.
   Qed.
 End Truncation.
+
+(* ---- distances in which a mean of two steps is no further apart than the mean of theirs *)
+Definition mean (a : R) (h p : vec) : vec := fun i => (1 - a) * h i + a * p i.
+Definition mixes (d : vec -> vec -> R) : Prop := forall a h g p q, 0 <= a <= 1 ->
+  d (mean a h p) (mean a g q) <= (1 - a) * d h g + a * d p q.
+Lemma mean_apart a h g p q i : 0 <= a <= 1 ->
+  Rabs (mean a h p i - mean a g q i) <= (1 - a) * Rabs (h i - g i) + a * Rabs (p i - q i).
+Proof.
+  intros Ha. unfold mean. replace ((1 - a) * h i + a * p i - ((1 - a) * g i + a * q i))
+    with ((1 - a) * (h i - g i) + a * (p i - q i)) by ring.
+  eapply Rle_trans; [apply Rabs_triang|]. rewrite !Rabs_mult, !(Rabs_right (1 - a)) by lra.
+  rewrite (Rabs_right a) by lra. lra.
+Qed.
 
 (* ---- a rate, on integers *)
 Definition rate (num den : Z) : R := IZR num / IZR den.

@@ -5,6 +5,13 @@ Definition form (n : nat) (A : nat -> nat -> R) (x y : vec) : R :=
 Fixpoint dot (a b : list Z) : Z :=
   match a, b with x :: a', y :: b' => (x * y + dot a' b')%Z | _, _ => 0%Z end.
 
+Definition at2 (M : list (list Z)) (i j : nat) : Z := nth j (nth i M []) 0%Z.
+Lemma nth_map_seq {A} (f : nat -> A) n i d : (i < n)%nat -> nth i (map f (seq 0 n)) d = f i.
+Proof.
+  intros Hi. rewrite (nth_indep _ d (f 0%nat)) by (rewrite map_length, seq_length; exact Hi).
+  rewrite map_nth, seq_nth by exact Hi. reflexivity.
+Qed.
+
 (* D N D = c L L^T + R, where no entry of R beside its diagonal exceeds e and n e is below it *)
 Definition psd (n : nat) (N : nat -> nat -> Z) (D : list Z) (L : list (list Z)) (c e : Z) : bool :=
   (0 <=? c)%Z && (0 <=? e)%Z && forallb (fun i =>
@@ -44,7 +51,8 @@ Proof.
     + cbn [dot]. rewrite sum_first, plus_IZR, mult_IZR, (IH b n) by (simpl in H; lia). reflexivity.
 Qed.
 
-Lemma psd_is n N D L c e : psd n N D L c e = true -> (forall i j, N i j = N j i) -> forall x,
+Lemma psd_is n N D L c e : psd n N D L c e = true ->
+  (forall i j, (i < n)%nat -> (j < n)%nat -> N i j = N j i) -> forall x,
   0 <= form n (fun i j => IZR (N i j)) x x.
 Proof.
   unfold psd. intros H sym x. apply andb_prop in H as [H rows]. apply andb_prop in H as [Hc He].
@@ -68,8 +76,8 @@ Proof.
   { intros i j Hi. destruct (row i Hi) as (_ & Hl & _). now apply dot_is. }
   set (r i j := IZR (nth i D 0%Z) * IZR (nth j D 0%Z) * IZR (N i j)
     - IZR c * sum (fun k => l i k * l j k) n).
-  assert (rsym : forall i j, r i j = r j i).
-  { intros i j. unfold r. rewrite (sym i j). rewrite (sum_ext (fun k => l i k * l j k)
+  assert (rsym : forall i j, (i < n)%nat -> (j < n)%nat -> r i j = r j i).
+  { intros i j Hi Hj. unfold r. rewrite (sym i j Hi Hj). rewrite (sum_ext (fun k => l i k * l j k)
       (fun k => l j k * l i k)) by (intros; ring). ring. }
   (* entry by entry *)
   assert (below : forall i j, (i < n)%nat -> (j < n)%nat ->
@@ -90,7 +98,7 @@ Proof.
       apply (Rmult_le_compat_r (y i * y i)) in diagonal; [|exact Hy]. nra.
     - assert (small : Rabs (r i j) <= IZR e).
       { destruct (Nat.lt_trichotomy i j) as [Hlt|[Heq|Hlt]]; [|lia|].
-        - rewrite rsym. specialize (off' i Hlt). rewrite (dots j i Hj) in off'. exact off'.
+        - rewrite rsym by assumption. specialize (off' i Hlt). rewrite (dots j i Hj) in off'. exact off'.
         - specialize (off j Hlt). rewrite (dots i j Hi) in off. exact off. }
       assert (Rabs (r i j * (y i * y j)) <= IZR e * Rabs (y i * y j)).
       { rewrite Rabs_mult. apply Rmult_le_compat_r; [apply Rabs_pos | exact small]. }
@@ -209,7 +217,7 @@ Proof. unfold above. rewrite lower_sym, (Nat.eqb_sym i j). reflexivity. Qed.
 Lemma above_is n P mu scale D L c e : psd n (above P mu) D L c e = true -> (0 < scale)%Z ->
   forall x, IZR mu / IZR scale * sum (fun i => x i * x i) n <= form n (gram P scale) x x.
 Proof.
-  intros H Hs x. pose proof (psd_is _ _ _ _ _ _ H (above_sym P mu) x) as Hx. apply IZR_lt in Hs.
+  intros H Hs x. pose proof (psd_is _ _ _ _ _ _ H (fun i j _ _ => above_sym P mu i j) x) as Hx. apply IZR_lt in Hs.
   rewrite <- sum_scale. apply Rminus_le. unfold form in *.
   apply (Rmult_le_reg_r (IZR scale)); [exact Hs|]. rewrite Rmult_0_l.
   match goal with |- ?l <= 0 => replace l with (- sum (fun i => sum (fun j =>

@@ -1,5 +1,4 @@
 (* ---- the incremental matrix inequality, with slopes alpha / sden .. beta / sden *)
-Definition at2 (M : list (list Z)) (i j : nat) : Z := nth j (nth i M []) 0%Z.
 Definition block (n : nat) (P : list (list Z)) (q : list Z) (M : list (list Z))
     (scale alpha beta sden num den : Z) : nat -> nat -> Z :=
   let k1 := (num * num * scale * scale * sden * sden)%Z in
@@ -16,11 +15,6 @@ Definition block (n : nat) (P : list (list Z)) (q : list Z) (M : list (list Z))
     else if (j <? n)%nat then (k3 * nth (i - n) q 0 * at2 M (i - n) j)%Z
     else (k4 * ((if (i =? j)%nat then 2 * nth (i - n) q 0 else 0) - lower P (i - n) (j - n)))%Z.
 
-Lemma nth_map_seq {A} (f : nat -> A) n i d : (i < n)%nat -> nth i (map f (seq 0 n)) d = f i.
-Proof.
-  intros Hi. rewrite (nth_indep _ d (f 0%nat)) by (rewrite map_length, seq_length; exact Hi).
-  rewrite map_nth, seq_nth by exact Hi. reflexivity.
-Qed.
 Lemma nth_product q r i : nth i (map (fun qm => fst qm * snd qm)%Z (combine q r)) 0%Z
   = (nth i q 0 * nth i r 0)%Z.
 Proof.
@@ -200,7 +194,7 @@ Section Inequality.
     pose proof signs as (Hm & Hp & Hs & Hd & Hden). pose proof (rate_unit num den Hnum) as Hrate.
     set (x := away h g). set (b := away (affine h u) (affine g u)).
     set (z := fun i => if (i <? n)%nat then x i else b (i - n)%nat).
-    pose proof (psd_is _ _ _ _ _ _ passed block_sym z) as H. unfold z in H.
+    pose proof (psd_is _ _ _ _ _ _ passed (fun i j _ _ => block_sym i j) z) as H. unfold z in H.
     rewrite block_form in H.
     (* every unit's chord *)
     assert (slack : sum (fun k => weight k * ((b k - IZR alpha / IZR sden * (image x k / IZR scale))
@@ -268,6 +262,24 @@ Section Inequality.
     - exact (above_pos _ _ mu pscale D L c e definite (proj1 (Z.ltb_lt _ _) Hpscale)
         (Z.lt_le_incl _ _ (proj1 (Z.ltb_lt _ _) Hmu))).
   Qed.
+  Lemma measured_mixes : mixes measured.
+  Proof.
+    intros a h g p r Ha. pose proof (measured_triangle (mean a h p) (mean a g p) (mean a g r)) as H.
+    assert (scaled : forall s x y v w, 0 <= s -> (forall i, v i - w i = s * (x i - y i)) ->
+      measured v w = s * measured x y).
+    { intros s x y v w Hs E. unfold measured, far.
+      replace (form n (gram P pscale) (away v w) (away v w))
+        with (s * s * form n (gram P pscale) (away x y) (away x y)).
+      - rewrite sqrt_mult_alt by nra. rewrite sqrt_square by exact Hs. reflexivity.
+      - unfold form. rewrite <- sum_scale. apply sum_ext. intros i _. rewrite <- sum_scale.
+        apply sum_ext. intros j _. unfold away. rewrite !E. ring. }
+    rewrite (scaled (1 - a) h g (mean a h p) (mean a g p)) in H
+      by (lra || (intros; unfold mean; ring)).
+    rewrite (scaled a p r (mean a g p) (mean a g r)) in H by (lra || (intros; unfold mean; ring)).
+    exact H.
+  Qed.
+  Lemma measured_nonneg h g : 0 <= measured h g.
+  Proof. apply sqrt_pos. Qed.
   (* the entries in this distance *)
   Lemma entries_within h g : IZR mu / IZR pscale
     * sum (fun i => (h i - g i) * (h i - g i)) n <= measured h g * measured h g.

@@ -134,6 +134,23 @@ Section Cell.
     - replace (a i - c i) with ((a i - b i) + (b i - c i)) by ring. apply Rabs_triang.
   Qed.
 
+  Lemma largest_nonneg h g : 0 <= largest h g.
+  Proof. apply vmax_nonneg. Qed.
+  Lemma largest_mixes : mixes largest.
+  Proof.
+    intros a h g p q Ha.
+    pose proof (vmax_nonneg (fun i => Rabs (h i - g i) / weight V i) n) as H1.
+    pose proof (vmax_nonneg (fun i => Rabs (p i - q i) / weight V i) n) as H2.
+    apply vmax_le; [unfold largest; nra|]. intros i Hi. destruct (line_bound i Hi) as [Hw _].
+    pose proof (vmax_ge (fun i => Rabs (h i - g i) / weight V i) n i Hi) as H3. cbn beta in H3.
+    pose proof (vmax_ge (fun i => Rabs (p i - q i) / weight V i) n i Hi) as H4. cbn beta in H4.
+    apply Rle_trans with ((1 - a) * (Rabs (h i - g i) / weight V i)
+      + a * (Rabs (p i - q i) / weight V i)).
+    - unfold Rdiv. rewrite <- !Rmult_assoc, <- Rmult_plus_distr_r.
+      apply Rmult_le_compat_r; [left; now apply Rinv_0_lt_compat | now apply mean_apart].
+    - apply Rplus_le_compat; apply Rmult_le_compat_l; assumption || lra.
+  Qed.
+
   (* columns: |h| = sum_i v_i |h_i|; the lines are the columns *)
   Definition by_columns (i j : nat) : R := line M j i / IZR scale.
   Definition total (h g : vec) : R := sum (fun i => weight V i * Rabs (h i - g i)) n.
@@ -165,5 +182,19 @@ Section Cell.
     unfold total. rewrite <- sum_plus. apply sum_le. intros i Hi. destruct (line_bound i Hi) as [Hw _].
     rewrite <- Rmult_plus_distr_l. apply Rmult_le_compat_l; [lra|].
     replace (a i - c i) with ((a i - b i) + (b i - c i)) by ring. apply Rabs_triang.
+  Qed.
+  Lemma total_nonneg h g : 0 <= total h g.
+  Proof.
+    unfold total. apply Rle_trans with (sum (fun i => 0 * 0) n); [rewrite sum_scale; lra|].
+    apply sum_le. intros i Hi. destruct (line_bound i Hi) as [Hw _].
+    pose proof (Rabs_pos (h i - g i)). nra.
+  Qed.
+  Lemma total_mixes : mixes total.
+  Proof.
+    intros a h g p q Ha. unfold total. rewrite <- !sum_scale, <- sum_plus. apply sum_le.
+    intros i Hi. destruct (line_bound i Hi) as [Hw _].
+    apply Rle_trans with (weight V i * ((1 - a) * Rabs (h i - g i) + a * Rabs (p i - q i))).
+    - apply Rmult_le_compat_l; [lra | now apply mean_apart].
+    - right. ring.
   Qed.
 End Cell.
