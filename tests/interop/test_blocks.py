@@ -127,7 +127,10 @@ def test_a_minimal_gru():
     ("names", "message"),
     [
         (["A_log", "dt_bias", "D", "norm.weight", "in_proj.weight"], "is a layer of Mamba-2"),
-        (["to_hidden_and_gate.weight", "to_out.weight"], "is a minGRU whose candidate is x \\+ 1/2"),
+        (
+            ["to_hidden_and_gate.weight", "to_out.weight"],
+            "is a minGRU whose candidate is x \\+ 1/2",
+        ),
         (["igate_preact.weight", "fgate_preact.weight", "q.weight"], "is an mLSTM layer"),
         (["slstm_cell._recurrent_kernel_", "slstm_cell._bias_"], "is an sLSTM layer"),
         (["r_k", "k_k", "k_a", "w0", "x_r"], "is a layer of RWKV-7"),

@@ -189,7 +189,7 @@ def test_damaged_files(tmp_path):
     with h5py.File(tmp_path / "c.h5", "w") as file:
         file["rnn/kernel"] = h5py.ExternalLink("other.h5", "/x")
         file["rnn/recurrent_kernel"] = np.eye(2)
-    with pytest.raises(ValueError, match="missing keys: rnn.kernel"):
+    with pytest.raises(ValueError, match=r"missing keys: rnn.kernel"):
         load(tmp_path / "c.h5")
 
 

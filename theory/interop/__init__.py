@@ -13,6 +13,7 @@
     named_arrays        the arrays of a NumPy file, as they are
     named_head          the readout C of a linear system A, B, C among named arrays
     read_head           the same, of a file
+    to_onnx             the k-step counterpart of a map as a graph; `theory.torch.to_torch` a module
     save_map, load_map  a file that tells everything of a map, bit for bit
 
 What is read is the map whose simulation is the other program's forward pass in evaluation mode, in
@@ -37,6 +38,7 @@ from theory.interop.map_file import load_map, save_map
 from theory.interop.reservoirpy import from_reservoirpy
 from theory.interop.show import recognised
 from theory.interop.state_space import from_state_space
+from theory.interop.to_onnx import to_onnx
 from theory.interop.torch import from_torch
 
 __all__ = [
@@ -55,4 +57,5 @@ __all__ = [
     "read_weights",
     "recognised",
     "save_map",
+    "to_onnx",
 ]
