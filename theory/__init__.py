@@ -58,6 +58,7 @@ from theory.maps.head import LinearHead
 from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
 from theory.maps.mingru import MinGRU
+from theory.maps.peephole import PeepholeLSTM
 from theory.maps.rglru import RGLRU
 from theory.maps.rnn import VanillaRNN
 from theory.maps.selective import SelectiveSSM
@@ -93,6 +94,7 @@ __all__ = [
     "Linf",
     "Map",
     "MinGRU",
+    "PeepholeLSTM",
     "SelectiveSSM",
     "VanillaRNN",
     "WeightedL1",

@@ -19,7 +19,7 @@ from theory.interop import (
     save_map,
 )
 from theory.interop.map_file import _KINDS, FORMAT, HEADER
-from theory.maps import RGLRU, DiagonalSSM, LinearHead, MinGRU, SelectiveSSM
+from theory.maps import RGLRU, DiagonalSSM, LinearHead, MinGRU, PeepholeLSTM, SelectiveSSM
 from theory.strategies import any_maps
 
 ROUND = np.array([[0.5, -0.0], [5e-324, 1 / 3]])
@@ -32,6 +32,12 @@ EVERY = {
         ROUND, [[1.0], [2.0]], leak=[1 / 3, 1.0], activation="relu"
     ),
     "LSTM": LSTM(np.ones((4, 1)) / 3, np.ones((4, 2))),
+    "PeepholeLSTM": PeepholeLSTM(
+        np.ones((4, 1)) / 3,
+        np.ones((4, 2)),
+        peepholes=[0.1, -0.0, 1 / 3],
+        gates="hard_sigmoid(0.2)",
+    ),
     "GRU": GRU(np.ones((3, 1)) / 3, np.ones((3, 2)), variant="reset_before"),
     "MinGRU": MinGRU(np.ones((2, 3)), [0.1, -0.0], activation="softplus"),
     "RGLRU": RGLRU(np.ones((2, 1)), [0.3], scale=1 / 3),
@@ -49,7 +55,7 @@ def told_of(recurrent: Map) -> object:
     if isinstance(recurrent, Cascade):
         given = [(r.given, r.entries, r.C.tobytes()) for r in recurrent.readouts]
         return [told_of(layer) for layer in recurrent.layers], given
-    names = ("activation", "variant", "discretization", "scale", "state_dim", "input_dim")
+    names = ("activation", "variant", "discretization", "scale", "state_dim", "input_dim", "gates")
     values = [getattr(recurrent, name, None) for name in names]
     # a leaky relu is made anew for each leak
     return type(recurrent), [getattr(value, "name", value) for value in values]

@@ -27,6 +27,7 @@ def every():
         DiagonalSSM,
         EchoStateNetwork,
         MinGRU,
+        PeepholeLSTM,
         SelectiveSSM,
         VanillaRNN,
     )
@@ -37,6 +38,8 @@ def every():
         "linear": LinearMap(draw(3, 3), draw(3, 2), draw(3)),
         "leaky": EchoStateNetwork(draw(3, 3), draw(3, 2), draw(3), leak=[0.2, 0.5, 1.0]),
         "lstm": LSTM(draw(12, 3), draw(12, 2), draw(12)),
+        "peephole": PeepholeLSTM(draw(12, 3), draw(12, 2), draw(12), draw(9)),
+        "hard": PeepholeLSTM(draw(12, 3), draw(12, 2), gates="hard_sigmoid(0.2)"),
         "gru after": GRU(draw(9, 3), draw(9, 2), draw(9), draw(3)),
         "gru before": GRU(draw(9, 3), draw(9, 2), draw(9), variant="reset_before"),
         "mingru": MinGRU(draw(6, 2), draw(6), activation="tanh"),

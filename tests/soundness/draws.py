@@ -24,6 +24,7 @@ from theory import (
     Linf,
     Map,
     MinGRU,
+    PeepholeLSTM,
     SelectiveSSM,
     VanillaRNN,
     WeightedL1,
@@ -31,6 +32,7 @@ from theory import (
     WeightedLinf,
 )
 from theory.arithmetic.activations import ACTIVATIONS, Activation, leaky_relu
+from theory.arithmetic.hard import GATES
 from theory.arithmetic.rounding import TINY
 from theory.norms import Norm
 from theory.typing import Array
@@ -185,6 +187,11 @@ def _lstm(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
     return LSTM(W(4 * n, n), W(4 * n, m), W(4 * n))
 
 
+def _peephole(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
+    gate = one_of(rng, *GATES)
+    return PeepholeLSTM(W(4 * n, n), W(4 * n, m), W(4 * n), W(3 * n), gate)
+
+
 def _gru(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
     if rng.random() < 0.5:
         return GRU(W(3 * n, n), W(3 * n, m), W(3 * n), variant="reset_before")
@@ -234,6 +241,7 @@ MAKERS: dict[type[Map], Maker] = {
     VanillaRNN: _vanilla,
     EchoStateNetwork: _leaky,
     LSTM: _lstm,
+    PeepholeLSTM: _peephole,
     GRU: _gru,
     DiagonalSSM: _diagonal,
     SelectiveSSM: _selective,

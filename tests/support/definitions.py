@@ -23,6 +23,7 @@ from theory import (
     LinearMap,
     Map,
     MinGRU,
+    PeepholeLSTM,
     SelectiveSSM,
     VanillaRNN,
 )
@@ -62,6 +63,9 @@ def activated(name: str, a: Ball) -> Ball:
         return (a if a > 0 else ZERO) if far else (ONE + a.exp()).log()
     if name == "sin":
         return a.sin()
+    if name.startswith("hard_sigmoid"):
+        at = Ball(0.2 if name.endswith("(0.2)") else 1 / 6) * a + Ball(0.5)
+        return ZERO if at < 0 else ONE if at > 1 else at
     if name == "hard_tanh":
         return -ONE if a < -1 else ONE if a > 1 else a
     if name == "identity":
@@ -102,6 +106,27 @@ def lstm(cell: LSTM) -> Step:
             for j in range(n)
         ]
         return new + [activated("sigmoid", o[j]) * activated("tanh", new[j]) for j in range(n)]
+
+    return step
+
+
+def peephole(cell: PeepholeLSTM) -> Step:
+    n, kind = cell.units, cell.gates
+    p_i, p_f, p_o = (balls(p) for p in np.split(cell.peepholes, 3))
+
+    def step(s: Vector, x: Vector) -> Vector:
+        c, h = s[:n], s[n:]
+        a = affine(cell.W, h, cell.U, x, cell.b)
+        i, f, g, o = a[:n], a[n : 2 * n], a[2 * n : 3 * n], a[3 * n :]
+        new = [
+            activated(kind, f[j] + p_f[j] * c[j]) * c[j]
+            + activated(kind, i[j] + p_i[j] * c[j]) * activated("tanh", g[j])
+            for j in range(n)
+        ]
+        shown = [
+            activated(kind, o[j] + p_o[j] * new[j]) * activated("tanh", new[j]) for j in range(n)
+        ]
+        return new + shown
 
     return step
 
@@ -219,6 +244,7 @@ OF_CLASS: dict[type[Map], Callable[..., Step]] = {
     LinearMap: lambda model: vanilla(model.W, model.U, model.b, "identity"),
     VanillaRNN: lambda cell: vanilla(cell.W, cell.U, cell.b, cell.activation.name),
     LSTM: lstm,
+    PeepholeLSTM: peephole,
     GRU: gru,
     EchoStateNetwork: leaky,
     DiagonalSSM: diagonal,

@@ -30,6 +30,7 @@ from theory.maps.head import LinearHead
 from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
 from theory.maps.mingru import MinGRU
+from theory.maps.peephole import PeepholeLSTM
 from theory.maps.rglru import RGLRU
 from theory.maps.rnn import VanillaRNN
 from theory.maps.selective import SelectiveSSM
@@ -69,6 +70,9 @@ _KINDS = {
         of=EchoStateNetwork, arrays=("W", "U", "b", "leak"), settings=("activation",)
     ),
     "LSTM": _Kind(of=LSTM, arrays=("W", "U", "b")),
+    "PeepholeLSTM": _Kind(
+        of=PeepholeLSTM, arrays=("W", "U", "b", "peepholes"), settings=("gates",)
+    ),
     "GRU": _Kind(of=GRU, arrays=("W", "U", "b", "b_candidate"), settings=("variant",)),
     "MinGRU": _Kind(of=MinGRU, arrays=("U", "b"), settings=("activation",)),
     "RGLRU": _Kind(of=RGLRU, arrays=("U", "Lambda", "b"), settings=("scale",)),

@@ -15,6 +15,7 @@ from typing import Any, final
 import numpy as np
 
 from theory.arithmetic.activations import Activation
+from theory.arithmetic.hard import Gate, gate_of
 from theory.maps.base import Map
 from theory.maps.cascade import Cascade
 from theory.maps.diagonal import DiagonalSSM
@@ -23,6 +24,7 @@ from theory.maps.gru import GRU
 from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
 from theory.maps.mingru import MinGRU
+from theory.maps.peephole import PeepholeLSTM
 from theory.maps.rglru import RGLRU
 from theory.maps.rnn import VanillaRNN
 from theory.maps.selective import SelectiveSSM
@@ -193,6 +195,27 @@ def _lstm(ops: _Words, recurrent: LSTM, p: Values, h: Any, x: Any) -> Any:
     return ops.joined([cell, ops.mul(ops.one("sigmoid", o), ops.one("tanh", cell))])
 
 
+def _gate(ops: _Words, gate: Gate, a: Any) -> Any:
+    if not gate.hard:
+        return ops.one("sigmoid", a)
+    at = ops.add(ops.mul(ops.number(gate.slope), a), ops.number(0.5))
+    two = ops.program.two
+    return two("minimum", two("maximum", at, ops.number(0.0)), ops.number(1.0))
+
+
+def _peephole(ops: _Words, recurrent: PeepholeLSTM, p: Values, h: Any, x: Any) -> Any:
+    n, gate = recurrent.units, gate_of(recurrent.gates)
+    cell, shown = ops.part(h, 0, n), ops.part(h, n, 2 * n)
+    a = _affine(ops, p, shown, x)
+    i, f, g, o = (ops.part(a, k * n, (k + 1) * n) for k in range(4))
+    p_i, p_f, p_o = (ops.rows(p["peepholes"], k * n, (k + 1) * n) for k in range(3))
+    kept = ops.mul(_gate(ops, gate, ops.add(f, ops.mul(p_f, cell))), cell)
+    entry = _gate(ops, gate, ops.add(i, ops.mul(p_i, cell)))
+    cell = ops.add(kept, ops.mul(entry, ops.one("tanh", g)))
+    out = _gate(ops, gate, ops.add(o, ops.mul(p_o, cell)))
+    return ops.joined([cell, ops.mul(out, ops.one("tanh", cell))])
+
+
 def _gru(ops: _Words, recurrent: GRU, p: Values, h: Any, x: Any) -> Any:
     n = recurrent.units
     given = ops.add(ops.linear(x, p["U"]), p["b"])
@@ -276,6 +299,7 @@ _STEPS: dict[type[Map], Callable[..., Any]] = {
     VanillaRNN: _rnn,
     EchoStateNetwork: _leaky,
     LSTM: _lstm,
+    PeepholeLSTM: _peephole,
     GRU: _gru,
     MinGRU: _mingru,
     RGLRU: _rglru,

@@ -6,10 +6,10 @@ Affine in the state before an activation:
     VanillaRNN          h <- rho(W h + U x + b)
     EchoStateNetwork    the same, leaky
 
-Gated: `LSTM` and `GRU`.  State-space and other recurrences that are linear in the state, each a
-`LinearRecurrence`: `SelectiveSSM` (Mamba), `MinGRU`, `RGLRU`; and `DiagonalSSM` (LRU, S4D).
-Several of them: `Cascade`, each layer seeing the output of the one below.  Any other function
-becomes a `CallableMap`, about which less is known.
+Gated: `LSTM`, `PeepholeLSTM` (peepholes, hard sigmoid gates) and `GRU`.  State-space and other
+recurrences that are linear in the state, each a `LinearRecurrence`: `SelectiveSSM` (Mamba),
+`MinGRU`, `RGLRU`; and `DiagonalSSM` (LRU, S4D).  Several of them: `Cascade`, each layer seeing the
+output of the one below.  Any other function becomes a `CallableMap`, about which less is known.
 
 Each is defined by its `step` in plain NumPy, has exact Jacobians and a derived bound of its
 rounding error; ``map.drive(norm, inputs)`` is a `Drive`, ``map.affine()`` an `Affine` form or None.
@@ -33,6 +33,7 @@ from theory.maps.head import LinearHead, Readout, as_head
 from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
 from theory.maps.mingru import MinGRU
+from theory.maps.peephole import PeepholeLSTM
 from theory.maps.recurrence import LinearRecurrence
 from theory.maps.rglru import RGLRU
 from theory.maps.rnn import VanillaRNN
@@ -54,6 +55,7 @@ __all__ = [
     "LinearRecurrence",
     "Map",
     "MinGRU",
+    "PeepholeLSTM",
     "Readout",
     "Rounded",
     "SelectiveSSM",

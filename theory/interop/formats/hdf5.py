@@ -20,6 +20,7 @@ import numpy as np
 
 from theory.errors import MissingExtraError
 from theory.files.arrays import DEFAULT_LIMIT, Unread, too_large
+from theory.interop.layouts.keras import hard_sigmoid_of
 from theory.interop.told import Told
 
 #: What begins an HDF5 file.
@@ -272,18 +273,6 @@ def told_of_layer(kind: str, settings: Mapping[str, Any], version: Any = None) -
                 kind=name, refused=f"has {key}={settings.get(key)!r}, a function that is not known"
             )
     return Told(kind=name, notes=tuple(notes), **words)
-
-
-def hard_sigmoid_of(version: Any) -> str:
-    """Return our name of a version's hard_sigmoid: a / 5 + 1/2 before Keras 3, a / 6 + 1/2 since.
-
-    Without a version it is left to be asked.
-    """
-    text = version.decode() if isinstance(version, bytes) else str(version or "")
-    major = text.partition(".")[0]
-    if not major.isdecimal():
-        return "hard_sigmoid of a Keras whose version is not told"
-    return "hard_sigmoid" if int(major) >= 3 else "hard_sigmoid(0.2)"
 
 
 def _function(value: Any) -> str | None:

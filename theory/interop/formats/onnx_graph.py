@@ -241,7 +241,7 @@ def _activation(word: str, alphas: list[float], betas: list[float]) -> str | Non
         if beta == 0.5 and alpha == 0.2:
             return "hard_sigmoid(0.2)"
         if beta == 0.5 and np.float32(alpha) == np.float32(1 / 6):
-            return "hard_sigmoid"
+            return "hard_sigmoid(1/6)"
         return None
     if low == "leakyrelu":
         return f"leaky_relu({float(str(np.float32(alphas.pop(0)))) if alphas else 0.01!r})"
