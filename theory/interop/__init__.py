@@ -8,7 +8,7 @@
     from_npz            a file of NumPy arrays
     load                a file of any kind: NumPy, safetensors, PyTorch, TorchScript, Keras, ONNX
     read_weights        the same under its older name
-    recognised          what there is in a file, and what is not read
+    recognised          what there is in a file, a `Recognised` with a `FoundCell` for each cell
     from_arrays         arrays by name, in any layout that is known
     named_arrays        the arrays of a NumPy file, as they are
     named_head          the readout C of a linear system A, B, C among named arrays
@@ -36,12 +36,14 @@ from theory.interop.files import (
 from theory.interop.keras import from_keras
 from theory.interop.map_file import load_map, save_map
 from theory.interop.reservoirpy import from_reservoirpy
-from theory.interop.show import recognised
+from theory.interop.show import FoundCell, Recognised, recognised
 from theory.interop.state_space import from_state_space
 from theory.interop.to_onnx import to_onnx
 from theory.interop.torch import from_torch
 
 __all__ = [
+    "FoundCell",
+    "Recognised",
     "from_arrays",
     "from_keras",
     "from_npz",

@@ -28,14 +28,13 @@ from theory.maps.peephole import PeepholeLSTM
 from theory.maps.rglru import RGLRU
 from theory.maps.rnn import VanillaRNN
 from theory.maps.selective import SelectiveSSM
-from theory.typing import Array
 
 
 class Program(ABC):
     """What a recipe needs of a program: values, and operations on them along the last axis."""
 
     @abstractmethod
-    def constant(self, array: Array) -> Any:
+    def constant(self, array: Any) -> Any:
         """Return an array as a value."""
 
     @abstractmethod
@@ -71,7 +70,7 @@ class Program(ABC):
 class Numbers(Program):
     """Arrays of NumPy."""
 
-    def constant(self, array: Array) -> Any:
+    def constant(self, array: Any) -> Any:
         """Return the array."""
         return array
 

@@ -89,7 +89,8 @@ def _meet(one: Slot, two: Slot) -> bool:
     return bool(one.first < ends[1] and two.first < ends[0])
 
 
-Names, Shapes = Mapping[str, str], Mapping[str, Shape]
+Names = Mapping[str, str]
+Shapes = Mapping[str, Shape]
 
 
 def _size(shape: Shape) -> tuple[int, int]:

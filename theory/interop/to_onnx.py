@@ -41,7 +41,7 @@ class _Graph(Program):
         self.stored: list[Any] = []
         self._known: dict[tuple[Any, ...], str] = {}
 
-    def constant(self, array: Array) -> str:
+    def constant(self, array: Any) -> str:
         """Store an array in the precision of the graph."""
         return self.store(np.asarray(array, dtype=self.dtype))
 
@@ -140,6 +140,7 @@ def to_onnx(
     The graph consists of elementary operations only, so that every runtime takes it; the number of
     nodes grows with k.
     """
+    check_map(recurrent)
     try:
         import onnx
         import onnx.checker
@@ -147,7 +148,6 @@ def to_onnx(
         import onnx.numpy_helper
     except ImportError:
         raise MissingExtraError("onnx", "onnx", "an ONNX file") from None
-    check_map(recurrent)
     check_known(recurrent)
     check_count(at_least=1, k=k)
     if form not in FORMS:

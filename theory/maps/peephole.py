@@ -67,7 +67,7 @@ class PeepholeLSTM(GatedMap):
     --------
     >>> cell = PeepholeLSTM(np.zeros((4, 1)), np.ones((4, 1)), gates="hard_sigmoid(0.2)")
     >>> cell.simulate([[0.0], [1.0]]).round(4).tolist()
-    [[0.0, 0.0], [0.5331, 0.3415]]
+    [[0.0, 0.0], [0.5331, 0.3414]]
     """
 
     def __init__(

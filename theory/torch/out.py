@@ -27,7 +27,7 @@ class _Tensors(Program):
     def __init__(self, like: Any) -> None:
         self.like = like
 
-    def constant(self, array: Array) -> Any:
+    def constant(self, array: Any) -> Any:
         """Return an array as a tensor."""
         return torch.as_tensor(array, dtype=self.like.dtype, device=self.like.device)
 

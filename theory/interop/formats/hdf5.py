@@ -143,7 +143,7 @@ def _datasets(group: Any, start: str) -> Iterator[tuple[str, Any]]:
             continue
         inside = group[key]
         if isinstance(inside, h5py.Group):
-            if start.count("/") > 100:
+            if not start.count("/") <= 100:
                 raise ValueError("its groups are in a circle")
             yield from _datasets(inside, f"{start}{key}/")
         elif isinstance(inside, h5py.Dataset):
