@@ -54,6 +54,7 @@ from theory.maps.cascade import Cascade
 from theory.maps.diagonal import DiagonalSSM
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.gru import GRU
+from theory.maps.hard_gru import HardGRU
 from theory.maps.head import LinearHead
 from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
@@ -88,6 +89,7 @@ __all__ = [
     "DiagonalSSM",
     "Domain",
     "EchoStateNetwork",
+    "HardGRU",
     "Inputs",
     "LinearHead",
     "LinearMap",

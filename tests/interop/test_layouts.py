@@ -148,6 +148,14 @@ def hard(s):
     return lambda a: np.clip(s * a + 0.5, 0, 1)
 
 
+def hard_gru(d, *, after):
+    case = keras_gru(d, TANH | {"recurrent_activation": "hard_sigmoid(0.2)"}, after=after)
+    b = case.arrays["gru/bias:0"]
+    bx, bh = b if after else (b, 0 * b)
+    Wx, Wh = case.arrays["gru/kernel:0"].T, case.arrays["gru/recurrent_kernel:0"].T
+    return case._replace(forward=lambda X: gru_outputs(X, Wx, Wh, bx, bh, "zrn", after, hard(0.2)))
+
+
 def hard_lstm(d, gates):
     Wx, Wh, b, _ = d.cell(4)
     arrays = {"rnn.kernel": Wx.T, "rnn.recurrent_kernel": Wh.T, "rnn.bias": b}
@@ -214,6 +222,8 @@ RIGHT: dict[str, Callable[[Draw], Case]] = {
     "equinox gru, renamed": lambda d: equinox_gru(d, renamed=True),
     "keras lstm, told": lambda d: keras_lstm(d, GATED),
     "keras lstm before 2.3, told": lambda d: hard_lstm(d, "hard_sigmoid(0.2)"),
+    "keras gru before 2.3, told": lambda d: hard_gru(d, after=False),
+    "keras gru of two biases with hard gates, told": lambda d: hard_gru(d, after=True),
     "keras 3 lstm, told": lambda d: hard_lstm(d, "hard_sigmoid(1/6)"),
     "onnx with peepholes, told": peephole_onnx,
     "keras gru, told": lambda d: keras_gru(d, GATED),
@@ -277,10 +287,6 @@ REFUSED: dict[str, tuple[Callable[[Draw], Case], str]] = {
     "keras lstm before 2.3": (
         lambda d: keras_lstm(d, TANH | {"recurrent_activation": "hard_sigmoid"}),
         r"hard_sigmoid is hard_sigmoid\(0.2\) before version 3",
-    ),
-    "keras gru before 2.3": (
-        lambda d: keras_gru(d, TANH | {"recurrent_activation": "hard_sigmoid(0.2)"}, after=False),
-        "gates other than sigmoid are of no map of this cell",
     ),
     "keras lstm with relu": (
         lambda d: keras_lstm(d, GATED | {"activation": "relu"}),

@@ -19,7 +19,7 @@ from theory.interop import (
     save_map,
 )
 from theory.interop.map_file import _KINDS, FORMAT, HEADER
-from theory.maps import RGLRU, DiagonalSSM, LinearHead, MinGRU, PeepholeLSTM, SelectiveSSM
+from theory.maps import RGLRU, DiagonalSSM, HardGRU, LinearHead, MinGRU, PeepholeLSTM, SelectiveSSM
 from theory.strategies import any_maps
 
 ROUND = np.array([[0.5, -0.0], [5e-324, 1 / 3]])
@@ -39,6 +39,7 @@ EVERY = {
         gates="hard_sigmoid(0.2)",
     ),
     "GRU": GRU(np.ones((3, 1)) / 3, np.ones((3, 2)), variant="reset_before"),
+    "HardGRU": HardGRU(np.ones((3, 1)) / 3, np.ones((3, 2)), gates="hard_sigmoid(1/6)"),
     "MinGRU": MinGRU(np.ones((2, 3)), [0.1, -0.0], activation="softplus"),
     "RGLRU": RGLRU(np.ones((2, 1)), [0.3], scale=1 / 3),
     "SelectiveSSM": SelectiveSSM([[0.1, 0.2]], [[1.0]], [[1.0], [2.0]], discretization="zoh"),

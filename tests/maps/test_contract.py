@@ -34,6 +34,7 @@ from theory import (
     Cascade,
     DiagonalSSM,
     EchoStateNetwork,
+    HardGRU,
     Inputs,
     LinearHead,
     LinearMap,
@@ -116,6 +117,10 @@ def gated_maps(rng: np.random.Generator, size: float = 1.0) -> dict[str, Map]:
         ),
         "GRU reset after": gru,
         "GRU reset before": GRU(V(3 * N, N), V(3 * N, M), bias(3 * N), variant="reset_before"),
+        "HardGRU after": HardGRU(V(3 * N, N), V(3 * N, M), bias(3 * N), bias(N)),
+        "HardGRU before": HardGRU(
+            V(3 * N, N), V(3 * N, M), bias(3 * N), None, "reset_before", "hard_sigmoid(1/6)"
+        ),
         "EchoStateNetwork": EchoStateNetwork(
             V(N, N), V(N, M), bias(N), leak=rng.uniform(0.1, 0.9, N)
         ),
@@ -398,6 +403,10 @@ DRAWN: dict[str, Callable[[Draw, int, int], Map]] = {
     "GRU reset before": lambda V, n, m: GRU(
         V(3 * n, n), V(3 * n, m), V(3 * n), variant="reset_before"
     ),
+    "HardGRU after": lambda V, n, m: HardGRU(V(3 * n, n), V(3 * n, m), V(3 * n), V(n)),
+    "HardGRU before": lambda V, n, m: HardGRU(
+        V(3 * n, n), V(3 * n, m), V(3 * n), None, "reset_before", "hard_sigmoid(1/6)"
+    ),
     "EchoStateNetwork": lambda V, n, m: EchoStateNetwork(
         V(n, n), V(n, m), V(n), leak=np.clip(np.abs(V(n)), 1e-9, 1.0)
     ),
@@ -463,6 +472,7 @@ CANCELLING: dict[str, Callable[[Draw], Map]] = {
     "PeepholeLSTM": lambda U: PeepholeLSTM(np.zeros((8, 2)), U(8), gates="hard_sigmoid(1/6)"),
     "GRU reset after": lambda U: GRU(np.zeros((6, 2)), U(6), b_candidate=[1.0, 1.0]),
     "GRU reset before": lambda U: GRU(np.zeros((6, 2)), U(6), variant="reset_before"),
+    "HardGRU": lambda U: HardGRU(np.zeros((6, 2)), U(6), b_candidate=[1.0, 1.0]),
     "EchoStateNetwork": lambda U: EchoStateNetwork(np.zeros((2, 2)), U(2), leak=0.5),
     "SelectiveSSM euler": lambda U: SelectiveSSM(np.ones((2, 1)), U(2), [[0.0, 0.0]]),
     "SelectiveSSM zoh": lambda U: SelectiveSSM(

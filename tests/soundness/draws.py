@@ -19,6 +19,7 @@ from theory import (
     DiagonalSSM,
     Domain,
     EchoStateNetwork,
+    HardGRU,
     LinearHead,
     LinearMap,
     Linf,
@@ -198,6 +199,12 @@ def _gru(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
     return GRU(W(3 * n, n), W(3 * n, m), W(3 * n), W(n), variant="reset_after")
 
 
+def _hard_gru(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
+    after = rng.random() < 0.5
+    more = (W(n), "reset_after") if after else (None, "reset_before")
+    return HardGRU(W(3 * n, n), W(3 * n, m), W(3 * n), *more, one_of(rng, *GATES))
+
+
 def _diagonal(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
     sizes = one_of(
         rng, rng.uniform(0, 1, n), 10.0 ** -rng.uniform(0, 300, n), 1 - rng.random(n) / 50
@@ -243,6 +250,7 @@ MAKERS: dict[type[Map], Maker] = {
     LSTM: _lstm,
     PeepholeLSTM: _peephole,
     GRU: _gru,
+    HardGRU: _hard_gru,
     DiagonalSSM: _diagonal,
     SelectiveSSM: _selective,
     MinGRU: _min_gru,

@@ -20,6 +20,7 @@ from theory import (
     Cascade,
     DiagonalSSM,
     EchoStateNetwork,
+    HardGRU,
     LinearMap,
     Map,
     MinGRU,
@@ -131,16 +132,17 @@ def peephole(cell: PeepholeLSTM) -> Step:
     return step
 
 
-def gru(cell: GRU) -> Step:
-    n = cell.units
-    (W_r, W_z, W_n), (U_r, U_z, U_n) = np.split(cell.W, 3), np.split(cell.U, 3)
-    b_r, b_z, b_n = np.split(cell.b, 3)
+def gru(cell: GRU | HardGRU) -> Step:
+    n, kind = cell.units, cell.gates if isinstance(cell, HardGRU) else "sigmoid"
+    p = cell.parameters
+    (W_r, W_z, W_n), (U_r, U_z, U_n) = np.split(p["W"], 3), np.split(p["U"], 3)
+    b_r, b_z, b_n = np.split(p["b"], 3)
 
     def step(h: Vector, x: Vector) -> Vector:
-        r = [activated("sigmoid", a) for a in affine(W_r, h, U_r, x, b_r)]
-        z = [activated("sigmoid", a) for a in affine(W_z, h, U_z, x, b_z)]
+        r = [activated(kind, a) for a in affine(W_r, h, U_r, x, b_r)]
+        z = [activated(kind, a) for a in affine(W_z, h, U_z, x, b_z)]
         if cell.variant == "reset_after":
-            inner = plus(product(W_n, h), balls(cell.b_candidate))
+            inner = plus(product(W_n, h), balls(p["b_candidate"]))
             inner = [r[j] * inner[j] for j in range(n)]
         else:
             inner = product(W_n, [r[j] * h[j] for j in range(n)])
@@ -246,6 +248,7 @@ OF_CLASS: dict[type[Map], Callable[..., Step]] = {
     LSTM: lstm,
     PeepholeLSTM: peephole,
     GRU: gru,
+    HardGRU: gru,
     EchoStateNetwork: leaky,
     DiagonalSSM: diagonal,
     SelectiveSSM: selective,

@@ -1,6 +1,6 @@
 r"""Gates of two kinds: the logistic function, and its piecewise linear stand-in.
 
-Main names: `Gate`, `gate_of`, `GATES`.
+Main names: `Gate`, `gate_of`, `GATES`, `LOGISTIC`.
 
     sigmoid             1 / (1 + exp(-a))
     hard_sigmoid(1/6)   clip(a / 6 + 1/2, 0, 1): PyTorch, and Keras since version 3
@@ -86,11 +86,13 @@ class Gate:
         return a.through(np.nextafter(self.slope, 1.0), 0.5, (0.0, 1.0), _UNITS)
 
 
+LOGISTIC = Gate(name="sigmoid", slope=math.nan)
+
 #: All of them, by name.
 GATES = {
     one.name: one
     for one in (
-        Gate(name="sigmoid", slope=math.nan),
+        LOGISTIC,
         Gate(name="hard_sigmoid(1/6)", slope=1 / 6),
         Gate(name="hard_sigmoid(0.2)", slope=0.2),
     )

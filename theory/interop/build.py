@@ -20,6 +20,7 @@ from theory.maps.base import Map
 from theory.maps.cascade import Cascade
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.gru import GRU, VARIANTS
+from theory.maps.hard_gru import HardGRU
 from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
 from theory.maps.peephole import PeepholeLSTM
@@ -112,8 +113,8 @@ def check_shape(name: str, array: Array, shape: tuple[int | None, ...]) -> None:
         raise ValueError(f"{name} has shape {array.shape}, needed {needed}")
 
 
-def check_gates(recurrent_activation: str, *, hard: bool = False) -> None:
-    """Raise `ValueError` unless the gates are those of a map there is; of an LSTM hard ones are."""
+def check_gates(recurrent_activation: str, *, hard: bool = True) -> None:
+    """Raise `ValueError` unless the gates are those of a map there is."""
     known = [*GATES] if hard else ["sigmoid"]
     if recurrent_activation in known:
         return
@@ -195,13 +196,15 @@ def cell_of(
             return LSTM(W, U, b)
         return PeepholeLSTM(W, U, b, peepholes, gate)
     variant = said.variant if variant is None else variant
-    said.check_known(variant=variant)
+    said.check_known(variant=variant, hard=True)
     if variant is None:
         raise ValueError(
             "the weights are those of a GRU, and no array tells which: pass variant= (in a "
             "command, --variant), 'reset_after' (as in PyTorch, and Keras by default: the reset "
             "gate multiplies W h + b) or 'reset_before' (as first published: it multiplies h)"
         )
+    if said.recurrent_activation not in {None, "sigmoid"}:
+        return HardGRU(W, U, b, b_candidate, variant, str(said.recurrent_activation))
     return GRU(W, U, b, b_candidate, variant)
 
 

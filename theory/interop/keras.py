@@ -121,7 +121,7 @@ def _of_weights(weights: Sequence[Any], cell: str, said: dict[str, Any]) -> Map:
             "for a stack pass a list of such lists"
         )
     if said["recurrent_activation"] is not None and gates > 1:
-        check_gates(said["recurrent_activation"], hard=gates == 4)
+        check_gates(said["recurrent_activation"])
     variant = {None: None, True: "reset_after", False: "reset_before"}[reset_after]
     named = dict(zip(("kernel", "recurrent_kernel", "bias"), weights, strict=False))
     words = Said(

@@ -26,6 +26,7 @@ from theory.maps.cascade import Cascade
 from theory.maps.diagonal import DiagonalSSM, complex_of
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.gru import GRU
+from theory.maps.hard_gru import HardGRU
 from theory.maps.head import LinearHead
 from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
@@ -74,6 +75,9 @@ _KINDS = {
         of=PeepholeLSTM, arrays=("W", "U", "b", "peepholes"), settings=("gates",)
     ),
     "GRU": _Kind(of=GRU, arrays=("W", "U", "b", "b_candidate"), settings=("variant",)),
+    "HardGRU": _Kind(
+        of=HardGRU, arrays=("W", "U", "b", "b_candidate"), settings=("variant", "gates")
+    ),
     "MinGRU": _Kind(of=MinGRU, arrays=("U", "b"), settings=("activation",)),
     "RGLRU": _Kind(of=RGLRU, arrays=("U", "Lambda", "b"), settings=("scale",)),
     "SelectiveSSM": _Kind(

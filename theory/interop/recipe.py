@@ -15,12 +15,13 @@ from typing import Any, final
 import numpy as np
 
 from theory.arithmetic.activations import Activation
-from theory.arithmetic.hard import Gate, gate_of
+from theory.arithmetic.hard import LOGISTIC, Gate, gate_of
 from theory.maps.base import Map
 from theory.maps.cascade import Cascade
 from theory.maps.diagonal import DiagonalSSM
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.gru import GRU
+from theory.maps.hard_gru import HardGRU
 from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
 from theory.maps.mingru import MinGRU
@@ -215,11 +216,12 @@ def _peephole(ops: _Words, recurrent: PeepholeLSTM, p: Values, h: Any, x: Any) -
     return ops.joined([cell, ops.mul(out, ops.one("tanh", cell))])
 
 
-def _gru(ops: _Words, recurrent: GRU, p: Values, h: Any, x: Any) -> Any:
+def _gru(ops: _Words, recurrent: GRU | HardGRU, p: Values, h: Any, x: Any) -> Any:
     n = recurrent.units
     given = ops.add(ops.linear(x, p["U"]), p["b"])
     gates = ops.add(ops.linear(h, ops.rows(p["W"], 0, 2 * n)), ops.part(given, 0, 2 * n))
-    r, z = (ops.one("sigmoid", ops.part(gates, k * n, (k + 1) * n)) for k in range(2))
+    gate = gate_of(recurrent.gates) if isinstance(recurrent, HardGRU) else LOGISTIC
+    r, z = (_gate(ops, gate, ops.part(gates, k * n, (k + 1) * n)) for k in range(2))
     W_n = ops.rows(p["W"], 2 * n, 3 * n)
     if recurrent.variant == "reset_after":
         inner = ops.mul(r, ops.add(ops.linear(h, W_n), p["b_candidate"]))
@@ -300,6 +302,7 @@ _STEPS: dict[type[Map], Callable[..., Any]] = {
     LSTM: _lstm,
     PeepholeLSTM: _peephole,
     GRU: _gru,
+    HardGRU: _gru,
     MinGRU: _mingru,
     RGLRU: _rglru,
     SelectiveSSM: _selective,

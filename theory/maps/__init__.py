@@ -6,7 +6,8 @@ Affine in the state before an activation:
     VanillaRNN          h <- rho(W h + U x + b)
     EchoStateNetwork    the same, leaky
 
-Gated: `LSTM`, `PeepholeLSTM` (peepholes, hard sigmoid gates) and `GRU`.  State-space and other
+Gated: `LSTM`, `PeepholeLSTM` (peepholes, hard sigmoid gates) `GRU` and
+`HardGRU`.  State-space and other
 recurrences that are linear in the state, each a `LinearRecurrence`: `SelectiveSSM` (Mamba),
 `MinGRU`, `RGLRU`; and `DiagonalSSM` (LRU, S4D).  Several of them: `Cascade`, each layer seeing the
 output of the one below.  Any other function becomes a `CallableMap`, about which less is known.
@@ -29,6 +30,7 @@ from theory.maps.diagonal import DiagonalSSM
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.form import Affine
 from theory.maps.gru import GRU
+from theory.maps.hard_gru import HardGRU
 from theory.maps.head import LinearHead, Readout, as_head
 from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
@@ -50,6 +52,7 @@ __all__ = [
     "DiagonalSSM",
     "Drive",
     "EchoStateNetwork",
+    "HardGRU",
     "LinearHead",
     "LinearMap",
     "LinearRecurrence",

@@ -1,7 +1,8 @@
 """Strategies for maps of every class, certified and not.
 
 Main names: `certified_maps`, `stable_maps`, `any_maps`, `lstm_maps`, `gru_maps`, `esn_maps`,
-`diagonal_maps`, `recurrence_maps`, `cascade_maps`, `peephole_maps`.
+`diagonal_maps`, `recurrence_maps`, `cascade_maps`, `peephole_maps`,
+`hard_gru_maps`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from theory.maps.cascade import Cascade
 from theory.maps.diagonal import DiagonalSSM
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.gru import GRU, VARIANTS
+from theory.maps.hard_gru import HardGRU
 from theory.maps.head import LinearHead
 from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
@@ -324,6 +326,36 @@ def _gru_maps(
     return GRU(W, U, b, candidate, variant)
 
 
+def hard_gru_maps(
+    units: int | None = None, input_dim: int | None = None, *, size: float = 1.0
+) -> st.SearchStrategy[HardGRU]:
+    r"""Draw a `HardGRU` of any gate and variant, with weights of magnitude at most `size`.
+
+    Parameters
+    ----------
+    units, input_dim : int, optional
+        1 to 3 of each by default.
+    size : float
+
+    Raises
+    ------
+    ValueError
+        If a count is not a positive integer, or the size is negative.
+
+    Examples
+    --------
+    >>> from hypothesis import find
+    >>> find(hard_gru_maps(), lambda cell: cell.variant == "reset_before").gates
+    'sigmoid'
+    """
+    cells = gru_maps(units, input_dim, size=size)
+    return st.builds(_hardened, cells, st.sampled_from([*GATES])).map(noted)
+
+
+def _hardened(cell: GRU, gates: str) -> HardGRU:
+    return HardGRU(**cell.parameters, variant=cell.variant, gates=gates)
+
+
 def esn_maps(
     state_dim: int | None = None, input_dim: int | None = None, *, size: float = 1.0
 ) -> st.SearchStrategy[EchoStateNetwork]:
@@ -512,6 +544,7 @@ def _layers(input_dim: int | None, size: float) -> st.SearchStrategy[Map]:
         lstm_maps(input_dim=input_dim, size=size),
         peephole_maps(input_dim=input_dim, size=size),
         gru_maps(input_dim=input_dim, size=size),
+        hard_gru_maps(input_dim=input_dim, size=size),
         recurrence_maps(input_dim=input_dim, size=size),
     )
 
