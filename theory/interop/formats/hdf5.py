@@ -223,7 +223,11 @@ def _told_all(config: Any, version: Any, *, numbered: bool) -> dict[str, Told]:
             at = f"{word}_{count}" if count else word
         counts[_snake(kind)] = counts.get(_snake(kind), 0) + 1
         prefixes[own] = at
-        if kind in _LAYERS:
+        home = layer.get("module")
+        if kind in _LAYERS and home not in {None, "keras.layers"}:
+            why = f"is of {home}, none of Keras' own layers: what it computes is not known"
+            found[at] = Told(kind=kind, refused=why)
+        elif kind in _LAYERS:
             found[at] = told_of_layer(kind, settings, version)
     return _with_sources(found, layers, prefixes)
 
