@@ -24,7 +24,7 @@ _MEANINGS = (
     (
         r"weight_c\w*|.*peephole\w*|w_c\w*|P",
         "",
-        "theory.PeepholeLSTM has such weights",
+        "peephole weights, as theory.PeepholeLSTM has them",
     ),
     (
         r"R|Wb|Rb|P|B",
