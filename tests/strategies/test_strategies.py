@@ -18,9 +18,11 @@ from theory import (
     Contraction,
     DiagonalSSM,
     EchoStateNetwork,
+    HardGRU,
     LinearMap,
     Linf,
     MinGRU,
+    PeepholeLSTM,
     SelectiveSSM,
     VanillaRNN,
     WeightedL2,
@@ -314,10 +316,10 @@ def test_ends_of_the_maps():
 
 
 def test_every_class_of_map():
-    seen = drawn(any_maps(), 400)
+    seen = drawn(any_maps(), 800)
     assert {type(recurrent) for recurrent in seen} == {
         *(LinearMap, VanillaRNN, EchoStateNetwork, LSTM, GRU),
-        *(DiagonalSSM, SelectiveSSM, MinGRU, RGLRU, Cascade),
+        *(DiagonalSSM, SelectiveSSM, MinGRU, RGLRU, Cascade, PeepholeLSTM, HardGRU),
     }
     assert {recurrent.input_dim for recurrent in seen} == {1, 2, 3}
 
