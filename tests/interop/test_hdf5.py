@@ -103,6 +103,27 @@ def test_what_is_no_map_is_refused_by_its_layer(kind, more, message, tmp_path):
         load(path)
 
 
+def test_a_layer_of_somebody_else_is_refused(tmp_path):
+    config = sequential(("LSTM", {"name": "rnn", **GATED}))
+    config["config"]["layers"][0]["module"] = "mine"
+    path = old_file(tmp_path / "m.h5", {"rnn": layer(4, 3, 2)}, config)
+    with pytest.raises(ValueError, match="is of mine, none of Keras' own layers"):
+        load(path)
+    config["config"]["layers"][0]["module"] = "keras.layers"
+    load(old_file(tmp_path / "m.h5", {"rnn": layer(4, 3, 2)}, config))
+
+
+def test_hard_gates_are_those_of_the_version(tmp_path):
+    said = {"name": "rnn", "activation": "tanh", "recurrent_activation": "hard_sigmoid"}
+    arrays = {"rnn": layer(4, 3, 2)}
+    for version, gates in (("2.2.4", "hard_sigmoid(0.2)"), ("3.4.0", "hard_sigmoid(1/6)")):
+        path = old_file(tmp_path / "m.h5", arrays, sequential(("LSTM", said)), version)
+        assert load(path).gates == gates
+    path = old_file(tmp_path / "m.h5", arrays, sequential(("LSTM", said)), "")
+    with pytest.raises(ValueError, match=r"is hard_sigmoid\(0.2\) before version 3"):
+        load(path)
+
+
 def test_an_archive_counts_layers_of_a_class_whatever_their_names(tmp_path):
     low, top = layer(4, 3, 2), layer(4, 2, 2, seed=1)
     # the first layer has the name that the archive gives to the second
@@ -189,7 +210,7 @@ def test_damaged_files(tmp_path):
     with h5py.File(tmp_path / "c.h5", "w") as file:
         file["rnn/kernel"] = h5py.ExternalLink("other.h5", "/x")
         file["rnn/recurrent_kernel"] = np.eye(2)
-    with pytest.raises(ValueError, match="missing keys: rnn.kernel"):
+    with pytest.raises(ValueError, match=r"missing keys: rnn.kernel"):
         load(tmp_path / "c.h5")
 
 

@@ -116,7 +116,25 @@ def haiku_plain(rng):
     return tree, {}, lambda X: run(step, X, np.zeros(N))
 
 
-CASES = [flax_lstm, flax_gru, flax_simple, haiku_lstm, haiku_gru, haiku_plain]
+def nnx_gru(rng):
+    tree = {
+        "dense_i": {"kernel": draw(rng, M, 3 * N), "bias": draw(rng, 3 * N)},
+        "dense_h": {"kernel": draw(rng, N, 3 * N), "bias": draw(rng, 3 * N)},
+    }
+
+    def step(h, x):
+        given, held = (
+            np.split(v @ part["kernel"] + part["bias"], 3)
+            for v, part in ((x, tree["dense_i"]), (h, tree["dense_h"]))
+        )
+        r, z = sigmoid(given[0] + held[0]), sigmoid(given[1] + held[1])
+        h = (1 - z) * np.tanh(given[2] + r * held[2]) + z * h
+        return h, h
+
+    return tree, GATED, lambda X: run(step, X, np.zeros(N))
+
+
+CASES = [nnx_gru, flax_lstm, flax_gru, flax_simple, haiku_lstm, haiku_gru, haiku_plain]
 
 
 @pytest.mark.parametrize("build", CASES)
@@ -130,7 +148,7 @@ def test_trees_are_the_cells_they_say(build, below):
     assert np.max(np.abs(states - forward(X))) < 1e-13
 
 
-@pytest.mark.parametrize("build", [flax_lstm, flax_gru, haiku_lstm, haiku_gru])
+@pytest.mark.parametrize("build", [nnx_gru, flax_lstm, flax_gru, haiku_lstm, haiku_gru])
 def test_what_is_written_is_read_again(build):
     tree, told, _ = build(np.random.default_rng(1))
     arrays = {f"{a}.{b}": value for a, inner in tree.items() for b, value in inner.items()}
@@ -173,6 +191,25 @@ def test_flax_itself_agrees():
         recurrent = from_arrays(named, **told)
         states = recurrent.simulate(X) @ recurrent.output_map.T
         expected = run(lambda h, x: cell.apply(tree, h, x), X, start)  # noqa: B023
+        assert np.max(np.abs(states - expected)) < 1e-6
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_nnx_itself_agrees():
+    nnx = pytest.importorskip("flax.nnx", reason="flax is not installed")
+    jax = pytest.importorskip("jax", reason="jax is not installed")
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((T, M))
+    for kind in (nnx.LSTMCell, nnx.OptimizedLSTMCell, nnx.GRUCell, nnx.SimpleCell):
+        cell = kind(M, N, rngs=nnx.Rngs(0))
+        tree = nnx.to_pure_dict(nnx.state(cell, nnx.Param))
+        tree = jax.tree_util.tree_map(lambda a: draw(rng, *a.shape), tree)
+        nnx.update(cell, jax.tree_util.tree_map(jax.numpy.asarray, tree))
+        recurrent = from_arrays(
+            tree, **({} if kind is nnx.SimpleCell else GATED) | {"activation": "tanh"}
+        )
+        states = recurrent.simulate(X) @ recurrent.output_map.T
+        expected = run(cell, X, cell.initialize_carry((M,), nnx.Rngs(0)))
         assert np.max(np.abs(states - expected)) < 1e-6
 
 

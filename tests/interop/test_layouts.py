@@ -144,6 +144,57 @@ def peepholes(d, **more):
     return Case(case.arrays | more, {}, case.forward)
 
 
+def hard(s):
+    return lambda a: np.clip(s * a + 0.5, 0, 1)
+
+
+def hard_gru(d, *, after):
+    case = keras_gru(d, TANH | {"recurrent_activation": "hard_sigmoid(0.2)"}, after=after)
+    b = case.arrays["gru/bias:0"]
+    bx, bh = b if after else (b, 0 * b)
+    Wx, Wh = case.arrays["gru/kernel:0"].T, case.arrays["gru/recurrent_kernel:0"].T
+    return case._replace(forward=lambda X: gru_outputs(X, Wx, Wh, bx, bh, "zrn", after, hard(0.2)))
+
+
+def hard_lstm(d, gates):
+    Wx, Wh, b, _ = d.cell(4)
+    arrays = {"rnn.kernel": Wx.T, "rnn.recurrent_kernel": Wh.T, "rnn.bias": b}
+    rho = hard(0.2 if gates.endswith("(0.2)") else 1 / 6)
+
+    def forward(X):
+        c, h, out = np.zeros(d.n), np.zeros(d.n), []
+        for x in X:
+            i, f, g, o = np.split(Wx @ x + Wh @ h + b, 4)
+            c = rho(f) * c + rho(i) * np.tanh(g)
+            h = rho(o) * np.tanh(c)
+            out.append(h)
+        return np.array(out)
+
+    return Case(arrays, TANH | {"recurrent_activation": gates}, forward)
+
+
+def peephole_onnx(d):
+    """ONNX has the gates i, o, f, c, and peepholes in the order i, o, f; o sees the new cell."""
+    Wx, Wh, b, c = d.cell(4)
+    p = d(3 * d.n)
+    arrays = {"W": Wx[None], "R": Wh[None], "B": np.concatenate([b, c])[None], "P": p[None]}
+
+    def sigma(a):
+        return 1 / (1 + np.exp(-a))
+
+    def forward(X):
+        cell, h, out = np.zeros(d.n), np.zeros(d.n), []
+        p_i, p_o, p_f = np.split(p, 3)
+        for x in X:
+            i, o, f, g = np.split(Wx @ x + Wh @ h + b + c, 4)
+            cell = sigma(f + p_f * cell) * cell + sigma(i + p_i * cell) * np.tanh(g)
+            h = sigma(o + p_o * cell) * np.tanh(cell)
+            out.append(h)
+        return np.array(out)
+
+    return Case(arrays, GATED, forward)
+
+
 def onnx(d):
     Wx, Wh, b, c = d.cell(4)
     arrays = {"W": Wx[None], "R": Wh[None], "B": np.concatenate([b, c])[None]}
@@ -170,6 +221,11 @@ RIGHT: dict[str, Callable[[Draw], Case]] = {
     "equinox lstm, renamed": lambda d: equinox_lstm(d, renamed=True),
     "equinox gru, renamed": lambda d: equinox_gru(d, renamed=True),
     "keras lstm, told": lambda d: keras_lstm(d, GATED),
+    "keras lstm before 2.3, told": lambda d: hard_lstm(d, "hard_sigmoid(0.2)"),
+    "keras gru before 2.3, told": lambda d: hard_gru(d, after=False),
+    "keras gru of two biases with hard gates, told": lambda d: hard_gru(d, after=True),
+    "keras 3 lstm, told": lambda d: hard_lstm(d, "hard_sigmoid(1/6)"),
+    "onnx with peepholes, told": peephole_onnx,
     "keras gru, told": lambda d: keras_gru(d, GATED),
     "keras gru of the older kind, told": lambda d: keras_gru(d, GATED, after=False),
     "keras gru without bias, told": lambda d: keras_gru(
@@ -230,7 +286,7 @@ REFUSED: dict[str, tuple[Callable[[Draw], Case], str]] = {
     "keras lstm, half told": (lambda d: keras_lstm(d, TANH), "recurrent_activation='sigmoid'"),
     "keras lstm before 2.3": (
         lambda d: keras_lstm(d, TANH | {"recurrent_activation": "hard_sigmoid"}),
-        "other than 'sigmoid' are of no map",
+        r"hard_sigmoid is hard_sigmoid\(0.2\) before version 3",
     ),
     "keras lstm with relu": (
         lambda d: keras_lstm(d, GATED | {"activation": "relu"}),

@@ -28,10 +28,12 @@ from theory.maps import (
     DeltaRule,
     Dense,
     DiagonalSSM,
+    HardGRU,
     LinearAttention,
     LinearHead,
     MinGRU,
     Normalize,
+    PeepholeLSTM,
     Pointwise,
     Product,
     Read,
@@ -53,7 +55,14 @@ EVERY = {
         ROUND, [[1.0], [2.0]], leak=[1 / 3, 1.0], activation="relu"
     ),
     "LSTM": LSTM(np.ones((4, 1)) / 3, np.ones((4, 2))),
+    "PeepholeLSTM": PeepholeLSTM(
+        np.ones((4, 1)) / 3,
+        np.ones((4, 2)),
+        peepholes=[0.1, -0.0, 1 / 3],
+        gates="hard_sigmoid(0.2)",
+    ),
     "GRU": GRU(np.ones((3, 1)) / 3, np.ones((3, 2)), variant="reset_before"),
+    "HardGRU": HardGRU(np.ones((3, 1)) / 3, np.ones((3, 2)), gates="hard_sigmoid(1/6)"),
     "MinGRU": MinGRU(np.ones((2, 3)), [0.1, -0.0], activation="softplus"),
     "RGLRU": RGLRU(np.ones((2, 1)), [0.3], scale=1 / 3),
     "SelectiveSSM": SelectiveSSM([[0.1, 0.2]], [[1.0]], [[1.0], [2.0]], discretization="zoh"),
@@ -91,7 +100,7 @@ def told_of(recurrent: Map) -> object:
         parts = [f and described_function(f) for f in (recurrent.before, recurrent.after)]
         return told_of(recurrent.core), parts
     names = ["activation", "variant", "discretization", "scale", "state_dim", "input_dim"]
-    names += ["heads", "keys", "values", "forget", "write", "rule", "eps"]
+    names += ["heads", "keys", "values", "forget", "write", "rule", "eps", "gates"]
     values = [getattr(recurrent, name, None) for name in names]
     # a leaky relu is made anew for each leak
     return type(recurrent), [getattr(value, "name", value) for value in values]

@@ -19,7 +19,7 @@ def arrays(op, n, m, rng, *, biased=True, dtype=np.float32):
     return {name: value.astype(dtype) for name, value in found.items()}
 
 
-def model(op, weights, *, made="stored", name="cell", inside=None, more=(), **attributes):
+def model(op, weights, *, made="stored", name="cell", more=(), **attributes):
     """Return a model with one node; its weights are stored, constants, or moved about."""
     helper, numpy_helper = onnx.helper, onnx.numpy_helper
     nodes, stored = [], []
@@ -50,8 +50,7 @@ def model(op, weights, *, made="stored", name="cell", inside=None, more=(), **at
         [helper.make_tensor_value_info("Y", kind, None)],
         stored,
     )
-    made_of = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    return made_of
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 
 
 def saved(tmp_path, built):

@@ -245,7 +245,7 @@ def test_what_says_more_than_a_file_fits(tmp_path):
     for arrays, told, message in (
         (weights("lstm"), {"variant": "reset_after"}, "the arrays are those of no GRU"),
         (weights("gru"), {"variant": "other"}, "variant='other', needed one of: reset_after"),
-        (weights("gru"), {"recurrent_activation": "relu"}, "gates other than 'sigmoid'"),
+        (weights("gru"), {"recurrent_activation": "relu"}, "gates other than sigmoid, hard"),
         (weights("rnn"), {"recurrent_activation": "sigmoid"}, "this is a plain cell; leave it"),
     ):
         np.savez(path, **arrays)

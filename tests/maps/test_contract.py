@@ -36,6 +36,7 @@ from theory import (
     DeltaRule,
     DiagonalSSM,
     EchoStateNetwork,
+    HardGRU,
     Inputs,
     LinearAttention,
     LinearHead,
@@ -43,6 +44,7 @@ from theory import (
     Linf,
     Map,
     MinGRU,
+    PeepholeLSTM,
     SelectiveSSM,
     VanillaRNN,
     WeightedL1,
@@ -121,8 +123,19 @@ def gated_maps(rng: np.random.Generator, size: float = 1.0) -> dict[str, Map]:
     selective = (np.exp(rng.standard_normal((M, 2))), V(M, M), V(2, M), bias(M), bias(2))
     return {
         "LSTM": lstm,
+        "PeepholeLSTM": PeepholeLSTM(V(4 * N, N), V(4 * N, M), bias(4 * N), V(3 * N)),
+        "PeepholeLSTM hard": PeepholeLSTM(
+            V(4 * N, N), V(4 * N, M), bias(4 * N), gates="hard_sigmoid(0.2)"
+        ),
+        "PeepholeLSTM hard, with peepholes": PeepholeLSTM(
+            V(4 * N, N), V(4 * N, M), bias(4 * N), V(3 * N), "hard_sigmoid(1/6)"
+        ),
         "GRU reset after": gru,
         "GRU reset before": GRU(V(3 * N, N), V(3 * N, M), bias(3 * N), variant="reset_before"),
+        "HardGRU after": HardGRU(V(3 * N, N), V(3 * N, M), bias(3 * N), bias(N)),
+        "HardGRU before": HardGRU(
+            V(3 * N, N), V(3 * N, M), bias(3 * N), None, "reset_before", "hard_sigmoid(1/6)"
+        ),
         "EchoStateNetwork": EchoStateNetwork(
             V(N, N), V(N, M), bias(N), leak=rng.uniform(0.1, 0.9, N)
         ),
@@ -457,9 +470,17 @@ DRAWN: dict[str, Callable[[Draw, int, int], Map]] = {
         for name in RHO
     },
     "LSTM": lambda V, n, m: LSTM(V(4 * n, n), V(4 * n, m), V(4 * n)),
+    "PeepholeLSTM": lambda V, n, m: PeepholeLSTM(V(4 * n, n), V(4 * n, m), V(4 * n), V(3 * n)),
+    "PeepholeLSTM hard": lambda V, n, m: PeepholeLSTM(
+        V(4 * n, n), V(4 * n, m), V(4 * n), V(3 * n), "hard_sigmoid(0.2)"
+    ),
     "GRU reset after": lambda V, n, m: GRU(V(3 * n, n), V(3 * n, m), V(3 * n), V(n)),
     "GRU reset before": lambda V, n, m: GRU(
         V(3 * n, n), V(3 * n, m), V(3 * n), variant="reset_before"
+    ),
+    "HardGRU after": lambda V, n, m: HardGRU(V(3 * n, n), V(3 * n, m), V(3 * n), V(n)),
+    "HardGRU before": lambda V, n, m: HardGRU(
+        V(3 * n, n), V(3 * n, m), V(3 * n), None, "reset_before", "hard_sigmoid(1/6)"
     ),
     "EchoStateNetwork": lambda V, n, m: EchoStateNetwork(
         V(n, n), V(n, m), V(n), leak=np.clip(np.abs(V(n)), 1e-9, 1.0)
@@ -572,8 +593,10 @@ def test_one_step_is_within_its_error(name, data):
 #: Two units or channels whose gates all see p x_1 - q x_2, and nothing else.
 CANCELLING: dict[str, Callable[[Draw], Map]] = {
     "LSTM": lambda U: LSTM(np.zeros((8, 2)), U(8)),
+    "PeepholeLSTM": lambda U: PeepholeLSTM(np.zeros((8, 2)), U(8), gates="hard_sigmoid(1/6)"),
     "GRU reset after": lambda U: GRU(np.zeros((6, 2)), U(6), b_candidate=[1.0, 1.0]),
     "GRU reset before": lambda U: GRU(np.zeros((6, 2)), U(6), variant="reset_before"),
+    "HardGRU": lambda U: HardGRU(np.zeros((6, 2)), U(6), b_candidate=[1.0, 1.0]),
     "EchoStateNetwork": lambda U: EchoStateNetwork(np.zeros((2, 2)), U(2), leak=0.5),
     "SelectiveSSM euler": lambda U: SelectiveSSM(np.ones((2, 1)), U(2), [[0.0, 0.0]]),
     "SelectiveSSM zoh": lambda U: SelectiveSSM(

@@ -21,12 +21,14 @@ from theory import (
     DiagonalSSM,
     Domain,
     EchoStateNetwork,
+    HardGRU,
     LinearAttention,
     LinearHead,
     LinearMap,
     Linf,
     Map,
     MinGRU,
+    PeepholeLSTM,
     SelectiveSSM,
     VanillaRNN,
     WeightedL1,
@@ -34,6 +36,7 @@ from theory import (
     WeightedLinf,
 )
 from theory.arithmetic.activations import ACTIVATIONS, Activation, leaky_relu
+from theory.arithmetic.hard import GATES
 from theory.arithmetic.rounding import TINY
 from theory.maps import (
     Chain,
@@ -200,10 +203,21 @@ def _lstm(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
     return LSTM(W(4 * n, n), W(4 * n, m), W(4 * n))
 
 
+def _peephole(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
+    gate = one_of(rng, *GATES)
+    return PeepholeLSTM(W(4 * n, n), W(4 * n, m), W(4 * n), W(3 * n), gate)
+
+
 def _gru(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
     if rng.random() < 0.5:
         return GRU(W(3 * n, n), W(3 * n, m), W(3 * n), variant="reset_before")
     return GRU(W(3 * n, n), W(3 * n, m), W(3 * n), W(n), variant="reset_after")
+
+
+def _hard_gru(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
+    after = rng.random() < 0.5
+    more = (W(n), "reset_after") if after else (None, "reset_before")
+    return HardGRU(W(3 * n, n), W(3 * n, m), W(3 * n), *more, one_of(rng, *GATES))
 
 
 def _diagonal(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
@@ -318,7 +332,9 @@ MAKERS: dict[type[Map], Maker] = {
     VanillaRNN: _vanilla,
     EchoStateNetwork: _leaky,
     LSTM: _lstm,
+    PeepholeLSTM: _peephole,
     GRU: _gru,
+    HardGRU: _hard_gru,
     DiagonalSSM: _diagonal,
     SelectiveSSM: _selective,
     MinGRU: _min_gru,

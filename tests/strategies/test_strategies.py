@@ -20,10 +20,12 @@ from theory import (
     DeltaRule,
     DiagonalSSM,
     EchoStateNetwork,
+    HardGRU,
     LinearAttention,
     LinearMap,
     Linf,
     MinGRU,
+    PeepholeLSTM,
     SelectiveSSM,
     VanillaRNN,
     WeightedL2,
@@ -318,10 +320,11 @@ def test_ends_of_the_maps():
 
 
 def test_every_class_of_map():
-    seen = drawn(any_maps(), 400)
+    seen = drawn(any_maps(), 800)
     assert {type(recurrent) for recurrent in seen} == {
         *(LinearMap, VanillaRNN, EchoStateNetwork, LSTM, GRU),
         *(DiagonalSSM, SelectiveSSM, MinGRU, RGLRU, LinearAttention, DeltaRule, Block, Cascade),
+        *(PeepholeLSTM, HardGRU),
     }
     assert {recurrent.input_dim for recurrent in seen} == {1, 2, 3}
 

@@ -22,10 +22,12 @@ from theory import (
     DeltaRule,
     DiagonalSSM,
     EchoStateNetwork,
+    HardGRU,
     LinearAttention,
     LinearMap,
     Map,
     MinGRU,
+    PeepholeLSTM,
     SelectiveSSM,
     VanillaRNN,
 )
@@ -76,6 +78,9 @@ def activated(name: str, a: Ball) -> Ball:
         return (a if a > 0 else ZERO) if far else (ONE + a.exp()).log()
     if name == "sin":
         return a.sin()
+    if name.startswith("hard_sigmoid"):
+        at = Ball(0.2 if name.endswith("(0.2)") else 1 / 6) * a + Ball(0.5)
+        return ZERO if at < 0 else ONE if at > 1 else at
     if name == "hard_tanh":
         return -ONE if a < -1 else ONE if a > 1 else a
     if name == "identity":
@@ -120,16 +125,38 @@ def lstm(cell: LSTM) -> Step:
     return step
 
 
-def gru(cell: GRU) -> Step:
-    n = cell.units
-    (W_r, W_z, W_n), (U_r, U_z, U_n) = np.split(cell.W, 3), np.split(cell.U, 3)
-    b_r, b_z, b_n = np.split(cell.b, 3)
+def peephole(cell: PeepholeLSTM) -> Step:
+    n, kind = cell.units, cell.gates
+    p_i, p_f, p_o = (balls(p) for p in np.split(cell.peepholes, 3))
+
+    def step(s: Vector, x: Vector) -> Vector:
+        c, h = s[:n], s[n:]
+        a = affine(cell.W, h, cell.U, x, cell.b)
+        i, f, g, o = a[:n], a[n : 2 * n], a[2 * n : 3 * n], a[3 * n :]
+        new = [
+            activated(kind, f[j] + p_f[j] * c[j]) * c[j]
+            + activated(kind, i[j] + p_i[j] * c[j]) * activated("tanh", g[j])
+            for j in range(n)
+        ]
+        shown = [
+            activated(kind, o[j] + p_o[j] * new[j]) * activated("tanh", new[j]) for j in range(n)
+        ]
+        return new + shown
+
+    return step
+
+
+def gru(cell: GRU | HardGRU) -> Step:
+    n, kind = cell.units, cell.gates if isinstance(cell, HardGRU) else "sigmoid"
+    p = cell.parameters
+    (W_r, W_z, W_n), (U_r, U_z, U_n) = np.split(p["W"], 3), np.split(p["U"], 3)
+    b_r, b_z, b_n = np.split(p["b"], 3)
 
     def step(h: Vector, x: Vector) -> Vector:
-        r = [activated("sigmoid", a) for a in affine(W_r, h, U_r, x, b_r)]
-        z = [activated("sigmoid", a) for a in affine(W_z, h, U_z, x, b_z)]
+        r = [activated(kind, a) for a in affine(W_r, h, U_r, x, b_r)]
+        z = [activated(kind, a) for a in affine(W_z, h, U_z, x, b_z)]
         if cell.variant == "reset_after":
-            inner = plus(product(W_n, h), balls(cell.b_candidate))
+            inner = plus(product(W_n, h), balls(p["b_candidate"]))
             inner = [r[j] * inner[j] for j in range(n)]
         else:
             inner = product(W_n, [r[j] * h[j] for j in range(n)])
@@ -355,7 +382,9 @@ OF_CLASS: dict[type[Map], Callable[..., Step]] = {
     LinearMap: lambda model: vanilla(model.W, model.U, model.b, "identity"),
     VanillaRNN: lambda cell: vanilla(cell.W, cell.U, cell.b, cell.activation.name),
     LSTM: lstm,
+    PeepholeLSTM: peephole,
     GRU: gru,
+    HardGRU: gru,
     EchoStateNetwork: leaky,
     DiagonalSSM: diagonal,
     SelectiveSSM: selective,

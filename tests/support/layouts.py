@@ -72,15 +72,15 @@ def lstm_outputs(X, Wx, Wh, b, order="ifgo", gate=sigmoid, rho=np.tanh):
     return np.array(out)
 
 
-def gru_outputs(X, Wx, Wh, bx, bh, order="rzn", after=True):
+def gru_outputs(X, Wx, Wh, bx, bh, order="rzn", after=True, gate=None):
     """Return the states of a GRU; with `after` the reset gate multiplies Wh h + bh."""
-    n = Wh.shape[1]
+    n, gate = Wh.shape[1], gate or sigmoid
     h, out = np.zeros(n), []
     rows = dict(zip(order, np.split(Wh, 3), strict=True))
     for x in X:
         a = dict(zip(order, np.split(Wx @ x + bx, 3), strict=True))
         s = dict(zip(order, np.split(Wh @ h + bh, 3), strict=True))
-        r, z = sigmoid(a["r"] + s["r"]), sigmoid(a["z"] + s["z"])
+        r, z = gate(a["r"] + s["r"]), gate(a["z"] + s["z"])
         inner = r * s["n"] if after else rows["n"] @ (r * h)
         h = (1 - z) * np.tanh(a["n"] + inner) + z * h
         out.append(h)

@@ -18,7 +18,7 @@ from theory.cli.options import (
     out,
     refusals,
 )
-from theory.interop.show import Found, recognised
+from theory.interop.show import FoundCell, recognised
 
 
 @refusals()
@@ -66,7 +66,7 @@ def show(
 _LISTED = 8
 
 
-def _told(cell: Found) -> str:
+def _told(cell: FoundCell) -> str:
     at = cell.prefix or "(no prefix)"
     reads = f", reads {cell.reads}" if cell.reads else ""
     what = f"not read: {cell.refused}" if cell.map is None else f"{cell.map!r}"

@@ -9,11 +9,12 @@
     from_npz            a file of NumPy arrays
     load                a file of any kind: NumPy, safetensors, PyTorch, TorchScript, Keras, ONNX
     read_weights        the same under its older name
-    recognised          what there is in a file, and what is not read
+    recognised          what there is in a file, a `Recognised` with a `FoundCell` for each cell
     from_arrays         arrays by name, in any layout that is known
     named_arrays        the arrays of a NumPy file, as they are
     named_head          the readout C of a linear system A, B, C among named arrays
     read_head           the same, of a file
+    to_onnx             the k-step counterpart of a map as a graph; `theory.torch.to_torch` a module
     save_map, load_map  a file that tells everything of a map, bit for bit
 
 What is read is the map whose simulation is the other program's forward pass in evaluation mode, in
@@ -37,11 +38,14 @@ from theory.interop.hmmlearn import from_hmmlearn
 from theory.interop.keras import from_keras
 from theory.interop.map_file import load_map, save_map
 from theory.interop.reservoirpy import from_reservoirpy
-from theory.interop.show import recognised
+from theory.interop.show import FoundCell, Recognised, recognised
 from theory.interop.state_space import from_state_space
+from theory.interop.to_onnx import to_onnx
 from theory.interop.torch import from_torch
 
 __all__ = [
+    "FoundCell",
+    "Recognised",
     "from_arrays",
     "from_hmmlearn",
     "from_keras",
@@ -58,4 +62,5 @@ __all__ = [
     "read_weights",
     "recognised",
     "save_map",
+    "to_onnx",
 ]

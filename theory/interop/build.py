@@ -9,16 +9,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
+import numpy as np
+
 from theory.arithmetic.activations import ACTIVATIONS, Activation
 from theory.arithmetic.activations import activation as look_up
+from theory.arithmetic.hard import GATES
 from theory.errors import as_array
 from theory.files.arrays import Unread
 from theory.maps.base import Map
 from theory.maps.cascade import Cascade
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.gru import GRU, VARIANTS
+from theory.maps.hard_gru import HardGRU
 from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
+from theory.maps.peephole import PeepholeLSTM
 from theory.maps.rnn import VanillaRNN
 from theory.typing import Array
 
@@ -43,10 +48,11 @@ class Said:
         if self.variant is not None and self.variant not in known:
             raise ValueError(f"variant={self.variant!r}, needed one of: {', '.join(known)}")
 
-    def check_known(self, *, variant: str | None, gated: bool = True) -> None:
+    def check_known(self, *, variant: str | None, gated: bool = True, hard: bool = False) -> None:
         """Raise `ValueError` if more or other is said than fits a cell that is known.
 
-        Its variant is given, None for a cell that is no GRU; the gates of a gated one are sigmoids.
+        Its variant is given, None for a cell that is no GRU; the gates of a gated one are sigmoids,
+        or hard ones where there is such a map.
         """
         if self.variant is not None and self.variant != variant:
             told = "no GRU" if variant is None else f"a GRU with variant={variant!r}"
@@ -58,7 +64,7 @@ class Said:
                 f"recurrent_activation={self.recurrent_activation!r} is of the gates of a GRU or "
                 "an LSTM, and this is a plain cell; leave it out"
             )
-        check_gates(self.recurrent_activation)
+        check_gates(self.recurrent_activation, hard=hard)
 
 
 #: What NumPy calls the types of safetensors; bfloat16 is the upper half of a float32.
@@ -107,13 +113,20 @@ def check_shape(name: str, array: Array, shape: tuple[int | None, ...]) -> None:
         raise ValueError(f"{name} has shape {array.shape}, needed {needed}")
 
 
-def check_gates(recurrent_activation: str) -> None:
+def check_gates(recurrent_activation: str, *, hard: bool = True) -> None:
     """Raise `ValueError` unless the gates are those of a map there is."""
-    if recurrent_activation != "sigmoid":
-        raise ValueError(
-            f"recurrent_activation={recurrent_activation!r}: gates other than 'sigmoid' are of no "
-            "map yet; wrap your own step in theory.CallableMap"
-        )
+    known = [*GATES] if hard else ["sigmoid"]
+    if recurrent_activation in known:
+        return
+    which = (
+        " (Keras' hard_sigmoid is hard_sigmoid(0.2) before version 3, hard_sigmoid(1/6) since)"
+        if recurrent_activation == "hard_sigmoid"
+        else ""
+    )
+    raise ValueError(
+        f"recurrent_activation={recurrent_activation!r}: gates other than {', '.join(known)} are "
+        f"of no map of this cell{which}; wrap your own step in theory.CallableMap"
+    )
 
 
 def check_said_activations(said: Said, who: str) -> None:
@@ -152,10 +165,12 @@ def cell_of(
     *,
     b_candidate: Array | None = None,
     variant: str | None = None,
+    peepholes: Array | None = None,
 ) -> Map:
     """Return the map of stacked weights in PyTorch's order of gates.
 
-    The variant of a GRU is given where its layout tells it.
+    The variant of a GRU is given where its layout tells it, and what the gates i, f, o of an LSTM
+    see of its cell state.
 
     Raises
     ------
@@ -175,16 +190,21 @@ def cell_of(
             "theory.CallableMap"
         )
     if kind == "lstm":
-        said.check_known(variant=None)
-        return LSTM(W, U, b)
+        said.check_known(variant=None, hard=True)
+        gate = said.recurrent_activation or "sigmoid"
+        if gate == "sigmoid" and (peepholes is None or not np.any(peepholes)):
+            return LSTM(W, U, b)
+        return PeepholeLSTM(W, U, b, peepholes, gate)
     variant = said.variant if variant is None else variant
-    said.check_known(variant=variant)
+    said.check_known(variant=variant, hard=True)
     if variant is None:
         raise ValueError(
             "the weights are those of a GRU, and no array tells which: pass variant= (in a "
             "command, --variant), 'reset_after' (as in PyTorch, and Keras by default: the reset "
             "gate multiplies W h + b) or 'reset_before' (as first published: it multiplies h)"
         )
+    if said.recurrent_activation not in {None, "sigmoid"}:
+        return HardGRU(W, U, b, b_candidate, variant, str(said.recurrent_activation))
     return GRU(W, U, b, b_candidate, variant)
 
 

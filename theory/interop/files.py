@@ -318,6 +318,9 @@ def read_file(path: str | Path) -> WeightFile:
         raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
     except (ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: {error}") from None
+    except _DAMAGED as error:
+        told = f"{type(error).__name__} {error}"
+        raise ValueError(f"{path} is damaged: {' '.join(told.split())}") from None
     if ending in _PICKLES or _looks_pickled(file):
         raise ValueError(
             f"{path} looks like a pickle, which is never read unless PyTorch wrote it: "
@@ -334,6 +337,9 @@ def _of_torch(file: Path) -> WeightFile:
     }
     return WeightFile(path=file, arrays=arrays, kind="PyTorch", source=found)
 
+
+#: What the readers of formats meet in a file whose parts are of other types than they are declared.
+_DAMAGED = (TypeError, KeyError, IndexError, AttributeError, ArithmeticError, RecursionError)
 
 #: Endings of files that are pickles, by habit.
 _PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".jit"}

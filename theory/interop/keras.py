@@ -5,13 +5,14 @@ Main name: `from_keras`.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from theory.arithmetic.activations import Activation
 from theory.arithmetic.activations import activation as look_up
 from theory.interop.build import Said, check_gates, stack_layers
-from theory.interop.layouts.keras import keras_cell, own_name
+from theory.interop.layouts.keras import hard_sigmoid_of, keras_cell, own_name
 from theory.interop.library import library_name
 from theory.maps.base import Map
 
@@ -152,6 +153,9 @@ def _of_layer(layer: Any, cell: str | None, said: dict[str, Any]) -> Map:
     told = {"activation": config.activation("activation")}
     if known != "simple_rnn":
         told["recurrent_activation"] = config.activation("recurrent_activation")
+        if told["recurrent_activation"] == "hard_sigmoid":
+            library = sys.modules.get(type(layer).__module__.partition(".")[0])
+            told["recurrent_activation"] = hard_sigmoid_of(getattr(library, "__version__", None))
     if known == "gru":
         told["reset_after"] = config.value("reset_after")
     for name, value in said.items():
@@ -168,7 +172,7 @@ def _of_layer(layer: Any, cell: str | None, said: dict[str, Any]) -> Map:
 
 def _word(value: Any) -> Any:
     """Return a setting for a comparison; an activation has several names."""
-    if isinstance(value, bool) or value == "hard_sigmoid":
+    if isinstance(value, bool) or str(value).startswith("hard_sigmoid"):
         return value
     return look_up(own_name(value) if isinstance(value, str) else value).name
 

@@ -15,23 +15,17 @@ from theory.interop.build import names_of
 #: What names beside a cell mean in other programs: patterns of them, the layouts they stand beside,
 #: and what is known.
 _MEANINGS = (
-    (
-        r"bias_n",
-        "torch",
-        "in equinox's GRU, rename bias to bias_ih and write bias_n behind 2 n zeros as bias_hh",
-    ),
-    (
-        r"bias",
-        "torch",
-        "in equinox's LSTM, rename it to bias_ih and add bias_hh of as many zeros",
-    ),
     (r"recurrent_bias", "keras", "haste's GRU, of which there is no layout here"),
     (
         r"gamma\w*|beta\w*|.*(layer|batch|rms|group)_?norm\w*|ln(_\w+)?|norm\w*",
         "",
         "a normalisation inside the step would be another map",
     ),
-    (r"weight_c\w*|.*peephole\w*|w_c\w*|P", "", "peephole weights would be another map"),
+    (
+        r"weight_c\w*|.*peephole\w*|w_c\w*|P",
+        "",
+        "peephole weights, as theory.PeepholeLSTM has them",
+    ),
     (
         r"R|Wb|Rb|P|B",
         "own",

@@ -30,10 +30,12 @@ from theory.maps.delta import DeltaRule
 from theory.maps.diagonal import DiagonalSSM, complex_of
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.gru import GRU
+from theory.maps.hard_gru import HardGRU
 from theory.maps.head import LinearHead
 from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
 from theory.maps.mingru import MinGRU
+from theory.maps.peephole import PeepholeLSTM
 from theory.maps.rglru import RGLRU
 from theory.maps.rnn import VanillaRNN
 from theory.maps.selective import SelectiveSSM
@@ -73,7 +75,13 @@ _KINDS = {
         of=EchoStateNetwork, arrays=("W", "U", "b", "leak"), settings=("activation",)
     ),
     "LSTM": _Kind(of=LSTM, arrays=("W", "U", "b")),
+    "PeepholeLSTM": _Kind(
+        of=PeepholeLSTM, arrays=("W", "U", "b", "peepholes"), settings=("gates",)
+    ),
     "GRU": _Kind(of=GRU, arrays=("W", "U", "b", "b_candidate"), settings=("variant",)),
+    "HardGRU": _Kind(
+        of=HardGRU, arrays=("W", "U", "b", "b_candidate"), settings=("variant", "gates")
+    ),
     "MinGRU": _Kind(of=MinGRU, arrays=("U", "b"), settings=("activation",)),
     "RGLRU": _Kind(of=RGLRU, arrays=("U", "Lambda", "b"), settings=("scale",)),
     "SelectiveSSM": _Kind(

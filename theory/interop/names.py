@@ -78,7 +78,7 @@ def _one_bias(arrays: Mapping[str, Any], group: Mapping[str, str]) -> bool:
     """Return whether the biases of a group are those of a GRU or an LSTM of Equinox."""
     if group.keys() - {"weight_ih", "weight_hh"} not in ({"bias"}, _ONE_BIAS):
         return False
-    shape = np.shape(arrays[group["weight_hh"]]) if "weight_hh" in group else ()
+    shape: tuple[int, ...] = np.shape(arrays[group["weight_hh"]]) if "weight_hh" in group else ()
     gates = 3 if "bias_n" in group else 4
     return len(shape) == 2 and shape[0] == gates * shape[1]
 

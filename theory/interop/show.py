@@ -1,6 +1,6 @@
 """What is recognised in a file of weights, and what is not.
 
-Main names: `recognised`, `Recognised`, `Found`.
+Main names: `recognised`, `Recognised`, `FoundCell`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from theory.maps.base import Map
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Found:
+class FoundCell:
     """One cell: the map it is, or why it is none."""
 
     prefix: str  # where it is, as asked for with prefix=
@@ -39,7 +39,7 @@ class Recognised:
 
     path: Path
     kind: str  # of the file
-    cells: tuple[Found, ...]
+    cells: tuple[FoundCell, ...]
     others: dict[str, str]  # names of other arrays, and what they are
 
 
@@ -68,11 +68,12 @@ def recognised(
     Examples
     --------
     >>> import tempfile
+    >>> import numpy as np
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     np.savez(f"{folder}/two.npz", W=np.eye(2), enc_w_ih=np.ones((3, 2)), head=np.ones(1))
+    ...     np.savez(f"{folder}/two.npz", **{"W": np.eye(2), "head.weight": np.ones((1, 2))})
     ...     found = recognised(f"{folder}/two.npz", activation="tanh")
     >>> [(cell.prefix, cell.map) for cell in found.cells], found.others
-    ([('', VanillaRNN(n=2, m=2, activation='tanh'))], {'enc_w_ih': '(3, 2)', 'head': '(1,)'})
+    ([('', VanillaRNN(n=2, m=2, activation='tanh'))], {'head.weight': '(1, 2)'})
     """
     file = read_file(path)
     said = {
@@ -84,7 +85,8 @@ def recognised(
         one = _read(file, None, {})
         return Recognised(path=file.path, kind="save_map", cells=(one,), others={})
     groups = cells_of(file.arrays)
-    cells, used = [], set()
+    cells: list[FoundCell] = []
+    used: set[str] = set()
     for (layout, prefix), names in groups.items():
         used.update(names.values())
         used.update(name for name in file.arrays if prefix and name.startswith(f"{prefix}."))
@@ -95,14 +97,14 @@ def recognised(
 
 def _read(
     file: WeightFile, prefix: str | None, said: dict[str, Any], layout: str = "save_map"
-) -> Found:
+) -> FoundCell:
     told = told_of(file.told, prefix or "")
     found, refused = None, ""
     try:
         found = file.map(prefix=prefix, **said)
     except ValueError as error:
         refused = str(error).removeprefix(f"{file.path}: ")
-    return Found(
+    return FoundCell(
         prefix=prefix or "",
         kind=layout if told is None else told.kind,
         map=found,

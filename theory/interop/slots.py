@@ -89,7 +89,8 @@ def _meet(one: Slot, two: Slot) -> bool:
     return bool(one.first < ends[1] and two.first < ends[0])
 
 
-Names, Shapes = Mapping[str, str], Mapping[str, Shape]
+Names = Mapping[str, str]
+Shapes = Mapping[str, Shape]
 
 
 def _size(shape: Shape) -> tuple[int, int]:
@@ -203,7 +204,8 @@ def _flax(names: Names, shapes: Shapes, start: str, variant: str | None) -> Iter
     plain = {key.replace("/", ".").replace("if_", "if"): name for key, name in names.items()}
     sizes = {key.replace("/", ".").replace("if_", "if"): shape for key, shape in shapes.items()}
     if "dense_h.kernel" in plain:
-        raise ValueError("stacked gates of Flax (dense_h) are read only; there is no projection")
+        yield from _stacked_flax(plain, sizes)
+        return
     order = next(
         gates for gates in (("r", "z", "n"), ("i", "f", "g", "o"), ("",))
         if f"h{gates[-1]}.kernel" in plain
@@ -228,6 +230,18 @@ def _flax(names: Names, shapes: Shapes, start: str, variant: str | None) -> Iter
                 first=0 if inside else at * n,
                 count=n,
             )
+
+
+def _stacked_flax(names: Names, shapes: Shapes) -> Iterator[Slot]:
+    """Yield the slots of dense_h and dense_i, of the cells of nnx with stacked gates."""
+    n, size = shapes["dense_h.kernel"]
+    for side, parameter in (("h", "W"), ("i", "U")):
+        name = names[f"dense_{side}.kernel"]
+        yield Slot(name=name, parameter=parameter, shape=(), pick=np.transpose)
+    biases = [names.get(f"dense_{side}.bias", "") for side in "ih"]
+    pair = [(name, (size,), _all) for name in biases]
+    # what is not there has no room
+    yield from (slot for slot in _two_biases(size // n, n, *pair) if slot.name)
 
 
 def _haiku(names: Names, shapes: Shapes, start: str, variant: str | None) -> Iterator[Slot]:

@@ -73,7 +73,7 @@ def flat_names(tree: Mapping[Any, Any]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for name, leaf in _leaves(tree, "", 0):
-        if name in found or len(found) >= _LEAVES:
+        if name in found or not len(found) < _LEAVES:
             why = "two arrays have the name" if name in found else f"more than {_LEAVES} arrays at"
             raise ValueError(f"{why} {name!r}")
         found[name] = leaf
@@ -81,7 +81,7 @@ def flat_names(tree: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _leaves(tree: Mapping[Any, Any], start: str, depth: int) -> Iterator[tuple[str, Any]]:
-    if depth > _DEPTH:
+    if not depth <= _DEPTH:
         raise ValueError(f"arrays stand in mappings deeper than {_DEPTH} levels, or in a circle")
     for key, value in tree.items():
         name = f"{start}{key}"

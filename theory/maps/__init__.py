@@ -6,12 +6,12 @@ Affine in the state before an activation:
     VanillaRNN          h <- rho(W h + U x + b)
     EchoStateNetwork    the same, leaky
 
-Gated: `LSTM` and `GRU`.  State-space and other recurrences that are linear in the state, each a
-`LinearRecurrence`: `SelectiveSSM` (Mamba), `MinGRU`, `RGLRU`, `LinearAttention` (made by `retnet`,
-`gla`, `mamba2` and `mlstm`); `DeltaRule` (by `gated_delta` and `rwkv7`); and `DiagonalSSM` (LRU,
-S4D).
-Several of them: `Cascade`, each layer seeing the output of the one below.  Any other function
-becomes a `CallableMap`, about which less is known.
+Gated: `LSTM`, `PeepholeLSTM` (peepholes, hard sigmoid gates), `GRU` and `HardGRU`.  State-space and
+other recurrences that are linear in the state, each a `LinearRecurrence`: `SelectiveSSM` (Mamba),
+`MinGRU`, `RGLRU`, `LinearAttention` (made by `retnet`, `gla`, `mamba2` and `mlstm`); `DeltaRule`
+(by `gated_delta` and `rwkv7`); and `DiagonalSSM` (LRU, S4D).  Several of them: `Cascade`, each
+layer seeing the output of the one below.  Any other function becomes a `CallableMap`, about which
+less is known.
 
 A `Block` is a recurrence with a `Function` before and one after it, so that a network of blocks is
 a `Cascade`: `Dense`, `Pointwise`, `Normalize`, `Select`, `Read` (of a memory, by queries), put
@@ -42,11 +42,13 @@ from theory.maps.esn import EchoStateNetwork
 from theory.maps.form import Affine
 from theory.maps.functions import Dense, Function, Pointwise, Select
 from theory.maps.gru import GRU
+from theory.maps.hard_gru import HardGRU
 from theory.maps.head import LinearHead, Readout, as_head
 from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
 from theory.maps.mingru import MinGRU
 from theory.maps.normalize import Normalize
+from theory.maps.peephole import PeepholeLSTM
 from theory.maps.reading import Read
 from theory.maps.recurrence import LinearRecurrence
 from theory.maps.rglru import RGLRU
@@ -70,6 +72,7 @@ __all__ = [
     "Drive",
     "EchoStateNetwork",
     "Function",
+    "HardGRU",
     "LinearAttention",
     "LinearHead",
     "LinearMap",
@@ -77,6 +80,7 @@ __all__ = [
     "Map",
     "MinGRU",
     "Normalize",
+    "PeepholeLSTM",
     "Pointwise",
     "Product",
     "Read",

@@ -7,8 +7,8 @@ Euclidean norm, lam = 1/2, a multiple of the identity as matrix, inputs of zeros
 
     certified_maps          a map and its certificate; `stable_maps` the map alone
     any_maps                any map, stable or not; of one kind: `lstm_maps`, `gru_maps`,
-                            `esn_maps`, `diagonal_maps`, `recurrence_maps`, `memory_maps`,
-                            `block_maps`, `cascade_maps`
+                            `peephole_maps`, `hard_gru_maps`, `esn_maps`, `diagonal_maps`,
+                            `recurrence_maps`, `memory_maps`, `block_maps`, `cascade_maps`
     input_sequences         inputs; `states` a state
     matrices_with_norm      matrices of a given norm
     factors, norms, activations
@@ -41,8 +41,10 @@ from theory.strategies.maps import (
     diagonal_maps,
     esn_maps,
     gru_maps,
+    hard_gru_maps,
     lstm_maps,
     memory_maps,
+    peephole_maps,
     recurrence_maps,
     stable_maps,
 )
@@ -66,12 +68,14 @@ __all__ = [
     "experiments",
     "factors",
     "gru_maps",
+    "hard_gru_maps",
     "input_sequences",
     "learning_experiments",
     "lstm_maps",
     "matrices_with_norm",
     "memory_maps",
     "norms",
+    "peephole_maps",
     "recurrence_maps",
     "stable_maps",
     "states",

@@ -1,7 +1,8 @@
 """Strategies for maps of every class, certified and not.
 
 Main names: `certified_maps`, `stable_maps`, `any_maps`, `lstm_maps`, `gru_maps`, `esn_maps`,
-`diagonal_maps`, `recurrence_maps`, `memory_maps`, `block_maps`, `cascade_maps`.
+`diagonal_maps`, `recurrence_maps`, `memory_maps`, `block_maps`, `cascade_maps`, `peephole_maps`,
+`hard_gru_maps`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from hypothesis.extra.numpy import arrays
 
 from theory.arithmetic.activations import IDENTITY, Activation
 from theory.arithmetic.activations import activation as look_up
+from theory.arithmetic.hard import GATES
 from theory.arithmetic.rounding import evaluate
 from theory.certificates import Contraction
 from theory.certify.interface import contraction
@@ -30,11 +32,13 @@ from theory.maps.diagonal import DiagonalSSM
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.functions import Dense, Pointwise, Select
 from theory.maps.gru import GRU, VARIANTS
+from theory.maps.hard_gru import HardGRU
 from theory.maps.head import LinearHead
 from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
 from theory.maps.mingru import MinGRU
 from theory.maps.normalize import Normalize
+from theory.maps.peephole import PeepholeLSTM
 from theory.maps.rglru import RGLRU
 from theory.maps.rnn import VanillaRNN
 from theory.maps.selective import SelectiveSSM
@@ -257,6 +261,47 @@ def _lstm_maps(
     )
 
 
+def peephole_maps(
+    units: int | None = None, input_dim: int | None = None, *, size: float = 1.0
+) -> st.SearchStrategy[PeepholeLSTM]:
+    r"""Draw a `PeepholeLSTM` of any gate, with weights of magnitude at most `size`.
+
+    Parameters
+    ----------
+    units, input_dim : int, optional
+        1 to 3 of each by default.
+    size : float
+
+    Raises
+    ------
+    ValueError
+        If a count is not a positive integer, or the size is negative.
+
+    Examples
+    --------
+    >>> from hypothesis import find
+    >>> find(peephole_maps(), lambda cell: cell.gates != "sigmoid").gates
+    'hard_sigmoid(1/6)'
+    """
+    check_nonnegative(size=size)
+    counts = _some(units, 3, "units"), _some(input_dim, 3, "input_dim")
+    return _peephole_maps(*counts, float(size)).map(noted)
+
+
+@st.composite
+def _peephole_maps(
+    draw: st.DrawFn, units: st.SearchStrategy[int], input_dim: st.SearchStrategy[int], size: float
+) -> PeepholeLSTM:
+    n, m = draw(units), draw(input_dim)
+    return PeepholeLSTM(
+        draw(_weights(4, n, n, size)),
+        draw(_weights(4, n, m, size)),
+        draw(float_arrays(4 * n, size)),
+        draw(float_arrays(3 * n, size)),
+        draw(st.sampled_from([*GATES])),
+    )
+
+
 def gru_maps(
     units: int | None = None,
     input_dim: int | None = None,
@@ -307,6 +352,36 @@ def _gru_maps(
     b = draw(float_arrays(3 * n, size))
     candidate = draw(float_arrays(n, size)) if variant == "reset_after" else None
     return GRU(W, U, b, candidate, variant)
+
+
+def hard_gru_maps(
+    units: int | None = None, input_dim: int | None = None, *, size: float = 1.0
+) -> st.SearchStrategy[HardGRU]:
+    r"""Draw a `HardGRU` of any gate and variant, with weights of magnitude at most `size`.
+
+    Parameters
+    ----------
+    units, input_dim : int, optional
+        1 to 3 of each by default.
+    size : float
+
+    Raises
+    ------
+    ValueError
+        If a count is not a positive integer, or the size is negative.
+
+    Examples
+    --------
+    >>> from hypothesis import find
+    >>> find(hard_gru_maps(), lambda cell: cell.variant == "reset_before").gates
+    'sigmoid'
+    """
+    cells = gru_maps(units, input_dim, size=size)
+    return st.builds(_hardened, cells, st.sampled_from([*GATES])).map(noted)
+
+
+def _hardened(cell: GRU, gates: str) -> HardGRU:
+    return HardGRU(**cell.parameters, variant=cell.variant, gates=gates)
 
 
 def esn_maps(
@@ -596,7 +671,9 @@ def _layers(input_dim: int | None, size: float) -> st.SearchStrategy[Map]:
         esn_maps(input_dim=input_dim, size=size),
         diagonal_maps(input_dim=input_dim),
         lstm_maps(input_dim=input_dim, size=size),
+        peephole_maps(input_dim=input_dim, size=size),
         gru_maps(input_dim=input_dim, size=size),
+        hard_gru_maps(input_dim=input_dim, size=size),
         recurrence_maps(input_dim=input_dim, size=size),
         memory_maps(input_dim=input_dim, size=size),
         block_maps(input_dim=input_dim, size=size),

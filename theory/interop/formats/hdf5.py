@@ -20,6 +20,7 @@ import numpy as np
 
 from theory.errors import MissingExtraError
 from theory.files.arrays import DEFAULT_LIMIT, Unread, too_large
+from theory.interop.layouts.keras import hard_sigmoid_of
 from theory.interop.told import Told
 
 #: What begins an HDF5 file.
@@ -142,7 +143,7 @@ def _datasets(group: Any, start: str) -> Iterator[tuple[str, Any]]:
             continue
         inside = group[key]
         if isinstance(inside, h5py.Group):
-            if start.count("/") > 100:
+            if not start.count("/") <= 100:
                 raise ValueError("its groups are in a circle")
             yield from _datasets(inside, f"{start}{key}/")
         elif isinstance(inside, h5py.Dataset):
@@ -222,7 +223,11 @@ def _told_all(config: Any, version: Any, *, numbered: bool) -> dict[str, Told]:
             at = f"{word}_{count}" if count else word
         counts[_snake(kind)] = counts.get(_snake(kind), 0) + 1
         prefixes[own] = at
-        if kind in _LAYERS:
+        home = layer.get("module")
+        if kind in _LAYERS and home not in {None, "keras.layers"}:
+            why = f"is of {home}, none of Keras' own layers: what it computes is not known"
+            found[at] = Told(kind=kind, refused=why)
+        elif kind in _LAYERS:
             found[at] = told_of_layer(kind, settings, version)
     return _with_sources(found, layers, prefixes)
 
@@ -272,18 +277,6 @@ def told_of_layer(kind: str, settings: Mapping[str, Any], version: Any = None) -
                 kind=name, refused=f"has {key}={settings.get(key)!r}, a function that is not known"
             )
     return Told(kind=name, notes=tuple(notes), **words)
-
-
-def hard_sigmoid_of(version: Any) -> str:
-    """Return our name of a version's hard_sigmoid: a / 5 + 1/2 before Keras 3, a / 6 + 1/2 since.
-
-    Without a version it is left to be asked.
-    """
-    text = version.decode() if isinstance(version, bytes) else str(version or "")
-    major = text.partition(".")[0]
-    if not major.isdecimal():
-        return "hard_sigmoid of a Keras whose version is not told"
-    return "hard_sigmoid" if int(major) >= 3 else "hard_sigmoid(0.2)"
 
 
 def _function(value: Any) -> str | None:

@@ -84,6 +84,7 @@ def describe(stream: IO[bytes]) -> Any:
 
 def _step(code: str, argument: Any, stack: list[Any], memo: dict[int, Any]) -> None:
     """Follow one instruction; what it would call becomes a `Described`."""
+    part: Any
     if code in _NO_EFFECT:
         return
     if code in _VALUES:

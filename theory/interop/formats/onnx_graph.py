@@ -241,7 +241,7 @@ def _activation(word: str, alphas: list[float], betas: list[float]) -> str | Non
         if beta == 0.5 and alpha == 0.2:
             return "hard_sigmoid(0.2)"
         if beta == 0.5 and np.float32(alpha) == np.float32(1 / 6):
-            return "hard_sigmoid"
+            return "hard_sigmoid(1/6)"
         return None
     if low == "leakyrelu":
         return f"leaky_relu({float(str(np.float32(alphas.pop(0)))) if alphas else 0.01!r})"
@@ -319,7 +319,7 @@ def constant(model: Any, name: str, graphs: tuple[Any, ...]) -> Any:
 def _with_source(told: Told, place: _Place, places: Mapping[str, _Place]) -> Told:
     """Return what is told together with where the inputs of a node come from."""
     outputs = {one: name for name, p in places.items() for one in p.node.output[:1] if one}
-    name, between = place.node.input[0], []
+    name, between = place.node.input[0], list[str]()
     for _ in range(10_000):
         if name in outputs:
             words = [word for word in between if word not in _PASSES]

@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, final
+from typing import IO, Any, Literal, final
 
 import numpy as np
 
@@ -62,7 +62,7 @@ class TorchFile:
 
     tensors: Mapping[str, Any]  # each a `TorchTensor`, or an `Unread`
     storages: Mapping[str, bytes]
-    order: str  # "<" or ">"
+    order: Literal["<", ">"]
     legacy: bool = False
 
     def array(self, name: str) -> Any:

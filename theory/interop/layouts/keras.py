@@ -49,6 +49,18 @@ def own_name(activation: str) -> str:
     return _NAMES.get(activation, activation)
 
 
+def hard_sigmoid_of(version: Any) -> str:
+    """Return our name of a version's hard_sigmoid: a / 5 + 1/2 before Keras 3, a / 6 + 1/2 since.
+
+    Without a version it stays Keras' own, which is refused.
+    """
+    text = version.decode() if isinstance(version, bytes) else str(version or "")
+    major = text.partition(".")[0]
+    if not major.isdecimal():
+        return "hard_sigmoid"
+    return "hard_sigmoid(1/6)" if int(major) >= 3 else "hard_sigmoid(0.2)"
+
+
 def keras_cell(group: dict[str, Any], start: str, said: Said, *, gates: int | None = None) -> Map:
     """Return the map of Keras' weights: kernel (m, gates n), recurrent_kernel (n, gates n)."""
     if re.search(r"(?:^|[./])backward_", start):

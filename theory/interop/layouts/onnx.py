@@ -48,13 +48,19 @@ def onnx_cell(group: dict[str, Any], start: str, said: Said) -> Map:
         check_shape(f"{start}B", arrays["B"], (1, 2 * gates * n))
         both = arrays["B"].reshape(2, gates * n)
     driven, inner = both[0][order], both[1][order]
-    if "P" in arrays and arrays["P"].any():
-        raise ValueError(f"{start}P is not zero: peephole weights would be another map")
+    peepholes = None
+    if "P" in arrays:
+        if gates != 4:
+            raise ValueError(f"{start}P goes with the four gates of an LSTM, not with {gates}")
+        check_shape(f"{start}P", arrays["P"], (1, 3 * n))
+        # stored in the order i, o, f
+        p_i, p_o, p_f = np.split(arrays["P"][0], 3)
+        peepholes = np.concatenate([p_i, p_f, p_o])
     if gates > 1:
         check_said_activations(said, "ONNX's nodes, whose attributes do: pass the file to load, or")
     b = driven + inner
     if gates != 3:
-        return cell_of(W, U, b, said)
+        return cell_of(W, U, b, said, peepholes=peepholes)
     if said.variant != "reset_after":
         return cell_of(W, U, b, said)
     b[2 * n :] = driven[2 * n :]

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from theory.arithmetic.activations import SIGMOID, TANH
+from theory.arithmetic.activations import TANH
+from theory.arithmetic.hard import LOGISTIC, Gate
 from theory.arithmetic.intervals import (
     Interval,
     activation_image,
@@ -51,14 +52,16 @@ class GRURanges(NamedTuple):
     turned: Array  # largest |v| times the slope of r, where v is what r multiplies
 
 
-def gru_ranges(gates: Weights, b_candidate: Array, box: Ends, *, reset_after: bool) -> GRURanges:
+def gru_ranges(
+    gates: Weights, b_candidate: Array, box: Ends, *, reset_after: bool, gate: Gate = LOGISTIC
+) -> GRURanges:
     """Enclose the gates r, z and the candidate, stacked in this order, over a box."""
     n = len(gates.W) // 3
     states, inputs = (box.low, box.high), (box.input_low, box.input_high)
     first = Weights(gates.W[: 2 * n], gates.U[: 2 * n], gates.b[: 2 * n])
     low, high = narrowed(preactivation(first, states, inputs), box)
     at_r, at_z = (low[:n], high[:n]), (low[n:], high[n:])
-    r = activation_image(SIGMOID, *at_r)
+    r = gate.image(*at_r)
     own = affine_image(gates.U[2 * n :], *inputs, gates.b[2 * n :])
     if reset_after:
         held = narrowed(affine_image(gates.W[2 * n :], *states, b_candidate), box, 3 * n)
@@ -67,25 +70,34 @@ def gru_ranges(gates: Weights, b_candidate: Array, box: Ends, *, reset_after: bo
         held = states
         at_n = sum_of(own, affine_image(gates.W[2 * n :], *products(r, held)))
     at_n = narrowed(at_n, box, 2 * n)
-    z = activation_image(SIGMOID, *at_z)
+    z = gate.image(*at_z)
     return GRURanges(
         z=z,
         rest=(complement(z[0])[1], complement(z[1])[1]),
         candidate=activation_image(TANH, *at_n),
-        slope_z=steepest(SIGMOID, at_z),
+        slope_z=gate.slopes(*at_z)[1],
         slope_n=steepest(TANH, at_n),
         r=r[1],
-        turned=times_up(steepest(SIGMOID, at_r), magnitude(held)),
+        turned=times_up(gate.slopes(*at_r)[1], magnitude(held)),
     )
 
 
-def gru_image(gates: Weights, b_candidate: Array, box: Ends, *, reset_after: bool) -> Interval:
+def gru_image(
+    gates: Weights, b_candidate: Array, box: Ends, *, reset_after: bool, gate: Gate = LOGISTIC
+) -> Interval:
     """Enclose (1 - z) n + z h over a box of h and x."""
-    r = gru_ranges(gates, b_candidate, box, reset_after=reset_after)
+    r = gru_ranges(gates, b_candidate, box, reset_after=reset_after, gate=gate)
     return mixed(r.z, (box.low, box.high), r.candidate)
 
 
-def gru_box(gates: Weights, b_candidate: Array, inputs: Interval, *, reset_after: bool) -> Interval:
+def gru_box(
+    gates: Weights,
+    b_candidate: Array,
+    inputs: Interval,
+    *,
+    reset_after: bool,
+    gate: Gate = LOGISTIC,
+) -> Interval:
     r"""Return a box of h that may be invariant: the hull of 0 and the candidates it gives.
 
     h+ is a mean of h and n, so a box that holds every n it gives is never left.
@@ -94,7 +106,7 @@ def gru_box(gates: Weights, b_candidate: Array, inputs: Interval, *, reset_after
     low, high = -np.ones(n), np.ones(n)
     for _ in range(ROUNDS):
         found = gru_ranges(
-            gates, b_candidate, Ends(low, high, *inputs), reset_after=reset_after
+            gates, b_candidate, Ends(low, high, *inputs), reset_after=reset_after, gate=gate
         ).candidate
         outer = with_room(*found)
         smaller = np.maximum(outer[0], low), np.minimum(outer[1], high)
@@ -123,27 +135,29 @@ def _gru_candidate(gates: Weights, r: GRURanges, *, reset_after: bool, in_state:
 
 
 def gru_comparison(
-    gates: Weights, b_candidate: Array, box: Ends, *, reset_after: bool
+    gates: Weights, b_candidate: Array, box: Ends, *, reset_after: bool, gate: Gate = LOGISTIC
 ) -> tuple[Array, ...] | None:
     r"""Return two matrices that majorise a step: at the least and at the largest update gate.
 
     h+ - g+ = z (h - g) + (1 - z) (n - n') + (z - z') (g - n'), with z that of h and n', z' of g:
     affine in z entry by entry, hence largest at an end of its range.
     """
-    r = gru_ranges(gates, b_candidate, box, reset_after=reset_after)
+    r = gru_ranges(gates, b_candidate, box, reset_after=reset_after, gate=gate)
     N = _gru_candidate(gates, r, reset_after=reset_after, in_state=True)
     Z = scaled(times_up(r.slope_z, _apart(r, box)), np.split(gates.W, 3)[1])
     matrices = [plus_up(np.diag(r.z[end]), times_up(r.rest[end][:, None], N), Z) for end in (0, 1)]
     return finite_or_none(*matrices)
 
 
-def gru_terms(gates: Weights, b_candidate: Array, box: Ends, *, reset_after: bool) -> Terms | None:
+def gru_terms(
+    gates: Weights, b_candidate: Array, box: Ends, *, reset_after: bool, gate: Gate = LOGISTIC
+) -> Terms | None:
     r"""Return the terms of h and of W h in r, z and n, at the least and the largest update gate.
 
     As in `gru_comparison`.  With the reset gate before W_n that is multiplied by xi = r h, an
     intermediate part whose difference is at most r |h - g| + (slope of r) |h| |W_r (h - g)|.
     """
-    r = gru_ranges(gates, b_candidate, box, reset_after=reset_after)
+    r = gru_ranges(gates, b_candidate, box, reset_after=reset_after, gate=gate)
     V_r, V_z, V_n = np.split(gates.W, 3)
     by_z = times_up(r.slope_z, _apart(r, box))
     none = np.zeros_like(by_z)
@@ -175,10 +189,10 @@ def _apart(r: GRURanges, box: Ends) -> Array:
 
 
 def gru_input_comparison(
-    gates: Weights, b_candidate: Array, box: Ends, *, reset_after: bool
+    gates: Weights, b_candidate: Array, box: Ends, *, reset_after: bool, gate: Gate = LOGISTIC
 ) -> Array | None:
     """Return the matrix (n, m) that majorises a step in its input; None if it is not finite."""
-    r = gru_ranges(gates, b_candidate, box, reset_after=reset_after)
+    r = gru_ranges(gates, b_candidate, box, reset_after=reset_after, gate=gate)
     by_x = _gru_candidate(gates, r, reset_after=reset_after, in_state=False)
     U_z = np.split(gates.U, 3)[1]
     # z (h - h) vanishes, and 1 - z is largest at the least z

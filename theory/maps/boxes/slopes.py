@@ -15,6 +15,7 @@ import math
 import numpy as np
 
 from theory.arithmetic.activations import SIGMOID, TANH, Activation
+from theory.arithmetic.hard import LOGISTIC, Gate
 from theory.arithmetic.intervals import (
     Interval,
     activation_image,
@@ -98,7 +99,13 @@ def lstm_slopes(gates: Weights, box: Ends, *, in_state: bool) -> Interval:
 
 
 def gru_slopes(
-    gates: Weights, b_candidate: Array, box: Ends, *, reset_after: bool, in_state: bool
+    gates: Weights,
+    b_candidate: Array,
+    box: Ends,
+    *,
+    reset_after: bool,
+    in_state: bool,
+    gate: Gate = LOGISTIC,
 ) -> Interval:
     r"""Enclose dh+ / dh, (n, n), or by the inputs, (n, m).
 
@@ -111,12 +118,12 @@ def gru_slopes(
         Weights(gates.W[: 2 * n], gates.U[: 2 * n], gates.b[: 2 * n]), states, inputs
     )
     at_r, at_z = (low[:n], high[:n]), (low[n:], high[n:])
-    r, z = activation_image(SIGMOID, *at_r), activation_image(SIGMOID, *at_z)
+    r, z = gate.image(*at_r), gate.image(*at_z)
     W_n = gates.W[2 * n :]
     own = affine_image(gates.U[2 * n :], *inputs, gates.b[2 * n :])
     V_r, V_z, V_n = np.split(gates.W if in_state else gates.U, 3)
     held = affine_image(W_n, *states, b_candidate) if reset_after else states
-    turned = times_rows(products(slopes_at(SIGMOID, at_r), held), V_r)
+    turned = times_rows(products(gate.slopes(*at_r), held), V_r)
     if reset_after:
         at_n = sum_of(own, products(r, held))
         moved = sum_of(turned, times_rows(r, V_n) if in_state else (V_n, V_n))
@@ -125,11 +132,11 @@ def gru_slopes(
         moved = matrix_product((W_n, W_n), _with_diagonal(r, turned) if in_state else turned)
         moved = moved if in_state else sum_of(moved, (V_n, V_n))
     candidate = activation_image(TANH, *at_n)
-    rest = activation_image(SIGMOID, -at_z[1], -at_z[0])  # 1 - z
+    rest = gate.rest(*at_z)  # 1 - z
     apart = sum_of(states, (-candidate[1], -candidate[0]))
     M = sum_of(
         times_rows(products(rest, slopes_at(TANH, at_n)), moved),
-        times_rows(products(slopes_at(SIGMOID, at_z), apart), V_z),
+        times_rows(products(gate.slopes(*at_z), apart), V_z),
     )
     return _with_diagonal(z, M) if in_state else M
 
