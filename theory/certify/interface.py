@@ -253,7 +253,7 @@ def reached_at(
     """
     if inputs is None or (effort < len(FROM_ZERO) and known):
         return None
-    if effort < len(FROM_ZERO) and recurrent.state_dim > FROM_ZERO[effort]:
+    if effort < len(FROM_ZERO) and not recurrent.state_dim <= FROM_ZERO[effort]:
         return None
     with few_threads(recurrent.state_dim):
         return reached_domain(recurrent, inputs=inputs, box=box)
