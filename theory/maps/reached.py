@@ -57,12 +57,15 @@ _SETTLE, _PERIODS, _MOST, _MOST_ORDER = 40, 60, 256, 256
 #: From zero, widths that grow by less than this part in a step have settled.
 _SETTLED = 2.0**-7
 
-#: B_0 is wider than what was reached until then by this part, on either side: (1) needs room.
-_SLACK = 2.0**-4
+#: B_0 is wider than what will be reached by one of these parts, on either side: (1) needs room.
+_SLACKS = (2.0**-4, 2.0**-2)
 
 #: Ranges are kept wider by this part than they were found: which columns are kept may differ where
 #: sums are rounded otherwise.
 _ROOM = 2.0**-12
+
+#: Growth that falls by less than this quotient in a step is not followed to its end.
+_MOST_GROWTH = 0.95
 
 #: What widths are compared with at the least.
 _LEAST = 2.0**-500
@@ -105,6 +108,17 @@ def _hull(intervals: list[Interval]) -> Interval:
 
 def _mean_width(ends: Interval) -> float:
     return float(np.mean(ends[1] - ends[0]))
+
+
+def _limit(hulls: list[Interval]) -> Interval:
+    """Return about what hulls grow to that grow by the same quotient in every step."""
+    steps = [_mean_width(one) for one in hulls[-3:]]
+    if len(steps) < 3 or not steps[1] > steps[0]:
+        return hulls[-1]
+    quotient = min((steps[2] - steps[1]) / (steps[1] - steps[0]), _MOST_GROWTH)
+    more = quotient / (1 - quotient)
+    (low, high), (before_low, before_high) = hulls[-1], hulls[-2]
+    return low + more * (low - before_low), high + more * (high - before_high)
 
 
 def _widened(ends: Interval) -> Interval:
@@ -203,20 +217,22 @@ def reached_domain(
     if whole is None:
         return None
     zero = np.zeros(recurrent.state_dim)
-    reached, width = (zero, zero), zero
+    hulls: list[Interval] = [(zero, zero)]
     walk = _walk(recurrent, Zonotope.box(zero, zero), ends, outer, order)
     for _, step in zip(range(_SETTLE), walk, strict=False):
-        reached = _hull([reached, step.after])
+        hulls.append(_hull([hulls[-1], step.after]))
         if not _mean_width(step.ranges) < _NEAR * _mean_width(whole.ranges):
             return None
-        grown = reached[1] - reached[0]
-        if bool(np.all(grown <= width * (1 + _SETTLED))):
+        if _mean_width(hulls[-1]) <= _mean_width(hulls[-2]) * (1 + _SETTLED):
             break
-        width = grown
-    room = _SLACK * (reached[1] - reached[0])
-    start = np.maximum(reached[0] - room, outer[0]), np.minimum(reached[1] + room, outer[1])
-    period = _period(_walk(recurrent, Zonotope.box(*start), ends, outer, order), start, outer)
-    if period is None:
+    low, high = _limit(hulls)
+    for slack in _SLACKS:
+        room = slack * (high - low)
+        start = np.maximum(low - room, outer[0]), np.minimum(high + room, outer[1])
+        period = _period(_walk(recurrent, Zonotope.box(*start), ends, outer, order), start, outer)
+        if period is not None:
+            break
+    else:
         return None
     kind = Reached(period=period, order=order, outer=outer, start=start)
     found = _collected(recurrent, _domain(start, box, kind), kind)
