@@ -41,6 +41,7 @@ import numpy as np
 from theory.arithmetic.intervals import Interval
 from theory.arithmetic.zonotopes import Zonotope
 from theory.domain import Domain, Reached
+from theory.errors import check_count
 from theory.maps.base import Map, check_map
 from theory.maps.boxes.ends import meet
 from theory.maps.boxes.reached import Reach
@@ -192,7 +193,7 @@ def reached_domain(
     Raises
     ------
     ValueError
-        As `invariant_domain`.
+        As `invariant_domain`, or if the order is not a positive integer.
 
     Examples
     --------
@@ -206,6 +207,7 @@ def reached_domain(
     (True, False)
     """
     check_map(recurrent)
+    check_count(at_least=1, order=order)
     if isinstance(recurrent, Cascade):
         return _of_stack(recurrent, inputs, order)
     if box is None or not is_invariant(recurrent, box):
