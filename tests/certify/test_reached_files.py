@@ -11,6 +11,7 @@ from theory import LSTM, Inputs, contraction
 from theory.certify import find_certificates, load_certificate, recheck, save_certificate
 from theory.certify.certificate_file import certificate_from_dict, certificate_to_dict
 from theory.cli.main import app
+from theory.interop import save_map
 
 
 @pytest.fixture(scope="module")
@@ -115,15 +116,14 @@ def test_all_that_is_found_is_told(made):
 def test_the_command_says_whose_states_they_are(made, tmp_path):
     cell, _ = made
     weights, out = tmp_path / "w.npz", tmp_path / "c.json"
-    np.savez(weights, W=cell.W, U=cell.U, b=cell.b)
+    save_map(weights, cell)
     run = CliRunner().invoke(
         app,
-        ["certify", str(weights), "--cell", "lstm", "--inputs", "-1:1", "--effort", "2",
-         "--json", str(out)],
+        ["certify", str(weights), "--inputs", "box:-1,1", "--effort", "2", "--json", str(out)],
     )  # fmt: skip
     assert run.exit_code == 0, run.output
     assert "states reached from zero" in run.output
     assert recheck(load_certificate(out), cell)
-    check = CliRunner().invoke(app, ["check", str(out), str(weights), "--cell", "lstm"])
+    check = CliRunner().invoke(app, ["check", str(out), str(weights)])
     assert check.exit_code == 0, check.output
     assert "states reached from zero" in check.output

@@ -20,7 +20,8 @@ from theory import (
     contraction,
     required_context,
 )
-from theory.certify import invariant_domain, reached_domain, refute
+from theory.certify import invariant_domain, reached_domain, recheck, refute
+from theory.certify.certificate_file import certificate_from_dict, certificate_to_dict
 from theory.domain import domain_from_dict
 from theory.maps.invariance import check_invariant, is_invariant
 from theory.maps.reached import check_domain, holds_on, is_reached
@@ -41,7 +42,7 @@ def dense_lstm(n, bias, scale):
 
 
 def lstm():
-    return dense_lstm(8, -2.0, 0.5)
+    return dense_lstm(6, -2.0, 0.5)
 
 
 def gru(variant="reset_after"):
@@ -64,9 +65,9 @@ def rnn(activation="tanh"):
 
 def stack():
     r = np.random.default_rng(7)
-    first, second = dense_lstm(8, -2.0, 0.4), gru()
+    first, second = lstm(), gru()
     return Cascade(
-        [first, second], [np.hstack([np.zeros((2, 8)), 0.3 * r.standard_normal((2, 8))])]
+        [first, second], [np.hstack([np.zeros((2, 6)), 0.3 * r.standard_normal((2, 6))])]
     )
 
 
@@ -201,7 +202,7 @@ def changed(domain, **other):
     )
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru, reset before", "leaky"])
+@pytest.mark.parametrize("name", ["lstm", "leaky"])
 def test_what_was_changed_is_not_proved(known, name):
     cell, domain = known[name]
     kind = domain.reached
@@ -271,7 +272,7 @@ def test_the_memory_of_runs_from_zero(known):
     X = np.sign(r.standard_normal((200, 40, 4)))
     gap = cell.simulate(X)[:, -1] - cell.simulate(X[:, -choice.k :])[:, -1]
     assert np.max(np.linalg.norm(gap, axis=1)) <= choice.error
-    for verdict in check_truncation(cell, X[0], contraction=c):
+    for verdict in check_truncation(cell, X[0, :10], contraction=c):
         assert verdict.outcome.value != "refuted"
     k = 4
     gap = np.abs(cell.simulate(X)[:, -1] - cell.simulate(X[:, -k:])[:, -1])
@@ -287,6 +288,7 @@ def test_stacks_by_their_layers():
     c = contraction(cell, domain=domain)
     assert c.domain is domain
     r = np.random.default_rng(5)
+    assert recheck(certificate_from_dict(certificate_to_dict(cell, c)), cell)
     H = cell.simulate(np.sign(r.standard_normal((200, 20, 4))))
     assert np.all((domain.low <= H) & (domain.high >= H))
     narrow = replace(parts[1], input_high=parts[1].input_high / 2, input_low=parts[1].input_low / 2)

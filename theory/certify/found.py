@@ -111,7 +111,7 @@ def find_certificates(
         return {} if one is None else {method: one}
 
     everywhere, local = search(None), {} if where is None else search(where)
-    done = bool(everywhere or local)
+    done = bool(everywhere or local) or method != "auto"
     reached = narrowing(recurrent, reached_at(recurrent, given, effort, states, known=done))
     return Certificates(
         recurrent=recurrent,

@@ -175,9 +175,9 @@ def contraction(
         Ask for a contraction under these inputs only: the box of states is found by
         `theory.certify.invariant_domain`, for the smallest box that holds the inputs.  The answer
         holds everywhere (its domain is None) where that gives nothing narrower.  Gated maps
-        contract only under bounded inputs, but for special weights.  Where the box gives no
-        contraction (up to 256 states), and with effort 2 wherever the factor is smaller, the answer
-        is one of the states that are reached from zero (`theory.certify.reached_domain`), which its
+        contract only under bounded inputs, but for special weights.  Where ``"auto"`` finds none on
+        the box (up to 256 states), and with effort 2 wherever the factor is smaller, the answer is
+        one of the states that are reached from zero (`theory.certify.reached_domain`), which its
         domain says: enough for the recurrent model and its truncated ones, for no other start.
     required : bool
         Whether to raise, with what was tried, instead of answering None.
@@ -225,7 +225,8 @@ def contraction(
         raise ValueError(f"required={required!r}, needed True or False")
     where = domain_of(recurrent, domain, inputs)
     found = _found(recurrent, method, norm, effort, where)
-    reached = reached_at(recurrent, inputs, effort, where, known=found is not None)
+    asked = found is None and method == "auto" and norm is None
+    reached = reached_at(recurrent, inputs, effort, where, known=not asked)
     if reached is not None:
         both = (found, _found_on(recurrent, method, norm, effort, reached))
         made = [c for c in both if c is not None]
@@ -249,11 +250,11 @@ def reached_at(
     """Return the states reached from zero where an effort asks about them, else None.
 
     A contraction of them says less than one of all states of the box: where there is one of those,
-    `known`, it is replaced only at the effort that takes everything.
+    `known`, or a method is named, it is replaced only at the effort that takes everything.
     """
     if inputs is None or (effort < len(FROM_ZERO) and known):
         return None
-    if effort < len(FROM_ZERO) and recurrent.state_dim > FROM_ZERO[effort]:
+    if effort < len(FROM_ZERO) and not recurrent.state_dim <= FROM_ZERO[effort]:
         return None
     with few_threads(recurrent.state_dim):
         return reached_domain(recurrent, inputs=inputs, box=box)

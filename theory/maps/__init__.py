@@ -22,17 +22,19 @@ Each is defined by its `step` in plain NumPy, has exact Jacobians and a derived 
 rounding error; ``map.drive(norm, inputs)`` is a `Drive`, ``map.affine()`` an `Affine` form or None.
 The output of a state is a `LinearHead`, which `as_head` makes of the output layers of other
 programs; of a layer within a cascade it is a `Readout`.  Sizes and errors in ``map.rounded_step``
-are `Rounded`.  An `Activation` is found by name with `activation`;
-`leaky_relu` makes one.
+are `Rounded`; ``map.reach`` encloses a step of a `Zonotope`, in a `Reach`.  An `Activation` is
+found by name with `activation`; `leaky_relu` makes one.
 """
 
 from theory.arithmetic.activations import Activation, activation, leaky_relu
 from theory.arithmetic.rounded import Rounded
+from theory.arithmetic.zonotopes import Zonotope
 from theory.inputs import Drive
 from theory.maps.architectures import gated_delta, gla, mamba2, mlstm, retnet, rwkv7
 from theory.maps.attention import LinearAttention
 from theory.maps.base import Map
 from theory.maps.block import Block, short_convolution
+from theory.maps.boxes.reached import Reach
 from theory.maps.callable import CallableMap
 from theory.maps.cascade import Cascade
 from theory.maps.combine import Chain, Concatenate, Product, Sum
@@ -83,6 +85,7 @@ __all__ = [
     "PeepholeLSTM",
     "Pointwise",
     "Product",
+    "Reach",
     "Read",
     "Readout",
     "Rounded",
@@ -90,6 +93,7 @@ __all__ = [
     "SelectiveSSM",
     "Sum",
     "VanillaRNN",
+    "Zonotope",
     "activation",
     "as_head",
     "gated_delta",

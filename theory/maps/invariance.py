@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from theory.domain import Domain
+from theory.domain import Domain, check_box
 from theory.inputs import as_inputs
 from theory.maps.base import Map, check_map
 from theory.typing import Array
@@ -52,11 +52,7 @@ def check_invariant(recurrent: Map, domain: Domain) -> None:
         )
     if not domain.start:
         raise ValueError("the domain is a box on the way, needed one to start in")
-    if domain.reached is not None:
-        raise ValueError(
-            "the domain is that of the states reached from zero, needed a box of all states that "
-            "may come before; theory.certify.invariant_domain(map, inputs=...) finds one"
-        )
+    check_box(domain)
     if not is_invariant(recurrent, domain):
         raise ValueError(
             f"the box {domain} is not proved forward invariant, needed one that the map never "
