@@ -13,6 +13,9 @@ so neither alpha nor the place t need be exact: they decide how sharp the enclos
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
+
 import numpy as np
 
 from theory.arithmetic.activations import Activation
@@ -25,6 +28,9 @@ from theory.arithmetic.intervals import (
 )
 from theory.arithmetic.zonotopes import Zonotope, combination
 from theory.typing import Array
+
+#: Parts of an interval on either side of a centre.
+_CUTS = 16
 
 #: Kinks of the activations that are linear in between.
 _KINKS = {"relu": (0.0,), "leaky_relu": (0.0,), "hard_tanh": (-1.0, 1.0)}
@@ -106,6 +112,42 @@ def _slopes(rho: Activation, low: Array, high: Array) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         secant = (rho(high) - rho(low)) / (high - low)
     return np.clip(np.where(np.isfinite(secant), secant, top), bottom, top)
+
+
+def secants_upper(rho: Activation, centre: Interval, low: Array, high: Array) -> Array:
+    r"""Bound (rho(a) - rho(c)) / (a - c) over low <= a <= high and c in a narrow interval.
+
+    For a rho that does not decrease, from above: on either side of c the interval is cut, and
+
+        (rho(a) - rho(c)) / (a - c) <= (rho(a_2) - rho(c)) / (a_1 - c),   c < a_1 <= a <= a_2.
+
+    Where a may be as near to c as its own interval is wide, the slopes of rho bound it.
+    """
+    whole = slope_range(rho, low, high)[1]
+    if rho.slope[0] < 0:
+        return np.maximum(np.abs(slope_range(rho, low, high)[0]), whole)
+    least, largest = activation_image(rho, *centre)
+    found = np.zeros_like(whole)
+    shares = np.linspace(0.0, 1.0, _CUTS + 1)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for sign, end in ((1.0, high), (-1.0, low)):
+            # from the end of c's interval outward
+            near = centre[1] if sign > 0 else centre[0]
+            far = np.maximum(end, near) if sign > 0 else np.minimum(end, near)
+            places = [near + s * (far - near) for s in shares[:-1]] + [far]
+            for inner, outer in pairwise(places):
+                inside = (inner, outer) if sign > 0 else (outer, inner)
+                # a mean of the slopes on the way from c to a
+                way = np.minimum(inside[0], centre[0]), np.maximum(inside[1], centre[1])
+                slope = slope_range(rho, *way)
+                image = activation_image(rho, *inside)
+                risen = np.nextafter(
+                    image[1] - least if sign > 0 else largest - image[0], math.inf
+                )
+                run = np.nextafter(inner - centre[1] if sign > 0 else centre[0] - inner, -math.inf)
+                quotient = np.where(run > 0, np.nextafter(risen / run, math.inf), math.inf)
+                found = np.maximum(found, np.fmin(quotient, slope[1]))
+    return np.fmin(np.maximum(found, 0.0), np.maximum(whole, slope_range(rho, *centre)[1]))
 
 
 def relaxed(rho: Activation, a: Zonotope, low: Array, high: Array) -> Zonotope:

@@ -219,6 +219,23 @@ class Map(ABC):
         del states, inputs, box
         return None
 
+    def carry(
+        self,
+        states: Zonotope,
+        seen: Zonotope,
+        before: Interval,
+        after: Interval,
+        ranges: Interval | None = None,
+    ) -> Zonotope | None:
+        """Enclose a step of those states of a zonotope that lie in a box; None if unknown.
+
+        The inputs are a zonotope of the same symbols, all of which are shared; of the result, whose
+        first symbols are these, the points in the box `after` count.  Of the arguments of rho in a
+        step rho(W h + U x + b) `ranges` may be known besides.
+        """
+        del states, seen, before, after, ranges
+        return None
+
     def comparison(self, domain: Domain | None = None) -> tuple[Array, ...] | None:
         r"""Return non-negative matrices M, (n, n), rounded upward, that majorise one step.
 
