@@ -1,6 +1,6 @@
 r"""Activations of zonotopes: rho(a) = alpha a + beta +- delta, proved over the range of a.
 
-Main names: `relaxed`, `remainder_range`.
+Main names: `relaxed`, `remainder_range`, `secants_upper`.
 
 What is left of rho when a line is taken away, g(a) = rho(a) - alpha a, is enclosed over an interval
 by what is known of the shape of rho.  Tangents bound a concave function from above and a convex one
@@ -14,7 +14,6 @@ so neither alpha nor the place t need be exact: they decide how sharp the enclos
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import numpy as np
 
@@ -30,7 +29,7 @@ from theory.arithmetic.zonotopes import Zonotope, combination
 from theory.typing import Array
 
 #: Parts of an interval on either side of a centre.
-_CUTS = 16
+_CUTS = 64
 
 #: Kinks of the activations that are linear in between.
 _KINKS = {"relu": (0.0,), "leaky_relu": (0.0,), "hard_tanh": (-1.0, 1.0)}
@@ -123,31 +122,28 @@ def secants_upper(rho: Activation, centre: Interval, low: Array, high: Array) ->
 
     Where a may be as near to c as its own interval is wide, the slopes of rho bound it.
     """
-    whole = slope_range(rho, low, high)[1]
+    ends = np.minimum(low, centre[0]), np.maximum(high, centre[1])
+    whole = slope_range(rho, *ends)[1]
     if rho.slope[0] < 0:
-        return np.maximum(np.abs(slope_range(rho, low, high)[0]), whole)
+        return np.maximum(np.abs(slope_range(rho, *ends)[0]), whole)
     least, largest = activation_image(rho, *centre)
-    found = np.zeros_like(whole)
-    shares = np.linspace(0.0, 1.0, _CUTS + 1)
+    found = np.maximum(slope_range(rho, *centre)[1], 0.0)
+    shares = np.linspace(0.0, 1.0, _CUTS + 1)[:, None]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for sign, end in ((1.0, high), (-1.0, low)):
-            # from the end of c's interval outward
-            near = centre[1] if sign > 0 else centre[0]
+        for sign, near, end in ((1.0, centre[1], high), (-1.0, centre[0], low)):
             far = np.maximum(end, near) if sign > 0 else np.minimum(end, near)
-            places = [near + s * (far - near) for s in shares[:-1]] + [far]
-            for inner, outer in pairwise(places):
-                inside = (inner, outer) if sign > 0 else (outer, inner)
-                # a mean of the slopes on the way from c to a
-                way = np.minimum(inside[0], centre[0]), np.maximum(inside[1], centre[1])
-                slope = slope_range(rho, *way)
-                image = activation_image(rho, *inside)
-                risen = np.nextafter(
-                    image[1] - least if sign > 0 else largest - image[0], math.inf
-                )
-                run = np.nextafter(inner - centre[1] if sign > 0 else centre[0] - inner, -math.inf)
-                quotient = np.where(run > 0, np.nextafter(risen / run, math.inf), math.inf)
-                found = np.maximum(found, np.fmin(quotient, slope[1]))
-    return np.fmin(np.maximum(found, 0.0), np.maximum(whole, slope_range(rho, *centre)[1]))
+            places = near + shares * (far - near)
+            places[-1] = far
+            inner, outer = places[:-1], places[1:]
+            # a secant is a mean of the slopes on the way from c to a
+            way = np.minimum(outer, centre[0]), np.maximum(outer, centre[1])
+            slope = slope_range(rho, *way)[1]
+            image = activation_image(rho, np.minimum(inner, outer), np.maximum(inner, outer))
+            risen = np.nextafter(image[1] - least if sign > 0 else largest - image[0], math.inf)
+            run = np.nextafter(inner - centre[1] if sign > 0 else centre[0] - inner, -math.inf)
+            quotient = np.where(run > 0, np.nextafter(risen / run, math.inf), math.inf)
+            found = np.maximum(found, np.fmin(quotient, slope).max(axis=0))
+    return np.fmin(found, whole)
 
 
 def relaxed(rho: Activation, a: Zonotope, low: Array, high: Array) -> Zonotope:

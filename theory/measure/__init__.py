@@ -4,6 +4,8 @@
     truncation_gap_table    the same for every time and sequence
     local_rates             how much a map contracts along inputs: `MeasuredRates`
     effective_memory        how many inputs a deployed model remembers: an `EffectiveMemory`
+    certified_memory        measured until pasts are near, certified from there: a
+                            `CertifiedMemory`
     sequences_needed        how many independent sequences that takes
     upper_limit             the exact binomial limit behind it
 
@@ -11,6 +13,7 @@ To put a theorem on trial: `experiment` makes an `Experiment`, one instance of e
 may speak of; a `Run` holds its measurements, each an `Observation`.
 """
 
+from theory.measure.certified_memory import CertifiedMemory, certified_memory
 from theory.measure.effective_memory import (
     EffectiveMemory,
     effective_memory,
@@ -24,11 +27,13 @@ from theory.measure.rates import MeasuredRates, local_rates
 from theory.measure.run import Run
 
 __all__ = [
+    "CertifiedMemory",
     "EffectiveMemory",
     "Experiment",
     "MeasuredRates",
     "Observation",
     "Run",
+    "certified_memory",
     "effective_memory",
     "experiment",
     "local_rates",

@@ -16,10 +16,13 @@ Sharper answers, which hold for some maps only:
     deployed_context        in arithmetic that rounds, by `step_error_upper`: a `Deployment`; an
                             `Arithmetic` is made by `arithmetic` from the name of a format
     reach_tube              along given inputs: all that any past can still do, a `ReachTube`
+    critical_radius         from how far apart given inputs bring states together: a
+                            `CriticalRadius`, a share of `visited_ranges`
 """
 
 from theory.arithmetic.formats import Arithmetic, arithmetic
 from theory.memory.context import Choice, required_context, smallest_error
+from theory.memory.critical import CriticalRadius, critical_radius, visited_ranges
 from theory.memory.deployed import Deployment, deployed_context, step_error_upper
 from theory.memory.entrywise import componentwise_context, componentwise_gap
 from theory.memory.iterates import context_length_iterate
@@ -32,6 +35,7 @@ from theory.truncation import TruncatedModel, truncate
 __all__ = [
     "Arithmetic",
     "Choice",
+    "CriticalRadius",
     "Deployment",
     "KernelTail",
     "LayerRates",
@@ -42,6 +46,7 @@ __all__ = [
     "componentwise_context",
     "componentwise_gap",
     "context_length_iterate",
+    "critical_radius",
     "deployed_context",
     "kernel_tail",
     "layer_gaps",
@@ -51,6 +56,7 @@ __all__ = [
     "smallest_error",
     "step_error_upper",
     "truncate",
+    "visited_ranges",
     "window_decay",
     "worst_case_error",
 ]

