@@ -19,12 +19,13 @@ from theory import (
     contraction,
 )
 from theory.arithmetic.activations import ACTIVATIONS, leaky_relu
-from theory.arithmetic.relaxations import secants_upper
+from theory.arithmetic.relaxations import secants
 from theory.arithmetic.rounding import UNIT
 from theory.arithmetic.zonotopes import Zonotope
 from theory.certify import contractions
 from theory.maps import RGLRU, EchoStateNetwork, LinearMap, MinGRU, SelectiveSSM
 from theory.memory import critical_radius, reach_tube, visited_ranges
+from theory.memory.metrics import Factor, length_after
 from theory.norms.norms import WeightedL2
 
 
@@ -204,21 +205,69 @@ def test_lengths_are_sharper_than_boxes():
 
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=20)
-def test_secants_are_below_their_bounds(seed):
+def test_secants_are_between_their_bounds(seed):
     rng = np.random.default_rng(seed)
     rho = [*ACTIVATIONS.values(), leaky_relu(0.2), leaky_relu(-0.5)][int(rng.integers(0, 9))]
     c = rng.normal(0, 2, 5)
     low, high = c - rng.exponential(2, 5), c + rng.exponential(2, 5)
-    bound = secants_upper(rho, (c, c), low, high)
+    least, bound = secants(rho, (c, c), low, high)
     for share in np.linspace(0, 1, 101):
         a = low + share * (high - low)
         with np.errstate(invalid="ignore", divide="ignore"):
-            secant = np.where(np.abs(a - c) > 1e-3, (rho(a) - rho(c)) / (a - c), -np.inf)
+            secant = np.where(np.abs(a - c) > 1e-3, (rho(a) - rho(c)) / (a - c), bound)
         assert (secant <= bound + 1e-12).all()
+        assert (least <= secant + 1e-12).all()
     if rho.name == "tanh":
         # from 1 over [-3, 3] the steepest secant touches at -.55
-        one = secants_upper(rho, (np.ones(1), np.ones(1)), np.array([-3.0]), np.array([3.0]))
-        assert 0.83 < one[0] < 0.9
+        one = secants(rho, (np.ones(1), np.ones(1)), np.array([-3.0]), np.array([3.0]))
+        assert 0.83 < one[1][0] < 0.9
+        # and the flattest ends at 3
+        assert 0.1 < one[0][0] < 0.1168
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=20)
+def test_metrics_bound_every_product_of_steps(seed):
+    rng = np.random.default_rng(seed)
+    n, k = int(rng.integers(1, 7)), int(rng.integers(1, 7))
+    W = rng.standard_normal((n, n))
+    factors, e, size = [], rng.uniform(-1, 1, (200, n)), 0.0
+    for _ in range(k):
+        least = rng.uniform(-0.2, 0.8, n)
+        largest = least + rng.choice([0.0, 1e-9, 0.1, 0.4]) * rng.random(n)
+        added = rng.choice([0.0, 1e-3]) * rng.random(n)
+        apart = np.abs(e).max(axis=0)
+        size = float(np.linalg.norm(e, axis=1).max())
+        factors.append(Factor(least, largest, added, apart, size))
+        e = rng.choice([least, largest], (200, 1))[:, 0] * (e @ W.T)
+        e = e + added * rng.choice([-1.0, 1.0], (200, n))
+        assert np.linalg.norm(e, axis=1).max() <= length_after(W, factors) * (1 + 1e-12)
+
+
+def test_metrics_see_what_no_norm_of_single_steps_does():
+    # a step that stretches by 4 in one direction, and one that does so in the other
+    W = np.array([[0.0, 4.0], [0.05, 0.0]])
+    one = Factor(np.full(2, 0.9), np.full(2, 1.0), np.zeros(2), np.ones(2), np.sqrt(2.0))
+    bound = length_after(W, [one] * 10)
+    # two steps shrink by 4 * .05 = .2, ten by 3.2e-4; slopes that are known to a tenth cost the rest
+    assert np.sqrt(2.0) * 0.2**5 * 0.9**10 < bound < 12 * np.sqrt(2.0) * 0.2**5
+    nothing = Factor(np.zeros(2), np.ones(2), np.zeros(2), np.full(2, np.inf), np.inf)
+    assert length_after(W, [nothing]) == np.inf
+
+
+def test_a_trained_kind_of_network_is_followed_from_every_past():
+    # of norm .9: by the rate alone it takes 36 steps, and boxes never shrink
+    rng = np.random.default_rng(3)
+    n = 24
+    W = rng.standard_normal((n, n))
+    cell = VanillaRNN(0.9 * W / np.linalg.norm(W, 2), 0.3 * rng.standard_normal((n, 2)))
+    X = rng.standard_normal((20, 2))
+    domain = Domain(low=-np.ones(n), high=np.ones(n), input_low=[-9, -9], input_high=[9, 9])
+    tube = reach_tube(cell, X, k=20, domain=domain)
+    assert reach_tube(cell, X, k=20, domain=domain, columns=0).steps(0.1) is None
+    assert tube.steps(0.1) <= 15 < int(np.log(0.1 / np.sqrt(n)) / np.log(0.9))
+    H = attacked(cell, X, -np.ones(n), np.ones(n), tube.known, rng)
+    assert (np.linalg.norm(H - tube.known, axis=-1).max(axis=0) <= tube.lengths + 1e-12).all()
 
 
 def test_critical_radius():

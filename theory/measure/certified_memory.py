@@ -248,9 +248,7 @@ def certified_memory(
     )
 
 
-def _tube(
-    recurrent: Map, x: Array, k_1: int, k_2: int, radius: Array, columns: int
-) -> ReachTube:
+def _tube(recurrent: Map, x: Array, k_1: int, k_2: int, radius: Array, columns: int) -> ReachTube:
     """Carry the states within `radius` of the model of k_1 inputs through the last k_2 inputs."""
     before = x[max(len(x) - k_2 - k_1, 0) : len(x) - k_2]
     n = recurrent.state_dim

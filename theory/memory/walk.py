@@ -28,14 +28,15 @@ from typing import NamedTuple, final
 
 import numpy as np
 
-from theory.arithmetic.intervals import Interval, plus_up, times_up
-from theory.arithmetic.relaxations import secants_upper
+from theory.arithmetic.intervals import Interval, affine_image, plus_up, times_up
+from theory.arithmetic.relaxations import secants
 from theory.arithmetic.rounding import product_up, up
 from theory.arithmetic.zonotopes import Zonotope
 from theory.certificates import Contraction
 from theory.domain import Domain
 from theory.maps.base import Map
 from theory.maps.boxes.ends import Weights, preactivation
+from theory.memory.metrics import Factor, length_after
 from theory.norms.norm import Norm
 from theory.norms.norms import L2, over, scaled_matrix_upper
 from theory.typing import Array
@@ -58,13 +59,14 @@ class Step(NamedTuple):
     known: Array  # c, the known trajectory
     radii: tuple[float, ...]  # of the balls of the contractions around it
     length: float  # the largest Euclidean distance from it
+    factors: tuple[Factor, ...] = ()  # of the differences, where metrics are carried backwards
 
 
 class _Ranges(NamedTuple):
     """What is known of a step of rho(W h + U x + b)."""
 
     arguments: Interval
-    slopes: Array | None  # upper bounds of the secants from the known state
+    secants: Interval | None  # from the arguments of the known state
 
 
 @final
@@ -83,8 +85,17 @@ class Walk:
     def rows(self) -> dict[int, Array]:
         """Return max |W_i e| over |e| <= 1 in the norm of each contraction, by its identity."""
         form = self.recurrent.affine()
-        found = {} if form is None else {id(c): c.norm.dual_upper(form.W) for c in self.contractions}
+        found = (
+            {} if form is None else {id(c): c.norm.dual_upper(form.W) for c in self.contractions}
+        )
         return found
+
+    @cached_property
+    def lengths(self) -> Array:
+        """Return the Euclidean lengths of the rows of W."""
+        form = self.recurrent.affine()
+        assert form is not None
+        return L2().dual_upper(form.W)
 
     def start(self, box: Interval, known: Array) -> Step:
         """Return the first set: a box."""
@@ -108,9 +119,7 @@ class Walk:
         alone = self._image(step.alone, (low, high))
         box = _meet(alone, self._image(step.box, (low, high)), self.stays)
         known = self.recurrent.step(step.known, x)
-        local = self.recurrent.step_error(
-            np.maximum(np.abs(step.known), np.abs(known)), np.abs(x)
-        )
+        local = self.recurrent.step_error(np.maximum(np.abs(step.known), np.abs(known)), np.abs(x))
         ranges = self._ranges(step, (low, high))
         radii = []
         for c, radius in zip(self.contractions, step.radii, strict=True):
@@ -120,8 +129,7 @@ class Walk:
             radii.append(reach)
             if math.isfinite(reach):
                 ball = np.nextafter(reach * c.norm.reach_upper(len(known)), math.inf)
-                around = np.nextafter(known - ball, -math.inf), np.nextafter(known + ball, math.inf)
-                box = _meet(box, around)
+                box = _meet(box, _around(known, ball))
         states = self._carried(step, (low, high), box, ranges)
         hull = states.hull()
         box = _meet(box, hull)
@@ -129,7 +137,27 @@ class Walk:
             min(radius, size_upper(states, known, c.norm), c.norm.majorant(_apart(box, known)))
             for c, radius in zip(self.contractions, radii, strict=True)
         )
-        return Step(states, box, alone, known, tight, self._length(states, known, tight))
+        length = self._length(states, known, tight)
+        factors = self._factors(step, ranges, local)
+        if factors:
+            form = self.recurrent.affine()
+            assert form is not None
+            length = min(length, length_after(form.W, factors))
+            around = _around(known, np.full(len(known), length))
+            box = _meet(box, around)
+            tight = tuple(
+                min(radius, product_up(over(c.norm, L2(), n=len(known)), length))
+                for c, radius in zip(self.contractions, tight, strict=True)
+            )
+        return Step(states, box, alone, known, tight, length, factors)
+
+    def _factors(self, step: Step, ranges: _Ranges | None, local: Array) -> tuple[Factor, ...]:
+        """Return the steps up to here as factors; none if one of them is not of that form."""
+        if ranges is None or ranges.secants is None:
+            return ()
+        added = plus_up(local, self.disturbance)
+        one = Factor(*ranges.secants, added, _apart(step.box, step.known), step.length)
+        return (*step.factors, one)
 
     def _length(self, states: Zonotope, known: Array, radii: Sequence[float]) -> float:
         """Bound the Euclidean distance from the known trajectory, by the set and by the balls."""
@@ -159,7 +187,8 @@ class Walk:
     def _ranges(self, step: Step, inputs: Interval) -> _Ranges | None:
         """Return what balls and box say of the arguments of rho; None if there is no such form."""
         form = self.recurrent.affine()
-        if form is None or form.rho.name == "identity" or not self.contractions:
+        local = len(step.known) <= _LOCAL and self.columns > 0
+        if form is None or form.rho.name == "identity" or not (local or self.contractions):
             return None
         weights = Weights(form.W, form.U, form.b)
         centre = preactivation(weights, (step.known, step.known), inputs)
@@ -167,14 +196,15 @@ class Walk:
         for c, radius in zip(self.contractions, step.radii, strict=True):
             if math.isfinite(radius):
                 far = times_up(self.rows[id(c)], radius)
-                around = np.nextafter(centre[0] - far, -math.inf), np.nextafter(
-                    centre[1] + far, math.inf
-                )
-                at = _meet(at, around)
-        slopes = None
-        if not self.spread.any() and len(form.W) <= _LOCAL:
-            slopes = secants_upper(form.rho, centre, *at)
-        return _Ranges(at, slopes)
+                at = _meet(at, (_around(centre[0], far)[0], _around(centre[1], far)[1]))
+        if not local or self.spread.any():
+            return _Ranges(at, None)
+        if math.isfinite(step.length):
+            far = times_up(self.lengths, step.length)
+            at = _meet(at, (_around(centre[0], far)[0], _around(centre[1], far)[1]))
+        shared = step.states.affine(form.W, affine_image(form.U, *inputs, form.b))
+        at = _meet(at, shared.hull())
+        return _Ranges(at, secants(form.rho, centre, *at))
 
     def _rate(self, c: Contraction, ranges: _Ranges | None) -> float:
         """Return by how much a step at most stretches a distance from the known state.
@@ -182,9 +212,10 @@ class Walk:
         For the secants s from it, |diag(s) W e| <= |diag(max s) W| |e| in a monotone norm.
         """
         form = self.recurrent.affine()
-        if ranges is None or ranges.slopes is None or form is None or not c.norm.monotone:
+        if ranges is None or ranges.secants is None or form is None or not c.norm.monotone:
             return c.lam
-        return min(c.lam, scaled_matrix_upper(c.norm, ranges.slopes, form.W))
+        steepest = np.maximum(*(np.abs(end) for end in ranges.secants))
+        return min(c.lam, scaled_matrix_upper(c.norm, steepest, form.W))
 
     def _reach_of(self, c: Contraction, rate: float, radius: float, local: Array) -> float:
         """Bound the distance from the known trajectory after a step, by a contraction."""
@@ -246,6 +277,11 @@ def _apart(box: Interval, point: Array) -> Array:
     with np.errstate(over="ignore"):
         far = np.maximum(box[1] - point, point - box[0])
         return np.where(far == 0, 0.0, np.nextafter(far, math.inf))
+
+
+def _around(point: Array, far: Array) -> Interval:
+    """Return the box of what is no farther from a point than that, entrywise."""
+    return np.nextafter(point - far, -math.inf), np.nextafter(point + far, math.inf)
 
 
 def _meet(*boxes: Interval) -> Interval:
