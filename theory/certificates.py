@@ -194,6 +194,8 @@ def certified(
         theory.arithmetic.activations  slopes and ranges, and what computed values err by
         theory.arithmetic.intervals    boxes through affine maps and activations
         theory.arithmetic.gates        bounds of gates over a box
+        theory.arithmetic.zonotopes    sets whose coordinates share symbols
+        theory.arithmetic.relaxations  activations of such sets
         theory.norms.norm              what a norm is, and what follows from its coordinates
         theory.norms.norms             induced norms, and the constants between norms
         theory.norms.blocks            the same of maxima over blocks

@@ -1,6 +1,6 @@
 r"""Where a statement holds: a box of states under a box of inputs, or what is reached from zero.
 
-Main names: `Domain`, `Reached`, `domain_from_dict`.
+Main names: `Domain`, `Reached`, `check_box`, `domain_from_dict`.
 """
 
 from __future__ import annotations
@@ -173,6 +173,11 @@ class Domain:
             return not states.any()
         return bool(np.all((self.low <= states) & (states <= self.high)))
 
+    def moved_inside(self, H: Array) -> Array:
+        """Return states (..., n) of the domain, near the given ones: 0 if no other is known."""
+        inside: Array = np.clip(H, self.low, self.high)
+        return inside if self.reached is None else np.zeros_like(inside)
+
     def contains_inputs(self, X: Any) -> bool:
         """Return whether all inputs (..., m) lie in their box."""
         inputs = np.asarray(plain_array("X", X), dtype=np.float64)
@@ -193,6 +198,22 @@ class Domain:
     def __str__(self) -> str:
         box = f"{describe_states(self.low, self.high)}, {self.inputs}"
         return box if self.reached is None else f"the states reached from zero, in {box}"
+
+
+def check_box(domain: Domain | None) -> None:
+    """Raise if a domain is that of the states reached from zero.
+
+    Raises
+    ------
+    ValueError
+        If it is; none of those states but 0 is known.
+    """
+    if domain is not None and domain.reached is not None:
+        raise ValueError(
+            f"the domain is {domain}, of which only 0 is known to be one, needed a box of all "
+            "states; theory.certify.invariant_domain(map, inputs=...) finds one, and "
+            "theory.testing.check_truncation compares runs from zero"
+        )
 
 
 def domain_from_dict(data: dict[str, Any]) -> Domain:

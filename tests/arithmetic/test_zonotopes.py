@@ -59,7 +59,7 @@ def supports(z, point, directions):
         for column in z.generators.T:
             reach += abs(sum(a * g for a, g in zip(w, exact(column), strict=True)))
         reach += sum(abs(a) * r for a, r in zip(w, exact(z.rest), strict=True))
-        if sum(a * p for a, p in zip(w, point, strict=True)) > reach:
+        if not sum(a * p for a, p in zip(w, point, strict=True)) <= reach:
             return False
     return True
 

@@ -1,4 +1,4 @@
-r"""Certificates of gated cells: entrywise and Euclidean rates, how many random models, how long.
+r"""Certificates of gated cells: entrywise, Euclidean and from zero; how many models, how long.
 
 Run ``python tests/benchmarks/bench_comparison.py --help``; nothing here passes or fails.
 """
@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 from theory import GRU, LSTM, EchoStateNetwork, Inputs
-from theory.certify import invariant_domain
+from theory.certify import invariant_domain, reached_domain
 from theory.certify.certificate_file import certificate_from_dict, certificate_to_dict
 from theory.certify.gated import by_comparison, by_delta_iss, by_gate_norms, gate_bound_matrix
 from theory.certify.multipliers import by_multipliers
@@ -49,6 +49,13 @@ def both(cell, box):
     return entrywise, by_multipliers(cell, box, entrywise)
 
 
+def from_zero(cell, box):
+    """Return the better certificate of the states reached from zero, may be None."""
+    reached = reached_domain(cell, inputs=Inputs.box(-1.0, 1.0), box=box)
+    found = () if reached is None else both(cell, reached)
+    return min((c for c in found if c is not None), key=lambda c: c.lam, default=None)
+
+
 def told(c):
     return "   none" if c is None else f"{c.lam:7.4f}"
 
@@ -69,38 +76,42 @@ def dense(n, bias, scale, kind="lstm"):
 TABLE = (
     (8, 0, 0.2, 0.811), (8, -2, 0.4, 0.511), (32, -2, 0.2, 0.363), (32, -2, 0.3, 0.601),
     (64, 0, 0.1, 0.794), (64, -2, 0.1, 0.263), (64, -2, 0.2, 0.460), (128, 0, 0.1, 0.902),
-    (128, -2, 0.1, 0.289), (128, -2, 0.2, 0.814),
+    (128, -2, 0.1, 0.289), (128, -2, 0.2, 0.814), (64, -2, 0.3, 0.835), (64, 0, 0.15, np.nan),
+    (64, 0, 0.2, np.nan), (8, -2, 0.6, 0.730),
 )  # fmt: skip
 
 
 def table():
-    print("    n  bias  scale  entrywise  euclidean  prototype   CPU seconds")
+    print("    n  bias  scale  entrywise  euclidean  from zero  prototype   CPU seconds (of zero)")
     for n, bias, scale, prototype in TABLE:
         cell = dense(n, bias, scale)
         began = time.process_time()
-        entrywise, ours = both(cell, invariant_domain(cell, inputs=Inputs.box(-1.0, 1.0)))
-        took = time.process_time() - began
-        print(f"{n:5d} {bias:5d} {scale:6.1f}  {told(entrywise):>9}  {told(ours):>9}  "
-              f"{prototype:9.3f}   {took:.2f}")  # fmt: skip
+        box = invariant_domain(cell, inputs=Inputs.box(-1.0, 1.0))
+        entrywise, ours = both(cell, box)
+        middle = time.process_time()
+        zero = from_zero(cell, box)
+        took, more = middle - began, time.process_time() - middle
+        print(f"{n:5d} {bias:5d} {scale:6.2f}  {told(entrywise):>9}  {told(ours):>9}  "
+              f"{told(zero):>9}  {prototype:9.3f}   {took:.2f}  ({more:.2f})")  # fmt: skip
 
 
 def scales(sizes, steps=7):
     """Print the largest scale of dense weights that is certified, to a factor of 2^(1 / 64)."""
-    print("largest certified scale     entrywise  euclidean  quotient")
+    print("largest certified scale     entrywise  euclidean  from zero  quotients")
     for n in sizes:
         for kind in ("lstm", "gru", "gru, reset before", "leaky"):
             found = []
-            for which in (0, 1):
+            for which in (0, 1, 2):
                 low, high = 2.0**-8, 2.0
                 for _ in range(steps + 2):
                     middle = (low * high) ** 0.5
                     cell = dense(n, -2.0, middle, kind)
                     box = invariant_domain(cell, inputs=Inputs.box(-1.0, 1.0))
-                    c = by_comparison(cell, box) if which == 0 else by_multipliers(cell, box)
+                    c = (by_comparison, by_multipliers, from_zero)[which](cell, box)
                     low, high = (low, middle) if c is None else (middle, high)
                 found.append(low)
-            print(f"  {kind:<18} n = {n:4d}  {found[0]:9.4f}  {found[1]:9.4f}  "
-                  f"{found[1] / found[0]:8.2f}")  # fmt: skip
+            print(f"  {kind:<18} n = {n:4d}  {found[0]:9.4f}  {found[1]:9.4f}  {found[2]:9.4f}"
+                  f"  {found[1] / found[0]:8.2f} {found[2] / found[0]:8.2f}")  # fmt: skip
 
 
 def euclidean_times(sizes):
@@ -126,7 +137,7 @@ def euclidean_times(sizes):
 def counts(models, seed):
     rng = np.random.default_rng(seed)
     certified = dict.fromkeys(
-        ("published", "gate norms", "delta iss", "comparison", "euclidean", "either"), 0
+        ("published", "gate norms", "delta iss", "comparison", "euclidean", "either", "or zero"), 0
     )
     ratios, gains = [], []
     for _ in range(models):
@@ -144,6 +155,7 @@ def counts(models, seed):
         pair = both(cell, box)
         certified["euclidean"] += pair[1] is not None
         certified["either"] += any(c is not None for c in pair)
+        certified["or zero"] += any(c is not None for c in (*pair, from_zero(cell, box)))
         if all(c is not None for c in pair):
             gains.append(pair[1].lam / pair[0].lam)
         made = gate_bound_matrix(cell, input_bound=1.0)
@@ -151,14 +163,16 @@ def counts(models, seed):
             ratios.append(radius(cell.comparison(box)[0]) / radius(made[0]))
     print(f"LSTM, {models} models: {certified}, median rho(M) / rho(M_2) {np.median(ratios):.3f}")
     print(f"  rates, euclidean / comparison: median {np.median(gains):.3f}, least {min(gains):.3f}")
-    found = np.zeros(4, int)
+    found = np.zeros(5, int)
     for _ in range(models):
         cell = random_gru(rng)
         box = invariant_domain(cell, inputs=Inputs.box(-1.0, 1.0))
         pair = both(cell, box)
         has = [c is not None for c in (by_delta_iss(cell, box), *pair)]
-        found += [*has, has[1] or has[2]]
-    print(f"GRU, {models} models: delta iss, comparison, euclidean, either: {found.tolist()}")
+        either = has[1] or has[2]
+        found += [*has, either, either or from_zero(cell, box) is not None]
+    names = "delta iss, comparison, euclidean, either, or zero"
+    print(f"GRU, {models} models: {names}: {found.tolist()}")
 
 
 def times(sizes, seed, rounds):

@@ -15,6 +15,7 @@ import numpy as np
 import of_answers
 import of_arithmetic
 import of_maps
+import of_reached
 import pytest
 from check import Check
 from definitions import bits
@@ -25,7 +26,12 @@ import theory.maps
 from theory import CallableMap, Map
 from theory.norms import Norm
 
-CHECKS: tuple[Check, ...] = (*of_arithmetic.CHECKS, *of_maps.CHECKS, *of_answers.CHECKS)
+CHECKS: tuple[Check, ...] = (
+    *of_arithmetic.CHECKS,
+    *of_maps.CHECKS,
+    *of_answers.CHECKS,
+    *of_reached.CHECKS,
+)
 
 #: Precision of the exact numbers, in bits.
 BITS = 300
@@ -76,6 +82,7 @@ def test_no_claim_is_false(check: Check, block: int, record_property: Any) -> No
 MODULES = (
     "arithmetic.rounded", "arithmetic.rounding", "arithmetic.intervals", "arithmetic.rigor",
     "arithmetic.gates", "arithmetic.gram", "arithmetic.sums",
+    "arithmetic.zonotopes", "arithmetic.relaxations", "maps.reached",
     "norms.norm", "norms.norms", "norms.blocks", "norms.products",
     "certify.ascent", "certify.jsr", "certify.judge",
     "certify.refute", "certify.orbits", "certify.places", "certify.refutation_file",
@@ -139,6 +146,7 @@ NOT_COMPARED = {
     "certify.methods.run_methods": "calls the methods of contraction",
     "certify.interface.domain_of": "calls invariant_domain",
     "certify.interface.narrowing": "chooses",
+    "certify.interface.reached_at": "calls reached_domain",
     "certify.found.find_certificates": "calls the methods of contraction",
     "certify.interface.contractions": "calls the methods of contraction",
     "certify.recheck.hash_array": "names an array",

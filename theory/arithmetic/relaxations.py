@@ -48,7 +48,8 @@ def _steep_place(rho: Activation, alpha: Array) -> Array:
             place = 2.0 * np.arctanh(np.sqrt(np.clip(1.0 - 4.0 * alpha, 0.0, 1.0)))
         else:
             place = np.log(alpha) - np.log1p(-alpha)
-    return np.clip(np.nan_to_num(place, nan=0.0), -800.0, 800.0)
+    near: Array = np.clip(np.nan_to_num(place, nan=0.0), -800.0, 800.0)
+    return near
 
 
 def _line_left(rho: Activation, alpha: Array, at: Interval) -> Interval:
@@ -172,5 +173,5 @@ def relaxed(rho: Activation, a: Zonotope, low: Array, high: Array) -> Zonotope:
         alpha = np.where(known, _slopes(rho, l, h), 0.0)
         offset = remainder_range(rho, alpha, l, h)
         whole = activation_image(rho, low, high)
-        offset = tuple(np.where(known, o, w) for o, w in zip(offset, whole, strict=True))
-    return combination([(alpha, a)], (offset[0], offset[1]))
+        offset = np.where(known, offset[0], whole[0]), np.where(known, offset[1], whole[1])
+    return combination([(alpha, a)], offset)

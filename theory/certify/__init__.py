@@ -7,6 +7,7 @@ A certificate is a `Contraction`, and its `Evidence` says how it is known:
     find_certificates       all that a search found, kept for further questions: `Certificates`
     METHODS, EFFORTS        the criteria by name, and how large a map each effort tries them on
     invariant_domain        the box of states under bounded inputs, where slopes are smaller
+    reached_domain          the states that are reached from zero, where they are smaller still
 
 If there is none:
 
@@ -36,6 +37,7 @@ from theory.certify.recheck import Recheck, StoredCertificate, recheck
 from theory.certify.refutation_file import StoredRefutation
 from theory.certify.refute import Refutation, refute
 from theory.maps.invariance import invariant_domain
+from theory.maps.reached import reached_domain
 
 __all__ = [
     "EFFORTS",
@@ -61,6 +63,7 @@ __all__ = [
     "judge_contraction",
     "load_certificate",
     "rate_lower",
+    "reached_domain",
     "recheck",
     "refute",
     "save_certificate",

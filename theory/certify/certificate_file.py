@@ -118,6 +118,8 @@ def _claim(c: Contraction, slack: float = PORTABLE) -> dict[str, Any]:
 
 
 def _enlarged(domain: Domain) -> Domain:
+    if domain.reached is not None:
+        return domain  # its ranges were widened by more when they were found
     low, high = (np.nextafter(x * (1 + PORTABLE), 2 * x) for x in (domain.low, domain.high))
     return replace(domain, low=low, high=high)
 

@@ -8,11 +8,11 @@ questions about one map and one set of inputs finds both once and hands them on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, final
 
 from theory.certificates import Contraction
-from theory.certify.interface import narrowing
+from theory.certify.interface import narrowing, reached_at
 from theory.certify.methods import METHODS, check_effort, run_methods
 from theory.domain import Domain
 from theory.inputs import Inputs, as_inputs
@@ -31,6 +31,8 @@ class Certificates:
     where: Domain | None  # the same, None where it makes no slope notably narrower
     everywhere: dict[str, Contraction]  # by the method's name
     local: dict[str, Contraction]  # on `where`; empty if that is None
+    reached: Domain | None = None  # of the states reached from zero, if it was asked about them
+    from_zero: dict[str, Contraction] = field(default_factory=dict)  # on `reached`
 
     @property
     def named(self) -> dict[str, Contraction]:
@@ -38,6 +40,7 @@ class Certificates:
         return {
             **self.everywhere,
             **{f"{name}, on the box": c for name, c in self.local.items()},
+            **{f"{name}, from zero": c for name, c in self.from_zero.items()},
         }
 
     @property
@@ -50,6 +53,8 @@ def find_certificates(
     recurrent: Map, inputs: Any, *, method: str = "auto", effort: int = 1, iterates: bool = True
 ) -> Certificates:
     """Return what is certified everywhere and on the box of states under some inputs.
+
+    And of the states that are reached from zero, at the efforts of `theory.contraction`.
 
     Parameters
     ----------
@@ -90,11 +95,16 @@ def find_certificates(
         one = METHODS[method](recurrent, domain)
         return {} if one is None else {method: one}
 
+    everywhere, local = search(None), {} if where is None else search(where)
+    done = bool(everywhere or local) or method != "auto"
+    reached = narrowing(recurrent, reached_at(recurrent, given, effort, states, known=done))
     return Certificates(
         recurrent=recurrent,
         inputs=given,
         states=states,
         where=where,
-        everywhere=search(None),
-        local={} if where is None else search(where),
+        everywhere=everywhere,
+        local=local,
+        reached=reached,
+        from_zero={} if reached is None else search(reached),
     )

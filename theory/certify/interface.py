@@ -25,9 +25,11 @@ from theory.certify.methods import (
 from theory.domain import Domain
 from theory.inputs import ambiguous
 from theory.maps.base import Map, check_map
-from theory.maps.invariance import check_invariant, invariant_domain
+from theory.maps.invariance import invariant_domain
+from theory.maps.reached import check_domain, reached_domain
 from theory.norms.norm import check_norm
 from theory.norms.norms import Norm
+from theory.threads import few_threads
 
 #: Slopes on a box that are narrower than everywhere by less than this part are not worth the box.
 _NARROWER = 2.0**-7
@@ -46,7 +48,7 @@ def domain_of(recurrent: Map, domain: Domain | None = None, inputs: Any = None) 
     if domain is not None:
         if inputs is not None:
             raise ValueError("received both domain= and inputs=, needed at most one of them")
-        check_invariant(recurrent, domain)
+        check_domain(recurrent, domain)
         return domain
     if inputs is None:
         return None
@@ -168,12 +170,15 @@ def contraction(
         n = 1024 and ``euclidean`` up to 512 states (LSTM of 256 units, 5 seconds); 2 everything.
     domain : Domain, optional
         Ask for a contraction on this box only, which must be proved invariant: slopes are then
-        those of the pre-activations met there.
+        those of the pre-activations met there; or on the states reached from zero.
     inputs : Inputs, or (..., m) array, optional
         Ask for a contraction under these inputs only: the box of states is found by
         `theory.certify.invariant_domain`, for the smallest box that holds the inputs.  The answer
         holds everywhere (its domain is None) where that gives nothing narrower.  Gated maps
-        contract only under bounded inputs, but for special weights.
+        contract only under bounded inputs, but for special weights.  Where ``"auto"`` finds none on
+        the box (up to 256 states), and with effort 2 wherever the factor is smaller, the answer is
+        one of the states that are reached from zero (`theory.certify.reached_domain`), which its
+        domain says: enough for the recurrent model and its truncated ones, for no other start.
     required : bool
         Whether to raise, with what was tried, instead of answering None.
     input_bound
@@ -220,6 +225,13 @@ def contraction(
         raise ValueError(f"required={required!r}, needed True or False")
     where = domain_of(recurrent, domain, inputs)
     found = _found(recurrent, method, norm, effort, where)
+    asked = found is None and method == "auto" and norm is None
+    reached = reached_at(recurrent, inputs, effort, where, known=not asked)
+    if reached is not None:
+        both = (found, _found_on(recurrent, method, norm, effort, reached))
+        made = [c for c in both if c is not None]
+        # of equal factors that of all states of the box
+        found = min(made, key=lambda c: (c.iterate, c.lam), default=None)
     if found is None and required:
         check_method_fits(recurrent, method)
         bounded = domain is not None or inputs is not None
@@ -227,7 +239,42 @@ def contraction(
     return found
 
 
+#: Up to which dimension of the state an effort asks what is reached from zero where the box of all
+#: states gives no certificate: a few seconds.  Effort 2 always asks, and takes the smaller rate.
+FROM_ZERO = (0, 256)
+
+
+def reached_at(
+    recurrent: Map, inputs: Any, effort: int, box: Domain | None, *, known: bool
+) -> Domain | None:
+    """Return the states reached from zero where an effort asks about them, else None.
+
+    A contraction of them says less than one of all states of the box: where there is one of those,
+    `known`, or a method is named, it is replaced only at the effort that takes everything.
+    """
+    if inputs is None or (effort < len(FROM_ZERO) and known):
+        return None
+    if effort < len(FROM_ZERO) and not recurrent.state_dim <= FROM_ZERO[effort]:
+        return None
+    with few_threads(recurrent.state_dim):
+        return reached_domain(recurrent, inputs=inputs, box=box)
+
+
 def _found(
+    recurrent: Map, method: str, norm: Norm | None, effort: int, where: Domain | None
+) -> Contraction | None:
+    best = _found_on(recurrent, method, norm, effort, where)
+    if norm is not None or method != "auto":
+        return best
+    if where is None or not may_be_better_everywhere(recurrent, best):
+        return best
+    # to know more is never to claim less: what holds everywhere holds on the domain
+    wide = run_methods(recurrent, effort, iterates=None if best is None else False)
+    found = [*wide.values()] if best is None else [best, *wide.values()]
+    return min(found, key=lambda c: (c.iterate, c.lam), default=None)
+
+
+def _found_on(
     recurrent: Map, method: str, norm: Norm | None, effort: int, where: Domain | None
 ) -> Contraction | None:
     if norm is not None:
@@ -237,13 +284,7 @@ def _found(
     if method != "auto":
         return METHODS[method](recurrent, where)
     # of equal factors the first is kept, and unweighted norms come first
-    best = min(run_methods(recurrent, effort, where).values(), key=lambda c: c.lam, default=None)
-    if where is None or not may_be_better_everywhere(recurrent, best):
-        return best
-    # to know more is never to claim less: what holds everywhere holds on the domain
-    wide = run_methods(recurrent, effort, iterates=None if best is None else False)
-    found = [*wide.values()] if best is None else [best, *wide.values()]
-    return min(found, key=lambda c: (c.iterate, c.lam), default=None)
+    return min(run_methods(recurrent, effort, where).values(), key=lambda c: c.lam, default=None)
 
 
 def _what_to_try(recurrent: Map, method: str, norm: Norm | None, effort: int, bounded: bool) -> str:

@@ -30,7 +30,7 @@ from theory.certify.ascent import LowerBound, search_products
 from theory.certify.enclose import BATCH, LARGEST, JointSpectralRadius, enclose, form_vertices
 from theory.certify.places import Where, best_product, places, product_rate
 from theory.certify.switched import enclose_set, matrices_of
-from theory.domain import Domain
+from theory.domain import Domain, check_box
 from theory.errors import as_array, as_sequences, check_count, check_positive
 from theory.inputs import Inputs, as_inputs
 from theory.maps.base import Map, check_map
@@ -219,6 +219,7 @@ def question(recurrent: Map, inputs: Any, domain: Domain | None, sequences: Any)
             raise ValueError("received both domain= and inputs=, needed at most one of them")
         if not isinstance(domain, Domain):
             raise ValueError(f"domain={domain!r}, needed a theory.Domain")
+        check_box(domain)
         if (domain.state_dim, domain.input_dim) != (n, m):
             raise ValueError(
                 f"the domain has {domain.state_dim} states and {domain.input_dim} inputs, needed "

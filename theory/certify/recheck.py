@@ -27,8 +27,8 @@ from theory.maps.base import Map
 from theory.maps.cascade import Cascade
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.form import Affine
-from theory.maps.invariance import is_invariant
 from theory.maps.linear import OLD_NAMES
+from theory.maps.reached import holds_on
 from theory.norms.blocks import BlockMax
 from theory.norms.norms import Norm, WeightedL2, over, same_norm, scaled_matrix_upper
 from theory.norms.products import UnsettledError, growth_upper, product_upper
@@ -221,7 +221,7 @@ def _checked_domain(data: dict[str, Any] | None, recurrent: Map) -> Domain | Non
     if (domain.state_dim, domain.input_dim) != (recurrent.state_dim, recurrent.input_dim):
         reason = f"{domain.state_dim} states and {domain.input_dim} inputs"
         raise _RejectedError("domain", f"{reason}, the map is {recurrent!r}")
-    if not is_invariant(recurrent, domain):
+    if not holds_on(recurrent, domain):
         raise _RejectedError("invariance", f"the map is not proved to stay in {domain}")
     return domain
 

@@ -316,14 +316,22 @@ def _tell(found: Certificates, best: Contraction, seconds: float) -> None:
     show(table)
     if found.local:
         out.print(f"the box: {found.where}, never left", markup=False, soft_wrap=True)
+    if found.from_zero:
+        out.print(f"from zero: {found.reached}", markup=False, soft_wrap=True)
     steps = "" if best.iterate == 1 else f" of {best.iterate} steps together"
     out.print(
         f"certified: rate {decimal_rate(best.lam, 12)}{steps} ({best.evidence.method}), "
-        + ("everywhere" if best.domain is None else "on the box")
+        + _where(best)
         + f", {seconds:.2f} s",
         markup=False,
         soft_wrap=True,
     )
+
+
+def _where(c: Contraction) -> str:
+    if c.domain is None:
+        return "everywhere"
+    return "on the box" if c.domain.reached is None else f"of {c.domain}"
 
 
 def _draw(

@@ -15,14 +15,16 @@ Each is defined by its `step` in plain NumPy, has exact Jacobians and a derived 
 rounding error; ``map.drive(norm, inputs)`` is a `Drive`, ``map.affine()`` an `Affine` form or None.
 The output of a state is a `LinearHead`, which `as_head` makes of the output layers of other
 programs; of a layer within a cascade it is a `Readout`.  Sizes and errors in ``map.rounded_step``
-are `Rounded`.  An `Activation` is found by name with `activation`;
-`leaky_relu` makes one.
+are `Rounded`; ``map.reach`` encloses a step of a `Zonotope`, in a `Reach`.  An `Activation` is
+found by name with `activation`; `leaky_relu` makes one.
 """
 
 from theory.arithmetic.activations import Activation, activation, leaky_relu
 from theory.arithmetic.rounded import Rounded
+from theory.arithmetic.zonotopes import Zonotope
 from theory.inputs import Drive
 from theory.maps.base import Map
+from theory.maps.boxes.reached import Reach
 from theory.maps.callable import CallableMap
 from theory.maps.cascade import Cascade
 from theory.maps.diagonal import DiagonalSSM
@@ -54,10 +56,12 @@ __all__ = [
     "LinearRecurrence",
     "Map",
     "MinGRU",
+    "Reach",
     "Readout",
     "Rounded",
     "SelectiveSSM",
     "VanillaRNN",
+    "Zonotope",
     "activation",
     "as_head",
     "leaky_relu",

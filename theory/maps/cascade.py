@@ -291,6 +291,8 @@ class Cascade(Map):
         None if the image of a layer is unknown.
         """
         boxes.ends_of(domain, self.state_dim, self.input_dim)
+        if domain.reached is not None:
+            return domain.reached.parts
         parts: list[Domain] = []
         inputs: Interval | None = (domain.input_low, domain.input_high)
         for number, rows in enumerate(self._slices):

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from theory.domain import Domain
+from theory.domain import Domain, check_box
 from theory.inputs import as_inputs
 from theory.maps.base import Map, check_map
 from theory.typing import Array
@@ -30,6 +30,7 @@ def is_invariant(recurrent: Map, domain: Domain) -> bool:
     """Return whether it is proved that the map leaves no state of the domain's box.
 
     The proof is an outward-rounded enclosure of the image; False is not a proof of the contrary.
+    False for the states reached from zero, which are no box: see `theory.maps.reached.holds_on`.
     """
     return _kept(recurrent, domain) is not None
 
@@ -51,6 +52,7 @@ def check_invariant(recurrent: Map, domain: Domain) -> None:
         )
     if not domain.start:
         raise ValueError("the domain is a box on the way, needed one to start in")
+    check_box(domain)
     if not is_invariant(recurrent, domain):
         raise ValueError(
             f"the box {domain} is not proved forward invariant, needed one that the map never "
@@ -60,7 +62,7 @@ def check_invariant(recurrent: Map, domain: Domain) -> None:
 
 def _kept(recurrent: Map, domain: Domain) -> tuple[Array, Array] | None:
     """Return the enclosure of a box's image, None if it is not within the box."""
-    image = recurrent.image(domain)
+    image = recurrent.image(domain) if domain.reached is None else None
     if image is None:
         return None
     low, high = image

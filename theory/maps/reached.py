@@ -1,6 +1,6 @@
 r"""The states that trajectories from zero reach, and the ranges of the gates' arguments there.
 
-Main names: `reached_domain`, `is_reached`.
+Main names: `reached_domain`, `is_reached`, `holds_on`, `check_domain`.
 
 Let B be a box that the map never leaves, S -> S+ an enclosure of the steps of those states of S
 that lie in B, under all inputs in question, and B_0 a box in B that holds 0 with
@@ -41,10 +41,12 @@ import numpy as np
 from theory.arithmetic.intervals import Interval
 from theory.arithmetic.zonotopes import Zonotope
 from theory.domain import Domain, Reached
+from theory.errors import check_count
 from theory.maps.base import Map, check_map
+from theory.maps.boxes.ends import meet
 from theory.maps.boxes.reached import Reach
 from theory.maps.cascade import Cascade
-from theory.maps.invariance import invariant_domain, is_invariant
+from theory.maps.invariance import check_invariant, invariant_domain, is_invariant
 
 #: Columns that a zonotope keeps, over its rows.
 ORDER = 10
@@ -56,17 +58,20 @@ _SETTLE, _PERIODS, _MOST, _MOST_ORDER = 40, 60, 256, 256
 #: From zero, widths that grow by less than this part in a step have settled.
 _SETTLED = 2.0**-7
 
-#: B_0 is wider than what was reached until then by this part, on either side: (1) needs room.
-_SLACK = 2.0**-4
+#: B_0 is wider than what will be reached by one of these parts, on either side: (1) needs room.
+_SLACKS = (2.0**-4, 2.0**-2)
 
 #: Ranges are kept wider by this part than they were found: which columns are kept may differ where
 #: sums are rounded otherwise.
 _ROOM = 2.0**-12
 
+#: Growth that falls by less than this quotient in a step is not followed to its end.
+_MOST_GROWTH = 0.95
+
 #: What widths are compared with at the least.
 _LEAST = 2.0**-500
 
-#: A set that reaches nearly the box in most coordinates is not worth its steps.
+#: Gates whose arguments take nearly what they take on the box are not worth the steps.
 _NEAR = 0.9
 
 
@@ -102,6 +107,21 @@ def _hull(intervals: list[Interval]) -> Interval:
     return np.minimum.reduce(low), np.maximum.reduce(high)
 
 
+def _mean_width(ends: Interval) -> float:
+    return float(np.mean(ends[1] - ends[0]))
+
+
+def _limit(hulls: list[Interval]) -> Interval:
+    """Return about what hulls grow to that grow by the same quotient in every step."""
+    steps = [_mean_width(one) for one in hulls[-3:]]
+    if len(steps) < 3 or not steps[1] > steps[0]:
+        return hulls[-1]
+    quotient = min((steps[2] - steps[1]) / (steps[1] - steps[0]), _MOST_GROWTH)
+    more = quotient / (1 - quotient)
+    (low, high), (before_low, before_high) = hulls[-1], hulls[-2]
+    return low + more * (low - before_low), high + more * (high - before_high)
+
+
 def _widened(ends: Interval) -> Interval:
     """Return a little wider intervals."""
     room = (ends[1] - ends[0]) * _ROOM
@@ -126,7 +146,7 @@ def _period(walk: Iterator[_Walk], start: Interval, outer: Interval) -> int | No
         out = np.maximum(inner[0] - step.after[0], step.after[1] - inner[1])
         excess.append(float(np.max(out / np.maximum(width, _LEAST))))
         # it falls, if it does, from the second step on
-        if count >= _PERIODS or (count > 4 and excess[-1] >= excess[-3]):
+        if count >= _PERIODS or (count > 4 and not excess[-1] < excess[-3]):
             return None
     return None
 
@@ -173,17 +193,21 @@ def reached_domain(
     Raises
     ------
     ValueError
-        As `invariant_domain`.
+        As `invariant_domain`, or if the order is not a positive integer.
 
     Examples
     --------
-    >>> from theory import GRU, Inputs
-    >>> cell = GRU(0.4 * np.ones((6, 2)), 0.3 * np.ones((6, 1)))
-    >>> found = reached_domain(cell, inputs=Inputs.box(-1, 1))
-    >>> bool(found.high[0] < 0.6), found.contains_states([[0.0, 0.0]]), is_reached(cell, found)
-    (True, True, True)
+    >>> from theory import Inputs, VanillaRNN
+    >>> turn = VanillaRNN([[0.5, -0.5], [0.5, 0.5]], [[0.3], [0.0]])
+    >>> found = reached_domain(turn, inputs=Inputs.box(-1, 1))
+    >>> box = invariant_domain(turn, inputs=Inputs.box(-1, 1))
+    >>> box.high.round(2).tolist(), found.high.round(2).tolist()
+    ([0.75, 0.58], [0.64, 0.47])
+    >>> found.contains_states([[0.0, 0.0]]), found.contains_states([[0.1, 0.1]])
+    (True, False)
     """
     check_map(recurrent)
+    check_count(at_least=1, order=order)
     if isinstance(recurrent, Cascade):
         return _of_stack(recurrent, inputs, order)
     if box is None or not is_invariant(recurrent, box):
@@ -191,31 +215,33 @@ def reached_domain(
     if box is None or not np.isfinite([box.input_low, box.input_high]).all():
         return None
     outer, ends = (box.low, box.high), (box.input_low, box.input_high)
-    zero = np.zeros(recurrent.state_dim)
-    first: list[_Walk] = []
-    width = np.zeros(recurrent.state_dim)
-    for step in _walk(recurrent, Zonotope.box(zero, zero), ends, outer, order):
-        first.append(step)
-        reached = _hull([(zero, zero), *(one.after for one in first)])
-        grown = reached[1] - reached[0]
-        if np.mean(grown >= _NEAR * (outer[1] - outer[0])) > 0.5:
-            return None
-        if len(first) >= _SETTLE or bool(np.all(grown <= width * (1 + _SETTLED))):
-            break
-        width = grown
-    if not first:
+    whole = next(_walk(recurrent, Zonotope.box(*outer), ends, outer, order), None)
+    if whole is None:
         return None
-    room = _SLACK * (reached[1] - reached[0])
-    start = np.maximum(reached[0] - room, outer[0]), np.minimum(reached[1] + room, outer[1])
-    period = _period(_walk(recurrent, Zonotope.box(*start), ends, outer, order), start, outer)
-    if period is None:
+    zero = np.zeros(recurrent.state_dim)
+    hulls: list[Interval] = [(zero, zero)]
+    walk = _walk(recurrent, Zonotope.box(zero, zero), ends, outer, order)
+    for _, step in zip(range(_SETTLE), walk, strict=False):
+        hulls.append(_hull([hulls[-1], step.after]))
+        if not _mean_width(step.ranges) < _NEAR * _mean_width(whole.ranges):
+            return None
+        if _mean_width(hulls[-1]) <= _mean_width(hulls[-2]) * (1 + _SETTLED):
+            break
+    low, high = _limit(hulls)
+    for slack in _SLACKS:
+        room = slack * (high - low)
+        start = np.maximum(low - room, outer[0]), np.minimum(high + room, outer[1])
+        period = _period(_walk(recurrent, Zonotope.box(*start), ends, outer, order), start, outer)
+        if period is not None:
+            break
+    else:
         return None
     kind = Reached(period=period, order=order, outer=outer, start=start)
     found = _collected(recurrent, _domain(start, box, kind), kind)
     if found is None:
         return None
     states, ranges = (_widened(one) for one in found)
-    domain = _domain(states, box, replace(kind, ranges=ranges))
+    domain = _domain(meet(states, outer), box, replace(kind, ranges=ranges))
     _PROVED[domain] = weakref.ref(recurrent)
     return domain
 
@@ -247,6 +273,33 @@ def is_reached(recurrent: Map, domain: Domain) -> bool:
         return False
     _PROVED[domain] = weakref.ref(recurrent)
     return True
+
+
+def holds_on(recurrent: Map, domain: Domain) -> bool:
+    """Return whether it is proved that trajectories that start in a domain stay in it.
+
+    A box by `theory.maps.invariance.is_invariant`, states reached from zero by `is_reached`.
+    """
+    return (is_invariant if domain.reached is None else is_reached)(recurrent, domain)
+
+
+def check_domain(recurrent: Map, domain: Domain) -> None:
+    """Raise unless it is a domain of this map, of a box or of the states reached from zero.
+
+    For questions about trajectories that start in it.
+
+    Raises
+    ------
+    ValueError
+        If it is no domain, has other dimensions, need not hold 0, or is not proved.
+    """
+    if getattr(domain, "reached", None) is None:
+        check_invariant(recurrent, domain)
+    elif not is_reached(recurrent, domain):
+        raise ValueError(
+            f"{domain}: it is not proved that {recurrent!r} reaches no others, needed the domain "
+            "of this map; theory.certify.reached_domain(map, inputs=...) finds one"
+        )
 
 
 def _proved(recurrent: Map, domain: Domain, reached: Reached) -> bool:
@@ -317,7 +370,6 @@ def _proved_stack(stack: Cascade, domain: Domain, reached: Reached) -> bool:
         first += part.state_dim
         if not _inside((part.low, part.high), (domain.low[rows], domain.high[rows])):
             return False
-        holds = is_invariant if part.reached is None else is_reached
-        if not holds(layer, part):
+        if not holds_on(layer, part):
             return False
     return True

@@ -113,7 +113,7 @@ def experiment(
     if again.shape != x.shape:
         raise ValueError(f"other_inputs has shape {again.shape}, needed {x.shape} as inputs has")
     zero = np.zeros(n)
-    one = zero + 1 if domain is None else np.clip(zero + 1, domain.low, domain.high)
+    one = zero + 1 if domain is None else domain.moved_inside(zero + 1)
     k = min(len(x), 64) if k_max is None else k_max
     check_count(k_max=k)
     contraction.norm.check_dim(n)

@@ -41,8 +41,15 @@ def step_ratios(
     h = np.repeat(bases, len(shifts) * len(drives), axis=0)
     g = h + np.tile(np.repeat(shifts, len(drives), axis=0), (len(bases), 1))
     x = np.tile(drives, (len(bases) * len(shifts), 1))
-    if domain is not None:
+    if domain is not None and domain.reached is not None:
+        # no other states are known to lie there than those of a run from zero
+        count = len(bases)
+        h = np.repeat(bases, count * len(drives), axis=0)
+        g = np.tile(np.repeat(bases, len(drives), axis=0), (count, 1))
+        x = np.tile(drives, (count * count, 1))
+    elif domain is not None:
         h, g = (np.clip(state, domain.low, domain.high) for state in (h, g))
+    if domain is not None:
         x = np.clip(x, domain.input_low, domain.input_high)
     before = norm.vector(g - h)
     images = step(g, x), step(h, x)

@@ -18,7 +18,7 @@ from theory.domain import Domain
 from theory.errors import as_vector, check_count, check_positive
 from theory.maps.base import Map, check_map
 from theory.maps.head import as_head
-from theory.maps.invariance import check_invariant
+from theory.maps.reached import check_domain
 from theory.norms.norms import L2, Norm
 from theory.typing import Array
 
@@ -41,7 +41,7 @@ def check_stays(recurrent: Map, domain: Domain | None) -> None:
     in it if it is forward invariant under the inputs of the domain.
     """
     if domain is not None:
-        check_invariant(recurrent, domain)
+        check_domain(recurrent, domain)
 
 
 def gap_after_step(matrices: tuple[Array, ...], gap: Array) -> Array:

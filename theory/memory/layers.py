@@ -18,7 +18,7 @@ from theory.domain import Domain
 from theory.errors import check_count
 from theory.maps.base import Map, check_map
 from theory.maps.cascade import Cascade
-from theory.maps.invariance import check_invariant
+from theory.maps.reached import check_domain
 from theory.memory.entrywise import check_stays, gap_after_step, past_of
 from theory.norms.norms import Norm
 from theory.typing import Array
@@ -70,7 +70,7 @@ def layer_rates(recurrent: Map, domain: Domain | None = None) -> LayerRates | No
     if not isinstance(recurrent, Cascade):
         return None
     if domain is not None:
-        check_invariant(recurrent, domain)
+        check_domain(recurrent, domain)
     parts = layer_parts(recurrent, domain)
     if parts is None:
         return None

@@ -12,7 +12,7 @@ import numpy as np
 from theory.arithmetic.rounding import evaluate, product_up, sum_up
 from theory.certificates import Contraction, check_contraction_given
 from theory.certify.found import Certificates
-from theory.certify.interface import narrowing
+from theory.certify.interface import narrowing, reached_at
 from theory.certify.layers import certify_layers
 from theory.certify.methods import check_effort, run_methods
 from theory.domain import Domain
@@ -218,7 +218,11 @@ def supply(
     where = narrowing(recurrent, states)
     if certificates is None:
         found = run_methods(recurrent, effort, where)
-        return Supply(states=states, where=where, found=found, sharp=found)
+        # both models start at zero: what is reached from there is enough
+        reached = reached_at(recurrent, inputs, effort, states, known=bool(found))
+        more = {} if reached is None else run_methods(recurrent, effort, reached)
+        named = {f"{name}, from zero": c for name, c in more.items()}
+        return Supply(states=states, where=where, found={**found, **named}, sharp=found)
     if not isinstance(certificates, Mapping):
         raise ValueError(
             f"certificates={certificates!r}, needed contractions by name, such as those of "

@@ -14,6 +14,7 @@ import numpy as np
 from theory.arithmetic.rounding import UNIT
 from theory.certificates import Contraction, check_one_step
 from theory.certify.interface import contraction as look_for_contraction
+from theory.domain import check_box
 from theory.errors import as_sequences, check_count, check_positive
 from theory.maps.base import Map, check_map
 from theory.maps.callable import CallableMap
@@ -181,6 +182,7 @@ class _Search:
         rng: np.random.Generator,
     ) -> None:
         norm, self.domain = certificate.norm, certificate.domain
+        check_box(self.domain)
         self.map, self.norm, self.rng = recurrent, norm, rng
         n, m = recurrent.state_dim, recurrent.input_dim
         self.free_inputs = inputs is None

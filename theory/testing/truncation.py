@@ -111,16 +111,19 @@ def check_truncation(
         name: None if state is None else as_vector(name, state, size=n)
         for name, state in (("start", start), ("restart", restart))
     }
-    verdicts = [
-        check_contraction(
-            recurrent,
-            contraction=certificate,
-            inputs=x if x.size else None,
-            radius=radius,
-            trials=trials,
-            seed=seed,
+    verdicts: list[Verdict] = []
+    # of the states reached from zero a search has none to choose: the runs below are what is known
+    if certificate.domain is None or certificate.domain.reached is None:
+        verdicts.append(
+            check_contraction(
+                recurrent,
+                contraction=certificate,
+                inputs=x if x.size else None,
+                radius=radius,
+                trials=trials,
+                seed=seed,
+            )
         )
-    ]
     for index, sequence in enumerate(x if x.ndim == 3 else x[None]):
         label = f"sequence {index}"
         base = experiment(
@@ -249,7 +252,7 @@ def _started(
     far = direction * (size / float(norm.vector_upper(direction)))
     back, domain = -far, base.contraction.domain
     if domain is not None:
-        far, back = (np.clip(h, domain.low, domain.high) for h in (far, back))
+        far, back = (domain.moved_inside(h) for h in (far, back))
     starts = (zero, far) if start is None else (start,)
     restarts = (zero, back) if restart is None else (restart,)
     for h, again in product(starts, restarts):

@@ -14,8 +14,8 @@ from theory.certify.layers import layer_gains, layer_parts
 from theory.maps.cascade import Cascade
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.gru import GRU
-from theory.maps.invariance import is_invariant
 from theory.maps.lstm import LSTM
+from theory.maps.reached import holds_on
 from theory.measure.learning import learning_of
 from theory.measure.run import Run
 from theory.memory.layers import layer_rates
@@ -94,7 +94,7 @@ def _layered(run: Run) -> bool:
 def _two_layers(run: Run) -> bool:
 
     domain = run.of.contraction.domain
-    if domain is not None and not is_invariant(run.map, domain):
+    if domain is not None and not holds_on(run.map, domain):
         return False
     rates = layer_rates(run.map, domain)
     return rates is not None and len(rates.rates) == 2

@@ -32,7 +32,7 @@ def _within(rng: np.random.Generator, domain: Domain | None, n: int) -> Array:
         return rng.standard_normal(n)
     place = rng.random(n)
     place = np.where(rng.random(n) < 0.5, np.round(place), place)
-    return np.clip(domain.low + (domain.high - domain.low) * place, domain.low, domain.high)
+    return domain.moved_inside(domain.low + (domain.high - domain.low) * place)
 
 
 def _gated(rng: np.random.Generator, n: int, m: int, scale: float, kind: int) -> Map:

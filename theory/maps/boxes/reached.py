@@ -182,7 +182,10 @@ def gru_carried(
         turned = product(r, held, r_ends, held_ends)
         moved = products(r_ends, held_ends)
     else:
-        inner = product(r, h, r_ends, known)
+        # W_n acts on what is left of r h, too
+        inner = product(r, h, r_ends, known).unshared()
+        more = inner.symbols - h.symbols
+        h, z, own = (form.padded(after=more) for form in (h, z, own))
         moved_ends = meet(inner.hull(), products(r_ends, known))
         turned, moved = inner.affine(W_n), affine_image(W_n, *moved_ends)
     argument = combination([(one, own), (one, turned)])
@@ -190,7 +193,9 @@ def gru_carried(
     parts.append(at_n)
     if reset_after:
         parts.append(held_ends)
-    new, new_ends = relaxed(TANH, argument, *at_n), activation_image(TANH, *at_n)
+    # n counts twice in n + z (h - n)
+    new, new_ends = relaxed(TANH, argument, *at_n).unshared(), activation_image(TANH, *at_n)
+    h, z = (form.padded(after=new.symbols - argument.symbols) for form in (h, z))
     apart = combination([(one, h), (-one, new)])
     apart_ends = sum_of(known, (-new_ends[1], -new_ends[0]))
     total = combination([(one, new), (one, product(z, apart, z_ends, apart_ends))])
