@@ -1,4 +1,4 @@
-"""Tubes of zonotopes: attacked by ascent over pasts, never wider than boxes, and how far they reach."""
+"""Tubes of zonotopes: attacked by ascent over pasts, and never wider than boxes."""
 
 import numpy as np
 import pytest
@@ -100,7 +100,7 @@ def test_no_attacked_past_leaves_a_tube(seed, radius, which):
     )  # fmt: skip
     H = attacked(model, X, tube.low[0], tube.high[0], tube.known, rng)
     slack = drifted(model, H, X)
-    assert (H >= tube.low - slack).all()
+    assert (tube.low - slack <= H).all()
     assert (tube.high + slack >= H).all()
     far = np.linalg.norm(H - tube.known, axis=-1).max(axis=0)
     assert (far <= tube.lengths + 2 * slack * n).all()
@@ -128,10 +128,9 @@ def test_never_wider_than_boxes_and_contractions_only_help(seed, which):
     found = [c for c in contractions(model).values() if c.domain is None]
     helped = reach_tube(model, X, contractions=found, **options)
     assert (helped.lengths <= sharp.lengths * (1 + 1e-9)).all()
-    for c in found:
-        H = attacked(model, X, sharp.low[0], sharp.high[0], sharp.known, rng)
-        assert (H >= helped.low - 1e-12).all()
-        assert (helped.high + 1e-12 >= H).all()
+    H = attacked(model, X, sharp.low[0], sharp.high[0], sharp.known, rng)
+    assert (helped.low - 1e-12 <= H).all()
+    assert (helped.high + 1e-12 >= H).all()
 
 
 def test_a_certified_layer_has_a_tube_that_narrows():
@@ -249,7 +248,7 @@ def test_metrics_see_what_no_norm_of_single_steps_does():
     W = np.array([[0.0, 4.0], [0.05, 0.0]])
     one = Factor(np.full(2, 0.9), np.full(2, 1.0), np.zeros(2), np.ones(2), np.sqrt(2.0))
     bound = length_after(W, [one] * 10)
-    # two steps shrink by 4 * .05 = .2, ten by 3.2e-4; slopes that are known to a tenth cost the rest
+    # two steps shrink by 4 * .05 = .2, ten by 3.2e-4; slopes known to a tenth cost the rest
     assert np.sqrt(2.0) * 0.2**5 * 0.9**10 < bound < 12 * np.sqrt(2.0) * 0.2**5
     nothing = Factor(np.zeros(2), np.ones(2), np.zeros(2), np.full(2, np.inf), np.inf)
     assert length_after(W, [nothing]) == np.inf

@@ -2,8 +2,8 @@ r"""How many inputs are enough on data: measured until pasts are near, certified
 
 Main names: `certified_memory`, `CertifiedMemory`.
 
-A trained gated cell is rarely provable from every past.  But on its own data pasts come near to each
-other, as can be measured, and from near by what is left to forget can be proved (`reach_tube`).
+A trained gated cell is rarely provable from every past.  But on its own data pasts come near to
+each other, as can be measured, and from there on forgetting can be proved (`reach_tube`).
 
 Let w be the visited ranges and r a share of them, both chosen from some sequences, and X_1 .. X_N
 others, independent and of one distribution.  |e|_w = max |e_i| / w_i.
@@ -119,9 +119,10 @@ class CertifiedMemory:
         )
         if not known:
             return f"{first}; from there no sequence is certified within {self.window} inputs"
+        median = int(np.median(known))
         return (
-            f"{first}; from there k_2 = {int(np.median(known))} in the median, {max(known)} at most "
-            f"for {len(known)} of {len(self.steps)} sequences (certified, given such pasts)"
+            f"{first}; from there k_2 = {median} in the median, {max(known)} at most, for "
+            f"{len(known)} of {len(self.steps)} sequences (certified, given such pasts)"
         )
 
 

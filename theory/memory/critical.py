@@ -51,7 +51,7 @@ class CriticalRadius:
 
 
 def visited_ranges(H: Any, n: int) -> Array:
-    """Return how far each state has been seen to range; the least of those that vary, if it has not.
+    """Return how far each state has been seen to range; if it has not, the least of the others.
 
     Parameters
     ----------
@@ -75,7 +75,8 @@ def visited_ranges(H: Any, n: int) -> Array:
     ranges = rows.max(axis=0) - rows.min(axis=0)
     if not float(ranges.max()) > 0:
         raise ValueError("all visited states are the same, needed some that differ")
-    return np.where(ranges > 0, ranges, ranges[ranges > 0].min())
+    varied: Array = np.where(ranges > 0, ranges, ranges[ranges > 0].min())
+    return varied
 
 
 def critical_radius(

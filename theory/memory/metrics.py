@@ -3,8 +3,8 @@ r"""Metrics that run backwards along the data: products of steps that no single 
 Main names: `Factor`, `length_after`.
 
 Around a known trajectory the differences of rho(W h + U x + b) obey e_t = S_t W e_{t-1} + d_t with
-secants s_i in m_i +- r_i and what rounding adds, d_t.  A metric P of e_t becomes one of e_{t-1}: for
-y = W e and v with |v_i| <= r_i |y_i|, S y = diag(m) y + v, and for every diagonal L >= 0
+secants s_i in m_i +- r_i and what rounding adds, d_t.  A metric P of e_t becomes one of e_{t-1}:
+for y = W e and v with |v_i| <= r_i |y_i|, S y = diag(m) y + v, and for every diagonal L >= 0
 
     |S y|_P^2 = (M y + v)^T P (M y + v) <= y^T Q y,
 
@@ -30,7 +30,6 @@ from theory.arithmetic.rounding import (
     TINY,
     UNIT,
     gamma,
-    inner_product_error,
     product_up,
     sqrt_up,
     up,

@@ -81,7 +81,8 @@ class ReachTube:
         if C is not None:
             apart = product_matrix_up(apart, np.abs(C).T)
         boxes = np.array([norm.majorant(one) for one in apart])
-        return np.minimum(boxes, [product_up(price, one) for one in self.lengths.tolist()])
+        lengths = np.array([product_up(price, one) for one in self.lengths.tolist()])
+        return np.asarray(np.minimum(boxes, lengths))
 
     def gap(self, norm: Norm) -> Array:
         """Return upper bounds, (k + 1,), of the distance of any two states in each set.
@@ -90,7 +91,7 @@ class ReachTube:
         """
         norm.check_dim(self.low.shape[1])
         boxes = np.array([norm.majorant(width) for width in self.widths])
-        return np.minimum(boxes, 2 * self.distance(norm))
+        return np.asarray(np.minimum(boxes, 2 * self.distance(norm)))
 
     def steps(self, eps: float, norm: Norm | None = None, C: Array | None = None) -> int | None:
         """Return after how many inputs every state stays within eps of the known one.

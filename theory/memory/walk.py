@@ -14,8 +14,9 @@ does; every contraction with rate lam in a norm bounds the distance of the state
     |h_{t+1} - c_{t+1}| <= lam |h_t - c_t| + rounding + disturbance,
 
 where |h_t - c_t| is itself at most the size of S_t - c_t in that norm.  The ball of this radius is
-one more set that S_{t+1} is met with.  So the radius falls at least as fast as the certificate says,
-and faster where the zonotope does.
+one more set that S_{t+1} is met with: it falls at least as fast as the certificate says.  For steps
+rho(W h + U x + b) of up to `_LOCAL` units, metrics that run backwards (`theory.memory.metrics`)
+bound the Euclidean distance by all steps together, whatever is certified.
 """
 
 from __future__ import annotations
@@ -85,10 +86,9 @@ class Walk:
     def rows(self) -> dict[int, Array]:
         """Return max |W_i e| over |e| <= 1 in the norm of each contraction, by its identity."""
         form = self.recurrent.affine()
-        found = (
-            {} if form is None else {id(c): c.norm.dual_upper(form.W) for c in self.contractions}
-        )
-        return found
+        if form is None:
+            return {}
+        return {id(c): c.norm.dual_upper(form.W) for c in self.contractions}
 
     @cached_property
     def lengths(self) -> Array:
