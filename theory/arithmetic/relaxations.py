@@ -47,7 +47,8 @@ def _steep_place(rho: Activation, alpha: Array) -> Array:
         elif rho.name == "sigmoid":
             place = 2.0 * np.arctanh(np.sqrt(np.clip(1.0 - 4.0 * alpha, 0.0, 1.0)))
         else:
-            place = np.log(alpha) - np.log1p(-alpha)
+            share = np.clip(alpha, 0.0, 1.0)
+            place = np.log(share) - np.log1p(-share)
     near: Array = np.clip(np.nan_to_num(place, nan=0.0), -800.0, 800.0)
     return near
 

@@ -210,9 +210,12 @@ def reached_domain(
     check_count(at_least=1, order=order)
     if isinstance(recurrent, Cascade):
         return _of_stack(recurrent, inputs, order)
-    if box is None or not is_invariant(recurrent, box):
+    if box is None:
         box = invariant_domain(recurrent, inputs=inputs)
     if box is None or not np.isfinite([box.input_low, box.input_high]).all():
+        return None
+    box = _kept(recurrent, box)
+    if box is None:
         return None
     outer, ends = (box.low, box.high), (box.input_low, box.input_high)
     whole = next(_walk(recurrent, Zonotope.box(*outer), ends, outer, order), None)
@@ -244,6 +247,16 @@ def reached_domain(
     domain = _domain(meet(states, outer), box, replace(kind, ranges=ranges))
     _PROVED[domain] = weakref.ref(recurrent)
     return domain
+
+
+def _kept(recurrent: Map, box: Domain) -> Domain | None:
+    """Return the box, a little larger if that is invariant too; None if neither is."""
+    wider = (end * (1 + _ROOM) for end in (box.low, box.high))
+    for low, high in (tuple(wider), (box.low, box.high)):
+        one = replace(box, low=low, high=high)
+        if is_invariant(recurrent, one):
+            return one
+    return None
 
 
 def _domain(ends: Interval, box: Domain, reached: Reached) -> Domain:
