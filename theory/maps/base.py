@@ -227,11 +227,10 @@ class Map(ABC):
         after: Interval,
         ranges: Interval | None = None,
     ) -> Zonotope | None:
-        """Enclose a step of those states of a zonotope that lie in a box; None if unknown.
+        """Enclose a step of those states of a zonotope that lie in the box `before`, or None.
 
-        The inputs are a zonotope of the same symbols, all of which are shared; of the result, whose
-        first symbols are these, the points in the box `after` count.  Of the arguments of rho in a
-        step rho(W h + U x + b) `ranges` may be known besides.
+        The inputs share its symbols, which are the first of the result; of this the points in the
+        box `after` count.  Of rho(W h + U x + b) `ranges` of the arguments may be known besides.
         """
         del states, seen, before, after, ranges
         return None
