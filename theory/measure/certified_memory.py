@@ -12,16 +12,16 @@ Statement   Let k_1 be the effective memory of |h_t - h_t^{k_1}|_w at r, anywher
             measured on X_1 .. X_N.  With probability at least `confidence` over these, a new
             sequence X of the same distribution has, with probability at least 1 - `probability`,
 
-                |h_T - h_T^{k_1 + k_2}| <= D(X, k_2)   for every k_2 and the last time T of X,
+                |h_{s+j} - h_{s+j}^{k_1+j}| <= D_j(X)   for all times s of X and all j,
 
-            D being the distance that `reach_tube` proves from all states within r of
-            h_s^{k_1}, s = T - k_2, through the last k_2 inputs of X.
+            D_j being the distance that `reach_tube` proves after the j inputs from s on, from all
+            states within r of h_s^{k_1}.
 Proof       Outside of an event of that probability |h_s - h_s^{k_1}|_w <= r at all times s
             (`theory.measure.effective_memory`).  Then h_s is among the states that the tube starts
-            from, so h_T is in its last set, and what it proves is the distance of that set from
-            the continuation of h_s^{k_1}, which is h_T^{k_1 + k_2}.
+            from, so h_{s+j} is in its set after j inputs, and D_j bounds the distance of that set
+            from the continuation of h_s^{k_1}, which is h_{s+j}^{k_1+j}.
 
-D depends on X alone and is computed, not estimated: whether k_2 inputs are enough for a sequence is
+D_j depends on X alone and is computed, not estimated: how many inputs from s on are enough, k_2, is
 certified for that sequence, given that its past is as near as nearly all pasts are.  That is the
 condition in every answer.  Nothing is claimed for sequences of another distribution.
 """
@@ -61,7 +61,8 @@ class CertifiedMemory:
     ranges: Array  # w, (n,)
     measured: EffectiveMemory | None  # until pasts are within r of the model of k_1 inputs
     window: int  # the most inputs that are certified from there
-    steps: tuple[int | None, ...]  # k_2 of each sequence that was looked at; None: not in `window`
+    steps: tuple[int | None, ...]  # k_2 of each sequence that was looked at, from `window` inputs
+    # before its end; None: not within these
     columns: int
 
     @property
@@ -89,7 +90,7 @@ class CertifiedMemory:
         Returns
         -------
         ReachTube
-            Its `steps(eps)` is k_2, its last `distance` D(X, k_2).
+            From s = T - k on: its `distance` is D_j, its `steps(eps)` is k_2.
 
         Raises
         ------
