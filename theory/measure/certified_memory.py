@@ -107,6 +107,20 @@ class CertifiedMemory:
         last = min(int(wanted), len(x))
         return _tube(self.recurrent, x, self.k_1, last, self.share * self.ranges, self.columns)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready description."""
+        return {
+            "kind": "measured, then certified given pasts within the share",
+            "k": self.k,
+            "k_1": self.k_1,
+            "k_2": list(self.steps),
+            "share": self.share,
+            "ranges": self.ranges.tolist(),
+            "window": self.window,
+            "epsilon": self.eps,
+            "norm": self.norm.to_dict(),
+        }
+
     def __str__(self) -> str:
         if self.share == 0 or self.measured is None:
             return f"from no share of the visited range {self.window} inputs are proved to forget"
