@@ -47,6 +47,7 @@ LONG = {
     "theory.inputs": "one value, its constructors, and what is computed from it",
     "theory.measure.effective_memory": "its statement and proof are the docstring",
     "theory.memory.context": "a choice, how it shows itself, and the two questions it answers",
+    "theory.maps.base": "the interface of maps, each method with what it promises",
     "theory.norms.norm": "what a norm is, its coordinates, and what follows from them",
     "theory.norms.norms": "six norms, each with what is sharper for it",
     "theory.interop.torch_weights": "one question, what the next forward pass reads, case by case",

@@ -70,6 +70,22 @@ def test_a_certified_model(files):
     assert {str(expected.k), str(expected.k - 1), str(answer["certified_k"])} <= set(rows)
 
 
+def test_a_memory_in_two_stages(files):
+    done = run(
+        "memory", files / "w.npz", "--sequences", files / "x.npz", *USUAL, "--window", "6",
+        "--json", files / "out.json",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "in two stages: k_1 =" in done.output
+    assert "(certified, given such pasts)" in done.output
+    staged = json.loads((files / "out.json").read_text())["two_stages"]
+    assert staged["k"] == staged["k_1"] + max(staged["k_2"])
+    assert staged["kind"].startswith("measured, then certified given")
+    short = run("memory", files / "w.npz", "--sequences", files / "x.npz", *USUAL, "--window", "25")
+    assert short.exit_code != 0
+    assert "needed more than window=25" in short.output
+
+
 def test_an_lstm_and_its_local_rates(files):
     done = run(
         "memory", files / "lstm.npz", "--sequences", files / "x.npz", *USUAL,

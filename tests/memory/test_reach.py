@@ -32,8 +32,10 @@ ALL_OF_TANH = Domain(low=[-1, -1], high=[1, 1], input_low=[0, 0], input_high=[1,
 
 def test_oracles():
     # B.4: spectral radius 1.587, constant drive (1, 1), from [-1, 1]^2
-    tube = reach_tube(CELL, np.ones((20, 2)), k=20, domain=ALL_OF_TANH)
+    tube = reach_tube(CELL, np.ones((20, 2)), k=20, domain=ALL_OF_TANH, columns=0)
     widths = tube.widths.max(axis=1)
+    sharper = reach_tube(CELL, np.ones((20, 2)), k=20, domain=ALL_OF_TANH)
+    assert (sharper.widths <= tube.widths).all()
     assert widths[0] == np.nextafter(2.0, 3.0)
     assert widths[5] == pytest.approx(0.26905, abs=5e-6)
     assert widths[10] == pytest.approx(1.8273e-6, abs=5e-11)
@@ -75,9 +77,14 @@ def test_no_past_is_left_out(seed, n, k):
 def test_nested_and_never_wider_than_the_box():
     x = np.random.default_rng(0).uniform(-1, 1, (30, 2))
     domain = invariant_domain(CELL, inputs=x)
-    last = [reach_tube(CELL, x, k=k, domain=domain).widths[-1] for k in range(31)]
-    for before, after in itertools.pairwise(last):
-        assert (after <= before * (1 + 1e-12)).all()
+    # zonotopes, which are cut where they are long, are nested but for a part of 1e-7
+    for columns, slack in ((0, 1e-12), (10, 1e-6)):
+        last = [
+            reach_tube(CELL, x, k=k, domain=domain, columns=columns).widths[-1]
+            for k in range(0, 31, 1 if columns == 0 else 5)
+        ]
+        for before, after in itertools.pairwise(last):
+            assert (after <= before * (1 + slack)).all()
 
 
 def test_linear_maps_shrink_by_their_matrix():

@@ -43,6 +43,8 @@ from theory.memory import (
     window_decay,
     window_gaps,
 )
+from theory.memory.metrics import length_after
+from theory.memory.walk import size_upper, walk
 from theory.theorems import Terms, state_gap
 from theory.typing import Array
 
@@ -466,7 +468,7 @@ def tubes(rng: Draw, tally: Tally) -> None:
     if rng.random() < 0.3:
         x[1:] = 0.0
     try:
-        tube = reach_tube(model, x, k=k)
+        tube = reach_tube(model, x, k=k, boxes=int(one_of(rng, 1, 1, 3)))
     except ValueError as error:
         if "no bounded box" in str(error) or "has no enclosure" in str(error):
             return
@@ -485,6 +487,8 @@ def tubes(rng: Draw, tally: Tally) -> None:
                 "reach_tube", tube.low[t + 1], h, tube.high[t + 1], start=start, x=x, t=t,
                 **model.parameters,
             )  # fmt: skip
+            far = length(L2(), minus(h, balls(tube.known[t + 1])))
+            tally.at_most("ReachTube.lengths", [far], tube.lengths[t + 1], x=x, **model.parameters)
         ends_of.append(h)
     gaps = tube.gap(norm)
     for a, b in itertools.combinations(ends_of, 2):
@@ -621,7 +625,7 @@ CHECKS = (
     Check(run=decays, covers=(LinearRecurrence.decay_range, window_decay)),
     Check(run=windows, covers=(window_gaps, window_context, transition_rate)),
     Check(run=along, covers=(tube_gaps,)),
-    Check(run=tubes, covers=(reach_tube,)),
+    Check(run=tubes, covers=(reach_tube, Map.carry, walk, size_upper, length_after)),
     Check(
         run=certificates,
         covers=(contraction, recheck, certificate_from_dict, certificate_to_dict),

@@ -10,7 +10,7 @@ from exact import Ball, times
 from tally import Tally
 
 from theory import Inputs, Map
-from theory.arithmetic.relaxations import relaxed, remainder_range
+from theory.arithmetic.relaxations import relaxed, remainder_range, secants
 from theory.arithmetic.zonotopes import Zonotope, combination, product, stacked
 from theory.maps.reached import check_domain, holds_on, is_reached, reached_domain
 from theory.typing import Array
@@ -84,6 +84,17 @@ def relaxations(rng: Draw, tally: Tally) -> None:
         tally.between(
             "remainder_range", left[0], exact, left[1], rho=rho.name, a=point, alpha=alpha
         )
+    centre = interior(rng, low, high)
+    found = secants(rho, (centre, centre), low, high)
+    for point in points:
+        apart = [(float(a), float(c)) for a, c in zip(point, centre, strict=True)]
+        slopes = [
+            (activated(rho.name, Ball(a)) - activated(rho.name, Ball(c))) / (Ball(a) - Ball(c))
+            if a != c
+            else Ball(float(found[0][i]))
+            for i, (a, c) in enumerate(apart)
+        ]
+        tally.between("secants", found[0], slopes, found[1], rho=rho.name, a=point, c=centre)
     m = int(rng.integers(0, 4))
     z = Zonotope.of(rng.uniform(-3, 3, n), rng.uniform(-2, 2, (n, m)), np.abs(numbers(rng, n)))
     xi, eta = _symbols(rng, m), _symbols(rng, n)
@@ -122,7 +133,7 @@ def reaches(rng: Draw, tally: Tally) -> None:
 
 CHECKS = (
     Check(run=zonotopes, covers=(combination, product, stacked)),
-    Check(run=relaxations, covers=(relaxed, remainder_range)),
+    Check(run=relaxations, covers=(relaxed, remainder_range, secants)),
     Check(
         run=reaches,
         covers=(Map.reach, reached_domain, is_reached, holds_on, check_domain),

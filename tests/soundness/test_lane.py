@@ -93,6 +93,7 @@ MODULES = (
     "memory.attention",
     "memory.windows", "memory.products", "memory.along",
     "memory.entrywise", "memory.layers", "memory.tails", "memory.worst_case", "memory.reach",
+    "memory.walk", "memory.metrics", "memory.critical", "memory.deployed", "arithmetic.formats",
     "maps.invariance", "certify.found", "certify.interface", "certify.methods",
     "certify.certificate_file", "certify.recheck", "memory.context", "memory.prices",
     "memory.exact", "memory.kernel", "memory.linear", "memory.one_state", "memory.sums",
@@ -109,6 +110,11 @@ MODULES = (
 
 #: Public functions of these modules that claim nothing a number could contradict, and why.
 NOT_COMPARED = {
+    "arithmetic.formats.arithmetic": "the facts of a format",
+    "memory.critical.critical_radius": "tries reach_tube, which is compared",
+    "memory.critical.visited_ranges": "a scale, of which any will do",
+    "memory.deployed.step_error_upper": "other formats: compared with NumPy's and PyTorch's",
+    "memory.deployed.deployed_context": "a formula of step_error_upper; simulated in its tests",
     "arithmetic.rounding.scaled_to_one": "exact scaling",
     "arithmetic.rounding.formula_slack": "a budget beside a verdict; checked in tests of verdicts",
     "arithmetic.rounding.drift": "a budget beside a verdict; checked in tests of verdicts",

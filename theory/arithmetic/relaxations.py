@@ -1,6 +1,6 @@
 r"""Activations of zonotopes: rho(a) = alpha a + beta +- delta, proved over the range of a.
 
-Main names: `relaxed`, `remainder_range`.
+Main names: `relaxed`, `remainder_range`, `secants`.
 
 What is left of rho when a line is taken away, g(a) = rho(a) - alpha a, is enclosed over an interval
 by what is known of the shape of rho.  Tangents bound a concave function from above and a convex one
@@ -12,6 +12,8 @@ so neither alpha nor the place t need be exact: they decide how sharp the enclos
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -25,6 +27,9 @@ from theory.arithmetic.intervals import (
 )
 from theory.arithmetic.zonotopes import Zonotope, combination
 from theory.typing import Array
+
+#: Parts of an interval on either side of a centre.
+_CUTS = 64
 
 #: Kinks of the activations that are linear in between.
 _KINKS = {"relu": (0.0,), "leaky_relu": (0.0,), "hard_tanh": (-1.0, 1.0)}
@@ -108,6 +113,51 @@ def _slopes(rho: Activation, low: Array, high: Array) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         secant = (rho(high) - rho(low)) / (high - low)
     return np.clip(np.where(np.isfinite(secant), secant, top), bottom, top)
+
+
+def secants(rho: Activation, centre: Interval, low: Array, high: Array) -> Interval:
+    r"""Enclose (rho(a) - rho(c)) / (a - c) over low <= a <= high and c in a narrow interval.
+
+    For a rho that does not decrease, on either side of c the interval is cut, and
+
+        (rho(a_1) - rho(c)) / (a_2 - c) <= (rho(a) - rho(c)) / (a - c)
+            <= (rho(a_2) - rho(c)) / (a_1 - c),   c < a_1 <= a <= a_2.
+
+    A secant is also a mean of the slopes on the way from c to a; the slopes alone bound it where
+    rho is another one, and where a is as near to c as its own interval is wide.
+    """
+    ends = np.minimum(low, centre[0]), np.maximum(high, centre[1])
+    whole = slope_range(rho, *ends)
+    # beyond the largest double nothing is cut
+    bounded = np.isfinite(ends[0]) & np.isfinite(ends[1])
+    if rho.slope[0] < 0 or not bounded.all():
+        return whole
+    below, above = activation_image(rho, *centre)
+    here = slope_range(rho, *centre)
+    least, largest = np.maximum(here[0], 0.0), np.maximum(here[1], 0.0)
+    shares = np.linspace(0.0, 1.0, _CUTS + 1)[:, None]
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for sign, near, end in ((1.0, centre[1], high), (-1.0, centre[0], low)):
+            far = np.maximum(end, near) if sign > 0 else np.minimum(end, near)
+            places = near + shares * (far - near)
+            places[-1] = far
+            inner, outer = places[:-1], places[1:]
+            way = np.minimum(outer, centre[0]), np.maximum(outer, centre[1])
+            slope = slope_range(rho, *way)
+            image = activation_image(rho, np.minimum(inner, outer), np.maximum(inner, outer))
+            if sign > 0:
+                risen = image[0] - above, image[1] - below
+                run = inner - centre[1], outer - centre[0]
+            else:
+                risen = below - image[1], above - image[0]
+                run = centre[0] - inner, centre[1] - outer
+            up, down = np.nextafter(risen[1], math.inf), np.nextafter(risen[0], -math.inf)
+            short, long = np.nextafter(run[0], -math.inf), np.nextafter(run[1], math.inf)
+            steepest = np.where(short > 0, np.nextafter(up / short, math.inf), math.inf)
+            flattest = np.where(down > 0, np.nextafter(down / long, 0.0), 0.0)
+            largest = np.maximum(largest, np.fmin(steepest, slope[1]).max(axis=0))
+            least = np.minimum(least, np.fmax(flattest, slope[0]).min(axis=0))
+    return np.fmax(least, np.maximum(whole[0], 0.0)), np.fmin(largest, whole[1])
 
 
 def relaxed(rho: Activation, a: Zonotope, low: Array, high: Array) -> Zonotope:

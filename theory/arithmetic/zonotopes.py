@@ -41,10 +41,14 @@ from theory.arithmetic.rounding import (
     UNIT,
     gamma,
     inner_product_error,
+    up,
     upper_after,
 )
-from theory.arithmetic.sums import sums_up
+from theory.arithmetic.sums import length_upper, sums_up
 from theory.typing import Array
+
+#: Multiplications that a length may cost, up to twice as many columns as rows.
+_PAIRS = 2**26
 
 #: Shares of a symbol below this are not divided by.
 _SMALL = 2.0**-900
@@ -120,6 +124,28 @@ class Zonotope:
         own[places, np.arange(len(places))] = self.rest[places]
         rest = np.where(known, 0.0, self.rest)
         return Zonotope(self.centre, np.hstack([self.generators, own]), rest)
+
+    def less(self, point: Array) -> Zonotope:
+        """Return what is left of the points when one is taken away."""
+        moved = self.centre - point
+        return Zonotope.of(moved, self.generators, plus_up(self.rest, np.abs(moved) * (2 * UNIT)))
+
+    def length_upper(self) -> float:
+        r"""Return an upper bound of the Euclidean length of any point.
+
+        With g_0 the centre and columns g_j,  |sum_j g_j xi_j|^2 <= sum_jk |g_j . g_k|, which is
+        below the square of the box's length where columns point in different directions; all
+        products together err by that of the absolute sums, which is the box's.
+        """
+        z = self.boxed(max(2 * len(self), math.isqrt(_PAIRS // max(len(self), 1))))
+        columns = np.hstack([z.centre[:, None], z.generators])
+        n, m = columns.shape
+        box, whole = length_upper(z.magnitude()), length_upper(sums_up(columns))
+        with np.errstate(over="ignore", invalid="ignore"):
+            pairs = float(np.abs(columns.T @ columns).sum())
+            square = pairs * (1 + gamma(m * m + 4)) + gamma(n + 4) * whole * whole
+            total = up(up(math.sqrt(up(square + m * m * n * TINY))) + length_upper(z.rest))
+        return min(box, total) if math.isfinite(total) else box
 
     def affine(self, W: Array | Interval, b: Array | Interval | None = None) -> Zonotope:
         r"""Return W z + b, of an interval matrix for all of its matrices; the symbols are kept.

@@ -44,6 +44,7 @@ from theory.inputs import Inputs
 from theory.interop.files import read_file
 from theory.maps.base import Map
 from theory.maps.head import LinearHead
+from theory.measure.certified_memory import CertifiedMemory, certified_memory
 from theory.measure.effective_memory import EVENTS, LEVELS, EffectiveMemory, effective_memory
 from theory.measure.memory_among import memory_among
 from theory.measure.rates import MeasuredRates, local_rates
@@ -105,6 +106,13 @@ def memory(
     keep: Annotated[
         Path | None,
         typer.Option(help="A folder for what is measured; the same command goes on from there."),
+    ] = None,
+    window: Annotated[
+        int | None,
+        typer.Option(
+            help="Certify in two stages, too: measured until pasts are near, and proved from "
+            "there within so many inputs."
+        ),
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the whole table here.")
@@ -191,6 +199,20 @@ def memory(
                 r=rates,
                 progress=lambda done, total: bar.update(again, completed=done, total=total),
             )
+    staged: CertifiedMemory | None = None
+    if window is not None:
+        seen = output.head if output.head is not None else LinearHead(recurrent.output_map)
+        staged = certified_memory(
+            recurrent,
+            given,
+            eps=epsilon,
+            probability=probability,
+            confidence=confidence,
+            head=seen,
+            norm=_NORMS[norm],
+            window=window,
+            k_max=answer.k_max,
+        )
     out.print(
         f"{recurrent}, {answer.sequences} sequences of {_lengths(answer)}",
         markup=False,
@@ -203,6 +225,8 @@ def memory(
     _print_certified(answer, recurrent, given)
     if measured is not None:
         out.print(f"local rates: {measured}", markup=False, soft_wrap=True)
+    if staged is not None:
+        out.print(f"in two stages: {staged}", markup=False, soft_wrap=True)
     for target in (json_file, plot):
         if target is not None:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -211,6 +235,7 @@ def memory(
             answer.to_dict()
             | {"head": output.name}
             | ({} if measured is None else {"rates": measured.to_dict()})
+            | ({} if staged is None else {"two_stages": staged.to_dict()})
         )
         write_atomically(json_file, json.dumps(data, indent=1) + "\n")
         out.print(f"written: {json_file}", markup=False)

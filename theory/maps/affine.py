@@ -17,12 +17,12 @@ from theory.arithmetic.intervals import (
 )
 from theory.arithmetic.rounded import Rounded
 from theory.arithmetic.rounding import product_up
-from theory.arithmetic.zonotopes import Zonotope
+from theory.arithmetic.zonotopes import Zonotope, stacked
 from theory.domain import Domain
 from theory.errors import DivergedError
 from theory.maps.base import Map
 from theory.maps.boxes.ends import Weights, fixed_box
-from theory.maps.boxes.reached import Reach, leaky_reach
+from theory.maps.boxes.reached import Reach, leaky_carried, leaky_reach
 from theory.maps.form import Affine
 from theory.norms.norms import L2, Norm, over, scaled_matrix_upper
 from theory.typing import Array
@@ -159,6 +159,24 @@ class AffineMap(Map):
             return None
         weights, leak = Weights(form.W, form.U, form.b), np.ones(self.state_dim)
         return leaky_reach(weights, leak, form.rho, states, inputs, box)
+
+    @final
+    def carry(
+        self,
+        states: Zonotope,
+        seen: Zonotope,
+        before: Interval,
+        after: Interval,
+        ranges: Interval | None = None,
+    ) -> Zonotope:
+        """Enclose a step; that of a linear map keeps all symbols."""
+        form, both = self.affine(), stacked(states, seen)
+        if form.rho.name == "identity":
+            return both.affine(np.hstack([form.W, form.U]), form.b)
+        weights, leak = Weights(form.W, form.U, form.b), np.ones(self.state_dim)
+        known = states.clipped(*before)
+        parts = (both, known, seen.hull(), after, ranges)
+        return leaky_carried(weights, leak, form.rho, *parts).states
 
     @final
     def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:

@@ -226,6 +226,22 @@ class Map(ABC):
         del states, inputs, box
         return None
 
+    def carry(
+        self,
+        states: Zonotope,
+        seen: Zonotope,
+        before: Interval,
+        after: Interval,
+        ranges: Interval | None = None,
+    ) -> Zonotope | None:
+        """Enclose a step of those states of a zonotope that lie in the box `before`, or None.
+
+        The inputs share its symbols, which are the first of the result; of this the points in the
+        box `after` count.  Of rho(W h + U x + b) `ranges` of the arguments may be known besides.
+        """
+        del states, seen, before, after, ranges
+        return None
+
     def comparison(self, domain: Domain | None = None) -> tuple[Array, ...] | None:
         r"""Return non-negative matrices M, (n, n), rounded upward, that majorise one step.
 

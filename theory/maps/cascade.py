@@ -14,6 +14,7 @@ import numpy as np
 from theory.arithmetic.intervals import Interval, product_matrix_up
 from theory.arithmetic.rounded import Rounded
 from theory.arithmetic.rounding import product_up
+from theory.arithmetic.zonotopes import Zonotope, stacked
 from theory.domain import Domain
 from theory.inputs import Inputs
 from theory.maps.base import Map, read_only
@@ -215,6 +216,30 @@ class Cascade(Map):
                 terms = layer.input_terms(self._readouts[number - 1](below))
             layer.advance(g, terms, out=result[..., self._slices[number]])
         return result
+
+    def carry(
+        self,
+        states: Zonotope,
+        seen: Zonotope,
+        before: Interval,
+        after: Interval,
+        ranges: Interval | None = None,
+    ) -> Zonotope | None:
+        """Enclose a step, layer by layer: each sees the new symbols of the one below."""
+        del ranges
+        new: list[Zonotope] = []
+        for number, (layer, part) in enumerate(zip(self._layers, self._slices, strict=True)):
+            own = states.rows(part)
+            if number:
+                seen = self._readouts[number - 1].carry(new[-1])
+                own = own.padded(after=seen.symbols - own.symbols)
+            ends = ((before[0][part], before[1][part]), (after[0][part], after[1][part]))
+            found = layer.carry(own, seen, *ends)
+            if found is None:
+                return None
+            new.append(found.unshared())
+        symbols = new[-1].symbols
+        return stacked(*(one.padded(after=symbols - one.symbols) for one in new))
 
     def rounded_step(self, h: Rounded, x: Rounded) -> Rounded:
         """Return size and rounding error of a step, from layer to layer."""

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from theory.arithmetic.activations import IDENTITY
 from theory.arithmetic.intervals import Interval, affine_image, sum_of
 from theory.arithmetic.rounded import Rounded
+from theory.arithmetic.zonotopes import Zonotope, stacked
 from theory.domain import Domain
 from theory.errors import as_array, as_matrix, as_vector, plain_array
 from theory.maps.base import Map, read_only
@@ -192,6 +193,18 @@ class DiagonalSSM(Map):
             affine_image(self._form.W, domain.low, domain.high),
             affine_image(self._form.U, domain.input_low, domain.input_high),
         )
+
+    def carry(
+        self,
+        states: Zonotope,
+        seen: Zonotope,
+        before: Interval,
+        after: Interval,
+        ranges: Interval | None = None,
+    ) -> Zonotope:
+        """Return the step, which keeps all symbols."""
+        del before, after, ranges
+        return stacked(states, seen).affine(np.hstack([self._form.W, self._form.U]))
 
     def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
         """Return a box that stays; None if |Re| + |Im| of an eigenvalue is not below 1.

@@ -16,7 +16,7 @@ from theory.arithmetic.activations import activation as look_up
 from theory.arithmetic.intervals import Interval
 from theory.arithmetic.rounded import Rounded
 from theory.arithmetic.rounding import product_up
-from theory.arithmetic.zonotopes import Zonotope
+from theory.arithmetic.zonotopes import Zonotope, stacked
 from theory.domain import Domain
 from theory.errors import as_array, as_matrix, as_square, as_vector
 from theory.kernels.blocks import row_blocks
@@ -29,7 +29,7 @@ from theory.maps.boxes.leaky import (
     leaky_input_comparison,
     leaky_terms,
 )
-from theory.maps.boxes.reached import Reach, leaky_reach
+from theory.maps.boxes.reached import Reach, leaky_carried, leaky_reach
 from theory.maps.boxes.slopes import leaky_slopes
 from theory.maps.form import Affine
 from theory.maps.gates import finite_terms
@@ -249,6 +249,19 @@ class EchoStateNetwork(Map):
         if self.activation.name == "identity":
             return None
         return leaky_reach(self._weights, self._leak, self.activation, states, inputs, box)
+
+    def carry(
+        self,
+        states: Zonotope,
+        seen: Zonotope,
+        before: Interval,
+        after: Interval,
+        ranges: Interval | None = None,
+    ) -> Zonotope:
+        """Enclose a step, unit by unit."""
+        known, both = states.clipped(*before), stacked(states, seen)
+        parts = (both, known, seen.hull(), after, ranges)
+        return leaky_carried(self._weights, self._leak, self.activation, *parts).states
 
     def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
         """Return the hull of 0 and the range of rho, or a multiple of a fixed point.

@@ -16,6 +16,7 @@ from theory.arithmetic.gates import sigmoid_up, tanh_up
 from theory.arithmetic.intervals import Interval
 from theory.arithmetic.rounded import Rounded
 from theory.arithmetic.zonotopes import Zonotope
+from theory.arithmetic.zonotopes import stacked as joined
 from theory.domain import Domain
 from theory.errors import as_matrix, as_vector
 from theory.inputs import Inputs
@@ -28,7 +29,7 @@ from theory.maps.boxes.gru import (
     gru_input_comparison,
     gru_terms,
 )
-from theory.maps.boxes.reached import Reach, gru_reach
+from theory.maps.boxes.reached import Reach, gru_carried, gru_reach
 from theory.maps.boxes.slopes import gru_slopes
 from theory.maps.gates import GatedMap, finite_terms, gate_rows, stacked
 from theory.theorems.terms import Terms
@@ -288,6 +289,21 @@ class GRU(GatedMap):
             box,
             reset_after=self._reset_after,
         )
+
+    def carry(
+        self,
+        states: Zonotope,
+        seen: Zonotope,
+        before: Interval,
+        after: Interval,
+        ranges: Interval | None = None,
+    ) -> Zonotope:
+        """Enclose a step of h."""
+        known, both = states.clipped(*before), joined(states, seen)
+        del ranges
+        parts = (both, known, seen.hull(), after)
+        gates, constant = self._gate_weights, self._b_candidate
+        return gru_carried(gates, constant, *parts, reset_after=self._reset_after).states
 
     def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
         """Return a box that holds 0 and every candidate it gives."""

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from theory.arithmetic.intervals import Interval, affine_image
 from theory.arithmetic.rounded import Rounded
+from theory.arithmetic.zonotopes import Zonotope
 from theory.errors import as_array, as_matrix, as_vector
 from theory.maps.base import Map, check_map
 from theory.maps.foreign import output_arrays
@@ -159,6 +160,10 @@ class Readout:
         if self.entries is not None:
             return box[0][self.entries], box[1][self.entries]
         return affine_image(self.C, *box, self.d)
+
+    def carry(self, h: Zonotope) -> Zonotope:
+        """Return the outputs of a zonotope of states."""
+        return h.rows(self.entries) if self.entries is not None else h.affine(self.C, self.d)
 
     def size(self, h_size: Array) -> Array:
         """Return a bound of the outputs over |h| <= h_size, entrywise."""

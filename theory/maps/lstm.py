@@ -16,6 +16,7 @@ from theory.arithmetic.gates import sigmoid_up, tanh_up
 from theory.arithmetic.intervals import Interval
 from theory.arithmetic.rounded import Rounded
 from theory.arithmetic.zonotopes import Zonotope
+from theory.arithmetic.zonotopes import stacked as joined
 from theory.domain import Domain
 from theory.errors import as_matrix
 from theory.inputs import Inputs
@@ -28,7 +29,7 @@ from theory.maps.boxes.lstm import (
     lstm_input_comparison,
     lstm_terms,
 )
-from theory.maps.boxes.reached import Reach, lstm_reach
+from theory.maps.boxes.reached import Reach, lstm_carried, lstm_reach
 from theory.maps.boxes.slopes import lstm_slopes
 from theory.maps.gates import GatedMap, finite_terms, gate_rows, stacked
 from theory.theorems.terms import Terms
@@ -226,6 +227,19 @@ class LSTM(GatedMap):
     def reach(self, states: Zonotope, inputs: Interval, box: Interval) -> Reach:
         """Enclose a step of (c, h), with the arguments of the gates i, f, g and o."""
         return lstm_reach(self._gate_weights, states, inputs, box)
+
+    def carry(
+        self,
+        states: Zonotope,
+        seen: Zonotope,
+        before: Interval,
+        after: Interval,
+        ranges: Interval | None = None,
+    ) -> Zonotope:
+        """Enclose a step of (c, h)."""
+        del ranges
+        known, both = states.clipped(*before), joined(states, seen)
+        return lstm_carried(self._gate_weights, both, known, seen.hull(), after).states
 
     def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
         """Return the box of (c, h) that its own gates keep; None if a forget gate reaches 1."""

@@ -23,11 +23,14 @@ from theory.arithmetic.intervals import (
     sum_of,
     times_up,
 )
+from theory.arithmetic.relaxations import relaxed
 from theory.arithmetic.rounded import Rounded
+from theory.arithmetic.zonotopes import Zonotope, combination, product
 from theory.errors import as_matrix
 from theory.inputs import Inputs
 from theory.maps.base import read_only
 from theory.maps.boxes import ends as boxes
+from theory.maps.boxes.reached import EXCESS
 from theory.maps.gates import finite_terms, gate_rows, stacked
 from theory.maps.recurrence import LinearRecurrence
 from theory.typing import Array
@@ -156,6 +159,26 @@ class MinGRU(LinearRecurrence):
         z, n = self._ranges((box.input_low, box.input_high))
         share = activation_image(SIGMOID, *z)
         return boxes.mixed(share, activation_image(self._activation, *n), (box.low, box.high))
+
+    def carry(
+        self,
+        states: Zonotope,
+        seen: Zonotope,
+        before: Interval,
+        after: Interval,
+        ranges: Interval | None = None,
+    ) -> Zonotope:
+        """Enclose h + z (n - h), z and n as forms in what is seen."""
+        del ranges
+        n, one = self.state_dim, np.ones(self.state_dim)
+        form, at = seen.affine(self._U, self._b), self._ranges(seen.hull())
+        z = relaxed(SIGMOID, form.rows(slice(n)), *at[0])
+        new = relaxed(self._activation, form.rows(slice(n, None)), *at[1])
+        apart = combination([(one, new), (-one, states)])
+        news, known = activation_image(self._activation, *at[1]), states.clipped(*before)
+        apart_ends = sum_of(news, (-known[1], -known[0]))
+        moved = product(z, apart, activation_image(SIGMOID, *at[0]), apart_ends)
+        return combination([(one, states), (one, moved)]).within(*after, EXCESS)
 
     def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
         """Return the hull of 0 and the candidates, of which every state is a mean."""

@@ -12,8 +12,10 @@ import numpy as np
 
 from theory.arithmetic.intervals import Interval
 from theory.arithmetic.rounded import Rounded
+from theory.arithmetic.zonotopes import Zonotope, combination
 from theory.domain import Domain
 from theory.maps.boxes import ends as boxes
+from theory.maps.boxes.reached import EXCESS
 from theory.maps.gates import GatedMap, finite_terms
 from theory.typing import Array
 
@@ -97,6 +99,20 @@ class LinearRecurrence(GatedMap):
     def image(self, domain: Domain) -> Interval:
         """Enclose a(x) h + u(x) over a box."""
         return self._image(self._ends(domain))
+
+    def carry(
+        self,
+        states: Zonotope,
+        seen: Zonotope,
+        before: Interval,
+        after: Interval,
+        ranges: Interval | None = None,
+    ) -> Zonotope:
+        """Enclose a(x) h + u(x): exact in h, with a and u over the box of inputs."""
+        del before, ranges
+        inputs, zero = seen.hull(), np.zeros(self.state_dim)
+        drive = self._image(boxes.Ends(zero, zero, *inputs))
+        return combination([(self.decay_range(inputs), states)], drive).within(*after, EXCESS)
 
     @final
     def slope_range(self, domain: Domain) -> Interval:

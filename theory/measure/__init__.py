@@ -13,6 +13,8 @@
     warmup, reset           how long to warm up, a `Warmup`; what resets cost, a `Reset`
     best_start              the constant start that errs least on the data, a `BestStart`
     drift                   whether long runs stay where training has been, a `Drift`
+    certified_memory        measured until pasts are near, certified from there: a
+                            `CertifiedMemory`
     sequences_needed        how many independent sequences that takes
     upper_limit             the exact binomial limit behind it
     context_value           what symbols of context are worth on data: a `ContextValue`
@@ -25,6 +27,7 @@ may speak of; a `Run` holds its measurements, each an `Observation`.
 """
 
 from theory.measure.black_box import RecordingMemory, memory_of, memory_of_recording
+from theory.measure.certified_memory import CertifiedMemory, certified_memory
 from theory.measure.context_value import (
     ContextValue,
     OrderInformation,
@@ -54,6 +57,7 @@ __all__ = [
     "DISTANCES",
     "METRICS",
     "BestStart",
+    "CertifiedMemory",
     "ContextValue",
     "Cost",
     "Drift",
@@ -71,6 +75,7 @@ __all__ = [
     "Warmup",
     "best_start",
     "blocks_needed",
+    "certified_memory",
     "context_value",
     "drift",
     "effective_memory",

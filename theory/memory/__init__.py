@@ -23,12 +23,15 @@ Sharper answers, which hold for some maps only:
     tube_context            along given inputs, of stacks too: a `TubeContext`, and `tube_gaps` the
                             bound of every entry
     reach_tube              along given inputs: all that any past can still do, a `ReachTube`
+    critical_radius         from how far apart given inputs bring states together: a
+                            `CriticalRadius`, a share of `visited_ranges`
 """
 
 from theory.arithmetic.formats import Arithmetic, arithmetic
 from theory.memory.along import TubeContext, tube_context, tube_gaps
 from theory.memory.attention import attention_context, attention_gap
 from theory.memory.context import Choice, required_context, smallest_error
+from theory.memory.critical import CriticalRadius, critical_radius, visited_ranges
 from theory.memory.deployed import Deployment, deployed_context, step_error_upper
 from theory.memory.entrywise import componentwise_context, componentwise_gap
 from theory.memory.iterates import context_length_iterate
@@ -49,6 +52,7 @@ from theory.truncation import TruncatedModel, truncate
 __all__ = [
     "Arithmetic",
     "Choice",
+    "CriticalRadius",
     "Deployment",
     "KernelTail",
     "LayerRates",
@@ -63,6 +67,7 @@ __all__ = [
     "componentwise_context",
     "componentwise_gap",
     "context_length_iterate",
+    "critical_radius",
     "deployed_context",
     "input_context",
     "kernel_tail",
@@ -77,6 +82,7 @@ __all__ = [
     "truncate",
     "tube_context",
     "tube_gaps",
+    "visited_ranges",
     "window_context",
     "window_decay",
     "window_gaps",

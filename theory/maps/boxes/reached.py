@@ -67,9 +67,26 @@ def leaky_reach(
     box: Interval,
 ) -> Reach:
     """Return the step (1 - a) h + a rho(W h + U x + b); a = 1 is that of an affine map."""
-    known = states.clipped(*box)
     both = _with_inputs(states, inputs)
+    return leaky_carried(weights, leak, rho, both, states.clipped(*box), inputs, box)
+
+
+def leaky_carried(
+    weights: Weights,
+    leak: Array,
+    rho: Activation,
+    both: Zonotope,
+    known: Interval,
+    inputs: Interval,
+    box: Interval,
+    ranges: Interval | None = None,
+) -> Reach:
+    """Return the step of (h, x), whose symbols are shared, from states in `known` into a box.
+
+    Of the arguments of rho `ranges` may be known besides.
+    """
     form, at = _arguments(weights, both, known, inputs)
+    at = at if ranges is None else meet(at, ranges)
     new = relaxed(rho, form, *at)
     image = activation_image(rho, *at)
     if (leak == 1.0).all():
@@ -81,10 +98,16 @@ def leaky_reach(
 
 def lstm_reach(gates: Weights, states: Zonotope, inputs: Interval, box: Interval) -> Reach:
     """Return the step of (c, h); the ranges are those of the arguments of i, f, g and o."""
+    both = _with_inputs(states, inputs)
+    return lstm_carried(gates, both, states.clipped(*box), inputs, box)
+
+
+def lstm_carried(
+    gates: Weights, both: Zonotope, known: Interval, inputs: Interval, box: Interval
+) -> Reach:
+    """Return the step of (c, h, x), as `leaky_carried`."""
     n = len(gates.W) // 4
     cell, hidden = slice(n), slice(n, 2 * n)
-    known = states.clipped(*box)
-    both = _with_inputs(states, inputs)
     h_x = both.rows(slice(n, None))
     form, at = _arguments(gates, h_x, _ends(known, hidden), inputs)
     rows = [slice(k * n, (k + 1) * n) for k in range(4)]
@@ -123,9 +146,22 @@ def gru_reach(
 
     The last is what r multiplies where the reset gate comes after W_n.
     """
+    both, known = _with_inputs(states, inputs), states.clipped(*box)
+    return gru_carried(gates, b_candidate, both, known, inputs, box, reset_after=reset_after)
+
+
+def gru_carried(
+    gates: Weights,
+    b_candidate: Array,
+    both: Zonotope,
+    known: Interval,
+    inputs: Interval,
+    box: Interval,
+    *,
+    reset_after: bool,
+) -> Reach:
+    """Return the step of (h, x), as `leaky_carried`."""
     n = len(gates.W) // 3
-    known = states.clipped(*box)
-    both = _with_inputs(states, inputs)
     h = both.rows(slice(n))
     first = Weights(gates.W[: 2 * n], gates.U[: 2 * n], gates.b[: 2 * n])
     form, at = _arguments(first, both, known, inputs)
