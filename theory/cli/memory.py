@@ -209,7 +209,7 @@ def memory(
             probability=probability,
             confidence=confidence,
             head=seen,
-            norm=_NORMS[norm],
+            norm=NORMS[norm],
             window=window,
             k_max=answer.k_max,
         )
