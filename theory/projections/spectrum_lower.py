@@ -29,7 +29,7 @@ from theory.projections.stable_pairs import LEAST_RADIUS
 from theory.typing import Array
 
 #: Which of several matrices.
-Mask = np.ndarray[tuple[int, ...], np.dtype[np.bool]]
+Mask = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 #: The multiplier of `pair_distances_lower` lies between -1 and 1; both differences are no smaller.
 _LEAST_ROOM = 2.0**-200
