@@ -82,9 +82,8 @@ def gap_picture(row: Row) -> Any:
     MissingExtraError
         If matplotlib is not installed.
     """
-    figure, (axes,) = canvas(what="the HTML report")
-    # a fixed place, wide enough for the labels 10**-300: to fit the layout would double the time
-    figure.set_layout_engine("none")
+    # a fixed place, wide enough for the labels 10**-300
+    figure, (axes,) = canvas(what="the HTML report", fitted=False)
     figure.set_size_inches(5.2, 4.0)
     figure.set_dpi(120)
     axes.set_position((0.17, 0.14, 0.80, 0.82))
