@@ -319,7 +319,7 @@ def trained(
     if checkpoint.is_file():
         saved = _saved(checkpoint, device)
         stage, kept, within = saved["stage"], saved["best"], saved["within"]
-        if stage["epoch"] > setting.epochs:
+        if not stage["epoch"] <= setting.epochs:
             raise corpora.DataError(
                 f"{checkpoint} was trained for {stage['epoch']} epochs, {setting.epochs} are asked "
                 "for; ask for as many or more, or name another folder of runs"

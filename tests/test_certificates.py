@@ -129,18 +129,25 @@ OTHER_WORDS = {
     "theory/certify/judge.py": "one of the three answers of a judgement, beside its contraction",
     "theory/cli/memory.py": "the heading of a column",
     "theory/measure/effective_memory.py": "the name of a field of a file",
+    "theory/memory/context.py": "the kind of an answer in its dictionary, and of a curve",
+    "theory/pictures.py": "the kind of a curve, which has a colour",
+    "theory/torch/backprop.py": "the name of a field of a file",
 }
 
 #: What callers of the door import from beside the trusted base, and why it need not be trusted.
 BESIDE = {
     "theory.arithmetic.rounded": "budgets of runs; no certificate is of a computed run",
+    "theory.arithmetic.formats": "budgets of runs in other formats, beside the same",
     "theory.kernels": "computes runs and points; no certificate is of a computed run",
     "theory.theorems": "the theorem itself: proved in proofs/, attacked in theory/trials/",
     "theory.projections": "nearest points: candidates",
     "theory.norms.radius": "units that balance a matrix, and lower bounds, which certify nothing",
     "theory.files": "reads arrays; what was read is what a statement is about",
 }
-WORDS = {"theory.typing", "theory.errors", "theory.threads", "theory.certificates"}
+WORDS = {
+    *("theory.typing", "theory.errors", "theory.threads", "theory.certificates"),
+    *("theory.shown", "theory.pictures"),
+}
 
 
 def literals(tree):

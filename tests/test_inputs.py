@@ -43,6 +43,7 @@ from theory.memory import context_length_iterate
 from theory.norms.norms import same_norm
 from theory.theorems import (
     context_length,
+    deployed_error,
     gradient_gap,
     hidden_state,
     output_gap,
@@ -331,6 +332,9 @@ def test_malformed_sets(call, message):
 # ----------------------------------------------------------------------------- bounds ask the drive
 
 BOUNDS = {
+    "deployed_error": lambda c, d: deployed_error(
+        c, k=1, t=3, drive=d, step_error=1e-3, run_error=1e-3
+    ),
     "state_gap": lambda c, d: state_gap(c, k=1, drive=d),
     "state_gap_finite": lambda c, d: state_gap_finite(c, k=1, t=3, drive=d),
     "state_gap_any_start": lambda c, d: state_gap_any_start(c, k=1, t=3, drive=d, start=1.0),

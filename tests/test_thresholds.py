@@ -363,8 +363,8 @@ def test_a_planted_threshold_is_found(program):
 TURNED = (
     (
         "measure/effective_memory.py",
-        "np.count_nonzero(~(errors <= eps), axis=1)",
-        "np.count_nonzero(errors > eps)",
+        "np.count_nonzero(~(row <= eps))",
+        "np.count_nonzero(row > eps)",
     ),
     (
         "measure/effective_memory.py",

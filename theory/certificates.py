@@ -197,6 +197,7 @@ def certified(
         theory.arithmetic.activations  slopes and ranges, and what computed values err by
         theory.arithmetic.intervals    boxes through affine maps and activations
         theory.arithmetic.gates        bounds of gates over a box
+        theory.arithmetic.hard         gates that are piecewise linear, beside the logistic one
         theory.arithmetic.zonotopes    sets whose coordinates share symbols
         theory.arithmetic.relaxations  activations of such sets
         theory.norms.norm              what a norm is, and what follows from its coordinates

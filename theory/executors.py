@@ -374,7 +374,7 @@ class _Work(Generic[T, R]):
     def _recover(self, trouble: str) -> None:
         """Get ready to ask again, with new workers if they are ours to start."""
         self.losses += 1
-        if self.losses > _LOSSES:
+        if not self.losses <= _LOSSES:
             raise LostWorkError(
                 f"workers were lost {self.losses} times in a row ({trouble}); {len(self.open)} "
                 "pieces of work in hand are not done, and what was finished before is kept: see "

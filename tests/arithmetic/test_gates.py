@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OWN = {
     "theory/arithmetic/activations.py": "its definition",
     "theory/kernels/cells.py": "loops cannot call it",
+    "theory/interop/recipe.py": "the step as another program computes it, which tests compare",
     "theory/learning/losses.py": "with the logarithm that a loss needs beside it",
 }
 

@@ -207,6 +207,8 @@ DOMAINS = {
     "contractive_of_gate_norms": lambda q: q | {"forget": min(q["forget"], 1 - UNIT)},
     "contractive_of_gru_norms": lambda q: q | {n: min(q[n], 1.0) for n in ("update", "candidate")},
     "nearest_point_distance": lambda q: q | {"inner": max(q["support"], q["inner"])},
+    # tau = tanh(diameter / 4); far below 1 its powers leave the range of doubles
+    "filter_contraction": lambda q: q | {"tau": min(max(q["tau"], 0.01), 1 - UNIT)},
     "weight_gap": lambda q: q | {"amplification": 1.0 + q["amplification"]},
     "gradient_growth": growing,
     "curvature_growth": growing,

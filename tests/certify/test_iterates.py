@@ -194,7 +194,9 @@ def test_required_context_falls_back_to_several_steps():
     assert choice.error == 0.0
     gaps = truncation_gaps(system, np.ones((9, 2)) / 2, k_max=3)
     assert gaps[2] == 0.0
-    assert smallest_error(system, 1, inputs=Inputs.ball(1.0)).error >= gaps[1]
+    # one input leaves as much open as the box of all states, which is no answer
+    assert smallest_error(system, 1, inputs=Inputs.ball(1.0)) is None
+    assert gaps[1] == 0.5
 
 
 @given(st.integers(0, 2**32 - 1))

@@ -127,3 +127,27 @@ def test_a_parquet_file(tmp_path):
     pq.write_table(table.drop_columns(["sequence"]), tmp_path / "x.parquet")
     with pytest.raises(SequenceFileError, match="needed one named 'sequence'"):
         open_sequences(tmp_path / "x.parquet")
+
+
+def test_parquet_files_that_do_not_tell_everything(tmp_path):
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    import pyarrow.parquet as pq
+
+    target = tmp_path / "x.parquet"
+    for columns, message in (
+        ({"sequence": [1, 1, None, None], "u": [1.0] * 4}, "2 rows without a 'sequence'"),
+        ({"sequence": [1.0, np.nan], "u": [1.0, 2.0]}, "a NaN in 'sequence'"),
+        ({"sequence": [1, 1], "u": ["a", "b"]}, "needed real numbers"),
+        ({"sequence": pa.array([], pa.int64()), "u": pa.array([], pa.float64())}, "no rows"),
+    ):
+        pq.write_table(pa.table(columns), target)
+        with pytest.raises(SequenceFileError, match=message):
+            open_sequences(target)
+
+
+def test_an_array_behind_the_array_is_not_passed_over(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    with (tmp_path / "x.npy").open("ab") as stream:
+        stream.write(bytes(16))
+    with pytest.raises(SequenceFileError, match="16 bytes behind its array"):
+        open_sequences(tmp_path / "x.npy")

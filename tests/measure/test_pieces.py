@@ -9,7 +9,7 @@ from multiprocessing import active_children
 import numpy as np
 import pytest
 
-from theory import GRU, LSTM, CallableMap, VanillaRNN, effective_memory
+from theory import GRU, LSTM, RGLRU, CallableMap, VanillaRNN, effective_memory
 from theory.executors import processes
 from theory.files import open_sequences
 from theory.measure import pieces
@@ -59,7 +59,7 @@ def test_an_interruption_loses_nothing(tmp_path):
     whole = effective_memory(cell, X, **ASK)
 
     def stop(done, _):
-        if done >= 10:
+        if not done < 10:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -132,6 +132,34 @@ def test_a_folder_of_another_question_is_refused(tmp_path):
 def test_a_map_that_cannot_be_known_again_is_not_kept(tmp_path):
     cell = CallableMap(lambda H, X: 0.5 * H + X, 2, 2)
     X = RNG.standard_normal((24, 10, 2))
-    with pytest.raises(ValueError, match="no parameters by which"):
+    with pytest.raises(ValueError, match="cannot be known again"):
         effective_memory(cell, X, **ASK, keep=tmp_path / "kept")
     assert not (tmp_path / "kept").exists()
+
+
+def test_settings_that_are_no_arrays_tell_maps_apart(tmp_path):
+    X = RNG.standard_normal((24, 20, 1))
+    fast, slow = (RGLRU(U=[[0.0], [0.0]], Lambda=[0.0], scale=s) for s in (2.0, 0.1))
+    effective_memory(fast, X, **ASK, keep=tmp_path / "kept")
+    with pytest.raises(ValueError, match="its map differs"):
+        effective_memory(slow, X, **ASK, keep=tmp_path / "kept")
+
+
+def test_a_file_of_errors_that_was_cut_is_refused(tmp_path):
+    X = RNG.standard_normal((24, 20, 2))
+    effective_memory(CELLS[0], X, **ASK, keep=tmp_path / "kept")
+    os.truncate(tmp_path / "kept" / "errors.npy", 128 + 8 * 20)
+    with pytest.raises(ValueError, match="is damaged"):
+        effective_memory(CELLS[0], X, **ASK, keep=tmp_path / "kept")
+
+
+def test_files_of_another_place_are_others(tmp_path):
+    for name, scale in (("a", 1.0), ("b", 2.0)):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "x.npy", scale * np.ones((24, 10, 2)))
+        os.utime(tmp_path / name / "x.npy", ns=(0, 0))
+    one, two = (open_sequences(tmp_path / name / "x.npy") for name in "ab")
+    assert one.stamp == two.stamp
+    effective_memory(CELLS[0], one, **ASK, keep=tmp_path / "kept")
+    with pytest.raises(ValueError, match="its sequences differs"):
+        effective_memory(CELLS[0], two, **ASK, keep=tmp_path / "kept")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from theory import GRU, LinearMap, VanillaRNN, effective_memory, truncate
+from theory import GRU, CallableMap, LinearMap, VanillaRNN, effective_memory, truncate
 from theory.measure import best_start, drift, reset, warmup
 
 HALF = LinearMap([[0.5]], [[1.0]])
@@ -166,3 +166,37 @@ def test_no_drift_is_called_one_as_rarely_as_it_says():
 def test_drift_needs_long_sequences():
     with pytest.raises(ValueError, match="needed at least 28 with 100 inputs"):
         drift(HALF, np.ones((30, 50, 1)), length=10)
+
+
+def test_what_a_restart_does_beyond_the_longest_length_is_not_claimed():
+    """A latch that is set at once, and is seen a hundred inputs later."""
+    # F = what has been, M = 1 if b came before a, y = M c: as a map of sums and rectifiers
+    rng = np.random.default_rng(0)
+    T, N = 150, 500
+    X = np.zeros((N, T, 3))
+    X[:, 5, 0], X[:, 10, 1] = 1.0, 1.0
+    X[np.arange(N), rng.integers(100, 140, N), 2] = 1.0
+
+    def step(H, x):
+        F = np.maximum(H[..., 0], x[..., 0])
+        M = np.maximum(H[..., 1], x[..., 1] * (1 - F))
+        return np.stack([F, M, M * x[..., 2]], -1)
+
+    latch = CallableMap(step, 3, 3)
+    asked = {"eps": 0.1, "head": [[0.0, 0.0, 1.0]]}
+    short = warmup(latch, X, **asked, k_max=64)
+    assert short.k == 0
+    assert not short.to_the_end
+    assert "up to 64 inputs after it" in str(short)
+    whole = warmup(latch, X, **asked, k_max=T)
+    assert whole.to_the_end
+    assert whole.k is None or whole.k > 64
+    assert "inputs after it" not in str(whole)
+
+
+def test_two_copies_are_followed_for_their_period():
+    X = np.random.default_rng(0).uniform(-1, 1, (459, 60, 1))
+    cell = LinearMap([[0.8]], [[1.0]])
+    answer = reset(cell, X, eps=0.1, k_max=16, periods=[4])
+    assert answer.warmup.k is None or 2 * answer.warmup.k > 16
+    assert answer.two_copies is None

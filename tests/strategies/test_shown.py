@@ -16,7 +16,7 @@ from theory.strategies.shown import as_code
 
 @given(recurrent=any_maps())
 def test_code_makes_the_same_map(recurrent):
-    again = eval(as_code(recurrent), vars(theory))
+    again = eval(as_code(recurrent), vars(theory) | vars(theory.maps))
     assert type(again) is type(recurrent)
     assert repr(again) == repr(recurrent)
     assert again.parameters.keys() == recurrent.parameters.keys()

@@ -323,6 +323,7 @@ ELSEWHERE = {
     *("cascade_gap", "parameter_gap", "truncated_backprop_bias", "vanishing_gradient"),
     *("gradient_gap_finite", "gradient_gap", "loss_smoothness", "weight_gap", "prediction_gap"),
     *("training_context", "gradient_growth", "curvature_growth"),
+    *("short_memory", "filter_contraction"),
 }
 
 

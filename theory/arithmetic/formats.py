@@ -18,9 +18,11 @@ from typing import final
 
 from theory.arithmetic.rounding import ELEMENTARY_UNITS, TINY, UNIT, gamma, up
 from theory.errors import check_positive
+from theory.shown import shown
 
 
 @final
+@shown
 @dataclass(frozen=True, kw_only=True)
 class Arithmetic:
     """How numbers are rounded; made by `arithmetic`."""

@@ -20,10 +20,11 @@ from theory.arithmetic.intervals import Interval, activation_image, slope_range
 from theory.arithmetic.rounded import Rounded
 from theory.typing import Array
 
-#: clip(s a + 1/2): the product errs by u |s a|, the sum by u of itself.  Where the result is not
-#: clipped |s a| <= 1/2, so that both are at most 3/2 u; clipping enlarges no distance.  The size in
-#: `Rounded.through` is 1/2 at least, 3 u of it.
-_UNITS = 4
+#: clip(s a + 1/2): s itself is rounded, by u s, the product errs by u |s a|, the sum by u of
+#: itself.  Where the result is not clipped |s a| <= 1/2, so that all are at most 2 u, and some more
+#: of higher order; clipping enlarges no distance.  The size in `Rounded.through` is 1/2 at least,
+#: 4 u of it.
+_UNITS = 5
 
 
 @final

@@ -1,6 +1,6 @@
 """Numbers of which it is known how large they are and how far from the exact ones.
 
-Main name: `Rounded`.
+Main names: `Rounded`, `MixedArithmeticError`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ def _times(a: Array, b: Array) -> Array:
     return product
 
 
+class MixedArithmeticError(ValueError):
+    """Numbers of two arithmetics in one operation: what its result errs by is not known."""
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Rounded:
@@ -35,9 +39,9 @@ class Rounded:
         |(p + q) - (P + Q)| <= |p - P| + |q - Q|,     |fl(p + q) - (p + q)| <= u |p + q|,
         |rho(p) - rho(P)| <= L |p - P|,               |fl(rho(p)) - rho(p)| <= c (u |rho(p)| + eta),
 
-    c = 8 for one elementary function, and `Activation.units` for what is made of several.  Of two
-    operands the arithmetic of the first counts.  Beyond the largest number of a format, and without
-    digits left in a sum, the error is infinite.
+    c = 8 for one elementary function, and `Activation.units` for what is made of several.  Two
+    operands of an operation are of one arithmetic (`MixedArithmeticError`).  Beyond the largest
+    number of a format, and without digits left in a sum, the error is infinite.
 
     The bounds are sums and products of non-negative doubles, fewer than eight roundings an
     operation, and so are raised by 8 u of double precision relatively.
@@ -73,14 +77,30 @@ class Rounded:
         fits = np.isfinite(size) & (size <= self.arithmetic.largest)
         return self.of(size, np.where(fits, error, math.inf))
 
+    def check_double(self) -> None:
+        """Raise `MixedArithmeticError` where a bound is derived for double precision only."""
+        if self.arithmetic != DOUBLE:
+            raise MixedArithmeticError(
+                f"the bound is derived for doubles, numbers are of {self.arithmetic.name}"
+            )
+
+    def _check(self, *others: Rounded) -> None:
+        for other in others:
+            if other.arithmetic != self.arithmetic:
+                raise MixedArithmeticError(
+                    f"numbers of {self.arithmetic.name} and of {other.arithmetic.name} meet"
+                )
+
     def __add__(self, other: Rounded) -> Rounded:
         """Return p + q."""
+        self._check(other)
         size = (self.size + other.size) * self.arithmetic.raised
         own = self.arithmetic.unit * size
         return self._of(size, (self.error + other.error + own) * (1 + 8 * UNIT))
 
     def __mul__(self, other: Rounded) -> Rounded:
         """Return p * q."""
+        self._check(other)
         tiny = self.arithmetic.tiny
         size = _times(self.size, other.size) * self.arithmetic.raised + 2 * tiny
         carried = _times(self.size, other.error) + _times(other.size, self.error)
@@ -95,6 +115,7 @@ class Rounded:
         bounds are themselves sums of that length of non-negative numbers, low by a factor 1 -
         gamma(n) of double precision at the most.
         """
+        self._check(*(q for _, q in rest))
         pairs = ((W, self), *rest)
         length = sum(V.shape[1] for V, _ in pairs) + (b is not None)
         magnitude, carried, operands = (np.zeros(W.shape[0]) for _ in range(3))

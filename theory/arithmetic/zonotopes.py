@@ -45,6 +45,7 @@ from theory.arithmetic.rounding import (
     upper_after,
 )
 from theory.arithmetic.sums import length_upper, sums_up
+from theory.shown import shown
 from theory.typing import Array
 
 #: Multiplications that a length may cost, up to twice as many columns as rows.
@@ -55,6 +56,7 @@ _SMALL = 2.0**-900
 
 
 @final
+@shown
 @dataclass(frozen=True, eq=False)
 class Zonotope:
     """The set {c + G xi + diag(r) eta}; make it by `Zonotope.of` or `Zonotope.box`."""

@@ -146,7 +146,7 @@ def memory(
     if lengths is not None:
         if k_max is not None or plot is not None or rates is not None:
             raise ValueError("--lengths has no table: leave --k-max, --plot and --rates out")
-        if jobs > 1 or cluster is not None or keep is not None:
+        if jobs != 1 or cluster is not None or keep is not None:
             raise ValueError("--lengths ends early: leave --jobs, --cluster and --keep out")
         with progress_bar(err) as bar:
             task = bar.add_task("sequences", total=len(given))

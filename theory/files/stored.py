@@ -77,6 +77,12 @@ class StoredSequences(Sequence[Array]):
         self.check_unchanged()
         return (self._read(i) for i in range(len(self)))
 
+    @property
+    def identity(self) -> str:
+        """Return a digest of where the files are, and of their names, sizes and times."""
+        place = str(self.path.resolve())
+        return hashlib.sha256(f"{place}\n{self.stamp}".encode()).hexdigest()
+
     def name(self, i: int) -> str:
         """Return where a sequence comes from."""
         part, own = self._place(i)
@@ -190,6 +196,12 @@ def _array_parts(file: Path) -> list[_Part]:
         mapped = np.lib.format.open_memmap(file, mode="r")
     except (OSError, ValueError, SyntaxError, TypeError) as error:
         raise SequenceFileError(f"{file.name} cannot be mapped: {error}") from None
+    behind = file.stat().st_size - int(mapped.offset) - mapped.nbytes
+    if behind:
+        raise SequenceFileError(
+            f"{file.name} holds {behind} bytes behind its array, perhaps another one; save several "
+            "arrays with numpy.savez"
+        )
     whole = mapped[None] if mapped.ndim == 2 else mapped
     return [_part(file.name, mapped.shape, mapped.dtype.kind, lambda i: whole[i])]
 
@@ -237,12 +249,16 @@ def _zarr_parts(root: Path) -> list[_Part]:
         raise MissingExtraError("zarr", "data", "a Zarr store") from None
     try:
         store = zarr.open(str(root), mode="r")
-        arrays = (
-            [(root.name, store)]
-            if hasattr(store, "shape")
-            else [(f"{root.name}/{name}", store[name]) for name in sorted(store.array_keys())]
-        )
+        arrays = [(root.name, store)]
+        if not hasattr(store, "shape"):
+            if inner := sorted(store.group_keys()):
+                raise SequenceFileError(
+                    f"{root.name} holds groups ({', '.join(inner)}); open one of them by itself"
+                )
+            arrays = [(f"{root.name}/{name}", store[name]) for name in sorted(store.array_keys())]
         return [_part(name, tuple(a.shape), a.dtype.kind, _member(a)) for name, a in arrays]
+    except SequenceFileError:
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SequenceFileError(f"{root.name} cannot be read as a Zarr store: {error}") from None
 
@@ -268,7 +284,27 @@ def _parquet_part(file: Path) -> _Part:
             f"{file.name} has the columns {', '.join(names) or 'none'}; needed one named "
             f"{SEQUENCE_COLUMN!r} that tells the sequences apart, and one or more of inputs"
         )
-    ids = table.read(columns=[SEQUENCE_COLUMN]).column(0).to_numpy()
+    if len(set(names)) != len(names):
+        raise SequenceFileError(f"{file.name} has two columns of one name: {', '.join(names)}")
+    for name in columns:
+        kind = table.schema_arrow.field(name).type
+        if not (
+            pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+        ):
+            raise SequenceFileError(
+                f"{file.name} has {kind} in the column {name!r}, needed real numbers"
+            )
+    told = table.read(columns=[SEQUENCE_COLUMN]).column(0)
+    if told.null_count:
+        raise SequenceFileError(
+            f"{file.name} has {told.null_count} rows without a {SEQUENCE_COLUMN!r}, needed one in "
+            "every row"
+        )
+    ids = told.to_numpy()
+    if ids.dtype.kind == "f" and bool(np.isnan(ids).any()):
+        raise SequenceFileError(f"{file.name} has a NaN in {SEQUENCE_COLUMN!r}")
+    if not len(ids):
+        raise SequenceFileError(f"{file.name} holds no sequence; it has no rows")
     ends = np.append(np.flatnonzero(ids[1:] != ids[:-1]) + 1, len(ids)) if len(ids) else ids[:0]
     starts = np.append(0, ends[:-1]).astype(np.int64)
     if len(set(ids[starts].tolist())) != len(starts):

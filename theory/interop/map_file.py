@@ -192,6 +192,17 @@ def map_of(arrays: Mapping[str, Any], said: Said) -> Map:
     return recurrent
 
 
+def described_map(recurrent: Map) -> str:
+    """Return a line that tells, with the parameters, everything of a map.
+
+    Raises
+    ------
+    ValueError
+        If it is of a kind that no file of a map holds.
+    """
+    return json.dumps(_described(recurrent), sort_keys=True)
+
+
 def _described(recurrent: Map) -> dict[str, Any]:
     """Return the kind of a map and what its parameters do not tell, for JSON, exactly."""
     if isinstance(recurrent, Cascade):

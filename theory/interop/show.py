@@ -17,9 +17,11 @@ from theory.interop.files import WeightFile, read_file
 from theory.interop.map_file import HEADER
 from theory.interop.told import Told, told_of
 from theory.maps.base import Map
+from theory.shown import shown
 
 
 @final
+@shown
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FoundCell:
     """One cell: the map it is, or why it is none."""
@@ -33,6 +35,7 @@ class FoundCell:
 
 
 @final
+@shown
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Recognised:
     """The cells of a file, and the arrays that are of none of them."""

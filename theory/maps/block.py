@@ -193,7 +193,8 @@ class Block(GatedMap):
         return np.concatenate([seen, J[..., :n] @ seen + J[..., n:]], axis=-2)
 
     def rounded_step(self, h: Rounded, x: Rounded) -> Rounded:
-        """Return size and rounding error, through the functions and the core."""
+        """Return size and rounding error, through the functions and the core; in doubles only."""
+        h.check_double()
         n = self._core.state_dim
         u = x if self._before is None else self._before.rounded(x)
         new = self._core.rounded_step(Rounded(h.size[:n], h.error[:n]), u)

@@ -366,7 +366,8 @@ class DeltaRule(GatedMap):
         return {"w": w, "u": u, "r": r, "g": k * weak, "v": at["v"]}
 
     def rounded_step(self, h: Rounded, x: Rounded) -> Rounded:
-        """Return size and rounding error of a step, from those of its terms."""
+        """Return size and rounding error of a step, from those of its terms; in doubles only."""
+        h.check_double()
         shape = (self._heads, self._keys, self._values)
         S = Rounded(h.size.reshape(shape), h.error.reshape(shape))
         known = self.rounded_terms(x)

@@ -242,6 +242,9 @@ def _silu_slope(x: Array) -> Array:
 _SILU_AT, _SILU_LEAST = -1.2784645427610738, -0.27846454276107384
 _SILU_STEEP, _SILU_SLOPES = 2.3993572805154675, (-0.09983935, 1.09983935)
 
+#: What the least value and the slopes of silu, known to more digits than these, are widened by.
+_SILU_ROOM = 2.0**-40
+
 
 @final
 class Pointwise(Function):
@@ -314,8 +317,8 @@ class Pointwise(Function):
         below, above = widened(np.minimum(*ends), np.maximum(*ends), 24)
         inside = (low <= _SILU_AT) & (high >= _SILU_AT)
         # near the least place, which is known to a few digits only
-        bottom = np.where(inside, _SILU_LEAST - 2.0**-40, below)
-        return np.maximum(bottom, _SILU_LEAST - 2.0**-40), above
+        bottom = np.where(inside, _SILU_LEAST - _SILU_ROOM, below)
+        return np.maximum(bottom, _SILU_LEAST - _SILU_ROOM), above
 
     def _slope_range(self, box: Interval) -> Interval:
         if self._rho is not None:
@@ -331,7 +334,7 @@ class Pointwise(Function):
         # clipped places that are not of the box are met by none of its slopes: leave them out
         ends[2] = np.where((first >= low) & (first <= high), ends[2], ends[0])
         ends[3] = np.where((last >= low) & (last <= high), ends[3], ends[1])
-        slack = 2.0**-40  # far above what a slope of size 1 and of |x| <= 800 errs by
+        slack = _SILU_ROOM  # far above what a slope of size 1 and of |x| <= 800 errs by
         below, above = np.minimum.reduce(ends) - slack, np.maximum.reduce(ends) + slack
         return np.maximum(below, _SILU_SLOPES[0]), np.minimum(above, _SILU_SLOPES[1])
 

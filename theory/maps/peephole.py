@@ -196,14 +196,14 @@ class PeepholeLSTM(GatedMap):
     def rounded_step(self, h: Rounded, x: Rounded) -> Rounded:
         """Return size and rounding error of a step, propagated through the gates one by one."""
         n = self.units
-        c, hidden = (Rounded(h.size[r], h.error[r]) for r in (slice(n), slice(n, None)))
-        p_i, p_f, p_o = (Rounded.exact(np.abs(p)) for p in np.split(self._peepholes, 3))
+        c, hidden = h.part(slice(n)), h.part(slice(n, None))
+        p_i, p_f, p_o = (h.stored(p) for p in np.split(self._peepholes, 3))
         stacks = (np.split(one, 4) for one in (self._W, self._U, self._b))
         i, f, g, o = (hidden.affine(W, b, (U, x)) for W, U, b in zip(*stacks, strict=True))
         gated = self._gate.rounded
         new = gated(f + p_f * c) * c + gated(i + p_i * c) * g.tanh()
         y = gated(o + p_o * new) * new.tanh()
-        return Rounded(np.append(new.size, y.size), np.append(new.error, y.error))
+        return h.of(np.append(new.size, y.size), np.append(new.error, y.error))
 
     def rest_reach(self, inputs: Inputs) -> Array:
         """Bound |c| and |h| after one step from rest, entrywise."""

@@ -43,6 +43,7 @@ from theory.measure.effective_memory import (
 )
 from theory.measure.memory_among import MemoryAmong, search_down
 from theory.measure.predictor import Predictor
+from theory.shown import shown
 from theory.typing import Array, Progress
 
 
@@ -181,6 +182,7 @@ def memory_of(
 
 
 @final
+@shown
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RecordingMemory:
     """What one long recording tells of a model's memory."""
@@ -407,7 +409,10 @@ def _series(sequences: Any) -> list[Array]:
 
 
 def _lengths(lengths: Iterable[int]) -> list[int]:
-    asked = sorted({int(k) for k in lengths}, reverse=True)
+    wanted = list(lengths)
+    for k in wanted:
+        check_count(lengths=k)
+    asked = sorted({int(k) for k in wanted}, reverse=True)
     if not asked:
         raise ValueError("lengths is empty, needed the lengths to test, as in [200, 100, 50]")
     for k in asked:

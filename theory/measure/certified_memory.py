@@ -42,6 +42,7 @@ from theory.memory.critical import critical_radius, visited_ranges
 from theory.memory.reach import COLUMNS, ReachTube, reach_tube
 from theory.norms.norm import check_norm
 from theory.norms.norms import L2, Norm, WeightedLinf
+from theory.shown import shown
 from theory.typing import Array
 
 #: Of the shares from which the sequences of the design are proved to shrink the least is halved.
@@ -49,6 +50,7 @@ _SAFETY = 0.5
 
 
 @final
+@shown
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CertifiedMemory:
     """A memory in two stages: measured until pasts are near, certified from there."""

@@ -43,6 +43,7 @@ import numpy as np
 from theory.arithmetic.rounding import up
 from theory.errors import as_vector, check_count, check_positive
 from theory.measure.ngrams import UNIFORM, as_symbols, ngram_codes
+from theory.shown import shown
 from theory.theorems.short_memory import short_memory
 from theory.typing import Array
 
@@ -51,6 +52,7 @@ _WEIGHTS = 2.0 ** -np.arange(1.0, 17.0)
 
 
 @final
+@shown
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ContextValue:
     """What context is worth on a test, in nats a symbol; index k of arrays is k symbols seen."""
@@ -280,6 +282,7 @@ def _check_level(confidence: float) -> None:
 
 
 @final
+@shown
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OrderInformation:
     """An upper bound of I from independent sequences of a Markov source of known order."""

@@ -408,9 +408,9 @@ def effective_memory(
     rng : numpy.random.Generator, optional
         Draws the times; needed for ``when="random"`` only.
     dtype : str
-        ``"float64"``, or ``"float32"`` for a model that computes in single precision: about half
-        the time or less, and exceedances are those of double precision; see
-        `theory.measure.errors`.
+        ``"float64"``, or ``"float32"``: about half the time or less.  The statement is then about
+        the model as it computes in single precision; exceedances that are close are looked at again
+        in double precision, see `theory.measure.errors`.
     executor : Executor, or function that starts one, optional
         Whose workers measure, such as `theory.executors.processes`; see
         `theory.executors.finished`.

@@ -6,7 +6,8 @@ In single precision both models are run as a program that computes in it would r
 order of sums.  How far that is from double precision is measured on the recurrent states of every
 sequence: d, the largest distance of the two outputs.  A restarted run is taken to be off by at most
 `MARGIN` d as well; so where an error is within MARGIN d of eps, the sequence is measured again in
-double precision, and what exceeds eps is the same in both.
+double precision.  Nothing proves that the margin is wide enough (a restart that passes near a
+saddle may go the other way), so that the answer is one about the model in single precision.
 """
 
 from __future__ import annotations

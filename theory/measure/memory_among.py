@@ -44,10 +44,12 @@ from theory.measure.errors import DTYPES
 from theory.measure.restarts import Job, Sweep, together, window
 from theory.measure.single import SingleSteps
 from theory.norms.norm import Norm
+from theory.shown import shown
 from theory.typing import Array, Progress
 
 
 @final
+@shown
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MemoryAmong:
     """The answer of `memory_among`: measured on sequences, with a statistical guarantee."""
@@ -173,7 +175,10 @@ def memory_among(
     """
     check_map(recurrent)
     given = checked(recurrent, sequences, eps, probability, confidence, when, rng)
-    asked = sorted({int(k) for k in lengths}, reverse=True)
+    wanted = list(lengths)
+    for k in wanted:
+        check_count(lengths=k)
+    asked = sorted({int(k) for k in wanted}, reverse=True)
     if not asked:
         raise ValueError("lengths is empty, needed the lengths to test, as in [200, 100, 50]")
     for k in asked:

@@ -27,12 +27,14 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, final
 
 import numpy as np
+import numpy.typing as npt
 
 from theory.errors import as_array, check_count, check_nonnegative
 from theory.maps.base import Map, check_map
 from theory.maps.head import as_head
 from theory.measure.effective_memory import check_level
 from theory.measure.predictor import Predictor
+from theory.shown import shown
 from theory.truncation import truncate
 from theory.typing import Array, Progress
 
@@ -66,11 +68,28 @@ def mae(Y: Array, target: Any) -> float:
     return float(np.mean(np.abs(out - np.asarray(y, dtype=np.float64).reshape(out.shape))))
 
 
+def _labels(target: Any, out: Array) -> npt.NDArray[np.int64]:
+    """Return labels 0 .. classes - 1, one for each output."""
+    y, classes = np.asarray(target, dtype=np.float64).reshape(-1), max(out.shape[1], 2)
+    if len(y) != len(out):
+        raise ValueError(
+            f"there are {len(out)} outputs and {len(y)} labels, needed one label for each; labels "
+            "are numbers 0, 1, .., not vectors of zeros and a one"
+        )
+    known = (y >= 0) & (y < classes) & (y == np.floor(y))
+    if not known.all():
+        raise ValueError(
+            f"there is a label {y[~known][0]:g}, needed integers 0 .. {classes - 1}, as there are "
+            f"{classes} classes; one output is the logit of label 1 against label 0"
+        )
+    return y.astype(np.int64)
+
+
 def error_rate(Y: Array, target: Any) -> float:
     """Return the share of wrong labels, 1 - accuracy; one output is a logit of label 1."""
     out, y = _matched(Y, target)
     found = np.argmax(out, axis=1) if out.shape[1] > 1 else (out[:, 0] > 0).astype(np.int64)
-    return float(np.mean(found != y.reshape(-1)))
+    return float(np.mean(found != _labels(y, out)))
 
 
 def cross_entropy(Y: Array, target: Any) -> float:
@@ -79,7 +98,7 @@ def cross_entropy(Y: Array, target: Any) -> float:
     logits = out if out.shape[1] > 1 else np.concatenate([np.zeros_like(out), out], axis=1)
     top = logits.max(axis=1)
     sums = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
-    return float(np.mean(sums - logits[np.arange(len(y)), y.reshape(-1).astype(np.int64)]))
+    return float(np.mean(sums - logits[np.arange(len(out)), _labels(y, out)]))
 
 
 #: The ready metrics, by name.
@@ -92,6 +111,7 @@ METRICS: dict[str, Metric] = {
 
 
 @final
+@shown
 @dataclass(frozen=True, kw_only=True)
 class Cost:
     """What an output costs: by streaming, by a window of its own, by chunks with a warm-up."""
@@ -103,6 +123,7 @@ class Cost:
 
 
 @final
+@shown
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MetricAgainstK:
     """The answer of `metric_against_k`."""
@@ -236,7 +257,10 @@ def metric_against_k(
             f"received {len(pairs)} sequences, needed at least {_LEAST} for a statement about the "
             "mean; split independent recordings, not one"
         )
-    asked = sorted({int(k) for k in ks}, reverse=True)
+    given_ks = list(ks)
+    for k in given_ks:
+        check_count(ks=k)
+    asked = sorted({int(k) for k in given_ks}, reverse=True)
     if not asked:
         raise ValueError("ks is empty, needed the lengths to test, as in [200, 100, 50]")
     for k in asked:

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from theory.errors import check_count
+from theory.shown import shown
 from theory.typing import Array
 
 Ints = npt.NDArray[np.int64]
@@ -27,8 +28,12 @@ Ints = npt.NDArray[np.int64]
 #: The part of every prediction that is uniform, so that no code is longer than log(d / UNIFORM).
 UNIFORM = 2.0**-10
 
+#: Contexts are numbered by classes of contexts times symbols, which have to fit into 63 bits.
+_MOST_SYMBOLS = 2**31
+
 
 @final
+@shown
 @dataclass(frozen=True, kw_only=True, eq=False)
 class NgramCodes:
     """Code lengths of the symbols of a test, in nats, for every number of symbols seen."""
@@ -108,6 +113,11 @@ def ngram_codes(train: Any, test: Any, *, alphabet: int, longest: int = 8) -> Ng
     check_count(at_least=1, alphabet=alphabet)
     check_count(longest=longest)
     d = int(alphabet)
+    if not d < _MOST_SYMBOLS:
+        raise ValueError(
+            f"alphabet={alphabet}, needed fewer than {_MOST_SYMBOLS}; number the symbols that "
+            "occur, as numpy.unique does"
+        )
     first, second = (
         _joined(as_symbols(name, one, d), d, longest)
         for name, one in (("train", train), ("test", test))

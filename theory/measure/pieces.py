@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from theory.certify.recheck import activation_of, hashes_of
+from theory.certify.recheck import hashes_of
 from theory.executors import finished
 from theory.files.stored import StoredSequences
 from theory.files.writing import write_atomically
@@ -203,6 +203,8 @@ class _Kept:
 
 def _mapped(file: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.memmap:
     try:
+        # mapped for reading first: for writing NumPy fills a file that was cut with zeros
+        np.lib.format.open_memmap(file, mode="r")
         array = np.lib.format.open_memmap(file, mode="r+")
     except (OSError, ValueError, SyntaxError, TypeError) as error:
         raise ValueError(f"{file} is damaged: {error}; delete its folder") from None
@@ -217,15 +219,19 @@ def _described(
     ask: Ask, given: Sequence[Array], ends: Sequence[int | None]
 ) -> dict[str, str | float]:
     """Return the question, by parts, so that a difference can be named."""
-    if not ask.recurrent.parameters:
+    # what reads files of maps is not needed before
+    from theory.interop.map_file import described_map
+
+    try:
+        said = described_map(ask.recurrent)
+    except ValueError as error:
         raise ValueError(
-            f"{ask.recurrent!r} has no parameters by which a folder could know it again; measure "
-            "it without keep="
-        )
-    said = f"{type(ask.recurrent).__name__} {ask.recurrent} {activation_of(ask.recurrent)}"
+            f"{ask.recurrent!r} cannot be known again by a folder: {error}; measure it without "
+            "keep="
+        ) from None
     output = hashlib.sha256(np.ascontiguousarray(ask.C).tobytes()).hexdigest()
     if isinstance(given, StoredSequences):
-        sequences = given.stamp
+        sequences = given.identity
     else:
         digest = hashlib.sha256()
         for X in given:

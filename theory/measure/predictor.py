@@ -157,6 +157,8 @@ def _as_array(found: Any) -> Array:
     for step in ("detach", "cpu"):
         found = getattr(found, step)() if hasattr(found, step) else found
     try:
+        if np.asarray(found).dtype.kind == "c":
+            raise TypeError
         return np.asarray(found, dtype=np.float64)
     except (TypeError, ValueError):
         raise ValueError(

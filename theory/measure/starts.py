@@ -16,6 +16,7 @@ from theory.files.sequences import as_list
 from theory.maps.base import Map, check_map
 from theory.measure.effective_memory import output_of
 from theory.norms.norm import Norm
+from theory.shown import shown
 from theory.typing import Array, Progress
 
 #: Windows that are looked at, drawn uniformly from all, where there are more.
@@ -26,6 +27,7 @@ ITERATIONS, HALVINGS = 40, 8
 
 
 @final
+@shown
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BestStart:
     """A constant start for windows of k inputs."""
@@ -221,6 +223,7 @@ class _Windows:
 
 
 @final
+@shown
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Drift:
     """Whether states after long runs are among those seen in training."""

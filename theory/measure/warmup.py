@@ -6,8 +6,9 @@ Warm-up     A restart has settled after k inputs if none of its later errors exc
             the least k after which every restart on sequence i has settled, up to `k_max`.
 Statement   Let k be the least length for which S_i > k on no more sequences than the binomial
             limit allows.  Then, with probability at least `confidence` over the sequences, on a new
-            one of the same distribution some restart errs by more than eps after k or more inputs
-            with probability at most `probability`.
+            one of the same distribution some restart errs by more than eps after k to `k_max`
+            inputs with probability at most `probability`.  What a restart does later is not looked
+            at, unless `k_max` reaches to the end of the sequences.
 Proof       P(S > k) falls with k.  Let k* be the largest k at which it is above `probability`.  If
             k is wrong, k <= k*, so S_i > k* is seen on no more sequences than are allowed; that has
             probability at most 1 - confidence by the definition of the limit.
@@ -15,7 +16,8 @@ Proof       P(S > k) falls with k.  Let k* be the largest k at which it is above
 Resets      A model that is set to zero every P inputs has, j inputs after a reset, the error of the
             length j.  One copy is off for the first k of every P outputs; with two copies, reset in
             turn every P / 2 and read from the older one, every output has at least P / 2 inputs
-            behind it, so P = 2 k loses nothing but eps, at twice the operations.
+            behind it, so P = 2 k, if at most `k_max`, loses nothing but eps, at twice the
+            operations.
 """
 
 from __future__ import annotations
@@ -38,10 +40,12 @@ from theory.measure.effective_memory import (
 )
 from theory.measure.restarts import Job, restart_errors
 from theory.norms.norm import Norm
+from theory.shown import shown
 from theory.typing import Array, Progress
 
 
 @final
+@shown
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Warmup:
     """The answer of `warmup`: measured on sequences, with a statistical guarantee."""
@@ -62,11 +66,17 @@ class Warmup:
         """Return how many sequences have more than k inputs, and so put it to the test."""
         return 0 if self.k is None else int(np.count_nonzero(~(self.lengths <= self.k)))
 
+    @property
+    def to_the_end(self) -> bool:
+        """Return whether every restart was followed to the end of its sequence."""
+        return bool(self.k_max >= int(self.lengths.max()) - 1)
+
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready description."""
         return {
             "kind": "measured",
             "k": self.k,
+            "to_the_end": self.to_the_end,
             "epsilon": self.eps,
             "probability": self.probability,
             "confidence": self.confidence,
@@ -91,9 +101,10 @@ class Warmup:
                 f"no warm-up up to {self.k_max} inputs is enough for an error of {self.eps:g}: on "
                 f"{late} of {len(self.settled)} sequences a restart had not settled before the end"
             )
+        until = "" if self.to_the_end else f" up to {self.k_max} inputs after it"
         return (
-            f"warm-up of {self.k} inputs: a restart anywhere then stays within {self.eps:g}, "
-            f"{basis}; {self.longer} sequences are longer"
+            f"warm-up of {self.k} inputs: a restart anywhere then stays within {self.eps:g}"
+            f"{until}, {basis}; {self.longer} sequences are longer"
         )
 
 
@@ -194,6 +205,7 @@ def _whole(progress: Progress | None, total: int) -> Any:
 
 
 @final
+@shown
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reset:
     """The answer of `reset`."""
@@ -275,9 +287,10 @@ def reset(
     >>> answer.two_copies, [round(share, 2) for share in answer.lost]
     (10, [0.16, 0.08])
     """
-    asked = sorted({int(P) for P in periods})
-    for P in asked:
+    wanted = list(periods)
+    for P in wanted:
         check_count(at_least=1, periods=P)
+    asked = sorted({int(P) for P in wanted})
     found = warmup(
         recurrent, sequences, eps=eps, probability=probability, confidence=confidence, head=head,
         norm=norm, k_max=k_max, start=start, progress=progress,
@@ -293,4 +306,6 @@ def reset(
         )
     lost = tuple(float(np.mean(found.off[1 : P + 1])) for P in asked)
     two = None if found.k is None else 2 * max(1, found.k)
+    if two is not None and not (two <= found.k_max or found.to_the_end):
+        two = None  # a copy is followed for so many inputs
     return Reset(warmup=found, periods=tuple(asked), lost=lost, two_copies=two)

@@ -31,10 +31,12 @@ from theory.maps.head import Readout, as_head
 from theory.maps.invariance import check_invariant, invariant_domain
 from theory.memory.entrywise import gap_after_step
 from theory.norms.norms import L2, Norm
+from theory.shown import shown
 from theory.typing import Array
 
 
 @final
+@shown
 @dataclass(frozen=True, kw_only=True)
 class TubeContext:
     """How many of the last inputs are proved enough along given inputs, whatever came before."""

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 
-from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT, evaluate, product_up
+from theory.arithmetic.rounding import ELEMENTARY_UNITS, TINY, UNIT, evaluate, product_up
 from theory.errors import check_count, check_nonnegative, check_positive
 from theory.typing import Scalar
 
@@ -64,11 +64,12 @@ def attention_gap(*, slope: float, score_bound: float, value_bound: float, k: in
     check_count(k=k)
     # e^(2 S) and e^-slope, upward; the formula rises in both
     margin = 1 + (ELEMENTARY_UNITS + 2) * UNIT
-    decay = min(product_up(math.exp(-slope), margin), 1.0)
+    # a slope beyond the range of exp leaves the least number, which is above
+    decay = min(max(product_up(math.exp(-slope), margin), TINY), 1.0)
     if decay == 1 or 2 * score_bound > 600:
         return 2.0 * value_bound
     spread = product_up(math.exp(2 * score_bound), margin)
-    return evaluate(_formula, value=value_bound, spread=spread, decay=decay, k=int(k))
+    return max(evaluate(_formula, value=value_bound, spread=spread, decay=decay, k=int(k)), TINY)
 
 
 def attention_context(eps: float, *, slope: float, score_bound: float, value_bound: float) -> int:

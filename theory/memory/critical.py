@@ -18,6 +18,7 @@ from theory.errors import as_array, as_sequences, as_vector, check_count, check_
 from theory.maps.base import Map, check_map
 from theory.memory.reach import COLUMNS, ReachTube, reach_tube
 from theory.norms.norms import WeightedLinf
+from theory.shown import shown
 from theory.typing import Array
 
 #: The smallest share that is looked at: below it rounding is most of what a tube is wide.
@@ -31,6 +32,7 @@ _HALVINGS = 8
 
 
 @final
+@shown
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CriticalRadius:
     """The largest share of the visited range from which k steps are proved to shrink a set."""

@@ -25,7 +25,7 @@ from typing import Any, final
 import numpy as np
 
 from theory.arithmetic.formats import Arithmetic, arithmetic
-from theory.arithmetic.rounded import Rounded
+from theory.arithmetic.rounded import MixedArithmeticError, Rounded
 from theory.arithmetic.rounding import evaluate, product_up, up
 from theory.certificates import Contraction
 from theory.certify.interface import narrowing
@@ -39,6 +39,7 @@ from theory.maps.invariance import invariant_domain
 from theory.memory.prices import Priced, price_of
 from theory.norms.norm import check_norm
 from theory.norms.norms import L2, Linf, Norm, over
+from theory.shown import shown
 from theory.theorems.deployed_error import ever
 from theory.theorems.state_gap import formula as state_gap
 from theory.typing import Array
@@ -62,7 +63,12 @@ def _entry_errors(recurrent: Map, how: Arithmetic, domain: Domain) -> Array:
             "rounded more coarsely"
         )
     h = Rounded.exact(domain.reach, how)
-    new = recurrent.rounded_step(h, h.stored(reach))
+    try:
+        new = recurrent.rounded_step(h, h.stored(reach))
+    except MixedArithmeticError:
+        raise _in_double_only(recurrent) from None
+    if new.arithmetic != how:
+        raise _in_double_only(recurrent)
     s = how.state_scale
     if s is None:
         return new.error
@@ -70,6 +76,13 @@ def _entry_errors(recurrent: Map, how: Arithmetic, domain: Domain) -> Array:
     beyond = np.nextafter(new.size - 127 * s * (1 - 2 * how.unit), math.inf)
     stored = np.maximum(s / 2, beyond) + how.unit * (new.size + s) + how.tiny
     return np.asarray((new.error + stored) * (1 + 8 * how.unit))
+
+
+def _in_double_only(recurrent: Map) -> ValueError:
+    return ValueError(
+        f"the error of a step of {recurrent!r} is known in double precision only; pass "
+        "step_error= with a bound of your own, where there is one"
+    )
 
 
 def _refusal(recurrent: Map, how: Arithmetic) -> ValueError:
@@ -200,6 +213,7 @@ def _widened(states: Domain, wide: Array) -> Domain:
 
 
 @final
+@shown
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Deployment:
     """What windows are worth in an arithmetic, by the certificate that answers best."""
@@ -207,7 +221,7 @@ class Deployment:
     k: int | None  # the least window with a proved error of at most eps; None: there is none
     error: float  # bound of its error, rounded outward; of the floor if k is None
     floor: float  # what arithmetic alone may cost in windows of any length
-    enough: int  # the least window that forgets no more than the floor
+    enough: int | None  # the least window that forgets no more than the floor; None if no window
     step_error: float  # delta, of a step of the k-step model, in the norm of the contraction
     run_error: float  # that of the recurrent model, 0 for exact arithmetic
     contraction: Contraction  # the certificate behind it
@@ -249,15 +263,16 @@ class Deployment:
 
     def __str__(self) -> str:
         what = f"{self.arithmetic.name}, steps within {self.step_error:.3g}"
-        if self.k is None:
-            return (
-                f"no window is proved to be enough in {what}: whatever its length, rounding alone "
-                f"may cost {self.floor:.3g}; from k={self.enough} on it costs more than truncation"
+        if self.enough is None:
+            more = f"truncation costs more than rounding, at most {self.floor:.3g}, at every length"
+        else:
+            more = (
+                f"from k={self.enough} on rounding, at most {self.floor:.3g}, costs more than "
+                "truncation"
             )
-        return (
-            f"k={self.k} has an error of at most {self.error:.3g} in {what}; from k={self.enough} "
-            f"on rounding, at most {self.floor:.3g}, costs more than truncation"
-        )
+        if self.k is None:
+            return f"no window is proved to be enough in {what}: {more}"
+        return f"k={self.k} has an error of at most {self.error:.3g} in {what}; {more}"
 
 
 def _least(good: Callable[[int], bool]) -> int | None:
@@ -378,7 +393,7 @@ def _answer(
         k=None,
         error=floor,
         floor=floor,
-        enough=_least(lambda k: forgets(k) <= floor) or 0,
+        enough=_least(lambda k: forgets(k) <= floor),
         step_error=delta,
         run_error=run_error,
         contraction=one.c,

@@ -27,6 +27,7 @@ from theory.maps.delta import DeltaRule
 from theory.maps.recurrence import LinearRecurrence
 from theory.memory.products import entrywise, norm_lower, norm_upper, turned
 from theory.norms.norms import L2
+from theory.shown import shown
 from theory.theorems.state_gap import formula
 from theory.typing import Array
 
@@ -34,6 +35,7 @@ Memory: TypeAlias = LinearRecurrence | DeltaRule
 
 
 @final
+@shown
 @dataclass(frozen=True, kw_only=True)
 class WindowContext:
     """How many of the last inputs are enough, for every past of a size, along given inputs."""

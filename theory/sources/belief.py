@@ -74,6 +74,12 @@ class BeliefFilter(Map):
             self._log_a = np.log(model.transition)
             self._log_e = np.log(model.emission)
             stationary = np.log(model.stationary)
+        least = float(np.min(model.stationary))
+        if not least >= np.finfo(np.float64).tiny:
+            raise ValueError(
+                f"a state has stationary probability {least:.3g}, needed at least "
+                f"{np.finfo(np.float64).tiny:.3g}: its logarithm has no digits; leave the state out"
+            )
         self._rest = stationary[:-1] - stationary[-1]
 
     @property

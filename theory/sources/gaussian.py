@@ -16,11 +16,13 @@ import numpy.typing as npt
 
 from theory.errors import as_matrix, as_square, check_count
 from theory.maps.linear import LinearMap
+from theory.shown import shown
 from theory.typing import Array
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@shown
+@dataclass(frozen=True, eq=False, repr=False)
 class LinearGaussianModel:
     r"""A stationary linear system with Gaussian noise.
 

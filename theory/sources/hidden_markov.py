@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from theory.arithmetic.rounding import gamma, up
 from theory.errors import as_matrix, as_square, as_vector, check_count
+from theory.shown import shown
 from theory.sources.hilbert import ELEMENTARY, total_variation_of_distance
 from theory.typing import Array
 
@@ -36,7 +37,8 @@ def check_model(model: Any) -> HiddenMarkovModel:
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@shown
+@dataclass(frozen=True, eq=False, repr=False)
 class HiddenMarkovModel:
     r"""A stationary hidden Markov model over finitely many states and symbols.
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT, gamma, up
 from theory.errors import check_count
+from theory.shown import shown
 from theory.sources.hidden_markov import EXACT_STATES, HiddenMarkovModel, check_model
 from theory.sources.hilbert import divergence_of_distance
 from theory.typing import Array
@@ -30,6 +31,7 @@ LARGEST_LEVEL = 2**18
 
 
 @final
+@shown
 @dataclass(frozen=True, kw_only=True, eq=False)
 class InformationValues:
     """Enclosures of entropies and informations, in nats; every pair is (low, high)."""
@@ -46,6 +48,7 @@ class InformationValues:
 
 
 @final
+@shown
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SampledValues:
     """Means over independent sequences, with their standard errors; estimates, nothing proved."""

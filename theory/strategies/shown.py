@@ -6,6 +6,7 @@ Main names: `noted`, `as_code`.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any, TypeVar, final
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import currently_in_test_context, note
 from theory.arithmetic.activations import Activation
 from theory.maps.base import Map
 from theory.maps.cascade import Cascade
+from theory.maps.functions import Function
 
 M = TypeVar("M", bound=Map)
 
@@ -45,13 +47,26 @@ def as_code(recurrent: Map) -> str:
             for one in recurrent.readouts
         ]
         return f"Cascade([{layers}], [{', '.join(given)}])"
+    return _call(recurrent, recurrent.parameters)
+
+
+def _call(made: Any, arrays: Mapping[str, Any]) -> str:
     words = []
-    for name in inspect.signature(type(recurrent)).parameters:
-        value: Any = recurrent.parameters.get(name, getattr(recurrent, name, None))
-        if isinstance(value, np.ndarray):
-            value = value.tolist()
-        elif isinstance(value, Activation):
-            value = value.name
+    for name in inspect.signature(type(made)).parameters:
+        value = arrays.get(name, getattr(made, name, None))
         if value is not None:
-            words.append(f"{name}={value!r}")
-    return f"{type(recurrent).__name__}({', '.join(words)})"
+            words.append(f"{name}={_literal(value)}")
+    return f"{type(made).__name__}({', '.join(words)})"
+
+
+def _literal(value: Any) -> str:
+    """Return the code of an argument."""
+    if isinstance(value, Map):
+        return as_code(value)
+    if isinstance(value, Function):
+        return _call(value, {})
+    if isinstance(value, tuple) and any(isinstance(one, Function) for one in value):
+        return f"[{', '.join(map(_literal, value))}]"
+    if isinstance(value, np.ndarray):
+        return repr(value.tolist())
+    return repr(value.name if isinstance(value, Activation) else value)

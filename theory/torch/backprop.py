@@ -22,6 +22,7 @@ from theory.certificates import Contraction
 from theory.errors import check_count
 from theory.inputs import Inputs
 from theory.learning.constants.interface import map_constants
+from theory.shown import shown
 from theory.theorems.truncated_backprop_bias import truncated_backprop_bias
 from theory.torch.layers import layer_map, layers, need_torch, nn, torch
 from theory.typing import Array, Progress
@@ -31,6 +32,7 @@ CUTS = ("last", "chunks")
 
 
 @final
+@shown
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TruncatedBackprop:
     """The answer of `truncated_backprop`: measured on one batch."""

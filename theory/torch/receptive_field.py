@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from theory.errors import check_count
+from theory.shown import shown
 from theory.torch.layers import need_torch, torch
 from theory.torch.times import UnboundedError, follow
 
@@ -27,6 +28,7 @@ PROBES = 8
 
 
 @final
+@shown
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReceptiveField:
     """On which inputs the output at time t depends: those at t + lag for the lags listed."""

@@ -228,8 +228,9 @@ def transition_upper(parts: Parts, inputs: Interval) -> Array:
 
         |A| <= max(w) (sqrt(1 - o (2 - o) y^2) + t |y|) <= max(w) sqrt(1 + t^2 / (o (2 - o))),
 
-    and |A| <= max(w) (max(1, |1 - o|) + t) for every o.  Where d is one number for all keys of a
-    head, whatever it is, |I - d r r^T| <= max(1, d - 1).
+    and |A| <= max(w) (max(1, |1 - o|) + t) for every o.  Where d = c / w, |A| = |diag(w) - diag(c)
+    r r^T| <= max(w) + max(c), however uneven the decays are.  Where d is one number for all keys of
+    a head, whatever it is, |I - d r r^T| <= max(1, d - 1).
     """
     w, c = _gates(parts, _rows(parts, inputs, "pq"))
     top = np.max(w[1], axis=-1)
@@ -249,4 +250,7 @@ def transition_upper(parts: Parts, inputs: Interval) -> Array:
         plain = (np.maximum(1.0, np.abs(1 - middle)) + apart) * (1 + 8 * UNIT)
     curved = np.where((room > 0) & np.isfinite(curved), curved, np.inf)
     factor = np.minimum(curved, np.where(np.isnan(plain), np.inf, plain))
-    return times_up(top, factor)
+    bound = times_up(top, factor)
+    if not parts.gated:
+        bound = np.fmin(bound, plus_up(top, np.max(c[1], axis=-1)))
+    return bound
