@@ -252,3 +252,95 @@ def test_weights_that_are_computed_are_named(tmp_path):
     built.graph.node[1].input[2] = "minus"
     with pytest.raises(ValueError, match=r"no constant R: it is minus, made by Neg"):
         load(saved(tmp_path, built))
+
+
+def between(nodes, constants=()):
+    """Return two tanh nodes of three units, with something between them."""
+    helper, numpy_helper = onnx.helper, onnx.numpy_helper
+    rng = np.random.default_rng(4)
+    stored = [numpy_helper.from_array(np.asarray(v), k) for k, v in constants]
+    made = []
+    for name, start, end, m in (("a", "X", "Y1", 2), ("b", "Z", "Y", 3)):
+        for key, shape in (("W", (1, 3, m)), ("R", (1, 3, 3)), ("B", (1, 6))):
+            value = rng.standard_normal(shape).astype(np.float32)
+            stored.append(numpy_helper.from_array(value, name + key))
+        inputs = [start, f"{name}W", f"{name}R", f"{name}B"]
+        made.append(helper.make_node("RNN", inputs, [end], hidden_size=3, name=name))
+    kind = onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        [made[0], *nodes, made[1]],
+        "g",
+        [helper.make_tensor_value_info("X", kind, [3, 1, 2])],
+        [helper.make_tensor_value_info("Y", kind, None)],
+        stored,
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+def test_what_exchanges_axes_between_layers_is_named(tmp_path):
+    node = onnx.helper.make_node
+    squeeze = node("Squeeze", ["Z0", "one"], ["Z"])
+    one = [("one", np.array([1]))]
+    read = {
+        "squeezed": [node("Squeeze", ["Y1", "one"], ["Z"])],
+        "rounded": [node("Cast", ["Y1"], ["Z0"], to=11), squeeze],
+    }
+    for nodes in read.values():
+        assert len(load(saved(tmp_path, between(nodes, one)), prefix=["a", "b"]).layers) == 2
+    torch_like = [
+        node("Transpose", ["Y1"], ["Z0"], perm=[0, 2, 1, 3]),
+        node("Reshape", ["Z0", "flat"], ["Z"]),
+    ]
+    path = saved(tmp_path, between(torch_like, [("flat", np.array([0, 0, -1]))]))
+    assert len(load(path, prefix=["a", "b"]).layers) == 2
+    for nodes, constants, words in (
+        ([node("Transpose", ["Y1"], ["Z0"], perm=[3, 1, 2, 0]), squeeze], one, "Transpose"),
+        (
+            [
+                node("Transpose", ["Y1"], ["Z0"], perm=[1, 2, 3, 0]),
+                node("Reshape", ["Z0", "flat"], ["Z"]),
+            ],
+            [("flat", np.array([3, 1, 3]))],
+            "Reshape",
+        ),
+        ([node("Cast", ["Y1"], ["Z0"], to=6), squeeze], one, "Cast"),
+    ):
+        path = saved(tmp_path, between(nodes, constants))
+        with pytest.raises(ValueError, match=f"between a and b stands .*{words}"):
+            load(path, prefix=["a", "b"])
+
+
+def test_a_clip_of_zero_is_a_clip(tmp_path):
+    weights = arrays("RNN", 2, 2, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="has clip=0"):
+        load(saved(tmp_path, model("RNN", weights, clip=0.0)))
+
+
+def test_arrays_that_grow_without_end_and_circles_are_refused(tmp_path):
+    node = onnx.helper.make_node
+    weights = arrays("RNN", 2, 2, np.random.default_rng(0))
+    built = model("RNN", weights)
+    at = "W"
+    for i in range(40):
+        built.graph.node.insert(i, node("Concat", [at, at], [f"c{i}"], axis=1))
+        at = f"c{i}"
+    built.graph.node[-1].input[1] = at
+    with pytest.raises(ValueError, match="more than 1073741824 bytes on the way"):
+        load(saved(tmp_path, built))
+    built = model("RNN", weights)
+    built.graph.node.insert(0, node("Identity", ["y"], ["x"]))
+    built.graph.node.insert(1, node("Identity", ["x"], ["y"]))
+    built.graph.node[-1].input[1] = "x"
+    with pytest.raises(ValueError, match="made of itself"):
+        load(saved(tmp_path, built))
+
+
+def test_a_long_chain_of_identities_is_followed(tmp_path):
+    node = onnx.helper.make_node
+    weights = arrays("RNN", 2, 2, np.random.default_rng(0))
+    built = model("RNN", weights)
+    chain = [node("Identity", ["W" if i == 0 else f"w{i - 1}"], [f"w{i}"]) for i in range(300)]
+    cell = built.graph.node.pop()
+    cell.input[1] = "w299"
+    built.graph.node.extend([*chain, cell])
+    np.testing.assert_array_equal(load(saved(tmp_path, built)).U, weights["W"][0])

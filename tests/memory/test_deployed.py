@@ -293,3 +293,12 @@ def test_malformed():
     box = Domain(low=[-1.0], high=[1.0], input_low=[-1.0], input_high=[1.0])
     with pytest.raises(ValueError, match="in float32 is not known, needed a map of this package"):
         step_error_upper(own, "float32", domain=box)
+
+
+def test_rates_that_vanish_in_a_format_have_no_bound():
+    """A stored decay of 0 makes 0 / 0 of the gain."""
+    slow = SelectiveSSM([[2e-8]], [[0.0]], [[0.0]], [1.0], [1.0], discretization="zoh")
+    box = box_of(slow, 1.0)
+    with pytest.raises(ValueError, match="is finite"):
+        step_error_upper(slow, "float16", domain=box)
+    assert step_error_upper(slow, "float32", domain=box) < 1e-4

@@ -23,6 +23,7 @@ from theory.arithmetic.intervals import (
     times_up,
 )
 from theory.arithmetic.rounded import Rounded
+from theory.arithmetic.rounding import UNIT
 from theory.errors import as_matrix, as_vector
 from theory.inputs import Inputs
 from theory.maps.base import read_only
@@ -210,9 +211,15 @@ class SelectiveSSM(LinearRecurrence):
         decay = faded.through(1.0, 1.0, (0.0, 1.0))
         if self._discretization == "euler":
             return decay, step * driven
-        # off by the division, and by the rates where these were rounded
-        off = (4 if x.arithmetic.rounds_weights else 2) * x.arithmetic.unit
-        inverse = x.of((1 + off) / rates, off / rates)
+        # off by the division, and by the rates where these were rounded: a stored rate is a (1 + e)
+        # with |e| <= u + eta / a, and |1 / (1 + e) - 1| <= 2 |e| where that is at most 1/2
+        off = np.full_like(rates, 2 * x.arithmetic.unit)
+        if x.arithmetic.rounds_weights:
+            with np.errstate(over="ignore"):
+                lost = (x.arithmetic.unit + x.arithmetic.tiny / rates) * (1 + 8 * UNIT)
+            off = np.where(lost <= 0.5, off + 2 * lost, np.inf)
+        with np.errstate(over="ignore"):
+            inverse = x.of((1 + off) / rates, off / rates)
         return decay, faded.through(1.0, 0.0, (0.0, 1.0)) * inverse * driven
 
     def _step_range(self, inputs: Interval) -> tuple[Interval, Interval, Interval]:

@@ -18,6 +18,7 @@ from typing import IO, Any, final
 import numpy as np
 
 from theory.errors import MissingExtraError
+from theory.files.arrays import DEFAULT_LIMIT
 from theory.interop.layouts.torch import BIDIRECTIONAL
 from theory.interop.told import Told
 
@@ -32,8 +33,12 @@ _MOVES = {
     "Split", "Cast", "Flatten", "Gather",
 }  # fmt: skip
 
-#: Operations that hand a state on to the next layer as it is.
-_PASSES = {"Identity", "Squeeze", "Unsqueeze", "Transpose", "Reshape", "Dropout", "Cast"}
+#: Operations that hand a state on to the next layer as it is; `_passed` follows those that move
+#: axes.
+_PASSES = {"Identity", "Dropout"}
+
+#: Types between which a Cast only rounds: FLOAT, FLOAT16, DOUBLE, BFLOAT16.
+_FLOATS = {1, 10, 11, 16}
 
 #: Our names of ONNX's activations.
 _ACTIVATIONS = {
@@ -44,11 +49,30 @@ _ACTIVATIONS = {
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
+class _Scope:
+    """A graph, with what its values are made by and what is stored in it, by name."""
+
+    graph: Any
+    makers: Mapping[str, Any]
+    stored: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, graph: Any) -> _Scope:
+        """Return a graph with its index; of two makers of one name the first counts."""
+        makers: dict[str, Any] = {}
+        for node in graph.node:
+            for name in node.output:
+                makers.setdefault(name, node)
+        return cls(graph=graph, makers=makers, stored={t.name: t for t in graph.initializer})
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
 class _Place:
     """A node with the graphs around it, the innermost first."""
 
     node: Any
-    graphs: tuple[Any, ...]
+    graphs: tuple[_Scope, ...]
     inside: str  # the Loop or Scan around it, "" for none
 
 
@@ -125,8 +149,8 @@ def _kinds(graph: Any) -> set[str]:
     return found.union(*map(_kinds, inner))
 
 
-def _places(graph: Any, above: tuple[Any, ...], inside: str) -> Iterator[_Place]:
-    graphs = (graph, *above)
+def _places(graph: Any, above: tuple[_Scope, ...], inside: str) -> Iterator[_Place]:
+    graphs = (_Scope.of(graph), *above)
     for node in graph.node:
         if node.op_type in _OPS and node.domain in {"", "ai.onnx"}:
             yield _Place(node=node, graphs=graphs, inside=inside)
@@ -194,7 +218,7 @@ def _told(node: Any, said: Mapping[str, Any]) -> Told:
     strange = sorted(said.keys() - known)
     if strange:
         return Told(kind=kind, refused=f"has an attribute that is not known: {strange[0]}")
-    if said.get("clip"):
+    if "clip" in said:
         return Told(
             kind=kind,
             refused=f"has clip={said['clip']:g}, which bounds what the activations see: that is "
@@ -251,28 +275,23 @@ def _activation(word: str, alphas: list[float], betas: list[float]) -> str | Non
 # ---------------------------------------------------------------------------------------- constants
 
 
-def _maker(name: str, graphs: tuple[Any, ...]) -> Any:
+def _maker(name: str, graphs: tuple[_Scope, ...]) -> Any:
     """Return the node that makes a value, None if none does."""
-    for graph in graphs:
-        for node in graph.node:
-            if name in node.output:
-                return node
-    return None
+    return next((g.makers[name] for g in graphs if name in g.makers), None)
 
 
-def _stored(name: str, graphs: tuple[Any, ...]) -> Any:
+def _stored(name: str, graphs: tuple[_Scope, ...]) -> Any:
     """Return the tensor of an initialiser or a Constant, None if it is none."""
-    for graph in graphs:
-        for tensor in graph.initializer:
-            if tensor.name == name:
-                return tensor
+    for one in graphs:
+        if name in one.stored:
+            return one.stored[name]
     node = _maker(name, graphs)
     if node is not None and node.op_type == "Constant":
         return next((one.t for one in node.attribute if one.name == "value"), None)
     return None
 
 
-def constant(model: Any, name: str, graphs: tuple[Any, ...]) -> Any:
+def constant(model: Any, name: str, graphs: tuple[_Scope, ...]) -> Any:
     """Return a value that is stored, or made of stored ones by moving numbers about, or None."""
     onnx = _onnx()
     tensor = _stored(name, graphs)
@@ -299,18 +318,46 @@ def constant(model: Any, name: str, graphs: tuple[Any, ...]) -> Any:
             return None
         needed.append(node)
         waiting.extend(node.input)
-    own: list[Any] = []
-    for graph in reversed(graphs):
-        own.extend(node for node in graph.node if any(node is one for one in needed))
+    wanted = {id(node) for node in needed}
+    left = DEFAULT_LIMIT - sum(value.nbytes for value in leaves.values())
+    for scope in reversed(graphs):
+        for node in (one for one in scope.graph.node if id(one) in wanted):
+            made = _moved(model, node, leaves)
+            left -= sum(value.nbytes for value in made)
+            if left < 0:
+                raise ValueError(
+                    f"{name} is made of other arrays and takes more than {DEFAULT_LIMIT} bytes on "
+                    "the way; fold the constants of the model first"
+                )
+            leaves |= dict(zip(node.output, made, strict=False))
+    if name not in leaves:
+        raise ValueError(f"{name} is made of itself; the model is damaged")
+    return leaves[name]
+
+
+def _moved(model: Any, node: Any, known: Mapping[str, Any]) -> list[Any]:
+    """Return the outputs of one node on known inputs."""
+    onnx = _onnx()
+    names = [one for one in node.input if one]
+    missing = [one for one in names if one not in known]
+    if missing:
+        raise ValueError(
+            f"{missing[0]} is used before it is made, or made of itself; the model is damaged"
+        )
     graph = onnx.helper.make_graph(
-        own,
+        [node],
         "constant",
         [],
-        [onnx.helper.make_empty_tensor_value_info(name)],
-        [onnx.numpy_helper.from_array(np.asarray(v), k) for k, v in leaves.items()],
+        [onnx.helper.make_empty_tensor_value_info(one) for one in node.output if one],
+        [onnx.numpy_helper.from_array(np.asarray(known[one]), one) for one in dict.fromkeys(names)],
     )
     single = onnx.helper.make_model(graph, opset_imports=model.opset_import)
-    return onnx.reference.ReferenceEvaluator(single).run(None, {})[0]
+    try:
+        return list(map(np.asarray, onnx.reference.ReferenceEvaluator(single).run(None, {})))
+    except Exception as error:  # of any kind, from what a file says
+        raise ValueError(
+            f"the {node.op_type} {node.name} of constants cannot be computed: {error}"
+        ) from None
 
 
 # ---------------------------------------------------------------------------------------- one stack
@@ -319,17 +366,68 @@ def constant(model: Any, name: str, graphs: tuple[Any, ...]) -> Any:
 def _with_source(told: Told, place: _Place, places: Mapping[str, _Place]) -> Told:
     """Return what is told together with where the inputs of a node come from."""
     outputs = {one: name for name, p in places.items() for one in p.node.output[:1] if one}
-    name, between = place.node.input[0], list[str]()
+    name, chain = place.node.input[0], list[Any]()
     for _ in range(10_000):
         if name in outputs:
-            words = [word for word in between if word not in _PASSES]
-            return replace(told, source=outputs[name], between=", ".join(reversed(words)))
+            chain.reverse()
+            first = _attributes(places[outputs[name]].node)
+            words = _passed(chain, first, _attributes(place.node), place.graphs)
+            return replace(told, source=outputs[name], between=", ".join(words))
         node = _maker(name, place.graphs)
         if node is None or not node.input:
             break
-        between.append(node.op_type)
+        chain.append(node)
         name = node.input[0]
     return replace(told, source="")
+
+
+def _passed(
+    chain: list[Any], above: Mapping[str, Any], below: Mapping[str, Any], graphs: tuple[_Scope, ...]
+) -> list[str]:
+    """Return the operations that do not hand a state on as it is, from one cell to the next.
+
+    Axes are followed by their letters, time, batch, direction and features; of one direction only,
+    so that its axis may be dropped.
+    """
+    axes = list("btdf" if above.get("layout") else "tdbf")
+    strange = []
+    for node in chain:
+        said = _attributes(node)
+        if node.op_type in _PASSES or (node.op_type == "Cast" and said.get("to") in _FLOATS):
+            continue
+        moved = _moved_axes(node, said, axes, graphs)
+        if moved is None:
+            strange.append(node.op_type)
+        else:
+            axes = moved
+    wanted = list("btf" if below.get("layout") else "tbf")
+    if not strange and axes != wanted:
+        # axes were exchanged on the way
+        return [node.op_type for node in chain] or ["nothing that drops the axis of directions"]
+    return strange
+
+
+def _moved_axes(
+    node: Any, said: Mapping[str, Any], axes: list[str], graphs: tuple[_Scope, ...]
+) -> list[str] | None:
+    """Return the axes behind a node, None where it does more than move or drop them."""
+    if node.op_type == "Transpose":
+        order = list(said.get("perm", reversed(range(len(axes)))))
+        return [axes[i] for i in order] if sorted(order) == list(range(len(axes))) else None
+    numbers = list(said["axes"]) if "axes" in said else None
+    if numbers is None and len(node.input) > 1:
+        tensor = _stored(node.input[1], graphs)
+        numbers = None if tensor is None else _onnx().numpy_helper.to_array(tensor).ravel().tolist()
+    if numbers is None:
+        return None
+    if node.op_type == "Squeeze":
+        dropped = {i % len(axes) for i in numbers}
+        kept = [one for i, one in enumerate(axes) if i not in dropped]
+        return kept if [axes[i] for i in sorted(dropped)] == ["d"] else None
+    # what PyTorch writes: the axes of direction and features become one
+    if node.op_type == "Reshape" and numbers == [0, 0, -1] and axes[2:] == ["d", "f"]:
+        return [*axes[:2], "f"]
+    return None
 
 
 # ------------------------------------------------------------------------------------------ writing
@@ -356,7 +454,7 @@ def write_onnx(stream: IO[bytes], file: OnnxFile, changed: Mapping[str, Any]) ->
             while len(place.node.input) <= at:
                 place.node.input.append("")
             made = f"{old.node.output[0] or name}_{key}_projected"
-            place.graphs[0].initializer.append(
+            place.graphs[0].graph.initializer.append(
                 onnx.numpy_helper.from_array(np.ascontiguousarray(changed[f"{name}.{key}"]), made)
             )
             place.node.input[at] = made
