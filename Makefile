@@ -11,7 +11,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c co
 ONE    := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 # the first target: what there is
-.PHONY: help verify test docs lowest sdist torch slow lint types proofs rocq examples figures deployed bench bench-certificates bench-torch nojit boundscheck clean
+.PHONY: help verify test heavy docs lowest sdist torch slow lint types proofs rocq examples figures deployed bench bench-certificates bench-torch nojit boundscheck clean
 
 ## help: this list
 help:
@@ -26,9 +26,13 @@ verify: $(VENV)/.examples $(BUILD)/chorales.npz
 $(BUILD)/chorales.npz: examples/chorales.py | $(VENV)/.examples
 	$(BIN)/python examples/chorales.py --out $@ --count 40
 
-## test: the test suite (everything but the lanes marked slow)
+## test: the test suite (everything but the lanes marked slow and heavy)
 test: $(VENV)/.test
-	$(ONE) $(BIN)/python -m pytest -n $(JOBS) -m "not slow and not benchmark"
+	$(ONE) $(BIN)/python -m pytest -n $(JOBS) -m "not slow and not heavy and not benchmark"
+
+## heavy: the tests that train networks, or start processes and end them
+heavy: $(VENV)/.test
+	$(ONE) $(BIN)/python -m pytest -n $(JOBS) -m "heavy and not slow"
 
 ## torch: PyTorch beside the rest, at the version of the constraints; the tests that compare with it
 ##   skip without

@@ -24,6 +24,8 @@ from theory.campaign.tasks import Config
 from theory.executors import LostWorkError, cluster, finished, processes
 from theory.version import __version__
 
+pytestmark = pytest.mark.heavy
+
 N = 12
 
 

@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.heavy
+
 FOLDER = Path(__file__).parents[1] / "examples"
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 TORCH = "torch is not installed (extra: experiments)"
