@@ -31,8 +31,16 @@ _REBUILD = {"_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_reb
 _ARRAYS = ("torch._utils.", "torch.storage.", "numpy.", "array.", "jax.", "jaxlib.")
 
 
+#: How old pickles make bytes.
+_BYTES = {"_codecs.encode", "__builtin__.bytes", "__builtin__.bytearray", "builtins.bytearray"}
+
+
 def _word(thing: Described) -> str:
-    return thing.of.text if isinstance(thing.of, Name) else ""
+    of = thing.of
+    # before version 1.6 the class of a module stands beside its source
+    if isinstance(of, Stored) and isinstance(of.key, tuple) and of.key[:1] == ("module",):
+        of = of.key[1]
+    return of.text if isinstance(of, Name) else ""
 
 
 def rebuilt(thing: Any) -> tuple[Any, ...] | None:
@@ -70,7 +78,7 @@ class Walk:
             )
         above = (*above, id(thing))
         if isinstance(thing, Described):
-            self._described(thing, name, above)
+            self._described(thing, name, above, plain=plain)
         elif isinstance(thing, dict):
             for key, value in thing.items():
                 if key == "_flat_weights":  # the weights once more
@@ -85,12 +93,14 @@ class Walk:
                 if plain:
                     self._add(name, Unread("is stored as a list of numbers; save it as a tensor"))
                 return
-            for at, value in enumerate(thing):
-                self._below(value, f"{name}.{at}" if name else str(at), above, plain=plain)
+            for i, value in enumerate(thing):
+                self._below(value, f"{name}.{i}" if name else str(i), above, plain=plain)
         elif isinstance(thing, Stored) or (plain and isinstance(thing, (bytes, bytearray))):
             self._add(name, Unread("is stored as bytes; save it as a tensor"))
 
-    def _described(self, thing: Described, name: str, above: tuple[int, ...]) -> None:
+    def _described(
+        self, thing: Described, name: str, above: tuple[int, ...], *, plain: bool
+    ) -> None:
         if rebuilt(thing) is not None:
             self._add(name, thing)
             return
@@ -101,7 +111,9 @@ class Walk:
         word = _word(thing)
         state = thing.state[0] if isinstance(thing.state, tuple) and thing.state else thing.state
         held = isinstance(state, dict)
-        if word.startswith(_ARRAYS) and not held and word != "numpy.dtype":
+        if (word.startswith(_ARRAYS) and not held and word != "numpy.dtype") or (
+            plain and word in _BYTES
+        ):
             self._add(name, Unread(f"is stored as {word}; save it as a tensor"))
             return
         found, self.found = self.found, {}
