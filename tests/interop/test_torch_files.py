@@ -262,6 +262,29 @@ def test_negated_views_have_their_signs(module, tmp_path):
     assert np.array_equal(again.resolve_neg().double().numpy(), after.W)
 
 
+def test_storages_of_what_is_not_read_have_their_length(module, tmp_path):
+    """In files of before version 1.6 they stand before others: a wrong length shifts these."""
+    saved = {"model": module.state_dict(), "x": torch.eye(3).to_sparse()}
+    for own in (saved, dict(reversed(saved.items()))):
+        torch.save(own, tmp_path / "m.pt", _use_new_zipfile_serialization=False)
+        assert same(load(tmp_path / "m.pt"), from_torch(module))
+    saved["x"] = torch.ones(2, dtype=torch.complex64)
+    torch.save(saved, tmp_path / "m.pt", _use_new_zipfile_serialization=False)
+    with pytest.raises(ValueError, match=r"a storage is of torch\.ComplexFloatStorage"):
+        load(tmp_path / "m.pt")
+
+
+def test_what_is_not_read_does_not_hinder_writing(module, tmp_path):
+    torch.save({"model": module.state_dict(), "x": {"losses": [1.0, 2.0]}}, tmp_path / "m.pt")
+    file = read_file(tmp_path / "m.pt")
+    before = file.map()
+    p = before.parameters
+    after = GRU(**{key: np.float32(0.5 * p[key]).astype(float) for key in p})
+    cell = stored_cell(file.arrays)
+    write(tmp_path / "n.pt", changed_arrays(file.arrays, before, after, cell), file)
+    assert same(load(tmp_path / "n.pt"), after)
+
+
 def test_other_views_are_refused():
     # a tensor of complex numbers only can be such a view, which no map has
     storage = Stored(("storage", Name("torch.FloatStorage"), "0", "cpu", 4))

@@ -29,6 +29,9 @@ _PASSES = {
 #: Models stand in models no deeper than this.
 _DEPTH = 20
 
+#: A model has no more layers; each is compared with all others.
+_MOST = 4096
+
 
 def read_config(text: Any) -> Any:
     """Return a configuration from its text.
@@ -91,6 +94,8 @@ def told_all(config: Any, version: Any, *, places: Mapping[str, str] | None) -> 
                 found[key] = inner
             else:
                 within.append((names, inner))
+    if not max(len(layers), len(within)) <= _MOST:
+        raise ValueError(f"its configuration has more than {_MOST} layers in one model")
     found |= _with_sources(found, layers, prefixes)
     for names, told in within:
         for at in _prefixes_of(names, places or {}):
@@ -243,9 +248,8 @@ def _with_sources(
     below: dict[str, str | None] = {}
     for at, (name, layer) in enumerate(zip(names, layers, strict=True)):
         if "inbound_nodes" in layer:
-            said = sorted(
-                {one for one in kinds if f'"{one}"' in json.dumps(layer["inbound_nodes"])}
-            )
+            text = json.dumps(layer["inbound_nodes"])
+            said = sorted({one for one in kinds if f'"{one}"' in text})
             below[name] = said[0] if len(said) == 1 else None if said else ""
         else:
             below[name] = names[at - 1] if at else ""

@@ -14,7 +14,7 @@ import io
 import math
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Literal, final
@@ -23,7 +23,7 @@ import numpy as np
 
 from theory.files.arrays import DEFAULT_LIMIT, Unread, too_large
 from theory.interop.formats.described import Walk, rebuilt
-from theory.interop.formats.inert import Name, Stored, describe
+from theory.interop.formats.inert import Described, Name, Stored, describe
 from theory.interop.told import Told
 
 #: Types of numbers by the names of storages; bfloat16 is the upper half of a float32.
@@ -189,17 +189,15 @@ def _read_legacy(path: Path) -> TorchFile:
     if magic != _MAGIC or not isinstance(keys, list):
         raise ValueError("it is no file of PyTorch's")
     order: Any = "little" if little else "big"
-    sizes = {
-        str(one.key[2]): np.dtype(_TYPES[kind]).itemsize
-        for one in _stored(tree)
-        if (kind := _kind_of(one.key[1])) is not None
-    }
+    sizes = _sizes(tree)
     storages = {}
     for key in map(str, keys):
         count = int.from_bytes(stream.read(8), order)
-        if not 0 <= count * sizes.get(key, 1) <= len(content):
+        if key not in sizes:
+            raise ValueError(f"nothing tells the type of its storage {key!r}; the file is damaged")
+        if not 0 <= count * sizes[key] <= len(content):
             raise ValueError("a storage is longer than the file; the file is damaged")
-        storages[key] = stream.read(count * sizes.get(key, 1))
+        storages[key] = stream.read(count * sizes[key])
     tensors, told = _tensors(tree, storages, path.name)
     return TorchFile(
         tensors=tensors,
@@ -210,11 +208,35 @@ def _read_legacy(path: Path) -> TorchFile:
     )
 
 
-def _stored(tree: Any) -> Iterator[Stored]:
-    for made in Walk(tree).found.values():
-        found = rebuilt(made)
-        if found is not None and isinstance(found[1], Stored):
-            yield found[1]
+def _sizes(tree: Any) -> dict[str, int]:
+    """Return the size of a number in every storage, by its key; they stand one behind another."""
+    sizes: dict[str, int] = {}
+    seen: set[int] = set()
+    left = [tree]
+    while left:
+        thing = left.pop()
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, Described):
+            left += [thing.of, thing.arguments, thing.state, thing.items, thing.entries]
+        elif isinstance(thing, (list, tuple)):
+            left += thing
+        elif isinstance(thing, dict):
+            left += thing.values()
+        elif isinstance(thing, Stored) and thing.key[0] == "storage":
+            _, storage, key, *_ = thing.key
+            kind = _kind_of(storage)
+            if kind is None:
+                told = storage.text if isinstance(storage, Name) else str(storage)
+                raise ValueError(
+                    f"a storage is of {told}, needed one of: {', '.join(_TYPES)}; save it again, "
+                    "in the format of today"
+                )
+            size = np.dtype(_TYPES[kind]).itemsize
+            if sizes.setdefault(str(key), size) != size:
+                raise ValueError(f"its storage {key!r} has two types; the file is damaged")
+    return sizes
 
 
 def _kind_of(storage: Any) -> str | None:
