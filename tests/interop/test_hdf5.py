@@ -202,16 +202,134 @@ def test_damaged_files(tmp_path):
     (tmp_path / "a.h5").write_bytes(b"\x89HDF\r\n\x1a\n and no more")
     with pytest.raises(ValueError, match="it is damaged"):
         load(tmp_path / "a.h5")
+    path = tmp_path / "b.keras"
+    with zipfile.ZipFile(path, "w") as made:
+        made.writestr("config.json", b"{")
+        made.writestr("model.weights.h5", b"")
+    with pytest.raises(ValueError, match=r"not JSON|it is damaged"):
+        load(path)
     path = archive(tmp_path / "b.keras", {"lstm": layer(4, 1, 1)}, {})
     with zipfile.ZipFile(path, "a") as made, pytest.warns(UserWarning, match="Duplicate"):
         made.writestr("config.json", b"{")
-    with pytest.raises(ValueError, match="not JSON"):
+    with pytest.raises(ValueError, match=r"config\.json is there twice"):
         load(path)
     with h5py.File(tmp_path / "c.h5", "w") as file:
         file["rnn/kernel"] = h5py.ExternalLink("other.h5", "/x")
         file["rnn/recurrent_kernel"] = np.eye(2)
-    with pytest.raises(ValueError, match=r"missing keys: rnn.kernel"):
+    with pytest.raises(ValueError, match=r"rnn.kernel is a link, which is not followed"):
         load(tmp_path / "c.h5")
+
+
+@pytest.mark.parametrize("kind", ["soft", "external"])
+def test_a_linked_bias_is_no_zero(kind, tmp_path):
+    path = old_file(tmp_path / "m.h5", {"rnn": layer(4, 3, 2)})
+    with h5py.File(path, "r+") as file:
+        file["elsewhere"] = file["rnn/rnn/bias:0"][()]
+        del file["rnn/rnn/bias:0"]
+        link = h5py.SoftLink("/elsewhere") if kind == "soft" else h5py.ExternalLink("b.h5", "/bias")
+        file["rnn/rnn/bias:0"] = link
+    with pytest.raises(ValueError, match=r"rnn.bias is a link, which is not followed"):
+        load(path, prefix="rnn", unused="elsewhere", **GATED)
+
+
+def test_groups_with_two_names_are_counted(monkeypatch, tmp_path):
+    """Sixty groups with two names each have 2^60 paths."""
+    monkeypatch.setattr("theory.interop.formats.hdf5._BUDGET", 1000)
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        group = file
+        for _ in range(60):
+            inner = group.create_group("a")
+            group["b"] = inner
+            group = inner
+    with pytest.raises(ValueError, match="more than 1000 groups and arrays"):
+        load(tmp_path / "m.h5")
+
+
+def test_integers_are_codes_and_no_weights(tmp_path):
+    arrays = layer(4, 3, 2)
+    arrays[0] = np.ones((3, 8), dtype=np.int8)
+    path = old_file(tmp_path / "m.h5", {"rnn": arrays})
+    with pytest.raises(ValueError, match=r"rnn.kernel is stored as int8, as quantised"):
+        load(path, **GATED)
+
+
+def test_two_arrays_of_one_short_name_are_refused(tmp_path):
+    path = old_file(tmp_path / "m.h5", {"rnn": layer(4, 3, 2)})
+    with h5py.File(path, "r+") as file:
+        file["rnn/rnn/bias"] = np.ones(8)
+    with pytest.raises(ValueError, match="two arrays have the name"):
+        load(path, **GATED)
+
+
+def nested(inner, wrapper):
+    """Return a configuration with a layer in a model, or in a wrapper."""
+    if wrapper:
+        return sequential(("TimeDistributed", {"name": "outer", "layer": inner}))
+    return sequential(("Sequential", {"name": "outer", "layers": [inner]}))
+
+
+@pytest.mark.parametrize("wrapper", [False, True])
+@pytest.mark.parametrize(
+    ("more", "registered", "message"),
+    [
+        ({"go_backwards": True}, None, "last input first"),
+        ({}, "pkg>LSTM", "is of pkg>LSTM, none of Keras' own"),
+        ({"activation": "my>tanh"}, None, "a function that is not known"),
+    ],
+)
+def test_layers_in_models_and_wrappers_tell(wrapper, more, registered, message, tmp_path):
+    arrays = layer(4, 3, 2)
+    said = {"name": "inner", **GATED, **more}
+    inner = {"class_name": "LSTM", "config": said, "registered_name": registered}
+    config = nested(inner, wrapper)
+    word = "time_distributed/layer" if wrapper else "sequential/layers/lstm"
+    zipped = archive(tmp_path / "m.keras", {word: arrays}, config)
+    old = tmp_path / "m.h5"
+    for place in ("outer/inner/lstm_cell", "outer/outer/inner", "outer/lstm_cell"):
+        with h5py.File(old, "w") as file:
+            file.attrs["keras_version"] = "2.2.4"
+            file.attrs["model_config"] = json.dumps(config)
+            for key, array in zip(KERNELS, arrays, strict=True):
+                file[f"model_weights/{place}/{key}:0"] = array
+        with pytest.raises(ValueError, match=message):
+            load(old, **GATED)
+    with pytest.raises(ValueError, match=message):
+        load(zipped, **GATED)
+    # one that is Keras' own, with nothing else, is told as anywhere
+    inner["config"] = {"name": "inner", **GATED}
+    inner["registered_name"] = None
+    found = load(archive(tmp_path / "m.keras", {word: arrays}, nested(inner, wrapper)))
+    assert same(found, ours(arrays))
+
+
+def test_hard_gates_in_a_model_in_a_model(tmp_path):
+    arrays = layer(4, 3, 2)
+    said = {"name": "inner", "activation": "tanh", "recurrent_activation": "hard_sigmoid"}
+    config = nested({"class_name": "LSTM", "config": said}, wrapper=False)
+    zipped = archive(tmp_path / "m.keras", {"sequential/layers/lstm": arrays}, config)
+    assert load(zipped).gates == "hard_sigmoid(1/6)"
+
+
+def test_two_layers_in_one_model_are_not_taken_for_each_other(tmp_path):
+    """Where the places tell only the model, what its layers tell has to agree."""
+    low = {"class_name": "LSTM", "config": {"name": "low", **GATED}}
+    top = {"class_name": "LSTM", "config": {"name": "top", **GATED, "go_backwards": True}}
+    config = sequential(("Sequential", {"name": "outer", "layers": [low, top]}))
+    path = old_file(tmp_path / "m.h5", {"outer": layer(4, 3, 2)}, config)
+    with pytest.raises(ValueError, match=r"each of two layers|last input first"):
+        load(path)
+
+
+def test_classes_with_a_package_are_foreign(tmp_path):
+    config = sequential(("pkg>LSTM", {"name": "rnn", **GATED}))
+    path = old_file(tmp_path / "m.h5", {"rnn": layer(4, 3, 2)}, config)
+    with pytest.raises(ValueError, match="is of pkg, none of Keras' own"):
+        load(path, **GATED)
+    function = {"class_name": "function", "config": "tanh", "registered_name": "my>tanh"}
+    config = sequential(("LSTM", {"name": "rnn", **GATED, "activation": function}))
+    path = old_file(tmp_path / "m.h5", {"rnn": layer(4, 3, 2)}, config)
+    with pytest.raises(ValueError, match="a function that is not known"):
+        load(path)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")

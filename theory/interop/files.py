@@ -335,7 +335,7 @@ def _of_torch(file: Path) -> WeightFile:
         name: one if isinstance(one, Unread) else found.array(name)
         for name, one in found.tensors.items()
     }
-    return WeightFile(path=file, arrays=arrays, kind="PyTorch", source=found)
+    return WeightFile(path=file, arrays=arrays, kind="PyTorch", told=found.told, source=found)
 
 
 #: What the readers of formats meet in a file whose parts are of other types than they are declared.

@@ -42,7 +42,9 @@ def agreed(told: Told | None, said: Said, where: str) -> Said:
     both = {}
     for name in ("activation", "variant", "recurrent_activation"):
         from_file, from_caller = getattr(told, name), getattr(said, name)
-        if from_file is not None and from_caller not in {None, from_file}:
+        # an Activation has the name that is said for it
+        word = getattr(from_caller, "name", from_caller)
+        if from_file is not None and word not in {None, from_file}:
             raise ValueError(
                 f"{name}={from_caller!r}, but the file tells that {where or 'the cell'} has "
                 f"{from_file!r}; leave {name}= out"

@@ -9,10 +9,10 @@ so that no function that a file names is called.
 from __future__ import annotations
 
 import io
-import json
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, final
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from theory.errors import MissingExtraError
 from theory.files.arrays import DEFAULT_LIMIT, Unread, too_large
-from theory.interop.layouts.keras import hard_sigmoid_of
+from theory.interop.formats.keras_config import read_config, told_all
 from theory.interop.told import Told
 
 #: What begins an HDF5 file.
@@ -32,18 +32,8 @@ _WEIGHTS, _CONFIG, _ABOUT = "model.weights.h5", "config.json", "metadata.json"
 #: Names of the arrays of a cell in a Keras 3 archive, which numbers them.
 _NUMBERED = {"0": "kernel", "1": "recurrent_kernel", "2": "bias"}
 
-#: Layers of a configuration that are recurrent, and their cells.
-_LAYERS = {
-    "LSTM", "GRU", "SimpleRNN", "CuDNNLSTM", "CuDNNGRU", "LSTMCell", "GRUCell", "SimpleRNNCell",
-    "RNN", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "StackedRNNCells",
-}  # fmt: skip
-_PLAIN = {"LSTM", "GRU", "SimpleRNN", "CuDNNLSTM", "CuDNNGRU"}
-
-#: Layers that hand a state on as it is, in evaluation mode.
-_PASSES = {
-    "Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout", "InputLayer", "Masking",
-    "ActivityRegularization",
-}  # fmt: skip
+#: So many groups and arrays are looked at; one with several names counts each time.
+_BUDGET = 10**5
 
 
 @final
@@ -94,9 +84,12 @@ def read_keras(path: Path) -> KerasFile:
             size = sum(i.file_size for i in archive.infolist())
             if not size <= DEFAULT_LIMIT:
                 raise ValueError(too_large(path.name, size, DEFAULT_LIMIT))
+            twice = [name for name, n in Counter(archive.namelist()).items() if n > 1]
+            if twice:
+                raise ValueError(f"{twice[0]} is there twice; which of them counts is not known")
             text = archive.read(_CONFIG) if _CONFIG in archive.namelist() else None
             about = archive.read(_ABOUT) if _ABOUT in archive.namelist() else b"{}"
-            version = (_config(about) or {}).get("keras_version")
+            version = (read_config(about) or {}).get("keras_version")
             return _read(archive.read(_WEIGHTS), path.name, text, _WEIGHTS, version)
     except (OSError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
         raise ValueError(f"it is damaged: {error}") from None
@@ -111,41 +104,63 @@ def _read(
     with _h5py().File(io.BytesIO(content), "r") as file:
         text = file.attrs.get("model_config") if text is None else text
         version = file.attrs.get("keras_version", version)
-        for place, dataset in _datasets(file, ""):
-            left -= dataset.size * dataset.dtype.itemsize
+        for place, dataset in _datasets(file, "", [_BUDGET]):
+            key = place.removeprefix("model_weights/")
+            there = not isinstance(dataset, Unread)
+            if there:
+                left -= dataset.size * dataset.dtype.itemsize
             if not left >= 0:
                 raise ValueError(too_large(name, dataset.size, left))
-            key = place.removeprefix("model_weights/")
             if key.startswith(("optimizer_weights/", "optimizer/")):
                 continue
-            places[_own_name(key) if inner else key] = place
-            plain = dataset.dtype.kind in "fiub"
-            arrays[_own_name(key) if inner else key] = (
-                dataset[()] if plain else Unread(f"is stored as {dataset.dtype}")
-            )
-    if not inner and not all("/vars/" in key for key in arrays):
-        names = _short_names(list(arrays))
-        arrays = {names[key]: value for key, value in arrays.items()}
-        places = {names[key]: value for key, value in places.items()}
-    elif not inner:
+            key = _own_name(key) if inner else key
+            _check_new(key, arrays)
+            if there:
+                places[key] = place
+            arrays[key] = _value(dataset) if there else dataset
+    if not inner:
         # save_weights of Keras 3 numbers arrays as an archive does
-        arrays = {_own_name(key): value for key, value in arrays.items()}
-        places = {_own_name(key): value for key, value in places.items()}
-    told = _told_all(_config(text), version, numbered=bool(inner))
+        numbered = bool(arrays) and all("/vars/" in key for key in arrays)
+        short = {key: _own_name(key) for key in arrays} if numbered else _short_names(list(arrays))
+        given, arrays = arrays, {}
+        for key, value in given.items():
+            _check_new(short[key], arrays)
+            arrays[short[key]] = value
+        places = {short[key]: value for key, value in places.items()}
+    told = told_all(read_config(text), version, places=None if inner else places)
     return KerasFile(arrays=arrays, places=places, told=told, inner=inner)
 
 
-def _datasets(group: Any, start: str) -> Iterator[tuple[str, Any]]:
-    """Yield the datasets below a group, in order; links into other files are left alone."""
+def _check_new(name: str, arrays: Mapping[str, Any]) -> None:
+    if name in arrays:
+        raise ValueError(f"two arrays have the name {name!r}; which of them counts is not known")
+
+
+def _value(dataset: Any) -> Any:
+    """Return the numbers of a dataset; integers are no weights, but codes of them."""
+    kind = dataset.dtype.kind
+    if kind in "iub":
+        return Unread(f"is stored as {dataset.dtype}, as quantised weights are; save it as float32")
+    return dataset[()] if kind == "f" else Unread(f"is stored as {dataset.dtype}")
+
+
+def _datasets(group: Any, start: str, left: list[int]) -> Iterator[tuple[str, Any]]:
+    """Yield the datasets below a group, in order, and an `Unread` for a link."""
     h5py = _h5py()
     for key in group:
+        left[0] -= 1
+        if not left[0] >= 0:
+            raise ValueError(
+                f"it has more than {_BUDGET} groups and arrays, counted by their names"
+            )
         if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+            yield f"{start}{key}", Unread("is a link, which is not followed; save a copy of it")
             continue
         inside = group[key]
         if isinstance(inside, h5py.Group):
             if not start.count("/") <= 100:
                 raise ValueError("its groups are in a circle")
-            yield from _datasets(inside, f"{start}{key}/")
+            yield from _datasets(inside, f"{start}{key}/", left)
         elif isinstance(inside, h5py.Dataset):
             if inside.external or inside.is_virtual:
                 raise ValueError(f"{start}{key} is kept in another file")
@@ -179,145 +194,6 @@ def _own_name(place: str) -> str:
     if parts[-2:-1] == ["vars"] and parts[-1] in {"0", "1"}:
         return "/".join([*parts[:-2], ("kernel", "bias")[int(parts[-1])]])
     return "/".join(parts)
-
-
-# ---------------------------------------------------------------------------------- configuration
-
-
-def _config(text: Any) -> Any:
-    if text is None:
-        return None
-    if isinstance(text, bytes):
-        text = text.decode("utf-8", "replace")
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        raise ValueError("its configuration is not JSON; the file is damaged") from None
-
-
-def _layers_of(config: Any) -> list[dict[str, Any]]:
-    """Return the layers of a model's configuration, in order; of another thing none."""
-    inner = config.get("config") if isinstance(config, dict) else None
-    if isinstance(inner, list):  # a Sequential of Keras 1
-        layers: Any = inner
-    else:
-        layers = inner.get("layers") if isinstance(inner, dict) else None
-    return [one for one in layers or [] if isinstance(one, dict)]
-
-
-def _told_all(config: Any, version: Any, *, numbered: bool) -> dict[str, Told]:
-    """Return what the configuration tells of every recurrent layer, by the prefix of its arrays."""
-    found: dict[str, Told] = {}
-    layers = _layers_of(config)
-    counts: dict[str, int] = {}
-    prefixes: dict[str, str] = {}  # of layers by their names
-    for layer in layers:
-        kind, settings = str(layer.get("class_name")), layer.get("config")
-        settings = settings if isinstance(settings, dict) else {}
-        own = str(settings.get("name", layer.get("name", "")))
-        at = own
-        if numbered:
-            # the archive counts the layers of a class, whatever their names are
-            word = _snake(kind)
-            count = counts.get(word, 0)
-            at = f"{word}_{count}" if count else word
-        counts[_snake(kind)] = counts.get(_snake(kind), 0) + 1
-        prefixes[own] = at
-        home = layer.get("module")
-        if kind in _LAYERS and home not in {None, "keras.layers"}:
-            why = f"is of {home}, none of Keras' own layers: what it computes is not known"
-            found[at] = Told(kind=kind, refused=why)
-        elif kind in _LAYERS:
-            found[at] = told_of_layer(kind, settings, version)
-    return _with_sources(found, layers, prefixes)
-
-
-def _snake(word: str) -> str:
-    """Return how an archive of Keras 3 calls a layer of a class: simple_rnn, cu_dnnlstm, lstm."""
-    out = ""
-    for i, letter in enumerate(word):
-        after = word[i + 1 : i + 2]
-        if i and letter.isupper() and (word[i - 1].islower() or after.islower()):
-            out += "_"
-        out += letter.lower()
-    return out
-
-
-def told_of_layer(kind: str, settings: Mapping[str, Any], version: Any = None) -> Told:
-    """Return what the settings of a layer tell, written by a version of Keras."""
-    name = f"Keras {kind}"
-    if kind not in _PLAIN:
-        why = {
-            "Bidirectional": "depends on inputs to come",
-            "RNN": "wraps a cell; save the layer LSTM, GRU or SimpleRNN instead",
-        }.get(kind, "is a recurrent layer of which there is no map")
-        return Told(kind=name, refused=why)
-    if settings.get("go_backwards"):
-        return Told(kind=name, refused="has go_backwards=True: it reads the last input first")
-    notes = ["it is stateful: it begins where the batch before ended"] * bool(
-        settings.get("stateful")
-    )
-    if kind.startswith("CuDNN"):
-        words: dict[str, Any] = {"activation": "tanh", "recurrent_activation": "sigmoid"}
-        if kind == "CuDNNGRU":
-            words["variant"] = "reset_after"
-        return Told(kind=name, notes=tuple(notes), **words)
-    words = {"activation": _function(settings.get("activation"))}
-    if kind != "SimpleRNN":
-        words["recurrent_activation"] = _function(settings.get("recurrent_activation"))
-    if kind == "GRU":
-        # before version 2 there was no such setting, and the reset gate came first
-        after = settings.get("reset_after", False)
-        words["variant"] = "reset_after" if after else "reset_before"
-    if words.get("recurrent_activation") == "hard_sigmoid":
-        words["recurrent_activation"] = hard_sigmoid_of(version)
-    for key, value in words.items():
-        if value is None:
-            return Told(
-                kind=name, refused=f"has {key}={settings.get(key)!r}, a function that is not known"
-            )
-    return Told(kind=name, notes=tuple(notes), **words)
-
-
-def _function(value: Any) -> str | None:
-    """Return the name of a function in a configuration; None for one of somebody else."""
-    if isinstance(value, dict):
-        if value.get("module") not in {None, "builtins", "keras.activations"}:
-            return None
-        value = value.get("config") if isinstance(value.get("config"), str) else None
-    return value if isinstance(value, str) else None
-
-
-def _with_sources(
-    found: dict[str, Told], layers: list[dict[str, Any]], prefixes: Mapping[str, str]
-) -> dict[str, Told]:
-    """Return what is told together with the layer below, where each has one at most."""
-    names = [str((one.get("config") or {}).get("name", one.get("name", ""))) for one in layers]
-    kinds = dict(zip(names, (str(one.get("class_name")) for one in layers), strict=True))
-    below: dict[str, str | None] = {}
-    for at, (name, layer) in enumerate(zip(names, layers, strict=True)):
-        if "inbound_nodes" in layer:
-            said = sorted(
-                {one for one in kinds if f'"{one}"' in json.dumps(layer["inbound_nodes"])}
-            )
-            below[name] = said[0] if len(said) == 1 else None if said else ""
-        else:
-            below[name] = names[at - 1] if at else ""
-    out = {}
-    for name, prefix in prefixes.items():
-        if prefix not in found:
-            continue
-        between: list[str] = []
-        one = below.get(name)
-        while one and prefixes.get(one) not in found and len(between) < len(names):
-            if kinds[one] not in _PASSES:
-                between.append(f"{kinds[one]} {one}")
-            one = below.get(one)
-        source = (
-            None if one is None else prefixes[one] if one and prefixes.get(one) in found else ""
-        )
-        out[prefix] = replace(found[prefix], source=source, between=", ".join(reversed(between)))
-    return out
 
 
 # ------------------------------------------------------------------------------------------ writing

@@ -111,7 +111,7 @@ def _step(code: str, argument: Any, stack: list[Any], memo: dict[int, Any]) -> N
         stack.append(tuple(part) if code == "TUPLE" else part)
     elif code == "DICT":
         part = _above_mark(stack)
-        stack.append(_paired(part))
+        stack.append(_with_pairs({}, part))
     elif code in {"APPEND", "APPENDS", "ADDITEMS"}:
         part = [stack.pop()] if code == "APPEND" else _above_mark(stack)
         last = stack[-1]
@@ -119,7 +119,7 @@ def _step(code: str, argument: Any, stack: list[Any], memo: dict[int, Any]) -> N
     elif code in {"SETITEM", "SETITEMS"}:
         part = [stack.pop(-2), stack.pop()] if code == "SETITEM" else _above_mark(stack)
         last = stack[-1]
-        (last.items if isinstance(last, Described) else last).update(_paired(part))
+        _with_pairs(last.items if isinstance(last, Described) else last, part)
     elif code == "GLOBAL":
         stack.append(Name(argument.replace(" ", ".")))
     elif code == "STACK_GLOBAL":
@@ -166,10 +166,12 @@ def _above_mark(stack: list[Any]) -> list[Any]:
     return part
 
 
-def _paired(part: list[Any]) -> dict[Any, Any]:
-    # a key that cannot be one is no name of an array
-    return {
-        key: value
-        for key, value in zip(part[::2], part[1::2], strict=True)
-        if isinstance(key, (str, int, float, tuple))
-    }
+def _with_pairs(held: dict[Any, Any], part: list[Any]) -> dict[Any, Any]:
+    """Put pairs into a dictionary; a key that is no text or number gets a name of its own.
+
+    Only the hash of a text or a number is cheap: that of tuples that share parts is not.
+    """
+    for key, value in zip(part[::2], part[1::2], strict=True):
+        plain = isinstance(key, (str, int, float))
+        held[key if plain else f"<{type(key).__name__} {len(held)}>"] = value
+    return held

@@ -13,15 +13,18 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Literal, final
 
 import numpy as np
 
 from theory.files.arrays import DEFAULT_LIMIT, Unread, too_large
+from theory.interop.formats.described import Walk, rebuilt
 from theory.interop.formats.inert import Described, Name, Stored, describe
+from theory.interop.told import Told
 
 #: Types of numbers by the names of storages; bfloat16 is the upper half of a float32.
 _TYPES = {
@@ -39,9 +42,6 @@ _DTYPES = {
 #: What begins a file of before version 1.6.
 _MAGIC = 0x1950A86A20F9469CFC6C
 
-#: Attributes of a module that hold more of its names.
-_INNER = ("_parameters", "_buffers", "_modules")
-
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +53,7 @@ class TorchTensor:
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+    negated: bool = False  # whether the storage has the other signs
 
 
 @final
@@ -64,6 +65,7 @@ class TorchFile:
     storages: Mapping[str, bytes]
     order: Literal["<", ">"]
     legacy: bool = False
+    told: Mapping[str, Told] = field(default_factory=dict)  # what modules say of themselves
 
     def array(self, name: str) -> Any:
         """Return one tensor as an array; bfloat16 in single precision."""
@@ -76,7 +78,7 @@ class TorchFile:
         )
         if t.kind == "BFloat16":
             array = (array.astype("<u4") << 16).view("<f4")
-        return array
+        return -array if t.negated else array
 
     def _flat(self, name: str) -> tuple[Any, TorchTensor]:
         t = self.tensors[name]
@@ -90,9 +92,7 @@ class TorchFile:
         )
         if not inside or (count and not last < len(flat)):
             raise ValueError(f"{name} does not fit into its storage; the file is damaged")
-        return flat if count else flat[:0], t if count else TorchTensor(
-            key=t.key, kind=t.kind, offset=0, shape=t.shape, strides=t.strides
-        )
+        return flat if count else flat[:0], t if count else replace(t, offset=0)
 
     def with_changed(self, arrays: Mapping[str, Any]) -> dict[str, bytes]:
         """Return the storages with these tensors replaced, each in its own type.
@@ -118,12 +118,13 @@ class TorchFile:
             if len(np.unique(places)) != places.size:
                 raise ValueError(f"{name} shares numbers with itself; save a copy of it")
             flat = np.frombuffer(data, dtype=kind)
-            flat[places] = array
+            flat[places] = -np.asarray(array) if t.negated else array
             changed[t.key] = bytes(data)
         for name in self.tensors:
-            if name not in arrays and self.tensors[name].key in {
-                self.tensors[one].key for one in arrays
-            }:
+            one = self.tensors[name]
+            if name in arrays or isinstance(one, Unread):
+                continue
+            if one.key in {self.tensors[other].key for other in arrays}:
                 before = self.array(name)
                 after = TorchFile(tensors=self.tensors, storages=changed, order=self.order).array(
                     name
@@ -160,6 +161,9 @@ def read_torch(path: Path) -> TorchFile:
         size = sum(i.file_size for i in inner)
         if not size <= DEFAULT_LIMIT:
             raise ValueError(too_large(path.name, size, DEFAULT_LIMIT))
+        twice = [name for name, n in Counter(i.filename for i in inner).items() if n > 1]
+        if twice:
+            raise ValueError(f"{twice[0]} is there twice; which of them counts is not known")
         root = next(i.filename for i in inner if i.filename.endswith("data.pkl"))
         root = root.removesuffix("data.pkl")
         tree = describe(io.BytesIO(archive.read(f"{root}data.pkl")))
@@ -171,8 +175,9 @@ def read_torch(path: Path) -> TorchFile:
         }
         names = {i.filename for i in inner}
         order = archive.read(f"{root}byteorder") if f"{root}byteorder" in names else b"little"
+    tensors, told = _tensors(tree, storages, path.name)
     return TorchFile(
-        tensors=_tensors(tree, storages), storages=storages, order=">" if order == b"big" else "<"
+        tensors=tensors, storages=storages, order=">" if order == b"big" else "<", told=told
     )
 
 
@@ -184,80 +189,54 @@ def _read_legacy(path: Path) -> TorchFile:
     if magic != _MAGIC or not isinstance(keys, list):
         raise ValueError("it is no file of PyTorch's")
     order: Any = "little" if little else "big"
-    sizes = {
-        str(one.key[2]): np.dtype(_TYPES[kind]).itemsize
-        for one in _stored(tree)
-        if (kind := _kind_of(one.key[1])) is not None
-    }
+    sizes = _sizes(tree)
     storages = {}
     for key in map(str, keys):
         count = int.from_bytes(stream.read(8), order)
-        if not 0 <= count * sizes.get(key, 1) <= len(content):
+        if key not in sizes:
+            raise ValueError(f"nothing tells the type of its storage {key!r}; the file is damaged")
+        if not 0 <= count * sizes[key] <= len(content):
             raise ValueError("a storage is longer than the file; the file is damaged")
-        storages[key] = stream.read(count * sizes.get(key, 1))
+        storages[key] = stream.read(count * sizes[key])
+    tensors, told = _tensors(tree, storages, path.name)
     return TorchFile(
-        tensors=_tensors(tree, storages),
+        tensors=tensors,
         storages=storages,
         order="<" if little else ">",
         legacy=True,
+        told=told,
     )
 
 
-def _walk(thing: Any, name: str, above: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
-    """Yield the tensors below a thing, with their names."""
-    if id(thing) in above or len(above) > 100:
-        return
-    above = (*above, id(thing))
-    if isinstance(thing, Described):
-        if _rebuilt(thing) is not None:
-            yield name, thing
-            return
-        inside = _passed_on(thing)
-        if inside is not thing:
-            yield from _walk(inside, name, above)
-            return
-        state = thing.state[0] if isinstance(thing.state, tuple) and thing.state else thing.state
-        yield from _walk({**(state if isinstance(state, dict) else {}), **thing.items}, name, above)
-        yield from _walk(thing.entries, name, above)
-    elif isinstance(thing, dict):
-        for key, value in thing.items():
-            if key == "_flat_weights":  # the weights once more
-                continue
-            inner = key in _INNER and isinstance(value, dict)
-            yield from _walk(value, name if inner else f"{name}.{key}" if name else str(key), above)
-    elif isinstance(thing, (list, tuple)):
-        for key, value in enumerate(thing):
-            yield from _walk(value, f"{name}.{key}" if name else str(key), above)
-
-
-def _rebuilt(thing: Described) -> tuple[Any, ...] | None:
-    """Return the arguments of a call that makes a tensor of a storage."""
-    word = thing.of.text if isinstance(thing.of, Name) else ""
-    known = {"_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_qtensor"}
-    if word.startswith("torch._utils.") and word.rpartition(".")[2] in known:
-        return (word.rpartition(".")[2], *thing.arguments)
-    return None
-
-
-def _passed_on(thing: Described) -> Any:
-    """Return what a call gives back as it is, where it does: parameters, tags of types, lists."""
-    word = thing.of.text if isinstance(thing.of, Name) else ""
-    last = word.rpartition(".")[2]
-    if last in {"_rebuild_parameter", "_rebuild_parameter_with_state", "restore_type_tag"} or (
-        word.startswith("torch.jit._pickle.") and last.startswith("build_")
-    ):
-        return thing.arguments[0]
-    if last == "_rebuild_from_type_v2":
-        function, _, arguments, _ = thing.arguments
-        return Described(function, arguments)
-    return thing
-
-
-def _stored(tree: Any) -> Iterator[Stored]:
-    for _, made in _walk(tree, "", ()):
-        found = _rebuilt(made)
-        if found is not None and isinstance(found[1], Stored):
-            yield found[1]
+def _sizes(tree: Any) -> dict[str, int]:
+    """Return the size of a number in every storage, by its key; they stand one behind another."""
+    sizes: dict[str, int] = {}
+    seen: set[int] = set()
+    left = [tree]
+    while left:
+        thing = left.pop()
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, Described):
+            left += [thing.of, thing.arguments, thing.state, thing.items, thing.entries]
+        elif isinstance(thing, (list, tuple)):
+            left += thing
+        elif isinstance(thing, dict):
+            left += thing.values()
+        elif isinstance(thing, Stored) and thing.key[0] == "storage":
+            _, storage, key, *_ = thing.key
+            kind = _kind_of(storage)
+            if kind is None:
+                told = storage.text if isinstance(storage, Name) else str(storage)
+                raise ValueError(
+                    f"a storage is of {told}, needed one of: {', '.join(_TYPES)}; save it again, "
+                    "in the format of today"
+                )
+            size = np.dtype(_TYPES[kind]).itemsize
+            if sizes.setdefault(str(key), size) != size:
+                raise ValueError(f"its storage {key!r} has two types; the file is damaged")
+    return sizes
 
 
 def _kind_of(storage: Any) -> str | None:
@@ -266,19 +245,26 @@ def _kind_of(storage: Any) -> str | None:
     return kind if kind in _TYPES else None
 
 
-def _tensors(tree: Any, storages: Mapping[str, bytes]) -> dict[str, Any]:
-    """Return where every tensor is, and an `Unread` for one of a type that is not read."""
+def _tensors(
+    tree: Any, storages: Mapping[str, bytes], file: str
+) -> tuple[dict[str, Any], dict[str, Told]]:
+    """Return where every tensor is, an `Unread` for what is not read, and what modules tell."""
+    walk = Walk(tree)
     found: dict[str, Any] = {}
-    for name, made in _walk(tree, "", ()):
-        if len(found) >= 10**6:
-            raise ValueError("it describes more than 1000000 tensors")
-        found[name] = _tensor(made, storages)
-    return found
+    left = DEFAULT_LIMIT
+    for name, made in walk.found.items():
+        parts = rebuilt(made)
+        found[name] = one = made if parts is None else _tensor(parts, storages)
+        # the numbers of others are those of the storages themselves
+        if isinstance(one, TorchTensor) and (one.kind == "BFloat16" or one.negated):
+            size = math.prod(one.shape) * np.dtype(_TYPES[one.kind]).itemsize
+            if not size <= left:
+                raise ValueError(too_large(f"{file}:{name}", size, left))
+            left -= size
+    return found, walk.told
 
 
-def _tensor(made: Described, storages: Mapping[str, bytes]) -> TorchTensor | Unread:
-    parts = _rebuilt(made)
-    assert parts is not None
+def _tensor(parts: tuple[Any, ...], storages: Mapping[str, bytes]) -> TorchTensor | Unread:
     function, storage, offset, shape, strides, *more = parts
     if function == "_rebuild_qtensor":
         return Unread("is quantised; convert it with dequantize()")
@@ -292,13 +278,23 @@ def _tensor(made: Described, storages: Mapping[str, bytes]) -> TorchTensor | Unr
     if word is None:
         told = kind.text if isinstance(kind, Name) else str(kind)
         return Unread(f"is stored as {told}, needed one of: {', '.join(_TYPES)}")
+    # beyond the gradient's settings, and the type in the newest function
+    beyond = more[3:] if function == "_rebuild_tensor_v3" else more[2:]
+    views = {key: on for one in beyond for key, on in (one or {}).items() if on}
+    if set(views) - {"neg"}:
+        return Unread(f"is stored as a view ({', '.join(map(str, views))}); save a copy of it")
     if str(key) not in storages:
         raise ValueError(f"its storage {key!r} is missing; the file is damaged")
     numbers = (offset, *shape, *strides)
     if not all(type(one) is int for one in numbers) or len(shape) != len(strides):
         raise ValueError("a tensor has no shape; the file is damaged")
     return TorchTensor(
-        key=str(key), kind=word, offset=offset, shape=tuple(shape), strides=tuple(strides)
+        key=str(key),
+        kind=word,
+        offset=offset,
+        shape=tuple(shape),
+        strides=tuple(strides),
+        negated="neg" in views,
     )
 
 
