@@ -54,8 +54,8 @@ def steps_apart(model, dtype, rng, cases=40, size=1.0):
     x = rng.uniform(-size, size, (cases, model.input_dim))
     exact = model.step(h.astype(np.float64), x)
     computed = cast(model, dtype).step(h, x.astype(dtype))
-    # some are written to an array of doubles in the end; what one layer hands to the next is in some
-    # stacks a product of doubles, nearer to the exact one
+    # some are written to an array of doubles in the end; what one layer hands to the next is a
+    # product of doubles in some stacks, nearer to the exact one
     if not isinstance(model, Cascade):
         np.testing.assert_array_equal(computed, computed.astype(dtype))
     return np.abs(computed.astype(np.float64) - exact), box_of(model, size)
