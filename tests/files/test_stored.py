@@ -151,3 +151,15 @@ def test_an_array_behind_the_array_is_not_passed_over(tmp_path):
         stream.write(bytes(16))
     with pytest.raises(SequenceFileError, match="16 bytes behind its array"):
         open_sequences(tmp_path / "x.npy")
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", [np.float32, ">f8", np.int16, np.bool_])
+def test_every_layout_and_type_of_an_array(tmp_path, order, dtype):
+    array = np.asarray(np.round(4 * X), dtype=dtype, order=order)
+    np.save(tmp_path / "x.npy", array)
+    stored = open_sequences(tmp_path / "x.npy")
+    for mine, theirs in zip(stored, array, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    np.save(tmp_path / "x.npy", np.asarray(array[0], order=order))
+    np.testing.assert_array_equal(open_sequences(tmp_path / "x.npy")[0], array[0])

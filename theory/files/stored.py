@@ -2,14 +2,15 @@ r"""Sequences that stay on disk until they are asked for.
 
 Main names: `open_sequences`, `StoredSequences`.
 
-An ``.npy`` file is mapped into memory, members of an archive, chunks of a Zarr store and row groups
-of a Parquet file are read when one of their sequences is needed.  What lies there may not change in
+Slices of an ``.npy`` file, members of an archive, chunks of a Zarr store and row groups of a
+Parquet file are read when one of their sequences is needed.  What lies there may not change in
 the meantime: size and time of every file are compared again before each piece is read.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -202,8 +203,25 @@ def _array_parts(file: Path) -> list[_Part]:
             f"{file.name} holds {behind} bytes behind its array, perhaps another one; save several "
             "arrays with numpy.savez"
         )
-    whole = mapped[None] if mapped.ndim == 2 else mapped
-    return [_part(file.name, mapped.shape, mapped.dtype.kind, lambda i: whole[i])]
+    return [_part(file.name, mapped.shape, mapped.dtype.kind, _slice_of(file, mapped))]
+
+
+def _slice_of(file: Path, mapped: np.memmap) -> Callable[[int], Any]:
+    """Return what reads the i-th sequence; a file that stays mapped fills memory page by page."""
+    shape, dtype, start = mapped.shape[-2:], mapped.dtype, int(mapped.offset)
+    if not mapped.flags.c_contiguous:
+        # columns first: a sequence lies all over the file
+        whole = mapped[None] if mapped.ndim == 2 else mapped
+        return lambda i: whole[i]
+    count = math.prod(shape)
+
+    def read(i: int) -> Any:
+        found = np.fromfile(file, dtype, count, offset=start + i * count * dtype.itemsize)
+        if len(found) != count:
+            raise SequenceFileError(f"{file.name} ends before its sequence {i}")
+        return found.reshape(shape)
+
+    return read
 
 
 def _archive_parts(file: Path) -> list[_Part]:
