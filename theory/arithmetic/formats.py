@@ -38,7 +38,7 @@ class Arithmetic:
 
     @property
     def raised(self) -> float:
-        """Return a factor that takes a bound of |a op b|, itself rounded, above that of fl(a op b).
+        """Return a factor from a bound of a op b, itself rounded, to one above fl(a op b) too.
 
         The bounds are computed in double precision, fewer than eight roundings an operation.
         """
