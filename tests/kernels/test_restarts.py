@@ -37,6 +37,7 @@ def test_restarts_are_the_definition(norm, last):
         np.testing.assert_array_equal(restarts(model, x, 30, norm, last), expected)
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered")  # of the kernel as plain Python
 def test_a_restart_beyond_doubles_stays_a_nan():
     model = VanillaRNN([[1e150, -1e160], [0.0, 1.0]], np.eye(2), activation="relu")
     x = np.zeros((8, 2))
