@@ -19,6 +19,7 @@ import numpy as np
 
 from theory.errors import MissingExtraError
 from theory.files.arrays import DEFAULT_LIMIT
+from theory.interop.formats.onnx_words import activation_name
 from theory.interop.layouts.torch import BIDIRECTIONAL
 from theory.interop.told import Told
 
@@ -39,12 +40,6 @@ _PASSES = {"Identity", "Dropout"}
 
 #: Types between which a Cast only rounds: FLOAT, FLOAT16, DOUBLE, BFLOAT16.
 _FLOATS = {1, 10, 11, 16}
-
-#: Our names of ONNX's activations.
-_ACTIVATIONS = {
-    "tanh": "tanh", "relu": "relu", "sigmoid": "sigmoid", "softplus": "softplus",
-    "leakyrelu": "leaky_relu",
-}  # fmt: skip
 
 
 @final
@@ -233,7 +228,7 @@ def _told(node: Any, said: Mapping[str, Any]) -> Told:
     alphas, betas = list(said.get("activation_alpha", [])), list(said.get("activation_beta", []))
     named = []
     for word in words:
-        made = _activation(word, alphas, betas)
+        made = activation_name(word, alphas, betas)
         if made is None:
             return Told(
                 kind=kind,
@@ -253,23 +248,6 @@ def _told(node: Any, said: Mapping[str, Any]) -> Told:
         if said.get("linear_before_reset")
         else "reset_before",
     )
-
-
-def _activation(word: str, alphas: list[float], betas: list[float]) -> str | None:
-    """Return our name of an activation; its numbers are taken from the lists, in order."""
-    low = word.lower()
-    if low == "hardsigmoid":
-        # single-precision numbers, as 0.2 in doubles
-        alpha = float(str(np.float32(alphas.pop(0)))) if alphas else 0.2
-        beta = float(str(np.float32(betas.pop(0)))) if betas else 0.5
-        if beta == 0.5 and alpha == 0.2:
-            return "hard_sigmoid(0.2)"
-        if beta == 0.5 and np.float32(alpha) == np.float32(1 / 6):
-            return "hard_sigmoid(1/6)"
-        return None
-    if low == "leakyrelu":
-        return f"leaky_relu({float(str(np.float32(alphas.pop(0)))) if alphas else 0.01!r})"
-    return _ACTIVATIONS.get(low)
 
 
 # ---------------------------------------------------------------------------------------- constants
