@@ -90,7 +90,7 @@ def test_a_piece_that_kills_every_worker_is_given_up_last(tmp_path):
 
 
 def test_a_worker_that_never_answers_is_replaced(tmp_path):
-    found = answers(pieces.hang_once, marked(tmp_path), executor=processes(2), patience=4.0)
+    found = answers(pieces.hang_once, marked(tmp_path), executor=processes(2), patience=12.0)
     assert found == {i: i for i in range(N)}
 
 
