@@ -23,7 +23,7 @@ import numpy as np
 import tasks
 
 import theory
-from theory.cli.progress import training_bar
+from theory.cli.progress import counting_bar
 from theory.learning.losses import loss_constants
 from theory.learning.weights import with_weights
 from theory.pictures import LINES, canvas, count_axis
@@ -103,7 +103,7 @@ def data(
         begun, projection = start, tasks.clip(RATE)
         if system == "unstable":
             begun, projection = start.with_parameters(W=start.W * (1.5 / RATE)), None
-        with training_bar(f"{task}, {system}") as shown:
+        with counting_bar(f"{task}, {system}") as shown:
             twins = theory.learning.train_twins(
                 begun, head, training, k=lengths, steps=steps, alpha=ALPHA[task],
                 projection=projection, gap_every=steps, progress=shown,

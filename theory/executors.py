@@ -81,8 +81,7 @@ def _answer_nothing(_: None) -> None:
     """Be the piece of work that shows whether a worker answers, and with which versions."""
 
 
-def _check_versions(theirs: dict[str, str], where: str) -> None:
-    mine = _versions()
+def _check_versions(mine: dict[str, str], theirs: dict[str, str], where: str) -> None:
     for name, own in mine.items():
         if theirs.get(name) != own:
             raise LostWorkError(
@@ -187,8 +186,9 @@ class _Cluster(Executor):
                 f"a worker of {address} has no stable-recurrent-models ({error}); install version "
                 f"{__version__} there"
             ) from None
+        mine = _versions()
         for worker, theirs in sorted(found.items()):
-            _check_versions(theirs, f"worker {worker}")
+            _check_versions(mine, theirs, f"worker {worker}")
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         return self.inner.submit(function, *args, **kwargs)
@@ -301,6 +301,7 @@ class _Work(Generic[T, R]):
         self.executor = executor
         self.asked: dict[Future[_Answer[R]], tuple[int, T]] = {}
         self.open: set[int] = set()  # numbers taken up and not answered
+        self.versions = _versions()  # of this process, which each answer is compared with
         self.losses = 0  # in a row, without an answer between
         self.limit = self.ahead = ahead
 
@@ -314,7 +315,7 @@ class _Work(Generic[T, R]):
 
     def answers(self, patience: float | None) -> Iterator[tuple[int, R]]:
         """Yield what is finished until all is."""
-        _probe(self.executor, patience)
+        _probe(self.executor, patience, self.versions)
         while True:
             trouble = self._hand_over()
             if not trouble:
@@ -363,7 +364,7 @@ class _Work(Generic[T, R]):
                 self.again.append((number, piece))
                 continue
             answer = future.result()
-            _check_versions(answer.versions, "a worker")
+            _check_versions(self.versions, answer.versions, "a worker")
             if answer.error is not None:
                 raise answer.error
             self.open.discard(number)
@@ -394,7 +395,7 @@ class _Work(Generic[T, R]):
         self.limit = len(self.asked) + 1
 
 
-def _probe(executor: Executor, patience: float | None) -> None:
+def _probe(executor: Executor, patience: float | None, mine: dict[str, str]) -> None:
     """Refuse workers of other versions before the work starts."""
     try:
         answer = executor.submit(_do, _answer_nothing, None).result(timeout=patience)
@@ -403,7 +404,7 @@ def _probe(executor: Executor, patience: float | None) -> None:
             f"the executor does not answer ({_told(error)}); its workers need this package, and a "
             "program that starts processes needs the guard `if __name__ == '__main__':`"
         ) from None
-    _check_versions(answer.versions, "a worker")
+    _check_versions(mine, answer.versions, "a worker")
 
 
 def _told(error: BaseException) -> str:

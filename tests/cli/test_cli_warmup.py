@@ -139,3 +139,18 @@ def test_truncated_backpropagation_of_a_module_of_ones_own(files, monkeypatch):
         done = run("tbptt", name, "--k", 1)
         assert done.exit_code == 2
         assert message in done.output
+
+
+def test_one_prefix_is_the_place_of_a_cell_and_not_a_stack(files):
+    np.savez(
+        files / "named.npz",
+        **{"enc.weight_hh_l0": MODEL.W, "enc.weight_ih_l0": MODEL.U, "enc.bias_hh_l0": np.zeros(2),
+           "enc.bias_ih_l0": np.zeros(2)},
+    )  # fmt: skip
+    asked = ("--activation", "tanh", "--sequences", files / "x.npz", *USUAL)
+    plain = run("warmup", files / "w.npz", *asked, "--json", files / "plain.json")
+    named = run(
+        "warmup", files / "named.npz", "--prefix", "enc", *asked, "--json", files / "named.json"
+    )
+    assert plain.exit_code == named.exit_code == 0, named.output
+    assert (files / "plain.json").read_text() == (files / "named.json").read_text()

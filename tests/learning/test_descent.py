@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from theory import GRU, LSTM, LinearHead, LinearMap, VanillaRNN
-from theory.cli.progress import training_bar
+from theory.cli.progress import counting_bar
 from theory.learning import (
     prediction_gaps,
     projected_gradient_descent,
@@ -370,6 +370,6 @@ def test_shapes_are_checked_before_the_first_step():
 
 
 def test_progress_bar(capsys):
-    with training_bar("training") as show:
+    with counting_bar("training") as show:
         descend(progress=show)
     assert "Traceback" not in capsys.readouterr().out

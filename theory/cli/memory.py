@@ -172,6 +172,9 @@ def memory(
         if few.k is None:
             raise typer.Exit(NO)
         return
+    # read once, as they may be larger than memory; what does not fit the measurement tells
+    fits = given.widths == {recurrent.input_dim} and epsilon > 0
+    ball = _ball(given) if fits else None
     with progress_bar(err) as bar:
         task = bar.add_task("sequences", total=len(given))
         answer = effective_memory(
@@ -184,7 +187,7 @@ def memory(
             head=output.head,
             norm=NORMS[norm],
             k_max=k_max,
-            certificate=_proved(recurrent, given, epsilon, NORMS[norm], output.head),
+            certificate=_proved(recurrent, ball, epsilon, NORMS[norm], output.head),
             rng=np.random.default_rng(seed),
             executor=workers(jobs, cluster),
             keep=keep,
@@ -222,7 +225,7 @@ def memory(
         out.print(output.told, markup=False, soft_wrap=True)
     show(_table(answer))
     out.print(str(answer), markup=False, soft_wrap=True)
-    _print_certified(answer, recurrent, given)
+    _print_certified(answer, recurrent, ball)
     if measured is not None:
         out.print(f"local rates: {measured}", markup=False, soft_wrap=True)
     if staged is not None:
@@ -255,18 +258,18 @@ def _counts(text: str) -> list[int]:
 
 
 def _proved(
-    recurrent: Map, given: StoredSequences, eps: float, norm: Norm, head: LinearHead | None
+    recurrent: Map, ball: Inputs | None, eps: float, norm: Norm, head: LinearHead | None
 ) -> Choice | None:
-    """Return what proves the least context for inputs not larger than these."""
-    if given.widths != {recurrent.input_dim} or not eps > 0:
-        return None  # the measurement says what is wrong
+    """Return what proves the least context for these inputs."""
+    if ball is None:
+        return None
     output = recurrent.output_map
     if head is None and not np.array_equal(output, np.eye(recurrent.state_dim)):
         head = LinearHead(output)
     return required_context(
         recurrent,
         eps,
-        inputs=_ball(given),
+        inputs=ball,
         head=head,
         norm=norm,
     )
@@ -283,10 +286,10 @@ def _lengths(answer: EffectiveMemory) -> str:
     return f"{low} inputs" if low == high else f"{low} to {high} inputs"
 
 
-def _print_certified(answer: EffectiveMemory, recurrent: Map, given: StoredSequences) -> None:
+def _print_certified(answer: EffectiveMemory, recurrent: Map, ball: Inputs | None) -> None:
     """Say what is proved, or why nothing is."""
     if answer.certificate is None:
-        cause = cause_of(recurrent, inputs=_ball(given))
+        cause = cause_of(recurrent, inputs=ball)
         out.print(
             f"certified: nothing (no contraction was found: {cause})", markup=False, soft_wrap=True
         )

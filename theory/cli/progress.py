@@ -1,6 +1,6 @@
 """The bars that long work shows on the command line.
 
-Main names: `progress_bar`, `training_bar`.
+Main names: `progress_bar`, `counting_bar`.
 """
 
 from __future__ import annotations
@@ -34,9 +34,11 @@ def progress_bar(console: Console | None = None, *, shown: bool = True) -> Progr
 
 
 @contextmanager
-def training_bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar on the terminal; use as ``with training_bar("training") as shown``."""
-    with progress_bar() as bar:
+def counting_bar(
+    label: str, console: Console | None = None
+) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar while the body runs; use as ``with counting_bar("training") as progress``."""
+    with progress_bar(console) as bar:
         task = bar.add_task(label, total=None)
 
         def show(made: int, steps: int) -> None:

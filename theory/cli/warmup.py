@@ -6,8 +6,6 @@ Main names: `warmup_command`, `reset_command`, `tbptt`; `theory.cli` registers t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -27,10 +25,11 @@ from theory.cli.options import (
     WeightsArgument,
     check_target,
     err,
+    one_or_several,
     out,
     refusals,
 )
-from theory.cli.progress import progress_bar
+from theory.cli.progress import counting_bar
 from theory.files.sequences import Sequences, load_sequences
 from theory.files.writing import write_atomically
 from theory.interop.files import read_file
@@ -67,25 +66,17 @@ class _Read:
 
 def _read(
     weights: Path, sequences: Path, norm: str, head: str | None, unused: list[str] | None,
-    **asked: Any,
+    prefix: list[str] | None, **asked: Any,
 ) -> _Read:  # fmt: skip
     """Return the map, its head and the sequences; say which head it is."""
     if norm not in NORMS:
         raise ValueError(f"norm {norm!r} is not known, needed one of: {', '.join(NORMS)}")
     file = read_file(weights)
-    recurrent = file.map(unused=unused or (), **asked)
+    recurrent = file.map(prefix=one_or_several(prefix), unused=unused or (), **asked)
     output = read_head(file, recurrent, head)
     if output.told:
         out.print(output.told, markup=False, soft_wrap=True)
     return _Read(map=recurrent, head=output, given=load_sequences(sequences), norm=NORMS[norm])
-
-
-@contextmanager
-def _shown(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on the terminal while the body runs."""
-    with progress_bar(err) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _write(path: Path | None, data: dict[str, Any]) -> None:
@@ -126,7 +117,7 @@ def warmup_command(
         weights, sequences, norm, head, unused, activation=activation, prefix=prefix,
         variant=variant, recurrent_activation=recurrent_activation,
     )  # fmt: skip
-    with _shown("sequences") as progress:
+    with counting_bar("sequences", err) as progress:
         answer = warmup(
             model.map, model.given, eps=epsilon, probability=probability, confidence=confidence,
             head=model.head.head, norm=model.norm, k_max=k_max, progress=progress,
@@ -134,7 +125,7 @@ def warmup_command(
     out.print(str(answer), markup=False, soft_wrap=True)
     data = answer.to_dict()
     if start is not None:
-        with _shown("best start") as progress:
+        with counting_bar("best start", err) as progress:
             found = best_start(
                 model.map, model.given, k=start, head=model.head.head, norm=model.norm,
                 progress=progress,
@@ -180,7 +171,7 @@ def reset_command(
         weights, sequences, norm, head, unused, activation=activation, prefix=prefix,
         variant=variant, recurrent_activation=recurrent_activation,
     )  # fmt: skip
-    with _shown("sequences") as progress:
+    with counting_bar("sequences", err) as progress:
         answer = reset(
             model.map, model.given, eps=epsilon, periods=period or (), probability=probability,
             confidence=confidence, head=model.head.head, norm=model.norm, k_max=k_max,
@@ -189,7 +180,7 @@ def reset_command(
     out.print(str(answer), markup=False, soft_wrap=True)
     data = answer.to_dict()
     if training_length is not None:
-        with _shown("drift") as progress:
+        with counting_bar("drift", err) as progress:
             test = drift(model.map, model.given, length=training_length, progress=progress)
         out.print(str(test), markup=False, soft_wrap=True)
         data["drift"] = test.to_dict()
@@ -235,7 +226,7 @@ def tbptt(
     if not isinstance(made, tuple) or len(made) != 4:
         raise ValueError(f"{made_by} returned no (module, inputs, targets, loss)")
     module, inputs, targets, loss = made
-    with _shown("lengths") as progress:
+    with counting_bar("lengths", err) as progress:
         answer = truncated_backprop(
             module, (inputs, targets), loss=loss, ks=k, cut=cut, progress=progress
         )

@@ -37,11 +37,10 @@ from theory.measure.distances import OF_SERIES, Distance, look_up_distance
 from theory.measure.effective_memory import (
     EVENTS,
     LEVELS,
-    allowed_exceedances,
     sequences_needed,
     upper_limit,
 )
-from theory.measure.memory_among import MemoryAmong, search_down
+from theory.measure.memory_among import MemoryAmong, longest_first, search_down
 from theory.measure.predictor import Predictor
 from theory.shown import shown
 from theory.typing import Array, Progress
@@ -124,7 +123,7 @@ def memory_of(
             f"probability={probability:g} at confidence={confidence:g}; collect more independent "
             "sequences; for one long recording ask theory.measure.memory_of_recording"
         )
-    asked = _lengths(lengths)
+    asked = longest_first(at_least=1, lengths=lengths)
     _check_eps(eps)
     check_count(at_least=1, stride=stride)
     if when not in EVENTS:
@@ -158,27 +157,10 @@ def memory_of(
             errors[j, i] = _number(measured, y, z)
         return i + 1
 
-    allowed = allowed_exceedances(len(given), probability, confidence)
-    passed, failed, counts, looked = search_down(
-        asked, errors, allowed, eps, measure_from, progress
-    )
-    least = passed[-1] if passed else None
-    longer = 0 if least is None else int(np.count_nonzero(~(behind <= least)))
-    return MemoryAmong(
-        k=least if longer else None,
-        passed=tuple(passed),
-        failed=failed,
-        exceedances=tuple(counts),
-        looked=looked,
-        eps=float(eps),
-        probability=float(probability),
-        confidence=float(confidence),
-        when=when,
-        error=name,
-        sequences=len(given),
-        longer=longer,
-        allowed=allowed,
-    )
+    return search_down(
+        asked, errors, behind, measure_from, progress, eps=eps, probability=probability,
+        confidence=confidence, when=when, error=name,
+    )  # fmt: skip
 
 
 @final
@@ -315,7 +297,7 @@ def memory_of_recording(
     """
     name, measured = look_up_distance(distance)
     X = as_array("recording", recording, ndim=(2,))
-    asked = _lengths(lengths)
+    asked = longest_first(at_least=1, lengths=lengths)
     _check_eps(eps)
     check_count(at_least=1, stride=stride)
     sequences_needed(probability, confidence)  # checks the levels
@@ -406,18 +388,6 @@ def _series(sequences: Any) -> list[Array]:
             f"{min(map(len, given))}, needed (T, m) with one m and T >= 1"
         )
     return given
-
-
-def _lengths(lengths: Iterable[int]) -> list[int]:
-    wanted = list(lengths)
-    for k in wanted:
-        check_count(lengths=k)
-    asked = sorted({int(k) for k in wanted}, reverse=True)
-    if not asked:
-        raise ValueError("lengths is empty, needed the lengths to test, as in [200, 100, 50]")
-    for k in asked:
-        check_count(at_least=1, lengths=k)
-    return asked
 
 
 def _check_eps(eps: float) -> None:

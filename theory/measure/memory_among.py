@@ -175,14 +175,7 @@ def memory_among(
     """
     check_map(recurrent)
     given = checked(recurrent, sequences, eps, probability, confidence, when, rng)
-    wanted = list(lengths)
-    for k in wanted:
-        check_count(lengths=k)
-    asked = sorted({int(k) for k in wanted}, reverse=True)
-    if not asked:
-        raise ValueError("lengths is empty, needed the lengths to test, as in [200, 100, 50]")
-    for k in asked:
-        check_count(lengths=k)
+    asked = longest_first(lengths=lengths)
     if dtype not in DTYPES:
         raise ValueError(f"dtype={dtype!r}, needed one of: {', '.join(DTYPES)}")
     C, measure = output_of(recurrent, head, norm)
@@ -191,7 +184,6 @@ def memory_among(
         behind = np.array([1 + int(rng.integers(len(X))) for X in given])
     last = when != "anywhere"
     jobs = [Job(X=X, end=int(end) if last else None) for X, end in zip(given, behind, strict=True)]
-    allowed = allowed_exceedances(len(given), probability, confidence)
     enough = None if certificate is None else _enough(certificate, given, C, measure, eps)
     steps = recurrent if dtype == "float64" else SingleSteps(recurrent)
     errors = np.zeros((len(asked), len(jobs)))
@@ -217,9 +209,65 @@ def memory_among(
             errors[rows, lo:hi] = np.maximum(errors[rows, lo:hi], curve[asked[rows]])
         return hi
 
-    passed, failed, counts, looked = search_down(
-        asked, errors, allowed, eps, measure_from, progress
-    )
+    return search_down(
+        asked, errors, behind, measure_from, progress, eps=eps, probability=probability,
+        confidence=confidence, when=when, error=str(measure),
+    )  # fmt: skip
+
+
+def longest_first(*, at_least: int = 0, **lengths: Iterable[int]) -> list[int]:
+    """Return each of the named lengths once, the longest first.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or one is no count; the argument is named.
+    """
+    ((name, values),) = lengths.items()
+    wanted = list(values)
+    if not wanted:
+        raise ValueError(f"{name} is empty, needed the lengths to test, as in [200, 100, 50]")
+    for k in wanted:
+        check_count(at_least=at_least, **{name: k})
+    return sorted({int(k) for k in wanted}, reverse=True)
+
+
+def search_down(
+    asked: Sequence[int],
+    errors: Array,
+    behind: npt.NDArray[np.int64],
+    measure_from: Callable[[int, int], int],
+    progress: Progress | None,
+    *,
+    eps: float,
+    probability: float,
+    confidence: float,
+    when: str,
+    error: str,
+) -> MemoryAmong:
+    """Test lengths from the longest down until one fails.
+
+    `measure_from(j, i)` overwrites ``errors[j, i:...]`` for the next sequences from i on, and
+    returns the first that is left.  A NaN exceeds every eps.  `behind` are the inputs of every
+    sequence until the time that is looked at.
+    """
+    total = errors.shape[1]
+    allowed = allowed_exceedances(total, probability, confidence)
+    passed: list[int] = []
+    counts: list[int] = []
+    looked, failed = 0, None
+    for j, k in enumerate(asked):
+        looked, seen = 0, 0
+        while looked < total and seen <= allowed:
+            looked = measure_from(j, looked)
+            seen = int(np.count_nonzero(~(errors[j, :looked] <= eps)))
+            if progress is not None:
+                progress(looked, total)
+        counts.append(seen)
+        if seen > allowed:
+            failed = k
+            break
+        passed.append(k)
     least = passed[-1] if passed else None
     longer = 0 if least is None else int(np.count_nonzero(~(behind <= least)))
     return MemoryAmong(
@@ -232,42 +280,11 @@ def memory_among(
         probability=float(probability),
         confidence=float(confidence),
         when=when,
-        error=str(measure),
-        sequences=len(given),
+        error=error,
+        sequences=total,
         longer=longer,
         allowed=allowed,
     )
-
-
-def search_down(
-    asked: Sequence[int],
-    errors: Array,
-    allowed: int,
-    eps: float,
-    measure_from: Callable[[int, int], int],
-    progress: Progress | None,
-) -> tuple[list[int], int | None, list[int], int]:
-    """Return what passed, what failed, their exceedances, and how many sequences were looked at.
-
-    `measure_from(j, i)` overwrites ``errors[j, i:...]`` for the next sequences from i on, and
-    returns the first that is left.  A NaN exceeds every eps.
-    """
-    total = errors.shape[1]
-    passed: list[int] = []
-    counts: list[int] = []
-    looked = 0
-    for j, k in enumerate(asked):
-        looked, seen = 0, 0
-        while looked < total and seen <= allowed:
-            looked = measure_from(j, looked)
-            seen = int(np.count_nonzero(~(errors[j, :looked] <= eps)))
-            if progress is not None:
-                progress(looked, total)
-        counts.append(seen)
-        if seen > allowed:
-            return passed, k, counts, looked
-        passed.append(k)
-    return passed, None, counts, looked
 
 
 def _enough(

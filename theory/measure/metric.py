@@ -33,6 +33,7 @@ from theory.errors import as_array, check_count, check_nonnegative
 from theory.maps.base import Map, check_map
 from theory.maps.head import as_head
 from theory.measure.effective_memory import check_level
+from theory.measure.memory_among import longest_first
 from theory.measure.predictor import Predictor
 from theory.shown import shown
 from theory.truncation import truncate
@@ -257,14 +258,7 @@ def metric_against_k(
             f"received {len(pairs)} sequences, needed at least {_LEAST} for a statement about the "
             "mean; split independent recordings, not one"
         )
-    given_ks = list(ks)
-    for k in given_ks:
-        check_count(ks=k)
-    asked = sorted({int(k) for k in given_ks}, reverse=True)
-    if not asked:
-        raise ValueError("ks is empty, needed the lengths to test, as in [200, 100, 50]")
-    for k in asked:
-        check_count(ks=k)
+    asked = longest_first(ks=ks)
     check_nonnegative(tolerance=tolerance)
     check_level("confidence", confidence)
     check_count(at_least=1, chunk=chunk)
