@@ -261,7 +261,7 @@ def test_recurrent_weights_alone_decide_on_single_precision(tmp_path):
         assert new["steps"].dtype == np.int64
         assert np.array_equal(new["head"], np.full(2, 1 / 3))
     # the other way round: nothing is lost where the recurrent weights are double
-    np.savez(path, W=W / np.float64(3), head=np.ones(2, np.float32))
+    np.savez(path, W=W.astype(np.float64) / 3, head=np.ones(2, np.float32))
     done = run(path, "--onto", "linf", "--rate", 0.1, "--out", out, "--force", *beside)
     assert done.exit_code == 0, done.output
     W = read_arrays(out)["W"]
