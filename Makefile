@@ -7,6 +7,9 @@ BUILD  := build
 JOBS   ?= 2
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
+# Python keeps what it has compiled, for the next process and the next run.
+unexport PYTHONDONTWRITEBYTECODE
+
 # The test processes share the cores already; BLAS threads on top of them only wait for each other.
 ONE    := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 

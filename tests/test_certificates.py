@@ -6,12 +6,14 @@ import json
 import re
 from dataclasses import FrozenInstanceError
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from trees import nodes_of
 
 from theory import (
     L1,
@@ -118,10 +120,8 @@ def test_check_one_step():
 # the door -----------------------------------------------------------------------------------------
 
 ROOT = Path(__file__).resolve().parents[1]
-CODE = {
-    str(path.relative_to(ROOT)): ast.parse(path.read_text(encoding="utf-8"))
-    for path in sorted((ROOT / "theory").rglob("*.py"))
-}
+#: The files, by their names.
+CODE = {str(path.relative_to(ROOT)): path for path in sorted((ROOT / "theory").rglob("*.py"))}
 DOOR = "theory/certificates.py"
 
 #: Where the word is no claim of a contraction.
@@ -150,15 +150,16 @@ WORDS = {
 }
 
 
-def literals(tree):
+def literals(path):
     """Return how often the word stands as a string of its own."""
-    return sum(isinstance(n, ast.Constant) and n.value == "certified" for n in ast.walk(tree))
+    return sum(isinstance(n, ast.Constant) and n.value == "certified" for n in nodes_of(path))
 
 
-def imported(tree):
+@cache
+def imported(path):
     """Return the modules of theory/ that a file imports, and names inside them."""
     found = set()
-    for node in ast.walk(tree):
+    for node in nodes_of(path):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("theory"):
             found |= {(node.module, alias.name) for alias in node.names}
         elif isinstance(node, ast.Import):
@@ -166,13 +167,13 @@ def imported(tree):
     return found
 
 
-def module_of(path):
-    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+def module_of(name):
+    return name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-MODULES = {module_of(path): tree for path, tree in CODE.items()}
+MODULES = {module_of(name): path for name, path in CODE.items()}
 CALLERS = {
-    m for m, tree in MODULES.items() if ("theory.certificates", "certified") in imported(tree)
+    m for m, path in MODULES.items() if ("theory.certificates", "certified") in imported(path)
 }
 CALLERS -= {"theory"}
 
@@ -194,27 +195,27 @@ def trusted_base():
 
 
 def test_the_word_stands_at_the_door_only():
-    found = {path for path, tree in CODE.items() if literals(tree)}
+    found = {name for name, path in CODE.items() if literals(path)}
     assert found == {DOOR, *OTHER_WORDS}
 
 
 def test_no_other_file_makes_evidence_or_contractions():
     """`Contraction.assumed` says so in its name, `described` changes words only."""
-    for path, tree in CODE.items():
+    for name, path in CODE.items():
         made = {
             node.func.id
-            for node in ast.walk(tree)
+            for node in nodes_of(path)
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
-        assert path == DOOR or not made & {"Contraction", "Evidence"}, path
+        assert name == DOOR or not made & {"Contraction", "Evidence"}, name
 
 
 def test_evidence_is_not_replaced_beside_the_door():
-    for path, tree in CODE.items():
-        for node in ast.walk(tree):
+    for name, path in CODE.items():
+        for node in nodes_of(path):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "replace":
                 named = {word.arg for word in node.keywords}
-                assert path == DOOR or not named & {"evidence", "kind", "lam"}, path
+                assert name == DOOR or not named & {"evidence", "kind", "lam"}, name
 
 
 def test_callers_rest_on_the_trusted_base():

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import rooms
 from rooms import lacking
+from trees import nodes_of, tree_of
 
 import theory
 from theory import THEOREMS, LinearMap, Map
@@ -56,9 +57,8 @@ def modules(package: str) -> list[str]:
 
 
 def imported_anywhere(path: Path) -> set[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
     found = set()
-    for node in ast.walk(tree):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -396,7 +396,7 @@ def test_public_names_exist_and_are_documented():
 
 @pytest.mark.parametrize("module", [*THEORY, *PROOFS])
 def test_modules_say_what_they_are(module):
-    doc = ast.get_docstring(ast.parse(path_of(module).read_text(encoding="utf-8")))
+    doc = ast.get_docstring(tree_of(path_of(module)))
     assert doc
     assert doc.strip().splitlines()[0].endswith((".", ",", "?")) or len(doc.splitlines()) > 1
 

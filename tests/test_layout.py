@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from trees import nodes_of, tree_of
 
 from theory.arithmetic.rounding import TINY, UNIT
 from theory.kernels import row_limits, row_sums
@@ -78,7 +79,7 @@ def _imports(path: Path) -> set[str]:
     The name of a file in a string counts too, as in import_module("theory.certify.search").
     """
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -132,7 +133,7 @@ def test_theorems_need_numpy_and_the_standard_library_only():
     """So that computing a bound loads nothing else; mpmath and SciPy decide close calls."""
     allowed = sys.stdlib_module_names | {"theory", "numpy"}
     for module in (m for m in MODULES if m.startswith("theory.theorems")):
-        tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+        tree = tree_of(MODULES[module])
         for node in tree.body:
             if isinstance(node, ast.Import):
                 tops = {alias.name.split(".")[0] for alias in node.names}
@@ -218,7 +219,7 @@ def test_dispatch_is_by_type():
     found = {
         module: dispatches
         for module, path in MODULES.items()
-        if (dispatches := _dispatches(ast.parse(path.read_text(encoding="utf-8"))))
+        if (dispatches := _dispatches(tree_of(path)))
     }
     assert found.keys() <= NAMED.keys(), {m: d for m, d in found.items() if m not in NAMED}
 
@@ -241,7 +242,7 @@ def test_classes_of_norms_are_known_to_norms_only():
     """No ladder over the six: outside of norms/ a function asks for one class of norms or two."""
     classes = {"L1", "L2", "Linf", "WeightedL1", "WeightedL2", "WeightedLinf"}
     for module in (m for m in MODULES if not m.startswith("theory.norms")):
-        for function in _functions(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        for function in _functions(tree_of(MODULES[module])):
             asked = {
                 name.id
                 for call in ast.walk(function)

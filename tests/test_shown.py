@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import inspect
 import pickle
+from functools import cache
 from html.parser import HTMLParser
 
 import numpy as np
@@ -40,7 +41,7 @@ def test_every_result_shows_itself():
     assert lost <= SMALL | NORMS, f"decorate with theory.shown.shown: {lost - SMALL - NORMS}"
 
 
-def results():
+def made():
     rng = np.random.default_rng(0)
     W = rng.standard_normal((16, 16))
     cell = theory.VanillaRNN(0.9 * W / np.linalg.norm(W, 2), rng.standard_normal((16, 3)))
@@ -70,10 +71,23 @@ def results():
     yield from theory.THEOREMS
 
 
-RESULTS = list(results())
-by_name = pytest.mark.parametrize(
-    "result", RESULTS[: -len(theory.THEOREMS)], ids=lambda r: type(r).__name__
-)
+@cache
+def results():
+    """Return them, made when a test asks first."""
+    return list(made())
+
+
+#: How many there are beside the theorems.
+RESULTS = 17
+
+
+@pytest.fixture(params=range(RESULTS))
+def result(request):
+    return results()[request.param]
+
+
+def test_all_are_asked():
+    assert len(results()) == RESULTS + len(theory.THEOREMS)
 
 
 class Checked(HTMLParser):
@@ -91,14 +105,13 @@ class Checked(HTMLParser):
 
 
 def test_nothing_prints_a_page():
-    for result in RESULTS:
+    for result in results():
         line = repr(result)
         assert "\n" not in line, line
         assert len(line) <= LONGEST, line
         assert " object at 0x" not in line, line
 
 
-@by_name
 def test_its_table_is_well_formed(result):
     if isinstance(result, theory.LinearHead):
         return
@@ -124,7 +137,6 @@ def same(a, b):
         assert repr(a) == repr(b)
 
 
-@by_name
 @pytest.mark.parametrize("how", [lambda r: pickle.loads(pickle.dumps(r)), copy.deepcopy])
 def test_copies_are_the_same_and_read_only(result, how):
     again = how(result)
@@ -134,7 +146,7 @@ def test_copies_are_the_same_and_read_only(result, how):
 
 
 def test_a_projection_can_be_copied_and_its_mappings_stay_closed():
-    found = next(r for r in RESULTS if isinstance(r, theory.projections.Projection))
+    found = next(r for r in results() if isinstance(r, theory.projections.Projection))
     again = pickle.loads(pickle.dumps(found))
     with pytest.raises(TypeError):
         again.moved["W"] = 0.0
@@ -150,12 +162,12 @@ def test_a_line_tells_numbers_exactly_and_arrays_by_their_shape():
 
 def test_pictures_are_drawn_from_python():
     pytest.importorskip("matplotlib", reason="pictures need the extra report")
-    choice = next(r for r in RESULTS if isinstance(r, theory.memory.Choice))
+    choice = next(r for r in results() if isinstance(r, theory.memory.Choice))
     axes = choice.plot(measured=np.full(5, 1e-3)).axes[0]
     assert axes.get_yscale() == "log"
     assert "k" in axes.get_xlabel()
     assert f"certified k = {choice.k}" in axes.get_legend_handles_labels()[1]
-    answer = next(r for r in RESULTS if isinstance(r, theory.measure.EffectiveMemory))
+    answer = next(r for r in results() if isinstance(r, theory.measure.EffectiveMemory))
     labels = answer.plot().axes[0].get_legend_handles_labels()[1]
     assert "largest measured" in labels
     assert "allowed error 0.5" in labels
@@ -177,14 +189,14 @@ def test_a_kind_of_thing_keeps_its_colour_whatever_is_beside_it():
 
 
 def test_tables_for_pandas_or_the_extra_by_name():
-    answer = next(r for r in RESULTS if isinstance(r, theory.measure.EffectiveMemory))
+    answer = next(r for r in results() if isinstance(r, theory.measure.EffectiveMemory))
     if importlib.util.find_spec("pandas") is None:
         with pytest.raises(MissingExtraError, match="notebook"):
             answer.to_frame()
         return
     table = answer.to_frame()
     assert list(table.index) == list(range(answer.k_max + 1))
-    for result in RESULTS:
+    for result in results():
         if hasattr(result, "to_frame"):
             assert len(result.to_frame()) > 0
     assert list(frame({"a": [1]})["a"]) == [1]

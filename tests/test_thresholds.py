@@ -21,6 +21,7 @@ from pathlib import Path
 import flint
 import pytest
 from enclosures import may_be_at_least, may_be_at_most
+from trees import tree_of
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(
@@ -280,7 +281,7 @@ def thresholds(source, known=frozenset()):
 @pytest.fixture(scope="module")
 def known():
     """Return the names that are integers in all of the package."""
-    return declared(ast.parse(p.read_text(encoding="utf-8")) for p in FILES)
+    return declared(tree_of(p) for p in FILES)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -5,7 +5,13 @@ Main name: `few_threads`.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 #: Up to this dimension further BLAS threads mostly wait for each other: a product of two such
 #: matrices takes about a millisecond, and a factorisation hands out far smaller pieces.
@@ -17,7 +23,18 @@ def few_threads(n: int = 1) -> AbstractContextManager[object]:
 
     With one thread sums are also rounded the same way every time, which a replay relies on.
     """
-    from threadpoolctl import threadpool_limits
+    if n > _SMALL:
+        return nullcontext()
+    one: AbstractContextManager[object] = _libraries(len(sys.modules)).limit(limits=1)
+    return one
 
-    limits: AbstractContextManager[object] = threadpool_limits(1 if n <= _SMALL else None)
-    return limits
+
+@lru_cache(maxsize=1)
+def _libraries(_modules: int) -> ThreadpoolController:
+    """Return the libraries with threads of their own; further ones come with further modules.
+
+    Looking for them takes some milliseconds, which a certificate of a small map takes in all.
+    """
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

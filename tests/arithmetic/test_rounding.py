@@ -13,6 +13,7 @@ from enclosures import may_be_at_least, may_be_at_most
 from hypothesis import example, given, target
 from hypothesis import strategies as st
 from mpmath import iv
+from trees import nodes_of
 
 from theory import THEOREMS, LinearMap, Linf, VanillaRNN
 from theory.arithmetic.activations import SIGMOID
@@ -585,7 +586,7 @@ CHOOSING = {
 def bare_powers(path):
     """Return the lines of functions that hold a power like 2.0**-40 as a number of its own."""
     found = set()
-    for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for function in nodes_of(path):
         if isinstance(function, ast.FunctionDef):
             for node in ast.walk(function):
                 if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):

@@ -13,9 +13,10 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
+
+import trees
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,10 +47,9 @@ def lacking(places: tuple[Place, ...], thing: Any, name: str, **more: str) -> st
 # ------------------------------------------------------------------------------------------ reading
 
 
-@cache
 def tree_of(place: str) -> ast.Module:
     """Return the syntax tree of a file."""
-    return ast.parse((ROOT / place).read_text(encoding="utf-8"))
+    return trees.tree_of(ROOT / place)
 
 
 def body_of(place: str, name: str) -> ast.AST:
@@ -69,7 +69,7 @@ def names_in(node: ast.AST) -> set[str]:
 
 def called_in(place: str) -> set[str]:
     """Return the names that are called in a file."""
-    calls = (one.func for one in ast.walk(tree_of(place)) if isinstance(one, ast.Call))
+    calls = (one.func for one in trees.nodes_of(ROOT / place) if isinstance(one, ast.Call))
     return {one.id for one in calls if isinstance(one, ast.Name)}
 
 
@@ -243,7 +243,7 @@ def kernels() -> dict[str, str]:
     found, used = {}, {}
     for path in sorted((ROOT / "theory").rglob("*.py")):
         place = str(path.relative_to(ROOT))
-        for node in ast.walk(tree_of(place)):
+        for node in trees.nodes_of(ROOT / place):
             if isinstance(node, ast.FunctionDef) and "kernel" in {
                 ast.unparse(one) for one in node.decorator_list
             }:
