@@ -1,6 +1,6 @@
 r"""Errors of all truncation lengths on any number of sequences, piece by piece.
 
-Main name: `errors_in_pieces`.
+Main names: `errors_in_pieces`, `cut`.
 
 A piece is a few sequences that follow each other.  How they are cut depends on the sequences alone,
 so the errors are bit for bit the same with any executor, and with any interruption.
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -99,7 +101,7 @@ def errors_in_pieces(
     ValueError
         If the folder holds another question, or a map that has no parameters to know it by.
     """
-    bounds = _cut(lengths, ask.recurrent.input_dim)
+    bounds = cut(lengths, ask.recurrent.input_dim)
     kept = None if keep is None else _Kept(Path(keep), ask, given, ends, len(bounds))
     errors = np.empty((ask.k_max + 1, len(given))) if kept is None else kept.errors
     todo = [p for p in range(len(bounds)) if kept is None or not kept.done[p]]
@@ -144,7 +146,7 @@ def _after(progress: Progress, done: int, total: int) -> Progress:
     return lambda more, _: progress(done + more, total)
 
 
-def _cut(lengths: npt.NDArray[np.int64], width: int) -> list[tuple[int, int]]:
+def cut(lengths: npt.NDArray[np.int64], width: int) -> list[tuple[int, int]]:
     """Return first and last + 1 of the sequences of each piece."""
     bounds, lo, numbers = [], 0, 0
     for i, length in enumerate(lengths.tolist()):
@@ -186,9 +188,8 @@ class _Kept:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise ValueError(f"{folder} is not empty and keeps no measurement; name a new folder")
-        create = np.lib.format.open_memmap
-        self.errors = create(folder / _ERRORS, mode="w+", dtype=np.float64, shape=shape)
-        self.done = create(folder / _DONE, mode="w+", dtype=np.bool_, shape=(pieces,))
+        self.errors = _created(folder / _ERRORS, shape, np.dtype(np.float64))
+        self.done = _created(folder / _DONE, (pieces,), np.dtype(np.bool_))
         self.errors.flush()
         self.done.flush()
         # last, so that a folder with a question has all of its files
@@ -199,6 +200,27 @@ class _Kept:
         self.errors.flush()
         self.done[piece] = True
         self.done.flush()
+
+
+def _created(file: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.memmap:
+    """Return a mapped array in a new file, whose place on the disk is taken beforehand.
+
+    A page that is written to a mapped file and finds no place ends the process.
+    """
+    array = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        try:
+            with file.open("r+b") as opened:
+                os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+        except OSError as error:
+            del array
+            file.unlink()
+            raise OSError(
+                error.errno,
+                f"{file} of {math.prod(shape) * dtype.itemsize} bytes has no place "
+                f"({error.strerror}); name a folder on another disk, or a smaller k_max",
+            ) from None
+    return array
 
 
 def _mapped(file: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.memmap:
