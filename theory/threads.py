@@ -27,7 +27,7 @@ def few_threads(n: int = 1) -> AbstractContextManager[object]:
 
 
 @lru_cache(maxsize=1)
-def _libraries(modules: int) -> Any:
+def _libraries(_modules: int) -> Any:
     """Return the BLAS libraries of this process, looked for again when a module was loaded.
 
     To find them takes two milliseconds, longer than to certify a small map.
