@@ -93,7 +93,7 @@ MODULES = (
     "certify.layers", "norms.radius", "certify.enclose", "norms.enclosed", "certify.gated",
     "certify.switched",
     "memory.attention",
-    "memory.windows", "memory.products", "memory.along",
+    "memory.windows", "memory.products", "memory.along", "memory.normalised",
     "memory.entrywise", "memory.layers", "memory.tails", "memory.worst_case", "memory.reach",
     "memory.walk", "memory.metrics", "memory.critical", "memory.deployed", "arithmetic.formats",
     "maps.invariance", "certify.found", "certify.interface", "certify.methods",
@@ -114,6 +114,8 @@ MODULES = (
 #: Public functions of these modules that claim nothing a number could contradict, and why.
 NOT_COMPARED = {
     "arithmetic.formats.arithmetic": "the facts of a format",
+    "arithmetic.sums.sum_raised": "the last part of sums_up, which is compared",
+    "arithmetic.formats.sum_units": "the factor of the sums in Rounded, which are compared",
     "memory.critical.critical_radius": "tries reach_tube, which is compared",
     "memory.critical.visited_ranges": "a scale, of which any will do",
     "memory.deployed.step_error_upper": "other formats: compared with NumPy's and PyTorch's",
