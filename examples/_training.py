@@ -47,6 +47,9 @@ from theory.files import replacing
 
 VARIANTS = ("unstable", "stable", "sharp-stable")
 
+#: What no constraint keeps stable, as it cannot be otherwise.
+BUILT = "by-construction"
+
 #: Test predictions over which metrics against the truncation length are taken.
 FIRST = 8_000
 
@@ -73,7 +76,10 @@ class Setting:
     weight_decay: float = 0.0  # of every parameter, an ordinary L2 penalty
     forget: float = _stability.FORGET  # bound of the forget gates in the paper's set
     unknown: float = 0.0  # a; a word seen n times is read as unknown with probability a / (a + n)
-    epochs: int = 40  # at most; no part of the name, as a longer run goes on from a shorter one
+    dropout: float = 0.0  # of encoded inputs, branches and outputs, one mask a window
+    anneal: bool = False  # half a cosine from lr to lr / 64 in place of decay, over all epochs
+    half: bool = False  # matrix products in bfloat16 while training; what is evaluated is single
+    epochs: int = 40  # at most; no part of the name, as a longer run goes on (but with `anneal`)
     limit: int | None = None  # predictions of the training split that are used
     vocabulary: int | None = None  # most frequent tokens that are kept
 
@@ -86,7 +92,11 @@ class Setting:
     def name(self) -> str:
         """Return a name for files, with a hash of everything but the number of epochs."""
         facts = asdict(self)
-        del facts["epochs"]
+        for name in ("dropout", "anneal", "half"):  # runs have the names that they had before these
+            if not facts[name]:
+                del facts[name]
+        if not self.anneal:
+            del facts["epochs"]
         for what, key in (("recipe", (self.variant, self.cell)), ("data", (self.kind,))):
             facts |= {what: RECIPES[key]} if key in RECIPES else {}
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -294,6 +304,7 @@ def network(setting: Setting, corpus: Corpus) -> nn.Module:
     return _models.build(
         setting.cell, inputs=corpus.inputs, classes=corpus.classes,
         tokens=corpus.kind != "music", hidden=setting.hidden, width=setting.width, k=setting.k,
+        rate=setting.rate, dropout=setting.dropout,
     )  # fmt: skip
 
 
@@ -309,7 +320,9 @@ def trained(
     corpus = corpus_of(setting.task, setting.limit, setting.vocabulary, data)
     model = network(setting, corpus).to(device)
     kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[setting.optimizer]
-    optimizer = kind(model.parameters(), lr=setting.lr, weight_decay=setting.weight_decay)
+    optimizer = kind(
+        model.parameters(), lr=setting.lr, weight_decay=setting.weight_decay, fused=setting.half
+    )
     runs.mkdir(parents=True, exist_ok=True)
     checkpoint, summary = runs / f"{setting.name}.pt", runs / f"{setting.name}.json"
     stage: dict[str, Any] = {
@@ -335,10 +348,17 @@ def trained(
     shown = sys.stderr.isatty() if progress is None else progress
     with _Bar(setting, shown) as advance:
         advance(stage["epoch"])
-        while stage["epoch"] < setting.epochs and optimizer.param_groups[0]["lr"] > setting.lr / 64:
+        while stage["epoch"] < setting.epochs and (
+            setting.anneal or optimizer.param_groups[0]["lr"] > setting.lr / 64
+        ):
             began = time.perf_counter()
             # every epoch has its own order, so that a resumed run is the same run
             rng = np.random.default_rng([setting.seed, stage["epoch"]])
+            if setting.dropout:
+                torch.manual_seed(int(rng.integers(2**62)))
+            if setting.anneal:
+                for group in optimizer.param_groups:
+                    group["lr"] = annealed(setting, stage["epoch"])
             loss = _epoch(model, corpus, setting, optimizer, constrain, rng)
             constrain(final=True)
             found = evaluate(model, corpus, "valid")
@@ -351,7 +371,7 @@ def trained(
                 kept = {name: value.clone() for name, value in model.state_dict().items()}
                 within = constrain.state_dict()
             stage["waited"] = 0 if height < stage["best"] else stage["waited"] + 1
-            if stage["waited"] == setting.patience:
+            if stage["waited"] == setting.patience and not setting.anneal:
                 stage["waited"] = 0
                 for group in optimizer.param_groups:
                     group["lr"] *= setting.decay
@@ -376,7 +396,7 @@ def trained(
             "parameters": _models.count(model),
             "seconds": stage["seconds"],
             "epochs": stage["epoch"],
-            "converged": optimizer.param_groups[0]["lr"] <= setting.lr / 64,
+            "converged": setting.anneal or optimizer.param_groups[0]["lr"] <= setting.lr / 64,
         }
         record = {"setting": asdict(setting), "history": stage["history"], "result": result}
         write_json(summary, record)
@@ -384,6 +404,12 @@ def trained(
         setting=setting, model=model, corpus=corpus, history=stage["history"], result=result,
         best=stage["best"], within=within,
     )  # fmt: skip
+
+
+def annealed(setting: Setting, epoch: int) -> float:
+    """Return the step size of an epoch: half a cosine from lr to lr / 64."""
+    done = epoch / max(setting.epochs - 1, 1)
+    return setting.lr / 64 + (setting.lr - setting.lr / 64) * (1 + math.cos(math.pi * done)) / 2
 
 
 def _saved(checkpoint: Path, device: str) -> dict[str, Any]:
@@ -444,8 +470,9 @@ def _epoch(
         for t in range(0, x.shape[1], setting.bptt):
             part = slice(t, t + setting.bptt)
             w = weight[:, part].to(device)
-            logits, state = model(x[:, part].to(device), detached(state))
-            lost = (losses(corpus.kind, logits, y[:, part].to(device)) * w).sum()
+            with torch.autocast(device.type, torch.bfloat16, enabled=setting.half):
+                logits, state = model(x[:, part].to(device), detached(state))
+            lost = (losses(corpus.kind, logits.float(), y[:, part].to(device)) * w).sum()
             optimizer.zero_grad()
             (lost / w.sum().clamp(min=1.0)).backward()
             nn.utils.clip_grad_norm_(model.parameters(), setting.clip)
@@ -459,7 +486,7 @@ class _Bar:
     """A progress bar over epochs, on a terminal only."""
 
     def __init__(self, setting: Setting, wanted: bool) -> None:
-        from theory.cli.progress import progress_bar
+        from theory.progress import progress_bar
 
         self.name = setting.name
         self.progress = progress_bar(shown=wanted)
@@ -500,7 +527,7 @@ def by_length(
         if k is not None and k >= longest:
             known[str(k)] = known[str(None)]  # a window as long as every sequence is the network
             continue
-        model = t.model if k is None else _models.Windowed(t.model, k)
+        model = t.model if k is None else _models.restarted(t.model, k)
         # windows of a part reach k - 1 inputs before it, so longer ones are asked of longer parts
         chunk = 200 if k is None else max(200, k)
         found = evaluate(model, part, chunk=chunk, batch=1 if len(pairs) == 1 else 32)
@@ -560,8 +587,9 @@ def options(
     parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
     parser.add_argument("--task", nargs="+", choices=list(corpora.KINDS), default=["jsb"])
     parser.add_argument("--size", choices=tuple(PRESETS), default="small")
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(variants))
-    parser.add_argument("--cells", nargs="+", choices=list(_models.CELLS), default=list(cells))
+    parser.add_argument("--variants", nargs="+", choices=(*VARIANTS, BUILT), default=list(variants))
+    networks = (*_models.CELLS, *_models.BUILT)
+    parser.add_argument("--cells", nargs="+", choices=networks, default=list(cells))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument(
         "--epochs", type=int, default=None, help="at most so many, where the size has more"
@@ -579,6 +607,9 @@ def options(
     parser.add_argument("--jobs", type=int, default=1, help="networks that are trained at once")
     parser.add_argument(
         "--cluster", help="train on the workers of this dask scheduler, which share --runs and data"
+    )
+    parser.add_argument(
+        "--finished", action="store_true", help="what is in the folder of runs; train nothing"
     )
     chosen = parser.parse_args(argv)
     for name, possible in (("variants", variants), ("cells", cells)):

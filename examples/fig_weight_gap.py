@@ -23,7 +23,7 @@ import numpy as np
 import tasks
 
 import theory
-from theory.cli.progress import counting_bar
+from theory.progress import counting_bar
 from theory.learning.losses import loss_constants
 from theory.learning.weights import with_weights
 from theory.pictures import LINES, canvas, count_axis

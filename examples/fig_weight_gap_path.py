@@ -25,7 +25,7 @@ import tasks
 from fig_weight_gap import constants, log10_bounds
 
 import theory
-from theory.cli.progress import counting_bar
+from theory.progress import counting_bar
 from theory.pictures import LINES, canvas
 
 COLUMNS = (
