@@ -23,10 +23,10 @@ import numpy as np
 import tasks
 
 import theory
-from theory.progress import counting_bar
 from theory.learning.losses import loss_constants
 from theory.learning.weights import with_weights
 from theory.pictures import LINES, canvas, count_axis
+from theory.progress import counting_bar
 
 COLUMNS = ("task", "system", "k", "step", "distance", "log10_bound", "log10_bound_as_measured")
 SIZES = {

@@ -246,9 +246,7 @@ class _Piece(NamedTuple):
     start: Array | None
 
 
-def _settled(
-    piece: _Piece, tell: Tell | None = None
-) -> tuple[npt.NDArray[np.int64], Array, Array]:
+def _settled(piece: _Piece, tell: Tell | None = None) -> tuple[npt.NDArray[np.int64], Array, Array]:
     """Return S_i of every sequence, how many restarts are off, of how many, (2, k_max + 1), errors.
 
     The errors, (k_max + 1, N), are the largest of every length; what is no number counts as inf.
