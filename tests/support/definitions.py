@@ -76,7 +76,7 @@ def activated(name: str, a: Ball) -> Ball:
     if name == "sigmoid":
         return (ONE if a > 0 else ZERO) if far else ONE / (ONE + (-a).exp())
     if name == "softplus":
-        return (a if a > 0 else ZERO) if far else (ONE + a.exp()).log()
+        return (a if a > 0 else ZERO) if far else a.exp().log1p()
     if name == "sin":
         return a.sin()
     if name.startswith("hard_sigmoid"):
@@ -157,13 +157,13 @@ def slstm(cell: SLSTM) -> Step:
         for j in range(n):
             i, f, z, o = a[j], a[n + j], a[2 * n + j], a[3 * n + j]
             kept = -activated("softplus", -f) if cell.forget == "sigmoid" else f
-            if s[j] > 0:
-                P = kept + s[j] + (ONE - faded(s[j])).log()
+            if s[j] != 0:  # a ball around a very small s must not be read as 0
+                P = kept + (s[j].expm1().log() if s[j] < FAR else s[j])
                 g, total = activated("sigmoid", i - P), i + activated("softplus", P - i)
             else:
                 g, total = ONE, i
             means.append((ONE - g) * y[j] + g * activated("tanh", z))
-            sizes.append(activated("softplus", total))
+            sizes.append(total.exp().log1p() if total < FAR else total)
             shown.append(activated("sigmoid", o) * means[-1])
         return means + sizes + shown
 
