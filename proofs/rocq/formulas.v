@@ -136,6 +136,9 @@ Definition loss_smoothness (lam weight_gain loss_gain beta_hh beta_hw beta_wh be
 Definition weight_gap (amplification mismatch beta : R) : R :=
   mismatch * (amplification - 1) / beta.
 
+Definition weight_gap_path (amplification departed : R) : R :=
+  amplification * departed.
+
 Definition prediction_gap (lam : R) (k : nat) (drive weight_gain lipschitz distance : R) : R :=
   lipschitz * (weight_gain * distance + lam ^ k * drive) / (1 - lam).
 

@@ -27,7 +27,8 @@ Projections:
 
 Gradients and training:
     parameter_gap, truncated_backprop_bias, vanishing_gradient, gradient_gap_finite, gradient_gap,
-    loss_smoothness, weight_gap, prediction_gap, training_context
+    loss_smoothness, weight_gap, weight_gap_path (from the truncated run alone), prediction_gap,
+    training_context
 
 Without contraction:
     gradient_growth, curvature_growth
@@ -101,6 +102,7 @@ from theory.theorems.training_context import TRAINING_CONTEXT, training_context
 from theory.theorems.truncated_backprop_bias import TRUNCATED_BACKPROP_BIAS, truncated_backprop_bias
 from theory.theorems.vanishing_gradient import VANISHING_GRADIENT, vanishing_gradient
 from theory.theorems.weight_gap import WEIGHT_GAP, weight_gap
+from theory.theorems.weight_gap_path import WEIGHT_GAP_PATH, weight_gap_path
 from theory.theorems.window_error import WINDOW_ERROR, window_error
 
 #: All theorems, in reading order: criteria, sizes, sensitivities, gaps, context, converse, norms,
@@ -145,6 +147,7 @@ THEOREMS: tuple[Theorem, ...] = (
     GRADIENT_GAP,
     LOSS_SMOOTHNESS,
     WEIGHT_GAP,
+    WEIGHT_GAP_PATH,
     PREDICTION_GAP,
     TRAINING_CONTEXT,
     GRADIENT_GROWTH,
@@ -195,6 +198,7 @@ __all__ = [
     "TRUNCATED_BACKPROP_BIAS",
     "VANISHING_GRADIENT",
     "WEIGHT_GAP",
+    "WEIGHT_GAP_PATH",
     "WINDOW_ERROR",
     "Assumption",
     "Kind",
@@ -243,5 +247,6 @@ __all__ = [
     "truncated_backprop_bias",
     "vanishing_gradient",
     "weight_gap",
+    "weight_gap_path",
     "window_error",
 ]

@@ -182,6 +182,15 @@ NONEXPANSIVE = Assumption(
     name="nonexpansive",
     statement="|Pi(w) - Pi(v)| <= |w - v|, as for the Euclidean projection onto a convex set",
 )
+PATH_STRETCH = Assumption(
+    name="path_stretch",
+    statement="|x - alpha_i grad p(x) - (v - alpha_i grad p(v))| <= stretch_i * |x - v| for v the "
+    "(i-1)th weights of the path and x as far from it as the bound allows",
+)
+PATH_DEFECT = Assumption(
+    name="path_defect",
+    statement="|v_i - Pi(v_(i-1) - alpha_i grad p(v_(i-1)))| <= defect_i",
+)
 SCALAR_GROWTH = Assumption(
     name="scalar_growth",
     statement="h_t = factor * h_(t-1) + 1, h_0 = 0, p_t = (h_t - 1)**2 / 2 in the parameter factor",

@@ -49,6 +49,7 @@ from theory.trials.trial import Trial
 from theory.trials.truncated_backprop_bias import TRIAL as TRUNCATED_BACKPROP_BIAS
 from theory.trials.vanishing_gradient import TRIAL as VANISHING_GRADIENT
 from theory.trials.weight_gap import TRIAL as WEIGHT_GAP
+from theory.trials.weight_gap_path import TRIAL as WEIGHT_GAP_PATH
 from theory.trials.window_error import TRIAL as WINDOW_ERROR
 
 #: The trials by the names of their theorems, in reading order.
@@ -94,6 +95,7 @@ TRIALS: dict[str, Trial] = {
         GRADIENT_GAP,
         LOSS_SMOOTHNESS,
         WEIGHT_GAP,
+        WEIGHT_GAP_PATH,
         PREDICTION_GAP,
         TRAINING_CONTEXT,
         GRADIENT_GROWTH,
