@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import of_answers
 import of_arithmetic
+import of_learning
 import of_maps
 import of_reached
 import of_sources
@@ -33,6 +34,7 @@ CHECKS: tuple[Check, ...] = (
     *of_answers.CHECKS,
     *of_sources.CHECKS,
     *of_reached.CHECKS,
+    *of_learning.CHECKS,
 )
 
 #: Precision of the exact numbers, in bits.
@@ -83,7 +85,7 @@ def test_no_claim_is_false(check: Check, block: int, record_property: Any) -> No
 #: Whose public functions enclose, bound or prove.
 MODULES = (
     "arithmetic.rounded", "arithmetic.rounding", "arithmetic.intervals", "arithmetic.rigor",
-    "arithmetic.gates", "arithmetic.gram", "arithmetic.sums",
+    "arithmetic.gates", "arithmetic.gram", "arithmetic.sums", "arithmetic.bands",
     "arithmetic.zonotopes", "arithmetic.relaxations", "maps.reached",
     "norms.norm", "norms.norms", "norms.blocks", "norms.products",
     "certify.ascent", "certify.jsr", "certify.judge",
@@ -102,6 +104,7 @@ MODULES = (
     "measure.effective_memory", "measure.context_value",
     "learning.constants.affine", "learning.constants.gated",
     "learning.constants.interface", "learning.constants.lower", "learning.constants.values",
+    "learning.path", "learning.tangents", "learning.tube",
     "sources.belief", "sources.hilbert", "sources.information",
     "inputs", "projections.interface", "projections.balls", "projections.pairs",
     "projections.lyapunov_path", "projections.nearest_stable", "projections.schur",
@@ -182,6 +185,7 @@ NOT_COMPARED = {
     "measure.context_value.blocks_needed": "statistics, likewise",
     "measure.effective_memory.certified_errors": "the bound of a theorem for a given certificate",
     "learning.constants.values.trained_names": "names",
+    "learning.tangents.above": "upper_after, which is compared, for a fixed number of operations",
     "learning.constants.lower.constants_lower": "a search in doubles, for judging looseness",
     "projections.interface.check_asked_rate": "checks an argument",
     "projections.interface.check_metric": "checks an argument",

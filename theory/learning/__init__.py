@@ -14,7 +14,9 @@ gradients ask for: `map_constants` gives `MapConstants` from above, `constants_l
 
 Training: `projected_gradient_descent` with the steps of `step_sizes` gives a `Descent`, with a
 `Divergence` where it left the range of numbers; `train_twins` trains a model and its k-step
-counterparts side by side: `Twins`; `prediction_gaps` compares any two models.  `training_setup`
+counterparts side by side: `Twins`; `prediction_gaps` compares any two models.  `weight_gap_along`
+bounds the distance of the recurrent descent from any path of weights, from that path alone:
+`PathGap`.  `training_setup`
 makes the `Training` of an experiment.
 """
 
@@ -31,6 +33,7 @@ from theory.learning.gradients import (
     truncated_gradient,
 )
 from theory.learning.losses import BernoulliLoss, CrossEntropy, LinearLoss, Loss, SquaredLoss
+from theory.learning.path import PathGap, weight_gap_along
 from theory.learning.setup import Training, training_setup
 from theory.learning.twins import Twins, prediction_gaps, train_twins
 from theory.theorems.schedules import step_sizes
@@ -44,6 +47,7 @@ __all__ = [
     "LinearLoss",
     "Loss",
     "MapConstants",
+    "PathGap",
     "SquaredLoss",
     "Training",
     "TrainingData",
@@ -60,4 +64,5 @@ __all__ = [
     "training_setup",
     "truncated_backprop_gradient",
     "truncated_gradient",
+    "weight_gap_along",
 ]

@@ -188,7 +188,7 @@ class _Walk:
         alpha = float(self.path.sizes[i])
         defect = self._defect(i, at, alpha)
         stretch, negative, third = 1.0, math.nan, math.nan
-        if self.gap > 0:
+        if self.gap > 0 and self.columns.any():
             third = third_derivative_upper(at, self.gap)
             if not math.isfinite(third):
                 self.reason = f"the ball of radius {self.gap:.3g} at step {i} is too wide"

@@ -216,7 +216,7 @@ class Tangents:
         S = len(self.h)
         moved = self._bent_back[1]
         H = (moved.reshape(S, -1).T @ self.Z).reshape(n, n * q, q).swapaxes(1, 2).copy()
-        if self.recurrent:
+        if self.recurrent and S > 1:
             before = np.where(self.first[1:, None, None], 0.0, self.D[:-1])
             H[:, :n] += (self.delta[1:].T @ before.reshape(S - 1, -1)).reshape(n, n, n * q)
         H = H.reshape(n * q, n * q)
