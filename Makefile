@@ -120,6 +120,7 @@ examples: $(VENV)/.examples
 	$(BIN)/python examples/chorales.py --count 3 --out $(BUILD)/examples/chorales.npz
 	$(BIN)/python examples/fig_truncation_gap.py --size small --out $(BUILD)/examples
 	$(BIN)/python examples/fig_weight_gap.py --size small --out $(BUILD)/examples
+	$(BIN)/python examples/fig_weight_gap_path.py --size small --out $(BUILD)/examples
 	$(BIN)/python examples/fig_final_loss.py --size small --out $(BUILD)/examples
 	$(BIN)/python examples/fig_gradient_lag.py --size small --out $(BUILD)/examples
 	$(BIN)/python examples/fig_unstable_descent.py --size small --out $(BUILD)/examples

@@ -1,4 +1,4 @@
-r"""Distance of the weights of a recurrent model and its k-step counterparts, bounded along the path.
+r"""Distance of the weights of a recurrent model and its counterparts, bounded along the path.
 
 Theorem shown: `weight_gap_path`, beside `weight_gap` with its constants for all weights that were
 met.

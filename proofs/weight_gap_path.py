@@ -57,9 +57,7 @@ def prove(formula: Formula = WEIGHT_GAP_PATH.formula) -> Proof:
             longer: -total(i),
         },
     )
-    proof.conclude(
-        apart(n), {proof.at(solved, i=n): 1, whole: -departed, sum_: -product(n)}
-    )
+    proof.conclude(apart(n), {proof.at(solved, i=n): 1, whole: -departed, sum_: -product(n)})
 
     # p(w) = -beta w**2 / 2, p^k = p - mismatch w, a constant step size a: q = 1 + a beta,
     # d = a mismatch, and the difference obeys e -> q e + d; its sum is geometric

@@ -135,9 +135,7 @@ def paths(rng: Draw, tally: Tally) -> None:
             u *= float(found.bounds[i]) * (1 - 2.0**-30) / max(float(np.linalg.norm(u)), 1e-300)
             moved = [balls(row) for row in u]
             far = _added(v, moved, 1, free)
-            ends = [
-                _added(x, exact_gradient(x, bent, head, data), -alpha, free) for x in (far, v)
-            ]
+            ends = [_added(x, exact_gradient(x, bent, head, data), -alpha, free) for x in (far, v)]
             ratio = _apart(*ends) / _apart(far, v)
             tally.at_most("weight_gap_along stretch", [ratio], found.stretches[i], **given)
         w = _added(w, exact_gradient(w, bent, head, data), -alpha, free)
@@ -163,15 +161,14 @@ def balls_of_weights(rng: Draw, tally: Tally) -> None:
     v = [balls(row) for row in _beside(model)]
     given = {"model": model, **model.parameters, "X": data.inputs, "radius": radius}
     here = exact_gradient(v, bent, head, data)
-    pairs = zip(sum(here, []), at.gradient.ravel().tolist(), strict=True)
+    flat = [a for row in here for a in row]
+    pairs = zip(flat, at.gradient.ravel().tolist(), strict=True)
     off = total((a - Ball(b)) ** 2 for a, b in pairs).sqrt()
     tally.at_most("gradient error", [off], at.error("gradient"), **given)
     u = rng.standard_normal((n, n + m + 1)) * columns
     u *= radius * (1 - 2.0**-30) / max(float(np.linalg.norm(u)), 1e-300)
     moved = [balls(row) for row in u]
-    ends = [
-        exact_gradient(_added(v, moved, sign, columns), bent, head, data) for sign in (1, -1)
-    ]
+    ends = [exact_gradient(_added(v, moved, sign, columns), bent, head, data) for sign in (1, -1)]
     # g(v + u) + g(v - u) - 2 g(v): each half at most third |u|^2 / 2
     second = total(
         (a + b - 2 * g) ** 2
@@ -183,9 +180,9 @@ def balls_of_weights(rng: Draw, tally: Tally) -> None:
     if third < math.inf:
         tally.at_most("third_derivative_upper", [second], Ball(third) * size, **given)
     # the Hessian: half the difference of gradients is H u, up to third |u|^3 / 6
-    flat = [Ball(float(a)) for a in u[:, columns].ravel()]
+    direction = [Ball(float(a)) for a in u[:, columns].ravel()]
     H = [balls(row) for row in at.hessian]
-    product = [total(a * b for a, b in zip(row, flat, strict=True)) for row in H]
+    product = [total(a * b for a, b in zip(row, direction, strict=True)) for row in H]
     halves = [
         (a - b) / 2
         for x, y in zip(*ends, strict=True)
@@ -236,4 +233,3 @@ CHECKS = (
     Check(run=balls_of_weights, covers=(third_derivative_upper, Tangents), weight=0.5),
     Check(run=gains, covers=(gain_upper, form_roots)),
 )
-

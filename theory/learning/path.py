@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
+import numpy.typing as npt
 
 from theory.arithmetic.rigor import eigenvalues_at_least, row_sum_upper
 from theory.arithmetic.rounding import UNIT, gamma, scaled_to_one, up
@@ -32,6 +33,8 @@ from theory.maps.base import Map
 from theory.shown import frame, shown
 from theory.theorems.weight_gap_path import weight_gaps_path
 from theory.typing import Array, Progress
+
+Flags = npt.NDArray[np.bool_]
 
 #: How much room an eigenvalue's estimate gets first, relatively; the proof decides.
 _FIRST_SLACK = 2.0**-40
@@ -59,7 +62,9 @@ class PathGap:
         """Return a pandas table, one row a step; extra: notebook."""
         names = ("stretches", "defects", "negative", "third")
         columns = {name: np.append(getattr(self, name), math.nan) for name in names}
-        return frame({"step": range(len(self.bounds)), "bound": self.bounds, **columns}, index="step")
+        return frame(
+            {"step": range(len(self.bounds)), "bound": self.bounds, **columns}, index="step"
+        )
 
 
 def weight_gap_along(
@@ -145,22 +150,28 @@ class _Walk:
         sizes = [path.model.parameters[name].size for name in path.trained]
         if path.weights.shape[1] != sum(sizes):
             raise ValueError(
-                f"the path has {path.weights.shape[1]} weights a step, needed {sum(sizes)}, those of "
-                f"{', '.join(path.trained)}; train without the head"
+                f"the path has {path.weights.shape[1]} weights a step, needed {sum(sizes)}, those "
+                f"of {', '.join(path.trained)}; train without the head"
             )
         if radius is not None:
             check_positive(radius=radius)
             if "W" not in path.trained:
                 raise ValueError(f"radius={radius!r} is of W, which is not trained; leave it out")
         self.path, self.data, self.radius = path, data, radius
+        n, m = form.W.shape[0], form.U.shape[1]
+        B, T, width = data.inputs.shape
+        shapes = (width, data.targets.shape[-1])
+        if shapes != (m, len(path.head.C)):
+            raise ValueError(
+                f"inputs and targets have widths {shapes}, needed {(m, len(path.head.C))}, those "
+                "of the map and the head"
+            )
         self.columns = _columns(path, data)
-        n = form.W.shape[0]
-        B, T, _ = data.inputs.shape
         entries = B * T * n * n * int(self.columns.sum())
         if not entries <= MOST_ENTRIES:
             raise ValueError(
-                f"{entries} derivatives of states in weights, needed at most {MOST_ENTRIES}: take a "
-                "smaller model, or shorter sequences"
+                f"{entries} derivatives of states in weights, needed at most {MOST_ENTRIES}: take "
+                "a smaller model, or shorter sequences"
             )
         # a column of U whose input is always 0 has derivative 0: there a step stretches by 1
         self.idle = bool((~self.columns & _columns(path, None)).any())
@@ -173,7 +184,9 @@ class _Walk:
         model = self._model(i)
         c = map_constants(model, inputs=self.data.inputs)
         if c is None or not c.lam < 1:
-            self.reason = f"the map of step {i} is not contractive; project it, or take a smaller alpha"
+            self.reason = (
+                f"the map of step {i} does not contract; project it, see theory.projections"
+            )
             return None
         return Tangents(model, self.path.head, self.data, c, self.columns)
 
@@ -240,7 +253,7 @@ def _beside(model: Map) -> Array:
     return np.hstack([p["W"], p["U"], p["b"][:, None]])
 
 
-def _trained_entries(path: Descent, like: Array) -> Array:
+def _trained_entries(path: Descent, like: Array) -> Flags:
     """Return which columns of `_beside` are trained, as an array that broadcasts."""
     n = len(like)
     parts = [(name in path.trained) for name in ("W", "U", "b")]
@@ -248,7 +261,7 @@ def _trained_entries(path: Descent, like: Array) -> Array:
     return np.repeat(parts, [n, m, 1])
 
 
-def _columns(path: Descent, data: TrainingData | None) -> Array:
+def _columns(path: Descent, data: TrainingData | None) -> Flags:
     """Return which features (h, x, 1) have trained weights, and are not always zero."""
     free = _trained_entries(path, _beside(path.model))
     if data is not None:

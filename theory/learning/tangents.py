@@ -26,6 +26,7 @@ from functools import cached_property
 from typing import final
 
 import numpy as np
+import numpy.typing as npt
 
 from theory.arithmetic.bands import gain_upper
 from theory.arithmetic.gram import weighted_gram_upper
@@ -88,7 +89,12 @@ class Tangents:
     """Derivatives of one loss at one map, and bounds of their errors."""
 
     def __init__(
-        self, model: Map, head: LinearHead, data: TrainingData, c: MapConstants, columns: Array
+        self,
+        model: Map,
+        head: LinearHead,
+        data: TrainingData,
+        c: MapConstants,
+        columns: npt.NDArray[np.bool_],
     ) -> None:
         form = model.affine()
         assert form is not None
@@ -114,9 +120,7 @@ class Tangents:
         self.q = -2.0 * self.s * (1.0 - 3.0 * self.h**2) if self.bent else np.zeros_like(self.h)
         self.size = float(L2().matrix_upper(form.W))
         self.frobenius = length_upper(form.W)
-        local = model.step_error(
-            np.full(n, c.state_bound), np.max(np.abs(X), axis=0, initial=0.0)
-        )
+        local = model.step_error(np.full(n, c.state_bound), np.max(np.abs(X), axis=0, initial=0.0))
         self.state_error = drift(length_upper(local), c.lam, T)  # of every computed h_t
         self._outputs(head)
 
@@ -169,7 +173,8 @@ class Tangents:
     @cached_property
     def D(self) -> Array:
         """Return the derivatives of all h_t."""
-        return self.s[:, :, None] * self.A
+        found: Array = self.s[:, :, None] * self.A
+        return found
 
     @cached_property
     def mu(self) -> Array:
@@ -188,7 +193,8 @@ class Tangents:
     @cached_property
     def gradient(self) -> Array:
         """Return the gradient in all of (W, U, b) beside each other, trained or not, (n, n+m+1)."""
-        return self.delta.T @ self.all_Z
+        found: Array = self.delta.T @ self.all_Z
+        return found
 
     @cached_property
     def _bent_back(self) -> tuple[Array, Array]:
@@ -220,7 +226,8 @@ class Tangents:
             before = np.where(self.first[1:, None, None], 0.0, self.D[:-1])
             H[:, :n] += (self.delta[1:].T @ before.reshape(S - 1, -1)).reshape(n, n, n * q)
         H = H.reshape(n * q, n * q)
-        return (H + H.T) / 2
+        found: Array = (H + H.T) / 2
+        return found
 
     # bounds of errors, as Frobenius norms over all times ------------------------------------------
 
@@ -375,7 +382,8 @@ class Tangents:
     @cached_property
     def A_rows(self) -> Array:
         """Return upper bounds of the lengths of the rows of A_t, (B T, n)."""
-        return L2().vector_upper(self.A) + self.error("A")
+        found: Array = L2().vector_upper(self.A) + self.error("A")
+        return found
 
     @cached_property
     def output_rows(self) -> float:

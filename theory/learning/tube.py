@@ -91,7 +91,6 @@ def _tube(at: Tangents, radius: float) -> _Tube | None:
     S, n = at.h.shape
     flag = 1.0 if at.recurrent else 0.0
     size = at.size + flag * radius
-    lengths = np.sqrt(np.sum(np.square(at.Z), axis=1)) * _WIDER + at.state_error
     moved = np.zeros((S, n))
     s, r, q, a = np.ones((S, n)), np.zeros((S, n)), np.zeros((S, n)), np.empty((S, n))
     first, inner = np.zeros(S), np.zeros(S)  # of |h'_t| and |a''_t|
@@ -151,8 +150,8 @@ def _solved(constant: float, slope: float) -> float:
 def third_derivative_upper(at: Tangents, radius: float) -> float:
     r"""Return M with |grad p(w) - grad p(v) - Hess p(v) (w - v)| <= M |w - v|^2 / 2 on the ball.
 
-    v is the centre and |w - v| <= radius.  M is inf where the ball is too wide: every quantity below
-    is finite on a ball, so that x <= constant + slope x bounds it where the slope is below 1.
+    v is the centre and |w - v| <= radius.  M is inf where the ball is too wide: every quantity
+    below is finite on a ball, so that x <= constant + slope x bounds it where the slope is below 1.
 
     Raises
     ------

@@ -9,8 +9,8 @@ Assumes     w and v start together; w descends on p with step sizes alpha_i, pro
 Kind        sharp, attained by p(w) = -beta*w**2/2 and p^k(w) = p(w) - mismatch*w
 Source      this project; the recursion behind weight_gap, with the constants of each step
 
-Nothing of the whole set of weights enters, and stretch_i may be below 1.  v may be any sequence: the
-descent on the k-step model's loss has defect_i <= alpha_i |grad p - grad p^k| at v_(i-1).
+Nothing of the whole set of weights enters, and stretch_i may be below 1.  v may be any sequence:
+the descent on the k-step model's loss has defect_i <= alpha_i |grad p - grad p^k| at v_(i-1).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def weight_gaps_path(
     q, d = (as_vector(name, value) for name, value in parts.items())
     for name, values in (("stretches", q), ("defects", d)):
         if not (values >= 0).all():
-            raise ValueError(f"{name} holds {np.min(values):g}, needed numbers that are not negative")
+            raise ValueError(f"{name} holds {np.min(values):g}, needed numbers from 0 on")
     if len(q) != len(d):
         raise ValueError(f"{len(q)} stretches and {len(d)} defects, needed one of each a step")
     gaps = [start]
