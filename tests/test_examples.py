@@ -181,6 +181,21 @@ def test_fig_weight_gap(tmp_path, task, capsys):
     assert "beta=" in capsys.readouterr().out
 
 
+def test_fig_weight_gap_path(tmp_path, task, capsys):
+    module = load("fig_weight_gap_path")
+    assert module.main(["--out", str(tmp_path), "--task", task]) == 0
+    assert (tmp_path / f"fig_weight_gap_path_{task}.png").stat().st_size > 10_000
+    rows = [r for r in table(tmp_path / f"fig_weight_gap_path_{task}.csv") if int(r["step"]) > 0]
+    # 6 digits are written
+    assert all(float(r["distance"]) <= float(r["bound"]) * (1 + 1e-5) for r in rows)
+    lengths = module.SIZES["small"]["lengths"]
+    for k in lengths[1:]:
+        last = [r for r in rows if int(r["k"]) == k][-1]
+        assert float(last["bound"]) <= 6 * float(last["distance"])
+        assert float(last["log10_older_bound"]) > 10
+    assert "too wide" in capsys.readouterr().out
+
+
 def test_fig_final_loss(tmp_path, task):
     module = load("fig_final_loss")
     assert module.main(["--out", str(tmp_path), "--task", task]) == 0

@@ -110,12 +110,12 @@ def weight_gap_along(
     >>> from theory.learning import projected_gradient_descent, training_data
     >>> data = training_data([[1.0], [0.5], [0.25], [0.5]], [[0.5], [0.25], [0.0], [0.5]])
     >>> short = projected_gradient_descent(
-    ...     VanillaRNN([[0.5]], [[1.0]]), LinearHead([[1.0]]), data, steps=20, alpha=0.3,
-    ...     model="truncated", k=2,
+    ...     VanillaRNN([[0.5]], [[1.0]]), LinearHead([[1.0]]), data, steps=20, alpha=0.1,
+    ...     model="truncated", k=3,
     ... )
     >>> found = weight_gap_along(short, data)
-    >>> found.steps, round(float(found.bounds[-1]), 3)
-    (20, 0.018)
+    >>> found.steps, round(float(found.bounds[-1]), 4)
+    (20, 0.0032)
     """
     walk = _Walk(path, data, radius)
     steps = len(path.sizes[: path.steps])
