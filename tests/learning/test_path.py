@@ -245,6 +245,6 @@ def test_malformed_questions():
     ):
         with pytest.raises(ValueError, match="VanillaRNN with tanh"):
             weight_gap_along(dataclasses.replace(path, model=other), data)
-    many = training_data(np.ones((1, 2**22, 2)), np.zeros((1, 2**22, 2)))
+    many = training_data(np.ones((1, 2**20, 2)), np.zeros((1, 2**20, 2)))
     with pytest.raises(ValueError, match="smaller model"):
         weight_gap_along(path, many)

@@ -279,13 +279,14 @@ def _linear_stretch(at: Tangents, alpha: float, *, at_least_one: bool) -> tuple[
     H, error = at.hessian, at.hessian_error
     values = np.linalg.eigvalsh(H)
     low = _above_minus(H, error, -float(values[0]))
-    stretch = 1.0 + alpha * low
+    # two roundings, of numbers that may cancel
+    stretch = max(1.0 + alpha * low + 4 * UNIT * (1.0 + alpha * abs(low)), 0.0)
     if at_least_one:
         stretch = max(stretch, 1.0)
     # mostly alpha H is far below 2, which row sums show
-    if not alpha * (row_sum_upper(H) + error) <= stretch + 1.0:
+    if not above(alpha * (row_sum_upper(H) + error)) <= stretch + 1.0:
         high = _above_minus(-H, error, float(values[-1]))
-        stretch = max(stretch, alpha * high - 1.0)
+        stretch = max(stretch, above(alpha * high) - 1.0 + 4 * UNIT)
     return above(stretch), low
 
 
