@@ -33,7 +33,7 @@ COLUMNS = (
     "negative_curvature", "third_derivative",
 )  # fmt: skip
 SIZES = {
-    "small": {"units": (8, 8), "T": 60, "steps": 20, "lengths": (10, 20, 35)},
+    "small": {"units": (8, 8), "T": 60, "steps": 10, "lengths": (10, 20, 35)},
     "paper": {"units": (16, 8), "T": 200, "steps": 200, "lengths": (20, 35, 50)},
 }
 TASKS = ("teacher", "chorales")
