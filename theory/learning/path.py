@@ -27,7 +27,7 @@ from theory.learning.constants.interface import map_constants
 from theory.learning.data import TrainingData
 from theory.learning.descent import Descent
 from theory.learning.tangents import MOST_ENTRIES, Tangents, above
-from theory.learning.tube import third_derivative_upper
+from theory.learning.tube import remainder_upper
 from theory.learning.weights import with_weights
 from theory.maps.base import Map
 from theory.shown import frame, shown
@@ -50,7 +50,7 @@ class PathGap:
     stretches: Array  # of a step's stretch, (N,); nan from there on
     defects: Array  # of |v_(i+1) - what the recurrent descent makes of v_i|, (N,)
     negative: Array  # of minus the least eigenvalue of the Hessian at v_i, (N,)
-    third: Array  # of the third derivative on the ball, (N,)
+    third: Array  # of the third derivative, a mean over balls around v_i, (N,)
     reason: str = ""  # why it ends, if it does
 
     @property
@@ -202,7 +202,7 @@ class _Walk:
         defect = self._defect(i, at, alpha)
         stretch, negative, third = 1.0, math.nan, math.nan
         if self.gap > 0 and self.columns.any():
-            third = third_derivative_upper(at, self.gap)
+            third = remainder_upper(at, self.gap)
             if not math.isfinite(third):
                 self.reason = f"the ball of radius {self.gap:.3g} at step {i} is too wide"
                 return False
