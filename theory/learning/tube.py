@@ -218,8 +218,8 @@ def remainder_upper(at: Tangents, radius: float) -> float:
     r"""Return M with |grad p(w) - grad p(v) - Hess p(v) (w - v)| <= M |w - v|^2 / 2 on the ball.
 
     The left-hand side is at most |w - v|^2 times the integral of (1 - t) M(t) over 0 <= t <= 1,
-    M(t) a bound on the ball of radius t |w - v|.  Over the j-th of J parts of [0, 1] the weight is half
-    of (2 (J - j) + 1) / J^2.
+    M(t) a bound on the ball of radius t |w - v|.  Over the j-th of J parts of [0, 1] the weight is
+    half of (2 (J - j) + 1) / J^2.
 
     Raises
     ------
