@@ -171,6 +171,9 @@ def text(folder: Path) -> str:
     main, context, rates, curves = (read_all[n] for n in ("unstable", "context", "rates", "curves"))
     forward, tradeoff = read_all["forward"], read_all["tradeoff"]
     weights = read(folder, "paper_weight_gap")
+    paths = [
+        r for task in ("teacher", "chorales") for r in read(folder, f"fig_weight_gap_path_{task}")
+    ]
     gap, memory = read(folder, "paper_certified_gap"), read(folder, "paper_short_memory")
 
     def mean(task: str, cell: str, variant: str, rows: list[Row] = main) -> str:
@@ -215,6 +218,20 @@ def text(folder: Path) -> str:
         asked = {"variant": variant, "k": k, "step": steps, "step_size": "like 1/t"}
         return span(some(weights, "distance", **asked), ".1g")
 
+    def along(task: str) -> str:
+        """Return where the bounds along the path of a task end, and how close they are there."""
+        parts = []
+        for k in dict.fromkeys(r["k"] for r in paths if r["task"] == task):
+            rows = [r for r in paths if r["task"] == task and r["k"] == k and r["bound"] < math.inf]
+            last = rows[-1]
+            ratio = last["bound"] / last["distance"]
+            parts.append(f"k = {k}: {ratio:.2g} times after {last['step']}")
+        return ", ".join(parts)
+
+    def units(task: str) -> str:
+        (n,) = {r["units"] for r in paths if r["task"] == task}
+        return f"{n}"
+
     def traded(variant: str) -> str:
         by_rate: dict[float, list[float]] = defaultdict(list)
         for row in tradeoff:
@@ -231,7 +248,9 @@ def text(folder: Path) -> str:
         least="\n".join(least_lengths(read_all["length"])),
         cells=CELLS, variants=VARIANTS, mean=mean, best=best, last_is_best=last_is_best,
         contracting=contracting, certified_k=certified_k, lag=lag, speed=speed,
-        of_length=of_length, twins=twins, traded=traded, steps=steps,
+        of_length=of_length, twins=twins, traded=traded, steps=steps, along=along, units=units,
+        older=f"{min(r['log10_older_bound'] for r in paths if r['step'] == paths[-1]['step']):.0f}",
+        path_steps=paths[-1]["step"],
         cost=lambda task, cell, digits=1: f"{cost(main, task, cell):.{digits}f}",
         gain=lambda task, cell: f"{-cost(main, task, cell):.1f}",
         closed=lambda task: closed(main, task),

@@ -25,15 +25,15 @@ import tasks
 from fig_weight_gap import constants, log10_bounds
 
 import theory
-from theory.pictures import LINES, canvas
 from theory.progress import counting_bar
+from theory.pictures import LINES, canvas
 
 COLUMNS = (
     "task", "units", "k", "step", "distance", "bound", "log10_older_bound", "stretch", "defect",
     "negative_curvature", "third_derivative",
 )  # fmt: skip
 SIZES = {
-    "small": {"units": (8, 8), "T": 60, "steps": 20, "lengths": (10, 20, 35)},
+    "small": {"units": (8, 8), "T": 60, "steps": 10, "lengths": (10, 20, 35)},
     "paper": {"units": (16, 8), "T": 200, "steps": 200, "lengths": (20, 35, 50)},
 }
 TASKS = ("teacher", "chorales")

@@ -22,7 +22,7 @@ from theory.learning import (
     weight_gap_along,
 )
 from theory.learning.tangents import Tangents, form_roots
-from theory.learning.tube import third_derivative_upper
+from theory.learning.tube import remainder_upper, third_derivative_upper
 from theory.typing import Array
 
 Rows = list[Vector]
@@ -179,6 +179,8 @@ def balls_of_weights(rng: Draw, tally: Tally) -> None:
     size = total(a * a for row in moved for a in row)
     if third < math.inf:
         tally.at_most("third_derivative_upper", [second], Ball(third) * size, **given)
+        mean = remainder_upper(at, radius)
+        tally.at_most("remainder_upper", [second], Ball(mean) * size, **given)
     # the Hessian: half the difference of gradients is H u, up to third |u|^3 / 6
     direction = [Ball(float(a)) for a in u[:, columns].ravel()]
     H = [balls(row) for row in at.hessian]
@@ -230,6 +232,8 @@ def gains(rng: Draw, tally: Tally) -> None:
 
 CHECKS = (
     Check(run=paths, covers=(weight_gap_along,), weight=0.5),
-    Check(run=balls_of_weights, covers=(third_derivative_upper, Tangents), weight=0.5),
+    Check(
+        run=balls_of_weights, covers=(third_derivative_upper, remainder_upper, Tangents), weight=0.5
+    ),
     Check(run=gains, covers=(gain_upper, form_roots)),
 )

@@ -27,7 +27,7 @@ from theory.learning.constants.interface import map_constants
 from theory.learning.data import TrainingData
 from theory.learning.descent import Descent
 from theory.learning.tangents import MOST_ENTRIES, Tangents, above
-from theory.learning.tube import third_derivative_upper
+from theory.learning.tube import remainder_upper
 from theory.learning.weights import with_weights
 from theory.maps.base import Map
 from theory.shown import frame, shown
@@ -50,7 +50,7 @@ class PathGap:
     stretches: Array  # of a step's stretch, (N,); nan from there on
     defects: Array  # of |v_(i+1) - what the recurrent descent makes of v_i|, (N,)
     negative: Array  # of minus the least eigenvalue of the Hessian at v_i, (N,)
-    third: Array  # of the third derivative on the ball, (N,)
+    third: Array  # of the third derivative, a mean over balls around v_i, (N,)
     reason: str = ""  # why it ends, if it does
 
     @property
@@ -202,7 +202,7 @@ class _Walk:
         defect = self._defect(i, at, alpha)
         stretch, negative, third = 1.0, math.nan, math.nan
         if self.gap > 0 and self.columns.any():
-            third = third_derivative_upper(at, self.gap)
+            third = remainder_upper(at, self.gap)
             if not math.isfinite(third):
                 self.reason = f"the ball of radius {self.gap:.3g} at step {i} is too wide"
                 return False
@@ -279,13 +279,14 @@ def _linear_stretch(at: Tangents, alpha: float, *, at_least_one: bool) -> tuple[
     H, error = at.hessian, at.hessian_error
     values = np.linalg.eigvalsh(H)
     low = _above_minus(H, error, -float(values[0]))
-    stretch = 1.0 + alpha * low
+    # two roundings, of numbers that may cancel
+    stretch = max(1.0 + alpha * low + 4 * UNIT * (1.0 + alpha * abs(low)), 0.0)
     if at_least_one:
         stretch = max(stretch, 1.0)
     # mostly alpha H is far below 2, which row sums show
-    if not alpha * (row_sum_upper(H) + error) <= stretch + 1.0:
+    if not above(alpha * (row_sum_upper(H) + error)) <= stretch + 1.0:
         high = _above_minus(-H, error, float(values[-1]))
-        stretch = max(stretch, alpha * high - 1.0)
+        stretch = max(stretch, above(alpha * high) - 1.0 + 4 * UNIT)
     return above(stretch), low
 
 

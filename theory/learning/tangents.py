@@ -49,8 +49,8 @@ from theory.typing import Array
 #: No scalar here is made of more operations on numbers that are not negative.
 OPERATIONS = 2**10
 
-#: Largest number of entries of A_1 .. A_T, 2 GiB.
-MOST_ENTRIES = 2**28
+#: Largest number of entries of A_1 .. A_T, 512 MiB, of which six or so are kept.
+MOST_ENTRIES = 2**26
 
 #: How many factors S_t W are looked at as one product.
 PRODUCTS = 4

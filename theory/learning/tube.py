@@ -1,6 +1,6 @@
 r"""How far the gradient of the recurrent loss is from its linear part, on a ball of weights.
 
-Main name: `third_derivative_upper`.
+Main names: `remainder_upper`, `third_derivative_upper`.
 
 With f' the derivative along one direction of length 1 of the weights and f'' along two of them,
 and the letters of `theory.learning.tangents`, everywhere on the ball:
@@ -36,6 +36,10 @@ from theory.typing import Array
 
 #: What a few hundred operations on positive numbers lose is below this share.
 _WIDER = 1.0 + 2.0**-40
+
+#: Into how many shells a ball is cut, and from which radius on: bounds of smaller ones are as good
+#: as flat.  Any numbers are sound.
+_SHELLS, _WIDE = 4, 2.0**-11
 
 #: A second derivative beyond this is of no use, and its squares would overflow.
 _LARGEST = 2.0**100
@@ -148,10 +152,10 @@ def _solved(constant: float, slope: float) -> float:
 
 
 def third_derivative_upper(at: Tangents, radius: float) -> float:
-    r"""Return M with |grad p(w) - grad p(v) - Hess p(v) (w - v)| <= M |w - v|^2 / 2 on the ball.
+    r"""Return an upper bound of the third derivative's norm on a ball around v.
 
-    v is the centre and |w - v| <= radius.  M is inf where the ball is too wide: every quantity
-    below is finite on a ball, so that x <= constant + slope x bounds it where the slope is below 1.
+    It is inf where the ball is too wide: every quantity below is finite on a ball, so that
+    x <= constant + slope x bounds it where the slope is below 1.
 
     Raises
     ------
@@ -208,3 +212,27 @@ def third_derivative_upper(at: Tangents, radius: float) -> float:
         mu1 = _solved(gain * (size * bent + still + head * y1), gain * e)
         delta = still + e * mu1
     return above(3 * y1 * y2 + reach * y1**2 + 3 * bent * a2 + cubic + 3 * delta * h2)
+
+
+def remainder_upper(at: Tangents, radius: float) -> float:
+    r"""Return M with |grad p(w) - grad p(v) - Hess p(v) (w - v)| <= M |w - v|^2 / 2 on the ball.
+
+    The left-hand side is at most |w - v|^2 times the integral of (1 - t) M(t) over 0 <= t <= 1,
+    M(t) a bound on the ball of radius t |w - v|.  Over the j-th of J parts of [0, 1] the weight is
+    half of (2 (J - j) + 1) / J^2.
+
+    Raises
+    ------
+    ValueError
+        If the radius is negative.
+    """
+    whole = third_derivative_upper(at, radius)
+    if not (radius > _WIDE and math.isfinite(whole)):
+        return whole
+    # j / J of a radius, with J a power of 2: rounded once
+    inner = [third_derivative_upper(at, above(radius * j / _SHELLS)) for j in range(1, _SHELLS)]
+    parts = [
+        (2 * (_SHELLS - j) + 1) * min(third, whole)
+        for j, third in enumerate([*inner, whole], start=1)
+    ]
+    return above(sum(parts) / _SHELLS**2)
