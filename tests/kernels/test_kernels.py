@@ -1,5 +1,6 @@
 """The kernels against the definition: every window run by `step`, whichever loop is taken."""
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from theory import (
     L1,
     L2,
+    LSTM,
     CallableMap,
     LinearMap,
     Linf,
@@ -172,14 +174,111 @@ def test_k_max_beyond_the_length(monkeypatch, fused):
     assert gap.tolist() == [2.0, 0.0, 0.0]  # 8/4 - 4/2 = 0 for k = 1
 
 
-@pytest.mark.parametrize("rows", [1, 3, 7, 256])
-def test_blocks_of_rows_make_no_difference(monkeypatch, rows):
-    monkeypatch.setattr(gaps, "FUSED_DIM", 0)
-    model = cell(3, 2, 1, "tanh")
+LARGER = [
+    cell(3, 40, 1, "tanh"),
+    cell(3, 40, 1, "softplus"),
+    LSTM(*(np.random.default_rng(7).standard_normal(size) / 4 for size in ((80, 20), (80, 1), 80))),
+]
+
+
+@pytest.mark.parametrize("model", LARGER, ids=repr)
+@pytest.mark.parametrize("norm", [L1(), L2(), Linf(), WeightedL2(np.eye(40))], ids=repr)
+def test_blocks_of_rows_and_of_lengths_make_no_difference(monkeypatch, model, norm):
+    """However restarts are cut and followed, all of them are, at all times."""
     X = np.random.default_rng(0).standard_normal((20, 1))
-    expected = truncation_gap_table(model, X, k_max=6)
-    monkeypatch.setattr(gaps, "BLOCK_ROWS", rows)
-    np.testing.assert_array_equal(truncation_gap_table(model, X, k_max=6), expected)
+    expected = truncation_gap_table(model, X, k_max=25, norm=norm)
+    G = np.zeros((20, 40))
+    for k in range(20):
+        if k:
+            G[k:] = model.advance(G[k - 1 : -1], model.input_terms(X[k:]))
+        found = norm.vector(G[k:] - model.simulate(X)[k:])
+        assert expected[k, k:] == pytest.approx(found, rel=1e-9, abs=1e-13)
+    for rows, lengths in ((1, 1), (3, 2), (7, 25), (19, 4), (256, 3)):
+        monkeypatch.setattr(gaps, "BLOCK_ROWS", rows)
+        monkeypatch.setattr(gaps, "_TOGETHER", lengths)
+        table = truncation_gap_table(model, X, k_max=25, norm=norm)
+        # BLAS may sum a product of other shape in another order
+        assert table == pytest.approx(expected, rel=1e-9, abs=1e-13)
+        assert (table[np.arange(26)[:, None] > np.arange(20)] == 0.0).all()
+
+
+@pytest.mark.parametrize("norm", [L1(), L2(), Linf(), WeightedLinf(np.arange(1.0, 44))], ids=repr)
+def test_folded_sums_are_norms(norm):
+    """Of every dimension, with numbers whose squares leave the range, and with a NaN anywhere."""
+    rng = np.random.default_rng(0)
+    for n in range(1, 44):
+        if norm.dim is not None and n != norm.dim:
+            continue
+        kind, scale = gaps._size(norm, n)
+        G, H = rng.standard_normal((2, 5, n))
+        G[1] *= 1e200
+        H[2], G[2] = H[2] * 1e-200, G[2] * 1e-200
+        G[3] = H[3]
+        G[4, rng.integers(n)] = np.nan
+        row = np.empty(5)
+        loops.gap_rows(G, H, kind, scale, row)
+        np.testing.assert_allclose(row[:4], norm.vector(G[:4] - H[:4]), rtol=2 * n * UNIT)
+        assert row[3] == 0.0
+        assert np.isnan(row[4])
+
+
+def test_elementary_functions_against_long_arithmetic():
+    """Within 3.1 u; the polynomial is the one that the module derives."""
+    with mpmath.workdps(50):
+        a = mpmath.log(2) / 2 * mpmath.mpf("1.0001")
+        nodes = [a * mpmath.cos(mpmath.pi * (2 * i + 1) / 22) for i in range(11)]
+        powers = mpmath.matrix([[x**j for j in range(11)] for x in nodes])
+        # (e**x - 1 - x) / x**2, at 0 as well
+        values = mpmath.matrix(
+            [sum(x**j / mpmath.factorial(j + 2) for j in range(60)) for x in nodes]
+        )
+        fitted = [float(c) for c in mpmath.lu_solve(powers, values)]
+        assert [getattr(loops, f"_P{j}") for j in range(11)] == fitted
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.uniform(-s, s, 300) for s in (1e-8, 0.1, 0.4, 2.0, 18.0, 41.9)])
+    x = np.append(x, [0.0, -0.0, 20.0, 42.0, 1e-300, np.inf, -np.inf])
+    with mpmath.workprec(200):
+        for function, exact in (
+            (loops.tanh_in_place, mpmath.tanh),
+            (loops.logistic_in_place, lambda y: 1 / (1 + mpmath.exp(-y))),
+        ):
+            for near in (x[np.abs(x) <= 42.0], x):
+                y = near.copy()
+                function(y)
+                for given, found in zip(near.tolist(), y.tolist(), strict=True):
+                    true = exact(mpmath.mpf(given))
+                    assert abs(found - true) <= 3.1 * UNIT * abs(true) + 2.0**-1074
+    y = np.array([np.nan, 1.0])
+    loops.tanh_in_place(y)
+    assert np.isnan(y[0])
+    assert abs(y[1] - np.tanh(1.0)) <= 8 * UNIT
+
+
+@pytest.mark.parametrize("size", [1.0, 100.0])
+def test_rows_of_an_lstm_are_its_steps(size):
+    """Gates beyond the range of the short exponential, too."""
+    rng = np.random.default_rng(1)
+    model = LSTM(size * rng.standard_normal((12, 3)), rng.standard_normal((12, 2)), np.zeros(12))
+    S, x = rng.standard_normal((9, 6)), rng.standard_normal((9, 2))
+    found = model.advance(S, model.input_terms(x))
+    assert found == pytest.approx(model.step(S, x), rel=1e-12, abs=1e-12)
+    S[4, 5] = np.nan
+    assert np.isnan(model.advance(S, model.input_terms(x))[4, 3:]).all()
+
+
+@pytest.mark.parametrize("name", RHO)
+def test_a_step_into_an_array_of_any_layout(name):
+    model = cell(8, 4, 2, name)
+    rng = np.random.default_rng(2)
+    h, terms = rng.standard_normal((6, 4)), rng.standard_normal((6, 4))
+    expected = model.advance(h, terms)
+    wide = np.zeros((6, 8))
+    assert model.advance(h, terms, out=wide[:, ::2]) is not None
+    assert (wide[:, ::2] == expected).all()
+    assert not wide[:, 1::2].any()
+    # one vector of terms for all states, and one state under all terms
+    assert model.advance(h, terms[0])[3] == pytest.approx(model.advance(h[3], terms[0]))
+    assert model.advance(h[0], terms)[3] == pytest.approx(model.advance(h[0], terms[3]))
 
 
 def test_sequences_longer_than_a_block():

@@ -25,8 +25,11 @@ def row_blocks(
     result = np.empty((*leading, h.shape[-1])) if out is None else out
     if not leading:
         return result, [(h[None], terms[None], result[None])], 1
-    states = np.broadcast_to(h, (*leading, h.shape[-1]))
-    driving = np.broadcast_to(terms, (*leading, terms.shape[-1]))
+    # only where it must be, as what is broadcast can only be read, another type for a kernel
+    states, driving = (
+        a if a.shape[:-1] == leading else np.broadcast_to(a, (*leading, a.shape[-1]))
+        for a in (h, terms)
+    )
     blocks = [
         (states[rows], driving[rows], result[rows])
         for index in np.ndindex(leading[:-1])

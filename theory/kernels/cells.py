@@ -1,8 +1,8 @@
 """Compiled loops of cells: steps, windows, whole sequences, and the gaps of all truncation lengths.
 
 Main names: `run_kernel`, `leaky_kernel`, `lstm_kernel`, `gru_kernel`, `gap_kernel`,
-`restart_kernel`, `affine_windows`, `lstm_windows`, `gru_windows`, `product`, `activate`,
-`tanh_in_place`, `logistic_in_place`.
+`restart_kernel`, `affine_rows`, `affine_gaps`, `gap_rows`, `affine_windows`, `lstm_windows`,
+`gru_windows`, `product`, `activate`, `tanh_in_place`, `logistic_in_place`.
 
 They are together because Numba's cache watches only the file of the kernel that it keeps: a change
 in another file, of a function that the kernel calls, would go unseen.
@@ -11,10 +11,13 @@ The scalar tanh and exp of the C library cost 10 to 20 ns an entry, because a ca
 compiler from vectorising the loop.  Those here are straight-line code:
 
     e**y = 2**k e**r,   k = round(y / ln 2),   |r| <= ln(2) / 2,
-    e**r - 1 = r + r**2 (1/2! + r/3! + ... + r**12/14!),   remainder < r u / 50.
+    e**r - 1 = r + r**2 p(r),
 
-Then e**y - 1 = 2**k (e**r - 1) + (2**k - 1) without cancellation, and tanh(x) = E / (E + 2) with
-E = e**(2|x|) - 1.  Measured against 200-bit arithmetic, the error is below 3.1 u.
+where p, of degree 10, is (e**r - 1 - r) / r**2 at eleven Chebyshev nodes; the remainder is below
+u / 200 of e**r - 1.  It is summed in parts side by side, as a chain of ten products waits for each
+of them.  Then e**y - 1 = 2**k (e**r - 1) + (2**k - 1) without cancellation, and
+tanh(x) = E / (E + 2) with E = e**(2|x|) - 1.  Measured against 200-bit arithmetic, the error is
+below 3.1 u.
 """
 
 from __future__ import annotations
@@ -24,15 +27,25 @@ from typing import Any
 
 import numpy as np
 
-from theory.kernels.jit import kernel
+from theory.kernels.jit import fma, kernel
 from theory.typing import Array
 
 #: ln 2 in two parts: the first has trailing zeros, so that k times it is exact for k < 2**20.
 _LN2_HIGH = 6.93147180369123816490e-01
 _LN2_LOW = 1.90821492927058770002e-10
 _PER_LN2 = 1.0 / math.log(2.0)
-_C2, _C3, _C4, _C5, _C6, _C7, _C8, _C9, _C10, _C11, _C12, _C13, _C14 = (
-    1.0 / math.factorial(i) for i in range(2, 15)
+_P0, _P1, _P2, _P3, _P4, _P5, _P6, _P7, _P8, _P9, _P10 = (
+    0.5,
+    0.1666666666666667,
+    0.04166666666666667,
+    0.008333333333326136,
+    0.0013888888888883748,
+    0.00019841269874820627,
+    2.4801587325547743e-05,
+    2.7557255400206422e-06,
+    2.75572736431103e-07,
+    2.5105217004720745e-08,
+    2.0914686968086876e-09,
 )
 
 #: tanh rounds to 1 from here on, as 1 - tanh(x) < 2 e**(-2 x) < u / 2; and here k <= 58.
@@ -41,30 +54,51 @@ _SATURATED = 20.0
 #: Up to here e**y is formed by an integer shift, k <= 62.
 _LARGEST = 42.0
 
+#: Rows that are worked on while they are in the nearest cache.
+_AT_HAND = 16
+
 #: Between these a sum of squares has lost nothing to underflow or overflow that would show.
 _SMALL_SQUARE, _LARGE_SQUARE = 2.0**-900, 2.0**900
+
+
+@kernel
+def _exp_parts(y: float) -> tuple[float, float]:
+    """Return e**r - 1 and 2**k of y = k ln 2 + r, 0 <= y <= 42."""
+    k = np.floor(fma(y, _PER_LN2, 0.5))
+    r = fma(-k, _LN2_LOW, fma(-k, _LN2_HIGH, y))
+    r2 = r * r
+    r4 = r2 * r2
+    p = fma(r2, fma(r, _P3, _P2), fma(r, _P1, _P0))
+    q = fma(r2, fma(r, _P7, _P6), fma(r, _P5, _P4))
+    s = fma(r2, _P10, fma(r, _P9, _P8))
+    p = fma(r4, fma(r4, s, q), p)
+    return fma(r2, p, r), np.float64(np.int64(1) << np.int64(k))
+
+
+@kernel
+def _tanh(x: float) -> float:
+    """Return tanh(x); NaN stays NaN."""
+    e, s = _exp_parts(2.0 * min(abs(x), _SATURATED))
+    e = fma(s, e, s - 1.0)
+    t = e / (e + 2.0)
+    t = t if x >= 0.0 else -t
+    return t if x == x else x
+
+
+@kernel
+def _logistic(x: float) -> float:
+    """Return 1 / (1 + exp(-x)), |x| <= 42; NaN stays NaN."""
+    e, s = _exp_parts(min(abs(x), _LARGEST))
+    e = fma(s, e, s)
+    t = (e if x >= 0.0 else 1.0) / (e + 1.0)
+    return t if x == x else x
 
 
 @kernel
 def tanh_in_place(a: Array) -> None:
     """Overwrite `a`, (n,), with tanh(a); NaN stays NaN."""
     for i in range(a.shape[0]):
-        x = a[i]
-        y = 2.0 * min(abs(x), _SATURATED)
-        k = np.floor(y * _PER_LN2 + 0.5)
-        r = (y - k * _LN2_HIGH) - k * _LN2_LOW
-        p = _C13 + r * _C14
-        p = _C11 + r * (_C12 + r * p)
-        p = _C9 + r * (_C10 + r * p)
-        p = _C7 + r * (_C8 + r * p)
-        p = _C5 + r * (_C6 + r * p)
-        p = _C3 + r * (_C4 + r * p)
-        e = r + r * r * (_C2 + r * p)
-        s = np.float64(np.int64(1) << np.int64(k))
-        e = s * e + (s - 1.0)
-        t = e / (e + 2.0)
-        t = t if x >= 0.0 else -t
-        a[i] = t if x == x else x
+        a[i] = _tanh(a[i])
 
 
 @kernel
@@ -80,20 +114,7 @@ def logistic_in_place(a: Array) -> None:
             a[i] = (1.0 if a[i] >= 0.0 else z) / (1.0 + z)
         return
     for i in range(a.shape[0]):
-        x = a[i]
-        y = min(abs(x), _LARGEST)
-        k = np.floor(y * _PER_LN2 + 0.5)
-        r = (y - k * _LN2_HIGH) - k * _LN2_LOW
-        p = _C13 + r * _C14
-        p = _C11 + r * (_C12 + r * p)
-        p = _C9 + r * (_C10 + r * p)
-        p = _C7 + r * (_C8 + r * p)
-        p = _C5 + r * (_C6 + r * p)
-        p = _C3 + r * (_C4 + r * p)
-        e = 1.0 + (r + r * r * (_C2 + r * p))
-        e = np.float64(np.int64(1) << np.int64(k)) * e
-        t = (e if x >= 0.0 else 1.0) / (e + 1.0)
-        a[i] = t if x == x else x
+        a[i] = _logistic(a[i])
 
 
 @kernel
@@ -354,10 +375,30 @@ def lstm_gates(a: Array, c: Array, h: Array) -> None:
 
 
 @kernel
-def lstm_rows(a: Array, c: Array, h: Array) -> None:
-    """Overwrite the states c, h, (rows, n), from `a`, (rows, 4 n); see `lstm_gates`."""
-    for r in range(a.shape[0]):
-        lstm_gates(a[r], c[r], h[r])
+def lstm_rows(a: Array, terms: Array, old: Array, new: Array) -> None:
+    """Overwrite new, (rows, 2 n), with the states (c, h) that follow old.
+
+    `a`, (rows, 4 n), holds the products W h, and is overwritten; terms, (rows, 4 n), are the input
+    terms.
+    """
+    R, n = new.shape[0], new.shape[1] // 2
+    for r in range(R):
+        far = 0
+        for i in range(4 * n):
+            x = a[r, i] + terms[r, i]
+            a[r, i] = x
+            far += not abs(x) <= _LARGEST
+        if far > 0:
+            for i in range(n):
+                new[r, i] = old[r, i]
+            lstm_gates(a[r], new[r, :n], new[r, n:])
+            continue
+        for i in range(2 * n):
+            a[r, i] = _logistic(a[r, i])
+        for i in range(n):
+            c = a[r, n + i] * old[r, i] + a[r, i] * _tanh(a[r, 2 * n + i])
+            new[r, i] = c
+            new[r, n + i] = _logistic(a[r, 3 * n + i]) * _tanh(c)
 
 
 @kernel
@@ -461,37 +502,107 @@ def gru_batch_kernel(
 
 
 @kernel
-def _gap(kind: int, scale: Array, h: Array, g: Array) -> float:
-    """Return the size of h - g; for the kinds see `gap_kernel`."""
-    n = h.shape[0]
-    gap = 0.0
-    if kind == 0:
-        for i in range(n):
-            d = abs(h[i] - g[i]) / scale[i]
-            gap = gap if d <= gap or gap != gap else d  # a NaN stays, whatever follows it
-    elif kind == 1:
-        for i in range(n):
-            gap += abs(h[i] - g[i]) * scale[i]
-    else:
-        for i in range(n):
-            gap += (h[i] - g[i]) * (h[i] - g[i])
-        if _SMALL_SQUARE < gap < _LARGE_SQUARE:
-            gap = np.sqrt(gap)
-        else:
-            # squares underflow or overflow: again, relative to the largest entry
-            largest = 0.0
+def affine_rows(a: Array, terms: Array, code: int, leak: float) -> None:
+    """Overwrite `a`, (rows, n), products W h, with rho(a + terms)."""
+    R, n = a.shape
+    if code == 1:
+        for r in range(R):
             for i in range(n):
-                d = abs(h[i] - g[i])
-                largest = largest if d <= largest or largest != largest else d
-            gap = 0.0
-            if largest > 0.0:
-                for i in range(n):
-                    d = (h[i] - g[i]) / largest
-                    gap += d * d
-                gap = largest * np.sqrt(gap)
-            elif largest != largest:
-                gap = largest
-    return gap
+                a[r, i] = _tanh(a[r, i] + terms[r, i])
+        return
+    for r in range(R):
+        for i in range(n):
+            a[r, i] += terms[r, i]
+        activate(code, leak, a[r])
+
+
+@kernel
+def _length(h: Array, g: Array) -> float:
+    """Return |h - g| relative to the largest entry, where squares underflow or overflow."""
+    n = h.shape[0]
+    largest = 0.0
+    for i in range(n):
+        d = abs(h[i] - g[i])
+        largest = largest if d <= largest or largest != largest else d
+    gap = 0.0
+    if largest > 0.0:
+        for i in range(n):
+            d = (h[i] - g[i]) / largest
+            gap += d * d
+        return largest * np.sqrt(gap)
+    return largest
+
+
+# Terms are folded, one half on the other: a single chain of sums would wait for each of them.
+
+
+@kernel
+def _sum(d: Array) -> float:
+    """Return the sum of `d`, (n,), which is overwritten."""
+    n = d.shape[0]
+    while n > 8:
+        half = (n + 1) // 2
+        for i in range(n - half):
+            d[i] += d[half + i]
+        n = half
+    total = 0.0
+    for i in range(n):
+        total += d[i]
+    return total
+
+
+@kernel
+def _largest(d: Array) -> float:
+    """Return the largest of `d`, (n,), none negative, or a NaN of them; `d` is overwritten."""
+    n = d.shape[0]
+    while n > 8:
+        half = (n + 1) // 2
+        for i in range(n - half):
+            d[i] = d[i] if d[half + i] <= d[i] or d[i] != d[i] else d[half + i]
+        n = half
+    top = 0.0
+    for i in range(n):
+        top = top if d[i] <= top or top != top else d[i]
+    return top
+
+
+@kernel
+def gap_rows(G: Array, H: Array, kind: int, scale: Array, row: Array) -> None:
+    """Overwrite row, (rows,), with the sizes of H - G, (rows, n).
+
+    Kind 1 is the sum of |d| scale, 2 the Euclidean norm, 0 the maximum of |d| / scale.
+    """
+    R, n = G.shape
+    d = np.empty(n)
+    for r in range(R):
+        if kind == 0:
+            for i in range(n):
+                d[i] = abs(H[r, i] - G[r, i]) / scale[i]
+            row[r] = _largest(d)
+        elif kind == 1:
+            for i in range(n):
+                d[i] = abs(H[r, i] - G[r, i]) * scale[i]
+            row[r] = _sum(d)
+        else:
+            for i in range(n):
+                d[i] = (H[r, i] - G[r, i]) * (H[r, i] - G[r, i])
+            square = _sum(d)
+            if _SMALL_SQUARE < square < _LARGE_SQUARE:
+                row[r] = np.sqrt(square)
+            else:
+                row[r] = _length(H[r], G[r])
+
+
+@kernel
+def affine_gaps(
+    a: Array, terms: Array, H: Array, code: int, leak: float, kind: int, scale: Array, row: Array
+) -> None:
+    """Overwrite `a`, (rows, n), products W h, with rho(a + terms), and row with its gaps to H."""
+    # a few rows at a time, while they are at hand
+    for lo in range(0, a.shape[0], _AT_HAND):
+        hi = min(lo + _AT_HAND, a.shape[0])
+        affine_rows(a[lo:hi], terms[lo:hi], code, leak)
+        gap_rows(a[lo:hi], H[lo:hi], kind, scale, row[lo:hi])
 
 
 @kernel
@@ -509,23 +620,22 @@ def gap_kernel(
 ) -> None:
     """Advance G, (T, n), from k - 1 to k steps and overwrite row, (T,), with the gaps.
 
-    WT is W transposed; kind 1 is the sum of |d| scale, 2 the Euclidean norm, 0 the maximum of
-    |d| / scale.
+    WT is W transposed; for the kinds see `gap_rows`.
     """
     T, n = H.shape
     a = np.empty(n)
     for t in range(min(k, T)):
         row[t] = 0.0  # so early both models are the same
     # from the last time down, so that row t - 1 still holds the states of k - 1
-    for t in range(T - 1, k - 1, -1):
-        if k > 0:
+    if k > 0:
+        for t in range(T - 1, k - 1, -1):
             for i in range(n):
                 a[i] = terms[t, i]
             add_product(WT, G[t - 1], a)
             activate(code, leak, a)
             for i in range(n):
                 G[t, i] = a[i]
-        row[t] = _gap(kind, scale, H[t], G[t])
+    gap_rows(G[k:], H[k:], kind, scale, row[k:])
 
 
 @kernel
@@ -557,28 +667,31 @@ def restart_kernel(
         for i in range(n):
             g[i] = a[i]
             F[t, i] = a[i]
-        rest[t] = _gap(kind, scale, H[t], F[t])
+    gap_rows(F, H, kind, scale, rest)
     for k in range(K):
         errors[k] = 0.0
+    G, gaps = np.empty((min(K, T), n)), np.empty(min(K, T))
     for s in range(T):
         if last and T - 1 - s >= K:
             continue
+        count = min(K, T - s)
         for i in range(n):
-            g[i] = 0.0
-        met = False
-        for k in range(min(K, T - s)):
-            t = s + k
-            if k > 0 and not met:
-                for i in range(n):
-                    a[i] = terms[t, i]
-                add_product(WT, g, a)
-                activate(code, leak, a)
-                met = True
-                for i in range(n):
-                    g[i] = a[i]
-                    met = met and a[i] == F[t, i]
-            if last and t < T - 1:
-                continue
-            gap = rest[t] if met else _gap(kind, scale, H[t], g)
+            G[0, i] = 0.0
+        apart = 1  # how many inputs until it has met the model, and so many states
+        while apart < count:
+            for i in range(n):
+                a[i] = terms[s + apart, i]
+            add_product(WT, G[apart - 1], a)
+            activate(code, leak, a)
+            met = True
+            for i in range(n):
+                G[apart, i] = a[i]
+                met = met and a[i] == F[s + apart, i]
+            if met:
+                break
+            apart += 1
+        gap_rows(G[:apart], H[s : s + apart], kind, scale, gaps[:apart])
+        for k in range(T - 1 - s if last else 0, count):
+            gap = gaps[k] if k < apart else rest[s + k]
             # a NaN stays
             errors[k] = errors[k] if gap <= errors[k] or errors[k] != errors[k] else gap

@@ -1,7 +1,7 @@
 """Recurrent simulation: which kernel runs, and in which order, for one sequence or a batch.
 
 Main names: `run`, `run_lstm`, `run_gru`, `run_leaky`, `run_entrywise`, `run_complex`,
-`advance_lstm`, `advance_gru`.
+`advance_affine`, `advance_lstm`, `advance_gru`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from theory.arithmetic.activations import Activation
 from theory.kernels.blocks import row_blocks
 from theory.kernels.cells import (
+    affine_rows,
     gru_batch_kernel,
     gru_kernel,
     leaky_kernel,
@@ -148,19 +149,23 @@ def run_complex(real: Array, imag: Array, terms: Array, h0: Array) -> Array:
     return H
 
 
+def advance_affine(W: Array, rho: Activation, h: Array, terms: Array, out: Array | None) -> Array:
+    """Return the states rho(W h + terms), (..., n)."""
+    result, blocks, _ = row_blocks(h, terms, out)
+    for old, own, new in blocks:
+        np.matmul(old, W.T, out=new)
+        affine_rows(new, own, rho.code, rho.leak)
+    return result
+
+
 def advance_lstm(W: Array, h: Array, terms: Array, out: Array | None) -> Array:
     """Return the states (c, h), (..., 2 n), one step on from `h` with input terms (..., 4 n)."""
     n = W.shape[1]
     result, blocks, rows = row_blocks(h, terms, out)
-    gates, cells, outputs = np.empty((rows, 4 * n)), np.empty((rows, n)), np.empty((rows, n))
+    gates = np.empty((rows, 4 * n))
     for old, own, new in blocks:
-        a, c, y = gates[: len(old)], cells[: len(old)], outputs[: len(old)]
-        np.matmul(old[:, n:], W.T, out=a)
-        a += own
-        c[...] = old[:, :n]
-        lstm_rows(a, c, y)
-        new[:, :n] = c
-        new[:, n:] = y
+        a = np.matmul(old[:, n:], W.T, out=gates[: len(old)])
+        lstm_rows(a, own, old, new)
     return result
 
 

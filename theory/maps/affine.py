@@ -95,10 +95,10 @@ class AffineMap(Map):
     @final
     def advance(self, h: Array, terms: Array, out: Array | None = None) -> Array:
         """Return rho(W h + terms)."""
+        from theory.kernels.simulate import advance_affine
+
         form = self.affine()
-        result: Array = np.matmul(h, form.W.T, out=out)
-        result += terms
-        return form.rho.in_place(result)
+        return advance_affine(form.W, form.rho, h, terms, out)
 
     @final
     def step_error(self, h_size: Array, x_size: Array) -> Array:

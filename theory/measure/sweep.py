@@ -14,7 +14,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from theory.kernels.cells import gap_kernel
+from theory.kernels.blocks import BLOCK_ROWS
+from theory.kernels.cells import affine_gaps, gap_kernel, gap_rows
+from theory.maps.affine import AffineMap
 from theory.maps.base import Map
 from theory.maps.form import Affine
 from theory.norms.norm import Norm
@@ -25,8 +27,8 @@ from theory.typing import Array
 #: the ratios.
 FUSED_DIM = 32
 
-#: Rows measured together: few enough that a block of differences stays in the cache.
-BLOCK_ROWS = 256
+#: Lengths that a block of restarts is followed through while it is at hand.
+_TOGETHER = 32
 
 
 def fused_form(recurrent: Map, norm: Norm) -> tuple[Affine, int, Array] | None:
@@ -34,12 +36,16 @@ def fused_form(recurrent: Map, norm: Norm) -> tuple[Affine, int, Array] | None:
     n = recurrent.state_dim
     # in this order: the form of a large diagonal map is a dense matrix, made on demand
     form = recurrent.affine() if n <= FUSED_DIM else None
-    if form is None or norm.blocks:
+    size = None if form is None else _size(norm, n)
+    return None if form is None or size is None else (form, *size)
+
+
+def _size(norm: Norm, n: int) -> tuple[int, Array] | None:
+    """Return kind and scale of a norm for the kernels, None if they do not know it."""
+    c = None if norm.blocks else norm.coordinates(n)
+    if c is None or c.weights is None or (c.p == 2 and not c.plain):
         return None
-    c = norm.coordinates(n)
-    if c.weights is None or (c.p == 2 and not c.plain):
-        return None
-    return form, 0 if c.p == math.inf else int(c.p), c.weights
+    return 0 if c.p == math.inf else int(c.p), c.weights
 
 
 def sweep(
@@ -70,16 +76,35 @@ def sweep(
             gap_kernel(WT, terms, H, G, rho.code, rho.leak, kind, scale, k, row)
             yield row
         return
-    advanced = np.empty((T, n))
-    buffer = np.empty((min(BLOCK_ROWS, T), n))
-    for k in range(k_max + 1):
-        row[:k] = 0.0
-        if 0 < k < T:
-            recurrent.advance(G[k - 1 : T - 1], terms[k:], out=advanced[k:])
-            G, advanced = advanced, G
-        for lo in range(k, T, BLOCK_ROWS):
-            hi = min(lo + BLOCK_ROWS, T)
-            rows = buffer[: hi - lo]
-            np.subtract(G[lo:hi], H[lo:hi], out=rows)
-            row[lo:hi] = norm.vector(rows if output is None else rows @ output.T)
-        yield row
+    size = None if output is not None else _size(norm, n)
+    form = recurrent.affine() if isinstance(recurrent, AffineMap) and size is not None else None
+    rows = np.zeros((_TOGETHER, T))
+    other = np.empty((min(BLOCK_ROWS, T), n))
+    for first in range(0, k_max + 1, _TOGETHER):
+        several = range(first, min(first + _TOGETHER, k_max + 1))
+        for lo in range(0, T - first, BLOCK_ROWS):
+            g, spare = G[lo : lo + BLOCK_ROWS], other
+            for k in several:
+                # the restarts from lo on are at the times from lo + k on
+                at = slice(lo + k, min(lo + k + BLOCK_ROWS, T))
+                count = at.stop - at.start
+                if count <= 0:
+                    break
+                gaps = rows[k - first, at]
+                if k:
+                    g, spare = spare[:count], g[:count]
+                    if form is not None and size is not None:
+                        np.matmul(spare, form.W.T, out=g)
+                        rho = form.rho
+                        affine_gaps(g, terms[at], H[at], rho.code, rho.leak, *size, gaps)
+                        continue
+                    recurrent.advance(spare, terms[at], out=g)
+                if size is not None:
+                    gap_rows(g, H[at], *size, gaps)
+                else:
+                    d = g - H[at]
+                    gaps[...] = norm.vector(d if output is None else d @ output.T)
+            G[lo : lo + len(g)] = g
+        for k in several:
+            rows[k - first, :k] = 0.0
+            yield rows[k - first]
