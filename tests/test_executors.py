@@ -13,15 +13,20 @@ import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import active_children, get_context
 
+import numpy as np
 import pieces
 import pytest
 
-from theory import executors
+from theory import GRU, VanillaRNN, executors
 from theory.campaign import runner
 from theory.campaign.recipes.table import RECIPES
 from theory.campaign.runner import Campaign
 from theory.campaign.tasks import Config
-from theory.executors import LostWorkError, cluster, finished, processes
+from theory.certify import joint_spectral_radius
+from theory.certify.jsr import products_upper
+from theory.executors import LostWorkError, cluster, finished, held, processes
+from theory.files.stored import open_sequences
+from theory.measure import metric_against_k, reset, warmup
 from theory.version import __version__
 
 pytestmark = pytest.mark.heavy
@@ -92,6 +97,74 @@ def test_a_piece_that_kills_every_worker_is_given_up_last(tmp_path):
 def test_a_worker_that_never_answers_is_replaced(tmp_path):
     found = answers(pieces.hang_once, marked(tmp_path), executor=processes(2), patience=12.0)
     assert found == {i: i for i in range(N)}
+
+
+def test_what_cannot_be_sent_is_refused_and_not_asked_for_again():
+    with pytest.raises(ValueError, match=r"cannot be sent to workers .*define it in a module"):
+        answers(lambda x: x, range(4), executor=processes(1))
+
+
+def test_workers_that_are_held_are_started_once_and_replaced_when_killed(tmp_path):
+    starts = []
+    start = processes(2)
+
+    def counted():
+        starts.append(None)
+        return start()
+
+    before = set(active_children())
+    with executors.held(counted) as same:
+        assert answers(pieces.square, range(3), executor=same) == {0: 0, 1: 1, 2: 4}
+        assert answers(pieces.square, range(3), executor=same) == {0: 0, 1: 1, 2: 4}
+        assert len(starts) == 1
+        found = answers(pieces.die_once, marked(tmp_path), executor=same)
+        assert found == {i: i for i in range(N)}
+        assert len(starts) == 2
+        assert answers(pieces.square, range(3), executor=same) == {0: 0, 1: 1, 2: 4}
+        assert len(starts) == 2
+    deadline = time.monotonic() + 20
+    while set(active_children()) - before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not set(active_children()) - before
+
+
+def test_measurements_and_products_are_those_of_one_process(tmp_path):
+    """Whoever does the work, and with a worker killed: bit for bit."""
+    rng = np.random.default_rng(0)
+    model = GRU(rng.normal(size=(15, 5)) / 2, rng.normal(size=(15, 2)), rng.normal(size=15))
+    X = [rng.standard_normal((30, 2)) for _ in range(600)]
+    for i, x in enumerate(X):
+        np.save(tmp_path / f"{i:03}.npy", x)
+    stored = open_sequences(tmp_path)
+    data = [(x, model.simulate(x)) for x in X[:50]]
+    asked = {"eps": 0.02, "probability": 0.1, "confidence": 0.9, "k_max": 20}
+    plain = VanillaRNN([[0.9, -1.0], [0.5, -0.9]], np.eye(2))
+    fives = 0.4 * rng.standard_normal((5, 5, 5))
+
+    def all_of(executor, sequences):
+        return (
+            warmup(model, sequences, **asked, executor=executor),
+            reset(model, sequences, **asked, executor=executor),
+            metric_against_k(model, data, metric="mse", ks=[9, 3, 1], executor=executor),
+            joint_spectral_radius(plain, products=3000, tol=1e-9, executor=executor),
+            joint_spectral_radius(fives, products=3000, executor=executor),
+            products_upper(plain, 8, executor=executor),
+        )
+
+    def told(found):
+        warm, again, losses, radius, of_set, upper = found
+        return (
+            warm.settled.tolist(), warm.off.tolist(), again.lost, losses.losses.tolist(),
+            losses.full.tolist(), radius.upper, radius.constant, radius.lower.rate,
+            radius.products, of_set.upper, of_set.lower.order, of_set.products, upper,
+        )  # fmt: skip
+
+    expected = told(all_of(None, X))
+    with held(processes(2)) as same:
+        before = set(active_children())
+        assert products_upper(plain, 4, executor=same) == products_upper(plain, 4)
+        os.kill((set(active_children()) - before).pop().pid, signal.SIGKILL)
+        assert told(all_of(same, stored)) == expected
 
 
 def test_what_is_started_is_ended():

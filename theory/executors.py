@@ -1,6 +1,6 @@
 r"""Independent pieces of work on any `concurrent.futures.Executor`, and what happens to workers.
 
-Main names: `finished`, `processes`, `cluster`, `LostWorkError`.
+Main names: `finished`, `held`, `processes`, `cluster`, `LostWorkError`.
 
 Every piece is a function of its own arguments: workers keep no state, so a piece that is lost with
 a worker is done again elsewhere, and an answer that arrives twice counts once.
@@ -20,6 +20,7 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     wait,
 )
+from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing.context import SpawnContext, SpawnProcess
@@ -28,7 +29,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 from theory.errors import MissingExtraError, check_count, check_positive
 from theory.version import __version__
 
-__all__ = ["LostWorkError", "cluster", "finished", "processes"]
+__all__ = ["LostWorkError", "cluster", "finished", "held", "processes"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -260,6 +261,8 @@ def finished(
     LostWorkError
         If workers are lost again and again without an answer between, an executor that was passed
         is broken, or a worker has other versions of what the values depend on.
+    ValueError
+        If a piece cannot be sent to a worker.
     Exception
         Whatever the function raises.
 
@@ -276,11 +279,60 @@ def finished(
             yield number, function(piece)
         return
     start = executor if callable(executor) else None
+    used = isinstance(start, _Held) and start.running is not None
     work = _Work(function, pieces, start, start() if start else cast("Executor", executor), ahead)
+    work.was_held = used
     try:
         yield from work.answers(patience)
     finally:
         work.close()
+
+
+class _Held:
+    """Starts an executor when it is asked for, and gives the same one as long as it works."""
+
+    def __init__(self, start: Callable[[], Executor]) -> None:
+        self.start = start
+        self.running: Executor | None = None
+
+    def __call__(self) -> Executor:
+        if self.running is None:
+            self.running = self.start()
+        return self.running
+
+
+@contextmanager
+def held(
+    executor: Executor | Callable[[], Executor] | None,
+) -> Iterator[Executor | Callable[[], Executor] | None]:
+    """Hold workers from one call of `finished` to the next, and end them when it is left.
+
+    Parameters
+    ----------
+    executor : Executor, or function that starts one, optional
+        What a function starts is started at the first call, and anew when its workers die.
+
+    Yields
+    ------
+    Executor, or function that starts one, or None
+        To be passed to `finished` again and again.
+
+    Examples
+    --------
+    >>> with held(None) as same:
+    ...     [list(finished(abs, [number], executor=same)) for number in (-1, 2)]
+    [[(0, 1)], [(0, 2)]]
+    """
+    # what is passed, or held already, is not ended here
+    if executor is None or not callable(executor) or isinstance(executor, _Held):
+        yield executor
+        return
+    kept = _Held(executor)
+    try:
+        yield kept
+    finally:
+        if kept.running is not None:
+            _leave(kept.running, at_once=False)
 
 
 class _Work(Generic[T, R]):
@@ -304,18 +356,35 @@ class _Work(Generic[T, R]):
         self.versions = _versions()  # of this process, which each answer is compared with
         self.losses = 0  # in a row, without an answer between
         self.limit = self.ahead = ahead
+        self.was_held = False  # whether the executor was held from an earlier call
 
     def close(self) -> None:
         """Leave the executor; what was started here is ended."""
         if self.start is not None:
-            _leave(self.executor, at_once=bool(self.asked))
+            self._leave(at_once=bool(self.asked))
             return
         for future in self.asked:
             future.cancel()
 
+    def _leave(self, *, at_once: bool) -> None:
+        """End what was started here, but for workers that are held and have no work in hand."""
+        if isinstance(self.start, _Held):
+            if not at_once:
+                return
+            self.start.running = None
+        _leave(self.executor, at_once=at_once)
+
     def answers(self, patience: float | None) -> Iterator[tuple[int, R]]:
         """Yield what is finished until all is."""
-        _probe(self.executor, patience, self.versions)
+        try:
+            _probe(self.executor, patience, self.versions)
+        except LostWorkError:
+            if not self.was_held:
+                raise
+            # a worker that was held died since the last call
+            self._leave(at_once=True)
+            self.executor = cast("Callable[[], Executor]", self.start)()
+            _probe(self.executor, patience, self.versions)
         while True:
             trouble = self._hand_over()
             if not trouble:
@@ -341,6 +410,7 @@ class _Work(Generic[T, R]):
             try:
                 future = self.executor.submit(_do, self.function, entry[1])
             except Exception as error:
+                _check_sent(error)
                 self.again.append(entry)
                 return _told(error)
             self.asked[future] = entry
@@ -360,6 +430,7 @@ class _Work(Generic[T, R]):
                 continue  # it was asked for twice, and the other answer came first
             error = CancelledError() if future.cancelled() else future.exception()
             if error is not None:  # the worker's; those of the piece are inside its answer
+                _check_sent(error)
                 trouble = _told(error)
                 self.again.append((number, piece))
                 continue
@@ -384,7 +455,7 @@ class _Work(Generic[T, R]):
         if self.start is None:
             time.sleep(2.0 ** (self.losses - 1))  # a scheduler may be starting again
         else:
-            _leave(self.executor, at_once=True)
+            self._leave(at_once=True)
             waiting = {number for number, _ in self.again}
             self.again.extend(
                 e for e in self.asked.values() if e[0] in self.open and e[0] not in waiting
@@ -405,6 +476,15 @@ def _probe(executor: Executor, patience: float | None, mine: dict[str, str]) -> 
             "program that starts processes needs the guard `if __name__ == '__main__':`"
         ) from None
     _check_versions(mine, answer.versions, "a worker")
+
+
+def _check_sent(error: BaseException) -> None:
+    """Raise if a piece was not lost but never sent: to ask again would change nothing."""
+    if isinstance(error, (AttributeError, TypeError)) or type(error).__name__ == "PicklingError":
+        raise ValueError(
+            f"the work cannot be sent to workers ({_told(error)}); what they are given, a function "
+            "or a map of your own among it, has to be importable there: define it in a module"
+        ) from None
 
 
 def _told(error: BaseException) -> str:

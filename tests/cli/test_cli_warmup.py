@@ -154,3 +154,16 @@ def test_one_prefix_is_the_place_of_a_cell_and_not_a_stack(files):
     )
     assert plain.exit_code == named.exit_code == 0, named.output
     assert (files / "plain.json").read_text() == (files / "named.json").read_text()
+
+
+@pytest.mark.parametrize("command", ["warmup", "reset"])
+def test_numbers_of_processes_that_are_none(files, command):
+    asked = (
+        command, files / "w.npz", "--activation", "tanh", "--sequences", files / "x.npz", *USUAL
+    )  # fmt: skip
+    done = run(*asked, "--jobs", 0)
+    assert done.exit_code == 2
+    assert "jobs=0" in done.output
+    done = run(*asked, "--jobs", 2, "--cluster", "tcp://127.0.0.1:1")
+    assert done.exit_code == 2
+    assert "drop one of the two" in done.output

@@ -1,6 +1,7 @@
 """A metric against k: the definition, the confidence statement, and the costs."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -127,3 +128,28 @@ def test_malformed_questions(change, message):
     asked = {"model": MODEL, "data": labelled(), "metric": "error_rate", "ks": KS}
     with pytest.raises(ValueError, match=message):
         metric_against_k(**{**asked, **change})
+
+
+def test_workers_give_the_losses_of_one_process():
+    told = []
+    with ThreadPoolExecutor(2) as pool:
+        found = [
+            metric_against_k(
+                MODEL, labelled(), metric=mean_wrong, ks=KS, head=HEAD, executor=executor,
+                progress=lambda *now: told.append(now),
+            )
+            for executor in (None, pool)
+        ]  # fmt: skip
+    assert found[0].losses.tolist() == found[1].losses.tolist()
+    assert found[0].full.tolist() == found[1].full.tolist()
+    assert told[-1] == (40, 40)
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ValueError, match="the metric gave nan"):
+        metric_against_k(MODEL, labelled(), metric=no_number, ks=KS, head=HEAD, executor=pool)
+
+
+def mean_wrong(Y, y):
+    return float(np.mean(Y.argmax(axis=1) != y))
+
+
+def no_number(_, __):
+    return np.nan

@@ -1,13 +1,15 @@
 """Warm-up, resets, the best constant start, and drift."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from theory import GRU, CallableMap, LinearMap, VanillaRNN, effective_memory, truncate
-from theory.measure import best_start, drift, reset, warmup
+from theory.files.stored import open_sequences
+from theory.measure import best_start, drift, pieces, reset, warmup
 
 HALF = LinearMap([[0.5]], [[1.0]])
 ASKED = {"probability": 0.1, "confidence": 0.9}
@@ -200,3 +202,27 @@ def test_two_copies_are_followed_for_their_period():
     answer = reset(cell, X, eps=0.1, k_max=16, periods=[4])
     assert answer.warmup.k is None or 2 * answer.warmup.k > 16
     assert answer.two_copies is None
+
+
+def test_sequences_on_disk_are_read_piece_by_piece(tmp_path, monkeypatch):
+    """And by several workers: the answer does not depend on who reads them."""
+    model = gru(3)
+    X = np.random.default_rng(3).standard_normal((60, 25, 2))
+    np.save(tmp_path / "x.npy", X)
+    monkeypatch.setattr(pieces, "_SEQUENCES", 7)
+    asked = {"eps": 0.02, "k_max": 20, **ASKED}
+    told = []
+    with ThreadPoolExecutor(2) as pool:
+        found = [
+            warmup(model, X, **asked, progress=lambda *now: told.append(now)),
+            warmup(model, open_sequences(tmp_path / "x.npy"), **asked),
+            warmup(model, open_sequences(tmp_path / "x.npy"), **asked, executor=pool),
+            reset(model, open_sequences(tmp_path / "x.npy"), **asked, executor=pool).warmup,
+        ]
+    assert len({(a.k, tuple(a.settled), tuple(a.off), tuple(a.lengths)) for a in found}) == 1
+    assert told[-1] == (60, 60)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    with pytest.raises(ValueError, match="start has shape"):
+        warmup(model, X, start=np.zeros(3), **asked)
+    tests = [drift(model, given, length=2) for given in (X, open_sequences(tmp_path / "x.npy"))]
+    assert tests[0].to_dict() == tests[1].to_dict()

@@ -6,8 +6,11 @@ Main names: `enclose`, `grow_tree`, `JointSpectralRadius`, `form_vertices`.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any, final
+from operator import itemgetter
+from typing import Any, NamedTuple, final
 
 import numpy as np
 
@@ -20,6 +23,7 @@ from theory.arithmetic.rounding import (
     up,
 )
 from theory.certify.ascent import LowerBound
+from theory.executors import finished, held
 from theory.maps.base import Map
 from theory.maps.form import Affine
 from theory.norms.enclosed import (
@@ -32,6 +36,7 @@ from theory.norms.norms import L2, Norm, WeightedL2
 from theory.norms.products import slope_vertices
 from theory.norms.radius import product_radius_lower
 from theory.shown import shown
+from theory.threads import few_threads
 from theory.typing import Array
 
 #: Up to this dimension the 2**n vertices are enumerated.
@@ -39,6 +44,9 @@ LARGEST = 10
 
 #: How many products are formed at a time.
 BATCH = 2048
+
+#: How many of them one worker forms at a time, where there are workers.
+_SHARE = 256
 
 #: Length beyond which a product is not continued.
 _LONGEST = 64
@@ -111,7 +119,13 @@ class _Leaves:
 
 
 def enclose(
-    recurrent: Map, start: LowerBound, *, norm: Norm | None, products: int, tol: float
+    recurrent: Map,
+    start: LowerBound,
+    *,
+    norm: Norm | None,
+    products: int,
+    tol: float,
+    executor: Executor | Callable[[], Executor] | None = None,
 ) -> JointSpectralRadius:
     """Return what `joint_spectral_radius` does, from a lower bound that is known already."""
     form = recurrent.affine()
@@ -131,8 +145,9 @@ def enclose(
             lower=start, upper=math.inf, constant=1.0, norm=measure, products=0, longest=0
         )
     tree = grow_tree(
-        *pairs, best=math.ldexp(start.rate, -e), p=measure.p, products=products, tol=tol
-    )
+        *pairs, best=math.ldexp(start.rate, -e), p=measure.p, products=products, tol=tol,
+        executor=executor,
+    )  # fmt: skip
     lower = start
     if tree.path is not None:
         slopes = vertices[tree.path]
@@ -165,12 +180,53 @@ class Tree:
         )
 
 
-def grow_tree(B: Array, F: Array, *, best: float, p: float, products: int, tol: float) -> Tree:
+class _Round(NamedTuple):
+    """Products to be continued by every factor, and the norm in which they are measured."""
+
+    B: Array  # the factors, (N, n, n)
+    F: Array  # (N,)
+    C: Array  # the products, (M, n, n)
+    f: Array  # (M,)
+    p: float
+
+
+def _continued(asked: _Round) -> tuple[Array, Array, Array, Array]:
+    """Return the longer products, (M N, n, n), their errors, norms and largest eigenvalues."""
+    n = asked.B.shape[-1]
+    with few_threads(n):
+        C, f = multiply_pairs(asked.B[None], asked.F[None], asked.C[:, None], asked.f[:, None])
+        C, f = C.reshape(-1, n, n), f.ravel()
+        return C, f, norms_upper(C, f, asked.p), np.max(np.abs(np.linalg.eigvals(C)), axis=-1)
+
+
+def grow_tree(
+    B: Array,
+    F: Array,
+    *,
+    best: float,
+    p: float,
+    products: int,
+    tol: float,
+    executor: Executor | Callable[[], Executor] | None = None,
+) -> Tree:
     """Return what products of pairs (N, n, n), (N,) show, in the norm induced by the p-norm.
 
     The tree is grown until no leaf exceeds the growth rate `best`, or a larger one that is met, by
     more than `tol`, relatively, or so many products were formed.
     """
+    with held(executor) as workers:
+        return _grown(B, F, best, p, products, tol, workers)
+
+
+def _grown(
+    B: Array,
+    F: Array,
+    best: float,
+    p: float,
+    products: int,
+    tol: float,
+    workers: Executor | Callable[[], Executor] | None,
+) -> Tree:
     n, best_path = B.shape[-1], None
     # long products of factors of size about 1 stay in range; entries that underflow lose eta / 2
     B, shift = scaled_to_one(B)
@@ -199,17 +255,23 @@ def grow_tree(B: Array, F: Array, *, best: float, p: float, products: int, tol: 
         parents = leaves.take(chosen)
         rest = np.ones(len(leaves.value), dtype=bool)
         rest[chosen] = False
-        C, f = multiply_pairs(B[None], F[None], parents.C[:, None], parents.F[:, None])
-        C, f = C.reshape(-1, n, n), f.ravel()
         count = len(parents.value)
+        share = count if workers is None else max(1, _SHARE // len(B))
+        rounds = (
+            _Round(B, F, parents.C[i : i + share], parents.F[i : i + share], p)
+            for i in range(0, count, share)
+        )
+        answers = sorted(finished(_continued, rounds, executor=workers), key=itemgetter(0))
+        C, f, sizes, top = (
+            np.concatenate([answer[part] for _, answer in answers]) for part in range(4)
+        )
         formed += len(C)
         length = np.repeat(parents.length + 1, len(B))
         path = np.repeat(parents.path, len(B), axis=0)
         path[np.arange(len(C)), length - 1] = np.tile(np.arange(len(B)), count)
-        sizes = norms_upper(C, f, p)
         value = np.minimum(roots_up(sizes, length), np.repeat(parents.value, len(B)))
         with np.errstate(divide="ignore"):
-            growth = np.max(np.abs(np.linalg.eigvals(C)), axis=-1) ** (1.0 / length)
+            growth = top ** (1.0 / length)
         i = int(np.argmax(growth))
         # below the resolution of eigenvalue routines at a defective product nothing is gained
         if growth[i] > best * (1 + 1e-9):

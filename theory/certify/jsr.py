@@ -20,8 +20,9 @@ each with a bound F of its distance from the exact one in the Frobenius norm.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, overload
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
@@ -32,6 +33,7 @@ from theory.certify.places import Where, best_product, places, product_rate
 from theory.certify.switched import enclose_set, matrices_of
 from theory.domain import Domain, check_box
 from theory.errors import as_array, as_sequences, check_count, check_positive
+from theory.executors import finished
 from theory.inputs import Inputs, as_inputs
 from theory.maps.base import Map, check_map
 from theory.maps.invariance import invariant_domain
@@ -43,10 +45,52 @@ from theory.norms.enclosed import (
     roots_up,
 )
 from theory.norms.norms import L2, Norm
+from theory.threads import few_threads
 from theory.typing import Array
 
 
-def products_upper(recurrent: Map, length: int, *, norm: Norm | None = None) -> float:
+class _Prefixes(NamedTuple):
+    """Products, each of which is continued in every way."""
+
+    B: Array  # the factors, (N, n, n)
+    F: Array  # (N,)
+    C: Array  # the products, (M, n, n)
+    f: Array  # (M,)
+    rest: int  # by so many factors
+    p: float  # the norm
+
+
+def _largest(asked: _Prefixes) -> float:
+    """Return the largest norm of what the products are continued to, rounded up."""
+    n = asked.B.shape[-1]
+    step = max(1, BATCH // len(asked.B))
+
+    def largest(C: Array, f: Array, rest: int) -> float:
+        if rest == 0:
+            return float(np.max(norms_upper(C, f, asked.p)))
+        best = 0.0
+        for i in range(0, len(C), step):
+            D, d = multiply_pairs(
+                asked.B[None], asked.F[None], C[i : i + step, None], f[i : i + step, None]
+            )
+            best = max(best, largest(D.reshape(-1, n, n), d.ravel(), rest - 1))
+        return best
+
+    with few_threads(n):
+        return largest(asked.C, asked.f, asked.rest)
+
+
+#: Pieces that the products of `products_upper` are divided into, by their first factors.
+_PIECES = 64
+
+
+def products_upper(
+    recurrent: Map,
+    length: int,
+    *,
+    norm: Norm | None = None,
+    executor: Executor | Callable[[], Executor] | None = None,
+) -> float:
     r"""Return max |product|**(1/length) over all products of `length` slope vertices, rounded up.
 
     Parameters
@@ -56,6 +100,8 @@ def products_upper(recurrent: Map, length: int, *, norm: Norm | None = None) -> 
     length : int
     norm : Norm, optional
         `L2` by default.
+    executor : Executor, or function that starts one, optional
+        Whose workers continue the products; see `theory.executors`.
 
     Returns
     -------
@@ -96,21 +142,16 @@ def products_upper(recurrent: Map, length: int, *, norm: Norm | None = None) -> 
         return math.inf
     B, F = pairs
 
-    def largest(C: Array, f: Array, rest: int) -> float:
-        if rest == 0:
-            return float(np.max(norms_upper(C, f, measure.p)))
-        best = 0.0
-        step = max(1, BATCH // len(B))
-        for i in range(0, len(C), step):
-            D, d = multiply_pairs(B[None], F[None], C[i : i + step, None], f[i : i + step, None])
-            best = max(best, largest(D.reshape(-1, n, n), d.ravel(), rest - 1))
-        return best
-
     if len(B) == 1:
         C, f = power_pair(B[0], float(F[0]), length)
         top = float(norms_upper(C, np.asarray(f), measure.p))
     else:
-        top = largest(B, F, length - 1)
+        share = max(1, len(B) // _PIECES)
+        pieces = (
+            _Prefixes(B, F, B[i : i + share], F[i : i + share], int(length) - 1, measure.p)
+            for i in range(0, len(B), share)
+        )
+        top = max(value for _, value in finished(_largest, pieces, executor=executor))
     return ldexp_up(float(roots_up(np.array(top), length)), e + steep)
 
 
@@ -122,6 +163,7 @@ def joint_spectral_radius(
     products: int = ...,
     tol: float = ...,
     rng: np.random.Generator | None = ...,
+    executor: Executor | Callable[[], Executor] | None = ...,
 ) -> JointSpectralRadius | None: ...
 @overload
 def joint_spectral_radius(
@@ -131,6 +173,7 @@ def joint_spectral_radius(
     products: int = ...,
     tol: float = ...,
     rng: np.random.Generator | None = ...,
+    executor: Executor | Callable[[], Executor] | None = ...,
 ) -> JointSpectralRadius: ...
 def joint_spectral_radius(
     recurrent: Map | Sequence[Any] | Array,
@@ -139,6 +182,7 @@ def joint_spectral_radius(
     products: int = 20000,
     tol: float = 1e-4,
     rng: np.random.Generator | None = None,
+    executor: Executor | Callable[[], Executor] | None = None,
 ) -> JointSpectralRadius | None:
     r"""Enclose the rate that the best of all norms could certify.
 
@@ -158,6 +202,8 @@ def joint_spectral_radius(
         The search ends when upper and lower bound differ by less than this, relatively.
     rng : numpy.random.Generator, optional
         For the search of good products; a fixed seed by default.
+    executor : Executor, or function that starts one, optional
+        Whose workers form the products, some hundred at a time; see `theory.executors`.
 
     Returns
     -------
@@ -189,7 +235,7 @@ def joint_spectral_radius(
         A = matrices_of(recurrent)
         if norm is not None:
             norm.check_dim(A.shape[-1])
-        return enclose_set(A, norm=norm, products=products, tol=tol)
+        return enclose_set(A, norm=norm, products=products, tol=tol, executor=executor)
     form = recurrent.affine()
     if form is None or not len(form.W) <= LARGEST:
         return None
@@ -197,7 +243,7 @@ def joint_spectral_radius(
         norm.check_dim(len(form.W))
     start = rate_lower(recurrent, rng=rng, products=0)
     assert start is not None
-    return enclose(recurrent, start, norm=norm, products=products, tol=tol)
+    return enclose(recurrent, start, norm=norm, products=products, tol=tol, executor=executor)
 
 
 #: Up to this dimension `rate_lower` also searches by branch and bound over the 2**n vertices.

@@ -15,6 +15,8 @@ with bounds of their errors, whatever T is.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -148,7 +150,14 @@ def _pairs(A: Array, norm: Norm) -> tuple[Array, Array] | None:
     return similar_pairs(B, np.full(len(A), lost), T)
 
 
-def enclose_set(A: Array, *, norm: Norm | None, products: int, tol: float) -> JointSpectralRadius:
+def enclose_set(
+    A: Array,
+    *,
+    norm: Norm | None,
+    products: int,
+    tol: float,
+    executor: Executor | Callable[[], Executor] | None = None,
+) -> JointSpectralRadius:
     """Return what `theory.certify.joint_spectral_radius` does for a set of matrices (N, n, n)."""
     count, n, _ = A.shape
     if products < count:
@@ -163,7 +172,10 @@ def enclose_set(A: Array, *, norm: Norm | None, products: int, tol: float) -> Jo
         measure = L2()
         pairs = _pairs(scaled, measure)
     assert pairs is not None  # the identity is well conditioned, and all entries are at most 1
-    tree = grow_tree(*pairs, best=math.ldexp(rate, -e), p=measure.p, products=products, tol=tol)
+    tree = grow_tree(
+        *pairs, best=math.ldexp(rate, -e), p=measure.p, products=products, tol=tol,
+        executor=executor,
+    )  # fmt: skip
     if tree.path is not None:
         faster = factors_radius_lower(A[tree.path])
         if faster > rate:

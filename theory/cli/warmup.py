@@ -18,7 +18,9 @@ from theory.cli.memory import NORMS
 from theory.cli.options import (
     NO,
     ActivationOption,
+    ClusterOption,
     GatesOption,
+    JobsOption,
     PrefixOption,
     UnusedOption,
     VariantOption,
@@ -28,9 +30,10 @@ from theory.cli.options import (
     one_or_several,
     out,
     refusals,
+    workers,
 )
 from theory.cli.progress import counting_bar
-from theory.files.sequences import Sequences, load_sequences
+from theory.files.stored import StoredSequences, open_sequences
 from theory.files.writing import write_atomically
 from theory.interop.files import read_file
 from theory.maps.base import Map
@@ -39,7 +42,11 @@ from theory.measure.warmup import reset, warmup
 from theory.norms.norm import Norm
 
 SequencesOption = Annotated[
-    Path, typer.Option(help="An .npy or .npz file, or a folder of them, with inputs (T, m).")
+    Path,
+    typer.Option(
+        help="An .npy or .npz file, or a folder of them, with inputs (T, m); a .zarr store or a "
+        ".parquet file.  They may be larger than memory."
+    ),
 ]
 EpsilonOption = Annotated[float, typer.Option(help="Allowed error of the output.")]
 ProbabilityOption = Annotated[
@@ -60,7 +67,7 @@ class _Read:
 
     map: Map
     head: Head
-    given: Sequences
+    given: StoredSequences
     norm: Norm
 
 
@@ -76,7 +83,7 @@ def _read(
     output = read_head(file, recurrent, head)
     if output.told:
         out.print(output.told, markup=False, soft_wrap=True)
-    return _Read(map=recurrent, head=output, given=load_sequences(sequences), norm=NORMS[norm])
+    return _Read(map=recurrent, head=output, given=open_sequences(sequences), norm=NORMS[norm])
 
 
 def _write(path: Path | None, data: dict[str, Any]) -> None:
@@ -97,7 +104,10 @@ def warmup_command(
     norm: NormOption = "L2",
     start: Annotated[
         int | None,
-        typer.Option(help="Also look for the best constant start of windows of this length."),
+        typer.Option(
+            help="Also look for the best constant start of windows of this length; for that all "
+            "sequences are read at once."
+        ),
     ] = None,
     activation: ActivationOption = None,
     prefix: PrefixOption = None,
@@ -105,6 +115,8 @@ def warmup_command(
     variant: VariantOption = None,
     recurrent_activation: GatesOption = None,
     unused: UnusedOption = None,
+    jobs: JobsOption = 1,
+    cluster: ClusterOption = None,
     json_file: JsonOption = None,
 ) -> None:
     """Measure after how many inputs a model that starts cold is, and stays, within epsilon.
@@ -121,6 +133,7 @@ def warmup_command(
         answer = warmup(
             model.map, model.given, eps=epsilon, probability=probability, confidence=confidence,
             head=model.head.head, norm=model.norm, k_max=k_max, progress=progress,
+            executor=workers(jobs, cluster),
         )  # fmt: skip
     out.print(str(answer), markup=False, soft_wrap=True)
     data = answer.to_dict()
@@ -160,6 +173,8 @@ def reset_command(
     variant: VariantOption = None,
     recurrent_activation: GatesOption = None,
     unused: UnusedOption = None,
+    jobs: JobsOption = 1,
+    cluster: ClusterOption = None,
     json_file: JsonOption = None,
 ) -> None:
     """Measure what resets of the state cost, with one copy of the model or two in turn.
@@ -175,7 +190,7 @@ def reset_command(
         answer = reset(
             model.map, model.given, eps=epsilon, periods=period or (), probability=probability,
             confidence=confidence, head=model.head.head, norm=model.norm, k_max=k_max,
-            progress=progress,
+            progress=progress, executor=workers(jobs, cluster),
         )  # fmt: skip
     out.print(str(answer), markup=False, soft_wrap=True)
     data = answer.to_dict()

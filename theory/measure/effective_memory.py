@@ -460,7 +460,7 @@ def effective_memory(
     C, measure = output_of(recurrent, head, norm)
     if isinstance(certificate, Choice):
         _check_answers(certificate, recurrent, given, C, measure)
-    lengths = _lengths_of(given)
+    lengths = lengths_of(given)
     behind = lengths  # inputs until the time that is looked at
     if when == "random" and rng is not None:
         behind = np.array([1 + int(rng.integers(T)) for T in lengths])
@@ -508,7 +508,8 @@ def effective_memory(
     )
 
 
-def _lengths_of(given: Sequence[Array]) -> npt.NDArray[np.int64]:
+def lengths_of(given: Sequence[Array]) -> npt.NDArray[np.int64]:
+    """Return how many inputs each sequence has; of those on disk without reading them."""
     if isinstance(given, StoredSequences):
         return given.lengths
     return np.array([len(X) for X in given], dtype=np.int64)
@@ -539,7 +540,7 @@ def checked(
     check_positive(eps=eps)
     if when not in EVENTS:
         raise ValueError(f"when={when!r}, needed one of {[*EVENTS]}")
-    given = _each(sequences, recurrent.input_dim)
+    given = each(sequences, recurrent.input_dim)
     needed = sequences_needed(probability, confidence)
     if len(given) < needed:
         raise ValueError(
@@ -553,7 +554,7 @@ def checked(
     return given
 
 
-def _each(sequences: Any, width: int) -> Sequence[Array]:
+def each(sequences: Any, width: int) -> Sequence[Array]:
     """Return the sequences as a list, or as they lie on the disk."""
     if not isinstance(sequences, StoredSequences):
         return as_list(sequences, width)

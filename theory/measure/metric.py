@@ -23,19 +23,22 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any, TypeAlias, final
+from typing import Any, NamedTuple, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
 
 from theory.errors import as_array, check_count, check_nonnegative
+from theory.executors import finished
 from theory.maps.base import Map, check_map
 from theory.maps.head import as_head
 from theory.measure.effective_memory import check_level
 from theory.measure.memory_among import longest_first
 from theory.measure.predictor import Predictor
 from theory.shown import shown
+from theory.threads import few_threads
 from theory.truncation import truncate
 from theory.typing import Array, Progress
 
@@ -44,6 +47,9 @@ Metric: TypeAlias = Callable[[Array, Any], float]
 
 #: With fewer sequences a mean is not taken to be normal.
 _LEAST = 30
+
+#: Sequences that a worker is handed at a time.
+_SHARE = 8
 
 #: Runs of which the fastest is timed.
 _RUNS = 3
@@ -200,6 +206,7 @@ def metric_against_k(
     chunk: int = 64,
     batched: bool = False,
     progress: Progress | None = None,
+    executor: Executor | Callable[[], Executor] | None = None,
 ) -> MetricAgainstK:
     r"""Return a metric of the k-step model against k, and the least k that costs little in it.
 
@@ -229,6 +236,9 @@ def metric_against_k(
         Whether a callable takes batches.
     progress : callable, optional
         Called with (sequences done, sequences in all); may raise to interrupt.
+    executor : Executor, or function that starts one, optional
+        Whose workers run the models; see `theory.executors`.  What they are sent, the model and a
+        metric of your own, has to be importable there.  What an output costs is timed here.
 
     Returns
     -------
@@ -251,7 +261,7 @@ def metric_against_k(
     """
     if not callable(model):
         check_map(model)
-    name, measured = _look_up(metric)
+    name, _ = _look_up(metric)
     pairs = [(as_array(f"inputs of data[{i}]", x, ndim=(2,)), y) for i, (x, y) in enumerate(data)]
     if len(pairs) < _LEAST:
         raise ValueError(
@@ -266,14 +276,16 @@ def metric_against_k(
     if isinstance(runs, _CallRuns):
         runs.prepare([x for x, _ in pairs], asked[-1])
     full, losses = np.empty(len(pairs)), np.empty((len(asked), len(pairs)))
-    for i, (x, y) in enumerate(pairs):
-        outputs = runs.full(x)
-        full[i] = _loss(measured, outputs, y, span)
-        for j, k in enumerate(asked):
-            short = outputs if k >= len(x) else runs.short(x, k, outputs)
-            losses[j, i] = _loss(measured, short, y, span)
+    share = 1 if executor is None else _SHARE
+    firsts = range(0, len(pairs), share)
+    pieces = (_Piece(runs, metric, tuple(asked), span, pairs[i : i + share]) for i in firsts)
+    done = 0
+    for number, found in finished(_losses, pieces, executor=executor):
+        i, count = firsts[number], found.shape[1]
+        full[i : i + count], losses[:, i : i + count] = found[0], found[1:]
+        done += count
         if progress is not None:
-            progress(i + 1, len(pairs))
+            progress(done, len(pairs))
     d = losses - full
     upper = np.array([_upper(row, confidence, span) for row in d])
     passed = int(np.argmax(np.append(~(upper <= tolerance), True)))
@@ -290,6 +302,30 @@ def metric_against_k(
         metric=name,
         costs=tuple(_cost(runs, longest, k, int(chunk)) for k in asked),
     )
+
+
+class _Piece(NamedTuple):
+    """Some sequences, and what is asked of them."""
+
+    runs: _MapRuns | _CallRuns
+    metric: str | Metric
+    ks: tuple[int, ...]
+    span: tuple[float, float] | None
+    pairs: list[tuple[Array, Any]]
+
+
+def _losses(piece: _Piece) -> Array:
+    """Return the loss of the recurrent model and of every length, (1 + lengths, sequences)."""
+    _, measured = _look_up(piece.metric)
+    found = np.empty((1 + len(piece.ks), len(piece.pairs)))
+    with few_threads(piece.runs.state_dim):
+        for i, (x, y) in enumerate(piece.pairs):
+            outputs = piece.runs.full(x)
+            found[0, i] = _loss(measured, outputs, y, piece.span)
+            for j, k in enumerate(piece.ks):
+                short = outputs if k >= len(x) else piece.runs.short(x, k, outputs)
+                found[1 + j, i] = _loss(measured, short, y, piece.span)
+    return found
 
 
 def _look_up(metric: Any) -> tuple[str, Metric]:
@@ -331,6 +367,7 @@ class _MapRuns:
 
     def __init__(self, recurrent: Map, head: Any) -> None:
         self.map = recurrent
+        self.state_dim = recurrent.state_dim
         self.head = as_head(recurrent, recurrent.output_map if head is None else head)
         weights = [p.size for p in recurrent.parameters.values() if p.ndim == 2]
         self.operations: float | None = 2.0 * (sum(weights) + self.head.C.size)
@@ -355,6 +392,7 @@ class _CallRuns:
     """Outputs of a callable."""
 
     operations: float | None = None
+    state_dim = 2**31  # not known: its threads are its own
 
     def __init__(self, predict: Any, batched: bool) -> None:
         self.model = Predictor(predict, batched=batched)

@@ -1,6 +1,6 @@
 r"""Errors of all truncation lengths on any number of sequences, piece by piece.
 
-Main name: `errors_in_pieces`.
+Main names: `errors_in_pieces`, `cut`.
 
 A piece is a few sequences that follow each other.  How they are cut depends on the sequences alone,
 so the errors are bit for bit the same with any executor, and with any interruption.
@@ -99,7 +99,7 @@ def errors_in_pieces(
     ValueError
         If the folder holds another question, or a map that has no parameters to know it by.
     """
-    bounds = _cut(lengths, ask.recurrent.input_dim)
+    bounds = cut(lengths, ask.recurrent.input_dim)
     kept = None if keep is None else _Kept(Path(keep), ask, given, ends, len(bounds))
     errors = np.empty((ask.k_max + 1, len(given))) if kept is None else kept.errors
     todo = [p for p in range(len(bounds)) if kept is None or not kept.done[p]]
@@ -144,7 +144,7 @@ def _after(progress: Progress, done: int, total: int) -> Progress:
     return lambda more, _: progress(done + more, total)
 
 
-def _cut(lengths: npt.NDArray[np.int64], width: int) -> list[tuple[int, int]]:
+def cut(lengths: npt.NDArray[np.int64], width: int) -> list[tuple[int, int]]:
     """Return first and last + 1 of the sequences of each piece."""
     bounds, lo, numbers = [], 0, 0
     for i, length in enumerate(lengths.tolist()):

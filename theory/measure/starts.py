@@ -14,7 +14,7 @@ import numpy.typing as npt
 from theory.errors import check_count
 from theory.files.sequences import as_list
 from theory.maps.base import Map, check_map
-from theory.measure.effective_memory import output_of
+from theory.measure.effective_memory import each, lengths_of, output_of
 from theory.norms.norm import Norm
 from theory.shown import shown
 from theory.typing import Array, Progress
@@ -286,7 +286,7 @@ def drift(
     Parameters
     ----------
     recurrent : Map
-    sequences : (N, T, m) array, list of N arrays (T, m), or Sequences
+    sequences : (N, T, m) array, list of N arrays (T, m), Sequences, or StoredSequences
         Independent, each with ``factor * length`` inputs at least.
     length : int
         Inputs in training.
@@ -317,9 +317,9 @@ def drift(
     check_map(recurrent)
     check_count(at_least=1, length=length)
     check_count(at_least=2, factor=factor)
-    given = as_list(sequences, recurrent.input_dim)
+    given = each(sequences, recurrent.input_dim)
     late = int(length) * int(factor)
-    short = min(map(len, given), default=0)
+    short = int(np.min(lengths_of(given))) if len(given) else 0
     if len(given) < _LEAST or not short >= late:
         raise ValueError(
             f"received {len(given)} sequences, the shortest with {short} inputs, needed at least "

@@ -23,25 +23,33 @@ Resets      A model that is set to zero every P inputs has, j inputs after a res
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 import numpy.typing as npt
 
-from theory.errors import check_count
+from theory.errors import as_vector, check_count
+from theory.executors import finished
 from theory.maps.base import Map, check_map
 from theory.measure.effective_memory import (
     DEFAULT_K_MAX,
     allowed_exceedances,
     checked,
+    lengths_of,
     output_of,
 )
-from theory.measure.restarts import Job, restart_errors
+from theory.measure.pieces import cut
+from theory.measure.restarts import Job, Tell, restart_errors
 from theory.norms.norm import Norm
 from theory.shown import shown
+from theory.threads import few_threads
 from theory.typing import Array, Progress
+
+#: Pieces that are read ahead of the workers.
+_AHEAD = 8
 
 
 @final
@@ -120,6 +128,7 @@ def warmup(
     k_max: int | None = None,
     start: Any = None,
     progress: Progress | None = None,
+    executor: Executor | Callable[[], Executor] | None = None,
 ) -> Warmup:
     r"""Return after how many inputs a model that starts cold is, and stays, within eps.
 
@@ -128,8 +137,9 @@ def warmup(
     Parameters
     ----------
     recurrent : Map
-    sequences : (N, T, m) array, list of N arrays (T, m), or Sequences
-        Independent draws from the distribution that the statement is about.
+    sequences : (N, T, m) array, list of N arrays (T, m), Sequences, or StoredSequences
+        Independent draws from the distribution that the statement is about; those that
+        `theory.files.open_sequences` found on disk are read piece by piece.
     eps, probability, confidence : float
         As for `effective_memory`.
     head : LinearHead, array, or output layer, optional
@@ -141,6 +151,8 @@ def warmup(
         The state of a cold start, zero by default; see `theory.measure.best_start`.
     progress : callable, optional
         Called with (sequences done, sequences in all); may raise to interrupt.
+    executor : Executor, or function that starts one, optional
+        Whose workers follow the restarts; see `theory.executors`.
 
     Returns
     -------
@@ -166,21 +178,31 @@ def warmup(
     check_count(k_max=longest)
     C, measure = output_of(recurrent, head, norm)
     seen = None if np.array_equal(C, np.eye(recurrent.state_dim)) else C
-    off = np.zeros((2, int(longest) + 1))
-    errors = restart_errors(
-        recurrent,
-        recurrent,
-        [Job(X=X, end=None) for X in given],
-        int(longest),
-        measure,
-        seen,
-        tell=_whole(progress, len(given)),
-        over=(float(eps), off),
-        restart=start,
+    start = None if start is None else as_vector("start", start, size=recurrent.state_dim)
+    lengths = lengths_of(given)
+    bounds = cut(lengths, recurrent.input_dim)
+    pieces = (
+        _Piece(recurrent, given[lo:hi], int(longest), measure, seen, float(eps), start)
+        for lo, hi in bounds
     )
-    over = ~(errors <= eps)
-    lengths = np.array([len(X) for X in given])
-    settled = np.where(over.any(axis=0), len(over) - np.argmax(over[::-1], axis=0), 0)
+    settled, off = np.zeros(len(given), dtype=np.int64), np.zeros((2, int(longest) + 1))
+    done = 0
+
+    def tell(more: float) -> None:
+        if progress is not None:
+            progress(done + math.floor(more), len(given))
+
+    answers = (
+        ((number, _settled(piece, tell)) for number, piece in enumerate(pieces))
+        if executor is None
+        else finished(_settled, pieces, executor=executor, ahead=_AHEAD)
+    )
+    for number, (found, counts) in answers:
+        lo, hi = bounds[number]
+        settled[lo:hi] = found
+        off += counts  # whole numbers: in any order the same
+        done += hi - lo
+        tell(0)
     allowed = allowed_exceedances(len(given), probability, confidence)
     k = int(np.sort(settled)[len(given) - 1 - allowed])
     enough = k <= longest and bool(np.any(lengths > k))
@@ -192,16 +214,43 @@ def warmup(
         probability=float(probability),
         confidence=float(confidence),
         k_max=int(longest),
-        settled=settled.astype(np.int64),
+        settled=settled,
         lengths=lengths,
         off=share,
         allowed=allowed,
     )
 
 
-def _whole(progress: Progress | None, total: int) -> Any:
-    """Return what tells whole sequences to `progress`."""
-    return None if progress is None else lambda done: progress(math.floor(done), total)
+class _Piece(NamedTuple):
+    """Some sequences, and what is asked of them."""
+
+    recurrent: Map
+    given: Sequence[Array]
+    k_max: int
+    norm: Norm
+    C: Array | None
+    eps: float
+    start: Array | None
+
+
+def _settled(piece: _Piece, tell: Tell | None = None) -> tuple[npt.NDArray[np.int64], Array]:
+    """Return S_i of every sequence, and how many restarts are off, of how many, (2, k_max + 1)."""
+    off = np.zeros((2, piece.k_max + 1))
+    with few_threads(piece.recurrent.state_dim):
+        errors = restart_errors(
+            piece.recurrent,
+            piece.recurrent,
+            [Job(X=X, end=None) for X in piece.given],
+            piece.k_max,
+            piece.norm,
+            piece.C,
+            tell=tell,
+            over=(piece.eps, off),
+            restart=piece.start,
+        )
+    over = ~(errors <= piece.eps)
+    settled = np.where(over.any(axis=0), len(over) - np.argmax(over[::-1], axis=0), 0)
+    return settled.astype(np.int64), off
 
 
 @final
@@ -255,13 +304,14 @@ def reset(
     k_max: int | None = None,
     start: Any = None,
     progress: Progress | None = None,
+    executor: Executor | Callable[[], Executor] | None = None,
 ) -> Reset:
     r"""Return what resets of the state cost, with one copy of the model or with two in turn.
 
     Parameters
     ----------
     recurrent : Map
-    sequences, eps, probability, confidence, head, norm, k_max, start, progress
+    sequences, eps, probability, confidence, head, norm, k_max, start, progress, executor
         As for `warmup`.
     periods : counts from 1 on
         Inputs between two resets, none longer than `k_max`; by default 1, 2, 4, 8, ... times the
@@ -293,7 +343,7 @@ def reset(
     asked = sorted({int(P) for P in wanted})
     found = warmup(
         recurrent, sequences, eps=eps, probability=probability, confidence=confidence, head=head,
-        norm=norm, k_max=k_max, start=start, progress=progress,
+        norm=norm, k_max=k_max, start=start, progress=progress, executor=executor,
     )  # fmt: skip
     seen = min(found.k_max, int(found.lengths.max()) - 1)
     if not asked:
