@@ -41,7 +41,8 @@ import _models
 import _results
 import _stability
 
-from theory.executors import finished, processes
+from theory.errors import MissingExtraError
+from theory.executors import LostWorkError, cluster, finished, processes
 from theory.files import replacing
 
 VARIANTS = ("unstable", "stable", "sharp-stable")
@@ -576,6 +577,9 @@ def options(
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1, help="networks that are trained at once")
+    parser.add_argument(
+        "--cluster", help="train on the workers of this dask scheduler, which share --runs and data"
+    )
     chosen = parser.parse_args(argv)
     for name, possible in (("variants", variants), ("cells", cells)):
         for other in (v for v in getattr(chosen, name) if v not in possible):
@@ -599,6 +603,13 @@ def options(
             )
     if min(chosen.seeds) < 0:
         parser.error(f"--seeds {min(chosen.seeds)}, needed 0 or more")
+    if chosen.cluster is not None and chosen.jobs > 1:
+        parser.error(f"--jobs {chosen.jobs} with --cluster: a cluster has its own workers")
+    if chosen.cluster is not None:
+        try:
+            cluster(chosen.cluster)().shutdown()
+        except (ValueError, LostWorkError, MissingExtraError) as error:
+            parser.error(f"--cluster: {error}")
     for name in ("task", "variants", "cells", "seeds"):
         given = getattr(chosen, name)
         if twice := [v for v in dict.fromkeys(given) if given.count(v) > 1]:
@@ -653,11 +664,13 @@ def studies(
 
 
 def train_all(chosen: argparse.Namespace, settings: Sequence[Setting]) -> None:
-    """Train what is not in the folder of runs yet, by several processes if --jobs says so."""
+    """Train what is not in the folder of runs yet, by the workers that the options name."""
     left = [s for s in settings if not (chosen.runs / f"{s.name}.json").is_file()]
     # the short ones last: no process waits long for another at the end
     left.sort(key=lambda setting: setting.kind == "music")
     start = processes(chosen.jobs) if chosen.jobs > 1 and len(left) > 1 else None
+    if chosen.cluster is not None:
+        start = cluster(chosen.cluster)
     pieces = [(chosen, setting) for setting in left]
     # a training that is lost with its process goes on from its last epoch
     for _, name in finished(_train, pieces, executor=start, patience=None):

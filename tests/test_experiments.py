@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import types
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -429,6 +430,7 @@ def test_losses_of_words_are_those_of_any_classes(training, torch):
         (("--epochs", "-3"), "--epochs -3, needed at least 1"),
         (("--threads", "0"), "--threads 0, needed at least 1"),
         (("--jobs", "0"), "--jobs 0, needed at least 1"),
+        (("--jobs", "2", "--cluster", "tcp://127.0.0.1:1"), "a cluster has its own workers"),
         (("--seeds", "0", "-1"), "--seeds -1, needed 0 or more"),
         (("--seeds", "1", "0", "1"), "--seeds has 1 more than once"),
         (("--task", "jsb", "jsb"), "--task has jsb more than once"),
@@ -439,6 +441,32 @@ def test_options_without_meaning_are_refused(training, tmp_path, capsys, options
     with pytest.raises(SystemExit):
         training.options("x", [*options, *folders])
     assert says in capsys.readouterr().err
+
+
+def test_networks_are_trained_by_the_workers_of_a_cluster(training, tmp_path, capsys, monkeypatch):
+    """Whoever answers at the address is asked, before anything is trained."""
+
+    def nobody(address):
+        raise ValueError(f"nobody answers at {address}")
+
+    monkeypatch.setattr(training, "cluster", lambda address: lambda: nobody(address))
+    asked = ["--cluster", "tcp://a:1", f"--out={tmp_path}", f"--runs={tmp_path}"]
+    with pytest.raises(SystemExit):
+        training.options("x", asked)
+    assert "--cluster: nobody answers at tcp://a:1" in capsys.readouterr().err
+    pools = []
+
+    def start():
+        pools.append(ThreadPoolExecutor(1))
+        return pools[-1]
+
+    monkeypatch.setattr(training, "cluster", lambda _: start)
+    monkeypatch.setattr(training, "_train", lambda piece: piece[1].name)
+    chosen = training.options("x", [*asked, "--size", "smoke"])
+    settings = [training.setting_of(chosen, "jsb", "rnn", seed=seed) for seed in (0, 1)]
+    training.train_all(chosen, settings)
+    assert [s.name in capsys.readouterr().out for s in settings[:1]] == [True]
+    assert len(pools) == 2
 
 
 @pytest.mark.parametrize("name", ["out", "runs"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from multiprocessing import active_children
@@ -36,10 +37,10 @@ def small_pieces(monkeypatch):
 
 def test_pieces_are_cut_by_the_sequences_alone():
     lengths = np.array([5] * 600)
-    assert pieces._cut(lengths, 1) == [(0, 256), (256, 512), (512, 600)]
+    assert pieces.cut(lengths, 1) == [(0, 256), (256, 512), (512, 600)]
     long = np.array([pieces._NUMBERS, 1, pieces._NUMBERS, pieces._NUMBERS // 2, 1])
-    assert pieces._cut(long, 1) == [(0, 1), (1, 2), (2, 3), (3, 5)]
-    assert pieces._cut(np.array([4]), 3) == [(0, 1)]
+    assert pieces.cut(long, 1) == [(0, 1), (1, 2), (2, 3), (3, 5)]
+    assert pieces.cut(np.array([4]), 3) == [(0, 1)]
 
 
 @pytest.mark.usefixtures("small_pieces")
@@ -163,3 +164,25 @@ def test_files_of_another_place_are_others(tmp_path):
     effective_memory(CELLS[0], one, **ASK, keep=tmp_path / "kept")
     with pytest.raises(ValueError, match="its sequences differs"):
         effective_memory(CELLS[0], two, **ASK, keep=tmp_path / "kept")
+
+
+def test_a_disk_without_place_is_found_before_the_work(tmp_path, monkeypatch):
+    """A page of a mapped file that finds no place would end the process in the middle of it."""
+    full = OSError(errno.ENOSPC, "No space left on device")
+    X = RNG.standard_normal((24, 20, 2))
+    kept, run = tmp_path / "kept", []
+
+    def no_place(*_):
+        raise full
+
+    with monkeypatch.context() as disk:
+        disk.setattr(pieces.os, "posix_fallocate", no_place)
+        disk.setattr(pieces, "errors_of", lambda *_, **__: run.append(None))
+        told = r"errors.npy of \d+ bytes has no place \(No space left on device\); name a folder"
+        with pytest.raises(OSError, match=told) as raised:
+            effective_memory(CELLS[0], X, **ASK, keep=kept)
+    assert raised.value.errno == errno.ENOSPC
+    assert not run
+    assert not list(kept.iterdir())  # and the same folder is taken when there is place
+    answer = effective_memory(CELLS[0], X, **ASK, keep=kept)
+    assert (np.asarray(answer.errors) == effective_memory(CELLS[0], X, **ASK).errors).all()

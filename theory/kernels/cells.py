@@ -529,7 +529,7 @@ def _length(h: Array, g: Array) -> float:
         for i in range(n):
             d = (h[i] - g[i]) / largest
             gap += d * d
-        return largest * np.sqrt(gap)
+        largest *= np.sqrt(gap)
     return largest
 
 

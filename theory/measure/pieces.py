@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -186,9 +188,8 @@ class _Kept:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise ValueError(f"{folder} is not empty and keeps no measurement; name a new folder")
-        create = np.lib.format.open_memmap
-        self.errors = create(folder / _ERRORS, mode="w+", dtype=np.float64, shape=shape)
-        self.done = create(folder / _DONE, mode="w+", dtype=np.bool_, shape=(pieces,))
+        self.errors = _created(folder / _ERRORS, shape, np.dtype(np.float64))
+        self.done = _created(folder / _DONE, (pieces,), np.dtype(np.bool_))
         self.errors.flush()
         self.done.flush()
         # last, so that a folder with a question has all of its files
@@ -199,6 +200,27 @@ class _Kept:
         self.errors.flush()
         self.done[piece] = True
         self.done.flush()
+
+
+def _created(file: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.memmap:
+    """Return a mapped array in a new file, whose place on the disk is taken beforehand.
+
+    A page that is written to a mapped file and finds no place ends the process.
+    """
+    array = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        try:
+            with file.open("r+b") as opened:
+                os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+        except OSError as error:
+            del array
+            file.unlink()
+            raise OSError(
+                error.errno,
+                f"{file} of {math.prod(shape) * dtype.itemsize} bytes has no place ({error.strerror})"
+                "; name a folder on another disk, or a smaller k_max",
+            ) from None
+    return array
 
 
 def _mapped(file: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.memmap:

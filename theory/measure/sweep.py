@@ -77,7 +77,7 @@ def sweep(
             yield row
         return
     size = None if output is not None else _size(norm, n)
-    form = recurrent.affine() if isinstance(recurrent, AffineMap) and size is not None else None
+    dense = recurrent.affine() if isinstance(recurrent, AffineMap) else None
     rows = np.zeros((_TOGETHER, T))
     other = np.empty((min(BLOCK_ROWS, T), n))
     for first in range(0, k_max + 1, _TOGETHER):
@@ -93,9 +93,9 @@ def sweep(
                 gaps = rows[k - first, at]
                 if k:
                     g, spare = spare[:count], g[:count]
-                    if form is not None and size is not None:
-                        np.matmul(spare, form.W.T, out=g)
-                        rho = form.rho
+                    if dense is not None and size is not None:
+                        np.matmul(spare, dense.W.T, out=g)
+                        rho = dense.rho
                         affine_gaps(g, terms[at], H[at], rho.code, rho.leak, *size, gaps)
                         continue
                     recurrent.advance(spare, terms[at], out=g)
