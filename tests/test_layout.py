@@ -45,6 +45,7 @@ LENGTH = 450
 
 #: Longer files, each with its reason.
 LONG = {
+    "theory.executors": "work and its workers: what is lost with one is known to the other",
     "theory.inputs": "one value, its constructors, and what is computed from it",
     "theory.measure.effective_memory": "its statement and proof are the docstring",
     "theory.memory.context": "a choice, how it shows itself, and the two questions it answers",

@@ -217,8 +217,8 @@ def _created(file: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.memmap:
             file.unlink()
             raise OSError(
                 error.errno,
-                f"{file} of {math.prod(shape) * dtype.itemsize} bytes has no place ({error.strerror})"
-                "; name a folder on another disk, or a smaller k_max",
+                f"{file} of {math.prod(shape) * dtype.itemsize} bytes has no place "
+                f"({error.strerror}); name a folder on another disk, or a smaller k_max",
             ) from None
     return array
 
