@@ -325,7 +325,17 @@ def test_a_new_theorem_is_told_its_places():
 
 # ------------------------------------------------------------------------------------------ imports
 
-HEAVY = ["numba", "cvxpy", "sympy", "hypothesis", "matplotlib", "rich", "typer", "torch"]
+HEAVY = [
+    "numba",
+    "scipy.linalg",
+    "cvxpy",
+    "sympy",
+    "hypothesis",
+    "matplotlib",
+    "rich",
+    "typer",
+    "torch",
+]
 
 
 def test_importing_the_package_loads_nothing_heavy():

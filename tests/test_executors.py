@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -333,6 +334,54 @@ def test_an_address_nobody_listens_on():
         address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(ValueError, match="nobody answers"):
             cluster(address, timeout=0.5)()
+
+
+MPI = """
+import json, sys
+from mpi4py.futures import MPIPoolExecutor
+from theory.campaign.recipes.table import RECIPES
+from theory.campaign.runner import Campaign
+from theory.campaign.tasks import Config
+
+if __name__ == "__main__":
+    only = ("state_gap", "output_gap")
+    campaign = Campaign(Config(instances=len(RECIPES) + 6, seed=3, only=only))
+    with MPIPoolExecutor() as executor:
+        list(campaign.run(executor=executor))
+    json.dump({k: [r.verdicts, r.near_misses] for k, r in campaign.results.items()}, sys.stdout)
+"""
+
+
+def test_mpi_gives_the_verdicts_of_one_process(serial, tmp_path):
+    pytest.importorskip("mpi4py", reason="mpi4py is not installed")
+    if shutil.which("mpiexec") is None:
+        pytest.skip("there is no mpiexec")
+    (tmp_path / "program.py").write_text(MPI)
+    done = subprocess.run(
+        ["mpiexec", "-n", "3", sys.executable, "-m", "mpi4py.futures", tmp_path / "program.py"],
+        capture_output=True, text=True, timeout=300, check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    expected = {key: [list(told) for told in entry] for key, entry in serial.items()}
+    assert json.loads(done.stdout) == json.loads(json.dumps(expected))
+
+
+def test_references_of_ray_are_futures(serial):
+    """The executor of docs/howto/many_machines.md."""
+    ray = pytest.importorskip("ray", reason="ray is not installed")
+
+    class OnRay(Executor):
+        def submit(self, function, /, *args, **kwargs):
+            return ray.remote(function).remote(*args, **kwargs).future()
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        campaign = Campaign(CONFIG)
+        list(campaign.run(executor=OnRay()))
+        assert verdicts(campaign) == serial
+    finally:
+        ray.shutdown()
 
 
 def _start(*command):

@@ -174,6 +174,7 @@ NAMED = {
     "theory.interop.torch_weights": "classes of a library, quantised ones among them",
     "theory.torch.times": "operations of PyTorch, of which some are methods and some built in",
     "theory.certify.recheck": "compares with the word that a file holds",
+    "theory.executors": "an error of a module that is not imported here",
 }
 
 

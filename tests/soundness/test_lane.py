@@ -180,6 +180,8 @@ NOT_COMPARED = {
     "measure.effective_memory.allowed_exceedances": "statistics, from upper_limit",
     "measure.effective_memory.checked": "checks arguments",
     "measure.effective_memory.check_level": "checks an argument",
+    "measure.effective_memory.each": "reads arguments",
+    "measure.effective_memory.lengths_of": "reads arguments",
     "measure.effective_memory.output_of": "reads arguments",
     "measure.effective_memory.sequences_needed": "statistics, against the formula",
     "measure.context_value.context_value": "statistics, on sources that are known, in its tests",

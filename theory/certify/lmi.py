@@ -32,11 +32,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
-from typing import final
+from functools import cache, cached_property
+from typing import Any, final
 
 import numpy as np
-from scipy.linalg import lapack
 
 from theory.arithmetic.minimise import Smooth, minimise
 from theory.typing import Array
@@ -115,25 +114,29 @@ class Factors:
     V: Array  # the inverse of the mean of M(z)^-1 over the circle
 
 
-def cholesky(S: Array) -> Array | None:
-    """Return the lower Cholesky factor of a symmetric matrix, None if it is not positive definite.
+@cache
+def _lapack() -> Any:
+    """Return LAPACK: the checks before it in `scipy.linalg` take longer than small matrices do."""
+    from scipy.linalg import lapack  # a tenth of a second, on demand
 
-    LAPACK is called directly, here and below: for small matrices the checks that come before it in
-    `scipy.linalg` take several times as long as the factorisation.
-    """
+    return lapack
+
+
+def cholesky(S: Array) -> Array | None:
+    """Return the lower Cholesky factor of a symmetric matrix; None if there is none."""
     # the transpose of a C-ordered symmetric matrix is itself, in the order that LAPACK wants
-    L, info = lapack.dpotrf(S.T, lower=1, clean=1)
+    L, info = _lapack().dpotrf(S.T, lower=1, clean=1)
     return np.asarray(L) if info == 0 else None
 
 
 def _solve_lower(L: Array, B: Array) -> Array:
     """Return L^-1 B."""
-    return np.asarray(lapack.dtrtrs(L, B, lower=1)[0])
+    return np.asarray(_lapack().dtrtrs(L, B, lower=1)[0])
 
 
 def solve(L: Array, B: Array) -> Array:
     """Return (L L^T)^-1 B."""
-    return np.asarray(lapack.dpotrs(L, B, lower=1)[0])
+    return np.asarray(_lapack().dpotrs(L, B, lower=1)[0])
 
 
 @np.errstate(over="ignore", invalid="ignore")
