@@ -25,8 +25,8 @@ import tasks
 from fig_weight_gap import constants, log10_bounds
 
 import theory
-from theory.progress import counting_bar
 from theory.pictures import LINES, canvas
+from theory.progress import counting_bar
 
 COLUMNS = (
     "task", "units", "k", "step", "distance", "bound", "log10_older_bound", "stretch", "defect",
