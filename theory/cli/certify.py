@@ -29,7 +29,7 @@ from theory.certify.recheck import recheck
 from theory.certify.refutation_file import StoredRefutation
 from theory.certify.refute import Refutation, refute
 from theory.certify.rocq_file import for_rocq, save_rocq
-from theory.cli.heads import Head, HeadOption, read_head
+from theory.cli.heads import HeadOption
 from theory.cli.options import (
     NO,
     ActivationOption,
@@ -52,6 +52,7 @@ from theory.files.sequences import load_sequences
 from theory.files.writing import write_atomically
 from theory.inputs import read_inputs
 from theory.interop.files import read_file
+from theory.interop.heads import Head, find_head
 from theory.interop.map_file import HEADER
 from theory.maps.base import Map
 from theory.memory.context import Choice, error_curve, required_context
@@ -145,7 +146,7 @@ def certify(
         recurrent_activation=recurrent_activation,
         unused=unused or (),
     )
-    output = read_head(file, recurrent, head)
+    output = find_head(file, recurrent, head, prefix=prefix)
     check_method_fits(recurrent, method)
     alone = ", with U = I: the file holds W only" if weights.suffix.lower() == ".npy" else ""
     out.print(f"{recurrent!r} of {weights}{alone}", markup=False, highlight=False, soft_wrap=True)

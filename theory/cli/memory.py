@@ -17,7 +17,7 @@ from rich.table import Table
 
 from theory.arithmetic.rounding import decimal_rate, decimal_up
 from theory.certify.cause import cause_of
-from theory.cli.heads import HeadOption, read_head
+from theory.cli.heads import HeadOption
 from theory.cli.options import (
     NO,
     ActivationOption,
@@ -42,6 +42,7 @@ from theory.files.stored import StoredSequences, open_sequences
 from theory.files.writing import write_atomically
 from theory.inputs import Inputs
 from theory.interop.files import read_file
+from theory.interop.heads import find_head
 from theory.maps.base import Map
 from theory.maps.head import LinearHead
 from theory.measure.certified_memory import CertifiedMemory, certified_memory
@@ -141,7 +142,7 @@ def memory(
         recurrent_activation=recurrent_activation,
         unused=unused or (),
     )
-    output = read_head(file, recurrent, head)
+    output = find_head(file, recurrent, head, prefix=prefix)
     given = open_sequences(sequences)
     if lengths is not None:
         if k_max is not None or plot is not None or rates is not None:

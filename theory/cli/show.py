@@ -18,7 +18,7 @@ from theory.cli.options import (
     out,
     refusals,
 )
-from theory.interop.show import FoundCell, recognised
+from theory.interop.show import FoundCell, FoundHead, recognised
 
 
 @refusals()
@@ -50,6 +50,10 @@ def show(
             _line(f"    {note}")
     if len(found.cells) > 1:
         _line("choose one with --prefix, or several, from the bottom up, for a stack")
+    if found.heads:
+        _line("output layers:")
+    for head in found.heads:
+        _line(f"    {_told_head(head)}")
     listed = list(found.others.items())
     shown = listed if every else listed[:_LISTED]
     if listed:
@@ -71,6 +75,18 @@ def _told(cell: FoundCell) -> str:
     reads = f", reads {cell.reads}" if cell.reads else ""
     what = f"not read: {cell.refused}" if cell.map is None else f"{cell.map!r}"
     return f"  {at} ({cell.kind}{reads}): {what}"
+
+
+def _told_head(head: FoundHead) -> str:
+    shape = "" if head.shape is None else f" {head.shape}"
+    cells = ", ".join(at or "the cell" for at in head.cells)
+    if head.sure and head.cells:
+        what = f"reads {cells}"
+    elif head.cells:
+        what = f"fits {cells}; nothing tells what stands between"
+    else:
+        what = "not read"
+    return f"{head.name}{shape}: {what}{f'; {head.told}' if head.told else ''}"
 
 
 def _line(text: str) -> None:

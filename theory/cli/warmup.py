@@ -13,7 +13,7 @@ from typing import Annotated, Any, final
 
 import typer
 
-from theory.cli.heads import Head, HeadOption, read_head
+from theory.cli.heads import HeadOption
 from theory.cli.memory import NORMS
 from theory.cli.options import (
     NO,
@@ -33,6 +33,7 @@ from theory.cli.progress import counting_bar
 from theory.files.sequences import Sequences, load_sequences
 from theory.files.writing import write_atomically
 from theory.interop.files import read_file
+from theory.interop.heads import Head, find_head
 from theory.maps.base import Map
 from theory.measure.starts import best_start, drift
 from theory.measure.warmup import reset, warmup
@@ -73,7 +74,7 @@ def _read(
         raise ValueError(f"norm {norm!r} is not known, needed one of: {', '.join(NORMS)}")
     file = read_file(weights)
     recurrent = file.map(prefix=one_or_several(prefix), unused=unused or (), **asked)
-    output = read_head(file, recurrent, head)
+    output = find_head(file, recurrent, head, prefix=prefix)
     if output.told:
         out.print(output.told, markup=False, soft_wrap=True)
     return _Read(map=recurrent, head=output, given=load_sequences(sequences), norm=NORMS[norm])

@@ -9,11 +9,13 @@
     from_npz            a file of NumPy arrays
     load                a file of any kind: NumPy, safetensors, PyTorch, TorchScript, Keras, ONNX
     read_weights        the same under its older name
-    recognised          what there is in a file, a `Recognised` with a `FoundCell` for each cell
+    recognised          what there is in a file, a `Recognised`: a `FoundCell` for each cell, a
+                        `FoundHead` for each output layer
     from_arrays         arrays by name, in any layout that is known
     named_arrays        the arrays of a NumPy file, as they are
     named_head          the readout C of a linear system A, B, C among named arrays
     read_head           the same, of a file
+    load_head           the output layer C h + d of a file of any kind
     to_onnx             the k-step counterpart of a map as a graph; `theory.torch.to_torch` a module
     save_map, load_map  a file that tells everything of a map, bit for bit
 
@@ -34,17 +36,19 @@ from theory.interop.files import (
     read_head,
     read_weights,
 )
+from theory.interop.heads import load_head
 from theory.interop.hmmlearn import from_hmmlearn
 from theory.interop.keras import from_keras
 from theory.interop.map_file import load_map, save_map
 from theory.interop.reservoirpy import from_reservoirpy
-from theory.interop.show import FoundCell, Recognised, recognised
+from theory.interop.show import FoundCell, FoundHead, Recognised, recognised
 from theory.interop.state_space import from_state_space
 from theory.interop.to_onnx import to_onnx
 from theory.interop.torch import from_torch
 
 __all__ = [
     "FoundCell",
+    "FoundHead",
     "Recognised",
     "from_arrays",
     "from_hmmlearn",
@@ -55,6 +59,7 @@ __all__ = [
     "from_state_space",
     "from_torch",
     "load",
+    "load_head",
     "load_map",
     "named_arrays",
     "named_head",

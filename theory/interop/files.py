@@ -28,9 +28,10 @@ from theory.interop.arrays import Question, map_of_names, named_head
 from theory.interop.build import Said
 from theory.interop.formats.hdf5 import is_hdf5, read_keras
 from theory.interop.formats.onnx_graph import read_onnx
+from theory.interop.formats.onnx_heads import heads_of
 from theory.interop.formats.torch_archive import is_torch, read_torch
 from theory.interop.tensors import Tensor, read_tensors
-from theory.interop.told import Told
+from theory.interop.told import Told, ToldHead
 from theory.maps.base import Map
 from theory.maps.head import LinearHead
 
@@ -47,6 +48,7 @@ class WeightFile:
     tensors: Mapping[str, Tensor] | None = None  # of a safetensors file, as they are stored
     metadata: Mapping[str, str] = field(default_factory=dict)  # of a safetensors file
     told: Mapping[str, Told] = field(default_factory=dict)  # what it says of each cell
+    heads: Mapping[str, ToldHead] = field(default_factory=dict)  # and of each output layer
     source: Any = None  # the file as its format's reader gives it, to write it again
 
     def map(
@@ -307,13 +309,16 @@ def read_file(path: str | Path) -> WeightFile:
         if is_hdf5(file):
             found = read_keras(file)
             return WeightFile(
-                path=file, arrays=found.arrays, kind="Keras", told=found.told, source=found
-            )
+                path=file, arrays=found.arrays, kind="Keras", told=found.told, heads=found.heads,
+                source=found,
+            )  # fmt: skip
         if ending == ".onnx":
             graph = read_onnx(file)
+            layers, heads = heads_of(graph)
             return WeightFile(
-                path=file, arrays=graph.arrays, kind="ONNX", told=graph.told, source=graph
-            )
+                path=file, arrays={**graph.arrays, **layers}, kind="ONNX", told=graph.told,
+                heads=heads, source=graph,
+            )  # fmt: skip
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
     except (ValueError, zipfile.BadZipFile) as error:

@@ -1,6 +1,6 @@
 """What is recognised in a file of weights, and what is not.
 
-Main names: `recognised`, `Recognised`, `FoundCell`.
+Main names: `recognised`, `Recognised`, `FoundCell`, `FoundHead`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from theory.files.arrays import Unread
 from theory.interop.arrays import cells_of
 from theory.interop.files import WeightFile, read_file
+from theory.interop.heads import layers_of
 from theory.interop.map_file import HEADER
 from theory.interop.told import Told, told_of
 from theory.maps.base import Map
@@ -37,12 +38,26 @@ class FoundCell:
 @final
 @shown
 @dataclass(frozen=True, kw_only=True, eq=False)
+class FoundHead:
+    """One output layer: of which cells it may be one, or why it is none."""
+
+    name: str  # as asked for with name=, and with --head
+    cells: tuple[str, ...]  # prefixes of the cells that it fits
+    sure: bool  # whether the file tells that it reads these states
+    shape: tuple[int, ...] | None  # of C, (p, n)
+    told: str  # what the file says stands between, or is done to its outputs
+
+
+@final
+@shown
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Recognised:
-    """The cells of a file, and the arrays that are of none of them."""
+    """The cells of a file, its output layers, and the arrays that are of none of them."""
 
     path: Path
     kind: str  # of the file
     cells: tuple[FoundCell, ...]
+    heads: tuple[FoundHead, ...]
     others: dict[str, str]  # names of other arrays, and what they are
 
 
@@ -86,7 +101,7 @@ def recognised(
     }
     if HEADER in file.arrays:
         one = _read(file, None, {})
-        return Recognised(path=file.path, kind="save_map", cells=(one,), others={})
+        return Recognised(path=file.path, kind="save_map", cells=(one,), heads=(), others={})
     groups = cells_of(file.arrays)
     cells: list[FoundCell] = []
     used: set[str] = set()
@@ -94,8 +109,56 @@ def recognised(
         used.update(names.values())
         used.update(name for name in file.arrays if prefix and name.startswith(f"{prefix}."))
         cells.append(_read(file, prefix, said, layout))
-    others = {name: _words(array) for name, array in file.arrays.items() if name not in used}
-    return Recognised(path=file.path, kind=file.kind, cells=tuple(cells), others=others)
+    left = {name: array for name, array in file.arrays.items() if name not in used}
+    heads = _heads(file, left, cells)
+    of_heads = [one.name for one in heads]
+    others = {
+        name: _words(array, name, left)
+        for name, array in left.items()
+        if not any(_is_of(name, head) for head in of_heads)
+    }
+    return Recognised(
+        path=file.path, kind=file.kind, cells=tuple(cells), heads=tuple(heads), others=others
+    )
+
+
+def _is_of(name: str, head: str) -> bool:
+    """Return whether an array is of a layer, which has nothing below it."""
+    rest = name.removesuffix(":0").removeprefix(head)
+    return name.startswith(head) and rest in _PARTS
+
+
+#: What the arrays of a layer are called behind its name.
+_PARTS = {"", *(f"{mark}{one}" for mark in "./_" for one in ("weight", "kernel", "bias", *"wWb"))}
+
+
+def _heads(file: WeightFile, left: dict[str, Any], cells: list[FoundCell]) -> list[FoundHead]:
+    """Return the output layers: those that a file tells of, or that fit and have a bias."""
+    maps = {cell.prefix: cell.map for cell in cells if cell.map is not None}
+    widths = {at: {one.state_dim, len(one.output_map)} for at, one in maps.items()}
+    every = set[int]().union(*widths.values())
+    layers = layers_of({k: v for k, v in left.items() if not isinstance(v, Unread)}, every)
+    found = []
+    for name in dict.fromkeys([*layers, *file.heads]):
+        layer, told = layers.get(name), file.heads.get(name)
+        if told is None and (layer is None or layer.d is None):
+            continue
+        shape = None if layer is None else tuple(layer.C.shape)
+        fits = [at for at, wide in widths.items() if shape is not None and shape[1] in wide]
+        words, sure = "", told is not None and not told.between and bool(told.source)
+        if told is not None:
+            fits = [at for at in fits if sure and at == told.source]
+            if told.between and told.source:
+                words = f"between {told.source} and it: {told.between}"
+            elif told.after:
+                words = f"then {told.after}"
+        elif layer is not None and layer.either:
+            words = "square, and its name does not tell whether it is C or C^T"
+        if fits or (told is not None and told.source):
+            found.append(
+                FoundHead(name=name, cells=tuple(fits), sure=sure, shape=shape, told=words)
+            )
+    return found
 
 
 def _read(
@@ -121,5 +184,12 @@ def _between(told: Told) -> tuple[str, ...]:
     return (f"between {told.source} and it: {told.between}",) if told.between else ()
 
 
-def _words(array: Any) -> str:
-    return array.reason if isinstance(array, Unread) else str(np.shape(array))
+def _words(array: Any, name: str, beside: dict[str, Any]) -> str:
+    if isinstance(array, Unread):
+        return array.reason
+    start, end = name[: -len("weight")], np.shape(array)
+    one = name.endswith(("weight", "gamma")) and len(end) == 1
+    bias: Any = beside.get(f"{start}bias", beside.get(f"{name[: -len('gamma')]}beta"))
+    if one and bias is not None and np.shape(bias) == end:
+        return f"{end}, a normalisation by its shape"
+    return str(end)

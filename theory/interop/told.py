@@ -1,6 +1,6 @@
 """What a file says of a cell beyond its arrays, where its format says anything.
 
-Main names: `Told`, `told_of`, `agreed`, `flat_names`.
+Main names: `Told`, `ToldHead`, `told_of`, `agreed`, `flat_names`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,17 @@ class Told:
     source: str | None = None  # the cell whose states it reads, "" for none
     between: str = ""  # what stands between that one and this, if it changes what is read
     notes: tuple[str, ...] = ()  # what stands beside the recurrence, for people
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class ToldHead:
+    """What a file says of one output layer."""
+
+    kind: str  # what the format calls it
+    source: str | None  # the cell whose states reach it, None if there is no telling which
+    between: str = ""  # what stands between that cell and it, if that changes what is read
+    after: str = ""  # what is done to its outputs, for people
 
 
 def agreed(told: Told | None, said: Said, where: str) -> Said:

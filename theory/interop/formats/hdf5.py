@@ -20,8 +20,8 @@ import numpy as np
 
 from theory.errors import MissingExtraError
 from theory.files.arrays import DEFAULT_LIMIT, Unread, too_large
-from theory.interop.formats.keras_config import read_config, told_all
-from theory.interop.told import Told
+from theory.interop.formats.keras_config import read_config, told_all, told_heads
+from theory.interop.told import Told, ToldHead
 
 #: What begins an HDF5 file.
 _MARK = b"\x89HDF\r\n\x1a\n"
@@ -44,6 +44,7 @@ class KerasFile:
     arrays: Mapping[str, Any]
     places: Mapping[str, str]  # where each array is in the HDF5 file
     told: Mapping[str, Told] = field(default_factory=dict)
+    heads: Mapping[str, ToldHead] = field(default_factory=dict)
     inner: str = ""  # the HDF5 file in an archive, "" for a file that is one
 
 
@@ -127,8 +128,10 @@ def _read(
             _check_new(short[key], arrays)
             arrays[short[key]] = value
         places = {short[key]: value for key, value in places.items()}
-    told = told_all(read_config(text), version, places=None if inner else places)
-    return KerasFile(arrays=arrays, places=places, told=told, inner=inner)
+    config = read_config(text)
+    told = told_all(config, version, places=None if inner else places)
+    heads = told_heads(config, told, named=not inner)
+    return KerasFile(arrays=arrays, places=places, told=told, heads=heads, inner=inner)
 
 
 def _check_new(name: str, arrays: Mapping[str, Any]) -> None:

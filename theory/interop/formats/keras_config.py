@@ -1,6 +1,6 @@
 r"""What the configuration of a Keras model tells of its recurrent layers; no layer is made.
 
-Main names: `read_config`, `told_all`, `told_of_layer`.
+Main names: `read_config`, `told_all`, `told_heads`, `told_of_layer`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from theory.interop.layouts.keras import hard_sigmoid_of
-from theory.interop.told import Told
+from theory.interop.told import Told, ToldHead
 
 #: Layers of a configuration that are recurrent, and their cells.
 _LAYERS = {
@@ -239,32 +239,86 @@ def _function(value: Any) -> str | None:
     return value if isinstance(value, str) and ">" not in value else None
 
 
-def _with_sources(
-    found: dict[str, Told], layers: list[dict[str, Any]], prefixes: Mapping[str, str]
-) -> dict[str, Told]:
-    """Return what is told together with the layer below, where each has one at most."""
+def told_heads(config: Any, told: Mapping[str, Told], *, named: bool) -> dict[str, ToldHead]:
+    """Return what the configuration tells of the Dense layers of a model, by their prefixes.
+
+    Parameters
+    ----------
+    config
+    told : mapping
+        What it tells of the recurrent layers, as `told_all` returns it.
+    named : bool
+        Whether the file has the layers' names; otherwise it counts the layers of a class.
+    """
+    found = {}
+    layers = _layers_of(config)
+    words = list(_counted(layers))
+    prefixes = {_name_of(layer): _name_of(layer) if named else word for word, layer in words}
+    below = _below(layers)
+    for word, layer in words:
+        own, inner = _name_of(layer), layer
+        at = own if named else word
+        if layer.get("class_name") == "TimeDistributed":
+            # the same at every time
+            settings = layer.get("config")
+            inside = settings.get("layer") if isinstance(settings, dict) else None
+            inner = inside if isinstance(inside, dict) else {}
+            at = at if named else f"{at}/layer"
+        if inner.get("class_name") != "Dense" or inner.get("module") not in {None, "keras.layers"}:
+            continue
+        settings = inner.get("config")
+        after = _function(settings.get("activation")) if isinstance(settings, dict) else None
+        source, between = _down(own, told, layers, prefixes, below)
+        found[at] = ToldHead(
+            kind="Keras Dense",
+            source=source,
+            between=between,
+            after="" if after == "linear" else after or "an activation that is not known",
+        )
+    return found
+
+
+def _below(layers: list[dict[str, Any]]) -> dict[str, str | None]:
+    """Return the layer below each one by its name, "" for none, None where there are several."""
     names = [_name_of(one) for one in layers]
-    kinds = dict(zip(names, (str(one.get("class_name")) for one in layers), strict=True))
     below: dict[str, str | None] = {}
     for at, (name, layer) in enumerate(zip(names, layers, strict=True)):
         if "inbound_nodes" in layer:
             text = json.dumps(layer["inbound_nodes"])
-            said = sorted({one for one in kinds if f'"{one}"' in text})
+            said = sorted({one for one in names if f'"{one}"' in text})
             below[name] = said[0] if len(said) == 1 else None if said else ""
         else:
             below[name] = names[at - 1] if at else ""
+    return below
+
+
+def _down(
+    name: str,
+    found: Mapping[str, Told],
+    layers: list[dict[str, Any]],
+    prefixes: Mapping[str, str],
+    below: Mapping[str, str | None],
+) -> tuple[str | None, str]:
+    """Return the cell below a layer, as in `Told.source`, and what stands between them."""
+    kinds = {_name_of(one): str(one.get("class_name")) for one in layers}
+    between: list[str] = []
+    one = below.get(name)
+    while one and prefixes.get(one) not in found and len(between) < len(layers):
+        if kinds[one] not in _PASSES:
+            between.append(f"{kinds[one]} {one}")
+        one = below.get(one)
+    source = None if one is None else prefixes[one] if one and prefixes.get(one) in found else ""
+    return source, ", ".join(reversed(between))
+
+
+def _with_sources(
+    found: dict[str, Told], layers: list[dict[str, Any]], prefixes: Mapping[str, str]
+) -> dict[str, Told]:
+    """Return what is told together with the layer below, where each has one at most."""
+    below = _below(layers)
     out = {}
     for name, prefix in prefixes.items():
-        if prefix not in found:
-            continue
-        between: list[str] = []
-        one = below.get(name)
-        while one and prefixes.get(one) not in found and len(between) < len(names):
-            if kinds[one] not in _PASSES:
-                between.append(f"{kinds[one]} {one}")
-            one = below.get(one)
-        source = (
-            None if one is None else prefixes[one] if one and prefixes.get(one) in found else ""
-        )
-        out[prefix] = replace(found[prefix], source=source, between=", ".join(reversed(between)))
+        if prefix in found:
+            source, between = _down(name, found, layers, prefixes, below)
+            out[prefix] = replace(found[prefix], source=source, between=between)
     return out

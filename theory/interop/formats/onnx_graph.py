@@ -1,6 +1,6 @@
 r"""The recurrent cells of an ONNX graph: its RNN, GRU and LSTM nodes.
 
-Main names: `read_onnx`, `write_onnx`, `OnnxFile`.
+Main names: `read_onnx`, `write_onnx`, `OnnxFile`, `Place`, `constant`, `moved_axes`.
 
 The weights of a node are initialisers or constants, or made of them by moving numbers about
 (reshapes, slices, concatenations), which ONNX's own reference does; nothing else is evaluated, and
@@ -36,10 +36,10 @@ _MOVES = {
 
 #: Operations that hand a state on to the next layer as it is; `_passed` follows those that move
 #: axes.
-_PASSES = {"Identity", "Dropout"}
+PASSES = {"Identity", "Dropout"}
 
 #: Types between which a Cast only rounds: FLOAT, FLOAT16, DOUBLE, BFLOAT16.
-_FLOATS = {1, 10, 11, 16}
+FLOATS = {1, 10, 11, 16}
 
 
 @final
@@ -63,7 +63,7 @@ class _Scope:
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Place:
+class Place:
     """A node with the graphs around it, the innermost first."""
 
     node: Any
@@ -77,7 +77,7 @@ class OnnxFile:
     """A model and its cells."""
 
     model: Any
-    places: Mapping[str, _Place]
+    places: Mapping[str, Place]
     arrays: Mapping[str, Any]  # of the cells, as in `NAME.W`
     told: Mapping[str, Told]
 
@@ -110,7 +110,7 @@ def read_onnx(path: Path) -> OnnxFile:
         model = onnx.load(str(path))
     except (DecodeError, ValueError, TypeError, onnx.checker.ValidationError) as error:
         raise ValueError(f"it is no ONNX model, or a part of it is missing: {error}") from None
-    places: dict[str, _Place] = {}
+    places: dict[str, Place] = {}
     for place in _places(model.graph, (), ""):
         name = place.node.name or place.node.output[0]
         start, count = name, 1
@@ -144,11 +144,11 @@ def _kinds(graph: Any) -> set[str]:
     return found.union(*map(_kinds, inner))
 
 
-def _places(graph: Any, above: tuple[_Scope, ...], inside: str) -> Iterator[_Place]:
+def _places(graph: Any, above: tuple[_Scope, ...], inside: str) -> Iterator[Place]:
     graphs = (_Scope.of(graph), *above)
     for node in graph.node:
         if node.op_type in _OPS and node.domain in {"", "ai.onnx"}:
-            yield _Place(node=node, graphs=graphs, inside=inside)
+            yield Place(node=node, graphs=graphs, inside=inside)
         loop = f"the {node.op_type} {node.name}" if node.op_type in {"Loop", "Scan"} else inside
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
@@ -156,14 +156,15 @@ def _places(graph: Any, above: tuple[_Scope, ...], inside: str) -> Iterator[_Pla
                     yield from _places(inner, graphs, loop)
 
 
-def _attributes(node: Any) -> dict[str, Any]:
+def attributes_of(node: Any) -> dict[str, Any]:
+    """Return the attributes of a node by name."""
     helper = _onnx().helper
     return {one.name: helper.get_attribute_value(one) for one in node.attribute}
 
 
-def _read(model: Any, name: str, place: _Place) -> tuple[dict[str, Any], Told]:
+def _read(model: Any, name: str, place: Place) -> tuple[dict[str, Any], Told]:
     """Return the arrays of one node, and what it tells."""
-    node, said = place.node, _attributes(place.node)
+    node, said = place.node, attributes_of(place.node)
     told = _told(node, said)
     inputs = dict(zip(_INPUTS, node.input, strict=False))
     arrays: dict[str, Any] = {}
@@ -341,15 +342,15 @@ def _moved(model: Any, node: Any, known: Mapping[str, Any]) -> list[Any]:
 # ---------------------------------------------------------------------------------------- one stack
 
 
-def _with_source(told: Told, place: _Place, places: Mapping[str, _Place]) -> Told:
+def _with_source(told: Told, place: Place, places: Mapping[str, Place]) -> Told:
     """Return what is told together with where the inputs of a node come from."""
     outputs = {one: name for name, p in places.items() for one in p.node.output[:1] if one}
     name, chain = place.node.input[0], list[Any]()
     for _ in range(10_000):
         if name in outputs:
             chain.reverse()
-            first = _attributes(places[outputs[name]].node)
-            words = _passed(chain, first, _attributes(place.node), place.graphs)
+            first = attributes_of(places[outputs[name]].node)
+            words = _passed(chain, first, attributes_of(place.node), place.graphs)
             return replace(told, source=outputs[name], between=", ".join(words))
         node = _maker(name, place.graphs)
         if node is None or not node.input:
@@ -370,10 +371,10 @@ def _passed(
     axes = list("btdf" if above.get("layout") else "tdbf")
     strange = []
     for node in chain:
-        said = _attributes(node)
-        if node.op_type in _PASSES or (node.op_type == "Cast" and said.get("to") in _FLOATS):
+        said = attributes_of(node)
+        if node.op_type in PASSES or (node.op_type == "Cast" and said.get("to") in FLOATS):
             continue
-        moved = _moved_axes(node, said, axes, graphs)
+        moved = moved_axes(node, said, axes, graphs)
         if moved is None:
             strange.append(node.op_type)
         else:
@@ -385,7 +386,7 @@ def _passed(
     return strange
 
 
-def _moved_axes(
+def moved_axes(
     node: Any, said: Mapping[str, Any], axes: list[str], graphs: tuple[_Scope, ...]
 ) -> list[str] | None:
     """Return the axes behind a node, None where it does more than move or drop them."""

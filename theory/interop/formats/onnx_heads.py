@@ -1,0 +1,183 @@
+r"""The output layers of an ONNX graph: products with constants behind its recurrent nodes.
+
+Main names: `heads_of`, `heads_behind`.
+
+The states of a node are followed through what hands them on as they are, or moves axes other than
+that of the features, to a MatMul or Gemm with constant weights, and an Add of constants behind it.
+Where anything else stands between, the layer is named, and is no head of the state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from theory.interop.formats.onnx_graph import (
+    FLOATS,
+    PASSES,
+    OnnxFile,
+    Place,
+    attributes_of,
+    constant,
+    moved_axes,
+)
+from theory.interop.told import ToldHead
+
+#: Layers that are told of, whatever stands before them; the first two are read.
+_LAYERS = {"Gemm", "MatMul", "Einsum", "Conv"}
+
+#: What only moves numbers about, and need not be told once something else stands between.
+_MOVES = PASSES | {"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Cast"}
+
+#: So many nodes behind a cell are looked at.
+_MOST = 1000
+
+
+def heads_of(file: OnnxFile) -> tuple[dict[str, Any], dict[str, ToldHead]]:
+    """Return arrays `NAME.weight`, (p, n), and `NAME.bias` of all output layers, and what is told.
+
+    Layers that cannot be read have no arrays.
+    """
+    arrays: dict[str, Any] = {}
+    told: dict[str, ToldHead] = {}
+    for name, place in file.places.items():
+        for at, layer, own in heads_behind(file.model, name, place):
+            if at not in told and at not in file.places:
+                told[at] = layer
+                arrays |= {f"{at}.{key}": value for key, value in own.items()}
+    return arrays, told
+
+
+def heads_behind(
+    model: Any, name: str, place: Place
+) -> Iterator[tuple[str, ToldHead, dict[str, Any]]]:
+    """Yield the layers behind one node: its name, what is told, and its arrays if it is read."""
+    node, graph = place.node, place.graphs[0].graph
+    users: dict[str, list[Any]] = {}
+    for one in graph.node:
+        for value in one.input:
+            users.setdefault(value, []).append(one)
+    layout = attributes_of(node).get("layout")
+    n = int(attributes_of(node).get("hidden_size", 0))
+    # the states at all times, and the last one; of an LSTM that is the h of (h, c)
+    starts = [list("btdf" if layout else "tdbf"), list("bdf" if layout else "dbf")]
+    waiting: list[tuple[str, list[str] | None, tuple[str, ...]]] = [
+        (value, axes, ()) for value, axes in zip(node.output[:2], starts, strict=False) if value
+    ]
+    looked = 0
+    while waiting and looked < _MOST:
+        value, axes, between = waiting.pop()
+        for user in users.get(value, []):
+            looked += 1
+            if user.op_type in {"RNN", "GRU", "LSTM"} or not user.output:
+                continue
+            if user.op_type in _LAYERS:
+                yield _layer(model, name, place, user, value, axes, between, n, users)
+                continue
+            moved = None if axes is None else _moved(user, value, axes, n, model, place)
+            if axes is None and user.op_type in _MOVES:
+                waiting.append((user.output[0], None, between))
+            elif moved is None:
+                waiting.append((user.output[0], None, (*between, user.op_type)))
+            else:
+                waiting.append((user.output[0], moved, between))
+
+
+def _moved(
+    node: Any, value: str, axes: list[str], n: int, model: Any, place: Place
+) -> list[str] | None:
+    """Return the axes behind a node that leaves the features of a state as they are, or None."""
+    said = attributes_of(node)
+    if not node.input or node.input[0] != value:
+        return None
+    if node.op_type in PASSES or (node.op_type == "Cast" and said.get("to") in FLOATS):
+        return axes
+    moved = moved_axes(node, said, axes, place.graphs)
+    if moved is not None:
+        return moved
+    numbers: Any = None
+    if len(node.input) > 1:
+        numbers = constant(model, node.input[1], place.graphs)
+    if node.op_type == "Gather" and numbers is not None:
+        at = int(said.get("axis", 0)) % len(axes)
+        kept = [] if numbers.ndim == 0 else [axes[at]]
+        return None if axes[at] == "f" else [*axes[:at], *kept, *axes[at + 1 :]]
+    if node.op_type == "Reshape" and numbers is not None and axes[-1] == "f":
+        # states stay whole, in whatever order
+        return ["*", "f"] if n and numbers.ravel()[-1] == n else None
+    if node.op_type == "Slice":
+        cut = said.get("axes")
+        if cut is None and len(node.input) > 3 and node.input[3]:
+            cut = constant(model, node.input[3], place.graphs)
+        if cut is not None and all(axes[int(i) % len(axes)] != "f" for i in np.ravel(cut)):
+            return axes
+    return None
+
+
+def _layer(
+    model: Any,
+    name: str,
+    place: Place,
+    node: Any,
+    value: str,
+    axes: list[str] | None,
+    between: tuple[str, ...],
+    n: int,
+    users: dict[str, list[Any]],
+) -> tuple[str, ToldHead, dict[str, Any]]:
+    """Return the name of a layer, what is told of it, and its arrays."""
+    at = node.name or node.output[0]
+    own: dict[str, Any] = {}
+    if not between and axes is not None and axes[-1] == "f" and node.op_type in {"Gemm", "MatMul"}:
+        own = _weights(model, place, node, value, n)
+    if not own and not between:
+        between = (f"{node.op_type} of another kind than C h + d",)
+    end = node.output[0]
+    if own and "bias" not in own:
+        end = _with_bias(model, place, own, end, users)
+    after = [one.op_type for one in users.get(end, [])]
+    told = ToldHead(
+        kind=f"{node.op_type} node",
+        source=name,
+        between=", ".join(between),
+        after=" and ".join(dict.fromkeys(after)),
+    )
+    return at, told, own
+
+
+def _weights(model: Any, place: Place, node: Any, value: str, n: int) -> dict[str, Any]:
+    """Return the weight (p, n), and the bias of a Gemm, if they are constants; else nothing."""
+    if node.input[0] != value:
+        return {}
+    said = attributes_of(node)
+    weight = constant(model, node.input[1], place.graphs)
+    if weight is None or weight.ndim != 2 or said.get("transA"):
+        return {}
+    weight = np.asarray(weight if said.get("transB") else weight.T, dtype=np.float64)
+    if n and weight.shape[1] != n:
+        return {}
+    own = {"weight": weight * float(said.get("alpha", 1.0))}
+    if len(node.input) > 2 and node.input[2]:
+        bias = constant(model, node.input[2], place.graphs)
+        if bias is None or np.size(bias) not in {1, len(weight)}:
+            return {}
+        bias = np.broadcast_to(np.ravel(bias).astype(np.float64), (len(weight),))
+        own["bias"] = bias * float(said.get("beta", 1.0))
+    return own
+
+
+def _with_bias(
+    model: Any, place: Place, own: dict[str, Any], value: str, users: dict[str, list[Any]]
+) -> str:
+    """Take the constant in that is added behind a MatMul; return what it gives then."""
+    behind = users.get(value, [])
+    if len(behind) != 1 or behind[0].op_type != "Add":
+        return value
+    others = [one for one in behind[0].input if one != value]
+    bias = constant(model, others[0], place.graphs) if len(others) == 1 else None
+    if bias is None or np.size(bias) not in {1, len(own["weight"])}:
+        return value
+    own["bias"] = np.broadcast_to(np.ravel(bias).astype(np.float64), (len(own["weight"]),))
+    return str(behind[0].output[0])
