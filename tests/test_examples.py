@@ -95,22 +95,45 @@ def test_deployed_models_are_measured_like_this(monkeypatch, tmp_path):
     parts = sys.modules["_deployed"]
     rng = np.random.default_rng(0)
     recurrent = theory.GRU(0.1 * np.eye(6, 2), rng.standard_normal((6, 1)))
+    X = list(rng.uniform(-1, 1, (60, 12, 1)))
+    own = parts.Task(
+        loss="first unit",
+        of=lambda h, y: float(np.mean(np.abs(h[:, 0] - y))),
+        data=[(x, recurrent.simulate(x)[:, 0]) for x in X],
+        tolerance=0.05,
+    )
     one = parts.Model(
         name="a", package="none", read="", map=recurrent, inputs="drawn", fidelity=0.0, beside="",
-        sequences=list(rng.uniform(-1, 1, (60, 12, 1))),
+        sequences=X, task=own,
     )  # fmt: skip
-    row, curve = module.measured(one)
+    row, curve, tasks = module.measured(one)
     told = dict(zip(module.COLUMNS, row, strict=True))
     assert told["answer"] == "unknown"  # for inputs of any size
     assert 0 < told["k_10"] <= told["k_1"] < 12
-    assert curve[-1] == 0
+    assert told["k_10"] <= told["warmup_10"] < 12
+    assert curve[-1].tolist() == [0, 0]
+    assert (told["full"], told["k_task"] in module.WINDOWS) == (0, True)
+    assert [one[1] for one in tasks] == [8, 4, 2, 1]
     monkeypatch.setattr(parts.shutil, "which", lambda _: None)
-    sound = parts.speech(rng, ["one", "two"], 48000, 0.5)
+    sound, clean = parts.speech(rng, ["one", "two"], 48000, 0.5)
     power, spectrum = parts.deepfilter_features(sound)
     assert np.isfinite(sound).all()
     assert (power.shape[1], spectrum.shape[::2]) == (32, (2, 96))
+    assert parts.spoken_in(clean.reshape(-1, 480)).any()
+    assert parts._edits([1, 2, 3, 4], [2, 3, 5, 4, 6]) == 3
     (tmp_path / "g2p-en-2.1.0").mkdir()
     assert parts.fetch("g2p-en", tmp_path).name == "g2p-en-2.1.0"
+
+
+def test_constants_of_a_shared_library_are_blocks_of_a_matrix():
+    parts = load("_rnnoise")
+    blocks = np.arange(32, dtype="<f4")
+    index = [0] * (3 * parts.UNITS // 8)
+    index[1:2] = [1, 380]  # one block, in the second eight rows, at the last four columns
+    found = {"x_weights_float": blocks.tobytes(), "x_weights_idx": np.array(index, "<i4").tobytes()}
+    matrix = parts._sparse(found, "x")
+    assert np.array_equal(matrix[8:16, 380:], blocks.reshape(4, 8).T)
+    assert np.count_nonzero(matrix) == 31
 
 
 def test_chorales(tmp_path):

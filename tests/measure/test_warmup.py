@@ -33,6 +33,7 @@ def test_after_a_warm_up_nothing_is_off_any_more(seed):
     assert np.count_nonzero(~(found.settled <= found.k)) <= found.allowed
     assert np.count_nonzero(~(found.settled < found.k)) > found.allowed
     assert found.k >= table.k
+    assert found.errors == pytest.approx(table.errors, rel=1e-12, abs=1e-13)
     # the shares are those of all times
     for k in (0, 3, 9):
         off = [
@@ -43,6 +44,19 @@ def test_after_a_warm_up_nothing_is_off_any_more(seed):
     assert found.longer == 39
     json.dumps(found.to_dict(), allow_nan=False)
     assert str(found).startswith(f"warm-up of {found.k} inputs")
+
+
+def test_a_warm_up_in_single_precision():
+    model = gru(1)
+    X = list(np.random.default_rng(1).standard_normal((40, 60, 2)))
+    double = reset(model, X, eps=0.02, periods=[20], k_max=50, **ASKED)
+    single = reset(model, X, eps=0.02, periods=[20], k_max=50, dtype="float32", **ASKED)
+    assert single.warmup.k == double.warmup.k
+    assert single.lost == pytest.approx(double.lost, abs=0.01)
+    assert single.warmup.errors == pytest.approx(double.warmup.errors, abs=1e-5)
+    assert not np.array_equal(single.warmup.errors, double.warmup.errors)
+    with pytest.raises(ValueError, match="dtype='half', needed one of: float64, float32"):
+        warmup(model, X, eps=0.02, dtype="half", **ASKED)
 
 
 def test_the_guarantee_of_a_warm_up_holds_as_often_as_it_says():

@@ -38,7 +38,9 @@ from theory.measure.effective_memory import (
     checked,
     output_of,
 )
+from theory.measure.errors import DTYPES
 from theory.measure.restarts import Job, restart_errors
+from theory.measure.single import SingleSteps
 from theory.norms.norm import Norm
 from theory.shown import shown
 from theory.typing import Array, Progress
@@ -59,6 +61,7 @@ class Warmup:
     settled: npt.NDArray[np.int64]  # S_i of every sequence, (N,); k_max + 1 if it has not settled
     lengths: npt.NDArray[np.int64]  # inputs of every sequence, (N,)
     off: Array  # share of the times at which a restart is off by more than eps, (k_max + 1,)
+    errors: Array  # largest error of every length on every sequence, (k_max + 1, N)
     allowed: int  # on how many sequences a restart may not have settled
 
     @property
@@ -119,6 +122,7 @@ def warmup(
     norm: Norm | None = None,
     k_max: int | None = None,
     start: Any = None,
+    dtype: str = "float64",
     progress: Progress | None = None,
 ) -> Warmup:
     r"""Return after how many inputs a model that starts cold is, and stays, within eps.
@@ -139,6 +143,8 @@ def warmup(
         The largest length that is looked at; fix it before looking at the sequences.
     start : (n,) array, optional
         The state of a cold start, zero by default; see `theory.measure.best_start`.
+    dtype : str
+        ``"float64"``, or ``"float32"``: errors are then those of a model in single precision.
     progress : callable, optional
         Called with (sequences done, sequences in all); may raise to interrupt.
 
@@ -164,12 +170,15 @@ def warmup(
     given = checked(recurrent, sequences, eps, probability, confidence, "anywhere", None)
     longest = DEFAULT_K_MAX if k_max is None else k_max
     check_count(k_max=longest)
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype={dtype!r}, needed one of: {', '.join(DTYPES)}")
+    steps = recurrent if dtype == "float64" else SingleSteps(recurrent)
     C, measure = output_of(recurrent, head, norm)
     seen = None if np.array_equal(C, np.eye(recurrent.state_dim)) else C
     off = np.zeros((2, int(longest) + 1))
     errors = restart_errors(
         recurrent,
-        recurrent,
+        steps,
         [Job(X=X, end=None) for X in given],
         int(longest),
         measure,
@@ -195,6 +204,7 @@ def warmup(
         settled=settled.astype(np.int64),
         lengths=lengths,
         off=share,
+        errors=np.where(np.isnan(errors), np.inf, errors),
         allowed=allowed,
     )
 
@@ -254,6 +264,7 @@ def reset(
     norm: Norm | None = None,
     k_max: int | None = None,
     start: Any = None,
+    dtype: str = "float64",
     progress: Progress | None = None,
 ) -> Reset:
     r"""Return what resets of the state cost, with one copy of the model or with two in turn.
@@ -261,7 +272,7 @@ def reset(
     Parameters
     ----------
     recurrent : Map
-    sequences, eps, probability, confidence, head, norm, k_max, start, progress
+    sequences, eps, probability, confidence, head, norm, k_max, start, dtype, progress
         As for `warmup`.
     periods : counts from 1 on
         Inputs between two resets, none longer than `k_max`; by default 1, 2, 4, 8, ... times the
@@ -293,7 +304,7 @@ def reset(
     asked = sorted({int(P) for P in wanted})
     found = warmup(
         recurrent, sequences, eps=eps, probability=probability, confidence=confidence, head=head,
-        norm=norm, k_max=k_max, start=start, progress=progress,
+        norm=norm, k_max=k_max, start=start, dtype=dtype, progress=progress,
     )  # fmt: skip
     seen = min(found.k_max, int(found.lengths.max()) - 1)
     if not asked:
