@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: The rooms of theory/ in the order of imports: each imports only from its left.  Plain modules of
 #: the package root stand where they belong.
 LINE = (
-    *("version", "typing", "errors", "shown", "pictures", "threads", "executors"),
+    *("version", "typing", "errors", "shown", "pictures", "progress", "threads", "executors"),
     "files",
     "arithmetic",
     "norms",

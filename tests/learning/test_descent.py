@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from theory import GRU, LSTM, LinearHead, LinearMap, VanillaRNN
-from theory.cli.progress import counting_bar
 from theory.learning import (
     prediction_gaps,
     projected_gradient_descent,
@@ -21,6 +20,7 @@ from theory.learning import (
     truncated_backprop_gradient,
     truncated_gradient,
 )
+from theory.progress import counting_bar
 
 rng = np.random.default_rng(0)
 N, M, T, P = 4, 3, 12, 2

@@ -37,7 +37,6 @@ from theory.cli.options import (
     show,
     workers,
 )
-from theory.cli.progress import progress_bar
 from theory.files.stored import StoredSequences, open_sequences
 from theory.files.writing import write_atomically
 from theory.inputs import Inputs
@@ -51,6 +50,7 @@ from theory.measure.memory_among import memory_among
 from theory.measure.rates import MeasuredRates, local_rates
 from theory.memory.context import Choice, required_context
 from theory.norms.norms import L1, L2, Linf, Norm
+from theory.progress import progress_bar
 
 #: Norms that the commands know.
 NORMS = {"L1": L1(), "L2": L2(), "Linf": Linf()}

@@ -31,10 +31,10 @@ from theory.cli.options import (
     show,
     workers,
 )
-from theory.cli.progress import progress_bar
 from theory.errors import MissingExtraError
 from theory.executors import PATIENCE
 from theory.files.writing import check_writable, write_atomically
+from theory.progress import progress_bar
 from theory.theorems import THEOREMS
 from theory.trials.verdict import Outcome
 

@@ -29,7 +29,6 @@ from theory.cli.options import (
     out,
     refusals,
 )
-from theory.cli.progress import counting_bar
 from theory.files.sequences import Sequences, load_sequences
 from theory.files.writing import write_atomically
 from theory.interop.files import read_file
@@ -38,6 +37,7 @@ from theory.maps.base import Map
 from theory.measure.starts import best_start, drift
 from theory.measure.warmup import reset, warmup
 from theory.norms.norm import Norm
+from theory.progress import counting_bar
 
 SequencesOption = Annotated[
     Path, typer.Option(help="An .npy or .npz file, or a folder of them, with inputs (T, m).")

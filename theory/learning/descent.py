@@ -35,6 +35,7 @@ from theory.learning.weights import Projection, WeightVector
 from theory.maps.base import Map, check_map
 from theory.maps.head import LinearHead, own_head
 from theory.norms.norms import L2
+from theory.progress import with_bar
 from theory.shown import frame, shown
 from theory.theorems.schedules import Schedule, step_sizes
 from theory.threads import few_threads
@@ -91,6 +92,7 @@ class Descent:
         return frame({"step": range(self.steps + 1), "loss": self.losses, **columns}, index="step")
 
 
+@with_bar("training")
 def projected_gradient_descent(
     recurrent: Map,
     head: Any,

@@ -22,6 +22,7 @@ from theory.learning.weights import Projection, WeightVector
 from theory.maps.base import Map, check_map
 from theory.maps.head import own_head
 from theory.norms.norms import L2
+from theory.progress import with_bar
 from theory.shown import frame, shown
 from theory.theorems.schedules import Schedule
 from theory.truncation import truncate
@@ -46,6 +47,7 @@ class Twins:
         return frame(named)
 
 
+@with_bar("training")
 def train_twins(
     recurrent: Map,
     head: Any,

@@ -42,10 +42,12 @@ from theory.measure.effective_memory import (
 )
 from theory.measure.memory_among import MemoryAmong, longest_first, search_down
 from theory.measure.predictor import Predictor
+from theory.progress import with_bar
 from theory.shown import shown
 from theory.typing import Array, Progress
 
 
+@with_bar("sequences")
 def memory_of(
     predict: Callable[[Any], Any],
     sequences: Any,
@@ -235,6 +237,7 @@ class RecordingMemory:
         return "\n".join([*lines, answer])
 
 
+@with_bar("lengths")
 def memory_of_recording(
     predict: Callable[[Any], Any],
     recording: Any,

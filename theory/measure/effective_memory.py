@@ -63,6 +63,7 @@ from theory.memory.context import Choice
 from theory.norms.norm import check_norm
 from theory.norms.norms import L2, Norm, same_norm
 from theory.pictures import errors_against_k
+from theory.progress import with_bar
 from theory.shown import frame, shown
 from theory.theorems.output_gap import formula as output_gap
 from theory.typing import Array, Progress
@@ -355,6 +356,7 @@ class EffectiveMemory:
         )
 
 
+@with_bar("sequences")
 def effective_memory(
     recurrent: Map,
     sequences: Any,

@@ -15,9 +15,11 @@ from theory.errors import DivergedError, as_sequences, as_states, as_vector, che
 from theory.maps.base import Map, check_map
 from theory.norms.norm import check_norm
 from theory.norms.norms import L2, Norm
+from theory.progress import with_bar
 from theory.typing import Array, Progress
 
 
+@with_bar("lengths")
 def truncation_gap_table(
     recurrent: Map,
     X: Any,
@@ -124,6 +126,7 @@ def _check_finite_gaps(tables: Array) -> None:
         )
 
 
+@with_bar("lengths")
 def truncation_gaps(
     recurrent: Map,
     X: Any,

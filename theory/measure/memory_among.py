@@ -44,6 +44,7 @@ from theory.measure.errors import DTYPES
 from theory.measure.restarts import Job, Sweep, together, window
 from theory.measure.single import SingleSteps
 from theory.norms.norm import Norm
+from theory.progress import with_bar
 from theory.shown import shown
 from theory.typing import Array, Progress
 
@@ -108,6 +109,7 @@ class MemoryAmong:
         return f"no k was found for which {claim}: {why} ({basis}){end}"
 
 
+@with_bar("sequences")
 def memory_among(
     recurrent: Map,
     sequences: Any,

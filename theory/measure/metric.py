@@ -35,6 +35,7 @@ from theory.maps.head import as_head
 from theory.measure.effective_memory import check_level
 from theory.measure.memory_among import longest_first
 from theory.measure.predictor import Predictor
+from theory.progress import with_bar
 from theory.shown import shown
 from theory.truncation import truncate
 from theory.typing import Array, Progress
@@ -187,6 +188,7 @@ class MetricAgainstK:
         return "\n".join(lines)
 
 
+@with_bar("sequences")
 def metric_against_k(
     model: Any,
     data: Iterable[tuple[Any, Any]],

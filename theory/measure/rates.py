@@ -26,6 +26,7 @@ from theory.files.sequences import as_list
 from theory.maps.base import Map, check_map
 from theory.norms.norm import check_norm
 from theory.norms.norms import L2, Norm
+from theory.progress import with_bar
 from theory.shown import frame, shown
 from theory.typing import Array, Progress
 
@@ -131,6 +132,7 @@ class MeasuredRates:
         )
 
 
+@with_bar("sequences")
 def local_rates(
     recurrent: Map,
     sequences: Any,

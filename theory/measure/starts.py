@@ -16,6 +16,7 @@ from theory.files.sequences import as_list
 from theory.maps.base import Map, check_map
 from theory.measure.effective_memory import output_of
 from theory.norms.norm import Norm
+from theory.progress import with_bar
 from theory.shown import shown
 from theory.typing import Array, Progress
 
@@ -63,6 +64,7 @@ class BestStart:
         )
 
 
+@with_bar("steps")
 def best_start(
     recurrent: Map,
     sequences: Any,
@@ -266,6 +268,7 @@ class Drift:
         )
 
 
+@with_bar("sequences")
 def drift(
     recurrent: Map,
     sequences: Any,

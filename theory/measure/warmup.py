@@ -42,6 +42,7 @@ from theory.measure.errors import DTYPES
 from theory.measure.restarts import Job, restart_errors
 from theory.measure.single import SingleSteps
 from theory.norms.norm import Norm
+from theory.progress import with_bar
 from theory.shown import shown
 from theory.typing import Array, Progress
 
@@ -111,6 +112,7 @@ class Warmup:
         )
 
 
+@with_bar("sequences")
 def warmup(
     recurrent: Map,
     sequences: Any,
@@ -252,6 +254,7 @@ class Reset:
         return "\n".join([str(self.warmup), *lines])
 
 
+@with_bar("sequences")
 def reset(
     recurrent: Map,
     sequences: Any,

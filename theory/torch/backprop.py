@@ -22,6 +22,7 @@ from theory.certificates import Contraction
 from theory.errors import check_count
 from theory.inputs import Inputs
 from theory.learning.constants.interface import map_constants
+from theory.progress import with_bar
 from theory.shown import shown
 from theory.theorems.truncated_backprop_bias import truncated_backprop_bias
 from theory.torch.layers import layer_map, layers, need_torch, nn, torch
@@ -92,6 +93,7 @@ class TruncatedBackprop:
         return "\n".join(lines)
 
 
+@with_bar("lengths")
 def truncated_backprop(
     module: Any,
     batch: tuple[Any, Any],

@@ -1,0 +1,120 @@
+"""Bars of long work: where they are shown, and that nothing is printed anywhere else."""
+
+import inspect
+import sys
+
+import numpy as np
+import pytest
+
+import theory
+from theory import LinearMap, effective_memory, progress
+from theory.measure import reset, warmup
+from theory.progress import show_progress, with_bar
+
+X = np.random.default_rng(0).uniform(-1, 1, (60, 8, 1))
+ASKED = {"eps": 0.1, "probability": 0.05, "confidence": 0.95}
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    monkeypatch.setattr(progress, "DELAY", 0.0)
+    yield
+    show_progress(None)
+
+
+@with_bar("things")
+def counted(count, *, progress=None):
+    """Return what was told to."""
+    for i in range(count):
+        if progress is not None:
+            progress(i + 1, count)
+    return progress
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_program_prints_nothing_unless_asked(capsys):
+    assert counted(3) is None
+    effective_memory(LinearMap([[0.5]], [[1.0]]), X, **ASKED)
+    assert capsys.readouterr() == ("", "")
+    show_progress(True)
+    assert counted(3) is not None
+    said = capsys.readouterr()
+    assert (said.out, "things" in said.err, "3/3" in said.err) == ("", True, True)
+    show_progress(False)
+    assert counted(3) is None
+
+
+@pytest.mark.usefixtures("at_once")
+def test_an_interactive_session_shows_bars_by_itself(monkeypatch):
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    assert counted(2) is not None
+    show_progress(False)
+    assert counted(2) is None
+
+
+def test_short_work_has_no_bar(capsys):
+    show_progress(True)
+    assert counted(3) is not None
+    show_progress(None)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("at_once")
+def test_what_the_caller_gives_is_called_instead(capsys):
+    show_progress(True)
+    told = []
+    assert counted(2, progress=lambda done, total: told.append((done, total))) is not None
+    assert told == [(1, 2), (2, 2)]
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_bar_ends_with_an_error(capsys):
+    show_progress(True)
+
+    @with_bar("lost")
+    def fails(*, progress=None):
+        progress(1, 2)
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        fails()
+    assert "lost" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("at_once")
+def test_one_bar_for_one_call(monkeypatch):
+    """A function that calls another one hands its own bar on."""
+    opened = []
+    monkeypatch.setattr(
+        progress,
+        "progress_bar",
+        lambda *_, **__: opened.append(1) or progress_bar(),
+    )
+    progress_bar = __import__("rich.progress", fromlist=["Progress"]).Progress
+    show_progress(True)
+    found = reset(LinearMap([[0.5]], [[1.0]]), X, periods=[7], **ASKED)
+    assert len(opened) == 1
+    show_progress(False)
+    assert str(found) == str(reset(LinearMap([[0.5]], [[1.0]]), X, periods=[7], **ASKED))
+    assert found.warmup.k == warmup(LinearMap([[0.5]], [[1.0]]), X, **ASKED).k
+
+
+def test_every_function_that_tells_how_far_it_is_has_a_bar():
+    faces = [theory.measure, theory.learning]
+    if pytest.importorskip("torch", reason="PyTorch is not installed (extra: torch)"):
+        faces.append(theory.torch)
+    found = {
+        name: getattr(face, name)
+        for face in faces
+        for name in face.__all__
+        if inspect.isfunction(getattr(face, name))
+        and "progress" in inspect.signature(getattr(face, name)).parameters
+    }
+    assert len(found) >= 15
+    assert [name for name, one in found.items() if not hasattr(one, "__wrapped__")] == []
+
+
+def test_only_these_can_be_asked_for():
+    with pytest.raises(ValueError, match="shown='yes', needed True, False or None"):
+        show_progress("yes")

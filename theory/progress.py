@@ -1,0 +1,146 @@
+r"""Bars of long work: by themselves in an interactive session, elsewhere if asked for.
+
+Main names: `show_progress`, `with_bar`, `progress_bar`, `counting_bar`.
+
+A bar is on the error stream, begins when the work has taken `DELAY` seconds, and is gone when it is
+done.  A function that is given ``progress=`` calls that instead.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+__all__ = ["counting_bar", "progress_bar", "show_progress", "with_bar"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: Seconds of work without a bar.
+DELAY = 2.0
+
+_asked: bool | None = None
+
+
+def show_progress(shown: bool | None) -> None:
+    """Choose where calls from Python that take longer than two seconds show a bar.
+
+    Parameters
+    ----------
+    shown : bool or None
+        True: always; False: never; None, as it is from the start: in an interactive session, that
+        is at Python's prompt or in a notebook.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+
+    Examples
+    --------
+    >>> show_progress(False)
+    >>> show_progress(None)
+    """
+    global _asked
+    if shown not in {True, False, None}:
+        raise ValueError(f"shown={shown!r}, needed True, False or None")
+    _asked = shown
+
+
+def with_bar(label: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a decorator of functions that take ``progress=``: without it, they show a bar."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def called(*args: P.args, **kwargs: P.kwargs) -> R:
+            if kwargs.get("progress") is not None or not _wanted():
+                return function(*args, **kwargs)
+            with _late_bar(label) as tell:
+                kwargs["progress"] = tell
+                return function(*args, **kwargs)
+
+        return called
+
+    return decorate
+
+
+def _wanted() -> bool:
+    if _asked is not None:
+        return _asked
+    # of several threads that show bars none can be read
+    return hasattr(sys, "ps1") and threading.current_thread() is threading.main_thread()
+
+
+@contextmanager
+def _late_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar from `DELAY` seconds on; use as `counting_bar`."""
+    begun = time.monotonic()
+    bar: Any = None
+
+    def show(made: int, steps: int) -> None:
+        nonlocal bar
+        if bar is None:
+            if time.monotonic() - begun < DELAY:
+                return
+            from rich.console import Console
+
+            console = Console(stderr=True)
+            # in a file there is nothing to take back: the last state is written once
+            bar = progress_bar(console, transient=console.is_terminal or console.is_jupyter)
+            bar.add_task(label, total=None)
+            bar.start()
+        bar.update(bar.task_ids[0], completed=made, total=steps)
+
+    try:
+        yield show
+    finally:
+        if bar is not None:
+            bar.stop()
+
+
+def progress_bar(
+    console: Console | None = None, *, shown: bool = True, transient: bool = True
+) -> Progress:
+    """Return a bar that counts; if `transient`, it is gone when the work is done."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=transient,
+        disable=not shown,
+    )
+
+
+@contextmanager
+def counting_bar(
+    label: str, console: Console | None = None
+) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar while the body runs; use as ``with counting_bar("training") as progress``."""
+    with progress_bar(console) as bar:
+        task = bar.add_task(label, total=None)
+
+        def show(made: int, steps: int) -> None:
+            bar.update(task, completed=made, total=steps)
+
+        yield show
