@@ -5,8 +5,8 @@ Main names: `stack_factors`, `log_norms_of_stack`.
 The Jacobian of a stack of layers is never formed.  With J_l and G_l the derivatives of layer l by
 its own state and by what it sees, and C_l its readout,
 
-    J v:    w_l = J_l v_l + G_l C_{l-1} w_{l-1}        from the lowest layer up,
-    J^T u:  u_{l-1} += C_{l-1}^T G_l^T u_l             from the highest layer down,
+    J v:    w_l = J_l v_l + (G_l C_{l-1}) w_{l-1}      from the lowest layer up,
+    J^T u:  u_{l-1} += (G_l C_{l-1})^T u_l             from the highest layer down,
 
 and J_l, G_l are products of weights and elementwise factors, as in `theory.measure.factors`, for
 all windows side by side.  The largest singular value of every product comes from the same Lanczos
@@ -26,6 +26,7 @@ from theory.maps.base import Map
 from theory.maps.cascade import Cascade
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.gru import GRU
+from theory.maps.head import Readout
 from theory.maps.lstm import LSTM
 from theory.measure.factors import RESIDUAL, Factors, factors
 from theory.norms.norm import Coordinates
@@ -41,8 +42,8 @@ class _Layer:
     """The Jacobians of one layer along a trajectory."""
 
     own: Factors  # by its own state
-    U: Array  # the gates' input weights, one below the other
-    C: Array  # what it reads of the state below, (m, n below); empty for the lowest layer
+    G: Array  # the gates' weights of what it reads, one below the other
+    read: slice | None  # which entries of the state below those are; None for the lowest layer
     part: slice  # its part of the state
 
     def push(self, t: npt.NDArray[np.int64], v: Array, below: Array | None) -> Array:
@@ -51,32 +52,32 @@ class _Layer:
         if self.own.form == 2:
             a = v[:, q:] @ self.own.W.T
             if below is not None:
-                a += (below @ self.C.T) @ self.U.T
+                a += below[:, self.read] @ self.G.T
             i, f, g, o = np.split(a, 4, axis=1)
             dc = S[:, 0] * v[:, :q] + S[:, 1] * i + S[:, 2] * f + S[:, 3] * g
             return np.concatenate([dc, S[:, 5] * dc + S[:, 4] * o], axis=1)
         a = (v @ self.own.W.T).reshape(len(v), -1, q)
         out: Array = S[:, 0] * v + np.einsum("tgi,tgi->ti", S[:, 1:], a)
         if below is not None:
-            b = ((below @ self.C.T) @ self.U.T).reshape(len(v), -1, q)
+            b = (below[:, self.read] @ self.G.T).reshape(len(v), -1, q)
             out += np.einsum("tgi,tgi->ti", self.own.seen[t], b)
         return out
 
     def pull(self, t: npt.NDArray[np.int64], u: Array) -> tuple[Array, Array | None]:
-        """Return J^T u, and C^T G^T u for the layer below."""
+        """Return J^T u, and G^T u for what it reads of the layer below."""
         S, q = self.own.S[t], self.own.W.shape[1]
         if self.own.form == 2:
             dc = u[:, :q] + S[:, 5] * u[:, q:]
             gates = [S[:, 1] * dc, S[:, 2] * dc, S[:, 3] * dc, S[:, 4] * u[:, q:]]
             a = np.concatenate(gates, axis=1)
             own = np.concatenate([S[:, 0] * dc, a @ self.own.W], axis=1)
-            return own, ((a @ self.U) @ self.C if len(self.C) else None)
+            return own, (None if self.read is None else a @ self.G)
         a = (S[:, 1:] * u[:, None]).reshape(len(u), -1)
         own = S[:, 0] * u + a @ self.own.W
-        if not len(self.C):
+        if self.read is None:
             return own, None
         b = (self.own.seen[t] * u[:, None]).reshape(len(u), -1)
-        return own, (b @ self.U) @ self.C
+        return own, b @ self.G
 
 
 @final
@@ -100,9 +101,14 @@ class Stack:
         """Return J_t^T u for the rows of u."""
         out = np.empty_like(u)
         passed: Array | None = None
+        read: slice | None = None
         for layer in reversed(self.layers):
-            own = u[:, layer.part] if passed is None else u[:, layer.part] + passed
+            own = u[:, layer.part]
+            if read is not None:
+                own = own.copy()
+                own[:, read] += passed
             out[:, layer.part], passed = layer.pull(t, own)
+            read = layer.read
         return out
 
 
@@ -111,16 +117,21 @@ def stack_factors(recurrent: Map, H: Array, X: Array) -> Stack | None:
     if not isinstance(recurrent, Cascade) or len(recurrent.layers) < 2:
         return None
     layers: list[_Layer] = []
-    x, C = X, np.empty((0, 0))
+    x = X
+    below: Readout | None = None
     for number, (layer, part) in enumerate(zip(recurrent.layers, recurrent.slices, strict=True)):
         own = factors(layer, H[:, part], x)
         U = _input_weights(layer)
         if own is None or U is None:
             return None
-        layers.append(_Layer(own=own, U=U, C=C, part=part))
+        G, read = U, None
+        if below is not None:
+            # entries side by side are taken as they are; another readout goes into the weights
+            G, read = (U, below.entries) if below.entries else (U @ below.C, slice(None))
+        layers.append(_Layer(own=own, G=G, read=read, part=part))
         if number < len(recurrent.readouts):
-            readout = recurrent.readouts[number]
-            x, C = readout(layer.step(H[:, part], x)), readout.C
+            below = recurrent.readouts[number]
+            x = below(layer.step(H[:, part], x))
     return Stack(layers=tuple(layers), dim=recurrent.state_dim)
 
 
