@@ -31,7 +31,7 @@ from theory.certify import (
     recheck,
     save_refutation,
 )
-from theory.certify.orbits import never_meet, verified_cycle
+from theory.certify.orbits import cycles_under, never_meet, verified_cycle
 from theory.certify.places import product_rate
 from theory.norms.radius import reaches_one, spectral_radius_lower
 
@@ -183,6 +183,13 @@ def test_a_cycle_is_verified_with_its_radius():
     assert verified_cycle(VanillaRNN([[1.0]], [[1.0]]), np.zeros(1), np.zeros((1, 1))) is None
     # the kink of a relu is no place for one slope
     assert product_rate(VanillaRNN([[2.0]], [[1.0]], activation="relu"), *np.zeros((2, 1, 1))) == 0
+
+
+def test_a_search_that_leaves_the_doubles_says_nothing():
+    """Warnings are errors here; a decorator of a generator is left before its body runs."""
+    steep = VanillaRNN([[1e200]], [[1.0]], activation="relu")
+    starts = np.array([[1e150], [1.0]])
+    assert list(cycles_under(steep, np.array([1.0]), starts, steps=50, tries=8)) == []
 
 
 def test_radii_that_are_exactly_one():

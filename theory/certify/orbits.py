@@ -124,7 +124,6 @@ def never_meet(points: Array, others: Array, radii: float) -> bool:
     )
 
 
-@np.errstate(over="ignore", invalid="ignore")
 def cycles_under(
     recurrent: Map, x: Array, starts: Array, *, steps: int, tries: int
 ) -> Iterator[tuple[Array, float]]:
@@ -134,19 +133,16 @@ def cycles_under(
     tried from its end, and from the starts: it finds fixed points that repel too.
     """
     terms = recurrent.input_terms(x[None])[0]
-    H = starts
-    for _ in range(steps):
-        H = recurrent.advance(H, terms)
-        H = H[np.max(np.abs(H), axis=1) <= _FAR]
-        if not len(H):
-            break
+    H = _ends(recurrent, terms, starts, steps)
     found: list[Array] = []
     for h, settled in [*((h, True) for h in H), *((h, False) for h in starts)]:
         if tries <= 0:
             return
         orbit = [h]
-        for _ in range(_PERIODS if settled else 0):
-            orbit.append(recurrent.advance(orbit[-1], terms))
+        # a decorator would hold only until a generator is made
+        with np.errstate(over="ignore", invalid="ignore"):
+            for _ in range(_PERIODS if settled else 0):
+                orbit.append(recurrent.advance(orbit[-1], terms))
         near = 1e-3 * (1 + float(np.max(np.abs(h))))
         period = next(
             (p for p in range(1, len(orbit)) if float(np.max(np.abs(orbit[p] - h))) < near), 1
@@ -168,6 +164,19 @@ def cycles_under(
             yield points, radius
 
 
+@np.errstate(over="ignore", invalid="ignore")
+def _ends(recurrent: Map, terms: Array, starts: Array, steps: int) -> Array:
+    """Return where runs from some states are after so many steps; those that go far are left out."""
+    H = starts
+    for _ in range(steps):
+        H = recurrent.advance(H, terms)
+        H = H[np.max(np.abs(H), axis=1) <= _FAR]
+        if not len(H):
+            break
+    return H
+
+
+@np.errstate(over="ignore", invalid="ignore")
 def _polish(recurrent: Map, x: Array, points: Array) -> Array | None:
     """Apply Newton's method, damped, to the first point of a cycle."""
     p, h = len(points), points[0]
