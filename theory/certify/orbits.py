@@ -166,7 +166,7 @@ def cycles_under(
 
 @np.errstate(over="ignore", invalid="ignore")
 def _ends(recurrent: Map, terms: Array, starts: Array, steps: int) -> Array:
-    """Return where runs from some states are after so many steps; those that go far are left out."""
+    """Return where runs are after so many steps, but for those that go far."""
     H = starts
     for _ in range(steps):
         H = recurrent.advance(H, terms)
