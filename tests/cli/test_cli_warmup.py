@@ -59,6 +59,17 @@ def test_resets_and_drift(files):
     assert data["drift"]["late"] == 30
     assert "no drift is seen" in done.output
     assert "two copies, each reset" in done.output
+    done = run(
+        "reset", files / "w.npz", "--activation", "tanh", "--sequences", files / "x.npz", *USUAL,
+        "--period", 5, "--dtype", "float32", "--json", files / "b.json",
+    )  # fmt: skip
+    single = reset(MODEL, X, periods=[5], dtype="float32", **ASKED)
+    assert json.loads((files / "b.json").read_text())["warmup"] == single.warmup.to_dict()
+    done = run(
+        "warmup", files / "w.npz", "--activation", "tanh", "--sequences", files / "x.npz", *USUAL,
+        "--dtype", "half",
+    )  # fmt: skip
+    assert (done.exit_code, "dtype='half', needed one of: float64" in done.output) == (2, True)
 
 
 def test_what_never_settles_exits_with_no(files):

@@ -57,6 +57,10 @@ ConfidenceOption = Annotated[float, typer.Option(help="Of the statement.")]
 LargestOption = Annotated[
     int | None, typer.Option(help="Largest length looked at; fix it beforehand.")
 ]
+PrecisionOption = Annotated[
+    str,
+    typer.Option("--dtype", help="float64, or float32 for a model in single precision: faster."),
+]
 NormOption = Annotated[str, typer.Option(help="Norm of the error: L1, L2, Linf.")]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the answer here.")]
 
@@ -103,6 +107,7 @@ def warmup_command(
     confidence: ConfidenceOption = 0.99,
     k_max: LargestOption = None,
     norm: NormOption = "L2",
+    dtype: PrecisionOption = "float64",
     start: Annotated[
         int | None,
         typer.Option(
@@ -133,8 +138,8 @@ def warmup_command(
     with counting_bar("sequences", err) as progress:
         answer = warmup(
             model.map, model.given, eps=epsilon, probability=probability, confidence=confidence,
-            head=model.head.head, norm=model.norm, k_max=k_max, progress=progress,
-            executor=workers(jobs, cluster),
+            head=model.head.head, norm=model.norm, k_max=k_max, dtype=dtype,
+            progress=progress, executor=workers(jobs, cluster),
         )  # fmt: skip
     out.print(str(answer), markup=False, soft_wrap=True)
     data = answer.to_dict()
@@ -164,6 +169,7 @@ def reset_command(
     confidence: ConfidenceOption = 0.99,
     k_max: LargestOption = None,
     norm: NormOption = "L2",
+    dtype: PrecisionOption = "float64",
     training_length: Annotated[
         int | None,
         typer.Option(help="Test whether states after ten times as many inputs are among those."),
@@ -191,7 +197,7 @@ def reset_command(
         answer = reset(
             model.map, model.given, eps=epsilon, periods=period or (), probability=probability,
             confidence=confidence, head=model.head.head, norm=model.norm, k_max=k_max,
-            progress=progress, executor=workers(jobs, cluster),
+            dtype=dtype, progress=progress, executor=workers(jobs, cluster),
         )  # fmt: skip
     out.print(str(answer), markup=False, soft_wrap=True)
     data = answer.to_dict()

@@ -104,7 +104,7 @@ class Stack:
         read: slice | None = None
         for layer in reversed(self.layers):
             own = u[:, layer.part]
-            if read is not None:
+            if read is not None and passed is not None:
                 own = own.copy()
                 own[:, read] += passed
             out[:, layer.part], passed = layer.pull(t, own)
