@@ -21,7 +21,12 @@ except ImportError:
 
     raise MissingExtraError("torch", "experiments", "training the networks") from None
 
+import _blocks
+
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM}
+
+#: Recurrences that are stable by construction, bare and as two blocks.
+BUILT = tuple(name + shape for shape in ("", "-blocks") for name in _blocks.CORES)
 
 
 class Encoder(nn.Module):
@@ -44,17 +49,20 @@ class Encoder(nn.Module):
 class Recurrent(nn.Module):
     """One layer of tanh units or LSTM cells, and a linear output."""
 
-    def __init__(self, cell: str, encoder: Encoder, hidden: int, classes: int) -> None:
+    def __init__(
+        self, cell: str, encoder: Encoder, hidden: int, classes: int, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.kind = cell
+        self.drop = _blocks.Dropout(dropout, time=1)
         self.encoder = encoder
         self.cell = CELLS[cell](encoder.width, hidden, batch_first=True)
         self.head = nn.Linear(hidden, classes)
 
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Return the outputs and the last state."""
-        h, state = self.cell(self.encoder(x), state)
-        return self.head(h), state
+        h, state = self.cell(self.drop(self.encoder(x)), state)
+        return self.head(self.drop(h)), state
 
     def terms(self, x: Tensor) -> Tensor:
         """Return what a step needs of the inputs: U x + b."""
@@ -99,6 +107,11 @@ class Windowed(nn.Module):
             new = net.step(tuple(g[:, j:] for g in G), terms[:, : T - j])
             G = tuple(torch.cat([g[:, :j], n], 1) for g, n in zip(G, new, strict=True))
         return net.head(G[0][:, T - width :]), kept(seen, self.k)
+
+
+def restarted(network: nn.Module, k: int) -> nn.Module:
+    """Return the k-step counterpart of a recurrent network."""
+    return (Windowed if isinstance(network, Recurrent) else _blocks.Restarted)(network, k)
 
 
 def kept(seen: Tensor, k: int) -> Tensor:
@@ -206,23 +219,33 @@ def count(model: nn.Module) -> int:
 
 
 def build(
-    name: str, *, inputs: int, classes: int, tokens: bool, hidden: int, width: int, k: int | None
-) -> nn.Module:
+    name: str, *, inputs: int, classes: int, tokens: bool, hidden: int, width: int, k: int | None,
+    rate: float = 0.9, dropout: float = 0.0,
+) -> nn.Module:  # fmt: skip
     """Return a network by name, with fresh parameters from torch's global generator.
 
-    A recurrent name with k is the k-step counterpart; of a feed-forward one the width is chosen so
-    that it has about as many parameters as an LSTM of `hidden` units.
+    A recurrent name with k is the k-step counterpart; of all but RNNs and LSTMs the width is chosen
+    so that there are about as many parameters as in an LSTM of `hidden` units.
     """
     if name in CELLS:
-        network = Recurrent(name, Encoder(inputs, width, tokens), hidden, classes)
+        network = Recurrent(name, Encoder(inputs, width, tokens), hidden, classes, dropout)
         return network if k is None else Windowed(network, k)
-    if k is None:
+    if name in BUILT and (not tokens or k is not None):
+        raise ValueError(f"{name} reads tokens, all of them, needed a text and no k")
+    if name not in BUILT and k is None:
         raise ValueError(f"{name} sees the last k inputs only, needed k")
 
-    def of(n: int) -> FeedForward:
+    def of(n: int) -> nn.Module:
+        if name in BUILT:
+            core, _, blocks = name.partition("-")
+            return _blocks.Network(
+                core, inputs=inputs, classes=classes, width=n, rate=rate, dropout=dropout,
+                bare=not blocks,
+            )  # fmt: skip
         return FEED_FORWARD[name](Encoder(inputs, width, tokens), n, classes, k)
 
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         budget = count(Recurrent("lstm", Encoder(inputs, width, tokens), hidden, classes))
-        best = min(range(4, 513, 4), key=lambda n: abs(count(of(n)) - budget))
+        step = 8 if name in BUILT else 4
+        best = min(range(step, 513, step), key=lambda n: abs(count(of(n)) - budget))
     return of(best)

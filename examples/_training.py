@@ -72,7 +72,9 @@ class Setting:
     weight_decay: float = 0.0  # of every parameter, an ordinary L2 penalty
     forget: float = _stability.FORGET  # bound of the forget gates in the paper's set
     unknown: float = 0.0  # a; a word seen n times is read as unknown with probability a / (a + n)
-    epochs: int = 40  # at most; no part of the name, as a longer run goes on from a shorter one
+    dropout: float = 0.0  # of encoded inputs, branches and outputs, one mask a window
+    anneal: bool = False  # half a cosine from lr to lr / 64 in place of decay, over all epochs
+    epochs: int = 40  # at most; no part of the name, as a longer run goes on (but with `anneal`)
     limit: int | None = None  # predictions of the training split that are used
     vocabulary: int | None = None  # most frequent tokens that are kept
 
@@ -85,7 +87,11 @@ class Setting:
     def name(self) -> str:
         """Return a name for files, with a hash of everything but the number of epochs."""
         facts = asdict(self)
-        del facts["epochs"]
+        for name in ("dropout", "anneal"):  # runs have the names that they had before these
+            if not facts[name]:
+                del facts[name]
+        if not self.anneal:
+            del facts["epochs"]
         for what, key in (("recipe", (self.variant, self.cell)), ("data", (self.kind,))):
             facts |= {what: RECIPES[key]} if key in RECIPES else {}
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -293,6 +299,7 @@ def network(setting: Setting, corpus: Corpus) -> nn.Module:
     return _models.build(
         setting.cell, inputs=corpus.inputs, classes=corpus.classes,
         tokens=corpus.kind != "music", hidden=setting.hidden, width=setting.width, k=setting.k,
+        rate=setting.rate, dropout=setting.dropout,
     )  # fmt: skip
 
 
@@ -334,10 +341,17 @@ def trained(
     shown = sys.stderr.isatty() if progress is None else progress
     with _Bar(setting, shown) as advance:
         advance(stage["epoch"])
-        while stage["epoch"] < setting.epochs and optimizer.param_groups[0]["lr"] > setting.lr / 64:
+        while stage["epoch"] < setting.epochs and (
+            setting.anneal or optimizer.param_groups[0]["lr"] > setting.lr / 64
+        ):
             began = time.perf_counter()
             # every epoch has its own order, so that a resumed run is the same run
             rng = np.random.default_rng([setting.seed, stage["epoch"]])
+            if setting.dropout:
+                torch.manual_seed(int(rng.integers(2**62)))
+            if setting.anneal:
+                for group in optimizer.param_groups:
+                    group["lr"] = annealed(setting, stage["epoch"])
             loss = _epoch(model, corpus, setting, optimizer, constrain, rng)
             constrain(final=True)
             found = evaluate(model, corpus, "valid")
@@ -350,7 +364,7 @@ def trained(
                 kept = {name: value.clone() for name, value in model.state_dict().items()}
                 within = constrain.state_dict()
             stage["waited"] = 0 if height < stage["best"] else stage["waited"] + 1
-            if stage["waited"] == setting.patience:
+            if stage["waited"] == setting.patience and not setting.anneal:
                 stage["waited"] = 0
                 for group in optimizer.param_groups:
                     group["lr"] *= setting.decay
@@ -375,7 +389,7 @@ def trained(
             "parameters": _models.count(model),
             "seconds": stage["seconds"],
             "epochs": stage["epoch"],
-            "converged": optimizer.param_groups[0]["lr"] <= setting.lr / 64,
+            "converged": setting.anneal or optimizer.param_groups[0]["lr"] <= setting.lr / 64,
         }
         record = {"setting": asdict(setting), "history": stage["history"], "result": result}
         write_json(summary, record)
@@ -383,6 +397,12 @@ def trained(
         setting=setting, model=model, corpus=corpus, history=stage["history"], result=result,
         best=stage["best"], within=within,
     )  # fmt: skip
+
+
+def annealed(setting: Setting, epoch: int) -> float:
+    """Return the step size of an epoch: half a cosine from lr to lr / 64."""
+    done = epoch / max(setting.epochs - 1, 1)
+    return setting.lr / 64 + (setting.lr - setting.lr / 64) * (1 + math.cos(math.pi * done)) / 2
 
 
 def _saved(checkpoint: Path, device: str) -> dict[str, Any]:
@@ -499,7 +519,7 @@ def by_length(
         if k is not None and k >= longest:
             known[str(k)] = known[str(None)]  # a window as long as every sequence is the network
             continue
-        model = t.model if k is None else _models.Windowed(t.model, k)
+        model = t.model if k is None else _models.restarted(t.model, k)
         # windows of a part reach k - 1 inputs before it, so longer ones are asked of longer parts
         chunk = 200 if k is None else max(200, k)
         found = evaluate(model, part, chunk=chunk, batch=1 if len(pairs) == 1 else 32)

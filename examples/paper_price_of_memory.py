@@ -1,0 +1,296 @@
+r"""The price of certified memory: how good a text model is, against the context proved sufficient.
+
+Theorem shown: `context_length` (LSTM, RNN), and its form for stacks, by rates and gains of blocks.
+
+Recurrences that are stable by construction (MinGRU, LRU, RG-LRU, a selective layer as in Mamba, the
+gated delta rule), bare and as two blocks of norm, recurrence and gated units, beside RNN and LSTM,
+unconstrained and kept in the sharp stable set.  All have about as many parameters, are trained by
+Adam with one mask of dropout a window, and stop when the step size, a quarter after every epoch
+without progress on the validation split, has come to 1/64.
+
+A context k is *enough* here if no prediction's loss changes by more than 0.1 nats when the model
+starts from zero k inputs back.  Columns: `certified`, the k proved for every sequence over the
+alphabet; `along`, the k proved at places of the test text for any past (median and largest of
+them; "> n": not within the n inputs before the place); `measured`, the k that is enough for all of
+a piece of 100 characters, drawn at random from the test text, with probability 95 %, and
+confidence 90 %; `within`, the least k from which on the metric is within 1 % of that with full
+context; `refuted`, whether a Jacobian over the alphabet proves that no norm contracts a step.
+
+What the eye should see: the lowest points have a certificate.  Two blocks that are stable by
+construction are better than the unconstrained LSTM and than the 5-gram; a shorter certified context
+costs little until the rate is far below 0.9.
+
+Run   python examples/paper_price_of_memory.py --task war-and-peace --data DIR
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import _models
+import _results
+import _stability
+import _training
+import corpora
+import numpy as np
+
+import theory
+from theory.memory import required_context, tube_context
+
+COLUMNS = (
+    "task", "model", "variant", "rate", "seed", "metric", "valid", "parameters", "epochs",
+    "converged", "seconds", "certified", "along_median", "along_largest", "places", "measured",
+    "within", "refuted",
+)  # fmt: skip
+
+#: The loss of no prediction may change by more, in nats; it changes by at most twice the largest
+#: change of a logit.
+TOLERANCE = 0.1
+
+#: Changes of presets; all networks have about as many parameters as an LSTM of so many units.
+CHANGES: dict[str, dict[str, Any]] = {
+    "smoke": {"optimizer": "adam", "lr": 1e-2, "dropout": 0.1},
+    "small": {
+        "optimizer": "adam", "lr": 3e-3, "hidden": 164, "batch": 32, "bptt": 64, "decay": 0.25,
+        "patience": 1, "dropout": 0.2, "epochs": 60, "limit": 500_000,
+    },
+}  # fmt: skip
+CHANGES["paper"] = CHANGES["small"] | {"hidden": 600, "limit": None}
+
+#: Rates of networks that are stable by construction; all but the first with the first seed only.
+RATES = (0.9, 0.8, 0.95)
+
+#: Places of the test text, and inputs before each of them, along which a context is proved.
+PLACES, BEFORE = 8, 100
+
+#: Pieces of the test text for the measured memory, and their length.
+PIECES, LENGTH = 60, 100
+
+LENGTHS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50)
+
+
+def settings(options: argparse.Namespace) -> Iterator[_training.Setting]:
+    """Yield the settings of the networks that are asked for."""
+    for task in options.task:
+        for cell in options.cells:
+            built = cell in _models.BUILT
+            for variant in options.variants:
+                if built != (variant == "by-construction"):
+                    continue
+                rates = RATES if cell == "mingru-blocks" else RATES[:1]
+                for rate in rates if options.rate is None else (options.rate,):
+                    for seed in options.seeds if rate == rates[0] else options.seeds[:1]:
+                        yield _training.setting_of(
+                            options, task, cell, variant=variant, seed=seed,
+                            **CHANGES[options.size] | {"rate": rate},
+                        )  # fmt: skip
+
+
+def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
+    """Return rows of `COLUMNS`, and one for every baseline."""
+    wanted = list(settings(options))
+    if options.finished:
+        wanted = [s for s in wanted if (options.runs / f"{s.name}.json").is_file()]
+    _training.train_all(options, wanted)
+    rows: list[tuple[object, ...]] = []
+    known: dict[str, corpora.Corpus] = {}
+    for setting in wanted:
+        t = _training.trained(
+            setting, data=options.data, runs=options.runs, device=options.device
+        )
+        known[setting.task] = t.corpus
+        rate: object = "" if setting.variant == "unstable" else setting.rate
+        rows.append((
+            setting.task, setting.cell, setting.variant, rate, setting.seed, t.result["metric"],
+            corpora.as_metric(setting.kind, t.best),
+            *(t.result[name] for name in ("parameters", "epochs", "converged", "seconds")),
+            *answers(t, options.runs).values(),
+        ))  # fmt: skip
+    for task, corpus in known.items():
+        for name, value in corpora.baselines(corpus).items():
+            rows.append((task, name, "none", "", "", value, *[""] * 12))
+    return rows
+
+
+def answers(t: _training.Trained, runs: Path) -> dict[str, Any]:
+    """Return the last seven columns of a network; they are kept beside it in the folder of runs."""
+    target = runs / f"{t.setting.name}-memory.json"
+    if target.is_file():
+        found = _training.read_json(target)
+        if found.get("epochs") == t.result["epochs"]:
+            return dict(found["answers"])
+    recurrent, head = _stability.to_map(t.model), _stability.head(t)
+    alphabet = theory.Inputs.any_of(_training.encoded(t, np.arange(t.corpus.inputs)))
+    along, places = proved_along(t, recurrent, head, alphabet)
+    found = {
+        "certified": proved(t, recurrent, head, alphabet),
+        "along_median": along[(len(along) - 1) // 2],
+        "along_largest": along[-1],
+        "places": places,
+        "measured": measured(t, recurrent, head),
+        "within": within(t, runs),
+        "refuted": refuted(t, recurrent, alphabet),
+    }
+    _training.write_json(target, {"epochs": t.result["epochs"], "answers": found})
+    return found
+
+
+def proved(
+    t: _training.Trained, recurrent: theory.Map, head: theory.LinearHead, alphabet: theory.Inputs
+) -> object:
+    """Return the context that is proved enough for every sequence over the alphabet, "" if none."""
+    ask: dict[str, Any] = {"inputs": alphabet, "head": head, "norm": theory.Linf()}
+    kept = _stability.kept_by(t)
+    found = [required_context(recurrent, TOLERANCE / 2, **ask)]
+    if kept is not None:
+        given = {"of the set": kept}
+        found.append(required_context(recurrent, TOLERANCE / 2, certificates=given, **ask))
+    return min((choice.k for choice in found if choice is not None), default="")
+
+
+def proved_along(
+    t: _training.Trained, recurrent: theory.Map, head: theory.LinearHead, alphabet: theory.Inputs
+) -> tuple[list[object], int]:
+    """Return the contexts that are proved enough at places of the test text, in order."""
+    x = t.corpus.splits["test"][0][0]
+    before = min(BEFORE, len(x))
+    ends = np.linspace(before, len(x), PLACES).astype(int)
+    domain = theory.certify.invariant_domain(recurrent, inputs=alphabet)
+    if domain is None:
+        return [""], 0
+    found = [
+        tube_context(
+            recurrent, _training.encoded(t, x[end - before : end]), eps=TOLERANCE / 2, head=head,
+            norm=theory.Linf(), domain=domain,
+        ).k
+        for end in ends
+    ]  # fmt: skip
+    ordered = sorted(math.inf if k is None else k for k in found)
+    return [f">{before}" if k == math.inf else k for k in ordered], len(ends)
+
+
+def measured(t: _training.Trained, recurrent: theory.Map, head: theory.LinearHead) -> object:
+    """Return the measured effective memory on pieces of the test text, drawn independently."""
+    x = t.corpus.splits["test"][0][0]
+    length = min(LENGTH, len(x))
+    starts = np.random.default_rng(0).integers(0, len(x) - length + 1, PIECES)
+    pieces = np.stack([_training.encoded(t, x[s : s + length]) for s in starts])
+    found = theory.measure.effective_memory(
+        recurrent, pieces, eps=TOLERANCE / 2, head=head, norm=theory.Linf(),
+        probability=_stability.PROBABILITY, confidence=_stability.CONFIDENCE, dtype="float32",
+    )  # fmt: skip
+    return f">{length - 1}" if found.k is None else found.k
+
+
+def within(t: _training.Trained, runs: Path) -> object:
+    """Return the least length from which on the metric is within 1 % of full context."""
+    found = _training.by_length(t, LENGTHS, runs)
+    full = found[None]["metric"]
+    excess = [
+        _training.relative_excess(t.setting.kind, found[k]["metric"], full) for k in LENGTHS
+    ]
+    bad = [i for i, e in enumerate(excess) if not e <= 0.01]
+    start = bad[-1] + 1 if bad else 0
+    return LENGTHS[start] if start < len(LENGTHS) else f">{LENGTHS[-1]}"
+
+
+def refuted(t: _training.Trained, recurrent: theory.Map, alphabet: theory.Inputs) -> str:
+    """Return whether a step is proved not to contract, and how."""
+    if t.setting.variant != "unstable":
+        return "no"
+    x = t.corpus.splits["test"][0][0][:200]
+    found = theory.certify.refute(
+        recurrent, inputs=alphabet, sequences=_training.encoded(t, x), starts=2, steps=100
+    )
+    return "not found" if found is None else found.kind
+
+
+#: How the kinds of models are drawn.
+LOOKS = {
+    "by-construction": {"color": "#0072B2", "marker": "s"},
+    "sharp-stable": {"color": "#D55E00", "marker": "^"},
+    "unstable": {"color": "#000000", "marker": "o"},
+}
+NAMES = {
+    "rnn": "RNN", "lstm": "LSTM", "mingru": "minGRU", "lru": "LRU", "rglru": "RG-LRU",
+    "selective": "selective", "delta": "delta rule",
+}  # fmt: skip
+
+
+def title(model: str) -> str:
+    """Return how a model is called in pictures and on the page."""
+    core, _, blocks = model.partition("-")
+    return NAMES.get(core, core) + (", two blocks" if blocks else "")
+
+
+def draw(rows: list[tuple[Any, ...]], path: object) -> None:
+    """Draw the metric against the certified context, a panel a task; needs matplotlib."""
+    figure, found = _results.panels(rows, 0, size=(5.2, 3.9), across=2)
+    for axes, _, own in found:
+        nets = [row for row in own if row[2] != "none"]
+        groups: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
+        for row in nets:
+            groups.setdefault(tuple(row[1:4]), []).append(row)
+        ks = [row[11] for row in nets if row[11] != ""]
+        none = 4 * max(ks, default=100)  # where those without a certificate stand
+        front: list[tuple[float, float]] = []
+        for (model, variant, rate), group in groups.items():
+            look = LOOKS[variant]
+            certified = [row[11] for row in group if row[11] != ""]
+            at = float(np.mean(certified)) if len(certified) == len(group) else none
+            mean = float(np.mean([row[5] for row in group]))
+            whole = "-blocks" in model
+            axes.plot(
+                [at] * len(group), [row[5] for row in group], ls="none", ms=7 if whole else 5,
+                mfc=look["color"] if whole or variant == "unstable" else "none",
+                label=variant.replace("-", " "), **look,
+            )  # fmt: skip
+            told = title(model) + (f" {rate:g}" if rate != "" else "")
+            axes.annotate(told, (at, mean), xytext=(6, 0), textcoords="offset points",
+                          fontsize=8, va="center")  # fmt: skip
+            if at < none:
+                front.append((at, mean))
+        lowest: list[tuple[float, float]] = []
+        for at, mean in sorted(front):
+            if not lowest or mean < lowest[-1][1]:
+                lowest.append((at, mean))
+        if lowest:
+            steps = [*lowest, (none, lowest[-1][1])]
+            axes.step(*zip(*steps, strict=True), where="post", color="#0072B2", lw=1, alpha=0.6)
+        low, high = axes.get_ylim()
+        for row in (row for row in own if row[2] == "none"):
+            if low <= row[5] <= high:
+                axes.axhline(row[5], color="0.4", lw=1, ls=":")
+                axes.annotate(row[1], (0.01, row[5]), xycoords=("axes fraction", "data"),
+                              fontsize=8, va="bottom")  # fmt: skip
+        axes.set_xscale("log")
+        left, _ = axes.get_xlim()
+        axes.set_xlim(left / 1.3, none * 6)
+        axes.axvline(none / 2, color="0.6", lw=1)
+        axes.annotate("no certificate", (none / 1.9, 0.97), xycoords=("data", "axes fraction"),
+                      fontsize=8, va="top")  # fmt: skip
+        axes.set_xlabel("certified context over the alphabet, characters")
+        axes.set_ylabel(_results_metric(own[0][0]))
+    _results.finish(figure, path)
+
+
+def _results_metric(task: str) -> str:
+    return corpora.METRICS[corpora.KINDS[task]]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the numbers, and the picture if matplotlib is there."""
+    return _training.report(
+        argv, doc=__doc__, name="paper_price_of_memory", columns=COLUMNS, data=data, draw=draw,
+        variants=("unstable", "sharp-stable", "by-construction"),
+        cells=(*_models.CELLS, *_models.BUILT),
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())
