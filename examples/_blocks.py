@@ -110,9 +110,10 @@ def _double(value: Tensor) -> np.ndarray:
     return value.detach().cpu().double().numpy()
 
 
-def _short(weights: Tensor) -> Tensor:
-    """Return rows whose absolute sums are at most SPAN."""
-    return weights * (SPAN / weights.abs().sum(1, keepdim=True).clamp(min=SPAN))
+def _short(layer: nn.Linear) -> tuple[Tensor, Tensor]:
+    """Return rows whose absolute sums are at most SPAN, and biases no less than -SPAN."""
+    sums = layer.weight.abs().sum(1, keepdim=True)
+    return layer.weight * (SPAN / sums.clamp(min=SPAN)), layer.bias.clamp(min=-SPAN)
 
 
 def _logit(p: float) -> float:
@@ -203,7 +204,7 @@ class RGLRU(Core):
 
     def parts(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return U and b of the gates, and q: a is at most the rate where r is least."""
-        U, b = _short(self.gates.weight), self.gates.bias
+        U, b = _short(self.gates)
         least = torch.sigmoid(b[: self.units] - SPAN)
         return U, b, -math.log(self.rate) / least * (1 + fn.softplus(self.faster))
 
@@ -238,7 +239,7 @@ class Selective(Core):
 
     def parts(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return W and b of the step size, and the decays: at the least step those of the rate."""
-        W, b = _short(self.step.weight), self.step.bias
+        W, b = _short(self.step)
         least = fn.softplus(b - SPAN)[:, None]
         return W, b, -math.log(self.rate) / least * (1 + fn.softplus(self.faster))
 
@@ -281,7 +282,7 @@ class Delta(Core):
 
     def parts(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return U, b of the gates (alpha, beta), and the decays."""
-        U, b = _short(self.gates.weight), self.gates.bias
+        U, b = _short(self.gates)
         least = fn.softplus(b[: self.heads] - SPAN)
         return U, b, -math.log(self.rate) / least * (1 + fn.softplus(self.faster))
 

@@ -16,6 +16,8 @@ except ImportError:
 
     raise MissingExtraError("torch", "experiments", "training the networks") from None
 
+import _blocks
+
 import theory
 import theory.interop
 from theory import projections
@@ -234,7 +236,9 @@ def put(model: Any, recurrent: theory.Map) -> None:
 
 
 def to_map(model: Any) -> theory.Map:
-    """Return the recurrent cell as a map, in double precision."""
+    """Return the recurrent cell, or all blocks, as a map, in double precision."""
+    if isinstance(model, _blocks.Network):
+        return _blocks.to_map(model)
     return theory.interop.from_torch(model.cell)
 
 

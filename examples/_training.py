@@ -46,6 +46,9 @@ from theory.files import replacing
 
 VARIANTS = ("unstable", "stable", "sharp-stable")
 
+#: What no constraint keeps stable, as it cannot be otherwise.
+BUILT = "by-construction"
+
 #: Test predictions over which metrics against the truncation length are taken.
 FIRST = 8_000
 
@@ -74,6 +77,7 @@ class Setting:
     unknown: float = 0.0  # a; a word seen n times is read as unknown with probability a / (a + n)
     dropout: float = 0.0  # of encoded inputs, branches and outputs, one mask a window
     anneal: bool = False  # half a cosine from lr to lr / 64 in place of decay, over all epochs
+    half: bool = False  # matrix products in bfloat16 while training; what is evaluated is single
     epochs: int = 40  # at most; no part of the name, as a longer run goes on (but with `anneal`)
     limit: int | None = None  # predictions of the training split that are used
     vocabulary: int | None = None  # most frequent tokens that are kept
@@ -87,7 +91,7 @@ class Setting:
     def name(self) -> str:
         """Return a name for files, with a hash of everything but the number of epochs."""
         facts = asdict(self)
-        for name in ("dropout", "anneal"):  # runs have the names that they had before these
+        for name in ("dropout", "anneal", "half"):  # runs have the names that they had before these
             if not facts[name]:
                 del facts[name]
         if not self.anneal:
@@ -315,7 +319,9 @@ def trained(
     corpus = corpus_of(setting.task, setting.limit, setting.vocabulary, data)
     model = network(setting, corpus).to(device)
     kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[setting.optimizer]
-    optimizer = kind(model.parameters(), lr=setting.lr, weight_decay=setting.weight_decay)
+    optimizer = kind(
+        model.parameters(), lr=setting.lr, weight_decay=setting.weight_decay, fused=setting.half
+    )
     runs.mkdir(parents=True, exist_ok=True)
     checkpoint, summary = runs / f"{setting.name}.pt", runs / f"{setting.name}.json"
     stage: dict[str, Any] = {
@@ -463,8 +469,9 @@ def _epoch(
         for t in range(0, x.shape[1], setting.bptt):
             part = slice(t, t + setting.bptt)
             w = weight[:, part].to(device)
-            logits, state = model(x[:, part].to(device), detached(state))
-            lost = (losses(corpus.kind, logits, y[:, part].to(device)) * w).sum()
+            with torch.autocast(device.type, torch.bfloat16, enabled=setting.half):
+                logits, state = model(x[:, part].to(device), detached(state))
+            lost = (losses(corpus.kind, logits.float(), y[:, part].to(device)) * w).sum()
             optimizer.zero_grad()
             (lost / w.sum().clamp(min=1.0)).backward()
             nn.utils.clip_grad_norm_(model.parameters(), setting.clip)
@@ -579,8 +586,9 @@ def options(
     parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
     parser.add_argument("--task", nargs="+", choices=list(corpora.KINDS), default=["jsb"])
     parser.add_argument("--size", choices=tuple(PRESETS), default="small")
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(variants))
-    parser.add_argument("--cells", nargs="+", choices=list(_models.CELLS), default=list(cells))
+    parser.add_argument("--variants", nargs="+", choices=(*VARIANTS, BUILT), default=list(variants))
+    networks = (*_models.CELLS, *_models.BUILT)
+    parser.add_argument("--cells", nargs="+", choices=networks, default=list(cells))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument(
         "--epochs", type=int, default=None, help="at most so many, where the size has more"
@@ -596,6 +604,9 @@ def options(
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1, help="networks that are trained at once")
+    parser.add_argument(
+        "--finished", action="store_true", help="what is in the folder of runs; train nothing"
+    )
     chosen = parser.parse_args(argv)
     for name, possible in (("variants", variants), ("cells", cells)):
         for other in (v for v in getattr(chosen, name) if v not in possible):

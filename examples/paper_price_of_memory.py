@@ -4,9 +4,9 @@ Theorem shown: `context_length` (LSTM, RNN), and its form for stacks, by rates a
 
 Recurrences that are stable by construction (MinGRU, LRU, RG-LRU, a selective layer as in Mamba, the
 gated delta rule), bare and as two blocks of norm, recurrence and gated units, beside RNN and LSTM,
-unconstrained and kept in the sharp stable set.  All have about as many parameters, are trained by
-Adam with one mask of dropout a window, and stop when the step size, a quarter after every epoch
-without progress on the validation split, has come to 1/64.
+unconstrained and kept in the sharp stable set.  All have about as many parameters and are trained
+by Adam, the step size falling along half a cosine to 1/64, with one mask of dropout a window; the
+epoch is that of the least loss on the validation split.
 
 A context k is *enough* here if no prediction's loss changes by more than 0.1 nats when the model
 starts from zero k inputs back.  Columns: `certified`, the k proved for every sequence over the
@@ -40,7 +40,8 @@ import corpora
 import numpy as np
 
 import theory
-from theory.memory import required_context, tube_context
+from theory.arithmetic.intervals import product_matrix_up
+from theory.memory import required_context, tube_gaps
 
 COLUMNS = (
     "task", "model", "variant", "rate", "seed", "metric", "valid", "parameters", "epochs",
@@ -54,19 +55,25 @@ TOLERANCE = 0.1
 
 #: Changes of presets; all networks have about as many parameters as an LSTM of so many units.
 CHANGES: dict[str, dict[str, Any]] = {
-    "smoke": {"optimizer": "adam", "lr": 1e-2, "dropout": 0.1},
+    "smoke": {"optimizer": "adam", "lr": 1e-2, "dropout": 0.05, "anneal": True},
     "small": {
-        "optimizer": "adam", "lr": 3e-3, "hidden": 164, "batch": 32, "bptt": 64, "decay": 0.25,
-        "patience": 1, "dropout": 0.2, "epochs": 60, "limit": 500_000,
+        "optimizer": "adam", "hidden": 164, "batch": 16, "bptt": 64, "dropout": 0.05,
+        "anneal": True, "half": True, "epochs": 14, "lr": 6e-3, "patience": 3,
     },
 }  # fmt: skip
-CHANGES["paper"] = CHANGES["small"] | {"hidden": 600, "limit": None}
+CHANGES["paper"] = CHANGES["small"] | {"hidden": 600}
+
+#: And of cells: an epoch of them takes half as long, and they need more.
+OWN: dict[str, dict[str, Any]] = {
+    "lstm": {"epochs": 20, "lr": 1e-2, "dropout": 0.1}, "rnn": {"epochs": 20, "lr": 2e-3},
+}  # fmt: skip
 
 #: Rates of networks that are stable by construction; all but the first with the first seed only.
 RATES = (0.9, 0.8, 0.95)
 
-#: Places of the test text, and inputs before each of them, along which a context is proved.
-PLACES, BEFORE = 8, 100
+#: Places of the test text, and the lengths that are tried before each of them.
+PLACES = 4
+TRIED = (5, 10, 15, 20, 25, 30, 40, 50, 60, 80, 100, 150, 200)
 
 #: Pieces of the test text for the measured memory, and their length.
 PIECES, LENGTH = 60, 100
@@ -80,15 +87,17 @@ def settings(options: argparse.Namespace) -> Iterator[_training.Setting]:
         for cell in options.cells:
             built = cell in _models.BUILT
             for variant in options.variants:
-                if built != (variant == "by-construction"):
+                if built != (variant == _training.BUILT):
                     continue
                 rates = RATES if cell == "mingru-blocks" else RATES[:1]
                 for rate in rates if options.rate is None else (options.rate,):
                     for seed in options.seeds if rate == rates[0] else options.seeds[:1]:
+                        changes = CHANGES[options.size] | {"rate": rate}
+                        if options.size != "smoke":
+                            changes |= OWN.get(cell, {})
                         yield _training.setting_of(
-                            options, task, cell, variant=variant, seed=seed,
-                            **CHANGES[options.size] | {"rate": rate},
-                        )  # fmt: skip
+                            options, task, cell, variant=variant, seed=seed, **changes
+                        )
 
 
 def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
@@ -100,9 +109,7 @@ def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     known: dict[str, corpora.Corpus] = {}
     for setting in wanted:
-        t = _training.trained(
-            setting, data=options.data, runs=options.runs, device=options.device
-        )
+        t = _training.trained(setting, data=options.data, runs=options.runs, device=options.device)
         known[setting.task] = t.corpus
         rate: object = "" if setting.variant == "unstable" else setting.rate
         rows.append((
@@ -158,20 +165,26 @@ def proved_along(
 ) -> tuple[list[object], int]:
     """Return the contexts that are proved enough at places of the test text, in order."""
     x = t.corpus.splits["test"][0][0]
-    before = min(BEFORE, len(x))
-    ends = np.linspace(before, len(x), PLACES).astype(int)
+    lengths = [k for k in TRIED if k <= len(x)]
     domain = theory.certify.invariant_domain(recurrent, inputs=alphabet)
     if domain is None:
         return [""], 0
-    found = [
-        tube_context(
-            recurrent, _training.encoded(t, x[end - before : end]), eps=TOLERANCE / 2, head=head,
-            norm=theory.Linf(), domain=domain,
-        ).k
-        for end in ends
-    ]  # fmt: skip
-    ordered = sorted(math.inf if k is None else k for k in found)
-    return [f">{before}" if k == math.inf else k for k in ordered], len(ends)
+    C = np.abs(head.C)
+
+    def enough(end: int, k: int) -> bool:
+        gap = tube_gaps(recurrent, _training.encoded(t, x[end - k : end]), k=k, domain=domain)
+        return bool(np.max(product_matrix_up(C, gap[:, None])) <= TOLERANCE / 2)
+
+    def least(end: int) -> float:
+        """Return the least of the lengths, as if none were enough below one that is not."""
+        low, high = 0, len(lengths)
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if enough(end, lengths[middle]) else (middle + 1, high)
+        return lengths[low] if low < len(lengths) else math.inf
+
+    ends = np.linspace(lengths[-1], len(x), PLACES).astype(int).tolist()
+    return [f">{lengths[-1]}" if k == math.inf else k for k in sorted(map(least, ends))], PLACES
 
 
 def measured(t: _training.Trained, recurrent: theory.Map, head: theory.LinearHead) -> object:
@@ -182,7 +195,7 @@ def measured(t: _training.Trained, recurrent: theory.Map, head: theory.LinearHea
     pieces = np.stack([_training.encoded(t, x[s : s + length]) for s in starts])
     found = theory.measure.effective_memory(
         recurrent, pieces, eps=TOLERANCE / 2, head=head, norm=theory.Linf(),
-        probability=_stability.PROBABILITY, confidence=_stability.CONFIDENCE, dtype="float32",
+        probability=_stability.PROBABILITY, confidence=_stability.CONFIDENCE,
     )  # fmt: skip
     return f">{length - 1}" if found.k is None else found.k
 
@@ -191,9 +204,7 @@ def within(t: _training.Trained, runs: Path) -> object:
     """Return the least length from which on the metric is within 1 % of full context."""
     found = _training.by_length(t, LENGTHS, runs)
     full = found[None]["metric"]
-    excess = [
-        _training.relative_excess(t.setting.kind, found[k]["metric"], full) for k in LENGTHS
-    ]
+    excess = [_training.relative_excess(t.setting.kind, found[k]["metric"], full) for k in LENGTHS]
     bad = [i for i, e in enumerate(excess) if not e <= 0.01]
     start = bad[-1] + 1 if bad else 0
     return LENGTHS[start] if start < len(LENGTHS) else f">{LENGTHS[-1]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def load(name: str):
 def test_examples_have_the_common_shape(path, monkeypatch):
     # examples that train networks share modules, which lie beside them
     monkeypatch.syspath_prepend(FOLDER)
-    if "import _training" in path.read_text(encoding="utf-8"):
+    if re.search(r"^import (_training|torch)$", path.read_text(encoding="utf-8"), re.MULTILINE):
         pytest.importorskip("torch", reason="torch is not installed (extra: experiments)")
     module = load(path.stem)
     assert callable(module.data)

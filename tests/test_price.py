@@ -1,0 +1,192 @@
+"""Recurrences that are stable by construction in the experiments, and the price of their memory."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import theory
+
+pytestmark = pytest.mark.heavy
+
+FOLDER = Path(__file__).parents[1] / "examples"
+TORCH = "torch is not installed (extra: experiments)"
+CORES = ("mingru", "lru", "rglru", "selective", "delta")
+every = pytest.mark.parametrize("core", CORES)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _examples_beside():
+    """Examples import each other as scripts do."""
+    sys.path.insert(0, str(FOLDER))
+    yield
+    sys.path.remove(str(FOLDER))
+
+
+@pytest.fixture(scope="module")
+def torch():
+    module = pytest.importorskip("torch", reason=TORCH)
+    threads = module.get_num_threads()
+    module.set_num_threads(1)
+    yield module
+    module.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def blocks(torch):
+    del torch
+    return importlib.import_module("_blocks")
+
+
+def made(blocks, torch, core, *, bare, rate=0.9, width=16):
+    torch.manual_seed(0)
+    network = blocks.Network(core, inputs=20, classes=20, width=width, rate=rate, bare=bare).eval()
+    return network, torch.randint(0, 20, (2, 30))
+
+
+@pytest.mark.parametrize("kind", ["float64", "complex128"])
+def test_a_scan_is_its_steps_and_its_gradient_theirs(blocks, torch, kind):
+    a, b = (torch.rand(7, 2, 3, dtype=getattr(torch, kind), requires_grad=True) for _ in range(2))
+    start = torch.rand(2, 3, dtype=a.dtype, requires_grad=True)
+    h, found = start, blocks.scan(a, b, start)
+    for t in range(7):
+        h = a[t] * h + b[t]
+        assert torch.allclose(found[t], h, rtol=1e-14)
+    assert torch.autograd.gradcheck(blocks.scan, (a, b, start))
+
+
+def test_all_cores_are_named(blocks):
+    assert tuple(blocks.CORES) == CORES
+
+
+@every
+@pytest.mark.parametrize("bare", [True, False])
+def test_a_network_is_its_map(blocks, torch, core, bare):
+    """In windows, restarted, and as a map: the same outputs."""
+    network, x = made(blocks, torch, core, bare=bare)
+    with torch.no_grad():
+        y, _ = network(x)
+        first, state = network(x[:, :13])
+        parts = torch.cat([first, network(x[:, 13:], state)[0]], 1)
+        again, _ = blocks.Restarted(network, 5)(x)
+        one_by_one = [network(x[:, max(0, t - 4) : t + 1])[0][:, -1] for t in range(30)]
+    assert torch.allclose(parts, y, atol=1e-5)
+    assert torch.allclose(again, torch.stack(one_by_one, 1), atol=1e-5)
+    recurrent = blocks.to_map(network)
+    E = network.encoder(x[0]).detach().double().numpy()
+    C, d = (p.detach().double().numpy() for p in (network.head.weight, network.head.bias))
+    outputs = recurrent.simulate(E) @ (C @ recurrent.output_map).T + d
+    np.testing.assert_allclose(outputs, y[0].numpy(), atol=1e-5)
+
+
+@every
+def test_no_weights_and_no_input_decay_more_slowly_than_the_rate(blocks, torch, core):
+    """Nor do weights a hundred times as large; and some input comes near the rate."""
+    network, _ = made(blocks, torch, core, bare=True)
+    cell = network.layers[0].core
+    rng, slowest = np.random.default_rng(0), 0.0
+    for scale in (1.0, 10.0, 100.0):
+        with torch.no_grad():
+            for p in cell.parameters():
+                p.copy_(torch.randn_like(p) * scale)
+        recurrent = cell.to_map()
+        m, n = recurrent.input_dim, recurrent.state_dim
+        X = np.vstack([rng.choice([-1.0, 1.0], (200, m)), rng.uniform(-1, 1, (50, m))])
+        J = recurrent.jacobian_state(np.zeros((len(X), n)), X)
+        rates = np.linalg.norm(J, 2, axis=(1, 2))
+        assert rates.max() <= 0.9
+        slowest = max(slowest, rates.max())
+    assert slowest >= 0.7
+
+
+@pytest.mark.parametrize("core", ["mingru", "rglru"])
+def test_two_blocks_are_certified_over_their_alphabet(blocks, torch, core):
+    """A smaller rate needs less context, and a restart k inputs back errs by less than allowed."""
+    contexts = []
+    for rate in (0.5, 0.8):
+        network, _ = made(blocks, torch, core, bare=False, rate=rate, width=8)
+        recurrent = blocks.to_map(network)
+        alphabet = network.table.weight.detach().double().numpy()
+        C = network.head.weight.detach().double().numpy() @ recurrent.output_map
+        found = theory.memory.required_context(
+            recurrent, 0.05, inputs=theory.Inputs.any_of(alphabet), head=theory.LinearHead(C),
+            norm=theory.Linf(),
+        )  # fmt: skip
+        contexts.append(found.k)
+        X = alphabet[np.random.default_rng(0).integers(0, 20, 2 * found.k)]
+        apart = recurrent.simulate(X)[-1] - recurrent.simulate(X[found.k :])[-1]
+        assert np.max(np.abs(C @ apart)) <= 0.05
+    assert 0 < contexts[0] < contexts[1] < 1000
+
+
+def test_an_interrupted_run_with_dropout_is_the_same_run(torch, tmp_path):
+    training = importlib.import_module("_training")
+    changes = {"variant": "by-construction", "dropout": 0.2, "anneal": True, "half": True}
+    setting = training.preset(
+        "smoke", "synthetic-text", "mingru-blocks", optimizer="adam", epochs=3, **changes
+    )
+    through = training.trained(setting, runs=tmp_path / "a")
+    steps = [entry["lr"] for entry in through.history]
+    assert steps == sorted(steps, reverse=True)
+    assert steps[-1] == pytest.approx(setting.lr / 64)
+    epoch, stops = training._epoch, iter([None, KeyboardInterrupt])
+
+    def interrupted(*given):
+        if (stop := next(stops)) is not None:
+            raise stop
+        return epoch(*given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "_epoch", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            training.trained(setting, runs=tmp_path / "b")
+    torch.manual_seed(17)
+    resumed = training.trained(setting, runs=tmp_path / "b")
+    assert resumed.history == through.history
+    # of annealed runs the number of epochs is part of the name: a longer one is another run
+    longer = training.preset(
+        "smoke", "synthetic-text", "mingru-blocks", optimizer="adam", epochs=4, **changes
+    )
+    assert longer.name != setting.name
+
+
+def test_texts_only(torch):
+    del torch
+    models = importlib.import_module("_models")
+    with pytest.raises(ValueError, match="reads tokens, all of them"):
+        models.build("lru", inputs=4, classes=4, tokens=False, hidden=8, width=4, k=None)
+
+
+def test_paper_price_of_memory(torch, tmp_path):
+    del torch
+    module = importlib.import_module("paper_price_of_memory")
+    argv = [
+        "--size", "smoke", "--task", "synthetic-text", "--seeds", "0", "--cells", "lstm", "mingru",
+        "mingru-blocks", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path),
+    ]  # fmt: skip
+    assert module.main(argv) == 0
+    assert (tmp_path / "paper_price_of_memory.png").stat().st_size > 10_000
+    assert json.loads((tmp_path / "paper_price_of_memory.json").read_text())["seeds"] == [0]
+    with (tmp_path / "paper_price_of_memory.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    built = [row for row in rows if row["variant"] == "by-construction"]
+    assert {(row["model"], row["rate"]) for row in built} == {
+        ("mingru", "0.9"), *(("mingru-blocks", f"{rate:g}") for rate in module.RATES),
+    }  # fmt: skip
+    contexts = {float(row["rate"]): int(row["certified"]) for row in built if "-" in row["model"]}
+    assert sorted(contexts.values()) == [contexts[rate] for rate in sorted(contexts)]
+    for row in rows:
+        if row["variant"] == "none":
+            assert row["model"].endswith("gram") or "gram" in row["model"]
+        else:
+            assert math.isfinite(float(row["metric"]))
+            assert (row["refuted"] == "no") == (row["variant"] != "unstable")
+    # what is in the folder of runs is enough for the table
+    assert module.main([*argv, "--finished"]) == 0
