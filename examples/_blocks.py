@@ -89,6 +89,9 @@ class Core(nn.Module):
     #: Entries of what `forward` returns.
     reads: int
 
+    #: Whether it bears products in bfloat16, where a network is trained with them.
+    half = False
+
     def forward(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return what the block reads, (T, B, reads), and the last state."""
         raise NotImplementedError
@@ -122,6 +125,8 @@ def _logit(p: float) -> float:
 
 class MinGRU(Core):
     """h <- (1 - z) h + z n, the logit of z moved by at most SPAN from its middle."""
+
+    half = True
 
     def __init__(self, width: int, units: int, rate: float) -> None:
         super().__init__(width, units, rate, 2 * units)
@@ -381,10 +386,14 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the next stream and the last state of the recurrence."""
+        seen = x if self.bare else self.norm(x)
+        if self.core.half:
+            h, state = self.core(seen, state)
+        else:
+            with torch.autocast(x.device.type, enabled=False):
+                h, state = self.core(seen.float(), state)
         if self.bare:
-            h, state = self.core(x, state)
             return self.leave(h), state
-        h, state = self.core(self.norm(x), state)
         x = x + self.drop(self.leave(h))
         gate, value = self.wide(self.norm(x)).chunk(2, dim=-1)
         return x + self.drop(self.narrow(fn.silu(gate) * value)), state

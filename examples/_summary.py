@@ -145,6 +145,112 @@ def certified(rows: list[Row], *names: str) -> tuple[int, int, list[Row]]:
     return len(first) - len(over), len(first), over
 
 
+def price_table(rows: list[Row]) -> list[str]:
+    """Return the table of metrics beside contexts, a line for each kind of network."""
+    names = (
+        "task, model", "rate", "metric, by seed", "certified, alphabet", "certified, along data",
+        "measured", "within 1 %", "refuted", "parameters", "epochs", "minutes",
+    )  # fmt: skip
+    lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
+    for (task, model, variant, rate), group in grouped(rows).items():
+        first = group[0]
+        if variant == "none" and model != "5-gram" and "chosen" not in model:
+            continue
+        title = f"{TASKS[task].partition(',')[0]}, {paper_names(model, variant)}"
+        if variant == "none":
+            cells = ["", f"{first['metric']:.3f}", *[""] * 8]
+        else:
+            cells = [
+                f"{rate:g}" if rate != "" else "none",
+                ", ".join(f"{row['metric']:.3f}" for row in group),
+                whole([row["certified"] for row in group]),
+                whole([row["along"] for row in group]),
+                whole([row["measured"] for row in group]),
+                whole([row["within"] for row in group]),
+                ", ".join(sorted({str(row["refuted"]) for row in group})),
+                f"{first['parameters']:,}",
+                f"{first['epochs']}",
+                span([row["seconds"] / 60 for row in group], ".1f"),
+            ]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return lines
+
+
+def grouped(rows: Iterable[Row]) -> dict[tuple[Any, ...], list[Row]]:
+    """Return the rows of each task, model, variant and rate."""
+    found: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        found[row["task"], row["model"], row["variant"], row["rate"]].append(row)
+    return found
+
+
+def paper_names(model: str, variant: str) -> str:
+    """Return how a network of the price of memory is called."""
+    core, _, blocks = model.partition("-")
+    names = {
+        "rnn": "RNN", "lstm": "LSTM", "mingru": "minGRU", "lru": "LRU", "rglru": "RG-LRU",
+        "selective": "selective layer", "delta": "gated delta rule",
+    }  # fmt: skip
+    if variant == "none":
+        return model
+    told = names[core] + (", two blocks" if blocks else "")
+    return told if variant == "by-construction" else f"{told}, {variant}"
+
+
+def whole(values: list[Any]) -> str:
+    """Return least and largest of lengths, some of which may be open; "none" without any."""
+    known = {v for v in values if v not in {"", "not asked"}}
+    if not known and "not asked" in values:
+        return "not asked"
+    order = sorted(known, key=lambda v: (int(str(v).strip(">")), str(v)))
+    return " to ".join(dict.fromkeys(str(v) for v in (*order[:1], *order[-1:]))) or "none"
+
+
+def price_told(rows: list[Row]) -> list[str]:
+    """Return what holds of certified networks, task by task, over the seeds that were run."""
+    told = []
+    for task in dict.fromkeys(row["task"] for row in rows):
+        own = grouped(row for row in rows if row["task"] == task)
+        built = {key: g for key, g in own.items() if key[2] != "none" and g[0]["certified"] != ""}
+        free = own.get((task, "lstm", "unstable", ""), [])
+        grams = {row["model"]: row["metric"] for row in rows
+                 if row["task"] == task and row["variant"] == "none"}  # fmt: skip
+        five, chosen = grams["5-gram"], next(name for name in grams if "chosen" in name)
+        if not built or not free:
+            continue
+        most = max(map(len, built.values()))
+        key, best = min(
+            ((k, g) for k, g in built.items() if len(g) == most), key=lambda kg: mean_of(kg[1])
+        )
+        pairs = [
+            (a["metric"], b["metric"])
+            for a in best for b in free if a["seed"] == b["seed"]
+        ]  # fmt: skip
+        below = sum(a <= b for a, b in pairs)
+        beaten = sum(row["metric"] < five for row in best)
+        worst, least = max(r["metric"] for r in best), min(r["metric"] for r in free)
+        title = TASKS[task].partition(",")[0]
+        told.append(
+            f"- {title}: {paper_names(*key[1:3])} at rate {key[3]:g}, certified over the alphabet "
+            f"at {whole([r['certified'] for r in best])} characters, has "
+            f"{span([r['metric'] for r in best], '.3f')} bits ({len(best)} "
+            f"{'seed' if len(best) == 1 else 'seeds'}); the unconstrained LSTM "
+            f"{span([r['metric'] for r in free], '.3f')} ({len(free)}), the 5-gram {five:.3f}. It "
+            f"is at or below the LSTM of its seed in {below} of {len(pairs)}, below the 5-gram in "
+            f"{beaten} of {len(best)}; its worst seed is "
+            f"{'below' if worst < least else 'not below'} the best LSTM. The best n-gram "
+            f"({chosen.partition(',')[0]}) has {grams[chosen]:.3f}: "
+            f"{sum(r['metric'] < grams[chosen] for r in (*best, *free))} of these "
+            f"{len(best) + len(free)} networks are below it."
+        )
+    return told
+
+
+def mean_of(rows: list[Row]) -> float:
+    """Return the mean metric of seeds."""
+    return float(sum(row["metric"] for row in rows) / len(rows))
+
+
 def text(folder: Path) -> str:
     """Return the page for the CSV files of a folder.
 
@@ -242,6 +348,13 @@ def text(folder: Path) -> str:
             f"{v:.3f}" + (f" at {rate:g}" if rate else "") for rate, v in means.items()
         )
 
+    price = read(folder, "paper_price_of_memory")
+    scans = read(folder, "paper_scan_speed")
+
+    def trained_at(model: str, how: str) -> str:
+        rate = one(scans, model=model, how=how)["tokens_per_cpu_s"]
+        return f"{float(f'{rate:.2g}'):,.0f}"
+
     page = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
     return page.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         table="\n".join(table(main)),
@@ -264,6 +377,9 @@ def text(folder: Path) -> str:
         asked=sum(r["holds"] != "no certificate" for r in context),
         epochs=span([r["epochs"] for r in big if r["cell"] != "none"], ".0f"),
         big=lambda cell, variant: one(big, cell=cell, variant=variant),
+        price="\n".join(price_table(price)), price_told="\n".join(price_told(price)),
+        price_size=span([round(v, -3) for v in some(price, "parameters")], ",.0f"),
+        trained_at=trained_at,
         short="\n".join(short_memory(memory, read(folder, "three_explanations"))),
         at_least=lambda task, k: f"{one(memory, task=task, k=k)['at_least']:.3f}",
         bits=f"{min(some(memory, 'code', task='war-and-peace')) / math.log(2):.3f}",

@@ -611,6 +611,9 @@ def options(
     parser.add_argument(
         "--finished", action="store_true", help="what is in the folder of runs; train nothing"
     )
+    parser.add_argument(
+        "--along", action="store_true", help="contexts that are proved along the test data, too"
+    )
     chosen = parser.parse_args(argv)
     for name, possible in (("variants", variants), ("cells", cells)):
         for other in (v for v in getattr(chosen, name) if v not in possible):

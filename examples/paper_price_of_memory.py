@@ -11,14 +11,14 @@ epoch is that of the least loss on the validation split.
 A context k is *enough* here if no prediction's loss changes by more than 0.1 nats when the model
 starts from zero k inputs back.  Columns: `certified`, the k proved for every sequence over the
 alphabet; `along`, the k proved at places of the test text for any past (the largest of them, out
-of a few lengths; "> n": not within the n inputs before the place); `measured`, the k that is enough
+of a few lengths, with --along); `measured`, the k that is enough
 everywhere in a piece of 100 characters, drawn at random from the test text, with probability 95 %,
 and confidence 90 %; `within`, the least k from which on the metric is within 1 % of that with full
 context; `refuted`, whether a Jacobian over the alphabet proves that no norm contracts a step.
 
-What the eye should see: the lowest points have a certificate.  Two blocks that are stable by
-construction are better than the unconstrained LSTM and than the 5-gram; a shorter certified context
-costs little until the rate is far below 0.9.
+What the eye should see: on War and Peace a network with a certificate is below the unconstrained
+LSTM and the 5-gram; on Shakespeare it reaches neither.  On both the front is one of n-grams: a
+7-gram, which sees six characters, is below all these networks.
 
 Run   python examples/paper_price_of_memory.py --task war-and-peace --data DIR
 """
@@ -45,7 +45,7 @@ from theory.memory import required_context, tube_gaps
 
 COLUMNS = (
     "task", "model", "variant", "rate", "seed", "metric", "valid", "parameters", "epochs",
-    "converged", "seconds", "certified", "along", "places", "measured",
+    "seconds", "certified", "along", "places", "measured",
     "within", "refuted",
 )  # fmt: skip
 
@@ -71,14 +71,15 @@ OWN: dict[str, dict[str, Any]] = {
 #: Rates of networks that are stable by construction; all but the first with the first seed only.
 RATES = (0.9, 0.7)
 
-#: Places of the test text, and the lengths that are tried before each of them; asked of the first
-#: seed, and where there is a certificate over the alphabet.
-PLACES = 1
-TRIED = (100, 200, 300, 400)
+#: Places of the test text, and the lengths that are tried before each of them; asked with --along
+#: of the first seed, and where there is a certificate over the alphabet: it takes minutes.
+PLACES = 2
+TRIED = (25, 50, 75, 100, 150, 200, 250, 300, 400, 500)
 
 #: Pieces of the test text for the measured memory, and their length.
 PIECES, LENGTH = 60, 100
 
+NOT_ASKED = "not asked"
 LENGTHS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50)
 
 
@@ -113,15 +114,16 @@ def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
         t = _training.trained(setting, data=options.data, runs=options.runs, device=options.device)
         known[setting.task] = t.corpus
         rate: object = "" if setting.variant == "unstable" else setting.rate
+        along = options.along and setting.seed == options.seeds[0]
         rows.append((
             setting.task, setting.cell, setting.variant, rate, setting.seed, t.result["metric"],
             corpora.as_metric(setting.kind, t.best),
-            *(t.result[name] for name in ("parameters", "epochs", "converged", "seconds")),
-            *answers(t, options.runs, along=setting.seed == options.seeds[0]).values(),
+            *(t.result[name] for name in ("parameters", "epochs", "seconds")),
+            *answers(t, options.runs, along=along).values(),
         ))  # fmt: skip
     for task, corpus in known.items():
         for name, value in corpora.baselines(corpus).items():
-            rows.append((task, name, "none", "", "", value, *[""] * 11))
+            rows.append((task, name, "none", "", "", value, *[""] * 10))
     return rows
 
 
@@ -130,18 +132,19 @@ def answers(t: _training.Trained, runs: Path, *, along: bool) -> dict[str, Any]:
     target = runs / f"{t.setting.name}-memory.json"
     if target.is_file():
         found = _training.read_json(target)
-        if found.get("epochs") == t.result["epochs"]:
-            return dict(found["answers"])
+        known = dict(found["answers"])
+        if found["epochs"] == t.result["epochs"] and not (along and known["along"] == NOT_ASKED):
+            return known
     recurrent, head = _stability.to_map(t.model), _stability.head(t)
     alphabet = theory.Inputs.any_of(_training.encoded(t, np.arange(t.corpus.inputs)))
     certified = proved(t, recurrent, head, alphabet)
-    at: list[object] = [""]
+    at: list[object] = ["" if certified == "" else NOT_ASKED]
     if along and certified != "":
         at = proved_along(t, recurrent, head, alphabet)
     found = {
         "certified": certified,
         "along": at[-1],
-        "places": "" if at == [""] else len(at),
+        "places": "" if at[0] in {"", NOT_ASKED} else len(at),
         "measured": measured(t, recurrent, head),
         "within": within(t, runs),
         "refuted": refuted(t, recurrent, alphabet),
@@ -227,7 +230,9 @@ LOOKS = {
     "by-construction": {"color": "#0072B2", "marker": "s"},
     "sharp-stable": {"color": "#D55E00", "marker": "^"},
     "unstable": {"color": "#000000", "marker": "o"},
+    "none": {"color": "#E69F00", "marker": "D"},
 }
+LABELS = {"none": "n-gram", "by-construction": "by construction"}
 NAMES = {
     "rnn": "RNN", "lstm": "LSTM", "mingru": "minGRU", "lru": "LRU", "rglru": "RG-LRU",
     "selective": "selective", "delta": "delta rule",
@@ -237,62 +242,59 @@ NAMES = {
 def title(model: str) -> str:
     """Return how a model is called in pictures and on the page."""
     core, _, blocks = model.partition("-")
-    return NAMES.get(core, core) + (", two blocks" if blocks else "")
+    return NAMES[core] + (", two blocks" if blocks else "") if core in NAMES else model
 
 
 def draw(rows: list[tuple[Any, ...]], path: object) -> None:
-    """Draw the metric against the certified context, a panel a task; needs matplotlib."""
+    """Draw the metric against the certified context, a panel a task; needs matplotlib.
+
+    An n-gram sees n - 1 characters, and no more.
+    """
     figure, found = _results.panels(rows, 0, size=(5.2, 3.9), across=2)
-    for axes, _, own in found:
-        nets = [row for row in own if row[2] != "none"]
+    for axes, (task,), own in found:
         groups: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
-        for row in nets:
+        for row in own:
             groups.setdefault(tuple(row[1:4]), []).append(row)
-        ks = [row[11] for row in nets if row[11] != ""]
-        none = 4 * max(ks, default=100)  # where those without a certificate stand
+        worst = max(row[5] for row in own if row[2] != "none")
+        none = 4 * max((row[10] for row in own if row[10] != ""), default=100)
         front: list[tuple[float, float]] = []
         for (model, variant, rate), group in groups.items():
-            look = LOOKS[variant]
-            certified = [row[11] for row in group if row[11] != ""]
-            at = float(np.mean(certified)) if len(certified) == len(group) else none
+            known = [row[10] for row in group if row[10] != ""]
+            if variant == "none":  # those that are far above all networks are not drawn
+                known = [int(model.partition("-")[0]) - 1]
+                if group[0][5] > worst + 0.1:
+                    continue
+            at = float(np.mean(known)) if known else float(none)
             mean = float(np.mean([row[5] for row in group]))
-            whole = "-blocks" in model
             axes.plot(
-                [at] * len(group), [row[5] for row in group], ls="none", ms=7 if whole else 5,
-                mfc=look["color"] if whole or variant == "unstable" else "none",
-                label=variant.replace("-", " "), **look,
+                [at] * len(group), [row[5] for row in group], ls="none", ms=6,
+                mfc=None if "-blocks" in model or variant != "by-construction" else "none",
+                label=LABELS.get(variant, variant), **LOOKS[variant],
             )  # fmt: skip
-            told = title(model) + (f" {rate:g}" if rate != "" else "")
-            axes.annotate(told, (at, mean), xytext=(6, 0), textcoords="offset points",
-                          fontsize=8, va="center")  # fmt: skip
-            if at < none:
-                front.append((at, mean))
+            told = title(model.partition(",")[0] if variant == "none" else model)
+            axes.annotate(
+                told + (f" {rate:g}" if rate != "" else ""), (at, max(row[5] for row in group)),
+                fontsize=8, textcoords="offset points",
+                **({"xytext": (7, 0), "va": "center"} if variant == "none" else
+                   {"xytext": (0, 7), "ha": "center"}),
+            )  # fmt: skip
+            front += [(at, mean)] if known else []
         lowest: list[tuple[float, float]] = []
         for at, mean in sorted(front):
             if not lowest or mean < lowest[-1][1]:
                 lowest.append((at, mean))
         if lowest:
-            steps = [*lowest, (none, lowest[-1][1])]
-            axes.step(*zip(*steps, strict=True), where="post", color="#0072B2", lw=1, alpha=0.6)
-        low, high = axes.get_ylim()
-        for row in (row for row in own if row[2] == "none"):
-            if low <= row[5] <= high:
-                axes.axhline(row[5], color="0.4", lw=1, ls=":")
-                axes.annotate(row[1], (0.01, row[5]), xycoords=("axes fraction", "data"),
-                              fontsize=8, va="bottom")  # fmt: skip
+            ends = [*lowest, (none / 2, lowest[-1][1])]
+            axes.step(*zip(*ends, strict=True), where="post", color="0.4", lw=1, ls=":")
         axes.set_xscale("log")
-        left, _ = axes.get_xlim()
-        axes.set_xlim(left / 1.3, none * 6)
+        axes.set_xlim(1, none * 4)
+        axes.margins(y=0.12)
         axes.axvline(none / 2, color="0.6", lw=1)
-        axes.annotate("no certificate", (none / 1.9, 0.97), xycoords=("data", "axes fraction"),
-                      fontsize=8, va="top")  # fmt: skip
+        axes.annotate("no certificate", (none / 1.8, 0.02), xycoords=("data", "axes fraction"),
+                      fontsize=8)  # fmt: skip
         axes.set_xlabel("certified context over the alphabet, characters")
-        axes.set_ylabel(_results_metric(own[0][0]))
+        axes.set_ylabel(corpora.METRICS[corpora.KINDS[task]])
     _results.finish(figure, path)
-
-
-def _results_metric(task: str) -> str:
-    return corpora.METRICS[corpora.KINDS[task]]
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -7,8 +7,9 @@ autograd follows (`steps`), with the parallel prefix of doublings (`doubling`), 
 bfloat16`); and the LSTM of as many parameters.  Rates are of processor time, medians of rounds that
 take turns.
 
-What the eye should see: one scan is worth more than steps and doublings on a CPU, and products of
-half the precision again as much.
+What the eye should see: on one CPU thread a scan gains little, as most of the time is in products,
+and doublings lose; products of half the precision gain half as much again.  Solving a window of the
+delta rule at once costs several times a scan.
 
 Run   python examples/paper_scan_speed.py --out build/examples
 """

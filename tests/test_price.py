@@ -157,6 +157,18 @@ def test_an_interrupted_run_with_dropout_is_the_same_run(torch, tmp_path):
     assert longer.name != setting.name
 
 
+@every
+@pytest.mark.parametrize("bare", [True, False])
+def test_every_recurrence_is_trained_with_products_in_half(blocks, torch, core, bare):
+    network, x = made(blocks, torch, core, bare=bare)
+    exact, _ = network(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        y, _ = network(x)
+    y.float().square().sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters())
+    assert torch.allclose(y.float(), exact, atol=0.05)
+
+
 def test_texts_only(torch):
     del torch
     models = importlib.import_module("_models")
