@@ -57,6 +57,7 @@ from theory.maps.cascade import Cascade
 from theory.maps.delta import DeltaRule
 from theory.maps.diagonal import DiagonalSSM
 from theory.maps.esn import EchoStateNetwork
+from theory.maps.exponential import SLSTM
 from theory.maps.gru import GRU
 from theory.maps.hard_gru import HardGRU
 from theory.maps.head import LinearHead
@@ -85,6 +86,7 @@ __all__ = [
     "L2",
     "LSTM",
     "RGLRU",
+    "SLSTM",
     "THEOREMS",
     "Block",
     "BlockMax",

@@ -22,6 +22,7 @@ from theory.interop.function_file import described_function
 from theory.interop.map_file import _KINDS, FORMAT, HEADER
 from theory.maps import (
     RGLRU,
+    SLSTM,
     Block,
     Chain,
     Concatenate,
@@ -62,6 +63,7 @@ EVERY = {
         gates="hard_sigmoid(0.2)",
     ),
     "GRU": GRU(np.ones((3, 1)) / 3, np.ones((3, 2)), variant="reset_before"),
+    "SLSTM": SLSTM(np.ones((8, 2)) / 3, np.ones((8, 2)), forget="exp"),
     "HardGRU": HardGRU(np.ones((3, 1)) / 3, np.ones((3, 2)), gates="hard_sigmoid(1/6)"),
     "MinGRU": MinGRU(np.ones((2, 3)), [0.1, -0.0], activation="softplus"),
     "RGLRU": RGLRU(np.ones((2, 1)), [0.3], scale=1 / 3),

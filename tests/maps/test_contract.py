@@ -30,6 +30,7 @@ from theory import (
     L2,
     LSTM,
     RGLRU,
+    SLSTM,
     Block,
     CallableMap,
     Cascade,
@@ -214,6 +215,10 @@ def gated_maps(rng: np.random.Generator, size: float = 1.0) -> dict[str, Map]:
         "Cascade of one": Cascade([gru]),
         "Cascade of affine layers": Cascade(
             [VanillaRNN(V(N, N), V(N, M)), DiagonalSSM(rates, V(N, N))]
+        ),
+        "SLSTM": SLSTM(V(4 * N, N), V(4 * N, M), bias(4 * N)),
+        "SLSTM exp": SLSTM(
+            V(4 * N, N), V(4 * N, M), bias(4 * N) - np.repeat([0.0, 2.0, 0.0, 0.0], N), "exp"
         ),
     }
 
@@ -418,6 +423,7 @@ LARGE: dict[str, Callable[[Callable[..., Array], int], Map]] = {
         for name in RHO
     },
     "LSTM": lambda V, n: LSTM(V(4 * n, n), V(4 * n, 2), V(4 * n)),
+    "SLSTM": lambda V, n: SLSTM(V(4 * n, n), V(4 * n, 2), V(4 * n)),
     "GRU reset after": lambda V, n: GRU(V(3 * n, n), V(3 * n, 2), V(3 * n), V(n)),
     "GRU reset before": lambda V, n: GRU(
         V(3 * n, n), V(3 * n, 2), V(3 * n), variant="reset_before"
@@ -474,6 +480,8 @@ DRAWN: dict[str, Callable[[Draw, int, int], Map]] = {
     "PeepholeLSTM hard": lambda V, n, m: PeepholeLSTM(
         V(4 * n, n), V(4 * n, m), V(4 * n), V(3 * n), "hard_sigmoid(0.2)"
     ),
+    "SLSTM": lambda V, n, m: SLSTM(V(4 * n, n), V(4 * n, m), V(4 * n)),
+    "SLSTM exp": lambda V, n, m: SLSTM(V(4 * n, n), V(4 * n, m), V(4 * n), "exp"),
     "GRU reset after": lambda V, n, m: GRU(V(3 * n, n), V(3 * n, m), V(3 * n), V(n)),
     "GRU reset before": lambda V, n, m: GRU(
         V(3 * n, n), V(3 * n, m), V(3 * n), variant="reset_before"
@@ -594,6 +602,8 @@ def test_one_step_is_within_its_error(name, data):
 CANCELLING: dict[str, Callable[[Draw], Map]] = {
     "LSTM": lambda U: LSTM(np.zeros((8, 2)), U(8)),
     "PeepholeLSTM": lambda U: PeepholeLSTM(np.zeros((8, 2)), U(8), gates="hard_sigmoid(1/6)"),
+    # a normaliser of e^1000, and what is written is as large
+    "SLSTM": lambda U: SLSTM(np.zeros((8, 2)), U(8), [1e3] * 2 + [0.0] * 6),
     "GRU reset after": lambda U: GRU(np.zeros((6, 2)), U(6), b_candidate=[1.0, 1.0]),
     "GRU reset before": lambda U: GRU(np.zeros((6, 2)), U(6), variant="reset_before"),
     "HardGRU": lambda U: HardGRU(np.zeros((6, 2)), U(6), b_candidate=[1.0, 1.0]),

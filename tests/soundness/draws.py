@@ -14,6 +14,7 @@ from theory import (
     L2,
     LSTM,
     RGLRU,
+    SLSTM,
     Block,
     BlockMax,
     Cascade,
@@ -208,6 +209,10 @@ def _peephole(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
     return PeepholeLSTM(W(4 * n, n), W(4 * n, m), W(4 * n), W(3 * n), gate)
 
 
+def _slstm(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
+    return SLSTM(W(4 * n, n), W(4 * n, m), W(4 * n), one_of(rng, "sigmoid", "exp"))
+
+
 def _gru(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
     if rng.random() < 0.5:
         return GRU(W(3 * n, n), W(3 * n, m), W(3 * n), variant="reset_before")
@@ -333,6 +338,7 @@ MAKERS: dict[type[Map], Maker] = {
     EchoStateNetwork: _leaky,
     LSTM: _lstm,
     PeepholeLSTM: _peephole,
+    SLSTM: _slstm,
     GRU: _gru,
     HardGRU: _hard_gru,
     DiagonalSSM: _diagonal,

@@ -15,6 +15,7 @@ from tally import Tally
 
 from theory import (
     L2,
+    SLSTM,
     Contraction,
     DeltaRule,
     Domain,
@@ -36,6 +37,8 @@ from theory.maps.boxes.ends import complement, mixed
 from theory.maps.invariance import is_invariant
 from theory.maps.recurrence import LinearRecurrence
 from theory.memory import (
+    mean_context,
+    mean_gaps,
     reach_tube,
     transition_rate,
     tube_gaps,
@@ -588,6 +591,35 @@ def certificates(rng: Draw, tally: Tally) -> None:
         tally.true("recheck", not recheck(certificate_from_dict(data), model), below=below, **given)
 
 
+def means(rng: Draw, tally: Tally) -> None:
+    """An sLSTM without recurrent weights: exact runs from the worst past and from others."""
+    n, m, T = int(rng.integers(1, 4)), int(rng.integers(1, 3)), int(rng.integers(0, 7))
+    size = one_of(rng, 0.3, 3.0, 100.0)
+    U, b = size * rng.standard_normal((4 * n, m)), rng.standard_normal(4 * n)
+    cell = SLSTM(np.zeros((4 * n, n)), U, b, one_of(rng, "sigmoid", "exp"))
+    X, N = rng.standard_normal((T, m)), np.exp(rng.uniform(-5, 5, n))
+    lower, upper = mean_gaps(cell, X, normaliser=N)
+    step = exact_step(cell)
+
+    def ends(h: Vector, k: int) -> Vector:
+        for x in X[T - k :]:
+            h = step(h, balls(x))
+        return h[:n]
+
+    for k in range(T + 1):
+        cut = ends([ZERO] * (3 * n), k)
+        signs = [flint.arb(-1 if float(y.mid()) > 0 else 1) for y in cut]
+        full = [(flint.arb(float(a)) + 1).log() for a in N]
+        worst = minus(ends([*signs, *full, *[ZERO] * n], k), cut)
+        tally.at_most("mean gap", [length(L2(), worst)], upper[k], X=X, k=k)
+        tally.at_least("attained", [length(L2(), worst)], lower[k], X=X, k=k)
+        start = balls(rng.uniform(-1, 1, n)) + [s * float(rng.random()) for s in full]
+        some = minus(ends([*start, *[ZERO] * n], k), cut)
+        tally.at_most("mean gap of some past", [length(L2(), some)], upper[k], X=X, k=k)
+    found = mean_context(cell, X, eps=float(one_of(rng, 1e-3, 0.1, 0.5)), normaliser=N)
+    tally.true("context", found.k is None or upper[found.k] == found.error)
+
+
 CHECKS = (
     Check(run=images, covers=(Map.image,), weight=2.0),
     Check(
@@ -624,6 +656,7 @@ CHECKS = (
     Check(run=chains, covers=(state_gap,)),
     Check(run=decays, covers=(LinearRecurrence.decay_range, window_decay)),
     Check(run=windows, covers=(window_gaps, window_context, transition_rate)),
+    Check(run=means, covers=(mean_gaps, mean_context)),
     Check(run=along, covers=(tube_gaps,)),
     Check(run=tubes, covers=(reach_tube, Map.carry, walk, size_upper, length_after)),
     Check(

@@ -91,7 +91,7 @@ MODULES = (
     "certify.layers", "norms.radius", "certify.enclose", "norms.enclosed", "certify.gated",
     "certify.switched",
     "memory.attention",
-    "memory.windows", "memory.products", "memory.along",
+    "memory.windows", "memory.products", "memory.along", "memory.normalised",
     "memory.entrywise", "memory.layers", "memory.tails", "memory.worst_case", "memory.reach",
     "memory.walk", "memory.metrics", "memory.critical", "memory.deployed", "arithmetic.formats",
     "maps.invariance", "certify.found", "certify.interface", "certify.methods",

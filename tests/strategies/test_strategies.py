@@ -14,6 +14,7 @@ from theory import (
     L2,
     LSTM,
     RGLRU,
+    SLSTM,
     Block,
     Cascade,
     Contraction,
@@ -324,7 +325,7 @@ def test_every_class_of_map():
     assert {type(recurrent) for recurrent in seen} == {
         *(LinearMap, VanillaRNN, EchoStateNetwork, LSTM, GRU),
         *(DiagonalSSM, SelectiveSSM, MinGRU, RGLRU, LinearAttention, DeltaRule, Block, Cascade),
-        *(PeepholeLSTM, HardGRU),
+        *(PeepholeLSTM, SLSTM, HardGRU),
     }
     assert {recurrent.input_dim for recurrent in seen} == {1, 2, 3}
 

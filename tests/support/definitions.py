@@ -16,6 +16,7 @@ from theory import (
     GRU,
     LSTM,
     RGLRU,
+    SLSTM,
     Block,
     CallableMap,
     Cascade,
@@ -142,6 +143,29 @@ def peephole(cell: PeepholeLSTM) -> Step:
             activated(kind, o[j] + p_o[j] * new[j]) * activated("tanh", new[j]) for j in range(n)
         ]
         return new + shown
+
+    return step
+
+
+def slstm(cell: SLSTM) -> Step:
+    n = cell.units
+
+    def step(state: Vector, x: Vector) -> Vector:
+        y, s, h = state[:n], state[n : 2 * n], state[2 * n :]
+        a = affine(cell.W, h, cell.U, x, cell.b)
+        means, sizes, shown = [], [], []
+        for j in range(n):
+            i, f, z, o = a[j], a[n + j], a[2 * n + j], a[3 * n + j]
+            kept = -activated("softplus", -f) if cell.forget == "sigmoid" else f
+            if s[j] > 0:
+                P = kept + s[j] + (ONE - faded(s[j])).log()
+                g, total = activated("sigmoid", i - P), i + activated("softplus", P - i)
+            else:
+                g, total = ONE, i
+            means.append((ONE - g) * y[j] + g * activated("tanh", z))
+            sizes.append(activated("softplus", total))
+            shown.append(activated("sigmoid", o) * means[-1])
+        return means + sizes + shown
 
     return step
 
@@ -383,6 +407,7 @@ OF_CLASS: dict[type[Map], Callable[..., Step]] = {
     VanillaRNN: lambda cell: vanilla(cell.W, cell.U, cell.b, cell.activation.name),
     LSTM: lstm,
     PeepholeLSTM: peephole,
+    SLSTM: slstm,
     GRU: gru,
     HardGRU: gru,
     EchoStateNetwork: leaky,

@@ -227,6 +227,7 @@ COMPARED = {
     **dict.fromkeys(("leaky_kernel", "lstm_kernel", "lstm_batch_kernel"), _CONTRACT),
     **dict.fromkeys(("gru_kernel", "gru_batch_kernel"), _CONTRACT),
     **dict.fromkeys(("entrywise_kernel", "complex_kernel", "delta_kernel"), _CONTRACT),
+    "slstm_kernel": _CONTRACT,
     # of the blocks that large maps run in
     **dict.fromkeys(("tanh_in_place", "logistic_in_place", "lstm_rows"), _CONTRACT),
     **dict.fromkeys(("affine_windows", "lstm_windows", "gru_windows"), _GRADIENTS),

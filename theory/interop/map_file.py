@@ -29,6 +29,7 @@ from theory.maps.cascade import Cascade
 from theory.maps.delta import DeltaRule
 from theory.maps.diagonal import DiagonalSSM, complex_of
 from theory.maps.esn import EchoStateNetwork
+from theory.maps.exponential import SLSTM
 from theory.maps.gru import GRU
 from theory.maps.hard_gru import HardGRU
 from theory.maps.head import LinearHead
@@ -82,6 +83,7 @@ _KINDS = {
     "HardGRU": _Kind(
         of=HardGRU, arrays=("W", "U", "b", "b_candidate"), settings=("variant", "gates")
     ),
+    "SLSTM": _Kind(of=SLSTM, arrays=("W", "U", "b"), settings=("forget",)),
     "MinGRU": _Kind(of=MinGRU, arrays=("U", "b"), settings=("activation",)),
     "RGLRU": _Kind(of=RGLRU, arrays=("U", "Lambda", "b"), settings=("scale",)),
     "SelectiveSSM": _Kind(

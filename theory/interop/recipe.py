@@ -20,6 +20,7 @@ from theory.maps.base import Map
 from theory.maps.cascade import Cascade
 from theory.maps.diagonal import DiagonalSSM
 from theory.maps.esn import EchoStateNetwork
+from theory.maps.exponential import SLSTM
 from theory.maps.gru import GRU
 from theory.maps.hard_gru import HardGRU
 from theory.maps.linear import LinearMap
@@ -216,6 +217,25 @@ def _peephole(ops: _Words, recurrent: PeepholeLSTM, p: Values, h: Any, x: Any) -
     return ops.joined([cell, ops.mul(out, ops.one("tanh", cell))])
 
 
+def _slstm(ops: _Words, recurrent: SLSTM, p: Values, h: Any, x: Any) -> Any:
+    n, two = recurrent.units, ops.program.two
+    mean, s, shown = (ops.part(h, k * n, (k + 1) * n) for k in range(3))
+    a = _affine(ops, p, shown, x)
+    i, f, z, o = (ops.part(a, k * n, (k + 1) * n) for k in range(4))
+    zero = ops.number(0.0)
+    if recurrent.forget == "sigmoid":
+        f = ops.minus(zero, ops.softplus(ops.minus(zero, f)))
+    s = two("maximum", s, zero)
+    # a stabiliser, so that no exponential is above 1: f nu = exp(f + s) - exp(f)
+    m = two("maximum", two("maximum", ops.add(f, s), i), zero)
+    kept, new, one = (ops.one("exp", ops.minus(e, m)) for e in (ops.add(f, s), i, zero))
+    kept = ops.minus(kept, ops.one("exp", ops.minus(f, m)))
+    share = two("div", new, ops.add(kept, new))
+    mean = ops.add(ops.mul(ops.rest(share), mean), ops.mul(share, ops.one("tanh", z)))
+    s = ops.add(m, ops.one("log", ops.add(one, kept, new)))
+    return ops.joined([mean, s, ops.mul(ops.one("sigmoid", o), mean)])
+
+
 def _gru(ops: _Words, recurrent: GRU | HardGRU, p: Values, h: Any, x: Any) -> Any:
     n = recurrent.units
     given = ops.add(ops.linear(x, p["U"]), p["b"])
@@ -301,6 +321,7 @@ _STEPS: dict[type[Map], Callable[..., Any]] = {
     EchoStateNetwork: _leaky,
     LSTM: _lstm,
     PeepholeLSTM: _peephole,
+    SLSTM: _slstm,
     GRU: _gru,
     HardGRU: _gru,
     MinGRU: _mingru,

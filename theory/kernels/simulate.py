@@ -1,7 +1,7 @@
 """Recurrent simulation: which kernel runs, and in which order, for one sequence or a batch.
 
 Main names: `run`, `run_lstm`, `run_gru`, `run_leaky`, `run_entrywise`, `run_complex`,
-`advance_lstm`, `advance_gru`.
+`run_slstm`, `advance_lstm`, `advance_gru`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from theory.kernels.cells import (
     tanh_in_place,
 )
 from theory.kernels.entrywise import complex_kernel, entrywise_kernel
+from theory.kernels.slstm import slstm_kernel
 from theory.threads import few_threads
 from theory.typing import Array
 
@@ -130,6 +131,15 @@ def run_leaky(W: Array, rho: Activation, share: Array, terms: Array, h0: Array) 
     for i in range(batch):
         leaky_kernel(WT, H[i], h0[i], share, rho.code, rho.leak, n <= SMALL_DIM)
     return H
+
+
+def run_slstm(W: Array, terms: Terms, X: Array, s0: Array, *, forgets: bool) -> Array:
+    """Return the states (y, s, h), (batch, T, 3 n), of inputs (batch, T, m) from s0."""
+    WT = np.ascontiguousarray(W.T)
+    S = np.empty((*X.shape[:2], s0.shape[-1]))
+    for i in range(len(S)):
+        slstm_kernel(WT, terms(X[i]), s0[i], S[i], forgets)
+    return S
 
 
 def run_entrywise(terms: Terms, X: Array, h0: Array) -> Array:

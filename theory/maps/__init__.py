@@ -6,7 +6,8 @@ Affine in the state before an activation:
     VanillaRNN          h <- rho(W h + U x + b)
     EchoStateNetwork    the same, leaky
 
-Gated: `LSTM`, `PeepholeLSTM` (peepholes, hard sigmoid gates), `GRU` and `HardGRU`.  State-space and
+Gated: `LSTM`, `PeepholeLSTM` (peepholes, hard sigmoid gates), `SLSTM` (exponential gates and a
+normaliser; made by `slstm`), `GRU` and `HardGRU`.  State-space and
 other recurrences that are linear in the state, each a `LinearRecurrence`: `SelectiveSSM` (Mamba),
 `MinGRU`, `RGLRU`, `LinearAttention` (made by `retnet`, `gla`, `mamba2` and `mlstm`); `DeltaRule`
 (by `gated_delta` and `rwkv7`); and `DiagonalSSM` (LRU, S4D).  Several of them: `Cascade`, each
@@ -30,7 +31,7 @@ from theory.arithmetic.activations import Activation, activation, leaky_relu
 from theory.arithmetic.rounded import Rounded
 from theory.arithmetic.zonotopes import Zonotope
 from theory.inputs import Drive
-from theory.maps.architectures import gated_delta, gla, mamba2, mlstm, retnet, rwkv7
+from theory.maps.architectures import gated_delta, gla, mamba2, mlstm, retnet, rwkv7, slstm
 from theory.maps.attention import LinearAttention
 from theory.maps.base import Map
 from theory.maps.block import Block, short_convolution
@@ -41,6 +42,7 @@ from theory.maps.combine import Chain, Concatenate, Product, Sum
 from theory.maps.delta import DeltaRule
 from theory.maps.diagonal import DiagonalSSM
 from theory.maps.esn import EchoStateNetwork
+from theory.maps.exponential import SLSTM
 from theory.maps.form import Affine
 from theory.maps.functions import Dense, Function, Pointwise, Select
 from theory.maps.gru import GRU
@@ -61,6 +63,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "RGLRU",
+    "SLSTM",
     "Activation",
     "Affine",
     "Block",
@@ -104,4 +107,5 @@ __all__ = [
     "retnet",
     "rwkv7",
     "short_convolution",
+    "slstm",
 ]

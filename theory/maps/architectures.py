@@ -1,7 +1,7 @@
 r"""Memories of today's architectures, from what each of them calls its parameters.
 
 Main names: `retnet`, `gla`, `mamba2`, `mlstm`, each a `LinearAttention`; `gated_delta` and `rwkv7`,
-each a `DeltaRule`.
+each a `DeltaRule`; `slstm`, an `SLSTM`.
 
 Only the recurrence is meant: what stands before it (projections, short convolutions) and after it
 (the query that reads, gates, norms) is a function of the same time step.
@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from theory.errors import as_matrix, as_vector, check_count, check_positive
+from theory.errors import as_array, as_matrix, as_vector, check_count, check_positive
 from theory.maps.attention import LinearAttention
 from theory.maps.delta import DeltaRule
+from theory.maps.exponential import SLSTM
 from theory.typing import Array
 
 
@@ -200,6 +201,57 @@ def mlstm(
     b = np.concatenate([np.zeros(len(k)), ones, *biases])
     counts["values"] += 1
     return LinearAttention(_stack(k, v, f, i), b, decay=np.ones(heads), write="exp", **counts)
+
+
+def slstm(
+    W: npt.ArrayLike,
+    R: npt.ArrayLike | None = None,
+    *,
+    b: npt.ArrayLike | None = None,
+    forget: str = "sigmoid",
+) -> SLSTM:
+    r"""Return the sLSTM of xLSTM with recurrent weights by head.
+
+    Beck et al. 2024, "xLSTM", equations 8 to 18.
+
+    Parameters
+    ----------
+    W : (4, n, m) array
+        Input weights of the gates i, f, z, o.
+    R : (4, heads, d, d) array, optional
+        Recurrent weights, n = heads x d; zero by default, so that each unit is a linear recurrence.
+    b : (4, n) array, optional
+        Zero by default.
+    forget : str
+        ``sigmoid`` or ``exp``.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, or the forget gate is unknown.
+
+    Examples
+    --------
+    >>> slstm(np.ones((4, 2, 1)), np.zeros((4, 2, 1, 1)))
+    SLSTM(units=2, m=1, forget='sigmoid')
+    """
+    inputs = as_array("W", W, ndim=3)
+    if len(inputs) != 4:
+        raise ValueError(f"W has shape {inputs.shape}, needed (4, n, m): the gates i, f, z, o")
+    n = inputs.shape[1]
+    recurrent = np.zeros((4, n, n))
+    if R is not None:
+        heads = as_array("R", R, ndim=4)
+        _, count, d, width = heads.shape
+        if len(heads) != 4 or d != width or count * d != n:
+            raise ValueError(
+                f"R has shape {heads.shape}, needed (4, heads, d, d) with heads x d = {n} units"
+            )
+        for head in range(count):
+            rows = slice(head * d, (head + 1) * d)
+            recurrent[:, rows, rows] = heads[:, head]
+    bias = None if b is None else as_array("b", b, ndim=2).ravel()
+    return SLSTM(recurrent.reshape(4 * n, n), inputs.reshape(4 * n, -1), bias, forget)
 
 
 def gated_delta(

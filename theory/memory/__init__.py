@@ -12,6 +12,7 @@ Sharper answers, which hold for some maps only:
     window_context          maps that are linear in the state, along given inputs: the least k, a
                             `WindowContext`; `window_gaps` the error of every k, `window_decay` that
                             of every entry
+    mean_context            of an sLSTM without recurrent weights, likewise; `mean_gaps` of every k
     input_context           of these maps, over all inputs of a set, from `transition_rate` and
                             `state_radius`
     componentwise_gap       entry by entry, and `componentwise_context` the k for eps
@@ -36,6 +37,7 @@ from theory.memory.deployed import Deployment, deployed_context, step_error_uppe
 from theory.memory.entrywise import componentwise_context, componentwise_gap
 from theory.memory.iterates import context_length_iterate
 from theory.memory.layers import LayerRates, layer_gaps, layer_rates
+from theory.memory.normalised import mean_context, mean_gaps
 from theory.memory.reach import ReachTube, reach_tube
 from theory.memory.tails import KernelTail, kernel_tail, window_decay
 from theory.memory.windows import (
@@ -73,6 +75,8 @@ __all__ = [
     "kernel_tail",
     "layer_gaps",
     "layer_rates",
+    "mean_context",
+    "mean_gaps",
     "reach_tube",
     "required_context",
     "smallest_error",

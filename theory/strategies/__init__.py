@@ -7,8 +7,9 @@ Euclidean norm, lam = 1/2, a multiple of the identity as matrix, inputs of zeros
 
     certified_maps          a map and its certificate; `stable_maps` the map alone
     any_maps                any map, stable or not; of one kind: `lstm_maps`, `gru_maps`,
-                            `peephole_maps`, `hard_gru_maps`, `esn_maps`, `diagonal_maps`,
-                            `recurrence_maps`, `memory_maps`, `block_maps`, `cascade_maps`
+                            `peephole_maps`, `slstm_maps`, `hard_gru_maps`, `esn_maps`,
+                            `diagonal_maps`, `recurrence_maps`, `memory_maps`, `block_maps`,
+                            `cascade_maps`
     input_sequences         inputs; `states` a state
     matrices_with_norm      matrices of a given norm
     factors, norms, activations
@@ -46,6 +47,7 @@ from theory.strategies.maps import (
     memory_maps,
     peephole_maps,
     recurrence_maps,
+    slstm_maps,
     stable_maps,
 )
 from theory.strategies.numbers import (
@@ -77,6 +79,7 @@ __all__ = [
     "norms",
     "peephole_maps",
     "recurrence_maps",
+    "slstm_maps",
     "stable_maps",
     "states",
 ]

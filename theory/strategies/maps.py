@@ -2,7 +2,7 @@
 
 Main names: `certified_maps`, `stable_maps`, `any_maps`, `lstm_maps`, `gru_maps`, `esn_maps`,
 `diagonal_maps`, `recurrence_maps`, `memory_maps`, `block_maps`, `cascade_maps`, `peephole_maps`,
-`hard_gru_maps`.
+`slstm_maps`, `hard_gru_maps`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from theory.maps.combine import Chain, Product, Sum
 from theory.maps.delta import RULES, DeltaRule
 from theory.maps.diagonal import DiagonalSSM
 from theory.maps.esn import EchoStateNetwork
+from theory.maps.exponential import FORGET, SLSTM
 from theory.maps.functions import Dense, Pointwise, Select
 from theory.maps.gru import GRU, VARIANTS
 from theory.maps.hard_gru import HardGRU
@@ -299,6 +300,46 @@ def _peephole_maps(
         draw(float_arrays(4 * n, size)),
         draw(float_arrays(3 * n, size)),
         draw(st.sampled_from([*GATES])),
+    )
+
+
+def slstm_maps(
+    units: int | None = None, input_dim: int | None = None, *, size: float = 1.0
+) -> st.SearchStrategy[SLSTM]:
+    r"""Draw an `SLSTM` of either forget gate, with weights of magnitude at most `size`.
+
+    Parameters
+    ----------
+    units, input_dim : int, optional
+        1 to 3 of each by default.
+    size : float
+
+    Raises
+    ------
+    ValueError
+        If a count is not a positive integer, or the size is negative.
+
+    Examples
+    --------
+    >>> from hypothesis import find
+    >>> find(slstm_maps(), lambda cell: cell.forget == "exp").units
+    1
+    """
+    check_nonnegative(size=size)
+    counts = _some(units, 3, "units"), _some(input_dim, 3, "input_dim")
+    return _slstm_maps(*counts, float(size)).map(noted)
+
+
+@st.composite
+def _slstm_maps(
+    draw: st.DrawFn, units: st.SearchStrategy[int], input_dim: st.SearchStrategy[int], size: float
+) -> SLSTM:
+    n, m = draw(units), draw(input_dim)
+    return SLSTM(
+        draw(_weights(4, n, n, size)),
+        draw(_weights(4, n, m, size)),
+        draw(float_arrays(4 * n, size)),
+        draw(st.sampled_from(FORGET)),
     )
 
 
@@ -672,6 +713,7 @@ def _layers(input_dim: int | None, size: float) -> st.SearchStrategy[Map]:
         diagonal_maps(input_dim=input_dim),
         lstm_maps(input_dim=input_dim, size=size),
         peephole_maps(input_dim=input_dim, size=size),
+        slstm_maps(input_dim=input_dim, size=size),
         gru_maps(input_dim=input_dim, size=size),
         hard_gru_maps(input_dim=input_dim, size=size),
         recurrence_maps(input_dim=input_dim, size=size),

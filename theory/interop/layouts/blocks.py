@@ -82,14 +82,16 @@ BLOCKS = (
         needs="igate_preact.weight",
         keys=("igate_preact.weight",),
         around=r".*",
-        refused="is an mLSTM layer (xLSTM), of which there is no map yet",
+        refused="is an mLSTM layer (xLSTM), whose queries and norms are not read; "
+        "theory.maps.mlstm makes the map of its keys, values and gates",
     ),
     Block(
         name="slstm",
         needs="slstm_cell._recurrent_kernel_",
         keys=("slstm_cell._recurrent_kernel_",),
         around=r".*",
-        refused="is an sLSTM layer (xLSTM), of which there is no map yet",
+        refused="is an sLSTM layer (xLSTM), whose arrays do not say how its gates and heads are "
+        "laid out; theory.maps.slstm makes the map of arrays (gate, head, ..)",
     ),
     Block(
         name="rwkv7",

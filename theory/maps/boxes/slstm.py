@@ -1,0 +1,359 @@
+"""Boxes of an sLSTM in the coordinates (y, s, h): enclosures, majorants and a step of zonotopes.
+
+Main names: `slstm_image`, `slstm_box`, `slstm_comparison`, `slstm_input_comparison`,
+`slstm_slopes`, `slstm_carried`.
+
+With nu = e^s - 1, P = log(f nu) and a = log(i), everything is monotone in each of f, nu and i, so
+that its ends are those at corners.  Where a slope is infinite, at nu = 0, its product is not:
+
+    d g / d s = - g t,   t = f (1 + nu) / (f nu + i),      d s+ / d s = f (1 + nu) / (1 + f nu + i),
+
+of which the sign of the derivative by nu is that of i - f, and of 1 + i - f.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple, final
+
+import numpy as np
+import numpy.typing as npt
+
+from theory.arithmetic.activations import SIGMOID, SOFTPLUS, TANH
+from theory.arithmetic.intervals import (
+    Interval,
+    activation_image,
+    products,
+    slope_range,
+    sum_of,
+    widened,
+)
+from theory.arithmetic.relaxations import relaxed
+from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT
+from theory.arithmetic.zonotopes import Zonotope, combination, product, stacked
+from theory.maps.boxes.ends import (
+    Ends,
+    Weights,
+    finite_or_none,
+    magnitude,
+    meet,
+    mixed,
+    preactivation,
+    with_room,
+)
+from theory.maps.boxes.reached import EXCESS
+from theory.maps.boxes.slopes import slopes_at, times_rows
+from theory.typing import Array
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Exponential:
+    """The weights of the cell."""
+
+    stack: Weights  # of i, f, z, o
+    forgets: bool  # f = sigma(a), else exp(a)
+
+
+#: At nu = 0 log(f nu) is minus infinity, which sums move outward to the least double.
+_INFINITE = np.errstate(over="ignore", invalid="ignore")
+
+
+def _minus(a: Interval) -> Interval:
+    return -a[1], -a[0]
+
+
+def _exp(a: Interval) -> Interval:
+    with np.errstate(over="ignore", under="ignore"):
+        low, high = widened(np.exp(a[0]), np.exp(a[1]))
+    return np.maximum(low, 0.0), high
+
+
+def log_normaliser(s: Array) -> Interval:
+    r"""Enclose log(e^s - 1) = s + log(1 - e^{-s}) at numbers s >= 0.
+
+    v = 1 - e^{-s} errs by 8 u relatively, so log(v) by 16 u more than its own 8 u |log(v)|, and the
+    sum by u: below 32 u (1 + s + |log(v)|).  What underflows in v is s, to which v is rounded.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        part = np.where(np.isinf(s), 0.0, np.log(-np.expm1(-s)))
+        value = s + part
+        wrong = np.where(s > 0, 4 * ELEMENTARY_UNITS * UNIT * (1.0 + s + np.abs(part)), 0.0)
+        low, high = value - wrong, value + wrong
+    return np.where(s > 0, low, -math.inf), np.where(np.isinf(s), math.inf, high)
+
+
+def _log_sum(a: Array, b: Array) -> Interval:
+    """Enclose log(e^a + e^b) = max(a, b) + softplus(-|a - b|) at points."""
+    largest = np.maximum(a, b)
+    with np.errstate(invalid="ignore"):
+        apart = sum_of((largest, largest), _minus((np.minimum(a, b),) * 2))
+    more = activation_image(SOFTPLUS, *_minus(apart))
+    # a softplus of at most 0 is at most log 2
+    least = np.maximum(np.where(np.isnan(more[0]), 0.0, more[0]), 0.0)
+    most = np.minimum(np.where(np.isnan(more[1]), 1.0, more[1]), 1.0)
+    low, high = sum_of((largest, largest), (least, most))
+    return np.where(largest == -math.inf, -math.inf, low), np.where(
+        largest == -math.inf, -math.inf, high
+    )
+
+
+class _Ranges(NamedTuple):
+    """Ranges over a box; every end is (n,)."""
+
+    i: Interval  # a = log(i)
+    f: Interval  # log(f)
+    fades: Interval  # d log(f) by its pre-activation
+    s: Interval  # of which what is below 0 counts as 0
+    negative: npt.NDArray[np.bool_]  # whether some s are below 0
+    P: Interval  # log(f nu)
+    d: Interval  # a - P
+    total: Interval  # log(f nu + i)
+    z: Interval
+    o: Interval
+    slope_z: Interval
+    slope_o: Interval
+
+
+def _parts(box: Ends) -> tuple[Interval, ...]:
+    n = len(box.low) // 3
+    return tuple((box.low[k * n : k * n + n], box.high[k * n : k * n + n]) for k in range(3))
+
+
+@_INFINITE
+def _ranges(cell: Exponential, s: Interval, h: Interval, x: Interval) -> _Ranges:
+    low, high = preactivation(cell.stack, h, x)
+    i, f, z, o = zip(np.split(low, 4), np.split(high, 4), strict=True)
+    if cell.forgets:
+        log_f, fades = _minus(activation_image(SOFTPLUS, *_minus(f))), _minus(f)
+        fades = activation_image(SIGMOID, *fades)
+    else:
+        log_f, fades = f, (np.ones_like(f[0]), np.ones_like(f[0]))
+    seen = np.maximum(s[0], 0.0), np.maximum(s[1], 0.0)
+    P = sum_of(log_f, (log_normaliser(seen[0])[0], log_normaliser(seen[1])[1]))
+    total = _log_sum(P[0], i[0])[0], _log_sum(P[1], i[1])[1]
+    return _Ranges(
+        i=i,
+        f=log_f,
+        fades=fades,
+        s=seen,
+        negative=s[0] < 0,
+        P=P,
+        d=sum_of(i, _minus(P)),
+        total=total,
+        z=activation_image(TANH, *z),
+        o=activation_image(SIGMOID, *o),
+        slope_z=slopes_at(TANH, z),
+        slope_o=slopes_at(SIGMOID, o),
+    )
+
+
+def _of_box(cell: Exponential, box: Ends) -> tuple[Interval, _Ranges, Interval]:
+    """Return the range of y, those of the gates, and that of y+."""
+    y, s, h = _parts(box)
+    r = _ranges(cell, s, h, (box.input_low, box.input_high))
+    return y, r, mixed(activation_image(SIGMOID, *_minus(r.d)), y, r.z)
+
+
+def _below(*parts: Interval) -> Interval:
+    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+
+@_INFINITE
+def slstm_image(cell: Exponential, box: Ends) -> Interval:
+    """Enclose (y+, s+, h+) over a box of (y, s, h) and x."""
+    _, r, new = _of_box(cell, box)
+    return _below(new, activation_image(SOFTPLUS, *r.total), products(r.o, new))
+
+
+@_INFINITE
+def slstm_box(cell: Exponential, inputs: Interval) -> Interval | None:
+    """Return a box of (y, s, h) that may be invariant; None if a forget gate may reach 1."""
+    n = len(cell.stack.W) // 4
+    zero = np.zeros(n)
+    r = _ranges(cell, (zero, zero), (-np.ones(n), np.ones(n)), inputs)
+    y = with_room(*r.z)
+    h = with_room(*products(r.o, y))
+    r = _ranges(cell, (zero, zero), h, inputs)
+    # nu <= i / (1 - f), at the largest of each
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        rest = -np.expm1(r.f[1])
+        s = activation_image(SOFTPLUS, *(r.i[1] - np.log(rest),) * 2)[1]
+    y, h = with_room(*r.z), with_room(*products(r.o, with_room(*r.z)))
+    top = with_room(zero, s)[1] + n * 0.0
+    if not (np.isfinite(top).all() and bool(np.all(rest > 0))):
+        return None
+    return _below(y, (zero, top), h)
+
+
+@_INFINITE
+def _ratio(r: _Ranges, plus_one: bool) -> Interval:
+    """Enclose f (1 + nu) / (f nu + i), or with 1 added below; 0 where s is below 0."""
+    found = []
+    for end, other in ((0, 1), (1, 0)):
+        corners = []
+        for s in r.s:
+            L = log_normaliser(s)
+            P = sum_of((r.f[end],) * 2, L)
+            below = [_log_sum(P[side], r.i[other])[side] for side in (0, 1)]
+            total = below[0], below[1]
+            if plus_one:
+                total = activation_image(SOFTPLUS, *total)
+            above = sum_of((r.f[end],) * 2, (s, s))
+            corners.append(sum_of(above, _minus(total)))
+        found.append(
+            np.minimum(corners[0][0], corners[1][0]) if end == 0 else np.maximum(
+                corners[0][1], corners[1][1]
+            )
+        )  # fmt: skip
+    low, high = _exp((found[0], found[1]))
+    return np.where(r.negative, 0.0, low), high
+
+
+class _Slopes(NamedTuple):
+    """What differences are multiplied by; every end is (n,)."""
+
+    own_y: Interval  # of y in y+
+    y_by_s: Interval
+    y_by_i: Interval  # of the pre-activations in y+
+    y_by_f: Interval
+    y_by_z: Interval
+    own_s: Interval  # of s in s+
+    s_by_i: Interval  # of the pre-activations in s+
+    s_by_f: Interval
+    out: Interval  # of y+ in h+
+    by_o: Interval  # of the pre-activation of o in h+
+
+
+def _slopes(cell: Exponential, box: Ends) -> _Slopes:
+    y, r, new = _of_box(cell, box)
+    g = activation_image(SIGMOID, *r.d)
+    apart = sum_of(r.z, _minus(y))
+    moved = products(apart, slope_range(SIGMOID, *r.d))
+    # i / (1 + f nu + i) = sigma(a - log(1 + f nu)), and f nu / (1 + f nu + i) alike
+    other = activation_image(SOFTPLUS, *r.P), activation_image(SOFTPLUS, *r.i)
+    shares = [
+        activation_image(SIGMOID, *sum_of(own, _minus(rest)))
+        for own, rest in zip((r.i, r.P), other, strict=True)
+    ]
+    return _Slopes(
+        own_y=activation_image(SIGMOID, *_minus(r.d)),
+        y_by_s=products(_minus(apart), products(g, _ratio(r, False))),
+        y_by_i=moved,
+        y_by_f=_minus(products(moved, r.fades)),
+        y_by_z=products(g, r.slope_z),
+        own_s=_ratio(r, True),
+        s_by_i=shares[0],
+        s_by_f=products(shares[1], r.fades),
+        out=r.o,
+        by_o=products(r.slope_o, new),
+    )
+
+
+@_INFINITE
+def slstm_slopes(cell: Exponential, box: Ends, *, in_state: bool) -> Interval:
+    """Enclose d(y+, s+, h+) / d(y, s, h), (3 n, 3 n), or by the inputs, (3 n, m)."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        k = _slopes(cell, box)
+        V_i, V_f, V_z, V_o = np.split(cell.stack.W if in_state else cell.stack.U, 4)
+        dy = sum_of(times_rows(k.y_by_i, V_i), times_rows(k.y_by_f, V_f), times_rows(k.y_by_z, V_z))
+        ds = sum_of(times_rows(k.s_by_i, V_i), times_rows(k.s_by_f, V_f))
+        dh = sum_of(times_rows(k.out, dy), times_rows(k.by_o, V_o))
+        if not in_state:
+            return np.vstack([dy[0], ds[0], dh[0]]), np.vstack([dy[1], ds[1], dh[1]])
+        h_by_y, h_by_s = products(k.out, k.own_y), products(k.out, k.y_by_s)
+    zero = np.zeros((len(dy[0]), len(dy[0])))
+    low, high = (
+        np.block(
+            [
+                [np.diag(k.own_y[end]), np.diag(k.y_by_s[end]), dy[end]],
+                [zero, np.diag(k.own_s[end]), ds[end]],
+                [np.diag(h_by_y[end]), np.diag(h_by_s[end]), dh[end]],
+            ]
+        )
+        for end in (0, 1)
+    )
+    return low, high
+
+
+def slstm_comparison(cell: Exponential, box: Ends) -> tuple[Array, ...] | None:
+    """Return the matrix (3 n, 3 n) that majorises a step; None if it is not finite."""
+    return finite_or_none(magnitude(slstm_slopes(cell, box, in_state=True)))
+
+
+def slstm_input_comparison(cell: Exponential, box: Ends) -> Array | None:
+    """Return the matrix (3 n, m) that majorises a step in its input; None if it is not finite."""
+    found = finite_or_none(magnitude(slstm_slopes(cell, box, in_state=False)))
+    return None if found is None else found[0]
+
+
+def _relaxed_log(s: Zonotope, low: Array, high: Array) -> Zonotope:
+    r"""Return a zonotope of log(e^s - 1), which is concave, over low <= s <= high.
+
+    From 0 on nothing bounds it.
+    What is left of a line is least at an end and at most that of a tangent,
+
+        L(s) - alpha s <= L(t) - alpha t + (L'(t) - alpha) (s - t),    L'(t) = 1 / (1 - e^{-t}).
+    """
+    known = (low > 0) & np.isfinite(high)
+    low, high = np.where(known, low, 1.0), np.where(known, high, 1.0)
+    ends = [log_normaliser(end) for end in (low, high)]
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        steep = [-1.0 / np.expm1(-end) for end in (high, low)]
+        secant = (ends[1][1] - ends[0][0]) / (high - low)
+        alpha = np.clip(np.where(np.isfinite(secant), secant, steep[0]), *steep)
+        place = np.clip(np.nan_to_num(-np.log1p(-1.0 / alpha), nan=0.0), low, high)
+        at = -1.0 / np.expm1(-place)
+    slope = sum_of(widened(at, at, 2 * ELEMENTARY_UNITS), (-alpha, -alpha))
+    left = [
+        sum_of(value, products((-alpha, -alpha), (end, end)))
+        for value, end in zip((*ends, log_normaliser(place)), (low, high, place), strict=True)
+    ]
+    moved = [products(slope, sum_of((end, end), (-place, -place))) for end in (low, high)]
+    above = [sum_of(left[2], one)[1] for one in moved]
+    least, largest = np.minimum(left[0][0], left[1][0]), np.maximum(above[0], above[1])
+    return combination(
+        [(alpha, s)],
+        (np.where(known, least, -math.inf), np.where(known, largest, math.inf)),
+    )
+
+
+@_INFINITE
+def slstm_carried(
+    cell: Exponential, both: Zonotope, known: Interval, inputs: Interval, box: Interval
+) -> Zonotope:
+    """Return the step of (y, s, h, x), whose symbols are shared, from states in `known`."""
+    n = len(cell.stack.W) // 4
+    one, rows = np.ones(n), [slice(k * n, (k + 1) * n) for k in range(4)]
+    y, s, h = ((known[0][at], known[1][at]) for at in rows[:3])
+    W, U, b = cell.stack
+    form = both.rows(slice(2 * n, None)).affine(np.hstack([W, U]), b)
+    at = meet(form.hull(), preactivation(cell.stack, h, inputs))
+    i, f, z, o = (form.rows(r) for r in rows)
+    f_at = at[0][rows[1]], at[1][rows[1]]
+    if cell.forgets:
+        f = combination([(-one, relaxed(SOFTPLUS, f.scaled(-one), *_minus(f_at)))])
+    r = _ranges(cell, s, h, inputs)
+    d = combination([(one, i), (-one, f), (-one, _relaxed_log(both.rows(rows[1]), *r.s))])
+    d_ends = meet(d.hull(), r.d)
+    low, high = activation_image(SIGMOID, *d_ends)
+    new_z = relaxed(TANH, z, at[0][rows[2]], at[1][rows[2]])
+    apart = combination([(one, new_z), (-one, both.rows(rows[0]))])
+    moved = product(relaxed(SIGMOID, d, *d_ends), apart, (low, high), sum_of(r.z, _minus(y)))
+    image = mixed(activation_image(SIGMOID, *_minus(d_ends)), y, r.z)
+    new_y = combination([(one, both.rows(rows[0])), (one, moved)])
+    new_y = new_y.within(*meet(image, (box[0][rows[0]], box[1][rows[0]])), EXCESS).unshared()
+    # log(f nu + i) = a + softplus(-d)
+    soft = relaxed(SOFTPLUS, d.scaled(-one), *_minus(d_ends))
+    total = combination([(one, i), (one, soft)])
+    t_ends = meet(total.hull(), r.total)
+    new_s = relaxed(SOFTPLUS, total, *t_ends)
+    inside = meet(activation_image(SOFTPLUS, *t_ends), (box[0][rows[1]], box[1][rows[1]]))
+    new_s = new_s.within(*inside, EXCESS)
+    more = new_y.symbols - new_s.symbols
+    gate = relaxed(SIGMOID, o, at[0][rows[3]], at[1][rows[3]]).padded(after=more)
+    y_ends = meet(new_y.hull(), image)
+    shown = product(gate, new_y, r.o, y_ends)
+    shown = shown.within(*meet(products(r.o, y_ends), (box[0][rows[2]], box[1][rows[2]])), EXCESS)
+    return stacked(new_y, new_s.padded(after=more), shown)
