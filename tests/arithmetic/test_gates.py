@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: Who may write down a logistic function, and why.
 OWN = {
+    "theory/kernels/slstm.py": "a kernel, by itself as Numba has it",
     "theory/arithmetic/activations.py": "its definition",
     "theory/kernels/cells.py": "loops cannot call it",
     "theory/interop/recipe.py": "the step as another program computes it, which tests compare",

@@ -61,14 +61,14 @@ class Arithmetic:
         rounded to this one before they are added to each other and to a bias.
         """
         inner = self if self.sums is None else self.sums
-        relative = _gamma(length, inner.unit)
+        relative = sum_units(length, inner.unit)
         if inner is not self:
-            last = _gamma(parts + 2, self.unit)
+            last = sum_units(parts + 2, self.unit)
             relative = up(up(relative + last) + up(relative * last))
         return relative, max(inner.tiny, self.tiny)
 
 
-def _gamma(n: int, unit: float) -> float:
+def sum_units(n: int, unit: float) -> float:
     """Return an upper bound of n u / (1 - n u), infinite where a sum has no digits left."""
     if unit == UNIT:
         return gamma(n)

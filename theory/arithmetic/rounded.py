@@ -11,7 +11,7 @@ from typing import final
 
 import numpy as np
 
-from theory.arithmetic.formats import DOUBLE, Arithmetic
+from theory.arithmetic.formats import DOUBLE, Arithmetic, sum_units
 from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT, gamma, up
 from theory.typing import Array
 
@@ -77,13 +77,6 @@ class Rounded:
         fits = np.isfinite(size) & (size <= self.arithmetic.largest)
         return self.of(size, np.where(fits, error, math.inf))
 
-    def check_double(self) -> None:
-        """Raise `MixedArithmeticError` where a bound is derived for double precision only."""
-        if self.arithmetic != DOUBLE:
-            raise MixedArithmeticError(
-                f"the bound is derived for doubles, numbers are of {self.arithmetic.name}"
-            )
-
     def _check(self, *others: Rounded) -> None:
         for other in others:
             if other.arithmetic != self.arithmetic:
@@ -105,7 +98,10 @@ class Rounded:
         size = _times(self.size, other.size) * self.arithmetic.raised + 2 * tiny
         carried = _times(self.size, other.error) + _times(other.size, self.error)
         own = self.arithmetic.unit * size
-        return self._of(size, (carried + own) * (1 + 8 * UNIT) + 4 * tiny)
+        error = (carried + own) * (1 + 8 * UNIT) + 4 * tiny
+        # what may be infinite, or no number, is so in a product with 0
+        lost = np.isinf(self.error) | np.isinf(other.error)
+        return self._of(size, np.where(lost, math.inf, error))
 
     def affine(self, W: Array, b: Array | None = None, *rest: tuple[Array, Rounded]) -> Rounded:
         r"""Return W p + b, or W p + V q + b with ``rest = ((V, q), ...)``, in any order of sums.
@@ -157,7 +153,10 @@ class Rounded:
         size = np.minimum(reach, grown) * (1 + 2 * c * unit) + lost
         # two values of a bounded function are never further apart than its range is wide
         carried = np.minimum(lipschitz * self.error, up(interval[1] - interval[0]))
-        return self._of(size, (carried + c * unit * size) * (1 + 8 * UNIT) + lost)
+        error = (carried + c * unit * size) * (1 + 8 * UNIT) + lost
+        # beyond the largest number p may be none, and so is its image
+        fits = np.isfinite(self.error) & (self.size <= self.arithmetic.largest)
+        return self._of(size, np.where(fits, error, math.inf))
 
     def logistic(self) -> Rounded:
         """Return 1 / (1 + exp(-p)), of slope at most 1/4."""
@@ -166,6 +165,51 @@ class Rounded:
     def tanh(self) -> Rounded:
         """Return tanh(p), of slope at most 1."""
         return self.through(1.0, 0.0, (-1.0, 1.0))
+
+    def exp(self) -> Rounded:
+        """Return exp(p), of slope at most exp(size); as large as its bounds, not only its value."""
+        c, unit = self.arithmetic.units(ELEMENTARY_UNITS), self.arithmetic.unit
+        tiny = 2 * c * self.arithmetic.tiny
+        with np.errstate(over="ignore", invalid="ignore"):
+            top = np.exp(self.size) * (1 + 2 * c * unit) * (1 + 32 * UNIT) + tiny
+            error = top * (self.error + 2 * c * unit) * (1 + 8 * UNIT) + tiny
+        return self._of(top, np.where(np.isnan(error), math.inf, error))
+
+    def total(self, axis: int) -> Rounded:
+        """Return the sum along an axis, in any order, as an axis of one entry."""
+        n = self.size.shape[axis]
+        relative, slack = sum_units(n + 2, self.arithmetic.unit), 1 + 2 * gamma(n + 4)
+        with np.errstate(over="ignore", invalid="ignore"):
+            sizes = np.sum(self.size, axis=axis, keepdims=True) * slack
+            own = relative * sizes
+            error = np.sum(self.error, axis=axis, keepdims=True) * slack + own
+        return self._of((sizes + own) * (1 + 8 * UNIT), error * (1 + 8 * UNIT))
+
+    def directed(self, eps: float, *, mean: bool, steepest: float | None = None) -> Rounded:
+        r"""Return y / sqrt(|y|^2 + eps) along the last axis, or with the mean of squares.
+
+        In the Euclidean norm it is Lipschitz with 1 / sqrt(eps), or with `steepest` where the
+        lengths are known.  With n entries the number under the root errs by its rounding, n squares
+        and their sum, and by eta for each that underflows, which is d of itself:
+
+            d = gamma(n + 6) + (n + 4) eta / eps,        |(1 + d)^(-1/2) - 1| <= |d| for |d| <= 1/2.
+        """
+        n, how = self.size.shape[-1], self.arithmetic
+        relative, largest = sum_units(n + 6, how.unit), math.sqrt(n) if mean else 1.0
+        lost = (relative + (n + 4) * (how.tiny / eps)) * (1 + 16 * UNIT)
+        steep = 1 / math.sqrt(eps) if steepest is None else steepest
+        slack, tiny = 1 + 4 * gamma(n + 8), 4 * how.tiny
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = np.sum(np.square(self.size), axis=-1, keepdims=True) * slack * how.raised
+            length = np.sqrt(np.sum(np.square(self.error), axis=-1, keepdims=True)) * slack
+            carried = np.minimum(length * (steep * slack), 2 * largest)
+            size = np.minimum(self.size * steep, largest) * slack
+            own = 2 * (lost + (how.units(ELEMENTARY_UNITS) + 2) * how.unit) * size + tiny
+            error = (carried + own) * (1 + 8 * UNIT)
+        # a square beyond the largest number leaves nothing of the quotient
+        fits = (squares + eps <= how.largest) & np.isfinite(squares) & (lost <= 0.5)
+        fits = fits & np.isfinite(length)
+        return self._of(size + own, np.where(fits, error, math.inf))
 
     def complement(self) -> Rounded:
         """Return 1 - p for p in [0, 1]."""

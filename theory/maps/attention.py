@@ -25,7 +25,6 @@ from theory.arithmetic.intervals import (
     widened,
 )
 from theory.arithmetic.rounded import Rounded
-from theory.arithmetic.rounding import UNIT
 from theory.errors import as_matrix, as_vector, check_count
 from theory.inputs import Inputs
 from theory.maps.base import read_only
@@ -271,22 +270,19 @@ class LinearAttention(LinearRecurrence):
 
     def _rounded_coefficients(self, x: Rounded) -> tuple[Rounded, Rounded]:
         def spread(r: Rounded, how: Any) -> Rounded:
-            return Rounded(how(r.size), how(r.error))
+            return x.of(how(r.size), how(r.error))
 
         k, v, p, q = (x.affine(self._U[rows], self._b[rows]) for rows in self._rows.values())
         g = None
         if self._forget == "constant":
-            a = Rounded.exact(self._decay)
+            a = x.stored(self._decay)
         else:
             step = p.through(*SOFTPLUS.facts)
             # exp(-y) has slope at most 1 where y >= 0
-            a = (Rounded.exact(self._decay) * step).through(1.0, 1.0, (0.0, 1.0))
+            a = (x.stored(self._decay) * step).through(1.0, 1.0, (0.0, 1.0))
             g = step if self._write == "step" else None
         if self._write == "exp":
-            # |exp(q) - exp(Q)| <= exp(size) |q - Q|, and exp errs by 8 u
-            with np.errstate(over="ignore", invalid="ignore"):
-                top = np.exp(q.size) * (1 + 32 * UNIT)
-                g = Rounded(top, np.nan_to_num(top * (q.error + 16 * UNIT), nan=np.inf))
+            g = q.exp()
         key = spread(k, self._of_keys)
         if g is not None:
             key = spread(g, self._of_keys) * key

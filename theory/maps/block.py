@@ -193,14 +193,13 @@ class Block(GatedMap):
         return np.concatenate([seen, J[..., :n] @ seen + J[..., n:]], axis=-2)
 
     def rounded_step(self, h: Rounded, x: Rounded) -> Rounded:
-        """Return size and rounding error, through the functions and the core; in doubles only."""
-        h.check_double()
+        """Return size and rounding error, through the functions and the core."""
         n = self._core.state_dim
         u = x if self._before is None else self._before.rounded(x)
-        new = self._core.rounded_step(Rounded(h.size[:n], h.error[:n]), u)
-        both = Rounded(np.append(new.size, x.size), np.append(new.error, x.error))
+        new = self._core.rounded_step(h.part(slice(n)), u)
+        both = x.of(np.append(new.size, x.size), np.append(new.error, x.error))
         y = self._after.rounded(both)
-        return Rounded(np.append(new.size, y.size), np.append(new.error, y.error))
+        return h.of(np.append(new.size, y.size), np.append(new.error, y.error))
 
     # ---------------------------------------------------------------------------------- enclosures
 

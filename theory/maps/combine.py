@@ -229,7 +229,7 @@ class Concatenate(_Several):
         """Return sizes and rounding errors of all outputs."""
         parts = [f.rounded(x) for f in self.functions]
         sizes, errors = zip(*((p.size, p.error) for p in parts), strict=True)
-        return Rounded(np.concatenate(sizes), np.concatenate(errors))
+        return x.of(np.concatenate(sizes), np.concatenate(errors))
 
 
 @final

@@ -5,7 +5,6 @@ Main name: `DeltaRule`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple, final
 
@@ -15,7 +14,7 @@ import numpy.typing as npt
 from theory.arithmetic.activations import SIGMOID, SOFTPLUS
 from theory.arithmetic.intervals import Interval
 from theory.arithmetic.rounded import Rounded
-from theory.arithmetic.rounding import UNIT, gamma
+from theory.arithmetic.rounding import UNIT
 from theory.domain import Domain
 from theory.errors import as_matrix, as_vector, check_count, check_positive
 from theory.maps.base import read_only
@@ -339,54 +338,41 @@ class DeltaRule(GatedMap):
     def rounded_terms(self, x: Rounded, steepest: float | None = None) -> dict[str, Rounded]:
         r"""Return size and error of w, u, r, g and v, all (heads keys,) but v, (heads values,).
 
-        kappa / sqrt(|kappa|^2 + eps) is Lipschitz with 1 / sqrt(eps), or with `steepest` where the
-        lengths are known; its entries are at most 1 and err by a sum of keys squares, a root and a
-        quotient more, (keys + 4) u.
+        r is Lipschitz in kappa with 1 / sqrt(eps), or with `steepest` where the lengths are known.
         """
         at = {name: x.affine(self._U[rows], self._b[rows]) for name, rows in self._rows.items()}
 
         def each(p: Rounded) -> Rounded:
-            return Rounded(self._each_key(p.size), self._each_key(p.error))
+            return x.of(self._each_key(p.size), self._each_key(p.error))
 
-        error = np.square(at["r"].error.reshape(self._heads, -1)).sum(axis=-1, keepdims=True)
-        error = np.broadcast_to(np.sqrt(error), (self._heads, self._keys)).ravel()
-        steep = 1 / math.sqrt(self._eps) if steepest is None else steepest
-        size = np.ones(self._heads * self._keys)
-        with np.errstate(over="ignore"):
-            off = error * steep * (1 + (self._keys + 16) * UNIT) + 2 * (self._keys + 8) * UNIT
-        r = Rounded(size * (1 + 8 * self._keys * UNIT), np.minimum(off, 2.0))
-        c = each(Rounded.exact(self._scale) * at["q"].logistic())
+        kappa = x.of(self._by_head(at["r"].size), self._by_head(at["r"].error))
+        r = kappa.directed(self._eps, mean=False, steepest=steepest)
+        r = x.of(r.size.ravel(), r.error.ravel())
+        c = each(x.stored(self._scale) * at["q"].logistic())
         gate = at["p"].through(*SOFTPLUS.facts) if self._rule == "gated" else at["p"].logistic()
-        w = each((Rounded.exact(self._decay) * gate).through(1.0, 1.0, (0.0, 1.0)))
-        mix = Rounded.exact(np.abs(self._mix))
-        rest = np.abs(1.0 - self._mix)
-        weak = mix * c + Rounded(rest, UNIT * rest)
+        w = each((x.stored(self._decay) * gate).through(1.0, 1.0, (0.0, 1.0)))
+        mix = x.stored(self._mix)
+        # 1 - mix, of the stored number
+        rest = np.abs(1.0 - self._mix) * (1 + 2 * UNIT) + mix.error
+        weak = mix * c + x.of(rest * x.arithmetic.raised, mix.error + 2 * x.arithmetic.unit * rest)
         k = at["k"] if self._rule == "rwkv7" else r
         u = c * r * w if self._rule == "gated" else c * r
         return {"w": w, "u": u, "r": r, "g": k * weak, "v": at["v"]}
 
     def rounded_step(self, h: Rounded, x: Rounded) -> Rounded:
-        """Return size and rounding error of a step, from those of its terms; in doubles only."""
-        h.check_double()
+        """Return size and rounding error of a step, from those of its terms."""
         shape = (self._heads, self._keys, self._values)
-        S = Rounded(h.size.reshape(shape), h.error.reshape(shape))
+        S = h.of(h.size.reshape(shape), h.error.reshape(shape))
         known = self.rounded_terms(x)
         terms = {
-            name: Rounded(self._by_head(t.size), self._by_head(t.error))
-            for name, t in known.items()
+            name: x.of(self._by_head(t.size), self._by_head(t.error)) for name, t in known.items()
         }
         w, u, r, g = (
-            Rounded(terms[name].size[..., None], terms[name].error[..., None]) for name in "wurg"
+            x.of(terms[name].size[..., None], terms[name].error[..., None]) for name in "wurg"
         )
-        v = Rounded(terms["v"].size[:, None], terms["v"].error[:, None])
-        each = r * S
-        with np.errstate(over="ignore", invalid="ignore"):
-            total = np.sum(each.size, axis=-2, keepdims=True)
-            wrong = np.sum(each.error, axis=-2, keepdims=True) + gamma(self._keys + 2) * total
-        slack = 1 + 2 * gamma(self._keys + 4)
-        seen = Rounded(total * slack, wrong * slack)
-        new = w * S + u * seen + g * v
-        return Rounded(new.size.ravel(), new.error.ravel())
+        v = x.of(terms["v"].size[:, None], terms["v"].error[:, None])
+        new = w * S + u * (r * S).total(-2) + g * v
+        return h.of(new.size.ravel(), new.error.ravel())
 
     # ---------------------------------------------------------------------------------- enclosures
 

@@ -265,6 +265,7 @@ class SLSTM(GatedMap):
             by_s = np.minimum(np.nan_to_num(np.exp(i.size + grows) * off, nan=math.inf), 1.0)
             wrong = np.where(settled, start / 4 + 6.0 * kappa, 1.0) + by_s
             wrong = np.minimum(wrong + 2.0 * c * (unit + h.arithmetic.tiny), 1.0 + 4.0 * c * unit)
+            wrong = np.where(np.isfinite(start + s.error), wrong, math.inf)
             lost = i.error + 2.0 * (start + kappa * (sizes + 6.0)) + 3.0 * (c + 1.0) * unit * sizes
             lost = lost + np.exp(grows) * off
             lost = np.where(settled & (off < math.inf), lost, math.inf)

@@ -26,7 +26,7 @@ from theory.arithmetic.intervals import (
     widened,
 )
 from theory.arithmetic.rounded import Rounded
-from theory.arithmetic.rounding import TINY, UNIT
+from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT
 from theory.errors import as_matrix, as_vector
 from theory.maps.boxes.ends import magnitude
 from theory.norms.norms import L2
@@ -224,7 +224,7 @@ class Select(Function):
 
     def rounded(self, x: Rounded) -> Rounded:
         """Return what is known of the entries."""
-        return Rounded(self(x.size), self(x.error))
+        return x.part(slice(self.start, self.stop))
 
 
 def _silu(x: Array) -> Array:
@@ -346,5 +346,9 @@ class Pointwise(Function):
         """Return size and rounding error of rho(x)."""
         if self._rho is not None:
             return x.through(*self._rho.facts)
-        size = x.size * (1 + 32 * UNIT) + 32 * TINY
-        return Rounded(size, (1.1 * x.error + 32 * UNIT * size) * (1 + 8 * UNIT) + 32 * TINY)
+        # that of sigma, of slope in [-0.1, 1.1] times x, and a product
+        units, how = x.arithmetic.units(4 * ELEMENTARY_UNITS), x.arithmetic
+        tiny = units * how.tiny * (1 + x.size)
+        size = x.size * (1 + units * how.unit) * (1 + 8 * UNIT) + tiny
+        error = (1.1 * x.error + units * how.unit * size) * (1 + 8 * UNIT) + tiny
+        return x.of(size, np.where(size <= how.largest, error, math.inf))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from theory.arithmetic.intervals import Interval, affine_image, plus_up, products, sum_of, times_up
 from theory.arithmetic.rounded import Rounded
-from theory.arithmetic.rounding import TINY, UNIT, gamma, up
+from theory.arithmetic.rounding import UNIT, gamma, up
 from theory.errors import as_vector, check_positive
 from theory.maps.boxes.directions import LEAST_EPS, direction
 from theory.maps.boxes.ends import magnitude
@@ -169,22 +169,12 @@ class Normalize(Function):
         return min(largest * (1 + 4 * UNIT), super().lipschitz(box))
 
     def rounded(self, x: Rounded) -> Rounded:
-        r"""Return size and rounding error: the errors of x times 1 / sqrt(eps), and roundings.
-
-        y errs by a mean, (n + 2) u of the sizes; y / root by (n + 8) u of itself, at most sqrt(n).
-        """
-        n = self.input_dim
-        size, error = x.size, x.error
+        """Return size and rounding error: the mean, the quotient, gain and bias, one by one."""
+        y = x
         if self.kind == "layer":
-            total = float(np.sum(size)) / n
-            carried = float(np.sum(error)) / n
-            size = (size + total) * (1 + 4 * n * UNIT)
-            error = (error + carried + gamma(n + 8) * (size + total)) * (1 + 4 * n * UNIT)
-        steep = 1 / math.sqrt(self.eps)
-        with np.errstate(over="ignore", invalid="ignore"):
-            length = float(np.sqrt(np.sum(np.square(error)))) * (1 + 2 * gamma(n + 8))
-            unit = np.minimum(size * steep, math.sqrt(n)) * (1 + 4 * n * UNIT)
-            off = np.minimum(length * steep * (1 + 8 * UNIT), 3 * math.sqrt(n))
-        z = Rounded(unit, off + (n + 16) * UNIT * unit + TINY)
-        scaled = Rounded.exact(np.abs(self.gain)) * z
-        return scaled + Rounded.exact(np.abs(self.bias))
+            total, n = x.total(-1), self.input_dim
+            # the quotient by n rounds once more, and may underflow
+            each = total.size / n * x.arithmetic.raised + x.arithmetic.tiny
+            wrong = total.error / n + 2 * x.arithmetic.unit * each + x.arithmetic.tiny
+            y = x + x.of(each, wrong * (1 + 8 * UNIT))
+        return x.stored(self.gain) * y.directed(self.eps, mean=True) + x.stored(self.bias)

@@ -12,7 +12,7 @@ import numpy as np
 
 from theory.arithmetic.intervals import Interval, matrix_product, plus_up, products, times_up
 from theory.arithmetic.rounded import Rounded
-from theory.arithmetic.rounding import UNIT, gamma
+from theory.arithmetic.rounding import UNIT
 from theory.errors import check_count
 from theory.maps.boxes.ends import magnitude
 from theory.maps.functions import Function
@@ -157,14 +157,13 @@ class Read(Function):
     def rounded(self, x: Rounded) -> Rounded:
         """Return size and rounding error: sums of `keys` products, and a quotient."""
         (S, q), (S_error, q_error) = self._parts(x.size), self._parts(x.error)
-        each = Rounded(q[..., None], q_error[..., None]) * Rounded(S, S_error)
-        slack = 1 + 2 * gamma(self.keys + 4)
-        with np.errstate(over="ignore", invalid="ignore"):
-            size = np.sum(each.size, axis=-2) * slack
-            error = np.sum(each.error, axis=-2) * slack + gamma(self.keys + 2) * size
-            if self.normalized:
-                # the divisor is at least 1, and errs as its argument does
-                size, own = size[..., :-1], error[..., -1:]
-                error = error[..., :-1] + times_up(size, own) + 4 * UNIT * size
-                size, error = size * (1 + 8 * UNIT), error * (1 + 8 * UNIT)
-        return Rounded(self._flat(size), self._flat(error))
+        read = (x.of(q[..., None], q_error[..., None]) * x.of(S, S_error)).total(-2)
+        size, error = read.size[..., 0, :], read.error[..., 0, :]
+        if self.normalized:
+            # the divisor is at least 1, and errs as its argument does
+            unit, tiny = x.arithmetic.unit, x.arithmetic.tiny
+            with np.errstate(over="ignore", invalid="ignore"):
+                size, own = size[..., :-1] * x.arithmetic.raised, error[..., -1:]
+                error = error[..., :-1] + times_up(size, own) + 4 * unit * size + tiny
+                error = np.where(np.isinf(own), np.inf, error * (1 + 8 * UNIT))
+        return x.of(self._flat(size), self._flat(error))
