@@ -111,6 +111,7 @@ MODULES = (
 #: Public functions of these modules that claim nothing a number could contradict, and why.
 NOT_COMPARED = {
     "arithmetic.formats.arithmetic": "the facts of a format",
+    "arithmetic.sums.sum_raised": "the last part of sums_up, which is compared",
     "arithmetic.formats.sum_units": "the factor of the sums in Rounded, which are compared",
     "memory.critical.critical_radius": "tries reach_tube, which is compared",
     "memory.critical.visited_ranges": "a scale, of which any will do",

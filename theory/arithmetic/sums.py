@@ -1,6 +1,6 @@
 """Sums and lengths rounded upward, entry by entry.
 
-Main names: `sums_up`, `length_upper`.
+Main names: `sums_up`, `sum_raised`, `length_upper`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ def sums_up(A: Array, v: Array | None = None) -> Array:
     and three roundings are left: 1 + 2 gamma and the product (the two factors 1 - u), and the sum
     (the next double).  n eta (1 + 2 gamma) is below 16 n eta, which is exact.
     """
-    n = A.shape[1]
-    sums = np.abs(A).sum(axis=1) if v is None else np.abs(A) @ v
+    return sum_raised(np.abs(A).sum(axis=1) if v is None else np.abs(A) @ v, A.shape[1])
+
+
+def sum_raised(sums: Array, n: int) -> Array:
+    """Return upper bounds of sums of n products from the computed ones; see `sums_up`."""
     result: Array = np.nextafter(sums * (1 + 2 * gamma(n + 2)) + n * (16 * TINY), np.inf)
     return result

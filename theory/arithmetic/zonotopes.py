@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import final
 
 import numpy as np
@@ -44,12 +45,15 @@ from theory.arithmetic.rounding import (
     up,
     upper_after,
 )
-from theory.arithmetic.sums import length_upper, sums_up
+from theory.arithmetic.sums import length_upper, sum_raised, sums_up
 from theory.shown import shown
 from theory.typing import Array
 
 #: Multiplications that a length may cost, up to twice as many columns as rows.
 _PAIRS = 2**26
+
+#: Numbers of a block of rows that is worked on at a time: 256 KiB of doubles.
+_CACHED = 2**15
 
 #: Shares of a symbol below this are not divided by.
 _SMALL = 2.0**-900
@@ -86,6 +90,20 @@ class Zonotope:
         """Return how many symbols xi there are."""
         return int(self.generators.shape[1])
 
+    @cached_property
+    def _sums(self) -> Array:
+        """The sums of the sizes of each row's generators, as computed."""
+        sums, n = np.zeros(len(self.centre)), self.symbols
+        with np.errstate(over="ignore", invalid="ignore"):
+            for rows in _blocks(len(sums), n):
+                sums[rows] = np.abs(self.generators[rows]).sum(axis=1)
+        return sums
+
+    def spread(self) -> Array:
+        """Return the sum of the sizes of each row's generators, rounded upward."""
+        with np.errstate(over="ignore"):
+            return sum_raised(self._sums, self.symbols)
+
     def __len__(self) -> int:
         """Return n, the number of rows."""
         return len(self.centre)
@@ -93,7 +111,7 @@ class Zonotope:
     def radius(self) -> Array:
         """Return by how much each coordinate differs from the centre at most, rounded upward."""
         with np.errstate(over="ignore"):
-            return plus_up(sums_up(self.generators), self.rest) if self.symbols else self.rest
+            return plus_up(self.spread(), self.rest) if self.symbols else self.rest
 
     def magnitude(self) -> Array:
         """Return the largest size of each coordinate, rounded upward."""
@@ -162,8 +180,13 @@ class Zonotope:
             shift, loose = middle_and_radius(b) if isinstance(b, tuple) else (b, loose)
         with np.errstate(over="ignore", invalid="ignore"):
             centre = middle @ self.centre + shift
-            generators = middle @ self.generators
-            total = np.abs(self.centre) + np.abs(self.generators).sum(axis=1)
+            # rows without generators, as those of known inputs, add exact zeros
+            live = self._sums != 0
+            if live.all():
+                generators = middle @ self.generators
+            else:
+                generators = middle[:, live] @ self.generators[live]
+            total = np.abs(self.centre) + self._sums
             error = inner_product_error(size @ total + np.abs(shift), n + 1)
             error = error + 2 * n * (self.symbols + 1) * TINY
             parts = [error, loose, sums_up(middle, self.rest)]
@@ -274,9 +297,10 @@ def combination(
     K + 1 terms errs by gamma(K + 2) times that of their sizes.
     """
     first = terms[0][1]
-    centre, generators = np.zeros(len(first)), np.zeros_like(first.generators)
+    centre = np.zeros(len(first))
     total = np.zeros(len(first))
     parts: list[Array] = []
+    scales: list[Array] = []
     with np.errstate(over="ignore", invalid="ignore"):
         if offset is not None:
             if isinstance(offset, tuple):
@@ -289,11 +313,12 @@ def combination(
             middle, spread = middle_and_radius(a) if isinstance(a, tuple) else (a, None)
             size = np.abs(middle)
             centre = centre + middle * z.centre
-            generators = generators + middle[:, None] * z.generators
-            total = total + size * (np.abs(z.centre) + np.abs(z.generators).sum(axis=1))
+            scales.append(middle)
+            total = total + size * (np.abs(z.centre) + z._sums)
             parts.append(times_up(size, z.rest))
             if spread is not None:
                 parts.append(times_up(spread, z.magnitude()))
+        generators = _weighted(scales, [z.generators for _, z in terms])
         # a product and the sums of K terms and the offset in each of the m + 1 columns
         error = inner_product_error(total, len(terms) + 1)
         parts.append(error + 4 * len(terms) * (first.symbols + 1) * TINY)
@@ -331,26 +356,60 @@ def _quadratic_range(y: Zonotope, z: Zonotope) -> Interval:
     With s_j = |g_j| / |g|_1 + |h_j| / |h|_1 the width is half that of -+ |g|_1 |h|_1 where g and h
     are alike in size.  The rests multiply what is left.
     """
-    G, H = y.generators, z.generators
-    g, h, m = sums_up(G), sums_up(H), y.symbols
-    with np.errstate(divide="ignore"):
-        shares = [np.where(t > _SMALL, 1.0 / np.maximum(t, _SMALL), 0.0)[:, None] for t in (g, h)]
-    s = np.abs(G) * shares[0] + np.abs(H) * shares[1]
-    counted = s > _SMALL
-    inverse = np.where(counted, 1.0 / np.where(counted, s, 1.0), 0.0)
-    Gs, Hs = G * inverse, H * inverse
+    G, H, m = y.generators, z.generators, y.symbols
+    g, h = y.spread(), z.spread()
+    scale = [np.where(t > _SMALL, 1.0 / np.maximum(t, _SMALL), 0.0)[:, None] for t in (g, h)]
+    # of p, q, d, the sizes in d, s, and what counts in no share of either
+    sums = np.zeros((7, len(g)))
+    for at in _blocks(len(g), m):
+        _add_forms(G[at], H[at], scale[0][at], scale[1][at], sums[:, at])
     # an inverse, two products and a sum
-    p, q = (upper_after(_row_sums(A, B), m + 4) for A, B in ((Gs, G), (Hs, H)))
+    p, q = (upper_after(one, m + 4) for one in sums[:2])
     root = upper_after(np.sqrt(p) * np.sqrt(q), 3)
-    wrong = upper_after(_row_sums(np.abs(Gs), np.abs(H)) * gamma(m + 4), m + 6)
-    d, off = _row_sums(Gs, H), plus_up(root, wrong)
-    total = upper_after(np.where(counted, s, 0.0).sum(axis=1) / 2, m + 1)
+    wrong = upper_after(sums[3] * gamma(m + 4), m + 6)
+    d, off = sums[2], plus_up(root, wrong)
+    total = upper_after(sums[4] / 2, m + 1)
     form = np.minimum(_down(d - off), 0.0), np.maximum(_up(d + off), 0.0)
     # columns that count in no share are taken with the rests
-    others = [plus_up(z.rest, sums_up(np.where(counted, 0.0, A))) for z, A in ((y, G), (z, H))]
-    a, b = others
+    a, b = (plus_up(one.rest, sum_raised(part, m)) for one, part in ((y, sums[5]), (z, sums[6])))
     cross = plus_up(times_up(g, b), times_up(a, h), times_up(a, b))
     return sum_of(products((total, total), form), (-cross, cross))
+
+
+def _add_forms(G: Array, H: Array, a: Array, b: Array, sums: Array) -> None:
+    """Fill the seven rows of `sums` from some rows of both generators."""
+    A, B = np.abs(G), np.abs(H)
+    s = A * a
+    s += B * b
+    counted = s > _SMALL
+    inverse = np.divide(1.0, s, out=np.zeros_like(s), where=counted)
+    if not counted.all():
+        s[~counted] = 0.0
+        lost = ~counted
+        sums[5] = np.where(lost, A, 0.0).sum(axis=1)
+        sums[6] = np.where(lost, B, 0.0).sum(axis=1)
+    sums[4] = s.sum(axis=1)
+    B *= inverse
+    sums[1] = _row_sums(B, np.abs(H, out=A))
+    inverse *= G
+    sums[0], sums[2] = _row_sums(inverse, G), _row_sums(inverse, H)
+    sums[3] = _row_sums(np.abs(inverse, out=inverse), A)
+
+
+def _blocks(rows: int, columns: int) -> list[slice]:
+    """Return runs of rows that stay in the cache."""
+    step = max(1, _CACHED // max(columns, 1))
+    return [slice(first, min(first + step, rows)) for first in range(0, rows, step)]
+
+
+def _weighted(scales: list[Array], matrices: list[Array]) -> Array:
+    """Return the sum of diag(a_k) G_k."""
+    total = np.empty_like(matrices[0])
+    for at in _blocks(*total.shape):
+        np.multiply(scales[0][at, None], matrices[0][at], out=total[at])
+        for a, G in zip(scales[1:], matrices[1:], strict=True):
+            total[at] += a[at, None] * G[at]
+    return total
 
 
 def _row_sums(A: Array, B: Array) -> Array:
