@@ -183,11 +183,9 @@ class Zonotope:
         with np.errstate(over="ignore", invalid="ignore"):
             centre = middle @ self.centre + shift
             # rows without generators, as those of known inputs, add exact zeros
-            live = self._sums != 0
-            if live.all():
-                generators = middle @ self.generators
-            else:
-                generators = middle[:, live] @ self.generators[live]
+            live = np.flatnonzero(self._sums)
+            used = slice(int(live[0]), int(live[-1]) + 1) if live.size else slice(0)
+            generators = middle[:, used] @ self.generators[used]
             total = np.abs(self.centre) + self._sums
             error = inner_product_error(size @ total + np.abs(shift), n + 1)
             error = error + 2 * n * (self.symbols + 1) * TINY

@@ -36,6 +36,9 @@ from theory.memory.windows import WindowContext
 from theory.norms.norms import L2
 from theory.typing import Array
 
+#: Inputs that are looked at first; four times as many where these are not enough.
+_FIRST = 64
+
 
 def mean_gaps(cell: SLSTM, X: Any, *, normaliser: Any) -> tuple[Array, Array]:
     r"""Return the largest gaps of y that any past can cause in an sLSTM without recurrent weights.
@@ -137,14 +140,20 @@ def mean_context(cell: SLSTM, X: Any, *, eps: float, normaliser: Any) -> WindowC
     (3, True)
     """
     check_positive(eps=eps)
-    low, high = mean_gaps(cell, X, normaliser=normaliser)
-    small = np.flatnonzero(high <= eps)
-    if not small.size:
-        last = len(low) - 1
-        return WindowContext(k=None, error=float(high[-1]), refuted=last if low[-1] > eps else None)
-    k = int(small[0])
-    refuted = k - 1 if k and low[k - 1] > eps else None
-    return WindowContext(k=k, error=float(high[k]), refuted=refuted)
+    x = as_sequences("X", X, width=cell.input_dim) if isinstance(cell, SLSTM) else X
+    # the gap of k inputs is that of these alone
+    used = _FIRST
+    while True:
+        low, high = mean_gaps(cell, x[len(x) - min(used, len(x)) :], normaliser=normaliser)
+        small = np.flatnonzero(high <= eps)
+        if small.size:
+            k = int(small[0])
+            refuted = k - 1 if k and low[k - 1] > eps else None
+            return WindowContext(k=k, error=float(high[k]), refuted=refuted)
+        if used >= len(x):
+            refuted = len(x) if low[-1] > eps else None
+            return WindowContext(k=None, error=float(high[-1]), refuted=refuted)
+        used *= 4
 
 
 def _exp(a: Interval) -> Interval:
