@@ -73,19 +73,7 @@ def mean_gaps(cell: SLSTM, X: Any, *, normaliser: Any) -> tuple[Array, Array]:
     >>> high.round(12).tolist()  # 1, then (2 / 2^k) / (2 / 2^k + 2 - 2 / 2^k)
     [1.0, 0.5, 0.25, 0.125]
     """
-    if not isinstance(cell, SLSTM):
-        raise ValueError(
-            f"received {cell!r}, needed a theory.SLSTM; of maps that are linear in their state "
-            "take theory.memory.window_gaps"
-        )
-    if np.any(cell.W != 0):
-        raise ValueError(
-            "the recurrent weights are not all 0, so that the gates depend on the past; needed "
-            "W = 0, or theory.memory.reach_tube along the inputs"
-        )
-    x = as_sequences("X", X, width=cell.input_dim)
-    if x.ndim != 2:
-        raise ValueError(f"X has shape {x.shape}, needed one window (T, {cell.input_dim})")
+    x = _window(cell, X)
     n = cell.units
     given = as_array("normaliser", normaliser, ndim=(0, 1))
     N = as_vector("normaliser", np.full(n, given) if given.ndim == 0 else given, size=n)
@@ -140,7 +128,7 @@ def mean_context(cell: SLSTM, X: Any, *, eps: float, normaliser: Any) -> WindowC
     (3, True)
     """
     check_positive(eps=eps)
-    x = as_sequences("X", X, width=cell.input_dim) if isinstance(cell, SLSTM) else X
+    x = _window(cell, X)
     # the gap of k inputs is that of these alone
     used = _FIRST
     while True:
@@ -154,6 +142,24 @@ def mean_context(cell: SLSTM, X: Any, *, eps: float, normaliser: Any) -> WindowC
             refuted = len(x) if low[-1] > eps else None
             return WindowContext(k=None, error=float(high[-1]), refuted=refuted)
         used *= 4
+
+
+def _window(cell: Any, X: Any) -> Array:
+    """Return the inputs of a cell that can be asked."""
+    if not isinstance(cell, SLSTM):
+        raise ValueError(
+            f"received {cell!r}, needed a theory.SLSTM; of maps that are linear in their state "
+            "take theory.memory.window_gaps"
+        )
+    if np.any(cell.W != 0):
+        raise ValueError(
+            "the recurrent weights are not all 0, so that the gates depend on the past; needed "
+            "W = 0, or theory.memory.reach_tube along the inputs"
+        )
+    x = as_sequences("X", X, width=cell.input_dim)
+    if x.ndim != 2:
+        raise ValueError(f"X has shape {x.shape}, needed one window (T, {cell.input_dim})")
+    return x
 
 
 def _exp(a: Interval) -> Interval:
