@@ -160,6 +160,7 @@ figures: $(VENV)/.experiments
 PACKAGES := $(BUILD)/packages
 deployed: $(VENV)/.deployed
 	$(ONE) $(BIN)/python examples/deployed.py --size $(SIZE) --cache $(PACKAGES) --out $(FIGURES)
+	$(ONE) $(BIN)/python examples/deployed_radius.py --size $(SIZE) --cache $(PACKAGES) --out $(FIGURES)
 
 ## bench: speed and memory; prints ratios, never fails
 bench: $(VENV)/.dev

@@ -137,6 +137,21 @@ def test_constants_of_a_shared_library_are_blocks_of_a_matrix():
     assert np.count_nonzero(matrix) == 31
 
 
+def test_what_inputs_bring_together_is_measured_like_this():
+    module = load("deployed_radius")
+    rng = np.random.default_rng(0)
+    cell = theory.GRU(rng.standard_normal((12, 4)) / 2, rng.standard_normal((12, 1)))
+    X = rng.uniform(-1, 1, (30, 1))
+    row = module.radius(cell, X, visited=cell.simulate(X))
+    told = dict(zip(module.COLUMNS[3:], row, strict=True))
+    # of small sets a tube loses next to nothing, and never says less than the truth
+    assert told["product"] <= told["tube"] <= 1.01 * told["product"] <= 0.26
+    assert told["ten"] <= told["ten_proved"] <= 1.01 * told["ten"]
+    assert 0.001 < told["radius"] <= 0.5
+    assert told["after"] <= told["radius"] / 2
+    assert 0.001 < told["carried"] <= 0.5
+
+
 def test_chorales(tmp_path):
     pytest.importorskip("music21", reason="music21 is not installed (extra: examples)")
     module = load("chorales")

@@ -132,18 +132,20 @@ class Zonotope:
 
     def padded(self, before: int = 0, after: int = 0) -> Zonotope:
         """Return the same set with further symbols, on which it does not depend."""
-        n = len(self)
-        generators = np.hstack([np.zeros((n, before)), self.generators, np.zeros((n, after))])
+        n, m = self.generators.shape
+        generators = np.zeros((n, before + m + after))
+        generators[:, before : before + m] = self.generators
         return Zonotope(self.centre, generators, self.rest)
 
     def unshared(self) -> Zonotope:
         """Return the same set with the rest as columns: from here on it is shared, too."""
         known = np.isfinite(self.rest)
         places = np.flatnonzero(known & (self.rest > 0))
-        own = np.zeros((len(self), len(places)))
-        own[places, np.arange(len(places))] = self.rest[places]
-        rest = np.where(known, 0.0, self.rest)
-        return Zonotope(self.centre, np.hstack([self.generators, own]), rest)
+        m = self.symbols
+        generators = np.zeros((len(self), m + len(places)))
+        generators[:, :m] = self.generators
+        generators[places, m + np.arange(len(places))] = self.rest[places]
+        return Zonotope(self.centre, generators, np.where(known, 0.0, self.rest))
 
     def less(self, point: Array) -> Zonotope:
         """Return what is left of the points when one is taken away."""
@@ -181,11 +183,9 @@ class Zonotope:
         with np.errstate(over="ignore", invalid="ignore"):
             centre = middle @ self.centre + shift
             # rows without generators, as those of known inputs, add exact zeros
-            live = self._sums != 0
-            if live.all():
-                generators = middle @ self.generators
-            else:
-                generators = middle[:, live] @ self.generators[live]
+            live = np.flatnonzero(self._sums)
+            used = slice(int(live[0]), int(live[-1]) + 1) if live.size else slice(0)
+            generators = middle[:, used] @ self.generators[used]
             total = np.abs(self.centre) + self._sums
             error = inner_product_error(size @ total + np.abs(shift), n + 1)
             error = error + 2 * n * (self.symbols + 1) * TINY
@@ -293,10 +293,11 @@ def combination(
 ) -> Zonotope:
     r"""Return sum_k diag(a_k) z_k + b over zonotopes that share their symbols, and intervals.
 
+    On symbols that come after its own a zonotope does not depend.
     A number a in m +- s times a form z is m z and what is left, |(a - m) z| <= s max |z|.  A sum of
     K + 1 terms errs by gamma(K + 2) times that of their sizes.
     """
-    first = terms[0][1]
+    first, symbols = terms[0][1], max(z.symbols for _, z in terms)
     centre = np.zeros(len(first))
     total = np.zeros(len(first))
     parts: list[Array] = []
@@ -321,14 +322,14 @@ def combination(
         generators = _weighted(scales, [z.generators for _, z in terms])
         # a product and the sums of K terms and the offset in each of the m + 1 columns
         error = inner_product_error(total, len(terms) + 1)
-        parts.append(error + 4 * len(terms) * (first.symbols + 1) * TINY)
+        parts.append(error + 4 * len(terms) * (symbols + 1) * TINY)
         return Zonotope.of(centre, generators, _total_up(parts))
 
 
 def product(
     y: Zonotope, z: Zonotope, y_ends: Interval | None = None, z_ends: Interval | None = None
 ) -> Zonotope:
-    r"""Return y z entry by entry, of zonotopes that share their symbols.
+    r"""Return y z entry by entry, of zonotopes that share their symbols, as in `combination`.
 
     With y = c_y + v and z = c_z + w,  y z = c_z y + c_y z - c_y c_z + v w.  Of v w is known that
     |v w| <= max |v| max |w|, with ends of y and z that are known besides also by those, and
@@ -356,13 +357,14 @@ def _quadratic_range(y: Zonotope, z: Zonotope) -> Interval:
     With s_j = |g_j| / |g|_1 + |h_j| / |h|_1 the width is half that of -+ |g|_1 |h|_1 where g and h
     are alike in size.  The rests multiply what is left.
     """
-    G, H, m = y.generators, z.generators, y.symbols
+    m = max(y.symbols, z.symbols)
     g, h = y.spread(), z.spread()
     scale = [np.where(t > _SMALL, 1.0 / np.maximum(t, _SMALL), 0.0)[:, None] for t in (g, h)]
     # of p, q, d, the sizes in d, s, and what counts in no share of either
     sums = np.zeros((7, len(g)))
     for at in _blocks(len(g), m):
-        _add_forms(G[at], H[at], scale[0][at], scale[1][at], sums[:, at])
+        G, H = (one.rows(at).padded(after=m - one.symbols).generators for one in (y, z))
+        _add_forms(G, H, scale[0][at], scale[1][at], sums[:, at])
     # an inverse, two products and a sum
     p, q = (upper_after(one, m + 4) for one in sums[:2])
     root = upper_after(np.sqrt(p) * np.sqrt(q), 3)
@@ -404,11 +406,13 @@ def _blocks(rows: int, columns: int) -> list[slice]:
 
 def _weighted(scales: list[Array], matrices: list[Array]) -> Array:
     """Return the sum of diag(a_k) G_k."""
-    total = np.empty_like(matrices[0])
+    total = np.empty((len(matrices[0]), max(G.shape[1] for G in matrices)))
+    # the widest first: it fills every column
+    widest, *others = sorted(zip(scales, matrices, strict=True), key=lambda one: -one[1].shape[1])
     for at in _blocks(*total.shape):
-        np.multiply(scales[0][at, None], matrices[0][at], out=total[at])
-        for a, G in zip(scales[1:], matrices[1:], strict=True):
-            total[at] += a[at, None] * G[at]
+        np.multiply(widest[0][at, None], widest[1][at], out=total[at])
+        for a, G in others:
+            total[at, : G.shape[1]] += a[at, None] * G[at]
     return total
 
 

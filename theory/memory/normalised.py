@@ -36,6 +36,9 @@ from theory.memory.windows import WindowContext
 from theory.norms.norms import L2
 from theory.typing import Array
 
+#: Inputs that are looked at first; four times as many where these are not enough.
+_FIRST = 64
+
 
 def mean_gaps(cell: SLSTM, X: Any, *, normaliser: Any) -> tuple[Array, Array]:
     r"""Return the largest gaps of y that any past can cause in an sLSTM without recurrent weights.
@@ -70,19 +73,7 @@ def mean_gaps(cell: SLSTM, X: Any, *, normaliser: Any) -> tuple[Array, Array]:
     >>> high.round(12).tolist()  # 1, then (2 / 2^k) / (2 / 2^k + 2 - 2 / 2^k)
     [1.0, 0.5, 0.25, 0.125]
     """
-    if not isinstance(cell, SLSTM):
-        raise ValueError(
-            f"received {cell!r}, needed a theory.SLSTM; of maps that are linear in their state "
-            "take theory.memory.window_gaps"
-        )
-    if np.any(cell.W != 0):
-        raise ValueError(
-            "the recurrent weights are not all 0, so that the gates depend on the past; needed "
-            "W = 0, or theory.memory.reach_tube along the inputs"
-        )
-    x = as_sequences("X", X, width=cell.input_dim)
-    if x.ndim != 2:
-        raise ValueError(f"X has shape {x.shape}, needed one window (T, {cell.input_dim})")
+    x = _window(cell, X)
     n = cell.units
     given = as_array("normaliser", normaliser, ndim=(0, 1))
     N = as_vector("normaliser", np.full(n, given) if given.ndim == 0 else given, size=n)
@@ -137,14 +128,38 @@ def mean_context(cell: SLSTM, X: Any, *, eps: float, normaliser: Any) -> WindowC
     (3, True)
     """
     check_positive(eps=eps)
-    low, high = mean_gaps(cell, X, normaliser=normaliser)
-    small = np.flatnonzero(high <= eps)
-    if not small.size:
-        last = len(low) - 1
-        return WindowContext(k=None, error=float(high[-1]), refuted=last if low[-1] > eps else None)
-    k = int(small[0])
-    refuted = k - 1 if k and low[k - 1] > eps else None
-    return WindowContext(k=k, error=float(high[k]), refuted=refuted)
+    x = _window(cell, X)
+    # the gap of k inputs is that of these alone
+    used = _FIRST
+    while True:
+        low, high = mean_gaps(cell, x[len(x) - min(used, len(x)) :], normaliser=normaliser)
+        small = np.flatnonzero(high <= eps)
+        if small.size:
+            k = int(small[0])
+            refuted = k - 1 if k and low[k - 1] > eps else None
+            return WindowContext(k=k, error=float(high[k]), refuted=refuted)
+        if used >= len(x):
+            refuted = len(x) if low[-1] > eps else None
+            return WindowContext(k=None, error=float(high[-1]), refuted=refuted)
+        used *= 4
+
+
+def _window(cell: Any, X: Any) -> Array:
+    """Return the inputs of a cell that can be asked."""
+    if not isinstance(cell, SLSTM):
+        raise ValueError(
+            f"received {cell!r}, needed a theory.SLSTM; of maps that are linear in their state "
+            "take theory.memory.window_gaps"
+        )
+    if np.any(cell.W != 0):
+        raise ValueError(
+            "the recurrent weights are not all 0, so that the gates depend on the past; needed "
+            "W = 0, or theory.memory.reach_tube along the inputs"
+        )
+    x = as_sequences("X", X, width=cell.input_dim)
+    if x.ndim != 2:
+        raise ValueError(f"X has shape {x.shape}, needed one window (T, {cell.input_dim})")
+    return x
 
 
 def _exp(a: Interval) -> Interval:

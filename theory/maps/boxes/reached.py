@@ -128,7 +128,7 @@ def lstm_carried(
     c = new.within(*inside, EXCESS).unshared()
     c_ends = meet(c.hull(), inside)
     shown, shown_ends = relaxed(TANH, c, *c_ends), activation_image(TANH, *c_ends)
-    h = product(o.padded(after=c.symbols - o.symbols), shown, ends[3], shown_ends)
+    h = product(o, shown, ends[3], shown_ends)
     h = h.within(*meet(products(ends[3], shown_ends), _ends(box, hidden)), EXCESS)
     return Reach(stacked(c, h), at)
 
@@ -184,8 +184,6 @@ def gru_carried(
     else:
         # W_n acts on what is left of r h, too
         inner = product(r, h, r_ends, known).unshared()
-        more = inner.symbols - h.symbols
-        h, z, own = (form.padded(after=more) for form in (h, z, own))
         moved_ends = meet(inner.hull(), products(r_ends, known))
         turned, moved = inner.affine(W_n), affine_image(W_n, *moved_ends)
     argument = combination([(one, own), (one, turned)])
@@ -195,7 +193,6 @@ def gru_carried(
         parts.append(held_ends)
     # n counts twice in n + z (h - n)
     new, new_ends = relaxed(TANH, argument, *at_n).unshared(), activation_image(TANH, *at_n)
-    h, z = (form.padded(after=new.symbols - argument.symbols) for form in (h, z))
     apart = combination([(one, h), (-one, new)])
     apart_ends = sum_of(known, (-new_ends[1], -new_ends[0]))
     total = combination([(one, new), (one, product(z, apart, z_ends, apart_ends))])

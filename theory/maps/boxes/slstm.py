@@ -351,9 +351,8 @@ def slstm_carried(
     new_s = relaxed(SOFTPLUS, total, *t_ends)
     inside = meet(activation_image(SOFTPLUS, *t_ends), (box[0][rows[1]], box[1][rows[1]]))
     new_s = new_s.within(*inside, EXCESS)
-    more = new_y.symbols - new_s.symbols
-    gate = relaxed(SIGMOID, o, at[0][rows[3]], at[1][rows[3]]).padded(after=more)
+    gate = relaxed(SIGMOID, o, at[0][rows[3]], at[1][rows[3]])
     y_ends = meet(new_y.hull(), image)
     shown = product(gate, new_y, r.o, y_ends)
     shown = shown.within(*meet(products(r.o, y_ends), (box[0][rows[2]], box[1][rows[2]])), EXCESS)
-    return stacked(new_y, new_s.padded(after=more), shown)
+    return stacked(new_y, new_s.padded(after=new_y.symbols - new_s.symbols), shown)
