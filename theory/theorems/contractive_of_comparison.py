@@ -57,7 +57,9 @@ def comparison_weights(matrices: Sequence[Array], start: Array | None = None) ->
     v = np.ones(n) if start is None else start / np.max(start)
     best, best_rate = v, _rate(largest_image(matrices, v), v)
     scale = best_rate if start is None else _rate(largest_image(matrices, np.ones(n)), np.ones(n))
-    if not (math.isfinite(scale) and scale > 0):
+    # no weights give less than a diagonal entry: of a diagonal matrix all give it
+    least = max(float(np.max(np.diagonal(M), initial=0.0)) for M in matrices)
+    if not (math.isfinite(scale) and scale > 0 and best_rate > least * (1 + SEARCH_SLACK)):
         return best
     steps = max(_STEPS, min(int(_WORK / (len(matrices) * n * n)), 1000))
     for shift in _SHIFTS:
