@@ -39,7 +39,15 @@ FACES = {
 
 #: Files in these folders that are no theorem's.
 SHARED = {
-    "theory/theorems": {"__init__", "assumptions", "schedules", "terms", "theorem", "typeset"},
+    "theory/theorems": {
+        "__init__",
+        "assumptions",
+        "schedules",
+        "sectors",
+        "terms",
+        "theorem",
+        "typeset",
+    },
     "theory/trials": {"__init__", "establish", "nearest_points", "table", "trial", "verdict"},
     "tests/theorems": {"test_every_theorem"},
 }

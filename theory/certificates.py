@@ -27,7 +27,7 @@ class Evidence:
     kind: str  # "certified" (made by `certified`, which says what that takes) or "assumed"
     method: str  # the criterion's name, or "by hand"
     detail: str = ""  # one sentence for the report
-    multipliers: tuple[float, ...] = ()  # q of an incremental matrix inequality, else empty
+    multipliers: tuple[float, ...] = ()  # q of a matrix inequality, else empty
     source: Contraction | None = None  # the one-step contraction it was converted from, if any
     #: (K, q), where j steps together are proved to stretch by at most K q**j, for every j
     growth: tuple[float, float] | None = field(default=None, repr=False)
@@ -206,6 +206,7 @@ def certified(
         theory.norms.enclosed          matrices with bounds of their errors, and their powers
         theory.norms.products          norms of the products of several steps
         theory.theorems.terms          the terms of a gated step, and what multipliers prove
+        theory.theorems.sectors        the same with signs, and what a full matrix proves
         theory.inputs                  which inputs a box or a ball holds
         theory.domain                  which states and inputs a domain holds
         theory.maps                    what a map says of itself: slopes, comparison matrices, boxes

@@ -26,6 +26,9 @@ Definition contractive_of_gru_norms (update inner candidate W_z : R) : R :=
 Definition contractive_of_incremental_lmi (rate : R) : R :=
   rate.
 
+Definition contractive_of_sectors (rate : R) : R :=
+  rate.
+
 Definition contractive_of_composition (lam_first lam_second there back : R) : R :=
   lam_first * lam_second * there * back.
 

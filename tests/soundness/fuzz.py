@@ -43,8 +43,8 @@ BLOCK = 1000
 
 #: How often a class is drawn, about as often as its maps can be certified in equal time.
 SHARES: dict[str, float] = {
-    "LinearMap": 10, "VanillaRNN": 10, "DiagonalSSM": 10, "SelectiveSSM": 7, "MinGRU": 7, "RGLRU": 6,
-    "LinearAttention": 7, "EchoStateNetwork": 3, "LSTM": 3, "GRU": 4, "HardGRU": 4,
+    "LinearMap": 10, "VanillaRNN": 10, "DiagonalSSM": 10, "SelectiveSSM": 7, "MinGRU": 7,
+    "RGLRU": 6, "LinearAttention": 7, "EchoStateNetwork": 3, "LSTM": 3, "GRU": 4, "HardGRU": 4,
     "PeepholeLSTM": 1.5, "DeltaRule": 0.7, "Block": 1, "Cascade": 0.4,
 }  # fmt: skip
 
@@ -69,7 +69,8 @@ class Count:
         self.false: list[str] = []
 
     def to_dict(self) -> dict[str, Any]:
-        return {name: value if name == "false" else dict(value) for name, value in vars(self).items()}
+        counts = {name: dict(value) for name, value in vars(self).items() if name != "false"}
+        return {**counts, "false": self.false}
 
     def add(self, other: dict[str, Any]) -> None:
         for name, value in vars(self).items():
@@ -116,7 +117,7 @@ def within(rng: Draw, low: Array, high: Array, count: int) -> Array:
     return np.clip(low * (1 - share) + high * share, low, high)
 
 
-def directions(rng: Draw, model: Map, c: Contraction, h: Array, x: Array) -> Array:
+def directions(model: Map, c: Contraction, h: Array, x: Array) -> Array:
     """Return directions that the Jacobian at a place stretches most in the norm."""
     n = len(h)
     T = _coordinates(c, n)
@@ -179,7 +180,7 @@ class Attack:
         found = float(ratio[k]), self.H[k], self.G[k], self.X[k]
         if c.domain is not None and c.domain.reached is not None:
             return found
-        ways = directions(self.rng, self.model, c, self.H[k], self.X[k])
+        ways = directions(self.model, c, self.H[k], self.X[k])
         if not len(ways):
             return found
         width = float(np.max(self.high - self.low, initial=0.0))
@@ -312,7 +313,10 @@ def table(total: Count) -> str:
     lines += [f"{kind:20}{n:10}{total.certified[kind]:12}" for kind, n in total.maps.most_common()]
     lines += ["", f"{'claims of':20}{'number':>10}{'attained':>12}"]
     lines += [f"{kind:20}{n:10}{total.attained[kind]:12}" for kind, n in total.claims.most_common()]
-    lines += ["", f"{total.maps.total()} maps, {total.claims.total()} claims, {len(total.false)} false"]
+    lines += [
+        "",
+        f"{total.maps.total()} maps, {total.claims.total()} claims, {len(total.false)} false",
+    ]
     return "\n".join(lines)
 
 

@@ -158,8 +158,10 @@ def contraction(
         contract together in the Euclidean norm); of gated and leaky maps ``comparison`` (matrices
         of the bounds of every unit), ``euclidean`` (the same bounds in a Euclidean norm with
         diagonal weights, which keeps the signs within a matrix: about twice the scale of dense
-        weights), ``leak`` (of a leaky map with one leaking rate, from any of the methods above for
-        the map without leak), ``delta_iss`` (one row for all units, as published for LSTM and GRU)
+        weights), ``metric`` (in a Euclidean norm of a full matrix, which keeps the signs of what
+        the gates multiply: the sharpest, up to some 200 states), ``leak`` (of a leaky map with one
+        leaking rate, from any of the methods above for the map without leak), ``delta_iss`` (one
+        row for all units, as published for LSTM and GRU)
         and ``gate_norms`` (row sums of an LSTM's gates); of stacks ``layers`` (the layers'
         certificates, in a weighted maximum of their norms).
     norm : Norm, optional
@@ -167,7 +169,8 @@ def contraction(
     effort : int
         How much ``"auto"`` tries, see `EFFORTS`: 0 matrix norms and Perron weights only; 1 also the
         matrix inequality up to n = 512, with less work from n = 200 on, the numerical radius up to
-        n = 1024 and ``euclidean`` up to 512 states (LSTM of 256 units, 5 seconds); 2 everything.
+        n = 1024 and ``euclidean`` up to 512 states (LSTM of 256 units, 5 seconds), and, where
+        nothing else certifies, ``metric`` up to 64; 2 everything.
     domain : Domain, optional
         Ask for a contraction on this box only, which must be proved invariant: slopes are then
         those of the pre-activations met there; or on the states reached from zero.

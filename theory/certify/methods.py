@@ -15,6 +15,7 @@ from theory.certify.gated import by_comparison, by_delta_iss, by_gate_norms
 from theory.certify.iterates import iterate_in_norm, least_iterate
 from theory.certify.layers import by_layers
 from theory.certify.leaky import by_leak, floor_of, leaks_alike
+from theory.certify.metric import by_metric
 from theory.certify.multipliers import by_multipliers
 from theory.domain import Domain
 from theory.errors import check_count
@@ -141,12 +142,13 @@ METHODS: dict[str, Method] = {
     "comparison": _by_criterion(by_comparison),
     "euclidean": _by_criterion(by_multipliers),
     "leak": _by_leak,
+    "metric": _by_criterion(by_metric),
     "layers": _by_layers,
     "iterate": by_iterate,
 }
 
 #: Those that are about maps without an affine form, as the others are about maps with one.
-GATED = ("gate_norms", "delta_iss", "comparison", "euclidean", "leak")
+GATED = ("gate_norms", "delta_iss", "comparison", "euclidean", "metric", "leak")
 
 #: Those that are about stacks, by methods of the same effort for the layers.
 STACKED = ("layers",)
@@ -156,10 +158,15 @@ ITERATED = ("iterate",)
 
 #: Up to which dimension a method is part of an effort: 0 takes milliseconds at any size, 1 (the
 #: default) about five seconds at n = 256 and ten at 512, on one core, and 2 takes all methods;
-#: those not listed are always part.
+#: those not listed are always part.  Effort 1 looks for a full metric of gated and leaky maps only
+#: where no other method certifies.
 EFFORTS: tuple[dict[str, float], ...] = (
     dict.fromkeys(
-        ("lyapunov", "numerical_radius", "diagonal", "lmi", "euclidean", "leak", "iterate"), 0.0
+        (
+            *("lyapunov", "numerical_radius", "diagonal", "lmi"),
+            *("euclidean", "metric", "leak", "iterate"),
+        ),
+        0.0,
     ),
     {
         "lyapunov": 512,
@@ -167,6 +174,7 @@ EFFORTS: tuple[dict[str, float], ...] = (
         "diagonal": 64,
         "lmi": 512,
         "euclidean": 512,
+        "metric": 64,
         "iterate": 64,
     },
     {},
@@ -287,6 +295,12 @@ def run_methods(
                 continue  # with weights and better slopes this is part of what comes next
             with few_threads(n):
                 c = by_multipliers(recurrent, domain, known=found.get("comparison"))
+        elif name == "metric" and form is None:
+            if found and name in EFFORTS[effort]:
+                continue
+            known = min(found.values(), key=lambda c: c.lam, default=None)
+            with few_threads(n):
+                c = by_metric(recurrent, domain, known=known)
         else:
             c = _QUICK.get(effort, {}).get(name, method)(recurrent, domain)
         if c is not None:

@@ -37,6 +37,7 @@ from theory.shown import shown
 from theory.theorems.contractive_of_layers import layer_rates_of
 from theory.theorems.contractive_of_multipliers import multipliers_hold
 from theory.theorems.norm_change import formula as converted
+from theory.theorems.sectors import sectors_hold
 
 #: Products of more matrices than this are not formed for a file.
 MOST_STEPS = 4096
@@ -135,10 +136,10 @@ def recheck(stored: StoredCertificate | StoredRefutation, recurrent: Map) -> Rec
     The inequality is that of one step with the slopes that the units take on the domain: the
     incremental matrix inequality if there are multipliers, else the norm of diag(s) W; for a map
     that leaks alike in all units that of the map without leak; for another that is not in affine
-    form that of ``Map.terms``, or the norm of ``Map.comparison``.  Of several steps it is that of
-    all products; or that of the one step which the certificate was converted from, and the
-    conversion.  Of a stack it is that of every layer on its part of the domain, and that of the
-    weights.
+    form that of ``Map.sectors`` or ``Map.terms``, or the norm of ``Map.comparison``.  Of several
+    steps it is that of all products; or that of the one step which the certificate was converted
+    from, and the conversion.  Of a stack it is that of every layer on its part of the domain, and
+    that of the weights.
 
     Of a refutation there are the first three, and ``refutation``: that the states and inputs in it
     prove what it says.
@@ -242,7 +243,9 @@ def _check_claim(stored: StoredCertificate, recurrent: Map, domain: Domain | Non
         if stored.multipliers:
             if stored.iterate != 1:
                 raise ValueError("multipliers are for one step")
-            if form is None:
+            if form is None and stored.method == "sectors":
+                bound = _by_sectors(stored, recurrent, domain)
+            elif form is None:
                 bound = _by_terms(stored, recurrent, domain)
             else:
                 bound = _by_matrix_inequality(stored, form)
@@ -291,6 +294,16 @@ def _by_terms(stored: StoredCertificate, recurrent: Map, domain: Domain | None) 
     norm.check_dim(recurrent.state_dim)
     holds = multipliers_hold(terms, np.diag(norm.P), stored.multipliers, stored.rate)
     return stored.rate if holds else math.inf
+
+
+def _by_sectors(stored: StoredCertificate, recurrent: Map, domain: Domain | None) -> float:
+    """Return the rate if the matrix inequality of the map's sectors holds; P > 0 is part of it."""
+    sectors = recurrent.sectors(domain)
+    if sectors is None or stored.norm.get("name") != "WeightedL2":
+        raise ValueError(f"sectors of {recurrent!r} with the norm {stored.norm.get('name')!r}")
+    P = as_square("P", gram_from_dict(stored.norm))
+    q = as_vector("multipliers", stored.multipliers, size=sectors.count)
+    return stored.rate if sectors_hold(sectors, P, q, stored.rate) else math.inf
 
 
 def _by_leak(stored: StoredCertificate, cell: EchoStateNetwork, domain: Domain | None) -> float:

@@ -30,6 +30,7 @@ from theory.norms.norm import check_norm
 from theory.norms.norms import Linf, Norm
 from theory.shown import packed, restore
 from theory.theorems.drive import formula
+from theory.theorems.sectors import Sectors
 from theory.theorems.terms import Terms
 from theory.typing import Array
 
@@ -258,6 +259,11 @@ class Map(ABC):
         As `comparison` over the same domain, but with the matrices themselves where that has their
         absolute values; see `theory.theorems.terms`.  None if none are known.
         """
+        del domain
+        return None
+
+    def sectors(self, domain: Domain | None = None) -> Sectors | None:
+        """Return the same with the signs of what multiplies; see `theory.theorems.sectors`."""
         del domain
         return None
 

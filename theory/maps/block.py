@@ -264,7 +264,7 @@ class Block(GatedMap):
         # of several matrices each state has its own: the output sees the largest entries of all
         below = product_matrix_up(slopes[0], np.maximum.reduce(own))
         zero = np.zeros((self.state_dim, self._after.output_dim))
-        return tuple(np.hstack([np.vstack([M, below]), zero]) for M in own)
+        return boxes.finite_or_none(*(np.hstack([np.vstack([M, below]), zero]) for M in own))
 
     def input_comparison(self, domain: Domain | None = None) -> Array | None:
         """Return the core's gain through `before`, and what the output makes of it and of x."""

@@ -378,7 +378,7 @@ class Cascade(Map):
                 M[rows, rows] = own[min(j, len(own) - 1)]
                 largest = np.maximum(largest, M[rows])
             above = largest
-        return tuple(matrices)
+        return boxes.finite_or_none(*matrices)
 
     def input_comparison(self, domain: Domain | None = None) -> Array | None:
         """Return the layers' gains, multiplied up from the inputs."""

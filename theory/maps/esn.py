@@ -27,6 +27,7 @@ from theory.maps.boxes.leaky import (
     leaky_comparison,
     leaky_image,
     leaky_input_comparison,
+    leaky_sectors,
     leaky_terms,
 )
 from theory.maps.boxes.reached import Reach, leaky_carried, leaky_reach
@@ -34,6 +35,7 @@ from theory.maps.boxes.slopes import leaky_slopes
 from theory.maps.form import Affine
 from theory.maps.gates import finite_terms
 from theory.norms.norms import L2, Norm, over
+from theory.theorems.sectors import Sectors
 from theory.theorems.terms import Terms
 from theory.typing import Array
 
@@ -286,6 +288,10 @@ class EchoStateNetwork(Map):
     def terms(self, domain: Domain | None = None) -> Terms:
         """Return two terms a unit, (1 - a) d and a s W d with the largest slopes s."""
         return leaky_terms(self._weights, self._leak, self.activation, self._ends(domain))
+
+    def sectors(self, domain: Domain | None = None) -> Sectors:
+        """Return one sector a unit, of W h; (1 - a) h is taken as it is."""
+        return leaky_sectors(self._weights, self._leak, self.activation, self._ends(domain))
 
     def input_comparison(self, domain: Domain | None = None) -> Array | None:
         """Return diag(a s) |U|, s the largest slopes."""

@@ -27,11 +27,13 @@ from theory.maps.boxes.gru import (
     gru_comparison,
     gru_image,
     gru_input_comparison,
+    gru_sectors,
     gru_terms,
 )
 from theory.maps.boxes.reached import Reach, gru_carried, gru_reach
 from theory.maps.boxes.slopes import gru_slopes
 from theory.maps.gates import GatedMap, finite_terms, gate_rows, stacked
+from theory.theorems.sectors import Sectors
 from theory.theorems.terms import Terms
 from theory.typing import Array
 
@@ -329,6 +331,15 @@ class GRU(GatedMap):
     def terms(self, domain: Domain | None = None) -> Terms | None:
         """Return four terms a unit, of h and of W h in r, z and n, by the same bounds."""
         return gru_terms(
+            self._gate_weights,
+            self._b_candidate,
+            self._ends(domain),
+            reset_after=self._reset_after,
+        )
+
+    def sectors(self, domain: Domain | None = None) -> Sectors:
+        """Return the sectors of a step: of h - n, of W h in z, and of what n is made of."""
+        return gru_sectors(
             self._gate_weights,
             self._b_candidate,
             self._ends(domain),

@@ -24,11 +24,13 @@ from theory.maps.boxes.gru import (
     gru_comparison,
     gru_image,
     gru_input_comparison,
+    gru_sectors,
     gru_terms,
 )
 from theory.maps.boxes.slopes import gru_slopes
 from theory.maps.gates import GatedMap
 from theory.maps.gru import GRU
+from theory.theorems.sectors import Sectors
 from theory.theorems.terms import Terms
 from theory.typing import Array
 
@@ -215,6 +217,10 @@ class HardGRU(GatedMap):
     def terms(self, domain: Domain | None = None) -> Terms | None:
         """Return four terms a unit, of h and of W h in r, z and n, by the same bounds."""
         return gru_terms(*self._of_box(domain), reset_after=self._after, gate=self._gate)
+
+    def sectors(self, domain: Domain | None = None) -> Sectors:
+        """Return the sectors of a step: of h - n, of W h in z, and of what n is made of."""
+        return gru_sectors(*self._of_box(domain), reset_after=self._after, gate=self._gate)
 
     def input_comparison(self, domain: Domain | None = None) -> Array | None:
         """Return the matrix, (n, m), of the same bounds for the input."""

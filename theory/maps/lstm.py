@@ -27,11 +27,13 @@ from theory.maps.boxes.lstm import (
     lstm_comparison,
     lstm_image,
     lstm_input_comparison,
+    lstm_sectors,
     lstm_terms,
 )
 from theory.maps.boxes.reached import Reach, lstm_carried, lstm_reach
 from theory.maps.boxes.slopes import lstm_slopes
 from theory.maps.gates import GatedMap, finite_terms, gate_rows, stacked
+from theory.theorems.sectors import Sectors
 from theory.theorems.terms import Terms
 from theory.typing import Array
 
@@ -255,6 +257,10 @@ class LSTM(GatedMap):
     def terms(self, domain: Domain | None = None) -> Terms | None:
         """Return five terms a unit, of c and of W h in the gates i, f, g, o, by the same bounds."""
         return lstm_terms(self._gate_weights, self._ends(domain))
+
+    def sectors(self, domain: Domain | None = None) -> Sectors:
+        """Return six sectors a unit: of c, of W h in i, f, g and o, and of the new c in h."""
+        return lstm_sectors(self._gate_weights, self._ends(domain))
 
     def input_comparison(self, domain: Domain | None = None) -> Array | None:
         """Return the matrix, (2 n, m), of the same bounds for the input."""

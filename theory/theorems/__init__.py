@@ -8,6 +8,7 @@ fractions, arrays and symbols.  `THEOREMS` lists them in this order:
 Criteria, from weights to a contraction, or None:
     contractive_of_matrix_norm, contractive_of_perron_weights, contractive_of_comparison,
     contractive_of_multipliers (of `Terms`, a coefficient times a `Signal` each),
+    contractive_of_sectors (of `Sectors`, a `Sector` for each term and its sign),
     contractive_of_gate_norms, contractive_of_gru_norms, contractive_of_incremental_lmi,
     contractive_of_leak, contractive_of_composition, contractive_of_layers, contractive_of_iterate
 
@@ -70,6 +71,7 @@ from theory.theorems.contractive_of_perron_weights import (
     CONTRACTIVE_OF_PERRON_WEIGHTS,
     contractive_of_perron_weights,
 )
+from theory.theorems.contractive_of_sectors import CONTRACTIVE_OF_SECTORS, contractive_of_sectors
 from theory.theorems.curvature_growth import CURVATURE_GROWTH, curvature_growth
 from theory.theorems.deployed_error import DEPLOYED_ERROR, deployed_error
 from theory.theorems.drive import DRIVE, drive
@@ -88,6 +90,7 @@ from theory.theorems.norm_change import NORM_CHANGE, norm_change
 from theory.theorems.output_gap import OUTPUT_GAP, output_gap
 from theory.theorems.parameter_gap import PARAMETER_GAP, parameter_gap
 from theory.theorems.prediction_gap import PREDICTION_GAP, prediction_gap
+from theory.theorems.sectors import Sector, Sectors
 from theory.theorems.short_memory import SHORT_MEMORY, short_memory
 from theory.theorems.state_gap import STATE_GAP, state_gap
 from theory.theorems.state_gap_any_start import STATE_GAP_ANY_START, state_gap_any_start
@@ -114,6 +117,7 @@ THEOREMS: tuple[Theorem, ...] = (
     CONTRACTIVE_OF_GATE_NORMS,
     CONTRACTIVE_OF_GRU_NORMS,
     CONTRACTIVE_OF_INCREMENTAL_LMI,
+    CONTRACTIVE_OF_SECTORS,
     CONTRACTIVE_OF_COMPOSITION,
     CONTRACTIVE_OF_LAYERS,
     CONTRACTIVE_OF_ITERATE,
@@ -165,6 +169,7 @@ __all__ = [
     "CONTRACTIVE_OF_MATRIX_NORM",
     "CONTRACTIVE_OF_MULTIPLIERS",
     "CONTRACTIVE_OF_PERRON_WEIGHTS",
+    "CONTRACTIVE_OF_SECTORS",
     "CURVATURE_GROWTH",
     "DEPLOYED_ERROR",
     "DRIVE",
@@ -198,6 +203,8 @@ __all__ = [
     "WINDOW_ERROR",
     "Assumption",
     "Kind",
+    "Sector",
+    "Sectors",
     "Signal",
     "Terms",
     "Theorem",
@@ -214,6 +221,7 @@ __all__ = [
     "contractive_of_matrix_norm",
     "contractive_of_multipliers",
     "contractive_of_perron_weights",
+    "contractive_of_sectors",
     "curvature_growth",
     "deployed_error",
     "drive",

@@ -119,6 +119,16 @@ INCREMENTAL_LMI = Assumption(
     name="incremental_lmi",
     statement="the block matrix of the slopes, W, P and a diagonal Q is positive semidefinite",
 )
+IN_SECTORS = Assumption(
+    name="in_sectors",
+    statement="step(h, x) - step(g, x) is linear in h - g and in terms w_k with |w_k| <= |y_k|, "
+    "y_k linear in h - g and in the terms",
+)
+SECTOR_LMI = Assumption(
+    name="sector_lmi",
+    statement="rate**2 |h - g|**2 - |step(h, x) - step(g, x)|**2 - sum_k q_k (y_k**2 - w_k**2) "
+    "is positive semidefinite, q positive",
+)
 TWO_CONTRACTIONS = Assumption(
     name="two_contractions",
     statement="first contracts by lam_first in one norm, second by lam_second in another",

@@ -35,6 +35,7 @@ from theory.theorems.assumptions import (
     GRU_CELL,
     HALF_SPACE,
     IN_DOMAIN,
+    IN_SECTORS,
     INCREMENTAL_LMI,
     INNER_LIPSCHITZ,
     INPUT_LIPSCHITZ,
@@ -55,6 +56,7 @@ from theory.theorems.assumptions import (
     SAME_START,
     SCALAR_GROWTH,
     SCALAR_LINEAR,
+    SECTOR_LMI,
     SHARED_INFORMATION,
     SMOOTH_MAP,
     STATIONARY,
@@ -70,6 +72,7 @@ from theory.theorems.assumptions import (
     ZERO_RESTART,
     ZERO_START,
 )
+from theory.theorems.sectors import sectors_hold
 from theory.theorems.theorem import Assumption, Theorem
 from theory.trials.contractive_of_leak import inner_rate
 from theory.trials.contractive_of_multipliers import terms_of
@@ -85,6 +88,14 @@ def _incremental_lmi_holds(run: Run) -> bool:
     if not run.within_domain:
         return False
     return run.norm.incremental_lmi_holds(form.W, form.slopes, np.array(q), run.lam)
+
+
+def _sectors_hold(run: Run) -> bool:
+    certificate = run.of.contraction
+    sectors, q = run.map.sectors(certificate.domain), np.array(certificate.evidence.multipliers)
+    if sectors is None or not isinstance(run.norm, WeightedL2):
+        return False
+    return sectors_hold(sectors, run.norm.P, q, run.lam)
 
 
 def _layered(run: Run) -> bool:
@@ -176,6 +187,8 @@ ESTABLISHED: dict[Assumption, Callable[[Run], bool]] = {
     LAYERED: _layered,
     BLOCK_MAXIMUM: lambda run: isinstance(run.norm, BlockMax),
     INCREMENTAL_LMI: lambda run: _incremental_lmi_holds(run),
+    IN_SECTORS: lambda run: run.map.sectors(run.of.contraction.domain) is not None,
+    SECTOR_LMI: _sectors_hold,
     TWO_CONTRACTIONS: lambda run: (
         run.of.partner is not None
         and run.of.partner_contraction is not None

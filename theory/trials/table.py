@@ -19,6 +19,7 @@ from theory.trials.contractive_of_leak import TRIAL as CONTRACTIVE_OF_LEAK
 from theory.trials.contractive_of_matrix_norm import TRIAL as CONTRACTIVE_OF_MATRIX_NORM
 from theory.trials.contractive_of_multipliers import TRIAL as CONTRACTIVE_OF_MULTIPLIERS
 from theory.trials.contractive_of_perron_weights import TRIAL as CONTRACTIVE_OF_PERRON_WEIGHTS
+from theory.trials.contractive_of_sectors import TRIAL as CONTRACTIVE_OF_SECTORS
 from theory.trials.curvature_growth import TRIAL as CURVATURE_GROWTH
 from theory.trials.deployed_error import TRIAL as DEPLOYED_ERROR
 from theory.trials.drive import TRIAL as DRIVE
@@ -63,6 +64,7 @@ TRIALS: dict[str, Trial] = {
         CONTRACTIVE_OF_GATE_NORMS,
         CONTRACTIVE_OF_GRU_NORMS,
         CONTRACTIVE_OF_INCREMENTAL_LMI,
+        CONTRACTIVE_OF_SECTORS,
         CONTRACTIVE_OF_COMPOSITION,
         CONTRACTIVE_OF_LAYERS,
         CONTRACTIVE_OF_ITERATE,

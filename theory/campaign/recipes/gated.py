@@ -12,6 +12,7 @@ import numpy as np
 
 from theory.campaign.recipes.draws import draw_inputs, draw_norm
 from theory.certify.interface import contraction
+from theory.certify.metric import by_metric
 from theory.domain import Domain
 from theory.inputs import Inputs
 from theory.maps.base import Map
@@ -19,10 +20,12 @@ from theory.maps.cascade import Cascade
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.gru import GRU
 from theory.maps.head import LinearHead
+from theory.maps.invariance import invariant_domain
 from theory.maps.lstm import LSTM
 from theory.maps.mingru import MinGRU
 from theory.maps.selective import SelectiveSSM
 from theory.measure.experiment import Experiment, experiment
+from theory.theorems.contractive_of_sectors import contractive_of_sectors
 from theory.typing import Array
 
 
@@ -76,6 +79,11 @@ def gated_euclidean(rng: np.random.Generator) -> Experiment:
     return _on_its_domain(rng, int(rng.integers(4)), "euclidean")
 
 
+def gated_metric(rng: np.random.Generator) -> Experiment:
+    """Build a random gated or leaky map, in a Euclidean norm of a full matrix, the first tried."""
+    return _on_its_domain(rng, int(rng.integers(4)), "metric", sizes=(1, 2), first=3)
+
+
 def leaky(rng: np.random.Generator) -> Experiment:
     """Build a random network with one leaking rate, from what is known of it without leak."""
     n, m, T = int(rng.choice([1, 2, 5])), int(rng.integers(1, 3)), int(rng.integers(1, 30))
@@ -115,14 +123,25 @@ def gated_stack(rng: np.random.Generator) -> Experiment:
     return _on_its_domain(rng, 6)
 
 
-def _on_its_domain(rng: np.random.Generator, kind: int, method: str = "comparison") -> Experiment:
-    n, m, T = int(rng.choice([1, 2, 5, 12])), int(rng.integers(1, 4)), int(rng.integers(1, 40))
+def _on_its_domain(
+    rng: np.random.Generator,
+    kind: int,
+    method: str = "comparison",
+    sizes: tuple[int, ...] = (1, 2, 5, 12),
+    first: int = 0,
+) -> Experiment:
+    n, m, T = int(rng.choice(sizes)), int(rng.integers(1, 4)), int(rng.integers(1, 40))
     state = rng.bit_generator.state
-    for halvings in range(40):
+    for halvings in range(first, 40):
         # the same draws, with recurrent weights half the size: small ones have a certificate
         rng.bit_generator.state = state
         recurrent = _gated(rng, n, m, 2.0 ** (1 - halvings), kind)
-        found = contraction(recurrent, method=method, inputs=Inputs.box(-1.0, 1.0))
+        inputs = Inputs.box(-1.0, 1.0)
+        if method == "metric":
+            # without a search, of which a campaign has no time
+            found = by_metric(recurrent, invariant_domain(recurrent, inputs=inputs), distances=())
+        else:
+            found = contraction(recurrent, method=method, inputs=inputs)
         if found is not None:
             break
     else:
@@ -202,6 +221,30 @@ def saturated(rng: np.random.Generator, method: str = "comparison") -> Experimen
 def saturated_euclidean(rng: np.random.Generator) -> Experiment:
     """Build the same in a weighted Euclidean norm."""
     return saturated(rng, "euclidean")
+
+
+def saturated_metric(rng: np.random.Generator) -> Experiment:
+    """Build the same by its sector, with the multiplier that makes the inequality sharp."""
+    made = saturated(rng)
+    cell, domain = made.map, made.contraction.domain
+    sectors = cell.sectors(domain)
+    assert isinstance(cell, EchoStateNetwork)
+    assert sectors is not None
+    # d+ = m d + r w, |w| <= |W d|, with F = m r (d - w / W)^2 at rate m + r |W|
+    Z, W = sectors.forms.Z, float(cell.W[0, 0])
+    m, r = Z[0, 0], Z[0, 1] * W
+    rate = (m + r) * (1 + 2.0**-36)
+    q = rate * r / W**2
+    found = contractive_of_sectors(sectors, P=[[1.0]], q=[q], rate=rate, domain=domain)
+    if found is None:
+        raise ValueError("a leaky unit has the rate of its steepest slope")
+    return replace(made, contraction=found)
+
+
+def lstm_far_metric(rng: np.random.Generator) -> Experiment:
+    """Build an LSTM unit far outside its domain, in a Euclidean norm of a full matrix."""
+    cell = LSTM(*_one_unit(4, f=(float(rng.uniform(0.1, 0.3)), 0.0, 0.0)))
+    return _far(cell, "metric", np.array([[1e9, 0.5], [1e9, -0.5]]))
 
 
 def forget_driven(rng: np.random.Generator) -> Experiment:

@@ -1,6 +1,7 @@
 """Boxes of a GRU: enclosures of a step, an invariant box, and matrices that majorise a step.
 
-Main names: `gru_image`, `gru_box`, `gru_comparison`, `gru_terms`, `gru_input_comparison`.
+Main names: `gru_image`, `gru_box`, `gru_comparison`, `gru_terms`, `gru_sectors`,
+`gru_input_comparison`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from theory.arithmetic.intervals import (
     plus_up,
     product_matrix_up,
     products,
+    slope_range,
     sum_of,
     times_up,
 )
@@ -36,6 +38,7 @@ from theory.maps.boxes.ends import (
     with_room,
 )
 from theory.maps.boxes.lstm import ROUNDS, SETTLED
+from theory.theorems.sectors import Sector, Sectors
 from theory.theorems.terms import Signal, Terms
 from theory.typing import Array
 
@@ -50,6 +53,8 @@ class GRURanges(NamedTuple):
     slope_n: Array
     r: Array  # largest r
     turned: Array  # largest |v| times the slope of r, where v is what r multiplies
+    held: Interval  # v
+    at: tuple[Interval, Interval, Interval]  # the arguments of r, z and n
 
 
 def gru_ranges(
@@ -79,6 +84,8 @@ def gru_ranges(
         slope_n=steepest(TANH, at_n),
         r=r[1],
         turned=times_up(gate.slopes(*at_r)[1], magnitude(held)),
+        held=held,
+        at=(at_r, at_z, at_n),
     )
 
 
@@ -180,12 +187,52 @@ def gru_terms(
     )
 
 
-def _apart(r: GRURanges, box: Ends) -> Array:
-    """Return the largest |h - n| for h in the box and n a candidate."""
+def gru_sectors(
+    gates: Weights, b_candidate: Array, box: Ends, *, reset_after: bool, gate: Gate = LOGISTIC
+) -> Sectors:
+    r"""Return the sectors of h+ - g+ = (n - n') + z ((h - g) - (n - n')) + (z - z') (g - n').
+
+    With the reset gate after W_n, n - n' has two of its own, else one of an intermediate part r h.
+    """
+    r = gru_ranges(gates, b_candidate, box, reset_after=reset_after, gate=gate)
+    V_r, V_z, V_n = np.split(gates.W, 3)
+    at_r, at_z, at_n = r.at
+    by_n, turning = slope_range(TANH, *at_n), products(gate.slopes(*at_r), r.held)
+    opened = gate.image(*at_r)
+    if reset_after:
+        inner = (
+            Sector(1, ((0, V_n),), products(by_n, opened)),
+            Sector(1, ((0, V_r),), products(by_n, turning)),
+        )
+    else:
+        inner = (
+            Sector(2, ((0, 1.0),), opened),
+            Sector(2, ((0, V_r),), turning),
+            Sector(1, ((3, V_n),), by_n),
+        )
+    return Sectors(
+        units=len(V_n),
+        state_parts=1,
+        terms=(
+            *inner,
+            Sector(0, ((0, 1.0), (2, -1.0)), r.z),
+            Sector(0, ((0, V_z),), products(gate.slopes(*at_z), _between(r, box))),
+        ),
+        direct=((0, (2, 1.0)),),
+    )
+
+
+def _between(r: GRURanges, box: Ends) -> Interval:
+    """Enclose h - n for h in the box and n a candidate."""
     with np.errstate(over="ignore"):
         low = np.nextafter(box.low - r.candidate[1], -math.inf)
         high = np.nextafter(box.high - r.candidate[0], math.inf)
-    return magnitude((low, high))
+    return low, high
+
+
+def _apart(r: GRURanges, box: Ends) -> Array:
+    """Return the largest |h - n| for h in the box and n a candidate."""
+    return magnitude(_between(r, box))
 
 
 def gru_input_comparison(

@@ -27,6 +27,7 @@ from theory.maps.boxes.ends import (
     preactivation,
     scaled,
 )
+from theory.theorems.sectors import Sector, Sectors
 from theory.theorems.terms import Signal, Terms
 from theory.typing import Array
 
@@ -72,6 +73,17 @@ def leaky_terms(weights: Weights, leak: Array, rho: Activation, box: Ends) -> Te
         coefficients=C[None, None],
         signals=(Signal(0, None), Signal(0, weights.W)),
         state_parts=1,
+    )
+
+
+def leaky_sectors(weights: Weights, leak: Array, rho: Activation, box: Ends) -> Sectors:
+    """Return d - a d + s, with s a slope of a rho times W d."""
+    slopes = slope_range(rho, *_arguments(weights, box))
+    return Sectors(
+        units=len(leak),
+        state_parts=1,
+        terms=(Sector(0, ((0, weights.W),), products((leak, leak), slopes)),),
+        direct=((0, (0, 1.0)), (0, (0, -np.diag(leak)))),
     )
 
 

@@ -1,7 +1,7 @@
 """Boxes of an LSTM: enclosures of a step, an invariant box, and matrices that majorise a step.
 
 Main names: `lstm_image`, `lstm_box`, `lstm_gains`, `lstm_comparison`, `lstm_terms`,
-`lstm_input_comparison`.
+`lstm_sectors`, `lstm_input_comparison`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from theory.arithmetic.intervals import (
     activation_image,
     plus_up,
     products,
+    slope_range,
     sum_of,
     times_up,
 )
@@ -31,6 +32,7 @@ from theory.maps.boxes.ends import (
     steepest,
     with_room,
 )
+from theory.theorems.sectors import Sector, Sectors
 from theory.theorems.terms import Signal, Terms
 from theory.typing import Array
 
@@ -206,6 +208,32 @@ def lstm_terms(gates: Weights, box: Ends) -> Terms | None:
         return None
     signals = (Signal(0, None), *(Signal(1, V) for V in np.split(gates.W, 4)))
     return Terms(coefficients=C, signals=signals, state_parts=2)
+
+
+def lstm_sectors(gates: Weights, box: Ends) -> Sectors:
+    r"""Return the sectors of the same differences, with their signs: o (tanh c+ - ..) is of c+."""
+    cell, hidden, inputs = _halves(box)
+    r = lstm_ranges(gates, hidden, inputs, box)
+    c = _new_cell(r, cell)
+    if box.ranges is not None:
+        c = meet(c, cell)
+    low, high = narrowed(preactivation(gates, hidden, inputs), box)
+    at = zip(np.split(low, 4), np.split(high, 4), strict=True)
+    rho = (SIGMOID, SIGMOID, TANH, SIGMOID)
+    by_i, by_f, by_g, by_o = (slope_range(one, *a) for one, a in zip(rho, at, strict=True))
+    V_i, V_f, V_g, V_o = np.split(gates.W, 4)
+    return Sectors(
+        units=len(V_i),
+        state_parts=2,
+        terms=(
+            Sector(0, ((0, 1.0),), r.f),
+            Sector(0, ((1, V_i),), products(by_i, r.g)),
+            Sector(0, ((1, V_f),), products(by_f, cell)),
+            Sector(0, ((1, V_g),), products(r.i, by_g)),
+            Sector(1, ((2, 1.0),), products(r.o, slope_range(TANH, *c))),
+            Sector(1, ((1, V_o),), products(by_o, activation_image(TANH, *c))),
+        ),
+    )
 
 
 def _lstm_blocks(k: LSTMGains, V: Array) -> tuple[Array, Array]:
