@@ -16,6 +16,7 @@ import of_answers
 import of_arithmetic
 import of_maps
 import of_reached
+import of_sectors
 import of_sources
 import pytest
 from check import Check
@@ -33,6 +34,7 @@ CHECKS: tuple[Check, ...] = (
     *of_answers.CHECKS,
     *of_sources.CHECKS,
     *of_reached.CHECKS,
+    *of_sectors.CHECKS,
 )
 
 #: Precision of the exact numbers, in bits.
@@ -102,7 +104,7 @@ MODULES = (
     "measure.effective_memory", "measure.context_value",
     "learning.constants.affine", "learning.constants.gated",
     "learning.constants.interface", "learning.constants.lower", "learning.constants.values",
-    "sources.belief", "sources.hilbert", "sources.information",
+    "sources.belief", "sources.hilbert", "sources.information", "theorems.sectors",
     "inputs", "projections.interface", "projections.balls", "projections.pairs",
     "projections.lyapunov_path", "projections.nearest_stable", "projections.schur",
     "projections.spectrum_lower", "projections.stable_pairs",
