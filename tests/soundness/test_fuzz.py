@@ -30,7 +30,7 @@ def test_a_rate_that_is_too_small_is_noticed(monkeypatch):
 
 
 def test_an_error_is_no_answer(monkeypatch):
-    def fail(*asked, **how):
+    def fail(*_, **__):
         raise ValueError("no reason")
 
     monkeypatch.setattr(fuzz, "run_methods", fail)
