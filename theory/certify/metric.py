@@ -168,7 +168,7 @@ def _barrier(s: System, theta: Array) -> tuple[float, Array] | None:
 
     def mean(middle: Array, outer: Array, ahead: Array) -> Array:
         later = np.einsum("ij,ij->i", outer @ Y_1, outer)
-        return (middle * middle) @ q + later + np.einsum("ji,ji->i", J @ ahead, ahead)
+        return np.asarray((middle * middle) @ q + later + np.einsum("ji,ji->i", J @ ahead, ahead))
 
     slopes = q * (np.diag(M) - mean(M, K, E) + mean(M_y, F, E_y)) / value
     return math.log(value / len(q)), slopes
