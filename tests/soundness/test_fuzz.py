@@ -56,3 +56,11 @@ def test_a_run_goes_on_where_it_was_ended(monkeypatch, tmp_path, capsys):
 def test_draws_do_not_depend_on_what_was_drawn_before():
     one, other = (fuzz.drawn(np.random.default_rng([7, *b"fuzz"])) for _ in "ab")
     assert repr(one) == repr(other)
+
+
+def test_gains_of_a_stack_that_overflow_are_no_comparison():
+    """Found by the fuzz: an error instead of None, of a stack with weights of 1e300."""
+    count = fuzz.Count()
+    with np.errstate(all="ignore"):
+        fuzz.one_map(29075, count)
+    assert (dict(count.maps), count.false) == ({"Cascade": 1}, [])
