@@ -9,10 +9,11 @@ import time
 
 import numpy as np
 
-from theory import GRU, LSTM, EchoStateNetwork, Inputs
+from theory import GRU, LSTM, EchoStateNetwork, Inputs, VanillaRNN, contraction
 from theory.certify import invariant_domain, reached_domain
 from theory.certify.certificate_file import certificate_from_dict, certificate_to_dict
 from theory.certify.gated import by_comparison, by_delta_iss, by_gate_norms, gate_bound_matrix
+from theory.certify.metric import by_metric
 from theory.certify.multipliers import by_multipliers
 from theory.certify.recheck import recheck
 from theory.theorems.contractive_of_gate_norms import gate_norms
@@ -56,6 +57,17 @@ def from_zero(cell, box):
     return min((c for c in found if c is not None), key=lambda c: c.lam, default=None)
 
 
+def by_metric_from_zero(cell, box):
+    """Return the certificate of the same states in a full metric, may be None."""
+    reached = reached_domain(cell, inputs=Inputs.box(-1.0, 1.0), box=box)
+    return None if reached is None else by_metric(cell, reached)
+
+
+def any_metric(cell, box):
+    """Return whether a full metric certifies all states, or those from zero."""
+    return by_metric(cell, box) is not None or by_metric_from_zero(cell, box) is not None
+
+
 def told(c):
     return "   none" if c is None else f"{c.lam:7.4f}"
 
@@ -79,6 +91,25 @@ TABLE = (
     (128, -2, 0.1, 0.289), (128, -2, 0.2, 0.814), (64, -2, 0.3, 0.835), (64, 0, 0.15, np.nan),
     (64, 0, 0.2, np.nan), (8, -2, 0.6, 0.730),
 )  # fmt: skip
+
+
+def metrics(largest):
+    """Print the same in full metrics, of cells up to a size."""
+    print("    n  bias  scale  euclidean     metric  from zero     metric   CPU seconds of metrics")
+    for n, bias, scale, _ in TABLE:
+        if n > largest:
+            continue
+        cell = dense(n, bias, scale)
+        box = invariant_domain(cell, inputs=Inputs.box(-1.0, 1.0))
+        _, ours = both(cell, box)
+        zero = from_zero(cell, box)
+        began = time.process_time()
+        full = by_metric(cell, box)
+        middle = time.process_time()
+        of_zero = by_metric_from_zero(cell, box)
+        took, more = middle - began, time.process_time() - middle
+        print(f"{n:5d} {bias:5d} {scale:6.2f}  {told(ours):>9}  {told(full):>9}  {told(zero):>9}  "
+              f"{told(of_zero):>9}   {took:.2f}  ({more:.2f})", flush=True)  # fmt: skip
 
 
 def table():
@@ -139,6 +170,7 @@ def counts(models, seed):
     certified = dict.fromkeys(
         ("published", "gate norms", "delta iss", "comparison", "euclidean", "either", "or zero"), 0
     )
+    certified |= {"or metric": 0}
     ratios, gains = [], []
     for _ in range(models):
         cell = random_lstm(rng)
@@ -155,7 +187,9 @@ def counts(models, seed):
         pair = both(cell, box)
         certified["euclidean"] += pair[1] is not None
         certified["either"] += any(c is not None for c in pair)
-        certified["or zero"] += any(c is not None for c in (*pair, from_zero(cell, box)))
+        known = any(c is not None for c in (*pair, from_zero(cell, box)))
+        certified["or zero"] += known
+        certified["or metric"] += known or any_metric(cell, box)
         if all(c is not None for c in pair):
             gains.append(pair[1].lam / pair[0].lam)
         made = gate_bound_matrix(cell, input_bound=1.0)
@@ -163,16 +197,51 @@ def counts(models, seed):
             ratios.append(radius(cell.comparison(box)[0]) / radius(made[0]))
     print(f"LSTM, {models} models: {certified}, median rho(M) / rho(M_2) {np.median(ratios):.3f}")
     print(f"  rates, euclidean / comparison: median {np.median(gains):.3f}, least {min(gains):.3f}")
-    found = np.zeros(5, int)
+    found = np.zeros(6, int)
     for _ in range(models):
         cell = random_gru(rng)
         box = invariant_domain(cell, inputs=Inputs.box(-1.0, 1.0))
         pair = both(cell, box)
         has = [c is not None for c in (by_delta_iss(cell, box), *pair)]
         either = has[1] or has[2]
-        found += [*has, either, either or from_zero(cell, box) is not None]
-    names = "delta iss, comparison, euclidean, either, or zero"
+        known = either or from_zero(cell, box) is not None
+        found += [*has, either, known, known or any_metric(cell, box)]
+    names = "delta iss, comparison, euclidean, either, or zero, or metric"
     print(f"GRU, {models} models: {names}: {found.tolist()}")
+
+
+def literature(models, seed):
+    """Print how many random leaky and tanh networks are certified, by whose condition.
+
+    Symmetric weights: for slopes in [0, 1] the 2026 conditions of Gokhale, Proskurnikov, Kawano and
+    Bullo are that the largest eigenvalue is below 1, of small steps; what is attained here.
+    """
+    rng = np.random.default_rng(seed)
+    names = "Jaeger, leak, metric, symmetric closed form"
+    for symmetric in (False, True):
+        found, gains = np.zeros(4, int), []
+        for _ in range(models):
+            n, leak = int(rng.integers(1, 9)), float(rng.uniform(0.02, 0.2))
+            W = 10.0 ** rng.uniform(-1, 0.5) * rng.standard_normal((n, n)) / np.sqrt(n)
+            W = (W + W.T) / 2 if symmetric else W
+            cell = EchoStateNetwork(W, np.eye(n), leak=leak)
+            top = float(np.max(np.linalg.eigvalsh(W))) if symmetric else np.inf
+            jaeger = 1 - leak + leak * float(np.linalg.norm(W, 2))
+            by_leak, full = (contraction(cell, method=method) for method in ("leak", "metric"))
+            found += [jaeger < 1, by_leak is not None, full is not None, top < 1]
+            if full is not None and jaeger < 1:
+                gains.append((1 - full.lam) / (1 - jaeger))
+        kind = "symmetric" if symmetric else "random"
+        print(f"leaky, {kind}, {models} models: {names}: {found.tolist()}; "
+              f"(1 - rate) over Jaeger's: median {np.median(gains):.2f}")  # fmt: skip
+    found, names = np.zeros(3, int), "Miller and Hardt, row sums or Perron weights, lmi"
+    for _ in range(models):
+        n = int(rng.integers(1, 9))
+        W = 10.0 ** rng.uniform(-1, 0.5) * rng.standard_normal((n, n)) / np.sqrt(n)
+        cell = VanillaRNN(W, np.eye(n))
+        ways = (("spectral",), ("row_sums", "perron"), ("lmi",))
+        found += [any(contraction(cell, method=way) is not None for way in one) for one in ways]
+    print(f"tanh, {models} models: {names}: {found.tolist()}")
 
 
 def times(sizes, seed, rounds):
@@ -204,12 +273,15 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scales", type=int, nargs="*", default=[64, 256])
+    parser.add_argument("--metric", type=int, default=32, help="largest cell given a full metric")
     given = parser.parse_args()
     table()
+    metrics(given.metric)
     euclidean_times(given.sizes)
     scales(given.scales)
     times(given.sizes, given.seed, given.rounds)
     if given.models:
+        literature(given.models // 10, given.seed)
         counts(given.models, given.seed)
 
 

@@ -317,7 +317,7 @@ def test_required_says_what_was_tried_and_what_to_try():
 def test_required_names_the_methods_of_gated_maps():
     cell = GRU(np.full((3, 1), 9.0), np.ones((3, 1)))
     with pytest.raises(
-        ValueError, match="by gate_norms, delta_iss, comparison, euclidean, iterate"
+        ValueError, match="by gate_norms, delta_iss, comparison, euclidean, metric, iterate"
     ):
         contraction(cell, required=True, inputs=Inputs.box(-1, 1))
 

@@ -14,12 +14,13 @@ from theory import (
     LSTM,
     EchoStateNetwork,
     Inputs,
+    VanillaRNN,
     WeightedL2,
     contraction,
     refute,
 )
 from theory.arithmetic.gram import weighted_gram_holds, weighted_gram_upper
-from theory.certify import contractions, invariant_domain
+from theory.certify import contractions, invariant_domain, reached_domain
 from theory.certify.certificate_file import certificate_from_dict, certificate_to_dict
 from theory.certify.multipliers import _Search, _starts
 from theory.certify.recheck import recheck
@@ -100,7 +101,10 @@ def test_auto_is_the_least_of_all(name):
     asked = Inputs.box(-1.0, 1.0)
     auto, every = contraction(cell, inputs=asked), contractions(cell, inputs=asked)
     # each method's search begins elsewhere: what they find differs by little
-    assert auto.lam <= min(c.lam for c in every.values()) * (1 + 1e-3)
+    quick = [c.lam for name, c in every.items() if name != "metric"]
+    assert auto.lam <= min(quick) * (1 + 1e-3)
+    whole = contraction(cell, inputs=asked, effort=2)
+    assert whole.lam <= min(c.lam for c in every.values()) * (1 + 1e-3)
     refuted = refute(cell)
     assert refuted is None or auto.domain is not None
 
@@ -185,3 +189,40 @@ def test_weights_of_any_size(size):
             c = contraction(cell, method=method, inputs=Inputs.box(-1.0, 1.0))
             assert c is None or size < 1
             assert c is None or recheck(certificate_from_dict(certificate_to_dict(cell, c)), cell)
+
+
+def test_a_file_of_a_full_metric_is_checked():
+    """Accepted as written, of states from zero too; not with another rate, matrix, multiplier."""
+    cell = GRU(0.2 * W[:15], 0.2 * U[:15], variant="reset_before")
+    inputs = Inputs.box(-1.0, 1.0)
+    zero = reached_domain(cell, inputs=inputs)
+    for domain in (invariant_domain(cell, inputs=inputs), zero):
+        c = contraction(cell, method="metric", domain=domain)
+        assert not c.norm.monotone
+        data = json.loads(json.dumps(certificate_to_dict(cell, c)))
+        assert recheck(certificate_from_dict(data), cell)
+
+        def rejected(change, data=data):
+            other = copy.deepcopy(data)
+            change(other)
+            return recheck(certificate_from_dict(other), cell).failed
+
+        def smaller(d):
+            d["rate"] = (float.fromhex(d["rate"]) * 0.99).hex()
+
+        def negative(d):
+            d["evidence"]["multipliers"][0] = (-1.0).hex()
+
+        def fewer(d):
+            d["evidence"]["multipliers"].pop()
+
+        def diagonal(d):
+            d["norm"] = WeightedL2(np.diag(10.0 ** np.arange(5.0))).to_dict()
+
+        def renamed(d):
+            d["evidence"]["method"] = "multipliers"
+
+        assert rejected(smaller) == rejected(negative) == rejected(diagonal) == "inequality"
+        assert rejected(fewer) == rejected(renamed) == "norm"
+    other = VanillaRNN(0.1 * W[:5], U[:5])
+    assert contraction(other, method="metric") is None

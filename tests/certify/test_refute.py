@@ -28,6 +28,7 @@ from theory.certify import (
     judge_contraction,
     load_certificate,
     rate_lower,
+    reached_domain,
     recheck,
     save_refutation,
 )
@@ -326,3 +327,26 @@ def test_nothing_is_certified_and_refuted(seed):
     lower = rate_lower(cell, inputs=inputs, length=2)
     if certified is not None and lower is not None and certified.iterate == 1:
         assert lower.rate <= certified.lam
+
+
+def test_states_reached_from_zero_are_certified_or_not_known():
+    """A certificate of them comes before a refutation, which may be of states that are not met."""
+    rng = np.random.default_rng(8)
+    W, U = rng.standard_normal((32, 8)) / 8**0.5, rng.standard_normal((32, 4)) * 0.1
+    cell = LSTM(0.7 * W, U, np.repeat([0.0, -2.0, 0.0, 0.0], 8))
+    inputs = Inputs.box(-1.0, 1.0)
+    assert contraction(cell, domain=invariant_domain(cell, inputs=inputs)) is None
+    judged = judge_contraction(cell, inputs=inputs)
+    assert judged.answer == "certified"
+    assert judged.contraction.domain.reached is not None
+    of_zero = judge_contraction(cell, domain=reached_domain(cell, inputs=inputs))
+    assert of_zero.answer == "certified"
+    assert of_zero.lower is None
+    # of larger weights neither is known, and nothing is refuted of states that may not be met
+    turn = VanillaRNN([[0.5, -0.5], [0.5, 0.5]], [[0.3], [0.0]])
+    where = reached_domain(turn, inputs=BOX)
+    larger = turn.with_parameters(W=1.6 * turn.W)
+    wide = reached_domain(larger, inputs=BOX)
+    assert judge_contraction(turn, domain=where).answer == "certified"
+    if wide is not None:
+        assert judge_contraction(larger, domain=wide).answer in {"certified", "unknown"}

@@ -121,7 +121,7 @@ def test_two_units_that_only_their_own_bounds_certify():
     b[2:4] = -1.0
     cell = LSTM(W, np.zeros((8, 1)), b)
     found = contractions(cell, inputs=Inputs.box(-1.0, 1.0))
-    assert list(found) == ["comparison", "euclidean"]  # and not one row for all units
+    assert list(found) == ["comparison", "euclidean", "metric"]  # and not one row for all units
     assert found["comparison"].lam == pytest.approx(0.36576600502518053, rel=1e-8)
     made, _ = gate_bound_matrix(cell, input_bound=1.0)
     assert np.max(np.abs(np.linalg.eigvals(made))) > 1

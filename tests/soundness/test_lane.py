@@ -17,6 +17,7 @@ import of_arithmetic
 import of_learning
 import of_maps
 import of_reached
+import of_sectors
 import of_sources
 import pytest
 from check import Check
@@ -35,6 +36,7 @@ CHECKS: tuple[Check, ...] = (
     *of_sources.CHECKS,
     *of_reached.CHECKS,
     *of_learning.CHECKS,
+    *of_sectors.CHECKS,
 )
 
 #: Precision of the exact numbers, in bits.
@@ -105,7 +107,7 @@ MODULES = (
     "learning.constants.affine", "learning.constants.gated",
     "learning.constants.interface", "learning.constants.lower", "learning.constants.values",
     "learning.path", "learning.tangents", "learning.tube",
-    "sources.belief", "sources.hilbert", "sources.information",
+    "sources.belief", "sources.hilbert", "sources.information", "theorems.sectors",
     "inputs", "projections.interface", "projections.balls", "projections.pairs",
     "projections.lyapunov_path", "projections.nearest_stable", "projections.schur",
     "projections.spectrum_lower", "projections.stable_pairs",

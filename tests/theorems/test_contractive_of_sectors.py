@@ -173,6 +173,22 @@ def test_it_is_notably_sharper():
         assert rates[0] < rates[1] - gain
 
 
+@pytest.mark.parametrize(("least", "most", "leak"), [(-2.0, 0.3, 0.1), (-4.0, 0.8, 0.3)])
+def test_symmetric_weights_have_the_rate_of_their_largest_eigenvalue(least, most, leak):
+    """The closed form of Gokhale, Proskurnikov, Kawano and Bullo for firing rates, in small steps.
+
+    A slope matrix S makes S W similar to a symmetric matrix of eigenvalues in [least, most], and
+    1 - a + a max(most, 0) is attained; the norm of W, as in Jaeger's condition, is above 1.
+    """
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((5, 5)))[0]
+    W = (turn * np.linspace(least, most, 5)) @ turn.T
+    cell = EchoStateNetwork((W + W.T) / 2, np.eye(5), leak=leak)
+    rate = 1 - leak + leak * most
+    found = contraction(cell)
+    assert rate * (1 - 1e-12) <= found.lam <= rate * (1 + 1e-4)
+    assert contraction(cell, method="leak") is None
+
+
 def test_boundary_cases():
     one = Sectors(
         units=1, state_parts=1,

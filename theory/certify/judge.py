@@ -17,7 +17,7 @@ from theory.certify.ascent import LowerBound
 from theory.certify.cause import Cause, cause_of, place_of
 from theory.certify.enclose import LARGEST, JointSpectralRadius
 from theory.certify.growth import by_growth
-from theory.certify.interface import contraction, domain_of
+from theory.certify.interface import contraction, domain_of, reached_at
 from theory.certify.jsr import joint_spectral_radius, rate_lower
 from theory.certify.refute import Refutation, refute
 from theory.domain import Domain
@@ -79,9 +79,12 @@ def judge_contraction(
     inputs : Inputs, or (..., m) array, optional
         Ask about these inputs only, as in `theory.contraction` and `theory.refute`; all by default.
         The lower bound is then one by Jacobians on the box, and the joint spectral radius, which is
-        about slopes met everywhere, is left out.
+        about slopes met everywhere, is left out.  Where the box has no certificate, one of the
+        states reached from zero comes before a refutation, which may be of others.
     domain, sequences
-        As in `theory.refute`; a domain must be proved invariant.
+        As in `theory.refute`; a domain must be proved invariant.  Of the states reached from zero
+        (`theory.certify.reached_domain`), of which only 0 is known to be one, nothing is refuted:
+        the answer is certified or unknown, without a lower bound.
     effort : int
         As for `theory.contraction`.
     rng : numpy.random.Generator, optional
@@ -96,6 +99,16 @@ def judge_contraction(
     check_map(recurrent)
     where = domain_of(recurrent, domain, inputs)
     found = contraction(recurrent, effort=effort, domain=where)
+    if domain is not None and domain.reached is not None:
+        if found is not None:
+            return Judgement(answer="certified", contraction=found)
+        cause = cause_of(recurrent, inputs=domain.inputs, effort=effort)
+        return Judgement(answer="unknown", cause=cause)
+    reached = None if found else reached_at(recurrent, inputs, effort, where, known=False)
+    if reached is not None:
+        found = contraction(recurrent, effort=effort, domain=reached)
+        if found is not None:
+            return Judgement(answer="certified", contraction=found)
     radius, lower, form = None, None, recurrent.affine()
     if (where is None or found is None) and recurrent.state_dim <= LARGEST:
         # the norm of a contraction found is where few products are needed

@@ -158,8 +158,8 @@ ITERATED = ("iterate",)
 
 #: Up to which dimension a method is part of an effort: 0 takes milliseconds at any size, 1 (the
 #: default) about five seconds at n = 256 and ten at 512, on one core, and 2 takes all methods;
-#: those not listed are always part.  Effort 1 looks for a full metric of gated and leaky maps only
-#: where no other method certifies.
+#: those not listed are always part.  Effort 1 looks for a full metric of gated maps only where no
+#: other method certifies; of leaky ones always, as it costs no more than the search by ``leak``.
 EFFORTS: tuple[dict[str, float], ...] = (
     dict.fromkeys(
         (
@@ -289,14 +289,16 @@ def run_methods(
         elif name == "leak" and isinstance(recurrent, EchoStateNetwork) and form is None:
             least = floor_of(recurrent.without_leak(domain), recurrent.leak) * (1 + _NEAR)
             best = min((c.lam for c in found.values()), default=1.0)
-            c = _by_leak(recurrent, domain) if best > least else None
+            # the triangle inequality of (1 - a) h and a f loses what a metric of both does not
+            better = "metric" in found and n <= EFFORTS[1]["metric"]
+            c = _by_leak(recurrent, domain) if best > least and not better else None
         elif name == "euclidean" and form is None:
             if leaks_alike(recurrent) and n <= EFFORTS[effort].get("lmi", n):
                 continue  # with weights and better slopes this is part of what comes next
             with few_threads(n):
                 c = by_multipliers(recurrent, domain, known=found.get("comparison"))
         elif name == "metric" and form is None:
-            if found and name in EFFORTS[effort]:
+            if found and name in EFFORTS[effort] and not isinstance(recurrent, EchoStateNetwork):
                 continue
             known = min(found.values(), key=lambda c: c.lam, default=None)
             with few_threads(n):

@@ -46,11 +46,13 @@ _REPEATS = 3
 #: Holds log q in place along directions that change nothing.
 _TIED = 1e-6
 
-#: Relative accuracy of a least rate, and what is added to it for the proof: tried in turn.
-_NEAR, _SLACKS = 1e-4, (1e-4, 1e-3, 1e-2)
+#: Relative accuracy of a least rate on the way and at the end, and what is added for the proof,
+#: tried in turn.
+_NEAR, _NEAREST, _SLACKS = 1e-4, 1e-7, (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 
-#: What makes the inequality of P strict, over the size of the equation's constant term.
-_STRICT = 1e-6
+#: What makes the inequality of P strict, over what is added to the rate and the size of the
+#: equation's constant term.
+_STRICT = 1e-2
 
 #: A rate above this after the first distances ends the search, and one that is not better than
 #: what is known by this part is none.
@@ -166,7 +168,7 @@ def _barrier(s: System, theta: Array) -> tuple[float, Array] | None:
 
     def mean(middle: Array, outer: Array, ahead: Array) -> Array:
         later = np.einsum("ij,ij->i", outer @ Y_1, outer)
-        return (middle * middle) @ q + later + np.einsum("ji,ji->i", J @ ahead, ahead)
+        return np.asarray((middle * middle) @ q + later + np.einsum("ji,ji->i", J @ ahead, ahead))
 
     slopes = q * (np.diag(M) - mean(M, K, E) + mean(M_y, F, E_y)) / value
     return math.log(value / len(q)), slopes
@@ -191,10 +193,10 @@ def _reaches(s: System, theta: Array, lam: float) -> bool:
     return bool(np.max(np.abs(np.linalg.eigvals(at.A + at.B @ found.K))) < 1)
 
 
-def _least(s: System, theta: Array, lam: float) -> float:
+def _least(s: System, theta: Array, lam: float, near: float = _NEAR) -> float:
     """Return about the least rate of multipliers, of which lam is one."""
     low, high, step = 0.0, lam, 0.05
-    while high - low > _NEAR * high and high > 1e-9:
+    while high - low > near * high and high > 1e-9:
         trial = high * (1 - step) if low == 0.0 else 0.5 * (low + high)
         if _reaches(s, theta, trial):
             high, step = trial, min(2 * step, 0.5)
@@ -264,7 +266,7 @@ def find(
                 break
         if not lam <= known * (1 + above) ** 2 * _HOPELESS:
             return None
-    return theta, lam, system
+    return theta, _least(system, theta, lam, _NEAREST), system
 
 
 def by_metric(
@@ -286,7 +288,7 @@ def by_metric(
     theta, least, system = found
     for slack in _SLACKS:
         rate, lam = least * (1 + slack), least * (1 + slack / 2)
-        solved = _riccati(system.at(lam), np.exp(theta), strict=_STRICT)
+        solved = _riccati(system.at(lam), np.exp(theta), strict=_STRICT * slack)
         if solved is None or not rate < most:
             continue
         P, q = 0.5 * (solved.P + solved.P.T), np.exp(theta) * lam**2

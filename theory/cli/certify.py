@@ -167,14 +167,16 @@ def certify(
     cause = None
     if best is not None:
         _tell(found, best, seconds)
-    if refutation is not None:
-        _tell_refuted(refutation, near)
     if best is None:
         cause = cause_of(recurrent, inputs=meant, effort=effort)
+        # first of the inputs in question, then of what is beyond them
         if not near:
             told = "unknown" if refutation is None else f"unknown for {meant}"
             _tell_unknown(told, cause, method, left_out(recurrent, effort), effort)
-        _advise(cause, method)
+    if refutation is not None:
+        _tell_refuted(refutation, near)
+    if cause is not None:
+        _advise(cause, method, alone=sequences is None and not near)
     elif not found.everywhere and refutation is None:
         out.print("everywhere: unknown, no certificate found and no refutation")
     choice = required_context(
@@ -251,8 +253,10 @@ def _tell_refuted(refutation: Refutation, near: bool) -> None:
     )
 
 
-def _advise(cause: Cause, method: str) -> None:
-    """Say what to try where there is no certificate."""
+def _advise(cause: Cause, method: str, *, alone: bool) -> None:
+    """Say what to try where there is no certificate; `alone`: no inputs were given to follow."""
+    if alone:
+        out.print("try: --sequences FILE, inputs that occur: where they lead is looked at first")
     for text in (*(("--method auto",) if method != "auto" else ()), *cause.advice):
         out.print(f"try: {text}", markup=False, highlight=False, soft_wrap=True)
 

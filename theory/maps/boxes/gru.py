@@ -200,7 +200,7 @@ def gru_sectors(
     by_n, turning = slope_range(TANH, *at_n), products(gate.slopes(*at_r), r.held)
     opened = gate.image(*at_r)
     if reset_after:
-        inner = (
+        inner: tuple[Sector, ...] = (
             Sector(1, ((0, V_n),), products(by_n, opened)),
             Sector(1, ((0, V_r),), products(by_n, turning)),
         )
