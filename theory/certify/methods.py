@@ -141,8 +141,8 @@ METHODS: dict[str, Method] = {
     "delta_iss": _by_criterion(by_delta_iss),
     "comparison": _by_criterion(by_comparison),
     "euclidean": _by_criterion(by_multipliers),
-    "leak": _by_leak,
     "metric": _by_criterion(by_metric),
+    "leak": _by_leak,
     "layers": _by_layers,
     "iterate": by_iterate,
 }
