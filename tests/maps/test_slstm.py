@@ -124,6 +124,22 @@ def test_the_gap_of_the_mean_is_attained(forget):
     assert found.k is None or found.exact
 
 
+def test_sums_beyond_doubles_are_bounded_by_the_range_of_a_mean():
+    """The normaliser overflows; y_4 is tanh(1), and -1 in its place is 1 + tanh(1) away."""
+    cell = SLSTM(np.zeros((4, 1)), np.zeros((4, 1)), [0.0, 400.0, 1.0, 0.0], "exp")
+    low, high = mean_gaps(cell, np.zeros((4, 1)), normaliser=2.0)
+    assert low[4] <= 1 + np.tanh(1.0) <= high[4]
+    assert mean_context(cell, np.zeros((4, 1)), eps=0.9, normaliser=2.0).k is None
+
+
+def test_lower_bounds_of_very_small_gaps_keep_their_digits():
+    bias = np.array([0.0, -92.0, 0.0, 0.0])
+    cell = SLSTM(np.zeros((4, 1)), np.zeros((4, 1)), bias, "exp")
+    low, high = mean_gaps(cell, np.zeros((4, 1)), normaliser=1.0)
+    assert high[4] < 1e-159
+    assert (1 - 1e-10) * high[4] <= low[4] <= high[4]
+
+
 def test_what_is_certified_and_what_is_not():
     rng = np.random.default_rng(5)
     calm = cell_of(rng, size=0.2, recurrent=0.0)

@@ -340,3 +340,17 @@ def test_rates_that_vanish_in_a_format_have_no_bound():
     with pytest.raises(ValueError, match="is finite"):
         step_error_upper(slow, "float16", domain=box)
     assert step_error_upper(slow, "float32", domain=box) < 1e-4
+
+
+def test_a_sum_of_squares_that_rounding_takes_beyond_the_largest_number_is_bounded_by_nothing():
+    """65060 in exact numbers; added one after another in half precision it is infinite."""
+    y = np.array([183.875, *[31.75] * 31])
+    total = np.float16(0)
+    with np.errstate(over="ignore"):
+        for square in np.square(y).astype(np.float16):
+            total = total + square
+    assert np.sum(np.square(y)) < 65504
+    assert np.isinf(total)
+    how = arithmetic("float16", rounds_weights=False)
+    assert np.isinf(Rounded.exact(y, how).directed(1.0, mean=False).error).all()
+    assert np.isfinite(Rounded.exact(y / 2, how).directed(1.0, mean=False).error).all()

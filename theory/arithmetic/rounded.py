@@ -206,8 +206,9 @@ class Rounded:
             size = np.minimum(self.size * steep, largest) * slack
             own = 2 * (lost + (how.units(ELEMENTARY_UNITS) + 2) * how.unit) * size + tiny
             error = (carried + own) * (1 + 8 * UNIT)
-        # a square beyond the largest number leaves nothing of the quotient
-        fits = (squares + eps <= how.largest) & np.isfinite(squares) & (lost <= 0.5)
+        # a computed sum beyond the largest number leaves nothing of the quotient
+        summed = (squares + eps) * ((1 + relative) * slack)
+        fits = (summed <= how.largest) & np.isfinite(squares) & (lost <= 0.5)
         fits = fits & np.isfinite(length)
         return self._of(size + own, np.where(fits, error, math.inf))
 

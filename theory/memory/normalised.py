@@ -91,14 +91,19 @@ def mean_gaps(cell: SLSTM, X: Any, *, normaliser: Any) -> tuple[Array, Array]:
         inner = np.where((c[0] <= 0) & (c[1] >= 0), 0.0, np.minimum(np.abs(c[0]), np.abs(c[1])))
         outer = np.maximum(np.abs(c[0]), np.abs(c[1]))
         mean_low = np.where(inner > 0, np.nextafter(inner / nu[1], 0.0), 0.0)
-        mean_high = np.where(outer > 0, np.nextafter(outer / nu[0], math.inf), 0.0)
+        mean_low = np.nan_to_num(mean_low, nan=0.0)
+        # no inputs: 0; sums that overflow say nothing, and then a mean of candidates is within 1
+        mean_high = np.where(outer == 0, 0.0, np.nextafter(outer / nu[0], math.inf))
         mean_high = np.minimum(np.nan_to_num(mean_high, nan=1.0), 1.0)
         largest = np.nextafter(share_high * np.nextafter(1.0 + mean_high, math.inf), math.inf)
         least = np.nextafter(share_low * (1.0 + np.minimum(mean_low, 1.0)) * (1 - 4 * UNIT), 0.0)
     norm, flat = L2(), 1.0 - gamma(n + 4)
     upper = np.array([norm.majorant(row) for row in largest])
-    lower = np.sqrt(np.sum(np.square(least), axis=1)) * flat
-    return np.minimum(lower, upper), upper
+    # in units of a power of two, so that what underflows is nothing beside the largest square
+    unit = np.ldexp(1.0, np.frexp(np.max(least, axis=1))[1])
+    scaled = least / unit[:, None]
+    lower = np.sqrt(np.maximum(np.sum(np.square(scaled), axis=1) - n * TINY, 0.0)) * flat * unit
+    return np.minimum(np.nextafter(lower, 0.0), upper), upper
 
 
 def mean_context(cell: SLSTM, X: Any, *, eps: float, normaliser: Any) -> WindowContext:
@@ -185,9 +190,12 @@ def _cumulated(low: Array, high: Array) -> Interval:
     zero, lost = np.zeros((1, low.shape[1])), gamma(len(low) + 2)
     sums = []
     for end, sign in ((low, -1.0), (high, 1.0)):
-        size = np.cumsum(np.abs(end), axis=0) * (1 + 2 * lost)
-        error = lost * size + len(low) * TINY
-        sums.append(np.concatenate([zero, np.cumsum(end, axis=0) + sign * error]))
+        with np.errstate(over="ignore", invalid="ignore"):
+            size = np.cumsum(np.abs(end), axis=0) * (1 + 2 * lost)
+            error = lost * size + len(low) * TINY
+            moved = np.cumsum(end, axis=0) + sign * error
+        # sums that overflow enclose nothing
+        sums.append(np.concatenate([zero, np.where(np.isnan(moved), sign * math.inf, moved)]))
     return sums[0], sums[1]
 
 
