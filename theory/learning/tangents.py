@@ -78,7 +78,7 @@ def form_roots(G: Array, length: int) -> Array:
     """
     n = G.shape[-1]
     lost = 32 * n * gamma(length + 3 * n + 8)
-    fine = np.isfinite(G).all(axis=(-1, -2))
+    fine = np.asarray(np.isfinite(G).all(axis=(-1, -2)))
     power = np.where(fine[..., None, None], G, 0.0)
     h = (np.frexp(np.max(np.abs(power), axis=(-1, -2), initial=0.0))[1] + 1) // 2
     power = np.ldexp(power, -2 * h[..., None, None])
