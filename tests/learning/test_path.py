@@ -2,11 +2,15 @@
 
 import dataclasses
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from theory import GRU, LinearHead, LinearMap, VanillaRNN
+from theory import GRU, Cascade, DiagonalSSM, LinearHead, LinearMap, VanillaRNN
+from theory.arithmetic.gram import weighted_gram_upper
 from theory.learning import (
     map_constants,
     projected_gradient_descent,
@@ -16,7 +20,7 @@ from theory.learning import (
     weight_gap_along,
 )
 from theory.learning import path as path_module
-from theory.learning.tangents import Tangents
+from theory.learning.tangents import Tangents, form_roots, rows_upper
 from theory.learning.tube import remainder_upper, third_derivative_upper
 from theory.learning.weights import with_weights
 from theory.projections import spectral_ball
@@ -243,6 +247,10 @@ def test_malformed_questions():
     biased = projected_gradient_descent(start, head, data, steps=1, alpha=0.1, trained=("b",))
     with pytest.raises(ValueError, match="not trained"):
         weight_gap_along(biased, data, radius=0.5)
+    # affine, but not of weights W, U and b
+    for other in (Cascade([start]), DiagonalSSM([0.5, 0.5], np.ones((2, 2)))):
+        with pytest.raises(ValueError, match="needed W, U and b"):
+            weight_gap_along(dataclasses.replace(path, model=other), data)
     for other in (
         GRU(np.zeros((12, 4)), np.zeros((12, 2))),
         VanillaRNN(start.W, start.U, start.b, "sigmoid"),
@@ -252,3 +260,100 @@ def test_malformed_questions():
     many = training_data(np.ones((1, 2**20, 2)), np.zeros((1, 2**20, 2)))
     with pytest.raises(ValueError, match="smaller model"):
         weight_gap_along(path, many)
+
+
+def assert_norm_of_two_rows(bound, M):
+    """Assert that a bound of |M|_2 of two rows is one, in rational arithmetic, and close."""
+    a, b, d = (
+        sum(Fraction(x) * Fraction(y) for x, y in zip(M[i], M[j], strict=True))
+        for i, j in ((0, 0), (0, 1), (1, 1))
+    )
+    room = 2 * Fraction(bound) ** 2 - a - d
+    assert room >= 0
+    assert room**2 >= (a - d) ** 2 + 4 * b**2
+    assert Fraction(bound) ** 2 <= Fraction(11, 10) * (a + d) + Fraction(2) ** -1060
+
+
+ROW = st.lists(st.integers(-(2**20), 2**20), min_size=3, max_size=3)
+SCALES = st.integers(-1060, 485)
+
+
+@example(a=[1, 0, 0], b=[0, 1, 0], e=-35, f=-35)  # |M|^32 underflows
+@example(a=[1, 0, 0], b=[0, 1, 0], e=34, f=34)  # or overflows
+@example(a=[1, 0, 0], b=[0, 1, 0], e=-537, f=-537)
+@example(a=[1, 0, 0], b=[0, 0, 0], e=-1074, f=0)
+@example(a=[1, 1, 1], b=[1, 1, 1], e=485, f=-500)
+@settings(max_examples=60)
+@given(a=ROW, b=ROW, e=SCALES, f=SCALES)
+def test_norms_from_grams_of_any_size(a, b, e, f):
+    M = np.array([[math.ldexp(x, e) for x in a], [math.ldexp(x, f) for x in b]])
+    assert_norm_of_two_rows(float(form_roots(M @ M.T, 3)), M)
+    assert_norm_of_two_rows(rows_upper(M), M)
+
+
+def test_grams_as_given():
+    G = np.stack([np.eye(2) * size for size in (0.0, 5e-324, 1e-310, 1.0, 1e300)])
+    found, exact = form_roots(G, 2), np.sqrt(G[:, 0, 0])
+    assert (found >= exact).all()
+    assert (found <= exact * 1.03 + 2.0**-530).all()
+    G[:, 1, 1] = math.inf
+    assert (form_roots(G, 2) == math.inf).all()
+    # nothing, or nothing but underflow, is no reason to refuse
+    for M in (np.zeros((3, 2)), np.full((3, 2), 1e-160)):
+        assert weighted_gram_upper(M, np.ones(3), np.ones(2), np.zeros(2)) < 1e-280
+    assert rows_upper(np.zeros((3, 2))) == 0
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-8, 1e-11, 1e-100, 1e-145])
+def test_derivatives_of_small_states(size):
+    X = np.array([1.0, 0.5, -0.7, 0.25]) * size
+    data = training_data(X[:, None], [[1.0], [0.0], [1.0], [0.0]], loss="bernoulli")
+    model = VanillaRNN([[0.9]], [[1.0]])
+    at = Tangents(
+        model, LinearHead([[3 / size]]), data, map_constants(model, inputs=data.inputs),
+        np.array([True, False, False]),
+    )  # fmt: skip
+    h, d, exact = 0.0, 0.0, []
+    for x in X.tolist():
+        before, h = h, math.tanh(0.9 * h + x)
+        d = (1 - h * h) * (before + 0.9 * d)
+        exact.append(d)
+    exact = np.abs(exact)
+    assert (at.D_each >= exact * (1 - 1e-12)).all()
+    assert (at.D_each <= exact * (1 + 1e-9) + 1e-12 * size).all()
+    length = float(np.linalg.norm(exact / size)) * size
+    assert length * (1 - 1e-12) <= at.D_longest <= length * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("size", [1e-150, 1e-160, 1e-300, 5e-324])
+@pytest.mark.parametrize("trained", [("W",), ("U",)])
+def test_small_inputs_have_a_bound(size, trained):
+    data = training_data(np.array([[1.0], [0.5], [0.25]]) * size, [[0.5], [0.25], [0.0]])
+    path = projected_gradient_descent(
+        VanillaRNN([[0.5]], [[1.0]]), LinearHead([[1.0]]), data, steps=3, alpha=1e-3,
+        model="truncated", k=1, trained=trained,
+    )  # fmt: skip
+    found = weight_gap_along(path, data)
+    assert found.steps == 3, found.reason
+    assert found.bounds[-1] < 1e-14
+
+
+def test_it_ends_where_doubles_end():
+    X, Y = np.array([[1.0], [0.5], [0.25]]), np.array([[0.5], [0.25], [0.0]])
+
+    def found(size, scale, loss="squared", alpha=1e-3, trained=("W", "U", "b")):
+        data = training_data(X * size, Y * (size if loss == "squared" else 1.0), loss=loss)
+        path = projected_gradient_descent(
+            VanillaRNN([[0.5]], [[1.0]]), LinearHead([[scale]]), data, steps=3, alpha=alpha,
+            model="truncated", k=1, trained=trained, schedule="constant",
+        )  # fmt: skip
+        return weight_gap_along(path, data)
+
+    large = found(1e80, 1.0)
+    assert large.steps == 0
+    assert "exceeds the largest double" in large.reason
+    assert np.isinf(large.bounds[1:]).all()
+    # a head whose square is no double
+    steep = found(1e-3, 1e200, loss="linear", alpha=1e-203, trained=("W",))
+    assert steep.steps == 1
+    assert "no bound of third derivatives" in steep.reason

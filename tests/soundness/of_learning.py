@@ -21,7 +21,7 @@ from theory.learning import (
     training_data,
     weight_gap_along,
 )
-from theory.learning.tangents import Tangents, form_roots
+from theory.learning.tangents import Tangents, form_roots, rows_upper
 from theory.learning.tube import remainder_upper, third_derivative_upper
 from theory.typing import Array
 
@@ -222,12 +222,19 @@ def gains(rng: Draw, tally: Tally) -> None:
         square += total(a * b for a, b in zip(h, Gh, strict=True))
     size = total(a * a for row in f for a in balls(row))
     tally.at_most("gain_upper", [square / size], Ball(gain) ** 2, F=F, G=G)
-    M = rng.standard_normal((n, n + T)) * 10.0 ** float(rng.uniform(-6, 6))
+    M = rng.standard_normal((n, n + T)) * 10.0 ** float(rng.uniform(-6, 6) * rng.integers(1, 25))
     top = np.linalg.svd(M)[0][:, 0]
     image = [total(a * b for a, b in zip(balls(row), balls(top), strict=True)) for row in M.T]
     size = total(a * a for a in balls(top))
     norm = (total(a * a for a in image) / size).sqrt()
     tally.at_most("form_roots", [norm], float(form_roots(M @ M.T, n + T)), M=M)
+    tally.at_most("rows_upper", [norm], rows_upper(M), M=M)
+    # of a row at a time, weighted
+    weights = rng.standard_normal(n) * 10.0 ** float(rng.uniform(-6, 6) * rng.integers(1, 25))
+    rows = zip(balls(weights), M, strict=True)
+    longest = [total((w * a) ** 2 for a in balls(row)).sqrt() for w, row in rows]
+    bound = np.full(n, rows_upper(M, weights))
+    tally.at_most("rows_upper, weighted", longest, bound, M=M, weights=weights)
 
 
 CHECKS = (
@@ -235,5 +242,5 @@ CHECKS = (
     Check(
         run=balls_of_weights, covers=(third_derivative_upper, remainder_upper, Tangents), weight=0.5
     ),
-    Check(run=gains, covers=(gain_upper, form_roots)),
+    Check(run=gains, covers=(gain_upper, form_roots, rows_upper)),
 )

@@ -27,7 +27,7 @@ from theory.learning.constants.interface import map_constants
 from theory.learning.data import TrainingData
 from theory.learning.descent import Descent
 from theory.learning.tangents import MOST_ENTRIES, Tangents, above
-from theory.learning.tube import remainder_upper
+from theory.learning.tube import remainder_upper, third_derivative_upper
 from theory.learning.weights import with_weights
 from theory.maps.base import Map
 from theory.shown import frame, shown
@@ -38,6 +38,9 @@ Flags = npt.NDArray[np.bool_]
 
 #: How much room an eigenvalue's estimate gets first, relatively; the proof decides.
 _FIRST_SLACK = 2.0**-40
+
+#: What to try where numbers outgrow doubles.
+_SCALE = "scale inputs, targets and head to about 1"
 
 
 @shown
@@ -142,6 +145,12 @@ class _Walk:
                 f"second derivatives of {path.model!r} are not available, needed a LinearMap, or a "
                 "VanillaRNN with tanh"
             )
+        if not set(path.model.parameters) >= {"W", "U", "b"}:
+            raise ValueError(
+                f"{path.model!r} has the parameters {', '.join(path.model.parameters)}, needed W, "
+                "U and b; of a linear map or a cascade of one part, train the LinearMap or "
+                "VanillaRNN that is equal to it"
+            )
         if data.loss.name not in {"squared", "bernoulli", "linear"}:
             raise ValueError(
                 f"the {data.loss.name} loss is not available here, needed one of: squared, "
@@ -193,8 +202,12 @@ class _Walk:
     def _model(self, i: int) -> Map:
         return with_weights(self.path.model, self.path.weights[i], trained=self.path.trained)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def step(self, i: int) -> bool:
-        """Carry the bound over step i (from 0); return whether there is one."""
+        """Carry the bound over step i (from 0); return whether there is one.
+
+        What is not finite on the way gives none.
+        """
         at = self._at(i)
         if at is None:
             return False
@@ -205,12 +218,22 @@ class _Walk:
             third = remainder_upper(at, self.gap)
             if not math.isfinite(third):
                 self.reason = f"the ball of radius {self.gap:.3g} at step {i} is too wide"
+                if not math.isfinite(third_derivative_upper(at, 0.0)):
+                    self.reason = f"no bound of third derivatives at step {i}; {_SCALE}"
                 return False
             linear, negative = _linear_stretch(at, alpha, at_least_one=self.idle)
             stretch = above(linear + alpha * third * self.gap / 2)
-        gap = weight_gaps_path(stretches=[stretch], defects=[defect], start=self.gap)[-1]
+        if not math.isfinite(stretch):
+            self.reason = f"no bound of the stretch of step {i}; {_SCALE}"
+            return False
+        gap = math.inf
+        if math.isfinite(defect):
+            gap = weight_gaps_path(stretches=[stretch], defects=[defect], start=self.gap)[-1]
         if not math.isfinite(gap):
-            self.reason = f"no bound of the stretch of step {i}"
+            self.reason = (
+                f"how far step {i} is from one of the recurrent descent exceeds the largest "
+                f"double; {_SCALE}"
+            )
             return False
         self.rows.append((stretch, defect, negative, third))
         self.gap = float(gap)
@@ -277,6 +300,8 @@ def _linear_stretch(at: Tangents, alpha: float, *, at_least_one: bool) -> tuple[
     -low <= H <= high gives max(1 + alpha low, alpha high - 1).
     """
     H, error = at.hessian, at.hessian_error
+    if not (np.isfinite(H).all() and math.isfinite(error)):
+        return math.inf, math.nan
     values = np.linalg.eigvalsh(H)
     low = _above_minus(H, error, -float(values[0]))
     # two roundings, of numbers that may cancel

@@ -36,6 +36,8 @@ from theory.arithmetic.rounding import (
     drift,
     gamma,
     inner_product_error,
+    ldexp_up,
+    scaled_to_one,
     upper_after,
 )
 from theory.arithmetic.sums import length_upper
@@ -69,19 +71,42 @@ def form_roots(G: Array, length: int) -> Array:
 
     |M|_2^16 = |(M M^T)^8|_2 <= |(M M^T)^8|_F.  An entry errs by gamma(length) times the lengths of
     two rows of M, so that all err by at most n gamma(length) |M|_2^2; likewise the three squares.
+    What underflowed in an entry, at most (length + 2) eta, is of length n (length + 2) eta in all.
+
+    Powers are of G / 4^h, whose largest entry is in [1/4, 1]: as its norm is no less, nothing of
+    use underflows, nor overflows below n = 2**50.  Where an entry is not finite it is inf.
     """
     n = G.shape[-1]
     lost = 32 * n * gamma(length + 3 * n + 8)
-    # where the powers are not to be relied on: |M|_2 <= |M|_F, and what underflowed
-    found = np.sqrt(np.einsum("...ii->...", np.abs(G)) * (1.0 + lost)) * (1.0 + 2.0**-40)
-    found = np.asarray(found + 2.0**-500)
-    fine = (found > 2.0**-50) & (found < 2.0**50) & (lost <= 2.0**-10)
+    fine = np.asarray(np.isfinite(G).all(axis=(-1, -2)))
     power = np.where(fine[..., None, None], G, 0.0)
-    for _ in range(3):
-        power = power @ power.swapaxes(-1, -2)
-    size = np.sqrt(np.einsum("...ij,...ij->...", power, power)) * (1.0 + 16 * lost)
-    least: Array = np.where(fine, size**0.0625 * (1.0 + 2.0**-40), found)
-    return least
+    h = (np.frexp(np.max(np.abs(power), axis=(-1, -2), initial=0.0))[1] + 1) // 2
+    power = np.ldexp(power, -2 * h[..., None, None])
+    if lost <= 2.0**-10:
+        for _ in range(3):
+            power = power @ power.swapaxes(-1, -2)
+        size = np.sqrt(np.einsum("...ij,...ij->...", power, power)) * (1.0 + 16 * lost)
+        roots = size**0.0625
+    else:  # |M|_2 <= |M|_F
+        roots = np.sqrt(np.einsum("...ii->...", np.abs(power)) * (1.0 + lost))
+    underflow = math.sqrt(n * (length + 2)) * 2.0**-536
+    found: Array = np.ldexp(roots * (1.0 + 2.0**-40), h) + underflow
+    return np.where(fine, found, math.inf)
+
+
+def rows_upper(A: Array, weights: Array | None = None) -> float:
+    """Return an upper bound of |diag(weights) A|_2, of at most `MOST_ENTRIES` entries.
+
+    Both are scaled to one, so that of squares at most eta an entry is lost.
+    """
+    rows, e = scaled_to_one(A)
+    share, f = scaled_to_one(np.ones(len(A)) if weights is None else weights)
+    if not (rows.any() and share.any()):
+        return 0.0
+    q = A.shape[1]
+    # the squares of the weights round once
+    level = weighted_gram_upper(rows, np.square(share), np.ones(q), np.zeros(q))
+    return above(ldexp_up(above(math.sqrt(above(level))), e + f))
 
 
 @final
@@ -308,8 +333,9 @@ class Tangents:
         mu_largest = float(np.max(np.abs(self.mu), initial=0.0)) + e["mu"]
         factor = (e["mu"] if self.bent else 0.0) + r_error * mu_largest + 2 * UNIT * mu_largest
         product = mu_largest * e["A"] + factor * A if self.bent else 0.0
-        head = self.head_size**2 * (curvature * e["D"] + self.curved_error * D)
-        head += gamma(2 * n + 2 * p + 16) * self.head_frobenius**2 * (curvature + UNIT) * D
+        size, frobenius = self.head_size, self.head_frobenius
+        head = size * (size * (curvature * e["D"] + self.curved_error * D))
+        head += gamma(2 * n + 2 * p + 16) * frobenius * (frobenius * (curvature + UNIT) * D)
         f = math.sqrt(n) * e["delta"] + self.heaviest * head
         f += self.size * (slopes * back + product)
         f += gamma(n + 16) * (self.frobenius * moved + math.sqrt(n) * delta + back)
@@ -326,11 +352,8 @@ class Tangents:
     def longest(self, weights: Array, of: Array | None = None) -> float:
         """Return an upper bound of the length of all weights_t A_t w together, |w| = 1."""
         rows = self.A if of is None else of
-        flat = rows.reshape(-1, rows.shape[-1])
-        size = np.square(np.broadcast_to(weights, rows.shape[:2]).reshape(-1))
-        ones = np.ones(flat.shape[1])
-        # the squares of the weights round once
-        return above(math.sqrt(weighted_gram_upper(flat, size, ones, np.zeros_like(ones))))
+        each = np.broadcast_to(weights, rows.shape[:2]).reshape(-1)
+        return rows_upper(rows.reshape(-1, rows.shape[-1]), each)
 
     @cached_property
     def D_longest(self) -> float:
@@ -340,16 +363,12 @@ class Tangents:
     @cached_property
     def Z_longest(self) -> float:
         """Return an upper bound of the length of all z_t . w together."""
-        ones = np.ones(self.Z.shape[1])
-        level = weighted_gram_upper(self.Z, np.ones(len(self.Z)), ones, np.zeros_like(ones))
-        return above(math.sqrt(level) + self.state_error * math.sqrt(len(self.Z)))
+        return above(rows_upper(self.Z) + self.state_error * math.sqrt(len(self.Z)))
 
     @cached_property
     def delta_longest(self) -> float:
         """Return an upper bound of the length of all delta_t . v together, |v| = 1."""
-        ones = np.ones(len(self.W))
-        level = weighted_gram_upper(self.delta, np.ones(len(self.h)), ones, np.zeros_like(ones))
-        return above(math.sqrt(level) + self.error("delta"))
+        return above(rows_upper(self.delta) + self.error("delta"))
 
     @cached_property
     def D_each(self) -> Array:
@@ -402,8 +421,8 @@ class Tangents:
         G = np.einsum("tp,pi,pj->tij", size, self.C, self.C, optimize=True)
         G = (G + G.swapaxes(1, 2)) / 2
         p = len(self.C)
-        error = gamma(2 * p + 16) * self.head_frobenius**2 * (self.data.loss.curvature + UNIT)
-        error += self.head_frobenius**2 * self.curved_error
+        error = gamma(2 * p + 16) * (self.data.loss.curvature + UNIT) + self.curved_error
+        error *= self.head_frobenius * self.head_frobenius
         return G, above(self.heaviest * error)
 
     @cached_property
@@ -418,14 +437,14 @@ class Tangents:
         G, error = self.output_forms
         n = len(self.W)
         shift = _SHIFT * float(np.max(np.abs(G), initial=0.0))
-        if shift == 0:
-            return above(math.sqrt(error) * self.D_longest)
+        if not 0 < shift < math.inf:
+            return above(math.sqrt(error) * self.D_longest) if shift == 0 else math.inf
         L = np.linalg.cholesky(G + shift * np.eye(n))
         R = np.ascontiguousarray(L.swapaxes(1, 2))
         rest = float(np.max(L2().vector_upper((G - L @ R).reshape(len(G), -1)), initial=0.0))
         largest = float(np.max(L2().vector_upper(R.reshape(len(R), -1)), initial=0.0))
-        rest += error + 2 * gamma(n + 4) * largest**2
+        rest += error + 2 * gamma(n + 4) * largest * largest
         RD = R @ self.D
         rounds = 2 * gamma(n + 4) * largest * length_upper(self.D)
         own = self.longest(np.ones(1), RD) + rounds + largest * self.error("D")
-        return above(math.sqrt(own**2 + rest * self.D_longest**2))
+        return above(math.hypot(own, math.sqrt(rest) * self.D_longest))

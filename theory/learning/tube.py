@@ -29,9 +29,10 @@ from typing import final
 
 import numpy as np
 
-from theory.arithmetic.rounding import UNIT
+from theory.arithmetic.rounding import UNIT, ldexp_up, scaled_to_one
 from theory.errors import check_nonnegative
 from theory.learning.tangents import PRODUCTS, Tangents, above, form_roots
+from theory.norms.norms import L2
 from theory.typing import Array
 
 #: What a few hundred operations on positive numbers lose is below this share.
@@ -83,7 +84,7 @@ class _Carried:
                 break
             # the factors are those of the times t - j + 1 .. t, or back t + 1 .. t + j
             widest = max(widest, self.change[there + 1 if self.forward else there])
-            room = (size + widest) ** j * _WIDER - size**j
+            room = math.prod([size + widest] * j) * _WIDER - math.prod([size] * j)
             factor = self.at.carried[j][t if self.forward else there] + room
             best = min(best, total + factor * self.x[there])
             total += factor * self.driven[there]
@@ -122,7 +123,7 @@ def _tube(at: Tangents, radius: float) -> _Tube | None:
             return None
 
     # back: mu'_t = W^T (S mu'_(t+1) + r mu a') + (dW)^T delta_(t+1) + weight_t C^T l'' C h'_t
-    head = at.head_size**2 * at.data.loss.curvature
+    head = at.head_size * (at.data.loss.curvature * at.head_size)
     mu = np.abs(at.mu) + at.error("mu")
     back = _Carried(at, forward=False)
     for t in range(S - 1, -1, -1):
@@ -131,7 +132,7 @@ def _tube(at: Tangents, radius: float) -> _Tube | None:
             later = mu[t + 1]
             if at.bent:
                 driven += size * _bent(at, t + 1, later * r[t + 1], radius * inner[t + 1])
-            driven += flag * float(np.sqrt(np.sum(np.square(s[t + 1] * later))))
+            driven += flag * float(L2().vector_upper(s[t + 1] * later))
         back.put(t, driven * _WIDER, second.change[t])
         mu[t] = (mu[t] + radius * back.x[t]) * _WIDER
     return _Tube(
@@ -141,8 +142,10 @@ def _tube(at: Tangents, radius: float) -> _Tube | None:
 
 def _bent(at: Tangents, t: int, weights: Array, further: float) -> float:
     """Return a bound of |diag(weights) a'_t| where a' differs by `further` from the centre's."""
-    form = weights[:, None] * at.A_forms[t] * weights
-    own = float(form_roots(form, at.A.shape[2]))
+    # of weights up to one, so that what underflowed in A_t A_t^T stays as small
+    share, e = scaled_to_one(weights)
+    form = share[:, None] * at.A_forms[t] * share
+    own = ldexp_up(float(form_roots(form, at.A.shape[2])), e)
     return own + float(np.max(weights)) * (at.error("A") + further)
 
 
@@ -205,13 +208,14 @@ def third_derivative_upper(at: Tangents, radius: float) -> float:
         weights = tube.mu * tube.r
         bent = at.longest(weights) + float(np.max(weights)) * (at.error("A") + e * a2)
         share = np.sqrt(tube.mu * tube.q * tube.a)
-        cubic = (at.longest(share) + float(np.max(share)) * (at.error("A") + e * a2)) ** 2
+        root = at.longest(share) + float(np.max(share)) * (at.error("A") + e * a2)
+        cubic = root * root
     delta = 0.0
     if at.recurrent:
         still = at.delta_longest + e * bent
         mu1 = _solved(gain * (size * bent + still + head * y1), gain * e)
         delta = still + e * mu1
-    return above(3 * y1 * y2 + reach * y1**2 + 3 * bent * a2 + cubic + 3 * delta * h2)
+    return above(3 * y1 * y2 + reach * y1 * y1 + 3 * bent * a2 + cubic + 3 * delta * h2)
 
 
 def remainder_upper(at: Tangents, radius: float) -> float:
