@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from theory.campaign.recipes.draws import draw_inputs, draw_norm
+from theory.certificates import Contraction
 from theory.certify.interface import contraction
 from theory.certify.metric import by_metric
 from theory.domain import Domain
@@ -25,6 +26,7 @@ from theory.maps.lstm import LSTM
 from theory.maps.mingru import MinGRU
 from theory.maps.selective import SelectiveSSM
 from theory.measure.experiment import Experiment, experiment
+from theory.norms.norms import WeightedL2
 from theory.theorems.contractive_of_sectors import contractive_of_sectors
 from theory.typing import Array
 
@@ -165,13 +167,14 @@ def _by_row_sums(rng: np.random.Generator, kind: str) -> Experiment:
     gates = 4 if kind == "lstm" else 3
     W = rng.standard_normal((gates * n, n)) * 0.1 / n
     U = rng.standard_normal((gates * n, m)) / m
-    recurrent = LSTM(W, U) if kind == "lstm" else GRU(W, U)
     method = "gate_norms" if kind == "lstm" else "delta_iss"
-    bound = 1.0
-    while (
-        found := contraction(recurrent, method=method, inputs=Inputs.box(-bound, bound))
-    ) is None:
-        bound /= 2  # smaller inputs open the gates less
+    bound, found = 1.0, None
+    while found is None:
+        recurrent = LSTM(W, U) if kind == "lstm" else GRU(W, U)
+        found = contraction(recurrent, method=method, inputs=Inputs.box(-bound, bound))
+        if found is None:
+            # smaller inputs open the gates less; some recurrent weights are too large by themselves
+            bound, W = bound / 2, W / 2
     return experiment(
         recurrent,
         bound * np.clip(draw_inputs(rng, T, m), -1.0, 1.0),
@@ -244,7 +247,14 @@ def saturated_metric(rng: np.random.Generator) -> Experiment:
 def lstm_far_metric(rng: np.random.Generator) -> Experiment:
     """Build an LSTM unit far outside its domain, in a Euclidean norm of a full matrix."""
     cell = LSTM(*_one_unit(4, f=(float(rng.uniform(0.1, 0.3)), 0.0, 0.0)))
-    return _far(cell, "metric", np.array([[1e9, 0.5], [1e9, -0.5]]))
+    return _far(cell, "metric", np.array([[1e3, 0.5], [1e3, -0.5]]))
+
+
+def thin_metric(_rng: np.random.Generator) -> Experiment:
+    """Assume a rate in a thin norm, which half of a turn by a right angle hardly shrinks."""
+    cell = EchoStateNetwork([[0.0, -1.0], [1.0, 0.0]], np.eye(2), leak=0.99, activation="relu")
+    thin = WeightedL2([[1.0, 0.95], [0.95, 1.0]])
+    return experiment(cell, np.ones((4, 2)), contraction=Contraction.assumed(0.9, thin))
 
 
 def forget_driven(rng: np.random.Generator) -> Experiment:

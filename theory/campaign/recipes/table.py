@@ -53,6 +53,7 @@ from theory.campaign.recipes.gated import (
     saturated,
     saturated_euclidean,
     saturated_metric,
+    thin_metric,
     update_driven,
     update_turning,
 )
@@ -129,6 +130,7 @@ RECIPES: dict[str, tuple[Recipe, int]] = {
     "lstm_far": (lstm_far, 1),
     "lstm_far_weighted": (lstm_far_weighted, 1),
     "lstm_far_metric": (lstm_far_metric, 1),
+    "thin_metric": (thin_metric, 1),
     "lstm_far_euclidean": (lstm_far_euclidean, 1),
     "update_driven": (update_driven, 1),
     "update_turning": (update_turning, 1),
