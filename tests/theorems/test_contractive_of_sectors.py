@@ -247,19 +247,23 @@ def test_the_rows_err_by_no_more_than_is_allowed(seed):
     """Rows of Y and Z, in exact fractions, of reads and weights of all sizes."""
     rng = np.random.default_rng(seed)
 
-    def number():
+    def number(low, high):
         return float(
-            rng.choice([-1, 1]) * np.ldexp(rng.uniform(1, 2), int(rng.integers(-500, 200)))
+            rng.choice([-1, 1]) * np.ldexp(rng.uniform(1, 2), int(rng.integers(low, high)))
         )
 
-    def reads(*parts):
-        return tuple((int(q), number()) for q in rng.choice(parts, size=rng.integers(1, 5)))
+    def reads(sizes, *parts):
+        chosen = rng.choice(parts, size=rng.integers(1, 5))
+        return tuple((int(q), number(*sizes)) for q in chosen)
 
-    # parts 1 and 2 are new ones; a slope of 0 or below the least has a width of its own
+    # parts 1 and 2 are new ones; what underflows in 2 is brought back
+    small, large = (-620, -560), (-20, 200)
     S = scalar(
-        (2, reads(0), number()), (1, reads(0, 3), number()), (0, reads(0, 2, 3), number()),
-        direct=((0, reads(0)[0]), (1, reads(3)[0])),
-    )  # fmt: skip
+        (2, reads(small, 0), number(-499, -450)),
+        (1, reads(large, 0, 3), number(*large)),
+        (0, reads(large, 0, 2, 3), number(*large)),
+        direct=((0, reads(large, 0)[0]), (1, reads(large, 3)[0])),
+    )
 
     def exact(part, own=abs):
         """Return the coefficient of d in a new part; of absolute values with own=abs."""
