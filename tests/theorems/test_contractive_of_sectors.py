@@ -1,5 +1,7 @@
 """The four questions, asked of contractive_of_sectors: rate."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from theory import (
     Inputs,
     contraction,
 )
+from theory.arithmetic.rounding import gamma
 from theory.campaign.recipes.gated import (
     gated_metric,
     lstm_far_metric,
@@ -206,6 +209,96 @@ def test_boundary_cases():
     assert contractive_of_sectors(wide, P=[[1.0]], q=[1.0], rate=0.9) is None
 
 
+def scalar(*terms, direct=()):
+    """Return sectors of one unit and one slope each, of (part, reads, slope)."""
+    return Sectors(
+        units=1, state_parts=1, direct=direct,
+        terms=tuple(Sector(p, reads, (np.array([a]), np.array([a]))) for p, reads, a in terms),
+    )  # fmt: skip
+
+
+def test_what_underflows_on_the_way_is_not_lost():
+    """Products below the least double that later weights, or the units of P, bring back."""
+    # d -> 2**53 2**1023 (2**-499 2**-577 d) = d
+    back = scalar((1, ((0, 2.0**-577),), 2.0**-499), (0, ((2, 2.0**1023),), 2.0**53))
+    assert contractive_of_sectors(back, P=[[1.0]], q=[1.0, 1.0], rate=0.25) is None
+    cell = EchoStateNetwork(
+        [[0.0, 0.0], [5e-324, 0.0]], np.zeros((2, 1)), leak=0.5, activation="identity"
+    )
+    for p, q, extra in (
+        ((2.0**-1074, 2.0**1022), (2.0**-1060, 2.0**950), 1e-10),
+        ((2.0**-1060, 2.0**1010), (2.0**-1060, 2.0**950), 1e-13),
+    ):
+        rate = 0.5 * (1 + extra)
+        assert not sectors_hold(cell.sectors(None), np.diag(p), np.array(q), rate)
+    # zeros and tiny weights in ordinary units cost nothing
+    for W in (np.zeros((2, 2)), [[1e-200, 0.0], [0.0, 1e-290]], [[0.5, 1e-300], [0.0, 0.2]]):
+        leaky = EchoStateNetwork(W, np.zeros((2, 1)), leak=0.5).sectors(None)
+        assert sectors_hold(leaky, np.eye(2), np.full(2, 0.25), 0.9)
+
+
+@given(seeds)
+def test_the_rows_err_by_no_more_than_is_allowed(seed):
+    """Rows of Y and Z, in exact fractions, of reads and weights of all sizes."""
+    rng = np.random.default_rng(seed)
+
+    def number(low, high):
+        return float(
+            rng.choice([-1, 1]) * np.ldexp(rng.uniform(1, 2), int(rng.integers(low, high)))
+        )
+
+    def reads(sizes, *parts):
+        chosen = rng.choice(parts, size=rng.integers(1, 5))
+        return tuple((int(q), number(*sizes)) for q in chosen)
+
+    # parts 1 and 2 are new ones; what underflows in 2 is brought back
+    small, large = (-620, -560), (-20, 200)
+    S = scalar(
+        (2, reads(small, 0), number(-499, -450)),
+        (1, reads(large, 0, 3), number(*large)),
+        (0, reads(large, 0, 2, 3), number(*large)),
+        direct=((0, reads(large, 0)[0]), (1, reads(large, 3)[0])),
+    )
+
+    def exact(part, own=abs):
+        """Return the coefficient of d in a new part; of absolute values with own=abs."""
+        return sum(
+            (own(Fraction(V)) * of(q, own) for p, (q, V) in S.direct if p == part), Fraction(0)
+        ) + sum(
+            own(Fraction(float(m[0]))) * read(one.reads, own)
+            for one, (m, _) in zip(S.terms, S._middles, strict=True)
+            if one.part == part
+        )
+
+    def of(q, own):
+        return Fraction(1) if q == 0 else exact(q - 1, own)
+
+    def read(parts, own):
+        return sum((own(Fraction(V)) * of(q, own) for q, V in parts), Fraction(0))
+
+    def itself(x):
+        return x
+
+    g, tiny = Fraction(gamma(S.roundings)), Fraction(2) ** -1074
+    rows = [(S.forms.Z[0, 0], exact(0, itself), exact(0), S.lost[1][0])]
+    for k, one in enumerate(S.terms):
+        rows.append((S.forms.Y[k, 0], read(one.reads, itself), read(one.reads, abs), S.lost[0][k]))
+    for formed, true, size, lost in rows:
+        assert abs(Fraction(float(formed)) - true) <= g * size + Fraction(float(lost)) * tiny
+
+
+def test_all_reads_are_counted():
+    """4000 times a third, and back, is 0; summed in doubles it is not."""
+    third = tuple((0, 1.0 / 3) for _ in range(4000)) + tuple((0, -1.0 / 3) for _ in range(4000))
+    for S, own in (
+        (scalar((0, third, 0.5), direct=((0, (0, 0.5)),)), 0.5),
+        (scalar((0, ((0, 0.0),), 0.5), direct=tuple((0, one) for one in third)), 0.0),
+    ):
+        wrong = abs(S.forms.Y[0, 0]) + abs(S.forms.Z[0, 0] - own)
+        assert 0 < wrong <= gamma(S.roundings) * (S.sizes.Y[0, 0] + S.sizes.Z[0, 0])
+        assert S.roundings > len(third)
+
+
 def test_malformed_questions():
     one = Sectors(
         units=1, state_parts=1,
@@ -225,3 +318,5 @@ def test_malformed_questions():
         contractive_of_sectors(np.eye(2), **good)
     with pytest.raises(ValueError, match="do not depend on themselves"):
         Sectors(units=1, state_parts=1, terms=one.terms, direct=((0, (1, 1.0)),))
+    with pytest.raises(ValueError, match="do not depend on themselves"):
+        scalar((0, ((0, 1.0),), 0.5), (1, ((2, 1.0),), 0.5))

@@ -158,8 +158,8 @@ ITERATED = ("iterate",)
 
 #: Up to which dimension a method is part of an effort: 0 takes milliseconds at any size, 1 (the
 #: default) about five seconds at n = 256 and ten at 512, on one core, and 2 takes all methods;
-#: those not listed are always part.  Effort 1 looks for a full metric of gated maps only where no
-#: other method certifies; of leaky ones always, as it costs no more than the search by ``leak``.
+#: those not listed are always part.  Whether a full metric is looked for depends on the size alone:
+#: were it left out where another method certifies, a smaller box would have the worse factor.
 EFFORTS: tuple[dict[str, float], ...] = (
     dict.fromkeys(
         (
@@ -174,7 +174,7 @@ EFFORTS: tuple[dict[str, float], ...] = (
         "diagonal": 64,
         "lmi": 512,
         "euclidean": 512,
-        "metric": 64,
+        "metric": 16,
         "iterate": 64,
     },
     {},
@@ -298,8 +298,6 @@ def run_methods(
             with few_threads(n):
                 c = by_multipliers(recurrent, domain, known=found.get("comparison"))
         elif name == "metric" and form is None:
-            if found and name in EFFORTS[effort] and not isinstance(recurrent, EchoStateNetwork):
-                continue
             known = min(found.values(), key=lambda c: c.lam, default=None)
             with few_threads(n):
                 c = by_metric(recurrent, domain, known=known)

@@ -27,8 +27,13 @@ from theory.arithmetic.rigor import all_finite, eigenvalues_at_least, moderate_s
 from theory.arithmetic.rounding import gamma, up
 from theory.typing import Array
 
-#: See `theory.arithmetic.rigor`: all underflows together cost less.
-_UNDERFLOW = 2.0**-950
+#: An entry of the scaled forms loses at most 2**-700 to underflow, or nothing is proved: with
+#: entries up to 2**64, as `moderate_size` has them, and sums of at most 2**20 of them, the norm of
+#: F then errs by less than 2 * 2**(-700 + 2 * 64 + 3 * 20), as all later underflows do by far.
+_LOST_BITS, _UNDERFLOW = 700, 2.0**-500
+
+#: The smallest positive double is 2**-1074; a product loses at most half of it.
+_TINY_BITS = 1074
 
 #: Sectors below this are widened to it: scaling by a power of two is then exact.
 _LEAST = 2.0**-500
@@ -66,7 +71,7 @@ class Sectors:
     direct: tuple[tuple[int, Read], ...] = ()  # a new part, and what it takes as it is
 
     def __post_init__(self) -> None:
-        for part in range(self.state_parts):
+        for part in {*range(self.state_parts), *(one.part for one in self.terms)}:
             self._check_depth(part, _DEEPEST)
 
     def _check_depth(self, part: int, left: int) -> None:
@@ -143,6 +148,42 @@ class Sectors:
                 total += r[:, None] * self._of(self.state_parts + k)
         return total
 
+    @cached_property
+    def lost(self) -> tuple[Array, Array]:
+        """Return what underflow may cost an entry of each row of Y and of Z, in 2**-1074.
+
+        Half of what is added is enough; the other half covers the rounding here.
+        """
+        Y = [self._lost_by(one.reads) for one in self.terms]
+        Z = [self._lost_of(p) for p in range(self.state_parts)]
+        return np.concatenate(Y), np.concatenate(Z)
+
+    def _lost_by(self, reads: tuple[Read, ...]) -> Array:
+        total = np.zeros(self.units)
+        for q, V in reads:
+            total += self.units
+            if q >= self.state_parts:
+                before = self._lost_of(q - self.state_parts)
+                total += np.abs(V) @ before if np.ndim(V) == 2 else np.abs(V) * before
+        return total
+
+    def _lost_of(self, p: int) -> Array:
+        total = self._lost_by(tuple(read for part, read in self.direct if part == p))
+        for one, (m, _) in zip(self.terms, self._middles, strict=True):
+            if one.part == p:
+                total += np.abs(m) * self._lost_by(one.reads) + 1.0
+        return total
+
+    @property
+    def roundings(self) -> int:
+        """Return k, so that entries of Y and Z err by at most gamma(k) times those of `sizes`.
+
+        A new part takes a product with a matrix, the sum of what is read, directly too, one product
+        with m, and two sums for every term; it is made through at most `_DEEPEST` others.
+        """
+        reads = sum(len(one.reads) for one in self.terms) + len(self.direct)
+        return (_DEEPEST + 1) * (self.units + reads + 2 * len(self.terms) + 1)
+
     def _of(self, block: int) -> Array:
         """Return the rows that take a block of n entries of (d, w)."""
         rows = np.zeros((self.units, self.state_dim + self.count))
@@ -158,25 +199,30 @@ def sectors_hold(sectors: Sectors, P: Array, q: Array, rate: float) -> bool:
         F = rate^2 d^T P d - (Z xi)^T P (Z xi) - sum_k q_k (y_k^2 - w_k^2)
 
     that it is positive semidefinite.  A congruence by powers of two brings the diagonal of P and q
-    to about 1; it is exact (checked).  Rows of Y and Z are made by at most 5 products with a matrix
-    or a diagonal and as many sums, so that with g = gamma(5 (n + K / n + 4)) the matrix of F is
+    to about 1; it is exact (checked).  With g = gamma(`Sectors.roundings`) the matrix of F is
     formed with an error below gamma(N + K + 16) + 3 g times the same entry of
 
         rate^2 |P| + |Z|^T |P| |Z| + |Y|^T diag(q) |Y| + diag(q)
 
     (of Z^T P Z and Y^T q Y both factors err by g), of norm at most as much of its largest row sum.
+    What underflowed while Y and Z were made is multiplied by later weights and by the congruence
+    (`Sectors.lost`): more than `_LOST_BITS` allows is refused.
     """
     N, K = sectors.state_dim, sectors.count
     if P.shape != (N, N) or q.shape != (K,) or not np.array_equal(P, P.T) or not sectors.finite:
         return False
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        forms, sizes = sectors.forms, sectors.sizes
-    if not all_finite(P, q, *sizes) or not (math.isfinite(rate) and rate > 0):
+        forms, sizes, lost = sectors.forms, sectors.sizes, sectors.lost
+    if not all_finite(P, q, *sizes, *lost) or not (math.isfinite(rate) and rate > 0):
         return False
     if not (np.all(q > 0) and np.all(np.diag(P) > 0)):
         return False
     half = np.concatenate([-(np.frexp(np.diag(P))[1] // 2), -(np.frexp(q)[1] // 2)])
     old = half[:N]
+    with np.errstate(over="ignore"):
+        scaled = np.ldexp(np.concatenate([lost[1], lost[0]]), np.max(half) - half)
+    if not np.all(scaled <= 2.0 ** (_TINY_BITS - _LOST_BITS)):
+        return False
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         X, y = np.ldexp(P, old[:, None] + old), np.ldexp(q, 2 * half[N:])
         (A, B), (A_size, B_size) = (
@@ -206,7 +252,7 @@ def sectors_hold(sectors: Sectors, P: Array, q: Array, rate: float) -> bool:
         worst = float(np.max(rows))
     if not (np.isfinite(F).all() and math.isfinite(worst)):
         return False
-    error = gamma(N + K + 16) + 3 * gamma(5 * (sectors.units + len(sectors.terms) + 4))
+    error = gamma(N + K + 16) + 3 * gamma(sectors.roundings)
     margin = up(2.0 * error * worst * (1 + 8 * error) + _UNDERFLOW)
     # entries of at most about 1, as the decision wants them
     scale = math.frexp(float(np.max(np.abs(F))))[1]
