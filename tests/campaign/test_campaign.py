@@ -65,6 +65,7 @@ def test_sharp_theorems_are_reached_by_the_witnesses():
         "context_length": 0.1,
         "contractive_of_gate_norms": 2.0**-24,
         "contractive_of_multipliers": 2.0**-20,
+        "contractive_of_sectors": 2.0**-20,
     }
     for row in summarize(THEOREMS, list(campaign.run())):
         assert row.worst is not None
