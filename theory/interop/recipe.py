@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
+import numpy.typing as npt
 
 from theory.arithmetic.activations import Activation
 from theory.arithmetic.hard import LOGISTIC, Gate, gate_of
@@ -32,6 +33,10 @@ from theory.maps.rnn import VanillaRNN
 from theory.maps.selective import SelectiveSSM
 
 
+#: Beyond it exp(-s) is less than what s, or 1, is rounded by in double precision: 37 would do.
+_FAR = 40.0
+
+
 class Program(ABC):
     """What a recipe needs of a program: values, and operations on them along the last axis."""
 
@@ -46,6 +51,10 @@ class Program(ABC):
     @abstractmethod
     def one(self, name: str, a: Any) -> Any:
         """Return sigmoid, tanh, exp, log, sqrt, abs or sin of a value."""
+
+    @abstractmethod
+    def chosen(self, test: Any, a: Any, b: Any) -> Any:
+        """Return a where the test is above 0, and b elsewhere."""
 
     @abstractmethod
     def linear(self, x: Any, W: Any) -> Any:
@@ -70,11 +79,14 @@ class Program(ABC):
 
 @final
 class Numbers(Program):
-    """Arrays of NumPy."""
+    """Arrays of NumPy, of one type."""
+
+    def __init__(self, dtype: npt.DTypeLike = np.float64) -> None:
+        self.dtype = dtype
 
     def constant(self, array: Any) -> Any:
-        """Return the array."""
-        return array
+        """Return the array in that type."""
+        return np.asarray(array, dtype=self.dtype)
 
     def two(self, name: str, a: Any, b: Any) -> Any:
         """Return an operation of two arrays."""
@@ -85,6 +97,10 @@ class Numbers(Program):
     def one(self, name: str, a: Any) -> Any:
         """Return an operation of an array."""
         return 1.0 / (1.0 + np.exp(-a)) if name == "sigmoid" else getattr(np, name)(a)
+
+    def chosen(self, test: Any, a: Any, b: Any) -> Any:
+        """Return entries of both."""
+        return np.where(test > 0.0, a, b)
 
     def linear(self, x: Any, W: Any) -> Any:
         """Return x W^T."""
@@ -145,7 +161,31 @@ class _Words:
         """Return max(a, 0) + log(1 + exp(-|a|))."""
         small = self.one("exp", self.minus(self.number(0.0), self.one("abs", a)))
         above = self.program.two("maximum", a, self.number(0.0))
-        return self.add(above, self.one("log", self.add(self.number(1.0), small)))
+        return self.add(above, self.log1p(small))
+
+    def log1p(self, a: Any) -> Any:
+        """Return log(1 + a) for a in [0, 1], to a few units of it.
+
+        What 1 + a is rounded by is known without an error, and log(u + c) = log(u) + c / u up to
+        c^2 / 2, a unit of log(1 + a) at most.
+        """
+        u = self.add(self.number(1.0), a)
+        c = self.minus(a, self.minus(u, self.number(1.0)))
+        return self.add(self.one("log", u), self.program.two("div", c, u))
+
+    def gone(self, s: Any) -> Any:
+        """Return 1 - exp(-s) for s >= 0, to a few units of it.
+
+        Kahan's quotient: (1 - u) / -log(u) is nearly 1 for u near 1, so that it does not matter
+        what u = exp(-s) is rounded by; s itself where that is 1.
+        """
+        two, zero = self.program.two, self.number(0.0)
+        s = two("minimum", s, self.number(_FAR))
+        u = self.one("exp", self.minus(zero, s))
+        v = self.rest(u)
+        # slopes are numbers in both: no quotient has the divisor 0
+        divisor = self.program.chosen(v, self.minus(zero, self.one("log", u)), self.number(1.0))
+        return self.program.chosen(v, self.mul(s, two("div", v, divisor)), s)
 
     def applied(self, rho: Activation, a: Any) -> Any:
         """Return the activation of a value."""
@@ -226,13 +266,15 @@ def _slstm(ops: _Words, recurrent: SLSTM, p: Values, h: Any, x: Any) -> Any:
     if recurrent.forget == "sigmoid":
         f = ops.minus(zero, ops.softplus(ops.minus(zero, f)))
     s = two("maximum", s, zero)
-    # a stabiliser, so that no exponential is above 1: f nu = exp(f + s) - exp(f)
-    m = two("maximum", two("maximum", ops.add(f, s), i), zero)
-    kept, new, one = (ops.one("exp", ops.minus(e, m)) for e in (ops.add(f, s), i, zero))
-    kept = ops.minus(kept, ops.one("exp", ops.minus(f, m)))
-    share = two("div", new, ops.add(kept, new))
-    mean = ops.add(ops.mul(ops.rest(share), mean), ops.mul(share, ops.one("tanh", z)))
-    s = ops.add(m, ops.one("log", ops.add(one, kept, new)))
+    # log(nu), -inf at nu = 0; no logarithm of 0 is taken, whose slope is not a number
+    part, chosen = ops.gone(s), ops.program.chosen
+    log_nu = ops.add(s, ops.one("log", chosen(part, part, ops.number(1.0))))
+    kept = ops.add(f, chosen(part, log_nu, ops.number(-np.inf)))
+    by = ops.minus(i, kept)
+    share, rest = ops.one("sigmoid", by), ops.one("sigmoid", ops.minus(zero, by))
+    mean = ops.add(ops.mul(rest, mean), ops.mul(share, ops.one("tanh", z)))
+    near = ops.one("exp", ops.minus(zero, ops.one("abs", by)))
+    s = ops.softplus(ops.add(two("maximum", kept, i), ops.log1p(near)))
     return ops.joined([mean, s, ops.mul(ops.one("sigmoid", o), mean)])
 
 
@@ -266,7 +308,7 @@ def _rglru(ops: _Words, recurrent: RGLRU, p: Values, h: Any, x: Any) -> Any:
     # log sigma(L) = -softplus(-L)
     slow = ops.softplus(ops.minus(ops.number(0.0), p["Lambda"]))
     decay = ops.one("exp", ops.mul(ops.number(-recurrent.scale), r, slow))
-    root = ops.one("sqrt", ops.rest(ops.mul(decay, decay)))
+    root = ops.one("sqrt", ops.gone(ops.mul(ops.number(2.0 * recurrent.scale), r, slow)))
     return ops.add(ops.mul(decay, h), ops.mul(root, i, x))
 
 
@@ -278,9 +320,10 @@ def _selective(ops: _Words, recurrent: SelectiveSSM, p: Values, h: Any, x: Any) 
     gain = ops.linear(ops.add(ops.linear(x, p["W_B"]), p["b_B"]), tiled)
     long, driven = ops.linear(step, each), ops.linear(x, each)
     rate = ops.program.flat(p["decay"])
-    decay = ops.one("exp", ops.mul(ops.number(-1.0), rate, long))
+    faded = ops.mul(rate, long)
+    decay = ops.one("exp", ops.minus(ops.number(0.0), faded))
     if recurrent.discretization == "zoh":
-        long = ops.program.two("div", ops.rest(decay), rate)
+        long = ops.program.two("div", ops.gone(faded), rate)
     return ops.add(ops.mul(decay, h), ops.mul(long, gain, driven))
 
 

@@ -75,6 +75,10 @@ class _Graph(Program):
         """Add an operation of a value."""
         return self.node(_OPS[name], a)
 
+    def chosen(self, test: str, a: str, b: str) -> str:
+        """Add a choice."""
+        return self.node("Where", self.node("Greater", test, self.constant(0.0)), a, b)
+
     def linear(self, x: str, W: str) -> str:
         """Add x W^T."""
         return self.node("MatMul", x, self.node("Transpose", W))
@@ -139,6 +143,10 @@ def to_onnx(
     -----
     The graph consists of elementary operations only, so that every runtime takes it; the number of
     nodes grows with k.
+
+    Numbers of single precision end at 1e-45: an `SLSTM` whose normaliser falls below, where log(i)
+    stays below -103, forgets all at each step.  A number added to all of b_i prevents it, and
+    changes no output (`SLSTM`).
     """
     check_map(recurrent)
     try:

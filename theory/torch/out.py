@@ -39,6 +39,10 @@ class _Tensors(Program):
         """Return an operation of a tensor."""
         return getattr(torch, name)(a)
 
+    def chosen(self, test: Any, a: Any, b: Any) -> Any:
+        """Return entries of both."""
+        return torch.where(test > 0.0, a, b)
+
     def linear(self, x: Any, W: Any) -> Any:
         """Return x W^T."""
         return x @ W.T
@@ -151,6 +155,12 @@ def to_torch(recurrent: Map, *, k: int | None = None, head: Any = None, restart:
         If there is no recipe for the map, a shape does not fit, or k is given wrongly.
     MissingExtraError
         If PyTorch is not installed.
+
+    Notes
+    -----
+    Numbers of single precision end at 1e-45: an `SLSTM` whose normaliser falls below, where log(i)
+    stays below -103, forgets all at each step.  A number added to all of b_i prevents it, and
+    changes no output (`SLSTM`).
     """
     need_torch()
     check_map(recurrent)
