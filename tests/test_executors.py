@@ -135,7 +135,7 @@ def test_only_what_cannot_be_pickled_is_told_as_such():
 
 @pytest.mark.parametrize("executor", [4, "x", []])
 def test_an_executor_that_is_none_is_refused(executor):
-    with pytest.raises(ValueError, match="executor=.*, needed an Executor"):
+    with pytest.raises(ValueError, match=r"executor=.*, needed an Executor"):
         list(finished(abs, [1], executor=executor))
     with pytest.raises(ValueError, match="needed an Executor"):
         joint_spectral_radius(np.ones((2, 2, 2)), products=50, executor=executor)
