@@ -145,7 +145,7 @@ def memory(
     output = find_head(file, recurrent, head, prefix=prefix)
     given = open_sequences(sequences)
     if lengths is not None:
-        if not (k_max is plot is rates is window is None):
+        if any(one is not None for one in (k_max, plot, rates, window)):
             raise ValueError(
                 "--lengths has no table: leave --k-max, --plot, --rates and --window out"
             )

@@ -193,7 +193,7 @@ def warmup(
     lengths = lengths_of(given)
     bounds = cut(lengths, recurrent.input_dim)
     pieces = (
-        _Piece(recurrent, dtype, given[lo:hi], int(longest), measure, seen, float(eps), start)
+        _Piece(recurrent, dtype, given[lo:hi], lo, int(longest), measure, seen, float(eps), start)
         for lo, hi in bounds
     )
     settled, off = np.zeros(len(given), dtype=np.int64), np.zeros((2, int(longest) + 1))
@@ -240,6 +240,7 @@ class _Piece(NamedTuple):
     recurrent: Map
     dtype: str
     given: Sequence[Array]
+    first: int  # the number of the first of them
     k_max: int
     norm: Norm
     C: Array | None
@@ -258,7 +259,7 @@ def _settled(piece: _Piece, tell: Tell | None = None) -> tuple[npt.NDArray[np.in
         errors = restart_errors(
             piece.recurrent,
             steps,
-            [Job(X=X, end=None) for X in piece.given],
+            [Job(X=X, end=None, number=i) for i, X in enumerate(piece.given, piece.first)],
             piece.k_max,
             piece.norm,
             piece.C,
