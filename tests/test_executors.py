@@ -105,6 +105,42 @@ def test_what_cannot_be_sent_is_refused_and_not_asked_for_again():
         answers(lambda x: x, range(4), executor=processes(1))
 
 
+class _Loses(Executor):
+    """Does the work here; the future of the third piece has an error that is not the piece's."""
+
+    def __init__(self, error):
+        self.error, self.asked = error, 0
+
+    def submit(self, function, /, *args, **kwargs):
+        self.asked += 1
+        future = Future()
+        if self.asked == 3:
+            future.set_exception(self.error)
+        else:
+            future.set_result(function(*args, **kwargs))
+        return future
+
+
+def test_only_what_cannot_be_pickled_is_told_as_such():
+    found = answers(abs, range(4), executor=_Loses(TypeError("transient")))
+    assert found == {i: i for i in range(4)}
+    for error in (
+        TypeError("cannot pickle '_thread.lock' object"),
+        AttributeError("Can't get local object 'f.<locals>.<lambda>'"),
+        TypeError("Could not serialize object of type function"),
+    ):
+        with pytest.raises(ValueError, match="cannot be sent to workers"):
+            answers(abs, range(4), executor=_Loses(error))
+
+
+@pytest.mark.parametrize("executor", [4, "x", []])
+def test_an_executor_that_is_none_is_refused(executor):
+    with pytest.raises(ValueError, match=r"executor=.*, needed an Executor"):
+        list(finished(abs, [1], executor=executor))
+    with pytest.raises(ValueError, match="needed an Executor"):
+        joint_spectral_radius(np.ones((2, 2, 2)), products=50, executor=executor)
+
+
 def test_workers_that_are_held_are_started_once_and_replaced_when_killed(tmp_path):
     starts = []
     start = processes(2)

@@ -1,6 +1,7 @@
 """Bars of long work: where they are shown, and that nothing is printed anywhere else."""
 
 import inspect
+import io
 import sys
 
 import numpy as np
@@ -115,6 +116,58 @@ def test_every_function_that_tells_how_far_it_is_has_a_bar():
     assert [name for name, one in found.items() if not hasattr(one, "__wrapped__")] == []
 
 
-def test_only_these_can_be_asked_for():
-    with pytest.raises(ValueError, match="shown='yes', needed True, False or None"):
-        show_progress("yes")
+@pytest.mark.parametrize("bad", ["yes", 1, 0, 1.0, []])
+def test_only_these_can_be_asked_for(bad):
+    with pytest.raises(ValueError, match=r"shown=.*, needed True, False or None"):
+        show_progress(bad)
+
+
+class _Fails(io.StringIO):
+    """A stream that cannot be written."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def write(self, _):
+        raise self.error
+
+    def isatty(self):
+        return isinstance(self.error, BrokenPipeError)
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize(
+    "error", [OSError(28, "no place"), ValueError("closed"), BrokenPipeError(), None]
+)
+def test_a_bar_that_cannot_be_shown_ends_no_work(monkeypatch, capfd, error):
+    """To rich a broken pipe is the end of the process, and of its output."""
+    monkeypatch.setattr(sys, "stderr", None if error is None else _Fails(error))
+    show_progress(True)
+    assert counted(3) is not None
+    print("still written", flush=True)
+    assert capfd.readouterr().out == "still written\n"
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_bar_that_breaks_is_dropped(monkeypatch):
+    def broken(*_args, **_more):
+        raise RuntimeError("no bar")
+
+    monkeypatch.setattr(progress, "progress_bar", broken)
+    show_progress(True)
+    assert counted(3) is not None
+
+
+@pytest.mark.usefixtures("at_once")
+def test_progress_may_be_passed_by_its_place(capsys):
+    @with_bar("things")
+    def placed(count, progress=None):
+        progress(count, count)
+        return progress
+
+    show_progress(True)
+    assert placed(2, None) is not None
+    mine = [].append
+    assert placed(2, lambda made, steps: mine((made, steps))) is not None
+    assert capsys.readouterr().err.count("things") == 1

@@ -275,3 +275,6 @@ def check_rate(lam: float) -> None:
 
 class DivergedError(ArithmeticError):
     """A trajectory left the range of double precision; the message says when and in which run."""
+
+    #: Inputs until then, where it was the state.
+    step: int | None = None

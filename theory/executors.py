@@ -9,6 +9,7 @@ a worker is done again elsewhere, and an answer that arrives twice counts once.
 from __future__ import annotations
 
 import platform
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -43,6 +44,9 @@ _IN_FLIGHT = 512
 
 #: How often in a row all that runs may be lost before the work is given up.
 _LOSSES = 3
+
+#: What Python and dask say in an AttributeError or TypeError of what they cannot send.
+_UNSENT = re.compile(r"pickle|serialize|get attribute|get local object", re.IGNORECASE)
 
 #: Seconds without any answer, after which workers count as hung.
 PATIENCE = 600.0
@@ -262,7 +266,7 @@ def finished(
         If workers are lost again and again without an answer between, an executor that was passed
         is broken, or a worker has other versions of what the values depend on.
     ValueError
-        If a piece cannot be sent to a worker.
+        If `executor` is none, or a piece cannot be sent to a worker.
     Exception
         Whatever the function raises.
 
@@ -278,6 +282,11 @@ def finished(
         for number, piece in enumerate(pieces):
             yield number, function(piece)
         return
+    if not callable(executor) and not hasattr(executor, "submit"):
+        raise ValueError(
+            f"executor={executor!r}, needed an Executor, or a function that starts one such as "
+            "theory.executors.processes(4)"
+        )
     start = executor if callable(executor) else None
     used = isinstance(start, _Held) and start.running is not None
     work = _Work(function, pieces, start, start() if start else cast("Executor", executor), ahead)
@@ -480,7 +489,8 @@ def _probe(executor: Executor, patience: float | None, mine: dict[str, str]) -> 
 
 def _check_sent(error: BaseException) -> None:
     """Raise if a piece was not lost but never sent: to ask again would change nothing."""
-    if isinstance(error, (AttributeError, TypeError)) or type(error).__name__ == "PicklingError":
+    unsent = isinstance(error, (AttributeError, TypeError)) and _UNSENT.search(str(error))
+    if unsent or type(error).__name__ == "PicklingError":
         raise ValueError(
             f"the work cannot be sent to workers ({_told(error)}); what they are given, a function "
             "or a map of your own among it, has to be importable there: define it in a module"

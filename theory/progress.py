@@ -9,12 +9,13 @@ done.  A function that is given ``progress=`` calls that instead.
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,7 +52,7 @@ def show_progress(shown: bool | None) -> None:
     >>> show_progress(None)
     """
     global _asked
-    if shown not in {True, False, None}:
+    if shown is not None and not isinstance(shown, bool):
         raise ValueError(f"shown={shown!r}, needed True, False or None")
     _asked = shown
 
@@ -60,13 +61,18 @@ def with_bar(label: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Return a decorator of functions that take ``progress=``: without it, they show a bar."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+
         @functools.wraps(function)
         def called(*args: P.args, **kwargs: P.kwargs) -> R:
-            if kwargs.get("progress") is not None or not _wanted():
+            if not _wanted():
+                return function(*args, **kwargs)
+            bound = signature.bind(*args, **kwargs)
+            if bound.arguments.get("progress") is not None:
                 return function(*args, **kwargs)
             with _late_bar(label) as tell:
-                kwargs["progress"] = tell
-                return function(*args, **kwargs)
+                bound.arguments["progress"] = tell
+                return function(*bound.args, **bound.kwargs)
 
         return called
 
@@ -80,31 +86,62 @@ def _wanted() -> bool:
     return hasattr(sys, "ps1") and threading.current_thread() is threading.main_thread()
 
 
+class _Stream:
+    """The error stream, on which nothing raises: to rich a broken pipe is the end of the process.
+
+    What cannot be written, to a full disk or a pipe that nobody reads, is left out.
+    """
+
+    def __init__(self) -> None:
+        # under another bar it is replaced by what prints above that
+        self._stream: Any = getattr(sys.stderr, "rich_proxied_file", sys.stderr)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with suppress(Exception):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(Exception):
+            self._stream.flush()
+
+
 @contextmanager
 def _late_bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar from `DELAY` seconds on; use as `counting_bar`."""
+    """Show a bar from `DELAY` seconds on; use as `counting_bar`.
+
+    A bar that cannot be shown is dropped, and the work goes on.
+    """
     begun = time.monotonic()
     bar: Any = None
+    dropped = False
 
     def show(made: int, steps: int) -> None:
-        nonlocal bar
-        if bar is None:
-            if time.monotonic() - begun < DELAY:
-                return
-            from rich.console import Console
+        nonlocal bar, dropped
+        if dropped or (bar is None and time.monotonic() - begun < DELAY):
+            return
+        try:
+            if bar is None:
+                from rich.console import Console
 
-            console = Console(stderr=True)
-            # in a file there is nothing to take back: the last state is written once
-            bar = progress_bar(console, transient=console.is_terminal or console.is_jupyter)
-            bar.add_task(label, total=None)
-            bar.start()
-        bar.update(bar.task_ids[0], completed=made, total=steps)
+                console = Console(file=cast("Any", _Stream()))
+                # in a file there is nothing to take back: the last state is written once
+                bar = progress_bar(console, transient=console.is_terminal or console.is_jupyter)
+                bar.add_task(label, total=None)
+                bar.start()
+            bar.update(bar.task_ids[0], completed=made, total=steps)
+        except Exception:
+            dropped = True
 
     try:
         yield show
     finally:
         if bar is not None:
-            bar.stop()
+            with suppress(Exception):
+                bar.stop()
 
 
 def progress_bar(

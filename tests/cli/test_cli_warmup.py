@@ -98,6 +98,7 @@ def test_few_lengths(files):
     for bad, message in (
         (("--lengths", "a"), "needed counts such as"),
         (("--lengths", "3", "--k-max", "4"), "has no table"),
+        (("--lengths", "3", "--window", "5"), "has no table"),
         (("--dtype", "float16"), "needed one of: float64, float32"),
     ):
         done = run("memory", files / "w.npz", *asked, *bad)
@@ -178,3 +179,29 @@ def test_numbers_of_processes_that_are_none(files, command):
     done = run(*asked, "--jobs", 2, "--cluster", "tcp://127.0.0.1:1")
     assert done.exit_code == 2
     assert "drop one of the two" in done.output
+
+
+@pytest.mark.parametrize(
+    ("command", "more", "message"),
+    [
+        ("warmup", ("--start", 999), "0 sequences have more than k = 999 inputs"),
+        ("warmup", ("--start", -1), "k=-1"),
+        ("reset", ("--period", 999), "needed at most 29"),
+        ("reset", ("--training-length", 999), "needed at least 28 with 9990 inputs"),
+        ("reset", ("--training-length", 0), "length=0"),
+        ("memory", ("--rates", 0), "r=0"),
+        ("memory", ("--rates", 999), "r=999, but the longest"),
+        ("memory", ("--window", 0), "window=0"),
+        ("memory", ("--window", 30), "needed more than window=30"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_the_work(files, monkeypatch, command, more, message):
+    monkeypatch.setattr(sys.modules["theory.cli.memory"], "effective_memory", None)
+    for place in ("theory.cli.warmup", "theory.measure.warmup"):
+        monkeypatch.setattr(sys.modules[place], "warmup", None)
+    done = run(
+        command, files / "w.npz", "--activation", "tanh", "--sequences", files / "x.npz", *USUAL,
+        *more,
+    )  # fmt: skip
+    assert done.exit_code == 2, done.output
+    assert message in done.output

@@ -5,15 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import active_children
 
 import numpy as np
 import pytest
 
-from theory import GRU, LSTM, RGLRU, CallableMap, VanillaRNN, effective_memory
+from theory import GRU, LSTM, RGLRU, CallableMap, LinearMap, VanillaRNN, effective_memory
+from theory.errors import DivergedError
 from theory.executors import processes
 from theory.files import open_sequences
-from theory.measure import pieces
+from theory.measure import memory_among, pieces, warmup
 
 RNG = np.random.default_rng(5)
 ASK = {"eps": 0.01, "probability": 0.2, "confidence": 0.9, "k_max": 12}
@@ -186,3 +188,29 @@ def test_a_disk_without_place_is_found_before_the_work(tmp_path, monkeypatch):
     assert not list(kept.iterdir())  # and the same folder is taken when there is place
     answer = effective_memory(CELLS[0], X, **ASK, keep=kept)
     assert (np.asarray(answer.errors) == effective_memory(CELLS[0], X, **ASK).errors).all()
+
+
+@pytest.mark.parametrize("when", ["anywhere", "last"])
+def test_a_sequence_on_which_the_model_diverges_is_named_by_its_place(when):
+    """In every piece and batch, by threads or here, and in the precision that was left."""
+    X = [np.ones((3, 1)) for _ in range(300)]
+    asked = {"eps": 0.1, "probability": 0.05, "confidence": 0.95}
+    for factor, length, dtype, what in (
+        (1e20, 19, "float64", "double precision at step 17 of sequence 270"),
+        (1e10, 9, "float32", "single precision at step 5 of sequence 270"),
+    ):
+        X[270] = np.ones((length, 1))
+        recurrent = LinearMap([[factor]], [[1.0]])
+        with ThreadPoolExecutor(1) as threads:
+            for executor in (None, threads):
+                with pytest.raises(DivergedError, match=what):
+                    effective_memory(
+                        recurrent, X, k_max=5, dtype=dtype, executor=executor, when=when, **asked
+                    )
+                with pytest.raises(DivergedError, match=what):
+                    warmup(recurrent, X, k_max=5, dtype=dtype, executor=executor, **asked)
+        with pytest.raises(DivergedError, match=what):
+            memory_among(recurrent, X, lengths=[5], when=when, dtype=dtype, **asked)
+    X[270] = np.full((3, 1), 1e308)
+    with pytest.raises(DivergedError, match="sequence 270: U x"):
+        warmup(LinearMap([[0.5]], [[1e3]]), X, **asked)

@@ -44,10 +44,10 @@ from theory.interop.files import read_file
 from theory.interop.heads import find_head
 from theory.maps.base import Map
 from theory.maps.head import LinearHead
-from theory.measure.certified_memory import CertifiedMemory, certified_memory
+from theory.measure.certified_memory import CertifiedMemory, certified_memory, check_window
 from theory.measure.effective_memory import EVENTS, LEVELS, EffectiveMemory, effective_memory
 from theory.measure.memory_among import memory_among
-from theory.measure.rates import MeasuredRates, local_rates
+from theory.measure.rates import MeasuredRates, check_span, local_rates
 from theory.memory.context import Choice, required_context
 from theory.norms.norms import L1, L2, Linf, Norm
 from theory.progress import progress_bar
@@ -145,8 +145,10 @@ def memory(
     output = find_head(file, recurrent, head, prefix=prefix)
     given = open_sequences(sequences)
     if lengths is not None:
-        if k_max is not None or plot is not None or rates is not None:
-            raise ValueError("--lengths has no table: leave --k-max, --plot and --rates out")
+        if any(one is not None for one in (k_max, plot, rates, window)):
+            raise ValueError(
+                "--lengths has no table: leave --k-max, --plot, --rates and --window out"
+            )
         if jobs != 1 or cluster is not None or keep is not None:
             raise ValueError("--lengths ends early: leave --jobs, --cluster and --keep out")
         with progress_bar(err) as bar:
@@ -173,6 +175,11 @@ def memory(
         if few.k is None:
             raise typer.Exit(NO)
         return
+    counts = given.lengths.tolist()
+    if rates is not None:
+        check_span(counts, rates)
+    if window is not None:
+        check_window(counts, window=window)
     # read once, as they may be larger than memory; what does not fit the measurement tells
     fits = given.widths == {recurrent.input_dim} and epsilon > 0
     ball = _ball(given) if fits else None

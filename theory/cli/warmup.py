@@ -37,7 +37,7 @@ from theory.files.writing import write_atomically
 from theory.interop.files import read_file
 from theory.interop.heads import Head, find_head
 from theory.maps.base import Map
-from theory.measure.starts import best_start, drift
+from theory.measure.starts import best_start, check_drift, check_start, drift
 from theory.measure.warmup import reset, warmup
 from theory.norms.norm import Norm
 from theory.progress import counting_bar
@@ -135,6 +135,8 @@ def warmup_command(
         weights, sequences, norm, head, unused, activation=activation, prefix=prefix,
         variant=variant, recurrent_activation=recurrent_activation,
     )  # fmt: skip
+    if start is not None:
+        check_start(model.given.lengths, start)
     with counting_bar("sequences", err) as progress:
         answer = warmup(
             model.map, model.given, eps=epsilon, probability=probability, confidence=confidence,
@@ -193,6 +195,8 @@ def reset_command(
         weights, sequences, norm, head, unused, activation=activation, prefix=prefix,
         variant=variant, recurrent_activation=recurrent_activation,
     )  # fmt: skip
+    if training_length is not None:
+        check_drift(model.given.lengths, training_length)
     with counting_bar("sequences", err) as progress:
         answer = reset(
             model.map, model.given, eps=epsilon, periods=period or (), probability=probability,

@@ -30,6 +30,7 @@ from theory.learning.tangents import MOST_ENTRIES, Tangents, above
 from theory.learning.tube import remainder_upper, third_derivative_upper
 from theory.learning.weights import with_weights
 from theory.maps.base import Map
+from theory.progress import with_bar
 from theory.shown import frame, shown
 from theory.theorems.weight_gap_path import weight_gaps_path
 from theory.typing import Array, Progress
@@ -70,6 +71,7 @@ class PathGap:
         )
 
 
+@with_bar("steps")
 def weight_gap_along(
     path: Descent,
     data: TrainingData,

@@ -444,10 +444,17 @@ def check_finite_states(states: Array) -> None:
     if not np.isfinite(states).all():
         bad = ~np.isfinite(states).all(axis=-1)
         sequence, t = (int(i) for i in np.argwhere(bad)[0])
-        raise DivergedError(
-            f"the state left the range of double precision at step {t + 1} of sequence {sequence}; "
-            "the map is unstable on these inputs: scale the recurrent weights down"
-        )
+        raise diverged(t + 1, sequence)
+
+
+def diverged(step: int, sequence: int, precision: str = "double") -> DivergedError:
+    """Return the error of a state that is not finite after so many inputs."""
+    error = DivergedError(
+        f"the state left the range of {precision} precision at step {step} of sequence {sequence}; "
+        "the map is unstable on these inputs: scale the recurrent weights down"
+    )
+    error.step = step
+    return error
 
 
 def simulate_by_steps(recurrent: Map, X: Array, h0: Array) -> Array:

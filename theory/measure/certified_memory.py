@@ -28,6 +28,7 @@ condition in every answer.  Nothing is claimed for sequences of another distribu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -47,6 +48,9 @@ from theory.typing import Array
 
 #: Of the shares from which the sequences of the design are proved to shrink the least is halved.
 _SAFETY = 0.5
+
+#: Sequences that choose the share.
+DESIGN = 8
 
 
 @final
@@ -153,7 +157,7 @@ def certified_memory(
     head: Any = None,
     norm: Norm | None = None,
     share: float | None = None,
-    design: int = 8,
+    design: int = DESIGN,
     window: int = 20,
     tubes: int = 20,
     k_max: int = DEFAULT_K_MAX,
@@ -215,21 +219,12 @@ def certified_memory(
     """
     check_map(recurrent)
     check_positive(eps=eps)
-    check_count(at_least=1, design=design, window=window, tubes=tubes)
+    check_count(at_least=1, tubes=tubes)
     given = as_list(sequences, recurrent.input_dim)
-    if len(given) <= design:
-        raise ValueError(
-            f"received {len(given)} sequences, needed more than the {design} that choose the share "
-            "of the range; lower design="
-        )
+    check_window([len(x) for x in given], window=window, design=design)
     measure = L2() if norm is None else check_norm(norm)
     C = None if head is None else as_head(recurrent, head).C
     first, others = given[:design], given[design:]
-    short = min(len(x) for x in first)
-    if not short > window:
-        raise ValueError(
-            f"a sequence of the design has {short} inputs, needed more than window={window}"
-        )
     visited = np.vstack([recurrent.simulate(x) for x in first])
     ranges = visited_ranges(visited, recurrent.state_dim)
     if share is None:
@@ -275,3 +270,18 @@ def _tube(recurrent: Map, x: Array, k_1: int, k_2: int, radius: Array, columns: 
     return reach_tube(
         recurrent, used, k=k_2, pasts=known, radius=radius, known=known, columns=columns
     )
+
+
+def check_window(lengths: Sequence[int], *, window: int, design: int = DESIGN) -> None:
+    """Raise `ValueError` unless sequences of these lengths choose a share for the window."""
+    check_count(at_least=1, design=design, window=window)
+    if len(lengths) <= design:
+        raise ValueError(
+            f"received {len(lengths)} sequences, needed more than the {design} that choose the "
+            "share of the range; lower design="
+        )
+    short = min(lengths[:design])
+    if not short > window:
+        raise ValueError(
+            f"a sequence of the design has {short} inputs, needed more than window={window}"
+        )

@@ -185,7 +185,10 @@ def memory_among(
     if when == "random" and rng is not None:
         behind = np.array([1 + int(rng.integers(len(X))) for X in given])
     last = when != "anywhere"
-    jobs = [Job(X=X, end=int(end) if last else None) for X, end in zip(given, behind, strict=True)]
+    jobs = [
+        Job(X=X, end=int(end) if last else None, number=i)
+        for i, (X, end) in enumerate(zip(given, behind, strict=True))
+    ]
     enough = None if certificate is None else _enough(certificate, given, C, measure, eps)
     steps = recurrent if dtype == "float64" else SingleSteps(recurrent)
     errors = np.zeros((len(asked), len(jobs)))

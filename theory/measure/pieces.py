@@ -57,11 +57,17 @@ class _Piece(NamedTuple):
     ask: Ask
     arrays: list[Array]
     ends: list[int | None]
+    first: int  # the number of the first of them
+
+
+def _jobs(arrays: Sequence[Array], ends: Sequence[int | None], first: int) -> list[Job]:
+    pairs = enumerate(zip(arrays, ends, strict=True), first)
+    return [Job(X=X, end=end, number=i) for i, (X, end) in pairs]
 
 
 def _errors(piece: _Piece) -> Array:
     ask = piece.ask
-    jobs = [Job(X=X, end=end) for X, end in zip(piece.arrays, piece.ends, strict=True)]
+    jobs = _jobs(piece.arrays, piece.ends, piece.first)
     with few_threads(ask.recurrent.state_dim):
         return errors_of(
             ask.recurrent, jobs, ask.k_max, ask.norm, ask.C, eps=ask.eps, dtype=ask.dtype
@@ -118,7 +124,7 @@ def errors_in_pieces(
     if executor is None:
         for p in todo:
             lo, hi = bounds[p]
-            jobs = [Job(X=X, end=end) for X, end in zip(given[lo:hi], ends[lo:hi], strict=True)]
+            jobs = _jobs(given[lo:hi], ends[lo:hi], lo)
             tell = None if progress is None else _after(progress, done, len(given))
             take(
                 p,
@@ -132,7 +138,7 @@ def errors_in_pieces(
 
     def pieces() -> Iterator[_Piece]:
         for lo, hi in (bounds[p] for p in todo):
-            yield _Piece(ask, list(given[lo:hi]), list(ends[lo:hi]))
+            yield _Piece(ask, list(given[lo:hi]), list(ends[lo:hi]), lo)
 
     for number, found in finished(_errors, pieces(), executor=executor, ahead=_AHEAD):
         take(todo[number], found)

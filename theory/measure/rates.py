@@ -16,6 +16,7 @@ never from here.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -181,18 +182,13 @@ def local_rates(
     (0.1664, 1.0)
     """
     check_map(recurrent)
-    check_count(at_least=1, r=r, stride=stride)
+    check_count(at_least=1, stride=stride)
     n = recurrent.state_dim
     measure = L2() if norm is None else check_norm(norm)
     measure.check_dim(n)
     start = as_vector("h0", np.zeros(n) if h0 is None else h0, size=n)
     given = as_list(sequences, recurrent.input_dim)
-    longest = max(map(len, given), default=0)
-    if not longest >= r:
-        raise ValueError(
-            f"r={r}, but the longest of {len(given)} sequences has {longest} inputs; needed r "
-            "inputs at least; ask for fewer steps"
-        )
+    check_span([len(X) for X in given], r)
     from theory.measure.jacobians import log_product_norms
 
     found = []
@@ -202,3 +198,14 @@ def local_rates(
         if progress is not None:
             progress(i + 1, len(given))
     return MeasuredRates(r=int(r), stride=int(stride), norm=measure, log_norms=tuple(found))
+
+
+def check_span(lengths: Sequence[int], r: int) -> None:
+    """Raise `ValueError` unless one of these lengths has r steps."""
+    check_count(at_least=1, r=r)
+    longest = max(lengths, default=0)
+    if not longest >= r:
+        raise ValueError(
+            f"r={r}, but the longest of {len(lengths)} sequences has {longest} inputs; needed r "
+            "inputs at least; ask for fewer steps"
+        )

@@ -31,7 +31,8 @@ import numpy as np
 import numpy.typing as npt
 
 from theory.arithmetic.rounding import UNIT
-from theory.maps.base import Map, check_finite_states
+from theory.errors import DivergedError
+from theory.maps.base import Map, diverged
 from theory.norms.norm import Norm
 from theory.typing import Array
 
@@ -63,6 +64,7 @@ class Job:
 
     X: Array  # the inputs, (T, m)
     end: int | None  # its error is that after so many inputs; None: the largest of all times
+    number: int = 0  # which of all sequences it is, told where the model leaves the range
 
 
 #: Called with the part of the work that is done.
@@ -149,18 +151,37 @@ class _Part:
     X: Array  # (T, m)
     H: Array  # the recurrent states, (T, n)
     start: Array  # the state before the first of the inputs, (n,)
+    number: int  # which of all sequences it is
+    begin: int  # inputs before the first of these
 
 
 def window(recurrent: Map, job: Job, k_max: int) -> _Part:
     """Return the part that tells all that is asked for; what was before is in its start."""
     start = np.zeros(recurrent.state_dim)
     if job.end is None:
-        return _Part(X=job.X, H=recurrent.simulate(job.X), start=start)
+        H = _followed(recurrent, job, 0, None, start)
+        return _Part(X=job.X, H=H, start=start, number=job.number, begin=0)
     begin = max(0, job.end - (k_max + 1))
     if begin:
-        start = recurrent.simulate(job.X[:begin])[-1]
-    X = job.X[begin : job.end]
-    return _Part(X=X, H=recurrent.simulate(X, start), start=start)
+        start = _followed(recurrent, job, 0, begin, start)[-1]
+    H = _followed(recurrent, job, begin, job.end, start)
+    return _Part(X=job.X[begin : job.end], H=H, start=start, number=job.number, begin=begin)
+
+
+def _followed(recurrent: Map, job: Job, begin: int, end: int | None, start: Array) -> Array:
+    """Return the recurrent states of a part of a sequence.
+
+    Raises
+    ------
+    DivergedError
+        Which names the sequence by its place among all.
+    """
+    try:
+        return recurrent.simulate(job.X[begin:end], start)
+    except DivergedError as error:
+        if error.step is None:
+            raise DivergedError(f"sequence {job.number}: {error}") from None
+        raise diverged(begin + error.step, job.number) from None
 
 
 def _fused(recurrent: Map, fused: Any, part: _Part, last: bool, errors: Array) -> None:
@@ -215,8 +236,17 @@ class Sweep:
         if self.own:
             self.H = np.concatenate([part.H for part in parts])
         else:
-            check_finite_states(self.F[None])
+            self._check_finite(parts, lengths)
             self.H = self.F
+
+    def _check_finite(self, parts: list[_Part], lengths: npt.NDArray[np.int64]) -> None:
+        """Raise `DivergedError` at the first state that single precision does not hold."""
+        bad = ~np.isfinite(self.F).all(axis=1)
+        if bad.any():
+            at = int(np.argmax(bad))
+            i = int(np.searchsorted(self.stops, at, side="right"))
+            step = parts[i].begin + at + 1 - int(self.stops[i] - lengths[i])
+            raise diverged(step, parts[i].number, "single")
 
     def _nearness(self, recurrent: Map, parts: list[_Part]) -> Any:
         """Return how far apart states may be that have met, entry by entry."""

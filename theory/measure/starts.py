@@ -26,6 +26,9 @@ WINDOWS = 2048
 #: Steps of the search; each halves its length until the worst error falls.
 ITERATIONS, HALVINGS = 40, 8
 
+#: How many times later than in training states are taken.
+FACTOR = 10
+
 
 @final
 @shown
@@ -117,14 +120,10 @@ def best_start(
     True
     """
     check_map(recurrent)
-    check_count(k=k)
     C, measure = output_of(recurrent, head, norm)
-    given = [X for X in as_list(sequences, recurrent.input_dim) if len(X) > k]
-    if len(given) < 2:
-        raise ValueError(
-            f"{len(given)} sequences have more than k = {k} inputs, needed two at least: one to "
-            "search on, another to judge what is found"
-        )
+    every = as_list(sequences, recurrent.input_dim)
+    check_start(lengths_of(every), k)
+    given = [X for X in every if len(X) > k]
     half = len(given) // 2
     fit = _Windows(recurrent, given[:half], int(k), C, measure, rng)
     judge = _Windows(recurrent, given[half:], int(k), C, measure, rng)
@@ -154,6 +153,17 @@ def best_start(
         held_out=(judge.worst(zero), judge.worst(state)),
         norm=measure,
     )
+
+
+def check_start(lengths: npt.NDArray[np.int64], k: int) -> None:
+    """Raise `ValueError` unless sequences of these lengths tell a best start of k inputs."""
+    check_count(k=k)
+    longer = int(np.count_nonzero(lengths > k))
+    if longer < 2:
+        raise ValueError(
+            f"{longer} sequences have more than k = {k} inputs, needed two at least: one to "
+            "search on, another to judge what is found"
+        )
 
 
 @final
@@ -274,7 +284,7 @@ def drift(
     sequences: Any,
     *,
     length: int,
-    factor: int = 10,
+    factor: int = FACTOR,
     progress: Progress | None = None,
 ) -> Drift:
     r"""Test whether states after `factor` times the training length are among those of training.
@@ -318,16 +328,8 @@ def drift(
     False
     """
     check_map(recurrent)
-    check_count(at_least=1, length=length)
-    check_count(at_least=2, factor=factor)
     given = each(sequences, recurrent.input_dim)
-    late = int(length) * int(factor)
-    short = int(np.min(lengths_of(given))) if len(given) else 0
-    if len(given) < _LEAST or not short >= late:
-        raise ValueError(
-            f"received {len(given)} sequences, the shortest with {short} inputs, needed at least "
-            f"{_LEAST} with {late} inputs, {factor} times the training length"
-        )
+    late = check_drift(lengths_of(given), length, factor)
     from scipy.spatial import KDTree
     from scipy.stats import binom
 
@@ -366,6 +368,26 @@ def drift(
         ratio=float(np.median(ratios)),
         outside=outside.mean(axis=0),
     )
+
+
+def check_drift(lengths: npt.NDArray[np.int64], length: int, factor: int = FACTOR) -> int:
+    """Return the later number of inputs, if sequences of these lengths tell a drift until then.
+
+    Raises
+    ------
+    ValueError
+        If they do not.
+    """
+    check_count(at_least=1, length=length)
+    check_count(at_least=2, factor=factor)
+    late = int(length) * int(factor)
+    short = int(np.min(lengths)) if len(lengths) else 0
+    if len(lengths) < _LEAST or not short >= late:
+        raise ValueError(
+            f"received {len(lengths)} sequences, the shortest with {short} inputs, needed at least "
+            f"{_LEAST} with {late} inputs, {factor} times the training length"
+        )
+    return late
 
 
 #: Sequences: of seven pairs, all of them farther has probability 2**-7 < 0.01.

@@ -38,6 +38,7 @@ from theory.measure.effective_memory import (
     DEFAULT_K_MAX,
     allowed_exceedances,
     checked,
+    each,
     lengths_of,
     output_of,
 )
@@ -192,7 +193,7 @@ def warmup(
     lengths = lengths_of(given)
     bounds = cut(lengths, recurrent.input_dim)
     pieces = (
-        _Piece(recurrent, dtype, given[lo:hi], int(longest), measure, seen, float(eps), start)
+        _Piece(recurrent, dtype, given[lo:hi], lo, int(longest), measure, seen, float(eps), start)
         for lo, hi in bounds
     )
     settled, off = np.zeros(len(given), dtype=np.int64), np.zeros((2, int(longest) + 1))
@@ -239,6 +240,7 @@ class _Piece(NamedTuple):
     recurrent: Map
     dtype: str
     given: Sequence[Array]
+    first: int  # the number of the first of them
     k_max: int
     norm: Norm
     C: Array | None
@@ -257,7 +259,7 @@ def _settled(piece: _Piece, tell: Tell | None = None) -> tuple[npt.NDArray[np.in
         errors = restart_errors(
             piece.recurrent,
             steps,
-            [Job(X=X, end=None) for X in piece.given],
+            [Job(X=X, end=None, number=i) for i, X in enumerate(piece.given, piece.first)],
             piece.k_max,
             piece.norm,
             piece.C,
@@ -360,19 +362,23 @@ def reset(
     for P in wanted:
         check_count(at_least=1, periods=P)
     asked = sorted({int(P) for P in wanted})
+    check_map(recurrent)
+    given = each(sequences, recurrent.input_dim)
+    longest = DEFAULT_K_MAX if k_max is None else k_max
+    check_count(k_max=longest)
+    seen = min(int(longest), max(map(int, lengths_of(given)), default=0) - 1)
+    if asked and not asked[-1] <= seen:
+        raise ValueError(
+            f"periods={asked[-1]}, needed at most {seen}: the largest length that is looked at "
+            "and that a sequence is longer than; raise k_max, or give longer sequences"
+        )
     found = warmup(
-        recurrent, sequences, eps=eps, probability=probability, confidence=confidence, head=head,
+        recurrent, given, eps=eps, probability=probability, confidence=confidence, head=head,
         norm=norm, k_max=k_max, start=start, dtype=dtype, progress=progress, executor=executor,
     )  # fmt: skip
-    seen = min(found.k_max, int(found.lengths.max()) - 1)
     if not asked:
         first = max(1, found.k or 1)
         asked = [first * 2**i for i in range(8) if first * 2**i <= seen]
-    if asked and not asked[-1] <= seen:
-        raise ValueError(
-            f"periods={asked[-1]}, needed at most {seen}: the largest length that was looked at "
-            "and that a sequence is longer than; raise k_max, or give longer sequences"
-        )
     lost = tuple(float(np.mean(found.off[1 : P + 1])) for P in asked)
     two = None if found.k is None else 2 * max(1, found.k)
     if two is not None and not (two <= found.k_max or found.to_the_end):
