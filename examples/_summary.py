@@ -152,7 +152,7 @@ def price_table(rows: list[Row]) -> list[str]:
         "measured", "within 1 %", "refuted", "parameters", "epochs", "minutes",
     )  # fmt: skip
     lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
-    for (task, model, variant, rate), group in grouped(rows).items():
+    for (task, model, variant, rate, _), group in grouped(rows).items():
         first = group[0]
         if variant == "none" and model != "5-gram" and "chosen" not in model:
             continue
@@ -177,10 +177,10 @@ def price_table(rows: list[Row]) -> list[str]:
 
 
 def grouped(rows: Iterable[Row]) -> dict[tuple[Any, ...], list[Row]]:
-    """Return the rows of each task, model, variant and rate."""
+    """Return the rows of each task, model, variant, rate and number of epochs."""
     found: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in rows:
-        found[row["task"], row["model"], row["variant"], row["rate"]].append(row)
+        found[tuple(row[k] for k in ("task", "model", "variant", "rate", "epochs"))].append(row)
     return found
 
 
@@ -212,7 +212,13 @@ def price_told(rows: list[Row]) -> list[str]:
     for task in dict.fromkeys(row["task"] for row in rows):
         own = grouped(row for row in rows if row["task"] == task)
         built = {key: g for key, g in own.items() if key[2] != "none" and g[0]["certified"] != ""}
-        free = own.get((task, "lstm", "unstable", ""), [])
+        # the longest schedule of each: none was stopped early
+        longest = max((key[4] for key in built), default=0)
+        built = {key: g for key, g in built.items() if key[4] == longest}
+        free = max(
+            (g for key, g in own.items() if key[1:4] == ("lstm", "unstable", "")),
+            key=lambda g: g[0]["epochs"], default=[],
+        )  # fmt: skip
         grams = {row["model"]: row["metric"] for row in rows
                  if row["task"] == task and row["variant"] == "none"}  # fmt: skip
         five, chosen = grams["5-gram"], next(name for name in grams if "chosen" in name)
@@ -234,8 +240,8 @@ def price_told(rows: list[Row]) -> list[str]:
             f"- {title}: {paper_names(*key[1:3])} at rate {key[3]:g}, certified over the alphabet "
             f"at {whole([r['certified'] for r in best])} characters, has "
             f"{span([r['metric'] for r in best], '.3f')} bits ({len(best)} "
-            f"{'seed' if len(best) == 1 else 'seeds'}); the unconstrained LSTM "
-            f"{span([r['metric'] for r in free], '.3f')} ({len(free)}), the 5-gram {five:.3f}. It "
+            f"{'seed' if len(best) == 1 else 'seeds'}, the longest schedule); the unconstrained "
+            f"LSTM {span([r['metric'] for r in free], '.3f')} ({len(free)}), the 5-gram {five:.3f}. It "
             f"is at or below the LSTM of its seed in {below} of {len(pairs)}, below the 5-gram in "
             f"{beaten} of {len(best)}; its worst seed is "
             f"{'below' if worst < least else 'not below'} the best LSTM. The best n-gram "
