@@ -101,7 +101,8 @@ def test_layers_that_are_not_there_or_do_not_fit(files):
 
 def test_certify_asks_about_the_output(tmp_path):
     one = LinearMap([[0.9, 0.1], [0.0, 0.5]], [[1.0], [1.0]])
-    arrays = {"rnn.W": one.W, "rnn.U": one.U, "head.kernel": [[1e-3], [0.0]], "head.bias": [0.5]}
+    arrays = {"rnn.W": one.W, "rnn.U": one.U, "head.kernel": [[1e-3, 0], [0, 0]]}
+    arrays["head.bias"] = [0.5, 0.5]  # two outputs: one of as many as inputs is not guessed
     np.savez(tmp_path / "keras.npz", **arrays)
     told = []
     for options in ((), ("--head", "head"), ("--head", "none")):
@@ -113,7 +114,7 @@ def test_certify_asks_about_the_output(tmp_path):
         told.append(done.output)
     k = [
         required_context(one, 1e-3, inputs=Inputs.box(-1, 1), head=head).k
-        for head in ([[1e-3, 0.0]], None)
+        for head in ([[1e-3, 0.0], [0.0, 0.0]], None)
     ]
     assert k[0] < k[1]
     for output in told[:2]:

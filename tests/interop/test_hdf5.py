@@ -130,7 +130,7 @@ def test_an_archive_counts_layers_of_a_class_whatever_their_names(tmp_path):
     config = sequential(
         ("InputLayer", {"name": "input"}),
         ("LSTM", {"name": "lstm_1", **GATED}),
-        ("Dropout", {"name": "dropout"}),
+        ("Dropout", {"name": "dropout", "rate": 0.5}),
         ("LSTM", {"name": "top", **GATED}),
     )
     path = archive(tmp_path / "m.keras", {"lstm": low, "lstm_1": top}, config)

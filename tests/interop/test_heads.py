@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pytest
 
-from theory import LSTM
 from theory.interop import load, load_head, recognised
 from theory.interop.files import read_file
 from theory.interop.heads import find_head
@@ -66,124 +65,72 @@ def test_a_normalisation_is_named(tmp_path):
         load_head(path, load(path, prefix="rnn"))
 
 
-# -------------------------------------------------------------------------------------------- ONNX
+def refused(path, match, *, prefix=None, **asked):
+    """Check that no head is taken, and that the reason is told."""
+    cell = load(path, prefix=prefix or "rnn")
+    with pytest.raises(ValueError, match=match):
+        load_head(path, cell, prefix=prefix, **asked)
+    return cell
 
 
-def graph(tmp_path, *between, name="m.onnx", layer="MatMul", C=None, biased=True, **attributes):
-    """Write an LSTM, what is between, and a layer; `between` are (op, constants, attributes)."""
-    onnx = pytest.importorskip("onnx", reason="onnx is not installed (extra: onnx)")
-    helper, from_array = onnx.helper, onnx.numpy_helper.from_array
-    C = RNG.standard_normal((5, 3)) if C is None else C
-    d = RNG.standard_normal(len(C))
-    order = [*range(3), *range(9, 12), *range(3, 6), *range(6, 9)]  # i, o, f, g
-    stored = [
-        from_array(U[order][None].astype(np.float32), "W"),
-        from_array(0.3 * W[order][None].astype(np.float32), "R"),
-    ]
-    nodes = [helper.make_node("LSTM", ["X", "W", "R"], ["s0", "last"], name="cell", hidden_size=3)]
-    value = "s0"
-    for at, (op, constants, said) in enumerate(between):
-        value = "last" if op == "last" else value
-        if op == "last":
-            continue
-        inputs = [value]
-        for number, constant in enumerate(constants):
-            stored.append(from_array(np.asarray(constant), f"c{at}_{number}"))
-            inputs.append(f"c{at}_{number}")
-        nodes.append(helper.make_node(op, inputs, [f"s{at + 1}"], **said))
-        value = f"s{at + 1}"
-    turned = attributes.get("transB")
-    stored.append(from_array((C if turned else C.T).astype(np.float32), "C"))
-    stored.append(from_array(d.astype(np.float32), "d"))
-    if layer == "Gemm":
-        inputs = [value, "C", "d"] if biased else [value, "C"]
-        nodes.append(helper.make_node("Gemm", inputs, ["Y"], name="head", **attributes))
-    else:
-        nodes.append(
-            helper.make_node("MatMul", [value, "C"], ["p" if biased else "Y"], name="head")
-        )
-        if biased:
-            nodes.append(helper.make_node("Add", ["d", "p"], ["Y"]))
-    float32 = onnx.TensorProto.FLOAT
-    made = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info("X", float32, ["T", 1, 2])],
-        [helper.make_tensor_value_info("Y", float32, None)],
-        stored,
-    )
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    path = tmp_path / name
-    onnx.save(model, path)
-    return path, lambda x: onnx.reference.ReferenceEvaluator(model).run(
-        ["Y"], {"X": x[:, None].astype(np.float32)}
-    )[0]
+def test_a_layer_of_the_whole_state_is_taken_by_name_only(tmp_path):
+    """Of 2 n inputs it may read both directions, or the states and something else."""
+    path = written(tmp_path, fc__weight=np.ones((1, 6)), fc__bias=np.ones(1))
+    cell = refused(path, "is as wide as the whole state, not as what the cell shows")
+    assert load_head(path, cell, name="fc").C.shape == (1, 6)
 
 
-SQUEEZE = ("Squeeze", [np.array([1])], {})
-TIME_FIRST = ("Transpose", [], {"perm": [1, 0, 2]})
-READ = {
-    "matmul": ([SQUEEZE], "MatMul", {}),
-    "no bias": ([SQUEEZE], "MatMul", {"biased": False}),
-    "batch first": ([SQUEEZE, TIME_FIRST], "MatMul", {}),
-    "rows": ([SQUEEZE, ("Reshape", [np.array([-1, 3])], {})], "Gemm", {"transB": 1}),
-    "scaled": (
-        [SQUEEZE, ("Reshape", [np.array([-1, 3])], {})], "Gemm", {"alpha": 2.0, "beta": 0.5},
-    ),
-    "last time": ([SQUEEZE, ("Gather", [np.array(-1)], {"axis": 0})], "Gemm", {"transB": 1}),
-    "last state": ([("last", [], {}), ("Squeeze", [np.array([0])], {})], "Gemm", {"biased": False}),
-    "later times": (
-        [SQUEEZE, ("Slice", [np.array([2]), np.array([99]), np.array([0])], {})], "MatMul", {},
-    ),
-}  # fmt: skip
+def test_the_reverse_direction_is_another_cell(tmp_path):
+    both = {f"{name}_reverse": value for name, value in TORCH.items()}
+    path = tmp_path / "both.npz"
+    np.savez(path, **TORCH, **both, **{"fc.weight": np.ones((1, 3)), "fc.bias": np.ones(1)})
+    cell = load(path, unused="*_reverse")
+    with pytest.raises(ValueError, match="other direction"):
+        load_head(path, cell)
+    assert load_head(path, cell, name="fc").C.shape == (1, 6)
 
 
-@pytest.mark.parametrize("case", READ)
-def test_a_head_behind_a_node_is_what_its_graph_computes(case, tmp_path):
-    between, layer, said = READ[case]
-    path, run = graph(tmp_path, *between, layer=layer, **said)
-    cell = load(path)
-    x = RNG.standard_normal((6, 2))
-    ours = load_head(path, cell)(cell.simulate(x))
-    theirs = np.asarray(run(x), dtype=np.float64).reshape(-1, 5)
-    assert ours[-len(theirs) :] == pytest.approx(theirs, abs=1e-5)
-    (found,) = recognised(path).heads
-    assert (found.name, found.cells, found.sure, found.shape) == ("head", ("cell",), True, (5, 3))
-    # what stands behind a cell is none of it, and does not change how it is read
-    assert isinstance(cell, LSTM)
+def test_without_a_prefix_a_layer_beside_two_cells_is_not_taken(tmp_path):
+    other = {name.replace("rnn", "dec"): value for name, value in TORCH.items()}
+    path = tmp_path / "two.npz"
+    np.savez(path, **TORCH, **other, fc_w=np.ones((1, 3)), fc_b=np.ones(1))
+    refused(path, r"other cells \(rnn, dec\)")
+
+
+@pytest.mark.parametrize("prefix", ["rnn", "rnn.", "rnn/"])
+def test_a_prefix_may_end_as_its_names_go_on(prefix, tmp_path):
+    path = written(tmp_path, fc_w=np.ones((1, 3)), fc_b=np.ones(1))
+    cell = load(path, prefix=prefix)
+    assert load_head(path, cell, prefix=prefix).C.shape == (1, 6)
 
 
 @pytest.mark.parametrize(
-    ("between", "named"),
+    ("more", "why"),
     [
-        ([SQUEEZE, ("Relu", [], {})], "Relu"),
-        ([SQUEEZE, ("Relu", [], {}), TIME_FIRST], "Relu"),
-        ([SQUEEZE, ("Mul", [np.float32([1, 2, 3])], {})], "Mul"),
-        ([SQUEEZE, ("ReduceMean", [], {"axes": [0]})], "ReduceMean"),
-        # features in another place, or mixed with others
-        ([SQUEEZE, ("Reshape", [np.array([3, -1])], {})], "Reshape"),
-        (
-            [SQUEEZE, ("Slice", [np.array([0]), np.array([2]), np.array([2])], {})],
-            "Slice",
-        ),
+        ({"fc.weight": np.ones((1, 3), dtype=np.int8)}, "is stored as int8"),
+        ({"fc.weight_scale": np.float64(0.1)}, r"other arrays \(fc.weight_scale\)"),
+        ({"fc.scale": np.float64(0.1)}, r"other arrays \(fc.scale\)"),
+        ({"fc.lora_A.weight": np.ones((2, 3))}, r"other arrays \(fc.lora_A.weight\)"),
+        ({"fc.weight_fake_quant.zero": np.ones(1)}, "other arrays"),
     ],
 )
-def test_what_stands_between_is_named(between, named, tmp_path):
-    path, _ = graph(tmp_path, *between)
-    cell = load(path)
-    with pytest.raises(ValueError, match=f"between cell and it there is {named}$"):
-        load_head(path, cell)
-    with pytest.raises(ValueError, match=f"no head of the states.*{named}$"):
-        load_head(path, cell, name="head")
-    (found,) = recognised(path).heads
-    assert (found.cells, found.told) == ((), f"between cell and it: {named}")
+def test_quantised_and_adapted_layers_are_refused(more, why, tmp_path):
+    path = tmp_path / "m.npz"
+    np.savez(path, **(TORCH | {"fc.weight": np.ones((1, 3)), "fc.bias": np.ones(1)} | more))
+    refused(path, why)
+    refused(path, why, name="fc")
 
 
-def test_features_that_were_moved_are_no_features(tmp_path):
-    """After a Transpose the last axis is time, whatever its length is."""
-    path, _ = graph(tmp_path, SQUEEZE, ("Transpose", [], {"perm": [2, 1, 0]}))
-    with pytest.raises(ValueError, match="of another kind than C h"):
-        load_head(path, load(path))
+def test_a_bias_that_does_not_fit_is_named(tmp_path):
+    path = written(tmp_path, fc__weight=np.ones((5, 3)), fc__bias=np.ones(3))
+    refused(path, r"bias of shape \(3,\) beside C of shape \(5, 3\)")
+    refused(path, r"the bias of fc: .*needed \(5,\)", name="fc")
+
+
+def test_a_layer_that_may_stand_below_the_cell_is_not_guessed(tmp_path):
+    path = written(tmp_path, inp__weight=np.ones((2, 3)), inp__bias=np.ones(2))
+    cell = refused(path, "gives as many numbers as the cell takes")
+    assert load_head(path, cell, name="inp").C.shape == (2, 6)
 
 
 # ------------------------------------------------------------------------------------------- Keras
@@ -261,3 +208,108 @@ def test_the_commands_take_the_head_that_the_file_tells(tmp_path):
     assert "output: out (1 output, before sigmoid), the layer that reads its states" in done.output
     done = CliRunner().invoke(app, ["show", str(path)], env={"COLUMNS": "200"})
     assert "out (1, 3): reads rnn; then sigmoid" in done.output
+
+
+def functional(path, *, reads, name="rnn", cell="LSTM"):
+    """Make the model of a file a graph, in which the Dense out reads an output of the cell."""
+    import h5py
+
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        config["class_name"] = "Functional"
+        first, *_, last = config["config"]["layers"]
+        first["class_name"] = cell
+        first["inbound_nodes"] = []
+        last["inbound_nodes"] = [[[name, 0, reads, {}]]]
+        file.attrs["model_config"] = json.dumps(config)
+    return path
+
+
+@pytest.mark.parametrize("reads", [0, 1, 2])
+def test_the_state_c_is_not_what_a_cell_shows(reads, tmp_path):
+    path, arrays = keras(tmp_path, dense("out"))
+    cell = load(functional(path, reads=reads))
+    if reads == 2:
+        with pytest.raises(ValueError, match="there is the state c of rnn"):
+            load_head(path, cell)
+    else:
+        assert np.array_equal(load_head(path, cell).C[:, 3:], arrays["out/kernel"].T)
+
+
+def test_the_second_cell_of_a_stack_may_not_read_the_state_c():
+    from theory.interop.formats.keras_config import told_all
+
+    layers = [
+        {"class_name": "LSTM", "config": {"name": name}, "inbound_nodes": nodes}
+        for name, nodes in (("a", []), ("b", [[["a", 0, 2, {}]]]))
+    ]
+    config = {"class_name": "Functional", "config": {"layers": layers}}
+    assert told_all(config, None, places={})["b"].between == "the state c of a"
+
+
+def test_names_beyond_ascii_are_compared_as_they_are():
+    from theory.interop.formats.keras_config import told_all, told_heads
+
+    layers = [
+        {"class_name": "LSTM", "config": {"name": "zelle_\u00e4"}, "inbound_nodes": []},
+        dense("out") | {"inbound_nodes": [[["zelle_\u00e4", 0, 0, {}]]]},
+    ]
+    config = {"class_name": "Functional", "config": {"layers": layers}}
+    told = told_all(config, None, places={})
+    assert told_heads(config, told, named=True)["out"].source == "zelle_\u00e4"
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        other("Dropout", rate=0.5) | {"module": None, "registered_name": "mine>Dropout"},
+        other("Dropout", rate=0.5) | {"module": None, "registered_name": "Dropout"},
+        other("Dropout", rate=0.5) | {"module": "mine"},
+        other("mine>Dropout", rate=0.5),
+        # somebody else's, by what it lacks
+        other("GaussianNoise"),
+        other("Masking", mask_value=0.5),
+        other("Sequential", layers=[other("Activation", activation="relu")]),
+    ],
+    ids=lambda one: f"{one['class_name']} {len(one)}",
+)
+def test_layers_of_somebody_else_and_models_do_not_hand_on(between, tmp_path):
+    path, _ = keras(tmp_path, between, dense("out"))
+    with pytest.raises(ValueError, match=f"there is {between['class_name']} "):
+        load_head(path, load(path))
+
+
+def test_masking_of_zeros_hands_on(tmp_path):
+    path, _ = keras(tmp_path, other("Masking", mask_value=0.0), dense("out"))
+    assert load_head(path, load(path)).C.shape == (4, 6)
+
+
+def test_a_nested_model_is_not_skipped_and_not_guessed():
+    """The cell stands in a model, and a ReLU behind it there."""
+    from theory.interop.formats.keras_config import told_all, told_heads
+
+    cell = {"class_name": "LSTM", "config": {"name": "rnn"}}
+    inner = other("Sequential", layers=[cell, other("Activation", activation="relu")])
+    config = {"class_name": "Sequential", "config": {"layers": [inner, dense("out")]}}
+    told = told_all(config, None, places={"sequential/kernel": "model_weights/sequential/rnn/k:0"})
+    assert told
+    out = told_heads(config, told, named=True)["out"]
+    assert (out.source, out.between) == ("", "Sequential sequential")
+
+
+@pytest.mark.parametrize("kind", ["Dense of another", "TimeDistributed of another", "Mine"])
+def test_what_a_configuration_does_not_tell_is_taken_by_name_only(kind, tmp_path):
+    last = dense("out") | {"module": None, "registered_name": "mine>Dense"}
+    if kind == "TimeDistributed of another":
+        last = other("TimeDistributed", layer=dense("out")) | {"registered_name": "mine>TD"}
+    path, _ = keras(tmp_path, last if kind != "Mine" else dense("out"))
+    if kind == "Mine":
+        import h5py
+
+        with h5py.File(path, "r+") as file:
+            text = file.attrs["model_config"].replace("Sequential", "mine>Model")
+            file.attrs["model_config"] = text
+    cell = load(path)
+    with pytest.raises(ValueError, match="is none of which the file tells what it reads"):
+        load_head(path, cell)
+    assert load_head(path, cell, name=last["config"]["name"]).C.shape == (4, 6)

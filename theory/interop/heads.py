@@ -3,9 +3,10 @@ r"""The output layers of a file of weights: which of them reads the states of a 
 Main names: `load_head`, `find_head`, `Head`.
 
 ONNX graphs, and Keras' files with a configuration, tell what stands between a cell and a layer: it
-is a head of the state if nothing does that changes what is read.  Of other files only names and
-shapes are known: a layer is taken without being asked for if it is the only one that fits and has a
-bias, as embeddings, which may fit by chance, have none.
+is a head of the state if nothing does that changes what is read; nothing else of them is guessed.
+Of other files only names and shapes are known: a layer is taken without being asked for if it is
+the only one as wide as what the cell shows, gives another number of outputs than the cell takes,
+and has a bias, as embeddings, which may fit by chance, have none.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from typing import Any, final
 
 import numpy as np
 
+from theory.files.arrays import Unread
 from theory.interop.arrays import cells_of
 from theory.interop.files import WeightFile, read_file
+from theory.interop.map_file import HEADER
 from theory.maps.base import Map, check_map
 from theory.maps.head import LinearHead, as_head
 
@@ -122,8 +125,8 @@ def find_head(
     recurrent : Map
         The map of the same file.
     name : str, optional
-        What the names of its arrays begin with, or "none".  By default the only layer that fits and
-        has a bias, or of which the file tells that it reads the states of the cell.
+        What the names of its arrays begin with, or "none".  By default the layer of which the file
+        tells that it reads the states of the cell, or the only one without a doubt.
     prefix : str or list of str, optional
         Where the cell is, or the cells of a stack, from the bottom up.
 
@@ -137,11 +140,13 @@ def find_head(
         return Head(head=None, name=None, told="")
     widths = {recurrent.state_dim, len(recurrent.output_map)}
     layers = layers_of(file.arrays, widths)
-    asked = [prefix] if isinstance(prefix, str) else prefix or []
-    top = asked[-1] if asked else None
+    given = [prefix] if isinstance(prefix, str) else prefix or []
+    asked = [one.rstrip("./") for one in given]
+    cells = _cells_of(file)
+    top = asked[-1] if asked else cells[0] if len(cells) == 1 else None
     if name is not None:
         at = name.rstrip("./").removesuffix(".weight").removesuffix("/kernel")
-        why = _why_not(file, at, top)
+        why = _why_not(file, at, top, cells)
         if why:
             raise ValueError(f"{file.path}: {at} {why}")
         if at not in layers:
@@ -156,15 +161,16 @@ def find_head(
                 f"or C^T; save it as {at}.weight, (p, n), or {at}.kernel, (n, p)"
             )
         return _made(file, recurrent, at, layers[at])
+    reasons = {at: _why_not(file, at, top, cells) for at in [*layers, *file.heads]}
     fitting = {
-        at: one
-        for at, one in layers.items()
-        if one.C.shape[1] in widths and not _why_not(file, at, top)
+        at: one for at, one in layers.items() if one.C.shape[1] in widths and not reasons[at]
     }
-    others = _other_cells(file, asked) if asked else []
+    doubts = {at: _doubt(file, recurrent, at, one) for at, one in fitting.items()}
+    clear = [at for at, doubt in doubts.items() if not doubt]
     # what a file tells of counts whether it has a bias or not
-    sure = [at for at in fitting if at in file.heads]
-    whole = sure or [at for at, one in fitting.items() if one.d is not None and not one.either]
+    sure = [at for at in clear if at in file.heads]
+    whole = sure or clear
+    others = _other_cells(file, asked, cells)
     if len(whole) == 1 and (sure or not others):
         found = _made(file, recurrent, whole[0], fitting[whole[0]])
         only = "the layer that reads its states" if sure else "the only layer of the file that fits"
@@ -174,45 +180,122 @@ def find_head(
             told=f"{found.told}, {only}; --head none leaves it out",
         )
     if not fitting:
-        reasons = [f"{at} {why}" for at in file.heads if (why := _why_not(file, at, top))]
-        told = f"no output layer: {'; '.join(reasons[:3])}" if reasons else ""
+        why_not = [f"{at} {why}" for at, why in reasons.items() if why]
+        told = f"no output layer: {'; '.join(why_not[:3])}" if why_not else ""
         return Head(head=None, name=None, told=told)
     names = ", ".join(at or "(no prefix)" for at in fitting)
     told = f"no output layer: of the layers that fit ({names}), choose one with --head NAME"
+    if not whole:
+        told += "".join(f"; {at or 'it'} {doubt}" for at, doubt in list(doubts.items())[:3])
     if whole and others:
         told += f"; the file has other cells ({', '.join(others)}), and does not tell whose it is"
     return Head(head=None, name=None, told=told)
 
 
-def _other_cells(file: WeightFile, asked: list[str]) -> list[str]:
+def _cells_of(file: WeightFile) -> list[str]:
+    """Return the prefixes of the cells of a file; what is read as one stack counts as one."""
+    found = [at for _, at in cells_of(file.arrays)]
+    stack = HEADER in file.arrays or sorted(found) == sorted(map(str, range(len(found))))
+    return [""] if stack else list(dict.fromkeys(found))
+
+
+def _other_cells(file: WeightFile, asked: list[str], cells: list[str]) -> list[str]:
     """Return the cells of a file that are not among those that were asked for."""
-    every = [at for _, at in cells_of(file.arrays)]
-    return [at for at in every if not any(at == one or at.startswith(f"{one}.") for one in asked)]
+    inside = tuple(f"{one}{mark}" for one in asked for mark in "./")
+    others = [at for at in cells if at not in asked and not at.startswith(inside)]
+    if not asked and len(cells) == 1:
+        others = []
+    if any(str(name).endswith("_reverse") for name in file.arrays):
+        others.append("one of the other direction")
+    return others
 
 
-def _why_not(file: WeightFile, at: str, top: str | None) -> str:
+def _doubt(file: WeightFile, recurrent: Map, at: str, layer: Layer) -> str:
+    """Return why a layer is not taken without being asked for; else nothing."""
+    if layer.C.shape[1] != len(recurrent.output_map) and HEADER not in file.arrays:
+        return "is as wide as the whole state, not as what the cell shows of it"
+    if at in file.heads:
+        return ""
+    if _tells(file):
+        return "is none of which the file tells what it reads"
+    if layer.d is None:
+        return "has no bias"
+    if layer.either:
+        return "is square, and its name does not tell whether it stands for C or C^T"
+    if not layer.C.size or np.shape(layer.d) != (len(layer.C),):
+        return f"has a bias of shape {np.shape(layer.d)} beside C of shape {layer.C.shape}"
+    if at != "C" and not at.endswith(".C") and len(layer.C) == recurrent.input_dim:
+        return "gives as many numbers as the cell takes, so that it may stand below it"
+    return ""
+
+
+def _tells(file: WeightFile) -> bool:
+    """Return whether a file has a graph or a configuration, so that nothing has to be guessed."""
+    return file.kind == "ONNX" or bool(getattr(file.source, "configured", False))
+
+
+#: Arrays beside those of a layer that change what it computes, by their names behind its own.
+_BESIDE = re.compile(r"scale|zero_point|lora|quant|qweight|absmax|scb|^vars/", re.IGNORECASE)
+_BESIDE_SHORT = re.compile(r"((w|b|weight|kernel|bias)_)?(scales?|zero_points?)", re.IGNORECASE)
+
+
+def _changed(file: WeightFile, at: str) -> str:
+    """Return how the weights of a layer are stored, if not as they are; else nothing."""
+    if re.search(r"(^|[./_])lora_", at):
+        return "is a part of an adapter"
+    stem = at.removesuffix(".base_layer")  # what adapters call a layer that they are added to
+    for name, value in file.arrays.items():
+        rest = str(name)
+        if stem:
+            if not rest.startswith((f"{stem}.", f"{stem}/", f"{stem}_")):
+                continue
+            mark, rest = rest[len(stem)], rest[len(stem) + 1 :]
+        else:
+            mark = "_"
+        if _BESIDE_SHORT.fullmatch(rest) or (mark != "_" and _BESIDE.search(rest)):
+            return f"is quantised, or changed by other arrays ({name}): save it as it is used"
+        own = rest.removesuffix(":0") in {"weight", "kernel", "bias", "w", "W", "b"}
+        if own and isinstance(value, Unread):
+            return f"cannot be read: {name} {value.reason}"
+        if own and np.asarray(value).dtype.kind in "iub":
+            kind = np.asarray(value).dtype
+            return f"is stored as {kind}, as quantised weights are; save it as floats"
+    return ""
+
+
+def _why_not(file: WeightFile, at: str, top: str | None, cells: list[str]) -> str:
     """Return why a layer is no head of a cell, as far as the file tells; else nothing."""
     told = file.heads.get(at)
+    changed = _changed(file, at)
     if told is None:
-        return ""
+        return changed
     if told.source is None:
         return f"({told.kind}) reads several layers, not the states of a cell alone"
     if told.source == "":
-        return f"({told.kind}) does not read the states of a cell"
+        below = f": below it there is {told.between}" if told.between else ""
+        return f"({told.kind}) does not read the states of a cell{below}"
     if told.between:
         return (
             f"({told.kind}) is no head of the states: between {told.source} and it there is "
             f"{told.between}"
         )
+    if top is None and len(cells) > 1:
+        return (
+            f"({told.kind}) reads the states of {told.source}, and the file has other cells; say "
+            "which one the map is with prefix="
+        )
     if top and told.source != top:
         return f"({told.kind}) reads the states of {told.source}"
-    return ""
+    return f"({told.kind}) {changed}" if changed else ""
 
 
 def _made(file: WeightFile, recurrent: Map, at: str, layer: Layer) -> Head:
     head = as_head(recurrent, layer.C, name=f"{at or 'the output layer'}")
     if layer.d is not None:
-        head = LinearHead(head.C, layer.d)
+        try:
+            head = LinearHead(head.C, layer.d)
+        except ValueError as error:
+            raise ValueError(f"{file.path}: the bias of {at or 'the layer'}: {error}") from None
     count = len(head.C)
     after = file.heads[at].after if at in file.heads else ""
     behind = f", before {after}" if after else ""

@@ -45,6 +45,7 @@ class KerasFile:
     places: Mapping[str, str]  # where each array is in the HDF5 file
     told: Mapping[str, Told] = field(default_factory=dict)
     heads: Mapping[str, ToldHead] = field(default_factory=dict)
+    configured: bool = False  # whether it has a configuration
     inner: str = ""  # the HDF5 file in an archive, "" for a file that is one
 
 
@@ -131,7 +132,10 @@ def _read(
     config = read_config(text)
     told = told_all(config, version, places=None if inner else places)
     heads = told_heads(config, told, named=not inner)
-    return KerasFile(arrays=arrays, places=places, told=told, heads=heads, inner=inner)
+    return KerasFile(
+        arrays=arrays, places=places, told=told, heads=heads, inner=inner,
+        configured=config is not None,
+    )  # fmt: skip
 
 
 def _check_new(name: str, arrays: Mapping[str, Any]) -> None:

@@ -20,10 +20,12 @@ _LAYERS = {
 }  # fmt: skip
 _PLAIN = {"LSTM", "GRU", "SimpleRNN", "CuDNNLSTM", "CuDNNGRU"}
 
-#: Layers that hand a state on as it is, in evaluation mode.
+#: Layers that hand a state on as it is, in evaluation mode, and a setting that Keras' own have: an
+#: .h5 file does not tell somebody else's class of the same name.
 _PASSES = {
-    "Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout", "InputLayer", "Masking",
-    "ActivityRegularization",
+    "Dropout": {"rate", "p"}, "SpatialDropout1D": {"rate", "p"}, "GaussianDropout": {"rate", "p"},
+    "GaussianNoise": {"stddev", "sigma"}, "Masking": {"mask_value"},
+    "ActivityRegularization": {"l1"},
 }  # fmt: skip
 
 #: Models stand in models no deeper than this.
@@ -96,7 +98,8 @@ def told_all(config: Any, version: Any, *, places: Mapping[str, str] | None) -> 
                 within.append((names, inner))
     if not max(len(layers), len(within)) <= _MOST:
         raise ValueError(f"its configuration has more than {_MOST} layers in one model")
-    found |= _with_sources(found, layers, prefixes)
+    if _is_model(config):
+        found |= _with_sources(found, layers, prefixes)
     for names, told in within:
         for at in _prefixes_of(names, places or {}):
             kept = found.setdefault(at, told)
@@ -166,19 +169,25 @@ def _inside(
 def _told_of(layer: Mapping[str, Any], version: Any) -> Told | None:
     """Return what is told of a layer; None for one that is not recurrent."""
     kind, settings = str(layer.get("class_name")), layer.get("config")
-    home, registered = layer.get("module"), layer.get("registered_name")
-    package, _, last = kind.rpartition(">")
-    if last not in _LAYERS:
+    if not _is_cell(layer):
         return None
-    foreign = None if home in {None, "keras.layers"} else home
-    if registered not in {None, "", last}:
-        foreign = registered
-    if package:
-        foreign = package
-    if foreign is not None:
+    foreign = _foreign(layer)
+    if foreign:
         why = f"is of {foreign}, none of Keras' own layers: what it computes is not known"
         return Told(kind=kind, refused=why)
     return told_of_layer(kind, settings if isinstance(settings, dict) else {}, version)
+
+
+def _foreign(layer: Mapping[str, Any]) -> str:
+    """Return whose a layer is, empty for Keras' own."""
+    home, registered = layer.get("module"), layer.get("registered_name")
+    package, _, last = str(layer.get("class_name")).rpartition(">")
+    if package:
+        return package
+    # Keras' own have a module, or, before version 3, neither
+    if registered not in {None, "", last} or (registered and home is None):
+        return str(registered)
+    return "" if home in {None, "keras.layers"} else str(home)
 
 
 def _snake(word: str) -> str:
@@ -250,21 +259,23 @@ def told_heads(config: Any, told: Mapping[str, Told], *, named: bool) -> dict[st
     named : bool
         Whether the file has the layers' names; otherwise it counts the layers of a class.
     """
-    found = {}
+    found: dict[str, ToldHead] = {}
     layers = _layers_of(config)
+    if not _is_model(config):
+        return found  # what a model of another class computes is not known
     words = list(_counted(layers))
     prefixes = {_name_of(layer): _name_of(layer) if named else word for word, layer in words}
     below = _below(layers)
     for word, layer in words:
         own, inner = _name_of(layer), layer
         at = own if named else word
-        if layer.get("class_name") == "TimeDistributed":
+        if layer.get("class_name") == "TimeDistributed" and not _foreign(layer):
             # the same at every time
             settings = layer.get("config")
             inside = settings.get("layer") if isinstance(settings, dict) else None
             inner = inside if isinstance(inside, dict) else {}
             at = at if named else f"{at}/layer"
-        if inner.get("class_name") != "Dense" or inner.get("module") not in {None, "keras.layers"}:
+        if inner.get("class_name") != "Dense" or _foreign(inner):
             continue
         settings = inner.get("config")
         after = _function(settings.get("activation")) if isinstance(settings, dict) else None
@@ -278,18 +289,54 @@ def told_heads(config: Any, told: Mapping[str, Told], *, named: bool) -> dict[st
     return found
 
 
-def _below(layers: list[dict[str, Any]]) -> dict[str, str | None]:
-    """Return the layer below each one by its name, "" for none, None where there are several."""
+#: Keras' own models; the second is the older name of the first.
+_MODELS = {"Functional", "Model", "Sequential"}
+
+
+def _is_model(config: Any) -> bool:
+    """Return whether a configuration is of Keras' own model, whose layers tell what it does."""
+    if not isinstance(config, dict) or str(config.get("class_name")) not in _MODELS:
+        return False
+    home = str(config.get("module") or "keras")
+    registered = config.get("registered_name") in {None, "", config.get("class_name")}
+    return registered and home.partition(".")[0] in {"keras", "tensorflow", "tf_keras"}
+
+
+def _below(layers: list[dict[str, Any]]) -> dict[str, tuple[str | None, set[int]]]:
+    """Return the layer below each one by its name, and which of its outputs are read.
+
+    It is "" for none, and None where there are several, or no telling.
+    """
     names = [_name_of(one) for one in layers]
-    below: dict[str, str | None] = {}
+    graph = any("inbound_nodes" in one for one in layers)
+    below: dict[str, tuple[str | None, set[int]]] = {}
     for at, (name, layer) in enumerate(zip(names, layers, strict=True)):
-        if "inbound_nodes" in layer:
-            text = json.dumps(layer["inbound_nodes"])
-            said = sorted({one for one in names if f'"{one}"' in text})
-            below[name] = said[0] if len(said) == 1 else None if said else ""
+        if names.count(name) > 1:
+            below[name] = None, set()
+        elif graph:
+            read = set(_read_by(layer.get("inbound_nodes"), set(names)))
+            said = {one for one, _ in read}
+            none: str | None = "" if "inbound_nodes" in layer and not said else None
+            below[name] = said.pop() if len(said) == 1 else none, {output for _, output in read}
         else:
-            below[name] = names[at - 1] if at else ""
+            below[name] = names[at - 1] if at else "", {0}
     return below
+
+
+def _read_by(nodes: Any, names: set[str]) -> Iterator[tuple[str, int]]:
+    """Yield the layers that inbound nodes name, each with which of its outputs; -1 if untold."""
+    if isinstance(nodes, dict):
+        nodes = list(nodes.values())
+    if isinstance(nodes, str) and nodes in names:
+        yield nodes, -1
+    if not isinstance(nodes, list):
+        return
+    if len(nodes) >= 3 and isinstance(nodes[0], str) and nodes[0] in names:
+        numbers = [one for one in nodes[1:3] if isinstance(one, int)]
+        yield nodes[0], numbers[1] if len(numbers) == 2 else -1
+        nodes = nodes[3:]
+    for one in nodes:
+        yield from _read_by(one, names)
 
 
 def _down(
@@ -297,18 +344,44 @@ def _down(
     found: Mapping[str, Told],
     layers: list[dict[str, Any]],
     prefixes: Mapping[str, str],
-    below: Mapping[str, str | None],
+    below: Mapping[str, tuple[str | None, set[int]]],
 ) -> tuple[str | None, str]:
     """Return the cell below a layer, as in `Told.source`, and what stands between them."""
-    kinds = {_name_of(one): str(one.get("class_name")) for one in layers}
+    by_name = {_name_of(one): one for one in layers}
     between: list[str] = []
-    one = below.get(name)
-    while one and prefixes.get(one) not in found and len(between) < len(layers):
-        if kinds[one] not in _PASSES:
-            between.append(f"{kinds[one]} {one}")
-        one = below.get(one)
-    source = None if one is None else prefixes[one] if one and prefixes.get(one) in found else ""
-    return source, ", ".join(reversed(between))
+    one, outputs = below.get(name, ("", set()))
+    while one and not _is_cell(by_name[one]) and len(between) < len(layers):
+        if not _passes(by_name[one]):
+            between.append(f"{by_name[one].get('class_name')} {one}")
+        one, outputs = below.get(one, ("", set()))
+    if one and _is_cell(by_name[one]):
+        # the outputs are the states, then the last one, then the c of an LSTM
+        if not outputs <= {0, 1}:
+            between.append(
+                f"the state c of {one}" if outputs == {2} else f"another output of {one}"
+            )
+        if prefixes.get(one) in found:
+            return prefixes[one], ", ".join(reversed(between))
+    return None if one is None else "", ", ".join(reversed(between))
+
+
+def _is_cell(layer: Mapping[str, Any]) -> bool:
+    return str(layer.get("class_name")).rpartition(">")[2] in _LAYERS
+
+
+def _passes(layer: Mapping[str, Any]) -> bool:
+    """Return whether a layer hands a state on as it is, in evaluation mode."""
+    if layer.get("class_name") == "InputLayer":
+        return True
+    needed = _PASSES.get(str(layer.get("class_name")))
+    settings = layer.get("config")
+    if needed is None or _foreign(layer) or not isinstance(settings, dict):
+        return False
+    # masking only replaces what equals its value by zero
+    if not needed & settings.keys() or settings.get("mask_value", 0) != 0:
+        return False
+    # one that was called with training=True is in training mode for ever
+    return '"training": true' not in json.dumps(layer.get("inbound_nodes"))
 
 
 def _with_sources(

@@ -1,6 +1,7 @@
 r"""The recurrent cells of an ONNX graph: its RNN, GRU and LSTM nodes.
 
-Main names: `read_onnx`, `write_onnx`, `OnnxFile`, `Place`, `constant`, `moved_axes`.
+Main names: `read_onnx`, `write_onnx`, `OnnxFile`, `Place`, `constant`, `moved_axes`,
+`hands_on`, `is_standard`.
 
 The weights of a node are initialisers or constants, or made of them by moving numbers about
 (reshapes, slices, concatenations), which ONNX's own reference does; nothing else is evaluated, and
@@ -19,7 +20,7 @@ import numpy as np
 
 from theory.errors import MissingExtraError
 from theory.files.arrays import DEFAULT_LIMIT
-from theory.interop.formats.onnx_words import activation_name
+from theory.interop.formats.onnx_words import told_of_node
 from theory.interop.layouts.torch import BIDIRECTIONAL
 from theory.interop.told import Told
 
@@ -137,6 +138,27 @@ def read_onnx(path: Path) -> OnnxFile:
     return OnnxFile(model=model, places=places, arrays=arrays, told=told)
 
 
+def is_standard(node: Any) -> bool:
+    """Return whether a node is what ONNX itself says, none of a domain of somebody else."""
+    return node.domain in {"", "ai.onnx"}
+
+
+def hands_on(node: Any, graphs: tuple[_Scope, ...]) -> bool:
+    """Return whether a node hands a state on as it is, but for rounding."""
+    if not is_standard(node):
+        return False
+    said = attributes_of(node)
+    if node.op_type == "Dropout":
+        if said.get("is_test") == 0:
+            return False
+        training = node.input[2] if len(node.input) > 2 else ""
+        tensor = _stored(training, graphs) if training else None
+        return not training or (
+            tensor is not None and not np.any(_onnx().numpy_helper.to_array(tensor))
+        )
+    return node.op_type in PASSES or (node.op_type == "Cast" and said.get("to") in FLOATS)
+
+
 def _kinds(graph: Any) -> set[str]:
     """Return the operations of a graph and of those inside."""
     found = {node.op_type for node in graph.node}
@@ -147,7 +169,7 @@ def _kinds(graph: Any) -> set[str]:
 def _places(graph: Any, above: tuple[_Scope, ...], inside: str) -> Iterator[Place]:
     graphs = (_Scope.of(graph), *above)
     for node in graph.node:
-        if node.op_type in _OPS and node.domain in {"", "ai.onnx"}:
+        if node.op_type in _OPS and is_standard(node):
             yield Place(node=node, graphs=graphs, inside=inside)
         loop = f"the {node.op_type} {node.name}" if node.op_type in {"Loop", "Scan"} else inside
         for attribute in node.attribute:
@@ -165,7 +187,7 @@ def attributes_of(node: Any) -> dict[str, Any]:
 def _read(model: Any, name: str, place: Place) -> tuple[dict[str, Any], Told]:
     """Return the arrays of one node, and what it tells."""
     node, said = place.node, attributes_of(place.node)
-    told = _told(node, said)
+    told = told_of_node(node, said)
     inputs = dict(zip(_INPUTS, node.input, strict=False))
     arrays: dict[str, Any] = {}
     notes = []
@@ -202,53 +224,6 @@ def _read(model: Any, name: str, place: Place) -> tuple[dict[str, Any], Told]:
             told, refused=f"stands in {place.inside}, whose own steps are around those of the cell"
         )
     return arrays, replace(told, notes=tuple(notes))
-
-
-def _told(node: Any, said: Mapping[str, Any]) -> Told:
-    """Return what the attributes of a node tell."""
-    kind = f"{node.op_type} node"
-    known = {
-        "activations", "activation_alpha", "activation_beta", "clip", "direction", "hidden_size",
-        "input_forget", "layout", "linear_before_reset", "output_sequence",
-    }  # fmt: skip
-    strange = sorted(said.keys() - known)
-    if strange:
-        return Told(kind=kind, refused=f"has an attribute that is not known: {strange[0]}")
-    if "clip" in said:
-        return Told(
-            kind=kind,
-            refused=f"has clip={said['clip']:g}, which bounds what the activations see: that is "
-            "another map",
-        )
-    if said.get("input_forget"):
-        return Told(kind=kind, refused="has input_forget=1, coupled gates: that is another map")
-    default = {"RNN": ["Tanh"], "GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"]}
-    words = [one.decode() for one in said.get("activations", [])] or default[node.op_type]
-    # those of a second direction stand behind
-    words = words[: len(default[node.op_type])]
-    alphas, betas = list(said.get("activation_alpha", [])), list(said.get("activation_beta", []))
-    named = []
-    for word in words:
-        made = activation_name(word, alphas, betas)
-        if made is None:
-            return Told(
-                kind=kind,
-                refused=f"has the activation {word}, needed one of: Tanh, Sigmoid, HardSigmoid, "
-                "Relu, LeakyRelu, Softplus",
-            )
-        named.append(made)
-    if len(named) == 3 and named[1] != named[2]:
-        return Told(kind=kind, refused=f"has two activations {named[1]} and {named[2]} of an LSTM")
-    return Told(
-        kind=kind,
-        activation=named[0 if len(named) == 1 else 1],
-        recurrent_activation=None if len(named) == 1 else named[0],
-        variant=None
-        if node.op_type != "GRU"
-        else "reset_after"
-        if said.get("linear_before_reset")
-        else "reset_before",
-    )
 
 
 # ---------------------------------------------------------------------------------------- constants
@@ -372,7 +347,7 @@ def _passed(
     strange = []
     for node in chain:
         said = attributes_of(node)
-        if node.op_type in PASSES or (node.op_type == "Cast" and said.get("to") in FLOATS):
+        if hands_on(node, graphs):
             continue
         moved = moved_axes(node, said, axes, graphs)
         if moved is None:
@@ -390,6 +365,8 @@ def moved_axes(
     node: Any, said: Mapping[str, Any], axes: list[str], graphs: tuple[_Scope, ...]
 ) -> list[str] | None:
     """Return the axes behind a node, None where it does more than move or drop them."""
+    if not is_standard(node):
+        return None
     if node.op_type == "Transpose":
         order = list(said.get("perm", reversed(range(len(axes)))))
         return [axes[i] for i in order] if sorted(order) == list(range(len(axes))) else None

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from theory.interop.formats.onnx_graph import (
-    FLOATS,
     PASSES,
     OnnxFile,
     Place,
     attributes_of,
     constant,
+    hands_on,
+    is_standard,
     moved_axes,
 )
 from theory.interop.told import ToldHead
@@ -42,18 +43,28 @@ def heads_of(file: OnnxFile) -> tuple[dict[str, Any], dict[str, ToldHead]]:
     """
     arrays: dict[str, Any] = {}
     told: dict[str, ToldHead] = {}
+    seen = set()
     for name, place in file.places.items():
-        for at, layer, own in heads_behind(file.model, name, place):
-            if at not in told and at not in file.places:
-                told[at] = layer
-                arrays |= {f"{at}.{key}": value for key, value in own.items()}
+        for node, layer, own in heads_behind(file.model, name, place):
+            # the same node behind two cells is one layer; a graph has each output once
+            this = id(place.graphs[0]), node.output[0]
+            if this in seen:
+                continue
+            seen.add(this)
+            at = start = node.name or node.output[0]
+            count = 1
+            while at in told or at in file.places:
+                count += 1
+                at = f"{start}_{count}"
+            told[at] = layer
+            arrays |= {f"{at}.{key}": value for key, value in own.items()}
     return arrays, told
 
 
 def heads_behind(
     model: Any, name: str, place: Place
-) -> Iterator[tuple[str, ToldHead, dict[str, Any]]]:
-    """Yield the layers behind one node: its name, what is told, and its arrays if it is read."""
+) -> Iterator[tuple[Any, ToldHead, dict[str, Any]]]:
+    """Yield the layers behind one node: theirs, what is told, and the arrays if it is read."""
     node, graph = place.node, place.graphs[0].graph
     users: dict[str, list[Any]] = {}
     for one in graph.node:
@@ -80,7 +91,8 @@ def heads_behind(
             if axes is None and user.op_type in _MOVES:
                 waiting.append((user.output[0], None, between))
             elif moved is None:
-                waiting.append((user.output[0], None, (*between, user.op_type)))
+                word = user.op_type if is_standard(user) else f"{user.domain}.{user.op_type}"
+                waiting.append((user.output[0], None, (*between, word)))
             else:
                 waiting.append((user.output[0], moved, between))
 
@@ -92,8 +104,12 @@ def _moved(
     said = attributes_of(node)
     if not node.input or node.input[0] != value:
         return None
-    if node.op_type in PASSES or (node.op_type == "Cast" and said.get("to") in FLOATS):
+    if not is_standard(node):
+        return None
+    if hands_on(node, place.graphs):
         return axes
+    if node.op_type in {"Reshape", "Squeeze"} and "d" in axes and _both(place):
+        return None  # both directions would be read
     moved = moved_axes(node, said, axes, place.graphs)
     if moved is not None:
         return moved
@@ -101,19 +117,30 @@ def _moved(
     if len(node.input) > 1:
         numbers = constant(model, node.input[1], place.graphs)
     if node.op_type == "Gather" and numbers is not None:
-        at = int(said.get("axis", 0)) % len(axes)
-        kept = [] if numbers.ndim == 0 else [axes[at]]
-        return None if axes[at] == "f" else [*axes[:at], *kept, *axes[at + 1 :]]
+        at = int(said.get("axis", 0))
+        if numbers.ndim > 1 or not -len(axes) <= at < len(axes) or axes[at] == "f":
+            return None
+        if axes[at] == "d" and _both(place) and np.any(numbers):
+            return None  # the reverse direction
+        at %= len(axes)
+        return [*axes[:at], *([axes[at]] if numbers.ndim else []), *axes[at + 1 :]]
     if node.op_type == "Reshape" and numbers is not None and axes[-1] == "f":
         # states stay whole, in whatever order
-        return ["*", "f"] if n and numbers.ravel()[-1] == n else None
+        whole = n and numbers.ndim == 1 and numbers[-1] == n
+        return [*("*" * (len(numbers) - 1)), "f"] if whole else None
     if node.op_type == "Slice":
         cut = said.get("axes")
         if cut is None and len(node.input) > 3 and node.input[3]:
             cut = constant(model, node.input[3], place.graphs)
-        if cut is not None and all(axes[int(i) % len(axes)] != "f" for i in np.ravel(cut)):
+        size = len(axes)
+        if cut is not None and all(-size <= i < size and axes[i] != "f" for i in np.ravel(cut)):
             return axes
     return None
+
+
+def _both(place: Place) -> bool:
+    """Return whether a cell has two directions."""
+    return bool(attributes_of(place.node).get("direction") == b"bidirectional")
 
 
 def _layer(
@@ -126,11 +153,11 @@ def _layer(
     between: tuple[str, ...],
     n: int,
     users: dict[str, list[Any]],
-) -> tuple[str, ToldHead, dict[str, Any]]:
-    """Return the name of a layer, what is told of it, and its arrays."""
-    at = node.name or node.output[0]
+) -> tuple[Any, ToldHead, dict[str, Any]]:
+    """Return a layer, what is told of it, and its arrays."""
     own: dict[str, Any] = {}
-    if not between and axes is not None and axes[-1] == "f" and node.op_type in {"Gemm", "MatMul"}:
+    one = axes is not None and axes[-1] == "f" and not ("d" in axes and _both(place))
+    if not between and one and node.op_type in {"Gemm", "MatMul"} and is_standard(node):
         own = _weights(model, place, node, value, n)
     if not own and not between:
         between = (f"{node.op_type} of another kind than C h + d",)
@@ -144,7 +171,7 @@ def _layer(
         between=", ".join(between),
         after=" and ".join(dict.fromkeys(after)),
     )
-    return at, told, own
+    return node, told, own
 
 
 def _weights(model: Any, place: Place, node: Any, value: str, n: int) -> dict[str, Any]:
@@ -160,10 +187,9 @@ def _weights(model: Any, place: Place, node: Any, value: str, n: int) -> dict[st
         return {}
     own = {"weight": weight * float(said.get("alpha", 1.0))}
     if len(node.input) > 2 and node.input[2]:
-        bias = constant(model, node.input[2], place.graphs)
-        if bias is None or np.size(bias) not in {1, len(weight)}:
+        bias = _spread(constant(model, node.input[2], place.graphs), len(weight))
+        if bias is None:
             return {}
-        bias = np.broadcast_to(np.ravel(bias).astype(np.float64), (len(weight),))
         own["bias"] = bias * float(said.get("beta", 1.0))
     return own
 
@@ -173,11 +199,19 @@ def _with_bias(
 ) -> str:
     """Take the constant in that is added behind a MatMul; return what it gives then."""
     behind = users.get(value, [])
-    if len(behind) != 1 or behind[0].op_type != "Add":
+    if len(behind) != 1 or behind[0].op_type != "Add" or not is_standard(behind[0]):
         return value
     others = [one for one in behind[0].input if one != value]
     bias = constant(model, others[0], place.graphs) if len(others) == 1 else None
-    if bias is None or np.size(bias) not in {1, len(own["weight"])}:
+    bias = _spread(bias, len(own["weight"]))
+    if bias is None:
         return value
-    own["bias"] = np.broadcast_to(np.ravel(bias).astype(np.float64), (len(own["weight"]),))
+    own["bias"] = bias
     return str(behind[0].output[0])
+
+
+def _spread(bias: Any, p: int) -> Any:
+    """Return a constant as the bias of p outputs; None if it differs along another axis."""
+    if bias is None or (bias.ndim and (bias.shape[-1] not in {1, p} or bias.size > bias.shape[-1])):
+        return None
+    return np.broadcast_to(np.ravel(bias).astype(np.float64), (p,))
