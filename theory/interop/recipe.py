@@ -32,7 +32,6 @@ from theory.maps.rglru import RGLRU
 from theory.maps.rnn import VanillaRNN
 from theory.maps.selective import SelectiveSSM
 
-
 #: Beyond it exp(-s) is less than what s, or 1, is rounded by in double precision: 37 would do.
 _FAR = 40.0
 
