@@ -92,8 +92,12 @@ def test_few_lengths(files):
     assert done.exit_code == 0, done.output
     X = np.load(files / "x.npz")["x"]
     expected = memory_among(MODEL, X, lengths=[20, 10, 5, 2], **ASKED)
-    assert json.loads((files / "a.json").read_text())["k"] == expected.k
+    data = json.loads((files / "a.json").read_text())
+    assert data["k"] == expected.k
+    assert (data["head"], data["error"], data["dtype"]) == (None, "L2", "float32")
     assert f"k = {expected.k}:" in done.output
+    assert "measured in single precision, not certified" in done.output
+    assert "measured, not" in str(expected)
     assert run("memory", files / "w.npz", *asked, "--lengths", "2,1").exit_code == 1
     for bad, message in (
         (("--lengths", "a"), "needed counts such as"),
@@ -205,3 +209,23 @@ def test_what_does_not_fit_is_refused_before_the_work(files, monkeypatch, comman
     )  # fmt: skip
     assert done.exit_code == 2, done.output
     assert message in done.output
+
+
+def test_an_answer_names_head_norm_and_precision(files):
+    np.savez(
+        files / "head.npz",
+        **{"enc.weight_hh_l0": MODEL.W, "enc.weight_ih_l0": MODEL.U, "enc.bias_hh_l0": np.zeros(2),
+           "enc.bias_ih_l0": np.zeros(2), "fc.weight": np.ones((1, 2)), "fc.bias": np.zeros(1)},
+    )  # fmt: skip
+    for command, place in (("warmup", ()), ("reset", ("warmup",)), ("memory", ())):
+        done = run(
+            command, files / "head.npz", "--activation", "tanh", "--sequences", files / "x.npz",
+            *USUAL, "--norm", "Linf", "--dtype", "float32", "--json", files / "a.json",
+        )  # fmt: skip
+        assert done.exit_code == 0, done.output
+        data = json.loads((files / "a.json").read_text())
+        assert data["head"] == "fc"
+        for key in place:
+            data = data[key]
+        assert (data["norm"]["name"], data["dtype"]) == ("Linf", "float32")
+        assert "measured in single precision" in done.output

@@ -170,7 +170,9 @@ def memory(
         out.print(f"{output.told}\n{few}".strip(), markup=False, soft_wrap=True)
         if json_file is not None:
             json_file.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(json_file, json.dumps(few.to_dict(), indent=1) + "\n")
+            write_atomically(
+                json_file, json.dumps(few.to_dict() | {"head": output.name}, indent=1) + "\n"
+            )
             out.print(f"written: {json_file}", markup=False)
         if few.k is None:
             raise typer.Exit(NO)

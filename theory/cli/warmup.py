@@ -144,7 +144,7 @@ def warmup_command(
             progress=progress, executor=workers(jobs, cluster),
         )  # fmt: skip
     out.print(str(answer), markup=False, soft_wrap=True)
-    data = answer.to_dict()
+    data = answer.to_dict() | {"head": model.head.name}
     if start is not None:
         with counting_bar("best start", err) as progress:
             found = best_start(
@@ -204,7 +204,7 @@ def reset_command(
             dtype=dtype, progress=progress, executor=workers(jobs, cluster),
         )  # fmt: skip
     out.print(str(answer), markup=False, soft_wrap=True)
-    data = answer.to_dict()
+    data = answer.to_dict() | {"head": model.head.name}
     if training_length is not None:
         with counting_bar("drift", err) as progress:
             test = drift(model.map, model.given, length=training_length, progress=progress)

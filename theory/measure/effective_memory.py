@@ -58,6 +58,7 @@ from theory.files.stored import StoredSequences
 from theory.inputs import Inputs
 from theory.maps.base import Map, check_map
 from theory.maps.head import as_head
+from theory.measure.errors import TOLD
 from theory.measure.pieces import Ask, errors_in_pieces
 from theory.memory.context import Choice
 from theory.norms.norm import check_norm
@@ -178,6 +179,7 @@ class EffectiveMemory:
     certified_k: int | None = None  # least k <= k_max with a proved error of at most eps; it may
     # be the longest length or beyond, as the proof holds for sequences of any length
     certified_for: tuple[Inputs, ...] = ()  # that is proved for inputs in all of these sets
+    dtype: str = "float64"  # what the errors were computed in, one of DTYPES
 
     @property
     def k_max(self) -> int:
@@ -269,6 +271,7 @@ class EffectiveMemory:
             "event": EVENTS[self.when],
             "when": self.when,
             "norm": self.norm.to_dict(),
+            "dtype": self.dtype,
             "sequences": self.sequences,
             "lengths": list(self.lengths),
             "allowed_exceedances": self.allowed,
@@ -316,7 +319,7 @@ class EffectiveMemory:
         )
         basis = (
             f"confidence {self.confidence:g}, {self.sequences} sequences, at most {self.allowed} "
-            "exceedances; measured, not certified"
+            f"exceedances; {TOLD[self.dtype]}, not certified"
         )
         if self.k is None and self.longest > self.k_max:
             answer = (
@@ -507,6 +510,7 @@ def effective_memory(
         certified=certified,
         certified_k=certified_k,
         certified_for=sets,
+        dtype=dtype,
     )
 
 

@@ -25,6 +25,9 @@ from theory.typing import Array, Progress
 #: What measurements may be computed in.
 DTYPES = ("float64", "float32")
 
+#: How an answer says what it was computed in.
+TOLD = {"float64": "measured", "float32": "measured in single precision"}
+
 #: How many times farther than the recurrent run a restarted one may be off in single precision.
 MARGIN = 8.0
 

@@ -40,7 +40,7 @@ from theory.certificates import Contraction, check_one_step
 from theory.errors import check_count, check_positive
 from theory.maps.base import Map, check_map
 from theory.measure.effective_memory import EVENTS, allowed_exceedances, checked, output_of
-from theory.measure.errors import DTYPES
+from theory.measure.errors import DTYPES, TOLD
 from theory.measure.restarts import Job, Sweep, together, window
 from theory.measure.single import SingleSteps
 from theory.norms.norm import Norm
@@ -68,6 +68,7 @@ class MemoryAmong:
     sequences: int  # N
     longer: int  # how many sequences have more than k inputs, 0 without a k
     allowed: int  # the largest number of exceedances with which a length passes
+    dtype: str = "float64"  # what it was computed in, one of DTYPES
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready description."""
@@ -86,6 +87,7 @@ class MemoryAmong:
             "sequences": self.sequences,
             "longer": self.longer,
             "allowed_exceedances": self.allowed,
+            "dtype": self.dtype,
         }
 
     def __str__(self) -> str:
@@ -95,7 +97,7 @@ class MemoryAmong:
         )
         basis = (
             f"confidence {self.confidence:g}, {self.sequences} sequences, at most {self.allowed} "
-            "exceedances; measured, not certified"
+            f"exceedances; {TOLD[self.dtype]}, not certified"
         )
         end = ""
         if self.failed is not None:
@@ -216,7 +218,7 @@ def memory_among(
 
     return search_down(
         asked, errors, behind, measure_from, progress, eps=eps, probability=probability,
-        confidence=confidence, when=when, error=str(measure),
+        confidence=confidence, when=when, error=str(measure), dtype=dtype,
     )  # fmt: skip
 
 
@@ -249,6 +251,7 @@ def search_down(
     confidence: float,
     when: str,
     error: str,
+    dtype: str = "float64",
 ) -> MemoryAmong:
     """Test lengths from the longest down until one fails.
 
@@ -289,6 +292,7 @@ def search_down(
         sequences=total,
         longer=longer,
         allowed=allowed,
+        dtype=dtype,
     )
 
 

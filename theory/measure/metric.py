@@ -274,6 +274,8 @@ def metric_against_k(
     check_nonnegative(tolerance=tolerance)
     check_level("confidence", confidence)
     check_count(at_least=1, chunk=chunk)
+    if span is not None and not -math.inf < span[0] < span[1] < math.inf:
+        raise ValueError(f"span={span!r}, needed finite (low, high) with low < high")
     runs = _MapRuns(model, head) if isinstance(model, Map) else _CallRuns(model, batched)
     if isinstance(runs, _CallRuns):
         runs.prepare([x for x, _ in pairs], asked[-1])

@@ -42,7 +42,7 @@ from theory.measure.effective_memory import (
     lengths_of,
     output_of,
 )
-from theory.measure.errors import DTYPES
+from theory.measure.errors import DTYPES, TOLD
 from theory.measure.pieces import cut
 from theory.measure.restarts import Job, Tell, restart_errors
 from theory.measure.single import SingleSteps
@@ -73,6 +73,8 @@ class Warmup:
     off: Array  # share of the times at which a restart is off by more than eps, (k_max + 1,)
     errors: Array  # largest error of every length on every sequence, (k_max + 1, N)
     allowed: int  # on how many sequences a restart may not have settled
+    norm: Norm  # the norm of the error
+    dtype: str  # what it was computed in, one of DTYPES
 
     @property
     def longer(self) -> int:
@@ -97,6 +99,8 @@ class Warmup:
             "sequences": len(self.settled),
             "longer": self.longer,
             "allowed_exceedances": self.allowed,
+            "norm": self.norm.to_dict(),
+            "dtype": self.dtype,
             "settled": self.settled.tolist(),
             "share_off": self.off.tolist(),
         }
@@ -104,7 +108,8 @@ class Warmup:
     def __str__(self) -> str:
         basis = (
             f"with probability at least {1 - self.probability:g} on a new sequence (confidence "
-            f"{self.confidence:g}, {len(self.settled)} sequences; measured, not certified)"
+            f"{self.confidence:g}, {len(self.settled)} sequences; {TOLD[self.dtype]}, not "
+            "certified)"
         )
         if self.k is None:
             late = int(
@@ -112,7 +117,8 @@ class Warmup:
             )
             return (
                 f"no warm-up up to {self.k_max} inputs is enough for an error of {self.eps:g}: on "
-                f"{late} of {len(self.settled)} sequences a restart had not settled before the end"
+                f"{late} of {len(self.settled)} sequences a restart had not settled before the end "
+                f"({TOLD[self.dtype]})"
             )
         until = "" if self.to_the_end else f" up to {self.k_max} inputs after it"
         return (
@@ -231,6 +237,8 @@ def warmup(
         off=share,
         errors=errors,
         allowed=allowed,
+        norm=measure,
+        dtype=dtype,
     )
 
 
