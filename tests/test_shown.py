@@ -20,7 +20,7 @@ from theory.pictures import COLOURS, drawn, errors_against_k
 from theory.shown import frame, short
 
 #: Classes of values inside others, whose own line is short.
-SMALL = {"Activation", "Assumption", "Coordinates", "Rounded", "Terms"}
+SMALL = {"Activation", "Assumption", "Coordinates", "Rounded", "Sectors", "Terms"}
 NORMS = {"BlockMax", "WeightedL1", "WeightedL2", "WeightedLinf"}
 
 #: Letters that a line may have.

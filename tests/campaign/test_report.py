@@ -21,7 +21,9 @@ pytest.importorskip("matplotlib", reason="reports need the extra report")
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    config = Config(instances=len(RECIPES), seed=0, only=("state_gap", "window_error"), sequences="")
+    config = Config(
+        instances=len(RECIPES), seed=0, only=("state_gap", "window_error"), sequences=""
+    )
     results = [execute(task, config.theorems, None) for task in config.tasks(0)[:12]]
     rows = summarize(config.theorems, results)
     path = tmp_path_factory.mktemp("report") / "report.html"

@@ -101,9 +101,10 @@ def test_auto_is_the_least_of_all(name):
     asked = Inputs.box(-1.0, 1.0)
     auto, every = contraction(cell, inputs=asked), contractions(cell, inputs=asked)
     # each method's search begins elsewhere: what they find differs by little
-    least = min(c.lam for c in every.values())
-    assert auto.lam <= least * (1 + 1e-3)
-    assert contraction(cell, inputs=asked, effort=2).lam <= least * (1 + 1e-3)
+    quick = [c.lam for name, c in every.items() if name != "metric"]
+    assert auto.lam <= min(quick) * (1 + 1e-3)
+    whole = contraction(cell, inputs=asked, effort=2)
+    assert whole.lam <= min(c.lam for c in every.values()) * (1 + 1e-3)
     refuted = refute(cell)
     assert refuted is None or auto.domain is not None
 

@@ -45,7 +45,7 @@ BLOCK = 1000
 SHARES: dict[str, float] = {
     "LinearMap": 10, "VanillaRNN": 10, "DiagonalSSM": 10, "SelectiveSSM": 7, "MinGRU": 7,
     "RGLRU": 6, "LinearAttention": 7, "EchoStateNetwork": 3, "LSTM": 3, "GRU": 4, "HardGRU": 4,
-    "PeepholeLSTM": 1.5, "DeltaRule": 0.7, "Block": 1, "Cascade": 0.4,
+    "PeepholeLSTM": 1.5, "DeltaRule": 0.7, "Block": 1, "Cascade": 0.4, "SLSTM": 1,
 }  # fmt: skip
 
 #: Pairs of places that are compared at once.

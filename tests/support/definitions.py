@@ -157,7 +157,7 @@ def slstm(cell: SLSTM) -> Step:
         for j in range(n):
             i, f, z, o = a[j], a[n + j], a[2 * n + j], a[3 * n + j]
             kept = -activated("softplus", -f) if cell.forget == "sigmoid" else f
-            if s[j] != 0:  # a ball around a very small s must not be read as 0
+            if not s[j] <= 0:  # a ball around a very small s must not be read as 0
                 P = kept + (s[j].expm1().log() if s[j] < FAR else s[j])
                 g, total = activated("sigmoid", i - P), i + activated("softplus", P - i)
             else:

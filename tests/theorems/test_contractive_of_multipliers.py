@@ -126,8 +126,9 @@ def test_the_search_is_never_notably_worse_than_the_comparison_matrix(made):
             assert ours.lam <= entrywise.lam * 1.02
     auto = contraction(cell, domain=box)
     known = [c for c in (ours, entrywise) if c is not None]
-    assert (auto is None) == (not known)
-    assert auto is None or auto.lam <= min(c.lam for c in known)
+    # of a leaky unit the metric may certify where neither does
+    assert auto is not None or not known
+    assert not known or auto.lam <= min(c.lam for c in known)
 
 
 def test_it_certifies_twice_the_scale_of_dense_weights():

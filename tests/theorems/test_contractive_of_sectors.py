@@ -124,7 +124,8 @@ def test_typed_function(made, seed):
     assert sectors_hold(sectors, c.norm.P, q, c.lam)
     assert not sectors_hold(sectors, c.norm.P, q, floor_of(System.of(sectors)) * (1 - 1e-6))
     auto = contraction(cell, domain=box, effort=2)
-    assert auto.lam <= c.lam * (1 + 1e-3)
+    # a diagonal norm is kept where a full one is hardly better
+    assert auto.lam <= c.lam * (1 + 2.0**-7)
 
 
 @settings(max_examples=20)

@@ -322,7 +322,13 @@ ELSEWHERE = {
     *("contractive_of_multipliers", "contractive_of_leak", "contractive_of_layers"),
     *("cascade_gap", "parameter_gap", "truncated_backprop_bias", "vanishing_gradient"),
     *("gradient_gap_finite", "gradient_gap", "loss_smoothness", "weight_gap", "prediction_gap"),
-    *("weight_gap_path", "training_context", "gradient_growth", "curvature_growth"),
+    *(
+        "contractive_of_sectors",
+        "weight_gap_path",
+        "training_context",
+        "gradient_growth",
+        "curvature_growth",
+    ),
     *("short_memory", "filter_contraction"),
 }
 

@@ -169,8 +169,8 @@ def contraction(
     effort : int
         How much ``"auto"`` tries, see `EFFORTS`: 0 matrix norms and Perron weights only; 1 also the
         matrix inequality up to n = 512, with less work from n = 200 on, the numerical radius up to
-        n = 1024, ``euclidean`` up to 512 states (LSTM of 256 units, 5 seconds) and ``metric`` up
-        to 16, whatever else certifies (some .3 seconds); 2 everything.
+        n = 1024, ``euclidean`` up to 512 states (LSTM of 256 units, 5 seconds) and, of leaky
+        maps up to 16 units, ``metric``; 2 everything.
     domain : Domain, optional
         Ask for a contraction on this box only, which must be proved invariant: slopes are then
         those of the pre-activations met there; or on the states reached from zero.

@@ -158,8 +158,9 @@ ITERATED = ("iterate",)
 
 #: Up to which dimension a method is part of an effort: 0 takes milliseconds at any size, 1 (the
 #: default) about five seconds at n = 256 and ten at 512, on one core, and 2 takes all methods;
-#: those not listed are always part.  Whether a full metric is looked for depends on the size alone:
-#: were it left out where another method certifies, a smaller box would have the worse factor.
+#: those not listed are always part.  Effort 1 looks for a full metric of leaky maps only, whatever
+#: else certifies: were it left out where another method does, a smaller box might have the worse
+#: factor.
 EFFORTS: tuple[dict[str, float], ...] = (
     dict.fromkeys(
         (
@@ -298,6 +299,8 @@ def run_methods(
             with few_threads(n):
                 c = by_multipliers(recurrent, domain, known=found.get("comparison"))
         elif name == "metric" and form is None:
+            if effort < 2 and not isinstance(recurrent, EchoStateNetwork):
+                continue
             known = min(found.values(), key=lambda c: c.lam, default=None)
             with few_threads(n):
                 c = by_metric(recurrent, domain, known=known)

@@ -158,7 +158,7 @@ def best_start(
 def check_start(lengths: npt.NDArray[np.int64], k: int) -> None:
     """Raise `ValueError` unless sequences of these lengths tell a best start of k inputs."""
     check_count(k=k)
-    longer = int(np.count_nonzero(lengths > k))
+    longer = int(np.count_nonzero(~(lengths <= k)))
     if longer < 2:
         raise ValueError(
             f"{longer} sequences have more than k = {k} inputs, needed two at least: one to "
