@@ -225,7 +225,7 @@ def exactly(theorem, chosen) -> Fraction:
 
 def legal(theorem, chosen) -> bool:
     """Return whether the formula is defined there: no divisor is zero, no leak is above 1."""
-    if float(chosen.get("leak", 0.0)) > 1:
+    if not float(chosen.get("leak", 0.0)) <= 1:
         return False
     try:
         exactly(theorem, chosen)
