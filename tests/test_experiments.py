@@ -811,9 +811,9 @@ def test_effective_memory_says_why_there_is_none(training, runs, tmp_path):
     found = _stability.effective_memory(t, 10.0, many, 5)
     assert isinstance(found, int)
     assert _stability.effective_memory(t, 1e-12, many, 2) == ">2"
-    # what never ends below the longest sequence has no length
-    longest = max(map(len, many))
-    assert _stability.effective_memory(t, 1e-300, many, 10**3) == f">{longest - 1}"
+    # what does not end below the longest sequence has no length (later states meet bit for bit)
+    short = [X[:8] for X in many]
+    assert _stability.effective_memory(t, 1e-300, short, 10**3) == ">7"
 
 
 @pytest.mark.parametrize(
