@@ -9,6 +9,7 @@ installed, and is a buzz through formants where it is not.
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -24,6 +25,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import _results
 import _rnnoise
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +86,18 @@ class Sizes(NamedTuple):
 
 
 # ---------------------------------------------------------------------------------------- packages
+
+
+def options(doc: str | None, argv: list[str] | None) -> argparse.Namespace:
+    """Return the options of an example about these models."""
+    return _results.options(
+        doc,
+        argv,
+        cache={"type": Path, "default": Path("build/packages"), "help": "where packages are kept"},
+        models={"nargs": "*", "default": list(FAMILIES), "choices": FAMILIES},
+        text={"type": Path, "help": "a text, for words and letters"},
+        seed={"type": int, "default": 0},
+    )
 
 
 def fetch(package: str, cache: Path) -> Path:

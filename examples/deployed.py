@@ -186,14 +186,7 @@ def draw(rows: list[list[Any]], path: Path) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Fetch, read and measure the models; write the table, the curves and the picture."""
-    options = _results.options(
-        __doc__,
-        argv,
-        cache={"type": Path, "default": Path("build/packages"), "help": "where packages are kept"},
-        models={"nargs": "*", "default": list(_deployed.FAMILIES), "choices": _deployed.FAMILIES},
-        text={"type": Path, "help": "a text, for words and letters"},
-        seed={"type": int, "default": 0},
-    )
+    options = _deployed.options(__doc__, argv)
     began = time.perf_counter()
     try:
         table, curves, tasks = data(

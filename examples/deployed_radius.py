@@ -134,14 +134,7 @@ def products(recurrent: theory.Map, X: Array, norm: WeightedLinf) -> Array:
 
 def main(argv: list[str] | None = None) -> int:
     """Fetch and read the models; write the table."""
-    options = _results.options(
-        __doc__,
-        argv,
-        cache={"type": Path, "default": Path("build/packages"), "help": "where packages are kept"},
-        models={"nargs": "*", "default": list(_deployed.FAMILIES), "choices": _deployed.FAMILIES},
-        text={"type": Path, "help": "a text, for words and letters"},
-        seed={"type": int, "default": 0},
-    )
+    options = _deployed.options(__doc__, argv)
     began = time.perf_counter()
     try:
         rows = data(

@@ -9,7 +9,7 @@ head of an `Experiment`.  Every measured value comes with a budget of its roundi
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import final
 
@@ -216,6 +216,26 @@ class Learning:
         if self.descent().diverged or self.descent(k).diverged:
             return None
         return self.constants_of(self.maps_met(k))
+
+    def smooth_lengths(self) -> Iterator[tuple[int, MapConstants, float, float]]:
+        """Yield two lengths at most with the constants of their hulls, L_p, and beta if finite."""
+        for k in self.lengths(self.T)[:2]:
+            c = self.met(k)
+            if c is None or self.setup.steps == 0:
+                continue
+            gain, beta_p = self.loss_constants(c, self.T)
+            beta = c.smoothness(gain, beta_p)
+            if 0 < beta < math.inf:
+                yield k, c, gain, beta
+
+    def rounding_of_steps(self, k: int, growth: Array) -> Array:
+        """Return what the rounding of steps moves a pair of descents apart, after 1 .. N steps."""
+        pair = self.descent(), self.descent(k)
+        weights = np.vstack([d.weights for d in pair])
+        largest = float(np.max(np.abs(weights))) * math.sqrt(weights.shape[1])
+        moved = max(float(np.max(self.sizes * d.gradient_norms, initial=0.0)) for d in pair)
+        steps = np.arange(1.0, len(growth) + 1)
+        return np.asarray(growth * steps * 8 * UNIT * (largest + moved))
 
     def growth(self, beta: float) -> Array:
         """Return the products of 1 + alpha_i beta after 0 .. N steps, rounded upward."""

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from theory.arithmetic.rounding import UNIT
 from theory.measure.learning import learning_of
 from theory.measure.observation import Observation
 from theory.measure.run import Run
@@ -21,30 +18,17 @@ def observe(run: Run) -> Observation:
     learning = run.once(learning_of)
     assert learning is not None
     parts: list[tuple[Array, ...]] = []
-    for k in learning.lengths(learning.T)[:2]:
-        c = learning.met(k)
-        if c is None or learning.setup.steps == 0:
-            continue
-        gain, beta_p = learning.loss_constants(c, learning.T)
-        beta = c.smoothness(gain, beta_p)
-        if not (0 < beta < math.inf):
-            continue
+    for k, c, gain, beta in learning.smooth_lengths():
         mismatch = learning.mismatch(c, k)
         growth = learning.growth(beta)[1:]
         w, v = learning.descent().weights, learning.descent(k).weights
         measured = L2().vector(w - v)[1:]
         # computed twins are exact ones with gradients that err, and steps that round
         error = learning.gradient_error(c, gain)
-        steps = np.arange(1.0, len(measured) + 1)
-        largest = float(np.max(np.abs(np.vstack([w, v])))) * math.sqrt(w.shape[1])
-        moved = max(
-            float(np.max(learning.sizes * d.gradient_norms, initial=0.0))
-            for d in (learning.descent(), learning.descent(k))
-        )
         # overflow to inf or nan makes a bound of no use, which is what it then is
         with np.errstate(over="ignore", invalid="ignore"):
             budget = formula(growth, 2.2 * error, beta)
-            budget = budget + growth * steps * 8 * UNIT * (largest + moved)
+            budget = budget + learning.rounding_of_steps(k, growth)
             budget = budget + L2().vector_rounding(w.shape[1]) * measured
         keep = np.isfinite(growth) & np.isfinite(budget)
         shape = np.ones(int(keep.sum()))

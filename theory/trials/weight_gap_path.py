@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from theory.arithmetic.rounding import UNIT
 from theory.learning.weights import with_weights
 from theory.measure.learning import Learning, learning_of
 from theory.measure.observation import Observation
@@ -33,14 +30,7 @@ def observe(run: Run) -> Observation:
     learning = run.once(learning_of)
     assert learning is not None
     parts: list[tuple[Array, ...]] = []
-    for k in learning.lengths(learning.T)[:2]:
-        c = learning.met(k)
-        if c is None or learning.setup.steps == 0:
-            continue
-        gain, beta_p = learning.loss_constants(c, learning.T)
-        beta = c.smoothness(gain, beta_p)
-        if not (0 < beta < math.inf):
-            continue
+    for k, c, gain, beta in learning.smooth_lengths():
         # on the hull of the weights met, a step stretches by at most 1 + alpha_i beta
         growth = learning.growth(beta)[1:]
         departed = np.cumsum(_defects(learning, k) / growth)
@@ -48,15 +38,9 @@ def observe(run: Run) -> Observation:
         measured = L2().vector(w - v)[1:]
         # gradients err in both descents and twice in a defect; the rest as for weight_gap
         error = learning.gradient_error(c, gain)
-        steps = np.arange(1.0, len(measured) + 1)
-        largest = float(np.max(np.abs(np.vstack([w, v])))) * math.sqrt(w.shape[1])
-        moved = max(
-            float(np.max(learning.sizes * d.gradient_norms, initial=0.0))
-            for d in (learning.descent(), learning.descent(k))
-        )
         with np.errstate(over="ignore", invalid="ignore"):
             budget = weight_gap(growth, 4.4 * error, beta)
-            budget = budget + growth * steps * 8 * UNIT * (largest + moved)
+            budget = budget + learning.rounding_of_steps(k, growth)
             budget = budget + 2 * L2().vector_rounding(w.shape[1]) * (measured + growth * departed)
         keep = np.isfinite(growth) & np.isfinite(budget)
         parts.append((measured[keep], budget[keep], growth[keep], departed[keep]))
