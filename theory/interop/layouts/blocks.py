@@ -54,7 +54,8 @@ BLOCKS = (
         needs="dt_bias",
         keys=("A_log", "dt_bias"),
         around=rf"{_AROUND_MAMBA}|norm\.weight",
-        refused="is a layer of Mamba-2, of which there is no map yet",
+        refused="is a layer of Mamba-2, which is not read; theory.maps.mamba2 makes the map of its "
+        "arrays",
     ),
     Block(
         name="rglru",
@@ -98,7 +99,7 @@ BLOCKS = (
         needs="r_k",
         keys=("r_k", "k_k", "k_a"),
         around=r".*",
-        refused="is a layer of RWKV-7, of which there is no map yet",
+        refused="is a layer of RWKV-7, which is not read; theory.maps.rwkv7 makes the map of its arrays",
     ),
 )  # fmt: skip
 
