@@ -99,7 +99,8 @@ BLOCKS = (
         needs="r_k",
         keys=("r_k", "k_k", "k_a"),
         around=r".*",
-        refused="is a layer of RWKV-7, which is not read; theory.maps.rwkv7 makes the map of its arrays",
+        refused="is a layer of RWKV-7, which is not read; theory.maps.rwkv7 makes the map of its "
+        "arrays",
     ),
 )  # fmt: skip
 
