@@ -194,7 +194,8 @@ def paper_names(model: str, variant: str) -> str:
     if variant == "none":
         return model
     told = names[core] + (", two blocks" if blocks else "")
-    return told if variant == "by-construction" else f"{told}, {variant}"
+    shown = {"by-construction": "", "euclidean": ", Euclidean set"}.get(variant, f", {variant}")
+    return told + shown
 
 
 def whole(values: list[Any]) -> str:
@@ -249,6 +250,33 @@ def price_told(rows: list[Row]) -> list[str]:
             f"({chosen.partition(',')[0]}) has {grams[chosen]:.3f}: "
             f"{sum(r['metric'] < grams[chosen] for r in (*best, *free))} of these "
             f"{len(best) + len(free)} networks are below it."
+        )
+    return told
+
+
+def euclidean_told(rows: list[Row]) -> list[str]:
+    """Return what the Euclidean set of LSTMs leaves of the gap of the sharp one, task by task."""
+    told = []
+    for task in dict.fromkeys(row["task"] for row in rows):
+        found = {
+            variant: {(row["seed"], row["epochs"]): row for row in rows
+                      if (row["task"], row["model"], row["variant"]) == (task, "lstm", variant)}
+            for variant in ("unstable", "sharp-stable", "euclidean")
+        }  # fmt: skip
+        both = [key for key in found["euclidean"] if all(key in group for group in found.values())]
+        if not both:
+            continue
+        free, sharp, ours = (
+            [group[key]["metric"] for key in both] for group in found.values()
+        )  # fmt: skip
+        closed = [(s - e) / (s - u) for u, s, e in zip(free, sharp, ours, strict=True)]
+        rates = span([found["euclidean"][key]["rate"] for key in both], "g")
+        told.append(
+            f"- {TASKS[task].partition(',')[0]}: LSTMs in the Euclidean set at rate {rates} have "
+            f"{span(ours, '.3f')} bits, in the sharp set {span(sharp, '.3f')}, without one "
+            f"{span(free, '.3f')}, by the same schedule ({len(both)} "
+            f"{'seed' if len(both) == 1 else 'seeds'}): {span([100 * c for c in closed], '.0f')} % "
+            f"of the gap is closed."
         )
     return told
 
@@ -384,7 +412,8 @@ def text(folder: Path) -> str:
         asked=sum(r["holds"] != "no certificate" for r in context),
         epochs=span([r["epochs"] for r in big if r["cell"] != "none"], ".0f"),
         big=lambda cell, variant: one(big, cell=cell, variant=variant),
-        price="\n".join(price_table(price)), price_told="\n".join(price_told(price)),
+        price="\n".join(price_table(price)),
+        price_told="\n".join([*price_told(price), *euclidean_told(price)]),
         price_size=span([round(v, -3) for v in some(price, "parameters")], ",.0f"),
         trained_at=trained_at,
         short="\n".join(short_memory(memory, read(folder, "three_explanations"))),
