@@ -18,14 +18,15 @@ model from there on, bit for bit: every error that is returned is one that the a
 Small plain maps, whose steps are rounded the same way for every row, leave at equality alone.
 
 In double precision a step rounds equal rows equally, as measured for BLAS, where the number of rows
-is a multiple of `ALIGNED`; the kernels of single precision do so by construction.
+is a multiple of `ALIGNED`; the kernels of single precision, and that of an LSTM, which reads states
+and input terms where they lie, do so by construction.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, final
+from typing import Any, Protocol, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,7 @@ import numpy.typing as npt
 from theory.arithmetic.rounding import UNIT
 from theory.errors import DivergedError
 from theory.maps.base import Map, diverged
+from theory.maps.lstm import LSTM
 from theory.norms.norm import Norm
 from theory.typing import Array
 
@@ -69,6 +71,9 @@ class Job:
 
 #: Called with the part of the work that is done.
 Tell = Callable[[float], None]
+
+#: Rows of the input terms, or of states.
+Places: TypeAlias = npt.NDArray[np.int64]
 
 #: The least and the largest number of inputs from a restart to the end.
 Span = tuple[int, int]
@@ -223,6 +228,14 @@ class Sweep:
         self.stops = np.cumsum(lengths)
         self.terms = np.concatenate([steps.input_terms(part.X) for part in parts])
         self.own = steps is recurrent
+        #: weights for the kernel that reads rows where they lie, and what it sees of the states
+        self.weights: Array | None = None
+        self.seen: tuple[int, int, Array] | None = None
+        if self.own and isinstance(recurrent, LSTM):
+            from theory.kernels.single import panels
+
+            self.weights = panels(recurrent.W, np.float64)
+            self.seen = self._of_states(norm, recurrent.state_dim)
         starts = np.stack([part.start for part in parts]).astype(self.terms.dtype)
         # the recurrent model in the arithmetic of the restarts: what they may meet
         self.F = self._followed(starts, lengths)
@@ -238,6 +251,16 @@ class Sweep:
         else:
             self._check_finite(parts, lengths)
             self.H = self.F
+
+    def _of_states(self, norm: Norm, n: int) -> tuple[int, int, Array] | None:
+        """Return the first entry that is seen, and the norm as kernels know it; or None."""
+        from theory.measure.sweep import size_of
+
+        if self.C is not None and self.part is None:
+            return None
+        first, count = (0, n) if self.part is None else (self.part.start, len(self.C))
+        size = size_of(norm, count)
+        return None if size is None else (first, *size)
 
     def _check_finite(self, parts: list[_Part], lengths: npt.NDArray[np.int64]) -> None:
         """Raise `DivergedError` at the first state that single precision does not hold."""
@@ -269,13 +292,19 @@ class Sweep:
         for t in range(int(lengths.max())):
             going = lengths[alive] > t
             alive, h = alive[going], h[going]
-            h = self._advanced(h, first[alive] + t)
+            h = self._advanced(h, np.arange(len(h)), first[alive] + t)
             F[first[alive] + t] = h
         return F
 
-    def _advanced(self, h: Any, at: npt.NDArray[np.int64]) -> Any:
-        """Return the states one step on, under the inputs at these places."""
-        rows = len(h)
+    def _advanced(self, G: Any, source: Places, at: Places) -> Any:
+        """Return rows `source` of G one step on, under the inputs at these places."""
+        if self.weights is not None:
+            from theory.kernels.cells import lstm_restarts
+
+            new = np.empty((len(at), G.shape[1]))
+            lstm_restarts(self.weights, self.terms, at, G, source, new)
+            return new
+        h, rows = G[source], len(at)
         missing = -rows % ALIGNED
         if missing and self.own:
             # a copy of a row rather than zeros: a user's own step sees nothing that cannot occur
@@ -283,8 +312,14 @@ class Sweep:
             at = np.concatenate([at, np.repeat(at[-1:], missing)])
         return self.steps.advance(h, self.terms[at])[:rows]
 
-    def _sizes(self, G: Any, at: npt.NDArray[np.int64]) -> Array:
+    def _sizes(self, G: Any, at: Places) -> Array:
         """Return the norms of what is seen of G - H."""
+        if self.weights is not None and self.seen is not None:
+            from theory.kernels.cells import gaps_at
+
+            row = np.empty(len(at))
+            gaps_at(G, self.H, at, *self.seen, row)
+            return row
         if self.part is not None:
             d = np.asarray(G[:, self.part] - self.H[at, self.part], dtype=np.float64)
         else:
@@ -314,12 +349,13 @@ class Sweep:
             chosen = (before >= span[0]) & (before <= span[1])
             at, of = at[chosen], of[chosen]
         G = np.repeat(self.restart[None], len(at), axis=0)
+        stay = np.ones(len(at), dtype=bool)
         done = 0
         for k in range(len(errors)):
             if k:
-                going = at + 1 < self.stops[of]
-                at, of, G = at[going] + 1, of[going], G[going]
-                G = self._advanced(G, at) if len(at) else G
+                source = np.flatnonzero(stay & (at + 1 < self.stops[of]))
+                at, of = at[source] + 1, of[source]
+                G = self._advanced(G, source, at) if len(at) else G[:0]
             if len(at):
                 sizes = self._sizes(G, at)
                 if self.over is not None:
@@ -334,18 +370,17 @@ class Sweep:
                 self.over[1][1, k] += np.sum(np.clip(np.diff(self.stops, prepend=0) - k, 0, None))
             if left is not None:
                 left.keep(errors[k], k, last)
-            met = self._met(G, at) if k else np.zeros(0, dtype=bool)
-            if met.any():
-                if left is not None:
-                    left.add(at[met] - k, k)
-                at, of, G = at[~met], of[~met], G[~met]
-            if not len(at) and (left is None or not left.any):
+            stay = ~self._met(G, at) if k else np.ones(len(at), dtype=bool)
+            count = np.count_nonzero(stay)
+            if left is not None and count < len(at):
+                left.add(at[~stay] - k, k)
+            if not count and (left is None or not left.any):
                 break
-            done += len(at)
+            done += count
             if tell is not None:
-                tell(done / (done + len(at) * (len(errors) - k)))
+                tell(done / (done + count * (len(errors) - k)))
 
-    def _met(self, G: Any, at: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    def _met(self, G: Any, at: Places) -> npt.NDArray[np.bool_]:
         """Return which of the restarts are where the model is."""
         met: npt.NDArray[np.bool_] = np.abs(G[:, 0] - self.F[at, 0]) <= self.near[0]
         candidates = np.flatnonzero(met)
