@@ -282,11 +282,13 @@ class _Smooth:
 #: x erfc by x**2 phi(x) 2 u < u |x| / 2.
 SMOOTH = {
     "silu": _Smooth(
-        name="silu", function=_silu, derivative=_silu_slope, at=-1.2784645427610738, least=-0.27846454276107384,
+        name="silu", function=_silu, derivative=_silu_slope,
+        at=-1.2784645427610738, least=-0.27846454276107384,
         steep=2.3993572805154675, slopes=(-0.09983935, 1.09983935), moved=0.0,
     ),
     "gelu": _Smooth(
-        name="gelu", function=_gelu, derivative=_gelu_slope, at=-0.7517915246935645, least=-0.1699712074799036,
+        name="gelu", function=_gelu, derivative=_gelu_slope,
+        at=-0.7517915246935645, least=-0.1699712074799036,
         steep=1.4142135623730951, slopes=(-0.12890416, 1.12890416), moved=1.0,
     ),
 }  # fmt: skip

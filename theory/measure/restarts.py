@@ -34,6 +34,7 @@ import numpy.typing as npt
 from theory.arithmetic.rounding import UNIT
 from theory.errors import DivergedError
 from theory.maps.base import Map, diverged
+from theory.maps.functions import Function
 from theory.maps.lstm import LSTM
 from theory.norms.norm import Norm
 from theory.typing import Array
@@ -85,7 +86,7 @@ def restart_errors(
     jobs: Sequence[Job],
     k_max: int,
     norm: Norm,
-    C: Array | None,
+    C: Array | Function | None,
     tell: Tell | None = None,
     off: Array | None = None,
     over: tuple[float, Array] | None = None,
@@ -93,7 +94,8 @@ def restart_errors(
 ) -> Array:
     """Return the errors of k = 0 .. k_max on every sequence, (k_max + 1, N); NaN beyond doubles.
 
-    `C` is the output, None if the state itself is seen; `steps` is the map, or the same in single
+    `C` is the output, None if the state itself is seen, or a function of the state and behind it
+    the inputs, whose value after no inputs is 0; `steps` is the map, or the same in single
     precision.  `tell` is called with the number of sequences done, not always a whole one.
     `off`, (N,), is overwritten with the largest distance of what is seen of the recurrent states in
     the two precisions.  `over`, (eps, (2, k_max + 1) array), is raised by how many
@@ -220,10 +222,17 @@ class Sweep:
     """All restarts of a few sequences, advanced together."""
 
     def __init__(
-        self, recurrent: Map, steps: Steps, parts: list[_Part], norm: Norm, C: Array | None
+        self,
+        recurrent: Map,
+        steps: Steps,
+        parts: list[_Part],
+        norm: Norm,
+        C: Array | Function | None,
     ) -> None:
-        self.steps, self.norm, self.C = steps, norm, C
-        self.part = None if C is None else _part_of(C)
+        self.steps, self.norm = steps, norm
+        self.f = C if isinstance(C, Function) else None
+        self.C = None if isinstance(C, Function) else C
+        self.part = None if self.C is None else _part_of(self.C)
         lengths = np.array([len(part.X) for part in parts])
         self.stops = np.cumsum(lengths)
         self.terms = np.concatenate([steps.input_terms(part.X) for part in parts])
@@ -249,27 +258,33 @@ class Sweep:
         if self.own:
             self.H = np.concatenate([part.H for part in parts])
         else:
-            self._check_finite(parts, lengths)
+            self._check_finite(self.F, parts, lengths, "single")
             self.H = self.F
+        if self.f is not None:
+            self.X = np.concatenate([part.X for part in parts])
+            self.Y = self._outputs(self.f, self.H, np.arange(len(self.H)))
+            self._check_finite(self.Y, parts, lengths, "double")
 
     def _of_states(self, norm: Norm, n: int) -> tuple[int, int, Array] | None:
         """Return the first entry that is seen, and the norm as kernels know it; or None."""
         from theory.measure.sweep import size_of
 
-        if self.C is not None and self.part is None:
+        if self.f is not None or (self.C is not None and self.part is None):
             return None
         first, count = (0, n) if self.part is None else (self.part.start, len(self.C))
         size = size_of(norm, count)
         return None if size is None else (first, *size)
 
-    def _check_finite(self, parts: list[_Part], lengths: npt.NDArray[np.int64]) -> None:
-        """Raise `DivergedError` at the first state that single precision does not hold."""
-        bad = ~np.isfinite(self.F).all(axis=1)
+    def _check_finite(
+        self, F: Any, parts: list[_Part], lengths: npt.NDArray[np.int64], precision: str
+    ) -> None:
+        """Raise `DivergedError` at the first state or output that a precision does not hold."""
+        bad = ~np.isfinite(F).all(axis=1)
         if bad.any():
             at = int(np.argmax(bad))
             i = int(np.searchsorted(self.stops, at, side="right"))
             step = parts[i].begin + at + 1 - int(self.stops[i] - lengths[i])
-            raise diverged(step, parts[i].number, "single")
+            raise diverged(step, parts[i].number, precision)
 
     def _nearness(self, recurrent: Map, parts: list[_Part]) -> Any:
         """Return how far apart states may be that have met, entry by entry."""
@@ -320,6 +335,8 @@ class Sweep:
             row = np.empty(len(at))
             gaps_at(G, self.H, at, *self.seen, row)
             return row
+        if self.f is not None:
+            return self.norm.vector(self._outputs(self.f, G, at) - self.Y[at])
         if self.part is not None:
             d = np.asarray(G[:, self.part] - self.H[at, self.part], dtype=np.float64)
         else:
@@ -328,10 +345,18 @@ class Sweep:
         sizes: Array = self.norm.vector(d)
         return sizes
 
+    def _outputs(self, f: Function, G: Any, at: Places) -> Array:
+        """Return f of states and the inputs at these places."""
+        return f(np.concatenate([np.asarray(G, dtype=np.float64), self.X[at]], axis=1))
+
     def distances(self, parts: list[_Part]) -> Array:
         """Return how far what is seen of the recurrent states is from that in double precision."""
-        d = np.concatenate([part.H for part in parts]) - self.F
-        sizes = self.norm.vector(d if self.C is None else d @ self.C.T)
+        H = np.concatenate([part.H for part in parts])
+        if self.f is not None:
+            sizes = self.norm.vector(self._outputs(self.f, H, np.arange(len(H))) - self.Y)
+        else:
+            d = H - self.F
+            sizes = self.norm.vector(d if self.C is None else d @ self.C.T)
         return np.maximum.reduceat(sizes, np.concatenate([[0], self.stops[:-1]]))
 
     def run(
@@ -357,7 +382,9 @@ class Sweep:
                 at, of = at[source] + 1, of[source]
                 G = self._advanced(G, source, at) if len(at) else G[:0]
             if len(at):
-                sizes = self._sizes(G, at)
+                # without inputs no output was formed yet
+                first = self.f is not None and k == 0
+                sizes = self.norm.vector(self.Y[at]) if first else self._sizes(G, at)
                 if self.over is not None:
                     self.over[1][0, k] += np.count_nonzero(~(sizes <= self.over[0]))
                 if last:
