@@ -79,6 +79,9 @@ class Function(ABC):
     def rounded(self, x: Rounded) -> Rounded:
         """Return size and rounding error of f(x)."""
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.input_dim} -> {self.output_dim})"
+
     def enclosed(self, box: Interval) -> tuple[Interval, Array]:
         """Return `image` and `slopes` together; of what is made of others, in one pass."""
         return self.image(box), self.slopes(box)
@@ -326,6 +329,9 @@ class Pointwise(Function):
         known = SMOOTH.get(activation) if isinstance(activation, str) else None
         self._f: Activation | _Smooth = known or look_up(activation)
         self.size = int(size)
+
+    def __repr__(self) -> str:
+        return f"Pointwise({self.activation!r}, {self.size})"
 
     @property
     def activation(self) -> str:

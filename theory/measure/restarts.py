@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, final
+from typing import Any, Protocol, final
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,7 @@ from theory.errors import DivergedError
 from theory.maps.base import Map, diverged
 from theory.maps.functions import Function
 from theory.maps.lstm import LSTM
+from theory.measure.met import Left, Places
 from theory.norms.norm import Norm
 from theory.typing import Array
 
@@ -72,9 +73,6 @@ class Job:
 
 #: Called with the part of the work that is done.
 Tell = Callable[[float], None]
-
-#: Rows of the input terms, or of states.
-Places: TypeAlias = npt.NDArray[np.int64]
 
 #: The least and the largest number of inputs from a restart to the end.
 Span = tuple[int, int]
@@ -368,7 +366,7 @@ class Sweep:
         """
         at = np.arange(self.stops[-1])  # where each restart is
         of = np.searchsorted(self.stops, at, side="right")  # whose it is
-        left = _Left(self, of) if self.own else None
+        left = Left(self.stops, of, self._sizes(self.F, at)) if self.own else None
         if span is not None:
             before = self.stops[of] - 1 - at
             chosen = (before >= span[0]) & (before <= span[1])
@@ -418,37 +416,3 @@ class Sweep:
         if self.enough is not None and len(at):
             met |= self.enough(np.asarray(G - self.F[at], dtype=np.float64))
         return met
-
-
-@final
-class _Left:
-    """Restarts that have met the model in their arithmetic, which `simulate` rounds otherwise."""
-
-    def __init__(self, swept: Sweep, of: npt.NDArray[np.int64]) -> None:
-        self.stops, self.of = swept.stops, of
-        self.first = np.concatenate([[0], swept.stops[:-1]])
-        self.rest = swept._sizes(swept.F, np.arange(len(of)))
-        self.since = np.full(len(of), np.iinfo(np.int64).max)  # the k at which each one met it
-        self.any = False
-
-    def add(self, starts: npt.NDArray[np.int64], k: int) -> None:
-        """Take restarts at these times in, which have met the model after k steps."""
-        self.since[starts] = k
-        self.any = True
-
-    def keep(self, errors: Array, k: int, last: bool) -> None:
-        """Raise the errors of k to what these restarts would have measured."""
-        if not self.any:
-            return
-        if last:
-            ends = np.flatnonzero(self.stops - 1 - k >= self.first)
-            times = self.stops[ends] - 1
-            there = self.since[times - k] < k
-            errors[ends[there]] = self.rest[times[there]]
-            return
-        v = np.zeros(len(self.of))
-        count = len(v) - k
-        if count > 0:
-            there = (self.since[:count] < k) & (self.of[:count] == self.of[k:])
-            v[k:] = np.where(there, self.rest[k:], 0.0)
-        np.maximum(errors, np.maximum.reduceat(v, self.first), out=errors)

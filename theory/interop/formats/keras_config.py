@@ -17,6 +17,7 @@ from theory.interop.formats.keras_layers import (
     name_of,
     passes,
     through,
+    word_of,
 )
 from theory.interop.layouts.keras import hard_sigmoid_of
 from theory.interop.told import Told, ToldHead
@@ -334,7 +335,7 @@ def _down(
     one, outputs = below.get(name, ("", set()))
     while one and not is_cell(by_name[one]) and len(between) < len(layers):
         if not passes(by_name[one]):
-            between.append(f"{by_name[one].get('class_name')} {one}")
+            between.append(word_of(by_name[one]))
         one, outputs = below.get(one, ("", set()))
     if one and is_cell(by_name[one]):
         # the outputs are the states, then the last one, then the c of an LSTM

@@ -1,6 +1,6 @@
 r"""Single layers of a Keras configuration: whose they are, and what they compute.
 
-Main names: `is_cell`, `passes`, `through`, `name_of`, `foreign`, `function_name`.
+Main names: `is_cell`, `passes`, `through`, `name_of`, `word_of`, `foreign`, `function_name`.
 """
 
 from __future__ import annotations
@@ -37,6 +37,15 @@ def name_of(layer: Mapping[str, Any]) -> str:
     settings = layer.get("config")
     settings = settings if isinstance(settings, dict) else {}
     return str(settings.get("name", layer.get("name", "")))
+
+
+def word_of(layer: Mapping[str, Any]) -> str:
+    """Return what a layer is, for people: its class, its name and its activation."""
+    settings = layer.get("config")
+    said = settings.get("activation") if isinstance(settings, dict) else None
+    word = f"{layer.get('class_name')} {name_of(layer)}"
+    after = function_name(said)
+    return word if after in {None, "linear"} else f"{word} ({after})"
 
 
 def foreign(layer: Mapping[str, Any]) -> str:
