@@ -269,7 +269,9 @@ class Sweep:
 
         if self.f is not None or (self.C is not None and self.part is None):
             return None
-        first, count = (0, n) if self.part is None else (self.part.start, len(self.C))
+        first, count = 0, n
+        if self.part is not None:
+            first, count = self.part.start, self.part.stop - self.part.start
         size = size_of(norm, count)
         return None if size is None else (first, *size)
 
@@ -334,7 +336,8 @@ class Sweep:
             gaps_at(G, self.H, at, *self.seen, row)
             return row
         if self.f is not None:
-            return self.norm.vector(self._outputs(self.f, G, at) - self.Y[at])
+            gaps: Array = self.norm.vector(self._outputs(self.f, G, at) - self.Y[at])
+            return gaps
         if self.part is not None:
             d = np.asarray(G[:, self.part] - self.H[at, self.part], dtype=np.float64)
         else:
@@ -396,7 +399,7 @@ class Sweep:
             if left is not None:
                 left.keep(errors[k], k, last)
             stay = ~self._met(G, at) if k else np.ones(len(at), dtype=bool)
-            count = np.count_nonzero(stay)
+            count = int(np.count_nonzero(stay))
             if left is not None and count < len(at):
                 left.add(at[~stay] - k, k)
             if not count and (left is None or not left.any):

@@ -140,8 +140,10 @@ def _steps(layer: Mapping[str, Any], at: str, axes: int, named: bool) -> Iterato
         yield Through(kind="pointwise", word="relu") if plain and not slope else None
     elif kind == "LeakyReLU":
         slope = settings.get("negative_slope", settings.get("alpha"))
-        fits = isinstance(slope, (int, float)) and 0 <= slope < 1
-        yield Through(kind="pointwise", word=f"leaky_relu({float(slope)!r})") if fits else None
+        if isinstance(slope, (int, float)) and 0 <= slope < 1:
+            yield Through(kind="pointwise", word=f"leaky_relu({float(slope)!r})")
+        else:
+            yield None
     elif kind == "LayerNormalization":
         yield _normalisation(settings, at, axes)
     else:
