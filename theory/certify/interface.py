@@ -25,6 +25,7 @@ from theory.certify.methods import (
 from theory.domain import Domain
 from theory.inputs import ambiguous
 from theory.maps.base import Map, check_map
+from theory.maps.cascade import Cascade
 from theory.maps.invariance import invariant_domain
 from theory.maps.reached import check_domain, reached_domain
 from theory.norms.norm import check_norm
@@ -242,8 +243,9 @@ def contraction(
     return found
 
 
-#: Up to which dimension of the state an effort asks what is reached from zero where the box of all
-#: states gives no certificate: a few seconds.  Effort 2 always asks, and takes the smaller rate.
+#: Up to which dimension of the state, of a stack that of its largest layer, an effort asks what is
+#: reached from zero where the box of all states gives no certificate: a few seconds.  Effort 2
+#: always asks, and takes the smaller rate.
 FROM_ZERO = (0, 256)
 
 
@@ -257,7 +259,9 @@ def reached_at(
     """
     if inputs is None or (effort < len(FROM_ZERO) and known):
         return None
-    if effort < len(FROM_ZERO) and not recurrent.state_dim <= FROM_ZERO[effort]:
+    layers = recurrent.layers if isinstance(recurrent, Cascade) else (recurrent,)
+    largest = max(layer.state_dim for layer in layers)
+    if effort < len(FROM_ZERO) and not largest <= FROM_ZERO[effort]:
         return None
     with few_threads(recurrent.state_dim):
         return reached_domain(recurrent, inputs=inputs, box=box)
