@@ -180,7 +180,7 @@ def contraction(
         `theory.certify.invariant_domain`, for the smallest box that holds the inputs.  The answer
         holds everywhere (its domain is None) where that gives nothing narrower.  Gated maps
         contract only under bounded inputs, but for special weights.  Where ``"auto"`` finds none on
-        the box (up to 256 states), and with effort 2 wherever the factor is smaller, the answer is
+        the box (up to 256 states a layer), and with effort 2 where the factor is smaller, it is
         one of the states that are reached from zero (`theory.certify.reached_domain`), which its
         domain says: enough for the recurrent model and its truncated ones, for no other start.
     required : bool

@@ -199,7 +199,8 @@ def reached_domain(
     -------
     Domain or None
         Proved; None if there is no invariant box, the map has no enclosure of this kind, the sets
-        from zero are about as large as the box, or no period is found.
+        from zero are about as large as the box, or no period is found.  Of a stack, for each layer
+        under what the one below can show it: this, or else its box, or else a box around a ball.
 
     Raises
     ------
