@@ -63,13 +63,15 @@ CHANGES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 CHANGES["paper"] = CHANGES["small"] | {"hidden": 600}
 
-#: And of cells, schedule by schedule: an epoch of an LSTM takes half as long, and it needs more.
-OWN: dict[str, tuple[dict[str, Any], ...]] = {
-    "lstm": (
+#: And of cells, of all tasks or of one, schedule by schedule: an epoch of an LSTM takes half as
+#: long, and it needs more.
+OWN: dict[tuple[str, ...], tuple[dict[str, Any], ...]] = {
+    ("lstm",): (
         {"epochs": 20, "lr": 1e-2, "dropout": 0.1}, {"epochs": 40, "lr": 1e-2, "dropout": 0.1},
     ),
-    "rnn": ({"epochs": 20, "lr": 2e-3},),
-    "mingru-blocks": ({"epochs": 20},),
+    ("rnn",): ({"epochs": 20, "lr": 2e-3},),
+    ("mingru-blocks",): ({"epochs": 20},),
+    ("shakespeare", "mingru-blocks"): ({"epochs": 20, "dropout": 0.1},),
 }  # fmt: skip
 
 #: The largest bound of a forget gate of LSTMs in the Euclidean set.
@@ -100,7 +102,8 @@ def settings(options: argparse.Namespace) -> Iterator[_training.Setting]:
                     continue
                 if variant == _training.EUCLIDEAN and cell != "lstm":
                     continue
-                own = OWN.get(cell, ({},)) if options.size != "smoke" else ({},)
+                own = OWN.get((task, cell), OWN.get((cell,), ({},)))
+                own = own if options.size != "smoke" else ({},)
                 if variant == _training.EUCLIDEAN:
                     own = tuple(schedule | FORGET for schedule in own[:1])
                 for schedule in own:
