@@ -13,8 +13,9 @@ import numpy as np
 
 from theory.files.arrays import Unread
 from theory.interop.arrays import cells_of
+from theory.interop.chains import with_chains
 from theory.interop.files import WeightFile, read_file
-from theory.interop.heads import layers_of, with_chains
+from theory.interop.layers import layers_of
 from theory.interop.map_file import HEADER
 from theory.interop.told import Told, told_of
 from theory.maps.base import Map
