@@ -1,6 +1,6 @@
 r"""The output layers of a file of weights: which of them reads the states of a cell.
 
-Main names: `load_head`, `find_head`, `shown_by`, `Head`.
+Main names: `load_head`, `find_head`, `shown_by`, `behind`, `Head`.
 
 ONNX graphs, and Keras' files with a configuration, tell what stands between a cell and a layer: it
 is a head of the state if nothing does that changes what is read, and the last layer of a chain if
@@ -174,8 +174,8 @@ def find_head(
     sure = _last([at for at in clear if at in file.heads], file)
     whole = sure or clear
     others = _other_cells(file, asked, cells)
-    behind = _behind(recurrent, whole[0], layers) if len(whole) == 1 and not sure else ""
-    if len(whole) == 1 and (sure or not (others or behind)):
+    more = behind(recurrent, whole[0], layers) if len(whole) == 1 and not sure else ""
+    if len(whole) == 1 and (sure or not (others or more)):
         found = _made(file, recurrent, whole[0], fitting[whole[0]])
         only = "the layer that reads its states" if sure else "the only layer of the file that fits"
         return replace(found, told=f"{found.told}, {only}; --head none leaves it out")
@@ -183,8 +183,8 @@ def find_head(
         why_not = [f"{at} {why}" for at, why in reasons.items() if why]
         told = f"no output layer: {'; '.join(why_not[:3])}" if why_not else ""
         return Head(head=None, function=None, name=None, told=told)
-    if behind:
-        return Head(head=None, function=None, name=None, told=f"no output layer: {behind}")
+    if more:
+        return Head(head=None, function=None, name=None, told=f"no output layer: {more}")
     names = ", ".join(at or "(no prefix)" for at in fitting)
     told = f"no output layer: of the layers that fit ({names}), choose one with --head NAME"
     if not whole:
@@ -237,19 +237,19 @@ def _doubt(file: WeightFile, recurrent: Map, at: str, layer: Layer) -> str:
     return ""
 
 
-def _behind(recurrent: Map, at: str, layers: Mapping[str, Layer]) -> str:
+def behind(recurrent: Map, at: str, layers: Mapping[str, Layer]) -> str:
     """Return what may stand behind a layer, if anything does; else nothing."""
     # one that gives what the cell takes stands below it
-    behind = [
+    found = [
         name
         for name, one in layers.items()
         if name != at and one.width == len(layers[at].C) and len(one.C) != recurrent.input_dim
     ]
-    if not behind:
+    if not found:
         return ""
     return (
-        f"{at} may have {behind[0]} behind it, and nothing tells what stands between; say it, as "
-        f"in --head {at},relu,{behind[0]}, or take --head {at}"
+        f"{at} may have {found[0]} behind it, and nothing tells what stands between; say it, as "
+        f"in --head {at},relu,{found[0]}, or take --head {at}"
     )
 
 
