@@ -114,7 +114,10 @@ def _seeds(
     options: argparse.Namespace, task: str, cell: str, variant: str, schedule: dict[str, Any]
 ) -> Iterator[_training.Setting]:
     rates = RATES if cell == "mingru-blocks" else RATES[:1]
-    for rate in rates if options.rate is None else (options.rate,):
+    rates = rates if options.rate is None else (options.rate,)
+    if variant == "unstable":  # it has none; the default is part of the names of runs
+        rates = (_training.Setting.rate,)
+    for rate in rates:
         for seed in options.seeds if rate == rates[0] else options.seeds[:1]:
             changes = CHANGES[options.size] | {"rate": rate} | schedule
             yield _training.setting_of(options, task, cell, variant=variant, seed=seed, **changes)
