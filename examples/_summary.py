@@ -234,9 +234,6 @@ def price_told(rows: list[Row]) -> list[str]:
     for task in dict.fromkeys(row["task"] for row in rows):
         own = grouped(row for row in rows if row["task"] == task)
         built = {key: g for key, g in own.items() if key[2] != "none" and g[0]["certified"] != ""}
-        # the longest schedule of each: none was stopped early
-        longest = max((key[4] for key in built), default=0)
-        built = {key: g for key, g in built.items() if key[4] == longest}
         free = max(
             (g for key, g in own.items() if key[1:4] == ("lstm", "unstable", "")),
             key=lambda g: g[0]["epochs"], default=[],
@@ -246,10 +243,8 @@ def price_told(rows: list[Row]) -> list[str]:
         five, chosen = grams["5-gram"], next(name for name in grams if "chosen" in name)
         if not built or not free:
             continue
-        most = max(map(len, built.values()))
-        key, best = min(
-            ((k, g) for k, g in built.items() if len(g) == most), key=lambda kg: mean_of(kg[1])
-        )
+        # chosen where nothing is reported: on the validation split
+        key, best = min(built.items(), key=lambda kg: mean_of(kg[1], "valid"))
         pairs = [
             (a["metric"], b["metric"])
             for a in best for b in free if a["seed"] == b["seed"]
@@ -262,8 +257,9 @@ def price_told(rows: list[Row]) -> list[str]:
             f"- {title}: {paper_names(*key[1:3])} at rate {key[3]:g}, certified over the alphabet "
             f"at {whole([r['certified'] for r in best])} characters, has "
             f"{span([r['metric'] for r in best], '.3f')} bits ({len(best)} "
-            f"{'seed' if len(best) == 1 else 'seeds'}, the longest schedule); the unconstrained "
-            f"LSTM {span([r['metric'] for r in free], '.3f')} ({len(free)}), the 5-gram "
+            f"{'seed' if len(best) == 1 else 'seeds'}, {key[4]} epochs, the best on the validation "
+            f"split); the unconstrained LSTM after its longest schedule, of {free[0]['epochs']}, "
+            f"{span([r['metric'] for r in free], '.3f')} ({len(free)}), the 5-gram "
             f"{five:.3f}. It is at or below the LSTM of its seed in {below} of {len(pairs)}, below "
             f"the 5-gram in "
             f"{beaten} of {len(best)}; its worst seed is "
@@ -302,9 +298,9 @@ def euclidean_told(rows: list[Row]) -> list[str]:
     return told
 
 
-def mean_of(rows: list[Row]) -> float:
-    """Return the mean metric of seeds."""
-    return float(sum(row["metric"] for row in rows) / len(rows))
+def mean_of(rows: list[Row], column: str = "metric") -> float:
+    """Return the mean of a column over seeds."""
+    return float(sum(row[column] for row in rows) / len(rows))
 
 
 def text(folder: Path) -> str:

@@ -16,9 +16,9 @@ everywhere in a piece of 100 characters, drawn at random from the test text, wit
 and confidence 90 %; `within`, the least k from which on the metric is within 1 % of that with full
 context; `refuted`, whether a Jacobian over the alphabet proves that no norm contracts a step.
 
-What the eye should see: on War and Peace networks with a certificate are beside the unconstrained
-LSTMs and below the 5-gram; on Shakespeare they reach neither.  On both a 7-gram, which sees six
-characters, is hard to beat.
+What the eye should see: on War and Peace a network with a certificate at rate 0.98 is below the
+unconstrained LSTMs and below every n-gram; it uses the long memory that this rate leaves.  On
+Shakespeare n-grams are below every network.
 
 Run   python examples/paper_price_of_memory.py --task war-and-peace --data DIR
 """
