@@ -25,9 +25,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import final
+from typing import Any, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from theory.arithmetic.intervals import (
     Interval,
@@ -126,7 +127,7 @@ class Zonotope:
         exact = radius == 0
         return np.where(exact, self.centre, low), np.where(exact, self.centre, high)
 
-    def rows(self, which: slice | Array) -> Zonotope:
+    def rows(self, which: slice | NDArray[Any]) -> Zonotope:
         """Return some of the rows, with the same symbols."""
         return Zonotope(self.centre[which], self.generators[which], self.rest[which])
 
