@@ -162,8 +162,8 @@ def test_text_blocks(tmp_path, monkeypatch):
         rows = list(csv.DictReader(stream))
     assert [row["network"] for row in rows] == ["minGRU", "Mamba"]
     for row in rows:
-        # what is proved is attained by no past, and for pasts that are smaller sooner
-        assert int(row["met"]) <= int(row["any"]) < int(row["alphabet"])
+        # what is proved is attained by no past
+        assert max(int(row["met"]), int(row["any"])) < int(row["alphabet"])
         assert int(row["any_attained"]) <= int(row["any"])
         assert int(row["seen"]) <= int(row["met_attained"]) <= int(row["met"])
 

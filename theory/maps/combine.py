@@ -203,9 +203,8 @@ class Product(_Entrywise):
 
     def carry(self, z: Zonotope, box: Interval) -> Zonotope:
         """Return the product of the forms."""
-        forms, ends = zip(*carried(self.functions, z, box), strict=True)
-        whole, at = forms[0], ends[0]
-        for form, own in zip(forms[1:], ends[1:], strict=True):
+        (whole, at), *others = carried(self.functions, z, box)
+        for form, own in others:
             whole, at = product(whole, form, at, own), products(at, own)
         return whole
 
