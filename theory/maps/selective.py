@@ -289,9 +289,8 @@ class SelectiveSSM(LinearRecurrence):
         g_ends = g.clipped(np.tile(gain[0], m), np.tile(gain[1], m))
         own = seen.rows(channel)
         write = product(g, own, g_ends, (inputs[0][channel], inputs[1][channel]))
-        drive = product(step, write, ends, write.clipped(*driven))
-        one = np.ones(self.state_dim)
-        return combination([(one, kept), (one, drive)]).within(*after, EXCESS)
+        total = product(step, write, ends, write.clipped(*driven), plus=kept)
+        return total.within(*after, EXCESS)
 
     def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
         """Return a box that stays: that of the fixed points of single steps."""
