@@ -122,6 +122,8 @@ _QUESTIONS: dict[str, Callable[[], None]] = {
     "gradients of a GRU": lambda: _learn(_gru("reset_before")),
     "a leaky network": lambda: _run(_leaky()),
     "a large plain network": lambda: _run(_plain(_LARGE)),
+    "memory of a large plain network": lambda: _remember(_plain(_LARGE), "float64"),
+    "memory of a stack": lambda: _remember(_stack(), "float64", "float32"),
     "a diagonal model": lambda: _run(DiagonalSSM([0.5, 0.5], np.ones((2, _M)))),
     "a minimal GRU": lambda: _run(MinGRU(np.ones((2 * _N, _M)))),
     "a delta rule": lambda: _run(_delta()),
