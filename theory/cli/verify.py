@@ -93,8 +93,8 @@ def verify(
     try:
         with counting_bar("instances") as progress:
             ran = campaign.run(executor=workers(jobs, cluster), patience=patience)
-            for done, _ in enumerate(ran, start=kept + 1):
-                progress(done, len(campaign.tasks))
+            for ended, _ in enumerate(ran, start=kept + 1):
+                progress(ended, len(campaign.tasks))
     except KeyboardInterrupt:
         done = f"{len(campaign.results)} of {len(campaign.tasks)} instances"
         told = (
