@@ -40,7 +40,7 @@ class _Watch(event.Listener):  # type: ignore[misc]
         self.kept = True  # whether there is a folder for what is compiled
         self.ours = False  # whether it is a kernel of this package
 
-    def on_start(self, event: Any) -> None:
+    def on_start(self, event: Any) -> None:  # pragma: no cover - while kernels are compiled
         """Take up a kernel, or what a kernel calls; it is now that a line can be written."""
         now = time.monotonic()
         if self.depth == 0:
@@ -52,7 +52,7 @@ class _Watch(event.Listener):  # type: ignore[misc]
             self.told = True
             note(_ONCE if self.kept else _NOT_KEPT)
 
-    def on_end(self, event: Any) -> None:
+    def on_end(self, event: Any) -> None:  # pragma: no cover - while kernels are compiled
         """Leave it."""
         del event
         self.depth -= 1
@@ -73,19 +73,19 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """
     try:
         compiled = numba.njit(cache=True, **_OPTIONS)(function)
-    except RuntimeError:  # no folder for what is compiled
+    except RuntimeError:  # pragma: no cover - while kernels are compiled: no folder for them
         _watch.kept = False
         compiled = numba.njit(**_OPTIONS)(function)
     return cast("Callable[P, R]", compiled)
 
 
-def kept_in(compiled: Callable[..., Any]) -> str | None:
+def kept_in(made: Any) -> str | None:  # pragma: no cover - while kernels are compiled
     """Return the folder that holds a kernel once it is compiled; None if it is not kept."""
-    stats = getattr(compiled, "stats", None)
+    stats = getattr(made, "stats", None)
     return getattr(stats, "cache_path", None)
 
 
-def compilations() -> int:
+def compilations() -> int:  # pragma: no cover - while kernels are compiled
     """Return how many times this process has compiled a kernel that was asked for."""
     return _watch.count
 
