@@ -344,8 +344,9 @@ def reset(
     Parameters
     ----------
     recurrent : Map
-    sequences, eps, probability, confidence, head, norm, k_max, start, dtype, progress, executor, \
-    patience
+    sequences, eps, probability, confidence, head, norm, k_max, start, dtype, progress
+        As for `warmup`.
+    executor, patience
         As for `warmup`.
     periods : counts from 1 on
         Inputs between two resets, none longer than `k_max`; by default 1, 2, 4, 8, ... times the
