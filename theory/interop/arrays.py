@@ -161,7 +161,8 @@ def map_of_names(arrays: Mapping[str, Any], question: Question, *, told: Mapping
     if kind == "block":
         beside = blocks.around(names, start)
         asked = [name for name in asked if not beside.fullmatch(name)]
-    check_all_used(asked, list(names.values()), [at], kind)
+    read = blocks.used(names) if kind == "block" else list(names.values())
+    check_all_used(asked, read, [at], kind)
     return _BUILDERS[kind](_values(arrays, names), start, agreed(told_of(told, at), said, at))
 
 

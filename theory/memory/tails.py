@@ -408,15 +408,14 @@ def window_decay(layer: LinearRecurrence | Block, X: Any) -> tuple[Array, Array]
     >>> bool(low[0] <= 0.25 <= high[0] <= 0.25 * (1 + 1e-12))
     True
     """
-    found = core_of(layer)
-    if found is None or not isinstance(found[0], LinearRecurrence):
+    core, before = core_of(layer) or (None, None)
+    if not isinstance(core, LinearRecurrence):
         raise ValueError(
             f"received {layer!r}, needed a map h <- a(x) h + u(x) such as theory.SelectiveSSM"
         )
     inputs = as_sequences("X", X, width=layer.input_dim)
     if inputs.ndim != 2:
         raise ValueError(f"X has shape {inputs.shape}, needed one window (k, {layer.input_dim})")
-    core, before = found
     low, high = np.ones(layer.state_dim), np.ones(layer.state_dim)
     for x in inputs:
         least, largest = core.decay_range(seen(before, (x, x)))
