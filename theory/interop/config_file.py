@@ -46,7 +46,7 @@ def told_beside(path: Path, arrays: Mapping[str, Any]) -> dict[str, Told]:
 
 
 def _told(block: str, config: dict[str, Any]) -> Told | None:
-    known = _KNOWN.get((block, config.get("model_type")))
+    known = _KNOWN.get((block, str(config.get("model_type"))))
     if known is not None:
         return known(config)
     given = config.get("ssm_cfg")
@@ -121,7 +121,7 @@ def _rwkv7(config: dict[str, Any]) -> Told:
 
 #: By the block that arrays are, and the model that the configuration is of; what a configuration
 #: leaves out is as its program has it by default.
-_KNOWN: dict[tuple[str, Any], Callable[[dict[str, Any]], Told]] = {
+_KNOWN: dict[tuple[str, str], Callable[[dict[str, Any]], Told]] = {
     ("mamba", "mamba"): _mamba,
     ("mamba", "falcon_mamba"): _falcon_mamba,
     ("mamba2", "mamba2"): _mamba2,

@@ -22,6 +22,7 @@ import numpy as np
 from theory.files.arrays import Unread
 from theory.interop.arrays import cells_of
 from theory.interop.files import WeightFile, read_file
+from theory.interop.layouts import blocks
 from theory.interop.map_file import HEADER
 from theory.maps.base import Map, check_map
 from theory.maps.head import LinearHead, as_head
@@ -146,7 +147,10 @@ def find_head(
     top = asked[-1] if asked else cells[0] if len(cells) == 1 else None
     if name is not None:
         at = name.rstrip("./").removesuffix(".weight").removesuffix("/kernel")
+        part = _block_around(file, at)
         why = _why_not(file, at, top, cells)
+        if part is not None:
+            why = f"is a part of {part or 'the recurrent block'}, not behind it"
         if why:
             raise ValueError(f"{file.path}: {at} {why}")
         if at not in layers:
@@ -161,6 +165,7 @@ def find_head(
                 f"or C^T; save it as {at}.weight, (p, n), or {at}.kernel, (n, p)"
             )
         return _made(file, recurrent, at, layers[at])
+    layers = {at: one for at, one in layers.items() if _block_around(file, at) is None}
     reasons = {at: _why_not(file, at, top, cells) for at in [*layers, *file.heads]}
     fitting = {
         at: one for at, one in layers.items() if one.C.shape[1] in widths and not reasons[at]
@@ -199,6 +204,19 @@ def _cells_of(file: WeightFile) -> list[str]:
     return [""] if stack else list(dict.fromkeys(found))
 
 
+def _blocks(file: WeightFile) -> list[tuple[dict[str, str], str]]:
+    """Return the names of every recurrent block of a file, and what they start with."""
+    found = cells_of(file.arrays).items()
+    return [(group, f"{at}." if at else "") for (kind, at), group in found if kind == "block"]
+
+
+def _block_around(file: WeightFile, at: str) -> str | None:
+    """Return the prefix of the recurrent block that a layer is a part of, None if of none."""
+    around = (start for group, start in _blocks(file) if blocks.is_part(group, start, at))
+    found = next(around, None)
+    return None if found is None else found.removesuffix(".")
+
+
 def _other_cells(file: WeightFile, asked: list[str], cells: list[str]) -> list[str]:
     """Return the cells of a file that are not among those that were asked for."""
     inside = tuple(f"{one}{mark}" for one in asked for mark in "./")
@@ -216,6 +234,8 @@ def _doubt(file: WeightFile, recurrent: Map, at: str, layer: Layer) -> str:
         return "is as wide as the whole state, not as what the cell shows of it"
     if at in file.heads:
         return ""
+    if any(blocks.is_inner(group) for group, _ in _blocks(file)):
+        return "stands in a network of which the cell is one recurrence, with more between them"
     if _tells(file):
         return "is none of which the file tells what it reads"
     if layer.d is None:

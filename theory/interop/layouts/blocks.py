@@ -76,7 +76,7 @@ def _rglru(arrays: dict[str, Array], start: str, said: Said) -> Map:
 
     There the first input of a sequence enters as it is, without sqrt(1 - a**2).
     """
-    said.check_known(variant=None, gated=False)
+    del said
     p = arrays["recurrent_param"]
     check_shape(f"{start}recurrent_param", p, (None,))
     rows, biases = [], []
@@ -167,7 +167,7 @@ BLOCKS = (
     ),
     Layer(
         name="xlstm",
-        title="mLSTM of xLSTM-7b",
+        title="xLSTM-7b",
         needs="igate_preact.weight",
         keys=(
             "k.weight", "v.weight", "igate_preact.weight", "igate_preact.bias",
@@ -180,7 +180,7 @@ BLOCKS = (
     ),
     Layer(
         name="xlstm",
-        title="mLSTM of xLSTM-7b",
+        title="xLSTM-7b",
         needs="ifgate_preact.weight",
         keys=(
             "qkv_opreact.weight", "ifgate_preact.weight", "ifgate_preact.bias",
@@ -193,7 +193,7 @@ BLOCKS = (
     ),
     Layer(
         name="mlstm",
-        title="mLSTM of the package xlstm",
+        title="xlstm's mLSTM",
         needs="mlstm_cell.igate.weight",
         keys=(
             "q_proj.weight", "k_proj.weight", "v_proj.weight", "mlstm_cell.igate.weight",
@@ -214,13 +214,13 @@ BLOCKS = (
     ),
     Layer(
         name="slstm",
-        title="sLSTM of the package xlstm",
+        title="xlstm's sLSTM",
         needs="slstm_cell._recurrent_kernel_",
         keys=(
             "slstm_cell._recurrent_kernel_", "slstm_cell._bias_", "igate.weight", "fgate.weight",
             "zgate.weight", "ogate.weight",
         ),
-        may=("conv1d.conv.weight",),
+        may=("conv1d.conv.weight", "conv1d.conv.bias"),
         inputs="what the short convolution and its activation give, and behind it the normalised "
         "input of the layer; that alone where there is no convolution",
         beside={
@@ -267,6 +267,20 @@ def around(group: Any, start: str) -> re.Pattern[str]:
     return re.compile(f"{re.escape(start)}(?:{'|'.join(beside)})")
 
 
+def is_inner(group: Any) -> bool:
+    """Return whether a block is one recurrence of a network, with more before and behind it."""
+    return block_of(group).name != "mingru"
+
+
+def is_part(group: Mapping[str, str], start: str, layer: str) -> bool:
+    """Return whether a layer, by what its names begin with, is a part of a block."""
+    beside = around(group, start)
+    return any(
+        name in group.values() or beside.fullmatch(name) is not None
+        for name in (layer, f"{layer}.weight")
+    )
+
+
 def used(group: Mapping[str, str]) -> list[str]:
     """Return the full names of a group that its block reads; others may look like its own."""
     block = block_of(group)
@@ -277,12 +291,16 @@ def block_notes(group: Mapping[str, str], start: str, names: Any) -> tuple[str, 
     """Return what the inputs of a block's map are, and which arrays beside it are not read."""
     block = block_of(group)
     notes = [f"inputs: {block.inputs}"] if block.inputs else []
-    for pattern, what in block.beside.items():
-        matching = re.compile(f"{re.escape(start)}(?:{pattern})")
-        there = [str(name) for name in names if matching.fullmatch(str(name))]
-        if there:
-            notes.append(f"no part of the map: {', '.join(there)}: {what}")
-    return tuple(notes)
+    own = [str(name).removeprefix(start) for name in names if str(name).startswith(start)]
+    around = dict(block.beside)
+    if block.name == "rwkv7" and rwkv.layer_number(start) == 0:
+        around[r"v[012]"] = "of later layers"
+    beside = [
+        f"{', '.join(there)} ({what})"
+        for pattern, what in around.items()
+        if (there := [name for name in own if re.fullmatch(pattern, name)])
+    ]
+    return (*notes, f"no part of it: {'; '.join(beside)}") if beside else tuple(notes)
 
 
 def block_cell(group: dict[str, Any], start: str, said: Said) -> Map:
@@ -290,6 +308,24 @@ def block_cell(group: dict[str, Any], start: str, said: Said) -> Map:
     block = block_of(group)
     if block.build is None:
         raise ValueError(f"{start.removesuffix('.') or 'the block'} {block.refused}")
+    if not is_inner(group):
+        return _built(block, group, start, said)
+    for name in ("activation", "recurrent_activation", "variant"):
+        given = getattr(said, name)
+        if given is not None and (name != "variant" or block.name not in _ASK):
+            raise ValueError(
+                f"{name}={given!r}, but {start.removesuffix('.') or 'the block'} is a layer of "
+                f"{block.title}, which tells it; leave {name}= out"
+            )
+    return _built(block, group, start, said)
+
+
+#: Blocks of which no array tells everything.
+_ASK = {"mamba", "mamba2", "xlstm", "rwkv7"}
+
+
+def _built(block: Layer, group: dict[str, Any], start: str, said: Said) -> Map:
+    assert block.build is not None
     read = {*block.keys, *block.may}
     arrays = {
         key: double_array(f"{start}{key}", value) for key, value in group.items() if key in read

@@ -33,20 +33,30 @@ NAMED = (*_OWN.values(), *_FLA.values())
 _LEAST_LENGTH = 1e-24
 
 
+def layer_number(start: str) -> int | None:
+    """Return which layer of a network a prefix is of, None if it does not tell."""
+    match = re.search(r"(?:^|\.)(?:blocks|layers)\.(\d+)\.\w+\.$", start)
+    return None if match is None else int(match[1])
+
+
 def rwkv7_cell(arrays: dict[str, Array], start: str, said: Said) -> Map:
     r"""Return the recurrence on (x_t, x_{t-1}), and on (x_t, x_{t-1}, v) but in the first layer.
 
     Each of w, k, v and a sees x_t + mu (x_{t-1} - x_t) with a mu of its own; in later layers values
-    are moved towards those of the first, v, by a gate.
+    are moved towards those of the first, v, by a gate.  Some files of the first layer hold that
+    gate, too, and no program uses it there.
     """
     fla = "k_proj.weight" in arrays
     names = _FLA if fla else _OWN
     eps = _eps(said, start, fla=fla)
-    later = names["v1"] in arrays and not re.search(r"(^|\.)(blocks|layers)\.0\.\w+\.$", start)
+    number = layer_number(start)
+    later = bool(number) or (
+        number is None and any(names[key] in arrays for key in ("v0", "v1", "v2"))
+    )
     wanted = [key for key in names if later or key not in {"v0", "v1", "v2"}]
     missing = [f"{start}{names[key]}" for key in wanted if names[key] not in arrays]
     if missing:
-        raise ValueError(f"missing keys: {', '.join(missing)}; of a layer of RWKV-7 all are needed")
+        raise ValueError(f"missing keys: {', '.join(missing)}; a layer of RWKV-7 needs all")
     at = {key: arrays[names[key]] for key in wanted}
     check_shape(f"{start}r_k", arrays["r_k"], (None, None))
     heads, d = arrays["r_k"].shape

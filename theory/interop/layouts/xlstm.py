@@ -130,7 +130,7 @@ def _by_blocks(name: str, blocks: Array, n: int) -> Array:
 
 def mlstm_cell(arrays: dict[str, Array], start: str, said: Said) -> Map:
     """Return the mLSTM of the package xlstm: q, k of the convolution, v of what it was given."""
-    said.check_known(variant=None, gated=False)
+    del said
     names = {gate: f"mlstm_cell.{gate}gate.weight" for gate in "if"}
     check_shape(f"{start}{names['i']}", arrays[names["i"]], (None, None))
     heads, thrice = arrays[names["i"]].shape
@@ -169,7 +169,7 @@ def slstm_cell(arrays: dict[str, Array], start: str, said: Said) -> SLSTM:
     second, f: the names are exchanged.  The recurrent kernel is (heads, 4 d, d), or (heads, d, 4 d)
     with the bias by heads, as of which of its programs the file is.
     """
-    said.check_known(variant=None, gated=False)
+    del said
     R, bias = arrays["slstm_cell._recurrent_kernel_"], arrays["slstm_cell._bias_"]
     check_shape(f"{start}slstm_cell._recurrent_kernel_", R, (None, None, None))
     heads, d = len(R), min(R.shape[1:])
@@ -185,7 +185,7 @@ def slstm_cell(arrays: dict[str, Array], start: str, said: Said) -> SLSTM:
             f"{start}slstm_cell._recurrent_kernel_ has shape {R.shape}, needed (heads, 4 d, d) or "
             "(heads, d, 4 d)"
         )
-    blurred = "conv1d.conv.weight" in arrays
+    blurred = any(f"conv1d.conv.{one}" in arrays for one in ("weight", "bias"))
     stack = []
     for name in ("fgate", "igate", "zgate", "ogate"):
         W = _by_blocks(f"{start}{name}.weight", arrays[f"{name}.weight"], n)
