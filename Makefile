@@ -131,6 +131,7 @@ examples: $(VENV)/.examples
 	$(BIN)/python examples/fig_unstable_descent.py --size small --out $(BUILD)/examples
 	$(BIN)/python examples/fig_trained_memory.py --size small --out $(BUILD)/examples
 	$(BIN)/python examples/fig_short_memory.py --size small --out $(BUILD)/examples
+	$(BIN)/python examples/table_certificates.py --size small --out $(BUILD)/examples
 	$(BIN)/python examples/three_explanations.py --out $(BUILD)/examples
 
 ## figures: the paper's tables and figures at small size, and a gallery of them; needs the data

@@ -152,6 +152,32 @@ def test_what_inputs_bring_together_is_measured_like_this():
     assert 0.001 < told["carried"] <= 0.5
 
 
+def test_cells_are_counted_like_this(monkeypatch, tmp_path):
+    module = load("table_certificates")
+    kept = ("leaky, symmetric", "LSTM", "diagonal SSM")
+    monkeypatch.setattr(module, "CELLS", {name: module.CELLS[name] for name in kept})
+    assert module.main(["--maps", "4", "--out", str(tmp_path)]) == 0
+    with (tmp_path / "table_certificates.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for row in rows:
+        answers = [int(row[name]) for name in ("certified", "refuted", "unknown")]
+        assert sum(answers) == int(row["maps"]) == 4
+        assert row["missed"] == "0"
+        assert 1 <= float(row["gap_median"]) <= float(row["gap_90"]) < 2
+        held = [int(row[name]) for name in module.CONDITIONS if row[name]]
+        assert max(held, default=0) <= answers[0]
+    assert rows[0]["symmetric"] == rows[0]["certified"]
+
+
+def test_every_cell_is_drawn():
+    module = load("table_certificates")
+    rng = np.random.default_rng(0)
+    for name in module.CELLS:
+        model = module.drawn(rng, name)
+        assert model.step(np.zeros(model.state_dim), np.zeros(model.input_dim)).shape
+        assert set(module.conditions(name, model)) <= set(module.CONDITIONS)
+
+
 def test_chorales(tmp_path):
     pytest.importorskip("music21", reason="music21 is not installed (extra: examples)")
     module = load("chorales")

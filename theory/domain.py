@@ -29,7 +29,9 @@ class Reached:
     the domain's low .. high, and the arguments of the gates of every step in `ranges`.  Those are
     numbers, whose difference quotients lie in between, whichever two times are compared.
 
-    Of a stack there are the domains of its layers, and nothing else.
+    Of a stack there are the domains of its layers, and nothing else; of a layer that leaves every
+    box, but contracts in a plain norm, that norm: its states lie in a ball, and so in the domain's
+    box.
     """
 
     period: int = 0  # r: enclosures of r steps from the start lie in it
@@ -38,6 +40,7 @@ class Reached:
     start: tuple[Array, Array] = (_EMPTY, _EMPTY)  # B_0, a box in it that holds 0
     ranges: tuple[Array, Array] = (_EMPTY, _EMPTY)  # of the arguments of all gates, (p,) each
     parts: tuple[Domain, ...] = ()  # of the layers of a stack, else empty
+    ball: str = ""  # the name of a norm whose ball around 0 no state leaves, else empty
 
     def __post_init__(self) -> None:
         for name in ("outer", "start", "ranges"):
@@ -56,6 +59,7 @@ class Reached:
                 for name in ("outer", "start", "ranges")
             },
             "parts": [part.to_dict() for part in self.parts],
+            **({"ball": self.ball} if self.ball else {}),
         }
 
 
@@ -252,6 +256,7 @@ def _reached_from_dict(data: Any) -> Reached:
         }
         period, order = int(data["period"]), int(data["order"])
         parts = tuple(domain_from_dict(part) for part in data["parts"])
+        ball = str(data.get("ball", ""))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a domain: {type(error).__name__} at {error}") from None
     for name, ends in low_high.items():
@@ -265,4 +270,5 @@ def _reached_from_dict(data: Any) -> Reached:
         start=(start[0], start[1]),
         ranges=(ranges[0], ranges[1]),
         parts=parts,
+        ball=ball,
     )

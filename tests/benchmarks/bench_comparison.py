@@ -1,5 +1,7 @@
 r"""Certificates of gated cells: entrywise, Euclidean and from zero; how many models, how long.
 
+All cells beside the conditions of the literature: ``examples/table_certificates.py``.
+
 Run ``python tests/benchmarks/bench_comparison.py --help``; nothing here passes or fails.
 """
 
@@ -9,7 +11,7 @@ import time
 
 import numpy as np
 
-from theory import GRU, LSTM, EchoStateNetwork, Inputs, VanillaRNN, contraction
+from theory import GRU, LSTM, EchoStateNetwork, Inputs
 from theory.certify import invariant_domain, reached_domain
 from theory.certify.certificate_file import certificate_from_dict, certificate_to_dict
 from theory.certify.gated import by_comparison, by_delta_iss, by_gate_norms, gate_bound_matrix
@@ -210,40 +212,6 @@ def counts(models, seed):
     print(f"GRU, {models} models: {names}: {found.tolist()}")
 
 
-def literature(models, seed):
-    """Print how many random leaky and tanh networks are certified, by whose condition.
-
-    Symmetric weights: for slopes in [0, 1] the 2026 conditions of Gokhale, Proskurnikov, Kawano and
-    Bullo are that the largest eigenvalue is below 1, of small steps; what is attained here.
-    """
-    rng = np.random.default_rng(seed)
-    names = "Jaeger, leak, metric, symmetric closed form"
-    for symmetric in (False, True):
-        found, gains = np.zeros(4, int), []
-        for _ in range(models):
-            n, leak = int(rng.integers(1, 9)), float(rng.uniform(0.02, 0.2))
-            W = 10.0 ** rng.uniform(-1, 0.5) * rng.standard_normal((n, n)) / np.sqrt(n)
-            W = (W + W.T) / 2 if symmetric else W
-            cell = EchoStateNetwork(W, np.eye(n), leak=leak)
-            top = float(np.max(np.linalg.eigvalsh(W))) if symmetric else np.inf
-            jaeger = 1 - leak + leak * float(np.linalg.norm(W, 2))
-            by_leak, full = (contraction(cell, method=method) for method in ("leak", "metric"))
-            found += [jaeger < 1, by_leak is not None, full is not None, top < 1]
-            if full is not None and jaeger < 1:
-                gains.append((1 - full.lam) / (1 - jaeger))
-        kind = "symmetric" if symmetric else "random"
-        print(f"leaky, {kind}, {models} models: {names}: {found.tolist()}; "
-              f"(1 - rate) over Jaeger's: median {np.median(gains):.2f}")  # fmt: skip
-    found, names = np.zeros(3, int), "Miller and Hardt, row sums or Perron weights, lmi"
-    for _ in range(models):
-        n = int(rng.integers(1, 9))
-        W = 10.0 ** rng.uniform(-1, 0.5) * rng.standard_normal((n, n)) / np.sqrt(n)
-        cell = VanillaRNN(W, np.eye(n))
-        ways = (("spectral",), ("row_sums", "perron"), ("lmi",))
-        found += [any(contraction(cell, method=way) is not None for way in one) for one in ways]
-    print(f"tanh, {models} models: {names}: {found.tolist()}")
-
-
 def times(sizes, seed, rounds):
     print(f"{'n':>5} {'map':>5} {'box':>8} {'matrix':>8} {'weights and check':>18} {'rate':>10}")
     for n in sizes:
@@ -281,7 +249,6 @@ def main():
     scales(given.scales)
     times(given.sizes, given.seed, given.rounds)
     if given.models:
-        literature(given.models // 10, given.seed)
         counts(given.models, given.seed)
 
 

@@ -1,11 +1,15 @@
 """Stacks are certified by their layers: hardly slower than the slowest, and checked from a file."""
 
+import copy
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from theory import (
+    GRU,
     LSTM,
     BlockMax,
     CallableMap,
@@ -19,10 +23,18 @@ from theory import (
     required_context,
     truncation_gaps,
 )
-from theory.certify import invariant_domain
+from theory.certify import (
+    find_certificates,
+    interface,
+    invariant_domain,
+    judge_contraction,
+    load_certificate,
+    reached_domain,
+)
 from theory.certify.certificate_file import certificate_from_dict, certificate_to_dict
 from theory.certify.layers import layer_gains
 from theory.certify.recheck import recheck
+from theory.cli.main import app
 from theory.norms import L2
 from theory.theorems.contractive_of_layers import ROOM
 
@@ -42,6 +54,16 @@ def of_torch(rng, n, m=3, layers=2):
 
     widths = [m, *[n] * (layers - 1)]
     return Cascade([VanillaRNN(uniform(n, n), uniform(n, seen), uniform(n)) for seen in widths])
+
+
+def gated_of_torch(rng, kind, n, scale, m=3):
+    """Return two layers of LSTM or GRU with the weights that torch starts with, times a scale."""
+
+    def uniform(*shape):
+        return scale * rng.uniform(-1, 1, shape) / np.sqrt(n)
+
+    rows = {LSTM: 4 * n, GRU: 3 * n}[kind]
+    return Cascade([kind(uniform(rows, n), uniform(rows, k), uniform(rows)) for k in (m, n)])
 
 
 def reads_back(cell, c):
@@ -72,6 +94,120 @@ def test_the_stack_that_torch_starts_with(n):
         cell, 1e-2, inputs=Inputs.box(-1, 1), certificates={"layers": found}, effort=0
     )
     assert choice.k <= sharp.k
+
+
+def alone(cell, domain, effort):
+    """Return the best certificate of each layer on its part of a domain; None of one is no list."""
+    if domain is None:
+        return None
+    parts = zip(cell.layers, cell.layer_domains(domain), strict=True)
+    found = [contraction(layer, domain=part, effort=effort) for layer, part in parts]
+    return None if None in found else found
+
+
+@pytest.mark.parametrize(("kind", "n", "effort"), [(LSTM, 4, 1), (GRU, 4, 1), (GRU, 2, 2)])
+@pytest.mark.parametrize("scale", [1.0, 0.55, 0.3])
+def test_gated_stacks_of_torch_are_certified_iff_their_layers_are(kind, n, effort, scale):
+    """No layer of four units is at the weights that torch starts with, at half of them all are."""
+    cell, unit = gated_of_torch(np.random.default_rng(7), kind, n, scale), Inputs.box(-1, 1)
+    of_box = alone(cell, invariant_domain(cell, inputs=unit), effort)
+    asked = effort == 2 or of_box is None
+    of_zero = alone(cell, reached_domain(cell, inputs=unit), effort) if asked else None
+    known = [max(c.lam for c in layers) for layers in (of_box, of_zero) if layers is not None]
+    found = contraction(cell, inputs=unit, effort=effort)
+    assert (found is None) == (not known)
+    if n == 4:
+        assert (found is None) == (scale == 1)
+    if found is not None:
+        assert found.lam <= min(known) * 1.01
+        reads_back(cell, found)
+
+
+def test_the_command_says_the_same_of_a_file_of_two_layers(tmp_path):
+    cell, path, out = (
+        gated_of_torch(np.random.default_rng(7), LSTM, 3, 0.3), tmp_path / "w.npz", tmp_path / "c"
+    )  # fmt: skip
+    arrays = {}
+    for number, layer in enumerate(cell.layers):
+        named = zip(("weight_hh", "weight_ih", "bias_ih"), (layer.W, layer.U, layer.b), strict=True)
+        arrays |= {f"{name}_l{number}": value for name, value in named}
+        arrays[f"bias_hh_l{number}"] = np.zeros_like(layer.b)
+    np.savez(path, **arrays)
+    words = ["certify", str(path), "--inputs", "box:-1,1", "--json", str(out)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    stored = load_certificate(out)
+    assert stored.method == "layers"
+    assert stored.rate == pytest.approx(contraction(cell, inputs=Inputs.box(-1, 1)).lam, rel=1e-9)
+    assert CliRunner().invoke(app, ["check", str(out), str(path)]).exit_code == 0
+
+
+def test_the_largest_layer_says_whether_it_is_asked_what_is_reached(monkeypatch):
+    cell, unit = gated_of_torch(np.random.default_rng(7), LSTM, 4, 0.55), Inputs.box(-1, 1)
+    monkeypatch.setattr(interface, "FROM_ZERO", (0, 7))
+    assert contraction(cell, inputs=unit) is None
+    monkeypatch.setattr(interface, "FROM_ZERO", (0, 8))
+    assert contraction(cell, inputs=unit).domain.reached is not None
+
+
+def unbounded(name, rng, m):
+    """Return a layer that contracts and leaves every box."""
+    W = 0.9 * np.linalg.qr(rng.standard_normal((3, 3)))[0]
+    U = 0.1 * rng.standard_normal((3, m))
+    if name == "modes":
+        return DiagonalSSM(0.9 * np.exp(1j * np.array([0.8, 2.0, 3.0])), U)
+    return LinearMap(W, U) if name == "linear" else VanillaRNN(W, U, None, "relu")
+
+
+@pytest.mark.parametrize("name", ["linear", "modes", "relu"])
+@pytest.mark.parametrize("first", [False, True])
+def test_layers_that_leave_every_box_stay_in_a_ball(name, first):
+    """Both layers are certified; there is no box of both that the stack never leaves."""
+    rng = np.random.default_rng(1)
+    wild = unbounded(name, rng, 2)
+    seen = len(wild.output_map) if first else 2
+    gated = GRU(0.1 * rng.standard_normal((9, 3)), 0.1 * rng.standard_normal((9, seen)))
+    layers = [wild, gated] if first else [gated, unbounded(name, rng, 3)]
+    cell, unit = Cascade(layers), Inputs.ball(1)
+    assert invariant_domain(cell, inputs=unit) is None
+    found = contraction(cell, inputs=unit, required=True)
+    assert found.lam <= max(c.lam for c in found.evidence.parts) * 1.01
+    assert judge_contraction(cell, inputs=unit).contraction.lam == found.lam
+    assert find_certificates(cell, unit).best.lam == found.lam
+    # what is reached is in the box around the ball
+    X = rng.standard_normal((100, 40, 2))
+    H = cell.simulate(X / np.linalg.norm(X, axis=-1, keepdims=True))
+    assert (np.abs(H) <= found.domain.high).all()
+    choice = required_context(cell, 1e-2, inputs=unit)
+    gaps = truncation_gaps(cell, X[0] / np.linalg.norm(X[0], axis=-1)[:, None], k_max=40, norm=L2())
+    assert gaps[min(choice.k, 40)] <= 1e-2
+    data = reads_back(cell, found)
+    ball = data["domain"]["reached"]["parts"][0 if first else 1]
+
+    def changed(**entries):
+        wrong = copy.deepcopy(data)
+        part = wrong["domain"]["reached"]["parts"][0 if first else 1]
+        part.update(entries)
+        return recheck(certificate_from_dict(wrong), cell)
+
+    smaller = [(0.9 * float.fromhex(x)).hex() for x in ball["high"]]
+    assert changed(high=smaller).failed == "invariance"
+    wider = [(1.1 * float.fromhex(x)).hex() for x in ball["input_high"]]
+    assert changed(input_high=wider).failed == "invariance"
+    assert changed(reached={**ball["reached"], "ball": "L1"}).failed in {"invariance", None}
+    assert changed(reached={**ball["reached"], "ball": "L3"}).failed == "invariance"
+
+
+def test_a_layer_that_does_not_contract_has_no_ball():
+    rng = np.random.default_rng(1)
+    gated, turn = (
+        GRU(0.1 * rng.standard_normal((9, 3)), np.ones((9, 2))),
+        unbounded("linear", rng, 3),
+    )
+    for factor, known in ((1.1, True), (1.2, False)):
+        cell = Cascade([gated, turn.with_parameters(W=factor * turn.W)])
+        assert (reached_domain(cell, inputs=Inputs.box(-1, 1)) is not None) == known
+    assert reached_domain(cell, inputs=Inputs.box(-np.inf, np.inf)) is None
 
 
 def test_two_copies_of_one_layer():

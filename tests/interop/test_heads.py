@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -135,6 +136,8 @@ def test_a_layer_that_may_stand_below_the_cell_is_not_guessed(tmp_path):
 
 # ------------------------------------------------------------------------------------------- Keras
 
+NORM_PARTS = ("gamma", "beta")
+
 
 def keras(tmp_path, *layers):
     """Write a file of Keras 2 with an LSTM rnn of 3 units, and these layers behind it."""
@@ -146,6 +149,8 @@ def keras(tmp_path, *layers):
     arrays = {f"rnn/{key}": RNG.standard_normal(shape) for key, shape in shapes.items()}
     for one in layers:
         inner = one["config"].get("layer", one)
+        if one["class_name"] == "LayerNormalization":
+            arrays |= {f"layernormalization/{key}": RNG.standard_normal(3) for key in NORM_PARTS}
         if inner["class_name"] == "Dense":
             at, p = one["config"]["name"], inner["config"]["units"]
             arrays |= {f"{at}/kernel": RNG.standard_normal((3, p)), f"{at}/bias": np.ones(p)}
@@ -169,6 +174,90 @@ def other(kind, **said):
     return {"class_name": kind, "config": {"name": kind.lower(), **said}}
 
 
+NORM = {"epsilon": 0.01, "axis": [1], "scale": True, "center": True}
+BETWEEN = {
+    "relu": [other("ReLU", max_value=None, negative_slope=0.0, threshold=0.0)],
+    "leaky": [other("LeakyReLU", alpha=0.25)],
+    "norm": [other("LayerNormalization", **NORM), other("Activation", activation="gelu")],
+    "dense": [dense("inner", 3, "swish"), other("Dropout", rate=0.5)],
+    "wrapped": [
+        other("TimeDistributed", layer=dense("inner", 3, "tanh")), other("Activation",
+        activation="sigmoid"),
+    ],
+}  # fmt: skip
+
+
+def by_hand(name, arrays, h):
+    """Return what the layers compute, written out."""
+    if name == "relu":
+        return np.maximum(h, 0)
+    if name == "leaky":
+        return np.where(h >= 0, h, 0.25 * h)
+    if name == "norm":
+        centred = h - h.mean(axis=1, keepdims=True)
+        z = centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + 0.01)
+        z = z * arrays["layernormalization/gamma"] + arrays["layernormalization/beta"]
+        return z * [[0.5 * (1 + math.erf(a / math.sqrt(2))) for a in row] for row in z]
+    at = "timedistributed" if name == "wrapped" else "inner"
+    a = h @ arrays[f"{at}/kernel"] + arrays[f"{at}/bias"]
+    return 1 / (1 + np.exp(-np.tanh(a))) if name == "wrapped" else a / (1 + np.exp(-a))
+
+
+@pytest.mark.parametrize("name", BETWEEN)
+def test_a_chain_of_known_layers_is_read(name, tmp_path):
+    path, arrays = keras(tmp_path, *BETWEEN[name], dense("out"))
+    cell = load(path)
+    f = load_head(path, cell)
+    H = cell.simulate(RNG.standard_normal((7, 2)))
+    expected = by_hand(name, arrays, H[:, 3:]) @ arrays["out/kernel"] + arrays["out/bias"]
+    np.testing.assert_allclose(f(H[:, 3:]), expected, rtol=1e-12, atol=1e-12)
+    found = {one.name: one for one in recognised(path).heads}
+    assert found["out"].sure
+    assert found["out"].cells == ("rnn",)
+    assert not recognised(path).others
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        other("ReLU", max_value=6.0),
+        other("LeakyReLU", alpha=-1),
+        other("Activation", activation="elu"),
+        other("LayerNormalization", **NORM | {"axis": [0]}),
+        other("LayerNormalization", **NORM | {"rms_scaling": True}),
+        other("LayerNormalization", **NORM | {"scale": False, "center": False}),
+        other("Flatten"),
+        dense("inner", 3, "mine>f"),
+        dense("inner", 5, "relu"),
+    ],
+    ids=lambda one: f"{one['class_name']} {list(one['config'].values())[1:]}",
+)
+def test_a_chain_with_a_layer_that_is_not_known_is_named(between, tmp_path):
+    path, _ = keras(tmp_path, between, dense("out"))
+    with pytest.raises(ValueError, match=f"there is {between['class_name']} "):
+        load_head(path, load(path), name="out")
+
+
+def test_the_commands_measure_what_a_chain_gives(tmp_path):
+    from typer.testing import CliRunner
+
+    from theory.cli.main import app
+
+    path, _ = keras(tmp_path, dense("inner", 3, "relu"), dense("out", 1, "sigmoid"))
+    np.savez(tmp_path / "x.npz", x=RNG.uniform(-1, 1, (60, 12, 2)))
+
+    def run(*arguments):
+        return CliRunner().invoke(app, [*map(str, arguments)], env={"COLUMNS": "200"}).output
+
+    told = "output: out (1 output, behind Dense inner (relu), before sigmoid), the layer that reads"
+    asked = ["--epsilon", "0.9", "--probability", "0.05", "--confidence", "0.95"]
+    assert told in run("memory", path, "--sequences", tmp_path / "x.npz", *asked)
+    assert told in run("warmup", path, "--sequences", tmp_path / "x.npz", *asked)
+    assert "out (1, 3): reads rnn; between rnn and it: Dense inner (relu); then" in run(
+        "show", path
+    )
+
+
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_dense_layer_behind_a_recurrent_one_is_its_head(wrapped, tmp_path):
     last = dense("out")
@@ -187,6 +276,7 @@ def test_a_dense_layer_behind_a_recurrent_one_is_its_head(wrapped, tmp_path):
 def test_a_normalisation_between_is_named(tmp_path):
     path, _ = keras(tmp_path, other("LayerNormalization"), dense("out"))
     cell = load(path)
+    # its settings are not all there
     with pytest.raises(ValueError, match=r"there is LayerNormalization layernormalization$"):
         load_head(path, cell)
     with pytest.raises(ValueError, match="is no head of the states"):

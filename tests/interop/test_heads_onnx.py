@@ -7,6 +7,7 @@ import pytest
 
 from theory import LSTM
 from theory.interop import load, load_head, recognised
+from theory.maps import with_head
 
 RNG = np.random.default_rng(0)
 W, U = RNG.standard_normal((12, 3)), RNG.standard_normal((12, 2))
@@ -99,8 +100,8 @@ def test_a_head_behind_a_node_is_what_its_graph_computes(case, tmp_path):
 @pytest.mark.parametrize(
     ("between", "named"),
     [
-        ([SQUEEZE, ("Relu", [], {})], "Relu"),
-        ([SQUEEZE, ("Relu", [], {}), TIME_FIRST], "Relu"),
+        ([SQUEEZE, ("Abs", [], {})], "Abs"),
+        ([SQUEEZE, ("Abs", [], {}), TIME_FIRST], "Abs"),
         ([SQUEEZE, ("Mul", [np.float32([1, 2, 3])], {})], "Mul"),
         ([SQUEEZE, ("ReduceMean", [], {"axes": [0]})], "ReduceMean"),
         # features in another place, or mixed with others
@@ -234,3 +235,80 @@ def test_a_reshape_keeps_the_count_of_axes(tmp_path):
     path, _ = graph(tmp_path, SQUEEZE, shape, ("Gather", [np.array([1, 0, 2])], {"axis": 2}))
     with pytest.raises(ValueError, match=r"there is Gather$"):
         load_head(path, load(path))
+
+
+# -------------------------------------------------------------------------------- chains of layers
+
+F32 = np.float32
+INNER = RNG.standard_normal((3, 7)).astype(F32)
+BACK = "what came two nodes before"
+CHAINS = {
+    "relu": [("Relu", [], {})],
+    "leaky": [("LeakyRelu", [], {"alpha": 0.25})],
+    "norm": [
+        ("LayerNormalization", [F32([1, 2, 3]), F32([0, 1, -1])], {"epsilon": 1e-3, "axis": -1}),
+        ("Tanh", [], {}),
+    ],
+    "no bias of a norm": [("LayerNormalization", [F32([1, 2, 3])], {})],
+    "silu": [("Sigmoid", [], {}), ("Mul", [BACK], {})],
+    "two": [
+        ("MatMul", [INNER], {}), ("Add", [F32(np.arange(7))], {}), ("Softplus", [], {}),
+        ("Gemm", [INNER.T, F32([1, 2, 3])], {}), ("Sigmoid", [], {}),
+    ],
+}  # fmt: skip
+
+
+def chained(tmp_path, between):
+    """Write a graph with a chain; return its path, and a function that runs it."""
+    steps = [SQUEEZE, ("Reshape", [np.array([-1, 3])], {}), *between]
+    given = [
+        (op, [F32(0) if one is BACK else one for one in constants], said)
+        for op, constants, said in steps
+    ]
+    path, _ = graph(tmp_path, *given, layer="Gemm", transB=1)
+    import onnx
+
+    model = onnx.load(path)
+    for node in model.graph.node:
+        if node.op_type == "Mul":
+            node.input[1] = f"s{len(steps) - 2}"
+    onnx.save(model, path)
+    runs = onnx.reference.ReferenceEvaluator(model)
+    return path, lambda x: runs.run(["Y"], {"X": x[:, None].astype(np.float32)})[0]
+
+
+@pytest.mark.parametrize("case", CHAINS)
+def test_a_chain_behind_a_node_is_what_its_graph_computes(case, tmp_path):
+    path, run = chained(tmp_path, CHAINS[case])
+    cell = load(path)
+    f = load_head(path, cell)
+    x = RNG.standard_normal((6, 2))
+    ours = with_head(cell, f).simulate(x)[:, cell.state_dim :]
+    assert ours == pytest.approx(np.asarray(run(x), dtype=np.float64), abs=1e-5)
+    found = [one for one in recognised(path).heads if one.name == "head"]
+    assert [(one.cells, one.sure, one.shape) for one in found] == [(("cell",), True, (5, 3))]
+    assert not recognised(path).others
+    if case == "two":
+        # layers inside it, by their names
+        assert load_head(path, cell, name="s3").C.shape == (7, 6)
+        deeper = load_head(path, cell, name="s6")
+        assert (deeper.input_dim, deeper.output_dim) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        [("Relu", [], {}), ("Abs", [], {})],
+        [("MatMul", [INNER], {}), ("Abs", [], {}), ("MatMul", [INNER.T], {})],
+        [("LayerNormalization", [F32([1, 2, 3])], {"axis": 0})],
+        [("LeakyRelu", [], {"alpha": -0.5})],
+        [("Elu", [], {})],
+    ],
+    ids=lambda steps: " ".join(op for op, *_ in steps),
+)
+def test_a_chain_with_a_part_that_is_not_known_is_named(between, tmp_path):
+    path, _ = chained(tmp_path, between)
+    # what is behind a layer that is not read is not followed
+    name, named = ("s5", "MatMul, Abs") if len(between) == 3 else ("head", between[-1][0])
+    with pytest.raises(ValueError, match=named):
+        load_head(path, load(path), name=name)

@@ -6,10 +6,10 @@ import pytest
 from theory import GRU, L1, L2, LSTM, Cascade, EchoStateNetwork, Linf, VanillaRNN, WeightedLinf
 from theory.arithmetic.activations import ACTIVATIONS
 from theory.kernels import single
-from theory.kernels.cells import restart_kernel
+from theory.kernels.cells import gaps_at, lstm_restarts, restart_kernel
 from theory.measure import truncation_gap_table
 from theory.measure.single import SingleSteps
-from theory.measure.sweep import fused_form
+from theory.measure.sweep import fused_form, size_of
 
 RHO = [*ACTIVATIONS, "leaky_relu(0.2)"]
 UNIT = float(np.finfo(np.float32).eps) / 2
@@ -50,6 +50,47 @@ def test_a_restart_beyond_doubles_stays_a_nan():
     tall = VanillaRNN([[1.0]], [[1.0]], activation="identity")
     found = restarts(tall, np.full((2, 1), 1e200), 0, L2(), False)
     assert found[0] == pytest.approx(2e200)
+
+
+# ------------------------------------------------------------------------- rows where they lie
+
+
+def advanced(cell, H, source, X, at):
+    P = single.panels(cell.W, np.float64)
+    new = np.empty((len(at), cell.state_dim))
+    lstm_restarts(P, cell.input_terms(X), at, H, source, new)
+    return new
+
+
+@pytest.mark.parametrize("n", [1, 5, 33])
+@pytest.mark.parametrize("rows", [1, 64, 130])
+def test_restarts_of_an_lstm_are_its_steps(n, rows):
+    rng = np.random.default_rng(4)
+    cell = LSTM(*(rng.standard_normal(shape) for shape in ((4 * n, n), (4 * n, 2), 4 * n)))
+    H, X = rng.standard_normal((200, 2 * n)), rng.standard_normal((150, 2))
+    X[::7] *= 50.0  # gates beyond where the quick exponential is used
+    source, at = rng.integers(200, size=rows), rng.integers(150, size=rows)
+    found, expected = advanced(cell, H, source, X, at), cell.step(H[source], X[at])
+    error = cell.step_error(np.abs(H).max(axis=0), np.abs(X).max(axis=0))
+    assert (np.abs(found - expected) <= 2 * error).all()
+    # the same row has the same successor wherever it stands
+    some = np.sort(rng.choice(rows, (rows + 1) // 2, replace=False))
+    np.testing.assert_array_equal(advanced(cell, H, source[some], X, at[some]), found[some])
+
+
+@pytest.mark.parametrize("norm", [L1(), L2(), Linf(), WeightedLinf(np.arange(1.0, 12.0))], ids=str)
+def test_gaps_of_rows_where_they_lie_are_their_norms(norm):
+    rng = np.random.default_rng(5)
+    G, H = rng.standard_normal((70, 15)), rng.standard_normal((90, 15))
+    # squares that underflow, overflow, or are no numbers
+    G[:3] *= [[1e-170], [1e170], [np.nan]]
+    at = rng.integers(90, size=70)
+    H[at[0]] = H[at[1]] = 0.0
+    row = np.empty(70)
+    with np.errstate(all="ignore"):
+        gaps_at(G, H, at, 2, *size_of(norm, 11), row)
+        expected = norm.vector(H[at, 2:13] - G[:, 2:13])
+    np.testing.assert_allclose(row, expected, rtol=16 * 2.0**-53)
 
 
 # ----------------------------------------------------------------------------- single precision

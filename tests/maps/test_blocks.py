@@ -26,7 +26,7 @@ from theory.maps import (
     mlstm,
     short_convolution,
 )
-from theory.maps.functions import _SILU_AT, _SILU_LEAST, _SILU_SLOPES, _SILU_STEEP
+from theory.maps.functions import SMOOTH
 from theory.memory import required_context, tube_context, tube_gaps
 
 seeds = st.integers(0, 2**32 - 1)
@@ -41,6 +41,7 @@ def functions(rng, n=3):
         "Select": Select(1, stop=n, size=n),
         "tanh": Pointwise("tanh", n),
         "silu": Pointwise("silu", n),
+        "gelu": Pointwise("gelu", n),
         "rms": Normalize(w(n), w(n), eps=0.1),
         "layer": Normalize(w(n), w(n), kind="layer", eps=0.01),
         "gated unit": gate,
@@ -84,27 +85,53 @@ def test_boxes_and_slopes_hold(name, seed, width):
         target(float(np.max(lengths / (lipschitz * np.linalg.norm(apart, axis=-1) + 1e-300))))
 
 
-def test_the_constants_of_silu():
-    """Least value and extreme slopes, decided in ball arithmetic."""
+def _slopes_of(name):
+    """Return the slope, and what has the sign of its derivative."""
     one = flint.arb(1)
-    with bits(200):
+    if name == "gelu":
 
         def slope(a):
-            s = one / (one + (-a).exp())
-            return s * (one + a * (one - s))
+            phi = (-(a**2) / 2).exp() / (2 * flint.arb.pi()).sqrt()
+            return (-a / flint.arb(2).sqrt()).erfc() / 2 + a * phi
 
-        def turn(a):
-            s = one / (one + (-a).exp())
-            return s * (one - s) * (2 + a * (one - 2 * s))
+        return slope, lambda a: 2 - a**2
 
-        least, steep, small = flint.arb(_SILU_AT), flint.arb(_SILU_STEEP), flint.arb(2.0**-40)
+    def slope(a):
+        s = one / (one + (-a).exp())
+        return s * (one + a * (one - s))
+
+    def turn(a):
+        s = one / (one + (-a).exp())
+        return s * (one - s) * (2 + a * (one - 2 * s))
+
+    return slope, turn
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_the_constants_of_smooth_functions(name):
+    """Least value and extreme slopes, decided in ball arithmetic."""
+    f = SMOOTH[name]
+    with bits(200):
+        slope, turn = _slopes_of(name)
+        least, steep, small = flint.arb(f.at), flint.arb(f.steep), flint.arb(2.0**-40)
         # the zeros of the slope and of its derivative are within 2**-40 of where they are said
         assert slope(least - small) < 0 < slope(least + small)
         assert turn(steep - small) > 0 > turn(steep + small)
-        value = of_function(Pointwise("silu", 1), [least])[0]
-        assert abs(value - flint.arb(_SILU_LEAST)) < small
-        assert flint.arb(_SILU_SLOPES[0]) < slope(-steep) - small
-        assert slope(steep) + small < flint.arb(_SILU_SLOPES[1])
+        value = of_function(Pointwise(name, 1), [least])[0]
+        assert abs(value - flint.arb(f.least)) < small
+        assert flint.arb(f.slopes[0]) < slope(-steep) - small
+        assert slope(steep) + small < flint.arb(f.slopes[1])
+
+
+def test_the_normal_distribution_errs_by_less_than_is_allowed():
+    """What SciPy's erfc is trusted for, in x Phi(x): 25 units relatively, and u |x|."""
+    X = np.concatenate([np.linspace(-37, 10, 4001), -np.logspace(-300, 0, 200)])
+    Y = Pointwise("gelu", len(X))(X)
+    with bits(200):
+        for x, y in zip(X, Y, strict=True):
+            true = of_function(Pointwise("gelu", 1), [flint.arb(float(x))])[0]
+            error = abs(flint.arb(float(y)) - true)
+            assert error <= flint.arb(2.0**-53) * (24 * abs(true) + abs(flint.arb(float(x))))
 
 
 @pytest.mark.parametrize("kind", ["rms", "layer"])
@@ -277,6 +304,7 @@ def test_functions_are_those_of_pytorch():
     norm = F.layer_norm(tensor(x), (6,), tensor(g), tensor(b), 1e-5)
     assert np.max(np.abs(layer(x) - norm.numpy())) <= 1e-12
     assert np.max(np.abs(Pointwise("silu", 6)(x) - F.silu(tensor(x)).numpy())) <= 1e-12
+    assert np.max(np.abs(Pointwise("gelu", 6)(x) - F.gelu(tensor(x)).numpy())) <= 1e-12
     W = rng.standard_normal((8, 6))
     unit = Product([Dense(W[:4]), Chain([Dense(W[4:]), Pointwise("sigmoid", 4)])])
     assert np.max(np.abs(unit(x) - F.glu(tensor(x @ W.T)).numpy())) <= 1e-12

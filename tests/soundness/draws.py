@@ -291,7 +291,7 @@ def a_function(rng: Draw, W: Callable[..., Array], n: int, p: int, depth: int = 
         parts = [a_function(rng, W, n, p, depth - 1) for _ in range(2)]
         return one_of(rng, Sum, Product)(parts)
     if kind == 3:
-        rho = one_of(rng, "silu", *RHO)
+        rho = one_of(rng, "silu", "gelu", *RHO)
         return Chain([a_function(rng, W, n, p, depth - 1), Pointwise(rho, p)])
     if kind == 4:
         eps = float(one_of(rng, 1e-12, 1e-5, 1.0))

@@ -331,6 +331,11 @@ def delta(layer: DeltaRule) -> Step:
     return step
 
 
+def _normal(a: Ball) -> Ball:
+    """Return the share of the normal distribution below `a`."""
+    return (ONE if a > 0 else ZERO) if abs(a) > FAR else (-a / Ball(2.0).sqrt()).erfc() / 2
+
+
 def of_function(f: Function, x: Vector) -> Vector:
     """Return f(x)."""
     if isinstance(f, Dense):
@@ -340,6 +345,8 @@ def of_function(f: Function, x: Vector) -> Vector:
     if isinstance(f, Pointwise):
         if f.activation == "silu":
             return [a * activated("sigmoid", a) for a in x]
+        if f.activation == "gelu":
+            return [a * _normal(a) for a in x]
         return [activated(f.activation, a) for a in x]
     if isinstance(f, Normalize):
         if f.kind == "layer":

@@ -220,6 +220,8 @@ COMPARED = {
     "run_kernel": "tests/kernels/test_kernels.py::test_the_run_kernel_is_repeated_steps",
     "gap_kernel": "tests/kernels/test_kernels.py::test_both_sweeps_are_the_definition",
     "restart_kernel": "tests/kernels/test_restarts.py::test_restarts_are_the_definition",
+    "lstm_restarts": "tests/kernels/test_restarts.py::test_restarts_of_an_lstm_are_its_steps",
+    "gaps_at": "tests/kernels/test_restarts.py::test_gaps_of_rows_where_they_lie_are_their_norms",
     **dict.fromkeys(
         ("leaky_rows_single", "affine_rows_single", "lstm_rows_single", "gru_rows_single"),
         "tests/kernels/test_restarts.py::test_steps_in_single_precision_are_the_definition",

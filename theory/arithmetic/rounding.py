@@ -33,8 +33,9 @@ UNIT = 2.0**-53
 TINY = 2.0**-1074
 
 #: Assumed accuracy, in units of u, of the elementary functions of NumPy, Numba and libm (tanh, exp,
-#: log1p, sin, pow) and of the kernels' own.  It is an assumption on libraries, not a theorem: tests
-#: measure at most 3.5 u against 80-digit arithmetic, and the rest covers other platforms.
+#: log1p, sin, pow), of SciPy's erfc, and of the kernels' own.  It is an assumption on libraries,
+#: not a theorem: tests measure at most 3.5 u against 80-digit arithmetic, and the rest covers other
+#: platforms.
 ELEMENTARY_UNITS = 8
 
 #: What `upper_after` and `lower_after` allow for underflow, 2**34 eta: that of 2**10 operations, of

@@ -25,6 +25,7 @@ from theory.certify.methods import (
 from theory.domain import Domain
 from theory.inputs import ambiguous
 from theory.maps.base import Map, check_map
+from theory.maps.cascade import Cascade
 from theory.maps.invariance import invariant_domain
 from theory.maps.reached import check_domain, reached_domain
 from theory.norms.norm import check_norm
@@ -179,7 +180,7 @@ def contraction(
         `theory.certify.invariant_domain`, for the smallest box that holds the inputs.  The answer
         holds everywhere (its domain is None) where that gives nothing narrower.  Gated maps
         contract only under bounded inputs, but for special weights.  Where ``"auto"`` finds none on
-        the box (up to 256 states), and with effort 2 wherever the factor is smaller, the answer is
+        the box (up to 256 states a layer), and with effort 2 where the factor is smaller, it is
         one of the states that are reached from zero (`theory.certify.reached_domain`), which its
         domain says: enough for the recurrent model and its truncated ones, for no other start.
     required : bool
@@ -242,8 +243,9 @@ def contraction(
     return found
 
 
-#: Up to which dimension of the state an effort asks what is reached from zero where the box of all
-#: states gives no certificate: a few seconds.  Effort 2 always asks, and takes the smaller rate.
+#: Up to which dimension of the state, of a stack that of its largest layer, an effort asks what is
+#: reached from zero where the box of all states gives no certificate: a few seconds.  Effort 2
+#: always asks, and takes the smaller rate.
 FROM_ZERO = (0, 256)
 
 
@@ -257,7 +259,9 @@ def reached_at(
     """
     if inputs is None or (effort < len(FROM_ZERO) and known):
         return None
-    if effort < len(FROM_ZERO) and not recurrent.state_dim <= FROM_ZERO[effort]:
+    layers = recurrent.layers if isinstance(recurrent, Cascade) else (recurrent,)
+    largest = max(layer.state_dim for layer in layers)
+    if effort < len(FROM_ZERO) and not largest <= FROM_ZERO[effort]:
         return None
     with few_threads(recurrent.state_dim):
         return reached_domain(recurrent, inputs=inputs, box=box)

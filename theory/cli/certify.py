@@ -52,9 +52,10 @@ from theory.files.sequences import load_sequences
 from theory.files.writing import write_atomically
 from theory.inputs import read_inputs
 from theory.interop.files import read_file
-from theory.interop.heads import Head, find_head
+from theory.interop.heads import find_head, shown_by
 from theory.interop.map_file import HEADER
 from theory.maps.base import Map
+from theory.maps.head import LinearHead
 from theory.memory.context import Choice, error_curve, required_context
 from theory.norms.norms import L2, over
 from theory.pictures import COLOURS, DASHES, LINES, canvas, count_axis
@@ -179,8 +180,13 @@ def certify(
         _advise(cause, method, alone=sequences is None and not near)
     elif not found.everywhere and refutation is None:
         out.print("everywhere: unknown, no certificate found and no refutation")
+    shown, linear = shown_by(recurrent, output)
+    own = found
+    if shown is not recurrent:
+        # of what stands behind the recurrence, too
+        own, linear = find_certificates(shown, meant, effort=effort), LinearHead(shown.output_map)
     choice = required_context(
-        recurrent, epsilon, inputs=meant, head=output.head, effort=effort, certificates=found
+        shown, epsilon, inputs=meant, head=linear, effort=effort, certificates=own
     )
     for target in (json_file, rocq, plot):
         if target is not None:
@@ -191,7 +197,7 @@ def certify(
     if choice is not None:
         if output.told:
             out.print(output.told, markup=False, soft_wrap=True)
-        what = "an error" if output.head is None else "an output error"
+        what = "an error" if linear is None else "an output error"
         least = "; no smaller k is enough for all such inputs" if choice.exact else ""
         out.print(
             f"required context: k = {choice.k} for {what} of {epsilon:g}, {choice.inputs} "
@@ -207,7 +213,7 @@ def certify(
             save_certificate(json_file, recurrent, c=best)
         out.print(f"written: {json_file}", markup=False, soft_wrap=True)
     if plot is not None:
-        _draw(plot, found, choice, epsilon, output)
+        _draw(plot, own, choice, epsilon, linear)
         out.print(f"drawn: {plot}", markup=False, soft_wrap=True)
     if rocq is not None:
         c = for_rocq(recurrent, found.named.values())
@@ -342,7 +348,7 @@ def _where(c: Contraction) -> str:
 
 
 def _draw(
-    path: Path, found: Certificates, choice: Choice | None, epsilon: float, output: Head
+    path: Path, found: Certificates, choice: Choice | None, epsilon: float, head: LinearHead | None
 ) -> None:
     """Draw the bound of the error against k, one line for each certificate.
 
@@ -359,7 +365,7 @@ def _draw(
             found.recurrent,
             c,
             inputs=found.inputs,
-            head=output.head,
+            head=head,
             count=count,
             step=step,
             certificates=found,
@@ -380,7 +386,7 @@ def _draw(
         epsilon, color=COLOURS["allowed"], lw=1, ls=":", label=f"allowed error {epsilon:g}"
     )
     count_axis(axes, count)
-    what = "state" if output.head is None else "output"
+    what = "state" if head is None else "output"
     axes.set_ylabel(f"bound of the Euclidean {what} error", fontsize=12)
     axes.set_title(f"n = {found.recurrent.state_dim}, {found.inputs}", fontsize=12)
     if not found.named:

@@ -41,7 +41,7 @@ from theory.files.stored import StoredSequences, open_sequences
 from theory.files.writing import write_atomically
 from theory.inputs import Inputs
 from theory.interop.files import read_file
-from theory.interop.heads import find_head
+from theory.interop.heads import find_head, shown_by
 from theory.maps.base import Map
 from theory.maps.head import LinearHead
 from theory.measure.certified_memory import CertifiedMemory, certified_memory, check_window
@@ -137,14 +137,15 @@ def memory(
     if norm not in NORMS:
         raise ValueError(f"norm {norm!r} is not known, needed one of: {', '.join(NORMS)}")
     file = read_file(weights)
-    recurrent = file.map(
+    cell = file.map(
         prefix=one_or_several(prefix),
         activation=activation,
         variant=variant,
         recurrent_activation=recurrent_activation,
         unused=unused or (),
     )
-    output = find_head(file, recurrent, head, prefix=prefix)
+    output = find_head(file, cell, head, prefix=prefix)
+    recurrent, linear = shown_by(cell, output)
     given = open_sequences(sequences)
     if lengths is not None:
         if any(one is not None for one in (k_max, plot, rates, window)):
@@ -163,7 +164,7 @@ def memory(
                 probability=probability,
                 confidence=confidence,
                 when=when,
-                head=output.head,
+                head=linear,
                 norm=NORMS[norm],
                 rng=np.random.default_rng(seed),
                 dtype=dtype,
@@ -196,10 +197,10 @@ def memory(
             probability=probability,
             confidence=confidence,
             when=when,
-            head=output.head,
+            head=linear,
             norm=NORMS[norm],
             k_max=k_max,
-            certificate=_proved(recurrent, ball, epsilon, NORMS[norm], output.head),
+            certificate=_proved(recurrent, ball, epsilon, NORMS[norm], linear),
             rng=np.random.default_rng(seed),
             executor=workers(jobs, cluster),
             keep=keep,
@@ -209,14 +210,14 @@ def memory(
         if rates is not None:
             again = bar.add_task("local rates", total=len(given))
             measured = local_rates(
-                recurrent,
+                cell,
                 given,
                 r=rates,
                 progress=lambda done, total: bar.update(again, completed=done, total=total),
             )
     staged: CertifiedMemory | None = None
     if window is not None:
-        seen = output.head if output.head is not None else LinearHead(recurrent.output_map)
+        seen = linear if linear is not None else LinearHead(recurrent.output_map)
         staged = certified_memory(
             recurrent,
             given,
@@ -229,7 +230,7 @@ def memory(
             k_max=answer.k_max,
         )
     out.print(
-        f"{recurrent}, {answer.sequences} sequences of {_lengths(answer)}",
+        f"{cell}, {answer.sequences} sequences of {_lengths(answer)}",
         markup=False,
         soft_wrap=True,
     )

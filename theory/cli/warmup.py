@@ -35,8 +35,9 @@ from theory.cli.options import (
 from theory.files.stored import StoredSequences, open_sequences
 from theory.files.writing import write_atomically
 from theory.interop.files import read_file
-from theory.interop.heads import Head, find_head
+from theory.interop.heads import find_head, shown_by
 from theory.maps.base import Map
+from theory.maps.head import LinearHead
 from theory.measure.starts import best_start, check_drift, check_start, drift
 from theory.measure.warmup import reset, warmup
 from theory.norms.norm import Norm
@@ -71,7 +72,8 @@ class _Read:
     """What the commands read."""
 
     map: Map
-    head: Head
+    head: LinearHead | None
+    name: str | None  # of the output layer
     given: StoredSequences
     norm: Norm
 
@@ -88,7 +90,11 @@ def _read(
     output = find_head(file, recurrent, head, prefix=prefix)
     if output.told:
         out.print(output.told, markup=False, soft_wrap=True)
-    return _Read(map=recurrent, head=output, given=open_sequences(sequences), norm=NORMS[norm])
+    recurrent, linear = shown_by(recurrent, output)
+    return _Read(
+        map=recurrent, head=linear, name=output.name, given=open_sequences(sequences),
+        norm=NORMS[norm],
+    )  # fmt: skip
 
 
 def _write(path: Path | None, data: dict[str, Any]) -> None:
@@ -140,15 +146,15 @@ def warmup_command(
     with counting_bar("sequences", err) as progress:
         answer = warmup(
             model.map, model.given, eps=epsilon, probability=probability, confidence=confidence,
-            head=model.head.head, norm=model.norm, k_max=k_max, dtype=dtype,
+            head=model.head, norm=model.norm, k_max=k_max, dtype=dtype,
             progress=progress, executor=workers(jobs, cluster),
         )  # fmt: skip
     out.print(str(answer), markup=False, soft_wrap=True)
-    data = answer.to_dict() | {"head": model.head.name}
+    data = answer.to_dict() | {"head": model.name}
     if start is not None:
         with counting_bar("best start", err) as progress:
             found = best_start(
-                model.map, model.given, k=start, head=model.head.head, norm=model.norm,
+                model.map, model.given, k=start, head=model.head, norm=model.norm,
                 progress=progress,
             )  # fmt: skip
         out.print(str(found), markup=False, soft_wrap=True)
@@ -200,11 +206,11 @@ def reset_command(
     with counting_bar("sequences", err) as progress:
         answer = reset(
             model.map, model.given, eps=epsilon, periods=period or (), probability=probability,
-            confidence=confidence, head=model.head.head, norm=model.norm, k_max=k_max,
+            confidence=confidence, head=model.head, norm=model.norm, k_max=k_max,
             dtype=dtype, progress=progress, executor=workers(jobs, cluster),
         )  # fmt: skip
     out.print(str(answer), markup=False, soft_wrap=True)
-    data = answer.to_dict() | {"head": model.head.name}
+    data = answer.to_dict() | {"head": model.name}
     if training_length is not None:
         with counting_bar("drift", err) as progress:
             test = drift(model.map, model.given, length=training_length, progress=progress)

@@ -15,7 +15,7 @@
     named_arrays        the arrays of a NumPy file, as they are
     named_head          the readout C of a linear system A, B, C among named arrays
     read_head           the same, of a file
-    load_head           the output layer C h + d of a file of any kind
+    load_head           the output layer C h + d of a file of any kind, or a chain of layers
     to_onnx             the k-step counterpart of a map as a graph; `theory.torch.to_torch` a module
     save_map, load_map  a file that tells everything of a map, bit for bit
 

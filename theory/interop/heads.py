@@ -1,9 +1,10 @@
 r"""The output layers of a file of weights: which of them reads the states of a cell.
 
-Main names: `load_head`, `find_head`, `Head`.
+Main names: `load_head`, `find_head`, `shown_by`, `Head`.
 
 ONNX graphs, and Keras' files with a configuration, tell what stands between a cell and a layer: it
-is a head of the state if nothing does that changes what is read; nothing else of them is guessed.
+is a head of the state if nothing does that changes what is read, and the last layer of a chain if
+every layer in between is known; nothing else of them is guessed.
 Of other files only names and shapes are known: a layer is taken without being asked for if it is
 the only one as wide as what the cell shows, gives another number of outputs than the cell takes,
 and has a bias, as embeddings, which may fit by chance, have none.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -24,8 +25,12 @@ from theory.interop.arrays import cells_of
 from theory.interop.files import WeightFile, read_file
 from theory.interop.layouts import blocks
 from theory.interop.map_file import HEADER
+from theory.interop.told import Through
 from theory.maps.base import Map, check_map
+from theory.maps.combine import Chain
+from theory.maps.functions import Dense, Function
 from theory.maps.head import LinearHead, as_head
+from theory.maps.output import chain_of, with_head
 
 #: The name that leaves the output layer out.
 NONE = "none"
@@ -48,6 +53,12 @@ class Layer:
     C: Any  # (p, n)
     d: Any  # (p,), None without a bias
     either: bool = False  # whether C may be meant the other way round
+    below: Chain | None = None  # what stands between the states and it
+
+    @property
+    def width(self) -> int:
+        """Return how many numbers it reads of a state."""
+        return int(self.C.shape[1]) if self.below is None else self.below.input_dim
 
 
 @final
@@ -56,6 +67,7 @@ class Head:
     """What was found."""
 
     head: LinearHead | None  # of the whole state; None: the error is that of the state
+    function: Function | None  # or a chain of layers, of what the map shows
     name: str | None  # where it is in the file
     told: str  # a line that says so; empty if there is nothing to say
 
@@ -66,8 +78,8 @@ def load_head(
     *,
     prefix: str | None = None,
     name: str | None = None,
-) -> LinearHead:
-    """Return the output layer C h + d of a file of weights.
+) -> LinearHead | Function:
+    """Return the output layer C h + d of a file of weights, or the chain of layers that ends in it.
 
     Parameters
     ----------
@@ -82,8 +94,9 @@ def load_head(
 
     Returns
     -------
-    LinearHead
-        Of the whole state; what is done to the outputs, such as a softmax, is not in it.
+    LinearHead or Function
+        Of the whole state; what is done to the outputs, such as a softmax, is not in it.  Where
+        other layers stand between, it is their chain, for `theory.maps.with_head`.
 
     Raises
     ------
@@ -106,9 +119,20 @@ def load_head(
     """
     check_map(recurrent)
     found = find_head(read_file(path), recurrent, name, prefix=prefix)
+    if found.function is not None:
+        return found.function
     if found.head is None:
         raise ValueError(found.told or f"{path} has no output layer that fits {recurrent!r}")
     return found.head
+
+
+def shown_by(recurrent: Map, head: Head) -> tuple[Map, LinearHead | None]:
+    """Return a map, and its head, of which the outputs are those of the head that was found."""
+    return (
+        (recurrent, head.head)
+        if head.function is None
+        else (with_head(recurrent, head.function), None)
+    )
 
 
 def find_head(
@@ -138,17 +162,17 @@ def find_head(
         states of the cell.
     """
     if name == NONE:
-        return Head(head=None, name=None, told="")
+        return Head(head=None, function=None, name=None, told="")
     widths = {recurrent.state_dim, len(recurrent.output_map)}
-    layers = layers_of(file.arrays, widths)
+    layers = with_chains(file, layers_of(file.arrays, widths))
     given = [prefix] if isinstance(prefix, str) else prefix or []
     asked = [one.rstrip("./") for one in given]
     cells = _cells_of(file)
     top = asked[-1] if asked else cells[0] if len(cells) == 1 else None
     if name is not None:
         at = name.rstrip("./").removesuffix(".weight").removesuffix("/kernel")
-        part = _block_around(file, at)
-        why = _why_not(file, at, top, cells)
+        part = blocks.block_around(cells_of(file.arrays), at)
+        why = _why_not(file, at, top, cells, layers.get(at))
         if part is not None:
             why = f"is a part of {part or 'the recurrent block'}, not behind it"
         if why:
@@ -165,36 +189,92 @@ def find_head(
                 f"or C^T; save it as {at}.weight, (p, n), or {at}.kernel, (n, p)"
             )
         return _made(file, recurrent, at, layers[at])
-    layers = {at: one for at, one in layers.items() if _block_around(file, at) is None}
-    reasons = {at: _why_not(file, at, top, cells) for at in [*layers, *file.heads]}
-    fitting = {
-        at: one for at, one in layers.items() if one.C.shape[1] in widths and not reasons[at]
-    }
+    known = cells_of(file.arrays)
+    layers = {at: one for at, one in layers.items() if blocks.block_around(known, at) is None}
+    reasons = {at: _why_not(file, at, top, cells, layers.get(at)) for at in [*layers, *file.heads]}
+    fitting = {at: one for at, one in layers.items() if one.width in widths and not reasons[at]}
     doubts = {at: _doubt(file, recurrent, at, one) for at, one in fitting.items()}
     clear = [at for at, doubt in doubts.items() if not doubt]
     # what a file tells of counts whether it has a bias or not
-    sure = [at for at in clear if at in file.heads]
+    sure = _last([at for at in clear if at in file.heads], file)
     whole = sure or clear
     others = _other_cells(file, asked, cells)
     if len(whole) == 1 and (sure or not others):
         found = _made(file, recurrent, whole[0], fitting[whole[0]])
         only = "the layer that reads its states" if sure else "the only layer of the file that fits"
-        return Head(
-            head=found.head,
-            name=found.name,
-            told=f"{found.told}, {only}; --head none leaves it out",
-        )
+        return replace(found, told=f"{found.told}, {only}; --head none leaves it out")
     if not fitting:
         why_not = [f"{at} {why}" for at, why in reasons.items() if why]
         told = f"no output layer: {'; '.join(why_not[:3])}" if why_not else ""
-        return Head(head=None, name=None, told=told)
+        return Head(head=None, function=None, name=None, told=told)
     names = ", ".join(at or "(no prefix)" for at in fitting)
     told = f"no output layer: of the layers that fit ({names}), choose one with --head NAME"
     if not whole:
         told += "".join(f"; {at or 'it'} {doubt}" for at, doubt in list(doubts.items())[:3])
     if whole and others:
         told += f"; the file has other cells ({', '.join(others)}), and does not tell whose it is"
-    return Head(head=None, name=None, told=told)
+    return Head(head=None, function=None, name=None, told=told)
+
+
+def with_chains(file: WeightFile, layers: dict[str, Layer]) -> dict[str, Layer]:
+    """Return the layers, each with the chain below it where the file tells all of it."""
+    found = dict(layers)
+    for at, told in file.heads.items():
+        if at in layers and told.through:
+            try:
+                steps = [_step(file, one, layers) for one in told.through]
+                whole = chain_of([*steps, ("dense", layers[at].C, None)])
+            except ValueError:
+                continue  # it stays named
+            found[at] = replace(layers[at], below=Chain(whole.functions[:-1]))
+    return found
+
+
+def _step(file: WeightFile, one: Through, layers: Mapping[str, Layer]) -> tuple[Any, ...]:
+    """Return a step for `chain_of`.
+
+    Raises
+    ------
+    ValueError
+        If its arrays are not there as they are used.
+    """
+    if one.kind == "pointwise":
+        return "pointwise", one.word
+    changed = _changed(file, one.at)
+    if changed:
+        raise ValueError(f"{one.at} {changed}")
+    if one.kind == "dense":
+        if one.at not in layers or layers[one.at].either:
+            raise ValueError(f"{one.at} has no weight, (p, n)")
+        layer = layers[one.at]
+        d = np.zeros(len(layer.C)) if layer.d is None else layer.d
+        return "dense", layer.C, d
+    parts = [_array(file, one, part) for part in one.parts]
+    sizes = {np.shape(part) for part in parts if part is not None}
+    if len(sizes) != 1:
+        raise ValueError(f"{one.at} has no gain and no bias that tell how wide it is")
+    gain, bias = parts
+    return one.kind, np.ones(sizes.pop()) if gain is None else gain, bias, one.eps
+
+
+def _array(file: WeightFile, one: Through, part: str) -> Any:
+    """Return the gain or bias of a normalisation; an archive of Keras 3 only numbers them."""
+    if not part:
+        return None
+    there = [name for name in one.parts if name]
+    numbered = ("kernel", "bias")[there.index(part)]
+    for key in (part, numbered):
+        for mark in "./":
+            value = file.arrays.get(f"{one.at}{mark}{key}")
+            if value is not None and not isinstance(value, Unread):
+                return np.asarray(value, dtype=np.float64)
+    raise ValueError(f"{one.at} has no {part}")
+
+
+def _last(names: list[str], file: WeightFile) -> list[str]:
+    """Return the layers that are not inside the chain of another one."""
+    inside = {one.at for at in names for one in file.heads[at].through}
+    return [at for at in names if at not in inside]
 
 
 def _cells_of(file: WeightFile) -> list[str]:
@@ -202,19 +282,6 @@ def _cells_of(file: WeightFile) -> list[str]:
     found = [at for _, at in cells_of(file.arrays)]
     stack = HEADER in file.arrays or sorted(found) == sorted(map(str, range(len(found))))
     return [""] if stack else list(dict.fromkeys(found))
-
-
-def _blocks(file: WeightFile) -> list[tuple[dict[str, str], str]]:
-    """Return the names of every recurrent block of a file, and what they start with."""
-    found = cells_of(file.arrays).items()
-    return [(group, f"{at}." if at else "") for (kind, at), group in found if kind == "block"]
-
-
-def _block_around(file: WeightFile, at: str) -> str | None:
-    """Return the prefix of the recurrent block that a layer is a part of, None if of none."""
-    around = (start for group, start in _blocks(file) if blocks.is_part(group, start, at))
-    found = next(around, None)
-    return None if found is None else found.removesuffix(".")
 
 
 def _other_cells(file: WeightFile, asked: list[str], cells: list[str]) -> list[str]:
@@ -230,11 +297,11 @@ def _other_cells(file: WeightFile, asked: list[str], cells: list[str]) -> list[s
 
 def _doubt(file: WeightFile, recurrent: Map, at: str, layer: Layer) -> str:
     """Return why a layer is not taken without being asked for; else nothing."""
-    if layer.C.shape[1] != len(recurrent.output_map) and HEADER not in file.arrays:
+    if layer.width != len(recurrent.output_map) and HEADER not in file.arrays:
         return "is as wide as the whole state, not as what the cell shows of it"
     if at in file.heads:
         return ""
-    if any(blocks.is_inner(group) for group, _ in _blocks(file)):
+    if blocks.has_inner(cells_of(file.arrays)):
         return "stands in a network of which the cell is one recurrence, with more between them"
     if _tells(file):
         return "is none of which the file tells what it reads"
@@ -283,7 +350,9 @@ def _changed(file: WeightFile, at: str) -> str:
     return ""
 
 
-def _why_not(file: WeightFile, at: str, top: str | None, cells: list[str]) -> str:
+def _why_not(
+    file: WeightFile, at: str, top: str | None, cells: list[str], layer: Layer | None
+) -> str:
     """Return why a layer is no head of a cell, as far as the file tells; else nothing."""
     told = file.heads.get(at)
     changed = _changed(file, at)
@@ -294,7 +363,7 @@ def _why_not(file: WeightFile, at: str, top: str | None, cells: list[str]) -> st
     if told.source == "":
         below = f": below it there is {told.between}" if told.between else ""
         return f"({told.kind}) does not read the states of a cell{below}"
-    if told.between:
+    if told.between and (layer is None or layer.below is None):
         return (
             f"({told.kind}) is no head of the states: between {told.source} and it there is "
             f"{told.between}"
@@ -310,19 +379,25 @@ def _why_not(file: WeightFile, at: str, top: str | None, cells: list[str]) -> st
 
 
 def _made(file: WeightFile, recurrent: Map, at: str, layer: Layer) -> Head:
-    head = as_head(recurrent, layer.C, name=f"{at or 'the output layer'}")
-    if layer.d is not None:
+    function: Function | None = None
+    head: LinearHead | None = None
+    if layer.below is not None:
+        function = Chain([*layer.below.functions, Dense(layer.C, layer.d)])
+    else:
+        head = as_head(recurrent, layer.C, name=f"{at or 'the output layer'}")
+    if head is not None and layer.d is not None:
         try:
             head = LinearHead(head.C, layer.d)
         except ValueError as error:
             raise ValueError(f"{file.path}: the bias of {at or 'the layer'}: {error}") from None
-    count = len(head.C)
+    count = len(layer.C)
     after = file.heads[at].after if at in file.heads else ""
-    behind = f", before {after}" if after else ""
+    behind = f", behind {file.heads[at].between}" if function is not None else ""
+    behind += f", before {after}" if after else ""
     told = (
         f"output: {at or 'the layer without a prefix'} ({count} output{'s' * (count > 1)}{behind})"
     )
-    return Head(head=head, name=at, told=told)
+    return Head(head=head, function=function, name=at, told=told)
 
 
 def layers_of(arrays: Mapping[str, Any], widths: set[int]) -> dict[str, Layer]:

@@ -15,7 +15,7 @@ import numpy as np
 from theory.files.arrays import Unread
 from theory.interop.arrays import cells_of
 from theory.interop.files import WeightFile, read_file
-from theory.interop.heads import layers_of
+from theory.interop.heads import layers_of, with_chains
 from theory.interop.layouts.blocks import block_notes, block_of
 from theory.interop.map_file import HEADER
 from theory.interop.told import Told, told_of
@@ -47,7 +47,7 @@ class FoundHead:
     cells: tuple[str, ...]  # prefixes of the cells that it fits
     sure: bool  # whether the file tells that it reads these states
     shape: tuple[int, ...] | None  # of C, (p, n)
-    told: str  # what the file says stands between, or is done to its outputs
+    told: str  # what the file says stands between, or is done to its outputs; or why it is not read
 
 
 @final
@@ -114,10 +114,14 @@ def recognised(
     left = {name: array for name, array in file.arrays.items() if name not in used}
     heads = _heads(file, left, cells)
     of_heads = [one.name for one in heads]
+    between = [
+        step.at for one in heads if one.sure and one.name in file.heads
+        for step in file.heads[one.name].through if step.at
+    ]  # fmt: skip
     others = {
         name: _words(array, name, left)
         for name, array in left.items()
-        if not any(_is_of(name, head) for head in of_heads)
+        if not any(_is_of(name, head) for head in [*of_heads, *between])
     }
     return Recognised(
         path=file.path, kind=file.kind, cells=tuple(cells), heads=tuple(heads), others=others
@@ -131,32 +135,45 @@ def _is_of(name: str, head: str) -> bool:
 
 
 #: What the arrays of a layer are called behind its name.
-_PARTS = {"", *(f"{mark}{one}" for mark in "./_" for one in ("weight", "kernel", "bias", *"wWb"))}
+_WORDS = ("weight", "kernel", "bias", "gamma", "beta", *"wWb")
+_PARTS = {"", *(f"{mark}{one}" for mark in "./_" for one in _WORDS)}
 
 
 def _heads(file: WeightFile, left: dict[str, Any], cells: list[FoundCell]) -> list[FoundHead]:
     """Return the output layers: those that a file tells of, or that fit and have a bias."""
     maps = {cell.prefix: cell.map for cell in cells if cell.map is not None}
-    widths = {at: {one.state_dim, len(one.output_map)} for at, one in maps.items()}
-    every = set[int]().union(*widths.values())
-    layers = layers_of({k: v for k, v in left.items() if not isinstance(v, Unread)}, every)
+    widths = {at: len(one.output_map) for at, one in maps.items()}
+    wholes = {at: one.state_dim for at, one in maps.items() if one.state_dim != widths[at]}
+    every = {*widths.values(), *wholes.values()}
+    there = {k: v for k, v in left.items() if not isinstance(v, Unread)}
+    layers = with_chains(file, layers_of(there, every))
     found = []
     for name in dict.fromkeys([*layers, *file.heads]):
         layer, told = layers.get(name), file.heads.get(name)
         if told is None and (layer is None or layer.d is None):
             continue
         shape = None if layer is None else tuple(layer.C.shape)
-        fits = [at for at, wide in widths.items() if shape is not None and shape[1] in wide]
-        words, sure = "", told is not None and not told.between and bool(told.source)
+        reads = None if layer is None else layer.width
+        fits = [at for at, wide in widths.items() if wide == reads]
+        whole = [at or "the cell" for at, wide in wholes.items() if wide == reads]
+        chained = layer is not None and layer.below is not None
+        words = ""
+        sure = told is not None and bool(told.source) and (chained or not told.between)
         if told is not None:
             fits = [at for at in fits if sure and at == told.source]
             if told.between and told.source:
                 words = f"between {told.source} and it: {told.between}"
+                words += f"; then {told.after}" if chained and told.after else ""
             elif told.after:
                 words = f"then {told.after}"
         elif layer is not None and layer.either:
             words = "square, and its name does not tell whether it is C or C^T"
-        if fits or (told is not None and told.source):
+        if told is None and whole and not fits:
+            words = (
+                f"as wide as the whole state of {', '.join(whole)}, not as what it shows; taken "
+                "by its name only"
+            )
+        if fits or (told is None and whole) or (told is not None and told.source):
             found.append(
                 FoundHead(name=name, cells=tuple(fits), sure=sure, shape=shape, told=words)
             )

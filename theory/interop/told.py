@@ -1,6 +1,6 @@
 """What a file says of a cell beyond its arrays, where its format says anything.
 
-Main names: `Told`, `ToldHead`, `told_of`, `agreed`, `flat_names`.
+Main names: `Told`, `ToldHead`, `Through`, `told_of`, `agreed`, `flat_names`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,18 @@ class Told:
 
 @final
 @dataclass(frozen=True, kw_only=True)
+class Through:
+    """A layer between a cell and an output layer."""
+
+    kind: str  # "dense", "pointwise", "layer" or "rms"
+    at: str = ""  # what the names of its arrays begin with
+    word: str = ""  # its activation
+    eps: float = 0.0  # of a normalisation
+    parts: tuple[str, str] = ("", "")  # the names behind `at` of its gain and its bias, if it has
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
 class ToldHead:
     """What a file says of one output layer."""
 
@@ -36,6 +48,7 @@ class ToldHead:
     source: str | None  # the cell whose states reach it, None if there is no telling which
     between: str = ""  # what stands between that cell and it, if that changes what is read
     after: str = ""  # what is done to its outputs, for people
+    through: tuple[Through, ...] = ()  # the same layer by layer, if all of it can be read
 
 
 def agreed(told: Told | None, said: Said, where: str) -> Said:

@@ -1,8 +1,9 @@
 """Compiled loops of cells: steps, windows, whole sequences, and the gaps of all truncation lengths.
 
 Main names: `run_kernel`, `leaky_kernel`, `lstm_kernel`, `gru_kernel`, `gap_kernel`,
-`restart_kernel`, `affine_rows`, `affine_gaps`, `gap_rows`, `affine_windows`, `lstm_windows`,
-`gru_windows`, `product`, `activate`, `tanh_in_place`, `logistic_in_place`.
+`restart_kernel`, `lstm_restarts`, `affine_rows`, `affine_gaps`, `gap_rows`, `gaps_at`,
+`affine_windows`, `lstm_windows`, `gru_windows`, `product`, `activate`, `tanh_in_place`,
+`logistic_in_place`.
 
 They are together because Numba's cache watches only the file of the kernel that it keeps: a change
 in another file, of a function that the kernel calls, would go unseen.
@@ -56,6 +57,9 @@ _LARGEST = 42.0
 
 #: Rows that are worked on while they are in the nearest cache.
 _AT_HAND = 16
+
+#: Rows that are advanced together from where they lie.
+_BLOCK = 64
 
 #: Between these a sum of squares has lost nothing to underflow or overflow that would show.
 _SMALL_SQUARE, _LARGE_SQUARE = 2.0**-900, 2.0**900
@@ -402,6 +406,63 @@ def lstm_rows(a: Array, terms: Array, old: Array, new: Array) -> None:
 
 
 @kernel
+def product_rows(h: Array, P: Array, a: Array) -> None:
+    """Overwrite `a`, (rows, p'), with W h for every row of h, (rows, n'); rows is a multiple of 4.
+
+    P holds the panels of W, see `theory.kernels.single`.  Every entry is one chain of fused sums,
+    the same in every row, unlike that of a library.
+    """
+    count, n, w = P.shape
+    for q in range(count):
+        lo = q * w
+        for r in range(0, h.shape[0], 4):
+            a0, a1 = a[r, lo : lo + w], a[r + 1, lo : lo + w]
+            a2, a3 = a[r + 2, lo : lo + w], a[r + 3, lo : lo + w]
+            for i in range(w):
+                a0[i] = 0.0
+                a1[i] = 0.0
+                a2[i] = 0.0
+                a3[i] = 0.0
+            for j in range(0, n, 4):
+                s, t, u, v = P[q, j], P[q, j + 1], P[q, j + 2], P[q, j + 3]
+                e0, e1, e2, e3 = h[r, j], h[r + 1, j], h[r + 2, j], h[r + 3, j]
+                f0, f1, f2, f3 = h[r, j + 1], h[r + 1, j + 1], h[r + 2, j + 1], h[r + 3, j + 1]
+                g0, g1, g2, g3 = h[r, j + 2], h[r + 1, j + 2], h[r + 2, j + 2], h[r + 3, j + 2]
+                k0, k1, k2, k3 = h[r, j + 3], h[r + 1, j + 3], h[r + 2, j + 3], h[r + 3, j + 3]
+                for i in range(w):
+                    x, y, z, o = s[i], t[i], u[i], v[i]
+                    a0[i] = fma(o, k0, fma(z, g0, fma(y, f0, fma(x, e0, a0[i]))))
+                    a1[i] = fma(o, k1, fma(z, g1, fma(y, f1, fma(x, e1, a1[i]))))
+                    a2[i] = fma(o, k2, fma(z, g2, fma(y, f2, fma(x, e2, a2[i]))))
+                    a3[i] = fma(o, k3, fma(z, g3, fma(y, f3, fma(x, e3, a3[i]))))
+
+
+@kernel
+def lstm_restarts(P: Array, terms: Array, at: Any, old: Array, source: Any, new: Array) -> None:
+    """Overwrite new, (rows, 2 n), with the states (c, h) that follow rows `source` of old.
+
+    Row r takes the input terms, (4 n,), of place at[r]; P holds the panels of W.
+    """
+    n = old.shape[1] // 2
+    p = 4 * n
+    h, c = np.zeros((_BLOCK, P.shape[1])), np.empty((_BLOCK, n))
+    a, own = np.empty((_BLOCK, P.shape[0] * P.shape[2])), np.empty((_BLOCK, p))
+    for lo in range(0, len(at), _BLOCK):
+        count = min(_BLOCK, len(at) - lo)
+        for r in range(count):
+            s, t = source[lo + r], at[lo + r]
+            for i in range(n):
+                c[r, i] = old[s, i]
+            for i in range(n):
+                h[r, i] = old[s, n + i]
+            for i in range(p):
+                own[r, i] = terms[t, i]
+        full = count + 3 - (count + 3) % 4
+        product_rows(h[:full], P, a[:full])
+        lstm_rows(a[:count], own, c, new[lo : lo + count])
+
+
+@kernel
 def lstm_kernel(WT: Array, terms: Array, s0: Array, S: Array, small: bool) -> None:
     """Overwrite S, (T, 2 n), with the states (c, h) of a long short-term memory cell.
 
@@ -591,6 +652,41 @@ def gap_rows(G: Array, H: Array, kind: int, scale: Array, row: Array) -> None:
                 row[r] = np.sqrt(square)
             else:
                 row[r] = _length(H[r], G[r])
+
+
+@kernel
+def _squares(G: Array, r: int, H: Array, t: int, first: int, n: int) -> float:
+    """Return the sum of n squares of H[t] - G[r]; eight chains, as one would wait for each sum."""
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
+    last = first + n - n % 8
+    for i in range(first, last, 8):
+        s0 += (H[t, i] - G[r, i]) * (H[t, i] - G[r, i])
+        s1 += (H[t, i + 1] - G[r, i + 1]) * (H[t, i + 1] - G[r, i + 1])
+        s2 += (H[t, i + 2] - G[r, i + 2]) * (H[t, i + 2] - G[r, i + 2])
+        s3 += (H[t, i + 3] - G[r, i + 3]) * (H[t, i + 3] - G[r, i + 3])
+        s4 += (H[t, i + 4] - G[r, i + 4]) * (H[t, i + 4] - G[r, i + 4])
+        s5 += (H[t, i + 5] - G[r, i + 5]) * (H[t, i + 5] - G[r, i + 5])
+        s6 += (H[t, i + 6] - G[r, i + 6]) * (H[t, i + 6] - G[r, i + 6])
+        s7 += (H[t, i + 7] - G[r, i + 7]) * (H[t, i + 7] - G[r, i + 7])
+    for i in range(last, first + n):
+        s0 += (H[t, i] - G[r, i]) * (H[t, i] - G[r, i])
+    return ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
+
+
+@kernel
+def gaps_at(G: Array, H: Array, at: Any, first: int, kind: int, scale: Array, row: Array) -> None:
+    """Overwrite row, (rows,), with the sizes of entries `first` on of H[at[r]] - G[r].
+
+    As many entries as `scale` has; for the kinds see `gap_rows`.
+    """
+    n = scale.shape[0]
+    for r in range(len(at)):
+        square = _squares(G, r, H, at[r], first, n) if kind == 2 else 0.0
+        if _SMALL_SQUARE < square < _LARGE_SQUARE:
+            row[r] = np.sqrt(square)
+        else:
+            g, h = G[r : r + 1, first : first + n], H[at[r] : at[r] + 1, first : first + n]
+            gap_rows(g, h, kind, scale, row[r : r + 1])
 
 
 @kernel

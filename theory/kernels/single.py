@@ -38,16 +38,16 @@ _C2, _C3, _C4, _C5, _C6, _C7 = (np.float32(1.0 / math.factorial(i)) for i in ran
 _SATURATED, _LARGEST = np.float32(10.0), np.float32(40.0)
 
 
-def panels(W: npt.ArrayLike) -> npt.NDArray[np.float32]:
+def panels(W: npt.ArrayLike, dtype: Any = np.float32) -> npt.NDArray[Any]:
     """Return W, (p, n), as panels of columns of its transpose, (count, n', width), zero-padded.
 
     n' is n rounded up to a multiple of 4.
     """
-    given = np.asarray(W, dtype=np.float32)
+    given = np.asarray(W, dtype=dtype)
     p, n = given.shape
     width = WIDTH if p > WIDTH else -(-p // 16) * 16
     count = -(-p // width)
-    padded = np.zeros((count * width, -(-n // 4) * 4), dtype=np.float32)
+    padded = np.zeros((count * width, -(-n // 4) * 4), dtype=dtype)
     padded[:p, :n] = given
     return np.ascontiguousarray(padded.reshape(count, width, -1).transpose(0, 2, 1))
 

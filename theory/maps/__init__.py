@@ -17,7 +17,8 @@ less is known.
 A `Block` is a recurrence with a `Function` before and one after it, so that a network of blocks is
 a `Cascade`: `Dense`, `Pointwise`, `Normalize`, `Select`, `Read` (of a memory, by queries), put
 together by `Chain`, `Sum` (residual branches), `Product` (gated linear units) and `Concatenate`.
-`short_convolution` is a block of its own.
+`short_convolution` is a block of its own.  A head of several layers is a `Chain`, too: `with_head`
+puts it behind a map, and `as_function` makes it of the layers of PyTorch.
 
 Each is defined by its `step` in plain NumPy, has exact Jacobians and a derived bound of its
 rounding error; ``map.drive(norm, inputs)`` is a `Drive`, ``map.affine()`` an `Affine` form or None.
@@ -52,6 +53,7 @@ from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
 from theory.maps.mingru import MinGRU
 from theory.maps.normalize import Normalize
+from theory.maps.output import as_function, with_head
 from theory.maps.peephole import PeepholeLSTM
 from theory.maps.reading import Read
 from theory.maps.recurrence import LinearRecurrence
@@ -98,6 +100,7 @@ __all__ = [
     "VanillaRNN",
     "Zonotope",
     "activation",
+    "as_function",
     "as_head",
     "gated_delta",
     "gla",
@@ -108,4 +111,5 @@ __all__ = [
     "rwkv7",
     "short_convolution",
     "slstm",
+    "with_head",
 ]

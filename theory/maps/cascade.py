@@ -6,6 +6,7 @@ Main name: `Cascade`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, final
 
@@ -292,7 +293,11 @@ class Cascade(Map):
         """
         boxes.ends_of(domain, self.state_dim, self.input_dim)
         if domain.reached is not None:
-            return domain.reached.parts
+            # a ball is looked at as the box around it, which holds every state in question
+            return tuple(
+                replace(part, reached=None) if part.reached and part.reached.ball else part
+                for part in domain.reached.parts
+            )
         parts: list[Domain] = []
         inputs: Interval | None = (domain.input_low, domain.input_high)
         for number, rows in enumerate(self._slices):

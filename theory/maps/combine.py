@@ -54,6 +54,9 @@ class _Several(Function):
         """Return the slopes of what they make together over a box."""
         return self.enclosed(box)[1]
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({list(self.functions)!r})"
+
     @abstractmethod
     def enclosed(self, box: Interval) -> tuple[Interval, Array]:
         """Return both."""

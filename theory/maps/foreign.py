@@ -1,6 +1,6 @@
 """Output layers of other programs, read as arrays; none of these programs is imported here.
 
-Main name: `output_arrays`.
+Main names: `output_arrays`, `steps_of_layers`.
 
 An object is known by the class it is of, its own or one above, and where that is defined.  What it
 would compute beside C h + d (an activation, a hook, a weight that is made anew) is refused.
@@ -21,6 +21,8 @@ _PROGRAMS = {
     "torch": "torch", "keras": "keras", "tf_keras": "keras", "tensorflow": "keras",
     "reservoirpy": "reservoirpy",
 }  # fmt: skip
+
+_BY_CHAIN = "say what it computes with a theory.maps.Chain"
 
 _BY_HAND = "if it is C h + d all the same, pass theory.LinearHead(C, d) with the arrays that count"
 
@@ -73,6 +75,20 @@ def _of_torch(head: Any, name: str) -> tuple[Any, Any]:
         if isinstance(head, nn.Linear):
             hint = f"its weight or forward pass is its own; {_BY_HAND}"
         raise ValueError(f"{name} is a {kind}, needed a torch.nn.Linear; {hint}")
+    _check_hooks(head, name)
+    strange = _replaced(head)
+    stored = [head._parameters.get(key) for key in ("weight", "bias")]
+    strange |= any(one is not None and type(one) is not nn.Parameter for one in stored)
+    if strange or stored[0] is None:
+        raise ValueError(
+            f"{name} is a torch.nn.Linear whose weight is no plain parameter, or whose forward "
+            f"pass was replaced; {_BY_HAND}"
+        )
+    return stored[0], stored[1]
+
+
+def _check_hooks(head: Any, name: str) -> None:
+    """Raise `ValueError` if anything is called around the forward pass of a module."""
     shared: Any = sys.modules["torch.nn.modules.module"]
     hooks = [
         *head._forward_pre_hooks.values(), *head._forward_hooks.values(),
@@ -84,18 +100,69 @@ def _of_torch(head: Any, name: str) -> tuple[Any, Any]:
             f"{name} has the hook {told}, of which it is not known whether it sets the weight or "
             f"changes the output; take it off, or {_BY_HAND}"
         )
-    strange = (
+
+
+def _replaced(head: Any) -> bool:
+    """Return whether a module has another forward pass, or other weights, than its class says."""
+    return (
         not {"forward", "weight", "bias"}.isdisjoint(vars(head))
         or getattr(head, "_compiled_call_impl", None) is not None
     )
-    stored = [head._parameters.get(key) for key in ("weight", "bias")]
-    strange |= any(one is not None and type(one) is not nn.Parameter for one in stored)
-    if strange or stored[0] is None:
+
+
+#: PyTorch's activations in our words, by the names of their classes.
+TORCH_ACTIVATIONS = {"ReLU": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid", "SiLU": "silu"}
+
+#: Modules that hand on what they are given, in evaluation mode.
+TORCH_PASSES = {"Identity", "Dropout", "AlphaDropout", "Dropout1d"}
+
+
+def steps_of_layers(head: Any) -> list[tuple[Any, ...]]:
+    """Return the steps of a ``torch.nn.Sequential``, as `theory.maps.output.chain_of` takes them.
+
+    Raises
+    ------
+    ValueError
+        If it is something else, or holds a layer that is not known.
+    """
+    nn: Any = sys.modules.get("torch.nn")
+    if nn is None or type(head) is not nn.Sequential:
         raise ValueError(
-            f"{name} is a torch.nn.Linear whose weight is no plain parameter, or whose forward "
-            f"pass was replaced; {_BY_HAND}"
+            f"head is a {type(head).__name__}, needed a theory.maps.Function, such as a Chain of "
+            "Dense and Pointwise, a LinearHead, or a torch.nn.Sequential"
         )
-    return stored[0], stored[1]
+    return list(_steps(head, "head"))
+
+
+def _steps(module: Any, name: str) -> Iterator[tuple[Any, ...]]:
+    nn: Any = sys.modules["torch.nn"]
+    kind = type(module).__name__
+    if type(module) is nn.Linear:
+        C, d = output_arrays(module, name)
+        yield "dense", C, d
+        return
+    _check_hooks(module, name)
+    if getattr(nn, kind, None) is not type(module) or _replaced(module):
+        raise ValueError(f"{name} is a {kind} whose forward pass is its own; {_BY_CHAIN}")
+    if kind == "Sequential":
+        for at, inner in module._modules.items():
+            yield from _steps(inner, f"{name}.{at}")
+    elif kind in TORCH_ACTIVATIONS or (kind == "GELU" and module.approximate == "none"):
+        yield "pointwise", TORCH_ACTIVATIONS.get(kind, "gelu")
+    elif kind == "LeakyReLU" and 0 <= module.negative_slope < 1:
+        yield "pointwise", f"leaky_relu({module.negative_slope!r})"
+    elif kind in {"LayerNorm", "RMSNorm"} and len(module.normalized_shape) == 1:
+        if module.eps is None:
+            raise ValueError(f"{name} has eps=None, which follows the data; give it a number")
+        gain, bias = (module._parameters.get(key) for key in ("weight", "bias"))
+        own = np.ones(module.normalized_shape) if gain is None else plain_array(name, gain)
+        told = None if bias is None else plain_array(name, bias)
+        yield "layer" if kind == "LayerNorm" else "rms", own, told, float(module.eps)
+    elif kind not in TORCH_PASSES:
+        raise ValueError(
+            f"{name} is a {kind}, needed Linear, LayerNorm, RMSNorm, Dropout, or one of "
+            f"{', '.join([*TORCH_ACTIVATIONS, 'GELU', 'LeakyReLU'])}; {_BY_CHAIN}"
+        )
 
 
 def _of_keras(head: Any, name: str) -> tuple[Any, Any]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
@@ -77,6 +78,9 @@ class Function(ABC):
     @abstractmethod
     def rounded(self, x: Rounded) -> Rounded:
         """Return size and rounding error of f(x)."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.input_dim} -> {self.output_dim})"
 
     def enclosed(self, box: Interval) -> tuple[Interval, Array]:
         """Return `image` and `slopes` together; of what is made of others, in one pass."""
@@ -237,18 +241,71 @@ def _silu_slope(x: Array) -> Array:
     return result
 
 
-#: Where x sigma(x) is least, and where its slope is largest, both to a few digits, and numbers
-#: below and above the values there: tests decide them in ball arithmetic.
-_SILU_AT, _SILU_LEAST = -1.2784645427610738, -0.27846454276107384
-_SILU_STEEP, _SILU_SLOPES = 2.3993572805154675, (-0.09983935, 1.09983935)
+def _normal(x: Array) -> Array:
+    """Return the share of the normal distribution below x."""
+    from scipy.special import erfc
 
-#: What the least value and the slopes of silu, known to more digits than these, are widened by.
-_SILU_ROOM = 2.0**-40
+    result: Array = 0.5 * erfc(x * -math.sqrt(0.5))
+    return result
+
+
+def _gelu(x: Array) -> Array:
+    return x * _normal(x)
+
+
+def _gelu_slope(x: Array) -> Array:
+    result: Array = _normal(x) + x * np.exp(-0.5 * np.square(x)) / math.sqrt(2 * math.pi)
+    return result
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class _Smooth:
+    """A function that falls to a least value and grows to x from there.
+
+    Its slope falls up to -steep, grows up to steep, and falls to 1.  Places and values are right to
+    2**-40, and the two slopes lie beyond the extreme ones: tests decide them in ball arithmetic.
+    """
+
+    name: str
+    function: Callable[[Array], Array]
+    derivative: Callable[[Array], Array]
+    at: float  # where it is least
+    least: float
+    steep: float  # where its slope is largest
+    slopes: tuple[float, float]
+    moved: float  # a computed value errs by so many u |x| more than relatively
+
+    def __call__(self, x: Array) -> Array:
+        """Return f(x)."""
+        return self.function(x)
+
+
+#: x sigma(x), and x times the normal distribution.  The argument of erfc errs by 2 u, which moves
+#: x erfc by x**2 phi(x) 2 u < u |x| / 2.
+SMOOTH = {
+    "silu": _Smooth(
+        name="silu", function=_silu, derivative=_silu_slope,
+        at=-1.2784645427610738, least=-0.27846454276107384,
+        steep=2.3993572805154675, slopes=(-0.09983935, 1.09983935), moved=0.0,
+    ),
+    "gelu": _Smooth(
+        name="gelu", function=_gelu, derivative=_gelu_slope,
+        at=-0.7517915246935645, least=-0.1699712074799036,
+        steep=1.4142135623730951, slopes=(-0.12890416, 1.12890416), moved=1.0,
+    ),
+}  # fmt: skip
+
+#: What the least value and the slopes, known to more digits than these, are widened by.
+_ROOM = 2.0**-40
+
+#: Beyond this |x| the normal distribution is 0 or 1 to double precision.
+_FLAT = 40.0
 
 
 @final
 class Pointwise(Function):
-    r"""One function of every entry: an activation, or ``silu``, x sigma(x).
+    r"""One function of every entry: an activation, ``silu``, x sigma(x), or ``gelu``, x Phi(x).
 
     Parameters
     ----------
@@ -269,13 +326,17 @@ class Pointwise(Function):
     """
 
     def __init__(self, activation: str | Activation, size: int) -> None:
-        self._rho = None if activation == "silu" else look_up(activation)
+        known = SMOOTH.get(activation) if isinstance(activation, str) else None
+        self._f: Activation | _Smooth = known or look_up(activation)
         self.size = int(size)
+
+    def __repr__(self) -> str:
+        return f"Pointwise({self.activation!r}, {self.size})"
 
     @property
     def activation(self) -> str:
         """Return the name of the activation."""
-        return "silu" if self._rho is None else self._rho.name
+        return self._f.name
 
     @property
     def input_dim(self) -> int:
@@ -299,44 +360,51 @@ class Pointwise(Function):
 
     def __call__(self, x: Array) -> Array:
         """Return rho(x)."""
-        return _silu(x) if self._rho is None else self._rho(x)
+        return self._f(x)
 
     def jacobian(self, x: Array) -> Array:
         """Return diag(rho'(x))."""
-        slope = _silu_slope(x) if self._rho is None else self._rho.derivative(x)
+        slope = self._f.derivative(x)
         return slope[..., None] * np.eye(self.size)
 
     def image(self, box: Interval) -> Interval:
         """Enclose rho over a box."""
-        if self._rho is not None:
-            return activation_image(self._rho, *box)
+        f = self._f
+        if isinstance(f, Activation):
+            return activation_image(f, *box)
         low, high = box
         with np.errstate(invalid="ignore"):
-            # the logistic function errs by 16 u, the product by one more and by eta
-            ends = [np.where(np.isneginf(end), 0.0, _silu(end)) for end in box]
-        below, above = widened(np.minimum(*ends), np.maximum(*ends), 24)
-        inside = (low <= _SILU_AT) & (high >= _SILU_AT)
+            ends = [np.where(np.isneginf(end), 0.0, f(end)) for end in box]
+        moved = [f.moved * UNIT * np.minimum(np.abs(end), _FLAT) for end in box]
+        # the logistic function errs by 16 u, erfc by 8 u, a product by one more and by eta
+        below, above = widened(
+            np.minimum(ends[0] - moved[0], ends[1] - moved[1]),
+            np.maximum(ends[0] + moved[0], ends[1] + moved[1]),
+            24,
+        )
+        inside = (low <= f.at) & (high >= f.at)
         # near the least place, which is known to a few digits only
-        bottom = np.where(inside, _SILU_LEAST - _SILU_ROOM, below)
-        return np.maximum(bottom, _SILU_LEAST - _SILU_ROOM), above
+        bottom = np.where(inside, f.least - _ROOM, below)
+        return np.maximum(bottom, f.least - _ROOM), above
 
     def _slope_range(self, box: Interval) -> Interval:
-        if self._rho is not None:
-            return slope_range(self._rho, *box)
+        f = self._f
+        if isinstance(f, Activation):
+            return slope_range(f, *box)
         low, high = box
         # the slope falls up to -a, grows up to a, and falls again
-        first, last = (np.clip(end, -_SILU_STEEP, _SILU_STEEP) for end in box)
+        first, last = (np.clip(end, -f.steep, f.steep) for end in box)
         with np.errstate(invalid="ignore"):
             ends = [
-                np.where(np.isfinite(end), _silu_slope(end), np.where(end > 0, 1.0, 0.0))
+                np.where(np.isfinite(end), f.derivative(end), np.where(end > 0, 1.0, 0.0))
                 for end in (low, high, first, last)
             ]
         # clipped places that are not of the box are met by none of its slopes: leave them out
         ends[2] = np.where((first >= low) & (first <= high), ends[2], ends[0])
         ends[3] = np.where((last >= low) & (last <= high), ends[3], ends[1])
-        slack = _SILU_ROOM  # far above what a slope of size 1 and of |x| <= 800 errs by
+        slack = _ROOM  # far above what a slope of size 1 and of |x| <= 800 errs by
         below, above = np.minimum.reduce(ends) - slack, np.maximum.reduce(ends) + slack
-        return np.maximum(below, _SILU_SLOPES[0]), np.minimum(above, _SILU_SLOPES[1])
+        return np.maximum(below, f.slopes[0]), np.minimum(above, f.slopes[1])
 
     def slopes(self, box: Interval) -> Array:
         """Return the largest sizes of the slopes over a box, on the diagonal."""
@@ -344,11 +412,11 @@ class Pointwise(Function):
 
     def rounded(self, x: Rounded) -> Rounded:
         """Return size and rounding error of rho(x)."""
-        if self._rho is not None:
-            return x.through(*self._rho.facts)
-        # that of sigma, of slope in [-0.1, 1.1] times x, and a product
+        if isinstance(self._f, Activation):
+            return x.through(*self._f.facts)
+        # that of sigma, or of erfc and its argument, times x, of slope in [-0.13, 1.13]
         units, how = x.arithmetic.units(4 * ELEMENTARY_UNITS), x.arithmetic
         tiny = units * how.tiny * (1 + x.size)
         size = x.size * (1 + units * how.unit) * (1 + 8 * UNIT) + tiny
-        error = (1.1 * x.error + units * how.unit * size) * (1 + 8 * UNIT) + tiny
+        error = (1.13 * x.error + units * how.unit * size) * (1 + 8 * UNIT) + tiny
         return x.of(size, np.where(size <= how.largest, error, math.inf))

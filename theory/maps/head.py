@@ -21,6 +21,7 @@ from theory.arithmetic.zonotopes import Zonotope
 from theory.errors import as_array, as_matrix, as_vector
 from theory.maps.base import Map, check_map
 from theory.maps.foreign import output_arrays
+from theory.maps.functions import Function
 from theory.norms.norms import Norm
 from theory.shown import packed, restore, shown
 from theory.typing import Array
@@ -66,6 +67,11 @@ class LinearHead:
 def own_head(recurrent: Map, head: Any, *, name: str = "head") -> LinearHead:
     """Return a head as it is given, of the state or of what the map shows; see `as_head`."""
     check_map(recurrent)
+    if isinstance(head, Function):
+        raise ValueError(
+            f"{name} is a {type(head).__name__}, needed C h + d; theory.maps.with_head(recurrent, "
+            f"{name}) is a map that shows what it gives"
+        )
     if isinstance(head, LinearHead):
         given = head
     else:

@@ -24,6 +24,9 @@ of such numbers is in the product of their hulls.  So every bound of a step's di
 made of such ranges holds, although the union is not convex: `Map.terms`, `Map.comparison`,
 `Map.affine_on`.  A truncated model starts from zero too, and its states are among these.
 
+A layer of a stack may leave every box and yet contract, by lam in a plain norm: a rotation does.
+From zero it stays where |h| <= C / (1 - lam), C the largest |step(0, x)|, and so in a box.
+
 The enclosures are zonotopes (`theory.maps.boxes.reached`), so that what the coordinates of h owe to
 the same inputs is not counted as if each had been at its worst.  With r = 1 and boxes this would be
 an invariant box.
@@ -31,6 +34,7 @@ an invariant box.
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
@@ -39,14 +43,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from theory.arithmetic.intervals import Interval
+from theory.arithmetic.rounding import down, product_up, up
 from theory.arithmetic.zonotopes import Zonotope
 from theory.domain import Domain, Reached
 from theory.errors import check_count
+from theory.inputs import Inputs, as_inputs
 from theory.maps.base import Map, check_map
 from theory.maps.boxes.ends import meet
 from theory.maps.boxes.reached import Reach
 from theory.maps.cascade import Cascade
 from theory.maps.invariance import check_invariant, invariant_domain, is_invariant
+from theory.norms.norms import L1, L2, Linf, Norm, over
+from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
 
 #: Columns that a zonotope keeps, over its rows.
 ORDER = 10
@@ -67,6 +75,9 @@ _ROOM = 2.0**-12
 
 #: Growth that falls by less than this quotient in a step is not followed to its end.
 _MOST_GROWTH = 0.95
+
+#: The norms whose balls are known by their name.
+_BALLS: dict[str, Norm] = {"L2": L2(), "L1": L1()}
 
 #: What widths are compared with at the least.
 _LEAST = 2.0**-500
@@ -188,7 +199,8 @@ def reached_domain(
     -------
     Domain or None
         Proved; None if there is no invariant box, the map has no enclosure of this kind, the sets
-        from zero are about as large as the box, or no period is found.
+        from zero are about as large as the box, or no period is found.  Of a stack, for each layer
+        under what the one below can show it: this, or else its box, or else a box around a ball.
 
     Raises
     ------
@@ -321,6 +333,10 @@ def _proved(recurrent: Map, domain: Domain, reached: Reached) -> bool:
     if isinstance(recurrent, Cascade) or reached.parts:
         return isinstance(recurrent, Cascade) and _proved_stack(recurrent, domain, reached)
     n, inputs = recurrent.state_dim, (domain.input_low, domain.input_high)
+    if reached.ball:
+        norm = _BALLS.get(reached.ball)
+        reach = math.inf if norm is None else _ball_reach(recurrent, norm, domain.inputs)
+        return bool(np.all(domain.low <= -reach) and np.all(reach <= domain.high))
     if any(len(end) != n for end in (*reached.outer, *reached.start)):
         return False
     if not (1 <= reached.period <= _MOST and 1 <= reached.order <= _MOST_ORDER):
@@ -342,27 +358,46 @@ def _proved(recurrent: Map, domain: Domain, reached: Reached) -> bool:
 
 def _of_stack(stack: Cascade, inputs: Any, order: int) -> Domain | None:
     """Return the domains of the layers as one; None if it is for no layer less than its box."""
-    box = invariant_domain(stack, inputs=inputs)
-    boxes = None if box is None else stack.layer_domains(box)
-    if box is None or boxes is None:
-        return None
+    seen = Inputs.box(*as_inputs(inputs, stack.input_dim).ends(stack.input_dim))
     parts: list[Domain] = []
-    for number, (layer, plain) in enumerate(zip(stack.layers, boxes, strict=True)):
-        seen = plain.inputs
+    for number, layer in enumerate(stack.layers):
         if number:
-            low, high = stack.readouts[number - 1].image((parts[-1].low, parts[-1].high))
-            seen = type(seen).box(low, high)
-        part = reached_domain(layer, inputs=seen, order=order)
-        part = invariant_domain(layer, inputs=seen) if part is None else part
-        if part is None:
+            below = stack.readouts[number - 1].image((parts[-1].low, parts[-1].high))
+            seen = Inputs.box(*below)
+        box = invariant_domain(layer, inputs=seen)
+        part = reached_domain(layer, inputs=seen, box=box, order=order)
+        part = part or box or _ball_domain(layer, seen)
+        if part is None or not np.isfinite([part.low, part.high]).all():
             return None
         parts.append(part)
     if all(part.reached is None for part in parts):
         return None
     ends = (np.concatenate([getattr(part, end) for part in parts]) for end in ("low", "high"))
     low, high = ends
-    domain = _domain((low, high), box, Reached(parts=tuple(parts)))
+    domain = _domain((low, high), parts[0], Reached(parts=tuple(parts)))
     return domain if is_reached(stack, domain) else None
+
+
+def _ball_domain(layer: Map, inputs: Inputs) -> Domain | None:
+    """Return the box around the smallest ball that a layer is known not to leave, None if none."""
+    low, high = inputs.ends(layer.input_dim)
+    reach = {name: _ball_reach(layer, norm, inputs) for name, norm in _BALLS.items()}
+    name = min(reach, key=reach.__getitem__)
+    if not math.isfinite(reach[name]):
+        return None
+    end = np.full(layer.state_dim, reach[name] * (1 + _ROOM))
+    return Domain(low=-end, high=end, input_low=low, input_high=high, reached=Reached(ball=name))
+
+
+def _ball_reach(layer: Map, norm: Norm, inputs: Inputs) -> float:
+    """Bound |h_i| for all states reached from zero, by a contraction in a norm; inf if none is."""
+    form = layer.affine()
+    c = None if form is None else contractive_of_matrix_norm(form.W, form.rho, norm=norm)
+    if c is None or not np.isfinite(inputs.ends(layer.input_dim)).all():
+        return math.inf
+    # |h| <= r and lam r + C <= r give |h+| <= r
+    radius = up(float(layer.drive(norm, inputs)) / down(1 - c.lam))
+    return product_up(over(Linf(), norm, n=layer.state_dim), radius)
 
 
 def _proved_stack(stack: Cascade, domain: Domain, reached: Reached) -> bool:

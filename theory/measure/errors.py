@@ -17,6 +17,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from theory.maps.base import Map
+from theory.maps.block import Block
+from theory.maps.functions import Function
 from theory.measure.restarts import Job, restart_errors
 from theory.measure.single import SingleSteps
 from theory.norms.norm import Norm
@@ -57,7 +59,8 @@ def errors_of(
     if dtype not in DTYPES:
         raise ValueError(f"dtype={dtype!r}, needed one of: {', '.join(DTYPES)}")
     # no output to form: the state itself is seen, and short loops take the fused kernel
-    seen = None if np.array_equal(C, np.eye(recurrent.state_dim)) else C
+    shown = None if np.array_equal(C, np.eye(recurrent.state_dim)) else C
+    recurrent, seen = seen_of(recurrent, shown)
     tell = None if progress is None else _counted(progress, len(jobs))
     if dtype == "float64":
         errors = restart_errors(recurrent, recurrent, jobs, k_max, norm, seen, tell)
@@ -73,6 +76,14 @@ def errors_of(
     # a NaN, from infinity minus infinity in the restarted model, is as far off as can be
     errors[np.isnan(errors)] = np.inf
     return errors
+
+
+def seen_of(recurrent: Map, C: Array | None) -> tuple[Map, Array | Function | None]:
+    """Return the recurrence itself, and what is seen of it, where a `Block` shows its outputs."""
+    if C is None or not isinstance(recurrent, Block) or recurrent.before is not None:
+        return recurrent, C
+    outputs = np.array_equal(C, recurrent.output_map)
+    return (recurrent.core, recurrent.after) if outputs else (recurrent, C)
 
 
 def _counted(progress: Progress, total: int) -> Callable[[float], None]:

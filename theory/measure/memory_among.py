@@ -40,7 +40,7 @@ from theory.certificates import Contraction, check_one_step
 from theory.errors import check_count, check_positive
 from theory.maps.base import Map, check_map
 from theory.measure.effective_memory import EVENTS, allowed_exceedances, checked, output_of
-from theory.measure.errors import DTYPES, TOLD
+from theory.measure.errors import DTYPES, TOLD, seen_of
 from theory.measure.restarts import Job, Sweep, together, window
 from theory.measure.single import SingleSteps
 from theory.norms.norm import Norm
@@ -192,9 +192,11 @@ def memory_among(
         for i, (X, end) in enumerate(zip(given, behind, strict=True))
     ]
     enough = None if certificate is None else _enough(certificate, given, C, measure, eps)
-    steps = recurrent if dtype == "float64" else SingleSteps(recurrent)
+    shown = None if np.array_equal(C, np.eye(recurrent.state_dim)) else C
+    # what a certificate calls enough is about the whole state
+    swept, seen = (recurrent, shown) if enough is not None else seen_of(recurrent, shown)
+    steps = swept if dtype == "float64" else SingleSteps(swept)
     errors = np.zeros((len(asked), len(jobs)))
-    seen = None if np.array_equal(C, np.eye(recurrent.state_dim)) else C
     # the longest length by itself, as it may fail at once; then all that the others still need
     spans = [(asked[0], int(np.max(behind)) - 1), (asked[-1], asked[0] - 1)]
 
@@ -207,8 +209,8 @@ def memory_among(
         span = (k, k) if last else spans[j]
         if span[0] <= span[1]:
             with np.errstate(over="ignore", invalid="ignore"):
-                parts = [window(recurrent, job, k) for job in jobs[lo:hi]]
-                sweep = Sweep(recurrent, steps, parts, measure, seen)
+                parts = [window(swept, job, k) for job in jobs[lo:hi]]
+                sweep = Sweep(swept, steps, parts, measure, seen)
                 sweep.enough = enough
                 curve = np.zeros((k + 1, hi - lo))
                 sweep.run(curve, last, span=span)

@@ -18,7 +18,8 @@ model from there on, bit for bit: every error that is returned is one that the a
 Small plain maps, whose steps are rounded the same way for every row, leave at equality alone.
 
 In double precision a step rounds equal rows equally, as measured for BLAS, where the number of rows
-is a multiple of `ALIGNED`; the kernels of single precision do so by construction.
+is a multiple of `ALIGNED`; the kernels of single precision, and that of an LSTM, which reads states
+and input terms where they lie, do so by construction.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ import numpy.typing as npt
 from theory.arithmetic.rounding import UNIT
 from theory.errors import DivergedError
 from theory.maps.base import Map, diverged
+from theory.maps.functions import Function
+from theory.maps.lstm import LSTM
+from theory.measure.met import Left, Places
 from theory.norms.norm import Norm
 from theory.typing import Array
 
@@ -80,7 +84,7 @@ def restart_errors(
     jobs: Sequence[Job],
     k_max: int,
     norm: Norm,
-    C: Array | None,
+    C: Array | Function | None,
     tell: Tell | None = None,
     off: Array | None = None,
     over: tuple[float, Array] | None = None,
@@ -88,7 +92,8 @@ def restart_errors(
 ) -> Array:
     """Return the errors of k = 0 .. k_max on every sequence, (k_max + 1, N); NaN beyond doubles.
 
-    `C` is the output, None if the state itself is seen; `steps` is the map, or the same in single
+    `C` is the output, None if the state itself is seen, or a function of the state and behind it
+    the inputs, whose value after no inputs is 0; `steps` is the map, or the same in single
     precision.  `tell` is called with the number of sequences done, not always a whole one.
     `off`, (N,), is overwritten with the largest distance of what is seen of the recurrent states in
     the two precisions.  `over`, (eps, (2, k_max + 1) array), is raised by how many
@@ -215,14 +220,29 @@ class Sweep:
     """All restarts of a few sequences, advanced together."""
 
     def __init__(
-        self, recurrent: Map, steps: Steps, parts: list[_Part], norm: Norm, C: Array | None
+        self,
+        recurrent: Map,
+        steps: Steps,
+        parts: list[_Part],
+        norm: Norm,
+        C: Array | Function | None,
     ) -> None:
-        self.steps, self.norm, self.C = steps, norm, C
-        self.part = None if C is None else _part_of(C)
+        self.steps, self.norm = steps, norm
+        self.f = C if isinstance(C, Function) else None
+        self.C = None if isinstance(C, Function) else C
+        self.part = None if self.C is None else _part_of(self.C)
         lengths = np.array([len(part.X) for part in parts])
         self.stops = np.cumsum(lengths)
         self.terms = np.concatenate([steps.input_terms(part.X) for part in parts])
         self.own = steps is recurrent
+        #: weights for the kernel that reads rows where they lie, and what it sees of the states
+        self.weights: Array | None = None
+        self.seen: tuple[int, int, Array] | None = None
+        if self.own and isinstance(recurrent, LSTM):
+            from theory.kernels.single import panels
+
+            self.weights = panels(recurrent.W, np.float64)
+            self.seen = self._of_states(norm, recurrent.state_dim)
         starts = np.stack([part.start for part in parts]).astype(self.terms.dtype)
         # the recurrent model in the arithmetic of the restarts: what they may meet
         self.F = self._followed(starts, lengths)
@@ -236,17 +256,35 @@ class Sweep:
         if self.own:
             self.H = np.concatenate([part.H for part in parts])
         else:
-            self._check_finite(parts, lengths)
+            self._check_finite(self.F, parts, lengths, "single")
             self.H = self.F
+        if self.f is not None:
+            self.X = np.concatenate([part.X for part in parts])
+            self.Y = self._outputs(self.f, self.H, np.arange(len(self.H)))
+            self._check_finite(self.Y, parts, lengths, "double")
 
-    def _check_finite(self, parts: list[_Part], lengths: npt.NDArray[np.int64]) -> None:
-        """Raise `DivergedError` at the first state that single precision does not hold."""
-        bad = ~np.isfinite(self.F).all(axis=1)
+    def _of_states(self, norm: Norm, n: int) -> tuple[int, int, Array] | None:
+        """Return the first entry that is seen, and the norm as kernels know it; or None."""
+        from theory.measure.sweep import size_of
+
+        if self.f is not None or (self.C is not None and self.part is None):
+            return None
+        first, count = 0, n
+        if self.part is not None:
+            first, count = self.part.start, self.part.stop - self.part.start
+        size = size_of(norm, count)
+        return None if size is None else (first, *size)
+
+    def _check_finite(
+        self, F: Any, parts: list[_Part], lengths: npt.NDArray[np.int64], precision: str
+    ) -> None:
+        """Raise `DivergedError` at the first state or output that a precision does not hold."""
+        bad = ~np.isfinite(F).all(axis=1)
         if bad.any():
             at = int(np.argmax(bad))
             i = int(np.searchsorted(self.stops, at, side="right"))
             step = parts[i].begin + at + 1 - int(self.stops[i] - lengths[i])
-            raise diverged(step, parts[i].number, "single")
+            raise diverged(step, parts[i].number, precision)
 
     def _nearness(self, recurrent: Map, parts: list[_Part]) -> Any:
         """Return how far apart states may be that have met, entry by entry."""
@@ -269,13 +307,19 @@ class Sweep:
         for t in range(int(lengths.max())):
             going = lengths[alive] > t
             alive, h = alive[going], h[going]
-            h = self._advanced(h, first[alive] + t)
+            h = self._advanced(h, np.arange(len(h)), first[alive] + t)
             F[first[alive] + t] = h
         return F
 
-    def _advanced(self, h: Any, at: npt.NDArray[np.int64]) -> Any:
-        """Return the states one step on, under the inputs at these places."""
-        rows = len(h)
+    def _advanced(self, G: Any, source: Places, at: Places) -> Any:
+        """Return rows `source` of G one step on, under the inputs at these places."""
+        if self.weights is not None:
+            from theory.kernels.cells import lstm_restarts
+
+            new = np.empty((len(at), G.shape[1]))
+            lstm_restarts(self.weights, self.terms, at, G, source, new)
+            return new
+        h, rows = G[source], len(at)
         missing = -rows % ALIGNED
         if missing and self.own:
             # a copy of a row rather than zeros: a user's own step sees nothing that cannot occur
@@ -283,8 +327,17 @@ class Sweep:
             at = np.concatenate([at, np.repeat(at[-1:], missing)])
         return self.steps.advance(h, self.terms[at])[:rows]
 
-    def _sizes(self, G: Any, at: npt.NDArray[np.int64]) -> Array:
+    def _sizes(self, G: Any, at: Places) -> Array:
         """Return the norms of what is seen of G - H."""
+        if self.weights is not None and self.seen is not None:
+            from theory.kernels.cells import gaps_at
+
+            row = np.empty(len(at))
+            gaps_at(G, self.H, at, *self.seen, row)
+            return row
+        if self.f is not None:
+            gaps: Array = self.norm.vector(self._outputs(self.f, G, at) - self.Y[at])
+            return gaps
         if self.part is not None:
             d = np.asarray(G[:, self.part] - self.H[at, self.part], dtype=np.float64)
         else:
@@ -293,10 +346,18 @@ class Sweep:
         sizes: Array = self.norm.vector(d)
         return sizes
 
+    def _outputs(self, f: Function, G: Any, at: Places) -> Array:
+        """Return f of states and the inputs at these places."""
+        return f(np.concatenate([np.asarray(G, dtype=np.float64), self.X[at]], axis=1))
+
     def distances(self, parts: list[_Part]) -> Array:
         """Return how far what is seen of the recurrent states is from that in double precision."""
-        d = np.concatenate([part.H for part in parts]) - self.F
-        sizes = self.norm.vector(d if self.C is None else d @ self.C.T)
+        H = np.concatenate([part.H for part in parts])
+        if self.f is not None:
+            sizes = self.norm.vector(self._outputs(self.f, H, np.arange(len(H))) - self.Y)
+        else:
+            d = H - self.F
+            sizes = self.norm.vector(d if self.C is None else d @ self.C.T)
         return np.maximum.reduceat(sizes, np.concatenate([[0], self.stops[:-1]]))
 
     def run(
@@ -308,20 +369,23 @@ class Sweep:
         """
         at = np.arange(self.stops[-1])  # where each restart is
         of = np.searchsorted(self.stops, at, side="right")  # whose it is
-        left = _Left(self, of) if self.own else None
+        left = Left(self.stops, of, self._sizes(self.F, at)) if self.own else None
         if span is not None:
             before = self.stops[of] - 1 - at
             chosen = (before >= span[0]) & (before <= span[1])
             at, of = at[chosen], of[chosen]
         G = np.repeat(self.restart[None], len(at), axis=0)
+        stay = np.ones(len(at), dtype=bool)
         done = 0
         for k in range(len(errors)):
             if k:
-                going = at + 1 < self.stops[of]
-                at, of, G = at[going] + 1, of[going], G[going]
-                G = self._advanced(G, at) if len(at) else G
+                source = np.flatnonzero(stay & (at + 1 < self.stops[of]))
+                at, of = at[source] + 1, of[source]
+                G = self._advanced(G, source, at) if len(at) else G[:0]
             if len(at):
-                sizes = self._sizes(G, at)
+                # without inputs no output was formed yet
+                first = self.f is not None and k == 0
+                sizes = self.norm.vector(self.Y[at]) if first else self._sizes(G, at)
                 if self.over is not None:
                     self.over[1][0, k] += np.count_nonzero(~(sizes <= self.over[0]))
                 if last:
@@ -334,18 +398,17 @@ class Sweep:
                 self.over[1][1, k] += np.sum(np.clip(np.diff(self.stops, prepend=0) - k, 0, None))
             if left is not None:
                 left.keep(errors[k], k, last)
-            met = self._met(G, at) if k else np.zeros(0, dtype=bool)
-            if met.any():
-                if left is not None:
-                    left.add(at[met] - k, k)
-                at, of, G = at[~met], of[~met], G[~met]
-            if not len(at) and (left is None or not left.any):
+            stay = ~self._met(G, at) if k else np.ones(len(at), dtype=bool)
+            count = int(np.count_nonzero(stay))
+            if left is not None and count < len(at):
+                left.add(at[~stay] - k, k)
+            if not count and (left is None or not left.any):
                 break
-            done += len(at)
+            done += count
             if tell is not None:
-                tell(done / (done + len(at) * (len(errors) - k)))
+                tell(done / (done + count * (len(errors) - k)))
 
-    def _met(self, G: Any, at: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    def _met(self, G: Any, at: Places) -> npt.NDArray[np.bool_]:
         """Return which of the restarts are where the model is."""
         met: npt.NDArray[np.bool_] = np.abs(G[:, 0] - self.F[at, 0]) <= self.near[0]
         candidates = np.flatnonzero(met)
@@ -356,37 +419,3 @@ class Sweep:
         if self.enough is not None and len(at):
             met |= self.enough(np.asarray(G - self.F[at], dtype=np.float64))
         return met
-
-
-@final
-class _Left:
-    """Restarts that have met the model in their arithmetic, which `simulate` rounds otherwise."""
-
-    def __init__(self, swept: Sweep, of: npt.NDArray[np.int64]) -> None:
-        self.stops, self.of = swept.stops, of
-        self.first = np.concatenate([[0], swept.stops[:-1]])
-        self.rest = swept._sizes(swept.F, np.arange(len(of)))
-        self.since = np.full(len(of), np.iinfo(np.int64).max)  # the k at which each one met it
-        self.any = False
-
-    def add(self, starts: npt.NDArray[np.int64], k: int) -> None:
-        """Take restarts at these times in, which have met the model after k steps."""
-        self.since[starts] = k
-        self.any = True
-
-    def keep(self, errors: Array, k: int, last: bool) -> None:
-        """Raise the errors of k to what these restarts would have measured."""
-        if not self.any:
-            return
-        if last:
-            ends = np.flatnonzero(self.stops - 1 - k >= self.first)
-            times = self.stops[ends] - 1
-            there = self.since[times - k] < k
-            errors[ends[there]] = self.rest[times[there]]
-            return
-        v = np.zeros(len(self.of))
-        count = len(v) - k
-        if count > 0:
-            there = (self.since[:count] < k) & (self.of[:count] == self.of[k:])
-            v[k:] = np.where(there, self.rest[k:], 0.0)
-        np.maximum(errors, np.maximum.reduceat(v, self.first), out=errors)

@@ -36,11 +36,11 @@ def fused_form(recurrent: Map, norm: Norm) -> tuple[Affine, int, Array] | None:
     n = recurrent.state_dim
     # in this order: the form of a large diagonal map is a dense matrix, made on demand
     form = recurrent.affine() if n <= FUSED_DIM else None
-    size = None if form is None else _size(norm, n)
+    size = None if form is None else size_of(norm, n)
     return None if form is None or size is None else (form, *size)
 
 
-def _size(norm: Norm, n: int) -> tuple[int, Array] | None:
+def size_of(norm: Norm, n: int) -> tuple[int, Array] | None:
     """Return kind and scale of a norm for the kernels, None if they do not know it."""
     c = None if norm.blocks else norm.coordinates(n)
     if c is None or c.weights is None or (c.p == 2 and not c.plain):
@@ -76,7 +76,7 @@ def sweep(
             gap_kernel(WT, terms, H, G, rho.code, rho.leak, kind, scale, k, row)
             yield row
         return
-    size = None if output is not None else _size(norm, n)
+    size = None if output is not None else size_of(norm, n)
     dense = recurrent.affine() if isinstance(recurrent, AffineMap) else None
     rows = np.zeros((_TOGETHER, T))
     other = np.empty((min(BLOCK_ROWS, T), n))

@@ -10,23 +10,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from theory.interop.formats.keras_layers import (
+    foreign,
+    function_name,
+    is_cell,
+    name_of,
+    passes,
+    through,
+    word_of,
+)
 from theory.interop.layouts.keras import hard_sigmoid_of
 from theory.interop.told import Told, ToldHead
 
-#: Layers of a configuration that are recurrent, and their cells.
-_LAYERS = {
-    "LSTM", "GRU", "SimpleRNN", "CuDNNLSTM", "CuDNNGRU", "LSTMCell", "GRUCell", "SimpleRNNCell",
-    "RNN", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "StackedRNNCells",
-}  # fmt: skip
 _PLAIN = {"LSTM", "GRU", "SimpleRNN", "CuDNNLSTM", "CuDNNGRU"}
-
-#: Layers that hand a state on as it is, in evaluation mode, and a setting that Keras' own have: an
-#: .h5 file does not tell somebody else's class of the same name.
-_PASSES = {
-    "Dropout": {"rate", "p"}, "SpatialDropout1D": {"rate", "p"}, "GaussianDropout": {"rate", "p"},
-    "GaussianNoise": {"stddev", "sigma"}, "Masking": {"mask_value"},
-    "ActivityRegularization": {"l1"},
-}  # fmt: skip
 
 #: Models stand in models no deeper than this.
 _DEPTH = 20
@@ -84,7 +80,7 @@ def told_all(config: Any, version: Any, *, places: Mapping[str, str] | None) -> 
     layers = _layers_of(config)
     prefixes: dict[str, str] = {}  # of layers by their names
     for word, layer in _counted(layers):
-        own = _name_of(layer)
+        own = name_of(layer)
         at = own if places is not None else word
         prefixes[own] = at
         told = _told_of(layer, version)
@@ -125,12 +121,6 @@ def _prefixes_of(names: tuple[str, ...], places: Mapping[str, str]) -> list[str]
     return []
 
 
-def _name_of(layer: Mapping[str, Any]) -> str:
-    settings = layer.get("config")
-    settings = settings if isinstance(settings, dict) else {}
-    return str(settings.get("name", layer.get("name", "")))
-
-
 def _counted(layers: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield layers with what an archive calls each: the class, and how many there were before."""
     counts: dict[str, int] = {}
@@ -159,7 +149,7 @@ def _inside(
             if isinstance(one, dict) and isinstance(one.get("config"), (dict, list))
         ]
     for key, one in children:
-        own, told = (*names, _name_of(one)), _told_of(one, version)
+        own, told = (*names, name_of(one)), _told_of(one, version)
         if told is not None:
             yield key, own, told
         else:
@@ -169,25 +159,13 @@ def _inside(
 def _told_of(layer: Mapping[str, Any], version: Any) -> Told | None:
     """Return what is told of a layer; None for one that is not recurrent."""
     kind, settings = str(layer.get("class_name")), layer.get("config")
-    if not _is_cell(layer):
+    if not is_cell(layer):
         return None
-    foreign = _foreign(layer)
-    if foreign:
-        why = f"is of {foreign}, none of Keras' own layers: what it computes is not known"
+    home = foreign(layer)
+    if home:
+        why = f"is of {home}, none of Keras' own layers: what it computes is not known"
         return Told(kind=kind, refused=why)
     return told_of_layer(kind, settings if isinstance(settings, dict) else {}, version)
-
-
-def _foreign(layer: Mapping[str, Any]) -> str:
-    """Return whose a layer is, empty for Keras' own."""
-    home, registered = layer.get("module"), layer.get("registered_name")
-    package, _, last = str(layer.get("class_name")).rpartition(">")
-    if package:
-        return package
-    # Keras' own have a module, or, before version 3, neither
-    if registered not in {None, "", last} or (registered and home is None):
-        return str(registered)
-    return "" if home in {None, "keras.layers"} else str(home)
 
 
 def _snake(word: str) -> str:
@@ -220,9 +198,9 @@ def told_of_layer(kind: str, settings: Mapping[str, Any], version: Any = None) -
         if kind == "CuDNNGRU":
             words["variant"] = "reset_after"
         return Told(kind=name, notes=tuple(notes), **words)
-    words = {"activation": _function(settings.get("activation"))}
+    words = {"activation": function_name(settings.get("activation"))}
     if kind != "SimpleRNN":
-        words["recurrent_activation"] = _function(settings.get("recurrent_activation"))
+        words["recurrent_activation"] = function_name(settings.get("recurrent_activation"))
     if kind == "GRU":
         # before version 2 there was no such setting, and the reset gate came first
         after = settings.get("reset_after", False)
@@ -235,17 +213,6 @@ def told_of_layer(kind: str, settings: Mapping[str, Any], version: Any = None) -
                 kind=name, refused=f"has {key}={settings.get(key)!r}, a function that is not known"
             )
     return Told(kind=name, notes=tuple(notes), **words)
-
-
-def _function(value: Any) -> str | None:
-    """Return the name of a function in a configuration; None for one of somebody else."""
-    if isinstance(value, dict):
-        if value.get("module") not in {None, "builtins", "keras.activations"}:
-            return None
-        if value.get("registered_name") not in {None, "", "function", value.get("config")}:
-            return None
-        value = value.get("config") if isinstance(value.get("config"), str) else None
-    return value if isinstance(value, str) and ">" not in value else None
 
 
 def told_heads(config: Any, told: Mapping[str, Told], *, named: bool) -> dict[str, ToldHead]:
@@ -264,29 +231,45 @@ def told_heads(config: Any, told: Mapping[str, Told], *, named: bool) -> dict[st
     if not _is_model(config):
         return found  # what a model of another class computes is not known
     words = list(_counted(layers))
-    prefixes = {_name_of(layer): _name_of(layer) if named else word for word, layer in words}
+    prefixes = {name_of(layer): name_of(layer) if named else word for word, layer in words}
     below = _below(layers)
     for word, layer in words:
-        own, inner = _name_of(layer), layer
+        own, inner = name_of(layer), layer
         at = own if named else word
-        if layer.get("class_name") == "TimeDistributed" and not _foreign(layer):
+        if layer.get("class_name") == "TimeDistributed" and not foreign(layer):
             # the same at every time
             settings = layer.get("config")
             inside = settings.get("layer") if isinstance(settings, dict) else None
             inner = inside if isinstance(inside, dict) else {}
             at = at if named else f"{at}/layer"
-        if inner.get("class_name") != "Dense" or _foreign(inner):
+        if inner.get("class_name") != "Dense" or foreign(inner):
             continue
         settings = inner.get("config")
-        after = _function(settings.get("activation")) if isinstance(settings, dict) else None
+        after = function_name(settings.get("activation")) if isinstance(settings, dict) else None
         source, between = _down(own, told, layers, prefixes, below)
         found[at] = ToldHead(
             kind="Keras Dense",
             source=source,
             between=between,
             after="" if after == "linear" else after or "an activation that is not known",
+            through=through(_chain_below(own, layers, below), prefixes, named) if source else (),
         )
     return found
+
+
+def _chain_below(
+    name: str, layers: list[dict[str, Any]], below: Mapping[str, tuple[str | None, set[int]]]
+) -> list[dict[str, Any]]:
+    """Return the layers between a layer and the cell below it, with that cell, from there up."""
+    by_name = {name_of(one): one for one in layers}
+    chain: list[dict[str, Any]] = []
+    one, outputs = below.get(name, ("", set()))
+    while one and len(chain) < len(layers):
+        chain.append(by_name[one])
+        if is_cell(by_name[one]):
+            return chain[::-1] if outputs <= {0, 1} else []
+        one, outputs = below.get(one, ("", set()))
+    return []
 
 
 #: Keras' own models; the second is the older name of the first.
@@ -307,7 +290,7 @@ def _below(layers: list[dict[str, Any]]) -> dict[str, tuple[str | None, set[int]
 
     It is "" for none, and None where there are several, or no telling.
     """
-    names = [_name_of(one) for one in layers]
+    names = [name_of(one) for one in layers]
     graph = any("inbound_nodes" in one for one in layers)
     below: dict[str, tuple[str | None, set[int]]] = {}
     for at, (name, layer) in enumerate(zip(names, layers, strict=True)):
@@ -347,14 +330,14 @@ def _down(
     below: Mapping[str, tuple[str | None, set[int]]],
 ) -> tuple[str | None, str]:
     """Return the cell below a layer, as in `Told.source`, and what stands between them."""
-    by_name = {_name_of(one): one for one in layers}
+    by_name = {name_of(one): one for one in layers}
     between: list[str] = []
     one, outputs = below.get(name, ("", set()))
-    while one and not _is_cell(by_name[one]) and len(between) < len(layers):
-        if not _passes(by_name[one]):
-            between.append(f"{by_name[one].get('class_name')} {one}")
+    while one and not is_cell(by_name[one]) and len(between) < len(layers):
+        if not passes(by_name[one]):
+            between.append(word_of(by_name[one]))
         one, outputs = below.get(one, ("", set()))
-    if one and _is_cell(by_name[one]):
+    if one and is_cell(by_name[one]):
         # the outputs are the states, then the last one, then the c of an LSTM
         if not outputs <= {0, 1}:
             between.append(
@@ -363,25 +346,6 @@ def _down(
         if prefixes.get(one) in found:
             return prefixes[one], ", ".join(reversed(between))
     return None if one is None else "", ", ".join(reversed(between))
-
-
-def _is_cell(layer: Mapping[str, Any]) -> bool:
-    return str(layer.get("class_name")).rpartition(">")[2] in _LAYERS
-
-
-def _passes(layer: Mapping[str, Any]) -> bool:
-    """Return whether a layer hands a state on as it is, in evaluation mode."""
-    if layer.get("class_name") == "InputLayer":
-        return True
-    needed = _PASSES.get(str(layer.get("class_name")))
-    settings = layer.get("config")
-    if needed is None or _foreign(layer) or not isinstance(settings, dict):
-        return False
-    # masking only replaces what equals its value by zero
-    if not needed & settings.keys() or settings.get("mask_value", 0) != 0:
-        return False
-    # one that was called with training=True is in training mode for ever
-    return '"training": true' not in json.dumps(layer.get("inbound_nodes"))
 
 
 def _with_sources(

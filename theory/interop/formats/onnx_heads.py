@@ -3,14 +3,16 @@ r"""The output layers of an ONNX graph: products with constants behind its recur
 Main names: `heads_of`, `heads_behind`.
 
 The states of a node are followed through what hands them on as they are, or moves axes other than
-that of the features, to a MatMul or Gemm with constant weights, and an Add of constants behind it.
-Where anything else stands between, the layer is named, and is no head of the state.
+that of the features, to a MatMul or Gemm with constant weights, and an Add of constants behind it,
+and on through activations and normalisations to further ones.  Where anything else stands between,
+the layer is named, and is no head of the state.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, final
 
 import numpy as np
 
@@ -24,7 +26,7 @@ from theory.interop.formats.onnx_graph import (
     is_standard,
     moved_axes,
 )
-from theory.interop.told import ToldHead
+from theory.interop.told import Through, ToldHead
 
 #: Layers that are told of, whatever stands before them; the first two are read.
 _LAYERS = {"Gemm", "MatMul", "Einsum", "Conv"}
@@ -36,6 +38,23 @@ _MOVES = PASSES | {"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "C
 _MOST = 1000
 
 
+@final
+@dataclass(frozen=True)
+class _Way:
+    """Where the states have come to, and how."""
+
+    value: str
+    axes: list[str] | None  # None: not as they were
+    between: tuple[str, ...]
+    through: tuple[Through, ...] | None  # None: there is something that is not known
+    width: int  # how many features there are
+
+    def on(self, value: str, node: Any, step: Through, width: int) -> _Way:
+        """Return the way behind a node that is known."""
+        between, through = (*self.between, node.op_type), (*(self.through or ()), step)
+        return _Way(value, self.axes, between, through, width)
+
+
 def heads_of(file: OnnxFile) -> tuple[dict[str, Any], dict[str, ToldHead]]:
     """Return arrays `NAME.weight`, (p, n), and `NAME.bias` of all output layers, and what is told.
 
@@ -45,6 +64,7 @@ def heads_of(file: OnnxFile) -> tuple[dict[str, Any], dict[str, ToldHead]]:
     told: dict[str, ToldHead] = {}
     seen = set()
     for name, place in file.places.items():
+        names: dict[str, str] = {}  # of layers and normalisations by what they give
         for node, layer, own in heads_behind(file.model, name, place):
             # the same node behind two cells is one layer; a graph has each output once
             this = id(place.graphs[0]), node.output[0]
@@ -53,10 +73,13 @@ def heads_of(file: OnnxFile) -> tuple[dict[str, Any], dict[str, ToldHead]]:
             seen.add(this)
             at = start = node.name or node.output[0]
             count = 1
-            while at in told or at in file.places:
+            while at in told or at in file.places or f"{at}.weight" in arrays:
                 count += 1
                 at = f"{start}_{count}"
-            told[at] = layer
+            names[node.output[0]] = at
+            if node.op_type in _LAYERS:
+                steps = tuple(replace(one, at=names.get(one.at, "")) for one in layer.through)
+                told[at] = replace(layer, through=steps)
             arrays |= {f"{at}.{key}": value for key, value in own.items()}
     return arrays, told
 
@@ -64,9 +87,13 @@ def heads_of(file: OnnxFile) -> tuple[dict[str, Any], dict[str, ToldHead]]:
 def heads_behind(
     model: Any, name: str, place: Place
 ) -> Iterator[tuple[Any, ToldHead, dict[str, Any]]]:
-    """Yield the layers behind one node: theirs, what is told, and the arrays if it is read."""
+    """Yield the layers behind one node: theirs, what is told, and the arrays if it is read.
+
+    Normalisations on the way are yielded with their arrays, too.
+    """
     node, graph = place.node, place.graphs[0].graph
     users: dict[str, list[Any]] = {}
+    makers = {value: one for one in graph.node for value in one.output}
     for one in graph.node:
         for value in one.input:
             users.setdefault(value, []).append(one)
@@ -74,27 +101,44 @@ def heads_behind(
     n = int(attributes_of(node).get("hidden_size", 0))
     # the states at all times, and the last one; of an LSTM that is the h of (h, c)
     starts = [list("btdf" if layout else "tdbf"), list("bdf" if layout else "dbf")]
-    waiting: list[tuple[str, list[str] | None, tuple[str, ...]]] = [
-        (value, axes, ()) for value, axes in zip(node.output[:2], starts, strict=False) if value
+    # what is between is named, and listed step by step as long as every step is known
+    waiting: list[_Way] = [
+        _Way(value, axes, (), (), n)
+        for value, axes in zip(node.output[:2], starts, strict=False)
+        if value
     ]
     looked = 0
     while waiting and looked < _MOST:
-        value, axes, between = waiting.pop()
+        way = waiting.pop()
+        value, axes, between = way.value, way.axes, way.between
         for user in users.get(value, []):
             looked += 1
             if user.op_type in {"RNN", "GRU", "LSTM"} or not user.output:
                 continue
             if user.op_type in _LAYERS:
-                yield _layer(model, name, place, user, value, axes, between, n, users)
+                layer, own, end = _layer(model, name, place, user, way, users)
+                yield user, layer, own
+                if own:
+                    one = Through(kind="dense", at=user.output[0])
+                    waiting.append(way.on(end, user, one, len(own["weight"])))
                 continue
-            moved = None if axes is None else _moved(user, value, axes, n, model, place)
+            step = _step(user, way, model, place, makers)
+            if step is _INSIDE:
+                continue
+            if step is not None:
+                one, own = step
+                if own:
+                    yield user, ToldHead(kind="", source=None), own
+                waiting.append(way.on(user.output[0], user, one, way.width))
+                continue
+            moved = None if axes is None else _moved(user, value, axes, way.width, model, place)
             if axes is None and user.op_type in _MOVES:
-                waiting.append((user.output[0], None, between))
+                waiting.append(replace(way, value=user.output[0]))
             elif moved is None:
                 word = user.op_type if is_standard(user) else f"{user.domain}.{user.op_type}"
-                waiting.append((user.output[0], None, (*between, word)))
+                waiting.append(_Way(user.output[0], None, (*between, word), None, 0))
             else:
-                waiting.append((user.output[0], moved, between))
+                waiting.append(replace(way, value=user.output[0], axes=moved))
 
 
 def _moved(
@@ -143,22 +187,66 @@ def _both(place: Place) -> bool:
     return bool(attributes_of(place.node).get("direction") == b"bidirectional")
 
 
+#: What a Sigmoid is that is multiplied by its argument later on: no step by itself.
+_INSIDE = (Through(kind=""), dict[str, Any]())
+
+#: ONNX's activations in our words.
+_ACTIVATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid", "Softplus": "softplus"}
+
+
+def _step(
+    node: Any, way: _Way, model: Any, place: Place, makers: dict[str, Any]
+) -> tuple[Through, dict[str, Any]] | None:
+    """Return a step of a chain and its arrays, `_INSIDE`, or None for what is not known."""
+    axes, value = way.axes, way.value
+    known = axes is not None and axes[-1] == "f" and not ("d" in axes and _both(place))
+    if not known or way.through is None or not is_standard(node) or value not in node.input:
+        return None
+    said, kind = attributes_of(node), node.op_type
+    if kind == "Mul":
+        # x sigmoid(x), as PyTorch writes it
+        inner = makers.get(next((one for one in node.input if one != value), ""))
+        own = makers.get(value)
+        if inner is not None and inner.op_type == "Sigmoid" and inner.input[0] == value:
+            return Through(kind="pointwise", word="silu"), {}
+        inside = own is not None and own.op_type == "Sigmoid" and own.input[0] in node.input
+        return _INSIDE if inside else None
+    if node.input[0] != value:
+        return None
+    if kind in _ACTIVATIONS:
+        return Through(kind="pointwise", word=_ACTIVATIONS[kind]), {}
+    if kind == "LeakyRelu":
+        slope = float(str(np.float32(said.get("alpha", 0.01))))
+        word = f"leaky_relu({slope!r})"
+        return (Through(kind="pointwise", word=word), {}) if 0 <= slope < 1 else None
+    if kind == "Gelu" and said.get("approximate", b"none") == b"none":
+        return Through(kind="pointwise", word="gelu"), {}
+    if kind == "LayerNormalization" and said.get("axis", -1) in {-1, len(axes or ()) - 1}:
+        own = {}
+        for key, at in (("weight", 1), ("bias", 2)):
+            if len(node.input) > at and node.input[at]:
+                part = _spread(constant(model, node.input[at], place.graphs), way.width)
+                if part is None:
+                    return None
+                own[key] = part
+        parts = ("weight" if "weight" in own else "", "bias" if "bias" in own else "")
+        eps = float(str(np.float32(said.get("epsilon", 1e-5))))
+        # the mean and the deviation are outputs, too
+        if own and not any(node.output[1:]):
+            return Through(kind="layer", at=node.output[0], eps=eps, parts=parts), own
+    return None
+
+
 def _layer(
-    model: Any,
-    name: str,
-    place: Place,
-    node: Any,
-    value: str,
-    axes: list[str] | None,
-    between: tuple[str, ...],
-    n: int,
-    users: dict[str, list[Any]],
-) -> tuple[Any, ToldHead, dict[str, Any]]:
-    """Return a layer, what is told of it, and its arrays."""
+    model: Any, name: str, place: Place, node: Any, way: _Way, users: dict[str, list[Any]]
+) -> tuple[ToldHead, dict[str, Any], str]:
+    """Return what is told of a layer, its arrays, and what it gives, with its bias."""
     own: dict[str, Any] = {}
+    axes, between = way.axes, way.between
     one = axes is not None and axes[-1] == "f" and not ("d" in axes and _both(place))
-    if not between and one and node.op_type in {"Gemm", "MatMul"} and is_standard(node):
-        own = _weights(model, place, node, value, n)
+    known = way.through is not None and one
+    if known and node.op_type in {"Gemm", "MatMul"} and is_standard(node):
+        own = _weights(model, place, node, way.value, way.width)
     if not own and not between:
         between = (f"{node.op_type} of another kind than C h + d",)
     end = node.output[0]
@@ -170,8 +258,9 @@ def _layer(
         source=name,
         between=", ".join(between),
         after=" and ".join(dict.fromkeys(after)),
+        through=(way.through or ()) if own else (),
     )
-    return node, told, own
+    return told, own, end
 
 
 def _weights(model: Any, place: Place, node: Any, value: str, n: int) -> dict[str, Any]:

@@ -272,13 +272,25 @@ def is_inner(group: Any) -> bool:
     return block_of(group).name != "mingru"
 
 
-def is_part(group: Mapping[str, str], start: str, layer: str) -> bool:
-    """Return whether a layer, by what its names begin with, is a part of a block."""
-    beside = around(group, start)
-    return any(
-        name in group.values() or beside.fullmatch(name) is not None
-        for name in (layer, f"{layer}.weight")
-    )
+Cells = Mapping[tuple[str, str], Mapping[str, str]]
+
+
+def has_inner(cells: Cells) -> bool:
+    """Return whether a file has such a block, among its cells by layout and prefix."""
+    return any(kind == "block" and is_inner(group) for (kind, _), group in cells.items())
+
+
+def block_around(cells: Cells, layer: str) -> str | None:
+    """Return the prefix of the block that a layer, by the start of its names, is a part of."""
+    for (kind, at), group in cells.items():
+        start = f"{at}." if at else ""
+        if kind != "block" or not layer.startswith(start):
+            continue
+        beside = around(group, start)
+        for name in (layer, f"{layer}.weight"):
+            if name in group.values() or beside.fullmatch(name):
+                return at
+    return None
 
 
 def used(group: Mapping[str, str]) -> list[str]:
