@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from theory.cli.main import app
-from theory.interop import from_arrays, load, load_head, recognised
+from theory.interop import from_arrays, load, load_head, load_map, recognised, save_map
 from theory.interop.tensors import tensor_of, write_tensors
 from theory.memory import window_context, window_gaps
 from theory.norms import L2
@@ -345,6 +345,16 @@ def test_what_does_not_fit_is_refused(name, change, said, message):
     word = {"variant": said} if isinstance(said, str) else {}
     with pytest.raises(ValueError, match=message):
         from_arrays(arrays | own, **word)
+
+
+@every
+def test_it_is_written_and_read_again(name, tmp_path):
+    arrays, X, _, said = made(name)
+    layer = from_arrays(arrays, **said)
+    save_map(tmp_path / "layer.npz", layer)
+    again = load_map(tmp_path / "layer.npz")
+    assert repr(again) == repr(layer)
+    assert np.array_equal(again.simulate(X), layer.simulate(X))
 
 
 def test_what_a_block_tells_itself_is_not_said():

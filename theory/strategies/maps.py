@@ -31,7 +31,7 @@ from theory.maps.delta import RULES, DeltaRule
 from theory.maps.diagonal import DiagonalSSM
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.exponential import FORGET, SLSTM
-from theory.maps.functions import Dense, Pointwise, Select
+from theory.maps.functions import Dense, Function, Pointwise, Select
 from theory.maps.gru import GRU, VARIANTS
 from theory.maps.hard_gru import HardGRU
 from theory.maps.head import LinearHead
@@ -642,18 +642,13 @@ def _block_maps(draw: st.DrawFn, input_dim: st.SearchStrategy[int], size: float)
     norm = Normalize(draw(float_arrays(m, size)), kind=kind, eps=draw(st.sampled_from((1.0, 1e-5))))
     before = Chain([norm, Dense(draw(_weights(1, core.input_dim, m, size)))])
     n = core.state_dim
-    if draw(st.integers(0, 4)) == 4:
-        return Block(core, before=before)
-    shown = Chain([Select(0, stop=n, size=n + m), Dense(draw(_weights(1, m, n, size)))])
+    shown: Function = Chain([Select(0, stop=n, size=n + m), Dense(draw(_weights(1, m, n, size)))])
     stream = Select(n, stop=n + m, size=n + m)
     if draw(st.booleans()):
         gate = Dense(draw(_weights(1, m, n + m, size)), draw(float_arrays(m, size)))
-        return Block(
-            core,
-            before=before,
-            after=Sum([stream, Product([shown, Chain([gate, Pointwise("silu", m)])])]),
-        )
-    return Block(core, before=before, after=Sum([stream, shown]))
+        shown = Product([shown, Chain([gate, Pointwise("silu", m)])])
+    after = None if draw(st.integers(0, 4)) == 4 else Sum([stream, shown])
+    return Block(core, before=before, after=after)
 
 
 def cascade_maps(
