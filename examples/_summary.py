@@ -138,6 +138,27 @@ def short_memory(rows: list[Row], three: list[Row]) -> list[str]:
     return lines
 
 
+def cells_table(rows: list[Row]) -> list[str]:
+    """Return the table of random maps: certified, refuted, and what the literature certifies."""
+    literature = {
+        "miller_hardt": "Miller-Hardt", "jaeger": "Jaeger", "delta_iss": "delta ISS",
+        "symmetric": "closed form",
+    }  # fmt: skip
+    names = (
+        "cell", "certified (from zero only)", "refuted (never forgets)", "unknown",
+        "gap, median and 90 %", "conditions of the literature",
+    )  # fmt: skip
+    lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
+    for row in rows:
+        held = [f"{told} {row[name]}" for name, told in literature.items() if row[name] != ""]
+        gap = [f"{row[name]:.3f}" for name in ("gap_median", "gap_90") if row[name] != ""]
+        lines.append(
+            f"| {row['cell']} | {row['certified']} ({row['from_zero']}) | {row['refuted']} "
+            f"({row['never_forgets']}) | {row['unknown']} | {', '.join(gap)} | {', '.join(held)} |"
+        )
+    return lines
+
+
 def certified(rows: list[Row], *names: str) -> tuple[int, int, list[Row]]:
     """Return how many networks are certified at rate 0.9, how many there are, and the others."""
     first = {tuple(row[name] for name in names): row for row in rows}
@@ -357,6 +378,7 @@ def text(folder: Path) -> str:
 
     price = read(folder, "paper_price_of_memory")
     scans = read(folder, "paper_scan_speed")
+    cells = read(folder, "table_certificates")
 
     def trained_at(model: str, how: str) -> str:
         rate = one(scans, model=model, how=how)["tokens_per_cpu_s"]
@@ -386,7 +408,9 @@ def text(folder: Path) -> str:
         big=lambda cell, variant: one(big, cell=cell, variant=variant),
         price="\n".join(price_table(price)), price_told="\n".join(price_told(price)),
         price_size=span([round(v, -3) for v in some(price, "parameters")], ",.0f"),
-        trained_at=trained_at,
+        trained_at=trained_at, cells_table="\n".join(cells_table(cells)),
+        cell_maps=span(some(cells, "maps")), missed=sum(some(cells, "missed")),
+        cell_seconds=span(some(cells, "seconds_a_map"), ".2g"),
         short="\n".join(short_memory(memory, read(folder, "three_explanations"))),
         at_least=lambda task, k: f"{one(memory, task=task, k=k)['at_least']:.3f}",
         bits=f"{min(some(memory, 'code', task='war-and-peace')) / math.log(2):.3f}",

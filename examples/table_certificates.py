@@ -65,7 +65,7 @@ COLUMNS = (
     "seconds_a_map",
 )  # fmt: skip
 CONDITIONS = COLUMNS[10:14]
-MAPS = {"small": 2, "paper": 300}
+MAPS = {"small": 2, "paper": 100}
 
 #: Inputs in question.
 UNIT = Inputs.box(-1.0, 1.0)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from theory import (
     GRU,
@@ -25,6 +26,7 @@ from theory import (
 from theory.certify import (
     StoredRefutation,
     invariant_domain,
+    judge,
     judge_contraction,
     load_certificate,
     rate_lower,
@@ -34,6 +36,10 @@ from theory.certify import (
 )
 from theory.certify.orbits import cycles_under, never_meet, verified_cycle
 from theory.certify.places import product_rate
+from theory.certify.refute import refuted_by
+from theory.cli import certify as command
+from theory.cli.main import app
+from theory.interop import save_map
 from theory.norms.radius import reaches_one, spectral_radius_lower
 
 BOX = Inputs.box(-1, 1)
@@ -350,3 +356,32 @@ def test_states_reached_from_zero_are_certified_or_not_known():
     assert judge_contraction(turn, domain=where).answer == "certified"
     if wide is not None:
         assert judge_contraction(larger, domain=wide).answer in {"certified", "unknown"}
+
+
+def test_a_lower_bound_of_one_refutes_though_the_search_for_refutations_finds_none(
+    monkeypatch, tmp_path
+):
+    """Found at the weights that torch starts with: "unknown", and no norm below 1.02."""
+    cell, inputs = lstm(3.0, n=3), Inputs.box(-1, 1)
+    for module in (judge, command):
+        monkeypatch.setattr(module, "refute", lambda *_, **__: None)
+    found = judge_contraction(cell, inputs=inputs)
+    assert found.answer == "refuted"
+    assert found.refutation.kind == "jacobian"
+    assert 1 <= found.refutation.bound <= found.lower.rate
+    assert inputs.contains(found.refutation.inputs)
+    stored_and_read(cell, found.refutation, tmp_path)
+    # the corners of the box are not in the ball
+    beside = judge_contraction(cell, inputs=Inputs.ball(1))
+    assert beside.refutation is None or Inputs.ball(1).contains(beside.refutation.inputs)
+    path = tmp_path / "w.npz"
+    save_map(path, cell)
+    told = CliRunner().invoke(app, ["certify", str(path), "--inputs", "box:-1,1"])
+    assert told.exit_code == 1
+    assert "refuted (jacobian)" in told.output
+    assert refuted_by(cell, rate_lower(cell, inputs=inputs)).kind == "jacobian"
+    assert refuted_by(cell, None) is None
+    calm = lstm(0.1)
+    assert refuted_by(calm, rate_lower(calm, inputs=inputs)) is None
+    steep = VanillaRNN([[2.0]], [[1.0]])
+    assert refuted_by(steep, rate_lower(steep)) is None  # of slopes, not of states

@@ -61,3 +61,16 @@ def test_several_prefixes_are_a_stack(path):
     with np.load(path) as before, np.load(out) as after:
         assert np.array_equal(before["top_w_hh"], after["top_w_hh"])
         assert set(before) == set(after)
+
+
+def test_layers_of_the_whole_state_and_layers_in_a_row_are_told(tmp_path):
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal
+    lstm = {"rnn.weight_ih_l0": w((12, 2)), "rnn.weight_hh_l0": w((12, 3))}
+    whole = {"both.weight": w((1, 6)), "both.bias": np.ones(1)}
+    row = {"a.weight": w((5, 3)), "a.bias": np.ones(5), "b.weight": w((1, 5)), "b.bias": np.ones(1)}
+    np.savez(tmp_path / "m.npz", **lstm, **whole, **row)
+    shown = run("show", tmp_path / "m.npz").output
+    assert "both (1, 6): not read; as wide as the whole state of rnn, not as what it shows" in shown
+    assert "a (5, 3): fits rnn; nothing tells what stands between; a may have b behind it" in shown
+    assert "--head a,relu,b" in shown

@@ -134,6 +134,31 @@ def test_a_layer_that_may_stand_below_the_cell_is_not_guessed(tmp_path):
     assert load_head(path, cell, name="inp").C.shape == (2, 6)
 
 
+def test_layers_in_a_row_are_told_by_the_caller(tmp_path):
+    """Of a state dict nobody knows what stands between them."""
+    first, last = RNG.standard_normal((7, 3)), RNG.standard_normal((4, 7))
+    arrays = {
+        "h.0.weight": first,
+        "h.0.bias": np.ones(7),
+        "h.2.weight": last,
+        "h.2.bias": np.ones(4),
+    }
+    path = tmp_path / "m.npz"
+    np.savez(path, **TORCH, **arrays)
+    cell = refused(path, r"h.0 may have h.2 behind it, .* as in --head h.0,relu,h.2")
+    f = load_head(path, cell, name="h.0, relu, h.2.weight")
+    h = RNG.standard_normal((5, 3))
+    expected = np.maximum(h @ first.T + 1, 0) @ last.T + 1
+    np.testing.assert_allclose(f(h), expected, rtol=1e-12)
+    assert load_head(path, cell, name="h.0").C.shape == (7, 6)
+    refused(path, r"'norm' of 'h.0,norm,h.2' is no layer, there are: h.0, h.2", name="h.0,norm,h.2")
+    refused(path, "takes 7 numbers, needed 3", name="relu,h.2")
+    refused(path, "gives 7 entries, but", name="h.0,h.0")
+    # what gives as many numbers as the cell takes stands below it
+    np.savez(path, **TORCH, **arrays | {"h.2.weight": last[:2], "h.2.bias": np.ones(2)})
+    assert load_head(path, cell).C.shape == (7, 6)
+
+
 # ------------------------------------------------------------------------------------------- Keras
 
 NORM_PARTS = ("gamma", "beta")

@@ -19,8 +19,9 @@ from theory.certify.enclose import LARGEST, JointSpectralRadius
 from theory.certify.growth import by_growth
 from theory.certify.interface import contraction, domain_of, reached_at
 from theory.certify.jsr import joint_spectral_radius, rate_lower
-from theory.certify.refute import Refutation, refute
+from theory.certify.refute import Refutation, refute, refuted_by
 from theory.domain import Domain
+from theory.inputs import as_inputs
 from theory.maps.base import Map, check_map
 from theory.shown import shown
 
@@ -125,6 +126,12 @@ def judge_contraction(
     if found is not None:
         return Judgement(answer="certified", contraction=found, lower=lower, radius=radius)
     refutation = refute(recurrent, inputs=inputs, domain=domain, sequences=sequences, rng=rng)
+    if refutation is None and (where is not None or sequences is None):
+        # the two searches begin at other places, and the box holds more inputs than a ball
+        other = refuted_by(recurrent, lower)
+        meant = None if inputs is None else as_inputs(inputs, recurrent.input_dim)
+        if other is not None and (meant is None or meant.contains(other.inputs)):
+            refutation = other
     if refutation is not None:
         return Judgement(answer="refuted", refutation=refutation, lower=lower, radius=radius)
     cause = cause_of(recurrent, inputs=inputs, effort=effort)

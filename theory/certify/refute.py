@@ -1,6 +1,6 @@
 """Proofs that a map is not contractive in any norm.
 
-Main names: `refute`, `Refutation`, `question`.
+Main names: `refute`, `refuted_by`, `Refutation`, `question`.
 
 Two words are kept apart.  A map that *never forgets* has two trajectories under the same inputs
 that never meet: two fixed points or cycles, or a linear map whose spectral radius is at least 1.  A
@@ -18,6 +18,7 @@ from typing import Any, final
 import numpy as np
 
 from theory.arithmetic.rounding import decimal_down
+from theory.certify.ascent import LowerBound
 from theory.certify.jsr import question, rate_lower
 from theory.certify.orbits import cycles_under, enclosed_slopes, never_meet
 from theory.certify.places import Where, best_product, places, product_rate
@@ -250,6 +251,13 @@ def _by_jacobians(recurrent: Map, where: Where, random: np.random.Generator) -> 
             if found is not None:
                 return found
     return None
+
+
+def refuted_by(recurrent: Map, lower: LowerBound | None) -> Refutation | None:
+    """Return what a lower bound by Jacobians refutes; None if it is below 1, or by slopes alone."""
+    if lower is None or lower.states is None or lower.inputs is None or not lower.rate >= 1:
+        return None
+    return _proved(recurrent, lower.states, lower.inputs)
 
 
 def _proved(recurrent: Map, states: Array, inputs: Array) -> Refutation | None:

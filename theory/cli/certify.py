@@ -27,7 +27,7 @@ from theory.certify.jsr import joint_spectral_radius, rate_lower
 from theory.certify.methods import METHODS, check_method_fits, left_out
 from theory.certify.recheck import recheck
 from theory.certify.refutation_file import StoredRefutation
-from theory.certify.refute import Refutation, refute
+from theory.certify.refute import Refutation, refute, refuted_by
 from theory.certify.rocq_file import for_rocq, save_rocq
 from theory.cli.heads import HeadOption
 from theory.cli.options import (
@@ -165,6 +165,9 @@ def certify(
     best = found.best
     refutation, near = (None, False) if found.everywhere else _refuted(recurrent, found, seen)
     lower = _lower(found, radius, refutation)
+    if refutation is None and best is None:
+        refutation = refuted_by(recurrent, lower)
+        near = refutation is not None
     cause = None
     if best is not None:
         _tell(found, best, seconds)

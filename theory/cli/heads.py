@@ -14,6 +14,7 @@ HeadOption = Annotated[
     typer.Option(
         "--head",
         help="The output layer in the file, as in head for head.weight and head.bias; by default "
-        "the only one that fits, if there is one; none: the state itself.",
+        "the only one that fits, if there is one; none: the state itself.  Several in a row, as in "
+        "fc1,relu,fc2, where the file does not tell what stands between.",
     ),
 ]

@@ -1,6 +1,6 @@
 r"""The output layers of a file of weights: which of them reads the states of a cell.
 
-Main names: `load_head`, `find_head`, `shown_by`, `Head`.
+Main names: `load_head`, `find_head`, `shown_by`, `behind`, `Head`.
 
 ONNX graphs, and Keras' files with a configuration, tell what stands between a cell and a layer: it
 is a head of the state if nothing does that changes what is read, and the last layer of a chain if
@@ -12,53 +12,27 @@ and has a bias, as embeddings, which may fit by chance, have none.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
-from theory.files.arrays import Unread
 from theory.interop.arrays import cells_of
+from theory.interop.chains import told_chain, with_chains
 from theory.interop.files import WeightFile, read_file
+from theory.interop.layers import Layer, changed, layers_of
 from theory.interop.layouts import blocks
 from theory.interop.map_file import HEADER
-from theory.interop.told import Through
 from theory.maps.base import Map, check_map
 from theory.maps.combine import Chain
 from theory.maps.functions import Dense, Function
 from theory.maps.head import LinearHead, as_head
-from theory.maps.output import chain_of, with_head
+from theory.maps.output import with_head
 
 #: The name that leaves the output layer out.
 NONE = "none"
-
-#: PyTorch's names, C and d as they are; Keras', C from the right.
-_NAMES = re.compile(r"(?:(?P<prefix>.*)[./])?(?P<key>weight|kernel|bias|recurrent_kernel)(?::0)?")
-
-#: Short names, as in fc_w and fc_b, linear.w and linear.b; C is either way round.
-_SHORT = re.compile(r"(?P<prefix>.*)[_./](?P<key>[wWb])")
-
-#: The readout of a linear system stands beside its A.
-_LINEAR = re.compile(r"(?P<prefix>.*\.)?C")
-
-
-@final
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Layer:
-    """An output layer: its arrays, and what is told of it."""
-
-    C: Any  # (p, n)
-    d: Any  # (p,), None without a bias
-    either: bool = False  # whether C may be meant the other way round
-    below: Chain | None = None  # what stands between the states and it
-
-    @property
-    def width(self) -> int:
-        """Return how many numbers it reads of a state."""
-        return int(self.C.shape[1]) if self.below is None else self.below.input_dim
 
 
 @final
@@ -90,7 +64,8 @@ def load_head(
     prefix : str, optional
         Where that cell is, if the file has several.
     name : str, optional
-        What the names of the layer's arrays begin with; needed only if there are several.
+        What the names of the layer's arrays begin with; needed only if there are several.  Layers
+        and activations in a row, as in ``"fc1,relu,fc2"``, tell what a file of arrays does not.
 
     Returns
     -------
@@ -150,7 +125,8 @@ def find_head(
     recurrent : Map
         The map of the same file.
     name : str, optional
-        What the names of its arrays begin with, or "none".  By default the layer of which the file
+        What the names of its arrays begin with, a chain of such names and activations, or "none".
+        By default the layer of which the file
         tells that it reads the states of the cell, or the only one without a doubt.
     prefix : str or list of str, optional
         Where the cell is, or the cells of a stack, from the bottom up.
@@ -169,6 +145,11 @@ def find_head(
     asked = [one.rstrip("./") for one in given]
     cells = _cells_of(file)
     top = asked[-1] if asked else cells[0] if len(cells) == 1 else None
+    if name is not None and "," in name and name not in layers:
+        function = told_chain(file, recurrent, name, layers)
+        count = function.output_dim
+        told = f"output: {name} ({count} output{'s' * (count > 1)}), as told"
+        return Head(head=None, function=function, name=name, told=told)
     if name is not None:
         at = name.rstrip("./").removesuffix(".weight").removesuffix("/kernel")
         part = blocks.block_around(cells_of(file.arrays), at)
@@ -199,7 +180,8 @@ def find_head(
     sure = _last([at for at in clear if at in file.heads], file)
     whole = sure or clear
     others = _other_cells(file, asked, cells)
-    if len(whole) == 1 and (sure or not others):
+    more = behind(recurrent, whole[0], layers) if len(whole) == 1 and not sure else ""
+    if len(whole) == 1 and (sure or not (others or more)):
         found = _made(file, recurrent, whole[0], fitting[whole[0]])
         only = "the layer that reads its states" if sure else "the only layer of the file that fits"
         return replace(found, told=f"{found.told}, {only}; --head none leaves it out")
@@ -207,6 +189,8 @@ def find_head(
         why_not = [f"{at} {why}" for at, why in reasons.items() if why]
         told = f"no output layer: {'; '.join(why_not[:3])}" if why_not else ""
         return Head(head=None, function=None, name=None, told=told)
+    if more:
+        return Head(head=None, function=None, name=None, told=f"no output layer: {more}")
     names = ", ".join(at or "(no prefix)" for at in fitting)
     told = f"no output layer: of the layers that fit ({names}), choose one with --head NAME"
     if not whole:
@@ -214,61 +198,6 @@ def find_head(
     if whole and others:
         told += f"; the file has other cells ({', '.join(others)}), and does not tell whose it is"
     return Head(head=None, function=None, name=None, told=told)
-
-
-def with_chains(file: WeightFile, layers: dict[str, Layer]) -> dict[str, Layer]:
-    """Return the layers, each with the chain below it where the file tells all of it."""
-    found = dict(layers)
-    for at, told in file.heads.items():
-        if at in layers and told.through:
-            try:
-                steps = [_step(file, one, layers) for one in told.through]
-                whole = chain_of([*steps, ("dense", layers[at].C, None)])
-            except ValueError:
-                continue  # it stays named
-            found[at] = replace(layers[at], below=Chain(whole.functions[:-1]))
-    return found
-
-
-def _step(file: WeightFile, one: Through, layers: Mapping[str, Layer]) -> tuple[Any, ...]:
-    """Return a step for `chain_of`.
-
-    Raises
-    ------
-    ValueError
-        If its arrays are not there as they are used.
-    """
-    if one.kind == "pointwise":
-        return "pointwise", one.word
-    changed = _changed(file, one.at)
-    if changed:
-        raise ValueError(f"{one.at} {changed}")
-    if one.kind == "dense":
-        if one.at not in layers or layers[one.at].either:
-            raise ValueError(f"{one.at} has no weight, (p, n)")
-        layer = layers[one.at]
-        d = np.zeros(len(layer.C)) if layer.d is None else layer.d
-        return "dense", layer.C, d
-    parts = [_array(file, one, part) for part in one.parts]
-    sizes = {np.shape(part) for part in parts if part is not None}
-    if len(sizes) != 1:
-        raise ValueError(f"{one.at} has no gain and no bias that tell how wide it is")
-    gain, bias = parts
-    return one.kind, np.ones(sizes.pop()) if gain is None else gain, bias, one.eps
-
-
-def _array(file: WeightFile, one: Through, part: str) -> Any:
-    """Return the gain or bias of a normalisation; an archive of Keras 3 only numbers them."""
-    if not part:
-        return None
-    there = [name for name in one.parts if name]
-    numbered = ("kernel", "bias")[there.index(part)]
-    for key in (part, numbered):
-        for mark in "./":
-            value = file.arrays.get(f"{one.at}{mark}{key}")
-            if value is not None and not isinstance(value, Unread):
-                return np.asarray(value, dtype=np.float64)
-    raise ValueError(f"{one.at} has no {part}")
 
 
 def _last(names: list[str], file: WeightFile) -> list[str]:
@@ -316,38 +245,25 @@ def _doubt(file: WeightFile, recurrent: Map, at: str, layer: Layer) -> str:
     return ""
 
 
+def behind(recurrent: Map, at: str, layers: Mapping[str, Layer]) -> str:
+    """Return what may stand behind a layer, if anything does; else nothing."""
+    # one that gives what the cell takes stands below it
+    found = [
+        name
+        for name, one in layers.items()
+        if name != at and one.width == len(layers[at].C) and len(one.C) != recurrent.input_dim
+    ]
+    if not found:
+        return ""
+    return (
+        f"{at} may have {found[0]} behind it, and nothing tells what stands between; say it, as "
+        f"in --head {at},relu,{found[0]}, or take --head {at}"
+    )
+
+
 def _tells(file: WeightFile) -> bool:
     """Return whether a file has a graph or a configuration, so that nothing has to be guessed."""
     return file.kind == "ONNX" or bool(getattr(file.source, "configured", False))
-
-
-#: Arrays beside those of a layer that change what it computes, by their names behind its own.
-_BESIDE = re.compile(r"scale|zero_point|lora|quant|qweight|absmax|scb|^vars/", re.IGNORECASE)
-_BESIDE_SHORT = re.compile(r"((w|b|weight|kernel|bias)_)?(scales?|zero_points?)", re.IGNORECASE)
-
-
-def _changed(file: WeightFile, at: str) -> str:
-    """Return how the weights of a layer are stored, if not as they are; else nothing."""
-    if re.search(r"(^|[./_])lora_", at):
-        return "is a part of an adapter"
-    stem = at.removesuffix(".base_layer")  # what adapters call a layer that they are added to
-    for name, value in file.arrays.items():
-        rest = str(name)
-        if stem:
-            if not rest.startswith((f"{stem}.", f"{stem}/", f"{stem}_")):
-                continue
-            mark, rest = rest[len(stem)], rest[len(stem) + 1 :]
-        else:
-            mark = "_"
-        if _BESIDE_SHORT.fullmatch(rest) or (mark != "_" and _BESIDE.search(rest)):
-            return f"is quantised, or changed by other arrays ({name}): save it as it is used"
-        own = rest.removesuffix(":0") in {"weight", "kernel", "bias", "w", "W", "b"}
-        if own and isinstance(value, Unread):
-            return f"cannot be read: {name} {value.reason}"
-        if own and np.asarray(value).dtype.kind in "iub":
-            kind = np.asarray(value).dtype
-            return f"is stored as {kind}, as quantised weights are; save it as floats"
-    return ""
 
 
 def _why_not(
@@ -355,9 +271,9 @@ def _why_not(
 ) -> str:
     """Return why a layer is no head of a cell, as far as the file tells; else nothing."""
     told = file.heads.get(at)
-    changed = _changed(file, at)
+    stored = changed(file, at)
     if told is None:
-        return changed
+        return stored
     if told.source is None:
         return f"({told.kind}) reads several layers, not the states of a cell alone"
     if told.source == "":
@@ -375,7 +291,7 @@ def _why_not(
         )
     if top and told.source != top:
         return f"({told.kind}) reads the states of {told.source}"
-    return f"({told.kind}) {changed}" if changed else ""
+    return f"({told.kind}) {stored}" if stored else ""
 
 
 def _made(file: WeightFile, recurrent: Map, at: str, layer: Layer) -> Head:
@@ -398,42 +314,3 @@ def _made(file: WeightFile, recurrent: Map, at: str, layer: Layer) -> Head:
         f"output: {at or 'the layer without a prefix'} ({count} output{'s' * (count > 1)}{behind})"
     )
     return Head(head=head, function=function, name=at, told=told)
-
-
-def layers_of(arrays: Mapping[str, Any], widths: set[int]) -> dict[str, Layer]:
-    """Return every layer of two arrays, or of one, and every linear system's readout."""
-    groups: dict[str, dict[str, Any]] = {}
-    for name, value in arrays.items():
-        match = _NAMES.fullmatch(str(name))
-        if match:
-            groups.setdefault(match["prefix"] or "", {})[match["key"]] = value
-    found = {}
-    for at, group in groups.items():
-        if "recurrent_kernel" in group:
-            continue
-        C = group["weight"] if "weight" in group else group.get("kernel")
-        if C is not None and np.ndim(C) == 2:
-            rows = np.asarray(C) if "weight" in group else np.asarray(C).T
-            found[at] = Layer(C=rows, d=group.get("bias"))
-    for name, C in arrays.items():
-        match = _LINEAR.fullmatch(str(name))
-        if match and f"{match['prefix'] or ''}A" in arrays and np.ndim(C) == 2:
-            found[str(name)] = Layer(C=np.asarray(C), d=np.zeros(len(C)))
-    found |= {at: layer for at, layer in _short(arrays, widths) if at not in found}
-    return found
-
-
-def _short(arrays: Mapping[str, Any], widths: set[int]) -> Iterator[tuple[str, Layer]]:
-    """Yield the layers of short names, which are a matrix and a bias."""
-    groups: dict[str, dict[str, Any]] = {}
-    for name, value in arrays.items():
-        match = _SHORT.fullmatch(str(name))
-        if match:
-            groups.setdefault(match["prefix"], {})[match["key"].replace("W", "w")] = value
-    for at, group in groups.items():
-        if set(group) != {"w", "b"} or np.ndim(group["w"]) != 2 or np.ndim(group["b"]) != 1:
-            continue
-        C, d = np.asarray(group["w"]), group["b"]
-        ways = [M for M in (C, C.T) if M.shape[1] in widths and len(M) == len(d)]
-        if ways:
-            yield at, Layer(C=ways[0], d=d, either=len(ways) == 2)

@@ -14,8 +14,10 @@ import numpy as np
 
 from theory.files.arrays import Unread
 from theory.interop.arrays import cells_of
+from theory.interop.chains import with_chains
 from theory.interop.files import WeightFile, read_file
-from theory.interop.heads import layers_of, with_chains
+from theory.interop.heads import behind
+from theory.interop.layers import layers_of
 from theory.interop.layouts.blocks import block_notes, block_of
 from theory.interop.map_file import HEADER
 from theory.interop.told import Told, told_of
@@ -168,6 +170,8 @@ def _heads(file: WeightFile, left: dict[str, Any], cells: list[FoundCell]) -> li
                 words = f"then {told.after}"
         elif layer is not None and layer.either:
             words = "square, and its name does not tell whether it is C or C^T"
+        if told is None and fits and not words:
+            words = behind(maps[fits[0]], name, layers)
         if told is None and whole and not fits:
             words = (
                 f"as wide as the whole state of {', '.join(whole)}, not as what it shows; taken "

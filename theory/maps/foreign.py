@@ -72,6 +72,11 @@ def _of_torch(head: Any, name: str) -> tuple[Any, Any]:
     if type(head) is not nn.Linear:
         inside = [at for at, one in head.named_modules() if type(one) is nn.Linear and at]
         hint = f"it holds {', '.join(inside)}: pass that one" if inside else _BY_HAND
+        if type(head) is nn.Sequential and inside:
+            hint = (
+                f"theory.maps.with_head(recurrent, {name}) is a map that shows what all its layers "
+                f"give; or pass one of those it holds, {', '.join(inside)}"
+            )
         if isinstance(head, nn.Linear):
             hint = f"its weight or forward pass is its own; {_BY_HAND}"
         raise ValueError(f"{name} is a {kind}, needed a torch.nn.Linear; {hint}")

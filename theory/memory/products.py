@@ -17,6 +17,7 @@ from theory.arithmetic.intervals import Interval
 from theory.arithmetic.rigor import frobenius_upper
 from theory.arithmetic.rounded import Rounded
 from theory.arithmetic.rounding import TINY, UNIT, gamma, upper_after
+from theory.kernels.blocks import locked
 from theory.maps.block import Block
 from theory.maps.delta import DeltaRule
 from theory.maps.functions import Function
@@ -186,7 +187,7 @@ def turned(layer: DeltaRule, X: Array, through: Function | None = None) -> Itera
         terms = np.concatenate([w, r, u, np.zeros((len(rows), 2 * heads * keys))], axis=1)
         states = np.empty((len(rows), heads * keys * keys))
         with np.errstate(under="ignore"):
-            delta_kernel(terms, one.ravel(), states, keys, keys)
+            delta_kernel(terms, locked(one.ravel()), states, keys, keys)
         own = states.reshape(len(rows), heads, keys, keys)
         sizes = np.concatenate([frobenius_upper(one)[None], frobenius_upper(own)[:-1]])
         u = frobenius_upper(u.reshape(len(rows), heads, 1, keys))
