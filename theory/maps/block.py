@@ -13,10 +13,12 @@ import numpy.typing as npt
 
 from theory.arithmetic.intervals import Interval, plus_up, product_matrix_up
 from theory.arithmetic.rounded import Rounded
+from theory.arithmetic.zonotopes import Zonotope, stacked
 from theory.domain import Domain
 from theory.errors import as_matrix
 from theory.maps.base import Map, check_map, read_only
 from theory.maps.boxes import ends as boxes
+from theory.maps.boxes.reached import EXCESS
 from theory.maps.combine import Chain
 from theory.maps.functions import Dense, Function, Pointwise
 from theory.maps.gates import GatedMap
@@ -242,12 +244,16 @@ class Block(GatedMap):
         )
         return part, inputs
 
+    def _output_box(self, new: Interval, inputs: Interval) -> Interval:
+        """Return the box of what `after` takes."""
+        low, high = (np.append(a, b) for a, b in zip(new, inputs, strict=True))
+        return low, high
+
     def _with_image(self, new: Interval, inputs: Interval, room: bool) -> Interval | None:
         """Put the outputs behind a box of the core, with room around them if that is asked for."""
         if self._after is None:
             return new
-        low, high = (np.append(a, b) for a, b in zip(new, inputs, strict=True))
-        y: Interval | None = self._after.image((low, high))
+        y: Interval | None = self._after.image(self._output_box(new, inputs))
         if room and y is not None:
             y = boxes.hull_with_room(y)
         return None if y is None else (np.append(new[0], y[0]), np.append(new[1], y[1]))
@@ -257,6 +263,32 @@ class Block(GatedMap):
         part, inputs = self.core_domain(domain)
         new = None if part is None else self._core.image(part)
         return None if new is None else self._with_image(new, inputs, room=False)
+
+    def carry(
+        self,
+        states: Zonotope,
+        seen: Zonotope,
+        before: Interval,
+        after: Interval,
+        ranges: Interval | None = None,
+    ) -> Zonotope | None:
+        """Enclose a step: the core's on what it sees, and the output on that and the inputs."""
+        del ranges
+        n, inputs = self._core.state_dim, seen.hull()
+        entered = seen if self._before is None else self._before.carry(seen, inputs)
+        if self._before is not None:
+            entered = entered.within(*self._before.image(inputs), EXCESS)
+        ends = ((before[0][:n], before[1][:n]), (after[0][:n], after[1][:n]))
+        found = self._core.carry(states.rows(slice(n)), entered, *ends)
+        if found is None:
+            return None
+        new = found.within(*ends[1], EXCESS).unshared()
+        if self._after is None:
+            return new
+        both = stacked(new, seen.padded(after=new.symbols - seen.symbols))
+        box = self._output_box(new.clipped(*ends[1]), inputs)
+        y = self._after.carry(both, box).within(*self._after.image(box), EXCESS)
+        return stacked(new, y.within(after[0][n:], after[1][n:], EXCESS))
 
     def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
         """Return the core's candidate, and the outputs that it gives."""
@@ -273,8 +305,7 @@ class Block(GatedMap):
         new = None if part is None else self._core.image(part)
         if new is None:
             new = np.full(n, -np.inf), np.full(n, np.inf)
-        low, high = (np.append(a, b) for a, b in zip(new, inputs, strict=True))
-        G = self._after.slopes((low, high))
+        G = self._after.slopes(self._output_box(new, inputs))
         return (G[:, :n], G[:, n:]) if np.isfinite(G).all() else None
 
     def comparison(self, domain: Domain | None = None) -> tuple[Array, ...] | None:
