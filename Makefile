@@ -31,6 +31,7 @@ $(BUILD)/chorales.npz: examples/chorales.py | $(VENV)/.examples
 
 ## test: the test suite (everything but the lanes marked slow and heavy)
 test: $(VENV)/.test
+	$(ONE) $(BIN)/theory warm --jobs $(JOBS)
 	$(ONE) $(BIN)/python -m pytest -n $(JOBS) -m "not slow and not heavy and not benchmark"
 
 ## heavy: the tests that train networks, or start processes and end them

@@ -5,6 +5,7 @@ every run, ``ci`` the same ones, ``quick`` a few of those (kernels as plain Pyth
 ``thorough`` many.
 """
 
+import gc
 import os
 
 import numpy as np
@@ -49,3 +50,18 @@ def _warm_kernels() -> None:
     for model in (*gated, *others, MinGRU([[1.0], [1.0]])):
         truncation_gaps(model, np.zeros((2, 1)), k_max=1)
         model.simulate(np.zeros((1024, 1, 1)))
+
+
+def pytest_sessionstart() -> None:
+    """Search for no garbage while tests are collected: what is made there stays to the end."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was collected out of every later search.
+
+    Tests, parameters and syntax trees are millions of objects, which each would read again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.enable()

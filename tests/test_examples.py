@@ -152,6 +152,22 @@ def test_what_inputs_bring_together_is_measured_like_this():
     assert 0.001 < told["carried"] <= 0.5
 
 
+def test_text_blocks(tmp_path, monkeypatch):
+    pytest.importorskip("torch", reason="PyTorch is not installed (extra: torch)")
+    monkeypatch.syspath_prepend(FOLDER)
+    module = load("text_blocks")
+    how = ["--task", "synthetic-text", "--size", "smoke", "--out", str(tmp_path)]
+    assert module.main(how) == 0
+    with (tmp_path / "text_blocks.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["network"] for row in rows] == ["minGRU", "Mamba"]
+    for row in rows:
+        # what is proved is attained by no past
+        assert max(int(row["met"]), int(row["any"])) < int(row["alphabet"])
+        assert int(row["any_attained"]) <= int(row["any"])
+        assert int(row["seen"]) <= int(row["met_attained"]) <= int(row["met"])
+
+
 def test_cells_are_counted_like_this(monkeypatch, tmp_path):
     module = load("table_certificates")
     kept = ("leaky, symmetric", "LSTM", "diagonal SSM")

@@ -6,6 +6,7 @@ import random
 import re
 import subprocess
 import sys
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -50,6 +51,9 @@ MISSES = [
     for miss in TRIALS[theorem.name].near_misses
     if miss.formula is not None
 ]
+#: The proof of each theorem, as it stands, made once.
+proved = cache(prove)
+
 EACH = pytest.mark.parametrize("theorem", THEOREMS, ids=lambda theorem: theorem.name)
 
 
@@ -58,7 +62,7 @@ EACH = pytest.mark.parametrize("theorem", THEOREMS, ids=lambda theorem: theorem.
 
 @EACH
 def test_every_theorem_is_proved(theorem):
-    proof = prove(theorem.name)
+    proof = proved(theorem.name)
     assert proof.theorem is theorem
     assert proof.formula is theorem.formula
     assert proof.problems == ()
@@ -68,7 +72,7 @@ def test_every_theorem_is_proved(theorem):
 
 @EACH
 def test_every_assumption_is_shown(theorem):
-    proof = prove(theorem.name)
+    proof = proved(theorem.name)
     assumed = {step.name for step in proof.steps if step.kind is StepKind.ASSUMED}
     assert {a.name for a in theorem.assumes} <= assumed
     text, latex = render.as_text(proof), render.as_latex(proof)
@@ -80,7 +84,7 @@ def test_every_assumption_is_shown(theorem):
 @EACH
 def test_cited_steps_carry_a_reference(theorem):
     cited = {StepKind.CITED, StepKind.MACHINE}
-    assert all(s.note for s in prove(theorem.name).steps if s.kind in cited)
+    assert all(s.note for s in proved(theorem.name).steps if s.kind in cited)
 
 
 def test_what_rocq_has_proved_is_not_called_cited():
@@ -530,7 +534,7 @@ def test_latex(tmp_path, capsys):
     for name in PROOFS:
         assert rf"\input{{{name}}}" in files["index"]
         assert balanced(files[name]), name
-        assert files[name].count(r"\item \textbf{") == len(prove(name).steps)
+        assert files[name].count(r"\item \textbf{") == len(proved(name).steps)
         # outside of formulas and arguments of \label and \input no bare special character
         prose = re.sub(r"\\\[.*?\\\]|\\label\{.*?\}", "", files[name], flags=re.DOTALL)
         assert not re.search(r"(?<!\\)[_^#&$%]", prose), name
@@ -553,7 +557,7 @@ def test_index_is_a_table_of_all_theorems(tmp_path, monkeypatch, capsys):
     for row, theorem in zip(rows, THEOREMS, strict=True):
         # seven cells: no bar inside of a statement ends one early
         assert row.count("|") == 8
-        proof = prove(theorem.name)
+        proof = proved(theorem.name)
         numbers = [str(proof.count(kind)) for kind in StepKind]
         assert f"| {theorem.kind.value} | {'/'.join(numbers)} |" in row
         assert f"({theorem.name}.py)" in row

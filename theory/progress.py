@@ -1,6 +1,6 @@
 r"""Bars of long work: by themselves in an interactive session, elsewhere if asked for.
 
-Main names: `show_progress`, `with_bar`, `progress_bar`, `counting_bar`.
+Main names: `show_progress`, `with_bar`, `progress_bar`, `counting_bar`, `note`, `with_notes`.
 
 A bar is on the error stream, begins when the work has taken `DELAY` seconds, and is gone when it is
 done.  A function that is given ``progress=`` calls that instead.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-__all__ = ["counting_bar", "progress_bar", "show_progress", "with_bar"]
+__all__ = ["counting_bar", "note", "progress_bar", "show_progress", "with_bar", "with_notes"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,6 +30,7 @@ R = TypeVar("R")
 DELAY = 2.0
 
 _asked: bool | None = None
+_noting = False
 
 
 def show_progress(shown: bool | None) -> None:
@@ -70,7 +71,7 @@ def with_bar(label: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             bound = signature.bind(*args, **kwargs)
             if bound.arguments.get("progress") is not None:
                 return function(*args, **kwargs)
-            with _late_bar(label) as tell:
+            with counting_bar(label, stays=True) as tell:
                 bound.arguments["progress"] = tell
                 return function(*bound.args, **bound.kwargs)
 
@@ -84,6 +85,25 @@ def _wanted() -> bool:
         return _asked
     # of several threads that show bars none can be read
     return hasattr(sys, "ps1") and threading.current_thread() is threading.main_thread()
+
+
+@contextmanager
+def with_notes() -> Iterator[None]:
+    """Print what `note` is given while the body runs, as the command line does."""
+    global _noting
+    _noting, before = True, _noting
+    try:
+        yield
+    finally:
+        _noting = before
+
+
+def note(text: str) -> None:
+    """Print a line on the error stream, where a bar would be shown too."""
+    if _noting or _wanted():
+        stream = _Stream()
+        stream.write(f"{text}\n")
+        stream.flush()
 
 
 class _Stream:
@@ -110,10 +130,11 @@ class _Stream:
 
 
 @contextmanager
-def _late_bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar from `DELAY` seconds on; use as `counting_bar`.
+def counting_bar(label: str, *, stays: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar from `DELAY` seconds on; use as ``with counting_bar("training") as progress``.
 
-    A bar that cannot be shown is dropped, and the work goes on.
+    A bar that cannot be shown is dropped, and the work goes on.  Where there is nothing to take
+    back, as in a file, its last state is written once if it `stays`, and nothing if not.
     """
     begun = time.monotonic()
     bar: Any = None
@@ -128,8 +149,8 @@ def _late_bar(label: str) -> Iterator[Callable[[int, int], None]]:
                 from rich.console import Console
 
                 console = Console(file=cast("Any", _Stream()))
-                # in a file there is nothing to take back: the last state is written once
-                bar = progress_bar(console, transient=console.is_terminal or console.is_jupyter)
+                taken_back = console.is_terminal or console.is_jupyter
+                bar = progress_bar(console, transient=taken_back or not stays)
                 bar.add_task(label, total=None)
                 bar.start()
             bar.update(bar.task_ids[0], completed=made, total=steps)
@@ -167,17 +188,3 @@ def progress_bar(
         transient=transient,
         disable=not shown,
     )
-
-
-@contextmanager
-def counting_bar(
-    label: str, console: Console | None = None
-) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar while the body runs; use as ``with counting_bar("training") as progress``."""
-    with progress_bar(console) as bar:
-        task = bar.add_task(label, total=None)
-
-        def show(made: int, steps: int) -> None:
-            bar.update(task, completed=made, total=steps)
-
-        yield show

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -44,10 +45,16 @@ def test_seed_and_index_change_the_instance():
     assert len(set(inputs)) == 9
 
 
+@cache
+def first_round(seed):
+    """Return the campaign of every recipe once, and what it finds of each theorem."""
+    campaign = Campaign(Config(instances=FEWEST, seed=seed))
+    return campaign, summarize(THEOREMS, list(campaign.run()))
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_the_first_round_refutes_every_near_miss_whatever_the_seed(seed):
-    campaign = Campaign(Config(instances=FEWEST, seed=seed))
-    rows = summarize(THEOREMS, list(campaign.run()))
+    campaign, rows = first_round(seed)
     assert {task.source for task in campaign.tasks} == set(RECIPES)
     for row in rows:
         survivors = [name for name, found in row.near_misses.items() if found is None]
@@ -57,7 +64,6 @@ def test_the_first_round_refutes_every_near_miss_whatever_the_seed(seed):
 
 
 def test_sharp_theorems_are_reached_by_the_witnesses():
-    campaign = Campaign(Config(instances=FEWEST))
     # a context length is an integer, so its bound is reached only up to one factor of lam
     # the box of the gates' norms is widened by 2**-24, and with it the largest gate
     # multipliers are found by a search that ends at some digits
@@ -67,7 +73,7 @@ def test_sharp_theorems_are_reached_by_the_witnesses():
         "contractive_of_multipliers": 2.0**-20,
         "contractive_of_sectors": 2.0**-20,
     }
-    for row in summarize(THEOREMS, list(campaign.run())):
+    for row in first_round(0)[1]:
         assert row.worst is not None
         assert row.worst.ratio >= 1 - slack.get(row.theorem.name, 1e-9), row.worst
 

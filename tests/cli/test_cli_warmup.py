@@ -2,6 +2,7 @@
 
 import json
 import sys
+from concurrent.futures import Executor, Future
 
 import numpy as np
 import pytest
@@ -81,6 +82,37 @@ def test_what_never_settles_exits_with_no(files):
         )  # fmt: skip
         assert done.exit_code == 1, done.output
         assert "no warm-up" in done.output
+
+
+class Silent(Executor):
+    """Says that it is there, then keeps one answer back for ever, and gives all others."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def submit(self, function, /, *args, **kwargs):
+        future = Future()
+        self.asked += 1
+        if self.asked != 2:
+            future.set_result(function(*args, **kwargs))
+        return future
+
+
+@pytest.mark.parametrize("command", ["memory", "warmup", "reset"])
+def test_what_a_silent_worker_holds_is_asked_for_again(command, files, monkeypatch):
+    silent = Silent()
+    where = "memory" if command == "memory" else "warmup"
+    monkeypatch.setattr(f"theory.cli.{where}.workers", lambda *_: lambda: silent)
+    asked = (
+        command, files / "w.npz", "--activation", "tanh", "--sequences", files / "x.npz", *USUAL,
+    )  # fmt: skip
+    done = run(*asked, "--patience", 0.1, "--json", files / "a.json")
+    assert (done.exit_code, silent.asked > 2) == (0, True), done.output
+    monkeypatch.undo()
+    assert run(*asked, "--json", files / "b.json").exit_code == 0
+    assert json.loads((files / "a.json").read_text()) == json.loads((files / "b.json").read_text())
+    done = run(*asked, "--jobs", 2, "--patience", 0)
+    assert (done.exit_code, "patience=0.0" in done.output) == (2, True), done.output
 
 
 def test_few_lengths(files):

@@ -14,6 +14,7 @@ so neither alpha nor the place t need be exact: they decide how sharp the enclos
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -176,3 +177,36 @@ def relaxed(rho: Activation, a: Zonotope, low: Array, high: Array) -> Zonotope:
         whole = activation_image(rho, low, high)
         offset = np.where(known, offset[0], whole[0]), np.where(known, offset[1], whole[1])
     return combination([(alpha, a)], offset)
+
+
+def relaxed_convex(
+    value: Callable[[Array], Interval],
+    slope: Callable[[Array], Interval],
+    place: Callable[[Array], Array],
+    a: Zonotope,
+    ends: Interval,
+) -> Zonotope:
+    r"""Return a zonotope of g(a) for a convex g, for a zonotope of a whose points lie between ends.
+
+    `value` and `slope` enclose g and g', and g' is about alpha at `place(alpha)`.  With alpha the
+    slope of the secant, g(a) - alpha a is largest at an end, and no less than what any tangent
+    leaves, at its worse end.
+    """
+    low, high = ends
+    known = np.isfinite(low) & np.isfinite(high) & (low <= high) & np.isfinite(a.rest)
+    l, h = np.where(known, low, a.centre), np.where(known, high, a.centre)  # noqa: E741
+    with np.errstate(over="ignore", invalid="ignore", under="ignore", divide="ignore"):
+        first, last = value(l), value(h)
+        alpha = (last[0] - first[0]) / (h - l)
+        alpha = np.where(np.isfinite(alpha), alpha, slope(l)[0])
+        left = [sum_of(at, products((-alpha, -alpha), (x, x)))[1] for at, x in
+                ((first, l), (last, h))]  # fmt: skip
+        p = np.clip(np.where(np.isfinite(at := place(alpha)), at, l / 2 + h / 2), l, h)
+        tilt = sum_of(slope(p), (-alpha, -alpha))
+        moved = [products(tilt, sum_of((x, x), (-p, -p)))[0] for x in (l, h)]
+        base = sum_of(value(p), products((-alpha, -alpha), (p, p)))
+        least = sum_of(base, (np.minimum(*moved),) * 2)[0]
+        # where nothing bounds the argument nothing bounds g
+        least = np.where(known, least, -np.inf)
+        most = np.where(known, np.maximum(*left), np.inf)
+    return combination([(np.where(known, alpha, 0.0), a)], (least, most))

@@ -25,9 +25,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import final
+from typing import Any, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from theory.arithmetic.intervals import (
     Interval,
@@ -126,7 +127,7 @@ class Zonotope:
         exact = radius == 0
         return np.where(exact, self.centre, low), np.where(exact, self.centre, high)
 
-    def rows(self, which: slice | Array) -> Zonotope:
+    def rows(self, which: slice | NDArray[Any]) -> Zonotope:
         """Return some of the rows, with the same symbols."""
         return Zonotope(self.centre[which], self.generators[which], self.rest[which])
 
@@ -327,9 +328,16 @@ def combination(
 
 
 def product(
-    y: Zonotope, z: Zonotope, y_ends: Interval | None = None, z_ends: Interval | None = None
+    y: Zonotope,
+    z: Zonotope,
+    y_ends: Interval | None = None,
+    z_ends: Interval | None = None,
+    *,
+    plus: Zonotope | None = None,
 ) -> Zonotope:
     r"""Return y z entry by entry, of zonotopes that share their symbols, as in `combination`.
+
+    And another one `plus`, in the same pass over the columns.
 
     With y = c_y + v and z = c_z + w,  y z = c_z y + c_y z - c_y c_z + v w.  Of v w is known that
     |v w| <= max |v| max |w|, with ends of y and z that are known besides also by those, and
@@ -343,7 +351,8 @@ def product(
         size = times_up(_apart(y, y_ends), _apart(z, z_ends))
         least, largest = np.fmax(least, -size), np.fmin(largest, size)
         offset = sum_of((least, largest), (-middle, -middle), (-lost, lost))
-        return combination([(z.centre, y), (y.centre, z)], offset)
+        more = [] if plus is None else [(np.ones(len(plus)), plus)]
+        return combination([(z.centre, y), (y.centre, z), *more], offset)
 
 
 def _quadratic_range(y: Zonotope, z: Zonotope) -> Interval:

@@ -15,7 +15,9 @@ from theory.cli.options import out
 from theory.cli.project import project
 from theory.cli.show import show
 from theory.cli.verify import replay_command, theorems, verify
+from theory.cli.warm import warm
 from theory.cli.warmup import reset_command, tbptt, warmup_command
+from theory.progress import with_notes
 from theory.version import __version__
 
 app = typer.Typer(
@@ -54,8 +56,10 @@ app.command()(show)
 app.command("warmup")(warmup_command)
 app.command("reset")(reset_command)
 app.command()(tbptt)
+app.command()(warm)
 
 
 def main() -> None:
     """Run the command line; a malformed question ends with a message and status 2."""
-    app()
+    with with_notes():
+        app()

@@ -24,19 +24,20 @@ from theory.cli.options import (
     ClusterOption,
     GatesOption,
     JobsOption,
+    PatienceOption,
     PrefixOption,
     UnusedOption,
     VariantOption,
     WeightsArgument,
     check_picture,
     check_target,
-    err,
     one_or_several,
     out,
     refusals,
     show,
     workers,
 )
+from theory.executors import PATIENCE
 from theory.files.stored import StoredSequences, open_sequences
 from theory.files.writing import write_atomically
 from theory.inputs import Inputs
@@ -50,7 +51,7 @@ from theory.measure.memory_among import memory_among
 from theory.measure.rates import MeasuredRates, check_span, local_rates
 from theory.memory.context import Choice, required_context
 from theory.norms.norms import L1, L2, Linf, Norm
-from theory.progress import progress_bar
+from theory.progress import counting_bar
 
 #: Norms that the commands know.
 NORMS = {"L1": L1(), "L2": L2(), "Linf": Linf()}
@@ -104,6 +105,7 @@ def memory(
     ] = None,
     jobs: JobsOption = 1,
     cluster: ClusterOption = None,
+    patience: PatienceOption = PATIENCE,
     keep: Annotated[
         Path | None,
         typer.Option(help="A folder for what is measured; the same command goes on from there."),
@@ -152,8 +154,7 @@ def memory(
             )
         if jobs != 1 or cluster is not None or keep is not None:
             raise ValueError("--lengths ends early: leave --jobs, --cluster and --keep out")
-        with progress_bar(err) as bar:
-            task = bar.add_task("sequences", total=len(given))
+        with counting_bar("sequences") as progress:
             few = memory_among(
                 recurrent,
                 given,
@@ -166,7 +167,7 @@ def memory(
                 norm=NORMS[norm],
                 rng=np.random.default_rng(seed),
                 dtype=dtype,
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
+                progress=progress,
             )
         out.print(f"{output.told}\n{few}".strip(), markup=False, soft_wrap=True)
         if json_file is not None:
@@ -186,8 +187,7 @@ def memory(
     # read once, as they may be larger than memory; what does not fit the measurement tells
     fits = given.widths == {recurrent.input_dim} and epsilon > 0
     ball = _ball(given) if fits else None
-    with progress_bar(err) as bar:
-        task = bar.add_task("sequences", total=len(given))
+    with counting_bar("sequences") as progress:
         answer = effective_memory(
             recurrent,
             given,
@@ -201,18 +201,14 @@ def memory(
             certificate=_proved(recurrent, ball, epsilon, NORMS[norm], linear),
             rng=np.random.default_rng(seed),
             executor=workers(jobs, cluster),
+            patience=patience,
             keep=keep,
             dtype=dtype,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=progress,
         )
-        if rates is not None:
-            again = bar.add_task("local rates", total=len(given))
-            measured = local_rates(
-                cell,
-                given,
-                r=rates,
-                progress=lambda done, total: bar.update(again, completed=done, total=total),
-            )
+    if rates is not None:
+        with counting_bar("local rates") as progress:
+            measured = local_rates(cell, given, r=rates, progress=progress)
     staged: CertifiedMemory | None = None
     if window is not None:
         seen = linear if linear is not None else LinearHead(recurrent.output_map)

@@ -34,7 +34,7 @@ from theory.cli.options import (
 from theory.errors import MissingExtraError
 from theory.executors import PATIENCE
 from theory.files.writing import check_writable, write_atomically
-from theory.progress import progress_bar
+from theory.progress import counting_bar
 from theory.theorems import THEOREMS
 from theory.trials.verdict import Outcome
 
@@ -91,10 +91,10 @@ def verify(
     kept = len(campaign.results)
     unsaved: OSError | None = None
     try:
-        with progress_bar(err) as bar:
-            task = bar.add_task("instances", total=len(campaign.tasks), completed=kept)
-            for _ in campaign.run(executor=workers(jobs, cluster), patience=patience):
-                bar.advance(task)
+        with counting_bar("instances") as progress:
+            ran = campaign.run(executor=workers(jobs, cluster), patience=patience)
+            for ended, _ in enumerate(ran, start=kept + 1):
+                progress(ended, len(campaign.tasks))
     except KeyboardInterrupt:
         done = f"{len(campaign.results)} of {len(campaign.tasks)} instances"
         told = (
@@ -165,14 +165,13 @@ def replay_command(
     ] = None,
 ) -> None:
     """Build the instances of a campaign again and compare the verdicts, bit for bit."""
-    with progress_bar(err) as bar:
-        task = bar.add_task("verdicts", total=None)
+    with counting_bar("verdicts") as progress:
         answers = replay(
             file,
             only=only,
             everything=everything,
             sequences=None if sequences is None else str(sequences),
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=progress,
         )
     made = Table(title="Replayed verdicts", title_justify="left")
     for name in ("verdict", "instance", "outcome", "ratio", "same"):

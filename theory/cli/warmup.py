@@ -21,17 +21,18 @@ from theory.cli.options import (
     ClusterOption,
     GatesOption,
     JobsOption,
+    PatienceOption,
     PrefixOption,
     UnusedOption,
     VariantOption,
     WeightsArgument,
     check_target,
-    err,
     one_or_several,
     out,
     refusals,
     workers,
 )
+from theory.executors import PATIENCE
 from theory.files.stored import StoredSequences, open_sequences
 from theory.files.writing import write_atomically
 from theory.interop.files import read_file
@@ -129,6 +130,7 @@ def warmup_command(
     unused: UnusedOption = None,
     jobs: JobsOption = 1,
     cluster: ClusterOption = None,
+    patience: PatienceOption = PATIENCE,
     json_file: JsonOption = None,
 ) -> None:
     """Measure after how many inputs a model that starts cold is, and stays, within epsilon.
@@ -143,16 +145,17 @@ def warmup_command(
     )  # fmt: skip
     if start is not None:
         check_start(model.given.lengths, start)
-    with counting_bar("sequences", err) as progress:
+    with counting_bar("sequences") as progress:
         answer = warmup(
             model.map, model.given, eps=epsilon, probability=probability, confidence=confidence,
             head=model.head, norm=model.norm, k_max=k_max, dtype=dtype,
             progress=progress, executor=workers(jobs, cluster),
+            patience=patience,
         )  # fmt: skip
     out.print(str(answer), markup=False, soft_wrap=True)
     data = answer.to_dict() | {"head": model.name}
     if start is not None:
-        with counting_bar("best start", err) as progress:
+        with counting_bar("best start") as progress:
             found = best_start(
                 model.map, model.given, k=start, head=model.head, norm=model.norm,
                 progress=progress,
@@ -190,6 +193,7 @@ def reset_command(
     unused: UnusedOption = None,
     jobs: JobsOption = 1,
     cluster: ClusterOption = None,
+    patience: PatienceOption = PATIENCE,
     json_file: JsonOption = None,
 ) -> None:
     """Measure what resets of the state cost, with one copy of the model or two in turn.
@@ -203,16 +207,17 @@ def reset_command(
     )  # fmt: skip
     if training_length is not None:
         check_drift(model.given.lengths, training_length)
-    with counting_bar("sequences", err) as progress:
+    with counting_bar("sequences") as progress:
         answer = reset(
             model.map, model.given, eps=epsilon, periods=period or (), probability=probability,
             confidence=confidence, head=model.head, norm=model.norm, k_max=k_max,
             dtype=dtype, progress=progress, executor=workers(jobs, cluster),
+            patience=patience,
         )  # fmt: skip
     out.print(str(answer), markup=False, soft_wrap=True)
     data = answer.to_dict() | {"head": model.name}
     if training_length is not None:
-        with counting_bar("drift", err) as progress:
+        with counting_bar("drift") as progress:
             test = drift(model.map, model.given, length=training_length, progress=progress)
         out.print(str(test), markup=False, soft_wrap=True)
         data["drift"] = test.to_dict()
@@ -258,7 +263,7 @@ def tbptt(
     if not isinstance(made, tuple) or len(made) != 4:
         raise ValueError(f"{made_by} returned no (module, inputs, targets, loss)")
     module, inputs, targets, loss = made
-    with counting_bar("lengths", err) as progress:
+    with counting_bar("lengths") as progress:
         answer = truncated_backprop(
             module, (inputs, targets), loss=loss, ks=k, cut=cut, progress=progress
         )

@@ -1,17 +1,33 @@
 """Blocks of rows that stay in the cache; NumPy only, so that importing it costs nothing.
 
-Main names: `row_blocks`, `BLOCK_ROWS`.
+Main names: `row_blocks`, `locked`, `BLOCK_ROWS`.
 """
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 import numpy as np
+import numpy.typing as npt
 
 from theory.typing import Array
+
+A = TypeVar("A", bound=npt.NDArray[Any])
 
 #: Rows that are advanced together: few enough that what they need in between is small beside the
 #: states, and enough that a product is worth the threads that BLAS hands it to.
 BLOCK_ROWS = 512
+
+
+def locked(array: A) -> A:
+    """Return a view that cannot be written, without a copy.
+
+    To Numba this is another type than an array that can be written, and every type is compiled by
+    itself: what kernels only read is passed in this way, so that each is compiled once.
+    """
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def row_blocks(

@@ -1,32 +1,93 @@
 """The only place where compile options are chosen, and what is asked of the processor directly.
 
-Main names: `kernel`, `fma`.
+Main names: `kernel`, `kept_in`, `compilations`, `fma`.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast, final
 
 import numba
 from llvmlite.binding import get_host_cpu_features
-from numba.core import types
+from numba.core import event, types
 from numba.extending import intrinsic, overload
+
+from theory.progress import DELAY, note
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_OPTIONS = {"fastmath": False, "error_model": "numpy", "nogil": True}
+
+#: Said once, when compiling has taken `DELAY` seconds.
+_ONCE = "compiling kernels, once on this machine; `theory warm` compiles all of them ahead"
+_NOT_KEPT = (
+    "compiling kernels, again in every process, as they can be kept neither beside the package nor "
+    "in the user's cache folder; set NUMBA_CACHE_DIR to a folder that can be written"
+)
+
+
+@final
+class _Watch(event.Listener):  # type: ignore[misc]
+    """Counts what is compiled, and says so if it takes long."""
+
+    def __init__(self) -> None:
+        self.count = self.depth = 0
+        self.begun = self.spent = 0.0
+        self.told = False
+        self.kept = True  # whether there is a folder for what is compiled
+        self.ours = False  # whether it is a kernel of this package
+
+    def on_start(self, event: Any) -> None:  # pragma: no cover - while kernels are compiled
+        """Take up a kernel, or what a kernel calls; it is now that a line can be written."""
+        now = time.monotonic()
+        if self.depth == 0:
+            self.begun = now
+            self.ours = event.data["dispatcher"].py_func.__module__.startswith("theory.")
+            self.count += self.ours
+        self.depth += 1
+        if self.ours and not self.told and self.spent + now - self.begun > DELAY:
+            self.told = True
+            note(_ONCE if self.kept else _NOT_KEPT)
+
+    def on_end(self, event: Any) -> None:  # pragma: no cover - while kernels are compiled
+        """Leave it."""
+        del event
+        self.depth -= 1
+        if self.depth == 0 and self.ours:
+            self.spent += time.monotonic() - self.begun
+
+
+_watch = _Watch()
+event.register("numba:compile", _watch)
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile with Numba: cached, NumPy error model, fastmath off, interpreter lock released.
 
     With fastmath on, a kernel may assume that NaN does not exist and reorder sums at will; both
-    would break the rounding budget and the checks for divergence.
+    would break the rounding budget and the checks for divergence.  Where nothing can be written, it
+    is compiled in every process.
     """
-    return cast(
-        "Callable[P, R]",
-        numba.njit(cache=True, fastmath=False, error_model="numpy", nogil=True)(function),
-    )
+    try:
+        compiled = numba.njit(cache=True, **_OPTIONS)(function)
+    except RuntimeError:  # pragma: no cover - while kernels are compiled: no folder for them
+        _watch.kept = False
+        compiled = numba.njit(**_OPTIONS)(function)
+    return cast("Callable[P, R]", compiled)
+
+
+def kept_in(made: Any) -> str | None:  # pragma: no cover - while kernels are compiled
+    """Return the folder that holds a kernel once it is compiled; None if it is not kept."""
+    stats = getattr(made, "stats", None)
+    return getattr(stats, "cache_path", None)
+
+
+def compilations() -> int:  # pragma: no cover - while kernels are compiled
+    """Return how many times this process has compiled a kernel that was asked for."""
+    return _watch.count
 
 
 def fma(a: float, b: float, c: float) -> float:

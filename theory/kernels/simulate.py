@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from theory.arithmetic.activations import Activation
-from theory.kernels.blocks import row_blocks
+from theory.kernels.blocks import locked, row_blocks
 from theory.kernels.cells import (
     affine_rows,
     gru_batch_kernel,
@@ -38,6 +38,10 @@ SMALL_DIM = 64
 LARGE_STEP = 1024
 
 
+def _transposed(W: Array) -> Array:
+    return locked(np.ascontiguousarray(W.T))
+
+
 def run(W: Array, rho: Activation, terms: Array, h0: Array) -> Array:
     """Return the states (batch, T, n) from input terms (batch, T, n); overwrites `terms`."""
     batch, steps, n = terms.shape
@@ -51,7 +55,7 @@ def run(W: Array, rho: Activation, terms: Array, h0: Array) -> Array:
             h = H[:, t]
         return H
     # C order for the column loop; the transposed view of it is what a BLAS matrix-vector call reads
-    WT = np.ascontiguousarray(W.T)
+    WT, h0 = _transposed(W), locked(h0)
     for i in range(batch):
         run_kernel(WT, H[i], h0[i], rho.code, rho.leak, n <= SMALL_DIM)
     return H
@@ -77,7 +81,7 @@ def run_lstm(W: Array, terms: Terms, X: Array, s0: Array) -> Array:
     """Return the states (c, h), (batch, T, 2 n), of inputs (batch, T, m) from s0, (batch, 2 n)."""
     n = W.shape[1]
     batch, T, _ = X.shape
-    WT = np.ascontiguousarray(W.T)
+    WT, s0 = _transposed(W), locked(s0)
     S = np.empty((batch, T, 2 * n))
     if batch * n >= LARGE_STEP and batch > 1:
         c, h = np.ascontiguousarray(s0[:, :n]), np.ascontiguousarray(s0[:, n:])
@@ -99,7 +103,8 @@ def run_gru(
     """
     n = W.shape[1]
     batch, T, _ = X.shape
-    GT, NT = np.ascontiguousarray(W[: 2 * n].T), np.ascontiguousarray(W[2 * n :].T)
+    GT, NT = _transposed(W[: 2 * n]), _transposed(W[2 * n :])
+    bias, h0 = locked(bias), locked(h0)
     H = np.empty((batch, T, n))
     if batch * n >= LARGE_STEP and batch > 1:
         h = h0.copy()
@@ -128,7 +133,7 @@ def run_leaky(W: Array, rho: Activation, share: Array, terms: Array, h0: Array) 
                 h += a
                 H[:, t] = h
         return H
-    WT = np.ascontiguousarray(W.T)
+    WT, h0, share = _transposed(W), locked(h0), locked(share)
     for i in range(batch):
         leaky_kernel(WT, H[i], h0[i], share, rho.code, rho.leak, n <= SMALL_DIM)
     return H
@@ -136,7 +141,7 @@ def run_leaky(W: Array, rho: Activation, share: Array, terms: Array, h0: Array) 
 
 def run_slstm(W: Array, terms: Terms, X: Array, s0: Array, *, forgets: bool) -> Array:
     """Return the states (y, s, h), (batch, T, 3 n), of inputs (batch, T, m) from s0."""
-    WT = np.ascontiguousarray(W.T)
+    WT, s0 = _transposed(W), locked(s0)
     S = np.empty((*X.shape[:2], s0.shape[-1]))
     for i in range(len(S)):
         slstm_kernel(WT, terms(X[i]), s0[i], S[i], forgets)
@@ -145,7 +150,7 @@ def run_slstm(W: Array, terms: Terms, X: Array, s0: Array, *, forgets: bool) -> 
 
 def run_entrywise(terms: Terms, X: Array, h0: Array) -> Array:
     """Return the states (batch, T, n) of h <- a h + u from h0, (batch, n), where terms = (a, u)."""
-    H = np.empty((*X.shape[:2], h0.shape[-1]))
+    H, h0 = np.empty((*X.shape[:2], h0.shape[-1])), locked(h0)
     for i in range(len(H)):
         entrywise_kernel(terms(X[i]), h0[i], H[i])
     return H
@@ -154,6 +159,7 @@ def run_entrywise(terms: Terms, X: Array, h0: Array) -> Array:
 def run_complex(real: Array, imag: Array, terms: Array, h0: Array) -> Array:
     """Return the states (batch, T, 2 n) of s <- lambda s + u in pairs; overwrites `terms`."""
     H = np.ascontiguousarray(terms)
+    real, imag, h0 = locked(real), locked(imag), locked(h0)
     for i in range(len(H)):
         complex_kernel(real, imag, h0[i], H[i])
     return H

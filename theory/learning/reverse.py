@@ -9,6 +9,7 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
+from theory.kernels.blocks import locked
 from theory.maps.base import Map
 from theory.maps.form import Affine
 from theory.maps.gru import GRU
@@ -46,7 +47,7 @@ def _affine_cell(form: Affine, names: tuple[str, str, str]) -> _Cell:
     from theory.kernels.adjoints import affine_adjoints
     from theory.kernels.cells import affine_windows
 
-    W, WT = np.ascontiguousarray(form.W), np.ascontiguousarray(form.W.T)
+    W, WT = (locked(np.ascontiguousarray(one)) for one in (form.W, form.W.T))
     n = len(W)
 
     def forward(terms: Array, rows: Windows) -> tuple[Array, Any]:
@@ -80,7 +81,7 @@ def _lstm_cell(model: LSTM) -> _Cell:
     from theory.kernels.cells import lstm_windows
 
     p = model.parameters
-    W, WT = np.ascontiguousarray(p["W"]), np.ascontiguousarray(p["W"].T)
+    W, WT = (locked(np.ascontiguousarray(one)) for one in (p["W"], p["W"].T))
     n = W.shape[1]
 
     def forward(terms: Array, rows: Windows) -> tuple[Array, Any]:
@@ -112,12 +113,12 @@ def _gru_cell(model: GRU) -> _Cell:
 
     p = model.parameters
     after = model.variant == "reset_after"
-    W = np.ascontiguousarray(p["W"])
+    W = locked(np.ascontiguousarray(p["W"]))
     n = W.shape[1]
     Wn = np.ascontiguousarray(W[2 * n :])
-    WT, WnT = np.ascontiguousarray(W.T if after else W[: 2 * n].T), np.ascontiguousarray(Wn.T)
+    WT, WnT = (locked(np.ascontiguousarray(one)) for one in (W.T if after else W[: 2 * n].T, Wn.T))
     back = W if after else np.ascontiguousarray(W[: 2 * n])
-    bc = np.ascontiguousarray(p["b_candidate"]) if "b_candidate" in p else np.zeros(n)
+    bc = locked(np.ascontiguousarray(p["b_candidate"]) if "b_candidate" in p else np.zeros(n))
 
     def forward(terms: Array, rows: Windows) -> tuple[Array, Any]:
         S, R = len(rows.first), len(rows.start)

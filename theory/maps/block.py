@@ -13,10 +13,12 @@ import numpy.typing as npt
 
 from theory.arithmetic.intervals import Interval, plus_up, product_matrix_up
 from theory.arithmetic.rounded import Rounded
+from theory.arithmetic.zonotopes import Zonotope, stacked
 from theory.domain import Domain
 from theory.errors import as_matrix
 from theory.maps.base import Map, check_map, read_only
 from theory.maps.boxes import ends as boxes
+from theory.maps.boxes.reached import EXCESS
 from theory.maps.combine import Chain
 from theory.maps.functions import Dense, Function, Pointwise
 from theory.maps.gates import GatedMap
@@ -233,6 +235,30 @@ class Block(GatedMap):
             return None
         y = self._after.image(self._output_box(new, inputs))
         return np.append(new[0], y[0]), np.append(new[1], y[1])
+
+    def carry(
+        self,
+        states: Zonotope,
+        seen: Zonotope,
+        before: Interval,
+        after: Interval,
+        ranges: Interval | None = None,
+    ) -> Zonotope | None:
+        """Enclose a step: the core's on what it sees, and the output on that and the inputs."""
+        del ranges
+        n, inputs = self._core.state_dim, seen.hull()
+        entered = seen if self._before is None else self._before.carry(seen, inputs)
+        if self._before is not None:
+            entered = entered.within(*self._before.image(inputs), EXCESS)
+        ends = ((before[0][:n], before[1][:n]), (after[0][:n], after[1][:n]))
+        found = self._core.carry(states.rows(slice(n)), entered, *ends)
+        if found is None:
+            return None
+        new = found.within(*ends[1], EXCESS).unshared()
+        both = stacked(new, seen.padded(after=new.symbols - seen.symbols))
+        box = self._output_box(new.clipped(*ends[1]), inputs)
+        y = self._after.carry(both, box).within(*self._after.image(box), EXCESS)
+        return stacked(new, y.within(after[0][n:], after[1][n:], EXCESS))
 
     def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
         """Return the core's candidate, and the outputs that it gives."""

@@ -24,10 +24,23 @@ from theory.arithmetic.intervals import (
 )
 from theory.arithmetic.rounded import Rounded
 from theory.arithmetic.rounding import up
+from theory.arithmetic.zonotopes import Zonotope, combination, product, stacked
 from theory.maps.boxes.ends import magnitude
+from theory.maps.boxes.reached import EXCESS
 from theory.maps.functions import Dense, Function
 from theory.maps.normalize import Normalize
 from theory.typing import Array
+
+
+def carried(
+    functions: Sequence[Function], z: Zonotope, box: Interval
+) -> list[tuple[Zonotope, Interval]]:
+    """Return what each function makes of a zonotope in a box, and the ends of that."""
+    found = []
+    for f in functions:
+        form = f.carry(z, box)
+        found.append((form, form.clipped(*f.image(box))))
+    return found
 
 
 class _Several(Function):
@@ -128,6 +141,11 @@ class Sum(_Entrywise):
         images, slopes = zip(*(f.enclosed(box) for f in self.functions), strict=True)
         return sum_of(*images), plus_up(*slopes)
 
+    def carry(self, z: Zonotope, box: Interval) -> Zonotope:
+        """Return the sum of the forms."""
+        one = np.ones(self.output_dim)
+        return combination([(one, f.carry(z, box)) for f in self.functions])
+
     def rounded(self, x: Rounded) -> Rounded:
         """Return size and rounding error of the sum."""
         first, *rest = (f.rounded(x) for f in self.functions)
@@ -186,6 +204,13 @@ class Product(_Entrywise):
             parts.append(times_up(others[:, None], own))
         return whole, plus_up(*parts)
 
+    def carry(self, z: Zonotope, box: Interval) -> Zonotope:
+        """Return the product of the forms."""
+        (whole, at), *others = carried(self.functions, z, box)
+        for form, own in others:
+            whole, at = product(whole, form, at, own), products(at, own)
+        return whole
+
     def rounded(self, x: Rounded) -> Rounded:
         """Return size and rounding error of the product."""
         first, *rest = (f.rounded(x) for f in self.functions)
@@ -227,6 +252,10 @@ class Concatenate(_Several):
         images, slopes = zip(*(f.enclosed(box) for f in self.functions), strict=True)
         low, high = zip(*images, strict=True)
         return (np.concatenate(low), np.concatenate(high)), np.vstack(slopes)
+
+    def carry(self, z: Zonotope, box: Interval) -> Zonotope:
+        """Return the forms side by side."""
+        return stacked(*(f.carry(z, box) for f in self.functions))
 
     def rounded(self, x: Rounded) -> Rounded:
         """Return sizes and rounding errors of all outputs."""
@@ -301,6 +330,17 @@ class Chain(_Several):
         for _, _, own in steps[1:]:
             G = product_matrix_up(own, G)
         return last, G
+
+    def carry(self, z: Zonotope, box: Interval) -> Zonotope:
+        """Return what the last one makes of the forms, met with the boxes on the way."""
+        before: Function | None = None
+        for f in self.functions:
+            ((form, at),) = carried([f], z, box)
+            if isinstance(f, Dense) and isinstance(before, Normalize):
+                ball = before.through(f.W, f.b)
+                at = np.maximum(at[0], ball[0]), np.minimum(at[1], ball[1])
+            z, box, before = form.within(*at, EXCESS), at, f
+        return z
 
     def lipschitz(self, box: Interval) -> float:
         """Return the product of the constants, or what the slopes say if that is smaller."""

@@ -17,6 +17,7 @@ from theory.arithmetic.rounded import Rounded
 from theory.arithmetic.rounding import UNIT
 from theory.domain import Domain
 from theory.errors import as_matrix, as_vector, check_count, check_positive
+from theory.kernels.blocks import locked
 from theory.maps.base import read_only
 from theory.maps.boxes import delta
 from theory.maps.boxes import ends as boxes
@@ -265,7 +266,7 @@ class DeltaRule(GatedMap):
 
         H = np.empty((*X.shape[:2], self.state_dim))
         for i in range(len(H)):
-            start = np.ascontiguousarray(h0[i])
+            start = locked(np.ascontiguousarray(h0[i]))
             delta_kernel(self.input_terms(X[i]), start, H[i], self._keys, self._values)
         return H
 

@@ -26,10 +26,13 @@ from theory.arithmetic.intervals import (
     slope_range,
     widened,
 )
+from theory.arithmetic.relaxations import relaxed
 from theory.arithmetic.rounded import Rounded
 from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT
+from theory.arithmetic.zonotopes import Zonotope, combination, product
 from theory.errors import as_matrix, as_vector
 from theory.maps.boxes.ends import magnitude
+from theory.maps.boxes.reached import EXCESS
 from theory.norms.norms import L2
 from theory.typing import Array
 
@@ -85,6 +88,10 @@ class Function(ABC):
     def enclosed(self, box: Interval) -> tuple[Interval, Array]:
         """Return `image` and `slopes` together; of what is made of others, in one pass."""
         return self.image(box), self.slopes(box)
+
+    def carry(self, z: Zonotope, box: Interval) -> Zonotope:
+        """Enclose f over those points of a zonotope that lie in a box; its symbols are kept."""
+        return Zonotope.box(*self.image(z.clipped(*box)), z.symbols)
 
     def lipschitz(self, box: Interval) -> float:
         """Return an upper bound of the Euclidean Lipschitz constant over a box; inf if unknown."""
@@ -154,6 +161,11 @@ class Dense(Function):
         del box
         return np.abs(self.W)
 
+    def carry(self, z: Zonotope, box: Interval) -> Zonotope:
+        """Return W z + b."""
+        del box
+        return z.affine(self.W, self.b)
+
     def lipschitz(self, box: Interval) -> float:
         """Return the spectral norm of W, rounded upward."""
         del box
@@ -220,6 +232,11 @@ class Select(Function):
     def image(self, box: Interval) -> Interval:
         """Return the intervals of the entries."""
         return self(box[0]), self(box[1])
+
+    def carry(self, z: Zonotope, box: Interval) -> Zonotope:
+        """Return the rows of the entries."""
+        del box
+        return z.rows(slice(self.start, self.stop))
 
     def slopes(self, box: Interval) -> Array:
         """Return rows of the identity."""
@@ -364,8 +381,7 @@ class Pointwise(Function):
 
     def jacobian(self, x: Array) -> Array:
         """Return diag(rho'(x))."""
-        slope = self._f.derivative(x)
-        return slope[..., None] * np.eye(self.size)
+        return np.asarray(self._f.derivative(x)[..., None] * np.eye(self.size))
 
     def image(self, box: Interval) -> Interval:
         """Enclose rho over a box."""
@@ -405,6 +421,18 @@ class Pointwise(Function):
         slack = _ROOM  # far above what a slope of size 1 and of |x| <= 800 errs by
         below, above = np.minimum.reduce(ends) - slack, np.maximum.reduce(ends) + slack
         return np.maximum(below, f.slopes[0]), np.minimum(above, f.slopes[1])
+
+    def carry(self, z: Zonotope, box: Interval) -> Zonotope:
+        """Return rho as a line and what is left, x sigma(x) as a product, x Phi(x) by slopes."""
+        ends = z.clipped(*box)
+        if isinstance(self._f, Activation):
+            return relaxed(self._f, z, *ends)
+        if self.activation == "silu":
+            form = product(z, relaxed(SIGMOID, z, *ends), ends, activation_image(SIGMOID, *ends))
+        else:
+            at = np.clip(z.centre, *ends)
+            form = combination([(self._slope_range(ends), z.less(at))], self.image((at, at)))
+        return form.within(*self.image(ends), EXCESS)
 
     def slopes(self, box: Interval) -> Array:
         """Return the largest sizes of the slopes over a box, on the diagonal."""

@@ -177,8 +177,8 @@ class MinGRU(LinearRecurrence):
         apart = combination([(one, new), (-one, states)])
         news, known = activation_image(self._activation, *at[1]), states.clipped(*before)
         apart_ends = sum_of(news, (-known[1], -known[0]))
-        moved = product(z, apart, activation_image(SIGMOID, *at[0]), apart_ends)
-        return combination([(one, states), (one, moved)]).within(*after, EXCESS)
+        total = product(z, apart, activation_image(SIGMOID, *at[0]), apart_ends, plus=states)
+        return total.within(*after, EXCESS)
 
     def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
         """Return the hull of 0 and the candidates, of which every state is a mean."""

@@ -12,12 +12,23 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from theory.arithmetic.intervals import Interval, affine_image, plus_up, products, sum_of, times_up
+from theory.arithmetic.intervals import (
+    Interval,
+    affine_image,
+    plus_up,
+    products,
+    sum_of,
+    times_up,
+    widened,
+)
+from theory.arithmetic.relaxations import relaxed_convex
 from theory.arithmetic.rounded import Rounded
 from theory.arithmetic.rounding import UNIT, gamma, up
+from theory.arithmetic.zonotopes import Zonotope, combination, product
 from theory.errors import as_vector, check_positive
 from theory.maps.boxes.directions import LEAST_EPS, direction
 from theory.maps.boxes.ends import magnitude
+from theory.maps.boxes.reached import EXCESS
 from theory.maps.functions import Function
 from theory.norms.norms import L2
 from theory.typing import Array
@@ -134,6 +145,33 @@ class Normalize(Function):
         """Enclose g y / root + b over a box."""
         return sum_of(products((self.gain, self.gain), self._unit(box)), (self.bias, self.bias))
 
+    def carry(self, z: Zonotope, box: Interval) -> Zonotope:
+        r"""Return g y s + b, y and s = 1 / root as forms: the root is that of the squares' mean."""
+        n, ends = self.input_dim, z.clipped(*box)
+        y, at = z, ends
+        if self.kind == "layer":
+            at = self._centred(ends)
+            more = np.full(n, np.nextafter(4 * UNIT * float(np.sum(magnitude(ends))), np.inf))
+            y = z.affine(np.eye(n) - 1.0 / n, (-more, more))
+        squares = product(y, y, at, at)
+        size = magnitude(at)
+        with np.errstate(over="ignore"):
+            total = np.nextafter(np.sum(np.square(size)) / n * (1 + gamma(n + 8)), np.inf)
+        least = np.full(1, self._root_down(ends) ** 2 * (1 - 8 * UNIT))
+        most = np.full(1, np.nextafter(total + self.eps, np.inf) * (1 + 8 * UNIT))
+        # 1 / n is rounded, and so are the ends of the shift
+        off = (total + self.eps) * 4 * UNIT
+        shift = np.array([self.eps - off]), np.array([self.eps + off])
+        mean = squares.affine(np.full((1, n), 1.0 / n), shift)
+        s = relaxed_convex(
+            _inverse_root, _inverse_root_slope, _inverse_root_place, mean, mean.clipped(least, most)
+        )
+        inverse = _inverse_root(most)[0], _inverse_root(least)[1]
+        s = s.within(*inverse, EXCESS).rows(np.zeros(n, dtype=int))
+        span = np.full(n, inverse[0][0]), np.full(n, inverse[1][0])
+        unit = product(y, s, at, span).within(*self._unit(ends), EXCESS)
+        return combination([(self.gain, unit)], self.bias)
+
     def through(self, W: Array, b: Array) -> Interval:
         r"""Enclose W f(x) + b over all x: |y| / root <= sqrt(n), so |W diag(g) z| <= sqrt(n) |W g|.
 
@@ -178,3 +216,17 @@ class Normalize(Function):
             wrong = total.error / n + 2 * x.arithmetic.unit * each + x.arithmetic.tiny
             y = x + x.of(each, wrong * (1 + 8 * UNIT))
         return x.stored(self.gain) * y.directed(self.eps, mean=True) + x.stored(self.bias)
+
+
+def _inverse_root(q: Array) -> Interval:
+    """Enclose 1 / sqrt(q), q > 0: a root and a quotient, each rounded once."""
+    return widened(1.0 / np.sqrt(q), 1.0 / np.sqrt(q))
+
+
+def _inverse_root_slope(q: Array) -> Interval:
+    slope = -0.5 / (q * np.sqrt(q))
+    return widened(slope, slope)
+
+
+def _inverse_root_place(alpha: Array) -> Array:
+    return np.asarray((-2.0 * alpha) ** (-2.0 / 3.0))

@@ -13,8 +13,10 @@ import numpy as np
 from theory.arithmetic.intervals import Interval, matrix_product, plus_up, products, times_up
 from theory.arithmetic.rounded import Rounded
 from theory.arithmetic.rounding import UNIT
+from theory.arithmetic.zonotopes import Zonotope, product
 from theory.errors import check_count
 from theory.maps.boxes.ends import magnitude
+from theory.maps.boxes.reached import EXCESS
 from theory.maps.functions import Function
 from theory.typing import Array
 
@@ -124,6 +126,27 @@ class Read(Function):
             np.where(np.isfinite(ends[0]), ends[0], -np.inf),
             np.where(np.isfinite(ends[1]), ends[1], np.inf),
         )
+
+    def carry(self, z: Zonotope, box: Interval) -> Zonotope:
+        """Return q^T S, the products of forms; of the normalised the quotient by an interval."""
+        H, K, V = self.heads, self.keys, self.values
+        ends, n = z.clipped(*box), H * K * V
+        memory = np.arange(n).reshape(H, K, V)
+        query = np.repeat(n + np.arange(H * K), V).reshape(H, K, V)
+        S, q = (index.transpose(0, 2, 1).ravel() for index in (memory, query))
+        parts = product(z.rows(q), z.rows(S), (ends[0][q], ends[1][q]), (ends[0][S], ends[1][S]))
+        read = parts.affine(np.repeat(np.eye(H * V), K, axis=1))
+        if not self.normalized:
+            return read
+        low, high = (
+            end.reshape(H, V) for end in read.clipped(*map(np.ravel, self._read_range(ends)))
+        )
+        least, most = (
+            np.repeat(end, V - 1, axis=1).ravel()
+            for end in self._divisor((low[:, -1:], high[:, -1:]))
+        )
+        kept = np.flatnonzero(np.arange(H * V) % V < V - 1)
+        return read.rows(kept).scaled((least, most)).within(*self.image(ends), EXCESS)
 
     def _divisor(self, t: Interval) -> Interval:
         """Enclose 1 / max(|t|, 1)."""

@@ -21,14 +21,19 @@ from theory.arithmetic.intervals import (
     products,
     sum_of,
     times_up,
+    widened,
 )
+from theory.arithmetic.relaxations import relaxed, relaxed_convex
 from theory.arithmetic.rounded import Rounded
 from theory.arithmetic.rounding import UNIT
+from theory.arithmetic.zonotopes import Zonotope, combination, product
 from theory.errors import as_matrix, as_vector
 from theory.inputs import Inputs
 from theory.maps.base import read_only
 from theory.maps.boxes import ends as boxes
+from theory.maps.boxes.ends import meet
 from theory.maps.boxes.fading import euler_box, euler_image, faded_share, fading
+from theory.maps.boxes.reached import EXCESS
 from theory.maps.recurrence import LinearRecurrence
 from theory.typing import Array
 
@@ -255,6 +260,38 @@ class SelectiveSSM(LinearRecurrence):
             return boxes.mixed(fading(y), states, self._held_range(inputs))
         return euler_image(self._decay.ravel(), step, self._driven_range(inputs)[1], states)
 
+    def carry(
+        self,
+        states: Zonotope,
+        seen: Zonotope,
+        before: Interval,
+        after: Interval,
+        ranges: Interval | None = None,
+    ) -> Zonotope:
+        """Enclose exp(-a D) h + gamma (W_B x + b_B) x, all factors as forms in what is seen."""
+        del ranges
+        if self._discretization == "zoh":
+            return super().carry(states, seen, before, after)
+        m, N = self._decay.shape
+        inputs, channel = seen.hull(), np.repeat(np.arange(m), N)
+        at, (low, high), y = self._step_range(inputs)
+        form = seen.affine(self._W_step, self._b_step)
+        step = relaxed(SOFTPLUS, form, *form.clipped(*at)).rows(channel)
+        ends = step.clipped(low, high)
+        faded = combination([(-self._decay.ravel(), step)])
+        rates = self._decay.ravel()
+        a_ends = fading(meet(y, products((rates, rates), ends)))
+        faded_ends = faded.clipped(-y[1], -y[0])
+        a = relaxed_convex(_exp, _exp, np.log, faded, faded_ends).within(*a_ends, EXCESS)
+        kept = product(a, states, a_ends, states.clipped(*before))
+        gain, driven = self._driven_range(inputs)
+        g = seen.affine(self._W_B, self._b_B).rows(np.tile(np.arange(N), m))
+        g_ends = g.clipped(np.tile(gain[0], m), np.tile(gain[1], m))
+        own = seen.rows(channel)
+        write = product(g, own, g_ends, (inputs[0][channel], inputs[1][channel]))
+        total = product(step, write, ends, write.clipped(*driven), plus=kept)
+        return total.within(*after, EXCESS)
+
     def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
         """Return a box that stays: that of the fixed points of single steps."""
         inputs = (input_low, input_high)
@@ -304,3 +341,9 @@ class SelectiveSSM(LinearRecurrence):
     def __repr__(self) -> str:
         m, N = self._decay.shape
         return f"SelectiveSSM(m={m}, N={N}, discretization={self._discretization!r})"
+
+
+def _exp(a: Array) -> Interval:
+    """Enclose exp(a)."""
+    low, high = widened(np.exp(a), np.exp(a))
+    return np.maximum(low, 0.0), high

@@ -53,6 +53,7 @@ import numpy.typing as npt
 from theory.arithmetic.rounding import evaluate
 from theory.certificates import Contraction, check_one_step
 from theory.errors import check_count, check_positive
+from theory.executors import PATIENCE
 from theory.files.sequences import as_list
 from theory.files.stored import StoredSequences
 from theory.inputs import Inputs
@@ -375,6 +376,7 @@ def effective_memory(
     rng: np.random.Generator | None = None,
     dtype: str = "float64",
     executor: Executor | Callable[[], Executor] | None = None,
+    patience: float = PATIENCE,
     keep: str | Path | None = None,
     progress: Progress | None = None,
 ) -> EffectiveMemory:
@@ -419,6 +421,8 @@ def effective_memory(
     executor : Executor, or function that starts one, optional
         Whose workers measure, such as `theory.executors.processes`; see
         `theory.executors.finished`.
+    patience : float
+        Seconds without any answer, after which workers count as hung.
     keep : path, optional
         A folder where what is measured is kept, and taken from when the same is asked again: after
         an interruption nothing finished is lost.
@@ -472,8 +476,9 @@ def effective_memory(
     ends = [None if when == "anywhere" else int(end) for end in behind]
     ask = Ask(recurrent, operator.index(longest), measure, C, float(eps), dtype)
     errors = errors_in_pieces(
-        ask, given, ends, lengths, executor=executor, keep=keep, progress=progress
-    )
+        ask, given, ends, lengths, executor=executor, patience=patience, keep=keep,
+        progress=progress,
+    )  # fmt: skip
     seen = np.array([np.count_nonzero(~(row <= eps)) for row in errors])
     upper = np.asarray(upper_limit(seen, len(given), confidence=confidence), dtype=np.float64)
     failing = np.flatnonzero(~(upper <= probability))

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from theory.certify.recheck import hashes_of
-from theory.executors import finished
+from theory.executors import PATIENCE, finished
 from theory.files.stored import StoredSequences
 from theory.files.writing import write_atomically
 from theory.maps.base import Map
@@ -81,6 +81,7 @@ def errors_in_pieces(
     lengths: npt.NDArray[np.int64],
     *,
     executor: Executor | Callable[[], Executor] | None,
+    patience: float = PATIENCE,
     keep: str | Path | None,
     progress: Progress | None,
 ) -> Array:
@@ -96,6 +97,8 @@ def errors_in_pieces(
     lengths : (N,) int array
     executor : Executor, or function that starts one, optional
         See `theory.executors.finished`.
+    patience : float
+        Seconds without any answer, after which workers count as hung.
     keep : path, optional
         A folder for what is finished; what it holds already, of the same question, is taken from
         there.  The errors that are returned then stay in its file and are mapped.
@@ -140,7 +143,8 @@ def errors_in_pieces(
         for lo, hi in (bounds[p] for p in todo):
             yield _Piece(ask, list(given[lo:hi]), list(ends[lo:hi]), lo)
 
-    for number, found in finished(_errors, pieces(), executor=executor, ahead=_AHEAD):
+    answers = finished(_errors, pieces(), executor=executor, patience=patience, ahead=_AHEAD)
+    for number, found in answers:
         take(todo[number], found)
         done += found.shape[1]
         if progress is not None:

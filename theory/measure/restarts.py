@@ -33,6 +33,7 @@ import numpy.typing as npt
 
 from theory.arithmetic.rounding import UNIT
 from theory.errors import DivergedError
+from theory.kernels.blocks import locked
 from theory.maps.base import Map, diverged
 from theory.maps.functions import Function
 from theory.maps.lstm import LSTM
@@ -195,10 +196,10 @@ def _fused(recurrent: Map, fused: Any, part: _Part, last: bool, errors: Array) -
 
     form, kind, scale = fused
     restart_kernel(
-        np.ascontiguousarray(form.W.T),
+        locked(np.ascontiguousarray(form.W.T)),
         recurrent.input_terms(part.X),
         part.H,
-        part.start,
+        locked(part.start),
         form.rho.code,
         form.rho.leak,
         kind,

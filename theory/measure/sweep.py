@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from theory.kernels.blocks import BLOCK_ROWS
+from theory.kernels.blocks import BLOCK_ROWS, locked
 from theory.kernels.cells import affine_gaps, gap_kernel, gap_rows
 from theory.maps.affine import AffineMap
 from theory.maps.base import Map
@@ -45,7 +45,7 @@ def size_of(norm: Norm, n: int) -> tuple[int, Array] | None:
     c = None if norm.blocks else norm.coordinates(n)
     if c is None or c.weights is None or (c.p == 2 and not c.plain):
         return None
-    return 0 if c.p == math.inf else int(c.p), c.weights
+    return 0 if c.p == math.inf else int(c.p), locked(c.weights)
 
 
 def sweep(
@@ -71,7 +71,7 @@ def sweep(
     fused = fused_form(recurrent, norm) if output is None else None
     if fused is not None:
         form, kind, scale = fused
-        WT, rho = np.ascontiguousarray(form.W.T), form.rho
+        WT, rho = locked(np.ascontiguousarray(form.W.T)), form.rho
         for k in range(k_max + 1):
             gap_kernel(WT, terms, H, G, rho.code, rho.leak, kind, scale, k, row)
             yield row

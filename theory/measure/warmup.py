@@ -32,7 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from theory.errors import as_vector, check_count
-from theory.executors import finished
+from theory.executors import PATIENCE, finished
 from theory.maps.base import Map, check_map
 from theory.measure.effective_memory import (
     DEFAULT_K_MAX,
@@ -142,6 +142,7 @@ def warmup(
     dtype: str = "float64",
     progress: Progress | None = None,
     executor: Executor | Callable[[], Executor] | None = None,
+    patience: float = PATIENCE,
 ) -> Warmup:
     r"""Return after how many inputs a model that starts cold is, and stays, within eps.
 
@@ -168,6 +169,8 @@ def warmup(
         Called with (sequences done, sequences in all); may raise to interrupt.
     executor : Executor, or function that starts one, optional
         Whose workers follow the restarts; see `theory.executors`.
+    patience : float
+        Seconds without any answer, after which workers count as hung.
 
     Returns
     -------
@@ -213,7 +216,7 @@ def warmup(
     answers = (
         ((number, _settled(piece, tell)) for number, piece in enumerate(pieces))
         if executor is None
-        else finished(_settled, pieces, executor=executor, ahead=_AHEAD)
+        else finished(_settled, pieces, executor=executor, patience=patience, ahead=_AHEAD)
     )
     for number, (found, counts, part) in answers:
         lo, hi = bounds[number]
@@ -334,13 +337,16 @@ def reset(
     dtype: str = "float64",
     progress: Progress | None = None,
     executor: Executor | Callable[[], Executor] | None = None,
+    patience: float = PATIENCE,
 ) -> Reset:
     r"""Return what resets of the state cost, with one copy of the model or with two in turn.
 
     Parameters
     ----------
     recurrent : Map
-    sequences, eps, probability, confidence, head, norm, k_max, start, dtype, progress, executor
+    sequences, eps, probability, confidence, head, norm, k_max, start, dtype, progress
+        As for `warmup`.
+    executor, patience
         As for `warmup`.
     periods : counts from 1 on
         Inputs between two resets, none longer than `k_max`; by default 1, 2, 4, 8, ... times the
@@ -383,6 +389,7 @@ def reset(
     found = warmup(
         recurrent, given, eps=eps, probability=probability, confidence=confidence, head=head,
         norm=norm, k_max=k_max, start=start, dtype=dtype, progress=progress, executor=executor,
+        patience=patience,
     )  # fmt: skip
     if not asked:
         first = max(1, found.k or 1)

@@ -10,6 +10,10 @@ with matrices M and G of the tube: of layer after layer, since a layer above the
 that truncation has changed.  Of recurrences that are linear in their state M is the transition at
 the inputs themselves, so that the first layer loses nothing, and those above it lose what the
 change of their inputs costs, which fades.
+
+Beside it runs a zonotope (`Map.carry`), which remembers the signs that |h - g| forgets: a change of
+the state of the first layer comes through norms, dense layers and gates as a product of matrices,
+not of their absolute values.  At every step each of the two is cut where the other ends.
 """
 
 from __future__ import annotations
@@ -20,8 +24,9 @@ from typing import Any, final
 
 import numpy as np
 
-from theory.arithmetic.intervals import plus_up, product_matrix_up
+from theory.arithmetic.intervals import Interval, plus_up, product_matrix_up
 from theory.arithmetic.rounded import Rounded
+from theory.arithmetic.zonotopes import Zonotope
 from theory.domain import Domain
 from theory.errors import as_array, as_sequences, check_count, check_positive
 from theory.inputs import as_inputs
@@ -33,6 +38,10 @@ from theory.memory.entrywise import gap_after_step
 from theory.norms.norms import L2, Norm
 from theory.shown import shown
 from theory.typing import Array
+
+#: Symbols that a zonotope keeps, over the number of states: more gain little here, where what is
+#: lost is lost while the set is large.
+COLUMNS = 1
 
 
 @final
@@ -49,8 +58,8 @@ class TubeContext:
 class _Tube:
     """What a stack is made of, and where its states and the inputs of its layers are."""
 
-    def __init__(self, recurrent: Map, domain: Domain) -> None:
-        self.map = recurrent
+    def __init__(self, recurrent: Map, domain: Domain, columns: int) -> None:
+        self.map, self.columns = recurrent, columns
         self.layers: tuple[Map, ...]
         self.readouts: tuple[Readout, ...]
         self.slices: tuple[slice, ...]
@@ -64,16 +73,35 @@ class _Tube:
             raise ValueError(f"a layer of {recurrent!r} has no enclosure of its steps, needed one")
         self.parts = parts
         self.start = np.concatenate([part.reach for part in parts])  # |h| before the inputs
+        self.low, self.high = (
+            np.concatenate([getattr(part, end) for part in parts]) for end in ("low", "high")
+        )
 
     def gaps(self, X: Array) -> Array:
         """Return bounds of |h - g| after these inputs, g being the run from 0, as computed."""
         G = self.map.simulate(X)
         gap = self.start
         before = np.zeros(self.map.state_dim)
+        box = self._around(before, gap)
+        states = Zonotope.box(*box).unshared() if self.columns else None
         for x, now in zip(X, G, strict=True):
             gap = self._after_step(gap, before, now, x)
+            if states is not None:
+                last, box = box, self._around(now, gap)
+                seen = Zonotope.box(x, x, states.symbols)
+                states = self.map.carry(states, seen, last, box)
+            if states is not None:
+                gap = np.minimum(gap, _apart(states.hull(), now))
+                box = self._around(now, gap)
+                states = states.within(*box).unshared().reduced(self.columns * len(gap))
             before = now
         return gap
+
+    def _around(self, centre: Array, radius: Array) -> Interval:
+        """Return the box of what is no farther from a point than that, and in the domain."""
+        low = np.where(radius > 0, np.nextafter(centre - radius, -np.inf), centre)
+        high = np.where(radius > 0, np.nextafter(centre + radius, np.inf), centre)
+        return np.maximum(low, self.low), np.minimum(high, self.high)
 
     def _after_step(self, gap: Array, before: Array, now: Array, x: Array) -> Array:
         found: list[Array] = []
@@ -105,9 +133,16 @@ class _Tube:
                     raise ValueError(f"no gain of {layer!r} in its inputs is known in this tube")
                 terms.append(product_matrix_up(gain, moved[:, None])[:, 0])
             # and no state of the domain is further away
-            far = np.nextafter(np.maximum(part.high - now[rows], now[rows] - part.low), np.inf)
-            found.append(np.minimum(plus_up(*terms), np.maximum(far, 0.0)))
+            far = _apart((part.low, part.high), now[rows])
+            found.append(np.minimum(plus_up(*terms), far))
         return np.concatenate(found)
+
+
+def _apart(box: Interval, point: Array) -> Array:
+    """Return how far the points of a box may be from one, entry by entry, rounded upward."""
+    far = np.nextafter(np.maximum(box[1] - point, point - box[0]), np.inf)
+    result: Array = np.maximum(far, 0.0)
+    return result
 
 
 def _low(centre: Array, radius: Array, least: Array) -> Array:
@@ -117,9 +152,10 @@ def _low(centre: Array, radius: Array, least: Array) -> Array:
 
 
 def _tube_of(
-    recurrent: Map, X: Any, domain: Domain | None, inputs: Any, pasts: Any
+    recurrent: Map, X: Any, domain: Domain | None, inputs: Any, pasts: Any, columns: int
 ) -> tuple[_Tube, Array]:
     check_map(recurrent)
+    check_count(columns=columns)
     x = as_sequences("X", X, width=recurrent.input_dim)
     if x.ndim != 2:
         raise ValueError(f"X has shape {x.shape}, needed one sequence (T, {recurrent.input_dim})")
@@ -136,7 +172,7 @@ def _tube_of(
             )
     if not domain.contains_inputs(x):
         raise ValueError(f"some of X are outside the domain {domain}, needed all inside")
-    tube = _Tube(recurrent, domain)
+    tube = _Tube(recurrent, domain, int(columns))
     if pasts is not None:
         states = as_array("pasts", pasts)
         if states.ndim == 0 or states.shape[-1] != recurrent.state_dim or states.size == 0:
@@ -157,6 +193,7 @@ def tube_gaps(
     domain: Domain | None = None,
     inputs: Any = None,
     pasts: Any = None,
+    columns: int = COLUMNS,
 ) -> Array:
     r"""Bound the gap of the truncated model after given inputs, entry by entry, for every past.
 
@@ -174,6 +211,8 @@ def tube_gaps(
     pasts : (..., n) array, optional
         States of the domain that are possible before those inputs, such as states met on other
         sequences: the answer is then for pasts that are no larger, entry by entry, only.
+    columns : int
+        Symbols that the zonotope keeps, over n; with 0 there is none, which is faster.
 
     Returns
     -------
@@ -194,7 +233,7 @@ def tube_gaps(
     >>> round(float(bound[0]), 6)
     0.0625
     """
-    tube, x = _tube_of(recurrent, X, domain, inputs, pasts)
+    tube, x = _tube_of(recurrent, X, domain, inputs, pasts, columns)
     check_count(k=k)
     if not len(x) >= k:
         raise ValueError(f"X holds {len(x)} inputs, needed at least k={k}")
@@ -211,6 +250,7 @@ def tube_context(
     domain: Domain | None = None,
     inputs: Any = None,
     pasts: Any = None,
+    columns: int = COLUMNS,
 ) -> TubeContext:
     r"""Return how many of the last inputs are proved enough along given inputs, for every past.
 
@@ -228,6 +268,7 @@ def tube_context(
     domain : Domain, optional
     inputs : Inputs, or (..., m) array, optional
     pasts : (..., n) array, optional
+    columns : int
 
     Returns
     -------
@@ -247,7 +288,7 @@ def tube_context(
     """
     check_map(recurrent)
     check_positive(eps=eps)
-    tube, x = _tube_of(recurrent, X, domain, inputs, pasts)
+    tube, x = _tube_of(recurrent, X, domain, inputs, pasts, columns)
     measure = L2() if norm is None else norm
     if not measure.monotone:
         raise ValueError(f"{measure} is not monotone, needed a norm of entrywise bounds")

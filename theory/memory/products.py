@@ -15,6 +15,7 @@ import numpy as np
 from theory.arithmetic.rigor import frobenius_upper
 from theory.arithmetic.rounded import Rounded
 from theory.arithmetic.rounding import TINY, UNIT, gamma, upper_after
+from theory.kernels.blocks import locked
 from theory.maps.delta import DeltaRule
 from theory.maps.recurrence import LinearRecurrence
 from theory.norms.enclosed import norms_upper
@@ -152,7 +153,7 @@ def turned(layer: DeltaRule, X: Array) -> Iterator[Turned]:
         terms = np.concatenate([w, r, u, np.zeros((len(rows), 2 * heads * keys))], axis=1)
         states = np.empty((len(rows), heads * keys * keys))
         with np.errstate(under="ignore"):
-            delta_kernel(terms, one.ravel(), states, keys, keys)
+            delta_kernel(terms, locked(one.ravel()), states, keys, keys)
         own = states.reshape(len(rows), heads, keys, keys)
         sizes = np.concatenate([frobenius_upper(one)[None], frobenius_upper(own)[:-1]])
         u = frobenius_upper(u.reshape(len(rows), heads, 1, keys))

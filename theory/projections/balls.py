@@ -18,6 +18,7 @@ import numpy as np
 from theory.arithmetic import rigor
 from theory.arithmetic.rounding import ldexp_up, scaled_to_one
 from theory.errors import as_array, as_vector, check_positive
+from theory.kernels.blocks import locked
 from theory.projections.repair import inside, least_margin, unit_of
 from theory.typing import Array
 
@@ -251,10 +252,10 @@ def _sum_ball(W: Any, radius: Any, weights: Any, out: Any, kernel: _Kernel, line
     v = np.ldexp(v, -middle)
     if e:
         scaled = np.ldexp(np.asarray(array, dtype=np.float64), -e)
-        kernel(scaled, v, scaled_limits, plain, scaled)
+        kernel(locked(scaled), v, scaled_limits, plain, scaled)
         result[...] = np.ldexp(scaled, e)
     else:
-        kernel(np.ascontiguousarray(array), v, scaled_limits, plain, result)
+        kernel(locked(np.ascontiguousarray(array)), v, scaled_limits, plain, result)
     return result
 
 

@@ -27,6 +27,7 @@ from theory.arithmetic.gates import GateBounds, sigmoid_up
 from theory.arithmetic.rounding import down, gamma, upper_after
 from theory.certificates import Contraction
 from theory.certify.gate_bounds import certify
+from theory.kernels.blocks import locked
 from theory.maps.base import Map
 from theory.maps.lstm import LSTM
 from theory.projections import oracle
@@ -90,7 +91,7 @@ def nearest_published(X: Array, where: RowLimits) -> tuple[Array, Array]:
     for k, g in ((0, 0), (1, 3), (2, 2)):
         part = slice(g * n, (g + 1) * n)
         block = X[:, part].copy()
-        row_sum_kernel(block, ones, np.ascontiguousarray(where.limits[:, k]), True, block)
+        row_sum_kernel(locked(block), ones, np.ascontiguousarray(where.limits[:, k]), True, block)
         Y[:, part] = block
         tau[:, k] = np.max(np.abs(X[:, part] - block), axis=1)
     forget = np.r_[n : 2 * n, 4 * n : columns]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from theory.arithmetic.rounding import gamma, up
 from theory.arithmetic.sums import length_upper
+from theory.kernels.blocks import locked
 from theory.projections import oracle
 from theory.projections.oracle import Solved
 from theory.projections.repair import half_space_distance
@@ -74,11 +75,11 @@ def _nearest(X: Array, where: RowLimits) -> tuple[Array, Array]:
     from theory.kernels.row_limits import row_limits_kernel
 
     out, multipliers = np.empty_like(X), np.empty_like(where.limits)
-    row_limits_kernel(
-        np.ascontiguousarray(X), where.starts, np.ascontiguousarray(where.factors),
-        np.ascontiguousarray(where.v), np.ascontiguousarray(where.limits), where.signed, out,
-        multipliers,
-    )  # fmt: skip
+    x, factors, v, limits = (
+        locked(np.ascontiguousarray(one)) for one in (X, where.factors, where.v, where.limits)
+    )
+    starts, signed = locked(where.starts), locked(where.signed)
+    row_limits_kernel(x, starts, factors, v, limits, signed, out, multipliers)
     return out, multipliers
 
 

@@ -120,9 +120,8 @@ def lstm_carried(
         for rho, r in zip((SIGMOID, SIGMOID, TANH, SIGMOID), rows, strict=True)
     ]
     i, f, g, o = forms
-    one = np.ones(n)
     kept = product(f, both.rows(cell), ends[1], _ends(known, cell))
-    new = combination([(one, kept), (one, product(i, g, ends[0], ends[2]))])
+    new = product(i, g, ends[0], ends[2], plus=kept)
     least = sum_of(products(ends[1], _ends(known, cell)), products(ends[0], ends[2]))
     inside = meet(least, _ends(box, cell))
     c = new.within(*inside, EXCESS).unshared()
@@ -179,14 +178,14 @@ def gru_carried(
     if reset_after:
         held = h.affine(W_n, b_candidate)
         held_ends = meet(held.hull(), affine_image(W_n, *known, b_candidate))
-        turned = product(r, held, r_ends, held_ends)
+        argument = product(r, held, r_ends, held_ends, plus=own)
         moved = products(r_ends, held_ends)
     else:
         # W_n acts on what is left of r h, too
         inner = product(r, h, r_ends, known).unshared()
         moved_ends = meet(inner.hull(), products(r_ends, known))
-        turned, moved = inner.affine(W_n), affine_image(W_n, *moved_ends)
-    argument = combination([(one, own), (one, turned)])
+        argument = combination([(one, own), (one, inner.affine(W_n))])
+        moved = affine_image(W_n, *moved_ends)
     at_n = meet(argument.hull(), sum_of(own_ends, moved))
     parts.append(at_n)
     if reset_after:
@@ -195,7 +194,7 @@ def gru_carried(
     new, new_ends = relaxed(TANH, argument, *at_n).unshared(), activation_image(TANH, *at_n)
     apart = combination([(one, h), (-one, new)])
     apart_ends = sum_of(known, (-new_ends[1], -new_ends[0]))
-    total = combination([(one, new), (one, product(z, apart, z_ends, apart_ends))])
+    total = product(z, apart, z_ends, apart_ends, plus=new)
     total = total.within(*meet(mixed(z_ends, known, new_ends), box), EXCESS)
     low, high = zip(*parts, strict=True)
     return Reach(total, (np.concatenate(low), np.concatenate(high)))
