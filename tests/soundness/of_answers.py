@@ -573,9 +573,8 @@ def gated_distances(rng: Draw, tally: Tally) -> None:
     kind = one_of(rng, LSTM, GRU)
     cell = tame_map(rng, (kind,))
     cell = cell.with_parameters(W=cell.parameters["W"] * 6)
-    answer = project(
-        cell, onto="lstm" if kind is LSTM else "gru", rate=float(rng.uniform(0.75, 0.95))
-    )
+    onto = "gru" if kind is GRU else one_of(rng, "lstm", "lstm_l2")
+    answer = project(cell, onto=onto, rate=float(rng.uniform(0.75, 0.95)))
     squares = ZERO
     for name, value in cell.parameters.items():
         squares += _distance(value, answer.map.parameters[name]) ** 2
