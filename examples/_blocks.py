@@ -2,7 +2,8 @@ r"""Networks of recurrences that are stable by construction, trained in PyTorch,
 
 Each recurrence is linear in its state, so that a whole window is one scan; each has gates that see
 the input only, and a largest decay, `rate`, that no weights and no input can exceed.  A network is
-one bare recurrence, or the usual two blocks of norm, recurrence and gated units, both residual.
+one bare recurrence, or the usual two blocks of norm, recurrence and gated units, both residual,
+each behind a convolution over four inputs.
 `to_map` is the same network as a `theory.maps.Cascade` of blocks, for every certificate of stacks.
 
 Main names: `Network`, `CORES`, `to_map`, `scan`.
@@ -11,6 +12,7 @@ Main names: `Network`, `CORES`, `to_map`, `scan`.
 from __future__ import annotations
 
 import math
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -456,7 +458,7 @@ class Mixed(nn.Module):
 
 
 class Network(nn.Module):
-    """Embedding, short convolution and two blocks, or one bare recurrence, and a linear output."""
+    """Embedding, two blocks behind short convolutions, or one bare recurrence, and an output."""
 
     def __init__(
         self, core: str, *, inputs: int, classes: int, width: int, rate: float,
@@ -469,7 +471,7 @@ class Network(nn.Module):
         )
         self.drop, self.head = Dropout(dropout), nn.Linear(width, classes)
         self.norm, self.bare = Norm(), bare
-        self.mixed = None if bare else Mixed(width)
+        self.mixed = nn.ModuleList([] if bare else [Mixed(width) for _ in self.layers])
 
     def encoder(self, x: Tensor) -> Tensor:
         """Return the embedding of tokens."""
@@ -478,7 +480,9 @@ class Network(nn.Module):
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Return the outputs (batch, time, classes) and the states of the recurrences."""
         h, states = self.drop(self.table(x.T)), []
-        layers = [*(() if self.mixed is None else (self.mixed,)), *self.layers]
+        layers: Any = (
+            self.layers if self.bare else chain(*zip(self.mixed, self.layers, strict=True))
+        )
         for i, layer in enumerate(layers):
             h, last = layer(h, None if state is None else state[i])
             states.append(last)
@@ -507,8 +511,8 @@ class Restarted(nn.Module):
 
 def to_map(model: Network) -> theory.Map:
     """Return the network up to its output layer as a map, in double precision."""
-    if model.mixed is None:
-        return model.layers[0].to_map(last=True)
-    *first, last = model.layers
-    blocks = [layer.to_map(last=False) for layer in first]
-    return theory.Cascade([model.mixed.to_map(), *blocks, last.to_map(last=True)])
+    blocks = [layer.to_map(last=layer is model.layers[-1]) for layer in model.layers]
+    if model.bare:
+        return blocks[0]
+    mixed = [layer.to_map() for layer in model.mixed]
+    return theory.Cascade(list(chain(*zip(mixed, blocks, strict=True))))

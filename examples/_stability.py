@@ -26,6 +26,8 @@ from theory.arithmetic.rounding import gamma
 from theory.certify.gate_bounds import certify
 from theory.measure.effective_memory import effective_memory as measure_memory
 from theory.measure.effective_memory import sequences_needed
+from theory.projections.gates import log_odds
+from theory.projections.lstm_metric import Scales, forget_limits
 from theory.projections.lstm_units import unit_limits
 from theory.projections.metric import MetricSet, clip_in_metric, incremental_set
 from theory.projections.repair import SINGLE_UNIT, least_margin
@@ -41,6 +43,10 @@ FAR = 1e-6
 
 #: The bound of the forget gates in the paper's set, as reconstructed.
 FORGET = 0.64
+
+#: The least bound of a forget gate in the Euclidean set, and what its rate is undercut by so that
+#: neither the cast to single precision nor the next choice of the set leaves it.
+LEAST_FORGET, ROOM = 0.3, 1.0 - 2.0**-12
 
 #: After which epochs the metric is chosen anew.
 RENEWED = {*(0, 1, 2, 4, 8), *range(12, 1000, 6)}
@@ -71,7 +77,7 @@ class _Published(Free):
         self.inside.project()
 
 
-def constraint(model: Any, setting: Any) -> Free | _SharpRNN | _SharpLSTM:
+def constraint(model: Any, setting: Any) -> Free | _SharpRNN | _SharpLSTM | _EuclideanLSTM:
     """Return what moves the recurrent weights into the set of a variant, in place.
 
     It is called after every step of the optimizer, and with ``final=True`` before the first step
@@ -82,6 +88,8 @@ def constraint(model: Any, setting: Any) -> Free | _SharpRNN | _SharpLSTM:
         return Free()
     if setting.variant == "stable":
         return _Published(model, setting.rate, setting.forget)
+    if setting.variant == "euclidean":
+        return _EuclideanLSTM(model, setting.rate, setting.forget)
     return (_SharpRNN if model.kind == "rnn" else _SharpLSTM)(model, setting.rate)
 
 
@@ -214,11 +222,82 @@ class _SharpLSTM:
         put(self.model, cell.with_parameters(W=W, U=U, b=b))
 
 
+class _EuclideanLSTM:
+    """Onto the weights that one Euclidean norm bounds together.
+
+    The forget gates have bounds between the least and the largest one, unit by unit, and start
+    there: a unit that may forget slowly may read other units only little, and one that forgets
+    may read much.  The rest of the set is chosen anew at the end of some epochs.
+    """
+
+    def __init__(self, model: Any, rate: float, forget: float) -> None:
+        self.model, self.rate = model, rate
+        n = model.cell.hidden_size
+        self.forget = np.linspace(LEAST_FORGET, forget, n)
+        self.calls = self.ends = 0
+        self.scales: Scales | None = None
+
+    def __call__(self, final: bool = False) -> None:
+        self.calls += 1
+        if self.scales is None:
+            cell = to_map(self.model)
+            b = np.array(cell.parameters["b"])
+            b[cell.units : 2 * cell.units] = log_odds(self.forget)
+            put(self.model, cell.with_parameters(b=b))
+            self.renew()
+        if final or self.calls % EVERY == 0:
+            self.within(to_map(self.model))
+        if final:
+            put(self.model, projections.project(to_map(self.model), **euclidean(self.rate)).map)
+            if self.ends in RENEWED:
+                self.renew()
+        self.ends += final
+
+    def within(self, cell: theory.Map) -> None:
+        """Move the rows of the forget gates below their bounds, and the weights into the ball."""
+        n = cell.units
+        W, U, b = (np.array(cell.parameters[name]) for name in ("W", "U", "b"))
+        rows = slice(n, 2 * n)
+        limits = forget_limits(self.forget, n, cell.input_dim, 1.0)
+        moved, _ = nearest_rows(np.hstack([W[rows], U[rows], b[rows, None]]), limits)
+        W[rows], U[rows], b[rows] = moved[:, :n], moved[:, n:-1], moved[:, -1]
+        W = clip_in_metric(W, self.scales.ball(self.rate * ROOM))
+        put(self.model, cell.with_parameters(W=W, U=U, b=b))
+
+    def renew(self) -> None:
+        """Choose the set around the weights."""
+        W, one = np.array(to_map(self.model).parameters["W"]), np.ones(len(self.forget))
+        gains = np.stack([0.25 * one, 0.25 / (1.0 - self.forget), one])
+        self.scales = Scales.around(
+            W, self.rate * ROOM, forget=self.forget, gains=gains, out=one, last=0.25 * one
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs."""
+        parts = {} if self.scales is None else self.scales._asdict()
+        scales = {name: torch.from_numpy(np.array(value)) for name, value in parts.items()}
+        return {"calls": self.calls, "ends": self.ends, "scales": scales}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.calls, self.ends = state["calls"], state["ends"]
+        parts = {name: value.numpy() for name, value in state["scales"].items()}
+        self.scales = Scales(**parts) if parts else None
+
+
 def per_unit(rate: float) -> dict[str, Any]:
     """Return the arguments of a projection onto the gate conditions with bounds for every unit."""
     return {
         "onto": "lstm", "rate": rate, "inputs": theory.Inputs.box(-1, 1), "per_unit": True,
         "dtype": "float32",
+    }  # fmt: skip
+
+
+def euclidean(rate: float) -> dict[str, Any]:
+    """Return the arguments of a projection onto the Euclidean set of LSTM cells."""
+    return {
+        "onto": "lstm_l2", "rate": rate, "inputs": theory.Inputs.box(-1, 1), "dtype": "float32",
+        "method": "closed_form",
     }  # fmt: skip
 
 
@@ -273,7 +352,7 @@ def certificates(t: Any) -> dict[str, theory.Contraction]:
 
 def kept_by(t: Any) -> theory.Contraction | None:
     """Return the certificate of the projection that a sharp-stable network is a fixed point of."""
-    if t.setting.variant != "sharp-stable" or not t.within:
+    if t.setting.variant not in {"sharp-stable", "euclidean"} or not t.within:
         return None
     cell, rate = to_map(t.model), t.setting.rate
     if t.model.kind == "rnn":
@@ -284,7 +363,8 @@ def kept_by(t: Any) -> theory.Contraction | None:
             cell, onto="lmi", rate=rate, dtype="float32", metric=metric, method="closed_form"
         )
     else:
-        done = projections.project(cell, **per_unit(rate))
+        how = euclidean if t.setting.variant == "euclidean" else per_unit
+        done = projections.project(cell, **how(rate))
     same = all(np.array_equal(done.map.parameters[n], v) for n, v in cell.parameters.items())
     return done.certificate if same else None
 

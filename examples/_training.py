@@ -47,8 +47,8 @@ from theory.files import replacing
 
 VARIANTS = ("unstable", "stable", "sharp-stable")
 
-#: What no constraint keeps stable, as it cannot be otherwise.
-BUILT = "by-construction"
+#: What no constraint keeps stable, as it cannot be otherwise; and LSTMs in the Euclidean set.
+BUILT, EUCLIDEAN = "by-construction", "euclidean"
 
 #: Test predictions over which metrics against the truncation length are taken.
 FIRST = 8_000
@@ -74,7 +74,7 @@ class Setting:
     patience: int = 3
     clip: float = 1.0  # largest norm of a gradient
     weight_decay: float = 0.0  # of every parameter, an ordinary L2 penalty
-    forget: float = _stability.FORGET  # bound of the forget gates in the paper's set
+    forget: float = _stability.FORGET  # bound of the forget gates, of the largest of "euclidean"
     unknown: float = 0.0  # a; a word seen n times is read as unknown with probability a / (a + n)
     dropout: float = 0.0  # of encoded inputs, branches and outputs, one mask a window
     anneal: bool = False  # half a cosine from lr to lr / 64 in place of decay, over all epochs
@@ -108,7 +108,7 @@ class Setting:
 #: (variant, cell), and by (kind,) of task where the data changed.
 RECIPES: dict[tuple[str, ...], int] = {
     ("sharp-stable", "rnn"): 3, ("stable", "lstm"): 2, ("sharp-stable", "lstm"): 3, ("words",): 2,
-    ("slots",): 2,
+    ("slots",): 2, **{(BUILT, name): 2 for name in _models.BUILT if name.endswith("-blocks")},
 }  # fmt: skip
 
 #: What differs from the defaults of `Setting`, by size and kind of task, then by cell.
@@ -587,7 +587,9 @@ def options(
     parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
     parser.add_argument("--task", nargs="+", choices=list(corpora.KINDS), default=["jsb"])
     parser.add_argument("--size", choices=tuple(PRESETS), default="small")
-    parser.add_argument("--variants", nargs="+", choices=(*VARIANTS, BUILT), default=list(variants))
+    parser.add_argument(
+        "--variants", nargs="+", choices=(*VARIANTS, BUILT, EUCLIDEAN), default=list(variants)
+    )
     networks = (*_models.CELLS, *_models.BUILT)
     parser.add_argument("--cells", nargs="+", choices=networks, default=list(cells))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])

@@ -38,6 +38,7 @@ from theory.certify import invariant_domain, iterate_in_norm, judge_contraction,
 from theory.certify.orbits import never_meet, verified_cycle
 from theory.certify.places import product_rate
 from theory.certify.refutation_file import why_not_refuted
+from theory.certify.refute import refuted_by
 from theory.errors import DivergedError
 from theory.learning import map_constants
 from theory.memory import (
@@ -322,6 +323,11 @@ def refutations_of_any(rng: Draw, tally: Tally) -> None:
         tally.true("refute", all(map(inputs.contains, found.inputs)), **given)
     if certified is not None and below is not None and certified.iterate == 1:
         tally.true("rate_lower", below.rate <= certified.lam, **given)
+    by_bound = refuted_by(model, below)
+    if by_bound is not None:
+        single = certified is not None and certified.iterate == 1
+        tally.true("refuted_by", not single and not why_not_refuted(by_bound, model), **given)
+        tally.true("refuted_by", all(map(inputs.contains, by_bound.inputs)), **given)
     if below is None:
         return
     product = matrix_of(np.eye(model.state_dim))
@@ -567,9 +573,8 @@ def gated_distances(rng: Draw, tally: Tally) -> None:
     kind = one_of(rng, LSTM, GRU)
     cell = tame_map(rng, (kind,))
     cell = cell.with_parameters(W=cell.parameters["W"] * 6)
-    answer = project(
-        cell, onto="lstm" if kind is LSTM else "gru", rate=float(rng.uniform(0.75, 0.95))
-    )
+    onto = "gru" if kind is GRU else one_of(rng, "lstm", "lstm_l2")
+    answer = project(cell, onto=onto, rate=float(rng.uniform(0.75, 0.95)))
     squares = ZERO
     for name, value in cell.parameters.items():
         squares += _distance(value, answer.map.parameters[name]) ** 2
@@ -617,7 +622,10 @@ CHECKS = (
     Check(run=iterates, covers=(iterate_in_norm,), weight=0.2),
     Check(
         run=refutations_of_any,
-        covers=(refute, rate_lower, product_rate, verified_cycle, never_meet, why_not_refuted),
+        covers=(
+            *(refute, refuted_by, rate_lower, product_rate),
+            *(verified_cycle, never_meet, why_not_refuted),
+        ),
         weight=0.1,
     ),
     Check(run=refutations, covers=(refute, judge_contraction), weight=0.02),

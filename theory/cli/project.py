@@ -49,7 +49,7 @@ from theory.maps.gru import GRU
 from theory.maps.lstm import LSTM
 from theory.memory.context import required_context
 from theory.projections.base import Projection
-from theory.projections.interface import SETS
+from theory.projections.interface import GATED, SETS
 from theory.projections.interface import project as nearest
 
 
@@ -66,16 +66,17 @@ def gated_map(arrays: Mapping[str, Any], kind: str) -> Map:
 
 def _of_kind(found: Map, kind: str) -> Map:
     """Return the map, which has to be one layer of a kind, where that is a gated cell."""
-    if kind in {"lstm", "gru"} and not isinstance(found, LSTM if kind == "lstm" else GRU):
+    name = kind.partition("_")[0]
+    if kind in GATED and not isinstance(found, LSTM if name == "lstm" else GRU):
         raise ValueError(
-            f"the file holds {found!r}, needed the weights of one {kind.upper()} layer"
+            f"the file holds {found!r}, needed the weights of one {name.upper()} layer"
         )
     return found
 
 
 def _known(recurrent: Map, onto: str, inputs: Inputs) -> Certificates | dict[str, Contraction]:
     """Return the certificates of the map as it was given."""
-    if onto in {"lstm", "gru"}:
+    if onto in GATED:
         c = certify(recurrent, entry_bound(inputs, recurrent.input_dim))
         return {} if c is None else {"gate bounds": c}
     return find_certificates(recurrent, inputs, iterates=False)
@@ -85,8 +86,8 @@ def _known_after(
     found: Projection, onto: str, inputs: Inputs
 ) -> Certificates | dict[str, Contraction]:
     """Return the certificates of the projected map, the projection's among them."""
-    if onto in {"lstm", "gru"}:
-        return {"gate bounds": found.certificate}
+    if onto in GATED:
+        return {"metric" if onto == "lstm_l2" else "gate bounds": found.certificate}
     known = find_certificates(found.map, inputs, iterates=False)
     return replace(known, everywhere={**known.everywhere, "projection": found.certificate})
 

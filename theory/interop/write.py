@@ -23,6 +23,7 @@ from theory.interop.tensors import tensor_of, write_tensors
 from theory.maps.base import Map
 from theory.maps.gru import GRU
 from theory.maps.lstm import LSTM
+from theory.projections.interface import GATED
 
 
 def stored_cell(
@@ -51,7 +52,7 @@ def stored_cell(
 
 def in_single(arrays: Mapping[str, Any], cell: StoredCell, onto: str) -> bool:
     """Return whether something that a projection moves is stored in single precision."""
-    gated = onto in {"lstm", "gru"}
+    gated = onto in GATED
     moved = [slot for slot in cell.slots if gated or slot.parameter == "W"]
     types = [np.asarray(arrays[slot.name]).dtype for slot in moved if slot.name in arrays]
     return any(one.kind == "f" and one.itemsize == 4 for one in types)

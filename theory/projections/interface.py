@@ -1,6 +1,6 @@
 r"""One function for every set: `project`.
 
-Main names: `project`, `SETS`.
+Main names: `project`, `SETS`, `GATED`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ SETS: dict[str, Callable[[Map, Request], Projection]] = {
     "lmi": _by("theory.projections.metrics", "lmi"),
     "schur": _by("theory.projections.schur", "schur"),
     "lstm": _by("theory.projections.lstm", "lstm"),
+    "lstm_l2": _by("theory.projections.lstm_metric", "lstm_l2"),
     "gru": _by("theory.projections.gru", "gru"),
 }
 
@@ -48,13 +49,13 @@ METHODS = ("auto", "closed_form", "cvxpy")
 _OPTIONS = {
     "weights": ("linf", "l1", "diagonal"),
     "metric": ("lmi",),
-    "forget": ("lstm",),
+    "forget": ("lstm", "lstm_l2"),
     "per_unit": ("lstm",),
 }
 
 
 #: Sets of gated cells, and the exponent of the largest entry that they take.
-_GATED, _LARGEST = ("lstm", "gru"), 256
+GATED, _LARGEST = ("lstm", "lstm_l2", "gru"), 256
 
 
 def check_asked_rate(rate: Any) -> float:
@@ -166,15 +167,15 @@ def project(
         (norm of W), ``diagonal`` (Euclidean norm with diagonal weights), ``lmi`` (incremental
         matrix inequality); of linear maps: ``schur`` (spectral radius); of gated cells: ``lstm``
         and ``gru``, in which the biases and input weights that enter the bounds of the gates may
-        move too.
+        move too, and ``lstm_l2``, in which one Euclidean norm bounds all of W together.
     rate : float
         The contraction factor asked for, 0 < rate < 1.
     method : str
-        ``auto``; ``closed_form`` (for ``lmi`` and ``diagonal`` this clips singular values in the
-        metric, a retraction that is not the nearest point; for ``lstm`` and ``gru``, once their
-        bounds are chosen, it is what ``auto`` does); ``cvxpy`` (a convex program, and what it
-        returns is moved inside; if the solver fails the specialised method is used, and the
-        answer's note says why).  ``schur`` has ``auto`` only.
+        ``auto``; ``closed_form`` (for ``lmi``, ``diagonal`` and ``lstm_l2`` this clips singular
+        values in the metric, a retraction that is not the nearest point; for ``lstm`` and ``gru``,
+        once their bounds are chosen, it is what ``auto`` does); ``cvxpy`` (a convex program, and
+        what it returns is moved inside; if the solver fails the specialised method is used, and the
+        answer's note says why).  ``schur`` has ``auto`` only, ``lstm_l2`` no convex program.
     weights : (n,) array, optional
         Positive weights: v of max |h_i| / v_i for ``linf`` and of sum v_i |h_i| for ``l1``, D of
         ||D h||_2 for ``diagonal``; for ``diagonal`` the best ones are searched for by default.
@@ -183,7 +184,8 @@ def project(
     inputs : Inputs, or (..., m) array, optional
         For gated cells: the inputs in question, |x_i| <= 1 by default.  Their largest |x_i| enters.
     forget : float, optional
-        For ``lstm``: the bound of the forget gates; by default the one of least distance.
+        For ``lstm`` and ``lstm_l2``: the bound of the forget gates; by default the one of least
+        distance.
     per_unit : bool
         For ``lstm``: the larger set with a bound for each unit.
     starts : int
@@ -246,7 +248,7 @@ def project(
     bound = 1.0 if inputs is None else entry_bound(inputs, recurrent.input_dim)
     if forget is not None:
         check_positive(forget=forget)
-    if onto in _GATED:
+    if onto in GATED:
         _check_size(recurrent, bound)
     n = recurrent.state_dim
     scales = None if weights is None else as_vector("weights", weights, size=n)

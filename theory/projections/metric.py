@@ -159,7 +159,7 @@ def _clip(Z: Array, radius: float) -> tuple[Array, Array, Array]:
         B = vectors[:, active]
         A = (Z @ B) * (1.0 - radius / s[active])
         return Z - A @ B.T, A, B
-    left, s, right = np.linalg.svd(Z)
+    left, s, right = np.linalg.svd(Z, full_matrices=False)
     active = s > radius
     A, B = left[:, active] * (s[active] - radius), right[active].T
     return (left * np.minimum(s, radius)) @ right, A, B
