@@ -2,7 +2,8 @@
 
 Wanted at T = 2000, n = 256, k_max = 64, tanh, float64: 40 times faster than window by window,
 1.5 times faster than `torch.nn.RNN` on unfolded windows, peak extra memory at most 6 T n doubles;
-at 0.9 of the speed of the matrix products alone, which is measured by itself with `--peak`.
+at 0.9 of the speed of the matrix products alone, which is measured by itself with `--peak`: those
+of the library that NumPy calls, and those of this package, which the sweep is made of.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ import tracemalloc
 import numpy as np
 from paired import PROCESSOR, paired, seconds
 
-from theory import LSTM, VanillaRNN, truncate, truncation_gaps
+from theory import GRU, LSTM, VanillaRNN, truncate, truncation_gaps
+from theory.kernels.blocks import lined
+from theory.kernels.cells import product_rows
+from theory.kernels.single import panels
 from theory.measure import sweep as gaps
 
 T, N, M, K = 2000, 256, 8, 64
@@ -42,27 +46,38 @@ def crossover(rng: np.random.Generator) -> None:
 def share_of_peak() -> None:
     """Print how the sweeps compare with their matrix products alone, in processor time."""
     rng = np.random.default_rng(0)
-    for name, gates, n in (("tanh", 1, N), ("LSTM", 4, N // 2)):
+    sizes = ((VanillaRNN, 1, N), (LSTM, 4, 32), (LSTM, 4, 128), (LSTM, 4, N), (GRU, 3, 32))
+    for kind, gates, n in (*sizes, (GRU, 3, 64)):
         W = rng.standard_normal((gates * n, n))
         W *= 0.95 / np.linalg.norm(W, 2) if gates == 1 else 1.0 / np.sqrt(n)
         U, b = rng.standard_normal((gates * n, M)), rng.standard_normal(gates * n)
-        recurrent = VanillaRNN(W, U, b) if gates == 1 else LSTM(W, U, b)
+        recurrent = kind(W, U, b)
         X = rng.standard_normal((T, M))
         H, out = rng.standard_normal((T, n)), np.empty((T, gates * n))
+        P = panels(W, np.float64)
+        block = lined(np.empty((64, P.shape[0] * P.shape[2])))
+        rows = [H[lo : lo + 64] for lo in range(0, T - T % 64, 64)]
 
-        def products(H=H, W=W, out=out) -> None:
+        def sweep(recurrent=recurrent, X=X) -> None:
+            truncation_gaps(recurrent, X, k_max=K)
+
+        def library(H=H, W=W, out=out) -> None:
             for _ in range(K):
                 np.matmul(H, W.T, out=out)
 
-        a, b_s, ratio = paired(
-            lambda recurrent=recurrent, X=X: truncation_gaps(recurrent, X, k_max=K),
-            products, 11, PROCESSOR,
-        )  # fmt: skip
-        flops = 2.0 * K * T * gates * n * n
-        print(
-            f"  {name}, n = {n}: sweep {a:.3f} s, {K} bare products {b_s:.3f} s "
-            f"({flops / b_s / 1e9:.0f} GFLOP/s), {100 * ratio:.0f} % of that peak"
-        )
+        def own(rows=rows, P=P, block=block) -> None:
+            for _ in range(K):
+                for h in rows:
+                    product_rows(h, P, block)
+
+        print(f"  {recurrent}: sweep {seconds(sweep, PROCESSOR):.3f} s")
+        for name, products, steps in (("library", library, T), ("own", own, 64 * len(rows))):
+            _, b_s, ratio = paired(sweep, products, 7, PROCESSOR)
+            speed = 2e-9 * K * steps * gates * n * n / b_s
+            print(
+                f"    {K} bare products, {name}: {b_s * T / steps:.3f} s ({speed:.0f} GFLOP/s), "
+                f"{100 * ratio * T / steps:.0f} % of that peak"
+            )
 
 
 def main() -> None:

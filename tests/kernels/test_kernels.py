@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from theory import (
+    GRU,
     L1,
     L2,
     LSTM,
@@ -178,6 +179,7 @@ LARGER = [
     cell(3, 40, 1, "tanh"),
     cell(3, 40, 1, "softplus"),
     LSTM(*(np.random.default_rng(7).standard_normal(size) / 4 for size in ((80, 20), (80, 1), 80))),
+    GRU(*(np.random.default_rng(8).standard_normal(size) / 4 for size in ((120, 40), (120, 1)))),
 ]
 
 
@@ -193,13 +195,17 @@ def test_blocks_of_rows_and_of_lengths_make_no_difference(monkeypatch, model, no
             G[k:] = model.advance(G[k - 1 : -1], model.input_terms(X[k:]))
         found = norm.vector(G[k:] - model.simulate(X)[k:])
         assert expected[k, k:] == pytest.approx(found, rel=1e-9, abs=1e-13)
-    for rows, lengths in ((1, 1), (3, 2), (7, 25), (19, 4), (256, 3)):
-        monkeypatch.setattr(gaps, "BLOCK_ROWS", rows)
-        monkeypatch.setattr(gaps, "_TOGETHER", lengths)
-        table = truncation_gap_table(model, X, k_max=25, norm=norm)
-        # BLAS may sum a product of other shape in another order
-        assert table == pytest.approx(expected, rel=1e-9, abs=1e-13)
-        assert (table[np.arange(26)[:, None] > np.arange(20)] == 0.0).all()
+    for own in (gaps.OWN_DIM, 0):
+        monkeypatch.setattr(gaps, "OWN_DIM", own)
+        for rows, lengths in ((1, 1), (3, 2), (7, 25), (19, 4), (256, 3)):
+            monkeypatch.setattr(gaps, "BLOCK_ROWS", rows)
+            monkeypatch.setattr(gaps, "_TOGETHER", lengths)
+            table = truncation_gap_table(model, X, k_max=25, norm=norm)
+            if own and gaps.size_of(norm, 40) is not None:
+                np.testing.assert_array_equal(table, expected)
+            # BLAS may sum a product of other shape in another order
+            assert table == pytest.approx(expected, rel=1e-9, abs=1e-13)
+            assert (table[np.arange(26)[:, None] > np.arange(20)] == 0.0).all()
 
 
 @pytest.mark.parametrize("norm", [L1(), L2(), Linf(), WeightedLinf(np.arange(1.0, 44))], ids=repr)

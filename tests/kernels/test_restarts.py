@@ -6,8 +6,9 @@ import pytest
 from theory import GRU, L1, L2, LSTM, Cascade, EchoStateNetwork, Linf, VanillaRNN, WeightedLinf
 from theory.arithmetic.activations import ACTIVATIONS
 from theory.kernels import single
-from theory.kernels.cells import gaps_at, lstm_restarts, restart_kernel
+from theory.kernels.cells import gaps_at, restart_kernel
 from theory.measure import truncation_gap_table
+from theory.measure.rows import rows_of
 from theory.measure.single import SingleSteps
 from theory.measure.sweep import fused_form, size_of
 
@@ -55,27 +56,69 @@ def test_a_restart_beyond_doubles_stays_a_nan():
 # ------------------------------------------------------------------------- rows where they lie
 
 
+def of_each_kind(rng, n):
+    """Return an LSTM, a GRU with the reset after and before the product, and plain cells."""
+
+    def of(*shape):
+        return rng.standard_normal(shape)
+
+    return {
+        "lstm": LSTM(of(4 * n, n), of(4 * n, 2), of(4 * n)),
+        "gru": GRU(of(3 * n, n), of(3 * n, 2), of(3 * n), of(n)),
+        "gru before": GRU(of(3 * n, n), of(3 * n, 2), of(3 * n), variant="reset_before"),
+        **{rho: VanillaRNN(of(n, n), of(n, 2), of(n), activation=rho) for rho in RHO},
+    }
+
+
 def advanced(cell, H, source, X, at):
-    P = single.panels(cell.W, np.float64)
     new = np.empty((len(at), cell.state_dim))
-    lstm_restarts(P, cell.input_terms(X), at, H, source, new)
+    rows_of(cell)(cell.input_terms(X), at, H, source, new)
     return new
 
 
-@pytest.mark.parametrize("n", [1, 5, 33])
+@pytest.mark.parametrize("kind", ["lstm", "gru", "gru before", *RHO])
+@pytest.mark.parametrize("n", [1, 5, 33, 130])
 @pytest.mark.parametrize("rows", [1, 64, 130])
-def test_restarts_of_an_lstm_are_its_steps(n, rows):
+def test_rows_where_they_lie_have_their_steps(kind, n, rows):
     rng = np.random.default_rng(4)
-    cell = LSTM(*(rng.standard_normal(shape) for shape in ((4 * n, n), (4 * n, 2), 4 * n)))
-    H, X = rng.standard_normal((200, 2 * n)), rng.standard_normal((150, 2))
+    cell = of_each_kind(rng, n)[kind]
+    H, X = rng.standard_normal((200, cell.state_dim)), rng.standard_normal((150, 2))
     X[::7] *= 50.0  # gates beyond where the quick exponential is used
     source, at = rng.integers(200, size=rows), rng.integers(150, size=rows)
     found, expected = advanced(cell, H, source, X, at), cell.step(H[source], X[at])
+    # the rounding of a step covers the kernel's and that of the definition
     error = cell.step_error(np.abs(H).max(axis=0), np.abs(X).max(axis=0))
     assert (np.abs(found - expected) <= 2 * error).all()
     # the same row has the same successor wherever it stands
     some = np.sort(rng.choice(rows, (rows + 1) // 2, replace=False))
     np.testing.assert_array_equal(advanced(cell, H, source[some], X, at[some]), found[some])
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "gru before", "tanh"])
+def test_rows_may_be_overwritten_where_they_lie(kind):
+    rng = np.random.default_rng(6)
+    cell = of_each_kind(rng, 7)[kind]
+    H, X = rng.standard_normal((150, cell.state_dim)), rng.standard_normal((150, 2))
+    source, at = np.sort(rng.choice(150, 140, replace=False)), rng.integers(150, size=140)
+    expected = advanced(cell, H, source, X, at)
+    rows_of(cell)(cell.input_terms(X), at, H, source, H[:140])
+    np.testing.assert_array_equal(H[:140], expected)
+
+
+def test_a_state_that_is_no_number_stays_in_its_row():
+    rng = np.random.default_rng(7)
+    for cell in of_each_kind(rng, 5).values():
+        H, X = rng.standard_normal((9, cell.state_dim)), rng.standard_normal((9, 2))
+        at = np.arange(9)
+        expected = advanced(cell, H, at, X, at)
+        H[3] = np.nan
+        found = advanced(cell, H, at, X, at)
+        assert np.isnan(found[3]).all()
+        np.testing.assert_array_equal(np.delete(found, 3, 0), np.delete(expected, 3, 0))
+
+
+def test_a_map_of_another_kind_has_no_such_kernel():
+    assert rows_of(EchoStateNetwork([[0.5]], [[1.0]], leak=0.5)) is None
 
 
 @pytest.mark.parametrize("norm", [L1(), L2(), Linf(), WeightedLinf(np.arange(1.0, 12.0))], ids=str)
@@ -154,11 +197,17 @@ def test_elementary_functions_are_good_to_a_few_units(name):
     assert np.isnan(nan[0])
 
 
-def test_panels_hold_the_weights():
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_panels_hold_the_weights(dtype):
     rng = np.random.default_rng(3)
     for p, n in ((1, 1), (5, 3), (128, 4), (129, 7), (300, 9)):
-        W = rng.standard_normal((p, n)).astype(np.float32)
-        P = single.panels(W)
+        W = rng.standard_normal((p, n)).astype(dtype)
+        P = single.panels(W, dtype)
+        # no vector lies across two cache lines, and no panel is much narrower than another
+        assert P.ctypes.data % 64 == 0
+        assert P.flags.c_contiguous
+        assert P.shape[2] % 16 == 0
+        assert P.shape[0] * (P.shape[2] - 16) < p
         flat = P.transpose(0, 2, 1).reshape(-1, P.shape[1])
         np.testing.assert_array_equal(flat[:p, :n], W)
         assert not flat[p:].any()

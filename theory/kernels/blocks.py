@@ -1,11 +1,11 @@
 """Blocks of rows that stay in the cache; NumPy only, so that importing it costs nothing.
 
-Main names: `row_blocks`, `locked`, `BLOCK_ROWS`.
+Main names: `row_blocks`, `locked`, `lined`, `BLOCK_ROWS`.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ A = TypeVar("A", bound=npt.NDArray[Any])
 #: states, and enough that a product is worth the threads that BLAS hands it to.
 BLOCK_ROWS = 512
 
+#: Doubles in a cache line.
+LINE = 8
+
 
 def locked(array: A) -> A:
     """Return a view that cannot be written, without a copy.
@@ -28,6 +31,16 @@ def locked(array: A) -> A:
     view = array.view()
     view.flags.writeable = False
     return view
+
+
+def lined(array: A) -> A:
+    """Return a copy that begins at a cache line, so that no vector of it lies across two."""
+    size = array.nbytes
+    flat = np.empty(size + 8 * LINE, dtype=np.uint8)
+    first = -flat.ctypes.data % (8 * LINE)
+    result = flat[first : first + size].view(array.dtype).reshape(array.shape)
+    result[...] = array
+    return cast("A", result)
 
 
 def row_blocks(

@@ -1,9 +1,9 @@
 """Compiled loops of cells: steps, windows, whole sequences, and the gaps of all truncation lengths.
 
 Main names: `run_kernel`, `leaky_kernel`, `lstm_kernel`, `gru_kernel`, `gap_kernel`,
-`restart_kernel`, `lstm_restarts`, `affine_rows`, `affine_gaps`, `gap_rows`, `gaps_at`,
-`affine_windows`, `lstm_windows`, `gru_windows`, `product`, `activate`, `tanh_in_place`,
-`logistic_in_place`.
+`restart_kernel`, `affine_restarts`, `lstm_restarts`, `gru_restarts`, `affine_rows`, `gap_rows`,
+`gaps_at`, `affine_windows`, `lstm_windows`, `gru_windows`, `product`, `activate`,
+`tanh_in_place`, `logistic_in_place`.
 
 They are together because Numba's cache watches only the file of the kernel that it keeps: a change
 in another file, of a function that the kernel calls, would go unseen.
@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from theory.kernels.blocks import LINE
 from theory.kernels.jit import fma, kernel
 from theory.typing import Array
 
@@ -54,9 +55,6 @@ _SATURATED = 20.0
 
 #: Up to here e**y is formed by an integer shift, k <= 62.
 _LARGEST = 42.0
-
-#: Rows that are worked on while they are in the nearest cache.
-_AT_HAND = 16
 
 #: Rows that are advanced together from where they lie.
 _BLOCK = 64
@@ -438,15 +436,56 @@ def product_rows(h: Array, P: Array, a: Array) -> None:
 
 
 @kernel
+def _lined(rows: int, width: int) -> Array:
+    """Return an array, (rows, width), that begins at a cache line.
+
+    Elsewhere every other vector lies across two lines, and a product takes up to twice as long.
+    """
+    flat = np.empty(rows * width + LINE)
+    first = -(flat.ctypes.data // 8) % LINE
+    return flat[first : first + rows * width].reshape(rows, width)
+
+
+@kernel
+def affine_restarts(
+    P: Array, terms: Array, at: Any, old: Array, source: Any, code: int, leak: float, new: Array
+) -> None:
+    """Overwrite new, (rows, n), with the states that follow rows `source` of old.
+
+    For the rest see `lstm_restarts`.
+    """
+    n = old.shape[1]
+    h, a = np.zeros((_BLOCK, P.shape[1])), _lined(_BLOCK, P.shape[0] * P.shape[2])
+    for lo in range(0, len(at), _BLOCK):
+        count = min(_BLOCK, len(at) - lo)
+        for r in range(count):
+            s = source[lo + r]
+            for i in range(n):
+                h[r, i] = old[s, i]
+        full = count + 3 - (count + 3) % 4
+        product_rows(h[:full], P, a[:full])
+        for r in range(count):
+            own, out = terms[at[lo + r]], new[lo + r]
+            if code == 1:
+                for i in range(n):
+                    out[i] = _tanh(a[r, i] + own[i])
+            else:
+                for i in range(n):
+                    out[i] = a[r, i] + own[i]
+                activate(code, leak, out)
+
+
+@kernel
 def lstm_restarts(P: Array, terms: Array, at: Any, old: Array, source: Any, new: Array) -> None:
     """Overwrite new, (rows, 2 n), with the states (c, h) that follow rows `source` of old.
 
-    Row r takes the input terms, (4 n,), of place at[r]; P holds the panels of W.
+    Row r takes the input terms, (4 n,), of place at[r]; P holds the panels of W.  A row of old is
+    read before any later row of new is written: with source[r] >= r both may be one array.
     """
     n = old.shape[1] // 2
     p = 4 * n
     h, c = np.zeros((_BLOCK, P.shape[1])), np.empty((_BLOCK, n))
-    a, own = np.empty((_BLOCK, P.shape[0] * P.shape[2])), np.empty((_BLOCK, p))
+    a, own = _lined(_BLOCK, P.shape[0] * P.shape[2]), np.empty((_BLOCK, p))
     for lo in range(0, len(at), _BLOCK):
         count = min(_BLOCK, len(at) - lo)
         for r in range(count):
@@ -460,6 +499,54 @@ def lstm_restarts(P: Array, terms: Array, at: Any, old: Array, source: Any, new:
         full = count + 3 - (count + 3) % 4
         product_rows(h[:full], P, a[:full])
         lstm_rows(a[:count], own, c, new[lo : lo + count])
+
+
+@kernel
+def gru_restarts(
+    P: Array,
+    Q: Array,
+    bias: Array,
+    terms: Array,
+    at: Any,
+    old: Array,
+    source: Any,
+    after: bool,
+    new: Array,
+) -> None:
+    """Overwrite new, (rows, n), with the states that follow rows `source` of old.
+
+    With the reset after the product, P holds the panels of W, and Q is not read; with the reset
+    before it, P holds those of the gates r, z, and Q those of the candidate.  For the rest see
+    `lstm_restarts`.
+    """
+    n = old.shape[1]
+    h, v = np.zeros((_BLOCK, P.shape[1])), np.zeros((_BLOCK, P.shape[1]))
+    a = _lined(_BLOCK, P.shape[0] * P.shape[2])
+    u = _lined(_BLOCK, 0 if after else Q.shape[0] * Q.shape[2])
+    for lo in range(0, len(at), _BLOCK):
+        count = min(_BLOCK, len(at) - lo)
+        for r in range(count):
+            s = source[lo + r]
+            for i in range(n):
+                h[r, i] = old[s, i]
+        full = count + 3 - (count + 3) % 4
+        product_rows(h[:full], P, a[:full])
+        for r in range(count):
+            own, gates = terms[at[lo + r]], a[r, : 2 * n]
+            for i in range(2 * n):
+                gates[i] += own[i]
+            logistic_in_place(gates)
+            if not after:
+                for i in range(n):
+                    v[r, i] = gates[i] * h[r, i]
+        if not after:
+            product_rows(v[:full], Q, u[:full])
+        for r in range(count):
+            own, out = terms[at[lo + r]], new[lo + r]
+            for i in range(n):
+                reset = a[r, i] * (a[r, 2 * n + i] + bias[i]) if after else u[r, i]
+                z = a[r, n + i]
+                out[i] = (1.0 - z) * _tanh(own[2 * n + i] + reset) + z * h[r, i]
 
 
 @kernel
@@ -687,18 +774,6 @@ def gaps_at(G: Array, H: Array, at: Any, first: int, kind: int, scale: Array, ro
         else:
             g, h = G[r : r + 1, first : first + n], H[at[r] : at[r] + 1, first : first + n]
             gap_rows(g, h, kind, scale, row[r : r + 1])
-
-
-@kernel
-def affine_gaps(
-    a: Array, terms: Array, H: Array, code: int, leak: float, kind: int, scale: Array, row: Array
-) -> None:
-    """Overwrite `a`, (rows, n), products W h, with rho(a + terms), and row with its gaps to H."""
-    # a few rows at a time, while they are at hand
-    for lo in range(0, a.shape[0], _AT_HAND):
-        hi = min(lo + _AT_HAND, a.shape[0])
-        affine_rows(a[lo:hi], terms[lo:hi], code, leak)
-        gap_rows(a[lo:hi], H[lo:hi], kind, scale, row[lo:hi])
 
 
 @kernel

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from theory.kernels.blocks import lined
 from theory.kernels.jit import kernel
 
 #: Columns in a panel, and rows that are advanced together.
@@ -45,11 +46,11 @@ def panels(W: npt.ArrayLike, dtype: Any = np.float32) -> npt.NDArray[Any]:
     """
     given = np.asarray(W, dtype=dtype)
     p, n = given.shape
-    width = WIDTH if p > WIDTH else -(-p // 16) * 16
-    count = -(-p // width)
+    count = -(-p // WIDTH)
+    width = -(-p // (16 * count)) * 16
     padded = np.zeros((count * width, -(-n // 4) * 4), dtype=dtype)
     padded[:p, :n] = given
-    return np.ascontiguousarray(padded.reshape(count, width, -1).transpose(0, 2, 1))
+    return lined(padded.reshape(count, width, -1).transpose(0, 2, 1))
 
 
 @kernel

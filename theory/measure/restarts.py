@@ -18,8 +18,8 @@ model from there on, bit for bit: every error that is returned is one that the a
 Small plain maps, whose steps are rounded the same way for every row, leave at equality alone.
 
 In double precision a step rounds equal rows equally, as measured for BLAS, where the number of rows
-is a multiple of `ALIGNED`; the kernels of single precision, and that of an LSTM, which reads states
-and input terms where they lie, do so by construction.
+is a multiple of `ALIGNED`; the kernels of single precision, and those of `theory.measure.rows`,
+which read states and input terms where they lie, do so by construction.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from theory.errors import DivergedError
 from theory.kernels.blocks import locked
 from theory.maps.base import Map, diverged
 from theory.maps.functions import Function
-from theory.maps.lstm import LSTM
 from theory.measure.met import Left, Places
+from theory.measure.rows import rows_of
 from theory.norms.norm import Norm
 from theory.typing import Array
 
@@ -236,14 +236,9 @@ class Sweep:
         self.stops = np.cumsum(lengths)
         self.terms = np.concatenate([steps.input_terms(part.X) for part in parts])
         self.own = steps is recurrent
-        #: weights for the kernel that reads rows where they lie, and what it sees of the states
-        self.weights: Array | None = None
-        self.seen: tuple[int, int, Array] | None = None
-        if self.own and isinstance(recurrent, LSTM):
-            from theory.kernels.single import panels
-
-            self.weights = panels(recurrent.W, np.float64)
-            self.seen = self._of_states(norm, recurrent.state_dim)
+        #: the kernel that reads rows where they lie, and what is seen of the states
+        self.rows = rows_of(recurrent) if self.own else None
+        self.seen = None if self.rows is None else self._of_states(norm, recurrent.state_dim)
         starts = np.stack([part.start for part in parts]).astype(self.terms.dtype)
         # the recurrent model in the arithmetic of the restarts: what they may meet
         self.F = self._followed(starts, lengths)
@@ -314,11 +309,9 @@ class Sweep:
 
     def _advanced(self, G: Any, source: Places, at: Places) -> Any:
         """Return rows `source` of G one step on, under the inputs at these places."""
-        if self.weights is not None:
-            from theory.kernels.cells import lstm_restarts
-
+        if self.rows is not None:
             new = np.empty((len(at), G.shape[1]))
-            lstm_restarts(self.weights, self.terms, at, G, source, new)
+            self.rows(self.terms, at, G, source, new)
             return new
         h, rows = G[source], len(at)
         missing = -rows % ALIGNED
@@ -330,7 +323,7 @@ class Sweep:
 
     def _sizes(self, G: Any, at: Places) -> Array:
         """Return the norms of what is seen of G - H."""
-        if self.weights is not None and self.seen is not None:
+        if self.seen is not None:
             from theory.kernels.cells import gaps_at
 
             row = np.empty(len(at))

@@ -15,10 +15,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from theory.kernels.blocks import BLOCK_ROWS, locked
-from theory.kernels.cells import affine_gaps, gap_kernel, gap_rows
-from theory.maps.affine import AffineMap
+from theory.kernels.cells import gap_kernel, gap_rows
 from theory.maps.base import Map
 from theory.maps.form import Affine
+from theory.measure.rows import rows_of
 from theory.norms.norm import Norm
 from theory.typing import Array
 
@@ -26,6 +26,13 @@ from theory.typing import Array
 #: for short sequences much faster: it pays no call overhead.  tests/benchmarks/bench_gaps.py prints
 #: the ratios.
 FUSED_DIM = 32
+
+#: Up to so many entries of a state, products are those of this package, in one thread, which are
+#: faster than those of a library in one thread; from here on its threads pay.
+OWN_DIM = 512
+
+#: Numbers in a block of restarts of these, 256 KiB, and its least number of rows.
+_AT_HAND, _LEAST = 2**15, 64
 
 #: Lengths that a block of restarts is followed through while it is at hand.
 _TOGETHER = 32
@@ -77,27 +84,26 @@ def sweep(
             yield row
         return
     size = None if output is not None else size_of(norm, n)
-    dense = recurrent.affine() if isinstance(recurrent, AffineMap) else None
-    rows = np.zeros((_TOGETHER, T))
-    other = np.empty((min(BLOCK_ROWS, T), n))
+    own = rows_of(recurrent) if n <= OWN_DIM else None
+    block = BLOCK_ROWS if own is None else min(BLOCK_ROWS, max(_LEAST, _AT_HAND // n))
+    rows, places = np.zeros((_TOGETHER, T)), np.arange(T)
+    other = np.empty((min(block, T), n)) if own is None else G
     for first in range(0, k_max + 1, _TOGETHER):
         several = range(first, min(first + _TOGETHER, k_max + 1))
-        for lo in range(0, T - first, BLOCK_ROWS):
-            g, spare = G[lo : lo + BLOCK_ROWS], other
+        for lo in range(0, T - first, block):
+            g, spare = G[lo : lo + block], other
             for k in several:
                 # the restarts from lo on are at the times from lo + k on
-                at = slice(lo + k, min(lo + k + BLOCK_ROWS, T))
+                at = slice(lo + k, min(lo + k + block, T))
                 count = at.stop - at.start
                 if count <= 0:
                     break
                 gaps = rows[k - first, at]
-                if k:
+                if k and own is not None:
+                    g = g[:count]
+                    own(terms, places[at], g, places[:count], g)
+                elif k:
                     g, spare = spare[:count], g[:count]
-                    if dense is not None and size is not None:
-                        np.matmul(spare, dense.W.T, out=g)
-                        rho = dense.rho
-                        affine_gaps(g, terms[at], H[at], rho.code, rho.leak, *size, gaps)
-                        continue
                     recurrent.advance(spare, terms[at], out=g)
                 if size is not None:
                     gap_rows(g, H[at], *size, gaps)
