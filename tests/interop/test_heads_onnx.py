@@ -312,3 +312,16 @@ def test_a_chain_with_a_part_that_is_not_known_is_named(between, tmp_path):
     name, named = ("s5", "MatMul, Abs") if len(between) == 3 else ("head", between[-1][0])
     with pytest.raises(ValueError, match=named):
         load_head(path, load(path), name=name)
+
+
+def test_a_sigmoid_of_somebody_else_is_not_that_of_silu(tmp_path):
+    """x foo.Sigmoid(x) was read as silu."""
+    path, _ = chained(tmp_path, CHAINS["silu"])
+
+    def change(g, helper):
+        del helper
+        next(node for node in g.node if node.op_type == "Sigmoid").domain = "foo"
+
+    changed(path, change)
+    with pytest.raises(ValueError, match=r"there is (Mul|foo.Sigmoid, Mul)$"):
+        load_head(path, load(path))

@@ -207,10 +207,9 @@ def _step(
         # x sigmoid(x), as PyTorch writes it
         inner = makers.get(next((one for one in node.input if one != value), ""))
         own = makers.get(value)
-        if inner is not None and inner.op_type == "Sigmoid" and inner.input[0] == value:
+        if _is_sigmoid(inner) and inner.input[0] == value:
             return Through(kind="pointwise", word="silu"), {}
-        inside = own is not None and own.op_type == "Sigmoid" and own.input[0] in node.input
-        return _INSIDE if inside else None
+        return _INSIDE if _is_sigmoid(own) and own.input[0] in node.input else None
     if node.input[0] != value:
         return None
     if kind in _ACTIVATIONS:
@@ -235,6 +234,11 @@ def _step(
         if own and not any(node.output[1:]):
             return Through(kind="layer", at=node.output[0], eps=eps, parts=parts), own
     return None
+
+
+def _is_sigmoid(node: Any) -> bool:
+    """Return whether it is a Sigmoid of ONNX itself; another domain may have one, too."""
+    return node is not None and node.op_type == "Sigmoid" and is_standard(node)
 
 
 def _layer(
