@@ -254,8 +254,7 @@ def _silu(x: Array) -> Array:
 
 def _silu_slope(x: Array) -> Array:
     s = SIGMOID(x)
-    result: Array = s * (1 + x * (1 - s))
-    return result
+    return np.asarray(s * (1 + x * (1 - s)))
 
 
 #: Beyond this |x| the normal distribution is 0 or 1 to double precision.
@@ -266,8 +265,7 @@ def _normal(x: Array) -> Array:
     """Return the share of the normal distribution below x."""
     from scipy.special import erfc
 
-    result: Array = 0.5 * erfc(x * -math.sqrt(0.5))
-    return result
+    return np.asarray(0.5 * erfc(x * -math.sqrt(0.5)))
 
 
 def _gelu(x: Array) -> Array:
@@ -275,10 +273,8 @@ def _gelu(x: Array) -> Array:
 
 
 def _gelu_slope(x: Array) -> Array:
-    # the square of a larger one overflows, and exp(-800) is 0
-    held = np.clip(x, -_FLAT, _FLAT)
-    result: Array = _normal(x) + x * np.exp(-0.5 * np.square(held)) / math.sqrt(2 * math.pi)
-    return result
+    held = np.clip(x, -_FLAT, _FLAT)  # whose square does not overflow
+    return np.asarray(_normal(x) + x * np.exp(-0.5 * np.square(held)) / math.sqrt(2 * math.pi))
 
 
 @final
@@ -305,9 +301,8 @@ class _Smooth:
         return self.function(x)
 
 
-#: x sigma(x), and x times the normal distribution.  Where sigma underflows it errs by 16 eta, hence
-#: x sigma(x) by 16 eta |x|.  The argument of erfc errs by 2 u, which moves x erfc by
-#: x**2 phi(x) 2 u < u |x| / 2.
+#: x sigma(x), by 16 eta |x| off where sigma underflows, and x times the normal distribution: the
+#: argument of erfc errs by 2 u, which moves x erfc by x**2 phi(x) 2 u < u |x| / 2.
 SMOOTH = {
     "silu": _Smooth(
         name="silu", function=_silu, derivative=_silu_slope,
