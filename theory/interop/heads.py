@@ -23,6 +23,7 @@ from theory.interop.arrays import cells_of
 from theory.interop.chains import told_chain, with_chains
 from theory.interop.files import WeightFile, read_file
 from theory.interop.layers import Layer, changed, layers_of
+from theory.interop.layouts import blocks
 from theory.interop.map_file import HEADER
 from theory.maps.base import Map, check_map
 from theory.maps.combine import Chain
@@ -151,7 +152,10 @@ def find_head(
         return Head(head=None, function=function, name=name, told=told)
     if name is not None:
         at = name.rstrip("./").removesuffix(".weight").removesuffix("/kernel")
+        part = blocks.block_around(cells_of(file.arrays), at)
         why = _why_not(file, at, top, cells, layers.get(at))
+        if part is not None:
+            why = f"is a part of {part or 'the recurrent block'}, not behind it"
         if why:
             raise ValueError(f"{file.path}: {at} {why}")
         if at not in layers:
@@ -166,6 +170,8 @@ def find_head(
                 f"or C^T; save it as {at}.weight, (p, n), or {at}.kernel, (n, p)"
             )
         return _made(file, recurrent, at, layers[at])
+    known = cells_of(file.arrays)
+    layers = {at: one for at, one in layers.items() if blocks.block_around(known, at) is None}
     reasons = {at: _why_not(file, at, top, cells, layers.get(at)) for at in [*layers, *file.heads]}
     fitting = {at: one for at, one in layers.items() if one.width in widths and not reasons[at]}
     doubts = {at: _doubt(file, recurrent, at, one) for at, one in fitting.items()}
@@ -224,6 +230,8 @@ def _doubt(file: WeightFile, recurrent: Map, at: str, layer: Layer) -> str:
         return "is as wide as the whole state, not as what the cell shows of it"
     if at in file.heads:
         return ""
+    if blocks.has_inner(cells_of(file.arrays)):
+        return "stands in a network of which the cell is one recurrence, with more between them"
     if _tells(file):
         return "is none of which the file tells what it reads"
     if layer.d is None:
