@@ -205,11 +205,11 @@ def _step(
     said, kind = attributes_of(node), node.op_type
     if kind == "Mul":
         # x sigmoid(x), as PyTorch writes it
-        inner = makers.get(next((one for one in node.input if one != value), ""))
-        own = makers.get(value)
-        if _is_sigmoid(inner) and inner.input[0] == value:
+        inner = next((one for one in node.input if one != value), "")
+        if value in _argument(makers.get(inner)):
             return Through(kind="pointwise", word="silu"), {}
-        return _INSIDE if _is_sigmoid(own) and own.input[0] in node.input else None
+        inside = any(one in node.input for one in _argument(makers.get(value)))
+        return _INSIDE if inside else None
     if node.input[0] != value:
         return None
     if kind in _ACTIVATIONS:
@@ -236,9 +236,10 @@ def _step(
     return None
 
 
-def _is_sigmoid(node: Any) -> bool:
-    """Return whether it is a Sigmoid of ONNX itself; another domain may have one, too."""
-    return node is not None and node.op_type == "Sigmoid" and is_standard(node)
+def _argument(node: Any) -> list[str]:
+    """Return what a Sigmoid takes, of ONNX itself: another domain may have one, too."""
+    own = node is not None and node.op_type == "Sigmoid" and is_standard(node)
+    return list(node.input) if own else []
 
 
 def _layer(
