@@ -48,8 +48,8 @@ class Reached:
             if len(ends) != 2 or ends[0].shape != ends[1].shape or not np.all(ends[0] <= ends[1]):
                 raise ValueError(f"{name}={ends!r}, needed two ends of one length in order")
             object.__setattr__(self, name, ends)
-        lists = (*self.outer, *self.start, *self.ranges, self.parts)
-        if self.ball and (self.period or self.order or any(map(len, lists))):
+        boxes = (*self.outer, *self.start, *self.ranges)
+        if self.ball and (self.period or self.order or self.parts or any(map(np.size, boxes))):
             raise ValueError(f"ball={self.ball!r} beside other fields, needed the norm alone")
 
     def to_dict(self) -> dict[str, Any]:
