@@ -7,6 +7,8 @@ import pytest
 
 from theory import LSTM
 from theory.interop import load, load_head, recognised
+from theory.interop.files import read_file
+from theory.interop.heads import find_head
 from theory.maps import with_head
 
 RNG = np.random.default_rng(0)
@@ -312,6 +314,11 @@ def test_a_chain_with_a_part_that_is_not_known_is_named(between, tmp_path):
     name, named = ("s5", "MatMul, Abs") if len(between) == 3 else ("head", between[-1][0])
     with pytest.raises(ValueError, match=named):
         load_head(path, load(path), name=name)
+    if len(between) == 3:
+        # the layer that can be read is not what the network gives, and the line says so
+        told = find_head(read_file(path), load(path), None).told
+        assert "output: s3 (" in told
+        assert "; s5 (MatMul node) is no head of the states" in told
 
 
 def test_a_sigmoid_of_somebody_else_is_not_that_of_silu(tmp_path):
