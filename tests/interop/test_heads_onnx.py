@@ -61,6 +61,8 @@ def graph(tmp_path, *between, name="m.onnx", layer="MatMul", C=None, biased=True
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     path = tmp_path / name
     onnx.save(model, path)
+    import onnx.reference
+
     return path, lambda x: onnx.reference.ReferenceEvaluator(model).run(
         ["Y"], {"X": x[:, None].astype(np.float32)}
     )[0]
@@ -269,6 +271,7 @@ def chained(tmp_path, between):
     ]
     path, _ = graph(tmp_path, *given, layer="Gemm", transB=1)
     import onnx
+    import onnx.reference
 
     model = onnx.load(path)
     for node in model.graph.node:
