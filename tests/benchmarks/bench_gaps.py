@@ -70,12 +70,13 @@ def share_of_peak() -> None:
                 for h in rows:
                     product_rows(h, P, block)
 
-        print(f"  {recurrent}: sweep {seconds(sweep, PROCESSOR):.3f} s")
+        print(f"  {recurrent}")
         for name, products, steps in (("library", library, T), ("own", own, 64 * len(rows))):
-            _, b_s, ratio = paired(sweep, products, 7, PROCESSOR)
+            a, b_s, ratio = paired(sweep, products, 7, PROCESSOR)
             speed = 2e-9 * K * steps * gates * n * n / b_s
             print(
-                f"    {K} bare products, {name}: {b_s * T / steps:.3f} s ({speed:.0f} GFLOP/s), "
+                f"    sweep {a:.3f} s, {K} bare products, {name}: {b_s * T / steps:.3f} s "
+                f"({speed:.0f} GFLOP/s), "
                 f"{100 * ratio * T / steps:.0f} % of that peak"
             )
 

@@ -20,6 +20,7 @@ from theory import (
 )
 from theory.measure import memory_among, truncation_gap_table
 from theory.measure.effective_memory import EVENTS
+from theory.measure.restarts import Sweep
 
 HALF = LinearMap([[0.5]], [[1.0]])
 ASKED = {"probability": 0.1, "confidence": 0.9}
@@ -122,13 +123,13 @@ def test_a_certificate_changes_no_decision_and_saves_steps(monkeypatch):
     X, head = rng.standard_normal((40, 80, 2)), LinearHead(rng.standard_normal((1, 40)) / 6)
     asked = {"lengths": [70, 40, 20, 10, 5], "eps": 0.05, "head": head, **ASKED}
     rows = []
-    advance = VanillaRNN.advance
+    advanced = Sweep._advanced
 
-    def counted(self, h, terms, out=None):
-        rows.append(len(h))
-        return advance(self, h, terms, out)
+    def counted(self, G, source, at):
+        rows.append(len(at))
+        return advanced(self, G, source, at)
 
-    monkeypatch.setattr(VanillaRNN, "advance", counted)
+    monkeypatch.setattr(Sweep, "_advanced", counted)
     plain = memory_among(model, X, **asked)
     without, rows[:] = sum(rows), []
     certified = memory_among(model, X, certificate=contraction(model), **asked)
