@@ -70,8 +70,10 @@ def _stack() -> Cascade:
 
 
 def _run(model: Map) -> None:
-    """Run a map, on one sequence and on many, and compare all truncation lengths."""
-    model.simulate(np.zeros((4, model.input_dim)))
+    """Run a map, on one sequence, many, and many states; compare all truncation lengths."""
+    X = np.zeros((4, model.input_dim))
+    model.simulate(X)
+    model.advance(np.zeros((4, model.state_dim)), model.input_terms(X))
     model.simulate(np.zeros((1024, 1, model.input_dim)))
     truncation_gaps(model, np.zeros((9, model.input_dim)), k_max=3, norm=L2())
 
