@@ -28,7 +28,7 @@ from theory.arithmetic.intervals import (
 )
 from theory.arithmetic.relaxations import relaxed
 from theory.arithmetic.rounded import Rounded
-from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT
+from theory.arithmetic.rounding import ELEMENTARY_UNITS, TINY, UNIT
 from theory.arithmetic.zonotopes import Zonotope, combination, product
 from theory.errors import as_matrix, as_vector
 from theory.maps.boxes.ends import magnitude
@@ -388,17 +388,17 @@ class Pointwise(Function):
         f = self._f
         if isinstance(f, Activation):
             return activation_image(f, *box)
-        low, high = box
         with np.errstate(invalid="ignore"):
             ends = [np.where(np.isneginf(end), 0.0, f(end)) for end in box]
-        moved = [f.moved * UNIT * np.minimum(np.abs(end), _FLAT) for end in box]
-        # the logistic function errs by 16 u, erfc by 8 u, a product by one more and by eta
+        moved = [f.moved * UNIT * np.minimum(np.abs(end), _FLAT) + 2**14 * TINY for end in box]
+        # the logistic function errs by 16 u and 16 eta, erfc by 8, a product by one more; beyond
+        # |x| = 2**10, where x e^x is less than eta, no 16 eta |x| count
         below, above = widened(
             np.minimum(ends[0] - moved[0], ends[1] - moved[1]),
             np.maximum(ends[0] + moved[0], ends[1] + moved[1]),
             24,
         )
-        inside = (low <= f.at) & (high >= f.at)
+        inside = (box[0] <= f.at) & (box[1] >= f.at)
         # near the least place, which is known to a few digits only
         bottom = np.where(inside, f.least - _ROOM, below)
         return np.maximum(bottom, f.least - _ROOM), above
