@@ -175,6 +175,12 @@ def test_images_hold_where_the_factor_of_x_underflows(name, ends):
             assert flint.arb(float(low[0])) <= true <= flint.arb(float(high[0]))
 
 
+def test_slopes_at_numbers_whose_squares_overflow():
+    box = np.array([1e200]), np.array([1e300])
+    assert Pointwise("gelu", 1).slopes(box)[0, 0] == pytest.approx(1.0)
+    assert Pointwise("gelu", 1).jacobian(-box[1])[0, 0] == 0.0
+
+
 def test_a_norm_of_what_has_no_bound_is_bounded_without_a_warning():
     """Squares beyond the largest double: the unit ball is all that is known."""
     z = Zonotope.of(np.ones(3), np.full((3, 1), 1e200), np.zeros(3))

@@ -271,8 +271,8 @@ def _gelu(x: Array) -> Array:
 
 
 def _gelu_slope(x: Array) -> Array:
-    result: Array = _normal(x) + x * np.exp(-0.5 * np.square(x)) / math.sqrt(2 * math.pi)
-    return result
+    near = np.clip(x, -_FLAT, _FLAT)  # whose square does not overflow
+    return np.asarray(_normal(x) + x * np.exp(-0.5 * np.square(near)) / math.sqrt(2 * math.pi))
 
 
 @final
