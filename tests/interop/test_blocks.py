@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from theory import Block
 from theory.interop import from_arrays, load
 from theory.interop.tensors import tensor_of, write_tensors
 
@@ -77,7 +78,9 @@ def test_a_configuration_beside_the_file_tells_which_layer_it_is(tmp_path):
     config.write_text(json.dumps({"model_type": "mamba"}))
     assert load(path).input_dim == 3
     config.write_text(json.dumps({"model_type": "falcon_mamba"}))
-    with pytest.raises(ValueError, match=r"\(Falcon-Mamba\) normalises B, C"):
+    assert isinstance(load(path), Block)
+    config.write_text(json.dumps({"model_type": "falcon_mamba", "mixer_rms_eps": None}))
+    with pytest.raises(ValueError, match=r"\(Falcon-Mamba\) has mixer_rms_eps=None"):
         load(path)
 
 
@@ -123,19 +126,24 @@ def test_a_minimal_gru():
     assert np.max(np.abs(unit.step(np.zeros(3), x) - z * candidate)) < 1e-15
 
 
+def test_blocks_without_a_map_are_refused_by_name():
+    arrays = {
+        f"blocks.3.{name}.weight": np.ones((2, 2)) for name in ("to_hidden_and_gate", "to_out")
+    }
+    with pytest.raises(ValueError, match=r"blocks.3 is a minGRU whose candidate is x \+ 1/2"):
+        from_arrays(arrays)
+
+
 @pytest.mark.parametrize(
-    ("names", "message"),
+    ("name", "title"),
     [
-        (["A_log", "dt_bias", "D", "norm.weight", "in_proj.weight"], "is a layer of Mamba-2"),
-        (
-            ["to_hidden_and_gate.weight", "to_out.weight"],
-            "is a minGRU whose candidate is x \\+ 1/2",
-        ),
-        (["igate_preact.weight", "fgate_preact.weight", "q.weight"], "is an mLSTM layer"),
-        (["slstm_cell._recurrent_kernel_", "slstm_cell._bias_"], "is an sLSTM layer"),
-        (["r_k", "k_k", "k_a", "w0", "x_r"], "is a layer of RWKV-7"),
+        ("dt_bias", "Mamba-2"),
+        ("igate_preact.weight", "xLSTM-7b"),
+        ("mlstm_cell.igate.weight", "xlstm's mLSTM"),
+        ("slstm_cell._recurrent_kernel_", "xlstm's sLSTM"),
+        ("r_k", "RWKV-7"),
     ],
 )
-def test_blocks_without_a_map_are_refused_by_name(names, message):
-    with pytest.raises(ValueError, match=f"blocks.3 {message}"):
-        from_arrays({f"blocks.3.{name}": np.ones(2) for name in names})
+def test_what_is_missing_of_a_block_is_told(name, title):
+    with pytest.raises(ValueError, match=f"missing keys of a layer of {title}: blocks.3."):
+        from_arrays({f"blocks.3.{name}": np.ones((2, 2))})

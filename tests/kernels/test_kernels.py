@@ -209,7 +209,7 @@ def test_folded_sums_are_norms(norm):
     for n in range(1, 44):
         if norm.dim is not None and n != norm.dim:
             continue
-        kind, scale = gaps._size(norm, n)
+        kind, scale = gaps.size_of(norm, n)
         G, H = rng.standard_normal((2, 5, n))
         G[1] *= 1e200
         H[2], G[2] = H[2] * 1e-200, G[2] * 1e-200

@@ -206,6 +206,15 @@ def gated_maps(rng: np.random.Generator, size: float = 1.0) -> dict[str, Map]:
                 ]
             ),
         ),
+        "Block without outputs": Block(
+            SelectiveSSM(np.exp(V(M, 2)), V(M, M + 2), V(2, M + 2), bias(M), bias(2)),
+            before=Concatenate(
+                [
+                    Select(0, stop=M, size=M),
+                    Chain([Dense(V(2, M)), Normalize([1.0, 1.0], eps=1.0), Pointwise("tanh", 2)]),
+                ]
+            ),
+        ),
         "short convolution": short_convolution(V(M, 4), bias(M), activation="silu"),
         "Cascade of gated layers": Cascade([lstm, upper]),
         "Cascade with readouts": Cascade(

@@ -14,7 +14,9 @@ from theory import (
     Contraction,
     DiagonalSSM,
     Domain,
+    HardGRU,
     Linf,
+    PeepholeLSTM,
     VanillaRNN,
     contraction,
 )
@@ -315,3 +317,28 @@ def test_malformed():
     # outputs C h
     assert tube.distance(L2(), np.array([[1.0, 0.0]]))[0] == pytest.approx(1.0, rel=1e-9)
     assert tube.steps(0.51, C=np.array([[1.0, 0.0]])) == 1
+
+
+@pytest.mark.parametrize("kind", ["peepholes", "hard peepholes", "hard GRU"])
+def test_small_sets_are_followed_by_slopes(kind):
+    """Nearly as far as corners are carried, where boxes grow."""
+    rng, n = np.random.default_rng(0), 6
+    W, U = rng.standard_normal((4 * n, n)) / 3, rng.standard_normal((4 * n, 2))
+    hard = "hard_sigmoid(0.2)"
+    if kind == "hard GRU":
+        cell = HardGRU(W[: 3 * n], U[: 3 * n], gates=hard)
+    else:
+        gates = hard if "hard" in kind else "sigmoid"
+        cell = PeepholeLSTM(W, U, peepholes=0.3 * rng.standard_normal(3 * n), gates=gates)
+    X = rng.standard_normal((30, 2))
+    start, radius = cell.simulate(X[:10])[-1], 1e-6
+    shared, boxes = (
+        reach_tube(cell, X[10:], k=20, pasts=start, radius=radius, known=start, columns=columns)
+        for columns in (10, 0)
+    )
+    corners = start + radius * rng.choice([-1.0, 1.0], (200, cell.state_dim))
+    runs = cell.simulate(np.repeat(X[None, 10:], 200, axis=0), corners)
+    assert np.all((runs >= shared.low[1:] - 1e-14) & (runs <= shared.high[1:] + 1e-14))
+    reached = np.abs(runs - shared.known[1:]).max(axis=(0, 2))
+    assert shared.apart[-1].max() <= 3 * reached[-1]
+    assert shared.apart[-1].max() < boxes.apart[-1].max() / 2

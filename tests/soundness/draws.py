@@ -234,9 +234,10 @@ def _diagonal(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
 
 
 def _selective(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
-    decay = np.exp(np.clip(W(m, n), -600, 600))
+    driven = int(rng.integers(1, m + 1))  # the other inputs steer only
+    decay = np.exp(np.clip(W(driven, n), -600, 600))
     rule = one_of(rng, "euler", "zoh")
-    return SelectiveSSM(decay, W(m, m), W(n, m), W(m), W(n), discretization=rule)
+    return SelectiveSSM(decay, W(driven, m), W(n, m), W(driven), W(n), discretization=rule)
 
 
 def _min_gru(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
@@ -313,6 +314,8 @@ def _block(rng: Draw, W: Callable[..., Array], n: int, m: int) -> Map:
     inputs = m if alone else int(rng.integers(1, 3))
     core = one_of(rng, *single)(rng, W, int(rng.integers(1, 3)), inputs)
     before = None if alone else a_function(rng, W, m, inputs, 1)
+    if before is not None and rng.random() < 0.2:
+        return Block(core, before=before)
     after = a_function(rng, W, core.state_dim + m, int(rng.integers(1, 3)))
     return Block(core, before=before, after=after)
 

@@ -9,13 +9,26 @@ import flint
 import numpy as np
 from check import Check
 from definitions import activated, balls, exact_step, faded
-from draws import MAKERS, NORMS, Draw, a_map, domain, ends, interior, matrix, one_of, tame_map
+from draws import (
+    MAKERS,
+    NORMS,
+    Draw,
+    a_function,
+    a_map,
+    domain,
+    ends,
+    interior,
+    matrix,
+    one_of,
+    tame_map,
+)
 from exact import ZERO, Vector, length, minus, times
 from tally import Tally
 
 from theory import (
     L2,
     SLSTM,
+    Block,
     Contraction,
     DeltaRule,
     Domain,
@@ -403,8 +416,17 @@ def decays(rng: Draw, tally: Tally) -> None:
 def windows(rng: Draw, tally: Tally) -> None:
     """No past of a size is left larger than is said, some is left as large, and no rate is less."""
     kinds = (*(kind for kind in MAKERS if issubclass(kind, LinearRecurrence)), DeltaRule)
-    model = tame_map(rng, kinds)
-    assert isinstance(model, LinearRecurrence | DeltaRule)
+    model: LinearRecurrence | DeltaRule | Block
+    drawn = tame_map(rng, kinds)
+    assert isinstance(drawn, LinearRecurrence | DeltaRule)
+    model = drawn
+    if rng.random() < 0.3:
+
+        def W(*shape: int) -> Array:
+            return rng.standard_normal(shape)
+
+        m = int(rng.integers(1, 3))
+        model = Block(drawn, before=a_function(rng, W, m, drawn.input_dim, 1))
     k = int(rng.integers(1, 6))
     x = rng.standard_normal((k, model.input_dim)) * float(one_of(rng, 0.0, 0.3, 1.0, 5.0))
     low, high = window_gaps(model, x)

@@ -233,6 +233,8 @@ NOT_COMPARED = {
     "memory.along.tube_context": "the bounds of tube_gaps, which are compared, at several lengths",
     "memory.windows.state_radius": "the drive and transition_rate, which are compared",
     "memory.windows.input_context": "the same formula, for the least k",
+    "memory.products.core_of": "which map it is, and the function before it",
+    "memory.products.seen": "the enclosure by Function.image, which is compared, row by row",
     "memory.products.entrywise": "the engine of window_gaps, which is compared",
     "memory.products.turned": "the engine of window_gaps, which is compared",
     "memory.products.norm_lower": "the engine of window_gaps, which is compared",

@@ -386,7 +386,7 @@ def block(model: Block) -> Step:
     def step(h: Vector, x: Vector) -> Vector:
         u = x if model.before is None else of_function(model.before, x)
         new = core(h[:n], u)
-        return new + of_function(model.after, new + x)
+        return new if model.after is None else new + of_function(model.after, new + x)
 
     return step
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -50,6 +50,8 @@ from theory.measure.effective_memory import EVENTS, LEVELS, EffectiveMemory, eff
 from theory.measure.memory_among import memory_among
 from theory.measure.rates import MeasuredRates, check_span, local_rates
 from theory.memory.context import Choice, required_context
+from theory.memory.products import core_of
+from theory.memory.windows import window_context
 from theory.norms.norms import L1, L2, Linf, Norm
 from theory.progress import counting_bar
 
@@ -233,6 +235,8 @@ def memory(
     show(_table(answer))
     out.print(str(answer), markup=False, soft_wrap=True)
     _print_certified(answer, recurrent, ball)
+    if output.head is None and core_of(recurrent) is not None:
+        _print_exact(recurrent, given, epsilon)
     if measured is not None:
         out.print(f"local rates: {measured}", markup=False, soft_wrap=True)
     if staged is not None:
@@ -313,6 +317,25 @@ def _print_certified(answer: EffectiveMemory, recurrent: Map, ball: Inputs | Non
     out.print(
         f"{c.evidence.kind}: {proved} "
         f"(rate {decimal_rate(c.lam, 6)} in {c.norm}, {c.evidence.method})",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _print_exact(recurrent: Any, given: StoredSequences, eps: float) -> None:
+    """Say how many of their last inputs are enough for the sequences, whatever came before."""
+    sizes = (np.max(L2().vector_upper(recurrent.simulate(X)), initial=0.0) for X in given)
+    past = float(max(sizes))
+    found = [window_context(recurrent, X, eps=eps, past=past) for X in given]
+    enough = [one.k for one in found if one.k is not None]
+    lacks = len(found) - len(enough)
+    told = f"its last {max(enough)} inputs, or fewer, are enough" if enough else ""
+    if lacks:
+        told += f"{'; ' if told else ''}of {lacks} all inputs are not"
+    out.print(
+        f"linear in the state: at the end of a sequence {told} for an error of {eps:g} in L2, "
+        f"whatever state within |h|_2 <= {past:.4g}, the largest seen, came before (proved for "
+        "these sequences)",
         markup=False,
         soft_wrap=True,
     )

@@ -150,7 +150,10 @@ ActivationOption = Annotated[
 ]
 VariantOption = Annotated[
     str | None,
-    typer.Option(help=f"Which GRU, where the file does not tell: {', '.join(VARIANTS)}."),
+    typer.Option(
+        help=f"Which GRU, where the file does not tell: {', '.join(VARIANTS)}; or which block of a "
+        "language model, as mamba."
+    ),
 ]
 GatesOption = Annotated[
     str | None,

@@ -161,7 +161,8 @@ def map_of_names(arrays: Mapping[str, Any], question: Question, *, told: Mapping
     if kind == "block":
         beside = blocks.around(names, start)
         asked = [name for name in asked if not beside.fullmatch(name)]
-    check_all_used(asked, list(names.values()), [at], kind)
+    read = blocks.used(names) if kind == "block" else list(names.values())
+    check_all_used(asked, read, [at], kind)
     return _BUILDERS[kind](_values(arrays, names), start, agreed(told_of(told, at), said, at))
 
 
@@ -187,6 +188,13 @@ def _stack(arrays: Mapping[str, Any], question: Question, told: Mapping[str, Tol
                     "read each cell by itself, and build theory.Cascade with a readout of yours"
                 )
         layers.append(map_of_names(arrays, replace(question, prefix=here), told=told))
+        kind, _, names = cell_names(arrays, prefix=here, layout=question.layout)
+        if len(prefixes) > 1 and kind == "block" and blocks.is_inner(names):
+            raise ValueError(
+                f"{here} is one recurrence of a network whose norms, projections and gates stand "
+                "between it and the next: needed one prefix; build theory.Cascade of "
+                "theory.maps.Block, with what stands between"
+            )
     for (below, low), (here, top) in zip(
         list(zip(prefixes, layers, strict=True))[:-1],
         list(zip(prefixes, layers, strict=True))[1:],

@@ -5,6 +5,8 @@ Main names: `Said`, `cell_of`, `leaky_cell`, `double_array`.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -27,8 +29,11 @@ from theory.maps.peephole import PeepholeLSTM
 from theory.maps.rnn import VanillaRNN
 from theory.typing import Array
 
-#: Blocks that have the names of others in their files.
-BLOCK_VARIANTS = ("mamba",)
+#: Blocks of language models, some with a number in brackets that no array tells.
+BLOCK_VARIANTS = ("mamba", "falcon_mamba", "mamba2", "xlstm", "rwkv7")
+
+#: A word, and perhaps a number in brackets.
+_NUMBERED = re.compile(r"(?P<word>\w+?)(?:\((?P<number>[^()]*)\))?")
 
 #: Cells by the number of gates stacked in their weights.
 _CELLS = {1: "rnn", 3: "gru", 4: "lstm"}
@@ -45,8 +50,29 @@ class Said:
 
     def __post_init__(self) -> None:
         known = [*VARIANTS, *BLOCK_VARIANTS]
-        if self.variant is not None and self.variant not in known:
-            raise ValueError(f"variant={self.variant!r}, needed one of: {', '.join(known)}")
+        if self.variant is None or self.variant in known:
+            return
+        parts = _NUMBERED.fullmatch(self.variant)
+        if parts is None or parts["word"] not in BLOCK_VARIANTS or _number(parts) is None:
+            raise ValueError(
+                f"variant={self.variant!r}, needed one of: {', '.join(known)}; those of blocks may "
+                "have a number, as in 'mamba2(8)'"
+            )
+
+    def block(self, words: Sequence[str], what: str) -> tuple[str, float | None]:
+        """Return the word and the number of the variant, which is one of a block.
+
+        Raises
+        ------
+        ValueError
+            If it is of another one; `what` names the array that tells.
+        """
+        parts = _NUMBERED.fullmatch(str(self.variant))
+        if parts is None or parts["word"] not in words:
+            raise ValueError(
+                f"variant={self.variant!r}, but {what} is that of {' or '.join(words)}"
+            )
+        return parts["word"], _number(parts)
 
     def check_known(self, *, variant: str | None, gated: bool = True, hard: bool = False) -> None:
         """Raise `ValueError` if more or other is said than fits a cell that is known.
@@ -65,6 +91,15 @@ class Said:
                 "an LSTM, and this is a plain cell; leave it out"
             )
         check_gates(self.recurrent_activation, hard=hard)
+
+
+def _number(parts: re.Match[str]) -> float | None:
+    """Return the number in brackets; None if there is none, or it is no finite one."""
+    try:
+        number = float(parts["number"] or "nan")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 #: What NumPy calls the types of safetensors; bfloat16 is the upper half of a float32.

@@ -4,10 +4,12 @@ Main names: `load`, `read_weights`, `from_safetensors`, `from_npz`, `read_head`,
 `read_file`.
 
     .npz, .npy          NumPy; .npz of `save_map`, too
-    .safetensors        with a config.json beside it, if there is one
+    .safetensors        safetensors
     .pt, .pth, ...      PyTorch, and archives of TorchScript: tensors only
     .h5, .hdf5, .keras  Keras, with its configuration if it is there
     .onnx               nodes RNN, GRU and LSTM
+
+A config.json beside a file of recurrent blocks tells what their arrays do not.
 
 Nothing is unpickled and no code in a file is run; of the programs that wrote one only the packages
 h5py and onnx are needed, to read those kinds.
@@ -15,7 +17,6 @@ h5py and onnx are needed, to read those kinds.
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from theory.arithmetic.activations import Activation
 from theory.files.arrays import ArrayFileError, Unread, read_arrays
 from theory.interop.arrays import Question, map_of_names, named_head
 from theory.interop.build import Said
+from theory.interop.config_file import told_beside
 from theory.interop.formats.hdf5 import is_hdf5, read_keras
 from theory.interop.formats.onnx_graph import read_onnx
 from theory.interop.formats.onnx_heads import heads_of
@@ -340,7 +342,8 @@ def _of_torch(file: Path) -> WeightFile:
         name: one if isinstance(one, Unread) else found.array(name)
         for name, one in found.tensors.items()
     }
-    return WeightFile(path=file, arrays=arrays, kind="PyTorch", told=found.told, source=found)
+    told = {**told_beside(file, arrays), **found.told}
+    return WeightFile(path=file, arrays=arrays, kind="PyTorch", told=told, source=found)
 
 
 #: What the readers of formats meet in a file whose parts are of other types than they are declared.
@@ -381,9 +384,8 @@ def _of_arrays(path: Path) -> WeightFile:
         told = told.removeprefix(f"{path.name} is ")
         raise ValueError(f"{path} cannot be read: {told}") from None
     single = bool(found) and found[0][0] == ""
-    return WeightFile(
-        path=path, arrays={"W": found[0][1]} if single else dict(found), single=single
-    )
+    arrays = {"W": found[0][1]} if single else dict(found)
+    return WeightFile(path=path, arrays=arrays, single=single, told=told_beside(path, arrays))
 
 
 def _of_tensors(path: Path) -> WeightFile:
@@ -395,26 +397,5 @@ def _of_tensors(path: Path) -> WeightFile:
         kind="safetensors",
         tensors=tensors,
         metadata=metadata,
-        told=_told_beside(path, arrays),
+        told=told_beside(path, arrays),
     )
-
-
-def _told_beside(path: Path, arrays: Mapping[str, Any]) -> dict[str, Told]:
-    """Return what a config.json beside a file tells of its blocks."""
-    config = path.with_name("config.json")
-    ends = ".x_proj.weight"
-    prefixes = [name.removesuffix(ends) for name in arrays if name.endswith(ends)]
-    if not prefixes or not config.is_file():
-        return {}
-    try:
-        model = json.loads(config.read_text(encoding="utf-8"))["model_type"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return {}
-    if model == "falcon_mamba":
-        why = "normalises B, C and the step sizes, of which there is no map"
-        told = Told(kind="Falcon-Mamba", refused=why)
-    elif model == "mamba":
-        told = Told(kind="Mamba", variant="mamba")
-    else:
-        return {}
-    return dict.fromkeys(prefixes, told)

@@ -23,6 +23,7 @@ from theory.interop.arrays import cells_of
 from theory.interop.chains import told_chain, with_chains
 from theory.interop.files import WeightFile, read_file
 from theory.interop.layers import Layer, changed, layers_of
+from theory.interop.layouts import blocks
 from theory.interop.map_file import HEADER
 from theory.maps.base import Map, check_map
 from theory.maps.combine import Chain
@@ -151,7 +152,10 @@ def find_head(
         return Head(head=None, function=function, name=name, told=told)
     if name is not None:
         at = name.rstrip("./").removesuffix(".weight").removesuffix("/kernel")
+        part = blocks.block_around(cells_of(file.arrays), at)
         why = _why_not(file, at, top, cells, layers.get(at))
+        if part is not None:
+            why = f"is a part of {part or 'the recurrent block'}, not behind it"
         if why:
             raise ValueError(f"{file.path}: {at} {why}")
         if at not in layers:
@@ -166,6 +170,8 @@ def find_head(
                 f"or C^T; save it as {at}.weight, (p, n), or {at}.kernel, (n, p)"
             )
         return _made(file, recurrent, at, layers[at])
+    known = cells_of(file.arrays)
+    layers = {at: one for at, one in layers.items() if blocks.block_around(known, at) is None}
     reasons = {at: _why_not(file, at, top, cells, layers.get(at)) for at in [*layers, *file.heads]}
     fitting = {at: one for at, one in layers.items() if one.width in widths and not reasons[at]}
     doubts = {at: _doubt(file, recurrent, at, one) for at, one in fitting.items()}
@@ -178,7 +184,10 @@ def find_head(
     if len(whole) == 1 and (sure or not (others or more)):
         found = _made(file, recurrent, whole[0], fitting[whole[0]])
         only = "the layer that reads its states" if sure else "the only layer of the file that fits"
-        return replace(found, told=f"{found.told}, {only}; --head none leaves it out")
+        # what cannot be read may be what the network gives
+        rest = [f"; {at} {why}" for at, why in reasons.items() if sure and why and _reads(file, at)]
+        told = f"{found.told}, {only}; --head none leaves it out{''.join(rest[:2])}"
+        return replace(found, told=told)
     if not fitting:
         why_not = [f"{at} {why}" for at, why in reasons.items() if why]
         told = f"no output layer: {'; '.join(why_not[:3])}" if why_not else ""
@@ -192,6 +201,12 @@ def find_head(
     if whole and others:
         told += f"; the file has other cells ({', '.join(others)}), and does not tell whose it is"
     return Head(head=None, function=None, name=None, told=told)
+
+
+def _reads(file: WeightFile, at: str) -> bool:
+    """Return whether a file tells that a layer reads the states of a cell, through something."""
+    told = file.heads.get(at)
+    return told is not None and bool(told.source) and bool(told.between)
 
 
 def _last(names: list[str], file: WeightFile) -> list[str]:
@@ -224,6 +239,8 @@ def _doubt(file: WeightFile, recurrent: Map, at: str, layer: Layer) -> str:
         return "is as wide as the whole state, not as what the cell shows of it"
     if at in file.heads:
         return ""
+    if blocks.has_inner(cells_of(file.arrays)):
+        return "stands in a network of which the cell is one recurrence, with more between them"
     if _tells(file):
         return "is none of which the file tells what it reads"
     if layer.d is None:

@@ -214,12 +214,12 @@ def _described(recurrent: Map) -> dict[str, Any]:
             "readouts": [readout.given for readout in recurrent.readouts],
         }
     if isinstance(recurrent, Block):
-        before = recurrent.before
+        before, after = recurrent.before, recurrent.after
         return {
             "kind": _BLOCK,
             "core": _described(recurrent.core),
             "before": None if before is None else described_function(before),
-            "after": described_function(recurrent.after),
+            "after": None if after is None else described_function(after),
         }
     found = [(word, kind) for word, kind in _KINDS.items() if isinstance(recurrent, kind.of)]
     if not found:
@@ -287,14 +287,13 @@ def _built_block(described: dict[str, Any], arrays: Mapping[str, Any]) -> Map:
         parts[word][rest] = value if word == "core" else double_array(name, value)
     if not parts.keys() <= described.keys():
         raise ValueError("the parts of the Block are not described; the file is damaged")
-    given = described["before"]
-    if given is None:
-        _check_names(parts["before"], (), "before.")
-    return Block(
-        _built(described["core"], parts["core"]),
-        before=None if given is None else built_function(given, parts["before"]),
-        after=built_function(described["after"], parts["after"]),
-    )
+    made: dict[str, Any] = {}
+    for word in ("before", "after"):
+        given = described[word]
+        if given is None:
+            _check_names(parts[word], (), f"{word}.")
+        made[word] = None if given is None else built_function(given, parts[word])
+    return Block(_built(described["core"], parts["core"]), **made)
 
 
 def _built_cascade(described: dict[str, Any], arrays: Mapping[str, Any]) -> Map:

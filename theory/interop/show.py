@@ -5,6 +5,7 @@ Main names: `recognised`, `Recognised`, `FoundCell`, `FoundHead`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -17,6 +18,7 @@ from theory.interop.chains import with_chains
 from theory.interop.files import WeightFile, read_file
 from theory.interop.heads import behind
 from theory.interop.layers import layers_of
+from theory.interop.layouts.blocks import block_notes, block_of
 from theory.interop.map_file import HEADER
 from theory.interop.told import Told, told_of
 from theory.maps.base import Map
@@ -110,7 +112,7 @@ def recognised(
     for (layout, prefix), names in groups.items():
         used.update(names.values())
         used.update(name for name in file.arrays if prefix and name.startswith(f"{prefix}."))
-        cells.append(_read(file, prefix, said, layout))
+        cells.append(_read(file, prefix, said, layout, names))
     left = {name: array for name, array in file.arrays.items() if name not in used}
     heads = _heads(file, left, cells)
     of_heads = [one.name for one in heads]
@@ -183,21 +185,29 @@ def _heads(file: WeightFile, left: dict[str, Any], cells: list[FoundCell]) -> li
 
 
 def _read(
-    file: WeightFile, prefix: str | None, said: dict[str, Any], layout: str = "save_map"
+    file: WeightFile,
+    prefix: str | None,
+    said: dict[str, Any],
+    layout: str = "save_map",
+    names: Mapping[str, str] | None = None,
 ) -> FoundCell:
     told = told_of(file.told, prefix or "")
     found, refused = None, ""
+    kind, notes = layout, () if told is None else (*told.notes, *_between(told))
+    if layout == "block" and names is not None:
+        kind, own = block_of(names).title, f"{prefix}." if prefix else ""
+        notes += block_notes(names, own, file.arrays)
     try:
         found = file.map(prefix=prefix, **said)
     except ValueError as error:
         refused = str(error).removeprefix(f"{file.path}: ")
     return FoundCell(
         prefix=prefix or "",
-        kind=layout if told is None else told.kind,
+        kind=kind if told is None else told.kind,
         map=found,
         refused=refused,
         reads=None if told is None else told.source,
-        notes=() if told is None else (*told.notes, *_between(told)),
+        notes=notes,
     )
 
 

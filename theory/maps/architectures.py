@@ -154,6 +154,8 @@ def mlstm(
     W_f: npt.ArrayLike,
     b_i: npt.ArrayLike | None = None,
     b_f: npt.ArrayLike | None = None,
+    b_k: npt.ArrayLike | None = None,
+    b_v: npt.ArrayLike | None = None,
 ) -> LinearAttention:
     r"""Return the memory and the normaliser of an mLSTM, (C, n) <- f (C, n) + i k (v, 1)^T.
 
@@ -163,10 +165,12 @@ def mlstm(
     Parameters
     ----------
     W_k, W_v : (heads x keys, m) and (heads x values, m) arrays
-        Without biases; the published k is divided by sqrt(keys).
+        The published k is divided by sqrt(keys).
     W_i, W_f : (heads, m) arrays
     b_i, b_f : (heads,) arrays, optional
         Zero by default.
+    b_k, b_v : (heads x keys,) and (heads x values,) arrays, optional
+        Zero by default, as published.
 
     Raises
     ------
@@ -193,12 +197,13 @@ def mlstm(
     each = v.reshape(heads, counts["values"], -1)
     v = np.concatenate([each, np.zeros((heads, 1, v.shape[1]))], axis=1)
     v = v.reshape(heads * (counts["values"] + 1), -1)
-    ones = np.tile([*np.zeros(counts["values"]), 1.0], heads)
-    biases = [
-        np.zeros(heads) if given is None else as_vector(name, given, size=heads)
-        for name, given in (("b_f", b_f), ("b_i", b_i))
+    sizes = {"b_k": len(k), "b_v": heads * counts["values"], "b_f": heads, "b_i": heads}
+    own, shift, *biases = [
+        np.zeros(sizes[name]) if given is None else as_vector(name, given, size=sizes[name])
+        for name, given in (("b_k", b_k), ("b_v", b_v), ("b_f", b_f), ("b_i", b_i))
     ]
-    b = np.concatenate([np.zeros(len(k)), ones, *biases])
+    shift = np.hstack([shift.reshape(heads, -1), np.ones((heads, 1))]).ravel()
+    b = np.concatenate([own, shift, *biases])
     counts["values"] += 1
     return LinearAttention(_stack(k, v, f, i), b, decay=np.ones(heads), write="exp", **counts)
 

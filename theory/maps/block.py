@@ -23,6 +23,7 @@ from theory.maps.combine import Chain
 from theory.maps.functions import Dense, Function, Pointwise
 from theory.maps.gates import GatedMap
 from theory.maps.linear import LinearMap
+from theory.norms.norm import Norm
 from theory.typing import Array
 
 
@@ -32,23 +33,25 @@ class Block(GatedMap):
 
     .. math:: h \leftarrow \mathrm{core}(h, \mathrm{before}(x)),\qquad y = \mathrm{after}(h, x)
 
-    The state is (h, y), of which the step reads h alone; `output_map` shows y.  So a `Cascade` of
-    blocks is a network of them, each on the output of the one below, and is simulated, truncated,
-    enclosed and certified as every stack is: from the core's certificate and the slopes of the two
-    functions on what they can receive.
+    The state is (h, y), of which the step reads h alone; `output_map` shows y.  Without `after` it
+    is h, as the core shows it: a recurrence that sees a function of the inputs.
+
+    So a `Cascade` of blocks is a network of them, each on the output of the one below, and is
+    simulated, truncated, enclosed and certified as every stack is: from the core's certificate and
+    the slopes of the two functions on what they can receive.
 
     Parameters
     ----------
     core : Map
     before : Function, optional
         What the core sees of the inputs; the inputs themselves by default.
-    after : Function
-        Of the core's state and behind it the inputs, side by side.
+    after : Function, optional
+        Of the core's state and behind it the inputs, side by side; none by default.
 
     Raises
     ------
     ValueError
-        If the widths do not fit.
+        If the widths do not fit, or there is neither function.
 
     Examples
     --------
@@ -60,20 +63,23 @@ class Block(GatedMap):
     [[0.5, 1.5], [0.25, 0.25]]
     """
 
-    def __init__(self, core: Map, *, before: Function | None = None, after: Function) -> None:
+    def __init__(
+        self, core: Map, *, before: Function | None = None, after: Function | None = None
+    ) -> None:
         self._core, self._before, self._after = check_map(core), before, after
-        given: dict[str, Any] = {"after": after}
-        given |= {} if before is None else {"before": before}
+        given: dict[str, Any] = {"before": before, "after": after}
         for name, f in given.items():
-            if not isinstance(f, Function):
+            if f is not None and not isinstance(f, Function):
                 raise ValueError(f"{name}={f!r}, needed a theory.maps.Function")
+        if before is None and after is None:
+            raise ValueError("needed before=, after= or both: without them it is the core")
         if before is not None and before.output_dim != core.input_dim:
             raise ValueError(
                 f"before gives {before.output_dim} entries, needed the {core.input_dim} inputs of "
                 f"{core!r}"
             )
         wide = core.state_dim + self.input_dim
-        if after.input_dim != wide:
+        if after is not None and after.input_dim != wide:
             raise ValueError(
                 f"after takes {after.input_dim} entries, needed {wide}: {core.state_dim} of the "
                 f"state of {core!r}, and {self.input_dim} of the inputs"
@@ -90,14 +96,18 @@ class Block(GatedMap):
         return self._before
 
     @property
-    def after(self) -> Function:
+    def after(self) -> Function | None:
         """Return what is made of its state and the inputs."""
         return self._after
 
     @property
+    def _outputs(self) -> int:
+        return 0 if self._after is None else self._after.output_dim
+
+    @property
     def state_dim(self) -> int:
         """Return the core's states and the outputs."""
-        return self._core.state_dim + self._after.output_dim
+        return self._core.state_dim + self._outputs
 
     @property
     def input_dim(self) -> int:
@@ -106,8 +116,10 @@ class Block(GatedMap):
 
     @property
     def output_map(self) -> Array:
-        """Return the matrix that selects the outputs."""
-        n, p = self._core.state_dim, self._after.output_dim
+        """Return the matrix that selects the outputs, of the core where nothing comes after it."""
+        if self._after is None:
+            return self._core.output_map
+        n, p = self._core.state_dim, self._outputs
         return np.eye(p, n + p, n)
 
     @property
@@ -123,13 +135,13 @@ class Block(GatedMap):
         def of(word: str, names: Any) -> dict[str, Any]:
             return {name: parameters[f"{word}.{name}"] for name in names}
 
-        before = self._before
-        if before is not None:
-            before = before.with_arrays(of("before", before.arrays))
+        def made(word: str, f: Function | None) -> Function | None:
+            return None if f is None else f.with_arrays(of(word, f.arrays))
+
         return Block(
             self._core.with_parameters(**of("core", self._core.parameters)),
-            before=before,
-            after=self._after.with_arrays(of("after", self._after.arrays)),
+            before=made("before", self._before),
+            after=made("after", self._after),
         )
 
     # ------------------------------------------------------------------------------ the definition
@@ -144,6 +156,8 @@ class Block(GatedMap):
         return self._with_output(new, x)
 
     def _with_output(self, new: Array, x: Array) -> Array:
+        if self._after is None:
+            return new
         leading = np.broadcast_shapes(new.shape[:-1], x.shape[:-1])
         both = np.concatenate(
             [np.broadcast_to(part, (*leading, part.shape[-1])) for part in (new, x)], axis=-1
@@ -168,7 +182,7 @@ class Block(GatedMap):
         H = self._core._run(self._seen(X), h0[..., : self._core.state_dim])
         return self._with_output(H, X)
 
-    def _chain(self, h: Array, x: Array) -> tuple[Array, Array, Array]:
+    def _chain(self, h: Array, x: Array) -> tuple[Array, Array, Array | None]:
         """Return the core's Jacobians by its state and by x, and that of the output by both."""
         n = self._core.state_dim
         leading = np.broadcast_shapes(np.shape(h)[:-1], np.shape(x)[:-1])
@@ -177,20 +191,26 @@ class Block(GatedMap):
         own, seen = self._core.jacobian_state(g, u), self._core.jacobian_input(g, u)
         if self._before is not None:
             seen = seen @ self._before.jacobian(x)
+        if self._after is None:
+            return own, seen, None
         new = self._core.step(g, u)
         return own, seen, self._after.jacobian(np.concatenate([new, x], axis=-1))
 
     def jacobian_state(self, h: Array, x: Array) -> Array:
         """Return d step / d h, (..., n, n): nothing depends on the last output."""
         own, _, J = self._chain(h, x)
+        if J is None:
+            return own
         n = self._core.state_dim
         left = np.concatenate([own, J[..., :n] @ own], axis=-2)
-        zero = np.zeros((*left.shape[:-1], self._after.output_dim))
+        zero = np.zeros((*left.shape[:-1], self._outputs))
         return np.concatenate([left, zero], axis=-1)
 
     def jacobian_input(self, h: Array, x: Array) -> Array:
         """Return d step / d x, (..., n, m)."""
         _, seen, J = self._chain(h, x)
+        if J is None:
+            return seen
         n = self._core.state_dim
         return np.concatenate([seen, J[..., :n] @ seen + J[..., n:]], axis=-2)
 
@@ -199,6 +219,8 @@ class Block(GatedMap):
         n = self._core.state_dim
         u = x if self._before is None else self._before.rounded(x)
         new = self._core.rounded_step(h.part(slice(n)), u)
+        if self._after is None:
+            return new
         both = x.of(np.append(new.size, x.size), np.append(new.error, x.error))
         y = self._after.rounded(both)
         return h.of(np.append(new.size, y.size), np.append(new.error, y.error))
@@ -227,14 +249,20 @@ class Block(GatedMap):
         low, high = (np.append(a, b) for a, b in zip(new, inputs, strict=True))
         return low, high
 
+    def _with_image(self, new: Interval, inputs: Interval, room: bool) -> Interval | None:
+        """Put the outputs behind a box of the core, with room around them if that is asked for."""
+        if self._after is None:
+            return new
+        y: Interval | None = self._after.image(self._output_box(new, inputs))
+        if room and y is not None:
+            y = boxes.hull_with_room(y)
+        return None if y is None else (np.append(new[0], y[0]), np.append(new[1], y[1]))
+
     def image(self, domain: Domain) -> Interval | None:
         """Enclose a step: the core's, and the output of that box; None if the core's is unknown."""
         part, inputs = self.core_domain(domain)
         new = None if part is None else self._core.image(part)
-        if new is None:
-            return None
-        y = self._after.image(self._output_box(new, inputs))
-        return np.append(new[0], y[0]), np.append(new[1], y[1])
+        return None if new is None else self._with_image(new, inputs, room=False)
 
     def carry(
         self,
@@ -255,6 +283,8 @@ class Block(GatedMap):
         if found is None:
             return None
         new = found.within(*ends[1], EXCESS).unshared()
+        if self._after is None:
+            return new
         both = stacked(new, seen.padded(after=new.symbols - seen.symbols))
         box = self._output_box(new.clipped(*ends[1]), inputs)
         y = self._after.carry(both, box).within(*self._after.image(box), EXCESS)
@@ -265,13 +295,11 @@ class Block(GatedMap):
         inputs = (input_low, input_high)
         seen = inputs if self._before is None else self._before.image(inputs)
         new = self._core.candidate_box(*seen)
-        if new is None:
-            return None
-        y = boxes.hull_with_room(self._after.image(self._output_box(new, inputs)))
-        return None if y is None else (np.append(new[0], y[0]), np.append(new[1], y[1]))
+        return None if new is None else self._with_image(new, inputs, room=True)
 
     def _output_slopes(self, domain: Domain | None) -> tuple[Array, Array] | None:
         """Return the slopes of the output in the core's new state and in the inputs."""
+        assert self._after is not None
         part, inputs = self.core_domain(domain)
         n = self._core.state_dim
         new = None if part is None else self._core.image(part)
@@ -283,25 +311,33 @@ class Block(GatedMap):
     def comparison(self, domain: Domain | None = None) -> tuple[Array, ...] | None:
         """Return the core's matrices, and below them what the output makes of their entries."""
         part, _ = self.core_domain(domain)
-        own, slopes = self._core.comparison(part), self._output_slopes(domain)
-        if own is None or slopes is None:
+        own = self._core.comparison(part)
+        if own is None or self._after is None:
+            return own
+        slopes = self._output_slopes(domain)
+        if slopes is None:
             return None
         # of several matrices each state has its own: the output sees the largest entries of all
         below = product_matrix_up(slopes[0], np.maximum.reduce(own))
-        zero = np.zeros((self.state_dim, self._after.output_dim))
+        zero = np.zeros((self.state_dim, self._outputs))
         return boxes.finite_or_none(*(np.hstack([np.vstack([M, below]), zero]) for M in own))
 
     def input_comparison(self, domain: Domain | None = None) -> Array | None:
         """Return the core's gain through `before`, and what the output makes of it and of x."""
         part, inputs = self.core_domain(domain)
-        seen, slopes = self._core.input_comparison(part), self._output_slopes(domain)
-        if seen is None or slopes is None:
+        seen = self._core.input_comparison(part)
+        if seen is None:
             return None
         if self._before is not None:
             G = self._before.slopes(inputs)
             if not np.isfinite(G).all():
                 return None
             seen = product_matrix_up(seen, G)
+        if self._after is None:
+            return seen
+        slopes = self._output_slopes(domain)
+        if slopes is None:
+            return None
         return np.vstack([seen, plus_up(product_matrix_up(slopes[0], seen), slopes[1])])
 
     def slope_range(self, domain: Domain) -> Interval | None:
@@ -317,9 +353,15 @@ class Block(GatedMap):
         G = self.input_comparison(domain)
         return None if G is None else (-G, G)
 
+    def state_lipschitz(self, norm: Norm, domain: Domain | None = None) -> float | None:
+        """Return the core's where nothing comes after it, else what `comparison` says."""
+        if self._after is not None:
+            return super().state_lipschitz(norm, domain)
+        return self._core.state_lipschitz(norm, self.core_domain(domain)[0])
+
     def __repr__(self) -> str:
-        p = self._after.output_dim
-        return f"Block({self._core!r}, m={self.input_dim}, outputs={p})"
+        told = "" if self._after is None else f", outputs={self._outputs}"
+        return f"Block({self._core!r}, m={self.input_dim}{told})"
 
 
 def short_convolution(

@@ -1,6 +1,6 @@
 r"""What the gated maps share: stacked weights, and a step that is not Lipschitz in the input.
 
-Main names: `GatedMap`, `stacked`, `gate_rows`.
+Main names: `GatedMap`, `stacked`, `gate_rows`, `carried_by_slopes`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,13 @@ from typing import Any, final
 
 import numpy as np
 
+from theory.arithmetic.intervals import Interval, sum_of
 from theory.arithmetic.rounded import Rounded
+from theory.arithmetic.zonotopes import Zonotope, combination
+from theory.domain import Domain
 from theory.errors import DivergedError, as_matrix, as_vector
 from theory.maps.base import Map
+from theory.maps.boxes.reached import EXCESS
 from theory.maps.form import Affine
 from theory.norms.norms import Norm
 from theory.typing import Array
@@ -112,3 +116,27 @@ def finite_terms(terms: Array) -> Array:
             "U x + b left the range of double precision; scale the inputs or U down"
         )
     return terms
+
+
+def carried_by_slopes(
+    recurrent: Map, states: Zonotope, seen: Zonotope, before: Interval, after: Interval
+) -> Zonotope | None:
+    r"""Enclose a step as `Map.carry` by its slopes around one point, or None if none are known.
+
+    With (c, y) a point of the box, step(h, x) = step(c, y) + M (h - c) + G (x - y), M and G of what
+    `slope_range` and `input_slope_range` enclose there.
+    """
+    known, inputs = states.clipped(*before), seen.hull()
+    if not all(np.isfinite(end).all() for end in (*known, *inputs)):
+        return None
+    c, y = np.clip(states.centre, *known), np.clip(seen.centre, *inputs)
+    box = Domain(
+        low=known[0], high=known[1], input_low=inputs[0], input_high=inputs[1], start=False
+    )
+    M, G = recurrent.slope_range(box), recurrent.input_slope_range(box)
+    if M is None or G is None:
+        return None
+    new, off = recurrent.step(c, y), recurrent.step_error(np.abs(c), np.abs(y))
+    image = sum_of((new, new), (-off, off))
+    parts = states.less(c).affine(M, image), seen.less(y).affine(G)
+    return combination([(np.ones(len(c)), part) for part in parts]).within(*after, EXCESS)

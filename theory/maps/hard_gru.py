@@ -15,6 +15,7 @@ from theory.arithmetic.activations import TANH
 from theory.arithmetic.hard import gate_of
 from theory.arithmetic.intervals import Interval
 from theory.arithmetic.rounded import Rounded
+from theory.arithmetic.zonotopes import Zonotope
 from theory.domain import Domain
 from theory.inputs import Inputs
 from theory.maps.base import read_only, simulate_by_steps
@@ -28,7 +29,7 @@ from theory.maps.boxes.gru import (
     gru_terms,
 )
 from theory.maps.boxes.slopes import gru_slopes
-from theory.maps.gates import GatedMap
+from theory.maps.gates import GatedMap, carried_by_slopes
 from theory.maps.gru import GRU
 from theory.theorems.sectors import Sectors
 from theory.theorems.terms import Terms
@@ -203,6 +204,18 @@ class HardGRU(GatedMap):
         return gru_slopes(
             *self._of_box(domain), reset_after=self._after, in_state=in_state, gate=self._gate
         )
+
+    def carry(
+        self,
+        states: Zonotope,
+        seen: Zonotope,
+        before: Interval,
+        after: Interval,
+        ranges: Interval | None = None,
+    ) -> Zonotope | None:
+        """Enclose a step by its slopes."""
+        del ranges
+        return carried_by_slopes(self, states, seen, before, after)
 
     def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
         """Return a box that holds 0 and every candidate it gives."""

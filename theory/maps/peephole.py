@@ -15,6 +15,7 @@ from theory.arithmetic.activations import TANH
 from theory.arithmetic.hard import gate_of
 from theory.arithmetic.intervals import Interval
 from theory.arithmetic.rounded import Rounded
+from theory.arithmetic.zonotopes import Zonotope
 from theory.domain import Domain
 from theory.errors import as_matrix
 from theory.inputs import Inputs
@@ -28,7 +29,7 @@ from theory.maps.boxes.peephole import (
     peephole_input_comparison,
     peephole_slopes,
 )
-from theory.maps.gates import GatedMap, finite_terms, stacked
+from theory.maps.gates import GatedMap, carried_by_slopes, finite_terms, stacked
 from theory.maps.lstm import GATES
 from theory.typing import Array
 
@@ -233,6 +234,18 @@ class PeepholeLSTM(GatedMap):
     def input_slope_range(self, domain: Domain) -> Interval:
         """Enclose d(c+, h+) / dx over a box, gate by gate."""
         return peephole_slopes(self._weights, self._ends(domain), in_state=False)
+
+    def carry(
+        self,
+        states: Zonotope,
+        seen: Zonotope,
+        before: Interval,
+        after: Interval,
+        ranges: Interval | None = None,
+    ) -> Zonotope | None:
+        """Enclose a step by its slopes."""
+        del ranges
+        return carried_by_slopes(self, states, seen, before, after)
 
     def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
         """Return the box of (c, h) that its own gates keep; None if a forget gate reaches 1."""

@@ -51,13 +51,15 @@ class SelectiveSSM(LinearRecurrence):
     with gamma = Delta (``euler``, as Mamba is implemented) or (1 - exp(-a Delta)) / a (``zoh``, the
     exact response to a held input).
 
+    Inputs beyond the m-th drive no state: they steer the step sizes and the gain.
+
     Parameters
     ----------
     decay : (m, N) array of positive numbers
         a, the rates of the states; Mamba stores log(a).
-    W_step : (m, m) array
-        Weights of the step size; a product of low rank is multiplied out.
-    W_B : (N, m) array
+    W_step : (m, p) array
+        Weights of the step size, p >= m; a product of low rank is multiplied out.
+    W_B : (N, p) array
         Weights of the input gain; zero, with a bias, where the gain is not selective.
     b_step : (m,) array, optional
         Zero by default.
@@ -99,8 +101,14 @@ class SelectiveSSM(LinearRecurrence):
                 f"decay has least entry {np.min(self._decay)}, needed positive rates; a model that "
                 "stores A = -exp(A_log) has decay = exp(A_log)"
             )
-        self._W_step = as_matrix("W_step", W_step, rows=m, columns=m)
-        self._W_B = as_matrix("W_B", W_B, rows=N, columns=m)
+        self._W_step = as_matrix("W_step", W_step, rows=m)
+        p = self._W_step.shape[1]
+        if p < m:
+            raise ValueError(
+                f"W_step has shape {self._W_step.shape}, needed ({m}, {m}), one column for each of "
+                f"the {m} channels of decay, or more"
+            )
+        self._W_B = as_matrix("W_B", W_B, rows=N, columns=p)
         self._b_step = as_vector("b_step", np.zeros(m) if b_step is None else b_step, size=m)
         self._b_B = as_vector("b_B", np.zeros(N) if b_B is None else b_B, size=N)
         if discretization not in {"euler", "zoh"}:
@@ -114,8 +122,8 @@ class SelectiveSSM(LinearRecurrence):
 
     @property
     def input_dim(self) -> int:
-        """Return m, the number of channels."""
-        return int(self._decay.shape[0])
+        """Return p, the number of channels, and of inputs that only steer."""
+        return int(self._W_step.shape[1])
 
     @property
     def discretization(self) -> str:
@@ -129,12 +137,12 @@ class SelectiveSSM(LinearRecurrence):
 
     @property
     def W_step(self) -> Array:
-        """Return the weights of the step size, (m, m), read-only."""
+        """Return the weights of the step size, (m, p), read-only."""
         return self._W_step
 
     @property
     def W_B(self) -> Array:
-        """Return the weights of the input gain, (N, m), read-only."""
+        """Return the weights of the input gain, (N, p), read-only."""
         return self._W_B
 
     @property
@@ -161,6 +169,10 @@ class SelectiveSSM(LinearRecurrence):
     def _rebuilt(self, parameters: Mapping[str, Any]) -> SelectiveSSM:
         return SelectiveSSM(**parameters, discretization=self._discretization)
 
+    def _channels(self, x: Array) -> Array:
+        """Return the entries of inputs (..., p) that drive states, (..., m)."""
+        return x[..., : len(self._decay)]
+
     def _flat(self, table: Array) -> Array:
         """Return (..., m, N) as (..., m N)."""
         return table.reshape(*table.shape[:-2], self.state_dim)
@@ -178,19 +190,21 @@ class SelectiveSSM(LinearRecurrence):
     def coefficients(self, x: Array) -> tuple[Array, Array]:
         """Return exp(-a Delta) and gamma (W_B x + b_B) x, each (..., m N)."""
         faded, gamma, gain = self._steps(x)
-        driven = gain[..., None, :] * x[..., :, None]
+        driven = gain[..., None, :] * self._channels(x)[..., :, None]
         return self._flat(np.exp(-faded)), self._flat(gamma * driven)
 
     def _coefficient_slopes(self, x: Array) -> tuple[Array, Array]:
         faded, gamma, gain = self._steps(x)
         m, N = self._decay.shape
         step = SOFTPLUS.derivative(x @ self._W_step.T + self._b_step)[..., None] * self._W_step
-        step = step[..., :, None, :]  # dDelta_d / dx_j, (..., m, 1, m)
+        step = step[..., :, None, :]  # dDelta_d / dx_j, (..., m, 1, p)
         decay = np.exp(-faded)[..., None]
-        driven = (gain[..., None, :] * x[..., :, None])[..., None]
+        own, p = self._channels(x), self.input_dim
+        driven = (gain[..., None, :] * own[..., :, None])[..., None]
         # d(B_s x_d) / dx_j = W_sj x_d + B_s [d = j]
         d_driven = (
-            self._W_B * x[..., :, None, None] + gain[..., None, :, None] * np.eye(m)[:, None, :]
+            self._W_B * own[..., :, None, None]
+            + gain[..., None, :, None] * np.eye(m, p)[:, None, :]
         )
         d_gamma = step if self._discretization == "euler" else decay * step
         slopes = (
@@ -198,8 +212,8 @@ class SelectiveSSM(LinearRecurrence):
             d_gamma * driven + gamma[..., None] * d_driven,
         )
         leading = x.shape[:-1]
-        first, second = (np.broadcast_to(s, (*leading, m, N, m)) for s in slopes)
-        return first.reshape(*leading, m * N, m), second.reshape(*leading, m * N, m)
+        first, second = (np.broadcast_to(s, (*leading, m, N, p)) for s in slopes)
+        return first.reshape(*leading, m * N, p), second.reshape(*leading, m * N, p)
 
     def _rounded_coefficients(self, x: Rounded) -> tuple[Rounded, Rounded]:
         m, N = self._decay.shape
@@ -209,7 +223,7 @@ class SelectiveSSM(LinearRecurrence):
 
         step = each_state(x.affine(self._W_step, self._b_step).through(*SOFTPLUS.facts))
         gain = x.affine(self._W_B, self._b_B)
-        driven = x.of(np.tile(gain.size, m), np.tile(gain.error, m)) * each_state(x)
+        driven = x.of(np.tile(gain.size, m), np.tile(gain.error, m)) * each_state(x.part(slice(m)))
         rates = self._decay.ravel()
         faded = x.stored(rates) * step
         # exp(-y) and 1 - exp(-y) have slope at most 1 where y >= 0
@@ -240,8 +254,8 @@ class SelectiveSSM(LinearRecurrence):
         """Enclose W_B x + b_B, (N,), and its products with every x_d, (m N,)."""
         m, N = self._decay.shape
         gain = sum_of(affine_image(self._W_B, *inputs), (self._b_B, self._b_B))
-        seen = (np.repeat(inputs[0], N), np.repeat(inputs[1], N))
-        return gain, products((np.tile(gain[0], m), np.tile(gain[1], m)), seen)
+        seen = tuple(np.repeat(self._channels(end), N) for end in inputs)
+        return gain, products((np.tile(gain[0], m), np.tile(gain[1], m)), (seen[0], seen[1]))
 
     def _held_range(self, inputs: Interval) -> Interval:
         """Enclose the fixed points of the `zoh` step, (W_B x + b_B)_s x_d / a."""
@@ -319,10 +333,10 @@ class SelectiveSSM(LinearRecurrence):
             shortest = np.nextafter(1.0 / self._decay.ravel(), np.inf)
             gamma = np.minimum(gamma, times_up(faded_share(y[1])[1], shortest))
         own = times_up(gamma, np.tile(boxes.magnitude(gain), m))
-        seen = times_up(gamma, np.repeat(boxes.magnitude(inputs), N))
+        seen = times_up(gamma, np.repeat(self._channels(boxes.magnitude(inputs)), N))
         return plus_up(
             times_up(by_step[:, None], np.abs(np.repeat(self._W_step, N, axis=0))),
-            times_up(own[:, None], np.repeat(np.eye(m), N, axis=0)),
+            times_up(own[:, None], np.repeat(np.eye(m, self.input_dim), N, axis=0)),
             times_up(seen[:, None], np.abs(np.tile(self._W_B, (m, 1)))),
         )
 
@@ -334,13 +348,15 @@ class SelectiveSSM(LinearRecurrence):
         if self._discretization == "zoh":
             gamma = np.minimum(gamma, np.nextafter(1.0 / self._decay, np.inf))
         gain = np.nextafter(inputs.image_upper(self._W_B) + np.abs(self._b_B), np.inf)
-        driven = np.nextafter(gain * inputs.reach(self.input_dim)[:, None], np.inf)
+        reach = self._channels(inputs.reach(self.input_dim))
+        driven = np.nextafter(gain * reach[:, None], np.inf)
         assert driven.shape[1] == N
         return np.nextafter(gamma * driven, np.inf).ravel()
 
     def __repr__(self) -> str:
         m, N = self._decay.shape
-        return f"SelectiveSSM(m={m}, N={N}, discretization={self._discretization!r})"
+        more = "" if self.input_dim == m else f", inputs={self.input_dim}"
+        return f"SelectiveSSM(m={m}, N={N}{more}, discretization={self._discretization!r})"
 
 
 def _exp(a: Array) -> Interval:

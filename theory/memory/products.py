@@ -1,6 +1,7 @@
 r"""Products of the transitions of given inputs, from the last one on, with bounds of their errors.
 
-Main names: `entrywise`, `Decays`, `turned`, `Turned`, `norm_lower`, `norm_upper`.
+Main names: `Memory`, `core_of`, `seen`, `entrywise`, `Decays`, `turned`, `Turned`, `norm_lower`,
+`norm_upper`.
 """
 
 from __future__ import annotations
@@ -8,15 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 
+from theory.arithmetic.intervals import Interval
 from theory.arithmetic.rigor import frobenius_upper
 from theory.arithmetic.rounded import Rounded
 from theory.arithmetic.rounding import TINY, UNIT, gamma, upper_after
 from theory.kernels.blocks import locked
+from theory.maps.block import Block
 from theory.maps.delta import DeltaRule
+from theory.maps.functions import Function
 from theory.maps.recurrence import LinearRecurrence
 from theory.norms.enclosed import norms_upper
 from theory.typing import Array
@@ -31,6 +35,30 @@ _SURELY = 1 + 2.0**-20
 _LOST = 2.0**-500
 
 
+#: A map that is linear in its state; a `Block` of one, with no function after it.
+Memory: TypeAlias = LinearRecurrence | DeltaRule | Block
+
+
+def core_of(layer: Any) -> tuple[LinearRecurrence | DeltaRule, Function | None] | None:
+    """Return a map that is linear in its state, and what it sees of the inputs; None if none is."""
+    before = None
+    if isinstance(layer, Block) and layer.after is None:
+        layer, before = layer.core, layer.before
+    return (layer, before) if isinstance(layer, LinearRecurrence | DeltaRule) else None
+
+
+def seen(before: Function | None, inputs: Interval) -> Interval:
+    """Enclose what a core sees of boxes of inputs, (..., m)."""
+    if before is None:
+        return inputs
+    if inputs[0].ndim == 1:
+        return before.image(inputs)
+    ends = [before.image(box) for box in zip(*inputs, strict=True)]
+    low, high = zip(*ends, strict=True) if ends else ((), ())
+    none = np.zeros((0, before.output_dim))
+    return (np.stack(low), np.stack(high)) if ends else (none, none)
+
+
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Decays:
@@ -41,15 +69,17 @@ class Decays:
     high: Array
 
 
-def entrywise(layer: LinearRecurrence, X: Array) -> Iterator[Decays]:
-    r"""Yield the largest products of decays, from the last input on.
+def entrywise(
+    layer: LinearRecurrence, X: Array, through: Function | None = None
+) -> Iterator[Decays]:
+    r"""Yield the largest products of decays, from the last input on, of what is seen of the inputs.
 
     Factors are at most 1: a product of k errs by gamma(k) of itself, and by k eta for underflow.
     """
     least = largest = np.ones(1)
     for last in range(len(X), 0, -_CHUNK):
         rows = X[max(last - _CHUNK, 0) : last][::-1]
-        low, high = layer.distinct_decays((rows, rows))
+        low, high = layer.distinct_decays(seen(through, (rows, rows)))
         with np.errstate(under="ignore"):
             lows = least * np.cumprod(np.maximum(low, 0.0), axis=0)
             highs = largest * np.cumprod(high, axis=0)
@@ -120,24 +150,27 @@ class Turned:
         return high
 
 
-def turned(layer: DeltaRule, X: Array) -> Iterator[Turned]:
+def turned(layer: DeltaRule, X: Array, through: Function | None = None) -> Iterator[Turned]:
     r"""Yield the products of chunks of inputs, from the last one on.
 
     A^T = diag(w) - r u^T is a step of the kernel that runs the map, whose rounding is
 
         |fl(A^T Q) - A^T Q|_F <= (gamma(keys + 4) (max(w) + |r| |u|) + |A~ - A|) |Q|_F,
 
-    A~ being the computed terms; an error E before the step becomes at most |A| |E|_F.  Within a
+    A~ being the computed terms, of computed values of `through` where the layer sees those of the
+    inputs; an error E before the step becomes at most |A| |E|_F.  Within a
     chunk |A| is bounded step by step; chunks are put together by their own products, which shrink.
     """
     from theory.kernels.delta import delta_kernel
 
     heads, keys = layer.heads, layer.keys
-    size = np.max(np.abs(X), axis=0, initial=0.0)
+    size = Rounded.exact(np.max(np.abs(X), axis=0, initial=0.0))
+    size = size if through is None else through.rounded(size)
+    U = X if through is None else through(X)
     # by how much the removed keys, and so their lengths, are off; 2 is where it stops to be told
-    off = float(layer.rounded_terms(Rounded.exact(size), 1.0)["r"].error.max())
-    steepest = _steepest(layer, X, off) if off < 2 else None
-    known = layer.rounded_terms(Rounded.exact(size), steepest)
+    off = float(layer.rounded_terms(size, 1.0)["r"].error.max())
+    steepest = _steepest(layer, U, off) if off < 2 else None
+    known = layer.rounded_terms(size, steepest)
     wrong = {
         name: (1 + 2 * gamma(keys + 4))
         * np.sqrt(np.square(known[name].error.reshape(heads, keys)).sum(axis=-1))
@@ -149,7 +182,8 @@ def turned(layer: DeltaRule, X: Array) -> Iterator[Turned]:
     chunk = _CHUNK if layer.rule == "gated" else _CHUNK // 4
     for last in range(len(X), 0, -chunk):
         rows = X[max(last - chunk, 0) : last][::-1]
-        w, u, r, *_ = np.split(layer.input_terms(rows), np.arange(1, 5) * heads * keys, axis=1)
+        given = U[max(last - chunk, 0) : last][::-1]
+        w, u, r, *_ = np.split(layer.input_terms(given), np.arange(1, 5) * heads * keys, axis=1)
         terms = np.concatenate([w, r, u, np.zeros((len(rows), 2 * heads * keys))], axis=1)
         states = np.empty((len(rows), heads * keys * keys))
         with np.errstate(under="ignore"):
@@ -161,7 +195,9 @@ def turned(layer: DeltaRule, X: Array) -> Iterator[Turned]:
         move = wrong["w"] + 2 * wrong["u"] + (u + wrong["u"]) * wrong["r"]
         rounding = (w.reshape(len(rows), heads, keys).max(axis=-1) + 2 * u) * gamma(keys + 4)
         local = upper_after((move + rounding) * sizes + keys * keys * TINY, 8)
-        growth = np.cumprod(np.maximum(layer.transition_upper((rows, rows)), 1.0), axis=0)
+        growth = np.cumprod(
+            np.maximum(layer.transition_upper(seen(through, (rows, rows))), 1.0), axis=0
+        )
         own_error = upper_after(growth * np.cumsum(local, axis=0), 2 * len(rows) + 8)
         grown = upper_after(growth[-1], len(rows))
         if np.any(grown > 1):

@@ -23,9 +23,11 @@ from theory.arithmetic.rounding import (
 )
 from theory.errors import as_sequences, check_count
 from theory.inputs import Inputs, box_of
+from theory.maps.block import Block
 from theory.maps.diagonal import DiagonalSSM
 from theory.maps.head import as_head
 from theory.maps.recurrence import LinearRecurrence
+from theory.memory.products import core_of, seen
 from theory.norms.norms import L2, Linf, over
 from theory.shown import shown
 from theory.typing import Array
@@ -373,7 +375,7 @@ def _bound_of_norms(C: Array, B: Complex, lam: float, k: int, input_bound: float
     return ldexp_up(total, e + f + int(exponent[0]) + int(g))
 
 
-def window_decay(layer: LinearRecurrence, X: Any) -> tuple[Array, Array]:
+def window_decay(layer: LinearRecurrence | Block, X: Any) -> tuple[Array, Array]:
     r"""Return by how much exactly a window of inputs shrinks each entry of the state behind it.
 
     Of h <- a(x) h + u(x), entry by entry, the gap of the truncated model is
@@ -384,7 +386,7 @@ def window_decay(layer: LinearRecurrence, X: Any) -> tuple[Array, Array]:
 
     Parameters
     ----------
-    layer : LinearRecurrence
+    layer : LinearRecurrence, or Block of one without `after`
         A `SelectiveSSM`, `MinGRU` or `RGLRU`.
     X : (k, m) array
         The window.
@@ -406,7 +408,8 @@ def window_decay(layer: LinearRecurrence, X: Any) -> tuple[Array, Array]:
     >>> bool(low[0] <= 0.25 <= high[0] <= 0.25 * (1 + 1e-12))
     True
     """
-    if not isinstance(layer, LinearRecurrence):
+    core, before = core_of(layer) or (None, None)
+    if not isinstance(core, LinearRecurrence):
         raise ValueError(
             f"received {layer!r}, needed a map h <- a(x) h + u(x) such as theory.SelectiveSSM"
         )
@@ -415,7 +418,7 @@ def window_decay(layer: LinearRecurrence, X: Any) -> tuple[Array, Array]:
         raise ValueError(f"X has shape {inputs.shape}, needed one window (k, {layer.input_dim})")
     low, high = np.ones(layer.state_dim), np.ones(layer.state_dim)
     for x in inputs:
-        least, largest = layer.decay_range((x, x))
+        least, largest = core.decay_range(seen(before, (x, x)))
         low = np.maximum(np.nextafter(low * least, -np.inf), 0.0)
         high = np.nextafter(high * largest, np.inf)
     return low, high

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, TypeAlias, final
+from typing import Any, final
 
 import numpy as np
 
@@ -24,14 +24,21 @@ from theory.arithmetic.rounding import UNIT, evaluate, product_up
 from theory.errors import as_sequences, check_nonnegative, check_positive
 from theory.inputs import as_inputs
 from theory.maps.delta import DeltaRule
+from theory.maps.functions import Function
 from theory.maps.recurrence import LinearRecurrence
-from theory.memory.products import entrywise, norm_lower, norm_upper, turned
+from theory.memory.products import (
+    Memory,
+    core_of,
+    entrywise,
+    norm_lower,
+    norm_upper,
+    seen,
+    turned,
+)
 from theory.norms.norms import L2
 from theory.shown import shown
 from theory.theorems.state_gap import formula
 from theory.typing import Array
-
-Memory: TypeAlias = LinearRecurrence | DeltaRule
 
 
 @final
@@ -50,14 +57,16 @@ class WindowContext:
         return self.k == 0 or (self.k is not None and self.refuted == self.k - 1)
 
 
-def _checked(layer: Any) -> Memory:
-    if not isinstance(layer, LinearRecurrence | DeltaRule):
+def _checked(layer: Any) -> tuple[LinearRecurrence | DeltaRule, Function | None]:
+    """Return the core that is linear in the state, and what it sees of the inputs."""
+    found = core_of(layer)
+    if found is None:
         raise ValueError(
             f"received {layer!r}, needed a map that is linear in its state, such as theory.MinGRU, "
             "theory.LinearAttention or theory.DeltaRule; of a linear map take "
             "theory.memory.worst_case_error"
         )
-    return layer
+    return found
 
 
 def _window(layer: Memory, X: Any) -> Array:
@@ -77,7 +86,7 @@ def window_gaps(layer: Memory, X: Any, *, past: float = 1.0) -> tuple[Array, Arr
 
     Parameters
     ----------
-    layer : LinearRecurrence or DeltaRule
+    layer : LinearRecurrence, DeltaRule, or Block of one without `after`
     X : (T, m) array
         The inputs, of which a truncated model sees the last k.
     past : float
@@ -101,17 +110,17 @@ def window_gaps(layer: Memory, X: Any, *, past: float = 1.0) -> tuple[Array, Arr
     >>> high.round(12).tolist()
     [1.0, 0.5, 0.25]
     """
-    layer = _checked(layer)
+    core, before = _checked(layer)
     inputs = _window(layer, X)
     check_nonnegative(past=past)
     low, high = [1.0], [1.0]
-    if isinstance(layer, DeltaRule):
-        for chunk in turned(layer, inputs):
+    if isinstance(core, DeltaRule):
+        for chunk in turned(core, inputs, before):
             found = [chunk.pair(at) for at in range(len(chunk.own))]
             low += [norm_lower(*pair) for pair in found]
             high += [norm_upper(*pair) for pair in found]
     else:
-        for part in entrywise(layer, inputs):
+        for part in entrywise(core, inputs, before):
             low += part.low.tolist()
             high += part.high.tolist()
     R = float(past)
@@ -126,7 +135,7 @@ def window_context(layer: Memory, X: Any, *, eps: float, past: float = 1.0) -> W
 
     Parameters
     ----------
-    layer : LinearRecurrence or DeltaRule
+    layer : LinearRecurrence, DeltaRule, or Block of one without `after`
     X : (T, m) array
     eps : float
         Allowed error of the last state, in the Euclidean norm.
@@ -152,43 +161,43 @@ def window_context(layer: Memory, X: Any, *, eps: float, past: float = 1.0) -> W
     >>> found.k, found.refuted, found.exact
     (7, 6, True)
     """
-    layer = _checked(layer)
+    core, before = _checked(layer)
     inputs = _window(layer, X)
     check_positive(eps=eps)
     check_nonnegative(past=past)
     R = float(past)
     if eps >= R:
         return WindowContext(k=0, error=R, refuted=None)
-    error, before = R, R
-    if isinstance(layer, DeltaRule):
+    error, above = R, R
+    if isinstance(core, DeltaRule):
         # product_up(level, R) <= eps
         level, last = eps / R * (1 - 4 * UNIT), None
-        for chunk in turned(layer, inputs):
+        for chunk in turned(core, inputs, before):
             at = chunk.first_small(level)
             pair = chunk.pair(len(chunk.own) - 1 if at is None else at)
             if at is not None:
                 if at:
-                    before = norm_lower(*chunk.pair(at - 1)) * R * (1 - 4 * UNIT)
+                    above = norm_lower(*chunk.pair(at - 1)) * R * (1 - 4 * UNIT)
                 elif last is not None:
-                    before = norm_lower(*last) * R * (1 - 4 * UNIT)
+                    above = norm_lower(*last) * R * (1 - 4 * UNIT)
                 k, error = chunk.first + at, product_up(norm_upper(*pair), R)
-                return WindowContext(k=k, error=error, refuted=k - 1 if before > eps else None)
+                return WindowContext(k=k, error=error, refuted=k - 1 if above > eps else None)
             last = pair
         if last is not None:
-            before = norm_lower(*last) * R * (1 - 4 * UNIT)
+            above = norm_lower(*last) * R * (1 - 4 * UNIT)
             error = product_up(norm_upper(*last), R)
     else:
-        for part in entrywise(layer, inputs):
+        for part in entrywise(core, inputs, before):
             errors = np.array([product_up(x, R) for x in part.high.tolist()])
             small = np.flatnonzero(errors <= eps)
-            below = np.append(before, part.low * R * (1 - 4 * UNIT))
+            below = np.append(above, part.low * R * (1 - 4 * UNIT))
             if small.size:
                 at = int(small[0])
                 k = part.first + at
                 refuted = k - 1 if below[at] > eps else None
                 return WindowContext(k=k, error=float(errors[at]), refuted=refuted)
-            before, error = float(below[-1]), float(errors[-1])
-    return WindowContext(k=None, error=error, refuted=len(inputs) if before > eps else None)
+            above, error = float(below[-1]), float(errors[-1])
+    return WindowContext(k=None, error=error, refuted=len(inputs) if above > eps else None)
 
 
 def transition_rate(layer: Memory, inputs: Any) -> float:
@@ -198,7 +207,7 @@ def transition_rate(layer: Memory, inputs: Any) -> float:
 
     Parameters
     ----------
-    layer : LinearRecurrence or DeltaRule
+    layer : LinearRecurrence, DeltaRule, or Block of one without `after`
     inputs : Inputs, or (..., m) array of all inputs
         Of a finite set every member is looked at alone.
 
@@ -218,12 +227,13 @@ def transition_rate(layer: Memory, inputs: Any) -> float:
     >>> round(transition_rate(MinGRU([[1.0], [1.0]]), Inputs.box(-1, 1)), 4)
     0.7311
     """
-    layer = _checked(layer)
+    core, before = _checked(layer)
     given = as_inputs(inputs, layer.input_dim)
     ends = (given.rows, given.rows) if given.rows is not None else given.ends(layer.input_dim)
-    if isinstance(layer, DeltaRule):
-        return float(np.max(layer.transition_upper(ends), initial=0.0))
-    return float(np.max(layer.distinct_decays(ends)[1], initial=0.0))
+    ends = seen(before, ends)
+    if isinstance(core, DeltaRule):
+        return float(np.max(core.transition_upper(ends), initial=0.0))
+    return float(np.max(core.distinct_decays(ends)[1], initial=0.0))
 
 
 def state_radius(layer: Memory, inputs: Any) -> float:
@@ -233,7 +243,7 @@ def state_radius(layer: Memory, inputs: Any) -> float:
 
     Parameters
     ----------
-    layer : LinearRecurrence or DeltaRule
+    layer : LinearRecurrence, DeltaRule, or Block of one without `after`
     inputs : Inputs, or (..., m) array of all inputs
 
     Raises
@@ -259,7 +269,7 @@ def input_context(layer: Memory, inputs: Any, *, eps: float) -> int | None:
 
     Parameters
     ----------
-    layer : LinearRecurrence or DeltaRule
+    layer : LinearRecurrence, DeltaRule, or Block of one without `after`
     inputs : Inputs, or (..., m) array of all inputs
     eps : float
         Allowed error of the state, in the Euclidean norm.

@@ -31,7 +31,7 @@ from theory.maps.delta import RULES, DeltaRule
 from theory.maps.diagonal import DiagonalSSM
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.exponential import FORGET, SLSTM
-from theory.maps.functions import Dense, Pointwise, Select
+from theory.maps.functions import Dense, Function, Pointwise, Select
 from theory.maps.gru import GRU, VARIANTS
 from theory.maps.hard_gru import HardGRU
 from theory.maps.head import LinearHead
@@ -549,9 +549,10 @@ def _recurrence_maps(
     if kind == "real-gated":
         U, b = draw(_weights(2, m, m, size)), draw(float_arrays(2 * m, size))
         return RGLRU(U, draw(float_arrays(m, 4.0)), b, draw(st.sampled_from((8.0, 1.0))))
-    decay = np.exp2(draw(float_arrays((m, n), 4.0)))
-    step, gain = draw(_weights(1, m, m, size)), draw(_weights(1, n, m, size))
-    biases = draw(float_arrays(m, size)), draw(float_arrays(n, size))
+    channels = draw(st.integers(1, m))  # the other inputs steer only
+    decay = np.exp2(draw(float_arrays((channels, n), 4.0)))
+    step, gain = draw(_weights(1, channels, m, size)), draw(_weights(1, n, m, size))
+    biases = draw(float_arrays(channels, size)), draw(float_arrays(n, size))
     return SelectiveSSM(decay, step, gain, *biases, draw(st.sampled_from(("euler", "zoh"))))
 
 
@@ -609,6 +610,8 @@ def _memory_maps(
 def block_maps(input_dim: int | None = None, size: float = 1.0) -> st.SearchStrategy[Block]:
     r"""Draw a `Block`: a norm, a gated recurrence or a memory, a gate, and the stream past it.
 
+    Sometimes nothing comes after the recurrence.
+
     Parameters
     ----------
     input_dim : int, optional
@@ -639,16 +642,13 @@ def _block_maps(draw: st.DrawFn, input_dim: st.SearchStrategy[int], size: float)
     norm = Normalize(draw(float_arrays(m, size)), kind=kind, eps=draw(st.sampled_from((1.0, 1e-5))))
     before = Chain([norm, Dense(draw(_weights(1, core.input_dim, m, size)))])
     n = core.state_dim
-    shown = Chain([Select(0, stop=n, size=n + m), Dense(draw(_weights(1, m, n, size)))])
+    shown: Function = Chain([Select(0, stop=n, size=n + m), Dense(draw(_weights(1, m, n, size)))])
     stream = Select(n, stop=n + m, size=n + m)
     if draw(st.booleans()):
         gate = Dense(draw(_weights(1, m, n + m, size)), draw(float_arrays(m, size)))
-        return Block(
-            core,
-            before=before,
-            after=Sum([stream, Product([shown, Chain([gate, Pointwise("silu", m)])])]),
-        )
-    return Block(core, before=before, after=Sum([stream, shown]))
+        shown = Product([shown, Chain([gate, Pointwise("silu", m)])])
+    after = None if draw(st.integers(0, 4)) == 4 else Sum([stream, shown])
+    return Block(core, before=before, after=after)
 
 
 def cascade_maps(

@@ -1,182 +1,74 @@
 r"""Layouts of recurrent blocks of language models: one layer's recurrence at a time.
 
-Main names: `BLOCKS`, `block_cell`.
+Main names: `BLOCKS`, `block_cell`, `block_notes`.
 
-    mamba    A_log, D, x_proj.weight, dt_proj.weight, dt_proj.bias    `SelectiveSSM`
-    rglru    recurrent_param, input_gate_weight, ...                  `RGLRU` (RecurrentGemma)
-    mingru   linear_z.weight, linear_h.weight and biases              `MinGRU`
+    mamba     A_log, x_proj.weight, dt_proj.weight, ..       `SelectiveSSM`, in a `Block` of
+                                                             Falcon-Mamba
+    mamba2    A_log, dt_bias; shapes of in_proj, conv1d      `LinearAttention`
+    rglru     recurrent_param, input_gate_weight, ..         `RGLRU` (RecurrentGemma)
+    mingru    linear_z.weight, linear_h.weight and biases    `MinGRU`
+    xlstm     k, v, igate_preact, fgate_preact               `Block` of `LinearAttention` (xLSTM-7b)
+    mlstm     q_proj, k_proj, v_proj, mlstm_cell.igate, ..   `LinearAttention` (package xlstm)
+    slstm     slstm_cell._recurrent_kernel_, igate, ..       `SLSTM` (package xlstm)
+    rwkv7     key.weight, w0, w1, .. or w_lora.lora.0, ..    `Block` of `DeltaRule`
 
-The input of such a map is what reaches the recurrence: behind the projection, the short convolution
-and its activation.  What follows the recurrence, such as D and the gate, remembers nothing.
-Mamba-2, mLSTM and sLSTM, RWKV-7, and what cannot be told from another layer by its arrays are
-recognised, and refused with the reason.
+The input of such a map is what reaches the recurrence; `theory show` tells what that is, and what
+of the layer stands beside it.  What follows the recurrence, such as D and the gate, remembers
+nothing.  What is not read is refused with the reason.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
 
 from theory.interop.build import Said, check_shape, double_array, names_of
+from theory.interop.layouts import mamba, rwkv, xlstm
 from theory.maps.base import Map
 from theory.maps.mingru import MinGRU
 from theory.maps.rglru import RGLRU
-from theory.maps.selective import SelectiveSSM
 from theory.typing import Array
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Block:
+class Layer:
     """How a recurrent block is known by its names, and what around it is no part of it."""
 
     name: str
+    title: str  # for people
     needs: str  # an array that no other block has
     keys: tuple[str, ...]  # what is read
-    around: str = ""  # pattern of what stands beside the recurrence and is not read
+    may: tuple[str, ...] = ()  # what is read if it is there
+    inputs: str = ""  # what the inputs of the map are
+    beside: Mapping[str, str]  # patterns of what is not read, and what that is
+    build: Callable[[dict[str, Array], str, Said], Map] | None  # None if it is refused
     refused: str = ""
 
 
-_AROUND_MAMBA = r"(conv1d|in_proj|out_proj)\.(weight|bias)|D"
-
-BLOCKS = (
-    Block(
-        name="mamba",
-        needs="x_proj.weight",
-        keys=("A_log", "x_proj.weight", "dt_proj.weight", "dt_proj.bias"),
-        around=_AROUND_MAMBA,
-    ),
-    Block(
-        name="mamba2",
-        needs="dt_bias",
-        keys=("A_log", "dt_bias"),
-        around=rf"{_AROUND_MAMBA}|norm\.weight",
-        refused="is a layer of Mamba-2, which is not read; theory.maps.mamba2 makes the map of its "
-        "arrays",
-    ),
-    Block(
-        name="rglru",
-        needs="recurrent_param",
-        keys=(
-            "recurrent_param", "input_gate_weight", "input_gate_bias", "recurrent_gate_weight",
-            "recurrent_gate_bias",
-        ),
-    ),
-    Block(
-        name="mingru",
-        needs="linear_z.weight",
-        keys=("linear_z.weight", "linear_z.bias", "linear_h.weight", "linear_h.bias"),
-    ),
-    Block(
-        name="mingru",
-        needs="to_hidden_and_gate.weight",
-        keys=("to_hidden_and_gate.weight",),
-        around=r"to_out\.(weight|bias)",
-        refused="is a minGRU whose candidate is x + 1/2 for x >= 0 and sigmoid(x) below, an "
-        "activation of no map here",
-    ),
-    Block(
-        name="mlstm",
-        needs="igate_preact.weight",
-        keys=("igate_preact.weight",),
-        around=r".*",
-        refused="is an mLSTM layer (xLSTM), whose queries and norms are not read; "
-        "theory.maps.mlstm makes the map of its keys, values and gates",
-    ),
-    Block(
-        name="slstm",
-        needs="slstm_cell._recurrent_kernel_",
-        keys=("slstm_cell._recurrent_kernel_",),
-        around=r".*",
-        refused="is an sLSTM layer (xLSTM), whose arrays do not say how its gates and heads are "
-        "laid out; theory.maps.slstm makes the map of arrays (gate, head, ..)",
-    ),
-    Block(
-        name="rwkv7",
-        needs="r_k",
-        keys=("r_k", "k_k", "k_a"),
-        around=r".*",
-        refused="is a layer of RWKV-7, which is not read; theory.maps.rwkv7 makes the map of its "
-        "arrays",
-    ),
-)  # fmt: skip
-
-_BY_KEY = {key: block for block in BLOCKS for key in block.keys}
-#: Names that make a group of names a block.
-NEEDED = re.compile("|".join(re.escape(block.needs) for block in BLOCKS))
-PATTERN = re.compile(
-    r"(?:(?P<prefix>.*)\.)??(?P<key>"
-    + "|".join(sorted(map(re.escape, _BY_KEY), key=len, reverse=True))
-    + ")"
-)
-
-
-def block_of(group: Any) -> Block:
-    """Return the block of a group of names, which has one."""
-    return next(block for block in BLOCKS if block.needs in group)
-
-
-def around(group: Any, start: str) -> re.Pattern[str]:
-    """Return the pattern of the full names that stand beside the recurrence."""
-    return re.compile(f"{re.escape(start)}(?:{block_of(group).around or '(?!)'})")
-
-
-def block_cell(group: dict[str, Any], start: str, said: Said) -> Map:
-    """Return the map of a block's recurrence."""
-    block = block_of(group)
-    if block.refused:
-        raise ValueError(f"{start.removesuffix('.') or 'the block'} {block.refused}")
-    arrays = {key: double_array(f"{start}{key}", value) for key, value in group.items()}
-    missing = [
-        f"{start}{key}"
-        for key in block.keys
-        if key not in arrays and not (block.name == "mingru" and key.endswith("bias"))
-    ]
-    if missing:
-        raise ValueError(f"missing keys: {', '.join(missing)}; there are {names_of(group)}")
-    build = {"mamba": _mamba, "rglru": _rglru, "mingru": _mingru}[block.name]
-    return build(arrays, start, said)
-
-
-def _mamba(arrays: dict[str, Array], start: str, said: Said) -> Map:
-    r"""Return the recurrence of Mamba: x_proj gives dt (of low rank), B and C, in this order."""
-    if said.variant is None:
+def _mingru(arrays: dict[str, Array], start: str, said: Said) -> Map:
+    """Return the minimal GRU as published, whose candidate is linear unless it is said."""
+    said.check_known(variant=None, gated=False)
+    check_shape(f"{start}linear_z.weight", arrays["linear_z.weight"], (None, None))
+    n, m = arrays["linear_z.weight"].shape
+    check_shape(f"{start}linear_h.weight", arrays["linear_h.weight"], (n, m))
+    biases = [arrays.get(f"linear_{gate}.bias", np.zeros(n)) for gate in "zh"]
+    for gate, bias in zip("zh", biases, strict=True):
+        check_shape(f"{start}linear_{gate}.bias", bias, (n,))
+    if said.activation is None:
         raise ValueError(
-            f"{start}x_proj is that of Mamba, or of Falcon-Mamba, which normalises what it gives, "
-            "and no array tells which: pass variant='mamba' (in a command, --variant mamba); "
-            "a config.json beside the file tells it, too"
+            "the weights are those of a minimal GRU, whose candidate's activation no array tells: "
+            "pass activation= (in a command, --activation), 'identity' as published"
         )
-    if said.variant != "mamba":
-        raise ValueError(f"{start}x_proj is that of {said.variant!r}, of which there is no map")
-    m, N = _matrix(arrays, start, "A_log")
-    rows, _ = _matrix(arrays, start, "x_proj.weight", (None, m))
-    _, rank = _matrix(arrays, start, "dt_proj.weight", (m, None))
-    check_shape(f"{start}dt_proj.bias", arrays["dt_proj.bias"], (m,))
-    if rows != rank + 2 * N:
-        raise ValueError(
-            f"{start}x_proj.weight has {rows} rows, needed {rank} + 2 * {N}: the step sizes of "
-            "rank dt_proj.weight, and B and C of as many entries as A_log has columns"
-        )
-    down = arrays["x_proj.weight"]
-    with np.errstate(over="ignore"):
-        decay = np.exp(arrays["A_log"])
-    return SelectiveSSM(
-        decay,
-        arrays["dt_proj.weight"] @ down[:rank],
-        down[rank : rank + N],
-        arrays["dt_proj.bias"],
-        discretization="euler",
+    return MinGRU(
+        np.vstack([arrays["linear_z.weight"], arrays["linear_h.weight"]]),
+        np.concatenate(biases),
+        said.activation,
     )
-
-
-def _matrix(
-    arrays: dict[str, Array], start: str, name: str, shape: tuple[int | None, ...] = (None, None)
-) -> tuple[int, int]:
-    check_shape(f"{start}{name}", arrays[name], shape)
-    return arrays[name].shape[0], arrays[name].shape[1]
 
 
 def _rglru(arrays: dict[str, Array], start: str, said: Said) -> Map:
@@ -184,7 +76,7 @@ def _rglru(arrays: dict[str, Array], start: str, said: Said) -> Map:
 
     There the first input of a sequence enters as it is, without sqrt(1 - a**2).
     """
-    said.check_known(variant=None, gated=False)
+    del said
     p = arrays["recurrent_param"]
     check_shape(f"{start}recurrent_param", p, (None,))
     rows, biases = [], []
@@ -207,21 +99,253 @@ def _rglru(arrays: dict[str, Array], start: str, said: Said) -> Map:
     return RGLRU(np.vstack(rows), -p, np.concatenate(biases))
 
 
-def _mingru(arrays: dict[str, Array], start: str, said: Said) -> Map:
-    """Return the minimal GRU as published, whose candidate is linear unless it is said."""
-    said.check_known(variant=None, gated=False)
-    n, m = _matrix(arrays, start, "linear_z.weight")
-    check_shape(f"{start}linear_h.weight", arrays["linear_h.weight"], (n, m))
-    biases = [arrays.get(f"linear_{gate}.bias", np.zeros(n)) for gate in "zh"]
-    for gate, bias in zip("zh", biases, strict=True):
-        check_shape(f"{start}linear_{gate}.bias", bias, (n,))
-    if said.activation is None:
+_AROUND_MAMBA = {
+    r"in_proj\.(weight|bias)": "the projection before the convolution",
+    r"conv1d\.(weight|bias)": "the short convolution before the recurrence",
+    "D": "what passes the recurrence by",
+    r"out_proj\.(weight|bias)": "the projection after the gate",
+}
+_AROUND_XLSTM = {
+    r"q\.(weight|bias)": "the queries, which read the memory",
+    r"ogate_preact\.(weight|bias)": "the output gate",
+    r"multihead_norm\.(weight|bias)": "the normalisation of what is read",
+    r"out_proj\.(weight|bias)": "the projection after the gate",
+}
+_XLSTM_INPUTS = "the normalised input of the layer"
+
+BLOCKS = (
+    Layer(
+        name="mamba",
+        title="Mamba",
+        needs="x_proj.weight",
+        keys=("A_log", "x_proj.weight", "dt_proj.weight", "dt_proj.bias"),
+        inputs="what the short convolution and its activation give",
+        beside=_AROUND_MAMBA,
+        build=mamba.mamba_cell,
+    ),
+    Layer(
+        name="mamba2",
+        title="Mamba-2",
+        needs="dt_bias",
+        keys=("A_log", "dt_bias", "conv1d.weight", "in_proj.weight"),
+        may=("out_proj.weight", "norm.weight"),
+        inputs="x and B, which the short convolution and its activation give, and dt, as in_proj "
+        "gives it",
+        beside=_AROUND_MAMBA | {r"norm\.weight": "the gated normalisation after the recurrence"},
+        build=mamba.mamba2_cell,
+    ),
+    Layer(
+        name="rglru",
+        title="RecurrentGemma",
+        needs="recurrent_param",
+        keys=(
+            "recurrent_param", "input_gate_weight", "input_gate_bias", "recurrent_gate_weight",
+            "recurrent_gate_bias",
+        ),
+        inputs="what the short convolution gives",
+        beside={},
+        build=_rglru,
+    ),
+    Layer(
+        name="mingru",
+        title="minGRU",
+        needs="linear_z.weight",
+        keys=("linear_z.weight", "linear_h.weight"),
+        may=("linear_z.bias", "linear_h.bias"),
+        beside={},
+        build=_mingru,
+    ),
+    Layer(
+        name="mingru",
+        title="minGRU",
+        needs="to_hidden_and_gate.weight",
+        keys=("to_hidden_and_gate.weight",),
+        beside={r"to_out\.(weight|bias)": "the projection after the recurrence"},
+        build=None,
+        refused="is a minGRU whose candidate is x + 1/2 for x >= 0 and sigmoid(x) below, an "
+        "activation of no map here",
+    ),
+    Layer(
+        name="xlstm",
+        title="xLSTM-7b",
+        needs="igate_preact.weight",
+        keys=(
+            "k.weight", "v.weight", "igate_preact.weight", "igate_preact.bias",
+            "fgate_preact.weight", "fgate_preact.bias",
+        ),
+        may=("k.bias", "v.bias"),
+        inputs=_XLSTM_INPUTS,
+        beside=_AROUND_XLSTM,
+        build=xlstm.xlstm_cell,
+    ),
+    Layer(
+        name="xlstm",
+        title="xLSTM-7b",
+        needs="ifgate_preact.weight",
+        keys=(
+            "qkv_opreact.weight", "ifgate_preact.weight", "ifgate_preact.bias",
+            "multihead_norm.weight",
+        ),
+        may=("qkv_opreact.bias",),
+        inputs=_XLSTM_INPUTS,
+        beside=_AROUND_XLSTM,
+        build=xlstm.xlstm_cell,
+    ),
+    Layer(
+        name="mlstm",
+        title="xlstm's mLSTM",
+        needs="mlstm_cell.igate.weight",
+        keys=(
+            "q_proj.weight", "k_proj.weight", "v_proj.weight", "mlstm_cell.igate.weight",
+            "mlstm_cell.igate.bias", "mlstm_cell.fgate.weight", "mlstm_cell.fgate.bias",
+        ),
+        may=("q_proj.bias", "k_proj.bias", "v_proj.bias"),
+        inputs="what the short convolution and its activation give, and behind it what they are "
+        "given (the first half of proj_up)",
+        beside={
+            r"proj_up\.(weight|bias)": "the projection before the convolution",
+            r"conv1d\.conv\.(weight|bias)": "the short convolution before the recurrence",
+            "learnable_skip": "what passes the recurrence by",
+            r"mlstm_cell\.outnorm\.weight": "the normalisation of what is read",
+            r"mlstm_cell\.causal_mask": "no parameter",
+            r"proj_down\.(weight|bias)": "the projection after the gate",
+        },
+        build=xlstm.mlstm_cell,
+    ),
+    Layer(
+        name="slstm",
+        title="xlstm's sLSTM",
+        needs="slstm_cell._recurrent_kernel_",
+        keys=(
+            "slstm_cell._recurrent_kernel_", "slstm_cell._bias_", "igate.weight", "fgate.weight",
+            "zgate.weight", "ogate.weight",
+        ),
+        may=("conv1d.conv.weight", "conv1d.conv.bias"),
+        inputs="what the short convolution and its activation give, and behind it the normalised "
+        "input of the layer; that alone where there is no convolution",
+        beside={
+            r"conv1d\.conv\.(weight|bias)": "the short convolution before the recurrence",
+            r"group_norm\.weight": "the normalisation after the recurrence",
+        },
+        build=xlstm.slstm_cell,
+    ),
+    Layer(
+        name="rwkv7",
+        title="RWKV-7",
+        needs="r_k",
+        keys=("r_k", "k_k", "k_a", "x_w", "x_k", "x_v", "x_a"),
+        may=rwkv.NAMED,
+        inputs="the normalised input of the layer, that of the step before, and but in the first "
+        "layer the values of the first layer, one behind the other",
+        beside={
+            "r_k|x_[rg]|(receptance|r_proj).weight": "what the memory is read by",
+            r"g[12]|g_lora\.lora\.[02]\.weight": "the output gate",
+            r"(ln_x|g_norm)\.(weight|bias)": "the normalisation of what is read",
+            r"(output|o_proj)\.weight": "the projection after the gate",
+        },
+        build=rwkv.rwkv7_cell,
+    ),
+)  # fmt: skip
+
+_BY_KEY = {key for block in BLOCKS for key in (*block.keys, *block.may)}
+#: Names that make a group of names a block.
+NEEDED = re.compile("|".join(re.escape(block.needs) for block in BLOCKS))
+PATTERN = re.compile(
+    # the shortest prefix: the longest key
+    r"(?:(?P<prefix>.*?)\.)??(?P<key>" + "|".join(map(re.escape, sorted(_BY_KEY))) + ")"
+)
+
+
+def block_of(group: Any) -> Layer:
+    """Return the block of a group of names, which has one."""
+    return next(block for block in BLOCKS if block.needs in group)
+
+
+def around(group: Any, start: str) -> re.Pattern[str]:
+    """Return the pattern of the full names that stand beside the recurrence."""
+    beside = block_of(group).beside or ["(?!)"]
+    return re.compile(f"{re.escape(start)}(?:{'|'.join(beside)})")
+
+
+def is_inner(group: Any) -> bool:
+    """Return whether a block is one recurrence of a network, with more before and behind it."""
+    return block_of(group).name != "mingru"
+
+
+Cells = Mapping[tuple[str, str], Mapping[str, str]]
+
+
+def has_inner(cells: Cells) -> bool:
+    """Return whether a file has such a block, among its cells by layout and prefix."""
+    return any(kind == "block" and is_inner(group) for (kind, _), group in cells.items())
+
+
+def block_around(cells: Cells, layer: str) -> str | None:
+    """Return the prefix of the block that a layer, by the start of its names, is a part of."""
+    for (kind, at), group in cells.items():
+        start = f"{at}." if at else ""
+        if kind != "block" or not layer.startswith(start):
+            continue
+        beside = around(group, start)
+        for name in (layer, f"{layer}.weight"):
+            if name in group.values() or beside.fullmatch(name):
+                return at
+    return None
+
+
+def used(group: Mapping[str, str]) -> list[str]:
+    """Return the full names of a group that its block reads; others may look like its own."""
+    block = block_of(group)
+    return [name for key, name in group.items() if key in {*block.keys, *block.may}]
+
+
+def block_notes(group: Mapping[str, str], start: str, names: Any) -> tuple[str, ...]:
+    """Return what the inputs of a block's map are, and which arrays beside it are not read."""
+    block = block_of(group)
+    notes = [f"inputs: {block.inputs}"] if block.inputs else []
+    own = [str(name).removeprefix(start) for name in names if str(name).startswith(start)]
+    around = dict(block.beside)
+    if block.name == "rwkv7" and rwkv.layer_number(start) == 0:
+        around[r"v[012]"] = "of later layers"
+    beside = [
+        f"{', '.join(there)} ({what})"
+        for pattern, what in around.items()
+        if (there := [name for name in own if re.fullmatch(pattern, name)])
+    ]
+    return (*notes, f"no part of it: {'; '.join(beside)}") if beside else tuple(notes)
+
+
+def block_cell(group: dict[str, Any], start: str, said: Said) -> Map:
+    """Return the map of a block's recurrence."""
+    block = block_of(group)
+    if block.build is None:
+        raise ValueError(f"{start.removesuffix('.') or 'the block'} {block.refused}")
+    if not is_inner(group):
+        return _built(block, group, start, said)
+    for name in ("activation", "recurrent_activation", "variant"):
+        given = getattr(said, name)
+        if given is not None and (name != "variant" or block.name not in _ASK):
+            raise ValueError(
+                f"{name}={given!r}, but {start.removesuffix('.') or 'the block'} is a layer of "
+                f"{block.title}, which tells it; leave {name}= out"
+            )
+    return _built(block, group, start, said)
+
+
+#: Blocks of which no array tells everything.
+_ASK = {"mamba", "mamba2", "xlstm", "rwkv7"}
+
+
+def _built(block: Layer, group: dict[str, Any], start: str, said: Said) -> Map:
+    assert block.build is not None
+    read = {*block.keys, *block.may}
+    arrays = {
+        key: double_array(f"{start}{key}", value) for key, value in group.items() if key in read
+    }
+    missing = [f"{start}{key}" for key in block.keys if key not in arrays]
+    if missing:
         raise ValueError(
-            "the weights are those of a minimal GRU, whose candidate's activation no array tells: "
-            "pass activation= (in a command, --activation), 'identity' as published"
+            f"missing keys of a layer of {block.title}: {', '.join(missing)}; there are "
+            f"{names_of(group)}"
         )
-    return MinGRU(
-        np.vstack([arrays["linear_z.weight"], arrays["linear_h.weight"]]),
-        np.concatenate(biases),
-        said.activation,
-    )
+    return block.build(arrays, start, said)
