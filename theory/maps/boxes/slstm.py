@@ -30,7 +30,7 @@ from theory.arithmetic.intervals import (
     widened,
 )
 from theory.arithmetic.relaxations import relaxed
-from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT
+from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT, upper_after
 from theory.arithmetic.zonotopes import Zonotope, combination, product, stacked
 from theory.maps.boxes.ends import (
     Ends,
@@ -226,11 +226,8 @@ class _Slopes(NamedTuple):
     by_o: Interval  # of the pre-activation of o in h+
 
 
-def _slopes(cell: Exponential, box: Ends) -> _Slopes:
-    y, r, new = _of_box(cell, box)
-    g = activation_image(SIGMOID, *r.d)
-    apart = sum_of(r.z, _minus(y))
-    moved = products(apart, slope_range(SIGMOID, *r.d))
+def _slopes(y: Interval, r: _Ranges, new: Interval) -> _Slopes:
+    """Return them over a box, from the ranges of y, of the gates and of y+."""
     # i / (1 + f nu + i) = sigma(a - log(1 + f nu)), and f nu / (1 + f nu + i) alike
     other = activation_image(SOFTPLUS, *r.P), activation_image(SOFTPLUS, *r.i)
     shares = [
@@ -238,11 +235,7 @@ def _slopes(cell: Exponential, box: Ends) -> _Slopes:
         for own, rest in zip((r.i, r.P), other, strict=True)
     ]
     return _Slopes(
-        own_y=activation_image(SIGMOID, *_minus(r.d)),
-        y_by_s=products(_minus(apart), products(g, _ratio(r, False))),
-        y_by_i=moved,
-        y_by_f=_minus(products(moved, r.fades)),
-        y_by_z=products(g, r.slope_z),
+        *_of_share(r.d, sum_of(r.z, _minus(y)), _ratio(r, False), r),
         own_s=_ratio(r, True),
         s_by_i=shares[0],
         s_by_f=products(shares[1], r.fades),
@@ -251,11 +244,27 @@ def _slopes(cell: Exponential, box: Ends) -> _Slopes:
     )
 
 
+def _of_share(d: Interval, apart: Interval, ratio: Interval, r: _Ranges) -> tuple[Interval, ...]:
+    """Return the slopes of y+ where g = sigma(d), from the ranges of z - y and of t."""
+    g = activation_image(SIGMOID, *d)
+    moved = products(apart, slope_range(SIGMOID, *d))
+    return (
+        activation_image(SIGMOID, *_minus(d)),
+        products(_minus(apart), products(g, ratio)),
+        moved,
+        _minus(products(moved, r.fades)),
+        products(g, r.slope_z),
+    )
+
+
 @_INFINITE
 def slstm_slopes(cell: Exponential, box: Ends, *, in_state: bool) -> Interval:
     """Enclose d(y+, s+, h+) / d(y, s, h), (3 n, 3 n), or by the inputs, (3 n, m)."""
+    return _matrix(cell, _slopes(*_of_box(cell, box)), in_state=in_state)
+
+
+def _matrix(cell: Exponential, k: _Slopes, *, in_state: bool) -> Interval:
     with np.errstate(invalid="ignore", over="ignore"):
-        k = _slopes(cell, box)
         V_i, V_f, V_z, V_o = np.split(cell.stack.W if in_state else cell.stack.U, 4)
         dy = sum_of(times_rows(k.y_by_i, V_i), times_rows(k.y_by_f, V_f), times_rows(k.y_by_z, V_z))
         ds = sum_of(times_rows(k.s_by_i, V_i), times_rows(k.s_by_f, V_f))
@@ -277,9 +286,93 @@ def slstm_slopes(cell: Exponential, box: Ends, *, in_state: bool) -> Interval:
     return low, high
 
 
+#: What g and tau grow by at most from part to part of a box, unless it has so many parts.
+_GROWS, _PARTS = 1.125, 32
+
+
 def slstm_comparison(cell: Exponential, box: Ends) -> tuple[Array, ...] | None:
-    """Return the matrix (3 n, 3 n) that majorises a step; None if it is not finite."""
-    return finite_or_none(magnitude(slstm_slopes(cell, box, in_state=True)))
+    r"""Return matrices (3 n, 3 n) whose largest majorises a step; None if they are not finite.
+
+    One matrix of the largest slopes has 1 - g where g is least and g where it is largest.  The
+    matrices here are of parts of the box, those of y+ and h+ by g, that of s+ by tau:
+
+        tau = 1 - f (1 + nu) / (1 + f nu + i) = (1 + i - f) / (1 + f nu + i),
+        i / (1 + f nu + i) = tau i / (1 - f + i),    f nu / (1 + f nu + i) = tau f nu / (1 - f + i),
+
+    so that whatever is kept nearly whole is written to as little.  A difference of steps is a mean
+    of slopes along the way, and each of these, row by row, is below that of one of the parts.
+    """
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        y, r, new = _of_box(cell, box)
+        k = _slopes(y, r, new)
+        apart, ratio = sum_of(r.z, _minus(y)), _ratio(r, False)
+        g = activation_image(SIGMOID, *r.d)
+        tau = np.clip(1.0 - k.own_s[1], 0.0, 1.0), np.clip(1.0 - k.own_s[0], 0.0, 1.0)
+        count = max(_count(*g), _count(*tau))
+        # logits of g, rising, and 1 - tau, falling: whatever the edges, parts leave nothing out
+        at = _edges(*g, count)
+        at = np.clip(np.log(at) - np.log1p(-at), *r.d)
+        at[0], at[-1] = r.d
+        kept = np.clip(1.0 - _edges(*tau, count), *k.own_s)
+        kept[0], kept[-1] = k.own_s[::-1]
+        by_i, by_f = _by_written(cell, r)
+        found = []
+        for j in range(count):
+            most = np.maximum(np.nextafter(1.0 - kept[j + 1], math.inf), 0.0)
+            own = _Slopes._fields[:5], _of_share((at[j], at[j + 1]), apart, ratio, r)
+            part = k._replace(
+                **dict(zip(*own, strict=True)),
+                own_s=(kept[j + 1], kept[j]),
+                s_by_i=_at_most(k.s_by_i, most, by_i),
+                s_by_f=_at_most(k.s_by_f, most, by_f),
+            )
+            found.append(magnitude(_matrix(cell, part, in_state=True)))
+    return finite_or_none(*found)
+
+
+def _by_written(cell: Exponential, r: _Ranges) -> tuple[Array, Array]:
+    r"""Bound i / (1 - f + i), and f nu / (1 - f + i) times the slope of log(f); inf where f > 1.
+
+    That slope is 1 - f for f = sigma, and (1 - f) / (1 - f + i) rises with 1 - f and falls in i.
+    """
+    i, f = _exp(r.i), _exp(r.f)
+    rest = r.fades if cell.forgets else widened(-np.expm1(r.f[1]), -np.expm1(r.f[0]))
+    low = np.maximum(rest[0], 0.0)
+    nu = widened(*(np.expm1(r.s[1]),) * 2)[1]
+    # falling in rest, and rising with i
+    by_i = upper_after(i[1] / (low + i[1]), 2)
+    if cell.forgets:
+        share = upper_after(rest[1] / (rest[1] + i[0]), 2)
+    else:
+        share = upper_after(1.0 / (low + i[0]), 2)
+    by_f = upper_after(f[1] * nu * share, 2)
+    known = r.f[1] <= 0
+    return np.where(known, by_i, math.inf), np.where(known, by_f, math.inf)
+
+
+def _at_most(range_: Interval, most: Array, bound: Array) -> Interval:
+    """Return a range cut at most times a bound, where there is one."""
+    known = np.isfinite(bound)
+    product = upper_after(most * np.where(known, bound, 0.0), 1)
+    high = np.where(known, np.minimum(range_[1], product), range_[1])
+    return np.minimum(range_[0], high), high
+
+
+def _count(low: Array, high: Array) -> int:
+    """Return into how many parts shares are split."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steps = np.log(high / low) / math.log(_GROWS)
+    most = float(np.max(np.nan_to_num(steps, nan=_PARTS, posinf=_PARTS), initial=1.0))
+    return int(min(max(math.ceil(most), 1), _PARTS))
+
+
+def _edges(low: Array, high: Array, count: int) -> Array:
+    """Return count + 1 rows from the least to the largest shares, by the same factor each."""
+    least = np.maximum(low, high * _GROWS**-_PARTS)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.linspace(np.log(least), np.log(high), count + 1)
+    result: Array = np.maximum.accumulate(np.nan_to_num(np.exp(logs), nan=0.0))
+    return result
 
 
 def slstm_input_comparison(cell: Exponential, box: Ends) -> Array | None:
