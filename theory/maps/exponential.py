@@ -26,12 +26,12 @@ from theory.maps.boxes import ends as boxes
 from theory.maps.boxes.slstm import (
     Exponential,
     slstm_box,
-    slstm_carried,
     slstm_comparison,
     slstm_image,
     slstm_input_comparison,
     slstm_slopes,
 )
+from theory.maps.boxes.slstm_zonotope import slstm_carried
 from theory.maps.gates import GatedMap, finite_terms, gate_rows, stacked
 from theory.typing import Array
 
