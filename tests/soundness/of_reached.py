@@ -10,7 +10,8 @@ from exact import Ball, times
 from tally import Tally
 
 from theory import Inputs, Map
-from theory.arithmetic.relaxations import relaxed, remainder_range, secants
+from theory.arithmetic.intervals import Interval, widened
+from theory.arithmetic.relaxations import relaxed, relaxed_convex, remainder_range, secants
 from theory.arithmetic.zonotopes import Zonotope, combination, product, stacked
 from theory.maps.reached import check_domain, holds_on, is_reached, reached_domain
 from theory.typing import Array
@@ -103,6 +104,30 @@ def relaxations(rng: Draw, tally: Tally) -> None:
         _held(tally, "relaxed", relaxed(rho, z, *z.hull()), xi, image, rho=rho.name)
 
 
+def _root(a: Array) -> Interval:
+    return widened(1.0 / np.sqrt(a), 1.0 / np.sqrt(a))
+
+
+def _root_slope(a: Array) -> Interval:
+    s = -0.5 / (a * np.sqrt(a))
+    return widened(s, s)
+
+
+def convex(rng: Draw, tally: Tally) -> None:
+    """A tangent and a secant of 1 / sqrt(a), at the points of a zonotope."""
+    n, m = 3, int(rng.integers(0, 4))
+    low = 2.0 ** rng.integers(-30, 10, n)
+    high = low * (1 + 2.0 ** rng.integers(-40, 20, n))
+    shares = rng.random((m + 1, n))
+    shares *= 0.5 / np.sum(shares, axis=0)  # of the width, so that its points stay positive
+    z = Zonotope.of(low / 2 + high / 2, (shares[1:] * (high - low)).T, shares[0] * (high - low))
+    xi, eta = _symbols(rng, m), _symbols(rng, n)
+    point = _at(z, xi, eta)
+    found = relaxed_convex(_root, _root_slope, lambda s: (-2 * s) ** (-2 / 3), z, z.hull())
+    image = [Ball(1) / a.sqrt() for a in point]
+    _held(tally, "relaxed_convex", found, xi, image, low=low, high=high, eta=eta)
+
+
 def reaches(rng: Draw, tally: Tally) -> None:
     """A step of states of a zonotope, and a run from zero among the states reached from zero."""
     model = tame_map(rng)
@@ -134,6 +159,7 @@ def reaches(rng: Draw, tally: Tally) -> None:
 CHECKS = (
     Check(run=zonotopes, covers=(combination, product, stacked)),
     Check(run=relaxations, covers=(relaxed, remainder_range, secants)),
+    Check(run=convex, covers=(relaxed_convex,)),
     Check(
         run=reaches,
         covers=(Map.reach, reached_domain, is_reached, holds_on, check_domain),
