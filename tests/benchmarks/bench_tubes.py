@@ -42,8 +42,11 @@ SHARE = 0.01
 #: Units, steps of training, and inputs of a piece: shorter ones are left out, longer ones cut.
 UNITS, TRAINED, T = 16, 300, 48
 
-#: Inputs of a tube, sequences that choose the share, and sequences that are tried.
-WINDOW, DESIGN, TUBES = 12, 2, 10
+#: Inputs of a tube: the first after which small sets shrink to a quarter, else the last.
+WINDOWS, QUARTER = (12, 24), 0.25
+
+#: Sequences that choose window and share, and sequences that are tried.
+DESIGN, TUBES = 2, 10
 
 #: Share of the median size of an output that is allowed as error, how often, and how surely.
 ALLOWED, PROBABILITY, CONFIDENCE = 0.1, 0.05, 0.95
@@ -99,17 +102,20 @@ def times(rng: np.random.Generator) -> None:
         print(f"  {name:16s}" + "".join(row) + (f"   ({', '.join(asked)})" if asked else ""))
 
 
-def trained(kind: str, rolls: list[np.ndarray], steps: int = TRAINED) -> theory.Map:
-    """Return a map that has learned the next frame."""
+def trained(kind: str, rolls: list[np.ndarray], test: list[np.ndarray]) -> tuple[theory.Map, str]:
+    """Return a map that has learned the next frame, and what it has learned."""
     import torch
 
     torch.manual_seed(0)
     keys = rolls[0].shape[1]
     cell = getattr(torch.nn, kind)(keys, UNITS)
     head = torch.nn.Linear(UNITS, keys)
+    # from each key's frequency: else units saturate to make up for it
+    often = np.clip(np.concatenate(rolls).mean(axis=0), 1e-3, 1 - 1e-3)
+    head.bias.data = torch.from_numpy(np.log(often / (1 - often))).float()
     adam = torch.optim.Adam([*cell.parameters(), *head.parameters()], lr=1e-2)
     rng = np.random.default_rng(0)
-    for _ in range(steps):
+    for _ in range(TRAINED):
         some = rng.integers(0, len(rolls), 16)
         batch = torch.from_numpy(np.stack([rolls[i] for i in some], axis=1)).float()
         logits = head(cell(batch[:-1])[0])
@@ -117,20 +123,28 @@ def trained(kind: str, rolls: list[np.ndarray], steps: int = TRAINED) -> theory.
         adam.zero_grad()
         loss.backward()
         adam.step()
+    seen = torch.from_numpy(np.stack(test, axis=1)).float()
+    with torch.no_grad():
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(
+            head(cell(seen[:-1])[0]), seen[1:]
+        )
+    y = np.stack(test, axis=1)[1:]
+    plain = -np.mean(y * np.log(often) + (1 - y) * np.log1p(-often))
+    told = f"{keys * float(loss):.2f} nats a frame, {keys * plain:.2f} by the keys' frequencies"
     weights = {name: value.detach().double().numpy() for name, value in cell.named_parameters()}
     W, U = weights["weight_hh_l0"], weights["weight_ih_l0"]
     b, b_h = weights["bias_ih_l0"].copy(), weights["bias_hh_l0"]
     if kind == "GRU":
         b[: 2 * UNITS] += b_h[: 2 * UNITS]
-        return theory.GRU(W, U, b, b_h[2 * UNITS :])
-    return {"RNN": theory.VanillaRNN, "LSTM": theory.LSTM}[kind](W, U, b + b_h)
+        return theory.GRU(W, U, b, b_h[2 * UNITS :]), told
+    return {"RNN": theory.VanillaRNN, "LSTM": theory.LSTM}[kind](W, U, b + b_h), told
 
 
-def product(recurrent: theory.Map, X: np.ndarray, ranges: np.ndarray) -> np.ndarray:
-    """Return the size of the product of the first 0, 1, .. Jacobians along a run from zero."""
-    H = np.vstack([np.zeros(recurrent.state_dim), recurrent.simulate(X)])
+def product(recurrent: theory.Map, X: np.ndarray, ranges: np.ndarray, window: int) -> np.ndarray:
+    """Return the sizes of the product of 0, 1, .. `window` Jacobians, the last ones of a run."""
+    H = recurrent.simulate(X)[len(X) - window - 1 : -1]
     P, sizes = np.diag(ranges), [1.0]
-    for h, x in zip(H[:-1], X, strict=True):
+    for h, x in zip(H, X[len(X) - window :], strict=True):
         P = recurrent.jacobian_state(h, x) @ P
         sizes.append(float(np.max(np.abs(P).sum(axis=1) / ranges)))
     return np.array(sizes)
@@ -142,16 +156,16 @@ def last_narrowing(shares: np.ndarray, part: float = 2.0**-7) -> int:
     return int(fell[-1]) + 1 if len(fell) else 0
 
 
-def died(recurrent: theory.Map, X: np.ndarray, ranges: np.ndarray) -> str:
+def died(recurrent: theory.Map, X: np.ndarray, small: np.ndarray) -> str:
     """Return where the tube from the box of all states stops narrowing, and why."""
     box = theory.Inputs.box(0.0, 1.0)
-    tube = reach_tube(recurrent, X, k=WINDOW, inputs=box)
+    window = len(small) - 1
+    tube = reach_tube(recurrent, X, k=window, inputs=box)
     shares = np.max(tube.widths / tube.widths[0], axis=1)
     step = last_narrowing(shares)
     unit = int(np.argmax(tube.widths[step] / tube.widths[0]))
-    small = product(recurrent, X[len(X) - WINDOW :], ranges)
     return (
-        f"the tube from the box stops narrowing after {step} of {WINDOW} steps: state {unit} is "
+        f"the tube from the box stops narrowing after {step} of {window} steps: state {unit} is "
         f"{100 * shares[step]:.3g} % as wide as its box ({100 * shares[-1]:.3g} % at the end); the "
         f"product of Jacobians makes {small[step]:.3g} of small sets by then, {small[-1]:.3g} at "
         "the end"
@@ -160,23 +174,26 @@ def died(recurrent: theory.Map, X: np.ndarray, ranges: np.ndarray) -> str:
 
 def stages(kind: str, train: list[np.ndarray], test: list[np.ndarray]) -> None:
     """Print what is known of a network that is trained here."""
-    recurrent = trained(kind, train)
+    recurrent, told = trained(kind, train, test)
     C = recurrent.output_map
     sizes = [np.linalg.norm(recurrent.simulate(x) @ C.T, axis=1) for x in test[:DESIGN]]
     eps = ALLOWED * float(np.median(np.concatenate(sizes)))
     how = {"probability": PROBABILITY, "confidence": CONFIDENCE}
     plain = effective_memory(recurrent, test[DESIGN:], eps=eps, head=C, norm=L2(), **how)
-    asked = {"eps": eps, "head": C, "window": WINDOW, "design": DESIGN, "tubes": TUBES, **how}
+    visited = np.vstack([recurrent.simulate(x) for x in test[:DESIGN]])
+    ranges = visited_ranges(visited, recurrent.state_dim)
+    runs = [product(recurrent, test[0], ranges, window) for window in WINDOWS]
+    small = next((run for run in runs if run[-1] <= QUARTER), runs[-1])
+    window = len(small) - 1
+    asked = {"eps": eps, "head": C, "window": window, "design": DESIGN, "tubes": TUBES, **how}
     found = certified_memory(recurrent, test, **asked)
     if found.share == 0:
         # the whole state need not shrink where the output stays near
         found = certified_memory(recurrent, test, share=SHARE, **asked)
-    visited = np.vstack([recurrent.simulate(x) for x in test[:DESIGN]])
-    ranges = visited_ranges(visited, recurrent.state_dim)
-    radius = critical_radius(recurrent, test[0], k=WINDOW, visited=visited)
-    print(f"  {kind} {UNITS}, {len(test)} pieces of {T} frames, error {eps:.3g} (10 %)")
-    print(f"    {died(recurrent, test[0], ranges)}")
-    print(f"    r* {100 * radius.share:.3g} % of the visited ranges in {WINDOW} steps")
+    radius = critical_radius(recurrent, test[0], k=window, visited=visited)
+    print(f"  {kind} {UNITS}: {told}; {len(test)} pieces of {T} frames, error {eps:.3g} (10 %)")
+    print(f"    {died(recurrent, test[0], small)}")
+    print(f"    r* {100 * radius.share:.3g} % of the visited ranges in {window} steps")
     ratio = "" if None in (plain.k, found.k) else f", ratio {found.k / plain.k:.2f}"
     print(f"    measured k {plain.k}; in two stages {found.k}{ratio}   (wanted 2 at most)")
     print(f"    {found}")
