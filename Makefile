@@ -177,6 +177,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/bench_gradients.py
 	$(BIN)/python tests/benchmarks/bench_rates.py
 	$(BIN)/python tests/benchmarks/bench_gated.py
+	$(BIN)/python tests/benchmarks/bench_tubes.py
 	$(ONE) $(BIN)/python tests/benchmarks/bench_certificates.py
 
 ## bench-certificates: certificates against a solver and against ECLipsE-Fast; about half an hour

@@ -298,6 +298,48 @@ def euclidean_told(rows: list[Row]) -> list[str]:
     return told
 
 
+def blocks_table(rows: list[Row]) -> list[str]:
+    """Return the table of contexts of blocks on a text, a line for each network."""
+    names = (
+        "network", "bits", "states", "proved, alphabet", "proved, any past", "attained",
+        "proved, pasts as met", "attained", "by states met", "seconds",
+    )  # fmt: skip
+    lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
+    for name in dict.fromkeys(row["network"] for row in rows):
+        own = [row for row in rows if row["network"] == name]
+        asked = ("any", "any_attained", "met", "met_attained", "seen")
+        cells = [
+            f"{own[0]['bits']:.2f}",
+            f"{own[0]['states']}",
+            f"{own[0]['alphabet']:,}" if own[0]["alphabet"] != "" else "none",
+            *(whole([row[column] for row in own]) for column in asked),
+            span([row["seconds"] for row in own], ".0f"),
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def blocks_told(rows: list[Row]) -> list[str]:
+    """Return by how much what is proved of blocks is above what is attained."""
+    told = []
+    for name in dict.fromkeys(row["network"] for row in rows):
+        own = [row for row in rows if row["network"] == name]
+        by_any, by_met, by_seen = (
+            span([row[proved] / row[attained] for row in own if row[proved] != ""], ".1f")
+            for proved, attained in zip(
+                ("any", "met", "met"), ("any_attained", "met_attained", "seen"), strict=True
+            )
+        )
+        worse = sum(row["met"] > row["any"] for row in own if "" not in (row["met"], row["any"]))
+        told.append(
+            f"- {name}: proved over attained by ascent is {by_any} for any past, {by_met} for "
+            f"pasts as met; over what states met attain, {by_seen}."
+        )
+        if worse:
+            told[-1] += f" At {worse} of {len(own)} places fewer pasts have the larger proved k."
+    return told
+
+
 def mean_of(rows: list[Row], column: str = "metric") -> float:
     """Return the mean of a column over seeds."""
     return float(sum(row[column] for row in rows) / len(rows))
@@ -403,6 +445,7 @@ def text(folder: Path) -> str:
     price = read(folder, "paper_price_of_memory")
     scans = read(folder, "paper_scan_speed")
     cells = read(folder, "table_certificates")
+    blocks = read(folder, "text_blocks")
 
     def trained_at(model: str, how: str) -> str:
         rate = one(scans, model=model, how=how)["tokens_per_cpu_s"]
@@ -433,6 +476,8 @@ def text(folder: Path) -> str:
         price="\n".join(price_table(price)),
         price_told="\n".join([*price_told(price), *euclidean_told(price)]),
         price_size=span([round(v, -3) for v in some(price, "parameters")], ",.0f"),
+        blocks="\n".join(blocks_table(blocks)), blocks_told="\n".join(blocks_told(blocks)),
+        block_places=len({row["place"] for row in blocks}),
         trained_at=trained_at, cells_table="\n".join(cells_table(cells)),
         cell_maps=span(some(cells, "maps")), missed=sum(some(cells, "missed")),
         cell_seconds=span(some(cells, "seconds_a_map"), ".2g"),

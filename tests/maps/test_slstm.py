@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import theory
@@ -10,6 +10,7 @@ from theory import SLSTM, Inputs, LinearAttention
 from theory.certify import invariant_domain
 from theory.maps import slstm
 from theory.memory import mean_context, mean_gaps, reach_tube, window_gaps
+from theory.theorems.contractive_of_comparison import contractive_of_comparison
 
 GAUGE = 1e-9
 
@@ -152,6 +153,75 @@ def test_what_is_certified_and_what_is_not():
     assert invariant_domain(held, inputs=Inputs.box(-1, 1)) is None
     assert held.simulate(np.ones((50, 1)), [0.5, 1.0, 0.0])[-1, 1] > 40
     assert theory.contraction(held) is None
+
+
+def of_small_weights(rng, n, size, forget="sigmoid"):
+    """Return a cell with recurrent weights of that size, and where it stays."""
+    U, b = 0.3 * rng.standard_normal((4 * n, 3)), np.zeros(4 * n)
+    b[n : 2 * n] = -2.0 if forget == "exp" else 0.0
+    cell = SLSTM(size * rng.standard_normal((4 * n, n)) / np.sqrt(n), U, b, forget)
+    return cell, invariant_domain(cell, inputs=Inputs.box(-1, 1))
+
+
+@pytest.mark.parametrize("forget", ["sigmoid", "exp"])
+@settings(max_examples=12)
+@given(seed=st.integers(0, 2**32 - 1), size=st.floats(0, 2), corner=st.booleans())
+def test_every_row_of_a_jacobian_is_below_one_of_the_matrices(forget, seed, size, corner):
+    """Also at a normaliser of 0, where g is 1, and at corners, where shares are extreme."""
+    rng = np.random.default_rng(seed)
+    cell, box = of_small_weights(rng, 3, size, forget)
+    if box is None:
+        return
+    matrices = np.array(cell.comparison(box))
+    share = rng.random((40, 9))
+    states = box.low + (np.round(share) if corner else share) * (box.high - box.low)
+    inputs = rng.uniform(-1, 1, (40, 3))
+    rows = np.abs(cell.jacobian_state(states, np.sign(inputs) if corner else inputs))
+    below = rows[None] <= matrices[:, None] * (1 + 1e-12) + 1e-15
+    assert np.all(np.any(np.all(below, axis=-1), axis=0))
+    # and none of them is above the one of the largest slopes of the whole box
+    low, high = cell.slope_range(box)
+    assert np.all(matrices <= np.maximum(np.abs(low), np.abs(high)) * (1 + 1e-12))
+
+
+def test_the_matrices_are_not_far_above_the_slopes():
+    """One unit: over its box each entry of a row is attained, beside what the row keeps."""
+    rng = np.random.default_rng(8)
+    cell, box = of_small_weights(rng, 1, 0.1)
+    matrices = np.array(cell.comparison(box))
+    states, inputs = (
+        rng.uniform(box.low, box.high, (4_000, 3)),
+        np.sign(rng.uniform(-1, 1, (4_000, 3))),
+    )
+    states[: len(states) // 2] = np.where(states[: len(states) // 2] > 0, box.high, box.low)
+    J = np.abs(cell.jacobian_state(states, inputs))
+    for row, column in ((0, 0), (1, 1), (1, 2)):
+        # the largest sum of what is kept and what is written, with any weight of the latter
+        for weight in (0.1, 1.0, 10.0):
+            v = np.zeros(3)
+            v[row], v[column] = 1.0, 1.0 if row == column else weight
+            assert np.max(J[:, row] @ v) <= np.max(matrices[:, row] @ v)
+            assert np.max(matrices[:, row] @ v) <= 1.6 * np.max(J[:, row] @ v)
+
+
+@pytest.mark.parametrize(
+    ("forget", "n", "size"), [("sigmoid", 2, 0.2), ("sigmoid", 8, 0.03), ("exp", 8, 0.05)]
+)
+def test_recurrent_weights_are_certified_where_one_matrix_gives_nothing(forget, n, size):
+    cell, box = of_small_weights(np.random.default_rng(0), n, size, forget)
+    found = theory.contraction(cell, domain=box)
+    assert found is not None
+    assert found.evidence.is_certified
+    low, high = cell.slope_range(box)
+    assert contractive_of_comparison([np.maximum(np.abs(low), np.abs(high))]) is None
+    # pasts of the box come together no more slowly than it says
+    rng = np.random.default_rng(1)
+    X = rng.uniform(-1, 1, (20, 3))
+    ends = cell.simulate(
+        np.repeat(X[None], 20, axis=0), rng.uniform(box.low, box.high, (20, 3 * n))
+    )
+    gaps = np.max(np.abs(ends - ends[:1]) / found.norm.v, axis=(0, 2))
+    assert np.all(gaps[1:] <= found.lam * gaps[:-1] * (1 + 1e-9))
 
 
 def test_tubes_narrow_where_no_rate_is_certified():

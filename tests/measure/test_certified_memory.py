@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from theory import L2, LinearHead, LinearMap, Linf, VanillaRNN
+from theory import L2, LSTM, LinearHead, LinearMap, Linf, VanillaRNN
 from theory.measure import certified_memory
 
 CELL = VanillaRNN([[1.2, -0.5], [0.5, 0.9]], np.eye(2))
@@ -37,6 +37,34 @@ def test_what_is_said_holds_on_new_sequences():
     gaps = [CELL.simulate(x)[-1] - CELL.simulate(x[-found.k :])[-1] for x in pieces(200, seed=2)]
     assert np.mean(np.linalg.norm(gaps, axis=1) > 1e-2) <= 0.1
     assert "certified, given such pasts" in str(found)
+
+
+def test_pasts_are_near_in_states_that_are_not_shown():
+    """An LSTM shows h, and its tube starts from (c, h)."""
+    rng = np.random.default_rng(3)
+    cell = LSTM(0.4 * rng.standard_normal((12, 3)), rng.standard_normal((12, 2)))
+    found = certified_memory(
+        cell, pieces(40), eps=0.05, probability=0.2, confidence=0.9, share=0.02, design=2,
+        window=8, tubes=4, head=cell.output_map,
+    )  # fmt: skip
+    assert found.k is not None
+    short = found.k_1 - 1
+    far = [
+        np.abs(cell.simulate(x)[-1] - cell.simulate(x[-short:])[-1]) / found.ranges
+        for x in pieces(60, seed=4)
+    ]
+    # one input fewer is not enough
+    assert np.max(far) > 0.02
+    for x in pieces(10, seed=5):
+        start = len(x) - found.window
+        gap = cell.simulate(x[:start])[-1] - cell.simulate(x[start - found.k_1 : start])[-1]
+        tube = found.tube(x)
+        if np.all(np.abs(gap) <= 0.02 * found.ranges):
+            moved = cell.simulate(x)[start:] - tube.known[1:]
+            assert np.all(
+                np.linalg.norm(moved @ cell.output_map.T, axis=1)
+                <= tube.distance(L2(), cell.output_map)[1:] + 1e-12
+            )
 
 
 def test_where_nothing_is_near_or_nothing_shrinks_it_says_so():

@@ -26,12 +26,12 @@ from theory.maps.boxes import ends as boxes
 from theory.maps.boxes.slstm import (
     Exponential,
     slstm_box,
-    slstm_carried,
     slstm_comparison,
     slstm_image,
     slstm_input_comparison,
     slstm_slopes,
 )
+from theory.maps.boxes.slstm_zonotope import slstm_carried
 from theory.maps.gates import GatedMap, finite_terms, gate_rows, stacked
 from theory.typing import Array
 
@@ -323,7 +323,7 @@ class SLSTM(GatedMap):
         return slstm_box(self._gates, (input_low, input_high))
 
     def comparison(self, domain: Domain | None = None) -> tuple[Array, ...] | None:
-        """Return the matrix, (3 n, 3 n), of the largest slopes on the domain."""
+        """Return matrices, (3 n, 3 n), of the largest slopes on parts of the domain."""
         return slstm_comparison(self._gates, self._ends(domain))
 
     def input_comparison(self, domain: Domain | None = None) -> Array | None:

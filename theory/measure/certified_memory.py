@@ -238,9 +238,10 @@ def certified_memory(
         r = float(share)
     measured, steps = None, []
     if r > 0:
+        # of the whole state, of which a map may show a part only
         measured = effective_memory(
             recurrent, others, eps=r, probability=probability, confidence=confidence,
-            norm=WeightedLinf(ranges), k_max=k_max,
+            head=np.eye(recurrent.state_dim), norm=WeightedLinf(ranges), k_max=k_max,
         )  # fmt: skip
         if measured.k is not None:
             for x in others[:tubes]:

@@ -1,7 +1,7 @@
-"""Boxes of an sLSTM in the coordinates (y, s, h): enclosures, majorants and a step of zonotopes.
+"""Boxes of an sLSTM in the coordinates (y, s, h): enclosures and majorants.
 
 Main names: `slstm_image`, `slstm_box`, `slstm_comparison`, `slstm_input_comparison`,
-`slstm_slopes`, `slstm_carried`.
+`slstm_slopes`.
 
 With nu = e^s - 1, P = log(f nu) and a = log(i), everything is monotone in each of f, nu and i, so
 that its ends are those at corners.  Where a slope is infinite, at nu = 0, its product is not:
@@ -29,20 +29,16 @@ from theory.arithmetic.intervals import (
     sum_of,
     widened,
 )
-from theory.arithmetic.relaxations import relaxed
-from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT
-from theory.arithmetic.zonotopes import Zonotope, combination, product, stacked
+from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT, upper_after
 from theory.maps.boxes.ends import (
     Ends,
     Weights,
     finite_or_none,
     magnitude,
-    meet,
     mixed,
     preactivation,
     with_room,
 )
-from theory.maps.boxes.reached import EXCESS
 from theory.maps.boxes.slopes import slopes_at, times_rows
 from theory.typing import Array
 
@@ -60,7 +56,8 @@ class Exponential:
 _INFINITE = np.errstate(over="ignore", invalid="ignore")
 
 
-def _minus(a: Interval) -> Interval:
+def minus(a: Interval) -> Interval:
+    """Return the interval of -a."""
     return -a[1], -a[0]
 
 
@@ -88,8 +85,8 @@ def _log_sum(a: Array, b: Array) -> Interval:
     """Enclose log(e^a + e^b) = max(a, b) + softplus(-|a - b|) at points."""
     largest = np.maximum(a, b)
     with np.errstate(invalid="ignore"):
-        apart = sum_of((largest, largest), _minus((np.minimum(a, b),) * 2))
-    more = activation_image(SOFTPLUS, *_minus(apart))
+        apart = sum_of((largest, largest), minus((np.minimum(a, b),) * 2))
+    more = activation_image(SOFTPLUS, *minus(apart))
     # a softplus of at most 0 is at most log 2
     least = np.maximum(np.where(np.isnan(more[0]), 0.0, more[0]), 0.0)
     most = np.minimum(np.where(np.isnan(more[1]), 1.0, more[1]), 1.0)
@@ -122,11 +119,12 @@ def _parts(box: Ends) -> tuple[Interval, ...]:
 
 
 @_INFINITE
-def _ranges(cell: Exponential, s: Interval, h: Interval, x: Interval) -> _Ranges:
+def ranges_of(cell: Exponential, s: Interval, h: Interval, x: Interval) -> _Ranges:
+    """Return the ranges of all parts of a step, from those of s, h and x."""
     low, high = preactivation(cell.stack, h, x)
     i, f, z, o = zip(np.split(low, 4), np.split(high, 4), strict=True)
     if cell.forgets:
-        log_f, fades = _minus(activation_image(SOFTPLUS, *_minus(f))), _minus(f)
+        log_f, fades = minus(activation_image(SOFTPLUS, *minus(f))), minus(f)
         fades = activation_image(SIGMOID, *fades)
     else:
         log_f, fades = f, (np.ones_like(f[0]), np.ones_like(f[0]))
@@ -140,7 +138,7 @@ def _ranges(cell: Exponential, s: Interval, h: Interval, x: Interval) -> _Ranges
         s=seen,
         negative=s[0] < 0,
         P=P,
-        d=sum_of(i, _minus(P)),
+        d=sum_of(i, minus(P)),
         total=total,
         z=activation_image(TANH, *z),
         o=activation_image(SIGMOID, *o),
@@ -152,8 +150,8 @@ def _ranges(cell: Exponential, s: Interval, h: Interval, x: Interval) -> _Ranges
 def _of_box(cell: Exponential, box: Ends) -> tuple[Interval, _Ranges, Interval]:
     """Return the range of y, those of the gates, and that of y+."""
     y, s, h = _parts(box)
-    r = _ranges(cell, s, h, (box.input_low, box.input_high))
-    return y, r, mixed(activation_image(SIGMOID, *_minus(r.d)), y, r.z)
+    r = ranges_of(cell, s, h, (box.input_low, box.input_high))
+    return y, r, mixed(activation_image(SIGMOID, *minus(r.d)), y, r.z)
 
 
 def _below(*parts: Interval) -> Interval:
@@ -172,10 +170,10 @@ def slstm_box(cell: Exponential, inputs: Interval) -> Interval | None:
     """Return a box of (y, s, h) that may be invariant; None if a forget gate may reach 1."""
     n = len(cell.stack.W) // 4
     zero = np.zeros(n)
-    r = _ranges(cell, (zero, zero), (-np.ones(n), np.ones(n)), inputs)
+    r = ranges_of(cell, (zero, zero), (-np.ones(n), np.ones(n)), inputs)
     y = with_room(*r.z)
     h = with_room(*products(r.o, y))
-    r = _ranges(cell, (zero, zero), h, inputs)
+    r = ranges_of(cell, (zero, zero), h, inputs)
     # nu <= i / (1 - f), at the largest of each
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         rest = -np.expm1(r.f[1])
@@ -201,7 +199,7 @@ def _ratio(r: _Ranges, plus_one: bool) -> Interval:
             if plus_one:
                 total = activation_image(SOFTPLUS, *total)
             above = sum_of((r.f[end],) * 2, (s, s))
-            corners.append(sum_of(above, _minus(total)))
+            corners.append(sum_of(above, minus(total)))
         found.append(
             np.minimum(corners[0][0], corners[1][0]) if end == 0 else np.maximum(
                 corners[0][1], corners[1][1]
@@ -226,23 +224,16 @@ class _Slopes(NamedTuple):
     by_o: Interval  # of the pre-activation of o in h+
 
 
-def _slopes(cell: Exponential, box: Ends) -> _Slopes:
-    y, r, new = _of_box(cell, box)
-    g = activation_image(SIGMOID, *r.d)
-    apart = sum_of(r.z, _minus(y))
-    moved = products(apart, slope_range(SIGMOID, *r.d))
+def _slopes(y: Interval, r: _Ranges, new: Interval) -> _Slopes:
+    """Return them over a box, from the ranges of y, of the gates and of y+."""
     # i / (1 + f nu + i) = sigma(a - log(1 + f nu)), and f nu / (1 + f nu + i) alike
     other = activation_image(SOFTPLUS, *r.P), activation_image(SOFTPLUS, *r.i)
     shares = [
-        activation_image(SIGMOID, *sum_of(own, _minus(rest)))
+        activation_image(SIGMOID, *sum_of(own, minus(rest)))
         for own, rest in zip((r.i, r.P), other, strict=True)
     ]
     return _Slopes(
-        own_y=activation_image(SIGMOID, *_minus(r.d)),
-        y_by_s=products(_minus(apart), products(g, _ratio(r, False))),
-        y_by_i=moved,
-        y_by_f=_minus(products(moved, r.fades)),
-        y_by_z=products(g, r.slope_z),
+        *_of_share(r.d, sum_of(r.z, minus(y)), _ratio(r, False), r),
         own_s=_ratio(r, True),
         s_by_i=shares[0],
         s_by_f=products(shares[1], r.fades),
@@ -251,11 +242,29 @@ def _slopes(cell: Exponential, box: Ends) -> _Slopes:
     )
 
 
+def _of_share(
+    d: Interval, apart: Interval, ratio: Interval, r: _Ranges
+) -> tuple[Interval, Interval, Interval, Interval, Interval]:
+    """Return the slopes of y+ where g = sigma(d), from the ranges of z - y and of t."""
+    g = activation_image(SIGMOID, *d)
+    moved = products(apart, slope_range(SIGMOID, *d))
+    return (
+        activation_image(SIGMOID, *minus(d)),
+        products(minus(apart), products(g, ratio)),
+        moved,
+        minus(products(moved, r.fades)),
+        products(g, r.slope_z),
+    )
+
+
 @_INFINITE
 def slstm_slopes(cell: Exponential, box: Ends, *, in_state: bool) -> Interval:
     """Enclose d(y+, s+, h+) / d(y, s, h), (3 n, 3 n), or by the inputs, (3 n, m)."""
+    return _matrix(cell, _slopes(*_of_box(cell, box)), in_state=in_state)
+
+
+def _matrix(cell: Exponential, k: _Slopes, *, in_state: bool) -> Interval:
     with np.errstate(invalid="ignore", over="ignore"):
-        k = _slopes(cell, box)
         V_i, V_f, V_z, V_o = np.split(cell.stack.W if in_state else cell.stack.U, 4)
         dy = sum_of(times_rows(k.y_by_i, V_i), times_rows(k.y_by_f, V_f), times_rows(k.y_by_z, V_z))
         ds = sum_of(times_rows(k.s_by_i, V_i), times_rows(k.s_by_f, V_f))
@@ -277,82 +286,97 @@ def slstm_slopes(cell: Exponential, box: Ends, *, in_state: bool) -> Interval:
     return low, high
 
 
+#: What g and tau grow by at most from part to part of a box, unless it has so many parts.
+_GROWS, _PARTS = 1.125, 32
+
+
 def slstm_comparison(cell: Exponential, box: Ends) -> tuple[Array, ...] | None:
-    """Return the matrix (3 n, 3 n) that majorises a step; None if it is not finite."""
-    return finite_or_none(magnitude(slstm_slopes(cell, box, in_state=True)))
+    r"""Return matrices (3 n, 3 n) whose largest majorises a step; None if they are not finite.
+
+    One matrix of the largest slopes has 1 - g where g is least and g where it is largest.  The
+    matrices here are of parts of the box, those of y+ and h+ by g, that of s+ by tau:
+
+        tau = 1 - f (1 + nu) / (1 + f nu + i) = (1 + i - f) / (1 + f nu + i),
+        i / (1 + f nu + i) = tau i / (1 - f + i),    f nu / (1 + f nu + i) = tau f nu / (1 - f + i),
+
+    so that whatever is kept nearly whole is written to as little.  A difference of steps is a mean
+    of slopes along the way, and each of these, row by row, is below that of one of the parts.
+    """
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        y, r, new = _of_box(cell, box)
+        k = _slopes(y, r, new)
+        apart, ratio = sum_of(r.z, minus(y)), _ratio(r, False)
+        g = activation_image(SIGMOID, *r.d)
+        tau = np.clip(1.0 - k.own_s[1], 0.0, 1.0), np.clip(1.0 - k.own_s[0], 0.0, 1.0)
+        count = max(_count(*g), _count(*tau))
+        # logits of g, rising, and 1 - tau, falling: whatever the edges, parts leave nothing out
+        at = _edges(*g, count)
+        at = np.clip(np.log(at) - np.log1p(-at), *r.d)
+        at[0], at[-1] = r.d
+        kept = np.clip(1.0 - _edges(*tau, count), *k.own_s)
+        kept[0], kept[-1] = k.own_s[::-1]
+        by_i, by_f = _by_written(cell, r)
+        found = []
+        for j in range(count):
+            most = np.maximum(np.nextafter(1.0 - kept[j + 1], math.inf), 0.0)
+            part = _Slopes(
+                *_of_share((at[j], at[j + 1]), apart, ratio, r),
+                own_s=(kept[j + 1], kept[j]),
+                s_by_i=_at_most(k.s_by_i, most, by_i),
+                s_by_f=_at_most(k.s_by_f, most, by_f),
+                out=k.out,
+                by_o=k.by_o,
+            )
+            found.append(magnitude(_matrix(cell, part, in_state=True)))
+    return finite_or_none(*found)
+
+
+def _by_written(cell: Exponential, r: _Ranges) -> tuple[Array, Array]:
+    r"""Bound i / (1 - f + i), and f nu / (1 - f + i) times the slope of log(f); inf where f > 1.
+
+    That slope is 1 - f for f = sigma, and (1 - f) / (1 - f + i) rises with 1 - f and falls in i.
+    """
+    i, f = _exp(r.i), _exp(r.f)
+    rest = r.fades if cell.forgets else widened(-np.expm1(r.f[1]), -np.expm1(r.f[0]))
+    low = np.maximum(rest[0], 0.0)
+    nu = widened(*(np.expm1(r.s[1]),) * 2)[1]
+    # falling in rest, and rising with i
+    by_i = upper_after(i[1] / (low + i[1]), 2)
+    if cell.forgets:
+        share = upper_after(rest[1] / (rest[1] + i[0]), 2)
+    else:
+        share = upper_after(1.0 / (low + i[0]), 2)
+    by_f = upper_after(f[1] * nu * share, 2)
+    known = r.f[1] <= 0
+    return np.where(known, by_i, math.inf), np.where(known, by_f, math.inf)
+
+
+def _at_most(range_: Interval, most: Array, bound: Array) -> Interval:
+    """Return a range cut at most times a bound, where there is one."""
+    known = np.isfinite(bound)
+    product = upper_after(most * np.where(known, bound, 0.0), 1)
+    high = np.where(known, np.minimum(range_[1], product), range_[1])
+    return np.minimum(range_[0], high), high
+
+
+def _count(low: Array, high: Array) -> int:
+    """Return into how many parts shares are split."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steps = np.log(high / low) / math.log(_GROWS)
+    most = float(np.max(np.nan_to_num(steps, nan=_PARTS, posinf=_PARTS), initial=1.0))
+    return int(min(max(math.ceil(most), 1), _PARTS))
+
+
+def _edges(low: Array, high: Array, count: int) -> Array:
+    """Return count + 1 rows from the least to the largest shares, by the same factor each."""
+    least = np.maximum(low, high * _GROWS**-_PARTS)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.linspace(np.log(least), np.log(high), count + 1)
+    result: Array = np.maximum.accumulate(np.nan_to_num(np.exp(logs), nan=0.0))
+    return result
 
 
 def slstm_input_comparison(cell: Exponential, box: Ends) -> Array | None:
     """Return the matrix (3 n, m) that majorises a step in its input; None if it is not finite."""
     found = finite_or_none(magnitude(slstm_slopes(cell, box, in_state=False)))
     return None if found is None else found[0]
-
-
-def _relaxed_log(s: Zonotope, low: Array, high: Array) -> Zonotope:
-    r"""Return a zonotope of log(e^s - 1), which is concave, over low <= s <= high.
-
-    From 0 on nothing bounds it.
-    What is left of a line is least at an end and at most that of a tangent,
-
-        L(s) - alpha s <= L(t) - alpha t + (L'(t) - alpha) (s - t),    L'(t) = 1 / (1 - e^{-t}).
-    """
-    known = (low > 0) & np.isfinite(high)
-    low, high = np.where(known, low, 1.0), np.where(known, high, 1.0)
-    ends = [log_normaliser(end) for end in (low, high)]
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        steep = [-1.0 / np.expm1(-end) for end in (high, low)]
-        secant = (ends[1][1] - ends[0][0]) / (high - low)
-        alpha = np.clip(np.where(np.isfinite(secant), secant, steep[0]), *steep)
-        place = np.clip(np.nan_to_num(-np.log1p(-1.0 / alpha), nan=0.0), low, high)
-        at = -1.0 / np.expm1(-place)
-    slope = sum_of(widened(at, at, 2 * ELEMENTARY_UNITS), (-alpha, -alpha))
-    left = [
-        sum_of(value, products((-alpha, -alpha), (end, end)))
-        for value, end in zip((*ends, log_normaliser(place)), (low, high, place), strict=True)
-    ]
-    moved = [products(slope, sum_of((end, end), (-place, -place))) for end in (low, high)]
-    above = [sum_of(left[2], one)[1] for one in moved]
-    least, largest = np.minimum(left[0][0], left[1][0]), np.maximum(above[0], above[1])
-    return combination(
-        [(alpha, s)],
-        (np.where(known, least, -math.inf), np.where(known, largest, math.inf)),
-    )
-
-
-@_INFINITE
-def slstm_carried(
-    cell: Exponential, both: Zonotope, known: Interval, inputs: Interval, box: Interval
-) -> Zonotope:
-    """Return the step of (y, s, h, x), whose symbols are shared, from states in `known`."""
-    n = len(cell.stack.W) // 4
-    one, rows = np.ones(n), [slice(k * n, (k + 1) * n) for k in range(4)]
-    y, s, h = ((known[0][at], known[1][at]) for at in rows[:3])
-    W, U, b = cell.stack
-    form = both.rows(slice(2 * n, None)).affine(np.hstack([W, U]), b)
-    at = meet(form.hull(), preactivation(cell.stack, h, inputs))
-    i, f, z, o = (form.rows(r) for r in rows)
-    f_at = at[0][rows[1]], at[1][rows[1]]
-    if cell.forgets:
-        f = combination([(-one, relaxed(SOFTPLUS, f.scaled(-one), *_minus(f_at)))])
-    r = _ranges(cell, s, h, inputs)
-    d = combination([(one, i), (-one, f), (-one, _relaxed_log(both.rows(rows[1]), *r.s))])
-    d_ends = meet(d.hull(), r.d)
-    low, high = activation_image(SIGMOID, *d_ends)
-    new_z = relaxed(TANH, z, at[0][rows[2]], at[1][rows[2]])
-    apart = combination([(one, new_z), (-one, both.rows(rows[0]))])
-    moved = product(relaxed(SIGMOID, d, *d_ends), apart, (low, high), sum_of(r.z, _minus(y)))
-    image = mixed(activation_image(SIGMOID, *_minus(d_ends)), y, r.z)
-    new_y = combination([(one, both.rows(rows[0])), (one, moved)])
-    new_y = new_y.within(*meet(image, (box[0][rows[0]], box[1][rows[0]])), EXCESS).unshared()
-    # log(f nu + i) = a + softplus(-d)
-    soft = relaxed(SOFTPLUS, d.scaled(-one), *_minus(d_ends))
-    total = combination([(one, i), (one, soft)])
-    t_ends = meet(total.hull(), r.total)
-    new_s = relaxed(SOFTPLUS, total, *t_ends)
-    inside = meet(activation_image(SOFTPLUS, *t_ends), (box[0][rows[1]], box[1][rows[1]]))
-    new_s = new_s.within(*inside, EXCESS)
-    gate = relaxed(SIGMOID, o, at[0][rows[3]], at[1][rows[3]])
-    y_ends = meet(new_y.hull(), image)
-    shown = product(gate, new_y, r.o, y_ends)
-    shown = shown.within(*meet(products(r.o, y_ends), (box[0][rows[2]], box[1][rows[2]])), EXCESS)
-    return stacked(new_y, new_s.padded(after=new_y.symbols - new_s.symbols), shown)
