@@ -95,7 +95,7 @@ class StoredSequences(Sequence[Array]):
             if part.width != width:
                 raise SequenceFileError(
                     f"{part.name} has steps of {part.width} numbers, needed (T, {width}), the "
-                    "inputs of the recurrence; theory show says what they are in your file of weights"
+                    "inputs of the recurrence; theory show says what they are in a file of weights"
                 )
 
     def check_unchanged(self) -> None:
