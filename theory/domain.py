@@ -48,6 +48,9 @@ class Reached:
             if len(ends) != 2 or ends[0].shape != ends[1].shape or not np.all(ends[0] <= ends[1]):
                 raise ValueError(f"{name}={ends!r}, needed two ends of one length in order")
             object.__setattr__(self, name, ends)
+        boxes = (*self.outer, *self.start, *self.ranges)
+        if self.ball and (self.period or self.order or self.parts or any(map(np.size, boxes))):
+            raise ValueError(f"ball={self.ball!r} beside other fields, needed the norm alone")
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready description, exact."""
@@ -235,7 +238,7 @@ def domain_from_dict(data: dict[str, Any]) -> Domain:
             name: [float.fromhex(x) for x in data[name]]
             for name in ("low", "high", "input_low", "input_high")
         }
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"not a domain: {type(error).__name__} at {error}") from None
     low, high, input_low, input_high = (np.array(end) for end in ends.values())
     reached = data.get("reached")
@@ -257,7 +260,7 @@ def _reached_from_dict(data: Any) -> Reached:
         period, order = int(data["period"]), int(data["order"])
         parts = tuple(domain_from_dict(part) for part in data["parts"])
         ball = str(data.get("ball", ""))
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"not a domain: {type(error).__name__} at {error}") from None
     for name, ends in low_high.items():
         if len(ends) != 2:

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from theory import LSTM, Inputs, contraction
+from theory import LSTM, Inputs, VanillaRNN, contraction
 from theory.certify import find_certificates, load_certificate, recheck, save_certificate
 from theory.certify.certificate_file import certificate_from_dict, certificate_to_dict
 from theory.cli.main import app
+from theory.domain import Domain, Reached
 from theory.interop import save_map
 
 
@@ -103,6 +104,50 @@ def test_ends_that_are_no_numbers_are_refused(made):
         data = copy.deepcopy(certificate_to_dict(cell, c))
         data["domain"]["reached"][name][0][0] = "nan"
         assert recheck(certificate_from_dict(data), cell).failed == "domain"
+
+
+TURN = VanillaRNN([[0.6, -0.6], [0.6, 0.6]], [[1.0], [1.0]])
+
+
+def in_a_ball(**more):
+    ends = {"low": [-20.0] * 2, "high": [20.0] * 2, "input_low": [-1.0], "input_high": [1.0]}
+    return Domain(**ends, reached=Reached(ball="L2", **more))
+
+
+def test_of_a_ball_nothing_is_known_but_its_box():
+    """Ranges beside it were believed: a rate of 2e-4 for a map whose rate at 0 is 0.85."""
+    far = np.full(2, 5.0), np.full(2, 6.0)
+    for more in ({"ranges": far}, {"outer": far}, {"start": far}, {"period": 1}, {"order": 1}):
+        with pytest.raises(ValueError, match="needed the norm alone"):
+            in_a_ball(**more)
+    domain = in_a_ball()
+    assert contraction(TURN, domain=domain).lam == contraction(TURN).lam
+    data = certificate_to_dict(TURN, contraction(TURN, domain=domain))
+    assert recheck(certificate_from_dict(data), TURN)
+    data["domain"]["reached"]["ranges"] = [[x.hex() for x in end] for end in far]
+    assert recheck(certificate_from_dict(data), TURN).failed == "domain"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda domain: domain["reached"].update(period=float("inf")),
+        lambda domain: domain.update(low=["0x1p5000"] * 8),
+        lambda domain: domain["reached"].update(start=[["0x1p5000"] * 8] * 2),
+    ],
+)
+def test_numbers_beyond_all_bounds_are_no_domain(made, change):
+    cell, c = made
+    data = copy.deepcopy(certificate_to_dict(cell, c))
+    change(data["domain"])
+    assert recheck(certificate_from_dict(data), cell).failed == "domain"
+
+
+def test_lists_in_lists_without_end_are_no_certificate(tmp_path):
+    path = tmp_path / "c.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        load_certificate(path)
 
 
 def test_all_that_is_found_is_told(made):

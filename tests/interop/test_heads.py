@@ -249,6 +249,7 @@ def test_a_chain_of_known_layers_is_read(name, tmp_path):
         other("LeakyReLU", alpha=-1),
         other("Activation", activation="elu"),
         other("LayerNormalization", **NORM | {"axis": [0]}),
+        other("LayerNormalization", **NORM | {"axis": [1, 2]}),
         other("LayerNormalization", **NORM | {"rms_scaling": True}),
         other("LayerNormalization", **NORM | {"scale": False, "center": False}),
         other("Flatten"),

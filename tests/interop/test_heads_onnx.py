@@ -7,6 +7,8 @@ import pytest
 
 from theory import LSTM
 from theory.interop import load, load_head, recognised
+from theory.interop.files import read_file
+from theory.interop.heads import find_head
 from theory.maps import with_head
 
 RNG = np.random.default_rng(0)
@@ -59,6 +61,8 @@ def graph(tmp_path, *between, name="m.onnx", layer="MatMul", C=None, biased=True
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     path = tmp_path / name
     onnx.save(model, path)
+    import onnx.reference
+
     return path, lambda x: onnx.reference.ReferenceEvaluator(model).run(
         ["Y"], {"X": x[:, None].astype(np.float32)}
     )[0]
@@ -267,6 +271,7 @@ def chained(tmp_path, between):
     ]
     path, _ = graph(tmp_path, *given, layer="Gemm", transB=1)
     import onnx
+    import onnx.reference
 
     model = onnx.load(path)
     for node in model.graph.node:
@@ -312,3 +317,21 @@ def test_a_chain_with_a_part_that_is_not_known_is_named(between, tmp_path):
     name, named = ("s5", "MatMul, Abs") if len(between) == 3 else ("head", between[-1][0])
     with pytest.raises(ValueError, match=named):
         load_head(path, load(path), name=name)
+    if len(between) == 3:
+        # the layer that can be read is not what the network gives, and the line says so
+        told = find_head(read_file(path), load(path), None).told
+        assert "output: s3 (" in told
+        assert "; s5 (MatMul node) is no head of the states" in told
+
+
+def test_a_sigmoid_of_somebody_else_is_not_that_of_silu(tmp_path):
+    """x foo.Sigmoid(x) was read as silu."""
+    path, _ = chained(tmp_path, CHAINS["silu"])
+
+    def change(g, helper):
+        del helper
+        next(node for node in g.node if node.op_type == "Sigmoid").domain = "foo"
+
+    changed(path, change)
+    with pytest.raises(ValueError, match=r"there is (Mul|foo.Sigmoid, Mul)$"):
+        load_head(path, load(path))

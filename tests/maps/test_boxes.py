@@ -16,6 +16,7 @@ from theory import (
     EchoStateNetwork,
     Inputs,
     MinGRU,
+    PeepholeLSTM,
     SelectiveSSM,
     VanillaRNN,
 )
@@ -276,3 +277,16 @@ def test_boxes_at_large_forget_biases(bias):
     # from its end a state loses what it gains
     h = np.array([box.high[0], box.high[1]])
     assert cell.step(h, np.array([1.0]))[0] <= box.high[0] * (1 + 1e-15)
+
+
+@pytest.mark.parametrize("peepholes", [False, True])
+def test_a_saturated_output_stays_within_one(peepholes):
+    """Rounded outward o tanh(c) reached past 1, and out of the box, so that there was none."""
+    U, b = np.array([[100.0], [0.0], [0.0], [100.0]]), np.array([0.0, 6.6, 100.0, 0.0])
+    cell = PeepholeLSTM(np.zeros((4, 1)), U, b, np.zeros(3)) if peepholes else LSTM(
+        np.zeros((4, 1)), U, b
+    )  # fmt: skip
+    box = invariant_domain(cell, inputs=Inputs.box(-1, 1))
+    assert box is not None
+    assert 700 < box.high[0] < 800
+    assert box.high[1] == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mpmath
 import numpy as np
 import pytest
 from layouts import needs_torch, torch
@@ -103,6 +104,23 @@ def test_an_output_beyond_doubles_is_told_as_a_state_is():
         )
 
 
+@pytest.mark.parametrize("name", ["silu", "gelu"])
+def test_smooth_activations_at_the_ends_of_the_doubles(name):
+    """The logistic function of -745 is one denormal number, off by 40 percent: so was the image."""
+    f = Pointwise(name, 1)
+    with mpmath.workprec(100):
+        for x in (-745.0, -746.0, -750.0, -38.4, -1e-320, 5e-324, 30.0):
+            t = mpmath.mpf(x)
+            share = 1 / (1 + mpmath.exp(-t))
+            true = t * (share if name == "silu" else mpmath.erfc(-t / mpmath.sqrt(2)) / 2)
+            low, high = f.image((np.array([x]), np.array([x])))
+            assert mpmath.mpf(low[0]) <= true <= mpmath.mpf(high[0])
+    # squares overflow, and nothing warns
+    far = np.array([-1.7e308]), np.array([1.7e308])
+    assert f.slopes(far).item() == pytest.approx(f._f.slopes[1])
+    assert [f.jacobian(end).item() for end in far] == [0.0, 1.0]
+
+
 @needs_torch
 def test_layers_of_pytorch_are_a_function():
     nn = torch.nn
@@ -129,7 +147,8 @@ def test_layers_that_are_not_known_are_named():
     hooked[1].register_forward_hook(lambda *_: None)
     for layers, match in (
         ([nn.Linear(2, 2), nn.ELU()], "head.1 is a ELU, needed Linear"),
-        ([nn.Linear(2, 2), nn.GELU("tanh")], "head.1 is a GELU"),
+        ([nn.Linear(2, 2), nn.GELU("tanh")], "head.1 is a GELU, .* GELU that is not approximate"),
+        ([nn.Linear(2, 2), nn.Softplus()], "head.1 is a Softplus, needed Linear"),
         ([nn.Linear(2, 2), Own()], "Own whose forward pass is its own"),
         ([nn.RMSNorm(2), nn.Linear(2, 2)], "eps=None"),
         ([nn.ReLU()], "no layer with weights"),

@@ -30,8 +30,8 @@ def integrator(W_g, forget, n):
 @settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**32 - 1), n=st.integers(1, 5),
-    size=st.sampled_from([0.1, 0.5, 1.0, 3.0, 10.0]),
-    rate=st.sampled_from([0.6, 0.9, 0.98]), method=st.sampled_from(["auto", "closed_form"]),
+    size=st.sampled_from([0.1, 0.5, 1.0, 3.0, 10.0, 100.0]),
+    rate=st.sampled_from([0.6, 0.9, 0.98, 0.999]), method=st.sampled_from(["auto", "closed_form"]),
 )  # fmt: skip
 def test_projected_cells_contract_in_their_norm(seed, n, size, rate, method):
     """Between states of the domain, drawn and at its corners; members have no distance."""

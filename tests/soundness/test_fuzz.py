@@ -65,3 +65,12 @@ def test_gains_of_a_stack_that_overflow_are_no_comparison(monkeypatch):
     with np.errstate(all="ignore"):
         fuzz.one_map(29075, count)
     assert (dict(count.maps), count.false) == ({"Cascade": 1}, [])
+
+
+@pytest.mark.parametrize("number", [140_821, 815_919])
+def test_jacobians_that_overflow_end_a_climb(number):
+    """Found by the fuzz: an error of NumPy out of `rate_lower` and `refute`."""
+    count = fuzz.Count()
+    with np.errstate(all="ignore"):
+        fuzz.one_map(number, count)
+    assert count.false == []

@@ -233,7 +233,10 @@ def load_certificate(path: str | Path) -> StoredCertificate | StoredRefutation:
             "--json` wrote; were certificate and weights exchanged?"
         ) from None
     try:
-        data = json.loads(text, parse_constant=_refuse_constant)
+        try:
+            data = json.loads(text, parse_constant=_refuse_constant)
+        except RecursionError:
+            raise ValueError("its lists are nested too deeply") from None
         if isinstance(data, dict) and data.get("format") == ANSWER and data.get("refutation"):
             return _refutation_of(data)
         if isinstance(data, dict) and data.get("format") == ANSWER:

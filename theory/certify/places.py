@@ -126,6 +126,8 @@ def _climbed(
     n = len(h)
     for _ in range(rounds):
         J = recurrent.jacobian_state(h, x)
+        if not np.isfinite(J).all():
+            break
         values, vectors = np.linalg.eig(J)
         k = int(np.argmax(np.abs(values)))
         others, left = np.linalg.eig(J.T)

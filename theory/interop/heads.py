@@ -184,7 +184,10 @@ def find_head(
     if len(whole) == 1 and (sure or not (others or more)):
         found = _made(file, recurrent, whole[0], fitting[whole[0]])
         only = "the layer that reads its states" if sure else "the only layer of the file that fits"
-        return replace(found, told=f"{found.told}, {only}; --head none leaves it out")
+        # what cannot be read may be what the network gives
+        rest = [f"; {at} {why}" for at, why in reasons.items() if sure and why and _reads(file, at)]
+        told = f"{found.told}, {only}; --head none leaves it out{''.join(rest[:2])}"
+        return replace(found, told=told)
     if not fitting:
         why_not = [f"{at} {why}" for at, why in reasons.items() if why]
         told = f"no output layer: {'; '.join(why_not[:3])}" if why_not else ""
@@ -198,6 +201,12 @@ def find_head(
     if whole and others:
         told += f"; the file has other cells ({', '.join(others)}), and does not tell whose it is"
     return Head(head=None, function=None, name=None, told=told)
+
+
+def _reads(file: WeightFile, at: str) -> bool:
+    """Return whether a file tells that a layer reads the states of a cell, through something."""
+    told = file.heads.get(at)
+    return told is not None and bool(told.source) and bool(told.between)
 
 
 def _last(names: list[str], file: WeightFile) -> list[str]:

@@ -165,8 +165,9 @@ def _steps(module: Any, name: str) -> Iterator[tuple[Any, ...]]:
         yield "layer" if kind == "LayerNorm" else "rms", own, told, float(module.eps)
     elif kind not in TORCH_PASSES:
         raise ValueError(
-            f"{name} is a {kind}, needed Linear, LayerNorm, RMSNorm, Dropout, or one of "
-            f"{', '.join([*TORCH_ACTIVATIONS, 'GELU', 'LeakyReLU'])}; {_BY_CHAIN}"
+            f"{name} is a {kind}, needed Linear, LayerNorm or RMSNorm of one axis, Dropout, or "
+            f"{', '.join(TORCH_ACTIVATIONS)}, LeakyReLU of a slope in [0, 1), GELU that is not "
+            f"approximate; {_BY_CHAIN}"
         )
 
 

@@ -28,7 +28,7 @@ from theory.arithmetic.intervals import (
 )
 from theory.arithmetic.relaxations import relaxed
 from theory.arithmetic.rounded import Rounded
-from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT
+from theory.arithmetic.rounding import ELEMENTARY_UNITS, TINY, UNIT
 from theory.arithmetic.zonotopes import Zonotope, combination, product
 from theory.errors import as_matrix, as_vector
 from theory.maps.boxes.ends import magnitude
@@ -254,16 +254,18 @@ def _silu(x: Array) -> Array:
 
 def _silu_slope(x: Array) -> Array:
     s = SIGMOID(x)
-    result: Array = s * (1 + x * (1 - s))
-    return result
+    return np.asarray(s * (1 + x * (1 - s)))
+
+
+#: Beyond this |x| the normal distribution is 0 or 1 to double precision.
+_FLAT = 40.0
 
 
 def _normal(x: Array) -> Array:
     """Return the share of the normal distribution below x."""
     from scipy.special import erfc
 
-    result: Array = 0.5 * erfc(x * -math.sqrt(0.5))
-    return result
+    return np.asarray(0.5 * erfc(x * -math.sqrt(0.5)))
 
 
 def _gelu(x: Array) -> Array:
@@ -271,8 +273,8 @@ def _gelu(x: Array) -> Array:
 
 
 def _gelu_slope(x: Array) -> Array:
-    result: Array = _normal(x) + x * np.exp(-0.5 * np.square(x)) / math.sqrt(2 * math.pi)
-    return result
+    held = np.clip(x, -_FLAT, _FLAT)  # whose square does not overflow
+    return np.asarray(_normal(x) + x * np.exp(-0.5 * np.square(held)) / math.sqrt(2 * math.pi))
 
 
 @final
@@ -291,33 +293,31 @@ class _Smooth:
     least: float
     steep: float  # where its slope is largest
     slopes: tuple[float, float]
-    moved: float  # a computed value errs by so many u |x| more than relatively
+    moved: float  # a computed value errs by so much times |x| more than relatively
+    flat: float  # beyond this |x| it is x or 0 to double precision
 
     def __call__(self, x: Array) -> Array:
         """Return f(x)."""
         return self.function(x)
 
 
-#: x sigma(x), and x times the normal distribution.  The argument of erfc errs by 2 u, which moves
-#: x erfc by x**2 phi(x) 2 u < u |x| / 2.
+#: x sigma(x), by 16 eta |x| off where sigma underflows, and x times the normal distribution: the
+#: argument of erfc errs by 2 u, which moves x erfc by x**2 phi(x) 2 u < u |x| / 2.
 SMOOTH = {
     "silu": _Smooth(
         name="silu", function=_silu, derivative=_silu_slope,
         at=-1.2784645427610738, least=-0.27846454276107384,
-        steep=2.3993572805154675, slopes=(-0.09983935, 1.09983935), moved=0.0,
+        steep=2.3993572805154675, slopes=(-0.09983935, 1.09983935), moved=16 * TINY, flat=1024.0,
     ),
     "gelu": _Smooth(
         name="gelu", function=_gelu, derivative=_gelu_slope,
         at=-0.7517915246935645, least=-0.1699712074799036,
-        steep=1.4142135623730951, slopes=(-0.12890416, 1.12890416), moved=1.0,
+        steep=1.4142135623730951, slopes=(-0.12890416, 1.12890416), moved=UNIT, flat=_FLAT,
     ),
 }  # fmt: skip
 
 #: What the least value and the slopes, known to more digits than these, are widened by.
 _ROOM = 2.0**-40
-
-#: Beyond this |x| the normal distribution is 0 or 1 to double precision.
-_FLAT = 40.0
 
 
 @final
@@ -391,7 +391,7 @@ class Pointwise(Function):
         low, high = box
         with np.errstate(invalid="ignore"):
             ends = [np.where(np.isneginf(end), 0.0, f(end)) for end in box]
-        moved = [f.moved * UNIT * np.minimum(np.abs(end), _FLAT) for end in box]
+        moved = [f.moved * np.minimum(np.abs(end), f.flat) for end in box]
         # the logistic function errs by 16 u, erfc by 8 u, a product by one more and by eta
         below, above = widened(
             np.minimum(ends[0] - moved[0], ends[1] - moved[1]),

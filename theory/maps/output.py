@@ -72,8 +72,8 @@ def as_function(head: Any) -> Function:
     Parameters
     ----------
     head : Function, LinearHead, or torch.nn.Sequential
-        Of a Sequential: Linear, LayerNorm, RMSNorm, ReLU, LeakyReLU, Tanh, Sigmoid, Softplus, SiLU,
-        GELU, Identity, and Dropout, which does nothing in evaluation mode.
+        Of a Sequential: Linear, LayerNorm, RMSNorm, ReLU, LeakyReLU, Tanh, Sigmoid, SiLU, GELU,
+        Identity, and Dropout, which does nothing in evaluation mode.
 
     Returns
     -------

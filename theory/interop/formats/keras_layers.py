@@ -161,7 +161,8 @@ def _normalisation(settings: Mapping[str, Any], at: str, axes: int) -> Through |
     axis = settings.get("axis")
     axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
     eps = settings.get("epsilon")
-    if axis not in {-1, axes - 1} or not isinstance(eps, float) or settings.get("rms_scaling"):
+    one = isinstance(axis, int) and axis in {-1, axes - 1}
+    if not one or not isinstance(eps, float) or settings.get("rms_scaling"):
         return None
     # an archive numbers them in this order
     there = [key for key, said in (("gamma", "scale"), ("beta", "center")) if settings.get(said)]

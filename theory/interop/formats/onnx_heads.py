@@ -205,11 +205,10 @@ def _step(
     said, kind = attributes_of(node), node.op_type
     if kind == "Mul":
         # x sigmoid(x), as PyTorch writes it
-        inner = makers.get(next((one for one in node.input if one != value), ""))
-        own = makers.get(value)
-        if inner is not None and inner.op_type == "Sigmoid" and inner.input[0] == value:
+        inner = next((one for one in node.input if one != value), "")
+        if value in _argument(makers.get(inner)):
             return Through(kind="pointwise", word="silu"), {}
-        inside = own is not None and own.op_type == "Sigmoid" and own.input[0] in node.input
+        inside = any(one in node.input for one in _argument(makers.get(value)))
         return _INSIDE if inside else None
     if node.input[0] != value:
         return None
@@ -235,6 +234,12 @@ def _step(
         if own and not any(node.output[1:]):
             return Through(kind="layer", at=node.output[0], eps=eps, parts=parts), own
     return None
+
+
+def _argument(node: Any) -> list[str]:
+    """Return what a Sigmoid takes, of ONNX itself: another domain may have one, too."""
+    own = node is not None and node.op_type == "Sigmoid" and is_standard(node)
+    return list(node.input) if own else []
 
 
 def _layer(

@@ -40,10 +40,12 @@ def xlstm_cell(arrays: dict[str, Array], start: str, said: Said) -> Map:
     _check_heads(start, heads, keys=len(K), values=len(V))
     if cap is None:
         return mlstm(K, V, W_i=W_i, W_f=W_f, b_i=b_i, b_f=b_f, b_k=b_k, b_v=b_v)
+    with np.errstate(over="ignore"):  # refused below
+        shrunk = np.eye(2 * heads) / cap
     gates = Chain(
         [
             Dense(np.vstack([W_i, W_f]), np.concatenate([b_i, b_f])),
-            Dense(np.eye(2 * heads) / cap),
+            Dense(shrunk),
             Pointwise("tanh", 2 * heads),
             Dense(cap * np.eye(2 * heads)),
         ]

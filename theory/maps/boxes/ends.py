@@ -54,7 +54,9 @@ def ends_of(domain: Domain | None, n: int, m: int) -> Ends:
             f"the domain has {domain.state_dim} states and {domain.input_dim} inputs, needed {n} "
             f"and {m}"
         )
-    ranges = None if domain.reached is None else domain.reached.ranges
+    reached = domain.reached
+    # of a ball nothing is known but the box around it
+    ranges = None if reached is None or reached.ball else reached.ranges
     return Ends(domain.low, domain.high, domain.input_low, domain.input_high, ranges)
 
 

@@ -106,12 +106,18 @@ def _new_cell(r: LSTMRanges, cell: Interval) -> Interval:
     )
 
 
+def shown_range(o: Interval, c: Interval) -> Interval:
+    """Enclose o tanh(c); neither factor exceeds 1, and nor does it, however it is rounded."""
+    low, high = products(o, activation_image(TANH, *c))
+    return np.maximum(low, -1.0), np.minimum(high, 1.0)
+
+
 def lstm_image(gates: Weights, box: Ends) -> Interval:
     """Enclose (c+, h+) over a box of (c, h) and x."""
     cell, hidden, inputs = _halves(box)
     r = lstm_ranges(gates, hidden, inputs)
     c = _new_cell(r, cell)
-    h = products(r.o, activation_image(TANH, *c))
+    h = shown_range(r.o, c)
     return np.concatenate([c[0], h[0]]), np.concatenate([c[1], h[1]])
 
 
@@ -141,7 +147,7 @@ def lstm_box(gates: Weights, inputs: Interval) -> Interval | None:
             cell = with_room(r.new[0] / rest, r.new[1] / rest)
         if not (np.isfinite(cell[0]).all() and np.isfinite(cell[1]).all()):
             return None
-        outer = with_room(*products(r.o, activation_image(TANH, *cell)))
+        outer = with_room(*shown_range(r.o, cell))
         smaller = np.maximum(outer[0], hidden[0]), np.minimum(outer[1], hidden[1])
         before, after = hidden[1] - hidden[0], smaller[1] - smaller[0]
         hidden = smaller

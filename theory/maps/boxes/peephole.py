@@ -30,7 +30,7 @@ from theory.maps.boxes.ends import (
     scaled,
     with_room,
 )
-from theory.maps.boxes.lstm import ROUNDS, SETTLED
+from theory.maps.boxes.lstm import ROUNDS, SETTLED, shown_range
 from theory.maps.boxes.slopes import slopes_at, times_rows
 from theory.typing import Array
 
@@ -107,7 +107,7 @@ def _parts(box: Ends) -> tuple[Interval, Interval, Interval]:
 def peephole_image(cell: Peepholes, box: Ends) -> Interval:
     """Enclose (c+, h+) over a box of (c, h) and x."""
     r = _ranges(cell, *_parts(box))
-    h = products(r.o, activation_image(TANH, *r.cell))
+    h = shown_range(r.o, r.cell)
     return np.concatenate([r.cell[0], h[0]]), np.concatenate([r.cell[1], h[1]])
 
 
@@ -134,7 +134,7 @@ def peephole_box(cell: Peepholes, inputs: Interval) -> Interval | None:
         c = wider
         if settled:
             break
-    shown = with_room(*products(r.o, activation_image(TANH, *c)))
+    shown = with_room(*shown_range(r.o, c))
     h = np.maximum(shown[0], h[0]), np.minimum(shown[1], h[1])
     return np.concatenate([c[0], h[0]]), np.concatenate([c[1], h[1]])
 
