@@ -250,6 +250,10 @@ def test_an_answer_that_comes_twice_counts_once():
     assert found == {0: 0, 1: 1, 2: 4}
 
 
+def test_a_patience_beyond_what_a_lock_can_wait_is_for_ever():
+    assert answers(pieces.square, range(3), executor=Late(0), patience=1e300) == {0: 0, 1: 1, 2: 4}
+
+
 def test_other_versions_are_refused_before_the_work(monkeypatch):
     done = []
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import platform
 import re
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -277,6 +278,8 @@ def finished(
     """
     if patience is not None:
         check_positive(patience=patience)
+        # longer than a lock can wait is for ever
+        patience = min(patience, threading.TIMEOUT_MAX)
     check_count(at_least=1, ahead=ahead)
     if executor is None:
         for number, piece in enumerate(pieces):

@@ -164,6 +164,13 @@ def test_the_normal_distribution_errs_by_less_than_is_allowed():
             assert error <= flint.arb(2.0**-53) * (24 * abs(true) + abs(flint.arb(float(x))))
 
 
+def test_a_norm_of_what_has_no_bound_is_bounded_without_a_warning():
+    """Squares beyond the largest double: the unit ball is all that is known."""
+    z = Zonotope.of(np.ones(3), np.full((3, 1), 1e200), np.zeros(3))
+    form = Normalize(np.ones(3), kind="layer").carry(z, (np.full(3, -np.inf), np.full(3, np.inf)))
+    assert np.all(form.magnitude() <= 1.7322)
+
+
 @pytest.mark.parametrize("kind", ["rms", "layer"])
 def test_the_constant_of_a_norm_is_reached(kind):
     gain = np.array([1.0, -2.0, 0.5, 2.0])

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import fuzz
 import numpy as np
+import pytest
 from draws import MAKERS
 
 

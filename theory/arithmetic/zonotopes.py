@@ -179,9 +179,9 @@ class Zonotope:
         middle, spread = middle_and_radius(W) if isinstance(W, tuple) else (W, None)
         size, n = np.abs(middle), middle.shape[1]
         shift, loose = np.zeros(len(middle)), np.zeros(len(middle))
-        if b is not None:
-            shift, loose = middle_and_radius(b) if isinstance(b, tuple) else (b, loose)
         with np.errstate(over="ignore", invalid="ignore"):
+            if b is not None:
+                shift, loose = middle_and_radius(b) if isinstance(b, tuple) else (b, loose)
             centre = middle @ self.centre + shift
             # rows without generators, as those of known inputs, add exact zeros
             live = np.flatnonzero(self._sums)

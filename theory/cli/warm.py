@@ -150,18 +150,18 @@ def warm(jobs: JobsOption = 1) -> None:
     from theory.kernels.cells import run_kernel
     from theory.kernels.jit import kept_in
 
-    begun, made = time.monotonic(), 0
-    with counting_bar("kernels") as progress:
-        answers = finished(_ask, _QUESTIONS, executor=workers(jobs, None))
-        for done, (_, count) in enumerate(answers, start=1):
-            made += count
-            progress(done, len(_QUESTIONS))
     folder = kept_in(run_kernel)
     if folder is None:
         raise ValueError(
             "what is compiled cannot be kept, neither beside the package nor in the user's cache "
             "folder; set NUMBA_CACHE_DIR to a folder that can be written"
         )
+    begun, made = time.monotonic(), 0
+    with counting_bar("kernels") as progress:
+        answers = finished(_ask, _QUESTIONS, executor=workers(jobs, None))
+        for done, (_, count) in enumerate(answers, start=1):
+            made += count
+            progress(done, len(_QUESTIONS))
     told = (
         f"compiled {made} kernels in {time.monotonic() - begun:.0f} s" if made else "all compiled"
     )
