@@ -329,11 +329,14 @@ def _print_exact(recurrent: Any, given: StoredSequences, eps: float) -> None:
     found = [window_context(recurrent, X, eps=eps, past=past) for X in given]
     enough = [one.k for one in found if one.k is not None]
     lacks = len(found) - len(enough)
-    told = f"its last {max(enough)} inputs, or fewer, are enough" if enough else ""
-    if lacks:
-        told += f"{'; ' if told else ''}of {lacks} all inputs are not"
+    if not lacks:
+        told = f"at the end of a sequence its last {max(enough)} inputs, or fewer, are enough"
+    else:
+        told = f"at the end of {lacks} of the {len(found)} sequences not even all inputs are enough"
+        if enough:
+            told += f", of the others the last {max(enough)}, or fewer, are"
     out.print(
-        f"linear in the state: at the end of a sequence {told} for an error of {eps:g} in L2, "
+        f"linear in the state: {told} for an error of {eps:g} in L2, "
         f"whatever state within |h|_2 <= {past:.4g}, the largest seen, came before (proved for "
         "these sequences)",
         markup=False,

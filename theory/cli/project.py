@@ -69,7 +69,8 @@ def _of_kind(found: Map, kind: str) -> Map:
     name = kind.partition("_")[0]
     if kind in GATED and not isinstance(found, LSTM if name == "lstm" else GRU):
         raise ValueError(
-            f"the file holds {found!r}, needed the weights of one {name.upper()} layer"
+            f"the file holds {found!r}, needed the weights of one {name.upper()} layer; of a stack "
+            "in PyTorch theory.torch.StableProjection projects every layer"
         )
     return found
 
@@ -205,7 +206,8 @@ def _report(
         table.add_row(name, rate, "" if c is None else str(c.norm), k)
     show(table)
     console.print(f"inputs: {inputs}", markup=False, soft_wrap=True)
-    console.print(f"no member is nearer than {decimal_down(found.lower, 9)}")
+    if found.lower > 0.0:
+        console.print(f"no member is nearer than {decimal_down(found.lower, 9)}")
     for name, size in found.moved.items():
         console.print(f"moved {name}: {size:.9g}", markup=False)
     console.print(f"certificate: {found.certificate.evidence}, {found.certificate.evidence.detail}")

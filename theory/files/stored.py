@@ -94,7 +94,8 @@ class StoredSequences(Sequence[Array]):
         for part in self._parts:
             if part.width != width:
                 raise SequenceFileError(
-                    f"{part.name} has steps of {part.width} numbers, needed (T, {width})"
+                    f"{part.name} has steps of {part.width} numbers, needed (T, {width}), the "
+                    "inputs of the recurrence; theory show says what they are in a file of weights"
                 )
 
     def check_unchanged(self) -> None:

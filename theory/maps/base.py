@@ -430,6 +430,11 @@ class Map(ABC):
 def check_map(recurrent: Any) -> Map:
     """Raise `ValueError` for anything but a map."""
     if not isinstance(recurrent, Map):
+        if isinstance(getattr(recurrent, "map", None), Map):
+            raise ValueError(
+                f"received a {type(recurrent).__name__}, needed the Map in it: pass its .map, and "
+                "k= and head= where they are asked for"
+            )
         raise ValueError(
             f"received a {type(recurrent).__name__}, needed a Map; read weights: "
             "theory.interop.from_torch and its neighbours; put matrices in: "

@@ -129,8 +129,8 @@ BLOCKS = (
         needs="dt_bias",
         keys=("A_log", "dt_bias", "conv1d.weight", "in_proj.weight"),
         may=("out_proj.weight", "norm.weight"),
-        inputs="x and B, which the short convolution and its activation give, and dt, as in_proj "
-        "gives it",
+        inputs="in this order: x and B, which the short convolution and its activation give, "
+        "and dt, as in_proj gives it",
         beside=_AROUND_MAMBA | {r"norm\.weight": "the gated normalisation after the recurrence"},
         build=mamba.mamba2_cell,
     ),
