@@ -28,7 +28,7 @@ from theory.maps import (
     short_convolution,
 )
 from theory.maps.functions import SMOOTH
-from theory.memory import required_context, tube_context, tube_gaps
+from theory.memory import along, required_context, tube_context, tube_gaps
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -391,6 +391,26 @@ def test_a_network_of_two_blocks_forgets(kind):
         if np.linalg.norm(gaps @ C.T, axis=1).max() > eps:
             needed = k
     assert found.k <= 4 * (needed + 1)
+
+
+def test_fewer_pasts_need_no_longer_a_context(monkeypatch):
+    """Bisection of one tube alone may give more for some pasts than for all of them."""
+    rng = np.random.default_rng(0)
+    model, _ = network("minGRU", rng)
+    X = 0.5 * rng.standard_normal((24, D))
+    domain = invariant_domain(model, inputs=X)
+    pasts = model.simulate(X)[-1:]
+    every = tube_context(model, X, eps=0.05, domain=domain)
+    assert tube_context(model, X, eps=0.05, domain=domain, pasts=pasts).k <= every.k
+    gaps = along._Tube.gaps
+
+    def wide(self, inputs):
+        """Widen the tube of the pasts alone."""
+        return gaps(self, inputs) * (1 if np.all(self.start == every_start) else 100)
+
+    every_start = along._tube_of(model, X, domain, None, None, 1)[0].start
+    monkeypatch.setattr(along._Tube, "gaps", wide)
+    assert tube_context(model, X, eps=0.05, domain=domain, pasts=pasts) == every
 
 
 def test_questions_of_tubes_are_checked():

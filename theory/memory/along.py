@@ -294,20 +294,32 @@ def tube_context(
         raise ValueError(f"{measure} is not monotone, needed a norm of entrywise bounds")
     C = np.abs(recurrent.output_map if head is None else as_head(recurrent, head).C)
 
-    def error(k: int) -> float:
-        gap = tube.gaps(x[len(x) - k :])
-        return measure.majorant(gap_after_step((C,), gap))
+    def within(of: _Tube, first: int, last: int) -> tuple[int | None, float]:
+        """Return a context of at most `last` and its error, None if there is none."""
 
-    low, high, known = -1, min(1, len(x)), math.inf
-    while not (known := error(high)) <= eps:
-        if high == len(x):
-            return TubeContext(k=None, error=known)
-        low, high = high, min(2 * high, len(x))
-    while high - low > 1:
-        middle = (low + high) // 2
-        found = error(middle)
-        if found <= eps:
-            high, known = middle, found
-        else:
-            low = middle
-    return TubeContext(k=high, error=known)
+        def error(k: int) -> float:
+            return measure.majorant(gap_after_step((C,), of.gaps(x[len(x) - k :])))
+
+        low, high, known = -1, min(first, last), math.inf
+        while not (known := error(high)) <= eps:
+            if high == last:
+                return None, known
+            low, high = high, min(2 * high, last)
+        while high - low > 1:
+            middle = (low + high) // 2
+            found = error(middle)
+            if found <= eps:
+                high, known = middle, found
+            else:
+                low = middle
+        return high, known
+
+    k, error = within(tube, 1, len(x))
+    if pasts is not None and k != 0:
+        # the tube of all pasts is not wider everywhere: of fewer pasts no more is asked than of all
+        every = _tube_of(recurrent, X, domain, inputs, None, columns)[0]
+        last = len(x) if k is None else k - 1
+        of_all = within(every, last, last)
+        if of_all[0] is not None:
+            k, error = of_all
+    return TubeContext(k=k, error=error)
