@@ -7,11 +7,13 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from theory import Inputs, contraction
+from theory.certify import invariant_domain
 from theory.certify.gate_bounds import certify
 from theory.cli.project import gated_map, project
 from theory.files.arrays import write_archive
+from theory.interop import from_arrays, read_weights
 from theory.interop import named_arrays as read_arrays
-from theory.interop import read_weights
 from theory.interop.write import changed_arrays
 from theory.projections import project as nearest
 
@@ -385,9 +387,63 @@ def test_a_prefix_chooses_the_cell_and_its_activation_is_asked(tmp_path):
     new = read_arrays(out)
     assert [name for name in new if not same_array(new[name], arrays[name])] == ["dec.weight_hh_l0"]
     np.savez(path, **arrays | {"dec.weight_hh_l1": np.eye(2), "dec.weight_ih_l1": np.eye(2)})
-    done = run(path, *asked, "--prefix", "dec", "--force")
-    assert done.exit_code == 2
-    assert "2 layers, needed one" in done.stderr
+    done = run(path, *asked, "--prefix", "dec", "--activation", "relu", "--force")
+    assert done.exit_code == 0, done.output + done.stderr
+    new = read_arrays(out)
+    moved = [name for name in new if not same_array(new[name], arrays.get(name, np.eye(2)))]
+    assert moved == ["dec.weight_hh_l0", "dec.weight_hh_l1"]
+
+
+@pytest.mark.parametrize(
+    ("onto", "gates"), [("lstm", 4), ("lstm_l2", 4), ("gru", 3), ("spectral", 1)]
+)
+def test_layers_of_a_stack_are_projected_one_after_another(onto, gates, tmp_path):
+    path, out = tmp_path / "net.npz", tmp_path / "new.npz"
+    rng = np.random.default_rng(gates)
+    n, arrays = 4, {"head.weight": rng.standard_normal((2, 4))}
+    for layer, m in enumerate((3, n)):
+        for name, shape in (("weight_ih", (gates * n, m)), ("weight_hh", (gates * n, n))):
+            arrays[f"rnn.{name}_l{layer}"] = rng.standard_normal(shape)
+        for name in ("bias_ih", "bias_hh"):
+            arrays[f"rnn.{name}_l{layer}"] = rng.standard_normal(gates * n)
+    np.savez(path, **arrays)
+    more = () if gates > 1 else ("--activation", "tanh")
+    done = run(path, "--onto", onto, "--rate", 0.8, "--out", out, *more)
+    assert done.exit_code == 0, done.output + done.stderr
+    assert "layer 1: distance" in done.output
+    after = done.output[done.output.index("│ after") :].splitlines()[0]
+    assert "k = " in after
+    stack = from_arrays(read_arrays(out), activation="tanh" if gates == 1 else None)
+    seen = Inputs.box(-1.0, 1.0)
+    for layer, show in zip(stack.layers, (*stack.readouts, None), strict=True):
+        c = contraction(layer, inputs=seen, effort=2)
+        assert c is not None
+        assert c.lam <= 0.8 * (1 + 1e-6)
+        if show is not None:
+            box = invariant_domain(layer, inputs=seen)
+            seen = Inputs.box(*show.image((box.low, box.high)))
+    # the second is projected for what the first one gives, which is less than the inputs
+    if onto in {"lstm", "gru"}:
+        most = float(max(-seen.low.min(), seen.high.max()))
+        assert f"inputs |x_i| <= {most!r}" in done.output
+    assert same_array(read_arrays(out)["head.weight"], arrays["head.weight"])
+    if gates == 3:
+        done = run(path, "--onto", "lstm", "--rate", 0.8, "--out", out, "--force")
+        assert done.exit_code == 2
+        assert "needed the weights of one LSTM layer" in done.stderr
+
+
+def test_a_stack_by_the_prefixes_of_its_layers(tmp_path):
+    path, out = tmp_path / "net.npz", tmp_path / "new.npz"
+    names = [f"{at}.{name}" for at in ("low", "top") for name in ("weight_hh_l0", "weight_ih_l0")]
+    arrays = {name: np.full((2, 2), 0.6) for name in names}
+    np.savez(path, **arrays)
+    asked = ("--onto", "spectral", "--rate", 0.5, "--activation", "tanh", "--out", out)
+    done = run(path, *asked, "--prefix", "low", "--prefix", "top")
+    assert done.exit_code == 0, done.output + done.stderr
+    new = read_arrays(out)
+    moved = [name for name in new if not same_array(new[name], arrays[name])]
+    assert moved == ["low.weight_hh_l0", "top.weight_hh_l0"]
 
 
 def safe_file(path, arrays, kinds=None, metadata=None):

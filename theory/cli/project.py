@@ -5,7 +5,7 @@ Main names: `project`; `theory.cli` registers it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,11 +41,13 @@ from theory.interop.write import (
     changed_names,
     check_kept,
     in_single,
-    stored_cell,
+    stored_layers,
     write,
 )
 from theory.maps.base import Map
+from theory.maps.cascade import Cascade
 from theory.maps.gru import GRU
+from theory.maps.invariance import invariant_domain
 from theory.maps.lstm import LSTM
 from theory.memory.context import required_context
 from theory.projections.base import Projection
@@ -93,6 +95,21 @@ def _known_after(
     return replace(known, everywhere={**known.everywhere, "projection": found.certificate})
 
 
+def _shown(stack: Map, below: Sequence[Projection], inputs: Inputs) -> Inputs:
+    """Return what a layer can see of the projected one below it, whose inputs these are.
+
+    Raises
+    ------
+    ValueError
+        If nothing bounds it.
+    """
+    assert isinstance(stack, Cascade)
+    box = invariant_domain(below[-1].map, inputs=inputs)
+    if box is None:
+        raise ValueError(f"nothing bounds what layer {len(below) - 1} gives to the next one")
+    return Inputs.box(*stack.readouts[len(below) - 1].image((box.low, box.high)))
+
+
 def _context(
     recurrent: Map,
     epsilon: float,
@@ -102,6 +119,29 @@ def _context(
     """Return the number of inputs that determine the state to epsilon, or that none is known."""
     choice = required_context(recurrent, epsilon, inputs=inputs, certificates=known)
     return "none known" if choice is None else f"k = {choice.k}"
+
+
+#: Before and after: the name of the row, a certificate, and the context.
+Rows = tuple[tuple[str, Contraction | None, str], tuple[str, Contraction | None, str]]
+
+
+def _of_one(before: Map, found: Projection, onto: str, inputs: Inputs, epsilon: float) -> Rows:
+    known, then = _known(before, onto, inputs), _known_after(found, onto, inputs)
+    named = known.everywhere if isinstance(known, Certificates) else known
+    first = min(named.values(), key=lambda c: (c.iterate > 1, c.lam), default=None)
+    return (
+        ("before", first, _context(before, epsilon, inputs, known)),
+        ("after", found.certificate, _context(found.map, epsilon, inputs, then)),
+    )
+
+
+def _of_stack(before: Map, found: Sequence[Projection], inputs: Inputs, epsilon: float) -> Rows:
+    after = Cascade([one.map for one in found])
+    known, then = (find_certificates(one, inputs, iterates=False) for one in (before, after))
+    return (
+        ("before", known.best, _context(before, epsilon, inputs, known)),
+        ("after", then.best, _context(after, epsilon, inputs, then)),
+    )
 
 
 @refusals()
@@ -127,7 +167,8 @@ def project(
 ) -> None:
     """Move weights to the nearest ones that are provably stable.
 
-    Whatever else the file holds, such as the output layer, is written as it was.
+    Whatever else the file holds, such as the output layer, is written as it was.  The layers of a
+    stack are projected one after another, from the bottom up, each for what the one below gives.
     """
     check_positive(epsilon=epsilon)
     meant = read_inputs(inputs)
@@ -150,37 +191,49 @@ def project(
         recurrent_activation=recurrent_activation,
         unused=unused or (),
     )
-    before = _of_kind(before, onto)
-    cell = stored_cell(
+    layers = before.layers if isinstance(before, Cascade) else (before,)
+    if isinstance(before, Cascade) and any(one.given for one in before.readouts):
+        raise ValueError(
+            f"{before!r} has readouts between its layers; project each layer by theory.projections "
+            "and build the Cascade again"
+        )
+    for layer in layers:
+        _of_kind(layer, onto)
+    cells = stored_layers(
         file.arrays,
+        [getattr(layer, "variant", None) for layer in layers],
         one_or_several(prefix),
         unused=unused or (),
-        variant=getattr(before, "variant", None),
     )
-    found = nearest(
-        before,
-        onto=onto,
-        rate=rate,
-        method=method,
-        inputs=meant,
-        per_unit=per_unit,
-        dtype="float32" if in_single(file.arrays, cell, onto) else "float64",
-        bias_terms=cell.bias_terms,
+    found: list[Projection] = []
+    done: Mapping[str, Any] = file.arrays
+    seen = meant
+    for number, (layer, cell) in enumerate(zip(layers, cells, strict=True)):
+        if number and onto in GATED:
+            seen = _shown(before, found, seen)
+        one = nearest(
+            layer,
+            onto=onto,
+            rate=rate,
+            method=method,
+            inputs=seen,
+            per_unit=per_unit,
+            dtype="float32" if in_single(file.arrays, cell, onto) else "float64",
+            bias_terms=cell.bias_terms,
+        )
+        done = changed_arrays(done, layer, one.map, cell)
+        found.append(one)
+    rows = (
+        _of_stack(before, found, meant, epsilon)
+        if isinstance(before, Cascade)
+        else _of_one(before, found[0], onto, meant, epsilon)
     )
-    done = changed_arrays(file.arrays, before, found.map, cell)
-    known = _known(before, onto, meant)
-    named = known.everywhere if isinstance(known, Certificates) else known
-    first = min(named.values(), key=lambda c: (c.iterate > 1, c.lam), default=None)
-    contexts = (
-        _context(before, epsilon, meant, known),
-        _context(found.map, epsilon, meant, _known_after(found, onto, meant)),
-    )
-    write(out, done, file)
+    write(out, dict(done), file)
     changed = changed_names(file.arrays, done)
     console.print(
         f"onto {onto} with rate {rate:g}: {before!r} of {weights}", markup=False, soft_wrap=True
     )
-    _report(found, first, contexts, epsilon, meant)
+    _report(found, rows, epsilon, meant)
     kept = len(done) - len(changed)
     console.print(
         f"changed: {', '.join(changed) or 'nothing'} ({kept} of {len(done)} arrays are as they "
@@ -192,24 +245,30 @@ def project(
 
 
 def _report(
-    found: Projection,
-    before: Contraction | None,
-    contexts: tuple[str, str],
+    found: Sequence[Projection],
+    rows: Sequence[tuple[str, Contraction | None, str]],
     epsilon: float,
     inputs: Inputs,
 ) -> None:
-    table = Table(title=f"distance {found.distance:.9g}, by {found.method}", title_justify="left")
+    for number, one in enumerate(found):
+        of = f"layer {number}: " if len(found) > 1 else ""
+        console.print(f"{of}distance {one.distance:.9g}, by {one.method}", markup=False)
+        if one.lower > 0.0:
+            console.print(f"{of}no member is nearer than {decimal_down(one.lower, 9)}")
+        for name, size in one.moved.items():
+            console.print(f"{of}moved {name}: {size:.9g}", markup=False)
+        console.print(
+            f"{of}certificate: {one.certificate.evidence}, {one.certificate.evidence.detail}",
+            markup=False,
+            soft_wrap=True,
+        )
+        if one.note:
+            console.print(f"{of}note: {one.note}", markup=False)
+    table = Table()
     for heading in ("", "rate", "norm", f"context for {epsilon:g}"):
         table.add_column(heading)
-    for name, c, k in zip(("before", "after"), (before, found.certificate), contexts, strict=True):
+    for name, c, k in rows:
         rate = "not certified" if c is None else decimal_rate(c.lam, 12)
         table.add_row(name, rate, "" if c is None else str(c.norm), k)
     show(table)
     console.print(f"inputs: {inputs}", markup=False, soft_wrap=True)
-    if found.lower > 0.0:
-        console.print(f"no member is nearer than {decimal_down(found.lower, 9)}")
-    for name, size in found.moved.items():
-        console.print(f"moved {name}: {size:.9g}", markup=False)
-    console.print(f"certificate: {found.certificate.evidence}, {found.certificate.evidence.detail}")
-    if found.note:
-        console.print(f"note: {found.note}", markup=False)

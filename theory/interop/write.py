@@ -1,6 +1,6 @@
 """Projected weights, written back under the names and in the layout that they were read in.
 
-Main names: `stored_cell`, `changed_arrays`, `in_single`, `check_kept`, `write`.
+Main names: `stored_cell`, `stored_layers`, `changed_arrays`, `in_single`, `check_kept`, `write`.
 """
 
 from __future__ import annotations
@@ -48,6 +48,43 @@ def stored_cell(
         raise ValueError(f"cells of the layout {layout!r} are read only; there is no projection")
     shapes = {key: np.shape(arrays[name]) for key, name in names.items()}
     return StoredCell(layout=layout, slots=tuple(SLOTS[layout](names, shapes, start, variant)))
+
+
+def stored_layers(
+    arrays: Mapping[str, Any],
+    variants: Sequence[str | None],
+    prefix: str | Sequence[str] | None = None,
+    *,
+    unused: str | Iterable[str] = (),
+) -> list[StoredCell]:
+    """Return where the cells of a stack stand, from the bottom up; of each the variant is known.
+
+    Raises
+    ------
+    ValueError
+        As `stored_cell` does, or if the layers of this layout are not told apart.
+    """
+    asked = prefix if prefix is None or isinstance(prefix, str) else list(prefix)
+    if len(variants) == 1:
+        one = asked[0] if isinstance(asked, list) else asked
+        return [stored_cell(arrays, one, unused=unused, variant=variants[0])]
+    if isinstance(asked, list):
+        pairs = zip(asked, variants, strict=True)
+        return [stored_cell(arrays, at, unused=unused, variant=one) for at, one in pairs]
+    layout, start, names = cell_names(arrays, prefix=asked, unused=unused)
+    if layout != "torch":
+        raise ValueError(
+            f"layers of the layout {layout!r} are not projected at once; name the prefix of each, "
+            "from the bottom up"
+        )
+    cells = []
+    for number, variant in enumerate(variants):
+        own = {key: name for key, name in names.items() if key.endswith(f"_l{number}")}
+        shapes = {key: np.shape(arrays[name]) for key, name in own.items()}
+        cells.append(
+            StoredCell(layout=layout, slots=tuple(SLOTS[layout](own, shapes, start, variant)))
+        )
+    return cells
 
 
 def in_single(arrays: Mapping[str, Any], cell: StoredCell, onto: str) -> bool:
