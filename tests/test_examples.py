@@ -32,7 +32,8 @@ def load(name: str):
 def test_examples_have_the_common_shape(path, monkeypatch):
     # examples that train networks share modules, which lie beside them
     monkeypatch.syspath_prepend(FOLDER)
-    if re.search(r"^import (_training|torch)$", path.read_text(encoding="utf-8"), re.MULTILINE):
+    text = path.read_text(encoding="utf-8")
+    if re.search(r"^import (_training|_text_blocks|torch)$", text, re.MULTILINE):
         pytest.importorskip("torch", reason="torch is not installed (extra: experiments)")
     module = load(path.stem)
     assert callable(module.data)
