@@ -10,9 +10,9 @@ from exact import Ball, times
 from tally import Tally
 
 from theory import Inputs, Map
-from theory.arithmetic.intervals import Interval, widened
 from theory.arithmetic.relaxations import relaxed, relaxed_convex, remainder_range, secants
 from theory.arithmetic.zonotopes import Zonotope, combination, product, stacked
+from theory.maps.normalize import _inverse_root, _inverse_root_place, _inverse_root_slope
 from theory.maps.reached import check_domain, holds_on, is_reached, reached_domain
 from theory.typing import Array
 
@@ -104,15 +104,6 @@ def relaxations(rng: Draw, tally: Tally) -> None:
         _held(tally, "relaxed", relaxed(rho, z, *z.hull()), xi, image, rho=rho.name)
 
 
-def _root(a: Array) -> Interval:
-    return widened(1.0 / np.sqrt(a), 1.0 / np.sqrt(a))
-
-
-def _root_slope(a: Array) -> Interval:
-    s = -0.5 / (a * np.sqrt(a))
-    return widened(s, s)
-
-
 def convex(rng: Draw, tally: Tally) -> None:
     """A tangent and a secant of 1 / sqrt(a), at the points of a zonotope."""
     n, m = 3, int(rng.integers(0, 4))
@@ -123,7 +114,7 @@ def convex(rng: Draw, tally: Tally) -> None:
     z = Zonotope.of(low / 2 + high / 2, (shares[1:] * (high - low)).T, shares[0] * (high - low))
     xi, eta = _symbols(rng, m), _symbols(rng, n)
     point = _at(z, xi, eta)
-    found = relaxed_convex(_root, _root_slope, lambda s: (-2 * s) ** (-2 / 3), z, z.hull())
+    found = relaxed_convex(_inverse_root, _inverse_root_slope, _inverse_root_place, z, z.hull())
     image = [Ball(1) / a.sqrt() for a in point]
     _held(tally, "relaxed_convex", found, xi, image, low=low, high=high, eta=eta)
 

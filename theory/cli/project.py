@@ -71,8 +71,7 @@ def _of_kind(found: Map, kind: str) -> Map:
     name = kind.partition("_")[0]
     if kind in GATED and not isinstance(found, LSTM if name == "lstm" else GRU):
         raise ValueError(
-            f"the file holds {found!r}, needed the weights of one {name.upper()} layer; of a stack "
-            "in PyTorch theory.torch.StableProjection projects every layer"
+            f"the file holds {found!r}, needed the weights of one {name.upper()} layer"
         )
     return found
 

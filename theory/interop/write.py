@@ -28,7 +28,7 @@ from theory.projections.interface import GATED
 
 def stored_cell(
     arrays: Mapping[str, Any],
-    prefix: str | Sequence[str] | None = None,
+    prefix: str | None = None,
     *,
     unused: str | Iterable[str] = (),
     variant: str | None = None,
@@ -41,8 +41,6 @@ def stored_cell(
         If no cell is found or more than one, it has several layers, or none of its layout is
         written.
     """
-    if prefix is not None and not isinstance(prefix, str):
-        raise ValueError(f"prefix={list(prefix)!r} names a stack; a projection is of one layer")
     layout, start, names = cell_names(arrays, prefix=prefix, unused=unused)
     if layout not in SLOTS:
         raise ValueError(f"cells of the layout {layout!r} are read only; there is no projection")
