@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from theory import Inputs, LinearMap, VanillaRNN, WeightedL2, contraction
@@ -43,6 +43,7 @@ def rescaled(W, exponents):
     span=st.sampled_from([1, 4, 8, 20, 60]),
     rho=st.sampled_from(["tanh", "identity", "sin", leaky_relu(-0.4)]),
 )
+@example(seed=357, n=4, span=4, rho="tanh")  # one search ended on a ridge, 2.5e-4 above the other
 @settings(max_examples=12)
 def test_units_do_not_matter(seed, n, span, rho):
     rng = np.random.default_rng(seed)
