@@ -458,14 +458,19 @@ class Mixed(nn.Module):
 
 
 class Network(nn.Module):
-    """Embedding, two blocks behind short convolutions, or one bare recurrence, and an output."""
+    """Embedding, two blocks behind short convolutions, or one bare recurrence, and an output.
+
+    With `table` the embedding is so wide, and followed by tanh and a dense layer.
+    """
 
     def __init__(
         self, core: str, *, inputs: int, classes: int, width: int, rate: float,
-        dropout: float = 0.0, bare: bool = False,
+        dropout: float = 0.0, bare: bool = False, table: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.table = nn.Embedding(inputs, width)
+        # a narrow table has fewer ways to learn rare tokens by heart
+        self.table = nn.Embedding(inputs, table or width)
+        self.enter = nn.Linear(table, width) if table else None
         self.layers = nn.ModuleList(
             Layer(core, width, rate, dropout, bare) for _ in range(1 if bare else 2)
         )
@@ -474,12 +479,14 @@ class Network(nn.Module):
         self.mixed = nn.ModuleList([] if bare else [Mixed(width) for _ in self.layers])
 
     def encoder(self, x: Tensor) -> Tensor:
-        """Return the embedding of tokens."""
-        return self.table(x)
+        """Return the vectors of tokens, as the first layer sees them where nothing is left out."""
+        rows = self.table(x)
+        return rows if self.enter is None else self.enter(torch.tanh(rows))
 
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Return the outputs (batch, time, classes) and the states of the recurrences."""
-        h, states = self.drop(self.table(x.T)), []
+        rows, states = self.table(x.T), []
+        h = self.drop(rows) if self.enter is None else self.enter(self.drop(torch.tanh(rows)))
         layers: Any = (
             self.layers if self.bare else chain(*zip(self.mixed, self.layers, strict=True))
         )

@@ -220,7 +220,7 @@ def count(model: nn.Module) -> int:
 
 def build(
     name: str, *, inputs: int, classes: int, tokens: bool, hidden: int, width: int, k: int | None,
-    rate: float = 0.9, dropout: float = 0.0,
+    rate: float = 0.9, dropout: float = 0.0, table: int = 0,
 ) -> nn.Module:  # fmt: skip
     """Return a network by name, with fresh parameters from torch's global generator.
 
@@ -240,7 +240,7 @@ def build(
             core, _, blocks = name.partition("-")
             return _blocks.Network(
                 core, inputs=inputs, classes=classes, width=n, rate=rate, dropout=dropout,
-                bare=not blocks,
+                bare=not blocks, table=table,
             )  # fmt: skip
         return FEED_FORWARD[name](Encoder(inputs, width, tokens), n, classes, k)
 

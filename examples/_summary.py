@@ -234,16 +234,16 @@ def price_told(rows: list[Row]) -> list[str]:
     for task in dict.fromkeys(row["task"] for row in rows):
         own = grouped(row for row in rows if row["task"] == task)
         built = {key: g for key, g in own.items() if key[2] != "none" and g[0]["certified"] != ""}
-        free = max(
+        # chosen where nothing is reported: on the validation split
+        free = min(
             (g for key, g in own.items() if key[1:4] == ("lstm", "unstable", "")),
-            key=lambda g: g[0]["epochs"], default=[],
+            key=lambda g: mean_of(g, "valid"), default=[],
         )  # fmt: skip
         grams = {row["model"]: row["metric"] for row in rows
                  if row["task"] == task and row["variant"] == "none"}  # fmt: skip
         five, chosen = grams["5-gram"], next(name for name in grams if "chosen" in name)
         if not built or not free:
             continue
-        # chosen where nothing is reported: on the validation split
         key, best = min(built.items(), key=lambda kg: mean_of(kg[1], "valid"))
         pairs = [
             (a["metric"], b["metric"])
@@ -258,7 +258,7 @@ def price_told(rows: list[Row]) -> list[str]:
             f"at {whole([r['certified'] for r in best])} characters, has "
             f"{span([r['metric'] for r in best], '.3f')} bits ({len(best)} "
             f"{'seed' if len(best) == 1 else 'seeds'}, {key[4]} epochs, the best on the validation "
-            f"split); the unconstrained LSTM after its longest schedule, of {free[0]['epochs']}, "
+            f"split); the unconstrained LSTM, after {free[0]['epochs']} epochs likewise, "
             f"{span([r['metric'] for r in free], '.3f')} ({len(free)}), the 5-gram "
             f"{five:.3f}. It is at or below the LSTM of its seed in {below} of {len(pairs)}, below "
             f"the 5-gram in "

@@ -73,12 +73,14 @@ class Setting:
     decay: float = 0.5  # factor of lr after `patience` epochs without progress
     patience: int = 3
     clip: float = 1.0  # largest norm of a gradient
-    weight_decay: float = 0.0  # of every parameter, an ordinary L2 penalty
+    weight_decay: float = 0.0  # of every parameter: an L2 penalty, or apart from it with adamw
     forget: float = _stability.FORGET  # bound of the forget gates, of the largest of "euclidean"
     unknown: float = 0.0  # a; a word seen n times is read as unknown with probability a / (a + n)
     dropout: float = 0.0  # of encoded inputs, branches and outputs, one mask a window
     anneal: bool = False  # half a cosine from lr to lr / 64 in place of decay, over all epochs
     half: bool = False  # matrix products in bfloat16 while training; what is evaluated is single
+    table: int = 0  # width of the embedding of built networks, behind tanh; 0: theirs, and no tanh
+    calibrate: bool = False  # outputs times the number that fits the validation split best
     epochs: int = 40  # at most; no part of the name, as a longer run goes on (but with `anneal`)
     limit: int | None = None  # predictions of the training split that are used
     vocabulary: int | None = None  # most frequent tokens that are kept
@@ -92,7 +94,8 @@ class Setting:
     def name(self) -> str:
         """Return a name for files, with a hash of everything but the number of epochs."""
         facts = asdict(self)
-        for name in ("dropout", "anneal", "half"):  # runs have the names that they had before these
+        # runs have the names that they had before these
+        for name in ("dropout", "anneal", "half", "table", "calibrate"):
             if not facts[name]:
                 del facts[name]
         if not self.anneal:
@@ -277,6 +280,11 @@ def metric_of(kind: str, parts: np.ndarray) -> float:
     return corpora.as_metric(kind, float(parts[:, 0].sum() / parts[:, 1].sum()))
 
 
+def height(found: dict[str, Any], kind: str) -> float:
+    """Return what networks are chosen by, the less the better: of slots not the loss."""
+    return -found["metric"] if kind == "slots" else float(found["loss"])
+
+
 # ------------------------------------------------------------------------------------- training
 
 
@@ -304,8 +312,35 @@ def network(setting: Setting, corpus: Corpus) -> nn.Module:
     return _models.build(
         setting.cell, inputs=corpus.inputs, classes=corpus.classes,
         tokens=corpus.kind != "music", hidden=setting.hidden, width=setting.width, k=setting.k,
-        rate=setting.rate, dropout=setting.dropout,
+        rate=setting.rate, dropout=setting.dropout, table=setting.table,
     )  # fmt: skip
+
+
+OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+
+
+def calibrated(model: nn.Module, corpus: Corpus) -> float:
+    """Return the positive number whose multiple of the outputs has the least validation loss.
+
+    Temperature scaling (Guo et al., 2017): the loss is convex in the number.  One below 1 says that
+    the network was too sure of itself.
+    """
+    from scipy.optimize import minimize_scalar
+
+    device, kept = next(model.parameters()).device, []
+    model.eval()
+    with torch.no_grad():
+        for x, y, weight in batches(corpus.splits["valid"], 32):
+            state = None
+            for part in (slice(t, t + 200) for t in range(0, x.shape[1], 200)):
+                logits, state = model(x[:, part].to(device), state)
+                kept.append((logits.cpu(), y[:, part], weight[:, part]))
+
+        def loss(scale: float) -> float:
+            each = (losses(corpus.kind, scale * logits, y) * w for logits, y, w in kept)
+            return float(sum(part.double().sum() for part in each))
+
+        return float(minimize_scalar(loss, bounds=(0.01, 100.0), method="bounded").x)
 
 
 def trained(
@@ -319,12 +354,13 @@ def trained(
     """Return the network of a setting: from the folder of runs, or trained now and put there."""
     corpus = corpus_of(setting.task, setting.limit, setting.vocabulary, data)
     model = network(setting, corpus).to(device)
-    kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[setting.optimizer]
-    optimizer = kind(
+    optimizer = OPTIMIZERS[setting.optimizer](
         model.parameters(), lr=setting.lr, weight_decay=setting.weight_decay, fused=setting.half
     )
     runs.mkdir(parents=True, exist_ok=True)
-    checkpoint, summary = runs / f"{setting.name}.pt", runs / f"{setting.name}.json"
+    # training is the same with calibration afterwards and without
+    checkpoint = runs / f"{replace(setting, calibrate=False).name}.pt"
+    summary = runs / f"{setting.name}.json"
     stage: dict[str, Any] = {
         "epoch": 0, "best": math.inf, "waited": 0, "seconds": 0.0, "history": [],
     }  # fmt: skip
@@ -365,17 +401,16 @@ def trained(
             valid = found["loss"]
             if not math.isfinite(valid):
                 raise RuntimeError(f"{setting.name} diverged in epoch {stage['epoch']}; lower lr")
-            # chosen by what is reported: of slots that is not the loss
-            height = -found["metric"] if corpus.kind == "slots" else valid
-            if height < stage["best"]:
+            at = height(found, corpus.kind)
+            if at < stage["best"]:
                 kept = {name: value.clone() for name, value in model.state_dict().items()}
                 within = constrain.state_dict()
-            stage["waited"] = 0 if height < stage["best"] else stage["waited"] + 1
+            stage["waited"] = 0 if at < stage["best"] else stage["waited"] + 1
             if stage["waited"] == setting.patience and not setting.anneal:
                 stage["waited"] = 0
                 for group in optimizer.param_groups:
                     group["lr"] *= setting.decay
-            stage["best"] = min(height, stage["best"])
+            stage["best"] = min(at, stage["best"])
             stage["seconds"] += time.perf_counter() - began
             stage["epoch"] += 1
             lr = optimizer.param_groups[0]["lr"]
@@ -389,6 +424,13 @@ def trained(
                 )  # fmt: skip
             advance(stage["epoch"], f"valid {valid:.4f}")
     model.load_state_dict(kept)
+    best = stage["best"]
+    if setting.calibrate:
+        scale = calibrated(model, corpus)
+        with torch.no_grad():
+            for parameter in model.head.parameters():
+                parameter *= scale
+        best = height(evaluate(model, corpus, "valid"), corpus.kind)
     result = read_result(summary) if summary.is_file() else {}
     if result.get("epochs") != stage["epoch"]:
         result = {
@@ -402,7 +444,7 @@ def trained(
         write_json(summary, record)
     return Trained(
         setting=setting, model=model, corpus=corpus, history=stage["history"], result=result,
-        best=stage["best"], within=within,
+        best=best, within=within,
     )  # fmt: skip
 
 
@@ -598,7 +640,7 @@ def options(
     )
     parser.add_argument("--rate", type=float, default=None, help="of the stable variants")
     parser.add_argument("--forget", type=float, default=None, help="bound of forget gates, stable")
-    parser.add_argument("--optimizer", choices=("sgd", "adam"), default=None)
+    parser.add_argument("--optimizer", choices=tuple(OPTIMIZERS), default=None)
     parser.add_argument("--lr", type=float, default=None, help="first step size")
     parser.add_argument("--weight-decay", type=float, default=None)
     parser.add_argument("--data", type=Path, default=None, help="data folder, or STABLE_DATA")

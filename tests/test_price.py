@@ -45,9 +45,11 @@ def blocks(torch):
     return importlib.import_module("_blocks")
 
 
-def made(blocks, torch, core, *, bare, rate=0.9, width=16):
+def made(blocks, torch, core, *, bare, rate=0.9, width=16, table=0):
     torch.manual_seed(0)
-    network = blocks.Network(core, inputs=20, classes=20, width=width, rate=rate, bare=bare).eval()
+    network = blocks.Network(
+        core, inputs=20, classes=20, width=width, rate=rate, bare=bare, table=table
+    ).eval()
     return network, torch.randint(0, 20, (2, 30))
 
 
@@ -67,10 +69,10 @@ def test_all_cores_are_named(blocks):
 
 
 @every
-@pytest.mark.parametrize("bare", [True, False])
-def test_a_network_is_its_map(blocks, torch, core, bare):
+@pytest.mark.parametrize(("bare", "table"), [(True, 0), (False, 0), (False, 5)])
+def test_a_network_is_its_map(blocks, torch, core, bare, table):
     """In windows, restarted, and as a map: the same outputs."""
-    network, x = made(blocks, torch, core, bare=bare)
+    network, x = made(blocks, torch, core, bare=bare, table=table)
     with torch.no_grad():
         y, _ = network(x)
         first, state = network(x[:, :13])
@@ -167,6 +169,41 @@ def test_every_recurrence_is_trained_with_products_in_half(blocks, torch, core, 
     y.float().square().sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in network.parameters())
     assert torch.allclose(y.float(), exact, atol=0.05)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "mingru-blocks"])
+def test_calibration_changes_what_is_read_and_not_what_is_trained(torch, tmp_path, cell):
+    training = importlib.import_module("_training")
+    plain = training.preset(
+        "smoke", "synthetic-text", cell, optimizer="adamw", weight_decay=0.1, lr=1e-2, epochs=2,
+        variant="by-construction" if "-" in cell else "unstable",
+    )  # fmt: skip
+    first, both = (
+        training.trained(training.replace(plain, calibrate=yes), runs=tmp_path)
+        for yes in (False, True)
+    )
+    assert len(list(tmp_path.glob("*.pt"))) == 1
+    assert len(list(tmp_path.glob("*.json"))) == 2
+    scales = [
+        (b / a).detach()
+        for a, b in zip(first.model.head.parameters(), both.model.head.parameters(), strict=True)
+    ]
+    scale = float(scales[0].flatten()[0])
+    assert all(torch.allclose(one, torch.full_like(one, scale), rtol=1e-5) for one in scales)
+    # the least loss of the validation split over the number
+    assert both.best <= first.best
+    for other in (0.99, 1.01):
+        with torch.no_grad():
+            for parameter in both.model.head.parameters():
+                parameter *= other
+            moved = training.evaluate(both.model, both.corpus, "valid")["loss"]
+            for parameter in both.model.head.parameters():
+                parameter /= other
+        assert moved >= both.best - 1e-6
+    # and of the next run, from the folder
+    again = training.trained(training.replace(plain, calibrate=True), runs=tmp_path)
+    assert again.best == both.best
+    assert again.result == both.result
 
 
 def test_texts_only(torch):
