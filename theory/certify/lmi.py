@@ -425,10 +425,9 @@ def gram_at(problem: Problem, x: Array, r: float) -> Candidate | None:
     n = problem.size
     # X from the largest Z is 2 I - Z, from the smallest Z = H - Y it is 2 I - H + Y
     X = 2.0 * np.eye(n) - 0.5 * (found.Z + found.H - found.Y)
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is not accepted
-        d = np.exp(x)
-        P = X * (d[:, None] * d[None, :])
-        return Candidate(P=0.5 * (P + P.T), q=d * d, r=r)
+    d = np.exp(x)
+    P = X * (d[:, None] * d[None, :])
+    return Candidate(P=0.5 * (P + P.T), q=d * d, r=r)
 
 
 def starting_weights(W: Array) -> Array:
@@ -436,13 +435,10 @@ def starting_weights(W: Array) -> Array:
 
     Each pass sets d_i so that row i and column i of D |W| D^-1 have equal Euclidean norms.
     """
-    off = np.abs(W)
-    np.fill_diagonal(off, 0.0)
-    largest = float(np.max(off, initial=0.0))
-    x = np.zeros(len(W))
-    if largest == 0.0:
+    x, size = np.zeros(len(W)), np.abs(W - np.diag(np.diag(W)))
+    if not np.any(size):
         return x
-    square = np.square(off / largest)
+    square = np.square(size / np.max(size))
     # a floor keeps empty rows and columns, that is reducible matrices, from running away
     square = square + 1e-8 * float(np.mean(square))
     for _ in range(30):
