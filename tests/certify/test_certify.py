@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, target
+from hypothesis import example, given, settings, target
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -144,6 +144,13 @@ def test_the_edge_of_one():
 
 
 @given(weights, st.sampled_from(RHO))
+# entries across the range of doubles: weights further apart than a double, squares that vanish
+@example(W=np.array([[0, 0, 1e-300, 0], [0, 2e-175, 0, 1], [1, 0, 0, 0], [0.0] * 4]), name="tanh")
+@example(W=np.array([[0.0, 1e-21, 5e-161], [9e-301, 0, 2e-308], [2e-308, 0, 0.25]]), name="tanh")
+@example(
+    W=np.array([[0, 0.1, 1e3], [-1e-310, -1e-310, 6e-21], [0, -1e-310, 1e-300]]),
+    name="leaky_relu(-2.0)",
+)
 def test_auto_is_the_smallest(W, name):
     found = contractions(rnn(W, name))
     best = contraction(rnn(W, name))

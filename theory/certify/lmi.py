@@ -434,13 +434,12 @@ def starting_weights(W: Array) -> Array:
 
     Each pass sets d_i so that row i and column i of D |W| D^-1 have equal Euclidean norms.
     """
-    square = np.square(W / np.max(np.abs(W), initial=np.finfo(float).tiny))
-    np.fill_diagonal(square, 0.0)
+    x, size = np.zeros(len(W)), np.abs(W - np.diag(np.diag(W)))
+    if not np.any(size):
+        return x
+    square = np.square(size / np.max(size))
     # a floor keeps empty rows and columns, that is reducible matrices, from running away
     square = square + 1e-8 * float(np.mean(square))
-    x = np.zeros(len(W))
-    if not np.any(square):
-        return x
     for _ in range(30):
         B = square * np.exp(2.0 * (x[:, None] - x[None, :]))
         change = 0.25 * (np.log(np.sum(B, axis=0)) - np.log(np.sum(B, axis=1)))
