@@ -76,7 +76,9 @@ OWN: dict[tuple[str, ...], tuple[dict[str, Any], ...]] = {
     ("shakespeare", "lstm"): tuple(
         {"epochs": epochs, "lr": 1e-2, "dropout": 0.1, "weight_decay": 0.1} for epochs in (20, 40)
     ),
-    ("shakespeare", "mingru-blocks"): ({"weight_decay": 0.2},),
+    ("shakespeare", "mingru-blocks"): tuple(
+        {"epochs": epochs, "weight_decay": 0.2} for epochs in (20, 40)
+    ),
     ("rnn",): ({"lr": 2e-3},),
 }  # fmt: skip
 
