@@ -363,8 +363,9 @@ def _table(answer: EffectiveMemory) -> Table:
     """Return the lengths around the answer: every so many, and each near it.
 
     The column "longer" tells how many sequences have more than k inputs, where not all have; the
-    column "limit" is the upper confidence limit of the probability of an error above eps.  A proved
-    bound that is the same at every k says nothing about memory, and has no column.
+    column "limit" is the upper confidence limit of the probability of an error above eps.  The
+    proved bound has a column only where it falls below the largest error of a model without any
+    memory, or to eps: above both it says nothing.
     """
     last = _last(answer)
     step = max(1, math.ceil((last + 1) / _ROWS))
@@ -381,21 +382,19 @@ def _table(answer: EffectiveMemory) -> Table:
     # where they have different lengths: how many are longer than k
     uneven = bool(np.any(answer.longer[: last + 1] < answer.sequences))
     headings += [*(["longer"] if uneven else []), f"> {answer.eps:g}", "limit"]
-    proved: dict[int, str] = {}
-    if answer.certified is not None:
-        proved = {k: decimal_up(float(answer.certified[k]), 2) for k in shown}
-    if len(set(proved.values())) == 1 < len(shown):
-        proved = {}
-    if proved:
+    quantiles = answer.quantiles()
+    proved = answer.certified
+    if proved is not None and not (proved[last] <= answer.eps or proved[last] < quantiles[0, -1]):
+        proved = None
+    if proved is not None:
         headings.append("certified")
     for heading in headings:
         made.add_column(heading, justify="right", no_wrap=True)
-    quantiles = answer.quantiles()
     for k in sorted(shown):
         row = [str(k), *(f"{q:.2g}" for q in quantiles[k])]
         row += [str(answer.longer[k])] if uneven else []
         row += [str(answer.exceedances[k]), decimal_up(float(answer.upper[k]), 2)]
-        if proved:
-            row.append(proved[k])
+        if proved is not None:
+            row.append(decimal_up(float(proved[k]), 2))
         made.add_row(*row, style="bold green" if k == answer.k else None)
     return made
