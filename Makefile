@@ -22,7 +22,9 @@ help:
 	  while IFS='	' read -r name text; do printf '  make %-20s %s\n' "$$name" "$$text"; done
 
 ## verify: try to refute every theorem, on random instances and on Bach chorales; writes a report
+##   anew each time, as the code may have changed; the verdicts of before stay beside it
 verify: $(VENV)/.examples $(BUILD)/chorales.npz
+	@if [ -e $(BUILD)/verdicts.json ]; then mv $(BUILD)/verdicts.json $(BUILD)/verdicts.before.json; fi
 	$(BIN)/theory verify --instances 600 --jobs $(JOBS) --sequences $(BUILD)/chorales.npz \
 	  --json $(BUILD)/verdicts.json --report $(BUILD)/report.html
 
@@ -34,7 +36,8 @@ test: $(VENV)/.test
 	$(ONE) $(BIN)/theory warm --jobs $(JOBS)
 	$(ONE) $(BIN)/python -m pytest -n $(JOBS) -m "not slow and not heavy and not benchmark"
 
-## heavy: the tests that train networks, or start processes and end them
+## heavy: the tests that take seconds and seldom tell: they train networks, start processes and end
+##   them, or ask once more with other seeds
 heavy: $(VENV)/.test
 	$(ONE) $(BIN)/python -m pytest -n $(JOBS) -m "heavy and not slow"
 
