@@ -305,8 +305,7 @@ def best_weights(
 
     point = np.append(start / unit, math.log(level) - size(start)[0])
     t = (_FIRST if left > 2 * _FEWEST else 0.25 * _FIRST) * n
-    # small problems are cheap enough to go on while little is gained: on a ridge ten steps may gain
-    # a millionth, and later ones a thousand times as much
+    # small problems are cheap enough to go on while little is gained, as along a ridge
     gain = (0.0001 if n <= 32 else 0.02) / SHARPNESS
     while True:
         point = minimise(objective(t), point, steps=steps, gradient=0.05 * n / t, gain=gain)
