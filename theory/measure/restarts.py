@@ -395,12 +395,15 @@ class Sweep:
         from theory.kernels.cells import follow_rows
 
         G, source, at = block
+        rows, seen = self.rows, self.seen
+        if rows is None or seen is None or left is None:
+            raise AssertionError("needs kernels for the rows and for their norms")
         if k:
-            self.rows(self.terms, at, G, source, G)
+            rows(self.terms, at, G, source, G)
         eps = np.inf if self.over is None else self.over[0]
         count, met, off = follow_rows(
             G, at, source, k, self.H, self.F, self.of, self.stops, self.near, self.top, self.digits,
-            *self.seen, last, eps, row, left.since,
+            *seen, last, eps, row, left.since,
         )  # fmt: skip
         left.any = left.any or met > 0
         if self.over is not None:
