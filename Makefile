@@ -36,7 +36,8 @@ test: $(VENV)/.test
 	$(ONE) $(BIN)/theory warm --jobs $(JOBS)
 	$(ONE) $(BIN)/python -m pytest -n $(JOBS) -m "not slow and not heavy and not benchmark"
 
-## heavy: the tests that train networks, or start processes and end them
+## heavy: the tests that take seconds and seldom tell: they train networks, start processes and end
+##   them, or ask once more with other seeds
 heavy: $(VENV)/.test
 	$(ONE) $(BIN)/python -m pytest -n $(JOBS) -m "heavy and not slow"
 

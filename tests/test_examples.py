@@ -153,6 +153,7 @@ def test_what_inputs_bring_together_is_measured_like_this():
     assert 0.001 < told["carried"] <= 0.5
 
 
+@pytest.mark.heavy
 def test_text_blocks(tmp_path, monkeypatch):
     pytest.importorskip("torch", reason="PyTorch is not installed (extra: torch)")
     monkeypatch.syspath_prepend(FOLDER)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from theory.cli import app
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -56,10 +58,7 @@ def test_commands_exist():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"make ([a-z]+)", README)) - {"and"} <= targets
     for command in set(re.findall(r"^theory (\w+)", README, re.MULTILINE)):
-        done = subprocess.run(
-            [sys.executable, "-m", "theory", command, "--help"], capture_output=True, check=False
-        )
-        assert done.returncode == 0, command
+        assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0, command
     for name in re.findall(r"\]\((?!http)([^)]+)\)", README):
         assert (ROOT / name).exists(), name
     listed = subprocess.run(["make", "help"], capture_output=True, text=True, check=True, cwd=ROOT)

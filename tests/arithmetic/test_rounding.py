@@ -621,7 +621,10 @@ def test_told_numbers_are_rounded_to_the_side_they_bound(x, digits, negative):
 
 
 def test_a_rate_below_one_is_told_below_one():
-    assert decimal_rate(1 - 2.0**-50, 9) == "0.99999999999999911183"
+    assert decimal_rate(1 - 2.0**-50, 9) == "0.9999999999999992"
+    assert decimal_rate(0.99999999999247057847, 6) == "0.999999999993"
+    assert decimal_rate(1 - 2.0**-53, 1) == "0.9999999999999999"
+    assert decimal_rate(1.0, 3) == "1"
     assert (decimal_rate(0.9, 9), decimal_up(0.9 + 4e-13, 12), decimal_up(2.0**-7, 2)) == (
         "0.900000001", "0.900000000001", "0.0079",
     )  # fmt: skip

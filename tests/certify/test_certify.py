@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, target
+from hypothesis import example, given, settings, target
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -116,14 +116,15 @@ def test_simple_norms_are_exact(W, expected):
 def test_the_slope_of_the_activation_counts(name):
     slope = activation(name).lipschitz
     W = np.diag([0.5, 0.25])
-    for method, c in contractions(rnn(W / slope, name)).items():
+    found = contractions(rnn(W / slope, name))
+    for method, c in found.items():
         # a search stops within 2e-6 of its infimum
         assert 0.5 <= c.lam <= 0.5 * (1 + 1e-5), method
     assert contraction(rnn(np.eye(2) / slope, name)) is None
     linear = {"lyapunov"} if name == "identity" else {"lmi", "numerical_radius"}
     always = {"row_sums", "column_sums", "spectral", "perron", "diagonal"}
     # with slopes in [-1.5, 1] and the like Q = I alone may be too coarse
-    assert always | linear - {"numerical_radius"} <= set(contractions(rnn(W / slope, name)))
+    assert always | linear - {"numerical_radius"} <= set(found)
 
 
 def test_the_edge_of_one():
@@ -143,6 +144,13 @@ def test_the_edge_of_one():
 
 
 @given(weights, st.sampled_from(RHO))
+# entries across the range of doubles: weights further apart than a double, squares that vanish
+@example(W=np.array([[0, 0, 1e-300, 0], [0, 2e-175, 0, 1], [1, 0, 0, 0], [0.0] * 4]), name="tanh")
+@example(W=np.array([[0.0, 1e-21, 5e-161], [9e-301, 0, 2e-308], [2e-308, 0, 0.25]]), name="tanh")
+@example(
+    W=np.array([[0, 0.1, 1e3], [-1e-310, -1e-310, 6e-21], [0, -1e-310, 1e-300]]),
+    name="leaky_relu(-2.0)",
+)
 def test_auto_is_the_smallest(W, name):
     found = contractions(rnn(W, name))
     best = contraction(rnn(W, name))
@@ -199,6 +207,16 @@ def test_unknown_methods_are_answered_with_the_known_ones(method):
         contraction(rnn(SKEW), method=method)
     with pytest.raises(ValueError, match=message):
         contraction(rnn(SKEW), method=method, norm=L2())
+    with pytest.raises(ValueError, match=message.replace("auto, ", "")):
+        contractions(rnn(SKEW), methods=["lmi", method])
+
+
+def test_methods_may_be_chosen():
+    every = contractions(rnn(0.5 * SKEW))
+    some = contractions(rnn(0.5 * SKEW), methods=("lmi", "lyapunov", "perron"))
+    assert set(some) == {"lmi", "perron"} <= set(every)
+    assert all(c.lam == every[name].lam for name, c in some.items())
+    assert contractions(rnn(0.5 * SKEW), methods=()) == {}
 
 
 def test_of_a_function_nothing_is_certified():

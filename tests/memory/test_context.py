@@ -103,12 +103,13 @@ def test_outputs_norms_and_horizons():
 
 def test_a_context_as_long_as_the_longest_sequence_is_no_answer():
     one = cell(3)
-    plain = required_context(one, 1e-4, inputs=Inputs.ball(1.0))
+    ask = {"inputs": Inputs.ball(1.0), "certificates": find_certificates(one, Inputs.ball(1.0))}
+    plain = required_context(one, 1e-4, **ask)
     for horizon in (0, 1, 2, plain.k // 2):
-        assert required_context(one, 1e-4, inputs=Inputs.ball(1.0), horizon=horizon) is None
+        assert required_context(one, 1e-4, **ask, horizon=horizon) is None
     # of a known length less is forgotten, so a horizon may help, but never to itself
     for horizon in (plain.k - 1, plain.k, plain.k + 1, 2 * plain.k):
-        choice = required_context(one, 1e-4, inputs=Inputs.ball(1.0), horizon=horizon)
+        choice = required_context(one, 1e-4, **ask, horizon=horizon)
         if choice is None:
             assert horizon <= plain.k
             continue
@@ -116,7 +117,7 @@ def test_a_context_as_long_as_the_longest_sequence_is_no_answer():
         assert choice.k <= plain.k
         assert all(k < horizon for _, _, k in choice.considered)
     # an error that is large enough needs no inputs at all, whatever the horizon
-    assert required_context(one, 1e3, inputs=Inputs.ball(1.0), horizon=1).k == 0
+    assert required_context(one, 1e3, **ask, horizon=1).k == 0
 
 
 def test_a_context_found_entry_by_entry_is_below_the_horizon_too():

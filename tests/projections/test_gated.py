@@ -396,9 +396,10 @@ def test_forget_rows_of_wild_cells_end_inside():
 
 @pytest.mark.parametrize("size", [1e8, 1e12, 1e20])
 @pytest.mark.parametrize("kind", ["published", "per unit", "reset_after", "reset_before"])
-def test_huge_cells(size, kind):
+@pytest.mark.parametrize("seeds", [(0,), pytest.param((1, 2, 3), marks=pytest.mark.heavy)])
+def test_huge_cells(size, kind, seeds):
     options = {"onto": "lstm", "per_unit": kind == "per unit"}
-    for seed in range(4):
+    for seed in seeds:
         if kind.startswith("reset"):
             cell, options = gru(seed, 3, size=size, variant=kind), {"onto": "gru"}
         else:

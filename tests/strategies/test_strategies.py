@@ -422,6 +422,7 @@ def test_plain_maps():
     assert (certificate.lam, certificate.norm.label) == (0.5, "L2")
 
 
+@pytest.mark.heavy
 def test_plain_gated_maps():
     cell = smallest(lstm_maps())
     assert cell.units == cell.input_dim == 1
@@ -439,6 +440,7 @@ def test_plain_gated_maps():
     assert not model.readouts[0].given
 
 
+@pytest.mark.heavy
 def test_plain_experiments():
     # the wrong claim "one input is enough" shrinks to two steps of the scalar system
     made = smallest(

@@ -132,6 +132,10 @@ def test_boundary_cases():
     # two matrices, each with radius 0, of joint growth 1/2 in the best weights
     pair = contractive_of_comparison([[[0.0, 0.5], [0.0, 0.0]], [[0.0, 0.0], [0.5, 0.0]]])
     assert pair.lam == pytest.approx(0.5, rel=1e-8)
+    # weights whose ratio no double holds are no start of a search
+    for start in ([1.0, 5e-324], [1e308, 1e-308]):
+        assert contractive_of_comparison([np.eye(2) / 2], weights=start).lam == 0.5
+        assert contractive_of_comparison([[[0.5, 1.0], [0.25, 0.5]]], weights=start) is None
 
 
 def test_malformed_questions():

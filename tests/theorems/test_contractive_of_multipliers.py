@@ -161,6 +161,7 @@ def test_boundary_cases():
         coefficients=np.full((1, 1, 1, 1), np.inf), signals=(Signal(0, None),), state_parts=1
     )
     assert contractive_of_multipliers(infinite, weights=[1.0], multipliers=[0.5]) is None
+    assert contractive_of_multipliers(nothing, weights=[1.0, 5e-324], multipliers=t.ravel()) is None
 
 
 def test_malformed_questions():

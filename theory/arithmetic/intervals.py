@@ -143,24 +143,22 @@ def sum_of(*intervals: Interval) -> Interval:
 
 def products(a: Interval, b: Interval) -> Interval:
     """Enclose the entrywise product of two independent intervals; 0 times an infinite end is 0."""
+    a_zero, b_zero = [x == 0 for x in a], [y == 0 for y in b]
+    ends, tiny = [], np.zeros(np.broadcast_shapes(np.shape(a[0]), np.shape(b[0])))
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        ends = [np.where((x == 0) | (y == 0), 0.0, x * y) for x in a for y in b]
+        for x, x_zero in zip(a, a_zero, strict=True):
+            for y, y_zero in zip(b, b_zero, strict=True):
+                exact = x_zero | y_zero
+                end = np.where(exact, 0.0, x * y)
+                ends.append(end)
+                # a product of two nonzero ends that was rounded to zero
+                tiny[(end == 0) & ~exact] = TINY
     low, high = np.minimum.reduce(ends), np.maximum.reduce(ends)
     # a product with an exact zero is exact; others are rounded once
     return (
-        np.where(low == 0, np.where(_underflows(a, b), -TINY, 0.0), np.nextafter(low, -math.inf)),
-        np.where(high == 0, np.where(_underflows(a, b), TINY, 0.0), np.nextafter(high, math.inf)),
+        np.where(low == 0, 0.0 - tiny, np.nextafter(low, -math.inf)),
+        np.where(high == 0, tiny, np.nextafter(high, math.inf)),
     )
-
-
-def _underflows(a: Interval, b: Interval) -> Array:
-    """Return where a product of two nonzero ends was rounded to zero."""
-    lost = np.zeros(np.broadcast_shapes(np.shape(a[0]), np.shape(b[0])), dtype=bool)
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        for x in a:
-            for y in b:
-                lost |= (x != 0) & (y != 0) & (x * y == 0)
-    return lost
 
 
 def complement(s: Array) -> Interval:

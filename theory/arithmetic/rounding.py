@@ -136,10 +136,13 @@ def decimal_down(x: float, digits: int) -> str:
 
 
 def decimal_rate(lam: float, digits: int) -> str:
-    """Return `decimal_up` of a rate, which stays below 1: with more digits next to it."""
+    """Return `decimal_up` of a rate, which stays below 1: next to it with the digits that takes."""
     told = decimal_up(lam, digits)
-    # a double below 1 is below it by 2**-53 at least: 20 digits do not step over
-    return decimal_up(lam, 20) if lam < 1 <= float(told) else told
+    # a double below 1 is below it by 2**-53 at least: 16 digits do not step over
+    while lam < 1 <= Fraction(told):
+        digits += 1
+        told = decimal_up(lam, digits)
+    return told
 
 
 def _told(x: float, digits: int, direction: str) -> str:

@@ -5,6 +5,7 @@ Main names: `contraction`, `contractions`, `domain_of`, `narrowing`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -72,6 +73,7 @@ def contractions(
     domain: Domain | None = None,
     inputs: Any = None,
     iterates: bool = False,
+    methods: Collection[str] | None = None,
 ) -> dict[str, Contraction]:
     """Return every contraction of a single step that some method certifies, by the method's name.
 
@@ -82,6 +84,8 @@ def contractions(
         As in `theory.contraction`.
     iterates : bool
         Whether contractions of several steps together are wanted too.
+    methods : collection of str, optional
+        The methods to try, as in `theory.contraction`; all by default.
 
     Returns
     -------
@@ -94,10 +98,12 @@ def contractions(
         As in `theory.contraction`.
     """
     check_map(recurrent)
+    for name in methods or ():
+        _check_method(name, METHODS)
     where = domain_of(recurrent, domain, inputs)
     found: dict[str, Contraction] = {}
     for name, method in METHODS.items():
-        if name in ITERATED and not iterates:
+        if (name in ITERATED and not iterates) or (methods is not None and name not in methods):
             continue
         if name in ITERATED:
             c = by_iterate(recurrent, where, known=found)
@@ -106,6 +112,11 @@ def contractions(
         if c is not None:
             found[name] = c
     return found
+
+
+def _check_method(method: str, known: Collection[str]) -> None:
+    if method not in known:
+        raise ValueError(f"method {method!r} is not known, needed one of: {', '.join(known)}")
 
 
 @overload
@@ -220,9 +231,7 @@ def contraction(
     if input_bound is not None:
         raise ambiguous("input_bound", input_bound, recurrent.input_dim)
     check_effort(effort)
-    if method != "auto" and method not in METHODS:
-        known = ", ".join(["auto", *METHODS])
-        raise ValueError(f"method {method!r} is not known, needed one of: {known}")
+    _check_method(method, ("auto", *METHODS))
     if norm is not None:
         check_norm(norm).check_dim(recurrent.state_dim)
     if not isinstance(required, bool):

@@ -305,8 +305,7 @@ def best_weights(
 
     point = np.append(start / unit, math.log(level) - size(start)[0])
     t = (_FIRST if left > 2 * _FEWEST else 0.25 * _FIRST) * n
-    # small problems are cheap enough to go on while little is gained: on a ridge ten steps may gain
-    # a millionth, and later ones a thousand times as much
+    # small problems are cheap enough to go on while little is gained, as along a ridge
     gain = (0.0001 if n <= 32 else 0.02) / SHARPNESS
     while True:
         point = minimise(objective(t), point, steps=steps, gradient=0.05 * n / t, gain=gain)
@@ -435,13 +434,12 @@ def starting_weights(W: Array) -> Array:
 
     Each pass sets d_i so that row i and column i of D |W| D^-1 have equal Euclidean norms.
     """
-    square = np.square(W / np.max(np.abs(W), initial=np.finfo(float).tiny))
-    np.fill_diagonal(square, 0.0)
+    x, size = np.zeros(len(W)), np.abs(W - np.diag(np.diag(W)))
+    if not np.any(size):
+        return x
+    square = np.square(size / np.max(size))
     # a floor keeps empty rows and columns, that is reducible matrices, from running away
     square = square + 1e-8 * float(np.mean(square))
-    x = np.zeros(len(W))
-    if not np.any(square):
-        return x
     for _ in range(30):
         B = square * np.exp(2.0 * (x[:, None] - x[None, :]))
         change = 0.25 * (np.log(np.sum(B, axis=0)) - np.log(np.sum(B, axis=1)))

@@ -75,7 +75,7 @@ def _certify_at(
         candidate = lmi.gram_at(problem, x, r)
         if candidate is None:
             continue
-        P, q = in_units(candidate.P, units), np.ldexp(candidate.q, -2 * units)
+        P, q = in_units(candidate.P, units), in_units(np.diag(candidate.q), units).diagonal()
         found = accept_candidate(form, lmi.Candidate(P=P, q=q, r=r * size))
         if found is not None:
             return found

@@ -122,6 +122,12 @@ TORCH_ACTIVATIONS = {"ReLU": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid", "SiLU
 TORCH_PASSES = {"Identity", "Dropout", "AlphaDropout", "Dropout1d"}
 
 
+def is_sequential(head: Any) -> bool:
+    """Return whether something is a ``torch.nn.Sequential``."""
+    nn: Any = sys.modules.get("torch.nn")
+    return nn is not None and type(head) is nn.Sequential
+
+
 def steps_of_layers(head: Any) -> list[tuple[Any, ...]]:
     """Return the steps of a ``torch.nn.Sequential``, as `theory.maps.output.chain_of` takes them.
 
@@ -130,8 +136,7 @@ def steps_of_layers(head: Any) -> list[tuple[Any, ...]]:
     ValueError
         If it is something else, or holds a layer that is not known.
     """
-    nn: Any = sys.modules.get("torch.nn")
-    if nn is None or type(head) is not nn.Sequential:
+    if not is_sequential(head):
         raise ValueError(
             f"head is a {type(head).__name__}, needed a theory.maps.Function, such as a Chain of "
             "Dense and Pointwise, a LinearHead, or a torch.nn.Sequential"

@@ -1,6 +1,6 @@
 r"""Outputs that are more than C h + d: a chain of layers behind a recurrence.
 
-Main names: `with_head`, `as_function`.
+Main names: `with_head`, `as_function`, `head_of`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import numpy as np
 from theory.maps.base import Map, check_map
 from theory.maps.block import Block
 from theory.maps.combine import Chain
-from theory.maps.foreign import steps_of_layers
+from theory.maps.foreign import is_sequential, steps_of_layers
 from theory.maps.functions import Dense, Function, Pointwise, Select
-from theory.maps.head import LinearHead
+from theory.maps.head import LinearHead, as_head
 from theory.maps.normalize import Normalize
 
 
@@ -64,6 +64,27 @@ def with_head(recurrent: Map, head: Any) -> Block:
         return Block(recurrent, after=Chain([Select(first, stop=first + count, size=wide), *parts]))
     seen = np.hstack([shown, np.zeros((count, recurrent.input_dim))])
     return Block(recurrent, after=Chain([Dense(seen), *parts]))
+
+
+def head_of(recurrent: Map, head: Any) -> LinearHead | Function:
+    """Return C h + d of the state, or a chain of layers, of the state and behind it the inputs.
+
+    Parameters
+    ----------
+    recurrent : Map
+    head : LinearHead, array, output layer, Function, or torch.nn.Sequential
+        As for `theory.maps.as_head`, or as for `with_head`.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these, or its width is another one.
+    """
+    if not (isinstance(head, Function) or is_sequential(head)):
+        return as_head(recurrent, head)
+    f = with_head(recurrent, head).after
+    assert f is not None
+    return f
 
 
 def as_function(head: Any) -> Function:

@@ -51,10 +51,18 @@ def comparison_weights(matrices: Sequence[Array], start: Array | None = None) ->
     Power iteration on v -> max_M M v, of which the rate max_i (max_M M v)_i / v_i never grows:
     M v <= lam v gives M M v <= lam M v.  A small constant added to all entries makes it converge
     for reducible matrices; the less is added, the more unequal the weights may become, and they are
-    kept within `LARGEST_RATIO`.  Candidates only: any positive vector certifies some rate.
+    kept within `LARGEST_RATIO`.  Candidates only: any positive vector certifies some rate.  A start
+    at which 1 / v or the rate overflows is left out.
     """
     n = len(matrices[0])
-    v = np.ones(n) if start is None else start / np.max(start)
+    v = np.ones(n)
+    if start is not None:
+        given = start / np.max(start)
+        usable = np.min(given) >= np.finfo(np.float64).tiny
+        if usable and math.isfinite(_rate(largest_image(matrices, given), given)):
+            v = given
+        else:
+            start = None
     best, best_rate = v, _rate(largest_image(matrices, v), v)
     scale = best_rate if start is None else _rate(largest_image(matrices, np.ones(n)), np.ones(n))
     # no weights give less than a diagonal entry: of a diagonal matrix all give it
@@ -98,7 +106,8 @@ def largest_image(matrices: Sequence[Array], v: Array) -> Array:
 
 
 def _rate(image: Array, v: Array) -> float:
-    return float(np.max(image / v))
+    with np.errstate(over="ignore"):
+        return float(np.max(image / v))
 
 
 def contractive_of_comparison(

@@ -62,7 +62,8 @@ def contractive_of_multipliers(
     Returns
     -------
     Contraction or None
-        In `WeightedL2` with diagonal weights p; None if no rate below 1 can be proved.
+        In `WeightedL2` with diagonal weights p; None if no rate below 1 can be proved, or if ratios
+        of the weights leave the range of double precision.
 
     Raises
     ------
@@ -91,6 +92,8 @@ def contractive_of_multipliers(
     if not (math.isfinite(level) and math.isfinite(load)):
         return None
     p = w[: terms.state_parts].ravel()
+    if not p.min() >= np.finfo(np.float64).tiny * p.max():
+        return None
     lam = sqrt_up(evaluate(formula, level=level, load=load))
     return certified(
         max(lam, _LEAST_RATE) if load > 0 else 0.0,

@@ -69,7 +69,8 @@ def perron_weights(W: Array) -> Array:
         return v
     with np.errstate(under="ignore"):
         u: Array = np.ldexp(inner, exponents - int(np.max(exponents + np.frexp(inner)[1])))
-    return u / np.max(u) if np.all(u > 0) else v
+    u /= np.max(u)
+    return u if np.min(u) >= np.finfo(np.float64).tiny else v  # else 1 / u overflows
 
 
 def _weights_within_ratio(size: Array) -> tuple[Array, float]:
