@@ -222,8 +222,8 @@ def _step(
         return Through(kind="pointwise", word="gelu"), {}
     if kind == "Softmax":
         # before opset 13 it is that of all axes from the second one on
-        own = [one.version for one in model.opset_import if one.domain in {"", "ai.onnx"}]
-        axis = said.get("axis", -1 if own and min(own) >= 13 else 1)
+        versions = [one.version for one in model.opset_import if one.domain in {"", "ai.onnx"}]
+        axis = said.get("axis", -1 if versions and min(versions) >= 13 else 1)
         last = axis in {-1, len(axes or ()) - 1}
         return (Through(kind="softmax"), {}) if last else None
     if kind == "LayerNormalization" and said.get("axis", -1) in {-1, len(axes or ()) - 1}:
