@@ -22,6 +22,7 @@ from theory.maps import (
     Product,
     Read,
     Select,
+    Softmax,
     Sum,
     with_head,
 )
@@ -80,7 +81,7 @@ def every():
             [
                 Dense(draw(4, 3), draw(4)), Pointwise("relu", 4),
                 Normalize(draw(4), draw(4), kind="layer"), Pointwise("silu", 4),
-                Dense(draw(2, 4), draw(2)),
+                Dense(draw(2, 4), draw(2)), Softmax(2),
             ]
         ),
     )  # fmt: skip
@@ -276,7 +277,13 @@ def test_a_chain_of_layers_in_a_module():
     nn = torch.nn
     torch.manual_seed(0)
     own = nn.Sequential(
-        nn.Linear(3, 4), nn.GELU(), nn.LayerNorm(4), nn.Dropout(0.5), nn.Linear(4, 2), nn.Tanh()
+        nn.Linear(3, 4),
+        nn.GELU(),
+        nn.LayerNorm(4),
+        nn.Dropout(0.5),
+        nn.Softmax(-1),
+        nn.Linear(4, 2),
+        nn.Tanh(),
     ).double()
     own.eval()
     X = RNG.standard_normal((2, T, 2))

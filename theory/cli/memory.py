@@ -312,16 +312,17 @@ def _print_certified(answer: EffectiveMemory, recurrent: Map, seen: Inputs | Non
     if answer.certificate is None:
         cause = cause_of(recurrent, inputs=seen)
         out.print(
-            f"certified: nothing (no contraction was found: {cause})", markup=False, soft_wrap=True
+            f"certified: nothing for {seen} (no contraction was found: {cause})",
+            markup=False,
+            soft_wrap=True,
         )
         return
-    c = answer.certificate
-    proved = (
-        f"no k up to {answer.k_max} is enough"
-        if answer.certified_k is None
-        else f"k = {answer.certified_k} is enough for every sequence of "
-        f"{'' if answer.certified_for[0].name else 'inputs within '}{answer.certified_for[0]}"
-    )
+    c, (inputs,) = answer.certificate, answer.certified_for
+    least = f"k = {answer.certified_k}"
+    if answer.certified_k is None:
+        least = f"no k up to {answer.k_max}"
+    proved = f"{least} is enough for every sequence of "
+    proved += str(inputs) if inputs.name else f"inputs within {inputs}"
     if answer.certified_k is not None and answer.certified_k >= answer.longest:
         proved += f", of any length; none given has more than {answer.longest}"
     out.print(

@@ -31,7 +31,7 @@ class Program(ABC):
 
     @abstractmethod
     def one(self, name: str, a: Any) -> Any:
-        """Return sigmoid, tanh, exp, log, sqrt, abs, sin or erf of a value."""
+        """Return sigmoid, tanh, exp, log, sqrt, abs, sin or erf of a value; softmax."""
 
     @abstractmethod
     def chosen(self, test: Any, a: Any, b: Any) -> Any:
@@ -77,10 +77,10 @@ class Numbers(Program):
 
     def one(self, name: str, a: Any) -> Any:
         """Return an operation of an array."""
-        if name == "erf":
-            from scipy.special import erf
+        if name in {"erf", "softmax"}:
+            import scipy.special
 
-            return erf(a)
+            return scipy.special.erf(a) if name == "erf" else scipy.special.softmax(a, axis=-1)
         return 1.0 / (1.0 + np.exp(-a)) if name == "sigmoid" else getattr(np, name)(a)
 
     def chosen(self, test: Any, a: Any, b: Any) -> Any:

@@ -36,6 +36,7 @@ from theory.maps.peephole import PeepholeLSTM
 from theory.maps.rglru import RGLRU
 from theory.maps.rnn import VanillaRNN
 from theory.maps.selective import SelectiveSSM
+from theory.maps.softmax import Softmax
 
 Values = Mapping[str, Any]
 
@@ -280,6 +281,10 @@ def _pointwise(ops: Words, f: Pointwise, _: Values, x: Any) -> Any:
     return ops.applied(activation(f.activation), x)
 
 
+def _softmax(ops: Words, _: Softmax, __: Values, x: Any) -> Any:
+    return ops.one("softmax", x)
+
+
 def _normalize(ops: Words, f: Normalize, p: Values, x: Any) -> Any:
     mean = ops.program.constant(np.full((1, f.input_dim), 1.0 / f.input_dim))
     y = ops.minus(x, ops.linear(x, mean)) if f.kind == "layer" else x
@@ -305,6 +310,7 @@ _FUNCTIONS: dict[type[Function], Callable[..., Any]] = {
     Select: _select,
     Pointwise: _pointwise,
     Normalize: _normalize,
+    Softmax: _softmax,
     Chain: _chain,
     Sum: _several,
     Product: _several,

@@ -25,7 +25,7 @@ from theory.typing import Array
 _OPS = {
     "add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "maximum": "Max", "minimum": "Min",
     "sigmoid": "Sigmoid", "tanh": "Tanh", "exp": "Exp", "log": "Log", "sqrt": "Sqrt", "abs": "Abs",
-    "sin": "Sin", "erf": "Erf",
+    "sin": "Sin", "erf": "Erf", "softmax": "Softmax",
 }  # fmt: skip
 
 _OPSET, _IR = 17, 9

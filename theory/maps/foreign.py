@@ -161,6 +161,8 @@ def _steps(module: Any, name: str) -> Iterator[tuple[Any, ...]]:
         yield "pointwise", TORCH_ACTIVATIONS.get(kind, "gelu")
     elif kind == "LeakyReLU" and 0 <= module.negative_slope < 1:
         yield "pointwise", f"leaky_relu({module.negative_slope!r})"
+    elif kind == "Softmax" and module.dim == -1:
+        yield ("softmax",)
     elif kind in {"LayerNorm", "RMSNorm"} and len(module.normalized_shape) == 1:
         if module.eps is None:
             raise ValueError(f"{name} has eps=None, which follows the data; give it a number")
@@ -172,7 +174,7 @@ def _steps(module: Any, name: str) -> Iterator[tuple[Any, ...]]:
         raise ValueError(
             f"{name} is a {kind}, needed Linear, LayerNorm or RMSNorm of one axis, Dropout, or "
             f"{', '.join(TORCH_ACTIVATIONS)}, LeakyReLU of a slope in [0, 1), GELU that is not "
-            f"approximate; {_BY_CHAIN}"
+            f"approximate, Softmax of dim=-1; {_BY_CHAIN}"
         )
 
 

@@ -17,6 +17,7 @@ from theory.maps.foreign import is_sequential, steps_of_layers
 from theory.maps.functions import Dense, Function, Pointwise, Select
 from theory.maps.head import LinearHead, as_head
 from theory.maps.normalize import Normalize
+from theory.maps.softmax import Softmax
 
 
 def with_head(recurrent: Map, head: Any) -> Block:
@@ -94,7 +95,7 @@ def as_function(head: Any) -> Function:
     ----------
     head : Function, LinearHead, or torch.nn.Sequential
         Of a Sequential: Linear, LayerNorm, RMSNorm, ReLU, LeakyReLU, Tanh, Sigmoid, SiLU, GELU,
-        Identity, and Dropout, which does nothing in evaluation mode.
+        Softmax of the last axis, Identity, and Dropout, which does nothing in evaluation mode.
 
     Returns
     -------
@@ -113,14 +114,18 @@ def as_function(head: Any) -> Function:
 
 
 def chain_of(steps: Sequence[tuple[Any, ...]]) -> Chain:
-    """Return a chain of ("dense", W, b), ("layer" or "rms", gain, bias, eps), ("pointwise", name).
+    """Return a chain of layers.
+
+    They are ("dense", W, b), ("layer" or "rms", gain, bias, eps), ("pointwise", name) and
+    ("softmax",).
 
     Raises
     ------
     ValueError
         If a width does not fit, or no layer has one.
     """
-    widths = [np.shape(rest[0])[-1] for kind, *rest in steps if kind != "pointwise"]
+    weighted = [rest for kind, *rest in steps if kind not in {"pointwise", "softmax"}]
+    widths = [np.shape(rest[0])[-1] for rest in weighted]
     if not widths:
         raise ValueError("the head has no layer with weights, needed one")
     width, made = int(widths[0]), list[Function]()
@@ -129,6 +134,8 @@ def chain_of(steps: Sequence[tuple[Any, ...]]) -> Chain:
             made.append(Dense(*rest))
         elif kind == "pointwise":
             made.append(Pointwise(rest[0], width))
+        elif kind == "softmax":
+            made.append(Softmax(width))
         else:
             gain, bias, eps = rest
             made.append(Normalize(gain, bias, kind=kind, eps=eps))
