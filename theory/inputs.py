@@ -9,6 +9,7 @@ it holds.  Every enclosure below is rounded outward, and infinite ends are legal
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, final
@@ -20,6 +21,7 @@ from theory.arithmetic.intervals import affine_image, times_up
 from theory.arithmetic.rounding import decimal_up, inner_product_error, product_up, up
 from theory.errors import as_array, check_nonnegative, plain_array
 from theory.files.sequences import Sequences, load_sequences
+from theory.files.stored import StoredSequences
 from theory.norms.norm import check_norm
 from theory.norms.norms import L1, L2, Linf, Norm, over
 from theory.shown import shown
@@ -157,7 +159,8 @@ class Inputs:
 
         Parameters
         ----------
-        X : (..., m) array, list of arrays (T, m), or Sequences
+        X : (..., m) array, list of arrays (T, m), Sequences, or StoredSequences
+            What `theory.files.open_sequences` leaves on the disk is read one by one.
         widened : float
             By which share of the largest entry, and of the largest size, it is made wider.
 
@@ -167,23 +170,27 @@ class Inputs:
             If there is no input, a number is not finite, or `widened` is negative.
         """
         check_nonnegative(widened=widened)
-        rows = _rows("X", X)
-        if len(rows) == 0:
-            raise ValueError(f"X has shape {rows.shape}, needed at least one input")
-        low, high = np.min(rows, axis=0), np.max(rows, axis=0)
+        norms: tuple[Norm, ...] = (L1(), L2())
+        count, low, high, sizes = 0, np.array(np.inf), np.array(-np.inf), [0.0, 0.0]
+        for rows in _pieces("X", X):
+            if len(rows):
+                count += len(rows)
+                low, high = np.minimum(low, rows.min(axis=0)), np.maximum(high, rows.max(axis=0))
+                sizes = [
+                    max(size, float(np.max(norm.vector_upper(rows))))
+                    for norm, size in zip(norms, sizes, strict=True)
+                ]
+        if count == 0:
+            raise ValueError("X holds no input, needed at least one input")
         share = float(widened)
         if share > 0:
-            more = times_up(np.max(np.abs(rows), axis=0), share)
+            more = times_up(np.maximum(np.abs(low), np.abs(high)), share)
             with np.errstate(over="ignore"):
                 low = np.where(more > 0, np.nextafter(low - more, -np.inf), low)
                 high = np.where(more > 0, np.nextafter(high + more, np.inf), high)
-        norms: tuple[Norm, ...] = (L1(), L2())
         balls = tuple(
-            (
-                norm,
-                product_up(float(np.max(norm.vector_upper(rows))), up(1 + share) if share else 1.0),
-            )
-            for norm in norms
+            (norm, product_up(size, up(1 + share) if share else 1.0))
+            for norm, size in zip(norms, sizes, strict=True)
         )
         if not all(np.isfinite(radius) for _, radius in balls):
             balls = ()
@@ -191,7 +198,7 @@ class Inputs:
         most = _told_up(float(np.max(np.maximum(np.abs(low), np.abs(high)))))
         size = f" and |x|_2 <= {_told_up(balls[1][1])}" if balls else ""
         # the set is smaller than what these two figures say
-        name = f"inputs {told} the {len(rows)} that were seen, within |x_i| <= {most}{size}"
+        name = f"inputs {told} the {count} that were seen, within |x_i| <= {most}{size}"
         return cls(low=low, high=high, balls=balls, name=name)
 
     @property
@@ -357,6 +364,14 @@ def _rows(name: str, X: Any) -> Array:
     if array.ndim == 0 or array.shape[-1] == 0:
         raise ValueError(f"{name} has shape {array.shape}, needed (..., m)")
     return array.reshape(-1, array.shape[-1])
+
+
+def _pieces(name: str, X: Any) -> Iterable[Array]:
+    """Return inputs one a row, in pieces: of those on the disk a sequence at a time."""
+    if not isinstance(X, StoredSequences):
+        return (_rows(name, X),)
+    X.check_width(min(X.widths))
+    return X
 
 
 def _all_in_ball(norm: Norm, radius: float, rows: Array) -> bool:

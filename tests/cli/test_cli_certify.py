@@ -10,12 +10,14 @@ from typer.testing import CliRunner
 from theory import GRU, LSTM, Inputs, contraction, interop
 from theory.certify import save_certificate
 from theory.cli.certify import certify, check
+from theory.cli.project import project
 from theory.interop import read_weights
 
 MONE = np.array([[0.9, -1.0], [0.5, -0.9]])
 app = typer.Typer()
 app.command()(certify)
 app.command()(check)
+app.command()(project)
 
 
 def run(*arguments):
@@ -316,7 +318,7 @@ def test_unknown_and_refuted_are_written_and_drawn(tmp_path):
         data = json.loads(file.read_text())
         assert data["answer"] == answer
         assert (data["refutation"] or {"kind": None})["kind"] == kind
-        assert data["inputs"] == "|x|_2 <= 1"
+        assert data["inputs"] == "|x_i| <= 1"
         assert picture.stat().st_size > 1000
         picture.unlink()
         done = run("check", file, path)
@@ -488,3 +490,36 @@ def test_certify_writes_a_gated_cell_for_rocq(weights, tmp_path):
     text = file.read_text(encoding="utf-8")
     assert "lstm_majorised" in text
     assert "Theorem context (u : nat -> vec) t : (forall s, allowed (u s))" in text
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ((), "inputs: |x_i| <= 1 (the default, as none were named; --inputs names others)\n"),
+        (("--inputs", "box:-1,1"), "inputs: |x_i| <= 1\n"),
+        (("--inputs", "ball:2"), "inputs: |x|_2 <= 2\n"),
+    ],
+)
+def test_the_inputs_are_told_and_whether_they_are_a_default(weights, tmp_path, asked, told):
+    done = run("certify", weights, *asked, "--effort", "0")
+    assert told in done.output
+    made = ("--onto", "spectral", "--rate", "0.9", "--out", tmp_path / "out.npz")
+    moved = run("project", weights, *made, *asked, "--activation", "tanh")
+    assert moved.exit_code == 0, moved.output + moved.stderr
+    assert told in moved.output
+
+
+def test_a_check_tells_what_a_refutation_is_beyond(tmp_path):
+    path, seen, file = tmp_path / "w.npz", tmp_path / "x.npy", tmp_path / "c.json"
+    np.savez(path, W=[[1.3]], U=[[1.0]], b=[0.0])
+    np.save(seen, np.zeros((2, 9, 1)))
+    beyond = "refuted (orbits): beyond the inputs that were asked about, as the file says; "
+    for inputs, there in (("box:0.2,0.25", True), ("box:-0.1,0.1", False)):
+        made = run(
+            "certify", path, "--inputs", inputs, "--json", file, "--sequences", seen,
+            "--effort", "0",
+        )  # fmt: skip
+        assert ("refuted (orbits): beyond these inputs, " in made.output) == there
+        done = run("check", file, path)
+        assert done.exit_code == 0, done.output
+        assert (beyond in done.output) == there, done.output

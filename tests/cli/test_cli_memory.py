@@ -7,7 +7,19 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from theory import LSTM, effective_memory
+from theory import (
+    GRU,
+    L2,
+    LSTM,
+    Inputs,
+    LinearHead,
+    LinearMap,
+    MinGRU,
+    VanillaRNN,
+    effective_memory,
+    interop,
+    required_context,
+)
 from theory.cli import app as whole
 from theory.cli.certify import certify
 from theory.cli.memory import memory
@@ -115,7 +127,7 @@ def test_no_length_is_enough(files):
     )  # fmt: skip
     assert done.exit_code == 1, done.output
     assert "no k up to 5 was found" in done.output
-    assert "certified: nothing" in done.output
+    assert "certified: nothing for inputs like the 3000 that were seen, " in done.output
 
 
 def test_a_model_that_never_forgets(files, monkeypatch):
@@ -142,7 +154,7 @@ def test_a_proof_beyond_the_longest_sequence(files):
         "--activation", "identity",
     )  # fmt: skip
     assert done.exit_code == 1, done.output
-    assert "inputs within |x|_2 <= " in done.output
+    assert "inputs like the 3000 that were seen, within |x_i| <= " in done.output
     assert ", of any length; none given has more than 25 (rate" in done.output
 
 
@@ -218,8 +230,40 @@ def test_one_search_and_one_box(files, searches, name):
     done = run("memory", files / name, "--sequences", files / "x.npz", *USUAL)
     assert done.exit_code == 0, done.output
     assert "certified: k = " in done.output
-    assert len(set(searches)) == len(searches)
-    assert searches.count("box") == 1
+    # of inputs like those seen, and of the ball around them
+    assert all(searches.count(one) <= 2 for one in searches)
+    assert searches.count("box") == 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_known_of_the_inputs_never_lengthens_the_certified_context(files, seed):
+    rng = np.random.default_rng(seed)
+    n, m = 3, 4
+    X = rng.uniform(*((0, 1) if seed else (-0.2, 0.1)), (60, 12, m))
+    X[..., 0] *= 3
+    np.savez(files / "x.npz", x=X)
+    model = (
+        VanillaRNN(0.4 * rng.standard_normal((n, n)), rng.standard_normal((n, m))),
+        LSTM(*(0.1 * rng.standard_normal((4 * n, w)) for w in (n, m)), -np.ones(4 * n)),
+        GRU(*(0.1 * rng.standard_normal((3 * n, w)) for w in (n, m)), np.zeros(3 * n)),
+        LinearMap(0.9 * np.eye(n), rng.standard_normal((n, m))),
+        VanillaRNN(1.2 * np.eye(n), np.abs(rng.standard_normal((n, m))), np.ones(n)),
+    )[seed]
+    interop.save_map(files / "w.npz", model)
+    words = (
+        "memory", files / "w.npz", "--sequences", files / "x.npz", "--epsilon", "0.01",
+        "--probability", "0.1", "--confidence", "0.95", "--json", files / "out.json",
+    )  # fmt: skip
+    done = CliRunner().invoke(app, [*map(str, words)])
+    assert done.exit_code in {0, 1}, done.output
+    found = json.loads((files / "out.json").read_text())["certified_k"]
+    ball = Inputs.ball(float(np.max(L2().vector_upper(X))))
+    head = LinearHead(model.output_map)
+    before = required_context(model, 0.01, inputs=ball, head=head)
+    # inputs of one sign, and one entry that is larger than the others
+    assert found < (np.inf if before is None else before.k)
+    assert (before is None) == (seed == 4)
+    assert f"inputs like the {60 * 12} that were seen" in done.output
 
 
 def test_a_narrow_terminal_loses_no_number(files, monkeypatch):
@@ -235,3 +279,45 @@ def test_a_narrow_terminal_loses_no_number(files, monkeypatch):
     assert [row[0] for row in wide][:2] == ["0", "2"]
     assert rows("60") == wide
     assert rows("20") == wide
+
+
+def test_a_bound_that_says_nothing_has_no_column(files):
+    """The rate over all inputs is next to 1; the exact memory along these is told instead."""
+    rng = np.random.default_rng(0)
+    gates = MinGRU(9 * rng.standard_normal((8, 2)), rng.standard_normal(8))
+    interop.save_map(files / "w.npz", gates)
+    words = ["memory", files / "w.npz", "--sequences", files / "x.npz", *USUAL]
+    done = CliRunner().invoke(app, [*map(str, words), "--json", str(files / "out.json")])
+    (head,) = (line for line in done.output.splitlines() if line.split()[-1:] == ["limit"])
+    assert "certified" not in head
+    assert "certified: no k up to 256 is enough for every sequence of inputs like " in done.output
+    assert "(rate 0.999" in done.output
+    assert "linear in the state: at the end of " in done.output
+    assert "certified" in json.loads((files / "out.json").read_text())["table"][0]
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_an_interrupted_measurement_says_how_to_go_on(files, monkeypatch, kept):
+    def pressed(*_, keep, **__):
+        if kept:
+            keep.mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("theory.cli.memory.effective_memory", pressed)
+    keep = files / "kept"
+    done = run("memory", files / "w.npz", "--sequences", files / "x.npz", *USUAL, "--keep", keep)
+    assert done.exit_code == 130
+    assert done.stderr == (
+        f"interrupted: what is measured is kept in {keep}; run the same command again to go on "
+        "from there\n"
+        if kept
+        else "interrupted: there is no answer, and nothing more is written\n"
+    )
+
+
+@pytest.mark.parametrize("more", [(), ("--lengths", "5,3")])
+def test_a_patience_that_is_none_is_refused_with_one_process_too(files, more):
+    words = ("memory", files / "w.npz", "--sequences", files / "x.npz", *USUAL, *more)
+    done = run(*words, "--patience", "-1")
+    assert done.exit_code == 2
+    assert "patience=-1.0" in done.stderr

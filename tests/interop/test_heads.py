@@ -205,6 +205,8 @@ BETWEEN = {
     "leaky": [other("LeakyReLU", alpha=0.25)],
     "norm": [other("LayerNormalization", **NORM), other("Activation", activation="gelu")],
     "dense": [dense("inner", 3, "swish"), other("Dropout", rate=0.5)],
+    "shares": [other("Softmax", axis=[1])],
+    "inner shares": [dense("inner", 3, "softmax")],
     "wrapped": [
         other("TimeDistributed", layer=dense("inner", 3, "tanh")), other("Activation",
         activation="sigmoid"),
@@ -216,6 +218,9 @@ def by_hand(name, arrays, h):
     """Return what the layers compute, written out."""
     if name == "relu":
         return np.maximum(h, 0)
+    if "shares" in name:
+        z = h if name == "shares" else h @ arrays["inner/kernel"] + arrays["inner/bias"]
+        return np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
     if name == "leaky":
         return np.where(h >= 0, h, 0.25 * h)
     if name == "norm":
@@ -253,6 +258,8 @@ def test_a_chain_of_known_layers_is_read(name, tmp_path):
         other("LayerNormalization", **NORM | {"rms_scaling": True}),
         other("LayerNormalization", **NORM | {"scale": False, "center": False}),
         other("Flatten"),
+        other("Softmax", axis=0),
+        other("Softmax", axis=[0, 1]),
         dense("inner", 3, "mine>f"),
         dense("inner", 5, "relu"),
     ],
@@ -286,16 +293,16 @@ def test_the_commands_measure_what_a_chain_gives(tmp_path):
 
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_dense_layer_behind_a_recurrent_one_is_its_head(wrapped, tmp_path):
-    last = dense("out")
+    last = dense("out", activation="elu")
     if wrapped:
-        last = other("TimeDistributed", layer=dense("out"))
+        last = other("TimeDistributed", layer=last)
     path, arrays = keras(tmp_path, other("Dropout", rate=0.5), last, dense("second"))
     cell = load(path)
     head = load_head(path, cell)
     at = last["config"]["name"]
     assert np.array_equal(head.C[:, 3:], arrays[f"{at}/kernel"].T)
     first, second = sorted(recognised(path).heads, key=lambda one: not one.sure)
-    assert (first.name, first.cells, first.sure, first.told) == (at, ("rnn",), True, "then softmax")
+    assert (first.name, first.cells, first.sure, first.told) == (at, ("rnn",), True, "then elu")
     assert (second.cells, second.told[:19]) == ((), "between rnn and it:")
 
 

@@ -254,6 +254,7 @@ CHAINS = {
         ("Tanh", [], {}),
     ],
     "no bias of a norm": [("LayerNormalization", [F32([1, 2, 3])], {})],
+    "softmax": [("Softmax", [], {}), ("Relu", [], {})],
     "silu": [("Sigmoid", [], {}), ("Mul", [BACK], {})],
     "two": [
         ("MatMul", [INNER], {}), ("Add", [F32(np.arange(7))], {}), ("Softplus", [], {}),
@@ -308,6 +309,7 @@ def test_a_chain_behind_a_node_is_what_its_graph_computes(case, tmp_path):
         [("LayerNormalization", [F32([1, 2, 3])], {"axis": 0})],
         [("LeakyRelu", [], {"alpha": -0.5})],
         [("Elu", [], {})],
+        [("Softmax", [], {"axis": 0})],
     ],
     ids=lambda steps: " ".join(op for op, *_ in steps),
 )
@@ -322,6 +324,24 @@ def test_a_chain_with_a_part_that_is_not_known_is_named(between, tmp_path):
         told = find_head(read_file(path), load(path), None).told
         assert "output: s3 (" in told
         assert "; s5 (MatMul node) is no head of the states" in told
+
+
+@pytest.mark.parametrize(("opset", "axis", "read"), [(12, None, True), (12, 0, False)])
+def test_the_softmax_of_older_graphs_is_of_all_axes_from_one_on(opset, axis, read, tmp_path):
+    """Of (N, 3) that is the last one; without an axis it was 1 before opset 13."""
+    said = {} if axis is None else {"axis": axis}
+    path, _ = chained(tmp_path, [("Softmax", [], said)])
+    import onnx
+
+    model = onnx.load(path)
+    model.opset_import[0].version = opset
+    onnx.save(model, path)
+    if read:
+        f = load_head(path, load(path))
+        assert [type(one).__name__ for one in f.functions] == ["Softmax", "Dense"]
+    else:
+        with pytest.raises(ValueError, match=r"there is Softmax$"):
+            load_head(path, load(path))
 
 
 def test_a_sigmoid_of_somebody_else_is_not_that_of_silu(tmp_path):

@@ -8,9 +8,25 @@ from hypothesis import given
 
 from theory import CallableMap, Cascade, LinearHead, LinearMap, truncate
 from theory.interop import from_arrays, to_onnx
-from theory.interop.recipe import Numbers, step_of
-from theory.maps import Block, DeltaRule, LinearAttention
-from theory.strategies import any_maps
+from theory.interop.program import Numbers
+from theory.interop.recipe import step_of
+from theory.maps import (
+    Block,
+    Chain,
+    Concatenate,
+    DeltaRule,
+    Dense,
+    LinearAttention,
+    Normalize,
+    Pointwise,
+    Product,
+    Read,
+    Select,
+    Softmax,
+    Sum,
+    with_head,
+)
+from theory.strategies import any_maps, block_maps
 
 RNG = np.random.default_rng(0)
 
@@ -59,6 +75,29 @@ def every():
         [found["lstm"], LinearMap(draw(2, 2), draw(2, 3)), found["gru after"]],
         [None, LinearHead(draw(2, 2), draw(2))],
     )
+    found["chain of the lstm"] = with_head(
+        found["lstm"],
+        Chain(
+            [
+                Dense(draw(4, 3), draw(4)), Pointwise("relu", 4),
+                Normalize(draw(4), draw(4), kind="layer"), Pointwise("silu", 4),
+                Dense(draw(2, 4), draw(2)), Softmax(2),
+            ]
+        ),
+    )  # fmt: skip
+    found["chain of the gru"] = with_head(
+        found["gru after"], Chain([Dense(draw(2, 3)), Pointwise("leaky_relu(0.1)", 2)])
+    )
+    found["chain of the stack"] = with_head(found["stack"], Chain([Pointwise("tanh", 3)]))
+    stream = Select(6, stop=8, size=8)
+    found["block"] = Block(
+        PeepholeLSTM(draw(12, 3), draw(12, 4), draw(12), draw(9)),
+        before=Concatenate([Normalize(draw(2), eps=1e-3), Dense(draw(2, 2))]),
+        after=Sum([stream, Product([Dense(draw(2, 8)), Chain([stream, Pointwise("tanh", 2)])])]),
+    )
+    found["stack of blocks"] = Cascade(
+        [found["block"], Block(found["mingru"], before=Dense(draw(2, 2), draw(2)))]
+    )
     return found
 
 
@@ -66,10 +105,16 @@ EVERY = every()
 K, T = 4, 7
 
 
-@given(any_maps())
+def strange(recurrent):
+    if isinstance(recurrent, Cascade):
+        return any(map(strange, recurrent.layers))
+    core = recurrent.core if isinstance(recurrent, Block) else recurrent
+    return isinstance(core, (CallableMap, LinearAttention, DeltaRule))
+
+
+@given(any_maps() | block_maps())
 def test_recipes_are_the_steps(recurrent):
-    layers = recurrent.layers if isinstance(recurrent, Cascade) else [recurrent]
-    if any(isinstance(one, (CallableMap, LinearAttention, DeltaRule, Block)) for one in layers):
+    if strange(recurrent):
         with pytest.raises(ValueError, match="written for no other program"):
             step_of(Numbers(), recurrent, {}, None, None)
         return
@@ -121,6 +166,68 @@ def test_graphs_are_the_truncated_models(name, dtype, slack, form, tmp_path):
     assert np.max(np.abs(found - expected)) <= slack * size
 
 
+#: A chain of what the lstm shows, and the same in PyTorch.
+CHAIN = Chain([Dense(draw(4, 3), draw(4)), Pointwise("sigmoid", 4), Dense(draw(2, 4), draw(2))])
+
+
+@pytest.mark.parametrize("form", ["window", "sequence"])
+@pytest.mark.parametrize("single", [False, True])
+def test_a_chain_of_layers_is_a_head(form, single, tmp_path):
+    """Of windows and of sequences shorter than k, too: the chain sees the last state alone."""
+    runtime()
+    dtype, slack = (np.float32, 1e-6) if single else (np.float64, 1e-12)
+    X = np.random.default_rng(1).standard_normal((T, 2)).astype(dtype)
+    block = with_head(EVERY["lstm"], CHAIN)
+    expected = truncate(block, K)(X) @ block.output_map.T
+    graphs = {
+        "head": (EVERY["lstm"], CHAIN),
+        "map": (block, block.output_map),
+    }
+    for name, (recurrent, head) in graphs.items():
+        path = tmp_path / f"{name}.onnx"
+        to_onnx(recurrent, path, k=K, form=form, head=head, single=single)
+        if form == "window":
+            found = run(path, np.stack([X[t - K + 1 : t + 1] for t in range(K, T)]))
+            assert np.max(np.abs(found - expected[K:])) <= slack
+        else:
+            assert np.max(np.abs(run(path, X) - expected)) <= slack
+    # the chain is not written out k times
+    import onnx
+
+    counts = [
+        sum(node.op_type == "Sigmoid" for node in onnx.load(tmp_path / f"{name}.onnx").graph.node)
+        for name in graphs
+    ]
+    assert counts == [3 * K + 1] * 2
+
+
+def test_gelu_has_no_graph_in_double_precision(tmp_path):
+    runtime()
+    path, head = tmp_path / "m.onnx", Chain([Dense(draw(4, 3)), Pointwise("gelu", 4)])
+    with pytest.raises(ValueError, match="gelu is written in single precision only"):
+        to_onnx(EVERY["gru after"], path, k=2, head=head)
+    assert not path.exists()
+    to_onnx(EVERY["gru after"], path, k=2, head=head, single=True)
+    X = draw(5, 2, 2).astype(np.float32)
+    block = with_head(EVERY["gru after"], head)
+    expected = np.stack([truncate(block, 2)(one)[-1] for one in X]) @ block.output_map.T
+    assert np.max(np.abs(run(path, X) - expected)) < 1e-6
+
+
+def test_functions_without_a_counterpart_are_named(tmp_path):
+    pytest.importorskip("onnx", reason="onnx is not installed (extra: onnx)")
+    read = Chain([Dense(draw(6, 3)), Read(1, keys=2, values=2)])
+    named = r"Read\(6 -> 2\) is written for no other program, needed one of: Dense, Select, "
+    for recurrent, head in (
+        (EVERY["gru after"], read),
+        (with_head(EVERY["gru after"], read), None),
+        (Cascade([with_head(EVERY["gru after"], read)]), None),
+    ):
+        with pytest.raises(ValueError, match=named):
+            to_onnx(recurrent, tmp_path / "m.onnx", k=2, head=head)
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_to_onnx_refuses(tmp_path):
     pytest.importorskip("onnx", reason="onnx is not installed (extra: onnx)")
     mine = CallableMap(lambda h, x: h + x, state_dim=1, input_dim=1)
@@ -161,6 +268,41 @@ def test_modules_are_the_models(name):
     missing = {key for key, p in module.named_parameters() if p.grad is None}
     assert missing == without
     assert module.float()(given.float()).dtype == torch.float32
+
+
+def test_a_chain_of_layers_in_a_module():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra: torch)")
+    from theory.torch import to_torch
+
+    nn = torch.nn
+    torch.manual_seed(0)
+    own = nn.Sequential(
+        nn.Linear(3, 4),
+        nn.GELU(),
+        nn.LayerNorm(4),
+        nn.Dropout(0.5),
+        nn.Softmax(-1),
+        nn.Linear(4, 2),
+        nn.Tanh(),
+    ).double()
+    own.eval()
+    X = RNG.standard_normal((2, T, 2))
+    given = torch.from_numpy(X)
+    block = with_head(EVERY["lstm"], own)
+    shown = [EVERY["lstm"].simulate(X), truncate(EVERY["lstm"], K)(X)]
+    for k, states in zip((None, K), shown, strict=True):
+        expected = own(torch.from_numpy(states[..., 3:])).detach().numpy()
+        for recurrent, head in ((EVERY["lstm"], own), (block, block.output_map)):
+            found = to_torch(recurrent, k=k, head=head)(given).detach().numpy()
+            assert np.max(np.abs(found - expected)) < 1e-12
+    module = to_torch(EVERY["lstm"], k=K, head=own)
+    assert "head.1_W" in dict(module.named_parameters())
+    module(given).square().sum().backward()
+    assert all(p.grad is not None for p in module.parameters())
+    assert module.float()(given.float()).dtype == torch.float32
+    read = Chain([Dense(draw(6, 3)), Read(1, keys=2, values=2)])
+    with pytest.raises(ValueError, match=r"Read\(6 -> 2\) is written for no other program"):
+        to_torch(EVERY["gru after"], head=read)
 
 
 def test_weights_come_back_from_a_module():

@@ -10,7 +10,8 @@ import pytest
 from theory import RGLRU, SLSTM, SelectiveSSM
 from theory.arithmetic.rounding import ELEMENTARY_UNITS
 from theory.interop import to_onnx
-from theory.interop.recipe import Numbers, step_of
+from theory.interop.program import Numbers
+from theory.interop.recipe import step_of
 
 PRECISIONS = [np.float64, np.float32]
 FORGETS = ["sigmoid", "exp"]

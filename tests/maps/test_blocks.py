@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from layouts import needs_torch, torch
 
 from theory import Cascade, Inputs, MinGRU, SelectiveSSM, contraction
+from theory.arithmetic.formats import DOUBLE, FORMATS
+from theory.arithmetic.rounded import Rounded
 from theory.arithmetic.zonotopes import Zonotope
 from theory.certify import invariant_domain
 from theory.maps import (
@@ -23,6 +25,7 @@ from theory.maps import (
     Product,
     Read,
     Select,
+    Softmax,
     Sum,
     mlstm,
     short_convolution,
@@ -48,6 +51,8 @@ def functions(rng, n=3):
         "gated unit": gate,
         "residual": Sum([Select(0, stop=n, size=n), Chain([gate, Dense(w((n, 4)))])]),
         "behind a norm": Chain([Normalize(w(n), w(n), eps=1e-3), Dense(w((5, n)), w(5))]),
+        "softmax": Softmax(n),
+        "attention": Chain([Dense(3 * w((4, n)), w(4)), Softmax(4), Dense(w((2, 4)))]),
         "read": Chain([Dense(w((6, n)), w(6)), Read(1, keys=2, values=2)]),
         "normalised": Chain([Dense(w((6, n)), w(6)), Read(1, keys=2, values=2, normalized=True)]),
         "side by side": Concatenate([gate, Pointwise("sigmoid", n)]),
@@ -80,7 +85,8 @@ def test_boxes_and_slopes_hold(name, seed, width):
     # a narrow box loses little: the slopes are those of the Jacobian
     J = np.abs(f.jacobian(middle))
     assert np.all(J <= G * (1 + 1e-9) + 1e-12)
-    if width <= 1e-6 and name not in {"residual", "gated unit", "side by side", "normalised"}:
+    lossy = {"residual", "gated unit", "side by side", "normalised", "attention"}
+    if width <= 1e-6 and name not in lossy:
         assert lipschitz <= np.linalg.norm(J, 2) * 4 + 1e-3
     if width >= 0.1:
         target(float(np.max(lengths / (lipschitz * np.linalg.norm(apart, axis=-1) + 1e-300))))
@@ -190,6 +196,60 @@ def test_the_constant_of_a_norm_is_reached(kind):
     assert np.linalg.norm(f(x + d) - f(x - d)) == pytest.approx(
         2 / root * np.linalg.norm(2 * d), 1e-5
     )
+
+
+@pytest.mark.parametrize("p", [1, 2, np.inf])
+def test_the_constant_of_the_softmax_is_reached(p):
+    """1/2 in all three norms, between two entries, and never more; away from there it falls."""
+    f, d = Softmax(4), np.array([1e-6, -1e-6, 0.0, 0.0])
+    x = np.array([0.0, 0.0, -60.0, -60.0])
+    length = np.linalg.norm(f(x + d) - f(x - d), p) / np.linalg.norm(2 * d, p)
+    assert length == pytest.approx(0.5, rel=1e-6)
+    wide = np.full(4, -100.0), np.full(4, 100.0)
+    assert f.lipschitz(wide) == 0.5
+    X = np.random.default_rng(0).standard_normal((2, 200, 4)) * 3
+    moved = np.linalg.norm(f(X[0]) - f(X[1]), p, axis=1)
+    assert np.all(moved <= 0.5 * np.linalg.norm(X[0] - X[1], p, axis=1))
+    # one share of at least .92: 2 s (1 - s) of the least one
+    box = np.array([4.0, 0.0, -0.1, 0.0]), np.array([4.0, 0.1, 0.0, 0.1])
+    s = float(f(np.array([4.0, 0.1, 0.0, 0.1]))[0])
+    assert f.lipschitz(box) <= 2 * s * (1 - s) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("arithmetic", "dtype"), [(DOUBLE, np.float64), (FORMATS["float32"], np.float32)]
+)
+@given(seed=seeds)
+@settings(max_examples=15)
+def test_the_softmax_errs_by_less_than_is_said(arithmetic, dtype, seed):
+    rng = np.random.default_rng(seed)
+    n, size = int(rng.integers(1, 40)), rng.choice([0.1, 1.0, 30.0, 1e4])
+    x = (size * rng.standard_normal(n)).astype(dtype)
+    said = Softmax(n).rounded(Rounded.exact(np.abs(x).astype(np.float64), arithmetic)).error
+    found = Softmax(n)(x)
+    assert found.dtype == dtype
+    with bits(200):
+        true = of_function(Softmax(n), [flint.arb(float(a)) for a in x])
+        for a, b, error in zip(found, true, said, strict=True):
+            assert abs(flint.arb(float(a)) - b) <= error
+    assert np.all(said <= (8 * n + 200) * arithmetic.unit)
+
+
+def test_shares_of_any_size_are_enclosed():
+    """Entries far apart, infinite ends, a single one, and many."""
+    for low, high in (
+        ([-1e300, 0.0], [-1e299, 1.0]), ([-np.inf, 0.0], [0.0, np.inf]), ([5.0], [6.0]),
+        ([-800.0, 0.0, 800.0], [-700.0, 1.0, 801.0]), ([0.0] * 500, [0.0] * 500),
+    ):  # fmt: skip
+        ends = np.array(low), np.array(high)
+        f = Softmax(len(low))
+        image = f.image(ends)
+        assert np.all((image[0] >= 0) & (image[0] <= image[1]) & (image[1] <= 1))
+        assert np.all(np.isfinite(f.slopes(ends)))
+        if np.isfinite(ends).all():
+            s = f(ends[0])
+            assert np.all((image[0] <= s) & (s <= image[1]))
+            assert np.all(f.carry(Zonotope.box(*ends), ends).magnitude() <= 1 + 1e-6)
 
 
 def test_a_dense_layer_behind_a_norm_sees_a_ball():

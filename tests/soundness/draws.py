@@ -49,6 +49,7 @@ from theory.maps import (
     Product,
     Read,
     Select,
+    Softmax,
     Sum,
 )
 from theory.norms import Norm
@@ -293,6 +294,8 @@ def a_function(rng: Draw, W: Callable[..., Array], n: int, p: int, depth: int = 
     if kind == 3:
         rho = one_of(rng, "silu", "gelu", *RHO)
         return Chain([a_function(rng, W, n, p, depth - 1), Pointwise(rho, p)])
+    if kind == 4 and rng.random() < 0.3:
+        return Chain([a_function(rng, W, n, p, depth - 1), Softmax(p)])
     if kind == 4:
         eps = float(one_of(rng, 1e-12, 1e-5, 1.0))
         norm = Normalize(W(n), W(n), kind=one_of(rng, "rms", "layer"), eps=eps)

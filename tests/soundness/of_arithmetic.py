@@ -72,7 +72,10 @@ def scalars(rng: Draw, tally: Tally) -> None:
     tally.true("decimal_up", Fraction(rounding.decimal_up(size, digits)) >= Fraction(size), x=size)
     told = rounding.decimal_down(size, digits)
     tally.true("decimal_down", Fraction(told) <= Fraction(size), x=size)
-    tally.true("decimal_rate", Fraction(rounding.decimal_rate(x, digits)) >= Fraction(x), x=x)
+    for near in (x, 1 - 2.0 ** -float(rng.integers(1, 54))):
+        shown = Fraction(rounding.decimal_rate(near, digits))
+        tally.true("decimal_rate", shown >= Fraction(near), x=near)
+        tally.true("decimal_rate", shown < 1 or not near < 1, x=near)
     n = int(rng.integers(0, 2**20))
     exact = Fraction(n, 2**53) / (1 - Fraction(n, 2**53))
     tally.true("gamma", Fraction(rounding.gamma(n)) >= exact, n=n)

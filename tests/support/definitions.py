@@ -41,6 +41,7 @@ from theory.maps import (
     Pointwise,
     Read,
     Select,
+    Softmax,
     Sum,
 )
 from theory.typing import Array
@@ -354,6 +355,10 @@ def of_function(f: Function, x: Vector) -> Vector:
             x = [a - middle for a in x]
         root = (sum((a * a for a in x), ZERO) / len(x) + Ball(f.eps)).sqrt()
         return plus([g * a / root for g, a in zip(balls(f.gain), x, strict=True)], balls(f.bias))
+    if isinstance(f, Softmax):
+        top = max(x, key=float)
+        parts = [(a - top).exp() for a in x]
+        return [a / sum(parts, ZERO) for a in parts]
     if isinstance(f, Read):
         n, each = f.heads * f.keys * f.values, []
         for head in range(f.heads):

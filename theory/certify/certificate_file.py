@@ -255,6 +255,7 @@ def _refutation_of(data: dict[str, Any]) -> StoredRefutation:
             parameters={str(k): str(v) for k, v in data["map"]["sha256"].items()},
             activation=str(data["map"]["activation"]),
             versions={str(k): str(v) for k, v in data["versions"].items()},
+            beyond=data["answer"] != "refuted",
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(f"not a certificate: {type(error).__name__} at {error}") from None

@@ -32,6 +32,7 @@ class StoredRefutation:
     parameters: dict[str, str]  # SHA-256 of each parameter
     activation: str  # its name, empty for a map whose activations are not to choose
     versions: dict[str, str]  # of the programs that wrote it
+    beyond: bool = False  # whether, as the file says, it is of other inputs than were asked about
 
 
 def _hex(A: Array) -> Any:

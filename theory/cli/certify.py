@@ -41,6 +41,7 @@ from theory.cli.options import (
     WeightsArgument,
     check_picture,
     check_target,
+    meant_by,
     one_or_several,
     out,
     refusals,
@@ -50,7 +51,6 @@ from theory.domain import domain_from_dict
 from theory.errors import check_positive
 from theory.files.sequences import load_sequences
 from theory.files.writing import write_atomically
-from theory.inputs import read_inputs
 from theory.interop.files import read_file
 from theory.interop.heads import find_head, shown_by
 from theory.interop.map_file import HEADER
@@ -103,7 +103,7 @@ def _tell_gap(
 def certify(
     weights: WeightsArgument,
     activation: ActivationOption = None,
-    inputs: InputsOption = "ball:1",
+    inputs: InputsOption = None,
     epsilon: Annotated[
         float, typer.Option(help="Allowed error of the state, or of the output.")
     ] = 1e-3,
@@ -138,7 +138,7 @@ def certify(
     check_target(json_file, weights)
     check_target(rocq, weights)
     check_picture(plot, weights)
-    meant = read_inputs(inputs)
+    meant, assumed = meant_by(inputs)
     file = read_file(weights)
     recurrent = file.map(
         prefix=one_or_several(prefix),
@@ -151,6 +151,7 @@ def certify(
     check_method_fits(recurrent, method)
     alone = ", with U = I: the file holds W only" if weights.suffix.lower() == ".npy" else ""
     out.print(f"{recurrent!r} of {weights}{alone}", markup=False, highlight=False, soft_wrap=True)
+    out.print(assumed, markup=False, soft_wrap=True)
     seen = None if sequences is None else list(load_sequences(sequences).arrays)
     began = time.perf_counter()
     found = find_certificates(recurrent, meant, method=method, effort=effort)
@@ -428,7 +429,9 @@ def check(
     if isinstance(stored, StoredRefutation):
         # the file's own words are not checked, and not repeated
         kind, meaning = stored.refutation.kind, _meaning(stored.refutation)
-        text = f"accepted: refuted ({kind}): {meaning}; {place_of(stored.refutation)}"
+        beyond = "beyond the inputs that were asked about, as the file says; "
+        text = f"accepted: refuted ({kind}): {beyond if stored.beyond else ''}{meaning}; "
+        text += place_of(stored.refutation)
         out.print(text, markup=False, soft_wrap=True)
         return
     steps = "" if stored.iterate == 1 else f" of {stored.iterate} steps together"

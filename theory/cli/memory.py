@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,6 +39,7 @@ from theory.cli.options import (
     show,
     workers,
 )
+from theory.errors import check_positive
 from theory.executors import PATIENCE
 from theory.files.stored import StoredSequences, open_sequences
 from theory.files.writing import write_atomically
@@ -133,6 +136,7 @@ def memory(
     sequence is none, as the truncated model then is the model itself.
     """
     measured: MeasuredRates | None = None
+    check_positive(patience=patience)
     # fail before the work rather than after it
     check_target(json_file, weights, sequences)
     check_picture(plot, weights, sequences)
@@ -188,8 +192,9 @@ def memory(
         check_window(counts, window=window)
     # read once, as they may be larger than memory; what does not fit the measurement tells
     fits = given.widths == {recurrent.input_dim} and epsilon > 0
-    ball = _ball(given) if fits else None
-    with counting_bar("sequences") as progress:
+    seen = Inputs.seen(given) if fits else None
+    proved = None if seen is None else _proved(recurrent, seen, epsilon, NORMS[norm], linear)
+    with _going_on(keep), counting_bar("sequences") as progress:
         answer = effective_memory(
             recurrent,
             given,
@@ -200,7 +205,7 @@ def memory(
             head=linear,
             norm=NORMS[norm],
             k_max=k_max,
-            certificate=_proved(recurrent, ball, epsilon, NORMS[norm], linear),
+            certificate=proved,
             rng=np.random.default_rng(seed),
             executor=workers(jobs, cluster),
             patience=patience,
@@ -209,22 +214,22 @@ def memory(
             progress=progress,
         )
     if rates is not None:
-        with counting_bar("local rates") as progress:
+        with _going_on(keep), counting_bar("local rates") as progress:
             measured = local_rates(cell, given, r=rates, progress=progress)
     staged: CertifiedMemory | None = None
     if window is not None:
-        seen = linear if linear is not None else LinearHead(recurrent.output_map)
-        staged = certified_memory(
-            recurrent,
-            given,
-            eps=epsilon,
-            probability=probability,
-            confidence=confidence,
-            head=seen,
-            norm=NORMS[norm],
-            window=window,
-            k_max=answer.k_max,
-        )
+        with _going_on(keep):
+            staged = certified_memory(
+                recurrent,
+                given,
+                eps=epsilon,
+                probability=probability,
+                confidence=confidence,
+                head=linear if linear is not None else LinearHead(recurrent.output_map),
+                norm=NORMS[norm],
+                window=window,
+                k_max=answer.k_max,
+            )
     out.print(
         f"{cell}, {answer.sequences} sequences of {_lengths(answer)}",
         markup=False,
@@ -234,7 +239,7 @@ def memory(
         out.print(output.told, markup=False, soft_wrap=True)
     show(_table(answer))
     out.print(str(answer), markup=False, soft_wrap=True)
-    _print_certified(answer, recurrent, ball)
+    _print_certified(answer, recurrent, seen)
     if output.head is None and core_of(recurrent) is not None:
         _print_exact(recurrent, given, epsilon)
     if measured is not None:
@@ -260,6 +265,19 @@ def memory(
         raise typer.Exit(NO)
 
 
+@contextmanager
+def _going_on(keep: Path | None) -> Iterator[None]:
+    """Say after Ctrl-C how to go on, where what is measured is kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if keep is None or not keep.exists():
+            raise
+        raise KeyboardInterrupt(
+            f"what is measured is kept in {keep}; run the same command again to go on from there"
+        ) from None
+
+
 def _counts(text: str) -> list[int]:
     """Return the counts of a text like 200,100,50."""
     try:
@@ -269,27 +287,19 @@ def _counts(text: str) -> list[int]:
 
 
 def _proved(
-    recurrent: Map, ball: Inputs | None, eps: float, norm: Norm, head: LinearHead | None
+    recurrent: Map, seen: Inputs, eps: float, norm: Norm, head: LinearHead | None
 ) -> Choice | None:
-    """Return what proves the least context for these inputs."""
-    if ball is None:
-        return None
+    """Return what proves the least context for inputs like those seen.
+
+    What is proved of the Euclidean ball around them holds for them, too, where a search may end
+    better.
+    """
     output = recurrent.output_map
     if head is None and not np.array_equal(output, np.eye(recurrent.state_dim)):
         head = LinearHead(output)
-    return required_context(
-        recurrent,
-        eps,
-        inputs=ball,
-        head=head,
-        norm=norm,
-    )
-
-
-def _ball(given: StoredSequences) -> Inputs:
-    """Return the smallest ball of inputs that holds the given ones."""
-    sizes = (float(np.max(L2().vector_upper(one), initial=0.0)) for one in given)
-    return Inputs.ball(max(sizes))
+    sets = [seen, *(Inputs.ball(radius, ball) for ball, radius in seen.balls if ball.p == 2)]
+    found = [required_context(recurrent, eps, inputs=one, head=head, norm=norm) for one in sets]
+    return min((one for one in found if one is not None), key=lambda one: one.k, default=None)
 
 
 def _lengths(answer: EffectiveMemory) -> str:
@@ -297,21 +307,22 @@ def _lengths(answer: EffectiveMemory) -> str:
     return f"{low} inputs" if low == high else f"{low} to {high} inputs"
 
 
-def _print_certified(answer: EffectiveMemory, recurrent: Map, ball: Inputs | None) -> None:
+def _print_certified(answer: EffectiveMemory, recurrent: Map, seen: Inputs | None) -> None:
     """Say what is proved, or why nothing is."""
     if answer.certificate is None:
-        cause = cause_of(recurrent, inputs=ball)
+        cause = cause_of(recurrent, inputs=seen)
         out.print(
-            f"certified: nothing (no contraction was found: {cause})", markup=False, soft_wrap=True
+            f"certified: nothing for {seen} (no contraction was found: {cause})",
+            markup=False,
+            soft_wrap=True,
         )
         return
-    c = answer.certificate
-    proved = (
-        f"no k up to {answer.k_max} is enough"
-        if answer.certified_k is None
-        else f"k = {answer.certified_k} is enough for every sequence of inputs within "
-        + " and ".join(map(str, answer.certified_for))
-    )
+    c, (inputs,) = answer.certificate, answer.certified_for
+    least = f"k = {answer.certified_k}"
+    if answer.certified_k is None:
+        least = f"no k up to {answer.k_max}"
+    proved = f"{least} is enough for every sequence of "
+    proved += str(inputs) if inputs.name else f"inputs within {inputs}"
     if answer.certified_k is not None and answer.certified_k >= answer.longest:
         proved += f", of any length; none given has more than {answer.longest}"
     out.print(
@@ -353,7 +364,9 @@ def _table(answer: EffectiveMemory) -> Table:
     """Return the lengths around the answer: every so many, and each near it.
 
     The column "longer" tells how many sequences have more than k inputs, where not all have; the
-    column "limit" is the upper confidence limit of the probability of an error above eps.
+    column "limit" is the upper confidence limit of the probability of an error above eps.  The
+    proved bound has a column only where it falls below the largest error of a model without any
+    memory, or to eps: above both it says nothing.
     """
     last = _last(answer)
     step = max(1, math.ceil((last + 1) / _ROWS))
@@ -370,16 +383,19 @@ def _table(answer: EffectiveMemory) -> Table:
     # where they have different lengths: how many are longer than k
     uneven = bool(np.any(answer.longer[: last + 1] < answer.sequences))
     headings += [*(["longer"] if uneven else []), f"> {answer.eps:g}", "limit"]
-    if answer.certified is not None:
+    quantiles = answer.quantiles()
+    proved = answer.certified
+    if proved is not None and not (proved[last] <= answer.eps or proved[last] < quantiles[0, -1]):
+        proved = None
+    if proved is not None:
         headings.append("certified")
     for heading in headings:
         made.add_column(heading, justify="right", no_wrap=True)
-    quantiles = answer.quantiles()
     for k in sorted(shown):
         row = [str(k), *(f"{q:.2g}" for q in quantiles[k])]
         row += [str(answer.longer[k])] if uneven else []
         row += [str(answer.exceedances[k]), decimal_up(float(answer.upper[k]), 2)]
-        if answer.certified is not None:
-            row.append(decimal_up(float(answer.certified[k]), 2))
+        if proved is not None:
+            row.append(decimal_up(float(proved[k]), 2))
         made.add_row(*row, style="bold green" if k == answer.k else None)
     return made

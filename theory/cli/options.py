@@ -2,7 +2,7 @@
 
 Main names: `refusals`, `show`, `one_or_several`, `check_picture`, `WeightsArgument`,
 `ActivationOption`, `PrefixOption`, `VariantOption`, `GatesOption`, `UnusedOption`, `InputsOption`,
-`JobsOption`, `ClusterOption`, `PatienceOption`, `workers`.
+`meant_by`, `JobsOption`, `ClusterOption`, `PatienceOption`, `workers`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from theory.arithmetic.activations import ACTIVATIONS
 from theory.errors import MissingExtraError, check_count
 from theory.executors import LostWorkError, cluster, processes
 from theory.files.writing import check_writable
+from theory.inputs import Inputs, read_inputs
 from theory.maps.gru import VARIANTS
 
 out = Console()
@@ -58,8 +59,9 @@ def refusals() -> Iterator[None]:
         told = " ".join(str(error).split()) or type(error).__name__
         err.print(f"error: {told}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(BAD_INPUT) from None
-    except KeyboardInterrupt:
-        err.print("interrupted: there is no answer, and nothing more is written")
+    except KeyboardInterrupt as stopped:
+        told = str(stopped) or "there is no answer, and nothing more is written"
+        err.print(f"interrupted: {told}", markup=False, soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -172,13 +174,32 @@ PrefixOption = Annotated[
         "for a stack."
     ),
 ]
+
+#: The inputs that commands assume where none are named; it holds the ball of radius 1, too.
+DEFAULT_INPUTS = "box:-1,1"
+
 InputsOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         help='Which inputs: "box:-1,1" (every |x_i| <= 1), "ball:1" (Euclidean length), '
-        "or a file of sequences."
+        f"or a file of sequences; {DEFAULT_INPUTS} by default.  theory memory takes those of its "
+        "sequences."
     ),
 ]
+
+
+def meant_by(asked: str | None) -> tuple[Inputs, str]:
+    """Return the inputs that are meant, and the line that says so beside the answer.
+
+    Raises
+    ------
+    ValueError
+        If the text names no set of inputs.
+    """
+    meant = read_inputs(DEFAULT_INPUTS if asked is None else asked)
+    default = " (the default, as none were named; --inputs names others)" if asked is None else ""
+    return meant, f"inputs: {meant}{default}"
+
 
 JobsOption = Annotated[int, typer.Option(help="Processes to use on this machine.")]
 

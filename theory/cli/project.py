@@ -25,6 +25,7 @@ from theory.cli.options import (
     UnusedOption,
     VariantOption,
     WeightsArgument,
+    meant_by,
     one_or_several,
     refusals,
     show,
@@ -32,7 +33,7 @@ from theory.cli.options import (
 from theory.cli.options import out as console
 from theory.errors import check_positive
 from theory.files.writing import check_writable
-from theory.inputs import Inputs, entry_bound, read_inputs
+from theory.inputs import Inputs, entry_bound
 from theory.interop.arrays import from_arrays
 from theory.interop.files import read_file
 from theory.interop.map_file import HEADER
@@ -153,7 +154,7 @@ def project(
         bool, typer.Option("--force", help="Allow --out to name a file that exists.")
     ] = False,
     activation: ActivationOption = None,
-    inputs: InputsOption = "box:-1,1",
+    inputs: InputsOption = None,
     epsilon: Annotated[float, typer.Option(help="Allowed error of the state, for k.")] = 1e-3,
     per_unit: Annotated[
         bool, typer.Option("--per-unit", help="The larger set of LSTM cells.")
@@ -170,7 +171,7 @@ def project(
     stack are projected one after another, from the bottom up, each for what the one below gives.
     """
     check_positive(epsilon=epsilon)
-    meant = read_inputs(inputs)
+    meant, assumed = meant_by(inputs)
     if onto not in SETS:
         raise ValueError(f"onto={onto!r} is not known, needed one of: {', '.join(SETS)}")
     check_writable(out)
@@ -232,7 +233,8 @@ def project(
     console.print(
         f"onto {onto} with rate {rate:g}: {before!r} of {weights}", markup=False, soft_wrap=True
     )
-    _report(found, rows, epsilon, meant)
+    _report(found, rows, epsilon)
+    console.print(assumed, markup=False, soft_wrap=True)
     kept = len(done) - len(changed)
     console.print(
         f"changed: {', '.join(changed) or 'nothing'} ({kept} of {len(done)} arrays are as they "
@@ -247,7 +249,6 @@ def _report(
     found: Sequence[Projection],
     rows: Sequence[tuple[str, Contraction | None, str]],
     epsilon: float,
-    inputs: Inputs,
 ) -> None:
     for number, one in enumerate(found):
         of = f"layer {number}: " if len(found) > 1 else ""
@@ -270,4 +271,3 @@ def _report(
         rate = "not certified" if c is None else decimal_rate(c.lam, 12)
         table.add_row(name, rate, "" if c is None else str(c.norm), k)
     show(table)
-    console.print(f"inputs: {inputs}", markup=False, soft_wrap=True)

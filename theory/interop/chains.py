@@ -43,6 +43,8 @@ def _step(file: WeightFile, one: Through, layers: Mapping[str, Layer]) -> tuple[
     ValueError
         If its arrays are not there as they are used.
     """
+    if one.kind == "softmax":
+        return ("softmax",)
     if one.kind == "pointwise":
         return "pointwise", one.word
     stored = changed(file, one.at)
@@ -87,14 +89,17 @@ def told_chain(file: WeightFile, recurrent: Map, name: str, layers: Mapping[str,
                 raise ValueError(f"{file.path} tells what stands before {at}: ask for {at} alone")
             steps.append(_step(file, Through(kind="dense", at=at), layers))
             continue
+        if one == "softmax":
+            steps.append(("softmax",))
+            continue
         try:
             Pointwise(one, 1)
         except ValueError:
             there = ", ".join(layer or "(no prefix)" for layer in layers) or "none"
             raise ValueError(
                 f"{file.path}: {one!r} of {name!r} is no layer, there are: {there}; and no "
-                "activation, such as relu, tanh, sigmoid or gelu; theory.maps.with_head takes "
-                "a chain with normalisations"
+                "activation, such as relu, tanh, sigmoid, gelu or softmax; theory.maps.with_head "
+                "takes a chain with normalisations"
             ) from None
         steps.append(("pointwise", one))
     function = chain_of(steps)

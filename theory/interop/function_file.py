@@ -12,6 +12,7 @@ from theory.maps.combine import Chain, Concatenate, Product, Sum
 from theory.maps.functions import Dense, Function, Pointwise, Select
 from theory.maps.normalize import Normalize
 from theory.maps.reading import Read
+from theory.maps.softmax import Softmax
 
 #: Those that are made of others.
 _COMBINED: dict[str, Any] = {
@@ -27,6 +28,7 @@ _SINGLE: dict[str, tuple[type[Function], tuple[str, ...], tuple[str, ...]]] = {
     "Select": (Select, (), ("start", "stop", "size")),
     "Pointwise": (Pointwise, (), ("activation", "size")),
     "Normalize": (Normalize, ("gain", "bias"), ("kind", "eps")),
+    "Softmax": (Softmax, (), ("size",)),
     "Read": (Read, (), ("heads", "keys", "values", "normalized")),
 }
 

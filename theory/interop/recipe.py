@@ -1,231 +1,64 @@
 r"""One step of every map, written once in operations that other programs have, too.
 
-Main names: `Program`, `Numbers`, `step_of`, `check_known`.
+Main names: `step_of`, `function_of`, `check_known`, `check_known_function`.
 
 `to_onnx` and `theory.torch.to_torch` run these recipes with nodes of a graph and with tensors;
-`Numbers` runs them with arrays, to be compared with `Map.step`.
+`theory.interop.program.Numbers` runs them with arrays, to be compared with `Map.step` and with
+`Function.__call__`.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, final
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from theory.arithmetic.activations import Activation
+from theory.arithmetic.activations import activation
 from theory.arithmetic.hard import LOGISTIC, Gate, gate_of
+from theory.interop.program import Program, Words
 from theory.maps.base import Map
+from theory.maps.block import Block
 from theory.maps.cascade import Cascade
+from theory.maps.combine import Chain, Concatenate, Product, Sum
 from theory.maps.diagonal import DiagonalSSM
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.exponential import SLSTM
+from theory.maps.functions import Dense, Function, Pointwise, Select
 from theory.maps.gru import GRU
 from theory.maps.hard_gru import HardGRU
 from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
 from theory.maps.mingru import MinGRU
+from theory.maps.normalize import Normalize
 from theory.maps.peephole import PeepholeLSTM
 from theory.maps.rglru import RGLRU
 from theory.maps.rnn import VanillaRNN
 from theory.maps.selective import SelectiveSSM
-
-#: Beyond it exp(-s) is less than what s, or 1, is rounded by in double precision: 37 would do.
-_FAR = 40.0
-
-
-class Program(ABC):
-    """What a recipe needs of a program: values, and operations on them along the last axis."""
-
-    @abstractmethod
-    def constant(self, array: Any) -> Any:
-        """Return an array as a value."""
-
-    @abstractmethod
-    def two(self, name: str, a: Any, b: Any) -> Any:
-        """Return add, sub, mul, div, maximum or minimum of two values."""
-
-    @abstractmethod
-    def one(self, name: str, a: Any) -> Any:
-        """Return sigmoid, tanh, exp, log, sqrt, abs or sin of a value."""
-
-    @abstractmethod
-    def chosen(self, test: Any, a: Any, b: Any) -> Any:
-        """Return a where the test is above 0, and b elsewhere."""
-
-    @abstractmethod
-    def linear(self, x: Any, W: Any) -> Any:
-        """Return x W^T."""
-
-    @abstractmethod
-    def rows(self, W: Any, first: int, last: int) -> Any:
-        """Return some rows of a matrix or entries of a vector."""
-
-    @abstractmethod
-    def flat(self, W: Any) -> Any:
-        """Return the entries of a matrix, row by row."""
-
-    @abstractmethod
-    def part(self, x: Any, first: int, last: int) -> Any:
-        """Return some entries along the last axis."""
-
-    @abstractmethod
-    def joined(self, parts: Sequence[Any]) -> Any:
-        """Return values one after another along the last axis."""
-
-
-@final
-class Numbers(Program):
-    """Arrays of NumPy, of one type."""
-
-    def __init__(self, dtype: npt.DTypeLike = np.float64) -> None:
-        self.dtype = dtype
-
-    def constant(self, array: Any) -> Any:
-        """Return the array in that type."""
-        return np.asarray(array, dtype=self.dtype)
-
-    def two(self, name: str, a: Any, b: Any) -> Any:
-        """Return an operation of two arrays."""
-        return getattr(np, {"sub": "subtract", "mul": "multiply", "div": "divide"}.get(name, name))(
-            a, b
-        )
-
-    def one(self, name: str, a: Any) -> Any:
-        """Return an operation of an array."""
-        return 1.0 / (1.0 + np.exp(-a)) if name == "sigmoid" else getattr(np, name)(a)
-
-    def chosen(self, test: Any, a: Any, b: Any) -> Any:
-        """Return entries of both."""
-        return np.where(test > 0.0, a, b)
-
-    def linear(self, x: Any, W: Any) -> Any:
-        """Return x W^T."""
-        return x @ W.T
-
-    def rows(self, W: Any, first: int, last: int) -> Any:
-        """Return rows."""
-        return W[first:last]
-
-    def flat(self, W: Any) -> Any:
-        """Return the entries row by row."""
-        return W.reshape(-1)
-
-    def part(self, x: Any, first: int, last: int) -> Any:
-        """Return entries."""
-        return x[..., first:last]
-
-    def joined(self, parts: Sequence[Any]) -> Any:
-        """Return arrays one after another."""
-        return np.concatenate(parts, axis=-1)
-
-
-@final
-class _Words:
-    """A program with short words for what recipes do."""
-
-    def __init__(self, program: Program) -> None:
-        self.program = program
-        self.linear, self.rows = program.linear, program.rows
-        self.part, self.joined = program.part, program.joined
-
-    def number(self, value: float) -> Any:
-        return self.program.constant(np.array(value))
-
-    def add(self, *terms: Any) -> Any:
-        total = terms[0]
-        for term in terms[1:]:
-            total = self.program.two("add", total, term)
-        return total
-
-    def mul(self, *factors: Any) -> Any:
-        total = factors[0]
-        for factor in factors[1:]:
-            total = self.program.two("mul", total, factor)
-        return total
-
-    def minus(self, a: Any, b: Any) -> Any:
-        return self.program.two("sub", a, b)
-
-    def rest(self, a: Any) -> Any:
-        """Return 1 - a."""
-        return self.minus(self.number(1.0), a)
-
-    def one(self, name: str, a: Any) -> Any:
-        return self.program.one(name, a)
-
-    def softplus(self, a: Any) -> Any:
-        """Return max(a, 0) + log(1 + exp(-|a|))."""
-        small = self.one("exp", self.minus(self.number(0.0), self.one("abs", a)))
-        above = self.program.two("maximum", a, self.number(0.0))
-        return self.add(above, self.log1p(small))
-
-    def log1p(self, a: Any) -> Any:
-        """Return log(1 + a) for a in [0, 1], to a few units of it.
-
-        What 1 + a is rounded by is known without an error, and log(u + c) = log(u) + c / u up to
-        c^2 / 2, a unit of log(1 + a) at most.
-        """
-        u = self.add(self.number(1.0), a)
-        c = self.minus(a, self.minus(u, self.number(1.0)))
-        return self.add(self.one("log", u), self.program.two("div", c, u))
-
-    def gone(self, s: Any) -> Any:
-        """Return 1 - exp(-s) for s >= 0, to a few units of it.
-
-        Kahan's quotient: (1 - u) / -log(u) is nearly 1 for u near 1, so that it does not matter
-        what u = exp(-s) is rounded by; s itself where that is 1.
-        """
-        two, zero = self.program.two, self.number(0.0)
-        s = two("minimum", s, self.number(_FAR))
-        u = self.one("exp", self.minus(zero, s))
-        v = self.rest(u)
-        # slopes are numbers in both: no quotient has the divisor 0
-        divisor = self.program.chosen(v, self.minus(zero, self.one("log", u)), self.number(1.0))
-        return self.program.chosen(v, self.mul(s, two("div", v, divisor)), s)
-
-    def applied(self, rho: Activation, a: Any) -> Any:
-        """Return the activation of a value."""
-        if rho.name == "identity":
-            return a
-        if rho.name in {"tanh", "sigmoid", "sin"}:
-            return self.one(rho.name, a)
-        if rho.name == "softplus":
-            return self.softplus(a)
-        two, zero = self.program.two, self.number(0.0)
-        if rho.name == "relu":
-            return two("maximum", a, zero)
-        if rho.name == "hard_tanh":
-            return two("minimum", two("maximum", a, self.number(-1.0)), self.number(1.0))
-        if rho.name.startswith("leaky_relu"):
-            below = self.mul(self.number(rho.leak), two("minimum", a, zero))
-            return self.add(two("maximum", a, zero), below)
-        raise ValueError(f"the activation {rho.name} is written for no other program yet")
-
+from theory.maps.softmax import Softmax
 
 Values = Mapping[str, Any]
 
 
-def _affine(ops: _Words, p: Values, h: Any, x: Any) -> Any:
+def _affine(ops: Words, p: Values, h: Any, x: Any) -> Any:
     return ops.add(ops.linear(h, p["W"]), ops.linear(x, p["U"]), p["b"])
 
 
-def _linear(ops: _Words, _: LinearMap, p: Values, h: Any, x: Any) -> Any:
+def _linear(ops: Words, _: LinearMap, p: Values, h: Any, x: Any) -> Any:
     return _affine(ops, p, h, x)
 
 
-def _rnn(ops: _Words, recurrent: VanillaRNN, p: Values, h: Any, x: Any) -> Any:
+def _rnn(ops: Words, recurrent: VanillaRNN, p: Values, h: Any, x: Any) -> Any:
     return ops.applied(recurrent.activation, _affine(ops, p, h, x))
 
 
-def _leaky(ops: _Words, recurrent: EchoStateNetwork, p: Values, h: Any, x: Any) -> Any:
+def _leaky(ops: Words, recurrent: EchoStateNetwork, p: Values, h: Any, x: Any) -> Any:
     new = ops.applied(recurrent.activation, _affine(ops, p, h, x))
     return ops.add(ops.mul(ops.rest(p["leak"]), h), ops.mul(p["leak"], new))
 
 
-def _lstm(ops: _Words, recurrent: LSTM, p: Values, h: Any, x: Any) -> Any:
+def _lstm(ops: Words, recurrent: LSTM, p: Values, h: Any, x: Any) -> Any:
     n = recurrent.units
     cell, shown = ops.part(h, 0, n), ops.part(h, n, 2 * n)
     a = _affine(ops, p, shown, x)
@@ -235,7 +68,7 @@ def _lstm(ops: _Words, recurrent: LSTM, p: Values, h: Any, x: Any) -> Any:
     return ops.joined([cell, ops.mul(ops.one("sigmoid", o), ops.one("tanh", cell))])
 
 
-def _gate(ops: _Words, gate: Gate, a: Any) -> Any:
+def _gate(ops: Words, gate: Gate, a: Any) -> Any:
     if not gate.hard:
         return ops.one("sigmoid", a)
     at = ops.add(ops.mul(ops.number(gate.slope), a), ops.number(0.5))
@@ -243,7 +76,7 @@ def _gate(ops: _Words, gate: Gate, a: Any) -> Any:
     return two("minimum", two("maximum", at, ops.number(0.0)), ops.number(1.0))
 
 
-def _peephole(ops: _Words, recurrent: PeepholeLSTM, p: Values, h: Any, x: Any) -> Any:
+def _peephole(ops: Words, recurrent: PeepholeLSTM, p: Values, h: Any, x: Any) -> Any:
     n, gate = recurrent.units, gate_of(recurrent.gates)
     cell, shown = ops.part(h, 0, n), ops.part(h, n, 2 * n)
     a = _affine(ops, p, shown, x)
@@ -256,7 +89,7 @@ def _peephole(ops: _Words, recurrent: PeepholeLSTM, p: Values, h: Any, x: Any) -
     return ops.joined([cell, ops.mul(out, ops.one("tanh", cell))])
 
 
-def _slstm(ops: _Words, recurrent: SLSTM, p: Values, h: Any, x: Any) -> Any:
+def _slstm(ops: Words, recurrent: SLSTM, p: Values, h: Any, x: Any) -> Any:
     n, two = recurrent.units, ops.program.two
     mean, s, shown = (ops.part(h, k * n, (k + 1) * n) for k in range(3))
     a = _affine(ops, p, shown, x)
@@ -277,7 +110,7 @@ def _slstm(ops: _Words, recurrent: SLSTM, p: Values, h: Any, x: Any) -> Any:
     return ops.joined([mean, s, ops.mul(ops.one("sigmoid", o), mean)])
 
 
-def _gru(ops: _Words, recurrent: GRU | HardGRU, p: Values, h: Any, x: Any) -> Any:
+def _gru(ops: Words, recurrent: GRU | HardGRU, p: Values, h: Any, x: Any) -> Any:
     n = recurrent.units
     given = ops.add(ops.linear(x, p["U"]), p["b"])
     gates = ops.add(ops.linear(h, ops.rows(p["W"], 0, 2 * n)), ops.part(given, 0, 2 * n))
@@ -292,7 +125,7 @@ def _gru(ops: _Words, recurrent: GRU | HardGRU, p: Values, h: Any, x: Any) -> An
     return ops.add(ops.mul(ops.rest(z), new), ops.mul(z, h))
 
 
-def _mingru(ops: _Words, recurrent: MinGRU, p: Values, h: Any, x: Any) -> Any:
+def _mingru(ops: Words, recurrent: MinGRU, p: Values, h: Any, x: Any) -> Any:
     n = recurrent.state_dim
     a = ops.add(ops.linear(x, p["U"]), p["b"])
     z = ops.one("sigmoid", ops.part(a, 0, n))
@@ -300,7 +133,7 @@ def _mingru(ops: _Words, recurrent: MinGRU, p: Values, h: Any, x: Any) -> Any:
     return ops.add(ops.mul(ops.rest(z), h), ops.mul(z, new))
 
 
-def _rglru(ops: _Words, recurrent: RGLRU, p: Values, h: Any, x: Any) -> Any:
+def _rglru(ops: Words, recurrent: RGLRU, p: Values, h: Any, x: Any) -> Any:
     n = recurrent.state_dim
     a = ops.one("sigmoid", ops.add(ops.linear(x, p["U"]), p["b"]))
     r, i = ops.part(a, 0, n), ops.part(a, n, 2 * n)
@@ -311,7 +144,7 @@ def _rglru(ops: _Words, recurrent: RGLRU, p: Values, h: Any, x: Any) -> Any:
     return ops.add(ops.mul(decay, h), ops.mul(root, i, x))
 
 
-def _selective(ops: _Words, recurrent: SelectiveSSM, p: Values, h: Any, x: Any) -> Any:
+def _selective(ops: Words, recurrent: SelectiveSSM, p: Values, h: Any, x: Any) -> Any:
     m, N = recurrent.decay.shape
     each = ops.program.constant(np.kron(np.eye(m), np.ones((N, 1))))  # of a channel, its states
     tiled = ops.program.constant(np.tile(np.eye(N), (m, 1)))
@@ -326,7 +159,7 @@ def _selective(ops: _Words, recurrent: SelectiveSSM, p: Values, h: Any, x: Any) 
     return ops.add(ops.mul(decay, h), ops.mul(long, gain, driven))
 
 
-def _diagonal(ops: _Words, recurrent: DiagonalSSM, p: Values, h: Any, x: Any) -> Any:
+def _diagonal(ops: Words, recurrent: DiagonalSSM, p: Values, h: Any, x: Any) -> Any:
     n = recurrent.units
     real, imag = ops.part(h, 0, n), ops.part(h, n, 2 * n)
     a, b = p["eigenvalues_real"], p["eigenvalues_imag"]
@@ -338,11 +171,25 @@ def _diagonal(ops: _Words, recurrent: DiagonalSSM, p: Values, h: Any, x: Any) ->
     )
 
 
-def _cascade(ops: _Words, recurrent: Cascade, p: Values, h: Any, x: Any) -> Any:
+def _block(ops: Words, recurrent: Block, p: Values, h: Any, x: Any) -> Any:
+    core = recurrent.core
+    seen = _applied(ops, recurrent.before, _of(p, "before"), x)
+    new = _STEPS[type(core)](ops, core, _of(p, "core"), ops.part(h, 0, core.state_dim), seen)
+    if recurrent.after is None:
+        return new
+    return ops.joined([new, _applied(ops, recurrent.after, _of(p, "after"), ops.joined([new, x]))])
+
+
+def _of(p: Values, word: str | int) -> dict[str, Any]:
+    """Return the values of one part, under its own names."""
+    start = f"{word}."
+    return {key.removeprefix(start): value for key, value in p.items() if key.startswith(start)}
+
+
+def _cascade(ops: Words, recurrent: Cascade, p: Values, h: Any, x: Any) -> Any:
     states = []
     for number, (layer, at) in enumerate(zip(recurrent.layers, recurrent.slices, strict=True)):
-        own = {name: p[f"{number}.{name}"] for name in layer.parameters}
-        new = _STEPS[type(layer)](ops, layer, own, ops.part(h, at.start, at.stop), x)
+        new = _STEPS[type(layer)](ops, layer, _of(p, number), ops.part(h, at.start, at.stop), x)
         states.append(new)
         if number + 1 == len(recurrent.layers):
             break
@@ -370,14 +217,20 @@ _STEPS: dict[type[Map], Callable[..., Any]] = {
     RGLRU: _rglru,
     SelectiveSSM: _selective,
     DiagonalSSM: _diagonal,
+    Block: _block,
     Cascade: _cascade,
 }
 
 
 def check_known(recurrent: Map) -> None:
-    """Raise `ValueError` for a map without a recipe, or with a layer without one."""
+    """Raise `ValueError` for a map without a recipe, or with a part without one."""
     for one in recurrent.layers if isinstance(recurrent, Cascade) else [recurrent]:
-        if isinstance(one, Cascade):
+        if isinstance(one, Block):
+            for f in (one.before, one.after):
+                if f is not None:
+                    check_known_function(f)
+            check_known(one.core)
+        elif isinstance(one, Cascade):
             check_known(one)
         elif type(one) not in _STEPS:
             words = ", ".join(kind.__name__ for kind in _STEPS)
@@ -405,4 +258,95 @@ def step_of(program: Program, recurrent: Map, parameters: Values, h: Any, x: Any
         If there is no recipe for the map.
     """
     check_known(recurrent)
-    return _STEPS[type(recurrent)](_Words(program), recurrent, parameters, h, x)
+    return _STEPS[type(recurrent)](Words(program), recurrent, parameters, h, x)
+
+
+# functions of one time step ----------------------------------------------------------------------
+
+
+def _dense(ops: Words, _: Dense, p: Values, x: Any) -> Any:
+    return ops.add(ops.linear(x, p["W"]), p["b"])
+
+
+def _select(ops: Words, f: Select, _: Values, x: Any) -> Any:
+    return ops.part(x, f.start, f.stop)
+
+
+def _pointwise(ops: Words, f: Pointwise, _: Values, x: Any) -> Any:
+    if f.activation == "silu":
+        return ops.mul(x, ops.one("sigmoid", x))
+    if f.activation == "gelu":
+        share = ops.one("erf", ops.mul(x, ops.number(math.sqrt(0.5))))
+        return ops.mul(ops.number(0.5), x, ops.add(ops.number(1.0), share))
+    return ops.applied(activation(f.activation), x)
+
+
+def _softmax(ops: Words, _: Softmax, __: Values, x: Any) -> Any:
+    return ops.one("softmax", x)
+
+
+def _normalize(ops: Words, f: Normalize, p: Values, x: Any) -> Any:
+    mean = ops.program.constant(np.full((1, f.input_dim), 1.0 / f.input_dim))
+    y = ops.minus(x, ops.linear(x, mean)) if f.kind == "layer" else x
+    root = ops.one("sqrt", ops.add(ops.linear(ops.mul(y, y), mean), ops.number(f.eps)))
+    return ops.add(ops.mul(p["gain"], ops.program.two("div", y, root)), p["bias"])
+
+
+def _chain(ops: Words, f: Chain, p: Values, x: Any) -> Any:
+    for number, part in enumerate(f.functions):
+        x = _applied(ops, part, _of(p, number), x)
+    return x
+
+
+def _several(ops: Words, f: Sum | Product | Concatenate, p: Values, x: Any) -> Any:
+    parts = [_applied(ops, part, _of(p, number), x) for number, part in enumerate(f.functions)]
+    if isinstance(f, Concatenate):
+        return ops.joined(parts)
+    return ops.add(*parts) if isinstance(f, Sum) else ops.mul(*parts)
+
+
+_FUNCTIONS: dict[type[Function], Callable[..., Any]] = {
+    Dense: _dense,
+    Select: _select,
+    Pointwise: _pointwise,
+    Normalize: _normalize,
+    Softmax: _softmax,
+    Chain: _chain,
+    Sum: _several,
+    Product: _several,
+    Concatenate: _several,
+}
+
+
+def _applied(ops: Words, f: Function | None, p: Values, x: Any) -> Any:
+    return x if f is None else _FUNCTIONS[type(f)](ops, f, p, x)
+
+
+def check_known_function(f: Function) -> None:
+    """Raise `ValueError` for a function without a recipe, or with a part without one."""
+    if type(f) not in _FUNCTIONS:
+        words = ", ".join(kind.__name__ for kind in _FUNCTIONS)
+        raise ValueError(f"{f!r} is written for no other program, needed one of: {words}")
+    for part in f.functions if isinstance(f, Chain | Sum | Product | Concatenate) else ():
+        check_known_function(part)
+
+
+def function_of(program: Program, f: Function, arrays: Values, x: Any) -> Any:
+    """Return f(x) in a program's values.
+
+    Parameters
+    ----------
+    program : Program
+    f : Function
+    arrays : mapping
+        The values of what it is made of, under the names of `Function.arrays`.
+    x
+        The values of what it takes, (..., n).
+
+    Raises
+    ------
+    ValueError
+        If there is no recipe for the function, or for a part of it.
+    """
+    check_known_function(f)
+    return _applied(Words(program), f, arrays, x)

@@ -13,16 +13,19 @@ import numpy as np
 
 from theory.errors import MissingExtraError, as_vector, check_count
 from theory.files.writing import check_writable, replacing
-from theory.interop.recipe import Program, check_known, step_of
+from theory.interop.program import Program
+from theory.interop.recipe import check_known, check_known_function, function_of, step_of
 from theory.maps.base import Map, check_map
-from theory.maps.head import as_head
+from theory.maps.block import Block
+from theory.maps.functions import Function
+from theory.maps.output import head_of
 from theory.typing import Array
 
 #: ONNX's names of the operations of recipes.
 _OPS = {
     "add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "maximum": "Max", "minimum": "Min",
     "sigmoid": "Sigmoid", "tanh": "Tanh", "exp": "Exp", "log": "Log", "sqrt": "Sqrt", "abs": "Abs",
-    "sin": "Sin",
+    "sin": "Sin", "erf": "Erf", "softmax": "Softmax",
 }  # fmt: skip
 
 _OPSET, _IR = 17, 9
@@ -73,6 +76,11 @@ class _Graph(Program):
 
     def one(self, name: str, a: str) -> str:
         """Add an operation of a value."""
+        if name == "erf" and self.dtype is not np.float32:
+            raise ValueError(
+                "gelu is written in single precision only, as ONNX Runtime has no Erf of doubles; "
+                "pass single=True"
+            )
         return self.node(_OPS[name], a)
 
     def chosen(self, test: str, a: str, b: str) -> str:
@@ -115,7 +123,8 @@ def to_onnx(
     Parameters
     ----------
     recurrent : Map
-        Any but a `CallableMap`.
+        Any but a `CallableMap`, a `DeltaRule` and a `LinearAttention`, also inside of a `Block` or
+        a `Cascade`.
     path : path
         It ends in ``.onnx``; a file that is there is replaced.
     k : int
@@ -124,8 +133,9 @@ def to_onnx(
         ``window``: X of shape (N, k, m), the last k inputs of N times, the oldest first, gives Y of
         shape (N, p).  ``sequence``: X of shape (T, m) gives Y of shape (T, p), at every time, as
         `theory.truncate` does from the zero start.
-    head : LinearHead, array, or output layer, optional
-        As for `theory.truncate`; outputs are states without.
+    head : LinearHead, array, output layer, Function, or torch.nn.Sequential, optional
+        As for `theory.truncate`, or a chain of layers as for `theory.maps.with_head`; outputs are
+        states without.
     restart : (n,) array, optional
         The state k steps back, zero by default.
     single : bool
@@ -134,8 +144,8 @@ def to_onnx(
     Raises
     ------
     ValueError
-        If the map has no recipe, a shape does not fit, the form is unknown, or the path cannot be
-        written.
+        If the map or a function has no recipe, which is named, a shape does not fit, the form is
+        unknown, or the path cannot be written; for ``gelu`` in double precision.
     MissingExtraError
         If the package onnx is not installed.
 
@@ -166,19 +176,32 @@ def to_onnx(
     check_writable(file)
     n, m = recurrent.state_dim, recurrent.input_dim
     start = as_vector("restart", np.zeros(n) if restart is None else restart, size=n)
-    output = None if head is None else as_head(recurrent, head)
+    output = None if head is None else head_of(recurrent, head)
+    if isinstance(output, Function):
+        check_known_function(output)
     graph = _Graph(onnx, np.float32 if single else np.float64)
     parameters = {
         name: graph.store(np.asarray(value, dtype=graph.dtype), name)
         for name, value in recurrent.parameters.items()
     }
-    made = (_window if form == "window" else _sequence)(graph, recurrent, parameters, k, start)
-    if output is not None:
+    core, own, after = _without_output(recurrent, parameters)
+    run = _window if form == "window" else _sequence
+    made, newest = run(graph, core, own, k, start[: core.state_dim])
+    if after is not None:
+        arrays = {name: parameters[f"after.{name}"] for name in after.arrays}
+        shown = function_of(graph, after, arrays, graph.joined([made, newest]))
+        made = graph.joined([made, shown])
+    if isinstance(output, Function):
+        arrays = {name: graph.constant(value) for name, value in output.arrays.items()}
+        made = function_of(graph, output, arrays, graph.joined([made, newest]))
+    elif output is not None:
         C, d = graph.constant(output.C), graph.constant(output.d)
         made = graph.two("add", graph.linear(made, C), d)
     kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(graph.dtype))
     shape = ["N", k, m] if form == "window" else ["T", m]
-    width = n if output is None else len(output.C)
+    width = n
+    if output is not None:
+        width = output.output_dim if isinstance(output, Function) else len(output.C)
     built = onnx.helper.make_graph(
         [*graph.nodes, onnx.helper.make_node("Identity", [made], ["Y"])],
         f"{type(recurrent).__name__} in {k} steps",
@@ -194,8 +217,23 @@ def to_onnx(
         stream.write(model.SerializeToString())
 
 
-def _window(graph: _Graph, recurrent: Map, parameters: dict[str, str], k: int, start: Array) -> str:
-    """Return the states after each of N windows (N, k, m)."""
+def _without_output(
+    recurrent: Map, parameters: dict[str, str]
+) -> tuple[Map, dict[str, str], Function | None]:
+    """Return the recurrence of a block, its values, and what is made of its last state alone."""
+    if not isinstance(recurrent, Block) or recurrent.after is None:
+        return recurrent, parameters, None
+    if recurrent.before is not None:
+        core = Block(recurrent.core, before=recurrent.before)
+        return core, {name: parameters[name] for name in core.parameters}, recurrent.after
+    own = {name: parameters[f"core.{name}"] for name in recurrent.core.parameters}
+    return recurrent.core, own, recurrent.after
+
+
+def _window(
+    graph: _Graph, recurrent: Map, parameters: dict[str, str], k: int, start: Array
+) -> tuple[str, str]:
+    """Return the states after each of N windows (N, k, m), and the last inputs."""
     axis = graph.store(np.array([1], dtype=np.int64))
     # rows of the state k steps back, as many as there are windows
     zeros = graph.node("Mul", graph.cut(graph.cut("X", 0, 1, 1), 0, 1, 2), graph.constant(0.0))
@@ -203,13 +241,13 @@ def _window(graph: _Graph, recurrent: Map, parameters: dict[str, str], k: int, s
     for t in range(k):
         x = graph.node("Squeeze", graph.cut("X", t, t + 1, 1), axis)
         h = step_of(graph, recurrent, parameters, h, x)
-    return h
+    return h, x
 
 
 def _sequence(
     graph: _Graph, recurrent: Map, parameters: dict[str, str], k: int, start: Array
-) -> str:
-    """Return the states at every time of a sequence (T, m).
+) -> tuple[str, str]:
+    """Return the states at every time of a sequence (T, m), and the inputs there.
 
     Row t of stage j has the input k - 1 - j steps before t.  Where there is none yet, the state is
     still zero; where there are exactly k, it has been the restart before the first of them.
@@ -230,4 +268,4 @@ def _sequence(
         # a difference of new and old would lose digits: on is 0 or 1, so both products are exact
         off = graph.two("sub", graph.constant(1.0), on)
         h = graph.two("add", graph.two("mul", on, new), graph.two("mul", off, h))
-    return h
+    return h, "X"

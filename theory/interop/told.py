@@ -32,7 +32,7 @@ class Told:
 class Through:
     """A layer between a cell and an output layer."""
 
-    kind: str  # "dense", "pointwise", "layer" or "rms"
+    kind: str  # "dense", "pointwise", "softmax", "layer" or "rms"
     at: str = ""  # what the names of its arrays begin with
     word: str = ""  # its activation
     eps: float = 0.0  # of a normalisation

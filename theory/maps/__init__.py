@@ -15,8 +15,9 @@ layer seeing the output of the one below.  Any other function becomes a `Callabl
 less is known.
 
 A `Block` is a recurrence with a `Function` before and one after it, so that a network of blocks is
-a `Cascade`: `Dense`, `Pointwise`, `Normalize`, `Select`, `Read` (of a memory, by queries), put
-together by `Chain`, `Sum` (residual branches), `Product` (gated linear units) and `Concatenate`.
+a `Cascade`: `Dense`, `Pointwise`, `Normalize`, `Softmax`, `Select`, `Read` (of a memory, by
+queries), put together by `Chain`, `Sum` (residual branches), `Product` (gated linear units) and
+`Concatenate`.
 `short_convolution` is a block of its own.  A head of several layers is a `Chain`, too: `with_head`
 puts it behind a map, and `as_function` makes it of the layers of PyTorch.
 
@@ -60,6 +61,7 @@ from theory.maps.recurrence import LinearRecurrence
 from theory.maps.rglru import RGLRU
 from theory.maps.rnn import VanillaRNN
 from theory.maps.selective import SelectiveSSM
+from theory.maps.softmax import Softmax
 
 __all__ = [
     "GRU",
@@ -96,6 +98,7 @@ __all__ = [
     "Rounded",
     "Select",
     "SelectiveSSM",
+    "Softmax",
     "Sum",
     "VanillaRNN",
     "Zonotope",

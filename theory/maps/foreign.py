@@ -122,6 +122,12 @@ TORCH_ACTIVATIONS = {"ReLU": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid", "SiLU
 TORCH_PASSES = {"Identity", "Dropout", "AlphaDropout", "Dropout1d"}
 
 
+def is_sequential(head: Any) -> bool:
+    """Return whether something is a ``torch.nn.Sequential``."""
+    nn: Any = sys.modules.get("torch.nn")
+    return nn is not None and type(head) is nn.Sequential
+
+
 def steps_of_layers(head: Any) -> list[tuple[Any, ...]]:
     """Return the steps of a ``torch.nn.Sequential``, as `theory.maps.output.chain_of` takes them.
 
@@ -130,8 +136,7 @@ def steps_of_layers(head: Any) -> list[tuple[Any, ...]]:
     ValueError
         If it is something else, or holds a layer that is not known.
     """
-    nn: Any = sys.modules.get("torch.nn")
-    if nn is None or type(head) is not nn.Sequential:
+    if not is_sequential(head):
         raise ValueError(
             f"head is a {type(head).__name__}, needed a theory.maps.Function, such as a Chain of "
             "Dense and Pointwise, a LinearHead, or a torch.nn.Sequential"
@@ -156,6 +161,8 @@ def _steps(module: Any, name: str) -> Iterator[tuple[Any, ...]]:
         yield "pointwise", TORCH_ACTIVATIONS.get(kind, "gelu")
     elif kind == "LeakyReLU" and 0 <= module.negative_slope < 1:
         yield "pointwise", f"leaky_relu({module.negative_slope!r})"
+    elif kind == "Softmax" and module.dim == -1:
+        yield ("softmax",)
     elif kind in {"LayerNorm", "RMSNorm"} and len(module.normalized_shape) == 1:
         if module.eps is None:
             raise ValueError(f"{name} has eps=None, which follows the data; give it a number")
@@ -167,7 +174,7 @@ def _steps(module: Any, name: str) -> Iterator[tuple[Any, ...]]:
         raise ValueError(
             f"{name} is a {kind}, needed Linear, LayerNorm or RMSNorm of one axis, Dropout, or "
             f"{', '.join(TORCH_ACTIVATIONS)}, LeakyReLU of a slope in [0, 1), GELU that is not "
-            f"approximate; {_BY_CHAIN}"
+            f"approximate, Softmax of dim=-1; {_BY_CHAIN}"
         )
 
 

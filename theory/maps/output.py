@@ -1,6 +1,6 @@
 r"""Outputs that are more than C h + d: a chain of layers behind a recurrence.
 
-Main names: `with_head`, `as_function`.
+Main names: `with_head`, `as_function`, `head_of`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import numpy as np
 from theory.maps.base import Map, check_map
 from theory.maps.block import Block
 from theory.maps.combine import Chain
-from theory.maps.foreign import steps_of_layers
+from theory.maps.foreign import is_sequential, steps_of_layers
 from theory.maps.functions import Dense, Function, Pointwise, Select
-from theory.maps.head import LinearHead
+from theory.maps.head import LinearHead, as_head
 from theory.maps.normalize import Normalize
+from theory.maps.softmax import Softmax
 
 
 def with_head(recurrent: Map, head: Any) -> Block:
@@ -66,6 +67,27 @@ def with_head(recurrent: Map, head: Any) -> Block:
     return Block(recurrent, after=Chain([Dense(seen), *parts]))
 
 
+def head_of(recurrent: Map, head: Any) -> LinearHead | Function:
+    """Return C h + d of the state, or a chain of layers, of the state and behind it the inputs.
+
+    Parameters
+    ----------
+    recurrent : Map
+    head : LinearHead, array, output layer, Function, or torch.nn.Sequential
+        As for `theory.maps.as_head`, or as for `with_head`.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these, or its width is another one.
+    """
+    if not (isinstance(head, Function) or is_sequential(head)):
+        return as_head(recurrent, head)
+    f = with_head(recurrent, head).after
+    assert f is not None
+    return f
+
+
 def as_function(head: Any) -> Function:
     """Return a chain of layers as a function of one time step.
 
@@ -73,7 +95,7 @@ def as_function(head: Any) -> Function:
     ----------
     head : Function, LinearHead, or torch.nn.Sequential
         Of a Sequential: Linear, LayerNorm, RMSNorm, ReLU, LeakyReLU, Tanh, Sigmoid, SiLU, GELU,
-        Identity, and Dropout, which does nothing in evaluation mode.
+        Softmax of the last axis, Identity, and Dropout, which does nothing in evaluation mode.
 
     Returns
     -------
@@ -92,14 +114,18 @@ def as_function(head: Any) -> Function:
 
 
 def chain_of(steps: Sequence[tuple[Any, ...]]) -> Chain:
-    """Return a chain of ("dense", W, b), ("layer" or "rms", gain, bias, eps), ("pointwise", name).
+    """Return a chain of layers.
+
+    They are ("dense", W, b), ("layer" or "rms", gain, bias, eps), ("pointwise", name) and
+    ("softmax",).
 
     Raises
     ------
     ValueError
         If a width does not fit, or no layer has one.
     """
-    widths = [np.shape(rest[0])[-1] for kind, *rest in steps if kind != "pointwise"]
+    weighted = [rest for kind, *rest in steps if kind not in {"pointwise", "softmax"}]
+    widths = [np.shape(rest[0])[-1] for rest in weighted]
     if not widths:
         raise ValueError("the head has no layer with weights, needed one")
     width, made = int(widths[0]), list[Function]()
@@ -108,6 +134,8 @@ def chain_of(steps: Sequence[tuple[Any, ...]]) -> Chain:
             made.append(Dense(*rest))
         elif kind == "pointwise":
             made.append(Pointwise(rest[0], width))
+        elif kind == "softmax":
+            made.append(Softmax(width))
         else:
             gain, bias, eps = rest
             made.append(Normalize(gain, bias, kind=kind, eps=eps))

@@ -21,12 +21,13 @@ import numpy as np
 import numpy.typing as npt
 
 from theory.certify.recheck import hashes_of
+from theory.errors import check_positive
 from theory.executors import PATIENCE, finished
 from theory.files.stored import StoredSequences
 from theory.files.writing import write_atomically
 from theory.maps.base import Map
 from theory.measure.errors import errors_of
-from theory.measure.restarts import Job
+from theory.measure.jobs import Job
 from theory.norms.norm import Norm
 from theory.threads import few_threads
 from theory.typing import Array, Progress
@@ -108,8 +109,10 @@ def errors_in_pieces(
     Raises
     ------
     ValueError
-        If the folder holds another question, or a map that has no parameters to know it by.
+        If the folder holds another question, or a map that has no parameters to know it by, or the
+        patience is not positive.
     """
+    check_positive(patience=patience)
     bounds = cut(lengths, ask.recurrent.input_dim)
     kept = None if keep is None else _Kept(Path(keep), ask, given, ends, len(bounds))
     errors = np.empty((ask.k_max + 1, len(given))) if kept is None else kept.errors

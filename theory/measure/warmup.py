@@ -31,7 +31,7 @@ from typing import Any, NamedTuple, final
 import numpy as np
 import numpy.typing as npt
 
-from theory.errors import as_vector, check_count
+from theory.errors import as_vector, check_count, check_positive
 from theory.executors import PATIENCE, finished
 from theory.maps.base import Map, check_map
 from theory.measure.effective_memory import (
@@ -43,8 +43,9 @@ from theory.measure.effective_memory import (
     output_of,
 )
 from theory.measure.errors import DTYPES, TOLD
+from theory.measure.jobs import Job
 from theory.measure.pieces import cut
-from theory.measure.restarts import Job, Tell, restart_errors
+from theory.measure.restarts import Tell, restart_errors
 from theory.measure.single import SingleSteps
 from theory.norms.norm import Norm
 from theory.progress import with_bar
@@ -194,6 +195,7 @@ def warmup(
     given = checked(recurrent, sequences, eps, probability, confidence, "anywhere", None)
     longest = DEFAULT_K_MAX if k_max is None else k_max
     check_count(k_max=longest)
+    check_positive(patience=patience)
     if dtype not in DTYPES:
         raise ValueError(f"dtype={dtype!r}, needed one of: {', '.join(DTYPES)}")
     C, measure = output_of(recurrent, head, norm)

@@ -11,9 +11,12 @@ from typing import Any, final
 import numpy as np
 
 from theory.errors import as_vector, check_count
-from theory.interop.recipe import Program, check_known, step_of
+from theory.interop.program import Program
+from theory.interop.recipe import check_known, check_known_function, function_of, step_of
 from theory.maps.base import Map, check_map
-from theory.maps.head import as_head
+from theory.maps.functions import Function
+from theory.maps.head import LinearHead
+from theory.maps.output import head_of
 from theory.torch.layers import Module, need_torch, nn, torch
 from theory.typing import Array
 
@@ -37,7 +40,7 @@ class _Tensors(Program):
 
     def one(self, name: str, a: Any) -> Any:
         """Return an operation of a tensor."""
-        return getattr(torch, name)(a)
+        return torch.softmax(a, dim=-1) if name == "softmax" else getattr(torch, name)(a)
 
     def chosen(self, test: Any, a: Any, b: Any) -> Any:
         """Return entries of both."""
@@ -64,18 +67,41 @@ class _Tensors(Program):
         return torch.cat(list(parts), dim=-1)
 
 
+class _FunctionModule(Module):  # type: ignore[misc]
+    """A chain of layers with trainable parameters, under the names of `Function.arrays`."""
+
+    def __init__(self, f: Function) -> None:
+        super().__init__()
+        self._function = f
+        for name, value in f.arrays.items():
+            self.register_parameter(_key(name), nn.Parameter(torch.tensor(value)))
+
+    def forward(self, x: Any) -> Any:
+        """Return f(x), (..., p), of x, (..., n)."""
+        arrays = {name: getattr(self, _key(name)) for name in self._function.arrays}
+        return function_of(_Tensors(x), self._function, arrays, x)
+
+    def extra_repr(self) -> str:
+        """Return the function."""
+        return repr(self._function)
+
+
 class _MapModule(Module):  # type: ignore[misc]
     """A map with trainable parameters, under the names of `Map.parameters`."""
 
-    def __init__(self, recurrent: Map, k: int | None, restart: Array, head: Any) -> None:
+    def __init__(
+        self, recurrent: Map, k: int | None, restart: Array, head: LinearHead | Function | None
+    ) -> None:
         super().__init__()
         self.k = k
         self._map = recurrent
         for name, value in recurrent.parameters.items():
             self.register_parameter(_key(name), nn.Parameter(torch.tensor(value)))
         self.register_buffer("restart", torch.tensor(restart))
-        self.head = None
-        if head is not None:
+        self.head: Any = None
+        if isinstance(head, Function):
+            self.head = _FunctionModule(head)
+        elif head is not None:
             self.head = nn.Linear(head.C.shape[1], head.C.shape[0], dtype=torch.float64)
             with torch.no_grad():
                 self.head.weight.copy_(torch.tensor(head.C))
@@ -94,6 +120,8 @@ class _MapModule(Module):  # type: ignore[misc]
                 f"(batch, T, {self._map.input_dim})"
             )
         states = self._recurrent(X) if self.k is None else self._windows(X, self.k)
+        if isinstance(self.head, _FunctionModule):
+            states = torch.cat([states, X], dim=-1)
         return states if self.head is None else self.head(states)
 
     def _recurrent(self, X: Any) -> Any:
@@ -134,11 +162,13 @@ def to_torch(recurrent: Map, *, k: int | None = None, head: Any = None, restart:
     Parameters
     ----------
     recurrent : Map
-        Any but a `CallableMap`, for example ``project(map, ...).map``.
+        Any but a `CallableMap`, a `DeltaRule` and a `LinearAttention`, also inside of a `Block` or
+        a `Cascade`; for example ``project(map, ...).map``.
     k : int, optional
         Of the k-step counterpart, computed at all times at once; by default the recurrent model.
-    head : LinearHead, array, or output layer, optional
-        As for `theory.truncate`; outputs are states without.
+    head : LinearHead, array, output layer, Function, or torch.nn.Sequential, optional
+        As for `theory.truncate`, or a chain of layers as for `theory.maps.with_head`; outputs are
+        states without.
     restart : (n,) array, optional
         The state k steps back, zero by default.
 
@@ -152,7 +182,8 @@ def to_torch(recurrent: Map, *, k: int | None = None, head: Any = None, restart:
     Raises
     ------
     ValueError
-        If there is no recipe for the map, a shape does not fit, or k is given wrongly.
+        If there is no recipe for the map or a function, which is named, a shape does not fit, or k
+        is given wrongly.
     MissingExtraError
         If PyTorch is not installed.
 
@@ -169,5 +200,7 @@ def to_torch(recurrent: Map, *, k: int | None = None, head: Any = None, restart:
         check_count(k=k)
     n = recurrent.state_dim
     start = as_vector("restart", np.zeros(n) if restart is None else restart, size=n)
-    output = None if head is None else as_head(recurrent, head)
+    output = None if head is None else head_of(recurrent, head)
+    if isinstance(output, Function):
+        check_known_function(output)
     return _MapModule(recurrent, k, start, output)

@@ -144,6 +144,8 @@ def _steps(layer: Mapping[str, Any], at: str, axes: int, named: bool) -> Iterato
             yield Through(kind="pointwise", word=f"leaky_relu({float(slope)!r})")
         else:
             yield None
+    elif kind == "Softmax":
+        yield Through(kind="softmax") if _of_the_last(settings, axes) else None
     elif kind == "LayerNormalization":
         yield _normalisation(settings, at, axes)
     else:
@@ -154,14 +156,21 @@ def _activation(settings: Mapping[str, Any]) -> Through | None:
     word = function_name(settings.get("activation", "linear"))
     if word == "linear":
         return Through(kind="pointwise", word="linear")
+    if word == "softmax":  # of the last axis
+        return Through(kind="softmax")
     return Through(kind="pointwise", word=_ACTIVATIONS[word]) if word in _ACTIVATIONS else None
 
 
-def _normalisation(settings: Mapping[str, Any], at: str, axes: int) -> Through | None:
+def _of_the_last(settings: Mapping[str, Any], axes: int) -> bool:
+    """Return whether a layer works along the last of so many axes, and no other."""
     axis = settings.get("axis")
     axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
+    return isinstance(axis, int) and axis in {-1, axes - 1}
+
+
+def _normalisation(settings: Mapping[str, Any], at: str, axes: int) -> Through | None:
     eps = settings.get("epsilon")
-    one = isinstance(axis, int) and axis in {-1, axes - 1}
+    one = _of_the_last(settings, axes)
     if not one or not isinstance(eps, float) or settings.get("rms_scaling"):
         return None
     # an archive numbers them in this order

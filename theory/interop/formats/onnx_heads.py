@@ -220,6 +220,12 @@ def _step(
         return (Through(kind="pointwise", word=word), {}) if 0 <= slope < 1 else None
     if kind == "Gelu" and said.get("approximate", b"none") == b"none":
         return Through(kind="pointwise", word="gelu"), {}
+    if kind == "Softmax":
+        # before opset 13 it is that of all axes from the second one on
+        versions = [one.version for one in model.opset_import if one.domain in {"", "ai.onnx"}]
+        axis = said.get("axis", -1 if versions and min(versions) >= 13 else 1)
+        last = axis in {-1, len(axes or ()) - 1}
+        return (Through(kind="softmax"), {}) if last else None
     if kind == "LayerNormalization" and said.get("axis", -1) in {-1, len(axes or ()) - 1}:
         own = {}
         for key, at in (("weight", 1), ("bias", 2)):
