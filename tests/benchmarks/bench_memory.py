@@ -15,7 +15,7 @@ from paired import paired
 from theory import GRU, LSTM, Map, VanillaRNN
 from theory.measure.errors import errors_of
 from theory.measure.gaps import sweep_all
-from theory.measure.restarts import Job
+from theory.measure.jobs import Job
 from theory.norms import L2
 
 SHARE = 20

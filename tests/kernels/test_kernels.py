@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numba import config
 
 from theory import (
     GRU,
@@ -175,6 +176,9 @@ def test_k_max_beyond_the_length(monkeypatch, fused):
     assert gap.tolist() == [2.0, 0.0, 0.0]  # 8/4 - 4/2 = 0 for k = 1
 
 
+#: Rows and lengths in a block; as plain Python fewer, as each takes long.
+BLOCKS = [(3, 2), (1, 1), (7, 25), (19, 4), (256, 3)][: 1 if config.DISABLE_JIT else 5]
+
 LARGER = [
     cell(3, 40, 1, "tanh"),
     cell(3, 40, 1, "softplus"),
@@ -197,7 +201,7 @@ def test_blocks_of_rows_and_of_lengths_make_no_difference(monkeypatch, model, no
         assert expected[k, k:] == pytest.approx(found, rel=1e-9, abs=1e-13)
     for own in (gaps.OWN_DIM, 0):
         monkeypatch.setattr(gaps, "OWN_DIM", own)
-        for rows, lengths in ((1, 1), (3, 2), (7, 25), (19, 4), (256, 3)):
+        for rows, lengths in BLOCKS:
             monkeypatch.setattr(gaps, "BLOCK_ROWS", rows)
             monkeypatch.setattr(gaps, "_TOGETHER", lengths)
             table = truncation_gap_table(model, X, k_max=25, norm=norm)

@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+from numba import config
 
 from theory import GRU, L1, L2, LSTM, Cascade, EchoStateNetwork, Linf, VanillaRNN, WeightedLinf
 from theory.arithmetic.activations import ACTIVATIONS
 from theory.kernels import single
 from theory.kernels.cells import gaps_at, restart_kernel
+from theory.measure import restarts as sweeps
 from theory.measure import truncation_gap_table
+from theory.measure.jobs import Job, window
 from theory.measure.rows import rows_of
 from theory.measure.single import SingleSteps
 from theory.measure.sweep import fused_form, size_of
@@ -77,8 +80,8 @@ def advanced(cell, H, source, X, at):
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru", "gru before", *RHO])
-@pytest.mark.parametrize("n", [1, 5, 33, 130])
-@pytest.mark.parametrize("rows", [1, 64, 130])
+@pytest.mark.parametrize("n", [1, 5, 33, 130][: 3 if config.DISABLE_JIT else 4])
+@pytest.mark.parametrize("rows", [1, 64, 130][: 2 if config.DISABLE_JIT else 3])
 def test_rows_where_they_lie_have_their_steps(kind, n, rows):
     rng = np.random.default_rng(4)
     cell = of_each_kind(rng, n)[kind]
@@ -117,6 +120,52 @@ def test_a_state_that_is_no_number_stays_in_its_row():
             found = advanced(cell, H, at, X, at)
         assert np.isnan(found[3]).all()
         np.testing.assert_array_equal(np.delete(found, 3, 0), np.delete(expected, 3, 0))
+
+
+def swept(model, X, norm, *, k_max, last=False, span=None, one_by_one=False):
+    """Return the errors, and how many are more than 0.1 of how many."""
+    jobs = [Job(X=x, end=len(x) if last else None) for x in X]
+    parts = [window(model, job, k_max) for job in jobs]
+    sweep = sweeps.Sweep(model, model, parts, norm, None)
+    sweep.over = 0.1, np.zeros((2, k_max + 1))
+    if one_by_one:  # length by length, with arrays
+        sweep.enough = lambda d: np.zeros(len(d), dtype=bool)
+    errors = np.zeros((k_max + 1, len(X)))
+    sweep.run(errors, last, span=span)
+    return errors, sweep.over[1]
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "gru before", "tanh"])
+@pytest.mark.parametrize("norm", [L1(), L2(), Linf()], ids=str)
+@pytest.mark.parametrize("asked", [{}, {"last": True}, {"span": (3, 11)}], ids=str)
+def test_restarts_in_blocks_are_those_one_by_one(monkeypatch, kind, norm, asked):
+    """However they are cut and followed; those that have met the model, others, and at its end."""
+    rng = np.random.default_rng(9)
+    cell = of_each_kind(rng, 3)[kind]
+    weights = {name: 0.3 * value for name, value in cell.parameters.items()}
+    X = [rng.standard_normal((T, 2)) for T in (25, 1, 14)]
+    for model, k_max in ((cell, 9), (cell.with_parameters(**weights), 30)):
+        expected = swept(model, X, norm, k_max=k_max, one_by_one=True, **asked)
+        for rows, lengths in ((64, 32), (1, 1), (3, 7)):
+            monkeypatch.setattr(sweeps, "_AT_HAND", 0)
+            monkeypatch.setattr(sweeps, "_LEAST", rows)
+            monkeypatch.setattr(sweeps, "_TOGETHER", lengths)
+            for found, one in zip(
+                swept(model, X, norm, k_max=k_max, **asked), expected, strict=True
+            ):
+                np.testing.assert_array_equal(found, one)
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")  # of the kernel as plain Python
+def test_errors_that_are_no_numbers_stay_in_blocks():
+    model = VanillaRNN([[1e150, -1e160], [0.0, 1.0]], np.eye(2), activation="relu")
+    x = np.zeros((8, 2))
+    x[1:, 0] = x[0, 1] = 1.0
+    with np.errstate(all="ignore"):
+        found, expected = (swept(model, [x], L2(), k_max=7, one_by_one=o) for o in (False, True))
+    assert np.isnan(found[0][5:7]).all()
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_a_map_of_another_kind_has_no_such_kernel():

@@ -11,8 +11,8 @@ from theory import GRU, L2, LSTM, Cascade, Inputs, LinearHead, LinearMap, Vanill
 from theory.maps import Chain, Dense, Normalize, Pointwise, as_function, as_head, with_head
 from theory.measure import effective_memory, truncation_gap_table
 from theory.measure.errors import errors_of
+from theory.measure.jobs import Job
 from theory.measure.memory_among import memory_among
-from theory.measure.restarts import Job
 from theory.memory import required_context
 
 

@@ -224,6 +224,7 @@ COMPARED = {
         ("affine_restarts", "lstm_restarts", "gru_restarts"),
         "tests/kernels/test_restarts.py::test_rows_where_they_lie_have_their_steps",
     ),
+    "follow_rows": "tests/kernels/test_restarts.py::test_restarts_in_blocks_are_those_one_by_one",
     "gaps_at": "tests/kernels/test_restarts.py::test_gaps_of_rows_where_they_lie_are_their_norms",
     **dict.fromkeys(
         ("leaky_rows_single", "affine_rows_single", "lstm_rows_single", "gru_rows_single"),
@@ -288,7 +289,8 @@ def compared_by(name: str) -> bool:
     place, _, test = COMPARED[name].partition("::")
     body_of(place, test)
     lane = re.search(r"KERNEL_TESTS :=(.*?)\n\n", (ROOT / "Makefile").read_text(), re.DOTALL)[1]
-    return any(place.startswith(one) for one in lane.replace("\\", "").split())
+    lane = lane.replace("\\", "").replace("$(SCHUR)", "tests/projections/test_schur.py")
+    return any(COMPARED[name].startswith(one) for one in lane.split())
 
 
 OF_KERNELS = (

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from theory.kernels.jit import kernel
+from theory.kernels.jit import SIZE, kernel
 from theory.typing import Array
 
 
@@ -44,6 +44,7 @@ def lstm_adjoints(
 ) -> None:
     """Overwrite D, (S, R, 4 n), as `affine_adjoints` does; G is (S or 1, R, 2 n), [c, h]."""
     S, R, n = tc.shape
+    n &= SIZE
     dh, dc = np.zeros((R, n)), np.zeros((R, n))
     for s in range(S - 1, -1, -1):
         if G.shape[0] == S or s == S - 1:
@@ -92,6 +93,7 @@ def gru_adjoints(
     They differ in the candidate's third, and only with the reset after the product.
     """
     S, R, n = inner.shape
+    n &= SIZE
     dh, back = np.zeros((R, n)), np.empty((R, n))
     gate, third = np.empty((R, W.shape[0])), np.empty((R, n))
     for s in range(S - 1, -1, -1):

@@ -2,7 +2,7 @@
 
 Main names: `run_kernel`, `leaky_kernel`, `lstm_kernel`, `gru_kernel`, `gap_kernel`,
 `restart_kernel`, `affine_restarts`, `lstm_restarts`, `gru_restarts`, `affine_rows`, `gap_rows`,
-`gaps_at`, `affine_windows`, `lstm_windows`, `gru_windows`, `product`, `activate`,
+`gaps_at`, `follow_rows`, `affine_windows`, `lstm_windows`, `gru_windows`, `product`, `activate`,
 `tanh_in_place`, `logistic_in_place`.
 
 They are together because Numba's cache watches only the file of the kernel that it keeps: a change
@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from theory.kernels.blocks import LINE
-from theory.kernels.jit import fma, kernel
+from theory.kernels.jit import SIZE, fma, kernel
 from theory.typing import Array
 
 #: ln 2 in two parts: the first has trailing zeros, so that k times it is exact for k < 2**20.
@@ -57,7 +57,7 @@ _SATURATED = 20.0
 _LARGEST = 42.0
 
 #: Rows that are advanced together from where they lie.
-_BLOCK = 64
+_BLOCK = 32
 
 #: Between these a sum of squares has lost nothing to underflow or overflow that would show.
 _SMALL_SQUARE, _LARGE_SQUARE = 2.0**-900, 2.0**900
@@ -259,6 +259,7 @@ def lstm_windows(
 ) -> None:
     """Overwrite H[1:] and C[1:], both (S + 1, R, n), gates, (S, R, 4 n), and tc = tanh(C[1:])."""
     S, R, n = tc.shape
+    n &= SIZE
     for s in range(S):
         f = first[s]
         for r in range(f):
@@ -305,6 +306,7 @@ def gru_windows(
     it, inner is r h, WT is (n, 2 n) and WnT is (n, n).
     """
     S, R, n = inner.shape
+    n &= SIZE
     width = WT.shape[1]
     product, candidate = np.empty((R, width)), np.empty((R, n))
     for s in range(S):
@@ -364,7 +366,7 @@ def leaky_kernel(
 @kernel
 def lstm_gates(a: Array, c: Array, h: Array) -> None:
     """Overwrite the state c, h, (n,), from `a`, (4 n,), the pre-activations of i, f, g, o."""
-    n = c.shape[0]
+    n = c.shape[0] & SIZE
     logistic_in_place(a[: 2 * n])
     tanh_in_place(a[2 * n : 3 * n])
     logistic_in_place(a[3 * n :])
@@ -377,17 +379,17 @@ def lstm_gates(a: Array, c: Array, h: Array) -> None:
 
 
 @kernel
-def lstm_rows(a: Array, terms: Array, old: Array, new: Array) -> None:
+def lstm_rows(a: Array, terms: Array, at: Any, old: Array, new: Array) -> None:
     """Overwrite new, (rows, 2 n), with the states (c, h) that follow old.
 
-    `a`, (rows, 4 n), holds the products W h, and is overwritten; terms, (rows, 4 n), are the input
-    terms.
+    `a`, (rows, 4 n), holds the products W h, and is overwritten; row r takes the input terms,
+    (4 n,), of place at[r].
     """
-    R, n = new.shape[0], new.shape[1] // 2
+    R, n = new.shape[0], new.shape[1] // 2 & SIZE
     for r in range(R):
-        far = 0
+        far, t = 0, at[r]
         for i in range(4 * n):
-            x = a[r, i] + terms[r, i]
+            x = a[r, i] + terms[t, i]
             a[r, i] = x
             far += not abs(x) <= _LARGEST
         if far > 0:
@@ -395,12 +397,11 @@ def lstm_rows(a: Array, terms: Array, old: Array, new: Array) -> None:
                 new[r, i] = old[r, i]
             lstm_gates(a[r], new[r, :n], new[r, n:])
             continue
-        for i in range(2 * n):
-            a[r, i] = _logistic(a[r, i])
         for i in range(n):
-            c = a[r, n + i] * old[r, i] + a[r, i] * _tanh(a[r, 2 * n + i])
-            new[r, i] = c
-            new[r, n + i] = _logistic(a[r, 3 * n + i]) * _tanh(c)
+            kept = _logistic(a[r, n + i]) * old[r, i]
+            new[r, i] = kept + _logistic(a[r, i]) * _tanh(a[r, 2 * n + i])
+        for i in range(n):
+            new[r, n + i] = _logistic(a[r, 3 * n + i]) * _tanh(new[r, i])
 
 
 @kernel
@@ -482,23 +483,20 @@ def lstm_restarts(P: Array, terms: Array, at: Any, old: Array, source: Any, new:
     Row r takes the input terms, (4 n,), of place at[r]; P holds the panels of W.  A row of old is
     read before any later row of new is written: with source[r] >= r both may be one array.
     """
-    n = old.shape[1] // 2
-    p = 4 * n
+    n = old.shape[1] // 2 & SIZE
     h, c = np.zeros((_BLOCK, P.shape[1])), np.empty((_BLOCK, n))
-    a, own = _lined(_BLOCK, P.shape[0] * P.shape[2]), np.empty((_BLOCK, p))
+    a = _lined(_BLOCK, P.shape[0] * P.shape[2])
     for lo in range(0, len(at), _BLOCK):
         count = min(_BLOCK, len(at) - lo)
         for r in range(count):
-            s, t = source[lo + r], at[lo + r]
+            s = source[lo + r]
             for i in range(n):
                 c[r, i] = old[s, i]
             for i in range(n):
                 h[r, i] = old[s, n + i]
-            for i in range(p):
-                own[r, i] = terms[t, i]
         full = count + 3 - (count + 3) % 4
         product_rows(h[:full], P, a[:full])
-        lstm_rows(a[:count], own, c, new[lo : lo + count])
+        lstm_rows(a[:count], terms, at[lo : lo + count], c, new[lo : lo + count])
 
 
 @kernel
@@ -519,7 +517,7 @@ def gru_restarts(
     before it, P holds those of the gates r, z, and Q those of the candidate.  For the rest see
     `lstm_restarts`.
     """
-    n = old.shape[1]
+    n = old.shape[1] & SIZE
     h, v = np.zeros((_BLOCK, P.shape[1])), np.zeros((_BLOCK, P.shape[1]))
     a = _lined(_BLOCK, P.shape[0] * P.shape[2])
     u = _lined(_BLOCK, 0 if after else Q.shape[0] * Q.shape[2])
@@ -556,7 +554,7 @@ def lstm_kernel(WT: Array, terms: Array, s0: Array, S: Array, small: bool) -> No
     WT, (n, 4 n), is W transposed; terms, (T, 4 n), are the input terms; s0 is the start.
     """
     T, p = terms.shape
-    n = WT.shape[0]
+    n = WT.shape[0] & SIZE
     c, h = s0[:n].copy(), s0[n:].copy()
     a = np.empty(p)
     for t in range(T):
@@ -576,7 +574,7 @@ def lstm_batch_kernel(WT: Array, terms: Array, c: Array, h: Array, S: Array, fir
     terms, (steps, batch, 4 n), are the input terms of these steps; WT is W transposed.
     """
     steps, batch, p = terms.shape
-    n = c.shape[1]
+    n = c.shape[1] & SIZE
     a = np.empty((batch, p))
     for t in range(steps):
         np.dot(h, WT, a)
@@ -599,6 +597,7 @@ def gru_kernel(
     transposed; terms, (T, 3 n), are the input terms; `after` says where the reset gate acts.
     """
     T, n = H.shape
+    n &= SIZE
     h = h0.copy()
     a, v, candidate = np.empty(2 * n), np.empty(n), np.empty(n)
     for t in range(T):
@@ -627,7 +626,7 @@ def gru_batch_kernel(
     terms, (steps, batch, 3 n), are the input terms of these steps; for the rest see `gru_kernel`.
     """
     steps, batch, _ = terms.shape
-    n = h.shape[1]
+    n = h.shape[1] & SIZE
     a, v, candidates = np.empty((batch, 2 * n)), np.empty((batch, n)), np.empty((batch, n))
     for t in range(steps):
         np.dot(h, GT, a)
@@ -774,6 +773,61 @@ def gaps_at(G: Array, H: Array, at: Any, first: int, kind: int, scale: Array, ro
         else:
             g, h = G[r : r + 1, first : first + n], H[at[r] : at[r] + 1, first : first + n]
             gap_rows(g, h, kind, scale, row[r : r + 1])
+
+
+@kernel
+def follow_rows(
+    G: Array,
+    at: Any,
+    source: Any,
+    k: int,
+    H: Array,
+    F: Array,
+    of: Any,
+    stops: Any,
+    near: Array,
+    top: Array,
+    digits: float,
+    first: int,
+    kind: int,
+    scale: Array,
+    last: bool,
+    eps: float,
+    row: Array,
+    since: Any,
+) -> tuple[int, int, int]:
+    """Measure restarts after k inputs; return how many go on, have met the model, are off by eps.
+
+    Rows of G are at the places `at`, which is overwritten with the next places of those that go on,
+    and `source` with their rows.  Raises row, one entry a sequence, to the gaps to H, and sets
+    `since` to k where those began that are as near to F as `theory.measure.restarts` tells.
+    """
+    n, rows = G.shape[1], len(at)
+    gaps = np.empty(rows)
+    gaps_at(G, H, at, first, kind, scale, gaps)
+    going = met = off = 0
+    for r in range(rows):
+        t, gap = at[r], gaps[r]
+        i = of[t]
+        ends = t + 1 == stops[i]
+        off += not gap <= eps
+        if ends or not last:
+            # a NaN stays
+            row[i] = row[i] if gap <= row[i] or row[i] != row[i] else gap
+        apart = k == 0
+        for j in range(n):
+            if apart:
+                break
+            f, d = F[t, j], abs(G[r, j] - F[t, j])
+            apart = not (d <= near[j] and d <= top[t] and d <= digits * abs(f))
+        if not apart:
+            met += 1
+            since[t - k] = k
+        elif not ends:
+            source[going] = r
+            at[going] = t + 1
+            going += 1
+    return going, met, off
 
 
 @kernel

@@ -5,7 +5,7 @@ Main names: `entrywise_kernel`, `complex_kernel`.
 
 from __future__ import annotations
 
-from theory.kernels.jit import kernel
+from theory.kernels.jit import SIZE, kernel
 from theory.typing import Array
 
 
@@ -13,6 +13,7 @@ from theory.typing import Array
 def entrywise_kernel(terms: Array, h0: Array, H: Array) -> None:
     """Overwrite H, (T, n), with the states of h <- a h + u; terms, (T, 2 n), are (a, u)."""
     T, n = H.shape
+    n &= SIZE
     h = h0.copy()
     for t in range(T):
         for i in range(n):
@@ -27,7 +28,7 @@ def complex_kernel(real: Array, imag: Array, h0: Array, H: Array) -> None:
     Numbers are pairs: H[t] is (Re u, Im u) before and (Re s, Im s) after; lambda is real + i imag.
     """
     T = H.shape[0]
-    n = real.shape[0]
+    n = real.shape[0] & SIZE
     h = h0.copy()
     for t in range(T):
         for i in range(n):

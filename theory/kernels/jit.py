@@ -1,6 +1,6 @@
 """The only place where compile options are chosen, and what is asked of the processor directly.
 
-Main names: `kernel`, `kept_in`, `compilations`, `fma`.
+Main names: `kernel`, `kept_in`, `compilations`, `fma`, `SIZE`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _OPTIONS = {"fastmath": False, "error_model": "numpy", "nogil": True}
+
+#: n & SIZE is n, a size, and shows the compiler that it is not negative: as a negative index counts
+#: from the end, a loop over a[n + i] would gather entries one by one, at half the speed.
+SIZE = 2**40 - 1
 
 #: Said once, when compiling has taken `DELAY` seconds.
 _ONCE = "compiling kernels, once on this machine; `theory warm` compiles all of them ahead"

@@ -181,7 +181,7 @@ def advance_lstm(W: Array, h: Array, terms: Array, out: Array | None) -> Array:
     gates = np.empty((rows, 4 * n))
     for old, own, new in blocks:
         a = np.matmul(old[:, n:], W.T, out=gates[: len(old)])
-        lstm_rows(a, own, old, new)
+        lstm_rows(a, own, np.arange(len(old)), old, new)
     return result
 
 

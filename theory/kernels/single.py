@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from theory.kernels.blocks import lined
-from theory.kernels.jit import kernel
+from theory.kernels.jit import SIZE, kernel
 
 #: Columns in a panel, and rows that are advanced together.
 WIDTH, ROWS = 128, 128
@@ -185,7 +185,7 @@ def affine_rows_single(P: Any, b: Any, x: Any, out: Any) -> None:
 def lstm_rows_single(P: Any, terms: Any, s: Any, out: Any) -> None:
     """Overwrite `out`, (rows, 2 n), with the states (c, h) after one step from `s`."""
     rows, p = terms.shape
-    n = p // 4
+    n = p // 4 & SIZE
     size, wide = P.shape[1], P.shape[0] * P.shape[2]
     old, a = np.zeros((ROWS, size), np.float32), np.empty((ROWS, wide), np.float32)
     for lo in range(0, rows, ROWS):
@@ -216,6 +216,7 @@ def gru_rows_single(P: Any, Q: Any, bias: Any, terms: Any, h: Any, out: Any, aft
     gate acts.
     """
     rows, n = h.shape
+    n &= SIZE
     size = P.shape[1]
     old, a = (
         np.zeros((ROWS, size), np.float32),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from theory.kernels.jit import kernel
+from theory.kernels.jit import SIZE, kernel
 from theory.typing import Array
 
 
@@ -25,7 +25,7 @@ def _softplus(a: float) -> float:
 @kernel
 def slstm_kernel(WT: Array, terms: Array, s0: Array, S: Array, forgets: bool) -> None:
     """Fill `S`, (T, 3 n), with the states (y, s, h); WT is W transposed, overwrites `terms`."""
-    n = WT.shape[0]
+    n = WT.shape[0] & SIZE
     before = s0
     for t in range(S.shape[0]):
         a = terms[t]

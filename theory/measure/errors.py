@@ -19,7 +19,8 @@ import numpy as np
 from theory.maps.base import Map
 from theory.maps.block import Block
 from theory.maps.functions import Function
-from theory.measure.restarts import Job, restart_errors
+from theory.measure.jobs import Job
+from theory.measure.restarts import restart_errors
 from theory.measure.single import SingleSteps
 from theory.norms.norm import Norm
 from theory.typing import Array, Progress

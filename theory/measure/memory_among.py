@@ -41,7 +41,8 @@ from theory.errors import check_count, check_positive
 from theory.maps.base import Map, check_map
 from theory.measure.effective_memory import EVENTS, allowed_exceedances, checked, output_of
 from theory.measure.errors import DTYPES, TOLD, seen_of
-from theory.measure.restarts import Job, Sweep, together, window
+from theory.measure.jobs import Job, window
+from theory.measure.restarts import Sweep, together
 from theory.measure.single import SingleSteps
 from theory.norms.norm import Norm
 from theory.progress import with_bar

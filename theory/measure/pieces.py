@@ -27,7 +27,7 @@ from theory.files.stored import StoredSequences
 from theory.files.writing import write_atomically
 from theory.maps.base import Map
 from theory.measure.errors import errors_of
-from theory.measure.restarts import Job
+from theory.measure.jobs import Job
 from theory.norms.norm import Norm
 from theory.threads import few_threads
 from theory.typing import Array, Progress

@@ -25,17 +25,16 @@ which read states and input terms where they lie, do so by construction.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, final
+from typing import Any, Protocol, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
 
 from theory.arithmetic.rounding import UNIT
-from theory.errors import DivergedError
 from theory.kernels.blocks import locked
 from theory.maps.base import Map, diverged
 from theory.maps.functions import Function
+from theory.measure.jobs import Job, Part, window
 from theory.measure.met import Left, Places
 from theory.measure.rows import rows_of
 from theory.norms.norm import Norm
@@ -62,15 +61,14 @@ class Steps(Protocol):
         """Return the states one step on."""
 
 
-@final
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Job:
-    """One sequence, until the time that is looked at."""
+#: Numbers that a step of a block of restarts needs, 512 KiB, and its least number of rows.
+_AT_HAND, _LEAST = 2**16, 64
 
-    X: Array  # the inputs, (T, m)
-    end: int | None  # its error is that after so many inputs; None: the largest of all times
-    number: int = 0  # which of all sequences it is, told where the model leaves the range
+#: Lengths that a block of restarts is followed through while it is at hand.
+_TOGETHER = 32
 
+#: States, the rows of them that go on, and to which places.
+_Block: TypeAlias = tuple[Any, Places, Places]
 
 #: Called with the part of the work that is done.
 Tell = Callable[[float], None]
@@ -149,48 +147,7 @@ def together(steps: Steps, jobs: Sequence[Job], k_max: int) -> int:
     return count
 
 
-@final
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Part:
-    """What is swept of a sequence: its last inputs, or all of them."""
-
-    X: Array  # (T, m)
-    H: Array  # the recurrent states, (T, n)
-    start: Array  # the state before the first of the inputs, (n,)
-    number: int  # which of all sequences it is
-    begin: int  # inputs before the first of these
-
-
-def window(recurrent: Map, job: Job, k_max: int) -> _Part:
-    """Return the part that tells all that is asked for; what was before is in its start."""
-    start = np.zeros(recurrent.state_dim)
-    if job.end is None:
-        H = _followed(recurrent, job, 0, None, start)
-        return _Part(X=job.X, H=H, start=start, number=job.number, begin=0)
-    begin = max(0, job.end - (k_max + 1))
-    if begin:
-        start = _followed(recurrent, job, 0, begin, start)[-1]
-    H = _followed(recurrent, job, begin, job.end, start)
-    return _Part(X=job.X[begin : job.end], H=H, start=start, number=job.number, begin=begin)
-
-
-def _followed(recurrent: Map, job: Job, begin: int, end: int | None, start: Array) -> Array:
-    """Return the recurrent states of a part of a sequence.
-
-    Raises
-    ------
-    DivergedError
-        Which names the sequence by its place among all.
-    """
-    try:
-        return recurrent.simulate(job.X[begin:end], start)
-    except DivergedError as error:
-        if error.step is None:
-            raise DivergedError(f"sequence {job.number}: {error}") from None
-        raise diverged(begin + error.step, job.number) from None
-
-
-def _fused(recurrent: Map, fused: Any, part: _Part, last: bool, errors: Array) -> None:
+def _fused(recurrent: Map, fused: Any, part: Part, last: bool, errors: Array) -> None:
     """Overwrite the errors of one sequence of a small plain map."""
     from theory.kernels.cells import restart_kernel
 
@@ -209,6 +166,12 @@ def _fused(recurrent: Map, fused: Any, part: _Part, last: bool, errors: Array) -
     )
 
 
+def _cut(G: Any, at: Places, size: int) -> list[_Block]:
+    """Return blocks of states, all of which go on to these places."""
+    cuts = (slice(lo, lo + size) for lo in range(0, len(at), size))
+    return [(G[cut], np.arange(len(at[cut])), at[cut]) for cut in cuts]
+
+
 def _part_of(C: Array) -> slice | None:
     """Return which entries of the state an output shows, if it shows some side by side."""
     p, n = C.shape
@@ -224,7 +187,7 @@ class Sweep:
         self,
         recurrent: Map,
         steps: Steps,
-        parts: list[_Part],
+        parts: list[Part],
         norm: Norm,
         C: Array | Function | None,
     ) -> None:
@@ -234,6 +197,7 @@ class Sweep:
         self.part = None if self.C is None else _part_of(self.C)
         lengths = np.array([len(part.X) for part in parts])
         self.stops = np.cumsum(lengths)
+        self.of = np.repeat(np.arange(len(parts)), lengths)  # whose a place is
         self.terms = np.concatenate([steps.input_terms(part.X) for part in parts])
         self.own = steps is recurrent
         #: the kernel that reads rows where they lie, and what is seen of the states
@@ -272,7 +236,7 @@ class Sweep:
         return None if size is None else (first, *size)
 
     def _check_finite(
-        self, F: Any, parts: list[_Part], lengths: npt.NDArray[np.int64], precision: str
+        self, F: Any, parts: list[Part], lengths: npt.NDArray[np.int64], precision: str
     ) -> None:
         """Raise `DivergedError` at the first state or output that a precision does not hold."""
         bad = ~np.isfinite(F).all(axis=1)
@@ -282,7 +246,7 @@ class Sweep:
             step = parts[i].begin + at + 1 - int(self.stops[i] - lengths[i])
             raise diverged(step, parts[i].number, precision)
 
-    def _nearness(self, recurrent: Map, parts: list[_Part]) -> Any:
+    def _nearness(self, recurrent: Map, parts: list[Part]) -> Any:
         """Return how far apart states may be that have met, entry by entry."""
         sizes = np.max(np.abs(self.F), axis=0).astype(np.float64)
         inputs = np.max([np.max(np.abs(part.X), axis=0) for part in parts], axis=0)
@@ -290,7 +254,7 @@ class Sweep:
         proved = recurrent.step_error(sizes, inputs) * (unit / UNIT)
         near = np.minimum(2.0 * NOISE * unit * sizes, proved)
         near = np.where(np.isfinite(near), near, 0.0)
-        self.top = 2.0 * NOISE * unit * np.max(np.abs(self.F), axis=1, keepdims=True)
+        self.top = 2.0 * NOISE * unit * np.max(np.abs(self.F), axis=1)
         self.digits = np.sqrt(unit)
         return near
 
@@ -344,7 +308,7 @@ class Sweep:
         """Return f of states and the inputs at these places."""
         return f(np.concatenate([np.asarray(G, dtype=np.float64), self.X[at]], axis=1))
 
-    def distances(self, parts: list[_Part]) -> Array:
+    def distances(self, parts: list[Part]) -> Array:
         """Return how far what is seen of the recurrent states is from that in double precision."""
         H = np.concatenate([part.H for part in parts])
         if self.f is not None:
@@ -362,52 +326,96 @@ class Sweep:
         With `span`, (least, most), only restarts with so many inputs before the end are followed.
         """
         at = np.arange(self.stops[-1])  # where each restart is
-        of = np.searchsorted(self.stops, at, side="right")  # whose it is
-        left = Left(self.stops, of, self._sizes(self.F, at)) if self.own else None
+        left = Left(self.stops, self.of, self._sizes(self.F, at)) if self.own else None
+        if self.over is not None:
+            lengths, ks = np.diff(self.stops, prepend=0), np.arange(len(errors))
+            self.over[1][1] += np.sum(np.clip(lengths - ks[:, None], 0, None), axis=1)
         if span is not None:
-            before = self.stops[of] - 1 - at
-            chosen = (before >= span[0]) & (before <= span[1])
-            at, of = at[chosen], of[chosen]
+            before = self.stops[self.of] - 1 - at
+            at = at[(before >= span[0]) & (before <= span[1])]
+        at_hand = self.rows is not None and self.seen is not None and self.enough is None
+        step = self._step_at_hand if at_hand else self._step
+        together = _TOGETHER if at_hand else 1
+        row = self.terms.shape[1] + 3 * len(self.restart)
+        size = max(_LEAST, _AT_HAND // row) if at_hand else max(1, len(at))
         G = np.repeat(self.restart[None], len(at), axis=0)
-        stay = np.ones(len(at), dtype=bool)
+        blocks = _cut(G, at, size)
         done = 0
-        for k in range(len(errors)):
-            if k:
-                source = np.flatnonzero(stay & (at + 1 < self.stops[of]))
-                at, of = at[source] + 1, of[source]
-                G = self._advanced(G, source, at) if len(at) else G[:0]
-            if len(at):
-                # without inputs no output was formed yet
-                first = self.f is not None and k == 0
-                sizes = self.norm.vector(self.Y[at]) if first else self._sizes(G, at)
-                if self.over is not None:
-                    self.over[1][0, k] += np.count_nonzero(~(sizes <= self.over[0]))
-                if last:
-                    ends = at + 1 == self.stops[of]
-                    errors[k, of[ends]] = sizes[ends]
-                else:
-                    begins = np.flatnonzero(np.diff(of, prepend=-1))
-                    errors[k, of[begins]] = np.maximum.reduceat(sizes, begins)
-            if self.over is not None:
-                self.over[1][1, k] += np.sum(np.clip(np.diff(self.stops, prepend=0) - k, 0, None))
+        for k in range(0, len(errors), together):
+            several = range(k, min(k + together, len(errors)))
+            for i, block in enumerate(blocks):
+                for j in several:
+                    block = step(j, block, errors[j], last, left)
+                    done += len(block[2])
+                    if not len(block[2]):
+                        break
+                blocks[i] = block
             if left is not None:
-                left.keep(errors[k], k, last)
-            stay = ~self._met(G, at) if k else np.ones(len(at), dtype=bool)
-            count = int(np.count_nonzero(stay))
-            if left is not None and count < len(at):
-                left.add(at[~stay] - k, k)
+                for j in several:
+                    left.keep(errors[j], j, last)
+            if at_hand and blocks:
+                # those that are left, side by side again
+                G = np.concatenate([g[source] for g, source, _ in blocks])
+                blocks = _cut(G, np.concatenate([at for *_, at in blocks]), size)
+            count = sum(len(at) for *_, at in blocks)
             if not count and (left is None or not left.any):
                 break
-            done += count
             if tell is not None:
-                tell(done / (done + count * (len(errors) - k)))
+                tell(done / (done + count * (len(errors) - several[-1])))
+
+    def _step(self, k: int, block: _Block, row: Array, last: bool, left: Left | None) -> _Block:
+        """Advance restarts to k inputs, raise the errors of that k, and return those that stay."""
+        G, source, at = block
+        if k:
+            G = self._advanced(G, source, at) if len(at) else G[:0]
+        if not len(at):
+            return G, at, at
+        of = self.of[at]
+        # without inputs no output was formed yet
+        first = self.f is not None and k == 0
+        sizes = self.norm.vector(self.Y[at]) if first else self._sizes(G, at)
+        if self.over is not None:
+            self.over[1][0, k] += np.count_nonzero(~(sizes <= self.over[0]))
+        ends = at + 1 == self.stops[of]
+        if last:
+            row[of[ends]] = sizes[ends]
+        else:
+            begins = np.flatnonzero(np.diff(of, prepend=-1))
+            row[of[begins]] = np.maximum.reduceat(sizes, begins)
+        stay = ~self._met(G, at) if k else np.ones(len(at), dtype=bool)
+        if left is not None and not stay.all():
+            left.add(at[~stay] - k, k)
+        source = np.flatnonzero(stay & ~ends)
+        return G, source, at[source] + 1
+
+    def _step_at_hand(
+        self, k: int, block: _Block, row: Array, last: bool, left: Left | None
+    ) -> _Block:
+        """Do the same, in place, for a block that stays in the cache."""
+        from theory.kernels.cells import follow_rows
+
+        G, source, at = block
+        rows, seen = self.rows, self.seen
+        if rows is None or seen is None or left is None:
+            raise AssertionError("needs kernels for the rows and for their norms")
+        if k:
+            rows(self.terms, at, G, source, G)
+        eps = np.inf if self.over is None else self.over[0]
+        count, met, off = follow_rows(
+            G, at, source, k, self.H, self.F, self.of, self.stops, self.near, self.top, self.digits,
+            *seen, last, eps, row, left.since,
+        )  # fmt: skip
+        left.any = left.any or met > 0
+        if self.over is not None:
+            self.over[1][0, k] += off
+        return G, source[:count], at[:count]
 
     def _met(self, G: Any, at: Places) -> npt.NDArray[np.bool_]:
         """Return which of the restarts are where the model is."""
         met: npt.NDArray[np.bool_] = np.abs(G[:, 0] - self.F[at, 0]) <= self.near[0]
         candidates = np.flatnonzero(met)
         F = self.F[at[candidates]]
-        near = np.minimum(self.near, self.top[at[candidates]])
+        near = np.minimum(self.near, self.top[at[candidates], None])
         near = np.minimum(near, self.digits * np.abs(F))
         met[candidates] = (np.abs(G[candidates] - F) <= near).all(axis=1)
         if self.enough is not None and len(at):

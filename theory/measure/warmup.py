@@ -43,8 +43,9 @@ from theory.measure.effective_memory import (
     output_of,
 )
 from theory.measure.errors import DTYPES, TOLD
+from theory.measure.jobs import Job
 from theory.measure.pieces import cut
-from theory.measure.restarts import Job, Tell, restart_errors
+from theory.measure.restarts import Tell, restart_errors
 from theory.measure.single import SingleSteps
 from theory.norms.norm import Norm
 from theory.progress import with_bar
