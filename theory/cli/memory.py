@@ -191,7 +191,7 @@ def memory(
     if window is not None:
         check_window(counts, window=window)
     # read once, as they may be larger than memory; what does not fit the measurement tells
-    fits = given.widths == {recurrent.input_dim} and epsilon > 0
+    fits = given.widths == {recurrent.input_dim} and min(counts) > 0 and epsilon > 0
     seen = Inputs.seen(given) if fits else None
     proved = None if seen is None else _proved(recurrent, seen, epsilon, NORMS[norm], linear)
     with _going_on(keep), counting_bar("sequences") as progress:
@@ -318,10 +318,10 @@ def _print_certified(answer: EffectiveMemory, recurrent: Map, seen: Inputs | Non
         )
         return
     c, (inputs,) = answer.certificate, answer.certified_for
-    least = f"k = {answer.certified_k}"
+    least = f"k = {answer.certified_k} is enough"
     if answer.certified_k is None:
-        least = f"no k up to {answer.k_max}"
-    proved = f"{least} is enough for every sequence of "
+        least = f"no k up to {answer.k_max} is proved to be enough"
+    proved = f"{least} for every sequence of "
     proved += str(inputs) if inputs.name else f"inputs within {inputs}"
     if answer.certified_k is not None and answer.certified_k >= answer.longest:
         proved += f", of any length; none given has more than {answer.longest}"
