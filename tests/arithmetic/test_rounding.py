@@ -40,6 +40,7 @@ from theory.arithmetic.rounding import (
     sum_up,
     up,
 )
+from theory.theorems.gradient_gap_finite import GRADIENT_GAP_FINITE
 
 LARGEST = sys.float_info.max
 finite = st.floats(0.0, LARGEST)
@@ -316,9 +317,17 @@ def test_formula_slack_covers_plain_doubles(theorem, data):
     exact = exactly(theorem, chosen)
     arrays = {name: np.array([float(v)]) for name, v in chosen.items()}
     computed = Fraction(float(theorem.formula(**arrays)[0]))
-    slack = Fraction(formula_slack(float(chosen.get("lam", 0.0)))) * exact
+    slack = Fraction(formula_slack(float(chosen.get("lam", 0.0)), theorem.order)) * exact
     assert abs(computed - exact) <= slack
     target(float(abs(computed - exact) / slack) if slack else 0.0, label="share of the slack")
+
+
+def test_the_slack_of_a_formula_that_cancels_twice():
+    rest = dict.fromkeys(("past", "weight_gain", "loss_gain", "beta_hh", "beta_wh", "beta_p"), 1.0)
+    chosen = {"lam": 0.99999, "k": 2, "t": 2, **rest, "beta_wh": 0.0, "beta_p": 0.0}
+    exact = exactly(GRADIENT_GAP_FINITE, chosen)
+    error = abs(Fraction(GRADIENT_GAP_FINITE.formula(**chosen)) - exact) / exact
+    assert formula_slack(0.99999) < error <= formula_slack(0.99999, GRADIENT_GAP_FINITE.order)
 
 
 # ----------------------------------------------------------------------------------------- drift

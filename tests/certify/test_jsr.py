@@ -276,6 +276,9 @@ def test_slopes_whose_products_overflow():
     found = joint_spectral_radius(steep, products=400)
     assert 0.707e200 <= found.lower.rate <= 1e200 * math.sqrt(0.5) <= found.upper < 0.71e200
     assert found.lower.slopes.min() == -1e200
+    # Jacobians at several places
+    found = rate_lower(cell(np.diag([1e200, 1e10])), inputs=Inputs.box(-1, 1))
+    assert 0.99e200 < found.rate <= 1e200
 
 
 def test_three_answers_come_with_the_sandwich():

@@ -467,3 +467,10 @@ def test_inputs_that_are_one_subnormal_number():
         LinearMap([[0.5]], [[2.0**1000]]), 0, inputs=Inputs.box(3 * least, 3 * least), horizon=1
     )
     assert Fraction(float(worst.lower[0])) <= 3 * Fraction(2) ** -74 <= Fraction(worst.error)
+
+
+def test_errors_of_a_power_that_overflow_are_no_bound():
+    W = [[0.04658161742039954, 1.4268864976006917e-175], [-0.40945832, -6.78e-311]]
+    worst = worst_case_error(LinearMap(W, [[5e-324], [7.4e299]]), 228, inputs=Inputs.box(-1, 1))
+    assert float(worst.lower[0]) == 0.0
+    assert worst.error == np.inf

@@ -24,7 +24,7 @@ from theory import (
     experiment,
     verify,
 )
-from theory.arithmetic.rounding import UNIT
+from theory.arithmetic.rounding import UNIT, evaluate
 from theory.measure import Run
 from theory.measure.observation import Observation
 from theory.theorems.context_length import CONTEXT_LENGTH
@@ -32,6 +32,7 @@ from theory.theorems.contractive_of_composition import CONTRACTIVE_OF_COMPOSITIO
 from theory.theorems.contractive_of_matrix_norm import CONTRACTIVE_OF_MATRIX_NORM
 from theory.theorems.contractive_of_perron_weights import CONTRACTIVE_OF_PERRON_WEIGHTS
 from theory.theorems.drive import DRIVE
+from theory.theorems.gradient_gap_finite import GRADIENT_GAP_FINITE
 from theory.theorems.hidden_state import HIDDEN_STATE
 from theory.theorems.input_sequence import INPUT_SEQUENCE
 from theory.theorems.norm_change import NORM_CHANGE
@@ -240,6 +241,19 @@ def test_judge_agrees_with_the_comparison_value_by_value(rows, kind):
     elif not (excess > budget).any():
         expected = Outcome.HOLDS_WITHIN_ROUNDING if (excess > 0).any() else Outcome.HOLDS
         assert outcome is expected
+
+
+@pytest.mark.parametrize("lam", [1 - 9e-7, 1 - 1e-6, 1 - 1.1e-6])
+def test_digits_that_cancel_do_not_hide_a_refutation(lam):
+    # beside the first value, which holds but loses 2 u / (1 - lam)**2 of its bound in doubles
+    formula, kind = GRADIENT_GAP_FINITE.formula, GRADIENT_GAP_FINITE.kind
+    sizes = dict.fromkeys(("past", "weight_gain", "loss_gain", "beta_hh"), 1.0)
+    for k in (2, 3, 4, 5):
+        rest = {"k": k, "t": k, **sizes, "beta_wh": 1e-9, "beta_p": 1e-9}
+        bounds = [evaluate(formula, upward=False, lam=rate, **rest) for rate in (lam, 0.5)]
+        observed = seen(bounds * np.array([1, 1 + 1e-9]), lam=np.array([lam, 0.5]), **rest)
+        verdict = judge("t", formula, kind, observed, order=GRADIENT_GAP_FINITE.order)
+        assert (verdict.outcome, verdict.arguments["lam"]) == (Outcome.REFUTED, 0.5)
 
 
 # ---------------------------------------------------------------------------- written and read back

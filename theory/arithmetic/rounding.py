@@ -244,15 +244,19 @@ def _outward(end: Any, *, upward: bool) -> float:
     return down(nearest) if libmp.mpf_gt(libmp.from_float(nearest), end) else nearest
 
 
-def formula_slack(lam: float) -> float:
-    r"""Return the relative error of a bound's formula evaluated in plain doubles.
+def formula_slack(lam: Any, order: int = 1) -> Any:
+    r"""Bound the relative error of a bound's formula evaluated in plain doubles; entrywise in lam.
 
     The formulas are products, quotients and sums of non-negative quantities, at most 16 operations,
     each exact to `ELEMENTARY_UNITS` u; the only subtractions are 1 - lam and 1 - lam**j (or
     lam**k - lam**t = lam**k (1 - lam**(t-k)) on integers k < t), in which the relative error grows
     by at most 1/(1 - lam).  The sum of all is below 16 * ELEMENTARY_UNITS * u / (1 - lam).
+
+    A formula of order 2 also has k - s, s = (1 - lam**k)/(1 - lam), a sum of 1 - lam**i over i < k:
+    at least (k - 1)(1 - lam), while s <= k errs by 11 u / (1 - lam) of itself.  For k >= 2 that is
+    at most 22 u / (1 - lam)**2 of the difference; for k = 1 it is 0, and computed so.
     """
-    return 16 * ELEMENTARY_UNITS * UNIT / (1.0 - lam)
+    return 16 * ELEMENTARY_UNITS * UNIT / (1.0 - lam) ** order
 
 
 def drift(local: float, lam: float, steps: int | None = None) -> float:

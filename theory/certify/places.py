@@ -163,6 +163,7 @@ def _climbed(
     return h, x, value
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def best_product(
     recurrent: Map,
     where: Where,

@@ -267,6 +267,7 @@ class Kernel:
         e = (power.size * e + power.error * sizes + rounding) * _SLACK
         return O @ power.P, e + (self.back + 1) * self.n * self.n * TINY
 
+    @np.errstate(over="ignore", invalid="ignore")  # 0 times infinity is no bound, and read as none
     def after(self, columns: Columns, lags: int) -> Columns:
         """Return the columns so many lags later."""
         R, f, shift, j = columns.R, columns.errors, columns.shift, 0

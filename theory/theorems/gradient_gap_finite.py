@@ -125,4 +125,5 @@ GRADIENT_GAP_FINITE = Theorem(
         ZERO_START,
     ),
     source="Miller and Hardt (ICLR 2019), appendix, as reconstructed; sum form: this project",
+    order=2,
 )

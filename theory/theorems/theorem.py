@@ -56,6 +56,7 @@ class Theorem:
     assumes: tuple[Assumption, ...]
     source: str  # paper and number, or "this project"
     criterion: bool = False  # whether the conclusion is a contraction
+    order: int = 1  # in plain doubles the formula errs by units of (1 - lam)**-order
 
     @property
     def relation(self) -> str:

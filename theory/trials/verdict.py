@@ -107,11 +107,13 @@ def judge(
     *,
     evidence: str = "",
     label: str = "",
+    order: int = 1,
 ) -> Verdict:
     """Compare an observation with a formula; the pure core of `verify`.
 
     Every value is compared in doubles with a slack for the formula's own rounding; the one that
-    comes closest to failing is then decided with the formula in interval arithmetic.
+    comes closest to failing is then decided with the formula in interval arithmetic.  The slack is
+    of the theorem's order.
     """
     measured = np.atleast_1d(np.asarray(seen.measured, dtype=np.float64))
     if measured.size == 0:
@@ -132,13 +134,13 @@ def judge(
             budget=budget[~unknown],
             arguments={key: value[~unknown] for key, value in arguments.items()},
         )
-        verdict = judge(name, formula, kind, known, evidence=evidence, label=label)
+        verdict = judge(name, formula, kind, known, evidence=evidence, label=label, order=order)
         if verdict.outcome is Outcome.REFUTED:
             return verdict
         reason = "a measured value, its budget or its bound is not a number"
         return _not_applicable(name, reason, evidence, label)
-    lam = float(np.max(arguments["lam"])) if "lam" in arguments else 0.0
-    total = budget + formula_slack(lam) * np.abs(bound)
+    with np.errstate(divide="ignore"):
+        total = budget + formula_slack(arguments.get("lam", 0.0), order) * np.abs(bound)
     top, bottom = (bound, measured) if lower else (measured, bound)
     with np.errstate(invalid="ignore"):
         # equal infinities differ by 0; of others no difference is a NaN
@@ -251,4 +253,6 @@ def verify(theorem: Theorem, on: Experiment | Run, *, near_miss: NearMiss | None
         observe = near_miss.observe or observe
         formula = near_miss.formula or formula
     seen = run.once(observe)
-    return judge(name, formula, theorem.kind, seen, evidence=evidence, label=label)
+    return judge(
+        name, formula, theorem.kind, seen, evidence=evidence, label=label, order=theorem.order
+    )
