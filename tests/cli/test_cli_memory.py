@@ -295,6 +295,12 @@ def test_a_bound_that_says_nothing_has_no_column(files):
     assert "certified: no k up to 256 is proved to be enough for every sequence of " in done.output
     assert "(rate 0.999" in done.output
     assert "linear in the state: at the end of " in done.output
+    # no state beyond those of which it is proved
+    told = float(done.output.split("within |h|_2 <= ")[1].split(", the largest")[0])
+    largest = max(
+        np.max(np.linalg.norm(gates.simulate(X), axis=1)) for X in np.load(files / "x.npz")["x"]
+    )
+    assert 0.999 * largest < told < largest
     assert "certified" in json.loads((files / "out.json").read_text())["table"][0]
 
 

@@ -17,7 +17,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from theory.arithmetic.rounding import decimal_rate, decimal_up
+from theory.arithmetic.rounding import decimal_down, decimal_rate, decimal_up
 from theory.certify.cause import cause_of
 from theory.cli.heads import HeadOption
 from theory.cli.options import (
@@ -348,8 +348,8 @@ def _print_exact(recurrent: Any, given: StoredSequences, eps: float) -> None:
             told += f", of the others the last {max(enough)}, or fewer, are"
     out.print(
         f"linear in the state: {told} for an error of {eps:g} in L2, "
-        f"whatever state within |h|_2 <= {past:.4g}, the largest seen, came before (proved for "
-        "these sequences)",
+        f"whatever state within |h|_2 <= {decimal_down(past, 4)}, the largest seen, came before "
+        "(proved for these sequences)",
         markup=False,
         soft_wrap=True,
     )
