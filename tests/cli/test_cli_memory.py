@@ -62,7 +62,8 @@ def test_a_certified_model(files):
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     answer = json.loads(data.read_text())
-    X = np.load(files / "x.npz")["x"]
+    with np.load(files / "x.npz") as stored:
+        X = stored["x"]
     expected = effective_memory(
         read_weights(files / "w.npz", activation="tanh"),
         X,
@@ -188,8 +189,9 @@ def test_bad_input(files):
     usual = ("memory", files / "w.npz", "--sequences", files / "x.npz")
     np.savez(files / "wide.npz", x=np.zeros((120, 5, 3)))
     np.savez(files / "none.npz", x=np.zeros((120, 0, 2)))
-    two = np.load(files / "lstm.npz")
-    named = dict(two) | {k.replace("enc", "dec"): v for k, v in two.items()}
+    with np.load(files / "lstm.npz") as stored:
+        two = dict(stored)
+    named = two | {k.replace("enc", "dec"): v for k, v in two.items()}
     np.savez(files / "two.npz", **named)
     for arguments, message in (
         ((*usual, "--epsilon", "0.01"), "received 120 sequences, needed at least 459"),
@@ -297,9 +299,9 @@ def test_a_bound_that_says_nothing_has_no_column(files):
     assert "linear in the state: at the end of " in done.output
     # no state beyond those of which it is proved
     told = float(done.output.split("within |h|_2 <= ")[1].split(", the largest")[0])
-    largest = max(
-        np.max(np.linalg.norm(gates.simulate(X), axis=1)) for X in np.load(files / "x.npz")["x"]
-    )
+    with np.load(files / "x.npz") as stored:
+        inputs = stored["x"]
+    largest = max(np.max(np.linalg.norm(gates.simulate(X), axis=1)) for X in inputs)
     assert 0.999 * largest < told < largest
     assert "certified" in json.loads((files / "out.json").read_text())["table"][0]
 
