@@ -206,7 +206,10 @@ def test_no_trajectory_leaves_an_invariant_box(name, seed, bound):
 
 
 def test_an_unstable_linear_map_has_no_invariant_box():
-    assert invariant_domain(LinearMap([[1.5]], [[1.0]]), inputs=Inputs.box(-1.0, 1.0)) is None
+    # the last two have radius 1, computed as less: I - |W| is singular
+    for W in ([[1.5]], [[0.25, 0.75], [0.75, 0.25]], [[1.0, 0.0], [1e149, 0.01]]):
+        line = LinearMap(W, np.ones((len(W), 1)))
+        assert invariant_domain(line, inputs=Inputs.box(-1.0, 1.0)) is None
     # signs cancel in W, not in |W|: nothing is found, though the map is stable
     assert (
         invariant_domain(

@@ -189,9 +189,8 @@ def test_bad_input(files):
     usual = ("memory", files / "w.npz", "--sequences", files / "x.npz")
     np.savez(files / "wide.npz", x=np.zeros((120, 5, 3)))
     np.savez(files / "none.npz", x=np.zeros((120, 0, 2)))
-    with np.load(files / "lstm.npz") as stored:
-        two = dict(stored)
-    named = two | {k.replace("enc", "dec"): v for k, v in two.items()}
+    with np.load(files / "lstm.npz") as one:
+        named = dict(one) | {k.replace("enc", "dec"): v for k, v in one.items()}
     np.savez(files / "two.npz", **named)
     for arguments, message in (
         ((*usual, "--epsilon", "0.01"), "received 120 sequences, needed at least 459"),
@@ -249,7 +248,10 @@ def test_what_is_known_of_the_inputs_never_lengthens_the_certified_context(files
     model = (
         VanillaRNN(0.4 * rng.standard_normal((n, n)), rng.standard_normal((n, m))),
         LSTM(*(0.1 * rng.standard_normal((4 * n, w)) for w in (n, m)), -np.ones(4 * n)),
-        GRU(*(0.1 * rng.standard_normal((3 * n, w)) for w in (n, m)), np.zeros(3 * n)),
+        GRU(
+            *(0.1 * rng.standard_normal((3 * n, w)) for w in (n, m)),
+            np.repeat([0.0, -1.0, 0.0], n),
+        ),
         LinearMap(0.9 * np.eye(n), rng.standard_normal((n, m))),
         VanillaRNN(1.2 * np.eye(n), np.abs(rng.standard_normal((n, m))), np.ones(n)),
     )[seed]
@@ -285,9 +287,10 @@ def test_a_narrow_terminal_loses_no_number(files, monkeypatch):
     assert rows("20") == wide
 
 
-def test_a_bound_that_says_nothing_has_no_column(files):
+def test_a_bound_that_says_nothing_has_no_column(files, monkeypatch):
     """The rate over all inputs is next to 1; the exact memory along these is told instead."""
     rng = np.random.default_rng(0)
+    monkeypatch.setattr("theory.memory.entrywise.LONGEST_CONTEXT", 1000)
     gates = MinGRU(9 * rng.standard_normal((8, 2)), rng.standard_normal(8))
     interop.save_map(files / "w.npz", gates)
     words = ["memory", files / "w.npz", "--sequences", files / "x.npz", *USUAL]
