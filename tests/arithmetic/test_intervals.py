@@ -22,7 +22,7 @@ from theory.arithmetic.intervals import (
     sum_of,
     times_up,
 )
-from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT
+from theory.arithmetic.rounding import ELEMENTARY_UNITS, TINY, UNIT
 from theory.certify import invariant_domain
 from theory.domain import Domain
 from theory.maps import activation
@@ -159,6 +159,12 @@ def test_products_and_sums_hold_every_exact_value(a, b):
             for y in (b[0][i], b[1][i]):
                 assert Fraction(low[i]) <= Fraction(x) * Fraction(y) <= Fraction(high[i])
                 assert Fraction(below[i]) <= Fraction(x) + Fraction(y) <= Fraction(above[i])
+
+
+def test_products_of_single_numbers_and_next_to_the_largest_double():
+    assert products((1e-200, 1e-200), (1e-200, 1e-200))[1] == TINY
+    largest = float(np.finfo(np.float64).max)
+    assert products((1.0, largest), (-1.0, 1.0)) == (-math.inf, math.inf)
 
 
 @given(intervals(), intervals())

@@ -62,7 +62,8 @@ def test_a_certified_model(files):
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     answer = json.loads(data.read_text())
-    X = np.load(files / "x.npz")["x"]
+    with np.load(files / "x.npz") as stored:
+        X = stored["x"]
     expected = effective_memory(
         read_weights(files / "w.npz", activation="tanh"),
         X,
@@ -187,6 +188,7 @@ def test_sequences_of_several_lengths(files):
 def test_bad_input(files):
     usual = ("memory", files / "w.npz", "--sequences", files / "x.npz")
     np.savez(files / "wide.npz", x=np.zeros((120, 5, 3)))
+    np.savez(files / "none.npz", x=np.zeros((120, 0, 2)))
     with np.load(files / "lstm.npz") as one:
         named = dict(one) | {k.replace("enc", "dec"): v for k, v in one.items()}
     np.savez(files / "two.npz", **named)
@@ -199,6 +201,7 @@ def test_bad_input(files):
         (("memory", files / "w.npz", "--sequences", files / "none", *USUAL), "does not exist"),
         (("memory", files / "no.npz", "--sequences", files / "x.npz", *USUAL), "cannot be read"),
         (("memory", files / "w.npz", "--sequences", files / "wide.npz", *USUAL), "wide.npz:x"),
+        (("memory", files / "w.npz", "--sequences", files / "none.npz", *USUAL), "has no inputs"),
         (("memory", files / "two.npz", "--sequences", files / "x.npz", *USUAL), "enc (torch), dec"),
         ((*usual, *USUAL, "--json", files), "is a folder"),
         ((*usual, *USUAL, "--json", files / "x.npz"), "is an input, which the answer would"),
@@ -294,9 +297,15 @@ def test_a_bound_that_says_nothing_has_no_column(files, monkeypatch):
     done = CliRunner().invoke(app, [*map(str, words), "--json", str(files / "out.json")])
     (head,) = (line for line in done.output.splitlines() if line.split()[-1:] == ["limit"])
     assert "certified" not in head
-    assert "certified: no k up to 256 is enough for every sequence of inputs like " in done.output
+    assert "certified: no k up to 256 is proved to be enough for every sequence of " in done.output
     assert "(rate 0.999" in done.output
     assert "linear in the state: at the end of " in done.output
+    # no state beyond those of which it is proved
+    told = float(done.output.split("within |h|_2 <= ")[1].split(", the largest")[0])
+    with np.load(files / "x.npz") as stored:
+        inputs = stored["x"]
+    largest = max(np.max(np.linalg.norm(gates.simulate(X), axis=1)) for X in inputs)
+    assert 0.999 * largest < told < largest
     assert "certified" in json.loads((files / "out.json").read_text())["table"][0]
 
 

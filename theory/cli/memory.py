@@ -17,7 +17,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from theory.arithmetic.rounding import decimal_rate, decimal_up
+from theory.arithmetic.rounding import decimal_down, decimal_rate, decimal_up
 from theory.certify.cause import cause_of
 from theory.cli.heads import HeadOption
 from theory.cli.options import (
@@ -197,7 +197,7 @@ def memory(
     if window is not None:
         check_window(counts, window=window)
     # read once, as they may be larger than memory; what does not fit the measurement tells
-    fits = given.widths == {recurrent.input_dim} and epsilon > 0
+    fits = given.widths == {recurrent.input_dim} and min(counts) > 0 and epsilon > 0
     seen = Inputs.seen(given) if fits else None
     longest = DEFAULT_K_MAX if k_max is None else max(k_max, 0)
     proved = (
@@ -334,10 +334,10 @@ def _print_certified(answer: EffectiveMemory, recurrent: Map, seen: Inputs | Non
         )
         return
     c, (inputs,) = answer.certificate, answer.certified_for
-    least = f"k = {answer.certified_k}"
+    least = f"k = {answer.certified_k} is enough"
     if answer.certified_k is None:
-        least = f"no k up to {answer.k_max}"
-    proved = f"{least} is enough for every sequence of "
+        least = f"no k up to {answer.k_max} is proved to be enough"
+    proved = f"{least} for every sequence of "
     proved += str(inputs) if inputs.name else f"inputs within {inputs}"
     if answer.certified_k is not None and answer.certified_k >= answer.longest:
         proved += f", of any length; none given has more than {answer.longest}"
@@ -364,8 +364,8 @@ def _print_exact(recurrent: Any, given: StoredSequences, eps: float) -> None:
             told += f", of the others the last {max(enough)}, or fewer, are"
     out.print(
         f"linear in the state: {told} for an error of {eps:g} in L2, "
-        f"whatever state within |h|_2 <= {past:.4g}, the largest seen, came before (proved for "
-        "these sequences)",
+        f"whatever state within |h|_2 <= {decimal_down(past, 4)}, the largest seen, came before "
+        "(proved for these sequences)",
         markup=False,
         soft_wrap=True,
     )
