@@ -23,7 +23,7 @@ OWN = {
     "theory/kernels/slstm.py": "a kernel, by itself as Numba has it",
     "theory/arithmetic/activations.py": "its definition",
     "theory/kernels/cells.py": "loops cannot call it",
-    "theory/interop/recipe.py": "the step as another program computes it, which tests compare",
+    "theory/interop/program.py": "the step as another program computes it, which tests compare",
     "theory/learning/losses.py": "with the logarithm that a loss needs beside it",
 }
 

@@ -22,7 +22,7 @@ from theory.arithmetic.intervals import (
     sum_of,
     times_up,
 )
-from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT
+from theory.arithmetic.rounding import ELEMENTARY_UNITS, TINY, UNIT
 from theory.certify import invariant_domain
 from theory.domain import Domain
 from theory.maps import activation
@@ -161,6 +161,12 @@ def test_products_and_sums_hold_every_exact_value(a, b):
                 assert Fraction(below[i]) <= Fraction(x) + Fraction(y) <= Fraction(above[i])
 
 
+def test_products_of_single_numbers_and_next_to_the_largest_double():
+    assert products((1e-200, 1e-200), (1e-200, 1e-200))[1] == TINY
+    largest = float(np.finfo(np.float64).max)
+    assert products((1.0, largest), (-1.0, 1.0)) == (-math.inf, math.inf)
+
+
 @given(intervals(), intervals())
 def test_upward_sums_and_products(a, b):
     x, y = np.abs(a[0]), np.abs(b[1])
@@ -200,7 +206,10 @@ def test_no_trajectory_leaves_an_invariant_box(name, seed, bound):
 
 
 def test_an_unstable_linear_map_has_no_invariant_box():
-    assert invariant_domain(LinearMap([[1.5]], [[1.0]]), inputs=Inputs.box(-1.0, 1.0)) is None
+    # the last two have radius 1, computed as less: I - |W| is singular
+    for W in ([[1.5]], [[0.25, 0.75], [0.75, 0.25]], [[1.0, 0.0], [1e149, 0.01]]):
+        line = LinearMap(W, np.ones((len(W), 1)))
+        assert invariant_domain(line, inputs=Inputs.box(-1.0, 1.0)) is None
     # signs cancel in W, not in |W|: nothing is found, though the map is stable
     assert (
         invariant_domain(

@@ -217,6 +217,28 @@ def test_methods_may_be_chosen():
     assert set(some) == {"lmi", "perron"} <= set(every)
     assert all(c.lam == every[name].lam for name, c in some.items())
     assert contractions(rnn(0.5 * SKEW), methods=()) == {}
+    assert set(contractions(rnn(0.5 * SKEW), methods=iter(["lmi", "perron"]))) == {"lmi", "perron"}
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        ("lmi", r"methods='lmi' is a text, needed names such as \['lmi'\]"),
+        (3, "methods=3, needed names"),
+        ([["lmi"]], r"method \['lmi'\] is not known"),
+        (["lmi", "iterate"], "'iterate' takes several steps together: pass iterates=True"),
+    ],
+)
+def test_methods_that_are_no_names_are_refused(methods, message):
+    with pytest.raises(ValueError, match=message):
+        contractions(rnn(SKEW), methods=methods)
+
+
+def test_an_iterate_alone_is_that_of_the_sharpest_method():
+    gru = GRU([[0.1], [0.1], [0.3]], [[0.2], [0.1], [0.3]], np.zeros(3))
+    whole = contractions(gru, inputs=Inputs.box(-1, 1), iterates=True)["iterate"]
+    alone = contractions(gru, inputs=Inputs.box(-1, 1), methods=["iterate"], iterates=True)
+    assert alone["iterate"].iterate <= whole.iterate
 
 
 def test_of_a_function_nothing_is_certified():

@@ -226,3 +226,9 @@ def test_a_file_of_a_full_metric_is_checked():
         assert rejected(fewer) == rejected(renamed) == "norm"
     other = VanillaRNN(0.1 * W[:5], U[:5])
     assert contraction(other, method="metric") is None
+
+
+def test_a_search_whose_products_overflow_finds_nothing():
+    gates = [[-0.5, -2.4e174], [1.5e-177, -0.4], [0.0, -1.3e173], [3.4e-176, -0.3]]
+    gru = GRU([*gates, [-0.2, 7.9e173], [-9.3e-176, 0.9]], np.full((6, 1), 0.1), np.zeros(6))
+    assert contractions(gru, inputs=Inputs.box(-1, 1), methods=["metric"]) == {}

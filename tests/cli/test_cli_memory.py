@@ -62,7 +62,8 @@ def test_a_certified_model(files):
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     answer = json.loads(data.read_text())
-    X = np.load(files / "x.npz")["x"]
+    with np.load(files / "x.npz") as stored:
+        X = stored["x"]
     expected = effective_memory(
         read_weights(files / "w.npz", activation="tanh"),
         X,
@@ -187,8 +188,9 @@ def test_sequences_of_several_lengths(files):
 def test_bad_input(files):
     usual = ("memory", files / "w.npz", "--sequences", files / "x.npz")
     np.savez(files / "wide.npz", x=np.zeros((120, 5, 3)))
-    two = np.load(files / "lstm.npz")
-    named = dict(two) | {k.replace("enc", "dec"): v for k, v in two.items()}
+    np.savez(files / "none.npz", x=np.zeros((120, 0, 2)))
+    with np.load(files / "lstm.npz") as one:
+        named = dict(one) | {k.replace("enc", "dec"): v for k, v in one.items()}
     np.savez(files / "two.npz", **named)
     for arguments, message in (
         ((*usual, "--epsilon", "0.01"), "received 120 sequences, needed at least 459"),
@@ -199,6 +201,7 @@ def test_bad_input(files):
         (("memory", files / "w.npz", "--sequences", files / "none", *USUAL), "does not exist"),
         (("memory", files / "no.npz", "--sequences", files / "x.npz", *USUAL), "cannot be read"),
         (("memory", files / "w.npz", "--sequences", files / "wide.npz", *USUAL), "wide.npz:x"),
+        (("memory", files / "w.npz", "--sequences", files / "none.npz", *USUAL), "has no inputs"),
         (("memory", files / "two.npz", "--sequences", files / "x.npz", *USUAL), "enc (torch), dec"),
         ((*usual, *USUAL, "--json", files), "is a folder"),
         ((*usual, *USUAL, "--json", files / "x.npz"), "is an input, which the answer would"),
@@ -245,7 +248,10 @@ def test_what_is_known_of_the_inputs_never_lengthens_the_certified_context(files
     model = (
         VanillaRNN(0.4 * rng.standard_normal((n, n)), rng.standard_normal((n, m))),
         LSTM(*(0.1 * rng.standard_normal((4 * n, w)) for w in (n, m)), -np.ones(4 * n)),
-        GRU(*(0.1 * rng.standard_normal((3 * n, w)) for w in (n, m)), np.zeros(3 * n)),
+        GRU(
+            *(0.1 * rng.standard_normal((3 * n, w)) for w in (n, m)),
+            np.repeat([0.0, -1.0, 0.0], n),
+        ),
         LinearMap(0.9 * np.eye(n), rng.standard_normal((n, m))),
         VanillaRNN(1.2 * np.eye(n), np.abs(rng.standard_normal((n, m))), np.ones(n)),
     )[seed]
@@ -281,18 +287,25 @@ def test_a_narrow_terminal_loses_no_number(files, monkeypatch):
     assert rows("20") == wide
 
 
-def test_a_bound_that_says_nothing_has_no_column(files):
+def test_a_bound_that_says_nothing_has_no_column(files, monkeypatch):
     """The rate over all inputs is next to 1; the exact memory along these is told instead."""
     rng = np.random.default_rng(0)
+    monkeypatch.setattr("theory.memory.entrywise.LONGEST_CONTEXT", 1000)
     gates = MinGRU(9 * rng.standard_normal((8, 2)), rng.standard_normal(8))
     interop.save_map(files / "w.npz", gates)
     words = ["memory", files / "w.npz", "--sequences", files / "x.npz", *USUAL]
     done = CliRunner().invoke(app, [*map(str, words), "--json", str(files / "out.json")])
     (head,) = (line for line in done.output.splitlines() if line.split()[-1:] == ["limit"])
     assert "certified" not in head
-    assert "certified: no k up to 256 is enough for every sequence of inputs like " in done.output
+    assert "certified: no k up to 256 is proved to be enough for every sequence of " in done.output
     assert "(rate 0.999" in done.output
     assert "linear in the state: at the end of " in done.output
+    # no state beyond those of which it is proved
+    told = float(done.output.split("within |h|_2 <= ")[1].split(", the largest")[0])
+    with np.load(files / "x.npz") as stored:
+        inputs = stored["x"]
+    largest = max(np.max(np.linalg.norm(gates.simulate(X), axis=1)) for X in inputs)
+    assert 0.999 * largest < told < largest
     assert "certified" in json.loads((files / "out.json").read_text())["table"][0]
 
 

@@ -241,6 +241,11 @@ def test_what_to_onnx_refuses(tmp_path):
         to_onnx(EVERY["lstm"], tmp_path / "m.onnx", k=2, form="loop")
     with pytest.raises(ValueError, match="k=0"):
         to_onnx(EVERY["lstm"], tmp_path / "m.onnx", k=0)
+    large = LinearMap([[1e300]], [[1.0]])
+    with pytest.raises(ValueError, match=r"W holds 1e\+300, more than single precision does"):
+        to_onnx(large, tmp_path / "m.onnx", k=1, single=True)
+    with pytest.raises(ValueError, match=r"the head or the restart holds 1e\+39"):
+        to_onnx(EVERY["linear"], tmp_path / "m.onnx", k=1, head=1e39 * np.eye(3), single=True)
     assert not list(tmp_path.iterdir())
 
 

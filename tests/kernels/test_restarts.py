@@ -38,7 +38,9 @@ def test_restarts_are_the_definition(norm, last):
         x = rng.standard_normal((25, 2))
         table = truncation_gap_table(model, x, k_max=30, norm=norm)
         expected = table[:, -1] if last else table.max(axis=1)
-        np.testing.assert_array_equal(restarts(model, x, 30, norm, last), expected)
+        for k_max in (30, 7):
+            found = restarts(model, x, k_max, norm, last)
+            np.testing.assert_array_equal(found, expected[: k_max + 1])
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered")  # of the kernel as plain Python
@@ -135,18 +137,19 @@ def swept(model, X, norm, *, k_max, last=False, span=None, one_by_one=False):
     return errors, sweep.over[1]
 
 
-@pytest.mark.parametrize("kind", ["lstm", "gru", "gru before", "tanh"])
-@pytest.mark.parametrize("norm", [L1(), L2(), Linf()], ids=str)
+@pytest.mark.parametrize("kind", ["lstm", "gru", "tanh"])
+@pytest.mark.parametrize("norm", [L2(), L1()][: 1 if config.DISABLE_JIT else 2], ids=str)
 @pytest.mark.parametrize("asked", [{}, {"last": True}, {"span": (3, 11)}], ids=str)
 def test_restarts_in_blocks_are_those_one_by_one(monkeypatch, kind, norm, asked):
     """However they are cut and followed; those that have met the model, others, and at its end."""
     rng = np.random.default_rng(9)
     cell = of_each_kind(rng, 3)[kind]
-    weights = {name: 0.3 * value for name, value in cell.parameters.items()}
-    X = [rng.standard_normal((T, 2)) for T in (25, 1, 14)]
-    for model, k_max in ((cell, 9), (cell.with_parameters(**weights), 30)):
+    weights = {name: 0.03 * value for name, value in cell.parameters.items()}
+    X = [rng.standard_normal((T, 2)) for T in (70, 1, 14)]
+    for model, k_max in ((cell, 9), (cell.with_parameters(**weights), 70)):
         expected = swept(model, X, norm, k_max=k_max, one_by_one=True, **asked)
-        for rows, lengths in ((64, 32), (1, 1), (3, 7)):
+        assert (np.max(expected[0][-8:]) <= 1e-15) == (model is not cell)  # which forgets
+        for rows, lengths in [(3, 7), (64, 32), (1, 1)][: 1 if config.DISABLE_JIT else 3]:
             monkeypatch.setattr(sweeps, "_AT_HAND", 0)
             monkeypatch.setattr(sweeps, "_LEAST", rows)
             monkeypatch.setattr(sweeps, "_TOGETHER", lengths)

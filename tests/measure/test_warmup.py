@@ -61,6 +61,17 @@ def test_a_warm_up_in_single_precision():
         warmup(model, X, eps=0.02, dtype="half", **ASKED)
 
 
+def test_shares_are_of_all_restarts_also_of_those_that_have_met_the_model():
+    # without inputs restarts are the model at once; those of the other half take their time
+    X = list(
+        np.random.default_rng(2).uniform(-1, 1, (600, 40, 1))
+        * np.repeat([0, 1], 300)[:, None, None]
+    )
+    double, single = (warmup(HALF, X, eps=0.02, dtype=t, **ASKED) for t in ("float64", "float32"))
+    assert 0.1 < double.off[3] < 0.5
+    assert single.off == pytest.approx(double.off, abs=1e-3)
+
+
 def test_the_guarantee_of_a_warm_up_holds_as_often_as_it_says():
     """The sum of inputs that are all zero but the one at the start: S is its age, known exactly."""
     summing, T, N, trials = LinearMap([[1.0]], [[1.0]]), 9, 40, 60

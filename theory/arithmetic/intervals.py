@@ -152,13 +152,13 @@ def products(a: Interval, b: Interval) -> Interval:
                 end = np.where(exact, 0.0, x * y)
                 ends.append(end)
                 # a product of two nonzero ends that was rounded to zero
-                tiny[(end == 0) & ~exact] = TINY
-    low, high = np.minimum.reduce(ends), np.maximum.reduce(ends)
-    # a product with an exact zero is exact; others are rounded once
-    return (
-        np.where(low == 0, 0.0 - tiny, np.nextafter(low, -math.inf)),
-        np.where(high == 0, tiny, np.nextafter(high, math.inf)),
-    )
+                tiny[(end == 0) & np.logical_not(exact)] = TINY
+        low, high = np.minimum.reduce(ends), np.maximum.reduce(ends)
+        # a product with an exact zero is exact; others are rounded once
+        return (
+            np.where(low == 0, 0.0 - tiny, np.nextafter(low, -math.inf)),
+            np.where(high == 0, tiny, np.nextafter(high, math.inf)),
+        )
 
 
 def complement(s: Array) -> Interval:

@@ -85,7 +85,8 @@ def contractions(
     iterates : bool
         Whether contractions of several steps together are wanted too.
     methods : collection of str, optional
-        The methods to try, as in `theory.contraction`; all by default.
+        The methods to try, as in `theory.contraction`; all by default.  ``iterate`` takes several
+        steps together, and needs ``iterates=True``.
 
     Returns
     -------
@@ -98,20 +99,37 @@ def contractions(
         As in `theory.contraction`.
     """
     check_map(recurrent)
-    for name in methods or ():
-        _check_method(name, METHODS)
+    wanted = _wanted(methods, iterates)
     where = domain_of(recurrent, domain, inputs)
     found: dict[str, Contraction] = {}
     for name, method in METHODS.items():
-        if (name in ITERATED and not iterates) or (methods is not None and name not in methods):
+        if name not in wanted:
             continue
         if name in ITERATED:
-            c = by_iterate(recurrent, where, known=found)
+            # of a few methods those that are left out may have the one of the fewest steps
+            c = by_iterate(recurrent, where, known=found if methods is None else None)
         else:
             c = method(recurrent, where)
         if c is not None:
             found[name] = c
     return found
+
+
+def _wanted(methods: Collection[str] | None, iterates: bool) -> list[str]:
+    """Return the methods to try."""
+    if methods is None:
+        return [name for name in METHODS if iterates or name not in ITERATED]
+    if isinstance(methods, str):
+        raise ValueError(f"methods={methods!r} is a text, needed names such as [{methods!r}]")
+    try:
+        named = list(methods)
+    except TypeError:
+        raise ValueError(f'methods={methods!r}, needed names such as ["lmi"]') from None
+    for name in named:
+        _check_method(name, (*METHODS,))
+        if name in ITERATED and not iterates:
+            raise ValueError(f"method {name!r} takes several steps together: pass iterates=True")
+    return named
 
 
 def _check_method(method: str, known: Collection[str]) -> None:

@@ -179,9 +179,13 @@ def floor_of(system: System) -> float:
     one, best = np.eye(len(system.D)), 0.0
     for sign in (0.0, 1.0, -1.0):
         y = np.linalg.solve(one - sign * system.D, system.C)
-        values = np.linalg.eigvals(system.A + sign * (system.B @ y))
-        best = max(best, float(np.max(np.abs(values))))
+        best = max(best, _radius(system.A + sign * (system.B @ y)))
     return best
+
+
+def _radius(M: Array) -> float:
+    """Return about the spectral radius; inf where the matrix has overflowed."""
+    return float(np.max(np.abs(np.linalg.eigvals(M)))) if np.isfinite(M).all() else math.inf
 
 
 def _reaches(s: System, theta: Array, lam: float) -> bool:
@@ -190,7 +194,7 @@ def _reaches(s: System, theta: Array, lam: float) -> bool:
     found = _riccati(at, np.exp(theta))
     if found is None:
         return False
-    return bool(np.max(np.abs(np.linalg.eigvals(at.A + at.B @ found.K))) < 1)
+    return _radius(at.A + at.B @ found.K) < 1
 
 
 def _least(s: System, theta: Array, lam: float, near: float = _NEAR) -> float:

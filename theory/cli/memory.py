@@ -17,7 +17,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from theory.arithmetic.rounding import decimal_rate, decimal_up
+from theory.arithmetic.rounding import decimal_down, decimal_rate, decimal_up
 from theory.certify.cause import cause_of
 from theory.cli.heads import HeadOption
 from theory.cli.options import (
@@ -49,10 +49,16 @@ from theory.interop.heads import find_head, shown_by
 from theory.maps.base import Map
 from theory.maps.head import LinearHead
 from theory.measure.certified_memory import CertifiedMemory, certified_memory, check_window
-from theory.measure.effective_memory import EVENTS, LEVELS, EffectiveMemory, effective_memory
+from theory.measure.effective_memory import (
+    DEFAULT_K_MAX,
+    EVENTS,
+    LEVELS,
+    EffectiveMemory,
+    effective_memory,
+)
 from theory.measure.memory_among import memory_among
 from theory.measure.rates import MeasuredRates, check_span, local_rates
-from theory.memory.context import Choice, required_context
+from theory.memory.context import Choice, required_context, smallest_error
 from theory.memory.products import core_of
 from theory.memory.windows import window_context
 from theory.norms.norms import L1, L2, Linf, Norm
@@ -191,9 +197,12 @@ def memory(
     if window is not None:
         check_window(counts, window=window)
     # read once, as they may be larger than memory; what does not fit the measurement tells
-    fits = given.widths == {recurrent.input_dim} and epsilon > 0
+    fits = given.widths == {recurrent.input_dim} and min(counts) > 0 and epsilon > 0
     seen = Inputs.seen(given) if fits else None
-    proved = None if seen is None else _proved(recurrent, seen, epsilon, NORMS[norm], linear)
+    longest = DEFAULT_K_MAX if k_max is None else max(k_max, 0)
+    proved = (
+        None if seen is None else _proved(recurrent, seen, epsilon, NORMS[norm], linear, longest)
+    )
     with _going_on(keep), counting_bar("sequences") as progress:
         answer = effective_memory(
             recurrent,
@@ -287,19 +296,26 @@ def _counts(text: str) -> list[int]:
 
 
 def _proved(
-    recurrent: Map, seen: Inputs, eps: float, norm: Norm, head: LinearHead | None
+    recurrent: Map, seen: Inputs, eps: float, norm: Norm, head: LinearHead | None, longest: int
 ) -> Choice | None:
     """Return what proves the least context for inputs like those seen.
 
     What is proved of the Euclidean ball around them holds for them, too, where a search may end
-    better.
+    better; it is asked about no context beyond the longest that is looked at.
     """
     output = recurrent.output_map
     if head is None and not np.array_equal(output, np.eye(recurrent.state_dim)):
         head = LinearHead(output)
-    sets = [seen, *(Inputs.ball(radius, ball) for ball, radius in seen.balls if ball.p == 2)]
-    found = [required_context(recurrent, eps, inputs=one, head=head, norm=norm) for one in sets]
-    return min((one for one in found if one is not None), key=lambda one: one.k, default=None)
+    best = required_context(recurrent, eps, inputs=seen, head=head, norm=norm)
+    for ball in (Inputs.ball(radius, one) for one, radius in seen.balls if one.p == 2):
+        if best is not None and best.k > longest:
+            least = smallest_error(recurrent, longest, inputs=ball, head=head, norm=norm)
+            if least is None or not least.error <= eps:
+                continue
+        found = required_context(recurrent, eps, inputs=ball, head=head, norm=norm)
+        if best is None or (found is not None and found.k < best.k):
+            best = found
+    return best
 
 
 def _lengths(answer: EffectiveMemory) -> str:
@@ -318,10 +334,10 @@ def _print_certified(answer: EffectiveMemory, recurrent: Map, seen: Inputs | Non
         )
         return
     c, (inputs,) = answer.certificate, answer.certified_for
-    least = f"k = {answer.certified_k}"
+    least = f"k = {answer.certified_k} is enough"
     if answer.certified_k is None:
-        least = f"no k up to {answer.k_max}"
-    proved = f"{least} is enough for every sequence of "
+        least = f"no k up to {answer.k_max} is proved to be enough"
+    proved = f"{least} for every sequence of "
     proved += str(inputs) if inputs.name else f"inputs within {inputs}"
     if answer.certified_k is not None and answer.certified_k >= answer.longest:
         proved += f", of any length; none given has more than {answer.longest}"
@@ -348,8 +364,8 @@ def _print_exact(recurrent: Any, given: StoredSequences, eps: float) -> None:
             told += f", of the others the last {max(enough)}, or fewer, are"
     out.print(
         f"linear in the state: {told} for an error of {eps:g} in L2, "
-        f"whatever state within |h|_2 <= {past:.4g}, the largest seen, came before (proved for "
-        "these sequences)",
+        f"whatever state within |h|_2 <= {decimal_down(past, 4)}, the largest seen, came before "
+        "(proved for these sequences)",
         markup=False,
         soft_wrap=True,
     )

@@ -44,9 +44,16 @@ class _Graph(Program):
         self.stored: list[Any] = []
         self._known: dict[tuple[Any, ...], str] = {}
 
-    def constant(self, array: Any) -> str:
+    def constant(self, array: Any, name: str | None = None) -> str:
         """Store an array in the precision of the graph."""
-        return self.store(np.asarray(array, dtype=self.dtype))
+        with np.errstate(over="ignore"):
+            held = np.asarray(array, dtype=self.dtype)
+        if np.any(np.isinf(held) & np.isfinite(array)):
+            raise ValueError(
+                f"{name or 'the head or the restart'} holds {np.max(np.abs(array)):.3g}, more than "
+                "single precision does; pass single=False"
+            )
+        return self.store(held, name)
 
     def store(self, array: Any, name: str | None = None) -> str:
         """Store an array as it is, once."""
@@ -145,7 +152,8 @@ def to_onnx(
     ------
     ValueError
         If the map or a function has no recipe, which is named, a shape does not fit, the form is
-        unknown, or the path cannot be written; for ``gelu`` in double precision.
+        unknown, or the path cannot be written; for ``gelu`` in double precision, and for numbers
+        that single precision does not hold.
     MissingExtraError
         If the package onnx is not installed.
 
@@ -180,10 +188,7 @@ def to_onnx(
     if isinstance(output, Function):
         check_known_function(output)
     graph = _Graph(onnx, np.float32 if single else np.float64)
-    parameters = {
-        name: graph.store(np.asarray(value, dtype=graph.dtype), name)
-        for name, value in recurrent.parameters.items()
-    }
+    parameters = {name: graph.constant(value, name) for name, value in recurrent.parameters.items()}
     core, own, after = _without_output(recurrent, parameters)
     run = _window if form == "window" else _sequence
     made, newest = run(graph, core, own, k, start[: core.state_dim])

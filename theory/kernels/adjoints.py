@@ -93,7 +93,6 @@ def gru_adjoints(
     They differ in the candidate's third, and only with the reset after the product.
     """
     S, R, n = inner.shape
-    n &= SIZE
     dh, back = np.zeros((R, n)), np.empty((R, n))
     gate, third = np.empty((R, W.shape[0])), np.empty((R, n))
     for s in range(S - 1, -1, -1):

@@ -158,7 +158,10 @@ def fixed_box(M: Array, start: Array) -> Interval | None:
         return None
     # a candidate, widened so that the outward-rounded image fits; a zero stays narrow
     wider = start * (1 + _WIDER) + _LEAST_ROOM
-    bare = np.asarray(np.linalg.solve(np.eye(len(M)) - M, wider))
+    try:
+        bare = np.asarray(np.linalg.solve(np.eye(len(M)) - M, wider))
+    except np.linalg.LinAlgError:  # a radius of 1, computed as less
+        return None
     # states that little drives but the others need room beside these, as in a shift register
     alone = start < _WIDER * bare
     if not np.any(alone):
