@@ -282,8 +282,12 @@ def title(model: str) -> str:
 def draw(rows: list[tuple[Any, ...]], path: object) -> None:
     """Draw the metric against the certified context, a panel a task; needs matplotlib.
 
-    An n-gram sees n - 1 characters, and no more.
+    Of each kind of network the longest schedule.  An n-gram sees n - 1 characters, and no more.
     """
+    longest: dict[tuple[Any, ...], Any] = {}
+    for row in rows:
+        longest[row[:4]] = max(longest.get(row[:4], row[8]), row[8])
+    rows = [row for row in rows if row[8] == longest[row[:4]]]
     figure, found = _results.panels(rows, 0, size=(5.2, 3.9), across=2)
     for axes, (task,), own in found:
         groups: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
@@ -306,11 +310,18 @@ def draw(rows: list[tuple[Any, ...]], path: object) -> None:
                 label=LABELS.get(variant, variant), **LOOKS[variant],
             )  # fmt: skip
             told = title(model.partition(",")[0] if variant == "none" else model)
+            values = [row[5] for row in group]
+            place = {"xytext": (0, 7), "ha": "center"}
+            if variant == "none":
+                place = {"xytext": (7, 0), "va": "center"}
+            elif variant == "unstable":  # below, as what has no certificate stands in one column
+                place = {"xytext": (0, -14), "ha": "center"}
+            elif known and at > none / 100:
+                place = {"xytext": (-8, 0), "ha": "right", "va": "center"}
             axes.annotate(
-                told + (f" {rate:g}" if rate != "" else ""), (at, max(row[5] for row in group)),
-                fontsize=8, textcoords="offset points",
-                **({"xytext": (7, 0), "va": "center"} if variant == "none" else
-                   {"xytext": (0, 7), "ha": "center"}),
+                told + (f" {rate:g}" if rate != "" else ""),
+                (at, min(values) if variant == "unstable" else max(values)),
+                fontsize=8, textcoords="offset points", **place,
             )  # fmt: skip
             front += [(at, mean)] if known else []
         lowest: list[tuple[float, float]] = []
