@@ -169,6 +169,7 @@ def some(folder, *stems, **changed):
     return folder
 
 
+@pytest.mark.heavy
 @COMPILER
 def test_a_wrong_formula_and_an_admitted_step_are_noticed(tmp_path):
     admitted = "From Stable Require Import library.\nTheorem all : False. Admitted.\n"

@@ -236,6 +236,7 @@ def test_no_member_of_the_matrix_inequality_is_nearer(rho, n, count):
         assert near.lower <= near.distance
 
 
+@pytest.mark.heavy
 def test_bound_is_a_good_part_of_the_distance_from_the_matrix_inequality():
     n = 8
     rng = np.random.default_rng(n)

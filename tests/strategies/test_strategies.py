@@ -320,6 +320,7 @@ def test_ends_of_the_maps():
     assert any(recurrent.affine().b.any() for recurrent, _ in seen)
 
 
+@pytest.mark.heavy
 def test_every_class_of_map():
     seen = drawn(any_maps(), 800)
     assert {type(recurrent) for recurrent in seen} == {
@@ -330,6 +331,7 @@ def test_every_class_of_map():
     assert {recurrent.input_dim for recurrent in seen} == {1, 2, 3}
 
 
+@pytest.mark.heavy
 def test_ends_of_the_gated_maps():
     cells = drawn(lstm_maps(), 100)
     assert {cell.units for cell in cells} == {1, 2, 3}
