@@ -228,6 +228,14 @@ def spectral_radius_lower(
         the rounding alone.
     """
     n = len(A)
+    blocks = _diagonal_blocks(A, error) if frobenius == 0 else []
+    if len(blocks) > 1:  # what one block does to another can hide all digits of the powers
+        best = 0.0
+        for units in blocks:
+            part = np.ix_(units, units)
+            within = None if error is None else np.broadcast_to(error, A.shape)[part]
+            best = max(best, spectral_radius_lower(A[part], within, enough=enough))
+        return best
     # a similarity would change the size of an error in the Frobenius norm
     plain = np.zeros(n, dtype=np.int64) if frobenius > 0 else None
     if n > _BY_PAIR:
@@ -262,6 +270,20 @@ def spectral_radius_lower(
     return best
 
 
+def _diagonal_blocks(A: Array, error: Array | None) -> list[Array]:
+    """Return the units of each irreducible diagonal block; none where no entry is exactly zero.
+
+    In some order of the units A is block triangular: its radius is the largest of theirs.
+    """
+    there = A != 0 if error is None else (A != 0) | (error != 0)
+    if there.all():
+        return []
+    from scipy.sparse.csgraph import connected_components
+
+    count, group = connected_components(there, directed=True, connection="strong")
+    return [np.flatnonzero(group == number) for number in range(count)]
+
+
 def root_down(x: float, k: int, shift: int = 0) -> float:
     """Return a double below (x 2**shift)**(1/k), x > 0."""
     # log and exp2 err by at most ELEMENTARY_UNITS u of their values
@@ -282,13 +304,9 @@ def reaches_one(A: Array) -> bool:
     It is that of an irreducible diagonal block B, in an order of the units.  |det B| is a product
     of its eigenvalues; and 1 or -1 is one of them where det(B - 1) or det(B + 1) vanishes.
     """
-    from scipy.sparse.csgraph import connected_components
-
     if not np.isfinite(A).all():
         return False
-    count, group = connected_components(A != 0, directed=True, connection="strong")
-    for number in range(count):
-        units = np.flatnonzero(group == number)
+    for units in _diagonal_blocks(A, None) or [np.arange(len(A))]:
         B = A[np.ix_(units, units)]
         sizes = np.abs(B[B != 0])
         if len(B) > _EXACT or not len(sizes):

@@ -60,12 +60,12 @@ def perron_weights(W: Array) -> Array:
     if float(np.min(v)) > 1.0 / LARGEST_RATIO:
         return v
     # the limit is about the matrix, not about the units that its rows and columns come in; but more
-    # unequal weights only for a rate that is another one altogether
+    # unequal weights only for a rate that is another one altogether, or the one below 1
     exponents, B = balanced(size)
     if not np.any(exponents):
         return v
     inner, inner_rate = _weights_within_ratio(B)
-    if not inner_rate < 0.5 * rate:
+    if not (inner_rate < 0.5 * rate or inner_rate < 1 <= rate):
         return v
     with np.errstate(under="ignore"):
         u: Array = np.ldexp(inner, exponents - int(np.max(exponents + np.frexp(inner)[1])))
