@@ -16,6 +16,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from theory.arithmetic.rigor import frobenius_upper
 from theory.arithmetic.rounding import (
@@ -231,8 +232,8 @@ def spectral_radius_lower(
     blocks = _diagonal_blocks(A, error) if frobenius == 0 else []
     if len(blocks) > 1:  # what one block does to another can hide all digits of the powers
         best = 0.0
-        for units in blocks:
-            part = np.ix_(units, units)
+        for block in blocks:
+            part = np.ix_(block, block)
             within = None if error is None else np.broadcast_to(error, A.shape)[part]
             best = max(best, spectral_radius_lower(A[part], within, enough=enough))
         return best
@@ -270,7 +271,7 @@ def spectral_radius_lower(
     return best
 
 
-def _diagonal_blocks(A: Array, error: Array | None) -> list[Array]:
+def _diagonal_blocks(A: Array, error: Array | None) -> list[NDArray[np.intp]]:
     """Return the units of each irreducible diagonal block; none where no entry is exactly zero.
 
     In some order of the units A is block triangular: its radius is the largest of theirs.
