@@ -6,7 +6,7 @@ import flint
 import numpy as np
 import pytest
 from definitions import bits, of_function
-from hypothesis import given, settings, target
+from hypothesis import example, given, settings, target
 from hypothesis import strategies as st
 from layouts import needs_torch, torch
 
@@ -63,6 +63,8 @@ every = pytest.mark.parametrize("name", functions(np.random.default_rng(0)))
 
 
 @every
+@example(seed=232, width=0.0)
+@example(seed=568, width=0.0)
 @settings(max_examples=15)
 @given(seed=seeds, width=st.sampled_from([0.0, 1e-6, 0.1, 1.0, 10.0]))
 def test_boxes_and_slopes_hold(name, seed, width):
@@ -85,7 +87,9 @@ def test_boxes_and_slopes_hold(name, seed, width):
     # a narrow box loses little: the slopes are those of the Jacobian
     J = np.abs(f.jacobian(middle))
     assert np.all(J <= G * (1 + 1e-9) + 1e-12)
+    # constants of sums and chains are sums and products of those of their parts, which may cancel
     lossy = {"residual", "gated unit", "side by side", "normalised", "attention"}
+    lossy |= {"layer", "behind a norm"}
     if width <= 1e-6 and name not in lossy:
         assert lipschitz <= np.linalg.norm(J, 2) * 4 + 1e-3
     if width >= 0.1:
