@@ -7,7 +7,7 @@ from fractions import Fraction
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from theory import (
@@ -162,6 +162,7 @@ def test_slow_modes_whose_sum_is_known():
 
 
 @given(seed=seeds, n=st.integers(2, 4))
+@example(seed=69, n=2)  # one state a thousandth of the others
 @settings(max_examples=15)
 def test_stacks_are_one_linear_map(seed, n):
     rng = np.random.default_rng(seed)
@@ -199,8 +200,8 @@ def test_stacks_are_one_linear_map(seed, n):
         row = [Fraction(int(i == j)) for j in range(2 * n)]
         exact = errors_by_sums(A, B, b, row, *(end.tolist() for end in ends), 9)[2]
         assert Fraction(float(found.lower[i])) <= exact <= Fraction(float(found.upper[i]))
-        # terms of both signs: a digit is lost beside the sum of their sizes
-        assert found.upper[i] - found.lower[i] <= 1e-11 * float(exact) + 1e-300
+        # digits are lost beside the largest of the states, which all come from the same products
+        assert found.upper[i] - found.lower[i] <= 1e-11 * found.upper.max() + 1e-300
 
 
 def test_stacks_of_state_space_layers_forget():
