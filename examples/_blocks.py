@@ -366,6 +366,10 @@ class Dropout(nn.Module):
         return x * (torch.rand(shape, device=x.device) >= self.p).div(1 - self.p)
 
 
+#: Leaves nothing out.
+_WHOLE = Dropout(0.0)
+
+
 class Norm(nn.Module):
     """Division by the root of the mean square, without a gain: the next layer has one."""
 
@@ -478,15 +482,14 @@ class Network(nn.Module):
         self.norm, self.bare = Norm(), bare
         self.mixed = nn.ModuleList([] if bare else [Mixed(width) for _ in self.layers])
 
-    def encoder(self, x: Tensor) -> Tensor:
-        """Return the vectors of tokens, as the first layer sees them where nothing is left out."""
+    def encoder(self, x: Tensor, drop: Dropout = _WHOLE) -> Tensor:
+        """Return the vectors of tokens; `drop` leaves entries of the embedding out."""
         rows = self.table(x)
-        return rows if self.enter is None else self.enter(torch.tanh(rows))
+        return drop(rows) if self.enter is None else self.enter(drop(torch.tanh(rows)))
 
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Return the outputs (batch, time, classes) and the states of the recurrences."""
-        rows, states = self.table(x.T), []
-        h = self.drop(rows) if self.enter is None else self.enter(self.drop(torch.tanh(rows)))
+        h, states = self.encoder(x.T, self.drop), []
         layers: Any = (
             self.layers if self.bare else chain(*zip(self.mixed, self.layers, strict=True))
         )

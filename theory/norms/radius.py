@@ -272,13 +272,13 @@ def spectral_radius_lower(
 
 
 def _diagonal_blocks(A: Array, error: Array | None) -> list[NDArray[np.intp]]:
-    """Return the units of each irreducible diagonal block; none where no entry is exactly zero.
+    """Return the units of each irreducible diagonal block; one of all where no entry is zero.
 
     In some order of the units A is block triangular: its radius is the largest of theirs.
     """
     there = A != 0 if error is None else (A != 0) | (error != 0)
     if there.all():
-        return []
+        return [np.arange(len(A))]
     from scipy.sparse.csgraph import connected_components
 
     count, group = connected_components(there, directed=True, connection="strong")
@@ -307,7 +307,7 @@ def reaches_one(A: Array) -> bool:
     """
     if not np.isfinite(A).all():
         return False
-    for units in _diagonal_blocks(A, None) or [np.arange(len(A))]:
+    for units in _diagonal_blocks(A, None):
         B = A[np.ix_(units, units)]
         sizes = np.abs(B[B != 0])
         if len(B) > _EXACT or not len(sizes):
