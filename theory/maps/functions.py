@@ -12,7 +12,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -99,6 +99,20 @@ class Function(ABC):
         return L2().matrix_upper(G) if np.isfinite(G).all() else math.inf
 
 
+class Fixed(Function):
+    """What functions share that have no arrays."""
+
+    @property
+    def arrays(self) -> Mapping[str, Array]:
+        """Return nothing."""
+        return {}
+
+    def with_arrays(self, arrays: Mapping[str, Any]) -> Self:
+        """Return itself."""
+        del arrays
+        return self
+
+
 @final
 class Dense(Function):
     """The affine function W x + b.
@@ -177,7 +191,7 @@ class Dense(Function):
 
 
 @final
-class Select(Function):
+class Select(Fixed):
     """A run of entries, start <= i < stop, of n.
 
     Parameters
@@ -209,16 +223,6 @@ class Select(Function):
     def output_dim(self) -> int:
         """Return stop - start."""
         return self.stop - self.start
-
-    @property
-    def arrays(self) -> Mapping[str, Array]:
-        """Return nothing."""
-        return {}
-
-    def with_arrays(self, arrays: Mapping[str, Any]) -> Select:
-        """Return itself."""
-        del arrays
-        return self
 
     def __call__(self, x: Array) -> Array:
         """Return the entries."""
@@ -321,7 +325,7 @@ _ROOM = 2.0**-40
 
 
 @final
-class Pointwise(Function):
+class Pointwise(Fixed):
     r"""One function of every entry: an activation, ``silu``, x sigma(x), or ``gelu``, x Phi(x).
 
     Parameters
@@ -364,16 +368,6 @@ class Pointwise(Function):
     def output_dim(self) -> int:
         """Return n."""
         return self.size
-
-    @property
-    def arrays(self) -> Mapping[str, Array]:
-        """Return nothing."""
-        return {}
-
-    def with_arrays(self, arrays: Mapping[str, Any]) -> Pointwise:
-        """Return itself."""
-        del arrays
-        return self
 
     def __call__(self, x: Array) -> Array:
         """Return rho(x)."""

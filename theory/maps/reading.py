@@ -5,8 +5,7 @@ Main name: `Read`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
@@ -17,12 +16,12 @@ from theory.arithmetic.zonotopes import Zonotope, product
 from theory.errors import check_count
 from theory.maps.boxes.ends import magnitude
 from theory.maps.boxes.reached import EXCESS
-from theory.maps.functions import Function
+from theory.maps.functions import Fixed
 from theory.typing import Array
 
 
 @final
-class Read(Function):
+class Read(Fixed):
     r"""What queries read out of memories: y_j = sum_i q_i S_ij for every head.
 
     It takes the memories (heads x keys x values), flat, and behind them the queries (heads x keys).
@@ -60,16 +59,6 @@ class Read(Function):
     def output_dim(self) -> int:
         """Return heads values, without those of a normaliser."""
         return self.heads * (self.values - self.normalized)
-
-    @property
-    def arrays(self) -> Mapping[str, Array]:
-        """Return nothing."""
-        return {}
-
-    def with_arrays(self, arrays: Mapping[str, Any]) -> Read:
-        """Return itself."""
-        del arrays
-        return self
 
     def _parts(self, x: Array) -> tuple[Array, Array]:
         """Return S, (..., heads, keys, values), and q, (..., heads, keys)."""

@@ -16,8 +16,7 @@ Source      Nair (2025), Softmax is 1/2-Lipschitz, arXiv:2510.23012; before it G
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
@@ -28,12 +27,12 @@ from theory.arithmetic.rounding import ELEMENTARY_UNITS, UNIT, lower_after, uppe
 from theory.arithmetic.zonotopes import Zonotope
 from theory.errors import check_count
 from theory.maps.boxes.reached import EXCESS
-from theory.maps.functions import Function
+from theory.maps.functions import Fixed
 from theory.typing import Array
 
 
 @final
-class Softmax(Function):
+class Softmax(Fixed):
     r"""The softmax of all entries, s_i = exp(x_i) / sum_j exp(x_j).
 
     Its Lipschitz constant is 1/2 in `L1`, `L2` and `Linf`.
@@ -70,16 +69,6 @@ class Softmax(Function):
     def output_dim(self) -> int:
         """Return n."""
         return self.size
-
-    @property
-    def arrays(self) -> Mapping[str, Array]:
-        """Return nothing."""
-        return {}
-
-    def with_arrays(self, arrays: Mapping[str, Any]) -> Softmax:
-        """Return itself."""
-        del arrays
-        return self
 
     def __call__(self, x: Array) -> Array:
         """Return the shares; less the largest entry, so that nothing overflows."""
