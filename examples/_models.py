@@ -230,8 +230,8 @@ def build(
     if name in CELLS:
         network = Recurrent(name, Encoder(inputs, width, tokens), hidden, classes, dropout)
         return network if k is None else Windowed(network, k)
-    if name in BUILT and (not tokens or k is not None):
-        raise ValueError(f"{name} reads tokens, all of them, needed a text and no k")
+    if name in BUILT and k is not None:
+        raise ValueError(f"{name} sees all inputs, needed no k, received k={k}")
     if name not in BUILT and k is None:
         raise ValueError(f"{name} sees the last k inputs only, needed k")
 
@@ -240,7 +240,7 @@ def build(
             core, _, blocks = name.partition("-")
             return _blocks.Network(
                 core, inputs=inputs, classes=classes, width=n, rate=rate, dropout=dropout,
-                bare=not blocks, table=table,
+                bare=not blocks, table=table, tokens=tokens,
             )  # fmt: skip
         return FEED_FORWARD[name](Encoder(inputs, width, tokens), n, classes, k)
 

