@@ -11,8 +11,7 @@ outputs are multiplied by the number that is best there: all networks are too su
 
 A context k is *enough* here if no prediction's loss changes by more than 0.1 nats when the model
 starts from zero k inputs back.  Columns: `certified`, the k proved for every sequence over the
-alphabet;
-`along`, the k proved at places of the test text for any past (the largest of them, out of a few
+alphabet; `along`, the k proved at places of the test text for any past (the largest, out of a few
 lengths, with --along); `measured`, the k that is enough everywhere in a piece of 100 tokens, drawn
 at random from the test text (of music in one of its sequences), with probability 95 %, and
 confidence 90 %; `within`, the least k from which on the metric is within 1 % of that with full
