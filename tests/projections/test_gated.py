@@ -191,10 +191,9 @@ def test_single_precision():
 
 
 def test_cvxpy_through_project():
-    cell = lstm(6, 3, 2)
     for cell, options in (
-        (cell, {"onto": "lstm", "forget": 0.7}),
-        (cell, {"onto": "lstm", "per_unit": True}),
+        (lstm(6, 3, 2), {"onto": "lstm", "forget": 0.7}),
+        (lstm(6, 3, 2), {"onto": "lstm", "per_unit": True}),
         (gru(6, 3), {"onto": "gru", "per_unit": True}),
         (gru(6, 3, variant="reset_before"), {"onto": "gru", "per_unit": True}),
     ):

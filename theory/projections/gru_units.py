@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
+import numpy.typing as npt
 
 from theory.arithmetic.gates import GateBounds, sigmoid_up, tanh_up
 from theory.arithmetic.intervals import plus_up
@@ -142,9 +143,7 @@ def per_unit(cell: GRU, request: Request) -> Projection:
     chosen = search.best()
     method, note, solved = "soft thresholds of rows", "", None
     if request.method == "cvxpy":
-        solved, note = oracle.attempt(
-            lambda: solve_rows(X, unit_limits(cell, rate, bound, chosen))
-        )
+        solved, note = oracle.attempt(lambda: solve_rows(X, unit_limits(cell, rate, bound, chosen)))
 
     def point(margin: float) -> tuple[Array, ...]:
         where = unit_limits(cell, rate, bound, chosen, margin)
@@ -234,7 +233,9 @@ class _Search:
         squares: Array = np.sum(np.square(self.X - nearest_rows(self.X, where)[0]), axis=1)
         return squares
 
-    def around(self, starts: Sequence[UnitBounds], names: Sequence[str]) -> tuple[UnitBounds, float]:
+    def around(
+        self, starts: Sequence[UnitBounds], names: Sequence[str]
+    ) -> tuple[UnitBounds, float]:
         """Return the best bounds near the best start of every unit, and their distance.
 
         Every unit tries a step up and down in each of its bounds; one that brings nothing is
@@ -242,13 +243,12 @@ class _Search:
         """
         best, least = starts[0], self.squares(starts[0])
 
-        def take(tried: UnitBounds) -> Array:
+        def take(tried: UnitBounds) -> npt.NDArray[np.bool_]:
             nonlocal best, least
             squares = self.squares(tried)
-            better = squares < least
+            better: npt.NDArray[np.bool_] = squares < least
             changed = {
-                name: np.where(better, getattr(tried, name), getattr(best, name))
-                for name in names
+                name: np.where(better, getattr(tried, name), getattr(best, name)) for name in names
             }
             best, least = replace(best, **changed), np.minimum(squares, least)
             return better
@@ -265,7 +265,7 @@ class _Search:
         return best, math.sqrt(float(np.sum(least)))
 
     def moved(self, bounds: UnitBounds, name: str, step: Array) -> UnitBounds:
-        """Return the bounds with one of them moved: an argument of z by a step, others by e^step."""
+        """Return the bounds with one of them moved: that of z by a step, others by e^step."""
         at = getattr(bounds, name)
         new = np.minimum(at + step, self.top) if name == "update" else at * np.exp(step)
         return replace(bounds, **{name: new})
