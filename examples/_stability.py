@@ -5,7 +5,6 @@ Main names: `constraint`, `to_map`, `certificate`, `loss_lipschitz`, `effective_
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from theory.measure.effective_memory import effective_memory as measure_memory
 from theory.measure.effective_memory import sequences_needed
 from theory.projections.gates import log_odds
 from theory.projections.gru_rows import gru_parameters, gru_rows
-from theory.projections.gru_units import unit_bounds
+from theory.projections.gru_units import UnitBounds
 from theory.projections.gru_units import unit_limits as gru_limits
 from theory.projections.lstm_metric import Scales, forget_limits
 from theory.projections.lstm_rows import lstm_parameters, lstm_rows
@@ -48,6 +47,9 @@ FAR = 1e-6
 
 #: The bound of the forget gates in the paper's set, as reconstructed.
 FORGET = 0.64
+
+#: The least and the largest bound of an update gate of GRUs, as parts of the rate.
+UPDATES = (0.8, 0.99)
 
 #: The least bound of a forget gate in the Euclidean set, and what its rate is undercut by so that
 #: neither the cast to single precision nor the next choice of the set leaves it.
@@ -175,27 +177,29 @@ class _SharpRNN:
 class _SharpGated:
     """Onto the gate conditions with bounds for every unit, of an LSTM or a GRU.
 
-    A full projection at the end of an epoch chooses the bounds of the gates and, of an LSTM, the
+    Of an LSTM a full projection at the end of an epoch chooses the bounds of the gates and the
     weights of the norm; until the next one the rows of the units move to the nearest point of the
-    convex part of the set that these describe.
+    convex part of the set that these describe.  Of a GRU that part is `gru_part`, from the start:
+    the nearest member of untrained weights has no weights of n, and so no room to learn any.
     """
 
     def __init__(self, model: Any, rate: float) -> None:
         self.model, self.rate = model, rate
         self.ends = 0
         self.limits: RowLimits | None = None
+        if model.kind == "gru":
+            self.limits = gru_part(to_map(model), rate * (1.0 - 2.0**-16))
 
     def __call__(self, final: bool = False) -> None:
-        renew = self.limits is None or (final and self.ends in RENEWED)
+        due = final and self.ends in RENEWED and self.model.kind == "lstm"
+        renew = self.limits is None or due
         if not renew:
             self.within(to_map(self.model))
         if renew or final:
             done = projections.project(to_map(self.model), **per_unit(self.model.kind, self.rate))
             put(self.model, done.map)
             if renew:
-                chosen = _chosen_lstm if self.model.kind == "lstm" else _chosen_gru
-                # a little shrunken
-                self.limits = chosen(done, self.rate * (1.0 - 2.0**-16))
+                self.limits = self.renewed(done)
         self.ends += final
 
     def state_dict(self) -> dict[str, Any]:
@@ -210,35 +214,34 @@ class _SharpGated:
         parts = {name: value.numpy() for name, value in state["limits"].items()}
         self.limits = RowLimits(**parts) if parts else None
 
+    def renewed(self, done: projections.Projection) -> RowLimits:
+        """Return the convex part of the set that a full projection chose, a little shrunken."""
+        n, m, c = done.map.units, done.map.input_dim, done.certificate
+        v = c.norm.v if isinstance(c.norm, theory.WeightedLinf) else np.ones(2 * n)
+        # |c_j| <= 1 / (1 - f_j) is the box that the certificate holds on
+        forget = 1.0 - 1.0 / c.domain.high[:n]
+        return lstm_limits(n, m, self.rate * (1.0 - 2.0**-16), forget, 1.0, v)
+
     def within(self, cell: theory.Map) -> None:
         """Move the rows of the units to the nearest point of that part."""
         lstm = self.model.kind == "lstm"
-        rows, parameters = (
-            (lstm_rows, lstm_parameters) if lstm else (gru_rows, gru_parameters)
-        )
+        rows, parameters = (lstm_rows, lstm_parameters) if lstm else (gru_rows, gru_parameters)
         moved, _ = nearest_rows(rows(cell), self.limits)
         new = zip(cell.parameters, parameters(cell, moved), strict=True)
         put(self.model, cell.with_parameters(**dict(new)))
 
 
-def _chosen_lstm(done: projections.Projection, rate: float) -> RowLimits:
-    """Return the convex part of the set of LSTMs that a full projection chose."""
-    n, m, c = done.map.units, done.map.input_dim, done.certificate
-    v = c.norm.v if isinstance(c.norm, theory.WeightedLinf) else np.ones(2 * n)
-    # |c_j| <= 1 / (1 - f_j) is the box that the certificate holds on
-    forget = 1.0 - 1.0 / c.domain.high[:n]
-    return lstm_limits(n, m, rate, forget, 1.0, v)
+def gru_part(cell: theory.Map, rate: float) -> RowLimits:
+    r"""Return a convex part of the set of GRUs that leaves room for training.
 
-
-def _chosen_gru(done: projections.Projection, rate: float) -> RowLimits:
-    """Return the convex part of the set of GRUs around what a full projection gave.
-
-    Reset gates and candidates are free, as networks open and saturate them: only the bounds of
-    what the reset gates multiply, and of the update gates, are kept.
+    Bounds z of the update gates are spread over the units, as a unit that may keep more may read
+    less: (rate - z) / (1 - z).  Reset gates and candidates are free, and |W_n| 1 + |b_c| <= 1.
     """
-    free = np.full(done.map.units, np.inf)
-    bounds = replace(unit_bounds(done.map, 1.0), reset=free, candidate=free)
-    return gru_limits(done.map, rate, 1.0, bounds)
+    n = cell.units
+    free = np.full(n, np.inf)
+    update = np.linspace(*(log_odds(rate * part) for part in UPDATES), n)
+    bounds = UnitBounds(update=update, reset=free, candidate=free, held=np.ones(n))
+    return gru_limits(cell, rate, 1.0, bounds)
 
 
 class _EuclideanLSTM:

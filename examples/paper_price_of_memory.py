@@ -4,10 +4,11 @@ Theorem shown: `context_length` (LSTM, RNN), and its form for stacks, by rates a
 
 Recurrences that are stable by construction (MinGRU, LRU, RG-LRU, a selective layer as in Mamba, the
 gated delta rule), bare and as two blocks of norm, recurrence and gated units, beside RNN, LSTM and
-GRU, unconstrained and kept in the sharp stable set.  All have about as many parameters and are trained
-by Adam with weight decay apart from it (AdamW), the step size falling along half a cosine to 1/64,
-with one mask of dropout a window; the epoch is that of the least loss on the validation split, and
-outputs are multiplied by the number that is best there: all networks are too sure of themselves.
+GRU, unconstrained and kept in the sharp stable set.  All have about as many parameters and are
+trained by Adam with weight decay apart from it (AdamW), the step size falling along half a cosine
+to 1/64, with one mask of dropout a window; the epoch is that of the least loss on the validation
+split, and outputs are multiplied by the number that is best there: all networks are too sure of
+themselves.
 
 A context k is *enough* here if no prediction's loss changes by more than 0.1 nats when the model
 starts from zero k inputs back.  Columns: `certified`, the k proved for every sequence over the

@@ -191,8 +191,8 @@ def main(argv: list[str] | None = None) -> int:
         return rows
 
     return _training.report(
-        argv, doc=__doc__, name="table_stable_vs_unstable", columns=COLUMNS, data=printed, draw=draw,
-        more=("gru",),
+        argv, doc=__doc__, name="table_stable_vs_unstable", columns=COLUMNS, data=printed,
+        draw=draw, more=("gru",),
     )  # fmt: skip
 
 
