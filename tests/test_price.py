@@ -262,7 +262,8 @@ def test_paper_price_of_memory(torch, tmp_path):
     module = importlib.import_module("paper_price_of_memory")
     argv = [
         "--size", "smoke", "--task", "synthetic-text", "synthetic-music", "--seeds", "0", "--cells",
-        "lstm", "mingru", "mingru-blocks", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path),
+        "lstm", "gru", "mingru", "mingru-blocks", "--runs", str(tmp_path / "runs"),
+        "--out", str(tmp_path),
     ]  # fmt: skip
     assert module.main(argv) == 0
     assert (tmp_path / "paper_price_of_memory.png").stat().st_size > 10_000
@@ -284,6 +285,9 @@ def test_paper_price_of_memory(torch, tmp_path):
             row for row in rows if row["variant"] == "euclidean" and row["task"] == task
         )
         assert int(euclidean["certified"]) < 1000
+        grus = {r["variant"]: r for r in rows if r["model"] == "gru" and r["task"] == task}
+        assert set(grus) == {"unstable", "sharp-stable"}
+        assert int(grus["sharp-stable"]["certified"]) < 1000
     for row in rows:
         if row["variant"] == "none":
             assert ("gram" in row["model"]) == (row["task"] == "synthetic-text")
