@@ -10,6 +10,7 @@ Main names: `Recurrent`, `Windowed`, `GatedConvolution`, `Dilated`, `WindowTrans
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from typing import Any
 
 try:
@@ -263,5 +264,8 @@ def build(
         budget = count(Recurrent("lstm", Encoder(inputs, width, tokens), hidden, classes))
         step = 8 if name in BUILT else 4
         widths = range(step, (2 * hidden if name in CELLS else 512) + 1, step)
-        best = min(widths, key=lambda n: abs(count(of(n)) - budget))
+        # the number of parameters grows with the width
+        at = bisect_left(widths, budget, key=lambda n: count(of(n)))
+        near = widths[max(at - 1, 0) : at + 1]
+        best = min(near, key=lambda n: abs(count(of(n)) - budget))
     return of(best)
