@@ -36,11 +36,12 @@ from theory.inputs import Drive
 from theory.maps.architectures import gated_delta, gla, mamba2, mlstm, retnet, rwkv7, slstm
 from theory.maps.attention import LinearAttention
 from theory.maps.base import Map
-from theory.maps.block import Block, short_convolution
+from theory.maps.block import Block
 from theory.maps.boxes.reached import Reach
 from theory.maps.callable import CallableMap
 from theory.maps.cascade import Cascade
 from theory.maps.combine import Chain, Concatenate, Product, Sum
+from theory.maps.convolution import short_convolution
 from theory.maps.delta import DeltaRule
 from theory.maps.diagonal import DiagonalSSM
 from theory.maps.esn import EchoStateNetwork
@@ -50,6 +51,7 @@ from theory.maps.functions import Dense, Function, Pointwise, Select
 from theory.maps.gru import GRU
 from theory.maps.hard_gru import HardGRU
 from theory.maps.head import LinearHead, Readout, as_head
+from theory.maps.lengths import Lengths
 from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
 from theory.maps.mingru import MinGRU
@@ -82,6 +84,7 @@ __all__ = [
     "EchoStateNetwork",
     "Function",
     "HardGRU",
+    "Lengths",
     "LinearAttention",
     "LinearHead",
     "LinearMap",
