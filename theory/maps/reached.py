@@ -358,7 +358,7 @@ def kept_domain(recurrent: Map, *, inputs: Any) -> Domain | None:
     """Return what is known without a walk of a map that leaves every box: the box around balls.
 
     Of a stack layer by layer, where a layer has no box.  None if nothing is known, of a map in
-    affine form, whose certificates hold everywhere, and of a stack whose layers all have a box.
+    affine form, whose certificates hold everywhere, and of a stack that has a box.
     """
     if isinstance(recurrent, Cascade):
         return _of_stack(recurrent, inputs, None)
@@ -386,7 +386,9 @@ def _of_stack(stack: Cascade, inputs: Any, order: int | None) -> Domain | None:
         if part is None or not np.isfinite([part.low, part.high]).all():
             return None
         parts.append(part)
-    if all(part.reached is None for part in parts):
+    # layer by layer there may be boxes where none was found for all of them together
+    alone = all(part.reached is None for part in parts)
+    if alone and invariant_domain(stack, inputs=inputs) is not None:
         return None
     ends = (np.concatenate([getattr(part, end) for part in parts]) for end in ("low", "high"))
     low, high = ends
