@@ -23,7 +23,10 @@ except ImportError:
 
 import _blocks
 
-CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM}
+CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+
+#: Those of the paper.
+PUBLISHED = ("rnn", "lstm")
 
 #: Recurrences that are stable by construction, bare and as two blocks.
 BUILT = tuple(name + shape for shape in ("", "-blocks") for name in _blocks.CORES)
@@ -47,7 +50,7 @@ class Encoder(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """One layer of tanh units or LSTM cells, and a linear output."""
+    """One layer of tanh units, LSTM or GRU cells, and a linear output."""
 
     def __init__(
         self, cell: str, encoder: Encoder, hidden: int, classes: int, dropout: float = 0.0
@@ -65,14 +68,23 @@ class Recurrent(nn.Module):
         return self.head(self.drop(h)), state
 
     def terms(self, x: Tensor) -> Tensor:
-        """Return what a step needs of the inputs: U x + b."""
+        """Return what a step needs of the inputs: U x + b, of GRUs without the bias behind r."""
         weights = self.cell
-        bias = weights.bias_ih_l0 + weights.bias_hh_l0
-        return fn.linear(self.encoder(x), weights.weight_ih_l0, bias)
+        own = weights.bias_hh_l0
+        if self.kind == "gru":
+            n = weights.hidden_size
+            own = torch.cat([own[: 2 * n], own.new_zeros(n)])
+        return fn.linear(self.encoder(x), weights.weight_ih_l0, weights.bias_ih_l0 + own)
 
     def step(self, state: tuple[Tensor, ...], terms: Tensor) -> tuple[Tensor, ...]:
-        """Return the next state: (h,) of tanh units, (h, c) of LSTM cells."""
-        a = fn.linear(state[0], self.cell.weight_hh_l0) + terms
+        """Return the next state: (h,) of tanh units and GRU cells, (h, c) of LSTM cells."""
+        a = fn.linear(state[0], self.cell.weight_hh_l0)
+        if self.kind == "gru":
+            (h_r, h_z, h_n), (r, z, n) = a.chunk(3, dim=-1), terms.chunk(3, dim=-1)
+            reset, update = torch.sigmoid(r + h_r), torch.sigmoid(z + h_z)
+            n = torch.tanh(n + reset * (h_n + self.cell.bias_hh_l0.chunk(3)[2]))
+            return ((1 - update) * n + update * state[0],)
+        a = a + terms
         if self.kind == "rnn":
             return (torch.tanh(a),)
         i, f, g, o = a.chunk(4, dim=-1)
@@ -82,7 +94,7 @@ class Recurrent(nn.Module):
     def rest(self, *shape: int) -> tuple[Tensor, ...]:
         """Return the zero state with these leading dimensions."""
         one = self.cell.weight_hh_l0.new_zeros(*shape, self.cell.hidden_size)
-        return (one,) * (1 if self.kind == "rnn" else 2)
+        return (one,) * (2 if self.kind == "lstm" else 1)
 
 
 class Windowed(nn.Module):
@@ -227,12 +239,12 @@ def build(
     A recurrent name with k is the k-step counterpart; of all but RNNs and LSTMs the width is chosen
     so that there are about as many parameters as in an LSTM of `hidden` units.
     """
-    if name in CELLS:
+    if name in PUBLISHED:
         network = Recurrent(name, Encoder(inputs, width, tokens), hidden, classes, dropout)
         return network if k is None else Windowed(network, k)
     if name in BUILT and (not tokens or k is not None):
         raise ValueError(f"{name} reads tokens, all of them, needed a text and no k")
-    if name not in BUILT and k is None:
+    if name in FEED_FORWARD and k is None:
         raise ValueError(f"{name} sees the last k inputs only, needed k")
 
     def of(n: int) -> nn.Module:
@@ -242,10 +254,14 @@ def build(
                 core, inputs=inputs, classes=classes, width=n, rate=rate, dropout=dropout,
                 bare=not blocks, table=table,
             )  # fmt: skip
+        if name in CELLS:
+            network = Recurrent(name, Encoder(inputs, width, tokens), n, classes, dropout)
+            return network if k is None else Windowed(network, k)
         return FEED_FORWARD[name](Encoder(inputs, width, tokens), n, classes, k)
 
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         budget = count(Recurrent("lstm", Encoder(inputs, width, tokens), hidden, classes))
         step = 8 if name in BUILT else 4
-        best = min(range(step, 513, step), key=lambda n: abs(count(of(n)) - budget))
+        widths = range(step, (2 * hidden if name in CELLS else 512) + 1, step)
+        best = min(widths, key=lambda n: abs(count(of(n)) - budget))
     return of(best)

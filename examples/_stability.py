@@ -27,8 +27,12 @@ from theory.certify.gate_bounds import certify
 from theory.measure.effective_memory import effective_memory as measure_memory
 from theory.measure.effective_memory import sequences_needed
 from theory.projections.gates import log_odds
+from theory.projections.gru_rows import gru_parameters, gru_rows
+from theory.projections.gru_units import UnitBounds
+from theory.projections.gru_units import unit_limits as gru_limits
 from theory.projections.lstm_metric import Scales, forget_limits
-from theory.projections.lstm_units import unit_limits
+from theory.projections.lstm_rows import lstm_parameters, lstm_rows
+from theory.projections.lstm_units import unit_limits as lstm_limits
 from theory.projections.metric import MetricSet, clip_in_metric, incremental_set
 from theory.projections.repair import SINGLE_UNIT, least_margin
 from theory.projections.rows import RowLimits, nearest_rows
@@ -43,6 +47,9 @@ FAR = 1e-6
 
 #: The bound of the forget gates in the paper's set, as reconstructed.
 FORGET = 0.64
+
+#: The least and the largest bound of an update gate of GRUs, as parts of the rate.
+UPDATES = (0.8, 0.99)
 
 #: The least bound of a forget gate in the Euclidean set, and what its rate is undercut by so that
 #: neither the cast to single precision nor the next choice of the set leaves it.
@@ -70,14 +77,15 @@ class _Published(Free):
     """Onto the set of the paper, after every step."""
 
     def __init__(self, model: Any, rate: float, forget: float) -> None:
-        how = {} if model.kind == "rnn" else {"forget": forget, "inputs": theory.Inputs.box(-1, 1)}
+        how = {} if model.kind == "rnn" else {"inputs": theory.Inputs.box(-1, 1)}
+        how |= {"forget": forget} if model.kind == "lstm" else {}
         self.inside = StableProjection(model.cell, rate=rate, **how)
 
     def __call__(self, final: bool = False) -> None:  # noqa: ARG002
         self.inside.project()
 
 
-def constraint(model: Any, setting: Any) -> Free | _SharpRNN | _SharpLSTM | _EuclideanLSTM:
+def constraint(model: Any, setting: Any) -> Free | _SharpRNN | _SharpGated | _EuclideanLSTM:
     """Return what moves the recurrent weights into the set of a variant, in place.
 
     It is called after every step of the optimizer, and with ``final=True`` before the first step
@@ -90,7 +98,7 @@ def constraint(model: Any, setting: Any) -> Free | _SharpRNN | _SharpLSTM | _Euc
         return _Published(model, setting.rate, setting.forget)
     if setting.variant == "euclidean":
         return _EuclideanLSTM(model, setting.rate, setting.forget)
-    return (_SharpRNN if model.kind == "rnn" else _SharpLSTM)(model, setting.rate)
+    return (_SharpRNN if model.kind == "rnn" else _SharpGated)(model, setting.rate)
 
 
 class _SharpRNN:
@@ -166,25 +174,29 @@ class _SharpRNN:
         self.metric = tuple(part.numpy() for part in state["metric"]) or None
 
 
-class _SharpLSTM:
-    """Onto the gate conditions with bounds for every unit.
+class _SharpGated:
+    """Onto the gate conditions with bounds for every unit, of an LSTM or a GRU.
 
-    A full projection at the end of an epoch chooses the bounds of the gates and the weights of the
-    norm; until the next one the rows of the units move to the nearest point of the convex part of
-    the set that these describe.
+    Of an LSTM a full projection at the end of an epoch chooses the bounds of the gates and the
+    weights of the norm; until the next one the rows of the units move to the nearest point of the
+    convex part of the set that these describe.  Of a GRU that part is `gru_part`, from the start:
+    the nearest member of untrained weights has no weights of n, and so no room to learn any.
     """
 
     def __init__(self, model: Any, rate: float) -> None:
         self.model, self.rate = model, rate
         self.ends = 0
         self.limits: RowLimits | None = None
+        if model.kind == "gru":
+            self.limits = gru_part(to_map(model), rate * (1.0 - 2.0**-16))
 
     def __call__(self, final: bool = False) -> None:
-        renew = self.limits is None or (final and self.ends in RENEWED)
+        due = final and self.ends in RENEWED and self.model.kind == "lstm"
+        renew = self.limits is None or due
         if not renew:
             self.within(to_map(self.model))
         if renew or final:
-            done = projections.project(to_map(self.model), **per_unit(self.rate))
+            done = projections.project(to_map(self.model), **per_unit(self.model.kind, self.rate))
             put(self.model, done.map)
             if renew:
                 self.limits = self.renewed(done)
@@ -208,18 +220,28 @@ class _SharpLSTM:
         v = c.norm.v if isinstance(c.norm, theory.WeightedLinf) else np.ones(2 * n)
         # |c_j| <= 1 / (1 - f_j) is the box that the certificate holds on
         forget = 1.0 - 1.0 / c.domain.high[:n]
-        return unit_limits(n, m, self.rate * (1.0 - 2.0**-16), forget, 1.0, v)
+        return lstm_limits(n, m, self.rate * (1.0 - 2.0**-16), forget, 1.0, v)
 
     def within(self, cell: theory.Map) -> None:
         """Move the rows of the units to the nearest point of that part."""
-        n = cell.units
-        W, U, b = (np.array(cell.parameters[name]) for name in ("W", "U", "b"))
-        # W_i, W_f, W_g, W_o, U_f and b_f of every unit, as `theory.projections.lstm` has them
-        rows = np.hstack([*W.reshape(4, n, n), U[n : 2 * n], b[n : 2 * n, None]])
-        moved, _ = nearest_rows(rows, self.limits)
-        W[:] = np.concatenate(np.split(moved[:, : 4 * n], 4, axis=1))
-        U[n : 2 * n], b[n : 2 * n] = moved[:, 4 * n : -1], moved[:, -1]
-        put(self.model, cell.with_parameters(W=W, U=U, b=b))
+        lstm = self.model.kind == "lstm"
+        rows, parameters = (lstm_rows, lstm_parameters) if lstm else (gru_rows, gru_parameters)
+        moved, _ = nearest_rows(rows(cell), self.limits)
+        new = zip(cell.parameters, parameters(cell, moved), strict=True)
+        put(self.model, cell.with_parameters(**dict(new)))
+
+
+def gru_part(cell: theory.Map, rate: float) -> RowLimits:
+    r"""Return a convex part of the set of GRUs that leaves room for training.
+
+    Bounds z of the update gates are spread over the units, as a unit that may keep more may read
+    less: (rate - z) / (1 - z).  Reset gates and candidates are free, and |W_n| 1 + |b_c| <= 1.
+    """
+    n = cell.units
+    free = np.full(n, np.inf)
+    update = np.linspace(*(log_odds(rate * part) for part in UPDATES), n)
+    bounds = UnitBounds(update=update, reset=free, candidate=free, held=np.ones(n))
+    return gru_limits(cell, rate, 1.0, bounds)
 
 
 class _EuclideanLSTM:
@@ -285,10 +307,10 @@ class _EuclideanLSTM:
         self.scales = Scales(**parts) if parts else None
 
 
-def per_unit(rate: float) -> dict[str, Any]:
+def per_unit(kind: str, rate: float) -> dict[str, Any]:
     """Return the arguments of a projection onto the gate conditions with bounds for every unit."""
     return {
-        "onto": "lstm", "rate": rate, "inputs": theory.Inputs.box(-1, 1), "per_unit": True,
+        "onto": kind, "rate": rate, "inputs": theory.Inputs.box(-1, 1), "per_unit": True,
         "dtype": "float32",
     }  # fmt: skip
 
@@ -302,7 +324,7 @@ def euclidean(rate: float) -> dict[str, Any]:
 
 
 def put(model: Any, recurrent: theory.Map) -> None:
-    """Write the parameters of a map into the cell; the second bias becomes zero."""
+    """Write the parameters of a map into the cell; the second bias becomes zero, or that of n."""
     cell, given = model.cell, recurrent.parameters
     with torch.no_grad():
         for parameter, value in (
@@ -312,6 +334,9 @@ def put(model: Any, recurrent: theory.Map) -> None:
         ):
             parameter.copy_(torch.from_numpy(np.array(value)))
         cell.bias_hh_l0.zero_()
+        if "b_candidate" in given:
+            held = torch.from_numpy(np.array(given["b_candidate"]))
+            cell.bias_hh_l0[-len(held) :] = held
 
 
 def to_map(model: Any) -> theory.Map:
@@ -363,8 +388,9 @@ def kept_by(t: Any) -> theory.Contraction | None:
             cell, onto="lmi", rate=rate, dtype="float32", metric=metric, method="closed_form"
         )
     else:
-        how = euclidean if t.setting.variant == "euclidean" else per_unit
-        done = projections.project(cell, **how(rate))
+        euclid = t.setting.variant == "euclidean"
+        how = euclidean(rate) if euclid else per_unit(t.model.kind, rate)
+        done = projections.project(cell, **how)
     same = all(np.array_equal(done.map.parameters[n], v) for n, v in cell.parameters.items())
     return done.certificate if same else None
 

@@ -59,12 +59,12 @@ class Setting:
     """Everything that a trained network depends on."""
 
     task: str  # a data set of corpora.KINDS
-    cell: str  # rnn, lstm, or one of _models.FEED_FORWARD
+    cell: str  # one of _models.CELLS, FEED_FORWARD or BUILT
     variant: str = "unstable"  # one of VARIANTS
     seed: int = 0
     k: int | None = None  # inputs that it sees; None: all
     rate: float = 0.9  # of the contraction, for the stable variants
-    hidden: int = 64
+    hidden: int = 64  # units of an RNN or LSTM; others have as many parameters as such an LSTM
     width: int = 32  # of the embedding of tokens
     batch: int = 8  # sequences side by side
     bptt: int = 35  # steps after which backpropagation is cut; the state is carried on
@@ -138,8 +138,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     },
 }  # fmt: skip
 
-#: LSTMs bear, and need, larger steps.
-LSTM_FACTOR = 4.0
+#: LSTMs and GRUs bear, and need, larger steps.
+GATED_FACTOR = 4.0
 
 #: Feed-forward networks are trained by Adam, with which they are known to work.
 ADAM = {"optimizer": "adam", "lr": 3e-3, "epochs": 25}
@@ -148,8 +148,8 @@ ADAM = {"optimizer": "adam", "lr": 3e-3, "epochs": 25}
 def preset(size: str, task: str, cell: str, **changes: Any) -> Setting:
     """Return the setting of a task and a cell at a size, with changes."""
     chosen = dict(PRESETS[size][corpora.KINDS[task]])
-    if cell == "lstm":
-        chosen["lr"] = LSTM_FACTOR * chosen.get("lr", Setting.lr)
+    if cell in {"lstm", "gru"}:
+        chosen["lr"] = GATED_FACTOR * chosen.get("lr", Setting.lr)
     if cell not in _models.CELLS:
         chosen |= ADAM | {"epochs": min(ADAM["epochs"], chosen["epochs"])}
     return Setting(task=task, cell=cell, **(chosen | changes))
@@ -614,11 +614,13 @@ def options(
     argv: Sequence[str] | None,
     *,
     variants: Sequence[str] = VARIANTS,
-    cells: Sequence[str] = tuple(_models.CELLS),
+    cells: Sequence[str] = _models.PUBLISHED,
+    more: Sequence[str] = (),
 ) -> argparse.Namespace:
     """Read the options that all experiments share.
 
-    `variants` and `cells` are those that an experiment is about; others are refused.
+    `variants` and `cells` are those that an experiment is about, `more` are cells that it can be
+    asked for; others are refused.
 
     Raises
     ------
@@ -659,7 +661,7 @@ def options(
         "--along", action="store_true", help="contexts that are proved along the test data, too"
     )
     chosen = parser.parse_args(argv)
-    for name, possible in (("variants", variants), ("cells", cells)):
+    for name, possible in (("variants", variants), ("cells", (*cells, *more))):
         for other in (v for v in getattr(chosen, name) if v not in possible):
             parser.error(
                 f"--{name} {other} is nothing that this experiment has; needed some of: "
@@ -774,10 +776,11 @@ def report(
     data: Callable[[argparse.Namespace], list[Any]],
     draw: Callable[..., None],
     variants: Sequence[str] = VARIANTS,
-    cells: Sequence[str] = tuple(_models.CELLS),
+    cells: Sequence[str] = _models.PUBLISHED,
+    more: Sequence[str] = (),
 ) -> int:
     """Run one experiment from the command line: its numbers as CSV, its picture, 0."""
-    chosen = options(doc, argv, variants=variants, cells=cells)
+    chosen = options(doc, argv, variants=variants, cells=cells, more=more)
     began = time.perf_counter()
     try:
         rows = data(chosen)

@@ -215,7 +215,7 @@ def made(models, torch, name, *, k=None, tokens=True):
     return models.build(name, inputs=7, classes=5, tokens=tokens, hidden=12, width=4, k=k).double()
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 def test_k_step_counterparts_are_those_of_the_theory(models, torch, cell):
     import _stability
 
@@ -237,7 +237,7 @@ def test_k_step_counterparts_are_those_of_the_theory(models, torch, cell):
     )
 
 
-@pytest.mark.parametrize("name", ["rnn", "lstm", "gated-conv", "tcn", "transformer"])
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "gated-conv", "tcn", "transformer"])
 def test_networks_see_k_inputs_and_no_more(models, torch, name):
     k, T = 4, 11
     network = made(models, torch, name, k=k)
@@ -269,6 +269,14 @@ def test_budgets_match(models, torch):
                 name, inputs=88, classes=88, tokens=False, hidden=64, width=0, k=k
             )
             assert abs(models.count(network) / target - 1) < 0.1
+    for hidden in (8, 164, 600):
+        lstm, gru = (
+            models.count(models.build(
+                name, inputs=107, classes=107, tokens=True, hidden=hidden, width=32, k=None
+            ))
+            for name in ("lstm", "gru")
+        )  # fmt: skip
+        assert abs(gru / lstm - 1) < (0.2 if hidden == 8 else 0.02)
     with pytest.raises(ValueError, match="power of 2"):
         made(models, torch, "tcn", k=3)
     with pytest.raises(ValueError, match="needed k"):
@@ -278,7 +286,7 @@ def test_budgets_match(models, torch):
 # -------------------------------------------------------------------------------------- training
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 @pytest.mark.parametrize("variant", ["unstable", "stable", "sharp-stable"])
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
     training, torch, tmp_path, cell, variant
@@ -598,7 +606,7 @@ def test_an_absent_accelerator_is_named(training, torch, capsys):
     assert "leave it out to run on the CPU" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 @pytest.mark.parametrize("variant", ["stable", "sharp-stable"])
 def test_stable_networks_are_certified(training, runs, cell, variant):
     import _stability

@@ -217,8 +217,8 @@ def test_paper_price_of_memory(torch, tmp_path):
     del torch
     module = importlib.import_module("paper_price_of_memory")
     argv = [
-        "--size", "smoke", "--task", "synthetic-text", "--seeds", "0", "--cells", "lstm", "mingru",
-        "mingru-blocks", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path),
+        "--size", "smoke", "--task", "synthetic-text", "--seeds", "0", "--cells", "lstm", "gru",
+        "mingru", "mingru-blocks", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path),
     ]  # fmt: skip
     assert module.main(argv) == 0
     assert (tmp_path / "paper_price_of_memory.png").stat().st_size > 10_000
@@ -234,6 +234,9 @@ def test_paper_price_of_memory(torch, tmp_path):
     assert sorted(contexts.values()) == [contexts[rate] for rate in sorted(contexts)]
     (euclidean,) = (row for row in rows if row["variant"] == "euclidean")
     assert int(euclidean["certified"]) < 1000
+    grus = {row["variant"]: row for row in rows if row["model"] == "gru"}
+    assert set(grus) == {"unstable", "sharp-stable"}
+    assert int(grus["sharp-stable"]["certified"]) < 1000
     for row in rows:
         if row["variant"] == "none":
             assert row["model"].endswith("gram") or "gram" in row["model"]

@@ -11,7 +11,10 @@ from theory import GRU, LSTM, Inputs, VanillaRNN
 from theory.certify.gate_bounds import certify
 from theory.kernels.row_limits import row_limits_kernel
 from theory.projections import oracle, project
-from theory.projections.gru import _gru_rows, gru_limits, gru_lower
+from theory.projections.gru import gru_limits, gru_lower
+from theory.projections.gru_rows import gru_parameters, gru_rows
+from theory.projections.gru_units import UnitBounds, per_unit_lower
+from theory.projections.gru_units import unit_limits as gru_unit_limits
 from theory.projections.lstm import (
     forget_rows,
     in_published,
@@ -22,6 +25,7 @@ from theory.projections.lstm import (
 from theory.projections.lstm_rows import lstm_parameters, lstm_rows
 from theory.projections.lstm_units import unit_limits
 from theory.projections.rows import RowLimits, nearest_rows, rows_lower, solve_rows
+from theory.theorems.contractive_of_gru_norms import contractive_of_gru_norms
 
 
 def lstm(seed, n, m=2, size=1.0):
@@ -42,14 +46,23 @@ def limits(seed, n, m, kind):
     if kind == "per unit":
         weights = np.append(rng.uniform(0.6, 1.0, n), np.ones(n))
         return unit_limits(n, m, 0.95, rng.uniform(0.1, 0.85, n), 1.3, weights)
+    if kind.startswith("gru per unit"):
+        variant = "reset_before" if kind.endswith("before") else "reset_after"
+        update, reset = rng.uniform(-3, 2.5, (2, n))
+        # p is above any r
+        held = rng.exponential(1.0, n) + (1.0 if variant == "reset_before" else 0.0)
+        bounds = UnitBounds(
+            update=update, reset=reset, candidate=rng.exponential(2.0, n), held=held
+        )
+        return gru_unit_limits(gru(0, n, m, variant=variant), 0.95, 1.3, bounds)
     r = rng.uniform(0.55, 0.9, 2)
     cell = gru(seed, n, m)
     return gru_limits(cell, 0.95, 1.3, float(r[0]), float(r[1]), 0.4, float(rng.uniform(0.3, 1)))
 
 
 def rows(seed, n, m, kind, size=1.0):
-    if kind == "gru":
-        return _gru_rows(gru(seed, n, m, size))
+    if kind.startswith("gru"):
+        return gru_rows(gru(seed, n, m, size))
     return lstm_rows(lstm(seed, n, m, size))
 
 
@@ -61,7 +74,7 @@ def sums(Y, where):
     return np.einsum("ikj,ij->ik", a, size)
 
 
-KINDS = ("published", "per unit", "gru")
+KINDS = ("published", "per unit", "gru", "gru per unit", "gru per unit before")
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -103,7 +116,11 @@ def test_certificates_bound_steps(kind, seed, n):
         cell = lstm(seed, n, 2, size)
     else:
         cell = gru(seed, n, 2, size, "reset_after" if kind == "gru" else "reset_before")
-    weights = np.append(rng.uniform(0.5, 1, n), np.ones(n)) if kind == "lstm" else None
+    weights = rng.uniform(0.5, 1, n)
+    if kind == "lstm":
+        weights = np.append(weights, np.ones(n))
+    elif rng.random() < 0.5:
+        weights = None
     c = certify(cell, 1.0, weights)
     if c is None:
         return
@@ -168,15 +185,20 @@ def test_single_precision():
         for a in found.map.parameters.values():
             assert np.array_equal(a, a.astype(np.float32))
         assert found.certificate.lam <= 0.9
-    found = project(gru(5, 6), onto="gru", rate=0.9, dtype="float32")
-    assert all(np.array_equal(a, a.astype(np.float32)) for a in found.map.parameters.values())
+    for per_unit in (False, True):
+        found = project(gru(5, 6), onto="gru", rate=0.9, dtype="float32", per_unit=per_unit)
+        assert all(np.array_equal(a, a.astype(np.float32)) for a in found.map.parameters.values())
 
 
 def test_cvxpy_through_project():
-    cell = lstm(6, 3, 2)
-    for options in ({"forget": 0.7}, {"per_unit": True}):
-        ours = project(cell, onto="lstm", rate=0.9, **options)
-        theirs = project(cell, onto="lstm", rate=0.9, method="cvxpy", **options)
+    for cell, options in (
+        (lstm(6, 3, 2), {"onto": "lstm", "forget": 0.7}),
+        (lstm(6, 3, 2), {"onto": "lstm", "per_unit": True}),
+        (gru(6, 3), {"onto": "gru", "per_unit": True}),
+        (gru(6, 3, variant="reset_before"), {"onto": "gru", "per_unit": True}),
+    ):
+        ours = project(cell, rate=0.9, **options)
+        theirs = project(cell, rate=0.9, method="cvxpy", **options)
         assert theirs.method.startswith("cvxpy")
         assert theirs.certificate.lam <= 0.9
         assert theirs.distance == pytest.approx(ours.distance, rel=1e-4)
@@ -194,13 +216,81 @@ def test_gru_criterion(variant, n):
         assert found.moved["b_candidate"] == 0.0
 
 
+@pytest.mark.parametrize("variant", ["reset_after", "reset_before"])
+@pytest.mark.parametrize(
+    ("n", "size", "nearer"), [(1, 1.0, 0.99), (3, 0.2, 0.95), (3, 1.0, 0.96), (8, 0.3, 0.99)]
+)
+def test_gru_bounds_for_every_unit_are_nearer(n, size, nearer, variant):
+    cell = gru(n, n, 2, size, variant)
+    for rate in (0.95, 0.6):
+        common = project(cell, onto="gru", rate=rate)
+        found = project(cell, onto="gru", rate=rate, per_unit=True)
+        assert 0 < found.distance < nearer * common.distance
+        assert found.lower <= found.distance
+        c = certify(found.map, 1.0)
+        # on the boundary: nothing is given away
+        assert rate * (1 - 1e-3) < c.lam == found.certificate.lam <= rate
+        assert project(found.map, onto="gru", rate=rate, per_unit=True).map is found.map
+        # the common set is a part
+        assert project(common.map, onto="gru", rate=rate, per_unit=True).map is common.map
+        if variant == "reset_before":
+            assert found.moved["b_candidate"] == 0.0
+
+
+def test_gru_factor_is_attained():
+    """The update gate moves by z (1 - z), and h - n by 2."""
+    W, b = np.array([[0.0], [0.4], [0.0]]), np.array([0.0, 2.0, -30.0])
+    cell = GRU(W, np.zeros((3, 1)), b)
+    slope = cell.jacobian_state(np.ones(1), np.zeros(1)).item()
+    assert slope <= certify(cell, 1.0).lam <= slope * (1 + 1e-14)
+    # with 1 / 4 for z (1 - z) nothing is proved
+    assert 1 / (1 + math.exp(-2.4)) + 0.5 * 0.4 > 1 > certify(cell, 1.0).lam
+
+
+def test_a_gru_that_keeps_more_may_read_almost_as_much():
+    """s <= (rate - z) / (1 - z), unit by unit: at z = .9 still .8 of rate .98."""
+    z, rate = 0.9, 0.98
+    inner = (rate - z) / (1 - z)
+    b = np.array([60.0, math.log(z / (1 - z)), 0.0])
+    for size, inside in ((inner * (1 - 1e-9), True), (inner * (1 + 1e-9), False)):
+        cell = GRU([[0.0], [0.0], [size]], np.zeros((3, 1)), b)
+        made = project(cell, onto="gru", rate=rate, per_unit=True)
+        assert (made.map is cell) == inside
+        assert made.distance < 2e-9
+
+
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 3))
+def test_gru_per_unit_lower_bound_is_sound(seed, n):
+    rng = np.random.default_rng(seed)
+    variant = str(rng.choice(["reset_after", "reset_before"]))
+    cell = gru(seed, n, 2, float(rng.choice([0.1, 1.0, 10.0])), variant)
+    lower, X = per_unit_lower(cell, 0.95, 1.3), gru_rows(cell)
+    for k in range(4):
+        where = limits(seed + k, n, 2, "gru per unit" + variant.removeprefix("reset_after")[5:])
+        Y = nearest_rows(X, where)[0]
+        assert lower <= np.linalg.norm(X - Y) * (1 + 1e-9)
+        # members of the convex part contract
+        made = cell.with_parameters(
+            **dict(zip(cell.parameters, gru_parameters(cell, Y), strict=True))
+        )
+        assert certify(made, 1.3).lam <= 0.95 * (1 + 1e-9)
+
+
+def test_gru_per_unit_lower_bound_by_hand():
+    """One unit with b_z = 5: the gate is bounded by the rate."""
+    cell = GRU(np.zeros((3, 1)), np.zeros((3, 1)), [0.0, 5.0, 0.0])
+    assert per_unit_lower(cell, 0.95, 1.0) == pytest.approx(5.0 - math.log(19), rel=1e-9)
+    made = project(cell, onto="gru", rate=0.95, per_unit=True)
+    assert made.distance == pytest.approx(made.lower, rel=2e-2)
+
+
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 3))
 def test_gru_lower_bound_is_sound(seed, n):
     """No member of any bounds is nearer, and members have no distance."""
     rng = np.random.default_rng(seed)
     cell, rate = gru(seed, n, 2, float(rng.choice([0.1, 1.0, 10.0]))), 0.95
     lower = gru_lower(cell, rate, 1.0)
-    X = _gru_rows(cell)
+    X = gru_rows(cell)
     for _ in range(4):
         z, r, candidate = rng.uniform(0.5, 0.95), rng.uniform(0.5, 1), rng.uniform(0.05, 1)
         where = gru_limits(cell, rate, 1.0, z, r, rng.exponential(), candidate)
@@ -226,11 +316,15 @@ def test_inequalities_that_share_their_only_entry(seed):
 
 
 def test_gru_rate_of_the_oracle():
-    """GRU.lam: d = 2, all row sums .3, all bounds at .5."""
+    """GRU.lam: d = 2, all row sums .3, all bounds at .5; 1/4 or z (1 - z) for the slope of z."""
     # row sums of W are .3, and inputs and biases add .2 to every gate
     W = np.tile([[0.3, 0.0], [0.0, 0.3]], (3, 1))
     cell = GRU(W, np.full((6, 1), 0.2), np.zeros(6), variant="reset_before")
-    assert certify(cell, 1.0).lam == pytest.approx(0.811113896704792, abs=1e-12)
+    theirs = contractive_of_gru_norms(**cell.parameters, variant=cell.variant, input_bound=1.0)
+    assert theirs.lam == pytest.approx(0.811113896704792, abs=1e-12)
+    z, n = 1 / (1 + math.exp(-0.5)), math.tanh(0.5)
+    less = 0.3 * (1 + n) * (0.25 - z * (1 - z))
+    assert certify(cell, 1.0).lam == pytest.approx(0.811113896704792 - less, abs=1e-12)
 
 
 def test_forget_rows_keep_members():
@@ -271,15 +365,15 @@ def test_bad_input():
         project(gru(0, 2), onto="gru", rate=0.5)
     # at a rate of one half or less there is still the larger set
     assert project(cell, onto="lstm", rate=0.4, per_unit=True).certificate.lam <= 0.4
+    assert project(gru(0, 2), onto="gru", rate=0.4, per_unit=True).certificate.lam <= 0.4
 
 
 def test_wild_cells():
     for size in (0.0, 1e-8, 1e6):
-        cell = lstm(1, 2, 2, size)
         for per_unit in (False, True):
-            found = project(cell, onto="lstm", rate=0.9, per_unit=per_unit)
-            assert found.certificate.lam <= 0.9
-        assert project(gru(1, 2, 2, size), onto="gru", rate=0.9).certificate.lam <= 0.9
+            for cell, onto in ((lstm(1, 2, 2, size), "lstm"), (gru(1, 2, 2, size), "gru")):
+                found = project(cell, onto=onto, rate=0.9, per_unit=per_unit)
+                assert found.certificate.lam <= 0.9
 
 
 def test_solver_failure_is_reported(monkeypatch):
@@ -322,18 +416,19 @@ def test_published_lower_bound_at_rates_near_one():
     size=st.sampled_from([0.05, 0.3, 1.0, 30.0]),
     rate=st.sampled_from([0.6, 0.9, 0.999]),
     dtype=st.sampled_from(["float32", "float64"]),
-    kind=st.sampled_from(["published", "fixed", "per unit", "euclidean", "gru"]),
+    kind=st.sampled_from(["published", "fixed", "per unit", "euclidean", "gru", "gru per unit"]),
 )
 def test_projected_cells_stay(seed, n, size, rate, dtype, kind):
     """Bit for bit, also where a bias is the sum of two numbers of single precision."""
     rng = np.random.default_rng(seed)
-    gates = 3 if kind == "gru" else 4
+    is_gru = kind.startswith("gru")
+    gates = 3 if is_gru else 4
     shapes = [(gates * n, n), (gates * n, 2), (gates * n,), (gates * n,), (n,)]
     W, U, b, d, c = (
         (size * rng.standard_normal(shape)).astype(dtype).astype(float) for shape in shapes
     )
-    cell = GRU(W, U, b, c) if kind == "gru" else LSTM(W, U, b + d)
-    options = {"onto": "gru" if kind == "gru" else "lstm", "per_unit": kind == "per unit"}
+    cell = GRU(W, U, b, c) if is_gru else LSTM(W, U, b + d)
+    options = {"onto": "gru" if is_gru else "lstm", "per_unit": kind.endswith("per unit")}
     if kind == "fixed":
         options["forget"] = 0.5 + 0.6 * (rate - 0.5)
     if kind == "euclidean":
@@ -370,6 +465,7 @@ def test_a_gru_that_contracts_outside_of_the_criterion():
     made = project(cell, onto="gru", rate=0.9)
     assert made.moved["b"] == pytest.approx(4 - math.log(9), rel=1e-2)
     assert "absolute values of biases" in made.note
+    assert project(cell, onto="gru", rate=0.9, per_unit=True).map is cell
 
 
 def test_forget_bounds_that_keep_a_member():

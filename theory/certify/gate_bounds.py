@@ -28,7 +28,7 @@ def certify(recurrent: Map, input_bound: float, weights: Array | None = None) ->
     input_bound : float
         Bound of |x_i|.
     weights : (state_dim,) array, optional
-        Weights of the norm, ones by default; LSTM only.
+        Weights v of the norm max_i |d_i| / v_i, ones by default.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def certify(recurrent: Map, input_bound: float, weights: Array | None = None) ->
     if isinstance(recurrent, LSTM):
         rates, low = _lstm_rates(recurrent, input_bound, weights)
     elif isinstance(recurrent, GRU):
-        rates, low = _gru_rates(recurrent, input_bound)
+        rates, low = _gru_rates(recurrent, input_bound, weights)
     else:
         raise ValueError(f"received {recurrent!r}, needed an LSTM or a GRU")
     bound = np.full(recurrent.input_dim, input_bound)
@@ -79,23 +79,36 @@ def _lstm_rates(cell: LSTM, input_bound: float, weights: Array | None) -> tuple[
     return np.append(by_c, by_h), low
 
 
-def _gru_rates(cell: GRU, input_bound: float) -> tuple[Array, Array]:
-    r"""Return the factors of all units in the maximum norm, and the ends of the states.
+def _gru_rates(cell: GRU, input_bound: float, weights: Array | None) -> tuple[Array, Array]:
+    r"""Return the factors of all units in the weights, and the ends of the states.
 
-    With w_g the row sums, r and z the bounds of the gates and N that of |n|, one unit's factor is
-    z' + (1 - z') inner + (1 + N) w_z / 4 for some z' of [0, z], where inner is that of the
-    pre-activation of n, as in `theory.theorems.contractive_of_gru_norms`.
+    With w_g the row sums of |W_g| v, r and z the bounds of the gates, N that of |n| and inner the
+    factor of the pre-activation of n (as in `theory.theorems.contractive_of_gru_norms`, unit by
+    unit), the Jacobian's row has at most, for some z' of [0, z],
+
+        z' + (1 - z') inner / v + s(z') (1 + N) w_z / v,        s(z') = z' (1 - z') <= 1 / 4.
+
+    With s = 1 / 4 this is affine in z', so largest at an end.  With the product it is z' + (1 - z')
+    (inner + z' (1 + N) w_z) / v, a mean of 1 and of what is largest at z, so at most
+    z + (1 - z) (inner + z (1 + N) w_z) / v if the last factor is at most 1.
     """
+    n = cell.units
     gates = {g: GateBounds.of(*cell.gate(g), inputs=input_bound) for g in ("r", "z", "n")}
-    rows = {g: gate.rows for g, gate in gates.items()}
+    v = np.ones(n) if weights is None else weights
+    rows = {g: gate.rows if weights is None else gate.weighted(v) for g, gate in gates.items()}
     r, z = gates["r"].sigmoid, gates["z"].sigmoid
+    # r' (1 - r') for r' of [0, r]
+    turn = np.where(r < 0.5, upper_after(r * complement(r)[1], 1), 0.25)
     extra = np.abs(cell.b_candidate)
     candidate = tanh_up(plus_up(gates["n"].reach, extra))
     if cell.variant == "reset_after":
-        inner = upper_after(r * rows["n"] + 0.25 * rows["r"] * (rows["n"] + extra), 3)
+        inner = upper_after(r * rows["n"] + turn * rows["r"] * (gates["n"].rows + extra), 3)
     else:
-        inner = gates["n"].weighted(upper_after(r + 0.25 * rows["r"], 1))
-    by_z = upper_after(0.25 * (1.0 + candidate) * rows["z"], 2)
-    # z' + (1 - z') inner is affine in z': largest at an end of [0, z]
-    last = np.maximum(upper_after(z + complement(z)[1] * inner, 2), inner)
-    return upper_after(last + by_z, 1), np.ones(cell.units)
+        inner = gates["n"].weighted(upper_after(r * v + turn * rows["r"], 2))
+    by_z = upper_after((1.0 + candidate) * rows["z"], 2)
+    rest = complement(z)[1]
+    last = np.maximum(upper_after(z + rest * (inner / v), 3), upper_after(inner / v, 1))
+    rates = upper_after(last + 0.25 * by_z / v, 2)
+    both = upper_after((inner + z * by_z) / v, 3)
+    together = upper_after(z + rest * both, 2)
+    return np.where(both <= 1.0, np.minimum(rates, together), rates), np.ones(n)

@@ -157,7 +157,7 @@ def project(
     inputs: InputsOption = None,
     epsilon: Annotated[float, typer.Option(help="Allowed error of the state, for k.")] = 1e-3,
     per_unit: Annotated[
-        bool, typer.Option("--per-unit", help="The larger set of LSTM cells.")
+        bool, typer.Option("--per-unit", help="The larger set of LSTM or GRU cells.")
     ] = False,
     method: Annotated[str, typer.Option(help="auto, closed_form or cvxpy.")] = "auto",
     prefix: PrefixOption = None,

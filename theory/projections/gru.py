@@ -30,6 +30,8 @@ from theory.projections.gates import (
     outside_note,
     unmoved,
 )
+from theory.projections.gru_rows import gru_parameters, gru_rows, row_starts
+from theory.projections.gru_units import per_unit
 from theory.projections.oracle import Solved
 from theory.projections.rows import RowLimits, nearest_rows, rows_distance, rows_lower, solve_rows
 from theory.typing import Array
@@ -49,8 +51,7 @@ def gru_limits(
     (and, with the reset gate after the product, (1 - z) reset |b_c| / 4).
     """
     n, m = cell.units, cell.input_dim
-    sizes = [n, n, n, m, m, m, 1, 1, 1, 1]
-    starts = np.append(0, np.cumsum(sizes))
+    starts = row_starts(n, m)
     factors = np.zeros((n, 5, 10))
     factors[:, 0, 1] = 0.25 * (1.0 + candidate)
     factors[:, 0, 2] = (1.0 - z) * (r + 0.25 * reset)
@@ -66,29 +67,6 @@ def gru_limits(
         starts=starts, factors=factors, v=np.ones((5, int(starts[-1]))),
         limits=np.tile(row, (n, 1)), signed=np.zeros(10),
     )  # fmt: skip
-
-
-def _gru_rows(cell: GRU) -> Array:
-
-    gates = [cell.gate(g) for g in ("r", "z", "n")]
-    return np.hstack(
-        [
-            *(W for W, _, _ in gates),
-            *(U for _, U, _ in gates),
-            *(b[:, None] for _, _, b in gates),
-            cell.b_candidate[:, None],
-        ]
-    )
-
-
-def _gru_parameters(cell: GRU, Y: Array) -> tuple[Array, ...]:
-
-    n, m = cell.units, cell.input_dim
-    W = np.vstack([Y[:, k * n : (k + 1) * n] for k in range(3)])
-    U = np.vstack([Y[:, 3 * n + k * m : 3 * n + (k + 1) * m] for k in range(3)])
-    rest = Y[:, 3 * (n + m) :]
-    after = cell.variant == "reset_after"  # without, there is no second bias
-    return W, U, rest[:, :3].T.ravel(), rest[:, 3].copy() if after else cell.b_candidate
 
 
 @final
@@ -118,7 +96,7 @@ def gru_bounds(cell: GRU, rate: float, bound: float, reach: float = 30.0) -> tup
     """
     from scipy.optimize import minimize
 
-    X = _gru_rows(cell)
+    X = gru_rows(cell)
 
     def bounds(x: Array) -> GRUBounds:
         part = SIGMOID(np.clip(x, -reach, reach))
@@ -160,16 +138,16 @@ def gru_nearest(
     ArithmeticError
         If no cell near the boundary can be proved to contract.
     """
-    X = _gru_rows(cell)
+    X = gru_rows(cell)
 
     def prove(changed: GRU) -> Contraction | None:
         return in_criterion(changed, request.rate, request.input_bound, bounds)
 
     def point(margin: float) -> tuple[Array, ...]:
         if solved is not None:
-            return _gru_parameters(cell, solved.arrays[0] * (1.0 - margin))
+            return gru_parameters(cell, solved.arrays[0] * (1.0 - margin))
         where = bounds.limits(cell, request.rate, request.input_bound, margin)
-        return _gru_parameters(cell, nearest_rows(X, where)[0])
+        return gru_parameters(cell, nearest_rows(X, where)[0])
 
     member = prove(cell)
     if member is not None and unmoved(cell, request):
@@ -224,7 +202,7 @@ def gru_lower(cell: GRU, rate: float, bound: float) -> float:
 
     This and z <= rate in the inequality of the update gate make a convex set that contains all.
     """
-    X = _gru_rows(cell)
+    X = gru_rows(cell)
     # its factors, 1/4 and 1/2 * 1/2, are exact, and so is rate - 1/2 for rates of [1/2, 1]
     cap = gru_limits(cell, rate, bound, 0.5, 0.5, 0.0, 0.0)
     limits = np.full_like(cap.limits, np.inf)
@@ -236,21 +214,30 @@ def gru_lower(cell: GRU, rate: float, bound: float) -> float:
 
 
 def gru(recurrent: Map, request: Request) -> Projection:
-    """Project a GRU onto its criterion, with the gates' bounds of least distance."""
+    """Project a GRU onto its criterion, with the gates' bounds of least distance.
+
+    Or onto the larger set with bounds for every unit.
+    """
     if not isinstance(recurrent, GRU):
         raise ValueError(
             f"onto='gru' is a set of GRU cells, received {recurrent!r}; for an LSTM there is "
             "onto='lstm', for other maps the sets of their recurrent matrix"
         )
+    if request.per_unit:
+        return per_unit(recurrent, request)
     rate, bound = request.rate, request.input_bound
-    check_published_rate(rate, "update", "take a larger one")
+    check_published_rate(rate, "update", "take a larger one, or per_unit=True")
     member = in_criterion(recurrent, rate, bound)
     if member is not None and unmoved(recurrent, request):
         return make_projection(recurrent, {}, certificate=member, lower=0.0, method="member")
-    X = _gru_rows(recurrent)
+    X = gru_rows(recurrent)
     chosen, count = gru_bounds(recurrent, rate, bound)
     method, solved = "soft thresholds of rows", None
-    note = outside_note(recurrent, request, ", which takes absolute values of biases")
+    note = outside_note(
+        recurrent,
+        request,
+        ", which takes absolute values of biases, and 1/4 for all slopes; per_unit=True keeps it",
+    )
     if request.method == "cvxpy":
         solved, why = oracle.attempt(lambda: solve_rows(X, chosen.limits(recurrent, rate, bound)))
         note = why or note

@@ -50,7 +50,7 @@ _OPTIONS = {
     "weights": ("linf", "l1", "diagonal"),
     "metric": ("lmi",),
     "forget": ("lstm", "lstm_l2"),
-    "per_unit": ("lstm",),
+    "per_unit": ("lstm", "gru"),
 }
 
 
@@ -187,7 +187,7 @@ def project(
         For ``lstm`` and ``lstm_l2``: the bound of the forget gates; by default the one of least
         distance.
     per_unit : bool
-        For ``lstm``: the larger set with a bound for each unit.
+        For ``lstm`` and ``gru``: the larger set with bounds of the gates for each unit.
     starts : int
         For ``schur``: how many starting points are tried.
     rng : numpy.random.Generator, optional

@@ -1,0 +1,271 @@
+r"""The larger set of GRU cells, with bounds of the gates for every unit.
+
+Main names: `UnitBounds`, `unit_bounds`, `unit_limits`, `per_unit`, `per_unit_lower`.
+
+States |h| <= 1, inputs |x_i| <= B.  With w_g the row sum of |W_g| of a unit, z and r bounds of its
+gates and N of its |n|, as in `theory.certify.gate_bounds`, one step maps differences in the maximum
+norm to at most z + (1 - z) s, where
+
+    s = r w_n + t (w_n + |b_c|) w_r + z (1 + N) w_z,        t = max r' (1 - r') over r' <= r.
+
+So a unit contracts at the rate if s <= (rate - z) / (1 - z).  A product of two sums is not convex;
+with a bound q of w_n + |b_c| the set is, and units share no parameter.  With the reset gate before
+W_n instead, for p the same for all,
+
+    s = sum_j |W_n|_ij p_j + z (1 + N) w_z,        r_j + t_j w_r,j <= p_j.
+
+Weights of the norm are left out: they bring less than a hundredth of the distance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+import numpy.typing as npt
+
+from theory.arithmetic.gates import GateBounds, sigmoid_up, tanh_up
+from theory.arithmetic.intervals import plus_up
+from theory.certificates import Contraction
+from theory.certify.gate_bounds import certify
+from theory.maps.gru import GRU
+from theory.projections import oracle
+from theory.projections.base import Projection, Request, make_projection
+from theory.projections.gates import finish, log_odds, log_odds_up, unmoved
+from theory.projections.gru_rows import gru_parameters, gru_rows, row_starts
+from theory.projections.rows import RowLimits, nearest_rows, rows_lower, solve_rows
+from theory.typing import Array
+
+#: Where a search starts: update gates bounded by these parts of the rate, and parts of q.
+_SHARES, _PARTS = (0.5, 0.85), (0.3, 1.0)
+
+#: The largest part of the rate.
+_LAST = 0.999
+
+#: Rounds of the search, in which a step that brings nothing is halved.
+_ROUNDS = 8
+
+#: Parts of the reset gates' weights that are tried where p is the same for all units.
+_RESETS = (1.0, 0.5, 0.2, 0.05)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class UnitBounds:
+    """What makes the set convex, for every unit: every array is (n,), infinite for no bound."""
+
+    update: Array  # of the argument of z
+    reset: Array  # of the argument of r
+    candidate: Array  # of the modulus of the argument of n
+    held: Array  # q, or p with the reset gate before W_n
+
+    @property
+    def z(self) -> Array:
+        """Return the bounds of the update gates."""
+        return sigmoid_up(self.update)
+
+    @property
+    def r(self) -> Array:
+        """Return the bounds of the reset gates."""
+        return sigmoid_up(self.reset)
+
+    @property
+    def turn(self) -> Array:
+        """Return the largest slopes of the reset gates."""
+        r = self.r
+        return np.where(r < 0.5, r * (1.0 - r), 0.25)
+
+
+def unit_bounds(cell: GRU, input_bound: float) -> UnitBounds:
+    """Return the least bounds that hold for a cell."""
+    gates = {g: GateBounds.of(*cell.gate(g), inputs=input_bound) for g in ("r", "z", "n")}
+    extra = np.abs(cell.b_candidate)
+    found = UnitBounds(
+        update=gates["z"].top,
+        reset=gates["r"].top,
+        candidate=plus_up(gates["n"].reach, extra),
+        held=gates["n"].rows + extra,
+    )
+    if cell.variant == "reset_before":
+        found = replace(found, held=found.r + found.turn * gates["r"].rows)
+    return found
+
+
+def unit_limits(
+    cell: GRU, rate: float, input_bound: float, bounds: UnitBounds, margin: float = 0.0
+) -> RowLimits:
+    """Return the inequalities of the set on `gru_rows`; those of a smaller one with a margin."""
+    n, m = cell.units, cell.input_dim
+    starts = row_starts(n, m)
+    z, r = bounds.z, bounds.r
+    factors, v = np.zeros((n, 5, 10)), np.ones((5, int(starts[-1])))
+    factors[:, 0, 1] = z * (1.0 + tanh_up(bounds.candidate))
+    for k, g in ((1, 1), (2, 0), (3, 2)):  # z, r, n
+        factors[:, k, g], factors[:, k, 3 + g], factors[:, k, 6 + g] = 1.0, input_bound, 1.0
+    factors[:, 3, 9] = 1.0
+    last = bounds.held
+    if cell.variant == "reset_after":
+        factors[:, 0, 0], factors[:, 0, 2] = bounds.turn * bounds.held, r
+        factors[:, 4, 2], factors[:, 4, 9] = 1.0, 1.0
+    else:
+        factors[:, 0, 2], v[0, 2 * n : 3 * n] = 1.0, bounds.held
+        factors[:, 4, 0] = bounds.turn
+        last = last - r
+    inner = (1.0 - margin) * (rate - z) / (1.0 - z)
+    update, reset = (
+        np.where(np.isinf(a), a, a - margin * (1.0 + np.where(np.isinf(a), 0.0, np.abs(a))))
+        for a in (bounds.update, bounds.reset)
+    )
+    rest = [(1.0 - margin) * a for a in (bounds.candidate, last)]
+    return RowLimits(
+        starts=starts, factors=factors, v=v,
+        limits=np.stack([inner, update, reset, *rest], axis=1),
+        signed=np.array([0.0] * 6 + [1.0, 1.0, 0.0, 0.0]),
+    )  # fmt: skip
+
+
+def per_unit(cell: GRU, request: Request) -> Projection:
+    """Project onto the larger set, with the bounds of least distance that a search finds."""
+    rate, bound = request.rate, request.input_bound
+
+    def prove(changed: GRU) -> Contraction | None:
+        c = certify(changed, bound)
+        return c if c is not None and c.lam <= rate else None
+
+    member = prove(cell)
+    if member is not None and unmoved(cell, request):
+        return make_projection(cell, {}, certificate=member, lower=0.0, method="member")
+    X = gru_rows(cell)
+    search = _Search(cell, X, rate, bound)
+    chosen = search.best()
+    method, note, solved = "soft thresholds of rows", "", None
+    if request.method == "cvxpy":
+        solved, note = oracle.attempt(lambda: solve_rows(X, unit_limits(cell, rate, bound, chosen)))
+
+    def point(margin: float) -> tuple[Array, ...]:
+        where = unit_limits(cell, rate, bound, chosen, margin)
+        if solved is None:
+            return gru_parameters(cell, nearest_rows(X, where)[0])
+        # towards a point inside: no weights, and biases of the gates that are low enough
+        inner = np.zeros_like(X)
+        inner[:, -4:-2] = np.minimum(X[:, -4:-2], where.limits[:, [2, 1]] - 0.1)
+        return gru_parameters(cell, (1.0 - margin) * solved.arrays[0] + margin * inner)
+
+    arrays, certificate, margin = finish(cell, request, point, prove)
+    z = chosen.z
+    return make_projection(
+        cell,
+        dict(zip(cell.parameters, arrays, strict=True)),
+        certificate=certificate,
+        lower=per_unit_lower(cell, rate, bound),
+        method=f"cvxpy ({solved.solver})" if solved is not None else method,
+        iterations=search.count,
+        residuals={
+            "margin": margin,
+            "least update": float(np.min(z)),
+            "largest update": float(np.max(z)),
+        },
+        note=note or "the set is not convex: a nearer member may exist",
+    )
+
+
+def per_unit_lower(cell: GRU, rate: float, bound: float) -> float:
+    r"""Return a proved lower bound of the distance of a GRU from the sets of all bounds.
+
+    A unit's factor is at least z, so that a member's update gates are bounded by the rate: one
+    inequality on W_z, U_z and b_z.  Of the other gates nothing is said, as closed reset gates take
+    all weights of n out of sight.
+    """
+    n, m = cell.units, cell.input_dim
+    _, U, b = cell.gate("z")
+    X = np.hstack([cell.gate("z")[0], U, b[:, None]])
+    cap = RowLimits(
+        starts=np.array([0, n, n + m, n + m + 1]),
+        factors=np.tile([1.0, bound, 1.0], (n, 1, 1)),
+        v=np.ones((1, n + m + 1)),
+        limits=np.full((n, 1), float(log_odds_up(rate))),
+        signed=np.array([0.0, 0.0, 1.0]),
+    )
+    Y, multipliers = nearest_rows(X, cap)
+    return rows_lower(X, Y, cap, multipliers)
+
+
+@final
+class _Search:
+    """Bounds of least distance, unit by unit."""
+
+    def __init__(self, cell: GRU, X: Array, rate: float, bound: float) -> None:
+        self.cell, self.X, self.rate, self.bound = cell, X, rate, bound
+        self.own = unit_bounds(cell, bound)
+        self.top = float(log_odds(_LAST * rate))
+        self.count = 0
+
+    def best(self) -> UnitBounds:
+        """Return the best bounds that were found."""
+        own = self.own
+        n = len(own.update)
+        updates = [np.minimum(own.update, self.top)]
+        updates += [np.full(n, float(log_odds(share * self.rate))) for share in _SHARES]
+        if self.cell.variant == "reset_after":
+            starts = [
+                replace(own, update=update, held=part * own.held)
+                for update in updates
+                for part in _PARTS
+            ]
+            return self.around(starts, ("update", "held", "candidate"))[0]
+        found = []
+        for part in _RESETS:
+            reset = np.where(own.reset > 0, part * own.reset, own.reset)
+            rows = part * GateBounds.of(*self.cell.gate("r"), inputs=self.bound).rows
+            at = replace(own, reset=reset)
+            at = replace(at, held=at.r + at.turn * rows)
+            starts = [replace(at, update=update) for update in updates]
+            found.append(self.around(starts, ("update", "candidate")))
+        return min(found, key=lambda one: one[1])[0]
+
+    def squares(self, bounds: UnitBounds) -> Array:
+        """Return the units' squared distances."""
+        self.count += 1
+        where = unit_limits(self.cell, self.rate, self.bound, bounds)
+        squares: Array = np.sum(np.square(self.X - nearest_rows(self.X, where)[0]), axis=1)
+        return squares
+
+    def around(
+        self, starts: Sequence[UnitBounds], names: Sequence[str]
+    ) -> tuple[UnitBounds, float]:
+        """Return the best bounds near the best start of every unit, and their distance.
+
+        Every unit tries a step up and down in each of its bounds; one that brings nothing is
+        halved.
+        """
+        best, least = starts[0], self.squares(starts[0])
+
+        def take(tried: UnitBounds) -> npt.NDArray[np.bool_]:
+            nonlocal best, least
+            squares = self.squares(tried)
+            better: npt.NDArray[np.bool_] = squares < least
+            changed = {
+                name: np.where(better, getattr(tried, name), getattr(best, name)) for name in names
+            }
+            best, least = replace(best, **changed), np.minimum(squares, least)
+            return better
+
+        for start in starts[1:]:
+            take(start)
+        steps = {name: np.ones(len(least)) for name in names}
+        for _ in range(_ROUNDS):
+            for name, step in steps.items():
+                gained = np.zeros(len(least), dtype=bool)
+                for sign in (1.0, -1.0):
+                    gained |= take(self.moved(best, name, sign * step))
+                steps[name] = np.where(gained, step, 0.5 * step)
+        return best, math.sqrt(float(np.sum(least)))
+
+    def moved(self, bounds: UnitBounds, name: str, step: Array) -> UnitBounds:
+        """Return the bounds with one of them moved: that of z by a step, others by e^step."""
+        at = getattr(bounds, name)
+        new = np.minimum(at + step, self.top) if name == "update" else at * np.exp(step)
+        return replace(bounds, **{name: new})
