@@ -25,8 +25,9 @@ Each is defined by its `step` in plain NumPy, has exact Jacobians and a derived 
 rounding error; ``map.drive(norm, inputs)`` is a `Drive`, ``map.affine()`` an `Affine` form or None.
 The output of a state is a `LinearHead`, which `as_head` makes of the output layers of other
 programs; of a layer within a cascade it is a `Readout`.  Sizes and errors in ``map.rounded_step``
-are `Rounded`; ``map.reach`` encloses a step of a `Zonotope`, in a `Reach`.  An `Activation` is
-found by name with `activation`; `leaky_relu` makes one.
+are `Rounded`; ``map.reach`` encloses a step of a `Zonotope`, in a `Reach`; what a step makes of the
+lengths of entries that turn together are `Lengths`.  An `Activation` is found by name with
+`activation`; `leaky_relu` makes one.
 """
 
 from theory.arithmetic.activations import Activation, activation, leaky_relu
