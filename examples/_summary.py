@@ -227,27 +227,34 @@ def grouped(rows: Iterable[Row]) -> dict[tuple[Any, ...], list[Row]]:
     return found
 
 
-def paper_names(model: str, variant: str) -> str:
+def network_name(model: str) -> str:
     """Return how a network of the price of memory is called."""
     core, _, blocks = model.partition("-")
     names = {
-        "rnn": "RNN", "lstm": "LSTM", "mingru": "minGRU", "lru": "LRU", "rglru": "RG-LRU",
-        "selective": "selective layer", "delta": "gated delta rule",
+        "rnn": "RNN", "lstm": "LSTM", "gru": "GRU", "mingru": "minGRU", "lru": "LRU",
+        "rglru": "RG-LRU", "selective": "selective layer", "delta": "gated delta rule",
     }  # fmt: skip
+    return names[core] + (", two blocks" if blocks else "")
+
+
+def paper_names(model: str, variant: str) -> str:
+    """Return how a row of the price of memory is called."""
     if variant == "none":
         return model
-    told = names[core] + (", two blocks" if blocks else "")
     shown = {"by-construction": "", "euclidean": ", Euclidean set"}.get(variant, f", {variant}")
-    return told + shown
+    return network_name(model) + shown
 
 
 def whole(values: list[Any]) -> str:
-    """Return least and largest of lengths, some of which may be open; "none" without any."""
-    known = {v for v in values if v not in {"", "not asked"}}
+    """Return least and largest of lengths, some of which may be open; "none" without any.
+
+    What stands behind a colon in the files, that few sequences are longer, the page says once.
+    """
+    known = {str(v).partition(":")[0] for v in values if v not in {"", "not asked"}}
     if not known and "not asked" in values:
         return "not asked"
-    order = sorted(known, key=lambda v: (int(str(v).strip(">")), str(v)))
-    return " to ".join(dict.fromkeys(str(v) for v in (*order[:1], *order[-1:]))) or "none"
+    order = sorted(known, key=lambda v: (int(v.strip(">")), v))
+    return " to ".join(dict.fromkeys([*order[:1], *order[-1:]])) or "none"
 
 
 def price_told(rows: list[Row]) -> list[str]:
@@ -258,7 +265,7 @@ def price_told(rows: list[Row]) -> list[str]:
         built = {key: g for key, g in own.items() if key[2] != "none" and g[0]["certified"] != ""}
         # chosen where nothing is reported: on the validation split
         free = min(
-            (g for key, g in own.items() if key[1:4] == ("lstm", "unstable", "")),
+            (g for key, g in own.items() if key[2] == "unstable"),
             key=lambda g: mean_of(g, "valid"), default=[],
         )  # fmt: skip
         if not built or not free:
@@ -279,10 +286,11 @@ def price_told(rows: list[Row]) -> list[str]:
             f"at {whole([r['certified'] for r in best])} {tokens}, has "
             f"{span([r['metric'] for r in best], style)} ({unit}; {len(best)} "
             f"{'seed' if len(best) == 1 else 'seeds'}, {key[4]} epochs, the best on the validation "
-            f"split); the unconstrained LSTM, after {free[0]['epochs']} epochs likewise, "
+            f"split); the best of the unconstrained, {network_name(free[0]['model'])} after "
+            f"{free[0]['epochs']} epochs, likewise chosen, "
             f"{span([r['metric'] for r in free], style)} ({len(free)}). "
-            f"It is at or below the LSTM of its seed in {below} of {len(pairs)}; its worst seed is "
-            f"{'below' if worst < least else 'not below'} the best LSTM. "
+            f"It is at or below that of its seed in {below} of {len(pairs)}; its worst seed is "
+            f"{'below' if worst < least else 'not below'} the best of these. "
             + "".join(
                 f"The 5-gram has {value:{style}}: {sum(r['metric'] < value for r in best)} of "
                 f"{len(best)} of the certified are below it. " for value in five
