@@ -8,6 +8,7 @@ import dataclasses
 import doctest
 import importlib
 import inspect
+import linecache
 import pkgutil
 import re
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import pytest
 import rooms
+from hypothesis import Phase, settings
 from rooms import lacking
 from trees import nodes_of, tree_of
 
@@ -451,6 +453,22 @@ def test_public_functions_describe_every_parameter(name):
 SHOWN = [m for m in (*THEORY, *PROOFS) if ">>>" in path_of(m).read_text(encoding="utf-8")]
 
 
+@pytest.fixture
+def _as_shown():
+    """Run `find` without explanations, and doctest without asking the disk about files read before.
+
+    Of what `find` returns there is nothing to explain; for every docstring doctest makes a
+    debugger, which looks up all files of Python's cache of lines.
+    """
+    linecache.clearcache()
+    before = settings.get_current_profile_name()
+    settings.register_profile("shown", settings(), phases=set(Phase) - {Phase.explain})
+    settings.load_profile("shown")
+    yield
+    settings.load_profile(before)
+
+
+@pytest.mark.usefixtures("_as_shown")
 @pytest.mark.parametrize("module", SHOWN)
 def test_examples_in_docstrings_are_true(module):
     if module.startswith("theory.torch"):

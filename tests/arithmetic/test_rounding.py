@@ -13,6 +13,7 @@ from enclosures import may_be_at_least, may_be_at_most
 from hypothesis import example, given, target
 from hypothesis import strategies as st
 from mpmath import iv
+from targets import aimed
 from trees import nodes_of
 
 from theory import THEOREMS, LinearMap, Linf, VanillaRNN
@@ -308,6 +309,7 @@ def test_evaluate_leaves_the_interval_context_as_it_was():
 
 
 @pytest.mark.parametrize("theorem", THEOREMS, ids=lambda theorem: theorem.name)
+@aimed
 @given(data=st.data())
 def test_formula_slack_covers_plain_doubles(theorem, data):
     # sizes and powers that neither overflow nor underflow: the slack is relative

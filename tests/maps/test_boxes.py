@@ -5,6 +5,7 @@ import pytest
 from definitions import balls, bits, exact_step
 from hypothesis import given, settings, target
 from hypothesis import strategies as st
+from targets import aimed
 
 from theory import (
     GRU,
@@ -103,7 +104,7 @@ def corners(rng, low, high, count):
 
 
 @pytest.mark.parametrize("name", MAKERS)
-@settings(max_examples=25)
+@settings(aimed, max_examples=25)
 @given(
     seed=st.integers(0, 2**32 - 1),
     scale=st.sampled_from((0.1, 0.5, 1.0, 2.0)),

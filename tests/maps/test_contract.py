@@ -23,6 +23,7 @@ from definitions import (
 from enclosures import may_be_at_most
 from hypothesis import given, target
 from hypothesis import strategies as st
+from targets import aimed
 
 from theory import (
     GRU,
@@ -572,6 +573,7 @@ DRAWN: dict[str, Callable[[Draw, int, int], Map]] = {
 
 
 @pytest.mark.parametrize("name", DRAWN)
+@aimed
 @given(data=st.data())
 def test_one_step_is_within_its_error(name, data):
     small = 2 if name == "Cascade" else 4
@@ -932,6 +934,7 @@ def fitting(model: Map) -> list[Any]:
 
 
 @of_known_gain
+@aimed
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1))
 def test_the_input_lipschitz_constant_is_above_every_quotient(model, data, seed):
     norm = data.draw(st.sampled_from(fitting(model)))
@@ -1008,6 +1011,7 @@ def test_the_drive_is_above_every_step_from_rest(model, norm):
 
 
 @with_derivatives
+@aimed
 @given(
     data=st.data(), seed=st.integers(0, 2**32 - 1), bound=st.sampled_from([0.0, 1e-3, 1.0, 50.0])
 )

@@ -86,12 +86,13 @@ def drawn(strategy, count=300):
 
 
 def smallest(strategy, predicate=lambda _: True):
-    """Return what a failure shrinks to."""
+    """Return what a failure shrinks to; of a value found there is nothing to explain."""
     return find(
         strategy,
         predicate,
         settings=settings(
             max_examples=2000,
+            phases=set(Phase) - {Phase.explain},
             database=None,
             deadline=None,
             derandomize=True,

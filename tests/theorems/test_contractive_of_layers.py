@@ -15,6 +15,7 @@ from theory.strategies import factors
 from theory.theorems import contractive_of_layers
 from theory.theorems.contractive_of_layers import (
     CONTRACTIVE_OF_LAYERS,
+    LEAST,
     ROOM,
     formula,
     layer_rates_of,
@@ -65,6 +66,8 @@ ASKED = Asked(
 )
 @example(rates=[5e-324, 5e-324], gain=1e-6, share=None)
 @example(rates=[5e-324, 5e-324], gain=1e-6, share=0.5)
+@example(rates=[2.0**-1025, 2.0**-1025, 2.0**-1025, 0.0], gain=1e6, share=None)
+@example(rates=[2.0**-1025, 2.0**-1025, 2.0**-1025], gain=1e6, share=None)
 def test_typed_function(rates, gain, share):
     largest = max(rates)
     rate = None if share is None else largest + (1 - largest) * share
@@ -73,7 +76,7 @@ def test_typed_function(rates, gain, share):
     found = contractive_of_layers(layers, gains, sizes=[2] * len(rates), rate=rate)
     assert isinstance(found.norm, BlockMax)
     assert found.evidence.parts == tuple(layers)
-    aimed = min(largest * (1 + ROOM), (1 + largest) / 2) if rate is None else rate
+    aimed = min(max(largest, LEAST) * (1 + ROOM), (1 + largest) / 2) if rate is None else rate
     # where numbers are subnormal, a sum that is rounded up is the next one
     assert largest <= found.lam <= aimed * (1 + 2.0**-30) + len(rates) * math.ulp(0.0)
     # in rationals, layer by layer

@@ -27,6 +27,7 @@ from theory import (
     experiment,
     truncation_gaps,
 )
+from theory.arithmetic.rounding import LOST
 from theory.maps import leaky_relu
 from theory.strategies import activations, certified_maps, experiments, matrices_with_norm, norms
 from theory.theorems import contractive_of_matrix_norm
@@ -143,8 +144,9 @@ def test_typed_function(drawn):
     # never below what an explicit vector attains
     assert found.lam >= rho.lipschitz * norm.matrix_lower(W) * (1 - 2.0**-52)
     smaller = contractive_of_matrix_norm(W / 2, rho, norm=norm)
-    # an eigenvalue routine's margin of 2**-46 may vary by a few powers of two
-    assert smaller.lam <= found.lam * (0.5 + 2.0**-40)
+    # an eigenvalue routine's margin of 2**-46 may vary by a few powers of two; halves of subnormal
+    # numbers are rounded
+    assert smaller.lam <= found.lam * (0.5 + 2.0**-40) + LOST
 
 
 def test_boundary_cases():

@@ -21,6 +21,7 @@ from questions import (
     statement_is_the_formula,
     typed_function,
 )
+from targets import aimed
 
 from theory.trials import TRIALS
 
@@ -76,6 +77,7 @@ def test_every_file_says_what_to_ask(stem):
 
 
 @every
+@aimed
 @given(st.data())
 def test_holds(stem, data):
     one = SAID[stem]

@@ -167,7 +167,7 @@ def factors(problem: Problem, B: Array, r: float) -> Factors | None:
         Z -= down
         Y -= up
         K = K - down - up
-        size = float(np.abs(down).max()) + float(np.abs(up).max())
+        size = float(down.trace()) + float(up.trace())  # above every entry of a Gram matrix
         if not math.isfinite(size):
             return None
         if size <= 1e-9:  # what follows is of the order of its square
@@ -181,7 +181,7 @@ def factors(problem: Problem, B: Array, r: float) -> Factors | None:
 def sum_of_powers(
     T: Array, V: Array, *, powers: list[Array] | None = None, transposed: bool = False
 ) -> Array:
-    """Return V + T V T^T + T^2 V T^2T + ... by doubling; with T^T in place of T if `transposed`.
+    """Return V + T V T^T + T^2 V T^2T + ... for V >= 0 by doubling; T^T for T if `transposed`.
 
     `powers` holds T, T^2, T^4, ... as far as they are known; it is extended in place.
     """
@@ -193,8 +193,8 @@ def sum_of_powers(
         power = known[j].T if transposed else known[j]
         step = power @ total @ power.T
         total = total + step
-        # what follows is smaller by the square of this
-        if not float(np.abs(step).max()) > 1e-9 * float(np.abs(total).max()):
+        # what follows is smaller by the square of this; traces are above all entries
+        if not float(step.trace()) > 1e-9 * float(total.trace()):
             break
     return total
 

@@ -107,22 +107,23 @@ def _riccati(s: System, q: Array, strict: float = 0.0) -> _Solution | None:
     DqC = s.D.T @ qC
     b, u = np.linalg.solve(L, s.B.T), np.linalg.solve(L, DqC)
     a, G, H = s.A + b.T @ u, b.T @ b, s.C.T @ qC + u.T @ u
-    one = np.eye(len(a))
-    H += strict * float(np.trace(H)) / len(a) * one
+    n = len(a)
+    one, sides = np.eye(n), np.empty((n, 2 * n))
+    H += strict * float(np.trace(H)) / n * one
     for _ in range(60):
+        sides[:, :n], sides[:, n:] = a, G
         try:
-            inner = np.linalg.solve(one - G @ H, np.hstack([a, G]))
+            inner = np.linalg.solve(one - G @ H, sides)
         except np.linalg.LinAlgError:
             return None
-        after, through = inner[:, : len(a)], inner[:, len(a) :]
-        more = a.T @ H @ after
-        G = G + a @ through @ a.T
-        a, H = a @ after, H + 0.5 * (more + more.T)
+        more, carried = a.T @ H @ inner[:, :n], a @ inner
+        G = G + carried[:, n:] @ a.T
+        a, H = carried[:, :n], H + 0.5 * (more + more.T)
         G = 0.5 * (G + G.T)
         size = float(np.abs(more).max())
         if not math.isfinite(size):
             return None
-        if size <= 1e-12 * float(np.abs(H).max()):
+        if size <= 1e-12 * float(H.trace()):  # no entry of a positive H is above its trace
             break
     else:
         return None

@@ -43,6 +43,10 @@ _INSIDE = 2.0**-40
 #: Weights beyond this, or its inverse, would leave the range when they multiply norms.
 _LARGEST = 2.0**500
 
+#: Smaller rates are aimed at as this one: room beside it, divided by a gain that weights within
+#: `_LARGEST` can answer, is still a number of all digits.
+LEAST = 1 / _LARGEST
+
 
 def layer_rates_of(
     rates: Sequence[float], gains: Sequence[float], weights: Sequence[float]
@@ -149,12 +153,13 @@ def contractive_of_layers(
         check_count(at_least=1, **{f"sizes[{i}]": size})
         kept[i].norm.check_dim(size)
     largest = max(c.lam for c in kept)
-    goal = min(largest * (1 + ROOM), (1 + largest) / 2) if rate is None else rate
+    aim = max(largest, LEAST) * (1 + ROOM)
+    goal = min(aim, (1 + largest) / 2) if rate is None else rate
     check_rate(goal)
     if rate is not None and not rate > largest:
         raise ValueError(f"rate={rate!r}, needed one above that of every layer, {largest!r}")
     weights = _weights(kept, gains, sizes, goal)
-    if not all(1 / _LARGEST < weight < _LARGEST for weight in weights):
+    if not all(LEAST < weight < _LARGEST for weight in weights):
         return None
     lam = max(layer_rates_of([c.lam for c in kept], gains, weights))
     if not lam < 1:
