@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from theory import GRU, LSTM, Inputs, VanillaRNN
@@ -235,6 +235,7 @@ def test_gru_bounds_for_every_unit_are_nearer(n, size, nearer, variant):
 
 
 @given(r=st.floats(0, 1), w=st.floats(0, 10), c=st.floats(0, 100))
+@example(r=0.9, w=0.0, c=0.0)
 def test_the_largest_factor_of_a_reset_gate(r, w, c):
     at = r * np.linspace(0, 1, 1001)
     largest = np.max(at * w + at * (1 - at) * c)

@@ -123,8 +123,9 @@ def opened_up(r: Array, w: Array, c: Array) -> Array:
     r, w, c : arrays, not negative, r <= 1
     """
     at_end = upper_after(r * (w + complement(r)[1] * c), 3)
-    rising = upper_after(np.maximum(2.0 * r - 1.0, 0.0) * c, 1) <= w
-    # taken only where c > w
+    least = upper_after(np.maximum(2.0 * r - 1.0, 0.0) * c, 1)
+    rising = (r <= 0.5) | (c <= w) | (least <= w)
+    # taken only where c > w, so positive
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         inside = upper_after((w + c) * ((w + c) / c) * 0.25, 4)
     return np.where(rising, at_end, inside)
