@@ -100,6 +100,9 @@ OWN |= {
     ("rnn",): ({"lr": 2e-3},),
 }  # fmt: skip
 
+#: Changes of what is kept in the sharp set: rows of few entries bear, and need, larger steps.
+SHARP = {"gru": {"lr": 2e-2}}
+
 #: The largest bound of a forget gate of LSTMs in the Euclidean set.
 FORGET = {"forget": 0.96}
 
@@ -132,6 +135,8 @@ def settings(options: argparse.Namespace) -> Iterator[_training.Setting]:
                 own = own if options.size != "smoke" else ({},)
                 if variant not in {"unstable", _training.BUILT}:
                     own = own[:1]
+                if variant == "sharp-stable" and options.size != "smoke":
+                    own = tuple(schedule | SHARP.get(cell, {}) for schedule in own)
                 if variant == _training.EUCLIDEAN:
                     own = tuple(schedule | FORGET for schedule in own)
                 for schedule in own:

@@ -108,7 +108,7 @@ def test_no_weights_and_no_input_decay_more_slowly_than_the_rate(blocks, torch, 
     assert slowest >= 0.7
 
 
-@pytest.mark.parametrize("core", ["mingru", "rglru"])
+@every
 def test_two_blocks_are_certified_over_their_alphabet(blocks, torch, core):
     """A smaller rate needs less context, and a restart k inputs back errs by less than allowed."""
     contexts = []

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings, target
 from hypothesis import strategies as st
 
 from theory import Cascade, DiagonalSSM, Inputs, Linf, MinGRU, VanillaRNN, contraction
-from theory.certify import invariant_domain, reached_domain
+from theory.certify import find_certificates, invariant_domain, reached_domain
 from theory.certify.certificate_file import certificate_from_dict, certificate_to_dict
 from theory.certify.recheck import recheck
 from theory.maps import (
@@ -169,6 +169,17 @@ def replace_ends(domain, share):
         low=share * domain.low, high=share * domain.high, input_low=domain.input_low,
         input_high=domain.input_high, reached=domain.reached,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["lru", "delta"])
+def test_what_was_found_before_is_worth_as_much(kind):
+    """Also where a certificate everywhere leaves no reason to ask what is reached."""
+    model = block(np.random.default_rng(5), kind)
+    C, inputs = np.eye(model.state_dim)[-2:], Inputs.box(-1, 1)
+    known = find_certificates(model, inputs, effort=0, iterates=False)
+    ask = {"inputs": inputs, "head": C, "norm": Linf(), "effort": 0}
+    found = [required_context(model, 0.1, certificates=c, **ask).k for c in (None, known)]
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("kind", ["lru", "delta"])

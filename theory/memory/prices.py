@@ -210,8 +210,9 @@ def supply(
             )
         # several steps together are dear to price, and worth it where there is no single one
         single = {name: c for name, c in certificates.named.items() if c.iterate == 1}
+        states = certificates.states or certificates.reached
         return Supply(
-            states=certificates.states or certificates.reached,
+            states=states or kept_domain(recurrent, inputs=inputs),
             where=certificates.where,
             found=single or certificates.named,
             sharp=certificates.everywhere if certificates.where is None else certificates.local,
