@@ -464,17 +464,19 @@ class Mixed(nn.Module):
 class Network(nn.Module):
     """Embedding, two blocks behind short convolutions, or one bare recurrence, and an output.
 
-    With `table` the embedding is so wide, and followed by tanh and a dense layer.
+    With `table` the embedding is so wide, and followed by tanh and a dense layer.  What are no
+    tokens, piano rolls, goes through a dense layer.
     """
 
     def __init__(
         self, core: str, *, inputs: int, classes: int, width: int, rate: float,
-        dropout: float = 0.0, bare: bool = False, table: int = 0,
+        dropout: float = 0.0, bare: bool = False, table: int = 0, tokens: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
         # a narrow table has fewer ways to learn rare tokens by heart
-        self.table = nn.Embedding(inputs, table or width)
-        self.enter = nn.Linear(table, width) if table else None
+        self.table = nn.Embedding(inputs, table or width) if tokens else None
+        seen = table if tokens else inputs
+        self.enter = nn.Linear(seen, width) if seen else None
         self.layers = nn.ModuleList(
             Layer(core, width, rate, dropout, bare) for _ in range(1 if bare else 2)
         )
@@ -483,13 +485,15 @@ class Network(nn.Module):
         self.mixed = nn.ModuleList([] if bare else [Mixed(width) for _ in self.layers])
 
     def encoder(self, x: Tensor, drop: Dropout = _WHOLE) -> Tensor:
-        """Return the vectors of tokens; `drop` leaves entries of the embedding out."""
+        """Return the vectors of inputs; `drop` leaves entries of them out."""
+        if self.table is None:
+            return self.enter(drop(x))
         rows = self.table(x)
         return drop(rows) if self.enter is None else self.enter(drop(torch.tanh(rows)))
 
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Return the outputs (batch, time, classes) and the states of the recurrences."""
-        h, states = self.encoder(x.T, self.drop), []
+        h, states = self.encoder(x.transpose(0, 1), self.drop), []
         layers: Any = (
             self.layers if self.bare else chain(*zip(self.mixed, self.layers, strict=True))
         )
@@ -513,7 +517,8 @@ class Restarted(nn.Module):
         k = min(self.k, seen.shape[1])
         # before k inputs there are, the network itself has no more
         parts = [self.network(seen[:, :k])[0]]
-        for row in seen.unfold(1, k, 1)[:, 1:].split(1024, dim=1):
+        windows = seen.unfold(1, k, 1).movedim(-1, 2)
+        for row in windows[:, 1:].split(1024, dim=1):
             flat = self.network(row.flatten(0, 1))[0][:, -1]
             parts.append(flat.unflatten(0, row.shape[:2]))
         return torch.cat(parts, 1)[:, -x.shape[1] :], seen[:, max(seen.shape[1] - k + 1, 0) :]

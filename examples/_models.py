@@ -10,6 +10,7 @@ Main names: `Recurrent`, `Windowed`, `GatedConvolution`, `Dilated`, `WindowTrans
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from typing import Any
 
 try:
@@ -242,8 +243,8 @@ def build(
     if name in PUBLISHED:
         network = Recurrent(name, Encoder(inputs, width, tokens), hidden, classes, dropout)
         return network if k is None else Windowed(network, k)
-    if name in BUILT and (not tokens or k is not None):
-        raise ValueError(f"{name} reads tokens, all of them, needed a text and no k")
+    if name in BUILT and k is not None:
+        raise ValueError(f"{name} sees all inputs, needed no k, received k={k}")
     if name in FEED_FORWARD and k is None:
         raise ValueError(f"{name} sees the last k inputs only, needed k")
 
@@ -252,7 +253,7 @@ def build(
             core, _, blocks = name.partition("-")
             return _blocks.Network(
                 core, inputs=inputs, classes=classes, width=n, rate=rate, dropout=dropout,
-                bare=not blocks, table=table,
+                bare=not blocks, table=table, tokens=tokens,
             )  # fmt: skip
         if name in CELLS:
             network = Recurrent(name, Encoder(inputs, width, tokens), n, classes, dropout)
@@ -263,5 +264,8 @@ def build(
         budget = count(Recurrent("lstm", Encoder(inputs, width, tokens), hidden, classes))
         step = 8 if name in BUILT else 4
         widths = range(step, (2 * hidden if name in CELLS else 512) + 1, step)
-        best = min(widths, key=lambda n: abs(count(of(n)) - budget))
+        # the number of parameters grows with the width
+        at = bisect_left(widths, budget, key=lambda n: count(of(n)))
+        near = widths[max(at - 1, 0) : at + 1]
+        best = min(near, key=lambda n: abs(count(of(n)) - budget))
     return of(best)

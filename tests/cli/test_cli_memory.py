@@ -290,7 +290,7 @@ def test_a_narrow_terminal_loses_no_number(files, monkeypatch):
 def test_a_bound_that_says_nothing_has_no_column(files, monkeypatch):
     """The rate over all inputs is next to 1; the exact memory along these is told instead."""
     rng = np.random.default_rng(0)
-    monkeypatch.setattr("theory.memory.entrywise.LONGEST_CONTEXT", 1000)
+    monkeypatch.setattr("theory.memory.moves.LONGEST_CONTEXT", 1000)
     gates = MinGRU(9 * rng.standard_normal((8, 2)), rng.standard_normal(8))
     interop.save_map(files / "w.npz", gates)
     words = ["memory", files / "w.npz", "--sequences", files / "x.npz", *USUAL]

@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from theory import GRU, LSTM, Inputs, VanillaRNN
-from theory.certify.gate_bounds import certify
+from theory.certify.gate_bounds import certify, opened_up
 from theory.kernels.row_limits import row_limits_kernel
 from theory.projections import oracle, project
 from theory.projections.gru import gru_limits, gru_lower
@@ -49,11 +49,8 @@ def limits(seed, n, m, kind):
     if kind.startswith("gru per unit"):
         variant = "reset_before" if kind.endswith("before") else "reset_after"
         update, reset = rng.uniform(-3, 2.5, (2, n))
-        # p is above any r
-        held = rng.exponential(1.0, n) + (1.0 if variant == "reset_before" else 0.0)
-        bounds = UnitBounds(
-            update=update, reset=reset, candidate=rng.exponential(2.0, n), held=held
-        )
+        candidate, one = rng.uniform(0.3, 3.0, (2, n))
+        bounds = UnitBounds(update=update, reset=reset, candidate=candidate, rows=one)
         return gru_unit_limits(gru(0, n, m, variant=variant), 0.95, 1.3, bounds)
     r = rng.uniform(0.55, 0.9, 2)
     cell = gru(seed, n, m)
@@ -111,7 +108,7 @@ def test_member_idempotent_not_expansive(kind, seed, n, size):
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 3))
 def test_certificates_bound_steps(kind, seed, n):
     rng = np.random.default_rng(seed)
-    size = float(rng.choice([0.1, 0.3]))
+    size = float(rng.choice([0.1, 0.3] if kind == "lstm" else [0.1, 0.3, 0.6]))
     if kind == "lstm":
         cell = lstm(seed, n, 2, size)
     else:
@@ -237,6 +234,27 @@ def test_gru_bounds_for_every_unit_are_nearer(n, size, nearer, variant):
             assert found.moved["b_candidate"] == 0.0
 
 
+@given(r=st.floats(0, 1), w=st.floats(0, 10), c=st.floats(0, 100))
+@example(r=0.9, w=0.0, c=0.0)
+def test_the_largest_factor_of_a_reset_gate(r, w, c):
+    at = r * np.linspace(0, 1, 1001)
+    largest = np.max(at * w + at * (1 - at) * c)
+    found = opened_up(*np.array([[r], [w], [c]])).item()
+    assert largest * (1 - 1e-14) <= found <= (largest + 1e-6 * c) * (1 + 1e-14) + 1e-290
+
+
+@pytest.mark.parametrize("variant", ["reset_after", "reset_before"])
+def test_reset_gates_are_free_up_to_sums_of_one(variant):
+    """w_r <= 1 costs nothing: z + (1 - z) w_n, attained at an open gate and n = h = 0."""
+    for w_r, costs in ((1.0, False), (1.01, True)):
+        b = np.array([60.0, 0.0, 0.0])
+        cell = GRU([[w_r], [0.0], [0.8]], np.zeros((3, 1)), b, variant=variant)
+        slope = cell.jacobian_state(np.zeros(1), np.zeros(1)).item()
+        assert slope == pytest.approx(0.9, rel=1e-15)
+        assert (certify(cell, 1.0).lam > slope * (1 + 1e-6)) == costs
+        assert slope <= certify(cell, 1.0).lam
+
+
 def test_gru_factor_is_attained():
     """The update gate moves by z (1 - z), and h - n by 2."""
     W, b = np.array([[0.0], [0.4], [0.0]]), np.array([0.0, 2.0, -30.0])
@@ -316,14 +334,15 @@ def test_inequalities_that_share_their_only_entry(seed):
 
 
 def test_gru_rate_of_the_oracle():
-    """GRU.lam: d = 2, all row sums .3, all bounds at .5; 1/4 or z (1 - z) for the slope of z."""
+    """GRU.lam: d = 2, all row sums .3, all bounds at .5; 1/4 or z (1 - z) for slopes."""
     # row sums of W are .3, and inputs and biases add .2 to every gate
     W = np.tile([[0.3, 0.0], [0.0, 0.3]], (3, 1))
     cell = GRU(W, np.full((6, 1), 0.2), np.zeros(6), variant="reset_before")
     theirs = contractive_of_gru_norms(**cell.parameters, variant=cell.variant, input_bound=1.0)
     assert theirs.lam == pytest.approx(0.811113896704792, abs=1e-12)
     z, n = 1 / (1 + math.exp(-0.5)), math.tanh(0.5)
-    less = 0.3 * (1 + n) * (0.25 - z * (1 - z))
+    # and of r, which is z here
+    less = (0.3 * (1 + n) + (1 - z) * 0.3 * 0.3) * (0.25 - z * (1 - z))
     assert certify(cell, 1.0).lam == pytest.approx(0.811113896704792 - less, abs=1e-12)
 
 

@@ -48,6 +48,7 @@ from theory.errors import DivergedError
 from theory.maps.boxes import fading
 from theory.maps.boxes.ends import complement, mixed
 from theory.maps.invariance import is_invariant
+from theory.maps.lengths import Lengths
 from theory.maps.recurrence import LinearRecurrence
 from theory.memory import (
     mean_context,
@@ -217,6 +218,12 @@ def _of_terms(terms: Terms, apart: list) -> list:
     return [d for q in range(state) for d in largest(q)]
 
 
+def _sizes(groups: Lengths, v: Vector) -> Vector:
+    """Return the lengths of the groups of a vector."""
+    where = [np.flatnonzero(groups.group == i) for i in range(groups.group.max() + 1)]
+    return [length(L2(), [v[j] for j in own]) for own in where]
+
+
 def majorants(rng: Draw, tally: Tally) -> None:
     """Comparison matrices, gains and constants in the state majorise differences of steps."""
     model = a_map(rng)
@@ -226,7 +233,7 @@ def majorants(rng: Draw, tally: Tally) -> None:
         input_low=np.full(model.input_dim, -10.0), input_high=np.full(model.input_dim, 10.0),
     )  # fmt: skip
     matrices, gains = model.comparison(box), model.input_comparison(box)
-    terms = model.terms(box)
+    terms, groups = model.terms(box), model.group_comparison(box)
     norm = one_of(rng, *NORMS.values())(rng, model.state_dim)
     constant = model.state_lipschitz(norm, box)
     step, kind = exact_step(model), type(model).__name__
@@ -245,6 +252,20 @@ def majorants(rng: Draw, tally: Tally) -> None:
                 for bound in bounds[1:]:
                     largest = largest.max(bound[i])
                 tally.no_less(f"{kind}.comparison", abs(d), largest, **given)
+        if groups is not None:
+            sizes = _sizes(groups, minus(balls(h), balls(g)))
+            bounds = [times(M, sizes) for M in groups.own]
+            for i, d in enumerate(_sizes(groups, moved)):
+                largest = functools.reduce(lambda a, b: a.max(b), [bound[i] for bound in bounds])
+                tally.no_less(f"{kind}.group_comparison", d, largest, **given)
+            if groups.rest is not None:
+                rest = _sizes(groups, step(balls(np.zeros(model.state_dim)), balls(x)))
+                tally.at_most(f"{kind}.group_comparison.rest", rest, groups.rest, **given)
+            if groups.seen is not None:
+                seen = times(groups.seen, [abs(d) for d in minus(balls(x), balls(y))])
+                sizes = _sizes(groups, minus(new, step(balls(h), balls(y))))
+                for d, bound in zip(sizes, seen, strict=True):
+                    tally.no_less(f"{kind}.group_comparison.seen", d, bound, y=y, **given)
         if terms is not None:
             for d, bound in zip(moved, _of_terms(terms, minus(balls(h), balls(g))), strict=True):
                 tally.no_less(f"{kind}.terms", abs(d), bound, **given)
@@ -661,6 +682,7 @@ CHECKS = (
         run=majorants,
         covers=(
             Map.comparison,
+            Map.group_comparison,
             Map.input_comparison,
             Map.state_lipschitz,
             Map.input_lipschitz,

@@ -12,6 +12,7 @@ from tally import Tally
 from theory import Inputs, Map
 from theory.arithmetic.relaxations import relaxed, relaxed_convex, remainder_range, secants
 from theory.arithmetic.zonotopes import Zonotope, combination, product, stacked
+from theory.maps.balls import ball_domain, ball_reach, stays_in_balls
 from theory.maps.normalize import _inverse_root, _inverse_root_place, _inverse_root_slope
 from theory.maps.reached import check_domain, holds_on, is_reached, reached_domain
 from theory.typing import Array
@@ -124,6 +125,7 @@ def reaches(rng: Draw, tally: Tally) -> None:
     model = tame_map(rng)
     size = float(one_of(rng, 0.0, 0.1, 1.0))
     found = reached_domain(model, inputs=Inputs.box(-size, size), order=4)
+    balled = ball_domain(model, Inputs.box(-size, size))
     n, m = model.state_dim, model.input_dim
     step = exact_step(model)
     box = np.full(n, -4.0), np.full(n, 4.0)
@@ -137,14 +139,15 @@ def reaches(rng: Draw, tally: Tally) -> None:
         if all(abs(a) <= 4 for a in after):
             low, high = made.states.hull()
             tally.between("reach", low, after, high, xi=xi, x=x, **model.parameters)
-    if found is None:
-        return
-    tally.true("is_reached", is_reached(model, found) and holds_on(model, found))
-    check_domain(model, found)
-    h = balls(np.zeros(n))
-    for _ in range(6):
-        h = step(h, balls(interior(rng, *x_ends)))
-        tally.between("reached_domain", found.low, h, found.high, **model.parameters)
+    for name, one in (("reached_domain", found), ("ball_domain", balled)):
+        if one is None:
+            continue
+        tally.true("is_reached", is_reached(model, one) and holds_on(model, one))
+        check_domain(model, one)
+        h = balls(np.zeros(n))
+        for _ in range(6):
+            h = step(h, balls(interior(rng, *x_ends)))
+            tally.between(name, one.low, h, one.high, **model.parameters)
 
 
 CHECKS = (
@@ -153,7 +156,16 @@ CHECKS = (
     Check(run=convex, covers=(relaxed_convex,)),
     Check(
         run=reaches,
-        covers=(Map.reach, reached_domain, is_reached, holds_on, check_domain),
+        covers=(
+            Map.reach,
+            reached_domain,
+            is_reached,
+            holds_on,
+            check_domain,
+            ball_domain,
+            stays_in_balls,
+            ball_reach,
+        ),
         weight=0.5,
     ),
 )

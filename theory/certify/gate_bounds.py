@@ -1,6 +1,6 @@
 """Certificates of LSTM and GRU cells by the bounds of their gates.
 
-Main name: `certify`.
+Main names: `certify`, `opened_up`.
 """
 
 from __future__ import annotations
@@ -83,8 +83,7 @@ def _gru_rates(cell: GRU, input_bound: float, weights: Array | None) -> tuple[Ar
     r"""Return the factors of all units in the weights, and the ends of the states.
 
     With w_g the row sums of |W_g| v, r and z the bounds of the gates, N that of |n| and inner the
-    factor of the pre-activation of n (as in `theory.theorems.contractive_of_gru_norms`, unit by
-    unit), the Jacobian's row has at most, for some z' of [0, z],
+    factor of the pre-activation of n, the Jacobian's row has at most, for some z' of [0, z],
 
         z' + (1 - z') inner / v + s(z') (1 + N) w_z / v,        s(z') = z' (1 - z') <= 1 / 4.
 
@@ -97,14 +96,13 @@ def _gru_rates(cell: GRU, input_bound: float, weights: Array | None) -> tuple[Ar
     v = np.ones(n) if weights is None else weights
     rows = {g: gate.rows if weights is None else gate.weighted(v) for g, gate in gates.items()}
     r, z = gates["r"].sigmoid, gates["z"].sigmoid
-    # r' (1 - r') for r' of [0, r]
-    turn = np.where(r < 0.5, upper_after(r * complement(r)[1], 1), 0.25)
     extra = np.abs(cell.b_candidate)
     candidate = tanh_up(plus_up(gates["n"].reach, extra))
     if cell.variant == "reset_after":
-        inner = upper_after(r * rows["n"] + turn * rows["r"] * (gates["n"].rows + extra), 3)
+        through = opened_up(r, rows["n"], upper_after(rows["r"] * gates["n"].rows, 1))
+        inner = upper_after(through + 0.25 * rows["r"] * extra, 2)
     else:
-        inner = gates["n"].weighted(upper_after(r * v + turn * rows["r"], 2))
+        inner = gates["n"].weighted(opened_up(r, v, rows["r"]))
     by_z = upper_after((1.0 + candidate) * rows["z"], 2)
     rest = complement(z)[1]
     last = np.maximum(upper_after(z + rest * (inner / v), 3), upper_after(inner / v, 1))
@@ -112,3 +110,22 @@ def _gru_rates(cell: GRU, input_bound: float, weights: Array | None) -> tuple[Ar
     both = upper_after((inner + z * by_z) / v, 3)
     together = upper_after(z + rest * both, 2)
     return np.where(both <= 1.0, np.minimum(rates, together), rates), np.ones(n)
+
+
+def opened_up(r: Array, w: Array, c: Array) -> Array:
+    r"""Return the largest of r' w + r' (1 - r') c over r' of [0, r], rounded up.
+
+    The derivative, w + (1 - 2 r') c, falls: if it is not negative at r, the largest is there, else
+    at r' = (w + c) / (2 c), and it is (w + c)^2 / (4 c).
+
+    Parameters
+    ----------
+    r, w, c : arrays, not negative, r <= 1
+    """
+    at_end = upper_after(r * (w + complement(r)[1] * c), 3)
+    least = upper_after(np.maximum(2.0 * r - 1.0, 0.0) * c, 1)
+    rising = (r <= 0.5) | (c <= w) | (least <= w)
+    # taken only where c > w, so positive
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        inside = upper_after((w + c) * ((w + c) / c) * 0.25, 4)
+    return np.where(rising, at_end, inside)

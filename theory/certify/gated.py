@@ -1,6 +1,6 @@
 """Criteria of gated and leaky maps: gate norms, the published condition, comparison matrices.
 
-Main names: `by_comparison`, `by_gate_norms`, `by_delta_iss`, `gate_bound_matrix`,
+Main names: `by_comparison`, `by_transition`, `by_gate_norms`, `by_delta_iss`, `gate_bound_matrix`,
 `delta_iss_holds`.
 
 Matrices M that majorise one step (`Map.comparison`) bound the distance of two trajectories of the
@@ -19,9 +19,11 @@ from theory.certificates import Contraction, certified
 from theory.domain import Domain
 from theory.errors import check_nonnegative
 from theory.maps.base import Map
+from theory.maps.block import Block
 from theory.maps.gru import GRU
 from theory.maps.lstm import LSTM
-from theory.norms.norms import WeightedLinf
+from theory.norms.blocks import BlockMax
+from theory.norms.norms import L2, Linf, Norm, WeightedLinf
 from theory.theorems.contractive_of_comparison import contractive_of_comparison
 from theory.theorems.contractive_of_gate_norms import contractive_of_gate_norms
 from theory.theorems.contractive_of_gru_norms import contractive_of_gru_norms
@@ -64,6 +66,33 @@ def _weights_without_outputs(matrices: Sequence[Array]) -> Array | None:
     v[read] = own.norm.v
     needed = largest[:, read] @ own.norm.v / max(own.lam, _LEAST_RATE) * (1 + BOX_ROOM)
     return np.where(read, v, np.maximum(v, needed))
+
+
+#: Weights of outputs are this much smaller, relatively, than the rate allows, for rounding.
+_INSIDE = 2.0**-40
+
+
+def by_transition(recurrent: Map, domain: Domain | None = None) -> Contraction | None:
+    """Return the contraction in the Euclidean norm, of a block in it and a maximum of outputs.
+
+    Of maps whose transition turns entries, as complex modes and delta rules do: entry by entry they
+    need not shrink.  The outputs of a block weigh so little that the core alone sets the rate.
+    """
+    if recurrent.affine() is not None or recurrent.group_comparison(domain) is None:
+        return None
+    norm: Norm = L2()
+    if isinstance(recurrent, Block) and recurrent.after is not None:
+        n = recurrent.core.state_dim
+        sizes = (n, recurrent.state_dim - n)
+        gain = recurrent.output_gain(BlockMax([L2(), Linf()], sizes=sizes), domain)
+        if gain is None or not np.isfinite(gain):
+            return None
+        weight = 1.0 if gain <= 1 else (1 - _INSIDE) / gain
+        norm = BlockMax([L2(), Linf()], sizes=sizes, weights=[1.0, weight])
+    rate = recurrent.state_lipschitz(norm, domain)
+    if rate is None or not rate < 1:
+        return None
+    return certified(rate, norm, method="transition", domain=domain)
 
 
 def _input_bound(domain: Domain | None) -> float | None:

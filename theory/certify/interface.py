@@ -28,7 +28,7 @@ from theory.inputs import ambiguous
 from theory.maps.base import Map, check_map
 from theory.maps.cascade import Cascade
 from theory.maps.invariance import invariant_domain
-from theory.maps.reached import check_domain, reached_domain
+from theory.maps.reached import check_domain, kept_domain, reached_domain
 from theory.norms.norm import check_norm
 from theory.norms.norms import Norm
 from theory.threads import few_threads
@@ -186,8 +186,10 @@ def contraction(
         are equal, or balance W where that is better, and with the best weights), ``lyapunov``
         (linear maps only, near the spectral radius), ``iterate`` (the least number of steps that
         contract together in the Euclidean norm); of gated and leaky maps ``comparison`` (matrices
-        of the bounds of every unit), ``euclidean`` (the same bounds in a Euclidean norm with
-        diagonal weights, which keeps the signs within a matrix: about twice the scale of dense
+        of the bounds of every unit), ``transition`` (the Euclidean norm of a delta rule's
+        transition, and of a block with such a core, or one of complex modes), ``euclidean`` (the
+        same bounds in a Euclidean norm with diagonal weights, which keeps the signs within a
+        matrix: about twice the scale of dense
         weights), ``metric`` (in a Euclidean norm of a full matrix, which keeps the signs of what
         the gates multiply: the sharpest, up to some 200 states), ``leak`` (of a leaky map with one
         leaking rate, from any of the methods above for the map without leak), ``delta_iss`` (one
@@ -289,7 +291,7 @@ def reached_at(
     layers = recurrent.layers if isinstance(recurrent, Cascade) else (recurrent,)
     largest = max(layer.state_dim for layer in layers)
     if effort < len(FROM_ZERO) and not largest <= FROM_ZERO[effort]:
-        return None
+        return kept_domain(recurrent, inputs=inputs) if box is None else None
     with few_threads(recurrent.state_dim):
         return reached_domain(recurrent, inputs=inputs, box=box)
 

@@ -11,7 +11,7 @@ from importlib import import_module
 import numpy as np
 
 from theory.certificates import Contraction
-from theory.certify.gated import by_comparison, by_delta_iss, by_gate_norms
+from theory.certify.gated import by_comparison, by_delta_iss, by_gate_norms, by_transition
 from theory.certify.iterates import iterate_in_norm, least_iterate
 from theory.certify.layers import by_layers
 from theory.certify.leaky import by_leak, floor_of, leaks_alike
@@ -20,7 +20,9 @@ from theory.certify.multipliers import by_multipliers
 from theory.domain import Domain
 from theory.errors import check_count
 from theory.maps.base import Map
+from theory.maps.block import Block
 from theory.maps.cascade import Cascade
+from theory.maps.delta import DeltaRule
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.form import Affine
 from theory.norms.norms import L1, L2, Linf, Norm
@@ -140,6 +142,7 @@ METHODS: dict[str, Method] = {
     "gate_norms": _by_criterion(by_gate_norms),
     "delta_iss": _by_criterion(by_delta_iss),
     "comparison": _by_criterion(by_comparison),
+    "transition": _by_criterion(by_transition),
     "euclidean": _by_criterion(by_multipliers),
     "metric": _by_criterion(by_metric),
     "leak": _by_leak,
@@ -148,7 +151,7 @@ METHODS: dict[str, Method] = {
 }
 
 #: Those that are about maps without an affine form, as the others are about maps with one.
-GATED = ("gate_norms", "delta_iss", "comparison", "euclidean", "metric", "leak")
+GATED = ("gate_norms", "delta_iss", "comparison", "transition", "euclidean", "metric", "leak")
 
 #: Those that are about stacks, by methods of the same effort for the layers.
 STACKED = ("layers",)
@@ -217,6 +220,7 @@ def fitting_methods(recurrent: Map) -> tuple[str, ...]:
     gated = recurrent.affine() is None
     special = dict.fromkeys(STACKED, isinstance(recurrent, Cascade))
     special["leak"] = gated and leaks_alike(recurrent)
+    special["transition"] = isinstance(recurrent, Block | DeltaRule)
     return tuple(
         name for name in METHODS if special.get(name, name in ITERATED or (name in GATED) == gated)
     )

@@ -46,9 +46,9 @@ _REPEATS = 3
 #: Holds log q in place along directions that change nothing.
 _TIED = 1e-6
 
-#: Relative accuracy of a least rate on the way and at the end, and what is added for the proof,
-#: tried in turn.
-_NEAR, _NEAREST, _SLACKS = 1e-4, 1e-7, (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
+#: Relative accuracy of a least rate: on the way as a part of the distance, and at the end; and what
+#: is added for the proof, tried in turn.
+_NEAR, _NEAREST, _SLACKS = 2.0**-7, 1e-7, (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 
 #: What makes the inequality of P strict, over what is added to the rate and the size of the
 #: equation's constant term.
@@ -198,9 +198,9 @@ def _reaches(s: System, theta: Array, lam: float) -> bool:
     return _radius(at.A + at.B @ found.K) < 1
 
 
-def _least(s: System, theta: Array, lam: float, near: float = _NEAR) -> float:
-    """Return about the least rate of multipliers, of which lam is one."""
-    low, high, step = 0.0, lam, 0.05
+def _least(s: System, theta: Array, lam: float, near: float, step: float) -> float:
+    """Return about the least rate of multipliers, of which lam is one, about a step above it."""
+    low, high = 0.0, lam
     while high - low > near * high and high > 1e-9:
         trial = high * (1 - step) if low == 0.0 else 0.5 * (low + high)
         if _reaches(s, theta, trial):
@@ -226,7 +226,8 @@ def _start(s: System) -> tuple[Array, float] | None:
         while not _reaches(s, theta, lam) and best is None and lam < _LARGEST_RATE:
             lam *= 2
         if _reaches(s, theta, lam * (1 - _LOWER_GAIN)):
-            best = theta, _least(s, theta, lam * (1 - _LOWER_GAIN))
+            near = _LOWER_GAIN / 4
+            best = theta, _least(s, theta, lam * (1 - _LOWER_GAIN), near, _LOWER_GAIN)
         elif best is not None or not np.any(after):
             break
     return best
@@ -250,7 +251,7 @@ def find(
     begun = _start(system)
     if begun is None:
         return None
-    theta, lam = begun
+    (theta, lam), near = begun, _LOWER_GAIN
     for above in distances:
         for _ in range(_REPEATS):
             at = system.at(lam * (1 + above))
@@ -266,12 +267,13 @@ def find(
 
             theta = minimise(value, theta, steps=_STEPS, gradient=1e-5, gain=1e-3)
             theta = theta - float(np.mean(theta))
-            before, lam = lam, _least(system, theta, lam * (1 + above))
+            before, near = lam, above * _NEAR
+            lam = _least(system, theta, lam * (1 + above), near, above)
             if left < 0 or lam > before * (1 - above / 2):
                 break
         if not lam <= known * (1 + above) ** 2 * _HOPELESS:
             return None
-    return theta, _least(system, theta, lam, _NEAREST), system
+    return theta, _least(system, theta, lam, _NEAREST, near), system
 
 
 def by_metric(

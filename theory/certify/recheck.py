@@ -339,19 +339,24 @@ def _by_norm(norm: Norm, form: Affine) -> float:
 def _by_comparison(
     stored: StoredCertificate, norm: Norm, recurrent: Map, domain: Domain | None
 ) -> float:
-    """Bound the comparison matrices in a monotone norm."""
+    """Bound the comparison matrices in a monotone norm, or what a step is known to move by."""
     if stored.iterate != 1:
         raise _RejectedError("iterate", f"{stored.iterate} steps of a map without affine form")
-    matrices = recurrent.comparison(domain)
-    if matrices is None or not norm.monotone:
+    known = [] if stored.method != "transition" else [recurrent.state_lipschitz(norm, domain)]
+    matrices = recurrent.comparison(domain) if norm.monotone else None
+    if matrices is not None:
+        rows = norm.p == math.inf and not norm.blocks
+        if rows and norm.coordinates(recurrent.state_dim).weights is not None:
+            # a maximum over rows is one over the matrices too
+            known.append(max(norm.matrix_upper(M) for M in matrices))
+        else:
+            known.append(norm.matrix_upper(np.maximum.reduce(matrices)))
+    bounds = [bound for bound in known if bound is not None]
+    if not bounds:
         raise _RejectedError(
             "inequality", f"no comparison matrix of {recurrent!r} in {norm} is known"
         )
-    rows = norm.p == math.inf and not norm.blocks
-    if rows and norm.coordinates(recurrent.state_dim).weights is not None:
-        # a maximum over rows is one over the matrices too
-        return max(norm.matrix_upper(M) for M in matrices)
-    return norm.matrix_upper(np.maximum.reduce(matrices))
+    return min(bounds)
 
 
 def _check_layers(stored: StoredCertificate, recurrent: Map, domain: Domain | None) -> None:

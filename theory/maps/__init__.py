@@ -25,8 +25,9 @@ Each is defined by its `step` in plain NumPy, has exact Jacobians and a derived 
 rounding error; ``map.drive(norm, inputs)`` is a `Drive`, ``map.affine()`` an `Affine` form or None.
 The output of a state is a `LinearHead`, which `as_head` makes of the output layers of other
 programs; of a layer within a cascade it is a `Readout`.  Sizes and errors in ``map.rounded_step``
-are `Rounded`; ``map.reach`` encloses a step of a `Zonotope`, in a `Reach`.  An `Activation` is
-found by name with `activation`; `leaky_relu` makes one.
+are `Rounded`; ``map.reach`` encloses a step of a `Zonotope`, in a `Reach`; what a step makes of the
+lengths of entries that turn together are `Lengths`.  An `Activation` is found by name with
+`activation`; `leaky_relu` makes one.
 """
 
 from theory.arithmetic.activations import Activation, activation, leaky_relu
@@ -36,11 +37,12 @@ from theory.inputs import Drive
 from theory.maps.architectures import gated_delta, gla, mamba2, mlstm, retnet, rwkv7, slstm
 from theory.maps.attention import LinearAttention
 from theory.maps.base import Map
-from theory.maps.block import Block, short_convolution
+from theory.maps.block import Block
 from theory.maps.boxes.reached import Reach
 from theory.maps.callable import CallableMap
 from theory.maps.cascade import Cascade
 from theory.maps.combine import Chain, Concatenate, Product, Sum
+from theory.maps.convolution import short_convolution
 from theory.maps.delta import DeltaRule
 from theory.maps.diagonal import DiagonalSSM
 from theory.maps.esn import EchoStateNetwork
@@ -50,6 +52,7 @@ from theory.maps.functions import Dense, Function, Pointwise, Select
 from theory.maps.gru import GRU
 from theory.maps.hard_gru import HardGRU
 from theory.maps.head import LinearHead, Readout, as_head
+from theory.maps.lengths import Lengths
 from theory.maps.linear import LinearMap
 from theory.maps.lstm import LSTM
 from theory.maps.mingru import MinGRU
@@ -82,6 +85,7 @@ __all__ = [
     "EchoStateNetwork",
     "Function",
     "HardGRU",
+    "Lengths",
     "LinearAttention",
     "LinearHead",
     "LinearMap",

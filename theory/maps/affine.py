@@ -21,9 +21,10 @@ from theory.arithmetic.zonotopes import Zonotope, stacked
 from theory.domain import Domain
 from theory.errors import DivergedError
 from theory.maps.base import Map
-from theory.maps.boxes.ends import Weights, fixed_box
+from theory.maps.boxes.ends import Weights, ends_of, fixed_box
 from theory.maps.boxes.reached import Reach, leaky_carried, leaky_reach
 from theory.maps.form import Affine
+from theory.maps.lengths import Lengths, lengths_up
 from theory.norms.norms import L2, Norm, over, scaled_matrix_upper
 from theory.typing import Array
 
@@ -207,6 +208,28 @@ class AffineMap(Map):
     def input_comparison(self, domain: Domain | None = None) -> Array:
         """Return diag(s) |U|, s the largest slopes."""
         return times_up(self._largest_slopes(domain)[:, None], np.abs(self.affine().U))
+
+    @final
+    def group_comparison(self, domain: Domain | None = None) -> Lengths | None:
+        """Return that of the whole state where its Euclidean length shrinks in a step."""
+        (M,), n = self.comparison(domain), self.state_dim
+        # no norm is below that of a column
+        if n == 1 or not float(np.max(np.linalg.norm(M, axis=0))) < 1:
+            return None
+        rate = self.state_lipschitz(L2(), domain)
+        if not rate < 1:
+            return None
+        box, zero = ends_of(domain, n, self.input_dim), np.zeros(n)
+        start = self.image(
+            Domain(low=zero, high=zero, input_low=box.input_low, input_high=box.input_high)
+        )
+        group = np.zeros(n, dtype=np.int64)
+        return Lengths(
+            group=group,
+            own=(np.array([[rate]]),),
+            seen=lengths_up(self.input_comparison(domain).T, group).T,
+            rest=lengths_up(np.maximum(*(np.abs(end) for end in start)), group),
+        )
 
     def _largest_slopes(self, domain: Domain | None) -> Array:
         largest: Array = np.maximum(*(np.abs(end) for end in self.slopes(domain)))

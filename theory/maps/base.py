@@ -26,6 +26,7 @@ from theory.maps.boxes.ends import Weights, ends_of
 from theory.maps.boxes.reached import Reach
 from theory.maps.boxes.slopes import affine_slopes
 from theory.maps.form import Affine
+from theory.maps.lengths import Lengths
 from theory.norms.norm import check_norm
 from theory.norms.norms import Linf, Norm
 from theory.shown import packed, restore
@@ -249,6 +250,14 @@ class Map(ABC):
         For all states h, g of the domain (all states by default) under the same input of it, and
         every i, |step(h, x) - step(g, x)|_i <= max over the matrices of (M |h - g|)_i.  None if
         there are none or none are known.
+        """
+        del domain
+        return None
+
+    def group_comparison(self, domain: Domain | None = None) -> Lengths | None:
+        r"""Return the same of the Euclidean lengths of groups of entries, rounded upward.
+
+        None where `comparison`, of single entries, is as sharp, or none are known.
         """
         del domain
         return None

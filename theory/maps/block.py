@@ -1,6 +1,6 @@
 r"""A recurrence with what stands before and after it, as one layer of a stack.
 
-Main names: `Block`, `short_convolution`.
+Main name: `Block`.
 """
 
 from __future__ import annotations
@@ -9,20 +9,19 @@ from collections.abc import Mapping
 from typing import Any, final
 
 import numpy as np
-import numpy.typing as npt
 
 from theory.arithmetic.intervals import Interval, plus_up, product_matrix_up
 from theory.arithmetic.rounded import Rounded
+from theory.arithmetic.rounding import product_up, up
 from theory.arithmetic.zonotopes import Zonotope, stacked
 from theory.domain import Domain
-from theory.errors import as_matrix
 from theory.maps.base import Map, check_map, read_only
 from theory.maps.boxes import ends as boxes
 from theory.maps.boxes.reached import EXCESS
-from theory.maps.combine import Chain
-from theory.maps.functions import Dense, Function, Pointwise
+from theory.maps.functions import Function
 from theory.maps.gates import GatedMap
-from theory.maps.linear import LinearMap
+from theory.maps.lengths import Lengths, lengths_up
+from theory.norms.blocks import BlockMax
 from theory.norms.norm import Norm
 from theory.typing import Array
 
@@ -340,6 +339,33 @@ class Block(GatedMap):
             return None
         return np.vstack([seen, plus_up(product_matrix_up(slopes[0], seen), slopes[1])])
 
+    def group_comparison(self, domain: Domain | None = None) -> Lengths | None:
+        """Return the core's groups, and below them the outputs, one by one."""
+        part, inputs = self.core_domain(domain)
+        known = self._core.group_comparison(part)
+        if known is None:
+            return None
+        seen = known.seen
+        if seen is not None and self._before is not None:
+            G = self._before.slopes(inputs)
+            seen = product_matrix_up(seen, G) if np.isfinite(G).all() else None
+        if self._after is None:
+            return Lengths(group=known.group, own=known.own, seen=seen)
+        slopes = self._output_slopes(domain)
+        if slopes is None:
+            return None
+        # an output moves by at most |slopes|_2 times the length, for every group
+        turned = lengths_up(slopes[0], known.group)
+        below = product_matrix_up(turned, np.maximum.reduce(known.own))
+        zero = np.zeros((len(turned) + len(known.own[0]), self._outputs))
+        if seen is not None:
+            seen = np.vstack([seen, plus_up(product_matrix_up(turned, seen), slopes[1])])
+        return Lengths(
+            group=np.append(known.group, len(known.own[0]) + np.arange(self._outputs)),
+            own=tuple(np.hstack([np.vstack([M, below]), zero]) for M in known.own),
+            seen=seen,
+        )
+
     def slope_range(self, domain: Domain) -> Interval | None:
         """Return the matrices that majorise a step, with both signs."""
         found = self.comparison(domain)
@@ -353,51 +379,31 @@ class Block(GatedMap):
         G = self.input_comparison(domain)
         return None if G is None else (-G, G)
 
+    def output_gain(self, norm: BlockMax, domain: Domain | None = None) -> float | None:
+        """Bound what the outputs move by with the core's new state, in their parts of a norm."""
+        slopes, (inner, outer) = self._output_slopes(domain), norm.parts
+        if slopes is None or not (inner.monotone and outer.monotone):
+            return None
+        w, v = norm.weights.tolist()
+        return up(product_up(v, outer.matrix_upper(slopes[0], inner)) / w)
+
     def state_lipschitz(self, norm: Norm, domain: Domain | None = None) -> float | None:
-        """Return the core's where nothing comes after it, else what `comparison` says."""
-        if self._after is not None:
-            return super().state_lipschitz(norm, domain)
-        return self._core.state_lipschitz(norm, self.core_domain(domain)[0])
+        """Return the core's where nothing comes after it, else what `comparison` says.
+
+        In a `BlockMax` of a norm of the core and one of the outputs the larger of the core's, and
+        of what the slopes of the outputs make of it.
+        """
+        part, _ = self.core_domain(domain)
+        if self._after is None:
+            return self._core.state_lipschitz(norm, part)
+        known = [super().state_lipschitz(norm, domain)]
+        if isinstance(norm, BlockMax) and norm.sizes == (self._core.state_dim, self._outputs):
+            own = self._core.state_lipschitz(norm.parts[0], part)
+            moved = self.output_gain(norm, domain)
+            if own is not None and moved is not None:
+                known.append(max(own, product_up(moved, own)))
+        return min((x for x in known if x is not None), default=None)
 
     def __repr__(self) -> str:
         told = "" if self._after is None else f", outputs={self._outputs}"
         return f"Block({self._core!r}, m={self.input_dim}{told})"
-
-
-def short_convolution(
-    weights: npt.ArrayLike, bias: npt.ArrayLike | None = None, *, activation: str = "identity"
-) -> Block:
-    r"""Return the causal convolution y_t = rho(sum_j weights_j x_{t-width+1+j} + bias), by channel.
-
-    Its memory are the last inputs, and no more: the transition is a shift.
-
-    Parameters
-    ----------
-    weights : (d, width) array
-        The last column multiplies the newest input, as in PyTorch's ``Conv1d`` of groups d.
-    bias : (d,) array, optional
-        Zero by default.
-    activation : str
-        ``silu`` in Mamba.
-
-    Raises
-    ------
-    ValueError
-        If a shape does not fit or the activation is unknown.
-
-    Examples
-    --------
-    >>> blur = short_convolution([[0.25, 0.75]])
-    >>> (blur.simulate([[1.0], [0.0], [0.0]]) @ blur.output_map.T).ravel().tolist()
-    [0.75, 0.25, 0.0]
-    """
-    K = as_matrix("weights", weights)
-    d, width = K.shape
-    # the newest input first
-    shift = np.eye(d * width, k=-d)
-    C = np.hstack([np.diag(K[:, width - 1 - j]) for j in range(width)])
-    read = Dense(np.hstack([C, np.zeros((d, d))]), bias)
-    after: Function = read
-    if activation != "identity":
-        after = Chain([read, Pointwise(activation, d)])
-    return Block(LinearMap(shift, np.eye(d * width, d)), after=after)

@@ -23,6 +23,7 @@ from theory.maps.boxes import delta
 from theory.maps.boxes import ends as boxes
 from theory.maps.boxes.directions import LEAST_EPS
 from theory.maps.gates import GatedMap, finite_terms
+from theory.maps.lengths import Lengths, lengths_up
 from theory.norms.norms import L2, Norm
 from theory.typing import Array
 
@@ -412,6 +413,21 @@ class DeltaRule(GatedMap):
     def candidate_box(self, input_low: Array, input_high: Array) -> Interval | None:
         """Return a box that stays, if the largest |A(x)| has a radius below 1."""
         return delta.kept_box(self._parts, delta.ranges(self._parts, (input_low, input_high)))
+
+    def group_comparison(self, domain: Domain | None = None) -> Lengths:
+        """Return the columns of the memories, which A turns by at most its Euclidean norm."""
+        box, d = self._ends(domain), self._values
+        inputs = (box.input_low, box.input_high)
+        columns = np.arange(self._heads * d).reshape(self._heads, 1, d)
+        group = np.repeat(columns, self._keys, axis=1).ravel()
+        G = self.input_comparison(domain)
+        own = np.repeat(self.transition_upper(inputs), d)
+        return Lengths(
+            group=group,
+            own=(np.diag(own),),
+            seen=None if G is None else lengths_up(G.T, group).T,
+            rest=delta.written_upper(self._parts, inputs).ravel(),
+        )
 
     def transition_upper(self, inputs: Interval) -> Array:
         """Bound |A(x)| in the Euclidean norm over boxes of inputs, (..., m): (..., heads)."""

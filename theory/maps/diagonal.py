@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from theory.arithmetic.activations import IDENTITY
-from theory.arithmetic.intervals import Interval, affine_image, sum_of
+from theory.arithmetic.intervals import Interval, affine_image, product_matrix_up, sum_of
 from theory.arithmetic.rounded import Rounded
 from theory.arithmetic.zonotopes import Zonotope, stacked
 from theory.domain import Domain
@@ -23,7 +23,8 @@ from theory.maps.boxes import ends as boxes
 from theory.maps.boxes.ends import fixed_box
 from theory.maps.form import Affine
 from theory.maps.gates import finite_terms
-from theory.norms.norms import Norm
+from theory.maps.lengths import Lengths, lengths_up
+from theory.norms.norms import L2, Norm
 from theory.typing import Array
 
 
@@ -225,6 +226,36 @@ class DiagonalSSM(Map):
         boxes.ends_of(domain, self.state_dim, self.input_dim)
         size: Array = np.abs(self._form.U)
         return size
+
+    def group_comparison(self, domain: Domain | None = None) -> Lengths | None:
+        """Return |eigenvalue| and |B| of the complex modes, whose parts turn together."""
+        box = boxes.ends_of(domain, self.state_dim, self.input_dim)
+        turns, n = self._imag != 0, self._real.size
+        if not turns.any():
+            return None
+        own = n + np.cumsum(~turns) - 1
+        group = np.concatenate([np.arange(n), np.where(turns, np.arange(n), own)])
+        seen = lengths_up(self._form.U.T, group).T
+        size = boxes.magnitude((box.input_low, box.input_high))
+        return Lengths(
+            group=group,
+            own=(np.diag(self._moduli(turns)),),
+            seen=seen,
+            rest=product_matrix_up(seen, size[:, None])[:, 0],
+        )
+
+    def _moduli(self, turns: np.ndarray[tuple[int, ...], np.dtype[np.bool]]) -> Array:
+        """Bound the modes' |eigenvalue|, and behind them those of the imaginary parts that stay."""
+        size = L2().vector_upper(np.stack([self._real, self._imag], axis=-1))
+        modes = np.where(turns, size, np.abs(self._real))
+        return np.concatenate([modes, np.abs(self._real[~turns])])
+
+    def state_lipschitz(self, norm: Norm, domain: Domain | None = None) -> float:
+        """Return the largest |eigenvalue| in the Euclidean norm, else the norm of the matrix."""
+        boxes.ends_of(domain, self.state_dim, self.input_dim)
+        if isinstance(norm, L2):
+            return float(np.max(self._moduli(self._imag != 0)))
+        return norm.matrix_upper(self._form.W)
 
     def _run(self, X: Array, h0: Array) -> Array:
         from theory.kernels.simulate import run_complex

@@ -24,8 +24,8 @@ of such numbers is in the product of their hulls.  So every bound of a step's di
 made of such ranges holds, although the union is not convex: `Map.terms`, `Map.comparison`,
 `Map.affine_on`.  A truncated model starts from zero too, and its states are among these.
 
-A layer of a stack may leave every box and yet contract, by lam in a plain norm: a rotation does.
-From zero it stays where |h| <= C / (1 - lam), C the largest |step(0, x)|, and so in a box.
+A map may leave every box and yet contract: a rotation does.  From zero it stays in balls, and so in
+the box around them (`theory.maps.balls`).
 
 The enclosures are zonotopes (`theory.maps.boxes.reached`), so that what the coordinates of h owe to
 the same inputs is not counted as if each had been at its worst.  With r = 1 and boxes this would be
@@ -34,7 +34,6 @@ an invariant box.
 
 from __future__ import annotations
 
-import math
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
@@ -43,18 +42,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from theory.arithmetic.intervals import Interval
-from theory.arithmetic.rounding import down, product_up, up
 from theory.arithmetic.zonotopes import Zonotope
 from theory.domain import Domain, Reached
 from theory.errors import check_count
 from theory.inputs import Inputs, as_inputs
+from theory.maps.balls import LENGTHS, ball_domain, ball_reach, stays_in_balls
 from theory.maps.base import Map, check_map
 from theory.maps.boxes.ends import meet
 from theory.maps.boxes.reached import Reach
 from theory.maps.cascade import Cascade
 from theory.maps.invariance import check_invariant, invariant_domain, is_invariant
-from theory.norms.norms import L1, L2, Linf, Norm, over
-from theory.theorems.contractive_of_matrix_norm import contractive_of_matrix_norm
 
 #: Columns that a zonotope keeps, over its rows.
 ORDER = 10
@@ -75,9 +72,6 @@ _ROOM = 2.0**-12
 
 #: Growth that falls by less than this quotient in a step is not followed to its end.
 _MOST_GROWTH = 0.95
-
-#: The norms whose balls are known by their name.
-_BALLS: dict[str, Norm] = {"L2": L2(), "L1": L1()}
 
 #: What widths are compared with at the least.
 _LEAST = 2.0**-500
@@ -198,9 +192,10 @@ def reached_domain(
     Returns
     -------
     Domain or None
-        Proved; None if there is no invariant box, the map has no enclosure of this kind, the sets
-        from zero are about as large as the box, or no period is found.  Of a stack, for each layer
-        under what the one below can show it: this, or else its box, or else a box around a ball.
+        Proved; None if the map has no enclosure of this kind, the sets from zero are about as large
+        as the box, or no period is found.  Of a map without an invariant box a box around balls, if
+        it is not in affine form.  Of a stack, for each layer under what the one below can show it:
+        this, or else its box, or else a box around balls.
 
     Raises
     ------
@@ -224,7 +219,9 @@ def reached_domain(
         return _of_stack(recurrent, inputs, order)
     if box is None:
         box = invariant_domain(recurrent, inputs=inputs)
-    if box is None or not np.isfinite([box.input_low, box.input_high]).all():
+    if box is None:
+        return kept_domain(recurrent, inputs=inputs)
+    if not np.isfinite([box.input_low, box.input_high]).all():
         return None
     box = _kept(recurrent, box)
     if box is None:
@@ -334,8 +331,9 @@ def _proved(recurrent: Map, domain: Domain, reached: Reached) -> bool:
         return isinstance(recurrent, Cascade) and _proved_stack(recurrent, domain, reached)
     n, inputs = recurrent.state_dim, (domain.input_low, domain.input_high)
     if reached.ball:
-        norm = _BALLS.get(reached.ball)
-        reach = math.inf if norm is None else _ball_reach(recurrent, norm, domain.inputs)
+        if reached.ball == LENGTHS:
+            return stays_in_balls(recurrent, domain)
+        reach = ball_reach(recurrent, reached.ball, domain.inputs)
         return bool(np.all(domain.low <= -reach) and np.all(reach <= domain.high))
     if any(len(end) != n for end in (*reached.outer, *reached.start)):
         return False
@@ -356,8 +354,24 @@ def _proved(recurrent: Map, domain: Domain, reached: Reached) -> bool:
     return _inside(found[0], (domain.low, domain.high)) and _inside(found[1], reached.ranges)
 
 
-def _of_stack(stack: Cascade, inputs: Any, order: int) -> Domain | None:
-    """Return the domains of the layers as one; None if it is for no layer less than its box."""
+def kept_domain(recurrent: Map, *, inputs: Any) -> Domain | None:
+    """Return what is known without a walk of a map that leaves every box: the box around balls.
+
+    Of a stack layer by layer, where a layer has no box.  None if nothing is known, of a map in
+    affine form, whose certificates hold everywhere, and of a stack that has a box.
+    """
+    if isinstance(recurrent, Cascade):
+        return _of_stack(recurrent, inputs, None)
+    given = as_inputs(inputs, recurrent.input_dim)
+    found = None if recurrent.affine() is not None else ball_domain(recurrent, given)
+    return found if found is not None and is_reached(recurrent, found) else None
+
+
+def _of_stack(stack: Cascade, inputs: Any, order: int | None) -> Domain | None:
+    """Return the domains of the layers as one; None if it is for no layer less than its box.
+
+    Without an order no layer is walked through.
+    """
     seen = Inputs.box(*as_inputs(inputs, stack.input_dim).ends(stack.input_dim))
     parts: list[Domain] = []
     for number, layer in enumerate(stack.layers):
@@ -365,39 +379,21 @@ def _of_stack(stack: Cascade, inputs: Any, order: int) -> Domain | None:
             below = stack.readouts[number - 1].image((parts[-1].low, parts[-1].high))
             seen = Inputs.box(*below)
         box = invariant_domain(layer, inputs=seen)
-        part = reached_domain(layer, inputs=seen, box=box, order=order)
-        part = part or box or _ball_domain(layer, seen)
+        part = None
+        if order is not None and box is not None:
+            part = reached_domain(layer, inputs=seen, box=box, order=order)
+        part = part or box or ball_domain(layer, seen)
         if part is None or not np.isfinite([part.low, part.high]).all():
             return None
         parts.append(part)
-    if all(part.reached is None for part in parts):
+    # layer by layer there may be boxes where none was found for all of them together
+    alone = all(part.reached is None for part in parts)
+    if alone and invariant_domain(stack, inputs=inputs) is not None:
         return None
     ends = (np.concatenate([getattr(part, end) for part in parts]) for end in ("low", "high"))
     low, high = ends
     domain = _domain((low, high), parts[0], Reached(parts=tuple(parts)))
     return domain if is_reached(stack, domain) else None
-
-
-def _ball_domain(layer: Map, inputs: Inputs) -> Domain | None:
-    """Return the box around the smallest ball that a layer is known not to leave, None if none."""
-    low, high = inputs.ends(layer.input_dim)
-    reach = {name: _ball_reach(layer, norm, inputs) for name, norm in _BALLS.items()}
-    name = min(reach, key=reach.__getitem__)
-    if not math.isfinite(reach[name]):
-        return None
-    end = np.full(layer.state_dim, reach[name] * (1 + _ROOM))
-    return Domain(low=-end, high=end, input_low=low, input_high=high, reached=Reached(ball=name))
-
-
-def _ball_reach(layer: Map, norm: Norm, inputs: Inputs) -> float:
-    """Bound |h_i| for all states reached from zero, by a contraction in a norm; inf if none is."""
-    form = layer.affine()
-    c = None if form is None else contractive_of_matrix_norm(form.W, form.rho, norm=norm)
-    if c is None or not np.isfinite(inputs.ends(layer.input_dim)).all():
-        return math.inf
-    # |h| <= r and lam r + C <= r give |h+| <= r
-    radius = up(float(layer.drive(norm, inputs)) / down(1 - c.lam))
-    return product_up(over(Linf(), norm, n=layer.state_dim), radius)
 
 
 def _proved_stack(stack: Cascade, domain: Domain, reached: Reached) -> bool:

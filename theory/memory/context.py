@@ -28,9 +28,10 @@ from theory.inputs import Inputs, as_inputs
 from theory.maps.base import Map, check_map
 from theory.maps.head import LinearHead, as_head
 from theory.maps.invariance import invariant_domain
-from theory.memory.entrywise import check_stays, componentwise_context, gap_after_step
+from theory.memory.entrywise import check_stays, gap_after_step
 from theory.memory.exact import ExactErrors, exact_errors_of
 from theory.memory.linear import linear_form, push_of, stack_contraction
+from theory.memory.moves import BY_ENTRIES, context_by_moves, errors_by_moves
 from theory.memory.prices import (
     Priced,
     Supply,
@@ -61,7 +62,7 @@ class Choice:
     considered: tuple[tuple[str, float, float], ...]  # method, rate and answer of every certificate
     inputs: Inputs  # for which it holds
     recurrent: Map  # the map, started and restarted from zero
-    states: Domain | None  # a box that it never leaves under these inputs
+    states: Domain | None  # a domain that it does not leave from zero under these inputs
     head: LinearHead | None  # of the whole state; None: the error is that of the state
     norm: Norm  # of the error
     growths: tuple[float, ...] = (1.0,)  # Lipschitz constants of 0, 1, .., iterate - 1 steps
@@ -192,9 +193,8 @@ def error_curve(
     return lengths, [priced.error(k) for k in lengths]
 
 
-#: What `Choice.considered` calls the bound by powers of the comparison matrix, and the sum of the
-#: kernel of a linear map.
-_ENTRYWISE, _KERNEL = "comparison, entry by entry", "kernel"
+#: What `Choice.considered` calls the sum of the kernel of a linear map.
+_KERNEL = "kernel"
 
 
 def _exact_errors(
@@ -212,24 +212,12 @@ def _exact_errors(
 def _entrywise_errors(
     recurrent: Map, domain: Domain | None, k_max: int, head: LinearHead | None, norm: Norm
 ) -> Array | None:
-    """Return the errors that `componentwise_gap` proves for k = 0 .. k_max.
+    """Return the errors that matrices of a step prove for k = 0 .. k_max, None if there are none.
 
-    None where it does not apply.
+    On a domain that the map does not leave; entry by entry, and length by length.
     """
-    # a map of the form rho(W h + U x + b) has its certificates everywhere
-    if domain is None or recurrent.affine() is not None or not norm.monotone:
-        return None
-    matrices = recurrent.comparison(domain)
-    if matrices is None:
-        return None
     check_stays(recurrent, domain)
-    C = None if head is None else (np.abs(head.C),)
-    gap, errors = domain.reach, []
-    for k in range(k_max + 1):
-        if k > 0:
-            gap = gap_after_step(matrices, gap)
-        errors.append(norm.majorant(gap if C is None else gap_after_step(C, gap)))
-    return np.array(errors)
+    return errors_by_moves(recurrent, domain, k_max, head, norm)
 
 
 def size_of_box(domain: Domain | None, head: LinearHead | None, norm: Norm) -> float:
@@ -242,17 +230,6 @@ def size_of_box(domain: Domain | None, head: LinearHead | None, norm: Norm) -> f
     with np.errstate(over="ignore"):
         width = np.nextafter(domain.high - domain.low, math.inf)
     return norm.majorant(width if head is None else gap_after_step((np.abs(head.C),), width))
-
-
-def _entrywise(
-    recurrent: Map, domain: Domain | None, eps: float, head: LinearHead | None, norm: Norm
-) -> tuple[int, float] | None:
-    """Return the least context by `componentwise_context`, and the error it proves there."""
-    if domain is None or _entrywise_errors(recurrent, domain, 0, head, norm) is None:
-        return None
-    k = componentwise_context(recurrent, domain, eps=eps, head=head, norm=norm)
-    errors = None if k is None else _entrywise_errors(recurrent, domain, k, head, norm)
-    return None if k is None or errors is None else (k, float(errors[k]))
 
 
 def required_context(
@@ -359,11 +336,12 @@ def required_context(
     k, _, _, best = min(answers, key=lambda answer: answer[:2])
     error = best.error(k)
     considered = tuple((name, lam, float(k)) for k, lam, name, _ in answers)
-    entries = _entrywise(recurrent, known.states, float(eps), output, measure)
+    check_stays(recurrent, known.states)
+    moved = context_by_moves(recurrent, known.states, float(eps), output, measure)
     least = None if exact is None else exact.least(float(eps))
-    if entries is not None:
-        considered = (*considered, (_ENTRYWISE, best.c.lam, float(entries[0])))
-        k, error = min((k, error), entries)
+    for name, enough, proved in moved:
+        considered = (*considered, (name, best.c.lam, float(enough)))
+        k, error = min((k, error), (enough, proved))
     if exact is not None and least is not None:
         considered = (*considered, (_KERNEL, exact.rate, float(least.k)))
         k, error = min((k, error), (least.k, least.error))
@@ -435,7 +413,7 @@ def smallest_error(
     considered = tuple((name, lam, error) for error, lam, name, _ in answers)
     entries = _entrywise_errors(recurrent, known.states, int(k), output, measure)
     if entries is not None:
-        considered = (*considered, (_ENTRYWISE, best.c.lam, float(entries[int(k)])))
+        considered = (*considered, (BY_ENTRIES, best.c.lam, float(entries[int(k)])))
         error = min(error, float(entries[int(k)]))
     lower = 0.0
     if exact is not None:

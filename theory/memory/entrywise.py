@@ -19,6 +19,7 @@ from theory.errors import as_vector, check_count, check_positive
 from theory.maps.base import Map, check_map
 from theory.maps.head import as_head
 from theory.maps.reached import check_domain
+from theory.memory.moves import least_context, moves_of
 from theory.norms.norms import L2, Norm
 from theory.typing import Array
 
@@ -128,13 +129,6 @@ def past_of(recurrent: Map, domain: Domain | None, past: Any) -> Array:
     return sizes
 
 
-#: Contexts longer than this are not looked for entry by entry.
-LONGEST_CONTEXT = 100_000
-
-#: Multiplications that the search for a context may take; about two seconds.
-_WORK = 2.0**32
-
-
 def componentwise_context(
     recurrent: Map,
     domain: Domain,
@@ -161,7 +155,7 @@ def componentwise_context(
     Returns
     -------
     int or None
-        None if it is not reached within `LONGEST_CONTEXT` steps or about two seconds.
+        None if it is not reached within 100,000 steps or about two seconds.
 
     Raises
     ------
@@ -175,14 +169,10 @@ def componentwise_context(
     if not measure.monotone:
         raise ValueError(f"{measure} is not monotone, needed a norm of entrywise bounds")
     check_stays(recurrent, domain)
-    matrices, gap = _matrices(recurrent, domain), domain.reach
-    C = None if head is None else (np.abs(as_head(recurrent, head).C),)
-    last = min(LONGEST_CONTEXT, int(_WORK / (len(matrices) * recurrent.state_dim**2)))
-    for k in range(last + 1):
-        seen = gap if C is None else gap_after_step(C, gap)
-        if measure.majorant(seen) <= eps:
-            return k
-        if not np.isfinite(gap).all():
-            return None
-        gap = gap_after_step(matrices, gap)
-    return None
+    moves = moves_of(recurrent, domain, lengths=False)
+    if moves is None:
+        _matrices(recurrent, domain)
+        return None
+    output = None if head is None else as_head(recurrent, head)
+    found = least_context(moves, float(eps), output, measure)
+    return None if found is None else found[0]

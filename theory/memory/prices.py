@@ -21,6 +21,7 @@ from theory.maps.base import Map
 from theory.maps.cascade import Cascade
 from theory.maps.head import LinearHead
 from theory.maps.invariance import invariant_domain
+from theory.maps.reached import kept_domain
 from theory.norms.norms import Norm, over
 from theory.norms.products import growths
 from theory.theorems.context_length import context_length
@@ -173,7 +174,8 @@ def _family(
 class Supply:
     """The box of states and the certificates that answers are made of."""
 
-    states: Domain | None  # a box that the map never leaves under the inputs in question
+    states: Domain | None  # a box that the map never leaves under the inputs in question, or what
+    # is known to be reached from zero
     where: Domain | None  # the same, None where it makes no slope notably narrower
     found: dict[str, Contraction]  # each holds for the inputs in question
     sharp: dict[str, Contraction]  # of these, by the method's name, where trade-offs begin
@@ -208,8 +210,9 @@ def supply(
             )
         # several steps together are dear to price, and worth it where there is no single one
         single = {name: c for name, c in certificates.named.items() if c.iterate == 1}
+        states = certificates.states or certificates.reached
         return Supply(
-            states=certificates.states,
+            states=states or kept_domain(recurrent, inputs=inputs),
             where=certificates.where,
             found=single or certificates.named,
             sharp=certificates.everywhere if certificates.where is None else certificates.local,
@@ -219,10 +222,15 @@ def supply(
     if certificates is None:
         found = run_methods(recurrent, effort, where)
         # both models start at zero: what is reached from there is enough
-        reached = reached_at(recurrent, inputs, effort, states, known=bool(found))
+        if found and states is None:
+            reached = kept_domain(recurrent, inputs=inputs)
+        else:
+            reached = reached_at(recurrent, inputs, effort, states, known=bool(found))
         more = {} if reached is None else run_methods(recurrent, effort, reached)
         named = {f"{name}, from zero": c for name, c in more.items()}
-        return Supply(states=states, where=where, found={**found, **named}, sharp=found)
+        # what certifies from zero alone is where the trade-offs begin, if nothing else does
+        where, sharp = (where, found) if found else (reached, more)
+        return Supply(states=states or reached, where=where, found={**found, **named}, sharp=sharp)
     if not isinstance(certificates, Mapping):
         raise ValueError(
             f"certificates={certificates!r}, needed contractions by name, such as those of "

@@ -6,13 +6,11 @@ States |h| <= 1, inputs |x_i| <= B.  With w_g the row sum of |W_g| of a unit, z 
 gates and N of its |n|, as in `theory.certify.gate_bounds`, one step maps differences in the maximum
 norm to at most z + (1 - z) s, where
 
-    s = r w_n + t (w_n + |b_c|) w_r + z (1 + N) w_z,        t = max r' (1 - r') over r' <= r.
+    s = g w_n + w_r |b_c| / 4 + z (1 + N) w_z,      g = max r' (1 + (1 - r') w_r) over r' <= r,
 
-So a unit contracts at the rate if s <= (rate - z) / (1 - z).  A product of two sums is not convex;
-with a bound q of w_n + |b_c| the set is, and units share no parameter.  With the reset gate before
-W_n instead, for p the same for all,
-
-    s = sum_j |W_n|_ij p_j + z (1 + N) w_z,        r_j + t_j w_r,j <= p_j.
+or, with the reset gate before W_n, sum_j |W_n|_ij g_j for the first two terms.  So a unit contracts
+at the rate if s <= (rate - z) / (1 - z).  With a bound of w_r in its place the set is convex, and
+units share no parameter.  As g <= 1 for w_r <= 1, reset gates are free up to there.
 
 Weights of the norm are left out: they bring less than a hundredth of the distance.
 """
@@ -30,7 +28,7 @@ import numpy.typing as npt
 from theory.arithmetic.gates import GateBounds, sigmoid_up, tanh_up
 from theory.arithmetic.intervals import plus_up
 from theory.certificates import Contraction
-from theory.certify.gate_bounds import certify
+from theory.certify.gate_bounds import certify, opened_up
 from theory.maps.gru import GRU
 from theory.projections import oracle
 from theory.projections.base import Projection, Request, make_projection
@@ -39,8 +37,8 @@ from theory.projections.gru_rows import gru_parameters, gru_rows, row_starts
 from theory.projections.rows import RowLimits, nearest_rows, rows_lower, solve_rows
 from theory.typing import Array
 
-#: Where a search starts: update gates bounded by these parts of the rate, and parts of q.
-_SHARES, _PARTS = (0.5, 0.85), (0.3, 1.0)
+#: Where a search starts: update gates bounded by these parts of the rate, besides their own.
+_SHARES = (0.5, 0.85)
 
 #: The largest part of the rate.
 _LAST = 0.999
@@ -48,7 +46,7 @@ _LAST = 0.999
 #: Rounds of the search, in which a step that brings nothing is halved.
 _ROUNDS = 8
 
-#: Parts of the reset gates' weights that are tried where p is the same for all units.
+#: Parts of the reset gates' weights that are tried where all units share their g.
 _RESETS = (1.0, 0.5, 0.2, 0.05)
 
 
@@ -60,7 +58,7 @@ class UnitBounds:
     update: Array  # of the argument of z
     reset: Array  # of the argument of r
     candidate: Array  # of the modulus of the argument of n
-    held: Array  # q, or p with the reset gate before W_n
+    rows: Array  # of the row sum of |W_r|
 
     @property
     def z(self) -> Array:
@@ -68,30 +66,20 @@ class UnitBounds:
         return sigmoid_up(self.update)
 
     @property
-    def r(self) -> Array:
-        """Return the bounds of the reset gates."""
-        return sigmoid_up(self.reset)
-
-    @property
-    def turn(self) -> Array:
-        """Return the largest slopes of the reset gates."""
-        r = self.r
-        return np.where(r < 0.5, r * (1.0 - r), 0.25)
+    def through(self) -> Array:
+        """Return g, the factor of what the reset gate multiplies."""
+        return opened_up(sigmoid_up(self.reset), np.ones(len(self.rows)), self.rows)
 
 
 def unit_bounds(cell: GRU, input_bound: float) -> UnitBounds:
     """Return the least bounds that hold for a cell."""
     gates = {g: GateBounds.of(*cell.gate(g), inputs=input_bound) for g in ("r", "z", "n")}
-    extra = np.abs(cell.b_candidate)
-    found = UnitBounds(
+    return UnitBounds(
         update=gates["z"].top,
         reset=gates["r"].top,
-        candidate=plus_up(gates["n"].reach, extra),
-        held=gates["n"].rows + extra,
+        candidate=plus_up(gates["n"].reach, np.abs(cell.b_candidate)),
+        rows=gates["r"].rows,
     )
-    if cell.variant == "reset_before":
-        found = replace(found, held=found.r + found.turn * gates["r"].rows)
-    return found
 
 
 def unit_limits(
@@ -100,26 +88,23 @@ def unit_limits(
     """Return the inequalities of the set on `gru_rows`; those of a smaller one with a margin."""
     n, m = cell.units, cell.input_dim
     starts = row_starts(n, m)
-    z, r = bounds.z, bounds.r
+    z, through = bounds.z, bounds.through
     factors, v = np.zeros((n, 5, 10)), np.ones((5, int(starts[-1])))
-    factors[:, 0, 1] = z * (1.0 + tanh_up(bounds.candidate))
+    factors[:, 0, 1], factors[:, 0, 2] = z * (1.0 + tanh_up(bounds.candidate)), 1.0
+    if cell.variant == "reset_after":
+        factors[:, 0, 2], factors[:, 0, 9] = through, 0.25 * bounds.rows
+    else:
+        v[0, 2 * n : 3 * n] = through
     for k, g in ((1, 1), (2, 0), (3, 2)):  # z, r, n
         factors[:, k, g], factors[:, k, 3 + g], factors[:, k, 6 + g] = 1.0, input_bound, 1.0
     factors[:, 3, 9] = 1.0
-    last = bounds.held
-    if cell.variant == "reset_after":
-        factors[:, 0, 0], factors[:, 0, 2] = bounds.turn * bounds.held, r
-        factors[:, 4, 2], factors[:, 4, 9] = 1.0, 1.0
-    else:
-        factors[:, 0, 2], v[0, 2 * n : 3 * n] = 1.0, bounds.held
-        factors[:, 4, 0] = bounds.turn
-        last = last - r
+    factors[:, 4, 0] = 1.0
     inner = (1.0 - margin) * (rate - z) / (1.0 - z)
     update, reset = (
         np.where(np.isinf(a), a, a - margin * (1.0 + np.where(np.isinf(a), 0.0, np.abs(a))))
         for a in (bounds.update, bounds.reset)
     )
-    rest = [(1.0 - margin) * a for a in (bounds.candidate, last)]
+    rest = [(1.0 - margin) * a for a in (bounds.candidate, bounds.rows)]
     return RowLimits(
         starts=starts, factors=factors, v=v,
         limits=np.stack([inner, update, reset, *rest], axis=1),
@@ -211,17 +196,15 @@ class _Search:
         updates += [np.full(n, float(log_odds(share * self.rate))) for share in _SHARES]
         if self.cell.variant == "reset_after":
             starts = [
-                replace(own, update=update, held=part * own.held)
+                replace(own, update=update, rows=rows)
                 for update in updates
-                for part in _PARTS
+                for rows in (own.rows, np.minimum(own.rows, 1.0))
             ]
-            return self.around(starts, ("update", "held", "candidate"))[0]
+            return self.around(starts, ("update", "rows", "candidate"))[0]
         found = []
         for part in _RESETS:
             reset = np.where(own.reset > 0, part * own.reset, own.reset)
-            rows = part * GateBounds.of(*self.cell.gate("r"), inputs=self.bound).rows
-            at = replace(own, reset=reset)
-            at = replace(at, held=at.r + at.turn * rows)
+            at = replace(own, reset=reset, rows=part * own.rows)
             starts = [replace(at, update=update) for update in updates]
             found.append(self.around(starts, ("update", "candidate")))
         return min(found, key=lambda one: one[1])[0]

@@ -1,6 +1,7 @@
 r"""Boxes of memories whose step is A S + g v^T, A = diag(w) - (e c r) r^T, r of length at most 1.
 
-Main names: `Parts`, `Ranges`, `ranges`, `image`, `input_slopes`, `kept_box`, `transition_upper`.
+Main names: `Parts`, `Ranges`, `ranges`, `image`, `input_slopes`, `kept_box`,
+`transition_upper`, `written_upper`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from theory.arithmetic.rounding import UNIT, gamma
 from theory.maps.boxes.directions import direction
 from theory.maps.boxes.ends import fixed_box, hull_with_room, magnitude, steepest
 from theory.maps.boxes.fading import fading
+from theory.norms.norms import L2
 from theory.typing import Array
 
 
@@ -140,6 +142,16 @@ def _written(found: Ranges) -> Interval:
     g, v = found.g, found.v
     low, high = products((g[0][:, :, None], g[1][:, :, None]), (v[0][:, None, :], v[1][:, None, :]))
     return low.ravel(), high.ravel()
+
+
+def written_upper(parts: Parts, inputs: Interval) -> Array:
+    """Bound the Euclidean length of g v_j over boxes of inputs: (heads, values)."""
+    found = ranges(parts, inputs)
+    length = L2().vector_upper(magnitude(found.g))
+    if parts.gated:
+        # g is weak r, and r no longer than 1
+        length = np.minimum(length, np.max(magnitude(found.weak), axis=-1))
+    return times_up(length[:, None], magnitude(found.v))
 
 
 def kept_box(parts: Parts, found: Ranges) -> Interval | None:
