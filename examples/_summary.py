@@ -303,6 +303,27 @@ def price_told(rows: list[Row]) -> list[str]:
     return told
 
 
+def rates_told(rows: list[Row]) -> list[str]:
+    """Return what a smaller rate costs and what it gives, by networks of one seed and schedule."""
+    told = []
+    names = ("task", "model", "variant", "seed", "epochs")
+    same: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        if row["variant"] == "by-construction":
+            same[tuple(row[name] for name in names)].append(row)
+    for (task, model, _, seed, epochs), group in same.items():
+        if len(group) < 2:
+            continue
+        large, small = sorted(group, key=lambda row: -float(row["rate"]))
+        told.append(
+            f"- {titles(task)[0]}, {network_name(model)}, seed {seed}, {epochs} epochs: at rate "
+            f"{small['rate']:g} in place of {large['rate']:g} the certified context is "
+            f"{whole([small['certified']])} in place of {whole([large['certified']])}, the metric "
+            f"{small['metric']:{digits_of(task)}} in place of {large['metric']:{digits_of(task)}}."
+        )
+    return told
+
+
 def euclidean_told(rows: list[Row]) -> list[str]:
     """Return what the Euclidean set of LSTMs leaves of the gap of the sharp one, task by task."""
     told = []
@@ -507,7 +528,7 @@ def text(folder: Path) -> str:
         epochs=span([r["epochs"] for r in big if r["cell"] != "none"], ".0f"),
         big=lambda cell, variant: one(big, cell=cell, variant=variant),
         price="\n".join(price_table(price)),
-        price_told="\n".join([*price_told(price), *euclidean_told(price)]),
+        price_told="\n".join([*price_told(price), *rates_told(price), *euclidean_told(price)]),
         blocks="\n".join(blocks_table(blocks)), blocks_told="\n".join(blocks_told(blocks)),
         block_places=len({row["place"] for row in blocks}),
         trained_at=trained_at, cells_table="\n".join(cells_table(cells)),
