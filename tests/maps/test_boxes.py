@@ -11,6 +11,7 @@ from theory import (
     GRU,
     LSTM,
     RGLRU,
+    Block,
     Cascade,
     DiagonalSSM,
     Domain,
@@ -22,6 +23,7 @@ from theory import (
     VanillaRNN,
 )
 from theory.certify import invariant_domain
+from theory.maps import Dense
 from theory.maps.invariance import is_invariant
 from theory.memory import reach_tube
 
@@ -204,6 +206,19 @@ def test_the_box_of_a_selective_layer_depends_on_its_discretisation():
     )
     assert zoh == pytest.approx(1.0, rel=1e-6)
     assert euler == pytest.approx(step / -np.expm1(-step), rel=1e-6)
+
+
+def test_an_end_beside_zero_carries_the_rounding_of_the_other():
+    # a state, and so an output, of [-1e-17, 1], as a product with a matrix leaves it
+    scaled = [Dense(np.array([[0.7]])), Dense(np.array([[0.35, 0.0]]))]
+    cell = MinGRU([[0.3], [0.5]])
+    for bound in np.linspace(0.05, 3.0, 60):
+        inputs = Inputs.box(0, float(bound))
+        for model in (cell, Block(cell, before=scaled[0], after=scaled[1])):
+            box = invariant_domain(model, inputs=inputs)
+            assert box is not None
+            assert is_invariant(model, box)
+            assert np.all(box.low >= -1e-12)
 
 
 def test_a_layer_sees_what_the_one_below_can_give():

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from theory.arithmetic.rounding import BOX_ROOM
 from theory.domain import Domain, check_box
 from theory.inputs import as_inputs
 from theory.maps.base import Map, check_map
@@ -21,6 +22,10 @@ from theory.typing import Array
 
 #: Shrinking ends when no width has lost this part of itself in one step.
 _SETTLED = 2.0**-10
+
+#: Parts of its size by which a box that misses its image by rounding is widened, one after another:
+#: any is sound, the least that serves is the sharpest.
+_ROOMS = (2.0**-44, 2.0**-34, BOX_ROOM)
 
 #: Steps of shrinking at the most; each costs about one step of the map on 2 n states.
 _STEPS = 50
@@ -103,6 +108,11 @@ def invariant_domain(recurrent: Map, *, inputs: Any = None) -> Domain | None:
         return None
     domain = _box(first, low, high)
     image = _kept(recurrent, domain)
+    for room in _ROOMS:
+        wider = None if image is not None else _inflated(recurrent, domain, room)
+        if wider is None:
+            break
+        domain, image = wider, _kept(recurrent, wider)
     if image is None:
         return None
     for _ in range(_STEPS):
@@ -115,6 +125,23 @@ def invariant_domain(recurrent: Map, *, inputs: Any = None) -> Domain | None:
             break
         domain = smaller
     return domain
+
+
+def _inflated(recurrent: Map, domain: Domain, part: float) -> Domain | None:
+    """Return the hull of a box and its image, with a part of the larger end as room at both.
+
+    An end that is next to 0 carries the rounding of the other one, beyond any part of itself.
+    """
+    image = recurrent.image(domain)
+    if image is None or not all(np.isfinite(end).all() for end in image):
+        return None
+    low, high = np.minimum(domain.low, image[0]), np.maximum(domain.high, image[1])
+    room = part * np.maximum(-low, high)
+    with np.errstate(over="ignore"):
+        ends = np.where(low < 0, low - room, 0.0), np.where(high > 0, high + room, 0.0)
+    if not all(np.isfinite(end).all() for end in ends):
+        return None
+    return _box(ends, domain.input_low, domain.input_high)
 
 
 def _box(ends: tuple[Array, Array], low: Array, high: Array) -> Domain:
