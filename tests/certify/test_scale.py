@@ -7,20 +7,23 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from theory import Inputs, LinearMap, VanillaRNN, WeightedL2, contraction
+from theory import GRU, DiagonalSSM, Inputs, LinearMap, VanillaRNN, WeightedL2, contraction
 from theory.arithmetic.rigor import operator_norm_upper
 from theory.certify import (
     certificate_file,
     contractions,
     find_certificates,
+    gate_bounds,
+    invariant_domain,
     lmi,
     rate_lower,
     recheck,
 )
 from theory.certify.methods import EFFORTS, left_out, run_methods
+from theory.certify.metric import by_metric
 from theory.certify.search import by_incremental_lmi, in_best_units, prepare
-from theory.maps import leaky_relu
-from theory.memory import required_context
+from theory.maps import Block, Dense, leaky_relu
+from theory.memory import required_context, smallest_error
 from theory.theorems.contractive_of_perron_weights import perron_weights
 
 
@@ -196,3 +199,36 @@ def test_what_is_left_out_is_named():
     assert left_out(one, 1) == ["lyapunov", "numerical_radius", "diagonal", "lmi", "iterate"]
     assert left_out(one, 2) == []
     assert left_out(cell(gaussian(70)), 1) == ["diagonal", "iterate"]
+
+
+# ------------------------------------------------- beyond the largest double; warnings are errors
+
+
+@pytest.mark.parametrize("variant", ["reset_before", "reset_after"])
+@pytest.mark.parametrize("gates", ["rzn", "n"])
+def test_gates_beyond_the_largest_double_are_no_certificate(variant, gates):
+    W = 1e308 * np.repeat([float(g in gates) for g in "rzn"], 2)[:, None] * np.ones(2)
+    assert gate_bounds.certify(GRU(W, np.ones((6, 1)), variant=variant), 1.0) is None
+
+
+def test_lengths_beyond_the_largest_double_are_unknown():
+    assert cell(np.full((2, 2), 1e200)).group_comparison() is None
+
+
+def test_a_search_that_loses_all_digits_finds_nothing():
+    """I - D is singular as computed; and slopes of 0 leave a level of 0, which has no logarithm."""
+    gru = GRU([[-8.7e159], [3e19], [-1.2e300]], np.ones((3, 1)), variant="reset_before")
+    assert by_metric(gru, invariant_domain(gru, inputs=Inputs.box(-1, 1))) is None
+    still = VanillaRNN([[0.4, 1e-5], [-3e3, -0.5]], np.ones((2, 1)), [-1e159, 1e159])
+    assert contraction(still, inputs=Inputs.box(-1, 1)).lam < 1e-300
+
+
+def test_outputs_in_huge_units_have_their_error():
+    layer = DiagonalSSM([0.0, 0.3j, 0.2], [[1.0], [1j], [2.0]])
+    errors = [
+        smallest_error(
+            Block(layer, after=Dense([[size] * 6 + [0.0]])), 5, inputs=Inputs.box(-1, 1), effort=0
+        ).error
+        for size in (1.0, 1e160)
+    ]
+    assert errors[1] <= 1e160 * errors[0] * (1 + 1e-9)

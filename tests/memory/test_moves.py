@@ -13,6 +13,7 @@ from theory import Cascade, DiagonalSSM, Inputs, Linf, MinGRU, VanillaRNN, contr
 from theory.certify import find_certificates, invariant_domain, reached_domain
 from theory.certify.certificate_file import certificate_from_dict, certificate_to_dict
 from theory.certify.recheck import recheck
+from theory.domain import Domain, Reached
 from theory.maps import (
     Block,
     Chain,
@@ -88,7 +89,7 @@ def bounds(model, inputs, C, k):
     """Return the errors that are proved for 0 .. k, on the box or else on balls."""
     domain = invariant_domain(model, inputs=inputs) or kept_domain(model, inputs=inputs)
     assert holds_on(model, domain)
-    return errors_by_moves(model, domain, k, LinearHead(C), Linf())
+    return np.minimum.reduce([*errors_by_moves(model, domain, k, LinearHead(C), Linf()).values()])
 
 
 @every
@@ -139,6 +140,7 @@ def test_the_bound_of_a_mode_is_sharp_up_to_its_turns(norm):
         bound = smallest_error(wrapped, 40, head=[[0.0, 0.0, 1.0]], **asked)
         exact = smallest_error(layer, 40, head=[[1.0, 0.0]], **asked)
         assert bound.error >= exact.lower
+        assert BY_LENGTHS in {name for name, _, _ in bound.considered}
         ratios.append(exact.lower / bound.error)
         k = [required_context(model, 0.05, head=head, **asked).k
              for model, head in ((wrapped, [[0.0, 0.0, 1.0]]), (layer, [[1.0, 0.0]]))]  # fmt: skip
@@ -162,6 +164,15 @@ def test_balls_are_proved_again_and_smaller_ones_are_not(kind):
     assert np.all((found.low <= H) & (found.high >= H))
     # the box around the balls is left from its corners
     assert invariant_domain(model, inputs=Inputs.box(-1, 1)) is None
+
+
+def test_a_box_of_outputs_that_never_holds_0_is_no_domain_from_zero():
+    """Every output is above 4, but where a run starts the state is 0."""
+    model = Block(DiagonalSSM([0.5j], [[1.0]]), after=Dense([[0.1, 0.0, 0.0]], [5.0]))
+    for least in (0.0, 4.0):
+        domain = Domain(low=[-3, -3, least], high=[3, 3, 9], input_low=[-1], input_high=[1],
+                        start=False, reached=Reached(ball="lengths"))  # fmt: skip
+        assert is_reached(model, domain) == (least == 0)
 
 
 def replace_ends(domain, share):

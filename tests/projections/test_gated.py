@@ -1,6 +1,7 @@
 """Sets of LSTM and GRU cells: cvxpy, certificates, bounds from both sides."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from theory import GRU, LSTM, Inputs, VanillaRNN
+from theory.certify.certificate_file import certificate_from_dict, certificate_to_dict
 from theory.certify.gate_bounds import certify, opened_up
+from theory.certify.recheck import recheck
+from theory.domain import Domain
 from theory.kernels.row_limits import row_limits_kernel
 from theory.projections import oracle, project
 from theory.projections.gru import gru_limits, gru_lower
@@ -232,6 +236,23 @@ def test_gru_bounds_for_every_unit_are_nearer(n, size, nearer, variant):
         assert project(common.map, onto="gru", rate=rate, per_unit=True).map is common.map
         if variant == "reset_before":
             assert found.moved["b_candidate"] == 0.0
+
+
+@pytest.mark.parametrize("variant", ["reset_after", "reset_before"])
+def test_certificates_of_gate_bounds_are_checked_again_from_a_file(variant):
+    """Matrices of a step are less sharp: each takes its own z."""
+    found = project(gru(3, 3, 2, 1.0, variant), onto="gru", rate=0.9, per_unit=True)
+    for weights in (None, np.array([1.0, 1.001, 0.999])):
+        c = certify(found.map, 1.0, weights)
+        stored = certificate_from_dict(certificate_to_dict(found.map, c))
+        assert recheck(stored, found.map)
+        assert recheck(replace(stored, rate=0.999 * c.lam), found.map).failed == "inequality"
+        # the bounds are for states of the unit box and for these inputs
+        for size, bound in ((9.0, 1.0), (1.0, 9.0)):
+            h, x = np.full(3, size), np.full(2, bound)
+            where = Domain(low=-h, high=h, input_low=-x, input_high=x)
+            forged = replace(stored, domain=where.to_dict())
+            assert recheck(forged, found.map).failed == "inequality"
 
 
 @given(r=st.floats(0, 1), w=st.floats(0, 10), c=st.floats(0, 100))

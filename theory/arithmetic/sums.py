@@ -31,10 +31,13 @@ def sums_up(A: Array, v: Array | None = None) -> Array:
     and three roundings are left: 1 + 2 gamma and the product (the two factors 1 - u), and the sum
     (the next double).  n eta (1 + 2 gamma) is below 16 n eta, which is exact.
     """
-    return sum_raised(np.abs(A).sum(axis=1) if v is None else np.abs(A) @ v, A.shape[1])
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums = np.abs(A).sum(axis=1) if v is None else np.abs(A) @ v
+    return sum_raised(np.where(np.isnan(sums), np.inf, sums), A.shape[1])  # 0 times infinity
 
 
 def sum_raised(sums: Array, n: int) -> Array:
     """Return upper bounds of sums of n products from the computed ones; see `sums_up`."""
-    result: Array = np.nextafter(sums * (1 + 2 * gamma(n + 2)) + n * (16 * TINY), np.inf)
+    with np.errstate(over="ignore"):
+        result: Array = np.nextafter(sums * (1 + 2 * gamma(n + 2)) + n * (16 * TINY), np.inf)
     return result

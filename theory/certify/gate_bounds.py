@@ -35,12 +35,16 @@ def certify(recurrent: Map, input_bound: float, weights: Array | None = None) ->
     Contraction or None
         On the domain |h| <= 1 (and |c_j| <= 1 / (1 - f_j)); None if the factor is not below 1.
     """
-    if isinstance(recurrent, LSTM):
-        rates, low = _lstm_rates(recurrent, input_bound, weights)
-    elif isinstance(recurrent, GRU):
-        rates, low = _gru_rates(recurrent, input_bound, weights)
-    else:
+    if not isinstance(recurrent, LSTM | GRU):
         raise ValueError(f"received {recurrent!r}, needed an LSTM or a GRU")
+    # beyond the largest double a factor is infinite, or no number: nothing is certified
+    with np.errstate(over="ignore", invalid="ignore"):
+        if isinstance(recurrent, LSTM):
+            rates, low = _lstm_rates(recurrent, input_bound, weights)
+        else:
+            rates, low = _gru_rates(recurrent, input_bound, weights)
+    if np.isnan(rates).any():
+        return None
     bound = np.full(recurrent.input_dim, input_bound)
     return certified(
         float(np.max(rates)),

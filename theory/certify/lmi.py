@@ -260,11 +260,11 @@ def best_weights(
 ) -> tuple[Array, float]:
     """Return x = log diag(D) that nearly minimises the level, and a level that D reaches.
 
-    `level` must suffice for the starting weights.
+    `level` must suffice for the starting weights.  Below 0 there is none.
     """
     n = problem.size
     left = int(work / (_WORK_OF_ONE * n**3))  # how often the objective may be evaluated
-    if left < _FEWEST:
+    if left < _FEWEST or not level > 0:
         return start, level
     weight = 1e-7 * n  # holds x in place along directions that change nothing
     # one log weight moves the objective by about 1 / n: in these units curvatures are about 1

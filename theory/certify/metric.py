@@ -179,7 +179,10 @@ def floor_of(system: System) -> float:
     """Return about the largest spectral radius at w = y, -y and 0; for saving time only."""
     one, best = np.eye(len(system.D)), 0.0
     for sign in (0.0, 1.0, -1.0):
-        y = np.linalg.solve(one - sign * system.D, system.C)
+        try:
+            y = np.linalg.solve(one - sign * system.D, system.C)
+        except np.linalg.LinAlgError:  # where digits were lost: of this sign nothing is known
+            continue
         best = max(best, _radius(system.A + sign * (system.B @ y)))
     return best
 

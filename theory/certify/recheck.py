@@ -18,6 +18,7 @@ import numpy as np
 from theory.arithmetic import rigor
 from theory.arithmetic.activations import Activation
 from theory.arithmetic.rounding import evaluate
+from theory.certify.gate_bounds import certify
 from theory.certify.layers import layer_gains, layer_parts
 from theory.certify.leaky import inner_rate, linear_bound
 from theory.certify.refutation_file import StoredRefutation, why_not_refuted
@@ -27,10 +28,20 @@ from theory.maps.base import Map
 from theory.maps.cascade import Cascade
 from theory.maps.esn import EchoStateNetwork
 from theory.maps.form import Affine
+from theory.maps.gru import GRU
 from theory.maps.linear import OLD_NAMES
+from theory.maps.lstm import LSTM
 from theory.maps.reached import holds_on
 from theory.norms.blocks import BlockMax
-from theory.norms.norms import Norm, WeightedL2, over, same_norm, scaled_matrix_upper
+from theory.norms.norms import (
+    Linf,
+    Norm,
+    WeightedL2,
+    WeightedLinf,
+    over,
+    same_norm,
+    scaled_matrix_upper,
+)
 from theory.norms.products import UnsettledError, growth_upper, product_upper
 from theory.norms.stored import gram_from_dict, norm_from_dict
 from theory.shown import shown
@@ -136,10 +147,10 @@ def recheck(stored: StoredCertificate | StoredRefutation, recurrent: Map) -> Rec
     The inequality is that of one step with the slopes that the units take on the domain: the
     incremental matrix inequality if there are multipliers, else the norm of diag(s) W; for a map
     that leaks alike in all units that of the map without leak; for another that is not in affine
-    form that of ``Map.sectors`` or ``Map.terms``, or the norm of ``Map.comparison``.  Of several
-    steps it is that of all products; or that of the one step which the certificate was converted
-    from, and the conversion.  Of a stack it is that of every layer on its part of the domain, and
-    that of the weights.
+    form that of ``Map.sectors`` or ``Map.terms``, the norm of ``Map.comparison``, what
+    bounds of the gates give, or ``Map.state_lipschitz``.  Of several steps it is that of all
+    products; or that of the one step which the certificate was converted from, and the conversion.
+    Of a stack it is that of every layer on its part of the domain, and that of the weights.
 
     Of a refutation there are the first three, and ``refutation``: that the states and inputs in it
     prove what it says.
@@ -342,7 +353,10 @@ def _by_comparison(
     """Bound the comparison matrices in a monotone norm, or what a step is known to move by."""
     if stored.iterate != 1:
         raise _RejectedError("iterate", f"{stored.iterate} steps of a map without affine form")
-    known = [] if stored.method != "transition" else [recurrent.state_lipschitz(norm, domain)]
+    known = {
+        "transition": lambda: [recurrent.state_lipschitz(norm, domain)],
+        "gate bounds": lambda: [_by_gate_bounds(norm, recurrent, domain)],
+    }.get(stored.method, list)()
     matrices = recurrent.comparison(domain) if norm.monotone else None
     if matrices is not None:
         rows = norm.p == math.inf and not norm.blocks
@@ -357,6 +371,19 @@ def _by_comparison(
             "inequality", f"no comparison matrix of {recurrent!r} in {norm} is known"
         )
     return min(bounds)
+
+
+def _by_gate_bounds(norm: Norm, recurrent: Map, domain: Domain | None) -> float | None:
+    """Bound a step by its gates over all their states; None where the domain has others."""
+    if domain is None or not isinstance(recurrent, LSTM | GRU):
+        return None
+    if not isinstance(norm, Linf | WeightedLinf):
+        return None
+    bound = float(np.max(np.abs([domain.input_low, domain.input_high])))
+    found = certify(recurrent, bound, norm.v if isinstance(norm, WeightedLinf) else None)
+    if found is None or found.domain is None or not bool(np.all(domain.reach <= found.domain.high)):
+        return None
+    return found.lam
 
 
 def _check_layers(stored: StoredCertificate, recurrent: Map, domain: Domain | None) -> None:

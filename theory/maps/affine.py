@@ -213,8 +213,10 @@ class AffineMap(Map):
     def group_comparison(self, domain: Domain | None = None) -> Lengths | None:
         """Return that of the whole state where its Euclidean length shrinks in a step."""
         (M,), n = self.comparison(domain), self.state_dim
+        with np.errstate(over="ignore"):
+            longest = float(np.max(np.linalg.norm(M, axis=0)))
         # no norm is below that of a column
-        if n == 1 or not float(np.max(np.linalg.norm(M, axis=0))) < 1:
+        if n == 1 or not longest < 1:
             return None
         rate = self.state_lipschitz(L2(), domain)
         if not rate < 1:

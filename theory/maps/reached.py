@@ -327,6 +327,8 @@ def check_domain(recurrent: Map, domain: Domain) -> None:
 def _proved(recurrent: Map, domain: Domain, reached: Reached) -> bool:
     if (domain.state_dim, domain.input_dim) != (recurrent.state_dim, recurrent.input_dim):
         return False
+    if not bool(np.all((domain.low <= 0) & (domain.high >= 0))):  # a box that need not hold 0
+        return False
     if isinstance(recurrent, Cascade) or reached.parts:
         return isinstance(recurrent, Cascade) and _proved_stack(recurrent, domain, reached)
     n, inputs = recurrent.state_dim, (domain.input_low, domain.input_high)

@@ -31,7 +31,7 @@ from theory.maps.invariance import invariant_domain
 from theory.memory.entrywise import check_stays, gap_after_step
 from theory.memory.exact import ExactErrors, exact_errors_of
 from theory.memory.linear import linear_form, push_of, stack_contraction
-from theory.memory.moves import BY_ENTRIES, context_by_moves, errors_by_moves
+from theory.memory.moves import context_by_moves, errors_by_moves
 from theory.memory.prices import (
     Priced,
     Supply,
@@ -126,7 +126,8 @@ class Choice:
         Returns
         -------
         (k_max + 1,) array
-            For each k the least bound: of the contraction, entry by entry, or of the kernel.
+            For each k the least bound: of the contraction, entry by entry, length by length, or of
+            the kernel.
 
         Raises
         ------
@@ -146,10 +147,10 @@ class Choice:
                 for k in range(int(k_max) + 1)
             ]
         )
-        entries = _entrywise_errors(self.recurrent, self.states, int(k_max), self.head, self.norm)
+        moved = _moved_errors(self.recurrent, self.states, int(k_max), self.head, self.norm)
         exact = _exact_errors(self.recurrent, self.inputs, self.head, self.norm, None)
         curve = np.minimum(curve, size_of_box(self.states, self.head, self.norm))
-        for other in (entries, None if exact is None else exact.upper(int(k_max))):
+        for other in (*moved.values(), None if exact is None else exact.upper(int(k_max))):
             curve = curve if other is None else np.minimum(curve, other)
         return np.asarray(curve)
 
@@ -209,10 +210,10 @@ def _exact_errors(
     return exact_errors_of(form, C, push, norm, horizon=horizon)
 
 
-def _entrywise_errors(
+def _moved_errors(
     recurrent: Map, domain: Domain | None, k_max: int, head: LinearHead | None, norm: Norm
-) -> Array | None:
-    """Return the errors that matrices of a step prove for k = 0 .. k_max, None if there are none.
+) -> dict[str, Array]:
+    """Return the errors that matrices of a step prove for k = 0 .. k_max, by name.
 
     On a domain that the map does not leave; entry by entry, and length by length.
     """
@@ -411,10 +412,9 @@ def smallest_error(
         return None
     error, _, _, best = min(answers, key=lambda answer: answer[:2])
     considered = tuple((name, lam, error) for error, lam, name, _ in answers)
-    entries = _entrywise_errors(recurrent, known.states, int(k), output, measure)
-    if entries is not None:
-        considered = (*considered, (BY_ENTRIES, best.c.lam, float(entries[int(k)])))
-        error = min(error, float(entries[int(k)]))
+    for name, errors in _moved_errors(recurrent, known.states, int(k), output, measure).items():
+        considered = (*considered, (name, best.c.lam, float(errors[int(k)])))
+        error = min(error, float(errors[int(k)]))
     lower = 0.0
     if exact is not None:
         lower, upper = exact.at(int(k))

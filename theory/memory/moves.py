@@ -220,20 +220,20 @@ def _has_balls(domain: Domain) -> bool:
 
 def errors_by_moves(
     recurrent: Map, domain: Domain | None, k_max: int, head: LinearHead | None, norm: Norm
-) -> Array | None:
-    """Return the errors that are proved for k = 0 .. k_max; None where it does not apply.
+) -> dict[str, Array]:
+    """Return the errors that are proved for k = 0 .. k_max, by name; none where it does not apply.
 
     That the map stays in the domain is to be known.
     """
-    curves: list[list[float]] = []
-    for _, moves in _asked(recurrent, domain, norm):
+    curves: dict[str, Array] = {}
+    for name, moves in _asked(recurrent, domain, norm):
         assert moves.start is not None
         seen, e, errors = moves.through(head), moves.start, []
         for k in range(k_max + 1):
             e = moves.after(e) if k else e
             errors.append(moves.error(e, seen, norm))
-        curves.append(errors)
-    return np.min(np.array(curves), axis=0) if curves else None
+        curves[name] = np.array(errors)
+    return curves
 
 
 def context_by_moves(

@@ -77,11 +77,11 @@ def comparison_weights(matrices: Sequence[Array], start: Array | None = None) ->
             steps -= 1
             image = largest_image(matrices, v)
             # f(v) >= v shows that no weights give a rate below 1
-            if float(np.min(image / v)) >= 1:
+            if _floor(image, v) >= 1:
                 return best
             if shift:
                 image = image + shift * scale * float(np.mean(v))
-            rate, floor = _rate(image, v), float(np.min(image / v))
+            rate, floor = _rate(image, v), _floor(image, v)
             if rate - floor <= enough * rate:
                 break
             # a part of v keeps periodic matrices from going around in circles
@@ -91,7 +91,7 @@ def comparison_weights(matrices: Sequence[Array], start: Array | None = None) ->
         found = _rate(image, v)
         if found < best_rate * (1 - SEARCH_SLACK):
             best, best_rate = v, found
-        if found - float(np.min(image / v)) <= SEARCH_SLACK * found:
+        if found - _floor(image, v) <= SEARCH_SLACK * found:
             break
     return best
 
@@ -108,6 +108,11 @@ def largest_image(matrices: Sequence[Array], v: Array) -> Array:
 def _rate(image: Array, v: Array) -> float:
     with np.errstate(over="ignore"):
         return float(np.max(image / v))
+
+
+def _floor(image: Array, v: Array) -> float:
+    with np.errstate(over="ignore"):
+        return float(np.min(image / v))
 
 
 def contractive_of_comparison(
