@@ -213,6 +213,19 @@ def gru_lower(cell: GRU, rate: float, bound: float) -> float:
     return rows_lower(X, Y, cap, tau)
 
 
+def _published(cell: GRU, request: Request) -> GRU | None:
+    """Return the nearest member of the criterion's set, which is in the larger one, too."""
+    if not request.rate > 0.5:  # no update gate is bounded so low
+        return None
+    chosen, _ = gru_bounds(cell, request.rate, request.input_bound)
+    try:
+        arrays, _, _ = gru_nearest(cell, request, chosen)
+    except ArithmeticError:
+        return None
+    found = cell.with_parameters(**dict(zip(cell.parameters, arrays, strict=True)))
+    return found if isinstance(found, GRU) else None
+
+
 def gru(recurrent: Map, request: Request) -> Projection:
     """Project a GRU onto its criterion, with the gates' bounds of least distance.
 
@@ -224,7 +237,7 @@ def gru(recurrent: Map, request: Request) -> Projection:
             "onto='lstm', for other maps the sets of their recurrent matrix"
         )
     if request.per_unit:
-        return per_unit(recurrent, request)
+        return per_unit(recurrent, request, nearer=lambda: _published(recurrent, request))
     rate, bound = request.rate, request.input_bound
     check_published_rate(rate, "update", "take a larger one, or per_unit=True")
     member = in_criterion(recurrent, rate, bound)

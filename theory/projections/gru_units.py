@@ -18,7 +18,7 @@ Weights of the norm are left out: they bring less than a hundredth of the distan
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -112,8 +112,13 @@ def unit_limits(
     )  # fmt: skip
 
 
-def per_unit(cell: GRU, request: Request) -> Projection:
-    """Project onto the larger set, with the bounds of least distance that a search finds."""
+def per_unit(
+    cell: GRU, request: Request, *, nearer: Callable[[], GRU | None] = lambda: None
+) -> Projection:
+    """Project onto the larger set, with the bounds of least distance that a search finds.
+
+    `nearer` gives a member of a smaller set, than which none that is chosen is further.
+    """
     rate, bound = request.rate, request.input_bound
 
     def prove(changed: GRU) -> Contraction | None:
@@ -125,7 +130,8 @@ def per_unit(cell: GRU, request: Request) -> Projection:
         return make_projection(cell, {}, certificate=member, lower=0.0, method="member")
     X = gru_rows(cell)
     search = _Search(cell, X, rate, bound)
-    chosen = search.best()
+    known = nearer()
+    chosen = search.best() if known is None else search.best(unit_bounds(known, bound))
     method, note, solved = "soft thresholds of rows", "", None
     if request.method == "cvxpy":
         solved, note = oracle.attempt(lambda: solve_rows(X, unit_limits(cell, rate, bound, chosen)))
@@ -188,9 +194,11 @@ class _Search:
         self.top = float(log_odds(_LAST * rate))
         self.count = 0
 
-    def best(self) -> UnitBounds:
-        """Return the best bounds that were found."""
+    def best(self, *known: UnitBounds) -> UnitBounds:
+        """Return the best bounds that were found, none worse than those that are known."""
         own = self.own
+        names = ("update", "rows", "candidate")
+        found = [self.around([one], names) for one in known]
         n = len(own.update)
         updates = [np.minimum(own.update, self.top)]
         updates += [np.full(n, float(log_odds(share * self.rate))) for share in _SHARES]
@@ -200,8 +208,8 @@ class _Search:
                 for update in updates
                 for rows in (own.rows, np.minimum(own.rows, 1.0))
             ]
-            return self.around(starts, ("update", "rows", "candidate"))[0]
-        found = []
+            found.append(self.around(starts, names))
+            return min(found, key=lambda one: one[1])[0]
         for part in _RESETS:
             reset = np.where(own.reset > 0, part * own.reset, own.reset)
             at = replace(own, reset=reset, rows=part * own.rows)
