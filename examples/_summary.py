@@ -339,15 +339,17 @@ def euclidean_told(rows: list[Row]) -> list[str]:
         free, sharp, ours = (
             [group[key]["metric"] for key in both] for group in found.values()
         )  # fmt: skip
-        closed = [(s - e) / (s - u) for u, s, e in zip(free, sharp, ours, strict=True)]
         rates = span([found["euclidean"][key]["rate"] for key in both], "g")
         style = digits_of(task)
+        closed = "the sharp set costs nothing"
+        if all(s > u for u, s in zip(free, sharp, strict=True)):
+            parts = [(s - e) / (s - u) for u, s, e in zip(free, sharp, ours, strict=True)]
+            closed = f"{span([100 * part for part in parts], '.0f')} % of the gap is closed"
         told.append(
             f"- {titles(task)[0]}: LSTMs in the Euclidean set at rate {rates} have "
             f"{span(ours, style)}, in the sharp set {span(sharp, style)}, without one "
             f"{span(free, style)} ({titles(task)[1]}), by the same schedule ({len(both)} "
-            f"{'seed' if len(both) == 1 else 'seeds'}): {span([100 * c for c in closed], '.0f')} % "
-            f"of the gap is closed."
+            f"{'seed' if len(both) == 1 else 'seeds'}): {closed}."
         )
     return told
 
