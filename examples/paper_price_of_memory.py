@@ -18,8 +18,8 @@ at random from the test text (of music in one of its sequences), with probabilit
 confidence 90 %; `within`, the least k from which on the metric is within 1 % of that with full
 context; `refuted`, whether a Jacobian over the alphabet proves that no norm contracts a step.
 
-What the eye should see: the lowest networks with a certificate at rate 0.98 are at or below the best
-that have none, and far below all models of the last few inputs.
+What the eye should see: the lowest networks with a certificate at rate 0.98 are at or below the
+best that have none, and far below all models of the last few inputs.
 
 Run   python examples/paper_price_of_memory.py --task war-and-peace --data DIR
 """

@@ -17,12 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from theory.norms.norms import L2
+from theory.shown import shown
 from theory.typing import Array
 
 #: The group of each entry, 0 .. p - 1.
 Groups: TypeAlias = npt.NDArray[np.int64]
 
 
+@shown
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Lengths:
