@@ -57,7 +57,8 @@ fuzz: $(VENV)/.test
 ## nojit: the kernels as plain Python, so that coverage sees their lines (but for long searches)
 nojit: $(VENV)/.test
 	$(ONE) NUMBA_DISABLE_JIT=1 HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -n $(JOBS) $(KERNEL_TESTS) \
-	  -k "not (wild_cells or huge_cells or cells_stay or gru_at_small_rates or test_single_precision)" \
+	  -k "not (wild_cells or huge_cells or cells_stay or gru_at_small_rates or test_single_precision \
+	    or for_every_unit or of_the_larger_set)" \
 	  --cov=theory/kernels --cov-report=term-missing --cov-fail-under=99
 
 ## boundscheck: the kernels with every index checked
