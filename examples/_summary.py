@@ -488,10 +488,10 @@ def text(folder: Path) -> str:
         (n,) = {r["units"] for r in paths if r["task"] == task}
         return f"{n}"
 
-    def traded(variant: str) -> str:
+    def traded(variant: str, cell: str = "rnn") -> str:
         by_rate: dict[float, list[float]] = defaultdict(list)
         for row in tradeoff:
-            if row["variant"] == variant:
+            if (row["variant"], row["cell"]) == (variant, cell):
                 by_rate[row["rate"]].append(row["metric"])
         means = {rate: sum(v) / len(v) for rate, v in by_rate.items()}
         return ", ".join(

@@ -1,7 +1,8 @@
 r"""What the asked contraction rate costs: test metric of stable networks against lam.
 
-Theorems behind the sets: `contractive_of_matrix_norm` (stable) and
-`contractive_of_incremental_lmi` (sharp-stable).
+Theorems behind the sets: `contractive_of_matrix_norm` (stable RNN),
+`contractive_of_incremental_lmi` (sharp-stable RNN) and `contractive_of_gate_norms` (LSTM); the
+paper's set of LSTMs has no rate below its bound of the forget gates.
 
 What the eye should see: at rates of .6 and more both sets do better than the unstable network on so
 small a data set, because a set also keeps it from learning the training data by heart; at .3 the
@@ -16,42 +17,53 @@ import argparse
 import sys
 from pathlib import Path
 
+import _models
 import _results
+import _stability
 import _training
 
 COLUMNS = ("task", "cell", "variant", "seed", "rate", "metric")
 RATES = (0.3, 0.6, 0.9, 0.99)
 
 
+def rates(options: argparse.Namespace, cell: str, variant: str) -> tuple[float, ...]:
+    """Return the rates that are asked of a network; of the paper's LSTMs those that it has."""
+    if variant == "unstable":
+        return (_training.Setting.rate,)
+    forget = _stability.FORGET if options.forget is None else options.forget
+    least = forget if (cell, variant) == ("lstm", "stable") else 0.0
+    some = [rate for rate in RATES if rate > least]
+    return tuple(some if options.size != "smoke" else some[:1])
+
+
 def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
-    """Return rows of `COLUMNS` for the tanh network; rate 0 stands for the unstable one."""
-    rates = RATES if options.size != "smoke" else RATES[:1]
-    asked = {variant: rates if variant != "unstable" else (0.9,) for variant in options.variants}
-    cases = [(variant, rate) for variant, some in asked.items() for rate in some]
+    """Return rows of `COLUMNS`; rate 0 stands for the unstable network."""
     made = [
-        (task, variant, seed, rate)
+        (task, cell, variant, seed, rate)
         for task in options.task
-        for variant, rate in cases
+        for cell in options.cells
+        for variant in options.variants
+        for rate in rates(options, cell, variant)
         for seed in options.seeds
     ]
     _training.train_all(
         options,
         [
-            _training.setting_of(options, task, "rnn", variant=variant, seed=seed, rate=rate)
-            for task, variant, seed, rate in made
+            _training.setting_of(options, task, cell, variant=variant, seed=seed, rate=rate)
+            for task, cell, variant, seed, rate in made
         ],
     )
     rows: list[tuple[object, ...]] = []
-    for task, variant, seed, rate in made:
-        t = _training.study(options, task, "rnn", variant=variant, seed=seed, rate=rate)
+    for task, cell, variant, seed, rate in made:
+        t = _training.study(options, task, cell, variant=variant, seed=seed, rate=rate)
         at = 0.0 if variant == "unstable" else rate
-        rows.append((task, "rnn", variant, seed, at, t.result["metric"]))
+        rows.append((task, cell, variant, seed, at, t.result["metric"]))
     return rows
 
 
 def draw(rows: list[tuple[object, ...]], path: Path) -> None:
     """Draw the picture; needs matplotlib."""
-    figure, found = _results.panels(rows, 0)
+    figure, found = _results.panels(rows, 0, 1)
     for axes, _, own in found:
         for (variant,), (rate, mean, spread) in _training.curves(own, 4, 5, 2).items():
             if variant == "unstable":
@@ -69,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
     """Write the numbers, and the picture if matplotlib is there."""
     return _training.report(
         argv, doc=__doc__, name="paper_rate_tradeoff", columns=COLUMNS, data=data, draw=draw,
-        cells=("rnn",),
+        cells=_models.PUBLISHED,
     )  # fmt: skip
 
 
