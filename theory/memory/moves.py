@@ -88,7 +88,7 @@ class Moves:
 
     layers: tuple[_Layer, ...]
     group: Groups  # which size bounds an entry of the state, (n,)
-    start: Array | None  # the largest sizes of states of the domain, (p,)
+    start: Array  # the largest sizes of states of the domain, (p,)
 
     @property
     def grouped(self) -> bool:
@@ -123,16 +123,14 @@ class Moves:
         return norm.majorant(e if isinstance(norm, L2) else e[self.group])
 
 
-def moves_of(recurrent: Map, domain: Domain | None, *, lengths: bool) -> Moves | None:
+def moves_of(recurrent: Map, domain: Domain, *, lengths: bool) -> Moves | None:
     """Return the matrices of a map on a domain, of entries or where they are known of lengths.
 
     None where a layer has none.  Whether the map stays in the domain is not asked.
     """
     stack = recurrent if isinstance(recurrent, Cascade) else None
     maps: tuple[Map, ...] = (recurrent,) if stack is None else stack.layers
-    parts: tuple[Domain | None, ...] | None = (domain,) if stack is None else (None,) * len(maps)
-    if stack is not None and domain is not None:
-        parts = stack.layer_domains(domain)
+    parts = (domain,) if stack is None else stack.layer_domains(domain)
     if parts is None:
         return None
     layers: list[_Layer] = []
@@ -158,14 +156,12 @@ def moves_of(recurrent: Map, domain: Domain | None, *, lengths: bool) -> Moves |
     group = np.concatenate(
         [layer.rows.start + one for layer, one in zip(layers, groups, strict=True)]
     )
-    start = None
-    if domain is not None:
-        given = [domain] if stack is None else _given_parts(stack, domain)
-        start = np.concatenate([_sizes(one, g) for one, g in zip(given, groups, strict=True)])
+    given = [domain] if stack is None else _given_parts(stack, domain)
+    start = np.concatenate([_sizes(one, g) for one, g in zip(given, groups, strict=True)])
     return Moves(layers=tuple(layers), group=group, start=start)
 
 
-def _by_entries(layer: Map, part: Domain | None) -> Lengths | None:
+def _by_entries(layer: Map, part: Domain) -> Lengths | None:
     """Return the matrices of single entries in the same form."""
     own = layer.comparison(part)
     if own is None:
@@ -227,7 +223,6 @@ def errors_by_moves(
     """
     curves: dict[str, Array] = {}
     for name, moves in _asked(recurrent, domain, norm):
-        assert moves.start is not None
         seen, e, errors = moves.through(head), moves.start, []
         for k in range(k_max + 1):
             e = moves.after(e) if k else e
@@ -252,7 +247,6 @@ def least_context(
     moves: Moves, eps: float, head: LinearHead | None, norm: Norm
 ) -> tuple[int, float] | None:
     """Return the least context that matrices prove enough, and the error; None if none is met."""
-    assert moves.start is not None
     seen, e = moves.through(head), moves.start
     for k in range(min(LONGEST_CONTEXT, int(_WORK / moves.work)) + 1):
         error = moves.error(e, seen, norm)

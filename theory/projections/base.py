@@ -23,6 +23,9 @@ from theory.typing import Array
 
 M = TypeVar("M", bound=Map)
 
+#: What is noted of a projection by the best of several sets.
+NOT_CONVEX = "the set is not convex: a nearer member may exist"
+
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)

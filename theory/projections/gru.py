@@ -21,7 +21,7 @@ from theory.certify.gate_bounds import certify
 from theory.maps.base import Map
 from theory.maps.gru import GRU
 from theory.projections import oracle
-from theory.projections.base import Projection, Request, make_projection
+from theory.projections.base import NOT_CONVEX, Projection, Request, make_projection
 from theory.projections.gates import (
     check_published_rate,
     finish,
@@ -261,7 +261,7 @@ def gru(recurrent: Map, request: Request) -> Projection:
         dict(zip(recurrent.parameters, arrays, strict=True)),
         certificate=certificate,
         lower=gru_lower(recurrent, rate, bound),
-        method=f"cvxpy ({solved.solver})" if solved is not None else method,
+        method=solved.method if solved is not None else method,
         iterations=count,
         residuals={
             "margin": margin,
@@ -270,5 +270,5 @@ def gru(recurrent: Map, request: Request) -> Projection:
             "reset weights": chosen.reset,
             "candidate": chosen.candidate,
         },
-        note=note or "the set is not convex: a nearer member may exist",
+        note=note or NOT_CONVEX,
     )

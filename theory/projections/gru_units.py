@@ -31,7 +31,7 @@ from theory.certificates import Contraction
 from theory.certify.gate_bounds import certify, opened_up
 from theory.maps.gru import GRU
 from theory.projections import oracle
-from theory.projections.base import Projection, Request, make_projection
+from theory.projections.base import NOT_CONVEX, Projection, Request, make_projection
 from theory.projections.gates import finish, log_odds, log_odds_up, unmoved
 from theory.projections.gru_rows import gru_parameters, gru_rows, row_starts
 from theory.projections.rows import RowLimits, nearest_rows, rows_lower, solve_rows
@@ -152,14 +152,14 @@ def per_unit(
         dict(zip(cell.parameters, arrays, strict=True)),
         certificate=certificate,
         lower=per_unit_lower(cell, rate, bound),
-        method=f"cvxpy ({solved.solver})" if solved is not None else method,
+        method=solved.method if solved is not None else method,
         iterations=search.count,
         residuals={
             "margin": margin,
             "least update": float(np.min(z)),
             "largest update": float(np.max(z)),
         },
-        note=note or "the set is not convex: a nearer member may exist",
+        note=note or NOT_CONVEX,
     )
 
 

@@ -256,7 +256,7 @@ def _published(cell: LSTM, request: Request) -> Projection:
         {"W": W, "U": U, "b": b},
         certificate=certificate,
         lower=lower,
-        method=f"cvxpy ({solved.solver})" if solved is not None else method,
+        method=solved.method if solved is not None else method,
         iterations=0 if solved is None else solved.iterations,
         residuals={"margin": margin, "forget": forget},
         note=note,

@@ -38,7 +38,7 @@ from theory.inputs import Inputs
 from theory.maps.base import Map
 from theory.maps.invariance import invariant_domain
 from theory.maps.lstm import LSTM
-from theory.projections.base import Projection, Request, make_projection
+from theory.projections.base import NOT_CONVEX, Projection, Request, make_projection
 from theory.projections.gates import best_number, finish, log_odds, log_odds_up, unmoved
 from theory.projections.metric import MetricSet, clip_in_metric, metric_ball
 from theory.projections.rows import RowLimits, nearest_rows, rows_lower
@@ -217,7 +217,7 @@ def lstm_l2(recurrent: Map, request: Request) -> Projection:
         lower=_forget_lower(cell, rate, bound),
         method="clipping in a diagonal metric" if request.method == "closed_form" else "splitting",
         residuals={"margin": margin, "largest forget": cap},
-        note="the set is not convex: a nearer member may exist",
+        note=NOT_CONVEX,
     )
 
 

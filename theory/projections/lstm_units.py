@@ -18,7 +18,13 @@ from theory.certificates import Contraction
 from theory.certify.gate_bounds import certify
 from theory.maps.lstm import LSTM
 from theory.projections import oracle
-from theory.projections.base import Projection, Request, make_projection, with_parameters
+from theory.projections.base import (
+    NOT_CONVEX,
+    Projection,
+    Request,
+    make_projection,
+    with_parameters,
+)
 from theory.projections.gates import GRID, finish, log_odds, log_odds_up, unmoved
 from theory.projections.lstm_rows import lstm_parameters, lstm_rows, row_starts
 from theory.projections.pairs import scaled_sums_lower
@@ -130,14 +136,14 @@ def per_unit(cell: LSTM, request: Request) -> Projection:
         {"W": W, "U": U, "b": b},
         certificate=certificate,
         lower=per_unit_lower(cell, rate, bound),
-        method=f"cvxpy ({solved.solver})" if solved is not None else method,
+        method=solved.method if solved is not None else method,
         iterations=rounds,
         residuals={
             "margin": margin,
             "least forget": float(np.min(forget)),
             "largest forget": float(np.max(forget)),
         },
-        note=note or "the set is not convex: a nearer member may exist",
+        note=note or NOT_CONVEX,
     )
 
 

@@ -24,7 +24,13 @@ from theory.maps.base import Map
 from theory.maps.form import Affine
 from theory.norms.norms import WeightedL2
 from theory.projections import oracle
-from theory.projections.base import Projection, Request, accepted_arrays, make_projection
+from theory.projections.base import (
+    NOT_CONVEX,
+    Projection,
+    Request,
+    accepted_arrays,
+    make_projection,
+)
 from theory.projections.families import (
     DiagonalFamily,
     Family,
@@ -76,7 +82,7 @@ def _nearest_in_metric(
         if solved is not None:
             bound = metric_ball(W, where)
             found = replace(bound, W=solved.arrays[0], iterations=solved.iterations, residual=0.0)
-            method = f"cvxpy ({solved.solver})"
+            method = solved.method
     if found is None:
         found = metric_ball(W, where, start=start)
     unit = SINGLE_UNIT if request.single else UNIT
@@ -330,7 +336,7 @@ def _in_some_metric(
             "margin": margin,
             "gap in the last metric": 1.0 - nearest.lower / max(best.distance, 1e-300),
         },
-        note=note or "the set is not convex: a nearer member may exist",
+        note=note or NOT_CONVEX,
     )
 
 

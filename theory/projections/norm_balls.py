@@ -54,7 +54,7 @@ def _in_ball(
         if solved is not None:
             W_solver = solved.arrays[0]
             point = lambda m: (W_solver * (1.0 - m),)  # noqa: E731
-            method, first = f"cvxpy ({solved.solver})", _FIRST
+            method, first = solved.method, _FIRST
     found = accepted_arrays(request, (W,), point, lambda arrays: prove(arrays[0]), first)
     if found is None:
         raise ArithmeticError(

@@ -35,6 +35,11 @@ class Solved:
     iterations: int
     value: float  # the distance that it claims
 
+    @property
+    def method(self) -> str:
+        """Return what a projection by this answer calls its method."""
+        return f"cvxpy ({self.solver})"
+
 
 def solve(
     given: tuple[Array, ...],

@@ -21,7 +21,13 @@ from theory.certify.lyapunov import lyapunov_at
 from theory.maps.base import Map
 from theory.maps.form import Affine
 from theory.norms.norms import L2, WeightedL2
-from theory.projections.base import Projection, Request, accepted_arrays, make_projection
+from theory.projections.base import (
+    NOT_CONVEX,
+    Projection,
+    Request,
+    accepted_arrays,
+    make_projection,
+)
 from theory.projections.families import largest_condition
 from theory.projections.forms import FAR, form_of, radius_of
 from theory.projections.lyapunov_path import WIDER, provably_stable
@@ -115,7 +121,7 @@ def schur(recurrent: Map, request: Request) -> Projection:
             "gradient": free.gradient,
             "distance of a stable matrix without proof": ldexp_up(free.distance, size),
         },
-        note="the set is not convex: a nearer member may exist",
+        note=NOT_CONVEX,
     )
 
 
