@@ -229,6 +229,15 @@ def detached(state: Any) -> Any:
     return tuple(part.detach() for part in state)
 
 
+def in_pieces(model: nn.Module, x: Tensor, chunk: int = 200) -> Iterator[tuple[slice, Tensor]]:
+    """Yield the times and the outputs of a batch, so many inputs at a time; the state goes on."""
+    device, state = next(model.parameters()).device, None
+    for t in range(0, x.shape[1], chunk):
+        part = slice(t, t + chunk)
+        logits, state = model(x[:, part].to(device), state)
+        yield part, logits
+
+
 def evaluate(
     model: nn.Module, corpus: Corpus, split: str = "test", *, chunk: int = 200, batch: int = 32
 ) -> dict[str, Any]:
@@ -245,10 +254,8 @@ def evaluate(
     model.eval()
     with torch.no_grad():
         for x, y, weight in batches(corpus.splits[split], batch):
-            state, best, own = None, [], torch.zeros(len(x), dtype=torch.float64)
-            for t in range(0, x.shape[1], chunk):
-                part = slice(t, t + chunk)
-                logits, state = model(x[:, part].to(device), state)
+            best, own = [], torch.zeros(len(x), dtype=torch.float64)
+            for part, logits in in_pieces(model, x, chunk):
                 lost = losses(corpus.kind, logits, y[:, part].to(device)).cpu()
                 own += (lost * weight[:, part]).double().sum(1)
                 if corpus.kind == "slots":
@@ -327,14 +334,13 @@ def calibrated(model: nn.Module, corpus: Corpus) -> float:
     """
     from scipy.optimize import minimize_scalar
 
-    device, kept = next(model.parameters()).device, []
     model.eval()
     with torch.no_grad():
-        for x, y, weight in batches(corpus.splits["valid"], 32):
-            state = None
-            for part in (slice(t, t + 200) for t in range(0, x.shape[1], 200)):
-                logits, state = model(x[:, part].to(device), state)
-                kept.append((logits.cpu(), y[:, part], weight[:, part]))
+        kept = [
+            (logits.cpu(), y[:, part], weight[:, part])
+            for x, y, weight in batches(corpus.splits["valid"], 32)
+            for part, logits in in_pieces(model, x)
+        ]
 
         def loss(scale: float) -> float:
             each = (losses(corpus.kind, scale * logits, y) * w for logits, y, w in kept)

@@ -75,30 +75,26 @@ KINDS: dict[str, dict[str, Any]] = {
     "words": {"hidden": 64, "table": 64, "dropout": 0.3},
 }  # fmt: skip
 
+
+def _twice(**changes: Any) -> tuple[dict[str, Any], ...]:
+    """Return a schedule of 20 epochs and one of 40."""
+    return tuple(changes | {"epochs": epochs} for epochs in (20, 40))
+
+
 #: And of cells, of all tasks or of one, schedule by schedule.
-OWN: dict[tuple[str, ...], tuple[dict[str, Any], ...]] = {}
-for _cell in ("lstm", "gru"):
-    OWN |= {
-        (_cell,): tuple(
-            {"epochs": epochs, "lr": 1e-2, "dropout": 0.1, "weight_decay": 0.03}
-            for epochs in (20, 40)
-        ),
-        ("shakespeare", _cell): tuple(
-            {"epochs": epochs, "lr": 1e-2, "dropout": 0.1, "weight_decay": 0.1}
-            for epochs in (20, 40)
-        ),
-        ("jsb", _cell): ({"lr": 1e-2, "dropout": 0.1},),
-        ("wiki-sample", _cell): ({"lr": 1e-2},),
-    }
-OWN |= {
+OWN: dict[tuple[str, ...], tuple[dict[str, Any], ...]] = {
+    ("lstm",): _twice(lr=1e-2, dropout=0.1, weight_decay=0.03),
+    ("shakespeare", "lstm"): _twice(lr=1e-2, dropout=0.1, weight_decay=0.1),
+    ("jsb", "lstm"): ({"lr": 1e-2, "dropout": 0.1},),
+    ("wiki-sample", "lstm"): ({"lr": 1e-2},),
+    ("mingru-blocks",): _twice(),
+    ("shakespeare", "mingru-blocks"): _twice(weight_decay=0.2),
     ("jsb", "mingru-blocks"): ({},),
     ("wiki-sample", "mingru-blocks"): ({},),
-    ("mingru-blocks",): ({"epochs": 20}, {"epochs": 40}),
-    ("shakespeare", "mingru-blocks"): tuple(
-        {"epochs": epochs, "weight_decay": 0.2} for epochs in (20, 40)
-    ),
     ("rnn",): ({"lr": 2e-3},),
-}  # fmt: skip
+}
+# GRUs as LSTMs
+OWN |= {(*key[:-1], "gru"): own for key, own in OWN.items() if key[-1] == "lstm"}
 
 #: Changes of what is kept in the sharp set: rows of few entries bear, and need, larger steps.
 SHARP = {"gru": {"lr": 2e-2}}
@@ -131,20 +127,26 @@ def settings(options: argparse.Namespace) -> Iterator[_training.Setting]:
                     continue
                 if variant == _training.EUCLIDEAN and cell != "lstm":
                     continue
-                own = OWN.get((task, cell), OWN.get((cell,), ({},)))
-                own = own if options.size != "smoke" else ({},)
-                if variant not in {"unstable", _training.BUILT}:
-                    own = own[:1]
-                if variant == "sharp-stable" and options.size != "smoke":
-                    own = tuple(schedule | SHARP.get(cell, {}) for schedule in own)
-                if variant == _training.EUCLIDEAN:
-                    own = tuple(schedule | FORGET for schedule in own)
-                for schedule in own:
-                    yield from _seeds(options, task, cell, variant, schedule)
+                for changes in _schedules(options.size, task, cell, variant):
+                    yield from _seeds(options, task, cell, variant, changes)
+
+
+def _schedules(size: str, task: str, cell: str, variant: str) -> list[dict[str, Any]]:
+    """Return the changes of presets, schedule by schedule; of constrained cells the first."""
+    own: tuple[dict[str, Any], ...] = ({},)
+    if size != "smoke":
+        kind = KINDS.get(corpora.KINDS[task], {})
+        own = tuple(kind | one for one in OWN.get((task, cell), OWN.get((cell,), ({},))))
+        if variant == "sharp-stable":
+            own = tuple(one | SHARP.get(cell, {}) for one in own)
+    if variant not in {"unstable", _training.BUILT}:
+        own = own[:1]
+    of_all = CHANGES[size] | (FORGET if variant == _training.EUCLIDEAN else {})
+    return [of_all | one for one in own]
 
 
 def _seeds(
-    options: argparse.Namespace, task: str, cell: str, variant: str, schedule: dict[str, Any]
+    options: argparse.Namespace, task: str, cell: str, variant: str, changes: dict[str, Any]
 ) -> Iterator[_training.Setting]:
     rates = RATES if cell == "mingru-blocks" else RATES[:1]
     rates = rates if options.rate is None else (options.rate,)
@@ -152,9 +154,9 @@ def _seeds(
         rates = (_training.Setting.rate,)
     for rate in rates:
         for seed in options.seeds if rate == rates[0] else options.seeds[:1]:
-            kind = {} if options.size == "smoke" else KINDS.get(corpora.KINDS[task], {})
-            changes = CHANGES[options.size] | kind | {"rate": rate} | schedule
-            yield _training.setting_of(options, task, cell, variant=variant, seed=seed, **changes)
+            yield _training.setting_of(
+                options, task, cell, variant=variant, seed=seed, **{"rate": rate} | changes
+            )
 
 
 def data(options: argparse.Namespace) -> list[tuple[object, ...]]:
