@@ -26,7 +26,14 @@ from theory.arithmetic.rounding import gamma
 from theory.certify.gate_bounds import certify
 from theory.measure.effective_memory import effective_memory as measure_memory
 from theory.measure.effective_memory import sequences_needed
+from theory.projections.base import Request
 from theory.projections.gates import log_odds
+from theory.projections.graded_rows import (
+    gated_parameters,
+    gated_rows,
+    graded_limits,
+    nearest_graded,
+)
 from theory.projections.gru_rows import gru_parameters, gru_rows
 from theory.projections.gru_units import UnitBounds
 from theory.projections.gru_units import unit_limits as gru_limits
@@ -85,7 +92,9 @@ class _Published(Free):
         self.inside.project()
 
 
-def constraint(model: Any, setting: Any) -> Free | _SharpRNN | _SharpGated | _EuclideanLSTM:
+def constraint(
+    model: Any, setting: Any
+) -> Free | _SharpRNN | _SharpGated | _Graded | _EuclideanLSTM:
     """Return what moves the recurrent weights into the set of a variant, in place.
 
     It is called after every step of the optimizer, and with ``final=True`` before the first step
@@ -96,6 +105,8 @@ def constraint(model: Any, setting: Any) -> Free | _SharpRNN | _SharpGated | _Eu
         return Free()
     if setting.variant == "stable":
         return _Published(model, setting.rate, setting.forget)
+    if setting.variant == "graded":
+        return _Graded(model, setting.rate)
     if setting.variant == "euclidean":
         return _EuclideanLSTM(model, setting.rate, setting.forget)
     return (_SharpRNN if model.kind == "rnn" else _SharpGated)(model, setting.rate)
@@ -229,6 +240,57 @@ class _SharpGated:
         moved, _ = nearest_rows(rows(cell), self.limits)
         new = zip(cell.parameters, parameters(cell, moved), strict=True)
         put(self.model, cell.with_parameters(**dict(new)))
+
+
+class _Graded:
+    """Onto the gate conditions in a graded norm, of an LSTM or a GRU, after every step.
+
+    Norm and bounds of the gates are chosen before the first step, which the biases of the gates
+    that keep a state are set for; so the set is convex.  After every fourth step only, as in the
+    other sets, the loss is higher.
+    """
+
+    def __init__(self, model: Any, rate: float) -> None:
+        self.model = model
+        cell = to_map(model)
+        self.asked = graded(cell, rate)
+        self.limits = graded_limits(cell, self.asked)
+        self.multipliers: np.ndarray | None = None  # of the last step, where the next one begins
+
+    def __call__(self, final: bool = False) -> None:
+        cell = to_map(self.model)
+        if self.multipliers is None:
+            b = np.array(cell.parameters["b"])
+            # the second gate of both cells; below its bound by what lets it open and close
+            b[cell.units : 2 * cell.units] = log_odds(self.asked.keep) - 1.0
+            cell = cell.with_parameters(b=b)
+        moved, self.multipliers = nearest_rows(
+            gated_rows(cell), self.limits, start=self.multipliers
+        )
+        new = zip(cell.parameters, gated_parameters(cell, moved), strict=False)
+        cell = cell.with_parameters(**dict(new))
+        if final:
+            new = zip(cell.parameters, nearest_graded(cell, self.asked)[0], strict=False)
+            cell = cell.with_parameters(**dict(new))
+        put(self.model, cell)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs."""
+        found = self.multipliers
+        return {} if found is None else {"multipliers": torch.from_numpy(found.copy())}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.multipliers = state["multipliers"].numpy().copy() if state else None
+
+
+def graded(cell: theory.Map, rate: float) -> Request:
+    """Return what is asked of a cell in the graded norm, for inputs of at most 1."""
+    norm = projections.graded_norm(cell, rate=rate)
+    return Request(
+        onto=type(cell).__name__.lower(), rate=rate, method="auto", weights=norm.weights,
+        keep=norm.forget, per_unit=True, single=True,
+    )  # fmt: skip
 
 
 def gru_part(cell: theory.Map, rate: float) -> RowLimits:
@@ -377,9 +439,13 @@ def certificates(t: Any) -> dict[str, theory.Contraction]:
 
 def kept_by(t: Any) -> theory.Contraction | None:
     """Return the certificate of the projection that a sharp-stable network is a fixed point of."""
-    if t.setting.variant not in {"sharp-stable", "euclidean"} or not t.within:
+    if t.setting.variant not in {"sharp-stable", "euclidean", "graded"} or not t.within:
         return None
     cell, rate = to_map(t.model), t.setting.rate
+    if t.setting.variant == "graded":
+        arrays, c, _ = nearest_graded(cell, graded(cell, rate))
+        given = cell.parameters.values()
+        return c if all(map(np.array_equal, arrays, given)) else None
     if t.model.kind == "rnn":
         metric = tuple(part.numpy() for part in t.within["metric"])
         if not metric:

@@ -47,8 +47,9 @@ from theory.files import replacing
 
 VARIANTS = ("unstable", "stable", "sharp-stable")
 
-#: What no constraint keeps stable, as it cannot be otherwise; and LSTMs in the Euclidean set.
-BUILT, EUCLIDEAN = "by-construction", "euclidean"
+#: What no constraint keeps stable, as it cannot be otherwise; LSTMs in the Euclidean set; LSTMs and
+#: GRUs in the sharp set of a graded norm.
+BUILT, EUCLIDEAN, GRADED = "by-construction", "euclidean", "graded"
 
 #: Test predictions over which metrics against the truncation length are taken.
 FIRST = 8_000
@@ -638,7 +639,10 @@ def options(
     parser.add_argument("--task", nargs="+", choices=list(corpora.KINDS), default=["jsb"])
     parser.add_argument("--size", choices=tuple(PRESETS), default="small")
     parser.add_argument(
-        "--variants", nargs="+", choices=(*VARIANTS, BUILT, EUCLIDEAN), default=list(variants)
+        "--variants",
+        nargs="+",
+        choices=(*VARIANTS, BUILT, EUCLIDEAN, GRADED),
+        default=list(variants),
     )
     networks = (*_models.CELLS, *_models.BUILT)
     parser.add_argument("--cells", nargs="+", choices=networks, default=list(cells))

@@ -102,7 +102,10 @@ SHARP = {"gru": {"lr": 2e-2}}
 #: The largest bound of a forget gate of LSTMs in the Euclidean set.
 FORGET = {"forget": 0.96}
 
-#: Rates of networks that are stable by construction; all but the first with the first seed only.
+#: What there is a set of, where not of all cells.
+SETS = {_training.EUCLIDEAN: ("lstm",), _training.GRADED: ("lstm", "gru")}
+
+#: Rates of networks that are stable by construction.
 RATES = (0.98, 0.9)
 
 #: Places of the test text, and the lengths that are tried before each of them; asked with --along
@@ -125,21 +128,26 @@ def settings(options: argparse.Namespace) -> Iterator[_training.Setting]:
             for variant in options.variants:
                 if built != (variant == _training.BUILT):
                     continue
-                if variant == _training.EUCLIDEAN and cell != "lstm":
+                if cell not in SETS.get(variant, (cell,)):
                     continue
                 for changes in _schedules(options.size, task, cell, variant):
                     yield from _seeds(options, task, cell, variant, changes)
 
 
 def _schedules(size: str, task: str, cell: str, variant: str) -> list[dict[str, Any]]:
-    """Return the changes of presets, schedule by schedule; of constrained cells the first."""
+    """Return the changes of presets, schedule by schedule.
+
+    Of constrained cells the first, and of those in a graded norm the last.
+    """
     own: tuple[dict[str, Any], ...] = ({},)
     if size != "smoke":
         kind = KINDS.get(corpora.KINDS[task], {})
         own = tuple(kind | one for one in OWN.get((task, cell), OWN.get((cell,), ({},))))
         if variant == "sharp-stable":
             own = tuple(one | SHARP.get(cell, {}) for one in own)
-    if variant not in {"unstable", _training.BUILT}:
+    if variant == _training.GRADED:
+        own = own[-1:]
+    elif variant not in {"unstable", _training.BUILT}:
         own = own[:1]
     of_all = CHANGES[size] | (FORGET if variant == _training.EUCLIDEAN else {})
     return [of_all | one for one in own]
@@ -153,7 +161,7 @@ def _seeds(
     if variant == "unstable":  # it has none; the default is part of the names of runs
         rates = (_training.Setting.rate,)
     for rate in rates:
-        for seed in options.seeds if rate == rates[0] else options.seeds[:1]:
+        for seed in options.seeds:
             yield _training.setting_of(
                 options, task, cell, variant=variant, seed=seed, **{"rate": rate} | changes
             )
@@ -324,6 +332,7 @@ LOOKS = {
     "by-construction": {"color": "#0072B2", "marker": "s"},
     "euclidean": {"color": "#CC79A7", "marker": "v"},
     "sharp-stable": {"color": "#D55E00", "marker": "^"},
+    "graded": {"color": "#009E73", "marker": "P"},
     "unstable": {"color": "#000000", "marker": "o"},
     "none": {"color": "#E69F00", "marker": "D"},
 }
@@ -428,7 +437,7 @@ def main(argv: list[str] | None = None) -> int:
     """Write the numbers, and the picture if matplotlib is there."""
     return _training.report(
         argv, doc=__doc__, name="paper_price_of_memory", columns=COLUMNS, data=data, draw=draw,
-        variants=("unstable", "sharp-stable", _training.EUCLIDEAN, _training.BUILT),
+        variants=("unstable", "sharp-stable", *SETS, _training.BUILT),
         cells=(*_models.CELLS, *_models.BUILT),
     )  # fmt: skip
 

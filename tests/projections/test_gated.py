@@ -598,7 +598,7 @@ def test_rates_without_room():
 def test_where_newton_steps_have_no_digits(kind, size, seed, sweeps):
     """Cyclic ascent ends, with an error of the digits that such rows have."""
     X, where = rows(seed, 2, 1, kind, size), limits(seed, 2, 1, kind)
-    out, tau = np.empty_like(X), np.empty_like(where.limits)
+    out, tau = np.empty_like(X), np.zeros_like(where.limits)
     arrays = (where.factors, where.v, where.limits)
     count = row_limits_kernel(
         X.copy(), where.starts, *(np.ascontiguousarray(a) for a in arrays), where.signed, out, tau

@@ -196,14 +196,13 @@ def _row_limits(
 ) -> int:
     """Overwrite tau, (K,), with the multipliers of one row, and t, (n,), with sum_k tau_k a_kj.
 
-    Newton steps on all multipliers, and then cyclic ascent of the dual until nothing moves: each
-    multiplier in turn solves its own constraint, by Newton steps on a convex, decreasing, piecewise
-    linear function (from the right a step lands on the left, from where they are monotone).
-    Returns the number of sweeps, 0 if Newton steps ended it.
+    They begin at tau, on which the time depends.  Newton steps on all multipliers, and then cyclic
+    ascent of the dual until nothing moves: each multiplier in turn solves its own constraint, by
+    Newton steps on a convex, decreasing, piecewise linear function (from the right a step lands on
+    the left, from where they are monotone).  Returns the number of sweeps, 0 if Newton steps ended
+    it.
     """  # fmt: skip
     count, groups = limits.shape[0], factors.shape[1]
-    for k in range(count):
-        tau[k] = 0.0
     if _newton_ascent(x, starts, factors, v, limits, signed, tau, t):
         return 0
     for sweep in range(500):
@@ -271,9 +270,9 @@ def row_limits_kernel(
 
     The columns are in groups, group g from starts[g] to starts[g + 1], and row i is to obey, for
     all k, sum_j a_kj |y_j| <= limits[i, k] with a_kj = factors[i, k, g] v[k, j]; in groups marked
-    as signed y_j stands for itself.  Overwrites multipliers, (m, K); returns the sweeps of the rows
-    in which Newton steps did not end.  y_j is |x_j| - t_j where positive, else 0 (signed:
-    x_j - t_j), t = sum_k tau_k a_k.
+    as signed y_j stands for itself.  Overwrites multipliers, (m, K), where the search begins;
+    returns the sweeps of the rows in which Newton steps did not end.  y_j is |x_j| - t_j where
+    positive, else 0 (signed: x_j - t_j), t = sum_k tau_k a_k.
     """  # fmt: skip
     m, n = X.shape
     t = np.empty(n)

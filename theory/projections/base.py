@@ -40,6 +40,7 @@ class Request:
     input_bound: float = 1.0  # bound of |x_i|, for gated cells
     forget: float | None = None  # fixed bound of the forget gates
     per_unit: bool = False  # the larger set of gated cells
+    keep: Array | None = None  # and fixed bounds of the gates that keep a state, (n,)
     starts: int = 3  # how many starting points, where the set is not convex
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
     single: bool = False  # whether the result must be exact in single precision

@@ -46,7 +46,8 @@ _LAST = 0.999
 #: Rounds of the search, in which a step that brings nothing is halved.
 _ROUNDS = 8
 
-#: Parts of the reset gates' weights that are tried where all units share their g.
+#: Parts of the reset gates' weights that are tried where all units share their g, and of the
+#: weights of the norm as their bounds.
 _RESETS = (1.0, 0.5, 0.2, 0.05)
 
 
@@ -58,57 +59,73 @@ class UnitBounds:
     update: Array  # of the argument of z
     reset: Array  # of the argument of r
     candidate: Array  # of the modulus of the argument of n
-    rows: Array  # of the row sum of |W_r|
+    rows: Array  # of the row sum of |W_r| v
 
     @property
     def z(self) -> Array:
         """Return the bounds of the update gates."""
         return sigmoid_up(self.update)
 
-    @property
-    def through(self) -> Array:
-        """Return g, the factor of what the reset gate multiplies."""
-        return opened_up(sigmoid_up(self.reset), np.ones(len(self.rows)), self.rows)
 
-
-def unit_bounds(cell: GRU, input_bound: float) -> UnitBounds:
+def unit_bounds(cell: GRU, input_bound: float, weights: Array | None = None) -> UnitBounds:
     """Return the least bounds that hold for a cell."""
     gates = {g: GateBounds.of(*cell.gate(g), inputs=input_bound) for g in ("r", "z", "n")}
     return UnitBounds(
         update=gates["z"].top,
         reset=gates["r"].top,
         candidate=plus_up(gates["n"].reach, np.abs(cell.b_candidate)),
-        rows=gates["r"].rows,
+        rows=gates["r"].rows if weights is None else gates["r"].weighted(weights),
     )
 
 
 def unit_limits(
-    cell: GRU, rate: float, input_bound: float, bounds: UnitBounds, margin: float = 0.0
+    cell: GRU,
+    rate: float,
+    input_bound: float,
+    bounds: UnitBounds,
+    margin: float = 0.0,
+    *,
+    weights: Array | None = None,
 ) -> RowLimits:
-    """Return the inequalities of the set on `gru_rows`; those of a smaller one with a margin."""
+    """Return the inequalities of the set on `gru_rows`; those of a smaller one with a margin.
+
+    `weights` are those of the norm, ones by default; `bounds.rows` is then of |W_r| v.
+    """
     n, m = cell.units, cell.input_dim
+    w = np.ones(n) if weights is None else weights
+    # columns of W_n whose units weigh the same, one run after another
+    runs = np.append(0, np.flatnonzero(np.diff(w)) + 1)
     starts = row_starts(n, m)
-    z, through = bounds.z, bounds.through
-    factors, v = np.zeros((n, 5, 10)), np.ones((5, int(starts[-1])))
-    factors[:, 0, 1], factors[:, 0, 2] = z * (1.0 + tanh_up(bounds.candidate)), 1.0
+    starts = np.concatenate([starts[:2], 2 * n + runs, starts[3:]])
+    z, r = bounds.z, sigmoid_up(bounds.reset)
+    last = len(runs) + 2
+    factors, v = np.zeros((n, 5, last + 7)), np.ones((5, int(starts[-1])))
+    of_n = slice(2, last)
+    factors[:, 0, 1], factors[:, 0, of_n] = z * (1.0 + tanh_up(bounds.candidate)), 1.0
+    v[0, n : 2 * n], v[4, :n] = w, w
     if cell.variant == "reset_after":
-        factors[:, 0, 2], factors[:, 0, 9] = through, 0.25 * bounds.rows
+        factors[:, 0, of_n] = opened_up(
+            *np.broadcast_arrays(r[:, None], w[runs], bounds.rows[:, None])
+        )
+        factors[:, 0, -1] = 0.25 * bounds.rows
     else:
-        v[0, 2 * n : 3 * n] = through
-    for k, g in ((1, 1), (2, 0), (3, 2)):  # z, r, n
-        factors[:, k, g], factors[:, k, 3 + g], factors[:, k, 6 + g] = 1.0, input_bound, 1.0
-    factors[:, 3, 9] = 1.0
+        v[0, 2 * n : 3 * n] = opened_up(r, w, bounds.rows)
+    for k, own, g in ((1, 1, 1), (2, 0, 0), (3, of_n, 2)):  # z, r, n
+        factors[:, k, own] = 1.0
+        factors[:, k, last + g], factors[:, k, last + 3 + g] = input_bound, 1.0
+    factors[:, 3, -1] = 1.0
     factors[:, 4, 0] = 1.0
-    inner = (1.0 - margin) * (rate - z) / (1.0 - z)
+    inner = (1.0 - margin) * w * (rate - z) / (1.0 - z)
     update, reset = (
         np.where(np.isinf(a), a, a - margin * (1.0 + np.where(np.isinf(a), 0.0, np.abs(a))))
         for a in (bounds.update, bounds.reset)
     )
     rest = [(1.0 - margin) * a for a in (bounds.candidate, bounds.rows)]
+    signed = np.zeros(last + 7)
+    signed[last + 3 : last + 5] = 1.0
     return RowLimits(
         starts=starts, factors=factors, v=v,
-        limits=np.stack([inner, update, reset, *rest], axis=1),
-        signed=np.array([0.0] * 6 + [1.0, 1.0, 0.0, 0.0]),
+        limits=np.stack([inner, update, reset, *rest], axis=1), signed=signed,
     )  # fmt: skip
 
 
@@ -119,25 +136,25 @@ def per_unit(
 
     `nearer` gives a member of a smaller set, than which none that is chosen is further.
     """
-    rate, bound = request.rate, request.input_bound
+    rate, bound, weights = request.rate, request.input_bound, request.weights
 
     def prove(changed: GRU) -> Contraction | None:
-        c = certify(changed, bound)
+        c = certify(changed, bound, weights)
         return c if c is not None and c.lam <= rate else None
 
     member = prove(cell)
     if member is not None and unmoved(cell, request):
         return make_projection(cell, {}, certificate=member, lower=0.0, method="member")
     X = gru_rows(cell)
-    search = _Search(cell, X, rate, bound)
-    known = nearer()
+    search = _Search(cell, X, request)
+    known = nearer() if weights is None and request.keep is None else None
     chosen = search.best() if known is None else search.best(unit_bounds(known, bound))
     method, note, solved = "soft thresholds of rows", "", None
     if request.method == "cvxpy":
-        solved, note = oracle.attempt(lambda: solve_rows(X, unit_limits(cell, rate, bound, chosen)))
+        solved, note = oracle.attempt(lambda: solve_rows(X, search.limits(chosen)))
 
     def point(margin: float) -> tuple[Array, ...]:
-        where = unit_limits(cell, rate, bound, chosen, margin)
+        where = search.limits(chosen, margin)
         if solved is None:
             return gru_parameters(cell, nearest_rows(X, where)[0])
         # towards a point inside: no weights, and biases of the gates that are low enough
@@ -186,27 +203,38 @@ def per_unit_lower(cell: GRU, rate: float, bound: float) -> float:
 
 @final
 class _Search:
-    """Bounds of least distance, unit by unit."""
+    """Bounds of least distance, unit by unit; those of the update gates may be given."""
 
-    def __init__(self, cell: GRU, X: Array, rate: float, bound: float) -> None:
-        self.cell, self.X, self.rate, self.bound = cell, X, rate, bound
-        self.own = unit_bounds(cell, bound)
-        self.top = float(log_odds(_LAST * rate))
+    def __init__(self, cell: GRU, X: Array, request: Request) -> None:
+        self.cell, self.X, self.request = cell, X, request
+        self.own = unit_bounds(cell, request.input_bound, request.weights)
+        self.top = float(log_odds(_LAST * request.rate))
         self.count = 0
+
+    def limits(self, bounds: UnitBounds, margin: float = 0.0) -> RowLimits:
+        """Return the inequalities of the set with these bounds."""
+        asked = self.request
+        return unit_limits(
+            self.cell, asked.rate, asked.input_bound, bounds, margin, weights=asked.weights
+        )
 
     def best(self, *known: UnitBounds) -> UnitBounds:
         """Return the best bounds that were found, none worse than those that are known."""
-        own = self.own
-        names = ("update", "rows", "candidate")
-        found = [self.around([one], names) for one in known]
+        own, asked = self.own, self.request
         n = len(own.update)
+        names: tuple[str, ...] = ("update", "rows", "candidate")
         updates = [np.minimum(own.update, self.top)]
-        updates += [np.full(n, float(log_odds(share * self.rate))) for share in _SHARES]
+        updates += [np.full(n, float(log_odds(share * asked.rate))) for share in _SHARES]
+        if asked.keep is not None:
+            names, updates = names[1:], [log_odds(asked.keep)]
+        found = [self.around([one], names) for one in known]
+        w = np.ones(n) if asked.weights is None else asked.weights
+        shares = _RESETS[:1] if asked.weights is None else _RESETS
         if self.cell.variant == "reset_after":
             starts = [
                 replace(own, update=update, rows=rows)
                 for update in updates
-                for rows in (own.rows, np.minimum(own.rows, 1.0))
+                for rows in (own.rows, *(np.minimum(own.rows, share * w) for share in shares))
             ]
             found.append(self.around(starts, names))
             return min(found, key=lambda one: one[1])[0]
@@ -214,14 +242,14 @@ class _Search:
             reset = np.where(own.reset > 0, part * own.reset, own.reset)
             at = replace(own, reset=reset, rows=part * own.rows)
             starts = [replace(at, update=update) for update in updates]
-            found.append(self.around(starts, ("update", "candidate")))
+            found.append(self.around(starts, [name for name in names if name != "rows"]))
         return min(found, key=lambda one: one[1])[0]
 
     def squares(self, bounds: UnitBounds) -> Array:
         """Return the units' squared distances."""
         self.count += 1
-        where = unit_limits(self.cell, self.rate, self.bound, bounds)
-        squares: Array = np.sum(np.square(self.X - nearest_rows(self.X, where)[0]), axis=1)
+        near = nearest_rows(self.X, self.limits(bounds))[0]
+        squares: Array = np.sum(np.square(self.X - near), axis=1)
         return squares
 
     def around(

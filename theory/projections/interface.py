@@ -18,6 +18,7 @@ from theory.maps.base import Map
 from theory.norms.norms import WeightedL2
 from theory.projections.base import Projection, Request
 from theory.threads import few_threads
+from theory.typing import Array
 
 
 def _by(module: str, name: str) -> Callable[[Map, Request], Projection]:
@@ -47,15 +48,19 @@ METHODS = ("auto", "closed_form", "cvxpy")
 
 #: Which sets an option is about.
 _OPTIONS = {
-    "weights": ("linf", "l1", "diagonal"),
+    "weights": ("linf", "l1", "diagonal", "lstm", "gru"),
     "metric": ("lmi",),
-    "forget": ("lstm", "lstm_l2"),
+    "forget": ("lstm", "lstm_l2", "gru"),
     "per_unit": ("lstm", "gru"),
 }
 
 
 #: Sets of gated cells, and the exponent of the largest entry that they take.
 GATED, _LARGEST = ("lstm", "lstm_l2", "gru"), 256
+
+#: Weights of a norm differ at most by this power of two: squares of them times entries stay below
+#: 2**(2 * 200 + 2 * 256).
+LARGEST_GRADE = 200
 
 
 def check_asked_rate(rate: Any) -> float:
@@ -93,6 +98,45 @@ def _check_size(recurrent: Map, input_bound: float) -> None:
                 f"a product of at most 2**{_LARGEST}, so that squares of sums do not overflow; "
                 "scale down first: gates are open or closed long before"
             )
+
+
+def _check_graded(onto: str, weights: Array, *, per_unit: bool) -> None:
+    """Check the weights of a norm in which a gated cell is to contract."""
+    if onto not in GATED:
+        return
+    if not per_unit:
+        raise ValueError(
+            f"weights= with onto={onto!r} is about the larger set, needed per_unit=True too"
+        )
+    ratio = float(np.max(weights)) / float(np.min(weights))
+    if not ratio <= 2.0**LARGEST_GRADE:
+        raise ValueError(
+            f"weights= go apart by a factor {ratio:.3g}, needed at most 2**{LARGEST_GRADE}, so "
+            "that squares of weighted rows do not overflow"
+        )
+
+
+def _check_keep(forget: Any, units: int, rate: float) -> Array:
+    """Return the bounds of the gates that keep a state, unit by unit."""
+    given = np.full(units, forget) if np.ndim(forget) == 0 else forget
+    keep = as_vector("forget", given, size=units)
+    worst = keep[int(np.argmax(np.abs(keep - 0.5 * rate)))]
+    if not 0 < worst < rate:
+        raise ValueError(
+            f"forget= holds {float(worst)!r}, needed bounds of gates between 0 and the rate "
+            f"{rate!r}, which a unit's own gate is part of"
+        )
+    return keep
+
+
+def _check_one_bound(onto: str, forget: Any) -> None:
+    if onto == "gru":
+        raise ValueError("forget= with onto='gru' bounds unit by unit, needed per_unit=True too")
+    if np.ndim(forget) != 0:
+        raise ValueError(
+            f"forget= has shape {np.shape(forget)}, one bound for all units unless per_unit=True"
+        )
+    check_positive(forget=forget)
 
 
 def check_metric(
@@ -147,7 +191,7 @@ def project(
     weights: Any = None,
     metric: Any = None,
     inputs: Any = None,
-    forget: float | None = None,
+    forget: Any = None,
     per_unit: bool = False,
     starts: int = 3,
     rng: np.random.Generator | None = None,
@@ -176,16 +220,19 @@ def project(
         once their bounds are chosen, it is what ``auto`` does); ``cvxpy`` (a convex program, and
         what it returns is moved inside; if the solver fails the specialised method is used, and the
         answer's note says why).  ``schur`` has ``auto`` only, ``lstm_l2`` no convex program.
-    weights : (n,) array, optional
-        Positive weights: v of max |h_i| / v_i for ``linf`` and of sum v_i |h_i| for ``l1``, D of
-        ||D h||_2 for ``diagonal``; for ``diagonal`` the best ones are searched for by default.
+    weights : (N,) array, optional
+        Positive weights of the N entries of the state: v of max |h_i| / v_i for ``linf``, ``lstm``
+        and ``gru``, and of sum v_i |h_i| for ``l1``, D of ||D h||_2 for ``diagonal``; for
+        ``diagonal`` and ``lstm`` the best ones are searched for by default.  With ``lstm`` and
+        ``gru`` they need `per_unit`; `graded_norm` makes some that leave room for training.
     metric : Contraction or (P, q), optional
         For ``lmi``: the metric to stay in; by default it is searched for too.
     inputs : Inputs, or (..., m) array, optional
         For gated cells: the inputs in question, |x_i| <= 1 by default.  Their largest |x_i| enters.
-    forget : float, optional
+    forget : float, or (n,) array, optional
         For ``lstm`` and ``lstm_l2``: the bound of the forget gates; by default the one of least
-        distance.
+        distance.  With `per_unit` for each of the n units, of the update gates for ``gru``; a cell
+        that contracts with other bounds is a member all the same.
     per_unit : bool
         For ``lstm`` and ``gru``: the larger set with bounds of the gates for each unit.
     starts : int
@@ -246,14 +293,18 @@ def project(
             )
     check_count(at_least=1, starts=starts, bias_terms=bias_terms)
     bound = 1.0 if inputs is None else entry_bound(inputs, recurrent.input_dim)
-    if forget is not None:
-        check_positive(forget=forget)
     if onto in GATED:
         _check_size(recurrent, bound)
     n = recurrent.state_dim
     scales = None if weights is None else as_vector("weights", weights, size=n)
     if scales is not None:
         check_positive(weights=float(np.min(scales)))
+        _check_graded(onto, scales, per_unit=per_unit)
+    keep = None
+    if forget is not None and per_unit:
+        keep = _check_keep(forget, getattr(recurrent, "units", n), asked)
+    elif forget is not None:
+        _check_one_bound(onto, forget)
     request = Request(
         onto=onto,
         rate=asked,
@@ -261,8 +312,9 @@ def project(
         weights=scales,
         metric=None if metric is None else check_metric(metric, n),
         input_bound=bound,
-        forget=None if forget is None else float(forget),
+        forget=None if forget is None or per_unit else float(forget),
         per_unit=bool(per_unit),
+        keep=keep,
         starts=starts,
         rng=np.random.default_rng(0) if rng is None else rng,
         single=dtype == "float32",

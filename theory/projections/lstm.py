@@ -214,8 +214,6 @@ def lstm(recurrent: Map, request: Request) -> Projection:
             f"forget={request.forget!r}, needed 1/2 < forget < rate = {request.rate!r}: the "
             "published bound of the gate is at least 1/2, and the cell contracts no faster"
         )
-    if request.forget is not None and request.per_unit:
-        raise ValueError("forget= is the bound of all units, per_unit=True chooses one for each")
     return per_unit(recurrent, request) if request.per_unit else _published(recurrent, request)
 
 

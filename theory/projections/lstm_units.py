@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from theory.arithmetic.gates import GateBounds
-from theory.arithmetic.rounding import ELEMENTARY_UNITS, lower_after
+from theory.arithmetic.rounding import ELEMENTARY_UNITS, lower_after, upper_after
 from theory.certificates import Contraction
 from theory.certify.gate_bounds import certify
 from theory.maps.lstm import LSTM
@@ -43,9 +43,19 @@ _LEAST_SHARE, _LEAST_WEIGHT, _SETTLED = 2.0**-40, 2.0**-20, 1e-9
 
 
 def unit_limits(
-    n: int, m: int, rate: float, forget: Array, input_bound: float, weights: Array
+    n: int,
+    m: int,
+    rate: float,
+    forget: Array,
+    input_bound: float,
+    weights: Array,
+    *,
+    cap: float | None = None,
 ) -> RowLimits:
-    """Return the inequalities of the larger LSTM set for the units' forget bounds and weights."""
+    """Return the inequalities of the larger LSTM set for the units' forget bounds and weights.
+
+    With a cap, rounded up, for the inequality of the gates alone.
+    """
     v_c, v_h = weights[:n], weights[n:]
     factors = np.zeros((n, 3, 6))
     share = 0.25 / (1.0 - forget)
@@ -56,7 +66,8 @@ def unit_limits(
     factors[:, 2, 1], factors[:, 2, 4], factors[:, 2, 5] = 1.0, input_bound, 1.0
     v = np.ones((3, 4 * n + m + 1))
     v[:2, : 4 * n] = np.tile(v_h, 4)
-    limits = np.stack([rate - forget, rate - forget * v_c / v_h, log_odds(forget)], axis=1)
+    odds = log_odds(forget) if cap is None else np.full(n, log_odds_up(cap))
+    limits = np.stack([rate - forget, rate - forget * v_c / v_h, odds], axis=1)
     return RowLimits(
         starts=row_starts(n, m), factors=factors, v=v, limits=limits,
         signed=np.array([0.0, 0.0, 0.0, 0.0, 0.0, 1.0]),
@@ -69,12 +80,15 @@ def per_unit(cell: LSTM, request: Request) -> Projection:
     For fixed weights v and forget bounds f the set is convex and the units separate.  Each round
     chooses f for every unit by a search over one number; then v is moved towards the weights that
     the comparison matrix of the new cell asks for.  A round that does not come nearer ends it.
+    Weights, or bounds, that are given stay.
     """
     X = lstm_rows(cell)
     n, m, rate, bound = cell.units, cell.input_dim, request.rate, request.input_bound
+    given = request.weights
 
     def prove(changed: LSTM) -> Contraction | None:
-        for v in (None, _resolvent(changed, rate, bound)):
+        known = (None, _resolvent(changed, rate, bound)) if given is None else (given,)
+        for v in known:
             c = certify(changed, bound, v)
             if c is not None and c.lam <= rate:
                 return c
@@ -83,19 +97,29 @@ def per_unit(cell: LSTM, request: Request) -> Projection:
     member = prove(cell)
     if member is not None and unmoved(cell, request):
         return make_projection(cell, {}, certificate=member, lower=0.0, method="member")
-    original = _perron(cell, bound)
+
+    def nearest(v: Array, near: Array | None = None) -> tuple[float, Array, Array]:
+        if request.keep is None:
+            return _forget_for_units(X, n, m, rate, bound, v, near)
+        f = request.keep
+        Y = nearest_rows(X, unit_limits(n, m, rate, f, bound, v))[0]
+        return float(np.linalg.norm(X - Y)), Y, f
+
     best: tuple[float, Array, Array, Array] | None = None  # distance, rows, forget, weights
     rounds = 0
-    candidates = [np.append(np.full(n, a), np.ones(n)) for a in (1.0, 0.8, 0.6)]
-    if original is not None:
-        candidates.append(original)
+    if given is None:
+        original = _perron(cell, bound)
+        candidates = [np.append(np.full(n, a), np.ones(n)) for a in (1.0, 0.8, 0.6)]
+        candidates += [] if original is None else [original]
+    else:
+        candidates = [given]
     for v in candidates:
         rounds += 1
-        tried = _forget_for_units(X, n, m, rate, bound, v, None if best is None else best[2])
+        tried = nearest(v, None if best is None else best[2])
         if best is None or tried[0] < best[0]:
             best = (*tried, v)
     assert best is not None
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS if given is None else 0):
         distance, Y, f, v = best
         W, U, b = lstm_parameters(cell, Y)
         wanted = _perron(with_parameters(cell, {"W": W, "U": U, "b": b}), bound)
@@ -105,14 +129,14 @@ def per_unit(cell: LSTM, request: Request) -> Projection:
         for share in (1.0, 0.5, 0.25):
             rounds += 1
             moved = np.exp((1.0 - share) * np.log(v) + share * np.log(wanted))
-            tried = _forget_for_units(X, n, m, rate, bound, moved, f)
+            tried = nearest(moved, f)
             if tried[0] < distance * (1.0 - 1e-3):
                 best, improved = (*tried, moved), True
                 break
         if not improved:
             break
     _, _, forget, v = best
-    v = v / float(np.max(v))
+    v = v / float(np.max(v)) if given is None else v
     method, note, solved = "successive soft thresholds of rows", "", None
     if request.method == "cvxpy":
         solved, note = oracle.attempt(
@@ -135,7 +159,7 @@ def per_unit(cell: LSTM, request: Request) -> Projection:
         cell,
         {"W": W, "U": U, "b": b},
         certificate=certificate,
-        lower=per_unit_lower(cell, rate, bound),
+        lower=max(per_unit_lower(cell, rate, bound), _lower_in(cell, rate, bound, given)),
         method=solved.method if solved is not None else method,
         iterations=rounds,
         residuals={
@@ -159,9 +183,9 @@ def per_unit_lower(cell: LSTM, rate: float, bound: float) -> float:
     """
     X = lstm_rows(cell)
     n = cell.units
-    cap = unit_limits(n, cell.input_dim, rate, np.full(n, rate), bound, np.ones(2 * n))
+    cap = unit_limits(n, cell.input_dim, rate, np.zeros(n), bound, np.ones(2 * n), cap=rate)
     limits = np.full_like(cap.limits, np.inf)
-    limits[:, 2] = log_odds_up(rate)
+    limits[:, 2] = cap.limits[:, 2]
     cap = replace(cap, limits=limits)
     Y, multipliers = nearest_rows(X, cap)
     gate = rows_lower(X, Y, cap, multipliers)
@@ -169,6 +193,21 @@ def per_unit_lower(cell: LSTM, rate: float, bound: float) -> float:
     others = scaled_sums_lower((W["i"], W["g"], W["o"]), (0.25, 1.0, 0.25), rate)
     together = scaled_sums_lower(tuple(W.values()), (0.25, 0.25, 1.0, 0.25), rate)
     return max(together, float(lower_after(math.hypot(gate, others), ELEMENTARY_UNITS)))
+
+
+def _lower_in(cell: LSTM, rate: float, bound: float, weights: Array | None) -> float:
+    r"""Return a proved lower bound of the distance of an LSTM from the sets of all f, for given v.
+
+    All that f enters grows with it, and f < rate: f = 0 in the rows, and the rate in the gates.
+    """
+    if weights is None:
+        return 0.0
+    X, n = lstm_rows(cell), cell.units
+    where = unit_limits(n, cell.input_dim, rate, np.zeros(n), bound, weights, cap=rate)
+    # factors are a quotient, or exact
+    where = replace(where, limits=upper_after(where.limits, 2))
+    Y, multipliers = nearest_rows(X, where)
+    return rows_lower(X, Y, where, multipliers)
 
 
 def _forget_for_units(

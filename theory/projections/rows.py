@@ -46,8 +46,10 @@ class RowLimits:
         return np.repeat(np.arange(len(self.signed)), np.diff(self.starts))
 
 
-def nearest_rows(X: Array, where: RowLimits) -> tuple[Array, Array]:
+def nearest_rows(X: Array, where: RowLimits, *, start: Array | None = None) -> tuple[Array, Array]:
     r"""Return the nearest rows and the multipliers of the inequalities.
+
+    `start` are multipliers near to these, as of the last step of a training: it is then faster.
 
     Members y are at most R long, and without signed entries t y is one for t in [0, 1].  So for far
     larger rows x the point nearest to t x is further from x than the nearest one by at most 2 R, as
@@ -63,7 +65,8 @@ def nearest_rows(X: Array, where: RowLimits) -> tuple[Array, Array]:
     k = np.zeros(len(X), dtype=np.int64)
     if not np.any(where.signed):
         k = np.where(most > 0, np.frexp(sizes)[1] - np.frexp(most)[1] - _FAR, 0).clip(min=0)
-    out, tau = _nearest(np.where(bounded, np.ldexp(X, -k[:, None]), X), where)
+    near = None if start is None else np.ldexp(start, -k[:, None])
+    out, tau = _nearest(np.where(bounded, np.ldexp(X, -k[:, None]), X), where, near)
     rough = sizes > _ROUGH * least
     if np.any(rough):
         part = replace(where, factors=where.factors[rough], limits=where.limits[rough])
@@ -71,10 +74,11 @@ def nearest_rows(X: Array, where: RowLimits) -> tuple[Array, Array]:
     return np.where(bounded, out, X), np.ldexp(tau, k[:, None])
 
 
-def _nearest(X: Array, where: RowLimits) -> tuple[Array, Array]:
+def _nearest(X: Array, where: RowLimits, start: Array | None = None) -> tuple[Array, Array]:
     from theory.kernels.row_limits import row_limits_kernel
 
-    out, multipliers = np.empty_like(X), np.empty_like(where.limits)
+    out = np.empty_like(X)
+    multipliers = np.zeros_like(where.limits) if start is None else start
     x, factors, v, limits = (
         locked(np.ascontiguousarray(one)) for one in (X, where.factors, where.v, where.limits)
     )

@@ -21,6 +21,9 @@ from theory.maps.lstm import LSTM
 from theory.norms.norms import WeightedL2
 from theory.projections.balls import column_sum_ball, row_sum_ball, spectral_ball
 from theory.projections.base import Request
+from theory.projections.gates import log_odds
+from theory.projections.graded import graded_norm
+from theory.projections.graded_rows import nearest_graded
 from theory.projections.gru import GRUBounds, gru_bounds, gru_nearest, in_criterion, least_bounds
 from theory.projections.interface import check_asked_rate, check_metric, project
 from theory.projections.lstm import forget_rows, in_published, published_middle
@@ -72,6 +75,9 @@ class StableProjection:
         weights at the start.  It is fixed, so that the set is convex.
     metric : Contraction, optional
         For ``lmi``: the metric, fixed; by default the nearest at the start.
+    ratio : float, optional
+        For an LSTM or a GRU: the set with bounds by units in the graded norm of this ratio, see
+        `theory.projections.graded_norm`; 2**40 is what trained best there.  It holds much more
 
     Notes
     -----
@@ -116,6 +122,7 @@ class StableProjection:
         inputs: Any = None,
         forget: float | None = None,
         metric: Contraction | None = None,
+        ratio: float | None = None,
     ) -> None:
         kind, self._suffixes = layers(module)
         self.module = module
@@ -141,9 +148,18 @@ class StableProjection:
         self._forget: dict[str, float] = {}
         self._metric: dict[str, Contraction] = {}
         self._bounds: dict[str, GRUBounds] = {}
+        self._graded: dict[str, Request] = {}
         if forget is not None and kind != "lstm":
             raise ValueError(f"forget= is the bound of an LSTM's gates, received a module {kind!r}")
+        if ratio is not None and (kind == "rnn" or forget is not None):
+            raise ValueError(
+                f"ratio={ratio!r} is of norms of LSTMs and GRUs, which come with bounds of all "
+                f"gates; received a module {kind!r}{'' if forget is None else ', and forget='}"
+            )
         for suffix in self._suffixes:
+            if ratio is not None:
+                self._graded[suffix] = self._choose_graded(suffix, ratio)
+                continue
             if self.onto == "gru":
                 self._bounds[suffix] = self._choose_bounds(suffix)
             if self.onto == "lstm":
@@ -226,6 +242,40 @@ class StableProjection:
         kept = in_criterion(start, self.rate, bound, chosen) is not None
         return chosen if kept else least_bounds(start, bound)
 
+    def _choose_graded(self, suffix: str, ratio: float) -> Request:
+        if get_array(self.module, f"bias_hh{suffix}") is None:
+            raise ValueError(
+                f"ratio={ratio!r} bounds gates by their biases, needed a module with bias=True"
+            )
+        norm = graded_norm(layer_map(self.module, suffix), rate=self.rate, ratio=ratio)
+        return Request(
+            onto=self.onto, rate=self.rate, method="auto", weights=norm.weights, keep=norm.forget,
+            input_bound=self._bound(suffix), per_unit=True, bias_terms=2,
+            single=get_array(self.module, f"weight_hh{suffix}").dtype == torch.float32,
+        )  # fmt: skip
+
+    def open_gates(self) -> None:
+        """Set the biases of the gates that keep a state so that units begin with long memories.
+
+        Only with `ratio`, before training: a forget or update gate without inputs is then open by
+        1 / e of the odds of its bound, which lie between 0.3 and 0.98 of the rate.
+
+        Raises
+        ------
+        ValueError
+            Without `ratio`.
+        """
+        if not self._graded:
+            raise ValueError("open_gates() is about the bounds that ratio= chooses; give a ratio")
+        for suffix, asked in self._graded.items():
+            assert asked.keep is not None
+            n = len(asked.keep)
+            for part in ("ih", "hh"):
+                bias = get_array(self.module, f"bias_{part}{suffix}")
+                value = host_array(bias)
+                value[n : 2 * n] = 0.5 * (log_odds(asked.keep) - 1.0)
+                store_array(bias, value)
+
     def _choose_metric(self, suffix: str) -> Contraction:
         start = layer_map(self.module, suffix)
         nearest = project(start, onto="lmi", rate=self.rate)
@@ -275,6 +325,8 @@ class StableProjection:
                 store_array(tensor, array)
             elif self.onto == "lmi":
                 self._project_lmi(suffix, tensor)
+            elif suffix in self._graded:
+                self._project_graded(suffix)
             elif self.onto == "gru":
                 self._project_gru(suffix, tensor)
             else:
@@ -295,24 +347,33 @@ class StableProjection:
 
     def _project_gru(self, suffix: str, tensor: Any) -> None:
         cell = self._gru(suffix)
-        n, single = cell.state_dim, tensor.dtype == torch.float32
         asked = Request(
             onto="gru", rate=self.rate, method="auto", input_bound=self._bound(suffix),
-            single=single, bias_terms=2,
+            single=tensor.dtype == torch.float32, bias_terms=2,
         )  # fmt: skip
-        (W, U, b, b_c), _, _ = gru_nearest(cell, asked, self._bounds[suffix])
-        dtype = np.float32 if single else np.float64
-        store_array(tensor, W.astype(dtype))
-        store_array(get_array(self.module, f"weight_ih{suffix}"), U.astype(dtype))
+        self._store(suffix, cell, gru_nearest(cell, asked, self._bounds[suffix])[0])
+
+    def _project_graded(self, suffix: str) -> None:
+        cell = layer_map(self.module, suffix)
+        assert isinstance(cell, LSTM | GRU)
+        self._store(suffix, cell, nearest_graded(cell, self._graded[suffix])[0])
+
+    def _store(self, suffix: str, cell: LSTM | GRU, arrays: tuple[Any, ...]) -> None:
+        """Write the parameters of a layer that was `cell`, biases where they have moved."""
+        W, U, b, *rest = arrays
+        for name, value in (("weight_hh", W), ("weight_ih", U)):
+            tensor = get_array(self.module, f"{name}{suffix}")
+            store_array(tensor, value.astype(host_array(tensor).dtype))
         biases = [get_array(self.module, f"bias_{part}{suffix}") for part in ("ih", "hh")]
         if biases[0] is None:
             return
-        gates = slice(0, 2 * n)
-        moved = b[gates] != cell.parameters["b"][gates]
-        for bias, last in zip(biases, (b[2 * n :], b_c), strict=True):
+        # the last gate of a GRU has two biases that are not added
+        gates = slice(0, 2 * cell.units if rest else len(b))
+        moved = b[gates] != cell.b[gates]
+        for bias, last in zip(biases, (b[gates.stop :], *rest, b[gates.stop :]), strict=False):
             part = host_array(bias)
             part[gates][moved] = (0.5 * b[gates])[moved]  # halves of a rounded number are exact
-            part[2 * n :] = last
+            part[gates.stop :] = last
             store_array(bias, part)
 
     def _project_lstm(self, suffix: str, tensor: Any) -> None:
@@ -366,7 +427,8 @@ class StableProjection:
             layer = layer_map(self.module, suffix)
             c: Contraction | None
             if self.onto in {"lstm", "gru"}:
-                c = certify(layer, self._bound(suffix))
+                asked = self._graded.get(suffix)
+                c = certify(layer, self._bound(suffix), None if asked is None else asked.weights)
             else:
                 onto = self.onto
                 metric = self._metric.get(suffix)

@@ -1,0 +1,76 @@
+"""The nearest gated cell for a given norm and given bounds of the gates: a convex set.
+
+Main names: `graded_limits`, `nearest_graded`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from theory.certificates import Contraction
+from theory.certify.gate_bounds import certify
+from theory.maps.base import Map
+from theory.maps.gru import GRU
+from theory.maps.lstm import LSTM
+from theory.projections.base import Request
+from theory.projections.gates import finish, log_odds, unmoved
+from theory.projections.gru_rows import gru_parameters, gru_rows
+from theory.projections.gru_units import UnitBounds
+from theory.projections.gru_units import unit_limits as gru_limits
+from theory.projections.lstm_rows import lstm_parameters, lstm_rows
+from theory.projections.lstm_units import unit_limits as lstm_limits
+from theory.projections.rows import RowLimits, nearest_rows
+from theory.typing import Array
+
+#: Reset gates are bounded by |W_r| v <= this v: what they multiply may then be large.
+_RESET = 0.1
+
+
+def gated_rows(cell: LSTM | GRU) -> Array:
+    """Return the parameters of the units that move, row by row."""
+    return lstm_rows(cell) if isinstance(cell, LSTM) else gru_rows(cell)
+
+
+def gated_parameters(cell: LSTM | GRU, Y: Array) -> tuple[Array, ...]:
+    """Return the parameters of a cell with these rows, in order."""
+    return lstm_parameters(cell, Y) if isinstance(cell, LSTM) else gru_parameters(cell, Y)
+
+
+def graded_limits(cell: LSTM | GRU, request: Request, margin: float = 0.0) -> RowLimits:
+    """Return the inequalities of a cell's rows for given weights and bounds; a margin shrinks."""
+    weights, keep = request.weights, request.keep
+    assert weights is not None
+    assert keep is not None
+    if isinstance(cell, LSTM):
+        rate = request.rate * (1.0 - margin * (1.0 - request.rate))
+        f = keep * (1.0 - margin)
+        return lstm_limits(cell.units, cell.input_dim, rate, f, request.input_bound, weights)
+    free = np.full(cell.units, np.inf)
+    bounds = UnitBounds(update=log_odds(keep), reset=free, candidate=free, rows=_RESET * weights)
+    return gru_limits(cell, request.rate, request.input_bound, bounds, margin, weights=weights)
+
+
+def nearest_graded(
+    cell: LSTM | GRU, request: Request
+) -> tuple[tuple[Array, ...], Contraction, float]:
+    """Return the parameters of the nearest cell of the convex set, its proof, and the margin.
+
+    Raises
+    ------
+    ArithmeticError
+        If no cell near the boundary can be proved to contract.
+    """
+
+    def prove(changed: Map) -> Contraction | None:
+        c = certify(changed, request.input_bound, request.weights)
+        return c if c is not None and c.lam <= request.rate else None
+
+    member = prove(cell)
+    if member is not None and unmoved(cell, request):
+        return tuple(cell.parameters.values()), member, 0.0
+    X = gated_rows(cell)
+
+    def point(margin: float) -> tuple[Array, ...]:
+        return gated_parameters(cell, nearest_rows(X, graded_limits(cell, request, margin))[0])
+
+    return finish(cell, request, point, prove)
