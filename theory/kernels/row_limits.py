@@ -18,6 +18,10 @@ from theory.typing import Array
 #: u and eta of `theory.arithmetic.rounding`.
 _UNIT = 2.0**-53
 
+#: Where an a is huge, what rounding leaves of an entry is still too much, by more than this part of
+#: the limit: such rows are projected again, from there, at most so often in all.
+_OUTSIDE, _PASSES = 2.0**-49, 6
+
 
 @kernel
 def _dot(a: Array, b: Array, c: Array) -> float:
@@ -103,6 +107,19 @@ def _thresholds(
 
 
 @kernel
+def _noise(
+    x: Array, starts: npt.NDArray[np.int64], factors: Array, v: Array, above: Array
+) -> float:
+    """Return what the roundings of y make of one sum, over the entries that are above zero."""
+    total = 0.0
+    for i in range(factors.shape[0]):
+        if factors[i] != 0.0:
+            for j in range(starts[i], starts[i + 1]):
+                total += factors[i] * v[j] * abs(x[j]) * above[j]
+    return 8.0 * _UNIT * total
+
+
+@kernel
 def _newton_ascent(
     x: Array,
     starts: npt.NDArray[np.int64],
@@ -165,6 +182,10 @@ def _newton_ascent(
             continue
         for k in range(count):
             before[k] = tau[k]
+            # what rounding leaves of y, whose entries are at most those of x, says nothing
+            most = 8.0 * _UNIT * math.sqrt(J[k, k] * size)
+            if abs(g[k]) <= most and abs(g[k]) <= _noise(x, starts, factors[k], v[k], above):
+                g[k] = 0.0
             if limits[k] != np.inf and not g[k] <= 0.0 and not J[k, k] > 0.0:
                 return False  # no rows obey the inequality
             lengths[k] = J[k, k]
@@ -256,6 +277,32 @@ def _row_limits(
 
 
 @kernel
+def _inside(
+    y: Array,
+    starts: npt.NDArray[np.int64],
+    factors: Array,
+    v: Array,
+    limits: Array,
+    signed: Array,
+) -> bool:
+    """Return whether one row obeys the inequalities, but for digits that rounding takes."""
+    for k in range(limits.shape[0]):
+        if limits[k] == np.inf:
+            continue
+        total, size = 0.0, abs(limits[k])
+        for g in range(factors.shape[1]):
+            f = factors[k, g]
+            if f != 0.0:
+                for j in range(starts[g], starts[g + 1]):
+                    a = f * v[k, j] * abs(y[j])
+                    size += a
+                    total += a if signed[g] == 0.0 or y[j] > 0.0 else -a
+        if total - limits[k] > _OUTSIDE * size:
+            return False
+    return True
+
+
+@kernel
 def row_limits_kernel(
     X: Array,
     starts: npt.NDArray[np.int64],
@@ -275,15 +322,24 @@ def row_limits_kernel(
     positive, else 0 (signed: x_j - t_j), t = sum_k tau_k a_k.
     """  # fmt: skip
     m, n = X.shape
-    t = np.empty(n)
+    x, t, tau = np.empty(n), np.empty(n), np.empty(limits.shape[1])
     total = 0
     for i in range(m):
-        x = X[i]
-        total += _row_limits(x, starts, factors[i], v, limits[i], signed, multipliers[i], t)
-        for g in range(signed.shape[0]):
-            for j in range(starts[g], starts[g + 1]):
-                if signed[g] != 0.0:
-                    out[i, j] = x[j] - t[j]
-                else:
-                    out[i, j] = np.copysign(max(abs(x[j]) - t[j], 0.0), x[j])
+        x[:] = X[i]
+        tau[:] = multipliers[i]
+        multipliers[i] = 0.0
+        for _ in range(_PASSES):
+            total += _row_limits(x, starts, factors[i], v, limits[i], signed, tau, t)
+            for k in range(limits.shape[1]):
+                multipliers[i, k] += tau[k]
+            for g in range(signed.shape[0]):
+                for j in range(starts[g], starts[g + 1]):
+                    if signed[g] != 0.0:
+                        x[j] -= t[j]
+                    else:
+                        x[j] = np.copysign(max(abs(x[j]) - t[j], 0.0), x[j])
+            if _inside(x, starts, factors[i], v, limits[i], signed):
+                break
+            tau[:] = 0.0
+        out[i] = x
     return total

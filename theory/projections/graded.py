@@ -62,7 +62,7 @@ def graded_norm(recurrent: Map, *, rate: float, ratio: float = RATIO) -> GradedN
     rate : float
         The contraction factor that will be asked for, 0 < rate < 1.
     ratio : float
-        The largest weight over the least, between 1 and 2**200.  A larger one leaves more room, and
+        The largest weight over the least, between 1 and 2**100.  A larger one leaves more room, and
         lengthens certified contexts by log(ratio) / log(1 / rate) at most.
 
     Returns

@@ -60,7 +60,7 @@ GATED, _LARGEST = ("lstm", "lstm_l2", "gru"), 256
 
 #: Weights of a norm differ at most by this power of two: squares of them times entries stay below
 #: 2**(2 * 200 + 2 * 256).
-LARGEST_GRADE = 200
+LARGEST_GRADE = 100
 
 
 def check_asked_rate(rate: Any) -> float:

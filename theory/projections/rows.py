@@ -5,7 +5,7 @@ Main names: `RowLimits`, `nearest_rows`, `rows_lower`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
@@ -18,9 +18,6 @@ from theory.projections import oracle
 from theory.projections.oracle import Solved
 from theory.projections.repair import half_space_distance
 from theory.typing import Array
-
-#: Rows this much larger than a limit lose digits that matter to it, and are projected twice.
-_ROUGH = 2.0**7
 
 #: Rows beyond 2 to this times the largest limit are scaled down to there first.
 _FAR = 40
@@ -53,24 +50,18 @@ def nearest_rows(X: Array, where: RowLimits, *, start: Array | None = None) -> t
 
     Members y are at most R long, and without signed entries t y is one for t in [0, 1].  So for far
     larger rows x the point nearest to t x is further from x than the nearest one by at most 2 R, as
-    in `theory.projections.forms.scale_near`.  Once more from there takes away what rounding has
-    left outside.
+    in `theory.projections.forms.scale_near`.
     """
     finite = np.isfinite(where.limits) & (where.limits > 0)
     bounded = np.any((where.factors != 0) & np.isfinite(where.limits)[:, :, None], axis=1)
     bounded = bounded[:, where.groups]
     sizes = np.max(np.where(bounded, np.abs(X), 0.0), axis=1, initial=0.0)
-    least = np.min(np.where(finite, where.limits, np.inf), axis=1, initial=np.inf)
     most = np.max(np.where(finite, where.limits, 0.0), axis=1, initial=0.0)
     k = np.zeros(len(X), dtype=np.int64)
     if not np.any(where.signed):
         k = np.where(most > 0, np.frexp(sizes)[1] - np.frexp(most)[1] - _FAR, 0).clip(min=0)
     near = None if start is None else np.ldexp(start, -k[:, None])
     out, tau = _nearest(np.where(bounded, np.ldexp(X, -k[:, None]), X), where, near)
-    rough = sizes > _ROUGH * least
-    if np.any(rough):
-        part = replace(where, factors=where.factors[rough], limits=where.limits[rough])
-        out[rough] = _nearest(out[rough], part)[0]
     return np.where(bounded, out, X), np.ldexp(tau, k[:, None])
 
 
