@@ -433,6 +433,25 @@ def test_layers_of_a_stack_are_projected_one_after_another(onto, gates, tmp_path
         assert "needed the weights of one LSTM layer" in done.stderr
 
 
+@pytest.mark.parametrize(("onto", "gates"), [("lstm", 4), ("gru", 3)])
+def test_a_ratio_is_a_graded_norm(onto, gates, tmp_path):
+    path, out = tmp_path / "net.npz", tmp_path / "new.npz"
+    rng, n = np.random.default_rng(0), 8
+    arrays = {f"weight_{name}_l0": rng.standard_normal((gates * n, n)) for name in ("ih", "hh")}
+    np.savez(path, **arrays)
+    ask = ("--onto", onto, "--rate", 0.8, "--out", out, "--force")
+    distances = []
+    for more in (("--per-unit",), ("--per-unit", "--ratio", 2.0**20)):
+        done = run(path, *ask, *more)
+        assert done.exit_code == 0, done.output + done.stderr
+        distances.append(float(done.output.split("distance ")[1].split(",")[0]))
+    assert distances[1] < distances[0]
+    assert "k = " in done.output
+    done = run(path, *ask, "--ratio", 4.0)
+    assert done.exit_code == 2
+    assert "needed per_unit=True too" in done.stderr
+
+
 def test_a_stack_by_the_prefixes_of_its_layers(tmp_path):
     path, out = tmp_path / "net.npz", tmp_path / "new.npz"
     names = [f"{at}.{name}" for at in ("low", "top") for name in ("weight_hh_l0", "weight_ih_l0")]

@@ -904,3 +904,48 @@ def test_what_a_cache_or_a_compiler_computes_is_not_read():
     for ask in (from_torch, lambda module: StableProjection(module, rate=0.9)):
         with pytest.raises(ValueError, match="compiled in place"):
             ask(compiled)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_training_in_a_graded_norm(kind, dtype):
+    """Two layers stay inside from the first step on, and what is inside does not move."""
+    torch.manual_seed(0)
+    module = getattr(torch.nn, kind)(3, 9, num_layers=2).to(getattr(torch, dtype))
+    with torch.no_grad():
+        for p in module.parameters():
+            p *= 4
+    stable = StableProjection(module, rate=0.95, ratio=2.0**30)
+    stable.open_gates()
+    gates = 0.5 + 0.5 * torch.tanh(0.5 * (module.bias_ih_l1 + module.bias_hh_l1)[9:18])
+    assert 0.5 < float(gates.max().detach()) < 0.95
+    stable.project()
+    kept = [p.clone() for p in module.parameters()]
+    stable.project()
+    assert all(map(torch.equal, kept, module.parameters()))
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    stable.attach(optimizer)
+    x = torch.rand(6, 4, 3, dtype=kept[0].dtype) * 2 - 1
+    for _ in range(3):
+        optimizer.zero_grad()
+        (-module(x)[0].square().sum()).backward()
+        optimizer.step()
+        for c in stable.certificates():
+            assert c.lam <= 0.95
+            assert c.norm.v.max() == 2.0**30
+    plain = StableProjection(module, rate=0.95)
+    assert not all(plain.certificates())  # in one norm for all units they are far outside
+
+
+def test_graded_norms_are_refused_where_there_are_none():
+    lstm = torch.nn.LSTM(2, 3)
+    for module, options, message in (
+        (torch.nn.RNN(2, 3), {"ratio": 4.0}, "ratio=4.0 is of norms of LSTMs and GRUs"),
+        (lstm, {"ratio": 4.0, "forget": 0.7}, "and forget="),
+        (lstm, {"ratio": 0.5}, "needed 1 <= ratio"),
+        (torch.nn.GRU(2, 3, bias=False), {"ratio": 4.0}, "bias=True"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            StableProjection(module, rate=0.9, **options)
+    with pytest.raises(ValueError, match="give a ratio"):
+        StableProjection(lstm, rate=0.9).open_gates()

@@ -52,6 +52,7 @@ from theory.maps.invariance import invariant_domain
 from theory.maps.lstm import LSTM
 from theory.memory.context import required_context
 from theory.projections.base import Projection
+from theory.projections.graded import graded_norm
 from theory.projections.interface import GATED, SETS
 from theory.projections.interface import project as nearest
 
@@ -159,6 +160,10 @@ def project(
     per_unit: Annotated[
         bool, typer.Option("--per-unit", help="The larger set of LSTM or GRU cells.")
     ] = False,
+    ratio: Annotated[
+        float | None,
+        typer.Option(help="With --per-unit: in a norm whose weights grow by this over the units."),
+    ] = None,
     method: Annotated[str, typer.Option(help="auto, closed_form or cvxpy.")] = "auto",
     prefix: PrefixOption = None,
     variant: VariantOption = None,
@@ -218,6 +223,7 @@ def project(
             method=method,
             inputs=seen,
             per_unit=per_unit,
+            weights=None if ratio is None else graded_norm(layer, rate=rate, ratio=ratio).weights,
             dtype="float32" if in_single(file.arrays, cell, onto) else "float64",
             bias_terms=cell.bias_terms,
         )

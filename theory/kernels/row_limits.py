@@ -297,7 +297,7 @@ def _inside(
                     a = f * v[k, j] * abs(y[j])
                     size += a
                     total += a if signed[g] == 0.0 or y[j] > 0.0 else -a
-        if total - limits[k] > _OUTSIDE * size:
+        if not total - limits[k] <= _OUTSIDE * size:
             return False
     return True
 

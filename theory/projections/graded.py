@@ -21,7 +21,7 @@ from typing import NamedTuple, final
 import numpy as np
 
 from theory.errors import check_positive
-from theory.maps.base import Map
+from theory.maps.base import Map, check_map
 from theory.maps.gru import GRU
 from theory.maps.lstm import LSTM
 from theory.projections.interface import LARGEST_GRADE, check_asked_rate
@@ -79,14 +79,15 @@ def graded_norm(recurrent: Map, *, rate: float, ratio: float = RATIO) -> GradedN
     --------
     >>> from theory import GRU
     >>> from theory.projections import project
-    >>> cell = GRU([[0.0, 0.0]] * 4 + [[0.0, 0.0], [30.0, 0.0]], [[1.0]] * 6, [-9.0] * 6)
+    >>> cell = GRU([[0.0, 0.0]] * 5 + [[30.0, 0.0]], [[1.0]] * 6)
     >>> norm = graded_norm(cell, rate=0.9)
     >>> ask = {"onto": "gru", "per_unit": True, "rate": 0.9}
-    >>> project(cell, **ask).distance > 10  # in one norm for all units
+    >>> project(cell, **ask, weights=[1.0, 1.0]).distance > 20  # units that weigh the same
     True
     >>> project(cell, **ask, weights=norm.weights).distance
     0.0
     """
+    check_map(recurrent)
     if not isinstance(recurrent, LSTM | GRU):
         raise ValueError(
             f"received {recurrent!r}, needed an LSTM or a GRU, whose gates have bounds"

@@ -31,7 +31,7 @@ def stable_callback(path: str, *, rate: float, every: int = 1, **options: Any) -
     rate, every
         As for `StableProjection`.
     options
-        Its other arguments: ``onto``, ``inputs``, ``forget``, ``metric``.
+        Its other arguments: ``onto``, ``inputs``, ``forget``, ``metric``, ``ratio``.
 
     Returns
     -------
