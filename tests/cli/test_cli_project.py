@@ -441,7 +441,7 @@ def test_a_ratio_is_a_graded_norm(onto, gates, tmp_path):
     np.savez(path, **arrays)
     ask = ("--onto", onto, "--rate", 0.8, "--out", out, "--force")
     distances = []
-    for more in (("--per-unit",), ("--per-unit", "--ratio", 2.0**20)):
+    for more in (("--per-unit", "--ratio", 1.0), ("--per-unit", "--ratio", 2.0**20)):
         done = run(path, *ask, *more)
         assert done.exit_code == 0, done.output + done.stderr
         distances.append(float(done.output.split("distance ")[1].split(",")[0]))
