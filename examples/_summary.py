@@ -241,7 +241,9 @@ def paper_names(model: str, variant: str) -> str:
     """Return how a row of the price of memory is called."""
     if variant == "none":
         return model
-    shown = {"by-construction": "", "euclidean": ", Euclidean set"}.get(variant, f", {variant}")
+    shown = {"by-construction": "", "euclidean": ", Euclidean set", "graded": ", graded norm"}.get(
+        variant, f", {variant}"
+    )
     return network_name(model) + shown
 
 
@@ -352,6 +354,43 @@ def euclidean_told(rows: list[Row]) -> list[str]:
             f"{'seed' if len(both) == 1 else 'seeds'}): {closed}."
         )
     return told
+
+
+def graded_told(rows: list[Row]) -> list[str]:
+    """Return what cells kept in a graded norm cost, task by task, beside the sharp set."""
+    told = []
+    for task, cell in dict.fromkeys((r["task"], r["model"]) for r in rows):
+        own = grouped(r for r in rows if (r["task"], r["model"]) == (task, cell))
+        found = {
+            variant: max(
+                (g for key, g in own.items() if key[2] == variant), key=epochs_of, default=[]
+            )
+            for variant in ("graded", "unstable", "sharp-stable")
+        }
+        ours, free, sharp = found.values()
+        if not ours or not free:
+            continue
+        style, (title, unit) = digits_of(task), titles(task)
+        cost = 100 * (mean_of(ours) / mean_of(free) - 1)
+        line = (
+            f"- {title}: {network_name(cell)}s in a graded norm at rate {ours[0]['rate']:g} have "
+            f"{span([r['metric'] for r in ours], style)} ({unit}; {len(ours)}), certified at "
+            f"{whole([r['certified'] for r in ours])}; unconstrained, "
+            f"{span([r['metric'] for r in free], style)} ({len(free)}): {cost:+.1f} % in the mean"
+        )
+        if sharp:
+            line += f"; in the sharp set {span([r['metric'] for r in sharp], style)} ({len(sharp)})"
+            gap = mean_of(sharp) - mean_of(free)
+            if gap > 0:
+                part = (mean_of(sharp) - mean_of(ours)) / gap
+                line += f", so that {100 * min(part, 1.0):.0f} % of that gap is closed"
+        told.append(f"{line}.")
+    return told
+
+
+def epochs_of(rows: list[Row]) -> int:
+    """Return the number of epochs of rows of one schedule."""
+    return int(rows[0]["epochs"])
 
 
 def blocks_table(rows: list[Row]) -> list[str]:
@@ -530,7 +569,11 @@ def text(folder: Path) -> str:
         epochs=span([r["epochs"] for r in big if r["cell"] != "none"], ".0f"),
         big=lambda cell, variant: one(big, cell=cell, variant=variant),
         price="\n".join(price_table(price)),
-        price_told="\n".join([*price_told(price), *rates_told(price), *euclidean_told(price)]),
+        price_told="\n".join(
+            line
+            for told in (price_told, rates_told, euclidean_told, graded_told)
+            for line in told(price)
+        ),
         blocks="\n".join(blocks_table(blocks)), blocks_told="\n".join(blocks_told(blocks)),
         block_places=len({row["place"] for row in blocks}),
         trained_at=trained_at, cells_table="\n".join(cells_table(cells)),
