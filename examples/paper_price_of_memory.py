@@ -99,11 +99,11 @@ OWN |= {(*key[:-1], "gru"): own for key, own in OWN.items() if key[-1] == "lstm"
 #: Changes of what is kept in the sharp set: rows of few entries bear, and need, larger steps.
 SHARP = {"gru": {"lr": 2e-2}}
 
-#: Of cells kept in a graded norm, by tasks or kinds of them: the set itself acts against
-#: overfitting.
+#: Of cells kept in a graded norm, by kinds of tasks, and of one task and cell: the set itself acts
+#: against overfitting.
 GRADED: dict[str, dict[str, Any]] = {
-    "war-and-peace": {"lr": 3e-2, "dropout": 0.02}, "chars": {"lr": 3e-2, "dropout": 0.05},
-    "music": {"lr": 2e-2}, "words": {"lr": 2e-2},
+    "chars": {"lr": 3e-2, "dropout": 0.05}, "music": {"lr": 2e-2}, "words": {"lr": 2e-2},
+    "war-and-peace lstm": {"lr": 3e-2, "dropout": 0.02},
 }  # fmt: skip
 
 #: The largest bound of a forget gate of LSTMs in the Euclidean set.
@@ -153,7 +153,7 @@ def _schedules(size: str, task: str, cell: str, variant: str) -> list[dict[str, 
         if variant == "sharp-stable":
             own = tuple(one | SHARP.get(cell, {}) for one in own)
     if variant == _training.GRADED:
-        known = GRADED.get(task, GRADED[corpora.KINDS[task]])
+        known = GRADED.get(f"{task} {cell}", GRADED[corpora.KINDS[task]])
         own = (own[-1] | (known if size != "smoke" else {}),)
     elif variant not in {"unstable", _training.BUILT}:
         own = own[:1]
