@@ -433,6 +433,8 @@ def certificates(t: Any) -> dict[str, theory.Contraction]:
                 kept_by(t),
             ],
         }
+        if t.setting.variant in {"euclidean", "graded"}:
+            found[t.setting.variant] = [kept_by(t)]
     there = {name: [c for c in every if c is not None] for name, every in found.items()}
     return {name: min(every, key=lambda c: c.lam) for name, every in there.items() if every}
 

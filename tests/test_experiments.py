@@ -285,9 +285,16 @@ def test_budgets_match(models, torch):
 
 # -------------------------------------------------------------------------------------- training
 
+GRADED = [(cell, "graded") for cell in ("lstm", "gru")]
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-@pytest.mark.parametrize("variant", ["unstable", "stable", "sharp-stable"])
+
+@pytest.mark.parametrize(
+    ("cell", "variant"),
+    [
+        *((c, v) for c in ("rnn", "lstm", "gru") for v in ("unstable", "stable", "sharp-stable")),
+        *GRADED,
+    ],
+)
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
     training, torch, tmp_path, cell, variant
 ):
@@ -692,8 +699,10 @@ def test_an_absent_accelerator_is_named(training, torch, capsys):
     assert "leave it out to run on the CPU" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-@pytest.mark.parametrize("variant", ["stable", "sharp-stable"])
+@pytest.mark.parametrize(
+    ("cell", "variant"),
+    [*((c, v) for c in ("rnn", "lstm", "gru") for v in ("stable", "sharp-stable")), *GRADED],
+)
 def test_stable_networks_are_certified(training, runs, cell, variant):
     import _stability
 

@@ -286,8 +286,11 @@ def test_paper_price_of_memory(torch, tmp_path):
         )
         assert int(euclidean["certified"]) < 1000
         grus = {r["variant"]: r for r in rows if r["model"] == "gru" and r["task"] == task}
-        assert set(grus) == {"unstable", "sharp-stable"}
+        assert set(grus) == {"unstable", "sharp-stable", "graded"}
         assert int(grus["sharp-stable"]["certified"]) < 1000
+        graded = [r for r in rows if r["variant"] == "graded" and r["task"] == task]
+        assert [r["model"] for r in graded] == ["lstm", "gru"]
+        assert all(int(r["certified"]) < 1000 for r in graded)
     for row in rows:
         if row["variant"] == "none":
             assert ("gram" in row["model"]) == (row["task"] == "synthetic-text")
