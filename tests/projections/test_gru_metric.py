@@ -1,6 +1,7 @@
 """The Euclidean set of GRU cells: proofs, sharpness, what it holds that sums of rows do not."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 
 from theory import GRU, LSTM, Inputs, VanillaRNN
 from theory.certify import invariant_domain
+from theory.certify.certificate_file import load_certificate, save_certificate
 from theory.certify.gate_bounds import certify
+from theory.certify.recheck import recheck
 from theory.projections import project
 from theory.projections.gru_metric import Ranges, Scales, metric_proof
 from theory.theorems.contractive_of_sectors import contractive_of_sectors
@@ -187,6 +190,17 @@ def test_ends_of_the_update_gate_share_what_is_left():
         with np.errstate(divide="ignore"):
             other = np.where(left > 0, (Y**2 / V + C**2 / T) / left, np.inf)
         assert np.all(other > cost * (1 - 5e-3))
+
+
+@pytest.mark.parametrize("size", [0.3, 3.0])
+def test_certificates_round_trip(size, tmp_path):
+    made = project(gru(4, 4, size=size), onto="gru_l2", rate=0.9)
+    path = tmp_path / "c.json"
+    save_certificate(path, made.map, c=made.certificate)
+    stored = load_certificate(path)
+    assert recheck(stored, made.map), recheck(stored, made.map)
+    lower = replace(stored, multipliers=tuple(0.5 * q for q in stored.multipliers))
+    assert recheck(lower, made.map).failed == "inequality"
 
 
 def test_huge_cells():

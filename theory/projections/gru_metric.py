@@ -25,7 +25,7 @@ for given a, b, u, v, t and shares a convex set.  For one unit, y = Y and c = C,
     v / u = m / (1 - m),   (1 - t) / u = A = (b^2 (1 - m) + (1 - b)^2 m) / (1 - m),
 
 b / (2 - b) for a = 0.  The multiplier of the sector of z, in units of P, is that at which the form
-vanishes where z is sharp: r (1 - b) / (u b - 1 + t), r = (b - a) / 2.
+vanishes where z is sharp: (b - a) (1 - b) / (2 (u b - 1 + t)).
 """
 
 from __future__ import annotations
