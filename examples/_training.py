@@ -47,8 +47,8 @@ from theory.files import replacing
 
 VARIANTS = ("unstable", "stable", "sharp-stable")
 
-#: What no constraint keeps stable, as it cannot be otherwise; LSTMs in the Euclidean set; LSTMs and
-#: GRUs in the sharp set of a graded norm.
+#: What no constraint keeps stable, as it cannot be otherwise; what the Euclidean set keeps, and the
+#: sharp set of a graded norm.
 BUILT, EUCLIDEAN, GRADED = "by-construction", "euclidean", "graded"
 
 #: Test predictions over which metrics against the truncation length are taken.

@@ -106,11 +106,11 @@ GRADED: dict[str, dict[str, Any]] = {
     "war-and-peace lstm": {"lr": 3e-2, "dropout": 0.02},
 }  # fmt: skip
 
-#: The largest bound of a forget gate of LSTMs in the Euclidean set.
+#: The largest bound of a forget gate of LSTMs in the Euclidean set, or of an update gate of GRUs.
 FORGET = {"forget": 0.96}
 
 #: What there is a set of, where not of all cells.
-SETS = {_training.EUCLIDEAN: ("lstm",), _training.GRADED: ("lstm", "gru")}
+SETS = dict.fromkeys((_training.EUCLIDEAN, _training.GRADED), ("lstm", "gru"))
 
 #: Rates of networks that are stable by construction.
 RATES = (0.98, 0.9)
