@@ -23,6 +23,7 @@ from theory.certificates import Contraction, certified
 from theory.domain import Domain
 from theory.errors import as_square, as_vector
 from theory.norms.norms import WeightedLinf
+from theory.norms.resolvent import graded_weights, largest_image
 from theory.theorems.assumptions import IN_DOMAIN, MAJORISED, WEIGHTED_MAXIMUM
 from theory.theorems.contractive_of_perron_weights import LARGEST_RATIO
 from theory.theorems.theorem import Kind, Theorem
@@ -46,13 +47,21 @@ _SHIFTS = (2.0**-10, 2.0**-20, 2.0**-30, 0.0)
 
 
 def comparison_weights(matrices: Sequence[Array], start: Array | None = None) -> Array:
-    r"""Return positive weights that nearly minimise max_M max_i (M v)_i / v_i; largest weight 1.
+    r"""Return positive weights that nearly minimise max_M max_i (M v)_i / v_i.
+
+    Within `LARGEST_RATIO` where that is as good: units coupled almost one way, or of very different
+    sizes, ask for more (`theory.norms.resolvent`).  Candidates only: any positive vector certifies
+    some rate.  A start at which 1 / v or the rate overflows is left out.
+    """
+    return graded_weights(matrices, _within_ratio(matrices, start), inner=_within_ratio)
+
+
+def _within_ratio(matrices: Sequence[Array], start: Array | None = None) -> Array:
+    r"""Return weights that differ by little more than a start or by at most `LARGEST_RATIO`.
 
     Power iteration on v -> max_M M v, of which the rate max_i (max_M M v)_i / v_i never grows:
     M v <= lam v gives M M v <= lam M v.  A small constant added to all entries makes it converge
-    for reducible matrices; the less is added, the more unequal the weights may become, and they are
-    kept within `LARGEST_RATIO`.  Candidates only: any positive vector certifies some rate.  A start
-    at which 1 / v or the rate overflows is left out.
+    for reducible matrices; the less is added, the more unequal the weights may become.
     """
     n = len(matrices[0])
     v = np.ones(n)
@@ -94,15 +103,6 @@ def comparison_weights(matrices: Sequence[Array], start: Array | None = None) ->
         if found - _floor(image, v) <= SEARCH_SLACK * found:
             break
     return best
-
-
-def largest_image(matrices: Sequence[Array], v: Array) -> Array:
-    """Return max_M M v, entrywise."""
-    with np.errstate(over="ignore"):
-        image = matrices[0] @ v
-        for M in matrices[1:]:
-            image = np.maximum(image, M @ v)
-    return image
 
 
 def _rate(image: Array, v: Array) -> float:

@@ -22,6 +22,7 @@ from theory.domain import Domain
 from theory.errors import as_square
 from theory.norms.norms import WeightedLinf, scaled_matrix_upper
 from theory.norms.radius import balanced
+from theory.norms.resolvent import graded_weights
 from theory.theorems.assumptions import AFFINE_FORM, WEIGHTED_MAXIMUM
 from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Array, Scalar
@@ -149,7 +150,15 @@ def contractive_of_perron_weights(
     low, high = slope_intervals(rho, len(matrix), slopes, local=domain is not None)
     steepest = abs(low).clip(abs(high))
     equal = bool((steepest == steepest[0]).all())
-    norm = WeightedLinf(perron_weights(matrix if equal else steepest[:, None] * matrix))
+    scaled = np.abs(matrix if equal else steepest[:, None] * matrix)
+    level = 1.0 / float(steepest[0]) if equal and steepest[0] > 0 else 1.0
+    weights = graded_weights(
+        [scaled],
+        perron_weights(scaled),
+        inner=lambda made: _weights_within_ratio(made[0])[0],
+        level=level,
+    )
+    norm = WeightedLinf(weights)
     row = norm.matrix_upper(matrix) if equal else scaled_matrix_upper(norm, steepest, matrix)
     if row == float("inf"):  # the row sum exceeds the largest double
         return None
