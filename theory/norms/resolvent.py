@@ -30,9 +30,8 @@ _ROUNDS = 30
 #: exponent of the largest ratio, so that quotients do not overflow.
 _SMALL, _MODERATE, _WIDEST = 2.0**-900, 2.0**290, 1000
 
-#: Powers of two between which -log t is looked for, and how far they are halved: for what no
-#: weights certify, and for large matrices.
-_SLOWEST, _FASTEST, _HALVINGS = -32, 6, 4
+#: Between what -log t is looked for, and how near its logarithm is found, to the base 2.
+_SLOWEST, _FASTEST, _FINE = 2.0**-32, 2.0**6, 2.0**-4
 
 #: Multiplications that a search may take beyond its first steps, about two seconds.
 _WORK = 2.0**32
@@ -51,22 +50,23 @@ _NOTABLY, _NEAR = 1.5, 2.0**-10
 _DIGITS = -math.log(UNIT)
 
 
+@np.errstate(over="ignore")
 def largest_image(matrices: Sequence[Array], v: Array) -> Array:
     """Return max_M M v, entrywise."""
-    with np.errstate(over="ignore"):
-        image = matrices[0] @ v
-        for M in matrices[1:]:
-            image = np.maximum(image, M @ v)
+    image = matrices[0] @ v
+    for M in matrices[1:]:
+        image = np.maximum(image, M @ v)
     return image
 
 
 def largest_rate(matrices: Sequence[Array], v: Array) -> float:
     """Return about max_M max_i (M v)_i / v_i; inf where it overflows."""
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
         rate = float(np.max(largest_image(matrices, v) / v))
     return rate if math.isfinite(rate) else math.inf
 
 
+@np.errstate(over="ignore", under="ignore")
 def _growth(matrices: Sequence[Array]) -> float:
     """Return about the factor of growth of v -> max_M M v, a guess of the largest radius."""
     v, logs = np.ones(len(matrices[0])), []
@@ -120,7 +120,7 @@ def _resolvent(M: Array, t: float) -> Array | None:
 
 @np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore")
 def resolvent_weights(matrices: Sequence[Array], t: float) -> Array | None:
-    r"""Return weights in which all matrices have rates of at most t, nearly; None if there are none.
+    r"""Return weights in which all matrices have a rate of at most t, nearly, or None.
 
     Of several matrices each row is taken from that which is largest there, in turn, until no row
     changes (Howard's iteration): the weights grow from round to round.
@@ -195,11 +195,12 @@ def graded_weights(
         Rates matter as parts of it.
     """
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        image = largest_image(matrices, v)
-        rate, floor = float(np.max(image / v)), float(np.min(image / v))
+        quotients = largest_image(matrices, v) / v
+        rate, floor = float(np.max(quotients)), float(np.min(quotients))
     # no weights give less than the least quotient (Collatz and Wielandt), nor than a diagonal entry
     floor = max(floor, *(float(np.max(np.diagonal(M), initial=0.0)) for M in matrices))
-    if not (math.isfinite(rate) and 0 < rate and floor < min(level, rate * (1 - _NEAR))):
+    settled = rate < level and floor >= rate * (1 - _NEAR)
+    if settled or not (rate > 0 and floor < level):
         return v
     units = _graded_units(matrices, rate / level, floor / level, level)
     if units is None:
@@ -235,7 +236,7 @@ def _graded_units(
             tried.append((w, largest_rate(matrices, w) / level))
         return w is not None
 
-    slowest, fastest = 2.0**_SLOWEST, 2.0**_FASTEST
+    slowest, fastest = _SLOWEST, _FASTEST
     if known < 1:
         slowest = max(slowest, _NOTABLY * -math.log(known))
     if floor > 0:
@@ -245,7 +246,7 @@ def _graded_units(
     guess = -math.log(max(_growth(matrices) / level, math.exp(-fastest)))
     first = [math.log2(guess * (1 + part)) for part in _AROUND] if guess > 0 else []
     low, high = math.log2(slowest), math.log2(fastest)
-    while high - low > 2.0**-_HALVINGS and count < most:
+    while high - low > _FINE and count < most:
         inside = [one for one in first if low < one < high]
         middle = inside[0] if inside else 0.5 * (low + high)
         low, high = (middle, high) if reaches(2.0**middle) else (low, middle)
