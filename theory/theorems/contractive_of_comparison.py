@@ -136,8 +136,9 @@ def contractive_of_comparison(
     Returns
     -------
     Contraction or None
-        In `WeightedLinf(v)`, with a rate just above the joint Perron root; None if that is not
-        below 1.
+        In `WeightedLinf(v)`, with a rate just above the joint Perron root; where weights become
+        ever more unequal near it, with one in whose weights less remains sooner.  None if that is
+        not below 1, or no doubles hold such weights.
 
     Raises
     ------

@@ -131,7 +131,8 @@ def contractive_of_perron_weights(
     Contraction or None
         In `WeightedLinf(v)`, with a rate just above slope times the spectral radius of |W|; None if
         that is not below 1.  For a reducible |W| the infimum may not be attained; the weights then
-        differ by at most `LARGEST_RATIO`, in units that balance |W| where that is not enough.
+        differ by at most `LARGEST_RATIO`, in units that balance |W| where that is not enough, or by
+        more where only so there is a rate below 1, or what is forgotten is forgotten much sooner.
 
     Raises
     ------
