@@ -26,11 +26,12 @@ from theory.arithmetic.rounding import gamma
 from theory.certify.gate_bounds import certify
 from theory.measure.effective_memory import effective_memory as measure_memory
 from theory.measure.effective_memory import sequences_needed
+from theory.projections import gru_metric, lstm_metric
+from theory.projections.gate_balls import gate_limits, shortened
 from theory.projections.gates import log_odds
 from theory.projections.gru_rows import gru_parameters, gru_rows
 from theory.projections.gru_units import UnitBounds
 from theory.projections.gru_units import unit_limits as gru_limits
-from theory.projections.lstm_metric import Scales, forget_limits
 from theory.projections.lstm_rows import lstm_parameters, lstm_rows
 from theory.projections.lstm_units import unit_limits as lstm_limits
 from theory.projections.metric import MetricSet, clip_in_metric, incremental_set
@@ -51,9 +52,14 @@ FORGET = 0.64
 #: The least and the largest bound of an update gate of GRUs, as parts of the rate.
 UPDATES = (0.8, 0.99)
 
-#: The least bound of a forget gate in the Euclidean set, and what its rate is undercut by so that
-#: neither the cast to single precision nor the next choice of the set leaves it.
+#: The least bound of a forget gate in the Euclidean set, or of an update gate, and what its rate
+#: is undercut by so that neither the cast to single precision nor the next choice of the set leaves
+#: it.
 LEAST_FORGET, ROOM = 0.3, 1.0 - 2.0**-12
+
+#: By how much the sums |W_n| 1 + |b_c| of a GRU in the Euclidean set may grow between two choices
+#: of the set, and up to what they may in any case.
+GROWTH, LEAST_SUM = 1.25, 1.0
 
 #: After which epochs the metric is chosen anew.
 RENEWED = {*(0, 1, 2, 4, 8), *range(12, 1000, 6)}
@@ -85,7 +91,7 @@ class _Published(Free):
         self.inside.project()
 
 
-def constraint(model: Any, setting: Any) -> Free | _SharpRNN | _SharpGated | _EuclideanLSTM:
+def constraint(model: Any, setting: Any) -> Free | _SharpRNN | _SharpGated | _Euclidean:
     """Return what moves the recurrent weights into the set of a variant, in place.
 
     It is called after every step of the optimizer, and with ``final=True`` before the first step
@@ -97,7 +103,7 @@ def constraint(model: Any, setting: Any) -> Free | _SharpRNN | _SharpGated | _Eu
     if setting.variant == "stable":
         return _Published(model, setting.rate, setting.forget)
     if setting.variant == "euclidean":
-        return _EuclideanLSTM(model, setting.rate, setting.forget)
+        return _Euclidean(model, setting.rate, setting.forget)
     return (_SharpRNN if model.kind == "rnn" else _SharpGated)(model, setting.rate)
 
 
@@ -244,54 +250,67 @@ def gru_part(cell: theory.Map, rate: float) -> RowLimits:
     return gru_limits(cell, rate, 1.0, bounds)
 
 
-class _EuclideanLSTM:
-    """Onto the weights that one Euclidean norm bounds together.
+class _Euclidean:
+    """Onto the weights of an LSTM or a GRU that one Euclidean norm bounds together.
 
-    The forget gates have bounds between the least and the largest one, unit by unit, and start
-    there: a unit that may forget slowly may read other units only little, and one that forgets
-    may read much.  The rest of the set is chosen anew at the end of some epochs.
+    The gates that keep the state, forget or update gates, have bounds between the least and the
+    largest one, unit by unit, and start there: a unit that may forget slowly may read other units
+    only little, and one that forgets may read much.  The rest of the set is chosen anew at the end
+    of some epochs.
     """
 
     def __init__(self, model: Any, rate: float, forget: float) -> None:
         self.model, self.rate = model, rate
         n = model.cell.hidden_size
         self.forget = np.linspace(LEAST_FORGET, forget, n)
+        self.rows = slice(n, 2 * n)  # of forget gates in an LSTM, of update gates in a GRU
         self.calls = self.ends = 0
-        self.scales: Scales | None = None
+        self.scales: lstm_metric.Scales | gru_metric.Scales | None = None
 
     def __call__(self, final: bool = False) -> None:
         self.calls += 1
         if self.scales is None:
             cell = to_map(self.model)
             b = np.array(cell.parameters["b"])
-            b[cell.units : 2 * cell.units] = log_odds(self.forget)
+            b[self.rows] = log_odds(self.forget)
             put(self.model, cell.with_parameters(b=b))
             self.renew()
         if final or self.calls % EVERY == 0:
             self.within(to_map(self.model))
         if final:
-            put(self.model, projections.project(to_map(self.model), **euclidean(self.rate)).map)
+            how = euclidean(self.model.kind, self.rate)
+            put(self.model, projections.project(to_map(self.model), **how).map)
             if self.ends in RENEWED:
                 self.renew()
         self.ends += final
 
     def within(self, cell: theory.Map) -> None:
-        """Move the rows of the forget gates below their bounds, and the weights into the ball."""
-        n = cell.units
+        """Move the rows of those gates below their bounds, and the weights into the ball."""
+        n, rows = cell.units, self.rows
         W, U, b = (np.array(cell.parameters[name]) for name in ("W", "U", "b"))
-        rows = slice(n, 2 * n)
-        limits = forget_limits(self.forget, n, cell.input_dim, 1.0)
+        limits = gate_limits(self.forget, n, cell.input_dim, 1.0)
         moved, _ = nearest_rows(np.hstack([W[rows], U[rows], b[rows, None]]), limits)
         W[rows], U[rows], b[rows] = moved[:, :n], moved[:, n:-1], moved[:, -1]
-        W = clip_in_metric(W, self.scales.ball(self.rate * ROOM))
-        put(self.model, cell.with_parameters(W=W, U=U, b=b))
+        new = {"W": clip_in_metric(W, self.scales.ball(self.rate * ROOM)), "U": U, "b": b}
+        if self.model.kind == "gru":
+            # what r multiplies is at most 4 times its gain
+            held = np.hstack([new["W"][2 * n :], cell.b_candidate[:, None]])
+            held = shortened(held, 4.0 * self.scales.gains[0])
+            new["W"][2 * n :], new["b_candidate"] = held[:, :-1], held[:, -1]
+        put(self.model, cell.with_parameters(**new))
 
     def renew(self) -> None:
         """Choose the set around the weights."""
-        W, one = np.array(to_map(self.model).parameters["W"]), np.ones(len(self.forget))
-        gains = np.stack([0.25 * one, 0.25 / (1.0 - self.forget), one])
-        self.scales = Scales.around(
-            W, self.rate * ROOM, forget=self.forget, gains=gains, out=one, last=0.25 * one
+        cell, rate, one = to_map(self.model), self.rate * ROOM, np.ones(len(self.forget))
+        if self.model.kind == "gru":
+            sums = gru_metric.row_sums(cell.W)[2] + np.abs(cell.b_candidate)
+            gains = [0.25 * np.maximum(GROWTH * sums, LEAST_SUM), 0.5 * one, one]
+            at = gru_metric.Ranges(low=0.0 * one, high=self.forget, gains=np.stack(gains))
+            self.scales = gru_metric.Scales.around(cell.W, rate, at)
+            return
+        gains = [0.25 * one, 0.25 / (1.0 - self.forget), one]
+        self.scales = lstm_metric.Scales.around(
+            cell.W, rate, forget=self.forget, gains=np.stack(gains), out=one, last=0.25 * one
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -304,7 +323,8 @@ class _EuclideanLSTM:
         """Go on from there."""
         self.calls, self.ends = state["calls"], state["ends"]
         parts = {name: value.numpy() for name, value in state["scales"].items()}
-        self.scales = Scales(**parts) if parts else None
+        metric = gru_metric if self.model.kind == "gru" else lstm_metric
+        self.scales = metric.Scales(**parts) if parts else None
 
 
 def per_unit(kind: str, rate: float) -> dict[str, Any]:
@@ -315,10 +335,10 @@ def per_unit(kind: str, rate: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def euclidean(rate: float) -> dict[str, Any]:
-    """Return the arguments of a projection onto the Euclidean set of LSTM cells."""
+def euclidean(kind: str, rate: float) -> dict[str, Any]:
+    """Return the arguments of a projection onto the Euclidean set of LSTM or GRU cells."""
     return {
-        "onto": "lstm_l2", "rate": rate, "inputs": theory.Inputs.box(-1, 1), "dtype": "float32",
+        "onto": f"{kind}_l2", "rate": rate, "inputs": theory.Inputs.box(-1, 1), "dtype": "float32",
         "method": "closed_form",
     }  # fmt: skip
 
@@ -389,7 +409,7 @@ def kept_by(t: Any) -> theory.Contraction | None:
         )
     else:
         euclid = t.setting.variant == "euclidean"
-        how = euclidean(rate) if euclid else per_unit(t.model.kind, rate)
+        how = euclidean(t.model.kind, rate) if euclid else per_unit(t.model.kind, rate)
         done = projections.project(cell, **how)
     same = all(np.array_equal(done.map.parameters[n], v) for n, v in cell.parameters.items())
     return done.certificate if same else None

@@ -325,12 +325,13 @@ def rates_told(rows: list[Row]) -> list[str]:
 
 
 def euclidean_told(rows: list[Row]) -> list[str]:
-    """Return what the Euclidean set of LSTMs leaves of the gap of the sharp one, task by task."""
+    """Return what the Euclidean sets leave of the gap of the sharp ones, task by task."""
     told = []
-    for task in dict.fromkeys(row["task"] for row in rows):
+    pairs = dict.fromkeys((row["task"], cell) for row in rows for cell in ("lstm", "gru"))
+    for task, cell in pairs:
         found = {
             variant: {(row["seed"], row["epochs"]): row for row in rows
-                      if (row["task"], row["model"], row["variant"]) == (task, "lstm", variant)}
+                      if (row["task"], row["model"], row["variant"]) == (task, cell, variant)}
             for variant in ("unstable", "sharp-stable", "euclidean")
         }  # fmt: skip
         both = [key for key in found["euclidean"] if all(key in group for group in found.values())]
@@ -346,7 +347,7 @@ def euclidean_told(rows: list[Row]) -> list[str]:
             parts = [(s - e) / (s - u) for u, s, e in zip(free, sharp, ours, strict=True)]
             closed = f"{span([100 * part for part in parts], '.0f')} % of the gap is closed"
         told.append(
-            f"- {titles(task)[0]}: LSTMs in the Euclidean set at rate {rates} have "
+            f"- {titles(task)[0]}: {cell.upper()}s in the Euclidean set at rate {rates} have "
             f"{span(ours, style)}, in the sharp set {span(sharp, style)}, without one "
             f"{span(free, style)} ({titles(task)[1]}), by the same schedule ({len(both)} "
             f"{'seed' if len(both) == 1 else 'seeds'}): {closed}."

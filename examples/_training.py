@@ -47,7 +47,7 @@ from theory.files import replacing
 
 VARIANTS = ("unstable", "stable", "sharp-stable")
 
-#: What no constraint keeps stable, as it cannot be otherwise; and LSTMs in the Euclidean set.
+#: What no constraint keeps stable, as it cannot be otherwise; and what the Euclidean set keeps.
 BUILT, EUCLIDEAN = "by-construction", "euclidean"
 
 #: Test predictions over which metrics against the truncation length are taken.

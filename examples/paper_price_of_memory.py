@@ -99,7 +99,7 @@ OWN |= {(*key[:-1], "gru"): own for key, own in OWN.items() if key[-1] == "lstm"
 #: Changes of what is kept in the sharp set: rows of few entries bear, and need, larger steps.
 SHARP = {"gru": {"lr": 2e-2}}
 
-#: The largest bound of a forget gate of LSTMs in the Euclidean set.
+#: The largest bound of a forget gate of LSTMs in the Euclidean set, or of an update gate of GRUs.
 FORGET = {"forget": 0.96}
 
 #: Rates of networks that are stable by construction; all but the first with the first seed only.
@@ -125,7 +125,7 @@ def settings(options: argparse.Namespace) -> Iterator[_training.Setting]:
             for variant in options.variants:
                 if built != (variant == _training.BUILT):
                     continue
-                if variant == _training.EUCLIDEAN and cell != "lstm":
+                if variant == _training.EUCLIDEAN and cell not in {"lstm", "gru"}:
                     continue
                 for changes in _schedules(options.size, task, cell, variant):
                     yield from _seeds(options, task, cell, variant, changes)

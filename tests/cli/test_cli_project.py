@@ -395,7 +395,8 @@ def test_a_prefix_chooses_the_cell_and_its_activation_is_asked(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("onto", "gates"), [("lstm", 4), ("lstm_l2", 4), ("gru", 3), ("spectral", 1)]
+    ("onto", "gates"),
+    [("lstm", 4), ("lstm_l2", 4), ("gru", 3), ("gru_l2", 3), ("spectral", 1)],
 )
 def test_layers_of_a_stack_are_projected_one_after_another(onto, gates, tmp_path):
     path, out = tmp_path / "net.npz", tmp_path / "new.npz"

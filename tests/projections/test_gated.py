@@ -469,7 +469,9 @@ def test_published_lower_bound_at_rates_near_one():
     size=st.sampled_from([0.05, 0.3, 1.0, 30.0]),
     rate=st.sampled_from([0.6, 0.9, 0.999]),
     dtype=st.sampled_from(["float32", "float64"]),
-    kind=st.sampled_from(["published", "fixed", "per unit", "euclidean", "gru", "gru per unit"]),
+    kind=st.sampled_from(
+        ["published", "fixed", "per unit", "euclidean", "gru", "gru per unit", "gru euclidean"]
+    ),
 )
 def test_projected_cells_stay(seed, n, size, rate, dtype, kind):
     """Bit for bit, also where a bias is the sum of two numbers of single precision."""
@@ -484,8 +486,8 @@ def test_projected_cells_stay(seed, n, size, rate, dtype, kind):
     options = {"onto": "gru" if is_gru else "lstm", "per_unit": kind.endswith("per unit")}
     if kind == "fixed":
         options["forget"] = 0.5 + 0.6 * (rate - 0.5)
-    if kind == "euclidean":
-        options["onto"] = "lstm_l2"
+    if kind.endswith("euclidean"):
+        options["onto"] += "_l2"
     made = project(cell, rate=rate, dtype=dtype, bias_terms=2, **options)
     assert made.certificate.lam <= rate
     assert made.lower <= made.distance

@@ -573,7 +573,9 @@ def gated_distances(rng: Draw, tally: Tally) -> None:
     kind = one_of(rng, LSTM, GRU)
     cell = tame_map(rng, (kind,))
     cell = cell.with_parameters(W=cell.parameters["W"] * 6)
-    onto = "gru" if kind is GRU else one_of(rng, "lstm", "lstm_l2")
+    name = "gru" if kind is GRU else "lstm"
+    l2 = kind is LSTM or cell.variant == "reset_after"
+    onto = one_of(rng, name, f"{name}_l2") if l2 else name
     answer = project(cell, onto=onto, rate=float(rng.uniform(0.75, 0.95)))
     squares = ZERO
     for name, value in cell.parameters.items():

@@ -90,7 +90,7 @@ def _known_after(
 ) -> Certificates | dict[str, Contraction]:
     """Return the certificates of the projected map, the projection's among them."""
     if onto in GATED:
-        return {"metric" if onto == "lstm_l2" else "gate bounds": found.certificate}
+        return {"metric" if onto.endswith("_l2") else "gate bounds": found.certificate}
     known = find_certificates(found.map, inputs, iterates=False)
     return replace(known, everywhere={**known.everywhere, "projection": found.certificate})
 

@@ -38,7 +38,7 @@ class Request:
     weights: Array | None = None  # of a weighted norm, (n,)
     metric: tuple[Array, Array] | None = None  # P, (n, n), and q, (n,), of a matrix inequality
     input_bound: float = 1.0  # bound of |x_i|, for gated cells
-    forget: float | None = None  # fixed bound of the forget gates
+    forget: float | None = None  # fixed bound of the forget gates, or of update gates
     per_unit: bool = False  # the larger set of gated cells
     starts: int = 3  # how many starting points, where the set is not convex
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))

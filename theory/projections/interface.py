@@ -41,6 +41,7 @@ SETS: dict[str, Callable[[Map, Request], Projection]] = {
     "lstm": _by("theory.projections.lstm", "lstm"),
     "lstm_l2": _by("theory.projections.lstm_metric", "lstm_l2"),
     "gru": _by("theory.projections.gru", "gru"),
+    "gru_l2": _by("theory.projections.gru_metric", "gru_l2"),
 }
 
 METHODS = ("auto", "closed_form", "cvxpy")
@@ -49,13 +50,13 @@ METHODS = ("auto", "closed_form", "cvxpy")
 _OPTIONS = {
     "weights": ("linf", "l1", "diagonal"),
     "metric": ("lmi",),
-    "forget": ("lstm", "lstm_l2"),
+    "forget": ("lstm", "lstm_l2", "gru_l2"),
     "per_unit": ("lstm", "gru"),
 }
 
 
 #: Sets of gated cells, and the exponent of the largest entry that they take.
-GATED, _LARGEST = ("lstm", "lstm_l2", "gru"), 256
+GATED, _LARGEST = ("lstm", "lstm_l2", "gru", "gru_l2"), 256
 
 
 def check_asked_rate(rate: Any) -> float:
@@ -167,15 +168,17 @@ def project(
         (norm of W), ``diagonal`` (Euclidean norm with diagonal weights), ``lmi`` (incremental
         matrix inequality); of linear maps: ``schur`` (spectral radius); of gated cells: ``lstm``
         and ``gru``, in which the biases and input weights that enter the bounds of the gates may
-        move too, and ``lstm_l2``, in which one Euclidean norm bounds all of W together.
+        move too, and ``lstm_l2`` and ``gru_l2``, in which one Euclidean norm bounds all of W
+        together (of a GRU, with the reset gate after W_n).
     rate : float
         The contraction factor asked for, 0 < rate < 1.
     method : str
-        ``auto``; ``closed_form`` (for ``lmi``, ``diagonal`` and ``lstm_l2`` this clips singular
-        values in the metric, a retraction that is not the nearest point; for ``lstm`` and ``gru``,
-        once their bounds are chosen, it is what ``auto`` does); ``cvxpy`` (a convex program, and
-        what it returns is moved inside; if the solver fails the specialised method is used, and the
-        answer's note says why).  ``schur`` has ``auto`` only, ``lstm_l2`` no convex program.
+        ``auto``; ``closed_form`` (for ``lmi``, ``diagonal``, ``lstm_l2`` and ``gru_l2`` this clips
+        singular values in the metric, a retraction that is not the nearest point; for ``lstm`` and
+        ``gru``, once their bounds are chosen, it is what ``auto`` does); ``cvxpy`` (a convex
+        program, and what it returns is moved inside; if the solver fails the specialised method is
+        used, and the answer's note says why).  ``schur`` has ``auto`` only, ``lstm_l2`` and
+        ``gru_l2`` no convex program.
     weights : (n,) array, optional
         Positive weights: v of max |h_i| / v_i for ``linf`` and of sum v_i |h_i| for ``l1``, D of
         ||D h||_2 for ``diagonal``; for ``diagonal`` the best ones are searched for by default.
@@ -184,8 +187,8 @@ def project(
     inputs : Inputs, or (..., m) array, optional
         For gated cells: the inputs in question, |x_i| <= 1 by default.  Their largest |x_i| enters.
     forget : float, optional
-        For ``lstm`` and ``lstm_l2``: the bound of the forget gates; by default the one of least
-        distance.
+        For ``lstm`` and ``lstm_l2``: the bound of the forget gates; for ``gru_l2`` that of the
+        update gates, which keep its state.  By default the one of least distance.
     per_unit : bool
         For ``lstm`` and ``gru``: the larger set with bounds of the gates for each unit.
     starts : int
