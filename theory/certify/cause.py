@@ -25,8 +25,8 @@ from theory.maps.form import Affine
 from theory.maps.gru import GRU
 from theory.maps.invariance import invariant_domain
 from theory.maps.lstm import LSTM
+from theory.norms.resolvent import largest_image
 from theory.shown import shown
-from theory.theorems.contractive_of_comparison import largest_image
 from theory.typing import Array
 
 #: Up to this dimension eigenvalues are computed; beyond it they take seconds.

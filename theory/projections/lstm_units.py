@@ -37,6 +37,10 @@ _LARGE = 48
 #: Rounds of new weights in the larger set.
 _ROUNDS = 6
 
+#: Weights of a rate so much smaller, relatively, are tried too: very unequal ones reach it only to
+#: rounding.
+_INSIDE = 2.0**-40
+
 #: Least bound of a forget gate that is tried, as a part of the largest; the least weight, and the
 #: change at which a search for weights ends.  Of candidates only.
 _LEAST_SHARE, _LEAST_WEIGHT, _SETTLED = 2.0**-40, 2.0**-20, 1e-9
@@ -87,8 +91,9 @@ def per_unit(cell: LSTM, request: Request) -> Projection:
     given = request.weights
 
     def prove(changed: LSTM) -> Contraction | None:
-        known = (None, _resolvent(changed, rate, bound)) if given is None else (given,)
-        for v in known:
+        levels = (None, rate, rate * (1.0 - _INSIDE)) if given is None else (None,)
+        for level in levels:
+            v = given if level is None else _resolvent(changed, level, bound)
             c = certify(changed, bound, v)
             if c is not None and c.lam <= rate:
                 return c

@@ -23,6 +23,7 @@ from theory.certificates import Contraction, certified
 from theory.domain import Domain
 from theory.errors import as_square, as_vector
 from theory.norms.norms import WeightedLinf
+from theory.norms.resolvent import graded_weights, largest_image, largest_rate
 from theory.theorems.assumptions import IN_DOMAIN, MAJORISED, WEIGHTED_MAXIMUM
 from theory.theorems.contractive_of_perron_weights import LARGEST_RATIO
 from theory.theorems.theorem import Kind, Theorem
@@ -38,81 +39,82 @@ def formula(row: Scalar, weight: Scalar) -> Scalar:
 #: the context that forgets by a factor e it changes a bound by less than 2**-30 / (1 - lam).
 SEARCH_SLACK = 2.0**-30
 
-#: Multiplications that the search may take, about a second, and steps that it takes in any case.
-_WORK, _STEPS = 2.0**29, 60
+#: Multiplications that the search may take, about a second, steps that it takes in any case, and
+#: the most; and the most in units in which weights are near to their best.
+_WORK, _STEPS, _MOST, _MOST_INSIDE = 2.0**29, 60, 1000, 200
 
 #: Perturbations tried, from well irreducible to none, as parts of the largest row sum.
 _SHIFTS = (2.0**-10, 2.0**-20, 2.0**-30, 0.0)
 
 
 def comparison_weights(matrices: Sequence[Array], start: Array | None = None) -> Array:
-    r"""Return positive weights that nearly minimise max_M max_i (M v)_i / v_i; largest weight 1.
+    r"""Return positive weights that nearly minimise max_M max_i (M v)_i / v_i.
+
+    Within `LARGEST_RATIO` where that is as good: units coupled almost one way, or of very different
+    sizes, ask for more (`theory.norms.resolvent`).  Candidates only: any positive vector certifies
+    some rate.  A start at which 1 / v or the rate overflows is left out.
+    """
+
+    def inner(scaled: Sequence[Array]) -> Array:
+        return _within_ratio(scaled, most=_MOST_INSIDE)
+
+    return graded_weights(matrices, _within_ratio(matrices, start), inner=inner)
+
+
+@np.errstate(over="ignore")
+def _within_ratio(
+    matrices: Sequence[Array], start: Array | None = None, *, most: int = _MOST
+) -> Array:
+    r"""Return weights that differ by little more than a start or by at most `LARGEST_RATIO`.
 
     Power iteration on v -> max_M M v, of which the rate max_i (max_M M v)_i / v_i never grows:
     M v <= lam v gives M M v <= lam M v.  A small constant added to all entries makes it converge
-    for reducible matrices; the less is added, the more unequal the weights may become, and they are
-    kept within `LARGEST_RATIO`.  Candidates only: any positive vector certifies some rate.  A start
-    at which 1 / v or the rate overflows is left out.
+    for reducible matrices; the less is added, the more unequal the weights may become.
     """
     n = len(matrices[0])
     v = np.ones(n)
     if start is not None:
         given = start / np.max(start)
         usable = np.min(given) >= np.finfo(np.float64).tiny
-        if usable and math.isfinite(_rate(largest_image(matrices, given), given)):
+        if usable and math.isfinite(largest_rate(matrices, given)):
             v = given
         else:
             start = None
-    best, best_rate = v, _rate(largest_image(matrices, v), v)
-    scale = best_rate if start is None else _rate(largest_image(matrices, np.ones(n)), np.ones(n))
+    best, best_rate = v, largest_rate(matrices, v)
+    scale = best_rate if start is None else largest_rate(matrices, np.ones(n))
     # no weights give less than a diagonal entry: of a diagonal matrix all give it
     least = max(float(np.max(np.diagonal(M), initial=0.0)) for M in matrices)
     if not (math.isfinite(scale) and scale > 0 and best_rate > least * (1 + SEARCH_SLACK)):
         return best
-    steps = max(_STEPS, min(int(_WORK / (len(matrices) * n * n)), 1000))
+    steps = max(_STEPS, min(int(_WORK / (len(matrices) * n * n)), most))
     for shift in _SHIFTS:
         # a perturbed matrix need not be known better than it is near to the other
         enough = max(SEARCH_SLACK, shift / 4)
         for _ in range(steps):
             steps -= 1
             image = largest_image(matrices, v)
+            quotients = image / v
+            floor = quotients.min()
             # f(v) >= v shows that no weights give a rate below 1
-            if _floor(image, v) >= 1:
+            if floor >= 1:
                 return best
             if shift:
-                image = image + shift * scale * float(np.mean(v))
-            rate, floor = _rate(image, v), _floor(image, v)
+                image = image + shift * scale * (v.sum() / n)
+                quotients = image / v
+                floor = quotients.min()
+            rate = quotients.max()
             if rate - floor <= enough * rate:
                 break
             # a part of v keeps periodic matrices from going around in circles
             v = image / scale + rate / scale / 4 * v
-            v = np.maximum(v / np.max(v), 1.0 / LARGEST_RATIO)
-        image = largest_image(matrices, v)
-        found = _rate(image, v)
+            v = np.maximum(v / v.max(), 1.0 / LARGEST_RATIO)
+        quotients = largest_image(matrices, v) / v
+        found = float(quotients.max())
         if found < best_rate * (1 - SEARCH_SLACK):
             best, best_rate = v, found
-        if found - _floor(image, v) <= SEARCH_SLACK * found:
+        if found - quotients.min() <= SEARCH_SLACK * found:
             break
     return best
-
-
-def largest_image(matrices: Sequence[Array], v: Array) -> Array:
-    """Return max_M M v, entrywise."""
-    with np.errstate(over="ignore"):
-        image = matrices[0] @ v
-        for M in matrices[1:]:
-            image = np.maximum(image, M @ v)
-    return image
-
-
-def _rate(image: Array, v: Array) -> float:
-    with np.errstate(over="ignore"):
-        return float(np.max(image / v))
-
-
-def _floor(image: Array, v: Array) -> float:
-    with np.errstate(over="ignore"):
-        return float(np.min(image / v))
 
 
 def contractive_of_comparison(
@@ -134,8 +136,9 @@ def contractive_of_comparison(
     Returns
     -------
     Contraction or None
-        In `WeightedLinf(v)`, with a rate just above the joint Perron root; None if that is not
-        below 1.
+        In `WeightedLinf(v)`, with a rate just above the joint Perron root; where weights become
+        ever more unequal near it, with one in whose weights less remains sooner.  None if that is
+        not below 1, or no doubles hold such weights.
 
     Raises
     ------

@@ -22,6 +22,7 @@ from theory.domain import Domain
 from theory.errors import as_square
 from theory.norms.norms import WeightedLinf, scaled_matrix_upper
 from theory.norms.radius import balanced
+from theory.norms.resolvent import graded_weights
 from theory.theorems.assumptions import AFFINE_FORM, WEIGHTED_MAXIMUM
 from theory.theorems.theorem import Kind, Theorem
 from theory.typing import Array, Scalar
@@ -130,7 +131,8 @@ def contractive_of_perron_weights(
     Contraction or None
         In `WeightedLinf(v)`, with a rate just above slope times the spectral radius of |W|; None if
         that is not below 1.  For a reducible |W| the infimum may not be attained; the weights then
-        differ by at most `LARGEST_RATIO`, in units that balance |W| where that is not enough.
+        differ by at most `LARGEST_RATIO`, in units that balance |W| where that is not enough, or by
+        more where only so there is a rate below 1, or what is forgotten is forgotten much sooner.
 
     Raises
     ------
@@ -149,7 +151,15 @@ def contractive_of_perron_weights(
     low, high = slope_intervals(rho, len(matrix), slopes, local=domain is not None)
     steepest = abs(low).clip(abs(high))
     equal = bool((steepest == steepest[0]).all())
-    norm = WeightedLinf(perron_weights(matrix if equal else steepest[:, None] * matrix))
+    scaled = np.abs(matrix if equal else steepest[:, None] * matrix)
+    level = 1.0 / float(steepest[0]) if equal and steepest[0] > 0 else 1.0
+    weights = graded_weights(
+        [scaled],
+        perron_weights(scaled),
+        inner=lambda made: _weights_within_ratio(made[0])[0],
+        level=level,
+    )
+    norm = WeightedLinf(weights)
     row = norm.matrix_upper(matrix) if equal else scaled_matrix_upper(norm, steepest, matrix)
     if row == float("inf"):  # the row sum exceeds the largest double
         return None

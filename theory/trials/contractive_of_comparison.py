@@ -7,8 +7,9 @@ import numpy as np
 from theory.arithmetic.rounding import UNIT
 from theory.measure.observation import Observation
 from theory.measure.run import Run
+from theory.norms.resolvent import largest_image
 from theory.theorems.assumptions import IN_DOMAIN
-from theory.theorems.contractive_of_comparison import CONTRACTIVE_OF_COMPARISON, largest_image
+from theory.theorems.contractive_of_comparison import CONTRACTIVE_OF_COMPARISON
 from theory.trials.trial import NearMiss, Trial
 from theory.typing import Array
 
