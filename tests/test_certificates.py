@@ -141,6 +141,7 @@ BESIDE = {
     "theory.kernels": "computes runs and points; no certificate is of a computed run",
     "theory.theorems": "the theorem itself: proved in proofs/, attacked in theory/trials/",
     "theory.projections": "nearest points: candidates",
+    "theory.norms.resolvent": "weights of norms: candidates",
     "theory.norms.radius": "units that balance a matrix, and lower bounds, which certify nothing",
     "theory.files": "reads arrays; what was read is what a statement is about",
 }
