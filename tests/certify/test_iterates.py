@@ -88,8 +88,12 @@ def test_auto_prefers_a_single_step():
     assert "iterate" in run_methods(VanillaRNN(MONE, np.eye(2)), 1, iterates=True)
     assert "iterate" not in contractions(VanillaRNN(MONE, np.eye(2)))
     assert contractions(VanillaRNN(MONE, np.eye(2)), iterates=True)["iterate"].iterate == 6
-    # entries that differ by 1e200: no norm can be written down, yet two steps forget everything
-    nilpotent = LinearMap([[0.0, 1e200], [0.0, 0.0]], np.eye(2))
+    # weights that differ by 1e200 are one norm, in which a step forgets nearly everything
+    c = contraction(LinearMap([[0.0, 1e200], [0.0, 0.0]], np.eye(2)), effort=0)
+    assert c.iterate == 1
+    assert c.lam < 1e-30
+    # by 1e307: no norm can be written down, yet two steps forget everything
+    nilpotent = LinearMap([[0.0, 1e307], [0.0, 0.0]], np.eye(2))
     assert contraction(nilpotent, effort=0) is None
     c = contraction(nilpotent)
     assert (c.iterate, c.lam) == (2, 0.0)
