@@ -304,7 +304,9 @@ class Delta(Core):
         u = torch.tanh(self.enter(x))
 
         def by_head(rows: Tensor) -> Tensor:  # (B, heads, T, ...)
-            return rows.view(T, B, self.heads, -1).permute(1, 2, 0, 3)
+            # of no sequences, too, a size has to be said
+            each = math.prod(rows.shape[2:]) // self.heads
+            return rows.view(T, B, self.heads, each).permute(1, 2, 0, 3)
 
         k, v = by_head(self.rows(u)).split([self.KEYS, self.VALUES], dim=-1)
         k = k * torch.rsqrt((k * k).sum(-1, keepdim=True) + KEY_EPS)
@@ -321,7 +323,7 @@ class Delta(Core):
         w = torch.linalg.solve_triangular(L, right, upper=False, unitriangular=True)
         y = whole * (q @ start) + (ratio * (q @ k.transpose(-1, -2))) @ w
         last = whole[..., -1:, :] * start + (ratio[..., -1, :, None] * k).transpose(-1, -2) @ w
-        return y.permute(2, 0, 1, 3).reshape(T, B, -1), last
+        return y.permute(2, 0, 1, 3).flatten(2), last
 
     def to_map(self) -> theory.Map:
         """Return the delta rule; its rows are keys, values, -p and beta."""

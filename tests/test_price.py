@@ -69,6 +69,15 @@ def test_all_cores_are_named(blocks):
 
 
 @every
+@pytest.mark.parametrize("bare", [True, False])
+def test_no_sequences_have_no_outputs(blocks, torch, core, bare):
+    """Batches are cut by the lengths of sequences, and a piece may be empty."""
+    network, x = made(blocks, torch, core, bare=bare)
+    with torch.no_grad():
+        assert network(x[:0])[0].shape == (0, 30, 20)
+
+
+@every
 @pytest.mark.parametrize(("bare", "table"), [(True, 0), (False, 0), (False, 5)])
 def test_a_network_is_its_map(blocks, torch, core, bare, table):
     """In windows, restarted, and as a map: the same outputs."""
