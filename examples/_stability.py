@@ -30,12 +30,7 @@ from theory.projections import gru_metric, lstm_metric
 from theory.projections.base import Request
 from theory.projections.gate_balls import gate_limits, shortened
 from theory.projections.gates import log_odds
-from theory.projections.graded_rows import (
-    gated_parameters,
-    gated_rows,
-    graded_limits,
-    nearest_graded,
-)
+from theory.projections.graded_rows import GradedSet
 from theory.projections.gru_rows import gru_parameters, gru_rows
 from theory.projections.gru_units import UnitBounds
 from theory.projections.gru_units import unit_limits as gru_limits
@@ -257,35 +252,26 @@ class _Graded:
     def __init__(self, model: Any, rate: float) -> None:
         self.model = model
         cell = to_map(model)
-        self.asked = graded(cell, rate)
-        self.limits = graded_limits(cell, self.asked)
-        self.multipliers: np.ndarray | None = None  # of the last step, where the next one begins
+        self.inside = GradedSet(cell, graded(cell, rate))
 
     def __call__(self, final: bool = False) -> None:
         cell = to_map(self.model)
-        if self.multipliers is None:
+        if self.inside.multipliers is None:
             b = np.array(cell.parameters["b"])
             # the second gate of both cells; below its bound by what lets it open and close
-            b[cell.units : 2 * cell.units] = log_odds(self.asked.keep) - 1.0
+            b[cell.units : 2 * cell.units] = log_odds(self.inside.request.keep) - 1.0
             cell = cell.with_parameters(b=b)
-        moved, self.multipliers = nearest_rows(
-            gated_rows(cell), self.limits, start=self.multipliers
-        )
-        new = zip(cell.parameters, gated_parameters(cell, moved), strict=False)
-        cell = cell.with_parameters(**dict(new))
-        if final:
-            new = zip(cell.parameters, nearest_graded(cell, self.asked)[0], strict=False)
-            cell = cell.with_parameters(**dict(new))
-        put(self.model, cell)
+        new = self.inside.nearest(cell)[0] if final else self.inside.moved(cell)
+        put(self.model, cell.with_parameters(**dict(zip(cell.parameters, new, strict=True))))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs."""
-        found = self.multipliers
+        found = self.inside.multipliers
         return {} if found is None else {"multipliers": torch.from_numpy(found.copy())}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there."""
-        self.multipliers = state["multipliers"].numpy().copy() if state else None
+        self.inside.multipliers = state["multipliers"].numpy().copy() if state else None
 
 
 def graded(cell: theory.Map, rate: float) -> Request:
@@ -463,7 +449,7 @@ def kept_by(t: Any) -> theory.Contraction | None:
         return None
     cell, rate = to_map(t.model), t.setting.rate
     if t.setting.variant == "graded":
-        arrays, c, _ = nearest_graded(cell, graded(cell, rate))
+        arrays, c = GradedSet(cell, graded(cell, rate)).nearest(cell)
         given = cell.parameters.values()
         return c if all(map(np.array_equal, arrays, given)) else None
     if t.model.kind == "rnn":

@@ -13,10 +13,10 @@ from theory.memory import required_context
 from theory.projections import graded_norm, project
 from theory.projections.base import Request
 from theory.projections.graded_rows import (
+    GradedSet,
     gated_parameters,
     gated_rows,
     graded_limits,
-    nearest_graded,
 )
 from theory.projections.rows import RowLimits, nearest_rows, rows_lower
 
@@ -117,7 +117,7 @@ def test_bounds_of_the_gates_are_kept_and_used(kind):
     """Units that are to hold their own bounds do, and some of them reach these."""
     cell = drawn(kind, 3, 12, size=2.0)
     ask = asked(cell, 0.95)
-    arrays, c, _ = nearest_graded(cell, ask)
+    arrays, c = GradedSet(cell, ask).nearest(cell)
     new = cell.with_parameters(**dict(zip(cell.parameters, arrays, strict=False)))
     W, U, b = new.gate("f" if kind is LSTM else "z")
     top = 1 / (1 + np.exp(-np.abs(W).sum(1) - np.abs(U).sum(1) - b))
@@ -160,7 +160,7 @@ def test_reset_gates_before_and_after_agree_where_they_are_open():
     made = []
     for variant in ("reset_after", "reset_before"):
         one = GRU(W, cell.U * 0.1, b, variant=variant)
-        arrays = nearest_graded(one, asked(one, 0.9, 8.0))[0]
+        arrays = GradedSet(one, asked(one, 0.9, 8.0)).nearest(one)[0]
         made.append(np.hstack([arrays[0], arrays[1]]))
     assert np.allclose(made[0], made[1], atol=1e-9)
 
@@ -180,11 +180,28 @@ def test_single_precision_and_sums_of_biases():
     for kind in (LSTM, GRU):
         cell = drawn(kind, 2, 7, size=0.7)
         ask = asked(cell, 0.97, single=True, bias_terms=2)
-        arrays, c, _ = nearest_graded(cell, ask)
+        arrays, c = GradedSet(cell, ask).nearest(cell)
         assert c.lam <= 0.97
         for a, given_ in zip(arrays, cell.parameters.values(), strict=False):
             assert np.all((a == given_) | (a == a.astype(np.float32)))
         assert len(gated_parameters(cell, gated_rows(cell))) == len(arrays)
+
+
+def test_a_training_is_followed():
+    """Step by step from where the last one ended, as from the beginning; members stay."""
+    for kind in (LSTM, GRU):
+        cell = drawn(kind, 6, 9)
+        ask = asked(cell, 0.95)
+        inside = GradedSet(cell, ask)
+        for step in range(4):
+            arrays, c = inside.nearest(cell)
+            assert c.lam <= 0.95
+            cell = cell.with_parameters(**dict(zip(cell.parameters, arrays, strict=True)))
+            assert inside.nearest(cell)[0][0] is cell.parameters["W"]
+            noise = 0.05 * np.random.default_rng(step).standard_normal(cell.W.shape)
+            cell = cell.with_parameters(W=cell.W + noise)
+            for a, b in zip(inside.moved(cell), GradedSet(cell, ask).moved(cell), strict=True):
+                assert np.allclose(a, b, rtol=1e-9, atol=1e-12)
 
 
 def test_weights_are_geometric_and_bounds_are_mixed():

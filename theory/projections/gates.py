@@ -77,6 +77,11 @@ def log_odds_up(f: Array | float) -> Array:
     return np.asarray(np.nextafter(value + _ODDS_ERROR * (1.0 + np.abs(value)), np.inf))
 
 
+def first_margin(cell: Map, request: Request) -> float:
+    """Return the margin that the rounding of row sums, and the cast, are likely to need."""
+    return 8.0 * gamma(4 * cell.state_dim + 64) + (2 * SINGLE_UNIT if request.single else 0.0)
+
+
 def finish(
     cell: M,
     request: Request,
@@ -100,8 +105,6 @@ def finish(
         If no cell near the boundary can be proved to be a member.
     """
     given = cell.parameters
-    # for the rounding of row sums, and the cast
-    first = 8.0 * gamma(4 * cell.state_dim + 64) + (2 * SINGLE_UNIT if request.single else 0.0)
 
     def stored(arrays: tuple[Array, ...]) -> tuple[Array, ...]:
         return tuple(map(request.stored, arrays, given.values()))
@@ -111,7 +114,7 @@ def finish(
         point(0.0),
         point,
         lambda arrays: prove(with_parameters(cell, dict(zip(given, arrays, strict=True)))),
-        first,
+        first_margin(cell, request),
         stored,
     )
     if done is None:

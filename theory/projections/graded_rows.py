@@ -1,9 +1,11 @@
 """The nearest gated cell for a given norm and given bounds of the gates: a convex set.
 
-Main names: `graded_limits`, `nearest_graded`.
+Main name: `GradedSet`.
 """
 
 from __future__ import annotations
+
+from typing import final
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from theory.maps.base import Map
 from theory.maps.gru import GRU
 from theory.maps.lstm import LSTM
 from theory.projections.base import Request
-from theory.projections.gates import finish, log_odds, unmoved
+from theory.projections.gates import finish, first_margin, log_odds, unmoved
 from theory.projections.gru_rows import gru_parameters, gru_rows
 from theory.projections.gru_units import UnitBounds
 from theory.projections.gru_units import unit_limits as gru_limits
@@ -50,27 +52,49 @@ def graded_limits(cell: LSTM | GRU, request: Request, margin: float = 0.0) -> Ro
     return gru_limits(cell, request.rate, request.input_bound, bounds, margin, weights=weights)
 
 
-def nearest_graded(
-    cell: LSTM | GRU, request: Request
-) -> tuple[tuple[Array, ...], Contraction, float]:
-    """Return the parameters of the nearest cell of the convex set, its proof, and the margin.
+@final
+class GradedSet:
+    """The cells of one shape that contract in a norm under bounds that are given: convex.
 
-    Raises
-    ------
-    ArithmeticError
-        If no cell near the boundary can be proved to contract.
+    What is found is where the next search begins, as the cells of a training are near each other.
     """
 
-    def prove(changed: Map) -> Contraction | None:
-        c = certify(changed, request.input_bound, request.weights)
-        return c if c is not None and c.lam <= request.rate else None
+    def __init__(self, cell: LSTM | GRU, request: Request) -> None:
+        self.request = request
+        self.multipliers: Array | None = None
+        # a little inside, so that what is nearest is seen to be a member
+        self._limits = graded_limits(cell, request, first_margin(cell, request))
 
-    member = prove(cell)
-    if member is not None and unmoved(cell, request):
-        return tuple(cell.parameters.values()), member, 0.0
-    X = gated_rows(cell)
+    def moved(self, cell: LSTM | GRU) -> tuple[Array, ...]:
+        """Return the parameters of the nearest cell; nothing is proved."""
+        Y, self.multipliers = nearest_rows(gated_rows(cell), self._limits, start=self.multipliers)
+        return gated_parameters(cell, Y)
 
-    def point(margin: float) -> tuple[Array, ...]:
-        return gated_parameters(cell, nearest_rows(X, graded_limits(cell, request, margin))[0])
+    def nearest(self, cell: LSTM | GRU) -> tuple[tuple[Array, ...], Contraction]:
+        """Return the parameters of the nearest cell, those of a member itself, and the proof.
 
-    return finish(cell, request, point, prove)
+        Raises
+        ------
+        ArithmeticError
+            If no cell near the boundary can be proved to contract.
+        """
+        member = self._proof(cell)
+        if member is not None and unmoved(cell, self.request):
+            return tuple(cell.parameters.values()), member
+        given = cell.parameters
+        arrays = tuple(map(self.request.stored, self.moved(cell), given.values()))
+        changed = cell.with_parameters(**dict(zip(given, arrays, strict=True)))
+        found = self._proof(changed)
+        if found is not None:
+            return arrays, found
+        X = gated_rows(cell)
+
+        def point(margin: float) -> tuple[Array, ...]:
+            limits = graded_limits(cell, self.request, margin)
+            return gated_parameters(cell, nearest_rows(X, limits)[0])
+
+        return finish(cell, self.request, point, self._proof)[:2]
+
+    def _proof(self, cell: Map) -> Contraction | None:
+        c = certify(cell, self.request.input_bound, self.request.weights)
+        return c if c is not None and c.lam <= self.request.rate else None

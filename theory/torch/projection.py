@@ -23,7 +23,7 @@ from theory.projections.balls import column_sum_ball, row_sum_ball, spectral_bal
 from theory.projections.base import Request
 from theory.projections.gates import log_odds
 from theory.projections.graded import graded_norm
-from theory.projections.graded_rows import nearest_graded
+from theory.projections.graded_rows import GradedSet
 from theory.projections.gru import GRUBounds, gru_bounds, gru_nearest, in_criterion, least_bounds
 from theory.projections.interface import check_asked_rate, check_metric, project
 from theory.projections.lstm import forget_rows, in_published, published_middle
@@ -148,7 +148,7 @@ class StableProjection:
         self._forget: dict[str, float] = {}
         self._metric: dict[str, Contraction] = {}
         self._bounds: dict[str, GRUBounds] = {}
-        self._graded: dict[str, Request] = {}
+        self._graded: dict[str, GradedSet] = {}
         if forget is not None and kind != "lstm":
             raise ValueError(f"forget= is the bound of an LSTM's gates, received a module {kind!r}")
         if ratio is not None and (kind == "rnn" or forget is not None):
@@ -242,17 +242,20 @@ class StableProjection:
         kept = in_criterion(start, self.rate, bound, chosen) is not None
         return chosen if kept else least_bounds(start, bound)
 
-    def _choose_graded(self, suffix: str, ratio: float) -> Request:
+    def _choose_graded(self, suffix: str, ratio: float) -> GradedSet:
         if get_array(self.module, f"bias_hh{suffix}") is None:
             raise ValueError(
                 f"ratio={ratio!r} bounds gates by their biases, needed a module with bias=True"
             )
-        norm = graded_norm(layer_map(self.module, suffix), rate=self.rate, ratio=ratio)
-        return Request(
+        cell = layer_map(self.module, suffix)
+        assert isinstance(cell, LSTM | GRU)
+        norm = graded_norm(cell, rate=self.rate, ratio=ratio)
+        asked = Request(
             onto=self.onto, rate=self.rate, method="auto", weights=norm.weights, keep=norm.forget,
             input_bound=self._bound(suffix), per_unit=True, bias_terms=2,
             single=get_array(self.module, f"weight_hh{suffix}").dtype == torch.float32,
         )  # fmt: skip
+        return GradedSet(cell, asked)
 
     def open_gates(self) -> None:
         """Set the biases of the gates that keep a state so that units begin with long memories.
@@ -267,13 +270,14 @@ class StableProjection:
         """
         if not self._graded:
             raise ValueError("open_gates() is about the bounds that ratio= chooses; give a ratio")
-        for suffix, asked in self._graded.items():
-            assert asked.keep is not None
-            n = len(asked.keep)
+        for suffix, one in self._graded.items():
+            keep = one.request.keep
+            assert keep is not None
+            n = len(keep)
             for part in ("ih", "hh"):
                 bias = get_array(self.module, f"bias_{part}{suffix}")
                 value = host_array(bias)
-                value[n : 2 * n] = 0.5 * (log_odds(asked.keep) - 1.0)
+                value[n : 2 * n] = 0.5 * (log_odds(keep) - 1.0)
                 store_array(bias, value)
 
     def _choose_metric(self, suffix: str) -> Contraction:
@@ -356,7 +360,7 @@ class StableProjection:
     def _project_graded(self, suffix: str) -> None:
         cell = layer_map(self.module, suffix)
         assert isinstance(cell, LSTM | GRU)
-        self._store(suffix, cell, nearest_graded(cell, self._graded[suffix])[0])
+        self._store(suffix, cell, self._graded[suffix].nearest(cell)[0])
 
     def _store(self, suffix: str, cell: LSTM | GRU, arrays: tuple[Any, ...]) -> None:
         """Write the parameters of a layer that was `cell`, biases where they have moved."""
@@ -427,8 +431,9 @@ class StableProjection:
             layer = layer_map(self.module, suffix)
             c: Contraction | None
             if self.onto in {"lstm", "gru"}:
-                asked = self._graded.get(suffix)
-                c = certify(layer, self._bound(suffix), None if asked is None else asked.weights)
+                graded = self._graded.get(suffix)
+                weights = None if graded is None else graded.request.weights
+                c = certify(layer, self._bound(suffix), weights)
             else:
                 onto = self.onto
                 metric = self._metric.get(suffix)
