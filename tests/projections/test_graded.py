@@ -18,7 +18,7 @@ from theory.projections.graded_rows import (
     gated_rows,
     graded_limits,
 )
-from theory.projections.rows import nearest_rows
+from theory.projections.rows import RowLimits, nearest_rows, rows_lower
 
 GATES = {LSTM: 4, GRU: 3}
 
@@ -236,10 +236,16 @@ def test_malformed_questions():
         ({"weights": np.ones(4)}, "needed per_unit=True too"),
         ({"weights": np.ones(2), "per_unit": True}, "weights has shape"),
         ({"weights": [1.0, 1.0, 0.0, 1.0], "per_unit": True}, "weights=0.0, needed"),
-        ({"weights": [1.0, 1.0, 1.0, 1e80], "per_unit": True}, "at most 2\\*\\*100"),
+        ({"weights": [1.0, 1.0, 1.0, 1e80], "per_unit": True}, "needed between 2\\*\\*-100 and"),
+        ({"weights": [1e-20, 1.0, 1.0, 1e20], "per_unit": True}, "at most 2\\*\\*100"),
+        ({"weights": [5e-324] * 4, "per_unit": True}, "divide all by the largest"),
         ({"forget": [0.3, 0.95], "per_unit": True}, "forget= holds 0.95, needed bounds"),
         ({"forget": [0.3, 0.0], "per_unit": True}, "forget= holds 0.0, needed bounds"),
         ({"forget": [0.3], "per_unit": True}, "forget has shape"),
+        (
+            {"forget": [0.3, 0.5], "per_unit": True, "weights": [1.0, 2.0, 1.0, 1.0]},
+            "leave no cell: of unit 1 the state c counts 2 and h 1",
+        ),
         ({"forget": [0.6, 0.7]}, "one bound for all units unless per_unit=True"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -251,3 +257,34 @@ def test_malformed_questions():
             graded_norm(cell, rate=0.9, ratio=ratio)
     with pytest.raises(ValueError, match="needed an LSTM or a GRU"):
         graded_norm(VanillaRNN([[0.5]], [[1.0]]), rate=0.9)
+
+
+@pytest.mark.parametrize("first", [4.77812321e9, -4.77812321e9])
+def test_a_row_whose_largest_entry_ends_near_zero_is_projected(first):
+    """Beyond the multiplier all entries were zero, and going back there passed for rounding."""
+    X = np.array([[first, 5e-8, 3e-7, 1.8e-4, 2.5e-10, 7e4]])
+    v = np.array([[9.03e5, 6.2e6, 1.2e6, 4.9e-6, 1e-13, 1.9e-13]])
+    where = RowLimits(
+        starts=np.array([0, 6]), factors=np.ones((1, 1, 1)), v=v, limits=np.array([[0.048]]),
+        signed=np.zeros(1),
+    )  # fmt: skip
+    Y, tau = nearest_rows(X, where)
+    assert np.sum(v * np.abs(Y)) <= 0.048 * (1 + 1e-9)
+    distance = np.linalg.norm(X - Y)
+    assert distance * (1 - 1e-9) <= rows_lower(X, Y, where, tau) <= distance * (1 + 1e-14)
+
+
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 3))
+def test_rows_obey_limits_whatever_their_sizes(seed, count):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 8))
+    X = rng.standard_normal((2, n)) * 10.0 ** rng.uniform(-10, 10, (2, n))
+    where = RowLimits(
+        starts=np.array([0, n]), factors=rng.uniform(0.1, 1, (2, count, 1)),
+        v=2.0 ** rng.uniform(-50, 50, (count, n)), limits=rng.uniform(0.01, 1, (2, count)),
+        signed=np.zeros(1),
+    )  # fmt: skip
+    Y, tau = nearest_rows(X, where)
+    total = np.einsum("ikg,kj,ij->ik", where.factors, where.v, np.abs(Y))
+    assert np.all(total <= where.limits * (1 + 1e-9))
+    assert rows_lower(X, Y, where, tau) <= np.linalg.norm(X - Y) * (1 + 1e-14)

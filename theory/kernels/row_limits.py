@@ -120,6 +120,20 @@ def _noise(
 
 
 @kernel
+def _changed(x: Array, starts: npt.NDArray[np.int64], signed: Array, t: Array, y: Array) -> float:
+    """Return the distance of the row of the thresholds t from that of y, before it is cut at 0."""
+    total = 0.0
+    for i in range(signed.shape[0]):
+        for j in range(starts[i], starts[i + 1]):
+            if signed[i] != 0.0:
+                d = x[j] - t[j] - y[j]
+            else:
+                d = max(abs(x[j]) - t[j], 0.0) - max(y[j], 0.0)
+            total += d * d
+    return math.sqrt(total)
+
+
+@kernel
 def _newton_ascent(
     x: Array,
     starts: npt.NDArray[np.int64],
@@ -142,11 +156,12 @@ def _newton_ascent(
     size = 0.0
     for j in range(x.shape[0]):
         size += x[j] * x[j]
-    slope, at_low, low, high, share, done = 0.0, 0.0, 0.0, 1.0, 1.0, False
+    slope, at_low, low, high, share, reach, done = 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, False
     d[:] = 0.0
     for _ in range(100):
         _thresholds(starts, factors, v, tau, t)
-        if done:
+        # entries that come back from zero are not in J
+        if done and _changed(x, starts, signed, t, y) <= 8.0 * _UNIT * reach:
             return True
         J[:] = 0.0
         for k in range(count):
@@ -201,6 +216,7 @@ def _newton_ascent(
             tau[k] = max(tau[k] + d[k], 0.0)
         at_low, low, high, share = slope, 0.0, 1.0, 1.0
         done = moved <= 8.0 * _UNIT * reach
+    _thresholds(starts, factors, v, tau, t)
     return False
 
 
@@ -232,7 +248,7 @@ def _row_limits(
             limit = limits[k]
             if limit == np.inf:
                 continue
-            before = tau[k]
+            before, short = tau[k], -1.0
             for _ in range(100):
                 total, weight, size = 0.0, 0.0, abs(limit)
                 for g in range(groups):
@@ -255,12 +271,18 @@ def _row_limits(
                 over = total - limit
                 if over <= 0.0 and tau[k] == 0.0:
                     break
+                if over > 0.0:
+                    short = max(short, tau[k])
                 if weight == 0.0:
                     if over > 0.0:  # no rows obey the inequality
                         break
                     new = 0.0  # all entries are zero already: again, from the left
                 else:
                     new = max(tau[k] + over / weight, 0.0)
+                if over <= 0.0 and new <= short:  # from there it came, but for rounding
+                    new = 0.5 * (short + tau[k])
+                    if not short < new < tau[k]:
+                        break
                 step = new - tau[k]
                 tau[k] = new
                 for g in range(groups):

@@ -109,7 +109,13 @@ def _check_graded(onto: str, weights: Array, *, per_unit: bool) -> None:
         raise ValueError(
             f"weights= with onto={onto!r} is about the larger set, needed per_unit=True too"
         )
-    ratio = float(np.max(weights)) / float(np.min(weights))
+    least, largest = float(np.min(weights)), float(np.max(weights))
+    if not 2.0**-LARGEST_GRADE <= least <= largest <= 2.0**LARGEST_GRADE:
+        raise ValueError(
+            f"weights= go from {least!r} to {largest!r}, needed between 2**-{LARGEST_GRADE} and "
+            f"2**{LARGEST_GRADE}; only their ratios matter, so divide all by the largest"
+        )
+    ratio = largest / least
     if not ratio <= 2.0**LARGEST_GRADE:
         raise ValueError(
             f"weights= go apart by a factor {ratio:.3g}, needed at most 2**{LARGEST_GRADE}, so "
@@ -128,6 +134,19 @@ def _check_keep(forget: Any, units: int, rate: float) -> Array:
             f"{rate!r}, which a unit's own gate is part of"
         )
     return keep
+
+
+def _check_kept(keep: Array, weights: Array, rate: float) -> None:
+    """Check that an LSTM's bounds leave room in the given norm, where c reaches h at v_c / v_h."""
+    n = len(keep)
+    costs = keep * (weights[:n] / weights[n:])
+    j = int(np.argmax(costs))
+    if not costs[j] < rate:
+        raise ValueError(
+            f"forget= and weights= leave no cell: of unit {j} the state c counts "
+            f"{float(weights[j]):.6g} and h {float(weights[n + j]):.6g}, needed forget v_c / v_h "
+            f"below the rate {rate!r}, received {float(costs[j]):.6g}; take smaller weights for c"
+        )
 
 
 def _check_one_bound(onto: str, forget: Any) -> None:
@@ -307,6 +326,8 @@ def project(
     keep = None
     if forget is not None and per_unit:
         keep = _check_keep(forget, getattr(recurrent, "units", n), asked)
+        if onto == "lstm" and scales is not None and n == 2 * len(keep):
+            _check_kept(keep, scales, asked)
     elif forget is not None:
         _check_one_bound(onto, forget)
     request = Request(
