@@ -77,7 +77,8 @@ class StableProjection:
         For ``lmi``: the metric, fixed; by default the nearest at the start.
     ratio : float, optional
         For an LSTM or a GRU: the set with bounds by units in the graded norm of this ratio, see
-        `theory.projections.graded_norm`; 2**40 is what trained best there.  It holds much more
+        `theory.projections.graded_norm`; 2**40 trained well.  It leaves far more room than the set
+        without it; call `open_gates` before a training from the start.
 
     Notes
     -----
