@@ -450,7 +450,7 @@ def test_a_ratio_is_a_graded_norm(onto, gates, tmp_path):
     assert "k = " in done.output
     done = run(path, *ask, "--ratio", 4.0)
     assert done.exit_code == 2
-    assert "needed per_unit=True too" in done.stderr
+    assert "add --per-unit" in done.stderr
 
 
 def test_a_stack_by_the_prefixes_of_its_layers(tmp_path):

@@ -179,6 +179,8 @@ def project(
     meant, assumed = meant_by(inputs)
     if onto not in SETS:
         raise ValueError(f"onto={onto!r} is not known, needed one of: {', '.join(SETS)}")
+    if ratio is not None and not per_unit:
+        raise ValueError(f"--ratio {ratio:g} is about the larger set, add --per-unit")
     check_writable(out)
     if out.exists() and not force:
         same = "the input" if weights.exists() and out.samefile(weights) else "a file"
