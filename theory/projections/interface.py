@@ -112,12 +112,13 @@ def _check_graded(onto: str, weights: Array, *, per_unit: bool) -> None:
     least, largest = float(np.min(weights)), float(np.max(weights))
     with np.errstate(over="ignore"):
         ratio = float(np.divide(largest, least))
-    if not ratio <= 2.0**LARGEST_GRADE:
+    most = 2.0**LARGEST_GRADE
+    if not ratio <= most:
         raise ValueError(
             f"weights= go apart by a factor {ratio:.3g}, needed at most 2**{LARGEST_GRADE}, so "
             "that squares of weighted rows do not overflow"
         )
-    if not 2.0**-LARGEST_GRADE <= least <= largest <= 2.0**LARGEST_GRADE:
+    if not 1.0 / most <= least <= largest <= most:
         raise ValueError(
             f"weights= go from {least!r} to {largest!r}, needed between 2**-{LARGEST_GRADE} and "
             f"2**{LARGEST_GRADE}; only their ratios matter, so divide all by the largest"

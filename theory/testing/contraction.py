@@ -336,7 +336,7 @@ class _Search:
         """
         before = self.norm.vector(pairs.g - pairs.h)
         images = self.step(pairs.h, pairs.x), self.step(pairs.g, pairs.x)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             ratios = np.where(before > 0, self.norm.vector(images[1] - images[0]) / before, 0.0)
         # the assumed accuracy of a user's function is relative to its value too
         sizes = np.max(np.abs([pairs.h, pairs.g, *images]), axis=0)
@@ -347,7 +347,7 @@ class _Search:
             ]
         )
         relative = 4 * self.norm.vector_rounding(self.map.state_dim) + 4 * UNIT
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             absolute = np.where(before > 0, 2 * local / before, 0.0)
         return ratios, absolute * (1 + relative) + relative * ratios
 
