@@ -44,8 +44,7 @@ def graded_limits(cell: LSTM | GRU, request: Request, margin: float = 0.0) -> Ro
     assert weights is not None
     assert keep is not None
     if isinstance(cell, LSTM):
-        rate = request.rate * (1.0 - margin * (1.0 - request.rate))
-        f = keep * (1.0 - margin)
+        rate, f = request.rate * (1.0 - margin), keep * (1.0 - margin)
         return lstm_limits(cell.units, cell.input_dim, rate, f, request.input_bound, weights)
     free = np.full(cell.units, np.inf)
     bounds = UnitBounds(update=log_odds(keep), reset=free, candidate=free, rows=_RESET * weights)
