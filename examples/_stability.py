@@ -30,11 +30,9 @@ from theory.projections import gru_metric, lstm_metric
 from theory.projections.base import Request
 from theory.projections.gate_balls import gate_limits, shortened
 from theory.projections.gates import log_odds
-from theory.projections.graded_rows import GradedSet
-from theory.projections.gru_rows import gru_parameters, gru_rows
+from theory.projections.graded_rows import GradedSet, gated_parameters, gated_rows
 from theory.projections.gru_units import UnitBounds
 from theory.projections.gru_units import unit_limits as gru_limits
-from theory.projections.lstm_rows import lstm_parameters, lstm_rows
 from theory.projections.lstm_units import unit_limits as lstm_limits
 from theory.projections.metric import MetricSet, clip_in_metric, incremental_set
 from theory.projections.repair import SINGLE_UNIT, least_margin
@@ -234,10 +232,8 @@ class _SharpGated:
 
     def within(self, cell: theory.Map) -> None:
         """Move the rows of the units to the nearest point of that part."""
-        lstm = self.model.kind == "lstm"
-        rows, parameters = (lstm_rows, lstm_parameters) if lstm else (gru_rows, gru_parameters)
-        moved, _ = nearest_rows(rows(cell), self.limits)
-        new = zip(cell.parameters, parameters(cell, moved), strict=True)
+        moved, _ = nearest_rows(gated_rows(cell), self.limits)
+        new = zip(cell.parameters, gated_parameters(cell, moved), strict=True)
         put(self.model, cell.with_parameters(**dict(new)))
 
 
@@ -258,8 +254,7 @@ class _Graded:
         cell = to_map(self.model)
         if self.inside.multipliers is None:
             b = np.array(cell.parameters["b"])
-            # the second gate of both cells; below its bound by what lets it open and close
-            b[cell.units : 2 * cell.units] = log_odds(self.inside.request.keep) - 1.0
+            b[cell.units : 2 * cell.units] = self.inside.open_biases  # the second gate of both
             cell = cell.with_parameters(b=b)
         new = self.inside.nearest(cell)[0] if final else self.inside.moved(cell)
         put(self.model, cell.with_parameters(**dict(zip(cell.parameters, new, strict=True))))

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pairs import stretched
+from scipy.linalg import hadamard
 
 from theory import GRU, LSTM, Inputs, VanillaRNN
 from theory.certify import invariant_domain
@@ -45,16 +47,7 @@ def test_projected_cells_contract_in_their_norm(seed, n, size, rate, method):
     assert c.lam <= rate
     assert made.lower <= made.distance * (1 + 1e-12)
     assert project(made.map, onto="gru_l2", rate=rate, method=method).map is made.map
-    rng = np.random.default_rng(seed)
-    low, high = c.domain.low, c.domain.high
-    H = np.vstack([
-        rng.uniform(low, high, (200, n)), np.where(rng.random((100, n)) < 0.5, low, high)
-    ])  # fmt: skip
-    X = np.where(rng.random((300, 2)) < 0.5, -1.0, 1.0)
-    for near in (1.0, 1e-3):
-        G = H + near * (H[rng.permutation(300)] - H)
-        before = np.array([c.norm.vector(d) for d in H - G])
-        after = np.array([c.norm.vector(d) for d in made.map.step(H, X) - made.map.step(G, X)])
+    for before, after in stretched(made.map, c, np.random.default_rng(seed)):
         assert np.all(after <= rate * before * (1 + 1e-9) + 1e-12)
 
 
@@ -89,9 +82,7 @@ def test_gates_that_vary_cost_what_they_must():
 def test_rotations_are_in_this_set_alone():
     """Sums of the rows of a Hadamard matrix are sqrt(n) times its norm."""
     n = 16
-    Q = np.array([[1.0]])
-    while len(Q) < n:
-        Q = np.block([[Q, Q], [Q, -Q]])
+    Q = hadamard(n)
     cell = keeper(0.8 / math.sqrt(n) * Q, 0.4, n)
     assert metric_proof(cell, 0.95, 1.0) is not None
     c = certify(cell, 1.0)

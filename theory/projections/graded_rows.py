@@ -64,6 +64,15 @@ class GradedSet:
         # a little inside, so that what is nearest is seen to be a member
         self._limits = graded_limits(cell, request, first_margin(cell, request))
 
+    @property
+    def open_biases(self) -> Array:
+        """Return biases, (n,), of the gates that keep a state, for units of long memories.
+
+        Without inputs such a gate is open by 1 / e of the odds of its bound.
+        """
+        assert self.request.keep is not None
+        return np.asarray(log_odds(self.request.keep) - 1.0)
+
     def moved(self, cell: LSTM | GRU) -> tuple[Array, ...]:
         """Return the parameters of the nearest cell; nothing is proved."""
         Y, self.multipliers = nearest_rows(gated_rows(cell), self._limits, start=self.multipliers)

@@ -21,7 +21,6 @@ from theory.maps.lstm import LSTM
 from theory.norms.norms import WeightedL2
 from theory.projections.balls import column_sum_ball, row_sum_ball, spectral_ball
 from theory.projections.base import Request
-from theory.projections.gates import log_odds
 from theory.projections.graded import graded_norm
 from theory.projections.graded_rows import GradedSet
 from theory.projections.gru import GRUBounds, gru_bounds, gru_nearest, in_criterion, least_bounds
@@ -272,13 +271,12 @@ class StableProjection:
         if not self._graded:
             raise ValueError("open_gates() is about the bounds that ratio= chooses; give a ratio")
         for suffix, one in self._graded.items():
-            keep = one.request.keep
-            assert keep is not None
-            n = len(keep)
+            biases = one.open_biases
+            n = len(biases)
             for part in ("ih", "hh"):
                 bias = get_array(self.module, f"bias_{part}{suffix}")
                 value = host_array(bias)
-                value[n : 2 * n] = 0.5 * (log_odds(keep) - 1.0)
+                value[n : 2 * n] = 0.5 * biases
                 store_array(bias, value)
 
     def _choose_metric(self, suffix: str) -> Contraction:
